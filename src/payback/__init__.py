@@ -1,0 +1,52 @@
+"""payback: backpropagation that shows its work.
+
+>>> import payback as pb
+>>> def e(a, b):
+...     return (a + b) * (b + 1)
+>>> pb.grad(e, argnums=(0, 1))(2, 1)
+(2.0, 5.0)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# The public names and where they live; loaded at first use, so that `import payback` costs NumPy and no more.
+_PUBLIC = {
+    "grad": "transforms.gradient",
+    "value_and_grad": "transforms.gradient",
+    "vjp": "transforms.gradient",
+    "check_grads": "transforms.check",
+    "stop_gradient": "trace.array",
+    "variable": "trace.array",
+}
+_MODULES = ("random",)
+
+__all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        module = importlib.import_module(f"payback.{_PUBLIC[name]}")
+        importlib.import_module("payback.trace.numpy_map")
+        value = getattr(module, name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"payback.{name}")
+    else:
+        raise AttributeError(f"module 'payback' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from payback import random as random
+    from payback.trace.array import stop_gradient as stop_gradient, variable as variable
+    from payback.transforms.check import check_grads as check_grads
+    from payback.transforms.gradient import grad as grad, value_and_grad as value_and_grad, vjp as vjp

@@ -1,0 +1,1 @@
+"""Differentiation as graph → graph: the reverse sweep and its edge algebras."""

@@ -1,0 +1,209 @@
+"""Edge algebras: what a node pays along an edge, and what a pile comes to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.ad.sweep import Entry
+from payback.ir.node import Node
+from payback.ops.index import Scattered
+from payback.ops.move import unbroadcast
+from payback.ops.namespace import Select, Values, scatter_into
+from payback.ops.recording import Recording, Term
+from payback.ops.reduce import spread
+
+
+class Masked:
+    """An adjoint that is `value` where the mask holds and zero elsewhere, kept apart for as long as possible.
+
+    Zero times the infinite partial of a branch that was not taken is NaN; a mask that is carried past that
+    partial and applied afterwards gives the zero that is meant.  Exact, and no rule need know of it.
+    """
+
+    __slots__ = ("mask", "value")
+
+    def __init__(self, mask: Any, value: Any):
+        self.mask, self.value = mask, value
+
+
+class Gradient:
+    """Payments are adjoint × partial.  On values no node is made; on a graph the payments are nodes again.
+
+    One class for both: the namespace `m` is the difference, and `operand` how a node looks in it.
+    """
+
+    m: Any
+
+    def __init__(self, on_graph: bool):
+        self.m = Recording() if on_graph else Values
+        self.on_graph = on_graph
+
+    def operand(self, node: Node) -> Any:
+        return Term(node, self.m) if self.on_graph else node.value
+
+    def result(self, bar: Any) -> Any:
+        """A settled adjoint as a plain value, or as a node."""
+        bar = self.dense(bar)
+        return bar.node if self.on_graph else bar
+
+    def dense(self, bar: Any) -> Any:
+        if type(bar) is Masked:
+            return self.m.where(bar.mask, bar.value, 0.0)
+        return bar
+
+    def masked(self, mask: Any, bar: Any) -> Masked:
+        if type(bar) is Masked:
+            return Masked(self.m.logical_and(mask, bar.mask), bar.value)
+        return Masked(mask, bar)
+
+    def times(self, bar: Any, partial: Any) -> Any:
+        """bar × partial, a mask of either one sunk below the product.  None: no derivative."""
+        if type(partial) is float:
+            if partial == 1.0:
+                return bar
+            if type(bar) is not Masked:
+                return -bar if partial == -1.0 else bar * partial
+        elif partial is None:
+            return None
+        elif type(partial) is Select:
+            if partial.low is None:
+                return self.masked(partial.condition, self.times(bar, partial.high))
+            if partial.high is None:
+                low = self.times(bar, partial.low)
+                return None if low is None else self.masked(self.m.logical_not(partial.condition), low)
+            if type(partial.low) is Select or type(partial.high) is Select:
+                return self.add_cases(partial.condition, self.times(bar, partial.high), self.times(bar, partial.low))
+            high, low = (self.dense(self.times(bar, case)) for case in (partial.high, partial.low))
+            return self.m.where(partial.condition, high, low)
+        if type(bar) is Masked:
+            return Masked(bar.mask, self.times(bar.value, partial))
+        return bar * partial
+
+    def add_cases(self, condition: Any, high: Any, low: Any) -> Masked:
+        """A choice between adjoints of which one or both are masked."""
+        m = self.m
+        mask_high = m.logical_and(condition, high.mask) if type(high) is Masked else condition
+        mask_low = m.logical_not(condition)
+        if type(low) is Masked:
+            mask_low = m.logical_and(mask_low, low.mask)
+        value = m.where(condition, *(case.value if type(case) is Masked else case for case in (high, low)))
+        return Masked(m.logical_or(mask_high, mask_low), value)
+
+    def pull(self, node: Node, slot: int, bar: Any) -> Any:
+        m, row, params = self.m, node.op, node.params
+        if self.on_graph:
+            m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
+            args = [Term(arg, m) for arg in node.args]
+        else:
+            args = [arg.value for arg in node.args]
+            if row.kind == "pointwise" and type(bar) is float:  # scalar programs: nothing but Python floats
+                partial = row.partials[slot](m, *args, node.value)
+                if type(partial) is float:
+                    return bar * partial
+        arg = args[slot]
+        if row.kind == "pointwise":
+            paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
+        elif row.kind == "linear":
+            paid = self.through_linear(node, slot, bar, args)
+            if type(paid) is Scattered:
+                return paid
+        else:
+            shape, spread_over = m.shape(arg), params
+            y = spread(m, self.operand(node), shape, **spread_over)
+            if type(bar) is Masked:
+                bar = Masked(spread(m, bar.mask, shape, **spread_over), spread(m, bar.value, shape, **spread_over))
+            else:
+                bar = spread(m, bar, shape, **spread_over)
+            paid = self.times(bar, row.partials[0](m, arg, y, params["axes"]))
+        if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
+            paid = unbroadcast(m, self.dense(paid), m.shape(arg))
+        return paid
+
+    def through_linear(self, node: Node, slot: int, bar: Any, args: list[Any]) -> Any:
+        row, params = node.op, node.params
+        if row.name == "index":  # the mask of a scattered payment is kept beside it
+            return row.adjoint(self.m, bar, slot, *args, **params)
+        if type(bar) is Masked and row.carry is not None:
+            mask = bar.mask
+            if self.m.shape(mask) != node.shape:
+                mask = self.m.broadcast(mask, shape=node.shape)
+            moved, carried = row.adjoint(self.m, bar.value, slot, *args, **params), row.carry(self.m, mask, slot, *args, **params)
+            return Masked(carried, moved)
+        return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
+
+    def total(self, node: Node, pile: list[Entry]) -> Any:
+        if len(pile) == 1:
+            only = pile[0][2]
+            return self.gathered(node, [only]) if type(only) is Scattered else only
+        payments = [entry[2] for entry in reversed(pile)]  # ascending payer: the same sum in any order of visits
+        scattered = [paid for paid in payments if type(paid) is Scattered]
+        if scattered:
+            payments = [paid for paid in payments if type(paid) is not Scattered]
+            payments.append(self.gathered(node, scattered))
+        if len(payments) == 1:
+            return payments[0]
+        total = self.add([self.dense(paid) for paid in payments])
+        if all(type(paid) is Masked for paid in payments):
+            masks = [paid.mask for paid in payments]
+            return Masked(masks[0] if all(mask is masks[0] for mask in masks) else self.m.any(masks), total)
+        return total
+
+    def add(self, payments: list[Any]) -> Any:
+        total = payments[0] + payments[1]
+        in_place = not self.on_graph and type(total) is np.ndarray
+        for paid in payments[2:]:
+            if in_place:
+                total += paid
+            else:
+                total = total + paid
+        return total
+
+    def gathered(self, node: Node, scattered: list[Scattered]) -> Any:
+        """All scattered payments of a pile in one buffer; entries that nobody read are masked."""
+        m, aval = self.m, node.aval
+        if not self.on_graph:
+            buffer = np.zeros(aval.shape, aval.dtype)
+            touched = np.zeros(aval.shape, np.bool_) if node.args else None  # a leaf pays nobody
+            for payment in scattered:
+                scatter_into(buffer, payment.template, payment.arrays, self.dense(payment.value))
+                if touched is not None:
+                    mask = payment.value.mask if type(payment.value) is Masked else True
+                    scatter_into(touched, payment.template, payment.arrays, mask)
+            return buffer[()] if touched is None else Masked(touched[()], buffer[()])
+        operands: list[Any] = []
+        masks: list[Any] = []
+        for payment in scattered:
+            value = self.dense(payment.value)
+            mask = payment.value.mask if type(payment.value) is Masked else np.broadcast_to(np.True_, m.shape(value))
+            if m.shape(mask) != m.shape(value):
+                mask = m.broadcast(mask, shape=m.shape(value))
+            operands += [value, *payment.arrays]
+            masks += [mask, *payment.arrays]
+        shared = {
+            "shape": aval.shape,
+            "templates": tuple(payment.template for payment in scattered),
+            "counts": tuple(len(payment.arrays) for payment in scattered),
+        }
+        buffer = m.apply("scatter", *operands, dtype=aval.dtype, **shared)
+        if not node.args:
+            return buffer
+        return Masked(m.apply("scatter", *masks, dtype=np.dtype(np.bool_), **shared), buffer)
+
+
+class Walks(NamedTuple):
+    """Paths from the top to a node, and the edges walked on all of them together: exact integers."""
+
+    paths: int
+    walks: int
+
+
+class PathCount:
+    """Payments are numbers of paths: what collecting path by path would cost, found without walking any."""
+
+    def pull(self, node: Node, slot: int, bar: Walks) -> Walks:
+        return Walks(bar.paths, bar.walks + bar.paths)
+
+    def total(self, node: Node, pile: list[Entry]) -> Walks:
+        return Walks(sum(entry[2].paths for entry in pile), sum(entry[2].walks for entry in pile))

@@ -1,0 +1,69 @@
+"""Every error that payback shows to its users: what · where · why · what to do.
+
+An error is one line.  `what` happened, `where` (the user's file and line, or the option or cell
+that is wrong), `why` it is an error, and the `fix`.  The classes also inherit from the built-in
+exception that a Python programmer would catch.
+"""
+
+from __future__ import annotations
+
+
+class PaybackError(Exception):
+    """The base of all errors that payback raises on purpose.
+
+    what, where, why, fix: phrases without a final full stop; all but `what` may be None.
+    exit_code: what the command line exits with (2: bad input, 3: a run that failed).
+
+    >>> print(InputError("the option --lr is 'nan'", why="a step length is a positive number", fix="try --lr 0.001"))
+    the option --lr is 'nan': a step length is a positive number. Try --lr 0.001.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str | None = None, why: str | None = None, fix: str | None = None):
+        self.what, self.where, self.why, self.fix = what, where, why, fix
+        super().__init__(what, where, why, fix)
+
+    def __str__(self) -> str:
+        text = self.what + (f" ({self.where})" if self.where else "") + (f": {self.why}" if self.why else "")
+        if self.fix:
+            text += f". {self.fix[0].upper()}{self.fix[1:]}"
+        return text if text.endswith(("?", "!")) else text.rstrip(".") + "."
+
+
+class InputError(PaybackError, ValueError):
+    """A value that the user gave cannot be used: an option, an argument, a cell of a table."""
+
+
+class ShapeError(PaybackError, ValueError):
+    """Shapes that do not go together."""
+
+
+class DifferentiationError(PaybackError, TypeError):
+    """A derivative was asked for that does not exist, or that payback does not know."""
+
+
+class UnsupportedError(PaybackError, TypeError):
+    """A NumPy function or form of call that has no row in the table."""
+
+
+class TraceError(PaybackError, TypeError):
+    """A traced value was used where only a plain one can be: a branch inside compile, float(x), ..."""
+
+
+class MutationError(PaybackError, RuntimeError):
+    """Something that a graph depends on was changed after it was recorded."""
+
+
+class ModelFileError(PaybackError, ValueError):
+    """A model folder that is wrong, truncated, altered or foreign."""
+
+
+class GradientCheckError(PaybackError, AssertionError):
+    """A derivative that differs from finite differences."""
+
+
+class NonFiniteError(PaybackError, ArithmeticError):
+    """A cost became NaN or infinite; training stops before such a step is applied."""
+
+    exit_code = 3

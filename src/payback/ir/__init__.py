@@ -1,0 +1,1 @@
+"""What a computation is: nodes with abstract values, and graphs of them."""

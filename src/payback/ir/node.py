@@ -1,0 +1,74 @@
+"""The node: one value of a computation and the operation that made it.
+
+Nodes refer only to their arguments and nothing lists them: what no one uses any more is freed, and a
+long-lived weight keeps no old graph alive.  Ids come from one counter of the process, so ascending ids
+are a topological order of any graph, also across graphs made apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+from payback.ir.aval import Aval, aval_of
+
+_next_id = itertools.count().__next__
+by_id = attrgetter("id")
+NO_PARAMS: dict[str, Any] = {}
+
+
+class Node:
+    """One value of a computation.  Immutable but for `grad`, what the last `.backward()` found.
+
+    id      position in the order of creation
+    op      the row of the table that made it
+    args    the nodes that it was made from
+    params  what else the operation needs: axes, shapes, an index
+    value   a Python number, NumPy scalar or read-only array; None in a graph traced without numbers
+    where   (code object, instruction offset) of the user's sub-expression; for a node that a sweep made,
+            also the (forward node's id, slot) that it came from
+    """
+
+    __slots__ = ("_aval", "args", "grad", "id", "op", "params", "value", "where")
+
+    def __init__(self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Aval | None = None):
+        self.id = _next_id()
+        self.op = op
+        self.args = args
+        self.params = params
+        self.value = value
+        self.where = where
+        self._aval = aval
+        self.grad = None
+
+    @property
+    def aval(self) -> Aval:
+        """Shape, dtype and weakness; found from the value when first asked for."""
+        if self._aval is None:
+            self._aval = aval_of(self.value)
+        return self._aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape if self.value is None else getattr(self.value, "shape", ())
+
+    def __repr__(self) -> str:
+        return f"%{self.id} = {self.op.name}({', '.join(f'%{a.id}' for a in self.args)}): {self.aval}"
+
+
+def ancestors(tops: Iterable[Node], floor: int = 0) -> list[Node]:
+    """All nodes that the tops were made from, themselves included, in ascending id.
+
+    Nodes older than `floor` are left out, and what they were made from too: nothing made before a node can
+    depend on it.  An explicit stack: a chain of a million nodes is no recursion.
+    """
+    stack = [top for top in tops if top.id >= floor]
+    seen = set(stack)
+    while stack:
+        for arg in stack.pop().args:
+            if arg.id >= floor and arg not in seen:
+                seen.add(arg)
+                stack.append(arg)
+    return sorted(seen, key=by_id)

@@ -1,0 +1,190 @@
+"""Appending a node: snapshots, promotion, then evaluation if there are numbers to evaluate.
+
+Eager and traced computations are the same graph: with values at hand a node is evaluated as it is appended,
+without them only its abstract value is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from payback.errors import DifferentiationError, ShapeError
+from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.dtypes import common_dtype, kind_of
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, Row
+
+_KINDS = "fiub"  # floating, signed, unsigned, boolean
+
+
+def snapshot(value: Any) -> Any:
+    """The value as it is now: a Python number, a NumPy scalar, or an array that nobody can change.
+
+    Raises DifferentiationError for what payback does not compute with: complex numbers, objects, masks.
+    """
+    if type(value) in WEAK_DTYPES:
+        return value
+    if isinstance(value, np.generic):
+        _check_dtype(value.dtype)
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise DifferentiationError("a masked array cannot enter a computation", why="its mask would be lost silently",
+                                   fix="give the plain data and a mask: np.where(mask, 0.0, data)")  # fmt: skip
+    if not isinstance(value, np.ndarray):
+        value = np.asarray(value)
+        _check_dtype(value.dtype)
+        value.flags.writeable = False
+        return value[()]
+    _check_dtype(value.dtype)
+    if value.ndim == 0:
+        return value[()]
+    if not _is_immutable(value):
+        value = np.array(value, copy=True, subok=False)
+        value.flags.writeable = False
+    return value
+
+
+def _check_dtype(dtype: np.dtype[Any]) -> None:
+    if dtype.kind == "c":
+        raise DifferentiationError("complex numbers are not differentiated in this version", why=f"the dtype is {dtype}",
+                                   fix="compute with the real and the imaginary part as two arrays")  # fmt: skip
+    if dtype.kind not in _KINDS:
+        raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation",
+                                   why="payback computes with floating, integer and boolean numbers",
+                                   fix="convert it first, for example with .astype(float)")  # fmt: skip
+
+
+def _is_immutable(array: np.ndarray[Any, Any]) -> bool:
+    """Read-only, and so is whatever it is a view of."""
+    part: Any = array
+    while isinstance(part, np.ndarray):
+        if part.flags.writeable or type(part) is not np.ndarray:
+            return False
+        part = part.base
+    return part is None
+
+
+def freeze(value: Any) -> Any:
+    """Make a computed array read-only; the caller must be its only owner."""
+    if type(value) is np.ndarray:
+        if value.ndim == 0:
+            return value[()]
+        value.flags.writeable = False
+    return value
+
+
+def const(value: Any, where: Any = None, aval: Aval | None = None) -> Node:
+    """A node that has no derivative: a literal, or data from outside."""
+    return Node(CONST, (), NO_PARAMS, snapshot(value), where, aval)
+
+
+@lru_cache(maxsize=None)
+def _keeps_weak(row: Row, count: int) -> bool:
+    """Whether the row makes a Python number of Python numbers, as operators do and ufuncs do not."""
+    assert row.value is not None
+    return row.kind == "pointwise" and type(row.value(Values, *[1.0] * count)) in WEAK_DTYPES
+
+
+def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
+    """A node for `row` on settled arguments."""
+    values = [arg.value for arg in args]
+    for value in values:
+        if value is None:
+            break
+    else:
+        value = row.value(Values, *values, **params)  # type: ignore[misc]
+        if type(value) is np.ndarray:
+            value = freeze(value)
+        if all(arg.op is CONST for arg in args):
+            return Node(CONST, (), NO_PARAMS, value, where)
+        return Node(row, args, params, value, where)
+    assert row.shape is not None
+    aval = row.shape(*[arg.aval for arg in args], **params)
+    if all(arg.aval.weak for arg in args) and _keeps_weak(row, len(args)):
+        aval = aval._replace(weak=True)
+    return Node(row, args, params, None, where, aval)
+
+
+def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:
+    """The operand as a node of the dtype; a literal takes the dtype without a cast."""
+    from payback.ops.row import TABLE
+
+    if not isinstance(operand, Node):
+        if dtype is None:
+            return const(operand, where)
+        if type(operand) in WEAK_DTYPES:
+            if dtype.kind == "f" and type(operand) is not float and abs(operand) > 2**53:
+                operand = float(operand)
+            return Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
+        value = snapshot(operand)
+        return Node(CONST, (), NO_PARAMS, value if value.dtype == dtype else freeze(value.astype(dtype)), where)
+    if dtype is None:
+        return operand
+    aval = operand.aval
+    if aval.dtype == dtype and not aval.weak:
+        return operand
+    if operand.op is CONST:
+        return _settle(operand.value, dtype, where)
+    return append(TABLE["cast"], (operand,), {"dtype": dtype, "weak": False}, where)
+
+
+def _aval(operand: Any) -> Aval:
+    if isinstance(operand, Node):
+        return operand.aval
+    return aval_of(operand if type(operand) in WEAK_DTYPES or hasattr(operand, "dtype") else np.asarray(operand))
+
+
+def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
+    """The operands as nodes that a rule can take: promoted to one dtype, by NumPy's rules."""
+    first = 1 if row.name == "select" else 0  # a condition stays what it is
+    avals = [_aval(operand) for operand in operands]
+    kinds = tuple(kind_of(aval) for aval in avals[first:])
+    dtype: np.dtype[Any] | None = None
+    if len(kinds) > 1 or row.numeric == "float":
+        weak = all(aval.weak for aval in avals[first:])
+        if not weak or (row.numeric == "float" and not all(kind == "f" for kind in kinds)):
+            dtype = common_dtype(kinds, row.numeric == "float")
+            if dtype.kind == "c":
+                _check_dtype(dtype)
+    if row.name.startswith("logical"):
+        dtype = np.dtype(bool)
+    head = tuple(_settle(operand, None, where) for operand in operands[:first])
+    return head + tuple(_settle(operand, dtype, where) for operand in operands[first:])
+
+
+def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] = NO_PARAMS) -> Node:
+    """Append `row` on operands that may be nodes, literals and outside arrays.
+
+    Raises ShapeError naming both shapes and where they came from when they do not broadcast.
+    """
+    if row.kind == "pointwise":
+        args = settle(row, operands, where)
+        if len(args) > 1:
+            _check_broadcast(row, args)
+    elif row.name in ("concatenate", "stack", "contract"):
+        kinds = tuple(kind_of(_aval(operand)) for operand in operands)
+        args = tuple(_settle(operand, common_dtype(kinds, False), where) for operand in operands)
+    else:
+        args = tuple(_settle(operand, None, where) for operand in operands)
+        if row.numeric == "float" and args[0].aval.dtype.kind != "f":
+            args = (_settle(args[0], np.dtype(np.float64), where), *args[1:])
+    return append(row, args, params, where)
+
+
+def _check_broadcast(row: Row, args: tuple[Node, ...]) -> None:
+    shapes = [arg.shape for arg in args]
+    if all(shape == shapes[0] or not shape for shape in shapes):
+        return
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        from payback.ir.where import position
+
+        made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]
+        raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
+                         why="; ".join(made), fix="reshape one of them, for example with x[:, None]") from None  # fmt: skip

@@ -1,0 +1,61 @@
+"""Contractions of two arrays, named by the letters of their axes: ("ij", "jk", "ik") is a matrix product.
+
+One primitive serves dot, matmul, inner, outer and tensordot, with batch axes; its two adjoints are
+contractions again.  Every letter stands at most once in each operand, and a letter of one operand stands in
+the other or in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+Spec = tuple[str, str, str]
+
+
+def contract_values(a: Any, b: Any, spec: Spec) -> Any:
+    """The product of `a` and `b`, summed over the letters that the result does not have."""
+    return _plan(spec)(a, b)
+
+
+@lru_cache(maxsize=1024)
+def _plan(spec: Spec) -> Callable[[Any, Any], Any]:
+    """How NumPy's matmul computes it: axes moved to (batch, free, summed) and (batch, summed, free)."""
+    left, right, out = spec
+    batch = [c for c in out if c in left and c in right]
+    summed = [c for c in left if c in right and c not in out]
+    free_a = [c for c in out if c in left and c not in right]
+    free_b = [c for c in out if c in right and c not in left]
+    to_a = tuple(left.index(c) for c in batch + free_a + summed)
+    to_b = tuple(right.index(c) for c in batch + summed + free_b)
+    made = batch + free_a + free_b
+    to_out = tuple(made.index(c) for c in out)
+    n, p, q, r = len(batch), len(free_a), len(summed), len(free_b)
+    move_a, move_b, move_out = (axes != tuple(range(len(axes))) for axes in (to_a, to_b, to_out))
+
+    def plain(a: Any, b: Any) -> Any:
+        a = a.transpose(to_a) if move_a else a
+        b = b.transpose(to_b) if move_b else b
+        c = np.matmul(a, b)
+        return c.transpose(to_out) if move_out else c
+
+    def folded(a: Any, b: Any) -> Any:
+        a = a.transpose(to_a) if move_a else a
+        b = b.transpose(to_b) if move_b else b
+        shape = a.shape[: n + p] + b.shape[n + q :]
+        a = a.reshape((*a.shape[:n], prod(a.shape[n : n + p]), prod(a.shape[n + p :])))
+        b = b.reshape((*b.shape[:n], prod(b.shape[n : n + q]), prod(b.shape[n + q :])))
+        c = np.matmul(a, b).reshape(shape)
+        return (c.transpose(to_out) if move_out else c)[()]
+
+    # matmul takes one free and one summed axis as they stand, and a vector where there is no batch
+    return plain if q == 1 and (p == r == 1 or (not batch and p <= 1 and r <= 1)) else folded
+
+
+def contract_shape(shape_a: tuple[int, ...], shape_b: tuple[int, ...], spec: Spec) -> tuple[int, ...]:
+    extent = dict(zip(spec[0], shape_a, strict=True)) | dict(zip(spec[1], shape_b, strict=True))
+    return tuple(extent[c] for c in spec[2])

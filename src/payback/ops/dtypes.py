@@ -1,0 +1,49 @@
+"""Promotion, settled once, when a node is appended: NumPy's own rules, asked of NumPy on empty arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import BOOL, Aval
+from payback.ops.namespace import Values
+from payback.ops.row import Row
+
+_SAMPLES: dict[str, Any] = {"f": 1.0, "i": 1, "b": True}
+
+
+@lru_cache(maxsize=4096)
+def common_dtype(dtypes: tuple[np.dtype[Any] | str, ...], floating: bool) -> np.dtype[Any]:
+    """The dtype that all arguments are cast to; weak ones are given by their kind, "f", "i" or "b"."""
+    dtype = np.result_type(*[_SAMPLES[d] if isinstance(d, str) else d for d in dtypes])
+    if floating and dtype.kind not in "fc":
+        # NumPy's unary functions make small integers small floats: exp(int8) is float16
+        dtype = np.exp(np.empty(0, dtype)).dtype if len(dtypes) == 1 else np.divide(np.empty(0, dtype), np.empty(0, dtype)).dtype
+    return dtype
+
+
+@lru_cache(maxsize=4096)
+def _probe(row: Row, dtypes: tuple[np.dtype[Any], ...]) -> np.dtype[Any]:
+    assert row.value is not None
+    with np.errstate(all="ignore"):
+        return np.asarray(row.value(Values, *[np.empty(0, d) for d in dtypes])).dtype
+
+
+def result_dtype(row: Row, avals: Sequence[Aval]) -> np.dtype[Any]:
+    """The dtype of a pointwise result, arguments promoted."""
+    return _probe(row, tuple(a.dtype for a in avals))
+
+
+def kind_of(aval: Aval) -> np.dtype[Any] | str:
+    """What promotion must know of an argument: its dtype, or the kind of a weak one."""
+    return aval.dtype.kind if aval.weak else aval.dtype
+
+
+def is_differentiable(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f"
+
+
+__all__ = ["BOOL", "common_dtype", "is_differentiable", "kind_of", "result_dtype"]

@@ -1,0 +1,64 @@
+"""Reading entries, and paying them back: `index` and its adjoint `scatter`.
+
+An index is a template, a tuple as NumPy takes it in which `Place(k)` stands for the k-th index array; the
+arrays are arguments without a derivative.  What an entry that was read is owed comes back as a *scattered
+payment* (template, arrays, value): the sweep adds all of a pile into one buffer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ops.namespace import Place, _full_index
+from payback.ops.row import Row
+
+
+class Scattered:
+    """A payment to the entries that an index read."""
+
+    __slots__ = ("arrays", "template", "value")
+
+    def __init__(self, template: tuple[Any, ...], arrays: tuple[Any, ...], value: Any):
+        self.template, self.arrays, self.value = template, arrays, value
+
+
+def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
+    # NumPy's own rules, on arrays without storage: every entry is the same zero
+    source = np.broadcast_to(np.zeros((), bool), x.shape)
+    places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
+    if any(extent == 0 for extent in x.shape):  # index 0 would be out of bounds
+        places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
+        source = np.broadcast_to(np.zeros((), bool), tuple(extent or 1 for extent in x.shape))
+    return Aval(source[_full_index(template, places)].shape, x.dtype)
+
+
+def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Scattered:
+    return Scattered(template, arrays, bar)
+
+
+def _scatter_shape(*operands: Aval, shape: tuple[int, ...], dtype: np.dtype[Any], **_: Any) -> Aval:
+    return Aval(shape, dtype)
+
+
+def _payment_positions(counts: tuple[int, ...]) -> list[int]:
+    positions, at = [], 0
+    for count in counts:
+        positions.append(at)
+        at += 1 + count
+    return positions
+
+
+def _scatter_adjoint(m: Any, bar: Any, slot: int, *operands: Any, templates: tuple[Any, ...], counts: tuple[int, ...], **_: Any) -> Any:
+    payment = _payment_positions(counts).index(slot)
+    return m.index(bar, *operands[slot + 1 : slot + 1 + counts[payment]], template=templates[payment])
+
+
+Row("index", "linear", lambda m, x, *arrays, template: m.index(x, *arrays, template=template),
+    shape=_index_shape, adjoint=_index_adjoint, math="1 at the entries that are read")  # fmt: skip
+Row("scatter", "linear", lambda m, *operands, **params: m.scatter(*operands, **params),
+    shape=_scatter_shape, adjoint=_scatter_adjoint, carry=_scatter_adjoint, math="1")  # fmt: skip
+
+__all__ = ["Place", "Scattered"]

@@ -1,0 +1,75 @@
+"""Primitives that move entries about, and `cast`: linear, so their adjoints are of the same family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ops.row import Row
+
+
+def unbroadcast(m: Any, bar: Any, shape: tuple[int, ...]) -> Any:
+    """Sum an adjoint back to the shape that was broadcast."""
+    extents = m.shape(bar)
+    lead = len(extents) - len(shape)
+    axes = (*range(lead), *(i + lead for i, extent in enumerate(shape) if extent == 1 and extents[i + lead] != 1))
+    bar = m.sum(bar, axes=axes, keepdims=False)
+    return bar if m.shape(bar) == shape else m.reshape(bar, shape=shape)
+
+
+def _cast_shape(x: Aval, dtype: np.dtype[Any], weak: bool) -> Aval:
+    return Aval(x.shape, dtype, weak)
+
+
+def _cast_adjoint(m: Any, bar: Any, slot: int, x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
+    return m.cast(bar, dtype=m.dtype(x), weak=m.is_weak(x))
+
+
+Row("cast", "linear", lambda m, x, dtype, weak: m.cast(x, dtype=dtype, weak=weak),
+    shape=_cast_shape, adjoint=_cast_adjoint, carry=lambda m, mask, slot, x, **_: mask, math="1")  # fmt: skip
+
+
+def _broadcast_adjoint(m: Any, bar: Any, slot: int, x: Any, shape: tuple[int, ...]) -> Any:
+    return unbroadcast(m, bar, m.shape(x))
+
+
+def _reshape_adjoint(m: Any, bar: Any, slot: int, x: Any, shape: tuple[int, ...]) -> Any:
+    return m.reshape(bar, shape=m.shape(x))
+
+
+def _transpose_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: tuple[int, ...]) -> Any:
+    return m.transpose(bar, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
+
+
+Row("broadcast", "linear", lambda m, x, shape: m.broadcast(x, shape=shape),
+    shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_broadcast_adjoint, math="1")  # fmt: skip
+Row("reshape", "linear", lambda m, x, shape: m.reshape(x, shape=shape),
+    shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_reshape_adjoint, carry=_reshape_adjoint, math="1")  # fmt: skip
+Row("transpose", "linear", lambda m, x, axes: m.transpose(x, axes=axes),
+    shape=lambda x, axes: Aval(tuple(x.shape[a] for a in axes), x.dtype),
+    adjoint=_transpose_adjoint, carry=_transpose_adjoint, math="1")  # fmt: skip
+
+
+def _concatenate_shape(*parts: Aval, axis: int) -> Aval:
+    shape = list(parts[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    return Aval(tuple(shape), parts[0].dtype)
+
+
+def _concatenate_adjoint(m: Any, bar: Any, slot: int, *parts: Any, axis: int) -> Any:
+    start = sum(m.shape(part)[axis] for part in parts[:slot])
+    piece = slice(start, start + m.shape(parts[slot])[axis], None)
+    return m.index(bar, template=(*[slice(None)] * axis, piece))
+
+
+def _stack_adjoint(m: Any, bar: Any, slot: int, *parts: Any, axis: int) -> Any:
+    return m.index(bar, template=(*[slice(None)] * axis, slot))
+
+
+Row("concatenate", "linear", lambda m, *parts, axis: m.concatenate(*parts, axis=axis),
+    shape=_concatenate_shape, adjoint=_concatenate_adjoint, carry=_concatenate_adjoint, math="1")  # fmt: skip
+Row("stack", "linear", lambda m, *parts, axis: m.stack(*parts, axis=axis),
+    shape=lambda *parts, axis: Aval((*parts[0].shape[:axis], len(parts), *parts[0].shape[axis:]), parts[0].dtype),
+    adjoint=_stack_adjoint, carry=_stack_adjoint, math="1")  # fmt: skip

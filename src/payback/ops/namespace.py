@@ -1,0 +1,202 @@
+"""The namespace `m` on plain values: NumPy's functions, with NumPy's bits, under the names of the table.
+
+Closed on purpose: `np.where` of two Python numbers is float64 and `np.max(x, 0)` reduces over axis 0; rules
+must not stumble over such things.  Values are Python numbers (weak), NumPy scalars and arrays.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import WEAK_DTYPES, aval_of
+from payback.ops.contraction import contract_values
+from payback.ops.philox import random_bits
+
+
+class Select:
+    """A partial that differs by case, not yet multiplied: `high` where the condition holds, else `low`.
+
+    None as a case means: there nothing depends on the argument.  The sweep keeps the condition beside the
+    adjoint and fills such entries with zero in the end, so that 0·∞ of a case that was not taken never arises.
+    """
+
+    __slots__ = ("condition", "high", "low")
+
+    def __init__(self, condition: Any, high: Any, low: Any):
+        self.condition, self.high, self.low = condition, high, low
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return getattr(x, "shape", ())
+
+
+def _where(condition: Any, high: Any, low: Any) -> Any:
+    return np.where(condition, high, low)[()]
+
+
+def _power(a: Any, b: Any) -> Any:
+    if type(a) is float and type(b) in (float, int):
+        try:
+            result = a**b
+        except (ZeroDivisionError, OverflowError):
+            return float(np.float64(a) ** b)
+        return result if type(result) is float else float("nan")  # Python makes (-8)**0.5 complex
+    return a**b
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+        return float(np.float64(a) / b)
+    return a / b
+
+
+def _weakly(result: Any, x: Any) -> Any:
+    """An operation written with ufuncs keeps a Python number a Python number."""
+    return float(result) if type(x) is float else result
+
+
+def _relu(x: Any) -> Any:
+    return _weakly(np.maximum(x, 0), x)
+
+
+def _sigmoid(x: Any) -> Any:
+    decay = np.exp(-np.abs(x))  # never overflows
+    return _weakly(np.where(np.greater_equal(x, 0), 1, decay)[()].astype(decay.dtype) / (1 + decay), x)
+
+
+def _softplus(x: Any) -> Any:
+    return _weakly(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), x)
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return _weakly(np.minimum(np.maximum(x, low), high), x)
+
+
+def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+    safe = np.where(np.isfinite(top), top, 0).astype(x.dtype)
+    total = np.log(np.sum(np.exp(x - safe), axis=axes, keepdims=True)) + safe
+    return total if keepdims else np.squeeze(total, axis=axes)[()]
+
+
+def _cast(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
+    if weak:
+        return float(x)
+    return x.astype(dtype) if isinstance(x, (np.ndarray, np.generic)) else dtype.type(x)
+
+
+def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    return np.reshape(x, shape)
+
+
+def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return np.add.reduce(x, axis=axes, keepdims=keepdims)
+
+
+def _full_index(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The index with the arrays in their places (`Place(k)` holds the k-th)."""
+    if not arrays:
+        return template
+    return tuple(arrays[part.k] if isinstance(part, Place) else part for part in template)
+
+
+class Place:
+    """Stands in an index for the k-th index array."""
+
+    __slots__ = ("k",)
+
+    def __init__(self, k: int):
+        self.k = k
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and other.k == self.k
+
+    def __hash__(self) -> int:
+        return hash(self.k)
+
+    def __repr__(self) -> str:
+        return f"[{self.k}]"
+
+
+def _index(x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
+    return x[_full_index(template, arrays)]
+
+
+def scatter_into(buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays: tuple[Any, ...], payment: Any) -> None:
+    """Add a payment to the places that the index reads; a place read twice is paid twice."""
+    index = _full_index(template, arrays)
+    if arrays:
+        np.add.at(buffer, index, payment)
+    else:
+        buffer[index] += payment
+
+
+def _scatter(*operands: Any, shape: tuple[int, ...], dtype: np.dtype[Any], templates: tuple[tuple[Any, ...], ...], counts: tuple[int, ...]) -> Any:
+    buffer, position = np.zeros(shape, dtype), 0
+    for template, count in zip(templates, counts, strict=True):
+        scatter_into(buffer, template, operands[position + 1 : position + 1 + count], operands[position])
+        position += 1 + count
+    return buffer[()]
+
+
+class Values:
+    """`m` for plain values.  `m.where` chooses; `m.select`, for partials only, leaves the choice to the sweep."""
+
+    exp, expm1, log, log1p, sqrt = np.exp, np.expm1, np.log, np.log1p, np.sqrt
+    tanh, sin, cos, sign, maximum, minimum = np.tanh, np.sin, np.cos, np.sign, np.maximum, np.minimum
+    abs = staticmethod(operator.abs)
+    add, sub, mul, neg = staticmethod(operator.add), staticmethod(operator.sub), staticmethod(operator.mul), staticmethod(operator.neg)
+    gt, ge, lt, le = staticmethod(operator.gt), staticmethod(operator.ge), staticmethod(operator.lt), staticmethod(operator.le)
+    eq, ne = staticmethod(operator.eq), staticmethod(operator.ne)
+    logical_and, logical_or, logical_not = np.logical_and, np.logical_or, np.logical_not
+    where, power, div = staticmethod(_where), staticmethod(_power), staticmethod(_divide)
+    select = Select
+    relu, sigmoid, softplus, clip = staticmethod(_relu), staticmethod(_sigmoid), staticmethod(_softplus), staticmethod(_clip)
+    cast, reshape, sum, logsumexp = staticmethod(_cast), staticmethod(_reshape), staticmethod(_sum), staticmethod(_logsumexp)
+    contract, index, scatter = staticmethod(contract_values), staticmethod(_index), staticmethod(_scatter)
+    random_bits, shape = staticmethod(random_bits), staticmethod(_shape)
+
+    @staticmethod
+    def dtype(x: Any) -> np.dtype[Any]:
+        return aval_of(x).dtype
+
+    @staticmethod
+    def is_weak(x: Any) -> bool:
+        return type(x) in WEAK_DTYPES
+
+    @staticmethod
+    def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return np.mean(x, axis=axes, keepdims=keepdims)
+
+    @staticmethod
+    def max(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return np.maximum.reduce(x, axis=axes, keepdims=keepdims)
+
+    @staticmethod
+    def min(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return np.minimum.reduce(x, axis=axes, keepdims=keepdims)
+
+    @staticmethod
+    def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+        return np.broadcast_to(x, shape)
+
+    @staticmethod
+    def transpose(x: Any, axes: tuple[int, ...]) -> Any:
+        return np.transpose(x, axes)
+
+    @staticmethod
+    def concatenate(*parts: Any, axis: int) -> Any:
+        return np.concatenate(parts, axis=axis)
+
+    @staticmethod
+    def stack(*parts: Any, axis: int) -> Any:
+        return np.stack(parts, axis=axis)
+
+    @staticmethod
+    def any(masks: list[Any]) -> Any:
+        """Where any of the masks holds."""
+        return reduce(np.logical_or, masks)

@@ -1,0 +1,92 @@
+"""Pointwise primitives: a book of formulas.
+
+A partial is a function of the arguments and the result `y`, as on the edges of the article's graph.
+`m.select` in a partial means: the sweep multiplies the case that applies, and only that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import BOOL, Aval
+from payback.ops.dtypes import result_dtype
+from payback.ops.row import Row, Rule
+
+NAN = float("nan")
+
+
+def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str = "same", **facts: str) -> Row:
+    def shape(*avals: Aval) -> Aval:
+        extents = np.broadcast_shapes(*[a.shape for a in avals])
+        dtype = BOOL if numeric == "bool" else result_dtype(row, avals)
+        return Aval(extents, dtype, all(a.weak for a in avals) and numeric == "same")
+
+    row = Row(name, "pointwise", value, shape=shape, partials=partials, numeric=numeric, **facts)
+    return row
+
+
+# fmt: off
+#         name       value                                  partials, one per argument
+pointwise("identity", lambda m, x: x, [lambda m, x, y: 1.0], math="1")
+pointwise("stop_gradient", lambda m, x: x, [None], math="no derivative, on purpose")
+
+pointwise("add", lambda m, a, b: a + b, [lambda m, a, b, y: 1.0, lambda m, a, b, y: 1.0], math="1, 1")
+pointwise("sub", lambda m, a, b: a - b, [lambda m, a, b, y: 1.0, lambda m, a, b, y: -1.0], math="1, −1")
+pointwise("mul", lambda m, a, b: a * b, [lambda m, a, b, y: b, lambda m, a, b, y: a], math="b, a")
+pointwise("div", lambda m, a, b: m.div(a, b), [lambda m, a, b, y: m.div(1.0, b), lambda m, a, b, y: m.div(-y, b)],
+          "float", math="1/b, −y/b", domain="b ≠ 0")
+pointwise("neg", lambda m, x: -x, [lambda m, x, y: -1.0], math="−1")
+pointwise("power", lambda m, a, b: m.power(a, b),
+          [lambda m, a, b, y: m.select(b == 0, None, b * m.power(a, b - 1)),
+           lambda m, a, b, y: m.select(a == 0, m.select(b > 0, None, NAN), y * m.log(a))],
+          math="b·a**(b−1), y·log a", domain="a > 0, or b a whole number", kink="0**0 along b")
+
+pointwise("exp", lambda m, x: m.exp(x), [lambda m, x, y: y], "float", math="y")
+pointwise("expm1", lambda m, x: m.expm1(x), [lambda m, x, y: m.exp(x)], "float", math="exp x")
+pointwise("log", lambda m, x: m.log(x), [lambda m, x, y: m.div(1.0, x)], "float", math="1/x", domain="x > 0")
+pointwise("log1p", lambda m, x: m.log1p(x), [lambda m, x, y: m.div(1.0, 1.0 + x)], "float", math="1/(1+x)", domain="x > −1")
+pointwise("sqrt", lambda m, x: m.sqrt(x), [lambda m, x, y: m.div(0.5, y)], "float", math="1/(2y)", domain="x > 0")
+pointwise("sin", lambda m, x: m.sin(x), [lambda m, x, y: m.cos(x)], "float", math="cos x")
+pointwise("cos", lambda m, x: m.cos(x), [lambda m, x, y: -m.sin(x)], "float", math="−sin x")
+pointwise("tanh", lambda m, x: m.tanh(x), [lambda m, x, y: (1.0 - y) * (1.0 + y)], "float", math="1 − y²", flat="large |x|")
+pointwise("sigmoid", lambda m, x: m.sigmoid(x), [lambda m, x, y: y * m.sigmoid(-x)], "float", math="y·(1 − y)", flat="large |x|")
+pointwise("softplus", lambda m, x: m.softplus(x), [lambda m, x, y: m.sigmoid(x)], "float", math="sigmoid x", flat="x ≪ 0")
+
+pointwise("abs", lambda m, x: m.abs(x), [lambda m, x, y: m.sign(x)], math="sign x", kink="x = 0, taken as 0")
+pointwise("sign", lambda m, x: m.sign(x), [None], math="0: constant in pieces")
+pointwise("relu", lambda m, x: m.relu(x), [lambda m, x, y: m.select(x > 0, 1.0, None)], math="1 if x > 0 else 0",
+          kink="x = 0, taken as 0", flat="x < 0")
+pointwise("maximum", lambda m, a, b: m.maximum(a, b),
+          [lambda m, a, b, y: m.select(a > b, 1.0, m.select(a == b, 0.5, None)),
+           lambda m, a, b, y: m.select(b > a, 1.0, m.select(a == b, 0.5, None))],
+          math="1 for the larger", kink="a = b, each ½")
+pointwise("minimum", lambda m, a, b: m.minimum(a, b),
+          [lambda m, a, b, y: m.select(a < b, 1.0, m.select(a == b, 0.5, None)),
+           lambda m, a, b, y: m.select(b < a, 1.0, m.select(a == b, 0.5, None))],
+          math="1 for the smaller", kink="a = b, each ½")
+pointwise("clip", lambda m, x, low, high: m.clip(x, low, high),
+          [lambda m, x, low, high, y: m.select(m.logical_and(x >= low, x <= high), 1.0, None),
+           lambda m, x, low, high, y: m.select(m.logical_and(x < low, low <= high), 1.0, None),
+           lambda m, x, low, high, y: m.select(m.logical_or(high < low, x > high), 1.0, None)],
+          math="1 for the one that is taken", kink="x = low, x = high: x is taken", flat="x outside")
+pointwise("select", lambda m, c, a, b: m.where(c, a, b),
+          [None, lambda m, c, a, b, y: m.select(c, 1.0, None), lambda m, c, a, b, y: m.select(c, None, 1.0)],
+          math="1 for the one that is taken")
+
+# fmt: on
+
+
+def _comparison(name: str) -> None:
+    def value(m: Any, a: Any, b: Any) -> Any:
+        return getattr(m, name)(a, b)
+
+    pointwise(name, value, [None, None], "bool", math="0: constant in pieces")
+
+
+for _name in ("gt", "ge", "lt", "le", "eq", "ne"):
+    _comparison(_name)
+pointwise("logical_and", lambda m, a, b: m.logical_and(a, b), [None, None], "bool", math="no derivative")
+pointwise("logical_or", lambda m, a, b: m.logical_or(a, b), [None, None], "bool", math="no derivative")
+pointwise("logical_not", lambda m, x: m.logical_not(x), [None], "bool", math="no derivative")

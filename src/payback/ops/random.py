@@ -1,0 +1,13 @@
+"""Randomness as a primitive: bits made from a key, never from a hidden state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ops.row import Row
+
+UINT32 = np.dtype(np.uint32)
+
+Row("random_bits", "linear", lambda m, key, shape: m.random_bits(key, shape=shape),
+    shape=lambda key, shape: Aval(shape, UINT32), math="no derivative")  # fmt: skip

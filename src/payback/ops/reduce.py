@@ -1,0 +1,73 @@
+"""Reductions.  `axes` is a sorted tuple of axes ≥ 0, `keepdims` as in NumPy."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ops.row import Row
+
+Axes = tuple[int, ...]
+
+
+def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ...]:
+    """The shape after reducing over the axes."""
+    if keepdims:
+        return tuple(1 if axis in axes else extent for axis, extent in enumerate(shape))
+    return tuple(extent for axis, extent in enumerate(shape) if axis not in axes)
+
+
+def spread(m: Any, v: Any, shape: tuple[int, ...], axes: Axes, keepdims: bool) -> Any:
+    """What a reduction's result (or its adjoint) is at every entry of the argument."""
+    if not keepdims and axes and m.shape(v):
+        v = m.reshape(v, shape=reduced(shape, axes, True))
+    return m.broadcast(v, shape=shape)
+
+
+def _shape(x: Aval, axes: Axes, keepdims: bool) -> Aval:
+    return Aval(reduced(x.shape, axes, keepdims), x.dtype)
+
+
+def _sum_shape(x: Aval, axes: Axes, keepdims: bool) -> Aval:
+    dtype = np.add.reduce(np.empty(0, x.dtype)).dtype  # small integers are summed as int64
+    return Aval(reduced(x.shape, axes, keepdims), dtype)
+
+
+def _mean_shape(x: Aval, axes: Axes, keepdims: bool) -> Aval:
+    return Aval(reduced(x.shape, axes, keepdims), x.dtype if x.dtype.kind == "f" else np.dtype(np.float64))
+
+
+def _spread_bar(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool) -> Any:
+    return spread(m, bar, m.shape(x), axes, keepdims)
+
+
+def _mean_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool) -> Any:
+    shape = m.shape(x)
+    return spread(m, m.div(bar, float(prod(shape[axis] for axis in axes))), shape, axes, keepdims)
+
+
+Row("sum", "linear", lambda m, x, axes, keepdims: m.sum(x, axes=axes, keepdims=keepdims),
+    shape=_sum_shape, adjoint=_spread_bar, carry=_spread_bar, math="1 at every entry")  # fmt: skip
+Row("mean", "linear", lambda m, x, axes, keepdims: m.mean(x, axes=axes, keepdims=keepdims),
+    shape=_mean_shape, adjoint=_mean_adjoint, carry=_spread_bar, numeric="float", math="1/n at every entry")  # fmt: skip
+
+
+def _extreme_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
+    winners = m.eq(x, y_spread)
+    count = m.sum(m.cast(winners, dtype=m.dtype(x), weak=False), axes=axes, keepdims=True)
+    return m.select(winners, m.div(1.0, m.broadcast(count, shape=m.shape(x))), None)
+
+
+def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
+    # all entries −∞: y = −∞ and x − y would be NaN, while the weights exp(x) are plain zeros
+    return m.exp(x - m.where(y_spread == -np.inf, 0.0, y_spread))
+
+
+for _name in ("max", "min"):
+    Row(_name, "reduction", (lambda name: lambda m, x, axes, keepdims: getattr(m, name)(x, axes=axes, keepdims=keepdims))(_name),
+        shape=_shape, partials=[_extreme_partial], math=f"1 at the {_name}imum", kink="ties share equally")  # fmt: skip
+Row("logsumexp", "reduction", lambda m, x, axes, keepdims: m.logsumexp(x, axes=axes, keepdims=keepdims),
+    shape=_shape, partials=[_softmax_partial], numeric="float", math="softmax x")  # fmt: skip

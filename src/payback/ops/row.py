@@ -1,0 +1,69 @@
+"""What a row of the table is.
+
+A rule is written once, against a namespace `m` (see `namespace.py`), and run by every interpreter: on
+values, on graphs, and later on machine code.  There are three kinds of rows:
+
+pointwise   a partial per argument, as on the article's edges; a sweep multiplies by it
+linear      an adjoint per argument; `carry` says how a mask goes through it
+reduction   every entry of the argument goes into one entry of the result; a partial after spreading it
+
+A row whose derivative is unknown says so by raising; a slot whose partial is None has no derivative at all
+(a structural zero: a condition, an index, a step function).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from payback.ir.aval import Aval
+
+Rule = Callable[..., Any]
+TABLE: dict[str, Row] = {}
+
+
+class Row:
+    """One primitive.
+
+    name      how it is called in `m`, in graphs and in texts
+    kind      "leaf", "pointwise", "linear" or "reduction"
+    value     value(m, *args, **params): what it computes
+    shape     shape(*avals, **params) -> Aval
+    partials  pointwise: per slot, partial(m, *args, y), or None; reduction: one, partial(m, x, y_spread)
+    adjoint   linear: adjoint(m, bar, slot, args, **params) -> what the argument in that slot is paid
+    carry     linear: the same for a boolean mask on bar, where the adjoint only moves entries; or None
+    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
+    no_edge   the slots without a derivative; arguments that are not floating have none either
+    facts     math, kink, flat, domain: texts about the derivative, for people
+    """
+
+    __slots__ = ("adjoint", "carry", "facts", "kind", "name", "no_edge", "numeric", "partials", "shape", "value")
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        value: Rule | None = None,
+        *,
+        shape: Callable[..., Aval] | None = None,
+        partials: Sequence[Rule | None] = (),
+        adjoint: Rule | None = None,
+        carry: Rule | None = None,
+        numeric: str = "same",
+        **facts: str,
+    ):
+        self.name, self.kind, self.value, self.shape = name, kind, value, shape
+        self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
+        self.numeric, self.facts = numeric, facts
+        self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
+        if name in TABLE:
+            raise ValueError(f"the row {name} is in the table already")
+        TABLE[name] = self
+
+    def __repr__(self) -> str:
+        return f"<row {self.name}>"
+
+
+INPUT = Row("input", "leaf")
+VARIABLE = Row("variable", "leaf")
+CONST = Row("const", "leaf")

@@ -1,0 +1,82 @@
+"""Random numbers from explicit keys: the same key gives the same numbers, on every machine and in any order.
+
+A key is a uint32 array of shape (2,).  Draw with a key once; for more, split it.
+
+>>> import payback as pb
+>>> key = pb.random.key(0)
+>>> for_weights, for_noise = pb.random.split(key)
+>>> pb.random.normal(for_weights, (2, 3)).shape
+(2, 3)
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.errors import InputError
+from payback.ops.philox import philox, random_bits
+
+__all__ = ["fold_in", "key", "normal", "permutation", "split", "uniform"]
+
+Array = np.ndarray[Any, Any]
+
+
+def key(seed: int) -> Array:
+    """The key of a seed, a whole number from 0 to 2**64 − 1.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise InputError(f"the seed is {seed!r}", why="a seed is a whole number from 0 to 2**64 − 1")
+    made = np.array([int(seed) & 0xFFFFFFFF, int(seed) >> 32], np.uint32)
+    made.flags.writeable = False
+    return made
+
+
+def _check(key: Any) -> Array:
+    if not isinstance(key, np.ndarray) or key.shape != (2,) or key.dtype != np.uint32:
+        raise InputError("a random function was given no key", why=f"it got {key!r}", fix="make one with pb.random.key(seed)")
+    return key
+
+
+def fold_in(key: Array, number: int) -> Array:
+    """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain."""
+    counter = np.array([[number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF, 0, 0xF01D]], np.uint32)
+    made = philox(counter, _check(key))[0, :2].copy()
+    made.flags.writeable = False
+    return made
+
+
+def split(key: Array, count: int = 2) -> list[Array]:
+    """`count` independent keys."""
+    return [fold_in(key, i) for i in range(count)]
+
+
+def uniform(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64, low: float = 0.0, high: float = 1.0) -> Any:
+    """Uniform on [low, high), `shape` entries of a floating dtype."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    size = prod(shape)
+    if np.dtype(dtype) == np.float64:
+        words = random_bits(_check(key), (2 * size,)).astype(np.uint64)
+        unit = ((words[0::2] << np.uint64(32) | words[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    else:
+        unit = (random_bits(_check(key), (size,)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    return (unit * (high - low) + low).astype(dtype).reshape(shape)[()]
+
+
+def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> Any:
+    """Standard normal numbers, by Box and Muller's transform (Ann. Math. Stat. 29, 1958)."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    half = (prod(shape) + 1) // 2
+    u = uniform(key, (2 * half,))
+    radius, angle = np.sqrt(-2.0 * np.log1p(-u[:half])), 2.0 * np.pi * u[half:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: prod(shape)].astype(dtype).reshape(shape)[()]
+
+
+def permutation(key: Array, n: int) -> Array:
+    """A random order of range(n), as int64."""
+    words = random_bits(_check(key), (2 * n,)).astype(np.uint64)
+    return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")

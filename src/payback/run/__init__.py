@@ -1,0 +1,1 @@
+"""Running graphs: the interpreter, the reference for every other way."""

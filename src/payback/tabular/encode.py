@@ -1,0 +1,135 @@
+"""`Encoder`: the features of a table as the matrix that a network reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from payback.errors import InputError, ModelFileError
+from payback.tabular import record
+from payback.tabular.cells import quoted
+from payback.tabular.coerce import FloatArray, rows_of
+from payback.tabular.plans import PLANS, LeftOut, NumericPlan, Plan, Unseen, fit_plan
+from payback.tabular.table import Table, listed
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Fitted on training rows, saved with the model, applied to any table with the same columns.
+
+    plans: one per column that is used, in the order given.  left_out: (column, reason) for the others.
+
+    >>> from payback.tabular import Table, column_from_cells
+    >>> size, color = column_from_cells("size", "1\\0?\\0003\\0002"), column_from_cells("color", "red\\0blue\\0red\\0blue")
+    >>> encoder = Encoder.fit(Table((size, color), 4, "toys.csv"), ["size", "color"])
+    >>> encoder.feature_names_out
+    ['size', 'size is missing', 'color=blue', 'color=red']
+    >>> encoder.transform(Table((size, color), 4, "toys.csv"), rows=[1]).tolist()
+    [[0.0, 1.0, 1.0, 0.0]]
+    """
+
+    plans: tuple[Plan, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def fit(cls, table: Table, feature_names: Sequence[str], rows: object = None) -> Encoder:
+        """An encoder for these columns, from these training rows (indices, a mask, a slice; None: all).
+
+        Standardization, categories and the replacement of missing values look at the training rows only.  Left out,
+        with the reason: identifiers, empty and constant columns, more than 256 categories, or nearly one for each row.
+        Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
+        """
+        index = rows_of(table, rows)
+        if not len(index):
+            raise InputError("there are no training rows", where=table.source)
+        if len(set(feature_names)) != len(feature_names):
+            raise InputError("a feature is named twice", where=table.source, why=listed(feature_names))
+        plans, left_out = [], []
+        for name in feature_names:
+            try:
+                plans.append(fit_plan(table, table.column(name), index))
+            except LeftOut as reason:
+                left_out.append((name, str(reason)))
+        if not plans:
+            reasons = "; ".join(f"{quoted(name, 40)}: {reason}" for name, reason in left_out[:5])
+            raise InputError(
+                "there is no column to learn from",
+                where=table.source,
+                why=reasons or "the table has no column beside the target",
+                fix="add a column that varies from row to row",
+            )
+        return cls(tuple(plans), tuple(left_out))
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The columns that are read."""
+        return [plan.name for plan in self.plans]
+
+    @property
+    def feature_names_out(self) -> list[str]:
+        """The names of the d outputs."""
+        return [name for plan in self.plans for name in plan.outputs]
+
+    @property
+    def affine(self) -> tuple[FloatArray, FloatArray]:
+        """(mean, scale), float64 (d,) each: output = (value − mean) / scale.  (0, 1) for what is not a plain number."""
+        pairs = [
+            (plan.mean, plan.scale) if isinstance(plan, NumericPlan) and plan.varies and j == 0 else (0.0, 1.0)
+            for plan in self.plans
+            for j in range(len(plan.outputs))
+        ]
+        mean, scale = np.array(pairs, dtype=np.float64).T
+        return mean, scale
+
+    def transform(
+        self, table: Table, rows: object = None, *, unseen: Unseen = "error", notes: list[str] | None = None
+    ) -> FloatArray:
+        """The rows (None: all) as float64 (n, d), C-contiguous and finite.
+
+        unseen: what a category that training did not have is: an "error", or all zeros ("zero").
+        notes: a list that receives what should be said (missing values where training had none, unseen categories).
+        Raises InputError: a column is missing, a cell cannot be read as in training; it names the line.
+        """
+        if unseen not in ("error", "zero"):
+            raise InputError(f"unseen is {quoted(str(unseen))}", why="it is 'error' or 'zero'")
+        index = rows_of(table, rows)
+        out = np.zeros((len(index), len(self.feature_names_out)))
+        said: list[str] = [] if notes is None else notes
+        at = 0
+        for plan in self.plans:
+            width = len(plan.outputs)
+            part = out[:, at : at + width]
+            with np.errstate(over="ignore"):
+                plan.write(table, index, part, unseen, said)
+            if not (finite := np.isfinite(part).all(axis=1)).all():
+                place = table.places(index[~finite])
+                raise InputError(f"a number in column {quoted(plan.name)} is too large", where=place)
+            at += width
+        return out
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data for JSON; floats survive exactly."""
+        plans = [{"kind": plan.kind} | dataclasses.asdict(plan) for plan in self.plans]
+        return {"plans": plans, "left_out": [list(pair) for pair in self.left_out]}
+
+    @classmethod
+    def from_dict(cls, data: object) -> Encoder:
+        """The encoder that `to_dict` described; raises ModelFileError if anything about it is wrong."""
+        fields = record.take(data, "encoder", {"plans", "left_out"})
+        plans = []
+        for item in record.convert(fields["plans"], list[dict[str, object]], "encoder"):
+            kind = item.get("kind")
+            if not isinstance(kind, str) or kind not in PLANS:
+                why = f"the kind of a column is {quoted(str(kind))}, known are {listed(PLANS)}"
+                raise ModelFileError("the encoder in the model file is wrong", why=why)
+            keys = {field.name for field in dataclasses.fields(PLANS[kind])}
+            body = record.take(item, "encoder", keys | {"kind"})
+            plans.append(record.convert({key: body[key] for key in keys}, PLANS[kind], "encoder"))
+        names = [plan.name for plan in plans]
+        if not plans or len(set(names)) != len(names) or not all(plan.outputs for plan in plans):
+            raise ModelFileError("the encoder in the model file is wrong", why="columns must be named once, and be used")
+        left_out = record.convert(fields["left_out"], list[tuple[str, str]], "encoder")
+        return cls(tuple(plans), tuple(left_out))

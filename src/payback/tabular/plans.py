@@ -1,0 +1,283 @@
+"""How one column becomes numbers: fitted on the training rows, saved with the model, applied to any table.
+
+A plan knows the names of its outputs (`outputs`) and writes them (`write`).  A missing value becomes what is neutral for
+a network: the training mean of a number (0 after standardization), the share of true, the middle of a circle.  If the
+training rows had missing values, one more output says so (missing values are rarely missing at random).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from payback.errors import InputError
+from payback.tabular import cells
+from payback.tabular.cells import quoted
+from payback.tabular.coerce import FloatArray, days_of, numbers_of, too_many_categories, truths_of
+from payback.tabular.column import Column
+from payback.tabular.table import Table, listed
+
+MAX_CATEGORIES = 256
+Unseen = Literal["error", "zero"]
+Rows = NDArray[np.intp]
+
+
+class LeftOut(Exception):
+    """A column that cannot help, with the reason; `Encoder.fit` collects them."""
+
+
+@dataclass(frozen=True)
+class NumericPlan:
+    """(x − mean) / scale.  scale: the standard deviation in training; varies: whether there was any."""
+
+    kind: ClassVar[str] = "numeric"
+    name: str
+    mean: float
+    scale: float
+    varies: bool
+    has_missing: bool
+
+    def __post_init__(self) -> None:
+        _check_affine(self.mean, self.scale)
+
+    @property
+    def outputs(self) -> list[str]:
+        return [self.name] * self.varies + [f"{self.name} is missing"] * self.has_missing
+
+    def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
+        values = numbers_of(table, self.name)[rows]
+        missing = _missing(self, values, out, notes)
+        if self.varies:
+            out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
+
+
+@dataclass(frozen=True)
+class BooleanPlan:
+    """true → 1, false → 0.  share: the share of true in training, taken for a missing value."""
+
+    kind: ClassVar[str] = "boolean"
+    name: str
+    share: float
+    varies: bool
+    has_missing: bool
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.share <= 1, "a share between 0 and 1")
+
+    @property
+    def outputs(self) -> list[str]:
+        return [self.name] * self.varies + [f"{self.name} is missing"] * self.has_missing
+
+    def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
+        values = truths_of(table, self.name)[rows]
+        missing = _missing(self, values, out, notes)
+        if self.varies:
+            out[:, 0] = np.where(missing, self.share, values)
+
+
+@dataclass(frozen=True)
+class DatePlan:
+    """Days, standardized; and the month, the day of the week and the time of day as points on a circle (sine, cosine),
+    so that December is beside January.  Only those that varied in training."""
+
+    kind: ClassVar[str] = "date"
+    name: str
+    order: Literal["ymd", "named", "dmy", "mdy"]
+    mean: float
+    scale: float
+    varies: bool
+    circles: tuple[Literal["month", "weekday", "hour"], ...]
+    has_missing: bool
+
+    def __post_init__(self) -> None:
+        _check_affine(self.mean, self.scale)
+        _check(len(set(self.circles)) == len(self.circles), "circles named once")
+
+    @property
+    def outputs(self) -> list[str]:
+        waves = [f"{self.name} {circle} {wave}" for circle in self.circles for wave in ("sin", "cos")]
+        return [self.name] * self.varies + waves + [f"{self.name} is missing"] * self.has_missing
+
+    def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
+        days = days_of(table, self.name, self.order)[rows]
+        missing = _missing(self, days, out, notes)
+        if self.varies:
+            out[:, 0] = np.where(missing, 0.0, (days - self.mean) / self.scale)
+        for j, circle in enumerate(self.circles):
+            angle = 2 * math.pi * _turn(circle, np.where(missing, 0.0, days))
+            at = self.varies + 2 * j
+            out[:, at], out[:, at + 1] = np.where(missing, 0.0, [np.sin(angle), np.cos(angle)])
+
+
+@dataclass(frozen=True)
+class CategoricalPlan:
+    """One output per category of the training rows, 1 where the cell is it.  A missing cell is a category of its own if
+    it occurred in training; else it is all zeros, as is an unseen category when that was asked for."""
+
+    kind: ClassVar[str] = "categorical"
+    name: str
+    categories: tuple[str, ...]
+    has_missing: bool
+
+    def __post_init__(self) -> None:
+        _check(len(set(self.categories)) == len(self.categories) > 0, "categories named once")
+
+    @property
+    def outputs(self) -> list[str]:
+        return [f"{self.name}={text}" for text in self.categories] + [f"{self.name} is missing"] * self.has_missing
+
+    def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
+        column = table.column(self.name)
+        codes, labels = column.as_labels()
+        codes = codes[rows]
+        position = dict.fromkeys(labels, -1) | category_positions(labels, self.categories, column.mark)
+        target = np.array([position[text] for text in labels] + [-1])[codes]
+        missing = _missing(self, np.where(codes < 0, np.nan, 0.0), out, notes)
+        unknown = np.flatnonzero((target < 0) & ~missing)
+        if len(unknown) and unseen == "error":
+            raise InputError(
+                f"unseen category {quoted(labels[codes[unknown[0]]])} in column {quoted(self.name)}",
+                where=table.places(rows[unknown]),
+                why=f"the training rows had {listed(self.categories)}",
+                fix="correct the cell, or write ? if the value is missing",
+            )
+        if len(unknown):
+            notes.append(f"{len(unknown):,} cell(s) of {quoted(self.name)} hold categories not seen in training: read as none")
+        known = np.flatnonzero(target >= 0)
+        out[known, target[known]] = 1.0
+
+
+Plan = NumericPlan | BooleanPlan | DatePlan | CategoricalPlan
+# The closed list of what a file may name.
+PLANS: dict[str, type[Plan]] = {
+    "numeric": NumericPlan,
+    "boolean": BooleanPlan,
+    "date": DatePlan,
+    "categorical": CategoricalPlan,
+}
+
+
+def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
+    """The plan for a column, from its training rows only.
+
+    Raises LeftOut: the column cannot help.  InputError: text in a numeric column.
+    """
+    if column.kind in ("empty", "constant"):
+        raise LeftOut("all its cells are missing" if column.kind == "empty" else "it is constant")
+    if column.kind == "identifier":
+        raise LeftOut("it only tells the rows apart")
+    has_missing = bool(column.missing[rows].any())
+    if column.missing[rows].all():
+        raise LeftOut("all its cells are missing in the training rows")
+    plan: Plan
+    if column.kind == "categorical":
+        plan = _fit_categories(column, rows, has_missing)
+    elif column.kind == "boolean":
+        truths = _present(truths_of(table, column.name)[rows])
+        plan = BooleanPlan(column.name, float(truths.mean()), bool(truths.min() < truths.max()), has_missing)
+    elif column.kind == "date":
+        plan = _fit_date(table, column, rows, has_missing)
+    else:
+        mean, scale, varies = mean_and_scale(_present(numbers_of(table, column.name)[rows]))
+        plan = NumericPlan(column.name, mean, scale, varies, has_missing)
+    if not plan.outputs:
+        raise LeftOut("it is constant in the training rows")
+    return plan
+
+
+def _fit_categories(column: Column, rows: Rows, has_missing: bool) -> CategoricalPlan:
+    codes, labels = column.as_labels()
+    seen = np.unique(codes[rows][codes[rows] >= 0])
+    present = int((codes[rows] >= 0).sum())
+    if too_many_categories(len(seen), present):
+        raise LeftOut(f"{len(seen):,} categories in {present:,} rows: nearly every row has its own")
+    if len(seen) > MAX_CATEGORIES:
+        raise LeftOut(f"{len(seen):,} categories are more than {MAX_CATEGORIES}: group the rare ones")
+    if len(seen) == 1 and not has_missing:
+        raise LeftOut("it is constant in the training rows")
+    return CategoricalPlan(column.name, in_order([labels[code] for code in seen], column.mark), has_missing)
+
+
+def _fit_date(table: Table, column: Column, rows: Rows, has_missing: bool) -> DatePlan:
+    if column.date_order not in cells.DATE_ORDERS:
+        raise LeftOut("its dates are not written in one known way")
+    days = _present(days_of(table, column.name, column.date_order)[rows])
+    mean, scale, varies = mean_and_scale(days)
+    circles = tuple(circle for circle in ("month", "weekday", "hour") if np.ptp(_turn(circle, days)) > 0)
+    return DatePlan(column.name, column.date_order, mean, scale, varies, circles, has_missing)  # type: ignore[arg-type]
+
+
+def _turn(circle: str, days: FloatArray) -> FloatArray:
+    """Where on its circle a day stands, 0 to 1."""
+    if circle == "month":
+        return (np.floor(days).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12) / 12
+    if circle == "weekday":
+        return (np.floor(days) % 7) / 7
+    return days % 1.0
+
+
+def mean_and_scale(values: FloatArray) -> tuple[float, float, bool]:
+    """(mean, standard deviation, whether the values vary beyond rounding); the scale is 1 where they do not.
+
+    >>> mean_and_scale(np.array([1.0, 3.0])), mean_and_scale(np.array([0.1, 0.1, 0.1]))[1:]
+    ((2.0, 1.0, True), (1.0, False))
+    """
+    unit = float(np.abs(values).max())
+    if values.min() == values.max() or unit == 0:
+        return float(values[0]), 1.0, False
+    part = values / unit  # so that no square overflows
+    mean, scale = float(part.mean()) * unit, float(part.std()) * unit
+    varies = math.isfinite(scale) and scale > 10 * np.finfo(np.float64).eps * unit
+    return mean, scale if varies else 1.0, varies
+
+
+def in_order(labels: list[str], mark: str = ".") -> tuple[str, ...]:
+    """Labels in an order that does not depend on the rows: by value if all are numbers, else by text."""
+    values = {text: cells.number(text, mark) for text in labels}
+    if None not in values.values():
+        return tuple(sorted(labels, key=lambda text: (values[text] or 0.0, text)))
+    return tuple(sorted(labels))
+
+
+def category_positions(labels: tuple[str, ...], categories: tuple[str, ...], mark: str = ".") -> dict[str, int]:
+    """{label: its index in `categories`} for the labels that are known.  A label must be equal to its category; but in a
+    column that holds numbers and text, 3 and 3.0 are the same."""
+    exact = {text: i for i, text in enumerate(categories)}
+    by_value: dict[float, int] = {}
+    for text, i in exact.items():
+        if (value := cells.number(text, mark)) is not None:
+            by_value.setdefault(value, i)
+    found = {text: exact[text] for text in labels if text in exact}
+    for text in labels:
+        if text not in exact and by_value and (value := cells.number(text, mark)) in by_value:
+            found[text] = by_value[value]  # type: ignore[index]
+    return found
+
+
+def _present(values: FloatArray) -> FloatArray:
+    return values[~np.isnan(values)]
+
+
+def _missing(plan: Plan, values: FloatArray, out: FloatArray, notes: list[str]) -> NDArray[np.bool_]:
+    """Which values are missing; marks them in the last output if the plan has one, and says so if it has none."""
+    missing = np.isnan(values)
+    if plan.has_missing:
+        out[:, -1] = missing
+    elif missing.any():
+        neutral = "none of the categories" if plan.kind == "categorical" else "the training mean"
+        many = int(missing.sum())
+        notes.append(f"{many:,} missing cell(s) in {quoted(plan.name)}, where training had none: read as {neutral}")
+    return missing
+
+
+def _check_affine(mean: float, scale: float) -> None:
+    _check(math.isfinite(mean) and math.isfinite(scale) and scale > 0, "a finite mean and a positive finite scale")
+
+
+def _check(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"a plan needs {what}")

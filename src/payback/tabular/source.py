@@ -1,0 +1,114 @@
+"""From a file to its text: what can be wrong with the bytes, said with offset and line."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import os
+import re
+import zlib
+from pathlib import Path
+
+from payback.errors import InputError
+from payback.tabular.cells import quoted
+from payback.tabular.table import nearest
+
+MAX_BYTES = 1 << 31
+_GZIP = b"\x1f\x8b"
+_FOREIGN = {
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "save the sheet as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save the sheet as CSV"),
+    b"PAR1": ("a Parquet file", "write it as CSV"),
+    b"%PDF": ("a PDF", "give a CSV file"),
+    b"SQLite format 3": ("an SQLite database", "write the table as CSV"),
+}
+_BREAK = re.compile(rb"\r\n|\r|\n")
+
+
+def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
+    """The text of a file in UTF-8 (with or without byte-order mark) or UTF-16 (with one), plain or gzipped.
+
+    limit: the largest number of bytes accepted, after decompression.
+    Raises InputError: the file is missing (with the nearest names), a folder, unreadable, too large, empty, not text.
+    """
+    name = os.fspath(path)
+    data = _read_bytes(Path(name), name, limit)
+    for start, (what, fix) in _FOREIGN.items():
+        if data.startswith(start):
+            raise InputError(f"{quoted(name)} is {what}", why="payback reads tables as CSV text", fix=fix)
+    text = _decode(data, name)
+    if "\0" in text:
+        at = text.index("\0")
+        raise InputError(
+            f"{quoted(name)} holds a NUL character",
+            where=f"line {_line_of(text[:at].encode())}",
+            why="text files have none: it may be UTF-16 without a byte-order mark, or not text at all",
+            fix="save the file as UTF-8",
+        )
+    if not text.strip():
+        raise InputError(f"{quoted(name)} is empty", why="a table needs a line of names and rows of data")
+    return text
+
+
+def _read_bytes(path: Path, name: str, limit: int) -> bytes:
+    try:
+        if path.is_dir():
+            raise InputError(f"{quoted(name)} is a folder", why="a table is read from one CSV file", fix=_inside(path))
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+        if data.startswith(_GZIP):
+            with gzip.open(path) as packed:
+                data = packed.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path, name) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{quoted(name)} is a broken gzip file", why=str(error), fix="compress it again") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"cannot read {quoted(name)}", why=why) from None
+    if len(data) > limit:
+        raise InputError(f"{quoted(name)} is too large", why=f"more than {limit:,} bytes", fix="split the table")
+    return data
+
+
+def _missing(path: Path, name: str) -> InputError:
+    folder = path.parent
+    if not folder.is_dir():
+        return InputError(f"there is no file {quoted(name)}", why=f"there is no folder {quoted(str(folder))}")
+    try:
+        names = sorted(os.listdir(folder))[:5000]
+    except OSError:
+        names = []
+    return InputError(f"there is no file {quoted(name)}", fix=nearest(path.name, names))
+
+
+def _inside(folder: Path) -> str | None:
+    try:
+        tables = sorted(entry for entry in os.listdir(folder) if entry.lower().endswith((".csv", ".csv.gz", ".tsv")))
+    except OSError:
+        return None
+    return f"did you mean {' or '.join(quoted(str(folder / table)) for table in tables[:3])}?" if tables else None
+
+
+def _decode(data: bytes, name: str) -> str:
+    encoding, shown, skip = "utf-8", "UTF-8", 0
+    if data.startswith(codecs.BOM_UTF8):
+        skip = 3
+    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        skip, shown = 2, "UTF-16"
+        encoding = "utf-16-le" if data.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
+    try:
+        return (data[skip:] if skip else data).decode(encoding)
+    except UnicodeDecodeError as error:
+        at = error.start + skip
+        before = data[skip:at] if skip != 2 else data[skip:at].decode(encoding, "replace").encode()
+        raise InputError(
+            f"{quoted(name)} is not {shown} text",
+            where=f"line {_line_of(before)}, byte {at:,} of the file (0x{data[at]:02x})",
+            why="it may be written in Latin-1 or Windows-1252",
+            fix="save it as UTF-8",
+        ) from None
+
+
+def _line_of(before: bytes) -> int:
+    return 1 + len(_BREAK.findall(before))

@@ -1,0 +1,428 @@
+"""The traced array: a value under differentiation, with NumPy's operators, methods and functions.
+
+It holds a node and nothing else.  With numbers (`x.value`) it behaves as the NumPy value would: it can be
+compared, branched on and printed.  In a graph traced without numbers it has a shape and a dtype only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from sys import _getframe
+from typing import Any
+
+import numpy as np
+
+from payback.errors import MutationError, TraceError, UnsupportedError
+from payback.ir.aval import WEAK_DTYPES
+from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import caller, position
+from payback.ops.append import append, apply, const, freeze, snapshot
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, TABLE, VARIABLE, Row
+
+_PACKAGE = __name__.split(".", maxsplit=1)[0] + "."
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
+_METHODS: dict[str, Callable[..., Any]] = {}
+
+
+def where_of_caller(depth: int) -> Any:
+    """The user's place that is running; `depth` frames up if that one is outside this package."""
+    frame = _getframe(depth)
+    if frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        return caller(depth + 1)
+    return frame.f_code, frame.f_lasti
+
+
+def _binary(row: Row, a: Any, b: Any) -> Any:
+    """An operator's result; NotImplemented for operands that NumPy would not take either."""
+    if type(a) not in _NODE_TYPES:
+        node = b.node
+        if type(a) not in _PLAIN_TYPES:
+            a = _plain(a)
+            if a is NotImplemented:
+                return a
+    else:
+        a = node = a.node
+    if type(b) not in _NODE_TYPES:
+        if type(b) not in _PLAIN_TYPES:
+            b = _plain(b)
+            if b is NotImplemented:
+                return b
+    else:
+        b = b.node
+    return Traced(apply(row, (a, b), where_of_caller(3)))
+
+
+def _plain(operand: Any) -> Any:
+    """What NumPy would make of an operand that is neither traced nor a number nor an array."""
+    if isinstance(operand, Traced):
+        return operand.node
+    if isinstance(operand, (np.ndarray, np.generic)):
+        return operand
+    if isinstance(operand, (list, tuple)):
+        return as_traced(operand)
+    if hasattr(operand, "__array__"):
+        return np.asarray(operand)
+    return NotImplemented
+
+
+def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """The operator of a row, and its reflection.
+
+    Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
+    scalar programs are made of nothing else.
+    """
+    row, compute = TABLE[name], getattr(Values, name)
+
+    def fast(a: Any, b: Any, swapped: bool) -> Any:
+        node = a.node
+        x = node.value
+        kind = type(b)
+        if kind is float or kind is int:
+            other, y = None, b
+            if x is None or (type(x) is not float and x.dtype.kind != "f"):
+                return None
+        elif kind is Traced or kind is Variable:
+            other = b.node
+            y = other.value
+            if x is None or y is None:
+                return None
+            if type(x) is not float or type(y) is not float:
+                if type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f":
+                    return None
+        else:
+            return None
+        frame = _getframe(2)
+        if frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+            where = caller(3)
+        else:
+            where = (frame.f_code, frame.f_lasti)
+        try:
+            value = compute(y, x) if swapped else compute(x, y)
+        except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
+            return None
+        if type(value) is np.ndarray:
+            value.flags.writeable = False
+        if other is None:
+            other = Node(CONST, (), NO_PARAMS, b, where)
+        return Traced(Node(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where))
+
+    def forward(self: Any, other: Any) -> Any:
+        result = fast(self, other, False)
+        return _binary(row, self, other) if result is None else result
+
+    def reflected(self: Any, other: Any) -> Any:
+        result = fast(self, other, True)
+        return _binary(row, other, self) if result is None else result
+
+    return forward, reflected
+
+
+def _unary(name: str) -> Callable[[Any], Any]:
+    row = TABLE[name]
+    return lambda self: Traced(apply(row, (self.node,), where_of_caller(2)))
+
+
+class Traced:
+    """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
+
+    __slots__ = ("__weakref__", "node")
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, node: Node):
+        self.node = node
+
+    # what it is
+
+    @property
+    def value(self) -> Any:
+        """The plain value: a Python number, NumPy scalar or read-only array.
+
+        Raises TraceError in a graph that is traced without numbers.
+        """
+        if self.node.value is None:
+            raise TraceError(
+                f"the value of {self.node.op.name} is not known while a function is compiled",
+                where=_here(),
+                why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
+                fix="use np.where instead of if, or give what decides the branch as a plain argument",
+            )
+        return self.node.value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.node.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.node.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.node.shape)
+
+    @property
+    def size(self) -> int:
+        return self.node.aval.size
+
+    @property
+    def grad(self) -> Any:
+        """What the last `.backward()` that came by found, or None: no path, or no sweep has come by."""
+        return self.node.grad
+
+    def backward(self, seed: Any = None, *, accumulate: bool = False) -> None:
+        """Sweep back from this value: afterwards every node on the way has its `.grad`.
+
+        seed: what this value is owed to begin with; 1 for a scalar, and needed for anything else.
+        accumulate: add to earlier gradients instead of replacing them.
+
+        Raises DifferentiationError for a value that is not a scalar (without seed) or not floating,
+        MutationError when a variable was changed after this value was computed.
+
+        >>> import payback as pb
+        >>> w = pb.variable(3.0)
+        >>> (w * w).backward()
+        >>> w.grad
+        6.0
+        """
+        from payback.trace.backward import backward
+
+        backward(self, seed, accumulate)
+
+    def __repr__(self) -> str:
+        if self.node.value is None:
+            return f"Traced({self.node.aval})"
+        return f"Traced({self.node.value!r})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __str__(self) -> str:
+        return str(self.node.value) if self.node.value is not None else repr(self)
+
+    # plain Python's questions
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __len__(self) -> int:
+        if not self.node.shape:
+            raise TypeError("len() of a traced scalar")
+        return self.node.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.node.shape:
+            raise TypeError("iteration over a traced scalar")
+        return (self[i] for i in range(self.node.shape[0]))
+
+    def __float__(self) -> float:
+        if self.dtype.kind != "f":
+            return float(self.value)
+        raise TraceError("float(x) would lose the derivative", where=_here(),
+                         why="a Python float has no history, so what is computed from it would have no gradient",
+                         fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __index__(self) -> int:
+        if self.dtype.kind == "f":
+            raise TypeError("a traced floating value cannot be an index")
+        return int(self.value)
+
+    def item(self) -> Any:
+        """The scalar itself, still traced; of an array with one entry, that entry."""
+        return self if not self.node.shape else self.reshape(())
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.dtype.kind != "f" and self.node.value is not None:
+            return np.asarray(self.value, *args, **kwargs)
+        raise TraceError("a traced value cannot become a plain array", where=_here(),
+                         why="the plain array would have no history, so what is computed from it would have no gradient",
+                         fix="compute with it as it is; for the bare numbers write x.value")  # fmt: skip
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise UnsupportedError("a traced value cannot be assigned into", where=_here(),
+                               why="values in a graph never change",
+                               fix="build the result with np.where, np.stack or np.concatenate")  # fmt: skip
+
+    def __getitem__(self, key: Any) -> Any:
+        return _METHODS["__getitem__"](self, key)
+
+    def __getattr__(self, name: str) -> Any:
+        method = _METHODS.get(name)
+        if method is None:
+            raise AttributeError(f"a traced value has no attribute {name!r}")
+        return lambda *args, **kwargs: method(self, *args, **kwargs)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _METHODS["transpose"](self)
+
+    # NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _METHODS["__array_ufunc__"](ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _METHODS["__array_function__"](function, args, kwargs)
+
+    # operators
+
+    __add__, __radd__ = _operator("add")
+    __sub__, __rsub__ = _operator("sub")
+    __mul__, __rmul__ = _operator("mul")
+    __truediv__, __rtruediv__ = _operator("div")
+    __pow__, __rpow__ = _operator("power")
+    __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
+    __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
+    __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
+    __and__, __rand__ = _operator("logical_and")
+    __or__, __ror__ = _operator("logical_or")
+    __neg__, __abs__, __invert__ = _unary("neg"), _unary("abs"), _unary("logical_not")
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __matmul__(self, other: Any) -> Any:
+        return np.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return np.matmul(other, self)
+
+
+class ReadOnly(np.ndarray[Any, Any]):
+    """A variable's array as its owner sees it: it cannot be written into, and `value -= step` makes a new one."""
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return array[()] if return_scalar else np.asarray(array)
+
+    def _in_place(symbol: str) -> Any:  # type: ignore[misc]
+        return lambda self, other: getattr(np.asarray(self), symbol)(other)
+
+    __iadd__, __isub__ = _in_place("__add__"), _in_place("__sub__")
+    __imul__, __itruediv__ = _in_place("__mul__"), _in_place("__truediv__")
+
+
+class Variable(Traced):
+    """A leaf with a name, whose value may be replaced between sweeps: `w.value -= 0.1 * w.grad`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, value: Any, name: str | None = None):
+        super().__init__(Node(VARIABLE, (), {"name": name, "replaced": None}, value, where_of_caller(3)))
+        self.name = name
+
+    @property
+    def value(self) -> Any:
+        """The present value; an array is read-only.  Setting it makes older results refuse a sweep."""
+        value = self.node.value
+        return value.view(ReadOnly) if type(value) is np.ndarray else value
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        old = self.node
+        new = leaf_value(np.asarray(new) if isinstance(new, ReadOnly) else new, self.name or "the variable")
+        if type(old.value) is float and isinstance(new, np.floating) and new.dtype == np.float64:
+            new = float(new)
+        before, after = np.shape(old.value), np.shape(new)
+        if before != after:
+            raise MutationError(f"the variable has the shape {before}, not {after}", fix="make a new pb.variable for another shape")
+        if type(old.value) is np.ndarray and new.dtype != old.value.dtype:
+            new = freeze(new.astype(old.value.dtype))
+        place = where_of_caller(2)
+        self.node = Node(VARIABLE, (), {"name": self.name, "replaced": None}, new, old.where)
+        self.node.grad = old.grad
+        old.params["replaced"] = place or True
+
+    def __repr__(self) -> str:
+        return f"variable({self.node.value!r}{f', name={self.name!r}' if self.name else ''})"
+
+
+_NODE_TYPES = {Traced, Variable}
+_PLAIN_TYPES = {float, int, bool, np.ndarray, np.float64, np.float32}
+
+
+def _here() -> str | None:
+    place = position(caller(2))
+    return str(place) if place else None
+
+
+def leaf_value(value: Any, name: str) -> Any:
+    """A value to differentiate by, as a snapshot: Python ints count as floats, integer arrays are refused.
+
+    Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
+    """
+    from payback.errors import DifferentiationError
+
+    if type(value) in (int, bool):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        value = np.asarray([[float(v) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
+                            else float(row) if type(row) is int else row for row in value])  # fmt: skip
+    value = snapshot(value)
+    if type(value) not in WEAK_DTYPES and value.dtype.kind != "f":
+        raise DifferentiationError(
+            f"{name} is an array of {value.dtype} and has no derivative",
+            why="integers and booleans do not vary continuously",
+            fix=f"give {name}.astype(float), or leave it out of argnums",
+        )
+    return value
+
+
+def as_traced(operand: Any) -> Any:
+    """A traced value as it is; a list or tuple with traced values in it, stacked; anything else as NumPy sees it."""
+    if isinstance(operand, Traced):
+        return operand.node
+    if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
+        return _METHODS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
+    return operand if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)) else np.asarray(operand)
+
+
+def _holds_traced(operand: Any) -> bool:
+    return isinstance(operand, Traced) or (isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand))
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same value with no derivative: what is computed from it is constant in it.
+
+    x: a traced value, or anything else, which is returned as it is.
+
+    >>> import payback as pb
+    >>> pb.grad(lambda x: x * pb.stop_gradient(x))(3.0)
+    3.0
+    """
+    return Traced(apply(TABLE["stop_gradient"], (x.node,), where_of_caller(2))) if isinstance(x, Traced) else x
+
+
+def plain(value: Any) -> Any:
+    """The bare value of a traced one; anything else as it is."""
+    return value.value if isinstance(value, Traced) else value
+
+
+def is_constant(node: Node) -> bool:
+    return node.op is CONST
+
+
+def variable(value: Any, name: str | None = None) -> Variable:
+    """A value to differentiate by, kept between sweeps.
+
+    value: a number (kept as a Python float), or anything NumPy makes a floating array of; a snapshot is taken.
+    name: what explanations call it.
+
+    Returns a Variable: compute with it as with the number or array, call `.backward()` on a result, read `.grad`.
+    Raises DifferentiationError for integer, boolean and complex arrays.
+
+    >>> import payback as pb
+    >>> a, b = pb.variable(2.0, name="a"), pb.variable(1.0, name="b")
+    >>> c = a + b
+    >>> y = c * (b + 1)
+    >>> y.backward()
+    >>> b.grad, c.grad
+    (5.0, 2.0)
+    """
+    return Variable(leaf_value(value, name or "the value"), name)
+
+
+__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "is_constant", "leaf_value", "plain", "variable"]

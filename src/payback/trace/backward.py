@@ -1,0 +1,62 @@
+"""`.backward()`: the sweep on values, from one result to every variable it was computed from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ad.algebra import Gradient
+from payback.ad.sweep import sweep
+from payback.errors import DifferentiationError, MutationError
+from payback.ir.node import Node, ancestors
+from payback.ir.where import position
+from payback.ops.append import freeze, snapshot
+from payback.ops.row import VARIABLE
+from payback.trace.array import Traced
+
+
+def seed_for(node: Node, seed: Any = None) -> Any:
+    """What a top is owed to begin with, in the top's own dtype and shape.
+
+    Raises DifferentiationError when there is none: the top is no scalar, or not floating.
+    """
+    aval = node.aval
+    place = position(node.where)
+    if aval.dtype.kind != "f":
+        raise DifferentiationError(f"a result of {aval.dtype} has no derivative", where=str(place) if place else None,
+                                   why="integers and booleans do not vary continuously", fix="differentiate a floating result")  # fmt: skip
+    if seed is None:
+        if aval.shape:
+            raise DifferentiationError(
+                f"the result is an array of shape {aval.shape}, not a scalar",
+                where=str(place) if place else None,
+                why="a gradient belongs to one number",
+                fix="sum it up, for example with .sum() or .mean(), or say what each entry is owed: backward(seed), pb.vjp",
+            )
+        return 1.0 if aval.weak else aval.dtype.type(1)
+    if np.shape(seed) != aval.shape:
+        raise DifferentiationError(f"a seed of shape {np.shape(seed)} for a result of shape {aval.shape}",
+                                   fix="give one number for each entry of the result")  # fmt: skip
+    return float(seed) if aval.weak else np.asarray(snapshot(seed), aval.dtype)[()]
+
+
+def backward(top: Traced, seed: Any, accumulate: bool) -> None:
+    node = top.node
+    bar = seed_for(node, seed)
+    reached = ancestors([node])
+    leaves = [n for n in reached if n.op is VARIABLE]
+    for leaf in leaves:
+        replaced = leaf.params["replaced"]
+        if replaced is not None:
+            place = position(replaced) if replaced is not True else None
+            raise MutationError(f"the variable {leaf.params['name'] or ''} was changed after this result was computed".replace("  ", " "),
+                                where=str(place) if place else None, why="the gradient would belong to neither value",
+                                fix="call backward() before changing it, or compute the result again")  # fmt: skip
+    gradient = Gradient(on_graph=False)
+    with np.errstate(all="ignore"):
+        settled = sweep(gradient, {node: bar}, leaves or [node], reached=reached, keep=lambda _: True)
+        for n, owed in settled.items():
+            if type(owed) is not float:
+                owed = float(gradient.dense(owed)) if type(n.value) is float else freeze(gradient.dense(owed))
+            n.grad = owed if not accumulate or n.grad is None else n.grad + owed

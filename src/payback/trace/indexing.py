@@ -1,0 +1,58 @@
+"""`x[...]` on a traced value: an index as NumPy takes it becomes a template and its index arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.errors import TraceError
+from payback.ir.node import Node
+from payback.ops.append import apply
+from payback.ops.index import Place
+from payback.ops.row import TABLE
+from payback.trace.array import Traced, where_of_caller
+
+_SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
+
+
+def getitem(x: Traced, key: Any) -> Traced:
+    """Basic and fancy indexing.  Raises IndexError as NumPy does, TraceError for a mask without numbers."""
+    parts = key if isinstance(key, tuple) else (key,)
+    place = where_of_caller(3)
+    if all(type(part) in _SIMPLE for part in parts) or all(isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts):
+        template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
+        return Traced(apply(TABLE["index"], (x.node,), place, {"template": template}))
+    entries: list[Any] = []
+    arrays: list[Any] = []
+    for part in parts:
+        if isinstance(part, _SIMPLE) and not isinstance(part, bool):
+            entries.append(part)
+            continue
+        for array in _index_arrays(part):
+            entries.append(Place(len(arrays)))
+            arrays.append(array)
+    return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+
+
+def _index_arrays(part: Any) -> tuple[Any, ...]:
+    """The integer arrays that an index entry stands for; a mask becomes the positions where it holds."""
+    if isinstance(part, Traced):
+        if part.node.value is None:
+            if part.dtype.kind == "b":
+                raise TraceError("a mask cannot index while a function is compiled", where=None,
+                                 why="the number of entries it takes is not known", fix="use np.where(mask, x, 0)")  # fmt: skip
+            if part.dtype.kind in "iu":
+                return (part.node,)
+        part = part.value
+    array = np.asarray(part)
+    if array.dtype.kind == "b":
+        return array.nonzero() if array.ndim else (np.zeros(int(array), np.intp),)
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.intp)
+    if array.dtype.kind not in "iu":
+        raise IndexError(f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices")
+    return (array,)
+
+
+__all__ = ["Node", "getitem"]

@@ -1,0 +1,106 @@
+"""Containers: dicts, lists, tuples, named tuples and dataclasses (modules too), taken apart and put together.
+
+Everything else is a leaf.  None is a container without leaves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
+    """(children, their keys), or None for a leaf."""
+    if tree is None:
+        return [], []
+    kind = type(tree)
+    if kind is dict:
+        return list(tree.values()), list(tree)
+    if kind is list or kind is tuple:
+        return list(tree), list(range(len(tree)))
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return list(tree), list(tree._fields)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [field.name for field in dataclasses.fields(tree)]
+        return [getattr(tree, name) for name in names], names
+    return None
+
+
+def _like(tree: Any, children: Iterator[Any]) -> Any:
+    """A container like `tree` with other children."""
+    kind = type(tree)
+    if tree is None:
+        return None
+    if kind is dict:
+        return dict(zip(tree, children, strict=False))
+    if kind is list:
+        return list(children)
+    if kind is tuple:
+        return tuple(children)
+    if isinstance(tree, tuple):
+        return kind._make(children)  # type: ignore[attr-defined]
+    twin = object.__new__(kind)
+    for field, child in zip(dataclasses.fields(tree), children, strict=True):
+        object.__setattr__(twin, field.name, child)
+    return twin
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves, in order.
+
+    >>> leaves({"w": [1.0, 2.0], "b": (3.0, None)})
+    [1.0, 2.0, 3.0]
+    """
+    parts = _parts(tree)
+    if parts is None:
+        return [tree]
+    return [leaf for child in parts[0] for leaf in leaves(child)]
+
+
+def paths(tree: Any, name: str = "") -> list[str]:
+    """What each leaf is called, as one would write it after the container's name.
+
+    >>> paths({"w": [1.0, 2.0], "b": 3.0})
+    ["['w'][0]", "['w'][1]", "['b']"]
+    """
+    parts = _parts(tree)
+    if parts is None:
+        return [name]
+    by_name = dataclasses.is_dataclass(tree) or hasattr(tree, "_fields")
+    return [path for child, key in zip(*parts, strict=True) for path in paths(child, f"{name}.{key}" if by_name else f"{name}[{key!r}]")]
+
+
+def unflatten(tree: Any, values: Iterator[Any]) -> Any:
+    """A container like `tree` whose leaves are taken from `values`."""
+    parts = _parts(tree)
+    if parts is None:
+        return next(values)
+    return _like(tree, iter([unflatten(child, values) for child in parts[0]]))
+
+
+def same_structure(tree: Any, other: Any) -> bool:
+    """Whether two containers have their leaves in the same places."""
+    parts, others = _parts(tree), _parts(other)
+    if parts is None or others is None:
+        return parts is None and others is None
+    return (
+        type(tree) is type(other)
+        and parts[1] == others[1]
+        and all(same_structure(a, b) for a, b in zip(parts[0], others[0], strict=True))
+    )
+
+
+def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """`f` on every leaf (and the leaves in the same places of the others), in a container of the same structure.
+
+    Raises ValueError when the structures differ.
+
+    >>> tree_map(lambda a, b: a + b, {"w": 1.0}, {"w": 2.0})
+    {'w': 3.0}
+    """
+    for other in others:
+        if not same_structure(tree, other):
+            raise ValueError(f"containers of different structure: {paths(tree)} and {paths(other)}")
+    columns = [leaves(other) for other in others]
+    return unflatten(tree, iter([f(*row) for row in zip(leaves(tree), *columns, strict=True)]))

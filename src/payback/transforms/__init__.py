@@ -1,0 +1,1 @@
+"""What users call: functions that make functions."""

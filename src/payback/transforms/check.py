@@ -1,0 +1,109 @@
+"""`check_grads`: derivatives against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import GradientCheckError
+from payback.ir.aval import WEAK_DTYPES
+from payback.trace.array import Traced, plain
+from payback.trace.tree import leaves, paths, unflatten
+from payback.transforms.gradient import vjp
+
+_RTOL = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-3, np.dtype(np.float16): 3e-2}
+
+
+def _floating(leaf: Any) -> bool:
+    return (type(leaf) in WEAK_DTYPES and type(leaf) is not bool) or (isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f")
+
+
+def _slope(line: Callable[[float], float], size: float) -> tuple[float, float]:
+    """The derivative of `line` at 0 and an estimate of its error: Ridders' extrapolation of central differences.
+
+    C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Adv. Eng. Software 4 (1982).
+    """
+    shrink, best, error = 1.6, float("nan"), float("inf")
+    step = 0.02 * max(size, 1e-3)
+    rows: list[list[float]] = []
+    for i in range(12):
+        row = [(line(step) - line(-step)) / (2 * step)]
+        factor = 1.0
+        for j in range(1, i + 1):
+            factor *= shrink * shrink
+            row.append((row[j - 1] * factor - rows[i - 1][j - 1]) / (factor - 1))
+            guess = max(abs(row[j] - row[j - 1]), abs(row[j] - rows[i - 1][j - 1]))
+            if guess <= error:
+                error, best = guess, row[j]
+        rows.append(row)
+        if i and abs(row[i] - rows[i - 1][i - 1]) > 2 * error:
+            break
+        step /= shrink
+    return best, error
+
+
+def check_grads(f: Callable[..., Any], *args: Any, order: int = 2, rtol: float | None = None, atol: float = 1e-7, seed: int = 0) -> None:
+    """Compare derivatives of `f` at `args` with finite differences along random directions.
+
+    f: any function of numbers, floating arrays and containers of them; its result may have any shape.
+    order: 1 checks the first derivatives, 2 (the default) those of the first derivatives as well, and so on.
+    rtol: relative tolerance; by default 1e-5 for float64, 1e-3 for float32, 3e-2 for float16.
+    atol: absolute tolerance.
+    seed: of the random directions.
+
+    The finite differences are computed in float64 whatever the arguments are, and the error of extrapolation that
+    they estimate themselves is allowed for.  Returns None.
+    Raises GradientCheckError that names the argument, both numbers and the order.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.check_grads(lambda x: np.sin(x) * x, np.array([0.3, 2.0]))
+    """
+    generator = np.random.default_rng(seed)
+    out, pull = vjp(f, *args)
+    bar = unflatten(out, iter([_direction(leaf, generator) for leaf in leaves(out)]))
+    exact = pull(bar)
+    for position, arg in enumerate(args):
+        names = paths(arg, f"argument {position}")
+        for k, (leaf, name) in enumerate(zip(leaves(arg), names, strict=True)):
+            if not _floating(leaf):
+                continue
+            direction = np.asarray(generator.standard_normal(np.shape(leaf)))
+            found = float(np.sum(np.asarray(leaves(exact[position])[k], np.float64) * direction))
+
+            def line(t: float, position: int = position, k: int = k, direction: Any = direction) -> float:
+                moved = [_in_float64(a) for a in args]
+                parts = leaves(moved[position])
+                parts[k] = parts[k] + t * direction
+                moved[position] = unflatten(moved[position], iter(parts))
+                with np.errstate(all="ignore"):
+                    result = f(*moved)
+                return float(sum(np.sum(np.asarray(plain(a), np.float64) * np.asarray(b, np.float64))
+                                 for a, b in zip(leaves(result), leaves(bar), strict=True)))  # fmt: skip
+
+            expected, error = _slope(line, float(np.max(np.abs(np.asarray(leaf, np.float64)), initial=0.0)))
+            tolerance = (rtol or _RTOL[np.asarray(leaf, None if isinstance(leaf, (np.ndarray, np.generic)) else float).dtype]) * abs(expected)
+            if not abs(found - expected) <= tolerance + atol + 10 * error:
+                raise GradientCheckError(
+                    f"the derivative of {getattr(f, '__name__', 'f')} by {name} is {found:.9g}, finite differences give {expected:.9g}",
+                    where=f"along a random direction, order {order}",
+                    why=f"they differ by {abs(found - expected):.3g}, more than the tolerance {tolerance + atol + 10 * error:.3g}",
+                    fix="check the rule, or whether the function is smooth here",
+                )
+    if order > 1:
+        def derivative(*inner: Any) -> Any:
+            derivative.__name__ = f"the derivative of {getattr(f, '__name__', 'f')}"
+            return [leaf for leaf in leaves(vjp(f, *inner)[1](bar)) if isinstance(leaf, Traced) or _floating(leaf)]
+
+        check_grads(derivative, *args, order=order - 1, rtol=rtol, atol=atol, seed=seed + 1)
+
+
+def _direction(leaf: Any, generator: np.random.Generator) -> Any:
+    direction = generator.standard_normal(np.shape(leaf))
+    return float(direction) if type(leaf) is float else direction.astype(np.asarray(leaf).dtype)
+
+
+def _in_float64(tree: Any) -> Any:
+    return unflatten(tree, iter([np.asarray(leaf, np.float64)[()] if _floating(leaf) and isinstance(leaf, (np.ndarray, np.generic)) else leaf
+                                 for leaf in leaves(tree)]))  # fmt: skip

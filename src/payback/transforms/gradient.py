@@ -1,0 +1,281 @@
+"""`grad`, `value_and_grad` and `vjp`: a function in, its derivative as a function out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from payback.ad.algebra import Gradient
+from payback.ad.sweep import sweep
+from payback.errors import DifferentiationError, InputError
+from payback.ir.aval import WEAK_DTYPES
+from payback.ir.node import NO_PARAMS, Node, ancestors
+from payback.ops.append import append, const
+from payback.ops.row import CONST, INPUT, TABLE
+from payback.trace import numpy_map  # noqa: F401 (fills the map of NumPy's functions)
+from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.backward import seed_for
+from payback.trace.tree import leaves, paths, tree_map, unflatten
+
+Function = Callable[..., Any]
+ArgNums = int | str | Sequence[int | str]
+
+
+class Opened:
+    """The arguments of one call, those to differentiate by replaced with fresh leaves.
+
+    A leaf of a traced argument is a new node too (an identity): the derivative is by *this* argument, whatever
+    else the same value is used for, so nested derivatives are never confused.
+    """
+
+    def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums):
+        self.positions, self.single = _positions(f, args, kwargs, argnums)
+        names = _argument_names(f, len(args))
+        self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
+        self.wrt: list[Node | None] = []
+        opened: list[Any] = []
+        for position, tree in zip(self.positions, self.given, strict=True):
+            name = position if isinstance(position, str) else names[position]
+            opened.append(unflatten(tree, iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)])))
+        if not any(self.wrt):
+            raise DifferentiationError("there is nothing to differentiate by", where=", ".join(str(p) for p in self.positions),
+                                       why="the arguments hold no number and no floating array")  # fmt: skip
+        changed = dict(zip(self.positions, opened, strict=True))
+        self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
+        self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
+
+    def _leaf(self, leaf: Any, name: str) -> Any:
+        if isinstance(leaf, Traced):
+            if leaf.dtype.kind != "f":
+                raise DifferentiationError(f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums")
+            node = append(TABLE["identity"], (leaf.node,), NO_PARAMS, leaf.node.where)
+        elif type(leaf) in WEAK_DTYPES or isinstance(leaf, (np.ndarray, np.generic)):
+            if type(leaf) is bool:
+                self.wrt.append(None)
+                return leaf
+            node = Node(INPUT, (), {"name": name}, leaf_value(leaf, name), None)
+        else:  # carried, not differentiated
+            self.wrt.append(None)
+            return leaf
+        self.wrt.append(node)
+        return Traced(node)
+
+    def gradients(self, found: Sequence[Any]) -> Any:
+        """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
+        answers = iter(found)
+        trees = []
+        at = 0
+        for tree in self.given:
+            parts = []
+            for leaf in leaves(tree):
+                parts.append(leaf if self.wrt[at] is None else next(answers))
+                at += 1
+            trees.append(unflatten(tree, iter(parts)))
+        return trees[0] if self.single else tuple(trees)
+
+
+def _argument_names(f: Function, count: int) -> list[str]:
+    try:
+        names = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        names = []
+    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def _positions(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums) -> tuple[list[int | str], bool]:
+    single = isinstance(argnums, (int, str, np.integer))
+    wanted: Sequence[Any] = [argnums] if single else list(argnums)  # type: ignore[arg-type, list-item]
+    names = _argument_names(f, len(args))
+    found: list[int | str] = []
+    for which in wanted:
+        if isinstance(which, str):
+            if which in kwargs:
+                found.append(which)
+            elif which in names:
+                found.append(names.index(which))
+            else:
+                raise InputError(f"argnums names {which!r}", why=f"the arguments given are {', '.join([*names, *kwargs])}")
+        else:
+            if not -len(args) <= which < len(args):
+                raise InputError(f"argnums is {which}", why=f"{len(args)} positional arguments were given",
+                                 fix="count from 0, or give the names of the arguments")  # fmt: skip
+            found.append(which % len(args))
+    if len(set(found)) < len(found) or not found:
+        raise InputError(f"argnums is {argnums!r}", why="each argument may stand in it once, and one at least")
+    return found, single
+
+
+def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
+    """The top's ancestors since `wrt`, and whether a value is traced from elsewhere too (or not known at all).
+
+    If so the derivative must be a graph itself, for someone outside may differentiate it again.
+    """
+    floor = min(node.id for node in wrt)
+    nodes = ancestors([top], floor)
+    own = set(wrt)
+    outside = top.value is None
+    for node in nodes:
+        if node in own:
+            outside = outside or bool(node.args)
+        elif not node.args:
+            outside = outside or node.op is not CONST
+        else:
+            for arg in node.args:
+                if arg.id < floor and arg.op is not CONST:
+                    outside = True
+    return nodes, outside or any(node.args for node in wrt)
+
+
+def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list[Any], bool]:
+    """What each node of `wrt` is owed (zeros where no path leads), and whether the answers are plain values."""
+    on_graph, reached = False, None
+    for top in tops:
+        reached, outside = reached_from(top, wrt)
+        on_graph = on_graph or outside
+    on_graph = on_graph or any(isinstance(seed, Traced) for seed in seeds)
+    gradient = Gradient(on_graph)
+    owed: dict[Node, Any] = {}
+    for top, seed in zip(tops, seeds, strict=True):
+        if on_graph:
+            seed = gradient.operand(seed.node if isinstance(seed, Traced) else const(seed))
+        owed[top] = owed[top] + seed if top in owed else seed
+    with np.errstate(all="ignore"):
+        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
+        answers = []
+        for node in wrt:
+            bar = settled.get(node)
+            if on_graph:
+                answers.append(Traced(const(_zero(node)) if bar is None else gradient.result(bar)))
+            else:
+                answers.append(_own(node, _zero(node) if bar is None else gradient.result(bar)))
+    return answers, not on_graph
+
+
+def _zero(node: Node) -> Any:
+    aval = node.aval
+    return 0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]
+
+
+def _own(node: Node, bar: Any) -> Any:
+    """The answer as its receiver may keep it: a Python float for a Python number, a writable array of its own."""
+    if node.aval.weak:
+        return float(bar)
+    return np.array(bar, dtype=node.aval.dtype, order="C") if node.shape else bar
+
+
+def _scalar(out: Any, f: Function) -> Traced:
+    if isinstance(out, Traced):
+        return out
+    value = np.asarray(out)
+    if value.dtype.kind not in "fiub":
+        raise DifferentiationError(f"{_name(f)} returns {type(out).__name__}, not a number",
+                                   fix="return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
+    return Traced(const(float(out) if type(out) in (int, bool) else value[()]))
+
+
+def _name(f: Function) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) -> Function:
+    """The function that returns `(f(...), gradient)`, from one forward pass and one reverse sweep.
+
+    f: returns a floating scalar, or `(scalar, aux)` with `has_aux=True`.
+    argnums: which arguments to differentiate by: a position, a name, or several of them.
+
+    The gradient has the structure, shapes and dtypes of the argument (a tuple of them for several argnums):
+    numbers, arrays, dicts, lists, tuples, dataclasses and modules.  Python numbers give Python floats.  An argument
+    that the result does not depend on gets zeros.  Inside another derivative everything is traced again, so
+    derivatives nest to any order.
+
+    Raises DifferentiationError when the result is not a floating scalar or an argument has no derivative;
+    InputError for argnums that do not exist.
+    Method: reverse accumulation (Griewank & Walther, Evaluating Derivatives, 2008, ch. 3).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.value_and_grad(lambda w: (w * w).sum())(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+
+    @functools.wraps(f)
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        opened = Opened(f, args, kwargs, argnums)
+        out = f(*opened.args, **opened.kwargs)
+        aux = None
+        if has_aux:
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise DifferentiationError(f"{_name(f)} returns {type(out).__name__} where has_aux=True wants (cost, aux)")
+            out, aux = out
+        top = _scalar(out, f)
+        wrt = [node for node in opened.wrt if node is not None]
+        found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
+        value: Any = top
+        if bare:
+            value, aux = plain(top), tree_map(plain, aux)
+        gradient = opened.gradients(found)
+        return ((value, aux), gradient) if has_aux else (value, gradient)
+
+    return value_and_gradient
+
+
+def grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) -> Function:
+    """The gradient of a function that returns a scalar; see `value_and_grad` for arguments and errors.
+
+    With `has_aux=True` it returns `(gradient, aux)`.
+
+    >>> import payback as pb
+    >>> def e(a, b):
+    ...     return (a + b) * (b + 1)
+    >>> pb.grad(e, argnums=(0, 1))(2, 1)
+    (2.0, 5.0)
+    >>> pb.grad(pb.grad(lambda x: x**3))(2.0)
+    12.0
+    """
+    both = value_and_grad(f, argnums, has_aux=has_aux)
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, found = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return gradient
+
+
+def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
+    """`(f(*args), pull)`: the result, and the function that pulls adjoints of it back to the arguments.
+
+    pull(bar): `bar` has the structure and shapes of the result; returns a tuple with one gradient an argument,
+    each Σ bar · ∂result/∂argument.  It may be called any number of times.
+    With `has_aux=True` f returns `(result, aux)` and vjp `(result, pull, aux)`.
+
+    Raises DifferentiationError for a result that is not floating, or a `bar` that does not fit it.
+
+    >>> import numpy as np, payback as pb
+    >>> y, pull = pb.vjp(np.sin, np.array([0.0, 1.0]))
+    >>> pull(np.array([1.0, 0.0]))
+    (array([1., 0.]),)
+    """
+    opened = Opened(f, args, {}, tuple(range(len(args))))
+    out = f(*opened.args)
+    aux = None
+    if has_aux:
+        out, aux = out
+    tops = [_scalar(leaf, f) for leaf in leaves(out)]
+    wrt = [node for node in opened.wrt if node is not None]
+    outside = any(reached_from(top.node, wrt)[1] for top in tops)
+
+    def pull(bar: Any) -> Any:
+        bars = leaves(bar)
+        if len(bars) != len(tops):
+            raise DifferentiationError(f"pull was given {len(bars)} adjoints", why=f"the result has {len(tops)} parts")
+        seeds = [b if isinstance(b, Traced) else seed_for(top.node, b) for top, b in zip(tops, bars, strict=True)]
+        return opened.gradients(pull_back([top.node for top in tops], seeds, wrt)[0])
+
+    result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))
+    if not has_aux:
+        return result, pull
+    return result, pull, aux if outside else tree_map(plain, aux)

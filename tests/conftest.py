@@ -1,0 +1,51 @@
+"""Options and rules for all tests: see CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import amount
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="generate more cases of the same tests (for CI)")
+
+
+def pytest_configure(config):
+    full = config.getoption("--full")
+    os.environ[amount.VARIABLE] = "1" if full else "0"
+    # Deterministic: the same examples in every run.  No deadlines: a slow machine is not a failure.
+    rules = dict(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("everyday", max_examples=25, **rules)
+    settings.register_profile("full", max_examples=300, **rules)
+    settings.load_profile("full" if full else "everyday")
+
+
+def _skips_are_failures(config) -> bool:
+    return config.getoption("--full") or os.environ.get("CI") == "true"
+
+
+def _fail_if_skipped(report):
+    """A test that was not run proves nothing.  (An expected failure also counts as skipped; it did run.)"""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome, report.longrepr = "failed", f"{reason} (with --full or CI=true every test must run)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if _skips_are_failures(item.config):
+        _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    if _skips_are_failures(collector.config):
+        _fail_if_skipped(report)
+    return report
