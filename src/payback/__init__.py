@@ -22,8 +22,12 @@ _PUBLIC = {
     "check_grads": "transforms.check",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
+    "minimize": "optim.minimize",
+    "surface": "optim.surface",
+    "fit": "train.fit",
+    "load": "io.model",
 }
-_MODULES = ("random",)
+_MODULES = ("nn", "optim", "random")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
 
@@ -46,7 +50,11 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from payback import random as random
+    from payback import nn as nn, optim as optim, random as random
+    from payback.io.model import load as load
+    from payback.optim.minimize import minimize as minimize
+    from payback.optim.surface import surface as surface
+    from payback.train.fit import fit as fit
     from payback.trace.array import stop_gradient as stop_gradient, variable as variable
     from payback.transforms.check import check_grads as check_grads
     from payback.transforms.gradient import grad as grad, value_and_grad as value_and_grad, vjp as vjp

@@ -13,11 +13,12 @@ import re
 # Written in any of these cases: NA, na, Na.  "?" is how the UCI files mark a missing value.
 _WORDS = ("na", "n/a", "n.a.", "nan", "null", "none", "nat", "#n/a", "#na", "<na>")
 MISSING = frozenset(
-    ["", "?", "-", "--", ".", "NaN", "NaT", "N/a"] + [form(w) for w in _WORDS for form in (str.lower, str.upper, str.title)]
+    ["", "?", "-", "--", ".", "NaN", "NaT", "N/a"]
+    + [form(word) for word in _WORDS for form in (str.lower, str.upper, str.title)]
 )
 
 TRUE_WORDS = {"true": "false", "yes": "no", "t": "f", "y": "n", "on": "off"}
-_TRUTHS = {word: 1.0 for word in TRUE_WORDS} | {word: 0.0 for word in TRUE_WORDS.values()} | {"1": 1.0, "0": 0.0}
+_TRUTHS = dict.fromkeys([*TRUE_WORDS, "1"], 1.0) | dict.fromkeys([*TRUE_WORDS.values(), "0"], 0.0)
 
 # No two neighboring repetitions can match the same digits, so matching is linear however long the cell is.
 _NUMBER = {
@@ -48,6 +49,16 @@ def quoted(text: str, limit: int = 60) -> str:
     return f"'{text}'" if len(text) <= limit else f"'{text[: limit - 1]}…'"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "cell"), counted(1200, "cell"), counted(2, "category")
+    ('1 cell', '1,200 cells', '2 categories')
+    """
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
+    return f"{count:,} {noun if count == 1 else many}"
+
+
 def number(text: str, mark: str = ".") -> float | None:
     """The finite number that `text` writes with the decimal mark `mark`, or None. No thousands separators.
 
@@ -63,10 +74,10 @@ def number(text: str, mark: str = ".") -> float | None:
 def doubtful_number(text: str, mark: str) -> bool:
     """Whether `text` looks like a number, but not like one that `number` reads: grouped, or with the other mark.
 
-    >>> doubtful_number("1,234", "."), doubtful_number("1.5", ","), doubtful_number("1.5", "."), doubtful_number("a", ".")
-    (True, True, False, False)
+    >>> doubtful_number("1,234", "."), doubtful_number("1.5", ","), doubtful_number("1.5", ".")
+    (True, True, False)
     """
-    if number(text, mark) is not None:
+    if _NUMBER[mark].fullmatch(text):
         return False
     return bool(_NUMBER["," if mark == "." else "."].fullmatch(text) or _GROUPED.fullmatch(text))
 
@@ -137,8 +148,8 @@ def date_orders(labels: list[str]) -> list[str]:
 
     Dates with dots are day first wherever they are used, so they are never unclear.
 
-    >>> date_orders(["2024-01-31"]), date_orders(["01/02/2024"]), date_orders(["01.02.2024"]), date_orders(["31/01/2024"])
-    (['ymd'], ['dmy', 'mdy'], ['dmy'], ['dmy'])
+    >>> date_orders(["01/02/2024"]), date_orders(["01.02.2024"]), date_orders(["01/02/2024", "31/01/2024"])
+    (['dmy', 'mdy'], ['dmy'], ['dmy'])
     """
     found = [order for order in DATE_ORDERS if all(day_number(text, order) is not None for text in labels)]
     if found == ["dmy", "mdy"] and all("." in text[:3] for text in labels):

@@ -87,7 +87,7 @@ def _read(column: Column, parse: Callable[[str], float | None]) -> tuple[FloatAr
 
 def _cell(column: Column, row: int) -> str:
     codes, labels = column.as_labels()
-    return labels[codes[row]]
+    return labels[int(codes[row])]
 
 
 def rows_of(table: Table, rows: object) -> NDArray[np.intp]:

@@ -62,7 +62,8 @@ class Column:
         """The cells: float64 with NaN for numbers, else an object array of str with None where missing."""
         if self.numbers is not None:
             return self.numbers
-        return np.array([*self.labels, None], dtype=object)[self._stored]
+        texts: NDArray[Any] = np.array([*self.labels, None], dtype=object)[self._stored]
+        return texts
 
     def as_labels(self) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         """(codes, labels) of any column; numbers become their shortest text, so that 3 and 3.0 are one category."""

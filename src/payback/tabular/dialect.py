@@ -1,7 +1,7 @@
 """How a CSV file is written: its delimiter, its decimal mark, and whether it begins with names.
 
-All three are decided from the first lines, by rules that can be said in a sentence each.  Where the rules cannot decide,
-nothing is guessed: the cells stay text, and a numeric column with such cells is an error that names the cell.
+All three are decided from the first lines, by rules that can be said in a sentence each.  Where the rules cannot
+decide, nothing is guessed: the cells stay text, and a numeric column with such cells is an error that names the cell.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def find_delimiter(text: str) -> str:
     r"""The delimiter of a CSV text.
 
     Each candidate splits the first 64 KB (quotes respected).  The winner splits the most rows into as many cells as the
-    first row, at least two; then it makes the largest share of cells that are numbers; then the most cells a row.  A text
-    that no candidate splits has one column.
+    first row, at least two; then it makes the largest share of cells that are numbers; then the most cells a row.  A
+    text that no candidate splits has one column.
 
     >>> find_delimiter("a;b\n1,5;2\n3,5;4\n"), find_delimiter('a,b\n"x;y",1\n'), find_delimiter("a b\n1\n")
     (';', ',', ',')
@@ -69,7 +69,7 @@ def check_delimiter(delimiter: str) -> str:
 
 
 def find_decimal(columns: Sequence[Sequence[str]]) -> str:
-    """The decimal mark, from the first cells of each column: "," if a column of numbers shows it beyond doubt, else ".".
+    """The decimal mark, from the first cells of each column: "," if some column of numbers proves it, else ".".
 
     `1,234` alone is no proof: it may be a thousand.  It is then no number either.
 
@@ -103,7 +103,7 @@ def has_names(rows: Sequence[Sequence[str]], mark: str) -> bool:
     if not any(is_text):
         present = [value for value in values if value is not None]
         counts_up = len(present) == len(first) > 2 and present[0] in (0, 1)
-        return not present or counts_up and present == [present[0] + i for i in range(len(present))]
+        return not present or (counts_up and present == [present[0] + i for i in range(len(present))])
     if len(rows) == 1:
         return True
     again = 0

@@ -12,7 +12,7 @@ from payback.errors import InputError, ModelFileError
 from payback.tabular import record
 from payback.tabular.cells import quoted
 from payback.tabular.coerce import FloatArray, rows_of
-from payback.tabular.plans import PLANS, LeftOut, NumericPlan, Plan, Unseen, fit_plan
+from payback.tabular.plans import PLANS, NumericPlan, Plan, Unseen, UselessColumnError, fit_plan
 from payback.tabular.table import Table, listed
 
 
@@ -23,11 +23,12 @@ class Encoder:
     plans: one per column that is used, in the order given.  left_out: (column, reason) for the others.
 
     >>> from payback.tabular import Table, column_from_cells
-    >>> size, color = column_from_cells("size", "1\\0?\\0003\\0002"), column_from_cells("color", "red\\0blue\\0red\\0blue")
-    >>> encoder = Encoder.fit(Table((size, color), 4, "toys.csv"), ["size", "color"])
+    >>> columns = column_from_cells("size", "1\\0?\\0003\\0002"), column_from_cells("color", "red\\0blue\\0red\\0blue")
+    >>> toys = Table(columns, 4, "toys.csv")
+    >>> encoder = Encoder.fit(toys, ["size", "color"])
     >>> encoder.feature_names_out
     ['size', 'size is missing', 'color=blue', 'color=red']
-    >>> encoder.transform(Table((size, color), 4, "toys.csv"), rows=[1]).tolist()
+    >>> encoder.transform(toys, rows=[1]).tolist()
     [[0.0, 1.0, 1.0, 0.0]]
     """
 
@@ -51,7 +52,7 @@ class Encoder:
         for name in feature_names:
             try:
                 plans.append(fit_plan(table, table.column(name), index))
-            except LeftOut as reason:
+            except UselessColumnError as reason:
                 left_out.append((name, str(reason)))
         if not plans:
             reasons = "; ".join(f"{quoted(name, 40)}: {reason}" for name, reason in left_out[:5])
@@ -130,6 +131,7 @@ class Encoder:
             plans.append(record.convert({key: body[key] for key in keys}, PLANS[kind], "encoder"))
         names = [plan.name for plan in plans]
         if not plans or len(set(names)) != len(names) or not all(plan.outputs for plan in plans):
-            raise ModelFileError("the encoder in the model file is wrong", why="columns must be named once, and be used")
+            why = "each column is named once, and is used"
+            raise ModelFileError("the encoder in the model file is wrong", why=why)
         left_out = record.convert(fields["left_out"], list[tuple[str, str]], "encoder")
         return cls(tuple(plans), tuple(left_out))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
+from decimal import Decimal
+from typing import Any
+
 import numpy as np
 
 from payback.errors import InputError
@@ -21,10 +26,11 @@ def table_from_frame(frame: object) -> Table:
     import narwhals as nw
 
     try:
-        data = nw.from_native(frame, eager_only=True)
+        data: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
     except (TypeError, ValueError) as error:  # narwhals names duplicate columns with a ValueError
         what = f"{quoted(type(frame).__name__)} cannot be read as a data frame"
-        raise InputError(what, why=str(error).splitlines()[0], fix="give a polars, pandas or pyarrow table") from None
+        why = " ".join(str(error).split())[:200]
+        raise InputError(what, why=why, fix="give a polars, pandas or pyarrow table") from None
     source = f"{data.implementation} data frame"
     if not data.columns or not len(data):
         raise InputError(f"the {source} has no {'rows' if data.columns else 'columns'}")
@@ -43,16 +49,23 @@ def _column(name: str, series: object, source: str) -> Column:
     missing = series.is_null().to_numpy().astype(bool)
     if series.dtype.is_numeric():
         values = series.cast(nw.Float64).to_list() if series.dtype.is_decimal() else series.to_list()
-        numbers = np.array([np.nan if gone else value for value, gone in zip(values, missing, strict=True)], dtype=float)
-        if np.isinf(numbers).any():
-            row = int(np.flatnonzero(np.isinf(numbers))[0])
+        pairs = zip(values, missing, strict=True)
+        floats = np.array([np.nan if gone else value for value, gone in pairs], dtype=np.float64)
+        if np.isinf(floats).any():
+            row = int(np.flatnonzero(np.isinf(floats))[0])
             raise InputError(f"an infinite number in column {quoted(name)}", where=f"{source}, row {row}")
-        return column_from_numbers(name, numbers)
-    texts = ["" if gone else _text(value) for value, gone in zip(series.to_list(), missing, strict=True)]
-    if any(NUL in text for text in texts):
-        raise InputError(f"a text with a NUL character in column {quoted(name)}", where=source)
+        return column_from_numbers(name, floats)
+    texts = []
+    for row, (value, gone) in enumerate(zip(series.to_list(), missing, strict=True)):
+        text = "" if gone else _text(value)
+        if text is None or NUL in text:
+            what = "a text with a NUL character" if text else f"a value of type {type(value).__name__}"
+            raise InputError(f"{what} in column {quoted(name)}", where=f"{source}, row {row}", fix="write it as text")
+        texts.append(text)
     return column_from_cells(name, NUL.join(texts))
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _text(value: object) -> str | None:
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, (str, bool, numbers.Number, Decimal)) else None

@@ -21,6 +21,7 @@ categorical     all other text
 from __future__ import annotations
 
 import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,9 @@ from payback.tabular import cells
 from payback.tabular.column import Column
 
 _ID_NAME = re.compile(r"(?i:id|ids|uuid|guid|.*[_\s.-]id)|.*[a-z]I[dD]")
-_INDEX_NAME = re.compile(r"(?i)|index|idx|row|rows?[_\s.-]?(names?|numbers?|nums?|nr|no|id)|no\.?|nr\.?|#|unnamed: \d+|column_\d+")
+_INDEX_NAME = re.compile(
+    r"(?i)|#|index|idx|row|rows?[_\s.-]?(names?|numbers?|nums?|nr|no|id)|no\.?|nr\.?|unnamed: \d+|column_\d+"
+)
 
 
 NUL = "\0"
@@ -89,19 +92,17 @@ def _all_numbers(joined: str, mark: str) -> NDArray[np.float64] | None:
     if not joined.isascii() or ("," if mark == "." else ".") in joined:
         return None
     read = msgspec.json.Decoder(list[float | None]).decode
-    try:
-        values = read(_json_list(joined))
-    except msgspec.DecodeError:
-        texts = ["null" if cell in cells.MISSING else cell for cell in joined.split(NUL)]
+    n = joined.count(NUL) + 1
+    for with_missing in (False, True):  # most columns have no missing cell: look for them only if need be
+        if with_missing:
+            joined = NUL.join(["null" if cell in cells.MISSING else cell for cell in joined.split(NUL)])
         try:
-            values = read(_json_list(NUL.join(texts)))
+            values = read("[" + joined.replace(",", ".").replace(NUL, ",") + "]")
         except msgspec.DecodeError:
-            return None
-    return np.array(values, dtype=np.float64)
-
-
-def _json_list(joined: str) -> str:
-    return "[" + joined.replace(",", ".").replace(NUL, ",") + "]"
+            continue
+        if len(values) == n:  # the only cell of a column may be blank, and [ ] is a list too
+            return np.array(values, dtype=np.float64)
+    return None
 
 
 def _factorize(texts: list[str]) -> tuple[NDArray[np.int32], list[str]]:

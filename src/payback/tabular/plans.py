@@ -1,8 +1,8 @@
 """How one column becomes numbers: fitted on the training rows, saved with the model, applied to any table.
 
-A plan knows the names of its outputs (`outputs`) and writes them (`write`).  A missing value becomes what is neutral for
-a network: the training mean of a number (0 after standardization), the share of true, the middle of a circle.  If the
-training rows had missing values, one more output says so (missing values are rarely missing at random).
+A plan knows the names of its outputs (`outputs`) and writes them (`write`).  A missing value becomes what is neutral
+for a network: the training mean of a number (0 after standardization), the share of true, the middle of a circle.  If
+the training rows had missing values, one more output says so (missing values are rarely missing at random).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from payback.errors import InputError
 from payback.tabular import cells
-from payback.tabular.cells import quoted
+from payback.tabular.cells import counted, quoted
 from payback.tabular.coerce import FloatArray, days_of, numbers_of, too_many_categories, truths_of
 from payback.tabular.column import Column
 from payback.tabular.table import Table, listed
@@ -26,7 +26,7 @@ Unseen = Literal["error", "zero"]
 Rows = NDArray[np.intp]
 
 
-class LeftOut(Exception):
+class UselessColumnError(Exception):
     """A column that cannot help, with the reason; `Encoder.fit` collects them."""
 
 
@@ -146,7 +146,8 @@ class CategoricalPlan:
                 fix="correct the cell, or write ? if the value is missing",
             )
         if len(unknown):
-            notes.append(f"{len(unknown):,} cell(s) of {quoted(self.name)} hold categories not seen in training: read as none")
+            many = f"{counted(len(unknown), 'cell')} of {quoted(self.name)}"
+            notes.append(f"{many} with categories not seen in training: read as none of the categories")
         known = np.flatnonzero(target >= 0)
         out[known, target[known]] = 1.0
 
@@ -164,15 +165,15 @@ PLANS: dict[str, type[Plan]] = {
 def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
     """The plan for a column, from its training rows only.
 
-    Raises LeftOut: the column cannot help.  InputError: text in a numeric column.
+    Raises UselessColumnError: the column cannot help.  InputError: text in a numeric column.
     """
     if column.kind in ("empty", "constant"):
-        raise LeftOut("all its cells are missing" if column.kind == "empty" else "it is constant")
+        raise UselessColumnError("all its cells are missing" if column.kind == "empty" else "it is constant")
     if column.kind == "identifier":
-        raise LeftOut("it only tells the rows apart")
+        raise UselessColumnError("it only tells the rows apart")
     has_missing = bool(column.missing[rows].any())
     if column.missing[rows].all():
-        raise LeftOut("all its cells are missing in the training rows")
+        raise UselessColumnError("all its cells are missing in the training rows")
     plan: Plan
     if column.kind == "categorical":
         plan = _fit_categories(column, rows, has_missing)
@@ -185,7 +186,7 @@ def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
         mean, scale, varies = mean_and_scale(_present(numbers_of(table, column.name)[rows]))
         plan = NumericPlan(column.name, mean, scale, varies, has_missing)
     if not plan.outputs:
-        raise LeftOut("it is constant in the training rows")
+        raise UselessColumnError("it is constant in the training rows")
     return plan
 
 
@@ -194,17 +195,18 @@ def _fit_categories(column: Column, rows: Rows, has_missing: bool) -> Categorica
     seen = np.unique(codes[rows][codes[rows] >= 0])
     present = int((codes[rows] >= 0).sum())
     if too_many_categories(len(seen), present):
-        raise LeftOut(f"{len(seen):,} categories in {present:,} rows: nearly every row has its own")
+        many = f"{counted(len(seen), 'category')} in {counted(present, 'training row')}"
+        raise UselessColumnError(f"{many}: nearly every row has its own")
     if len(seen) > MAX_CATEGORIES:
-        raise LeftOut(f"{len(seen):,} categories are more than {MAX_CATEGORIES}: group the rare ones")
+        raise UselessColumnError(f"{len(seen):,} categories are more than {MAX_CATEGORIES}: group the rare ones")
     if len(seen) == 1 and not has_missing:
-        raise LeftOut("it is constant in the training rows")
+        raise UselessColumnError("it is constant in the training rows")
     return CategoricalPlan(column.name, in_order([labels[code] for code in seen], column.mark), has_missing)
 
 
 def _fit_date(table: Table, column: Column, rows: Rows, has_missing: bool) -> DatePlan:
     if column.date_order not in cells.DATE_ORDERS:
-        raise LeftOut("its dates are not written in one known way")
+        raise UselessColumnError("its dates are not written in one known way")
     days = _present(days_of(table, column.name, column.date_order)[rows])
     mean, scale, varies = mean_and_scale(days)
     circles = tuple(circle for circle in ("month", "weekday", "hour") if np.ptp(_turn(circle, days)) > 0)
@@ -231,7 +233,7 @@ def mean_and_scale(values: FloatArray) -> tuple[float, float, bool]:
         return float(values[0]), 1.0, False
     part = values / unit  # so that no square overflows
     mean, scale = float(part.mean()) * unit, float(part.std()) * unit
-    varies = math.isfinite(scale) and scale > 10 * np.finfo(np.float64).eps * unit
+    varies = math.isfinite(scale) and scale > 10 * float(np.finfo(np.float64).eps) * unit
     return mean, scale if varies else 1.0, varies
 
 
@@ -244,8 +246,8 @@ def in_order(labels: list[str], mark: str = ".") -> tuple[str, ...]:
 
 
 def category_positions(labels: tuple[str, ...], categories: tuple[str, ...], mark: str = ".") -> dict[str, int]:
-    """{label: its index in `categories`} for the labels that are known.  A label must be equal to its category; but in a
-    column that holds numbers and text, 3 and 3.0 are the same."""
+    """{label: its index in `categories`} for the labels that are known.  A label must equal its category; but among
+    categories that are numbers, 3 and 3.0 are the same."""
     exact = {text: i for i, text in enumerate(categories)}
     by_value: dict[float, int] = {}
     for text, i in exact.items():
@@ -254,7 +256,7 @@ def category_positions(labels: tuple[str, ...], categories: tuple[str, ...], mar
     found = {text: exact[text] for text in labels if text in exact}
     for text in labels:
         if text not in exact and by_value and (value := cells.number(text, mark)) in by_value:
-            found[text] = by_value[value]  # type: ignore[index]
+            found[text] = by_value[value]
     return found
 
 
@@ -269,8 +271,8 @@ def _missing(plan: Plan, values: FloatArray, out: FloatArray, notes: list[str]) 
         out[:, -1] = missing
     elif missing.any():
         neutral = "none of the categories" if plan.kind == "categorical" else "the training mean"
-        many = int(missing.sum())
-        notes.append(f"{many:,} missing cell(s) in {quoted(plan.name)}, where training had none: read as {neutral}")
+        many = counted(int(missing.sum()), "missing cell")
+        notes.append(f"{many} in {quoted(plan.name)}, where training had none: read as {neutral}")
     return missing
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.tabular import dialect
-from payback.tabular.cells import quoted
+from payback.tabular.cells import counted, quoted
 from payback.tabular.kinds import NUL, column_from_cells
 from payback.tabular.source import read_text
 from payback.tabular.table import Table, listed, nearest
@@ -61,10 +61,11 @@ def read_csv(
     if dialect.has_names(rows.sample, mark) if header is None else header:
         names, unnamed = _names(rows.sample[0], source, rows.lines[0])
         if len(rows.lines) == 1:
-            raise InputError(f"{quoted(source)} has {len(names)} column name(s) but no rows of data")
+            what = f"{quoted(source, 1000)} has {counted(len(names), 'column name')} but no rows of data"
+            raise InputError(what, why="the first line is taken for the names", fix="add rows below it")
         columns, lines = [column.split(NUL, 1)[1] for column in rows.columns], rows.lines[1:]
         if unnamed:
-            notes.append(f"{len(unnamed)} column(s) without a name are called {listed(unnamed, 3)}")
+            notes.append(f"{counted(len(unnamed), 'column')} without a name: called {listed(unnamed, 3)}")
     else:
         names, columns, lines = [f"x{j}" for j in range(1, len(rows.columns) + 1)], rows.columns, rows.lines
         if header is None:
@@ -72,7 +73,7 @@ def read_csv(
     if mark == ",":
         notes.append("numbers are read with a decimal comma")
     if rows.blank:
-        notes.append(f"{rows.blank:,} blank line(s) skipped")
+        notes.append(f"{counted(rows.blank, 'blank line')} skipped")
 
     kinds = _check_kinds(kinds, names, source)
     made = [column_from_cells(name, texts, mark, kinds.get(name)) for name, texts in zip(names, columns, strict=True)]
@@ -105,7 +106,7 @@ def _split(text: str, delimiter: str, source: str) -> _Split:
                 width = len(row)
                 if width > MAX_COLUMNS:
                     why = f"its first line has {width:,} cells, and more than {MAX_COLUMNS:,} columns are not read"
-                    raise InputError(f"{quoted(source)} has too many columns", why=why)
+                    raise InputError(f"{quoted(source, 1000)} has too many columns", why=why)
             rows.append(row)
             lines.append(line)
             line = reader.line_num + 1
@@ -117,25 +118,33 @@ def _split(text: str, delimiter: str, source: str) -> _Split:
     if rows:
         blocks.append(list(map(NUL.join, zip(*rows, strict=True))))
     if not blocks:
-        raise InputError(f"{quoted(source)} is empty", why="a table needs a line of names and rows of data")
+        raise InputError(f"{quoted(source, 1000)} is empty", why="a table needs a line of names and rows of data")
     return _Split([NUL.join(column) for column in zip(*blocks, strict=True)], lines, sample or rows, blank)
 
 
 def _ragged(row: list[str], width: int, source: str, line: int, first_line: int) -> InputError:
+    if len(row) < width:
+        fix = "add the missing cells, or remove the line"
+    elif width == 1:
+        fix = "remove the lines above the names, or name the delimiter"
+    else:
+        fix = "put a text that contains the delimiter in double quotes"
     return InputError(
-        f"a row with {len(row):,} cell(s) in a table with {width:,} column(s)",
+        f"a row with {counted(len(row), 'cell')} in a table with {counted(width, 'column')}",
         where=f"{source}, line {line}",
-        why=f"line {first_line} has {width:,}",
-        fix="a text that contains the delimiter must stand in double quotes" if len(row) > width else "add the cells",
+        why=f"line {first_line} has {counted(width, 'cell')}",
+        fix=fix,
     )
 
 
 def _not_csv(error: csv.Error, source: str, start: int, end: int) -> InputError:
-    where = f"{source}, line {start}" + (f" to {end}" if end > start else "")
+    where = f"{source}, line {start}"
     text = str(error)
     if "unexpected end of data" in text or ("field limit" in text and end > start):
         fix = "close the quote, or write a quote inside a quoted text twice"
-        return InputError("a double quote is not closed", where=where, why="the text runs on to the end", fix=fix)
+        return InputError(
+            "a double quote is not closed", where=where, why="the text runs on through the next lines", fix=fix
+        )
     if "field limit" in text:
         fix = "check that this is a table, and its delimiter"
         return InputError(f"a cell longer than {csv.field_size_limit():,} characters", where=where, fix=fix)

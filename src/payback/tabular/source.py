@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import os
 import re
 import zlib
@@ -14,6 +15,7 @@ from payback.tabular.cells import quoted
 from payback.tabular.table import nearest
 
 MAX_BYTES = 1 << 31
+_PATH = 1000  # characters of a path that are shown
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "save the sheet as CSV"),
@@ -35,51 +37,60 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
     data = _read_bytes(Path(name), name, limit)
     for start, (what, fix) in _FOREIGN.items():
         if data.startswith(start):
-            raise InputError(f"{quoted(name)} is {what}", why="payback reads tables as CSV text", fix=fix)
+            raise InputError(f"{quoted(name, _PATH)} is {what}", why="payback reads tables as CSV text", fix=fix)
     text = _decode(data, name)
     if "\0" in text:
         at = text.index("\0")
         raise InputError(
-            f"{quoted(name)} holds a NUL character",
+            f"{quoted(name, _PATH)} holds a NUL character",
             where=f"line {_line_of(text[:at].encode())}",
             why="text files have none: it may be UTF-16 without a byte-order mark, or not text at all",
             fix="save the file as UTF-8",
         )
     if not text.strip():
-        raise InputError(f"{quoted(name)} is empty", why="a table needs a line of names and rows of data")
+        raise InputError(f"{quoted(name, _PATH)} is empty", why="a table needs a line of names and rows of data")
     return text
 
 
 def _read_bytes(path: Path, name: str, limit: int) -> bytes:
     try:
-        if path.is_dir():
-            raise InputError(f"{quoted(name)} is a folder", why="a table is read from one CSV file", fix=_inside(path))
-        with path.open("rb") as file:
+        is_folder = bool(name) and path.is_dir()
+    except (OSError, ValueError):  # no such name can exist: opening it says why
+        is_folder = False
+    if is_folder:
+        raise InputError(
+            f"{quoted(name, _PATH)} is a folder", why="a table is read from one CSV file", fix=_inside(path)
+        )
+    try:
+        with open(name, "rb") as file:
             data = file.read(limit + 1)
         if data.startswith(_GZIP):
-            with gzip.open(path) as packed:
-                data = packed.read(limit + 1)
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path, name) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{quoted(name)} is a broken gzip file", why=str(error), fix="compress it again") from None
+        raise InputError(
+            f"{quoted(name, _PATH)} is a broken gzip file", why=str(error), fix="compress it again"
+        ) from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"cannot read {quoted(name)}", why=why) from None
+        raise InputError(f"cannot read {quoted(name, _PATH)}", why=why) from None
     if len(data) > limit:
-        raise InputError(f"{quoted(name)} is too large", why=f"more than {limit:,} bytes", fix="split the table")
+        raise InputError(f"{quoted(name, _PATH)} is too large", why=f"more than {limit:,} bytes", fix="split the table")
     return data
 
 
 def _missing(path: Path, name: str) -> InputError:
     folder = path.parent
     if not folder.is_dir():
-        return InputError(f"there is no file {quoted(name)}", why=f"there is no folder {quoted(str(folder))}")
+        return InputError(
+            f"there is no file {quoted(name, _PATH)}", why=f"there is no folder {quoted(str(folder), _PATH)}"
+        )
     try:
         names = sorted(os.listdir(folder))[:5000]
     except OSError:
         names = []
-    return InputError(f"there is no file {quoted(name)}", fix=nearest(path.name, names))
+    return InputError(f"there is no file {quoted(name, _PATH)}", fix=nearest(path.name, names))
 
 
 def _inside(folder: Path) -> str | None:
@@ -87,7 +98,9 @@ def _inside(folder: Path) -> str | None:
         tables = sorted(entry for entry in os.listdir(folder) if entry.lower().endswith((".csv", ".csv.gz", ".tsv")))
     except OSError:
         return None
-    return f"did you mean {' or '.join(quoted(str(folder / table)) for table in tables[:3])}?" if tables else None
+    return (
+        f"did you mean {' or '.join(quoted(str(folder / table), _PATH) for table in tables[:3])}?" if tables else None
+    )
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -103,8 +116,8 @@ def _decode(data: bytes, name: str) -> str:
         at = error.start + skip
         before = data[skip:at] if skip != 2 else data[skip:at].decode(encoding, "replace").encode()
         raise InputError(
-            f"{quoted(name)} is not {shown} text",
-            where=f"line {_line_of(before)}, byte {at:,} of the file (0x{data[at]:02x})",
+            f"{quoted(name, _PATH)} is not {shown} text",
+            where=f"line {_line_of(before)}, byte {at:,} of the file is 0x{data[at]:02x}",
             why="it may be written in Latin-1 or Windows-1252",
             fix="save it as UTF-8",
         ) from None

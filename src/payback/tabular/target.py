@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from payback.errors import InputError, ModelFileError
 from payback.tabular import record
-from payback.tabular.cells import quoted
-from payback.tabular.coerce import FloatArray, numbers_of, rows_of, too_many_categories
+from payback.tabular.cells import counted, quoted
+from payback.tabular.coerce import numbers_of, rows_of, too_many_categories
 from payback.tabular.column import Column
 from payback.tabular.plans import category_positions, in_order, mean_and_scale
 from payback.tabular.table import Table, listed
@@ -31,7 +31,8 @@ def task_of(table: Table, target_names: Sequence[str], rows: object = None) -> T
     0 … 9, 3 … 9, 1 2 3 5 6 7), with at least 10 rows for each on average; else they are values.
 
     >>> from payback.tabular import Table, column_from_cells
-    >>> toys = Table((column_from_cells("kind", "a\\0b\\0a"), column_from_cells("price", "1.5\\0002\\0003")), 3, "toys.csv")
+    >>> columns = column_from_cells("kind", "a\\0b\\0a"), column_from_cells("price", "1.5\\0002\\0003")
+    >>> toys = Table(columns, 3, "toys.csv")
     >>> task_of(toys, ["kind"]), task_of(toys, ["price"])
     ('classify', 'regress')
     """
@@ -125,7 +126,7 @@ class TargetEncoder:
             _check_missing(table, table.column(name), index)
         if self.task == "regress":
             values = np.stack([numbers_of(table, name)[index] for name in self.names], axis=1)
-            return (values - np.array(self.mean)) / np.array(self.scale)
+            return np.asarray((values - np.array(self.mean)) / np.array(self.scale))
         column = table.column(self.names[0])
         codes, labels = column.as_labels()
         position = category_positions(labels, self.classes, column.mark)
@@ -142,10 +143,12 @@ class TargetEncoder:
         return encoded
 
     def decode(self, encoded: ArrayLike) -> NDArray[Any]:
-        """Classes: (n,) integers → their texts, an object array (n,).  Values: (n, k) standardized → the table's units."""
+        """Classes: integers (n,) → their texts, objects (n,).  Values: (n, k) standardized → the table's units."""
         if self.task == "classify":
-            return np.array(self.classes, dtype=object)[np.asarray(encoded, dtype=np.int64)]
-        return np.asarray(encoded, dtype=np.float64) * np.array(self.scale) + np.array(self.mean)
+            texts: NDArray[Any] = np.array(self.classes, dtype=object)[np.asarray(encoded, dtype=np.int64)]
+            return texts
+        values: NDArray[Any] = np.asarray(encoded, dtype=np.float64) * np.array(self.scale) + np.array(self.mean)
+        return values
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for JSON; floats survive exactly."""
@@ -166,18 +169,19 @@ def _check_target(table: Table, column: Column) -> None:
         raise InputError(f"the target {quoted(column.name)} is empty", where=table.source, why="all cells are missing")
     _check_missing(table, column, np.arange(table.n_rows))
     if column.kind in ("identifier", "date"):
-        article = "an identifier" if column.kind == "identifier" else "a date"
-        why = "no two rows have the same" if column.kind == "identifier" else "classes or numbers can be learned"
-        raise InputError(
-            f"the target {quoted(column.name)} is {article}", where=table.source, why=why, fix="name another target column"
-        )
+        what, why = {
+            "identifier": ("an identifier", "no two rows have the same"),
+            "date": ("a date", "only classes and numbers can be learned"),
+        }[column.kind]
+        what = f"the target {quoted(column.name)} is {what}"
+        raise InputError(what, where=table.source, why=why, fix="name another target column")
 
 
 def _check_missing(table: Table, column: Column, index: NDArray[np.intp]) -> None:
     missing = index[column.missing[index]]
     if len(missing):
         raise InputError(
-            f"{len(missing):,} missing value(s) in the target {quoted(column.name)}",
+            f"{counted(len(missing), 'missing value')} in the target {quoted(column.name)}",
             where=table.places(missing),
             why="a cell such as ?, NA, None or an empty one is a missing value",
             fix="fill them in, or remove these rows",
@@ -193,7 +197,7 @@ def _fit_classes(table: Table, column: Column, index: NDArray[np.intp]) -> Targe
         raise InputError(f"the target {name} has one class only", where=table.source, why=why)
     if too_many_categories(len(seen), len(index)) and len(seen) > 2:
         raise InputError(
-            f"the target {name} has {len(seen):,} classes in {len(index):,} training rows",
+            f"the target {name} has {counted(len(seen), 'class')} in {counted(len(index), 'training row')}",
             where=table.source,
             why="a class is learned from several examples",
             fix="name another target" if column.numbers is None else "name another target, or take the task 'regress'",

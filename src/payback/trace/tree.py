@@ -1,6 +1,7 @@
 """Containers: dicts, lists, tuples, named tuples and dataclasses (modules too), taken apart and put together.
 
-Everything else is a leaf.  None is a container without leaves.
+Everything else is a leaf.  None is a container without leaves.  A dataclass field with the metadata
+{"static": True} is part of the structure, not a leaf.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from payback.ir.aval import Aval
 
 
 def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
@@ -19,10 +22,10 @@ def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
         return list(tree.values()), list(tree)
     if kind is list or kind is tuple:
         return list(tree), list(range(len(tree)))
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+    if isinstance(tree, tuple) and hasattr(tree, "_fields") and kind is not Aval:
         return list(tree), list(tree._fields)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [field.name for field in dataclasses.fields(tree)]
+        names = [field.name for field in dataclasses.fields(tree) if not field.metadata.get("static")]
         return [getattr(tree, name) for name in names], names
     return None
 
@@ -41,8 +44,9 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
     if isinstance(tree, tuple):
         return kind._make(children)  # type: ignore[attr-defined]
     twin = object.__new__(kind)
-    for field, child in zip(dataclasses.fields(tree), children, strict=True):
-        object.__setattr__(twin, field.name, child)
+    for field in dataclasses.fields(tree):
+        part = getattr(tree, field.name) if field.metadata.get("static") else next(children)
+        object.__setattr__(twin, field.name, part)
     return twin
 
 

@@ -1,1 +1,1 @@
-
+"""Training: one loop for everyone, `fit`; the command line calls it too."""

@@ -1,0 +1,94 @@
+"""Networks as data: a closed list of layers, each with the sizes that it is built from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from payback.errors import ModelFileError
+from payback.nn.activations import ACTIVATIONS
+from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
+
+MAX_PARAMETERS = 2**34
+MAX_DEPTH = 50
+
+DType = Literal["float16", "float32", "float64"]
+
+
+class LinearSpec(msgspec.Struct, tag="linear", tag_field="layer", forbid_unknown_fields=True):
+    n_in: int
+    n_out: int
+    bias: bool
+    dtype: DType
+
+
+class ActivationSpec(msgspec.Struct, tag="activation", tag_field="layer", forbid_unknown_fields=True):
+    name: str
+
+
+class FlattenSpec(msgspec.Struct, tag="flatten", tag_field="layer", forbid_unknown_fields=True):
+    pass
+
+
+class SequentialSpec(msgspec.Struct, tag="sequential", tag_field="layer", forbid_unknown_fields=True):
+    layers: list[LinearSpec | ActivationSpec | FlattenSpec | SequentialSpec]
+    mlp: bool = False
+
+
+class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fields=True):
+    """A network of the user's own class: only its name is written, and it must be supplied again."""
+
+    name: str
+
+
+Spec = LinearSpec | ActivationSpec | FlattenSpec | SequentialSpec | Custom
+
+
+def describe(net: Any) -> Spec:
+    """The network as data; a `Custom` if any part of it is not one of payback's own layers."""
+    try:
+        return _describe(net)
+    except TypeError:
+        return Custom(type(net).__name__)
+
+
+def _describe(net: Any) -> Any:
+    if type(net) is Linear:
+        n_in, n_out = net.weight.shape
+        return LinearSpec(int(n_in), int(n_out), net.bias is not None, str(net.weight.dtype))  # type: ignore[arg-type]
+    if type(net) is Activation:
+        return ActivationSpec(net.name)
+    if type(net) is Flatten:
+        return FlattenSpec()
+    if type(net) in (Sequential, MLP):
+        return SequentialSpec([_describe(layer) for layer in net.layers], type(net) is MLP)
+    raise TypeError(type(net).__name__)
+
+
+def build(spec: Spec, depth: int = 0) -> Any:
+    """A network of this description, its parameters still zero.  Raises ModelFileError for sizes that cannot be."""
+    if depth > MAX_DEPTH:
+        raise ModelFileError("the network is nested too deeply", why=f"the limit is {MAX_DEPTH}")
+    match spec:
+        case LinearSpec():
+            if not (1 <= spec.n_in and 1 <= spec.n_out and spec.n_in * spec.n_out <= MAX_PARAMETERS):
+                raise ModelFileError(f"a layer of {spec.n_in} inputs and {spec.n_out} outputs", why="no such layer can be")
+            layer = object.__new__(Linear)
+            # a view of one zero: nothing is allocated before the file proves that it has the numbers
+            zero = np.zeros((), spec.dtype)
+            object.__setattr__(layer, "weight", np.broadcast_to(zero, (spec.n_in, spec.n_out)))
+            object.__setattr__(layer, "bias", np.broadcast_to(zero, (spec.n_out,)) if spec.bias else None)
+            return layer
+        case ActivationSpec():
+            if spec.name not in ACTIVATIONS:
+                raise ModelFileError(f"the activation {spec.name!r} is not known", why=f"known are {', '.join(ACTIVATIONS)}")
+            return Activation(spec.name)
+        case FlattenSpec():
+            return Flatten()
+        case SequentialSpec():
+            net = object.__new__(MLP if spec.mlp else Sequential)
+            object.__setattr__(net, "layers", tuple(build(layer, depth + 1) for layer in spec.layers))
+            return net
+    raise ModelFileError("the network is of an unknown kind")

@@ -1,0 +1,51 @@
+"""Networks: layers, activations, initial weights and losses, as plain functions on arrays.
+
+Everything here works on NumPy arrays and on traced values alike.
+"""
+
+from payback.nn.activations import (
+    ACTIVATIONS,
+    identity,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    tanh,
+)
+from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
+from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
+from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
+from payback.nn.module import Module, parameters, static, summary
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZERS",
+    "LOSSES",
+    "MLP",
+    "Activation",
+    "Flatten",
+    "Linear",
+    "Module",
+    "Sequential",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "huber",
+    "identity",
+    "log_softmax",
+    "logsumexp",
+    "parameters",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "squared_error",
+    "static",
+    "summary",
+    "tanh",
+]

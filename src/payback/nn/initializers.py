@@ -1,0 +1,51 @@
+"""Initial weights, from a key.
+
+Glorot & Bengio (AISTATS 2010) for symmetric activations; He, Zhang, Ren & Sun (ICCV 2015) for rectifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from payback import random
+
+Initializer = Callable[[Any, int, int, Any], Any]
+
+
+def he_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
+    """Normal with variance 2 / n_in, shape (n_in, n_out)."""
+    return (random.normal(key, (n_in, n_out)) * sqrt(2 / n_in)).astype(dtype)
+
+
+def he_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
+    """Uniform on ±√(6 / n_in), shape (n_in, n_out)."""
+    bound = sqrt(6 / n_in)
+    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
+
+
+def glorot_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
+    """Normal with variance 2 / (n_in + n_out), shape (n_in, n_out)."""
+    return (random.normal(key, (n_in, n_out)) * sqrt(2 / (n_in + n_out))).astype(dtype)
+
+
+def glorot_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
+    """Uniform on ±√(6 / (n_in + n_out)), shape (n_in, n_out)."""
+    bound = sqrt(6 / (n_in + n_out))
+    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "he_normal": he_normal,
+    "he_uniform": he_uniform,
+    "glorot_normal": glorot_normal,
+    "glorot_uniform": glorot_uniform,
+}
+
+
+def initializer_for(activation: str) -> str:
+    """He for rectifiers, Glorot for the others."""
+    return "he_normal" if activation in ("relu", "softplus") else "glorot_uniform"

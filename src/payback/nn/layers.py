@@ -1,0 +1,133 @@
+"""Layers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from payback import random
+from payback.errors import InputError, ShapeError
+from payback.nn.activations import ACTIVATIONS
+from payback.nn.initializers import INITIALIZERS, initializer_for
+from payback.nn.module import Module, static
+
+
+def known(name: Any, table: dict[str, Any], what: str) -> Any:
+    """The entry of a closed table.  Raises InputError that lists the known names."""
+    if name not in table:
+        near = difflib.get_close_matches(str(name), table, 1)
+        raise InputError(f"there is no {what} {name!r}", why=f"known are {', '.join(table)}", fix=f"did you mean {near[0]!r}?" if near else None)
+    return table[name]
+
+
+class Linear(Module):
+    """x @ weight + bias.
+
+    n_in, n_out: numbers of features in and out; x is (..., n_in).
+    key: of the initial weights; bias starts at zero (bias=False: there is none).
+    initializer: a name in `pb.nn.INITIALIZERS`.
+
+    Raises InputError for sizes below 1 or unknown initializers, ShapeError for an x that does not fit.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.Linear(3, 2, key=pb.random.key(0))(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    weight: Any
+    bias: Any
+
+    def __init__(self, n_in: int, n_out: int, *, key: Any, bias: bool = True, initializer: str = "he_normal", dtype: Any = np.float32):
+        for size in (n_in, n_out):
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+                raise InputError(f"a layer of {n_in!r} inputs and {n_out!r} outputs", why="sizes are whole numbers from 1 up")
+        object.__setattr__(self, "weight", known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype))
+        object.__setattr__(self, "bias", np.zeros(n_out, dtype) if bias else None)
+
+    def __call__(self, x: Any) -> Any:
+        n_in, n_out = self.weight.shape
+        if not x.shape or x.shape[-1] != n_in:
+            raise ShapeError(f"a layer of {n_in} inputs was given an array of shape {x.shape}",
+                             why=f"its last axis must have {n_in} entries, one a feature",
+                             fix="put pb.nn.Flatten() before it" if len(x.shape) > 2 else "check the number of columns")  # fmt: skip
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
+
+
+class Activation(Module):
+    """One of `pb.nn.ACTIVATIONS`, by name.  Raises InputError for other names."""
+
+    name: str = static()
+
+    def __init__(self, name: str):
+        known(name, ACTIVATIONS, "activation")
+        object.__setattr__(self, "name", name)
+
+    def __call__(self, x: Any) -> Any:
+        return ACTIVATIONS[self.name](x)
+
+
+class Flatten(Module):
+    """(n, a, b, …) → (n, a·b·…)."""
+
+    def __call__(self, x: Any) -> Any:
+        return x.reshape(x.shape[0], int(np.prod(x.shape[1:], dtype=int)))
+
+
+class Sequential(Module):
+    """Layers one after another: the composite function layers[-1](… layers[0](x))."""
+
+    layers: tuple[Any, ...]
+
+    def __init__(self, *layers: Any):
+        object.__setattr__(self, "layers", tuple(layers))
+
+    def __call__(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class MLP(Sequential):
+    """A multilayer perceptron: linear layers of these sizes with an activation between them, none at the end.
+
+    sizes: numbers of inputs, of units in each hidden layer, and of outputs.
+    activation: a name in `pb.nn.ACTIVATIONS`.
+    seed or key: of the initial weights (He for rectifiers, Glorot otherwise, unless `initializer` says).
+    dtype: of the parameters, float32 unless said.
+
+    Raises InputError for fewer than two sizes, sizes below 1, and unknown names.
+
+    >>> import payback as pb
+    >>> print(pb.nn.summary(pb.nn.MLP([64, 128, 10], seed=0)))
+    layers[0].weight  64×128  float32  8,192
+    layers[0].bias    128     float32    128
+    layers[2].weight  128×10  float32  1,280
+    layers[2].bias    10      float32     10
+    9,610 parameters
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        *,
+        seed: int = 0,
+        key: Any = None,
+        initializer: str | None = None,
+        dtype: Any = np.float32,
+    ):
+        if len(sizes) < 2:
+            raise InputError(f"an MLP of sizes {list(sizes)}", why="it needs the number of inputs and of outputs at least")
+        keys = random.split(random.key(seed) if key is None else key, len(sizes) - 1)
+        layers: list[Module] = []
+        for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            last = i == len(sizes) - 2
+            chosen = initializer or ("glorot_uniform" if last else initializer_for(activation))
+            layers.append(Linear(n_in, n_out, key=keys[i], initializer=chosen, dtype=dtype))
+            if not last:
+                layers.append(Activation(activation))
+        super().__init__(*layers)

@@ -1,0 +1,31 @@
+"""Optimizers, step-length schedules, plain descent on any function, and cost surfaces."""
+
+from payback.optim.optimizers import (
+    OPTIMIZERS,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Momentum,
+    Nesterov,
+    Optimizer,
+    RMSprop,
+    global_norm,
+)
+from payback.optim.schedules import Constant, Cosine, Schedule, StepDecay, WarmUp
+
+__all__ = [
+    "OPTIMIZERS",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "GradientDescent",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "Schedule",
+    "StepDecay",
+    "WarmUp",
+    "global_norm",
+]

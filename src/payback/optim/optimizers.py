@@ -1,0 +1,188 @@
+"""Optimizers: how a gradient becomes a step.
+
+An optimizer is a value without state.  `init(parameters)` makes the state (arrays beside every parameter) and
+`update(gradient, state, parameters, rate, step)` returns new parameters and state; both are plain functions on
+arrays, so a whole training step can be traced and run by any back end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from payback.errors import InputError
+from payback.optim.schedules import Constant, Schedule, positive
+from payback.trace.tree import leaves, unflatten
+
+Slots = tuple[Any, ...]
+
+
+def global_norm(gradient: Any) -> Any:
+    """The Euclidean norm of all entries of all leaves together.
+
+    >>> import numpy as np
+    >>> global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
+    np.float64(5.0)
+    """
+    total: Any = 0.0
+    for leaf in leaves(gradient):
+        total = total + (leaf * leaf).sum()
+    return np.sqrt(total)
+
+
+def _unit_interval(name: str, value: float) -> None:
+    if not 0 <= positive(name, value, zero=True) < 1:
+        raise InputError(f"{name} is {value!r}", why="it must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The base of optimizers.
+
+    rate: the step length, a positive number or a schedule.
+    clip_norm: gradients whose norm over all parameters is larger are scaled down to it; None: never.
+    """
+
+    rate: float | Schedule = 1e-3
+    clip_norm: float | None = None
+    slots: ClassVar[int] = 0  # arrays of state beside each parameter
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rate, Schedule):
+            positive("the step length", self.rate)
+        if self.clip_norm is not None:
+            positive("clip_norm", self.clip_norm)
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.rate if isinstance(self.rate, Schedule) else Constant(float(self.rate))
+
+    def init(self, parameters: Any) -> list[Slots]:
+        """Zeros: `slots` arrays for each parameter."""
+        return [tuple(np.zeros_like(leaf) for _ in range(self.slots)) for leaf in leaves(parameters)]
+
+    def update(self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any) -> tuple[Any, list[Slots]]:
+        """New parameters and state.  rate: this step's length; step: its number, from 1."""
+        grads = leaves(gradient)
+        if self.clip_norm is not None:
+            scale = self.clip_norm / np.maximum(global_norm(gradient), self.clip_norm)
+            grads = [g * scale.astype(g.dtype) for g in grads]
+        stepped = [self.leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
+        return unflatten(parameters, iter([p for p, _ in stepped])), [s for _, s in stepped]
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        """One parameter's step."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class GradientDescent(Optimizer):
+    """p − rate·g.
+
+    line_search: choose each step's length by backtracking (Armijo, Pacific J. Math. 16, 1966): start from the last
+    accepted length, doubled, and halve until the cost falls by at least 10⁻⁴ of what the slope promises.  Needs the
+    whole data in one batch.
+    """
+
+    rate: float | Schedule = 0.1
+    line_search: bool = False
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        return p - rate * g, ()
+
+
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    """v ← momentum·v + g; p − rate·v (Polyak, USSR Comp. Math. 4, 1964)."""
+
+    rate: float | Schedule = 0.01
+    momentum: float = 0.9
+    slots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _unit_interval("momentum", self.momentum)
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        v = self.momentum * slots[0] + g
+        return p - rate * v, (v,)
+
+
+@dataclass(frozen=True)
+class Nesterov(Momentum):
+    """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013)."""
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        v = self.momentum * slots[0] + g
+        return p - rate * (g + self.momentum * v), (v,)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """s ← decay·s + (1−decay)·g²; p − rate·g / (√s + epsilon) (Tieleman & Hinton, 2012)."""
+
+    decay: float = 0.9
+    epsilon: float = 1e-8
+    slots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _unit_interval("decay", self.decay)
+        positive("epsilon", self.epsilon)
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        s = self.decay * slots[0] + (1 - self.decay) * (g * g)
+        return p - rate * g / (np.sqrt(s) + self.epsilon), (s,)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma & Ba, ICLR 2015), with bias correction."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    slots: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _unit_interval("beta1", self.beta1)
+        _unit_interval("beta2", self.beta2)
+        positive("epsilon", self.epsilon)
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        m = self.beta1 * slots[0] + (1 - self.beta1) * g
+        v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
+        first, second = 1 - self.beta1**step, 1 - self.beta2**step
+        return p - (rate / first) * m / (np.sqrt(v / second) + self.epsilon), (m, v)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019): p also shrinks by rate·weight_decay.
+
+    Only arrays of two or more axes decay: weights, not biases.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("weight_decay", self.weight_decay, zero=True)
+
+    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
+        stepped, slots = super().leaf(p, g, slots, rate, step)
+        return (stepped - (rate * self.weight_decay) * p if len(p.shape) > 1 else stepped), slots
+
+
+# The closed list of optimizers that may be named, in code and on the command line.
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "gd": GradientDescent,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}

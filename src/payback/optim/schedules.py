@@ -1,0 +1,99 @@
+"""Schedules: the step length (learning rate) as a function of the step.
+
+`schedule(step, total)` gives the rate for step 0, 1, …, total − 1 of a run of `total` steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from payback.errors import InputError
+
+
+def positive(name: str, value: float, zero: bool = False) -> float:
+    """The number, checked.  Raises InputError unless it is finite and positive (or zero, if allowed)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise InputError(f"{name} is {value!r}", why=f"it must be a {'number from 0 up' if zero else 'positive number'}")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The base of schedules.  rate: the highest step length."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        positive("the step length", self.rate)
+
+    def __call__(self, step: int, total: int) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """Always the same."""
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.rate
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiplied by `factor` after every `every` steps.
+
+    >>> [StepDecay(1.0, every=2, factor=0.5)(step, 6) for step in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    every: int = 1000
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("every", self.every)
+        positive("factor", self.factor)
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.rate * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine from `rate` down to `final` over the run (Loshchilov & Hutter, ICLR 2017).
+
+    >>> [round(Cosine(1.0)(step, 5), 3) for step in range(5)]
+    [1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("final", self.final, zero=True)
+
+    def __call__(self, step: int, total: int) -> float:
+        part = min(1.0, step / max(1, total - 1))
+        return self.final + (self.rate - self.final) * 0.5 * (1 + math.cos(math.pi * part))
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """Linear from near zero over `steps` steps, then what `then` says (constant unless given).
+
+    >>> [WarmUp(1.0, steps=4)(step, 10) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
+
+    steps: int = 100
+    then: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("steps", self.steps)
+
+    def __call__(self, step: int, total: int) -> float:
+        if step < self.steps:
+            return self.rate * (step + 1) / self.steps
+        return self.rate if self.then is None else self.then(step - self.steps, max(1, total - self.steps))

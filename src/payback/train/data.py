@@ -1,0 +1,70 @@
+"""Rows: what may be trained on, how it is split, and in which order it is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback import random
+from payback.errors import InputError, ShapeError
+
+Array = np.ndarray[Any, Any]
+
+
+def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Array, Array, Array | None]:
+    """X, y and the sample weights as arrays that can be trained on; floating ones in `dtype`.
+
+    Raises ShapeError when the numbers of rows differ, InputError for values that are not finite numbers.
+    """
+    X, y = _numbers(X, "X"), _numbers(y, "y")
+    if X.ndim < 2:
+        raise ShapeError(f"X has the shape {X.shape}", why="its rows are samples and its columns features",
+                         fix="write X[:, None] for one feature, X[None, :] for one sample")  # fmt: skip
+    if y.ndim == 0 or len(X) != len(y):
+        raise ShapeError(f"X has {len(X)} rows and y has the shape {y.shape}", why="each sample needs its target")
+    if len(X) == 0:
+        raise InputError("X has no rows", why="there is nothing to learn from")
+    if weights is not None:
+        weights = _numbers(weights, "sample_weight").astype(dtype)
+        if weights.shape != (len(X),):
+            raise ShapeError(f"sample_weight has the shape {weights.shape}", why=f"there are {len(X)} samples", fix="give one number a sample")
+        if weights.min() < 0 or weights.sum() == 0:
+            raise InputError("sample_weight holds negative numbers or only zeros", why="a weight says how much a sample counts")
+    return np.ascontiguousarray(X, dtype), np.ascontiguousarray(y, dtype if y.dtype.kind == "f" else None), weights
+
+
+def _numbers(values: Any, name: str) -> Array:
+    array = np.asarray(values)
+    if array.dtype.kind == "b":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} holds {array.dtype}", why="training wants numbers", fix="encode text and dates first, or use payback train on the table")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name}[{', '.join(map(str, place))}] is {array[place]}", why="missing and infinite values cannot be trained on",
+                         fix="fill them or drop those rows")  # fmt: skip
+    return array
+
+
+def split_rows(n: int, fraction: float, key: Any, classes: Array | None = None) -> tuple[Array, Array]:
+    """Two sorted arrays of row numbers: the larger part, and a random `fraction` of the n rows.
+
+    classes: (n,) labels; each class is then split by itself, as evenly as whole rows allow (largest remainders), and
+    every class keeps at least one row in the first part.
+    """
+    order = random.permutation(key, n)
+    wanted = round(n * fraction)
+    if classes is None:
+        return np.sort(order[wanted:]), np.sort(order[:wanted])
+    labels, counts = np.unique(classes, return_counts=True)
+    shares = counts * fraction
+    taken = np.floor(shares).astype(int)
+    for i in np.argsort(taken - shares, kind="stable")[: max(0, wanted - taken.sum())]:
+        taken[i] += 1
+    taken = np.minimum(taken, counts - 1)
+    ordered = classes[order]
+    part = np.concatenate([order[ordered == label][:count] for label, count in zip(labels, taken, strict=True)])
+    rest = np.ones(n, bool)
+    rest[part] = False
+    return np.flatnonzero(rest), np.sort(part)

@@ -1,0 +1,44 @@
+"""What happened, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+class History:
+    """Records of a training, one dict an epoch.  `history["loss"]` is the column, `history[-1]` the last record.
+
+    >>> history = History()
+    >>> history.append({"epoch": 1, "loss": 0.5})
+    >>> history["loss"], len(history), history[-1]["epoch"]
+    ([0.5], 1, 1)
+    """
+
+    def __init__(self, records: list[dict[str, Any]] | None = None) -> None:
+        self.records: list[dict[str, Any]] = list(records or [])
+
+    def append(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+
+    def __getitem__(self, which: int | str) -> Any:
+        """A record by its number, or a column by its name.  Raises KeyError naming the columns."""
+        if isinstance(which, int):
+            return self.records[which]
+        columns = self.columns
+        if which not in columns:
+            raise KeyError(f"{which}: the history has {', '.join(columns) or 'no epochs yet'}")
+        return [record.get(which) for record in self.records]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(name for record in self.records for name in record))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.records)
+
+    def __repr__(self) -> str:
+        return f"History({len(self.records)} epochs: {', '.join(self.columns)})"

@@ -1,0 +1,77 @@
+"""How far a training is: one line on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+_REFRESH = 0.1  # seconds between two pictures
+
+
+class Progress:
+    """A line that says how far the training is; `update` redraws it at most ten times a second.
+
+    Only a carriage return moves the cursor: there is nothing that NO_COLOR would forbid and no thread to stop.
+    """
+
+    def __init__(self, total: int, draw: Callable[[str], object], columns: int):
+        """draw writes to the terminal, which is `columns` wide; 0: there is none, and nothing is drawn."""
+        self._total, self._draw, self._columns = max(total, 1), draw, columns
+        self._start = time.monotonic()
+        self._drawn_at = -math.inf
+        self._drawn = 0  # columns of the line that is on the terminal now
+
+    def update(self, epoch: int, **values: float) -> None:
+        """Show that `epoch` epochs are done, with numbers such as loss=0.31, accuracy=0.9."""
+        now = time.monotonic()
+        if not self._columns or (now - self._drawn_at < _REFRESH and epoch < self._total):
+            return
+        done = min(max(epoch / self._total, 0.0), 1.0)
+        left = _duration((now - self._start) * (1.0 - done) / done) if done > 0.0 else "?"
+        facts = "".join(f"  {name} {value:.4g}" for name, value in values.items())
+        bar = "#" * round(20 * done) + "-" * (20 - round(20 * done))
+        line = f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}"[: self._columns - 1]
+        self._draw("\r" + line + " " * (self._drawn - len(line)))
+        self._drawn, self._drawn_at = len(line), now
+
+    def clear(self) -> None:
+        """Take the line off the terminal."""
+        if self._drawn:
+            self._draw("\r" + " " * self._drawn + "\r")
+            self._drawn, self._drawn_at = 0, -math.inf
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is looking at the stream."""
+    try:
+        return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    except ValueError:  # the stream is closed
+        return False
+
+
+def columns_of(stream: TextIO | None) -> int:
+    """The width of the terminal behind the stream; 80 if it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80 if stream is not None else 80
+    except (OSError, ValueError):
+        return 80
+
+
+def progress_on_stderr(total: int) -> Progress:
+    """A progress line on standard error, if that is a terminal."""
+
+    def draw(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    return Progress(total, draw, columns_of(sys.stderr) if is_terminal(sys.stderr) else 0)
