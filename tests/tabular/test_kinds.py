@@ -43,6 +43,9 @@ def kind(cells, name="x", **options):
         (["2", "3", "4", "5more"] * 10, "categorical"),
         (["A1", "B2", "3", "A1"], "categorical"),
         (["1,234", "2,345", "1"], "mixed"),
+        ([*range(70), *["unknown"] * 30], "mixed"),  # a mark for missing values
+        ([*range(70), *[f"A/5 {i}" for i in range(30)]], "identifier"),  # numbers of tickets
+        ([*range(70), *[f"A/5 {i}" for i in range(30)], 7], "categorical"),
     ],
 )
 def test_kinds(cells, expected):

@@ -34,15 +34,15 @@ def values(table):
 @given(
     rows=st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(hard, min_size=n, max_size=n), min_size=1, max_size=6)),
     delimiter=st.sampled_from(",;\t|"),
-    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
-    end=st.sampled_from(["\n", "\r\n"]),
+    # Before Python 3.13 the writer leaves a \r unquoted where lines end in \n.
+    form=st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\r\n"), (csv.QUOTE_ALL, "\n")]),
 )
-def test_texts_come_back_as_the_csv_module_wrote_them(table, rows, delimiter, quoting, end):
+def test_texts_come_back_as_the_csv_module_wrote_them(table, rows, delimiter, form):
     names = [f"name {j}" for j in range(len(rows[0]))]
     kinds = dict.fromkeys(names, "categorical")
     # Blank rows are not data, and cells are stripped; a first cell such as x makes no row blank.
     rows = [["x", *row[1:]] for row in rows]
-    read = table(written([names, *rows], delimiter, quoting, end), delimiter=delimiter, header=True, kinds=kinds)
+    read = table(written([names, *rows], delimiter, *form), delimiter=delimiter, header=True, kinds=kinds)
     expected = [[None if cell.strip() in MISSING else cell.strip() for cell in row] for row in rows]
     assert read.names == names
     assert values(read) == [list(column) for column in zip(*expected, strict=True)]
@@ -164,6 +164,12 @@ def test_columns_without_a_name_and_blank_lines_are_said(table):
     assert read.names == ["column_1", "a", "column_3"]
     assert read.lines.tolist() == [2, 4]
     assert read.notes == ("2 columns without a name: called 'column_1', 'column_3'", "1 blank line skipped")
+
+
+def test_blank_lines_before_the_names(table):
+    read = table("\n  \na,b\n1,2\n")
+    assert read.names == ["a", "b"]
+    assert read.lines.tolist() == [4]
 
 
 def test_names_are_kept_as_they_are(table):

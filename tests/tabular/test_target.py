@@ -91,40 +91,109 @@ def test_unseen_class():
 @pytest.mark.parametrize(
     ("columns", "names", "task", "message"),
     [
-        ({"price": [1.5, 2]}, ["prize"], "auto", "there is no column 'prize' (toys.csv): its columns are 'price'. "
-         "Did you mean 'price'?"),
-        ({"y": ["a", "a", "a"]}, ["y"], "auto", "the target 'y' has one class only (toys.csv): every training "
-        "row has 'a'."),
-        ({"y": [1, 1, 1]}, ["y"], "classify", "the target 'y' has one class only (toys.csv): every training row "
-        "has '1'."),
-        ({"y": [1, 1, 1]}, ["y"], "auto", "the target 'y' is constant (toys.csv): every training row has 1."),
-        ({"y": ["a", "", "b", "?", "a"]}, ["y"], "auto", "2 missing values in the target 'y' (toys.csv, rows 1 "
-        "and 3): a "
-         "cell such as ?, NA, None or an empty one is a missing value. Fill them in, or remove these rows."),
-        ({"y": [1.5, *[""] * 9]}, ["y"], "auto", "9 missing values in the target 'y' (toys.csv, rows 1, 2, 3, "
-        "4, 5 and 4 "
-         "more): a cell such as ?, NA, None or an empty one is a missing value. Fill them in, or remove these rows."),
-        ({"y": ["", "", ""]}, ["y"], "auto", "the target 'y' is empty (toys.csv): all cells are missing."),
-        ({"y": [*"abcdef"]}, ["y"], "auto", "the target 'y' is an identifier (toys.csv): no two rows have the same. "
-         "Name another target column."),
-        ({"y": ["2024-01-01", "2024-01-02"]}, ["y"], "auto", "the target 'y' is a date (toys.csv): only classes "
-        "and numbers "
-         "can be learned. Name another target column."),
-        ({"y": [i + 0.5 for i in range(50)]}, ["y"], "classify", "the target 'y' has 50 classes in 50 training rows "
-         "(toys.csv): a class is learned from several examples. Name another target, or take the task 'regress'."),
-        ({"y": ["a", "b", "a"]}, ["y"], "regress", "column 'y' must hold numbers (toys.csv, row 0): 'a' is not "
-        "a number; 0 "
-         "of 3 cells are. Correct the cell, or write ? if the value is missing."),
-        ({"y": [1.5, 2.5, "abc", 4]}, ["y"], "auto", "text in the numeric column 'y' (toys.csv, row 2): 'abc' is not a "
-         "number; 3 of 4 cells are. Correct the cell, or write ? if the value is missing."),
-        ({"a": [1, 2], "b": [2, 1]}, ["a", "b"], "classify", "classes are told by one target column (toys.csv): "
-        "'a', 'b' "
-         "are several."),
-        ({"a": [1, 2]}, ["a", "a"], "auto", "a target is named twice (toys.csv): 'a', 'a'."),
-        ({"a": [1, 2]}, [], "auto", "no target is named (toys.csv)."),
-        ({"a": [1, 2]}, ["a"], "banana", "the task is 'banana': it is 'auto', 'classify' or 'regress'."),
+        (
+            {"price": [1.5, 2]},
+            ["prize"],
+            "auto",
+            "there is no column 'prize' (toys.csv): its columns are 'price'. Did you mean 'price'?",
+        ),
+        (
+            {"y": ["a", "a", "a"]},
+            ["y"],
+            "auto",
+            "the target 'y' has one class only (toys.csv): every training row has 'a'.",
+        ),
+        (
+            {"y": [1, 1, 1]},
+            ["y"],
+            "classify",
+            "the target 'y' has one class only (toys.csv): every training row has '1'.",
+        ),
+        (
+            {"y": [1, 1, 1]},
+            ["y"],
+            "auto",
+            "the target 'y' is constant (toys.csv): every training row has 1.",
+        ),
+        (
+            {"y": ["a", "", "b", "?", "a"]},
+            ["y"],
+            "auto",
+            "2 missing values in the target 'y' (toys.csv, rows 1 and 3): a cell such as ?, NA, None or an empty "
+            "one is a missing value. Fill them in, or remove these rows.",
+        ),
+        (
+            {"y": [1.5, *[""] * 9]},
+            ["y"],
+            "auto",
+            "9 missing values in the target 'y' (toys.csv, rows 1, 2, 3, 4, 5 and 4 more): a cell such as ?, NA, "
+            "None or an empty one is a missing value. Fill them in, or remove these rows.",
+        ),
+        (
+            {"y": ["", "", ""]},
+            ["y"],
+            "auto",
+            "the target 'y' is empty (toys.csv): all cells are missing.",
+        ),
+        (
+            {"y": [*"abcdef"]},
+            ["y"],
+            "auto",
+            "the target 'y' is an identifier (toys.csv): no two rows have the same. Name another target column.",
+        ),
+        (
+            {"y": ["2024-01-01", "2024-01-02"]},
+            ["y"],
+            "auto",
+            "the target 'y' is a date (toys.csv): only classes and numbers can be learned. Name another target column.",
+        ),
+        (
+            {"y": [i + 0.5 for i in range(50)]},
+            ["y"],
+            "classify",
+            "the target 'y' has 50 classes in 50 training rows (toys.csv): a class is learned from several "
+            "examples. Name another target, or take the task 'regress'.",
+        ),
+        (
+            {"y": ["a", "b", "a"]},
+            ["y"],
+            "regress",
+            "column 'y' must hold numbers (toys.csv, row 0): 'a' is not a number; 0 of 3 cells are. Correct the "
+            "cell, or write ? if the value is missing.",
+        ),
+        (
+            {"y": [1.5, 2.5, "abc", 4]},
+            ["y"],
+            "auto",
+            "text in the numeric column 'y' (toys.csv, row 2): 'abc' is not a number; 3 of 4 cells are. Correct "
+            "the cell, or write ? if the value is missing.",
+        ),
+        (
+            {"a": [1, 2], "b": [2, 1]},
+            ["a", "b"],
+            "classify",
+            "classes are told by one target column (toys.csv): 'a', 'b' are several.",
+        ),
+        (
+            {"a": [1, 2]},
+            ["a", "a"],
+            "auto",
+            "a target is named twice (toys.csv): 'a', 'a'.",
+        ),
+        (
+            {"a": [1, 2]},
+            [],
+            "auto",
+            "no target is named (toys.csv).",
+        ),
+        (
+            {"a": [1, 2]},
+            ["a"],
+            "banana",
+            "the task is 'banana': it is 'auto', 'classify' or 'regress'.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_a_target(columns, names, task, message):
     with pytest.raises(InputError) as error:
         TargetEncoder.fit(toys(**columns), names, task)

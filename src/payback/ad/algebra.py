@@ -9,7 +9,7 @@ import numpy as np
 from payback.ad.sweep import Entry
 from payback.ir.node import Node
 from payback.ops.index import Scattered
-from payback.ops.move import unbroadcast
+from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
@@ -113,24 +113,36 @@ class Gradient:
             shape, spread_over = m.shape(arg), params
             y = spread(m, self.operand(node), shape, **spread_over)
             if type(bar) is Masked:
-                bar = Masked(spread(m, bar.mask, shape, **spread_over), spread(m, bar.value, shape, **spread_over))
+                mask = self.whole_mask(bar, node)
+                bar = Masked(spread(m, mask, shape, **spread_over), spread(m, bar.value, shape, **spread_over))
             else:
                 bar = spread(m, bar, shape, **spread_over)
             paid = self.times(bar, row.partials[0](m, arg, y, params["axes"]))
         if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
-            paid = unbroadcast(m, self.dense(paid), m.shape(arg))
+            paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
+
+    def whole_mask(self, bar: Masked, node: Node) -> Any:
+        """The mask at every entry of the node; a condition may have been smaller."""
+        return bar.mask if self.m.shape(bar.mask) == node.shape else self.m.broadcast(bar.mask, shape=node.shape)
+
+    def unbroadcast(self, paid: Any, arg: Node, shape: tuple[int, ...]) -> Any:
+        """A payment summed to the shape that was broadcast, masked where all of its parts were."""
+        m = self.m
+        if type(paid) is not Masked or not arg.args:  # a leaf pays nobody
+            return unbroadcast(m, self.dense(paid), shape)
+        mask = paid.mask
+        if m.shape(mask) != m.shape(paid.value):
+            mask = m.broadcast(mask, shape=m.shape(paid.value))
+        return Masked(unbroadcast_mask(m, mask, shape), unbroadcast(m, self.dense(paid), shape))
 
     def through_linear(self, node: Node, slot: int, bar: Any, args: list[Any]) -> Any:
         row, params = node.op, node.params
         if row.name == "index":  # the mask of a scattered payment is kept beside it
             return row.adjoint(self.m, bar, slot, *args, **params)
         if type(bar) is Masked and row.carry is not None:
-            mask = bar.mask
-            if self.m.shape(mask) != node.shape:
-                mask = self.m.broadcast(mask, shape=node.shape)
-            moved, carried = row.adjoint(self.m, bar.value, slot, *args, **params), row.carry(self.m, mask, slot, *args, **params)
-            return Masked(carried, moved)
+            moved = row.adjoint(self.m, self.dense(bar) if row.name == "broadcast" else bar.value, slot, *args, **params)
+            return Masked(row.carry(self.m, self.whole_mask(bar, node), slot, *args, **params), moved)
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:

@@ -13,8 +13,9 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.expression import letters, parse, parse_bindings
-from payback.cli.frame import Out, unknown_option
+from payback.cli.options import Out, unknown_option
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
+from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass import story
 from payback.glass.ledger import Ledger, plain_number
@@ -30,7 +31,8 @@ _OPTION = re.compile(r"--([A-Za-z][A-Za-z0-9-]*)(=.*)?")
 
 def explain(
     expression: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    *bindings: Annotated[str, Parameter(name="NAME=NUMBER")],
+    /,
+    *bindings: str,
     wrt: str | None = None,
     out: Out,
 ) -> None:
@@ -43,9 +45,9 @@ def explain(
     An expression has numbers, names, + - * / ** and parentheses, and the functions abs, cos, exp, expm1, log, log1p,
     max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d".
 
-    With --json one object: payback ("explain"), version (1), expression, top (a name), wrt (names), values (by name,
-    in order), then nodes, edges, paths, events, ledger and gradient as `payback.glass.record` describes them. Integers
-    beyond 2**53, NaN and infinities are strings; "no path" is null.
+    With --json one object: payback ("explain"), version (1), expression, top (a name), wrt (names), values and
+    formulas (by name, in order), then nodes, edges, paths, events, ledger and gradient as payback.glass.record
+    describes them. Integers beyond 2**53, NaN and infinities are strings; "no path" is null.
 
     Parameters
     ----------
@@ -63,13 +65,17 @@ def explain(
         why = "without a variable there is nothing to differentiate by"
         raise InputError("the expression is constant", why=why, fix='write for example "(a+b)*(b+1)" a=2 b=1')
     sheet = evaluate(program, values)
-    leaves = sheet.nodes(wrt.split(",")) if wrt is not None else [sheet.leaves[name] for name in values]
-    leaves.sort(key=lambda leaf: leaf.id)
+    leaves = [sheet.node(name.strip()) for name in wrt.split(",")] if wrt is not None else sheet.variables
     ledger = Ledger(sheet.top, leaves, sheet.names)
     tell(sheet, ledger, out)
-    head: dict[str, Any] = {"payback": "explain", "version": 1, "expression": expression, "top": ledger.top.name}
-    head["wrt"] = [leaf.name for leaf in ledger.leaves]
-    out.result(head | {"values": {name: value for name, _, value in sheet.lines}} | record(ledger))
+    if out.json:
+        head = {"payback": "explain", "version": 1, "expression": expression, "top": ledger.top.name}
+        given = {
+            "wrt": [leaf.name for leaf in ledger.leaves],
+            "values": {name: value for name, _, value in sheet.lines},
+            "formulas": {name: formula for name, formula, _ in sheet.lines if formula},
+        }
+        out.result(head | given | record(ledger))
 
 
 def _check_expression(expression: str, bindings: tuple[str, ...]) -> None:
@@ -81,34 +87,40 @@ def _check_expression(expression: str, bindings: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """An evaluated program: its top, the node of each variable, what nodes are called, and (name, formula, value) in
-    order; the formula of a variable is empty."""
+    """An evaluated program.
+
+    variables: their nodes, in order of appearance.  names: what nodes are called.  known: the node behind each name; a
+    node may have several.  lines: (name, formula, value) in order; the formula of a variable is empty.
+    """
 
     top: Node
-    leaves: dict[str, Node]
+    variables: list[Node]
     names: dict[Node, str]
+    known: dict[str, Node]
     lines: list[tuple[str, str, float]]
 
-    def nodes(self, names: list[str]) -> list[Node]:
-        """The nodes of these names; raises InputError for a name that is no node's."""
-        known = {name: node for node, name in self.names.items()}
-        for name in (name.strip() for name in names):
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 3)
-                fix = f"did you mean {listed(near, 'or')}?" if near else f"its names are {listed(list(known)[:20])}"
-                raise InputError(f"--wrt names {name!r}", why="the expression has no such variable", fix=fix)
-        return [known[name.strip()] for name in names]
+    def node(self, name: str) -> Node:
+        """The node of this name; raises InputError, with the nearest names, if there is none."""
+        if name not in self.known:
+            near = difflib.get_close_matches(name, self.known, 3)
+            fix = f"did you mean {listed(near, 'or')}?" if near else f"its names are {listed(list(self.known)[:20])}"
+            raise InputError(f"--wrt names {name!r}", why="the expression has no such variable", fix=fix)
+        return self.known[name]
 
 
 def evaluate(program: Program, values: dict[str, float]) -> Sheet:
     """Evaluate on traced values: every operation on a variable becomes a node with a name.
 
     Raises InputError at the first operation whose result is not a finite number.
+
+    >>> sheet = evaluate(parse("(a+b)*(b+1)"), {"a": 2.0, "b": 1.0})
+    >>> sheet.lines[2:]
+    [('c', 'a+b', 3.0), ('d', 'b+1', 2.0), ('e', 'c·d', 6.0)]
     """
     order = [name for name in (*program.inputs, *program.constants) if name in values]
     # np.float64, as the functions of the table return it: with Python floats the engine would add casts
     variables = {name: variable(np.float64(values[name]), name) for name in order}
-    seen: list[tuple[Node, int]] = []  # each operation with where it begins and ends in the text
+    seen: list[tuple[Node, int]] = []  # each operation on a variable, with where it begins in the text
 
     def observe(value: Any, source: str, span: tuple[int, int]) -> None:
         if isinstance(value, Traced):
@@ -116,26 +128,23 @@ def evaluate(program: Program, values: dict[str, float]) -> Sheet:
 
     with np.errstate(all="ignore"):  # what is not finite is found and named by `evaluate`
         top, named = program.evaluate(variables, _FUNCTIONS, observe, number=lambda v: float(v.node.value))
-    leaves = {name: v.node for name, v in variables.items()}
-    names = {node: name for name, node in leaves.items()}
-    for name, value in named.items():
-        if isinstance(value, Traced):
-            names.setdefault(value.node, name)
+    known = {name: v.node for name, v in (variables | named).items() if isinstance(v, Traced)}
+    names: dict[Node, str] = {}
+    for name, node in known.items():
+        names.setdefault(node, name)
     free = letters({*program.inputs, *program.constants, *program.names}, program.inputs)
     for node, _ in seen:
         if node not in names:
             names[node] = next(free)
     lines = [(name, "", values[name]) for name in order]
     lines += _lines(program, seen, named, names)
-    if not isinstance(top, Traced):  # the last statement is a number, whatever the variables are
-        name = program.statements[-1].name or next(free)
-        node = const(top)
-        names[node] = name
-        if program.statements[-1].name is None:
-            expression = program.statements[-1].expression
-            lines.append((name, program.text[expression.start : expression.end], top))
-        return Sheet(node, leaves, names, lines)
-    return Sheet(top.node, leaves, names, lines)
+    top_node = top.node if isinstance(top, Traced) else const(top)
+    if top_node not in names:  # the last statement is a number, whatever the variables are
+        name, expression = program.statements[-1]
+        names[top_node] = name or next(free)
+        if name is None:
+            lines.append((names[top_node], program.text[expression.start : expression.end], top))
+    return Sheet(top_node, [known[name] for name in order], names, {n: v for v, n in names.items()} | known, lines)
 
 
 def _lines(
@@ -154,7 +163,7 @@ def _lines(
                 yield name, names[value.node], plain_number(value.node.value)
 
 
-def tell(sheet: Sheet, ledger: Ledger, out: Any) -> None:
+def tell(sheet: Sheet, ledger: Ledger, out: Output) -> None:
     """Print the story."""
     out.line("values", style="bold")
     for name, formula, value in sheet.lines:
@@ -173,7 +182,7 @@ def tell(sheet: Sheet, ledger: Ledger, out: Any) -> None:
         out.table(rows, headers=("node", "payer", "owes", "× local", "= paid", "sum"), align="llrrrr")
 
 
-def _section(out: Any, title: str, lines: list[str]) -> None:
+def _section(out: Output, title: str, lines: list[str]) -> None:
     out.line()
     out.line(title, style="bold")
     for line in lines:

@@ -178,8 +178,7 @@ class Ledger:
 
     def race(self) -> Race:
         """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
-        leaves = [leaf.node for leaf in self.leaves]
-        counts = sweep(PathCount(), {self.top.node: Walks(1, 0)}, leaves).values()
+        counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
         return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), len(self.edges))
 
     def check(self) -> None:
@@ -242,6 +241,12 @@ class Ledger:
         if not _same(paid, edge.paid) or not _same(partial, edge.partial):
             why = f"it holds {edge.payer.settled!r}, and the partial is {partial!r}, not {edge.partial!r}"
             raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} a wrong amount, {edge.paid!r}", why=why)
+
+    @cached_property
+    def counts(self) -> dict[Node, Walks]:
+        """The exact numbers of paths from the top to each node, and of the edges walked on them."""
+        leaves = [leaf.node for leaf in self.leaves]
+        return sweep(PathCount(), {self.top.node: Walks(1, 0)}, leaves, keep=lambda _: True)
 
     @cached_property
     def _received(self) -> dict[Account, tuple[Edge, ...]]:

@@ -44,7 +44,10 @@ class Paths:
 
     def __init__(self, ledger: Ledger, top: Account, leaf: Account):
         self.ledger, self.top, self.leaf = ledger, top, leaf
-        counts = sweep(PathCount(), {top.node: Walks(1, 0)}, [leaf.node], keep=lambda _: True)
+        if top is ledger.top:
+            counts = ledger.counts
+        else:
+            counts = sweep(PathCount(), {top.node: Walks(1, 0)}, [leaf.node], keep=lambda _: True)
         self._reached = counts.keys()
         self.count, self.walks = counts.get(leaf.node, Walks(0, 0))
 
@@ -95,7 +98,7 @@ class Paths:
 def walks_per_edge(ledger: Ledger) -> dict[Edge, int]:
     """How often each edge is walked when all leaves collect path by path: paths above it × paths below it.
 
-    Above comes from a sweep of path counts.  Below is added up over the ledger's own edges, from the leaves up.
+    Above is known from the sweep of path counts.  Below is added up over the ledger's own edges, from the leaves up.
 
     >>> import payback as pb
     >>> from payback.glass import Ledger
@@ -104,9 +107,8 @@ def walks_per_edge(ledger: Ledger) -> dict[Edge, int]:
     >>> sorted(walks_per_edge(book).values())
     [1, 1, 1, 1, 2]
     """
-    leaves = [leaf.node for leaf in ledger.leaves]
-    above = sweep(PathCount(), {ledger.top.node: Walks(1, 0)}, leaves, keep=lambda _: True)
-    below = {account: int(account in ledger.leaves) for account in ledger.nodes}
+    leaves = set(ledger.leaves)
+    below = {account: int(account in leaves) for account in ledger.nodes}
     for edge in ledger.edges:  # ascending payer: what a payer adds up is complete
         below[edge.payer] += below[edge.arg]
-    return {edge: above[edge.payer.node].paths * below[edge.arg] for edge in ledger.edges}
+    return {edge: ledger.counts[edge.payer.node].paths * below[edge.arg] for edge in ledger.edges}

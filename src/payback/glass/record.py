@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from payback.glass.ledger import Ledger, Pays
+import numpy as np
+
+from payback.glass.ledger import Account, Ledger, Pays, Settles
 from payback.glass.paths import walks_per_edge
 from payback.glass.story import PATHS_SHOWN, running
 
@@ -40,7 +42,7 @@ def record(ledger: Ledger) -> dict[str, Any]:
             "count": count.paths,
             "walks": count.walks,
             "visits": count.visits,
-            "by_leaf": {leaf.name: _paths(ledger, leaf.name) for leaf in ledger.leaves},
+            "by_leaf": {leaf.name: _paths(ledger, leaf) for leaf in ledger.leaves},
         },
         "events": [_event(event) for event in ledger.events],
         "ledger": {
@@ -55,14 +57,16 @@ def record(ledger: Ledger) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _paths(ledger: Ledger, leaf: str) -> dict[str, Any]:
+def _paths(ledger: Ledger, leaf: Account) -> dict[str, Any]:
     paths = ledger.paths(ledger.top, leaf)
     listed = list(itertools.islice(paths.all(), PATHS_SHOWN))
-    collected = list(itertools.accumulate(path.product or 0.0 for path in listed))
+    products = [path.product for path in listed if path.product is not None]
+    with np.errstate(all="ignore"):
+        collected = list(itertools.accumulate(products))
     return {
         "count": paths.count,
         "walks": paths.walks,
-        "sum": collected[-1] if listed and len(listed) == paths.count else None,
+        "sum": collected[-1] if products and len(products) == paths.count else None,
         "listed": [
             {"nodes": [a.name for a in path.accounts], "factors": list(path.factors), "product": path.product}
             for path in listed
@@ -70,7 +74,7 @@ def _paths(ledger: Ledger, leaf: str) -> dict[str, Any]:
     }
 
 
-def _event(event: Any) -> dict[str, Any]:
+def _event(event: Settles | Pays) -> dict[str, Any]:
     if isinstance(event, Pays):
         e = event.edge
         return {

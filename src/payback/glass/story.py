@@ -7,11 +7,11 @@ stands in parentheses.  Listings that could be endless are cut, and what is left
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from payback.glass.ledger import Account, Edge, Ledger, Pays, Settles
+from payback.glass.ledger import Edge, Ledger, Pays, Settles, plain_number
 from payback.glass.paths import Path, walks_per_edge
 from payback.ir.node import Node
 
@@ -20,6 +20,8 @@ TERMS_SHOWN = 20  # of one sum
 EDGES_SHOWN = 5  # of those walked more than once
 STATIONS_SHOWN = 12  # of one path
 _SIGNS = {"add": "+", "sub": "-", "mul": "·", "div": "/", "power": "**"}
+_SHORT = {"maximum": "max", "minimum": "min"}
+_ORDINALS = ("1st", "2nd", "3rd")  # which use, where an op uses one argument more than once; no row has more slots
 
 
 def shown(number: object) -> str:
@@ -51,10 +53,10 @@ def formula(node: Node, names: Mapping[Node, str]) -> str:
     >>> formula((a * b).node, {a.node: "a", b.node: "b"})
     'a·b'
     """
-    args = [names.get(arg) or factor(_number(arg.value)) for arg in node.args]
+    args = [names.get(arg) or factor(plain_number(arg.value)) for arg in node.args]
     if node.op.name in _SIGNS:
         return _SIGNS[node.op.name].join(args)
-    return f"-{args[0]}" if node.op.name == "neg" else f"{node.op.name}({', '.join(args)})"
+    return f"-{args[0]}" if node.op.name == "neg" else f"{_SHORT.get(node.op.name, node.op.name)}({', '.join(args)})"
 
 
 def partials(ledger: Ledger) -> list[str]:
@@ -90,14 +92,13 @@ def collecting(ledger: Ledger) -> list[str]:
 
 def along(path: Path) -> str:
     """`a-c-e 2·1 = 2`; of a long path the ends."""
-    names = _ends([account.name for account in path.accounts], "…")
-    factors = _ends([factor(f) for f in path.factors], "…")
-    if len(path.factors) == 1:
-        return f"{'-'.join(names)} {shown(path.product)}{_which(path.edges[0])}"
-    if not path.factors:
-        return f"{names[0]} {shown(path.product)}, the top itself"
-    parallel = "".join(dict.fromkeys(_which(edge) for edge in path.edges)) if len(path.edges) == 1 else ""
-    return f"{'-'.join(names)} {'·'.join(factors)} = {shown(path.product)}{parallel}"
+    names = "-".join(_ends([account.name for account in path.accounts]))
+    if not path.edges:
+        return f"{names} {shown(path.product)}, the top itself"
+    factors = "·".join(_ends([factor(f) for f in path.factors]))
+    marks = ", ".join(_ends([_ORDINALS[edge.slot] for edge in path.edges if edge.parallel]))
+    product = f"{factors} = {shown(path.product)}" if len(path.edges) > 1 else shown(path.product)
+    return f"{names} {product}" + (f" ({marks})" if marks else "") + _not_taken(path.factors, path.product)
 
 
 def race(ledger: Ledger) -> str:
@@ -121,6 +122,7 @@ def paying_back(ledger: Ledger) -> list[str]:
         if isinstance(event, Pays):
             edge = event.edge
             owed = f"{factor(edge.payer.settled)}·{factor(edge.partial)}"
+            owed += _not_taken((edge.payer.settled, edge.partial), edge.paid)
             layers.setdefault(edge.payer.layer or 0, []).append(f"{edge.payer.name} pays {edge.arg.name} {owed}")
         elif len(event.pile) > 1 or event.account in ledger.leaves:
             layers.setdefault(event.account.layer or 0, []).append(_settlement(event))
@@ -136,7 +138,7 @@ def visits(ledger: Ledger) -> str:
 
 def book(ledger: Ledger) -> list[tuple[str, ...]]:
     """The ledger of every node, row by row: node, payer, owes, × local, = paid, running sum."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for event in ledger.events:
         if isinstance(event, Settles):
             name = event.account.name
@@ -186,18 +188,20 @@ def _settlement(event: Settles) -> str:
 
 
 def _which(edge: Edge) -> str:
-    return f" ({('1st', '2nd')[edge.slot]})" if edge.parallel else ""
+    return f" ({_ORDINALS[edge.slot]})" if edge.parallel else ""
+
+
+def _not_taken(factors: Sequence[object], product: object) -> str:
+    """Why 0·inf is 0: the sweep masks out what a max or relu has not taken, whatever the partials below are."""
+    if product == 0.0 and not all(np.isfinite(f) for f in factors if isinstance(f, float)):
+        return " (not taken: pays 0)"
+    return ""
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _ends(parts: Iterable[str], gap: str) -> list[str]:
-    parts = list(parts)
+def _ends(parts: Sequence[str]) -> list[str]:
     half = STATIONS_SHOWN // 2
-    return parts if len(parts) <= STATIONS_SHOWN else [*parts[:half], gap, *parts[-half:]]
-
-
-def _number(value: object) -> object:
-    return float(value) if np.ndim(value) == 0 else value  # type: ignore[arg-type]
+    return list(parts) if len(parts) <= STATIONS_SHOWN else [*parts[:half], "…", *parts[-half:]]

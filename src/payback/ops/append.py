@@ -7,7 +7,6 @@ without them only its abstract value is found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,11 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         raise DifferentiationError("a masked array cannot enter a computation", why="its mask would be lost silently",
                                    fix="give the plain data and a mask: np.where(mask, 0.0, data)")  # fmt: skip
+    if isinstance(value, np.matrix):
+        raise DifferentiationError("a numpy.matrix cannot enter a computation", why="* means another product for it",
+                                   fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not isinstance(value, np.ndarray):
-        value = np.asarray(value)
+        value = np.array(value)  # a copy: np.asarray may show the memory of an object that lends it
         _check_dtype(value.dtype)
         value.flags.writeable = False
         return value[()]
@@ -83,13 +85,6 @@ def const(value: Any, where: Any = None, aval: Aval | None = None) -> Node:
     return Node(CONST, (), NO_PARAMS, snapshot(value), where, aval)
 
 
-@lru_cache(maxsize=None)
-def _keeps_weak(row: Row, count: int) -> bool:
-    """Whether the row makes a Python number of Python numbers, as operators do and ufuncs do not."""
-    assert row.value is not None
-    return row.kind == "pointwise" and type(row.value(Values, *[1.0] * count)) in WEAK_DTYPES
-
-
 def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
     """A node for `row` on settled arguments."""
     values = [arg.value for arg in args]
@@ -104,10 +99,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             return Node(CONST, (), NO_PARAMS, value, where)
         return Node(row, args, params, value, where)
     assert row.shape is not None
-    aval = row.shape(*[arg.aval for arg in args], **params)
-    if all(arg.aval.weak for arg in args) and _keeps_weak(row, len(args)):
-        aval = aval._replace(weak=True)
-    return Node(row, args, params, None, where, aval)
+    return Node(row, args, params, None, where, row.shape(*[arg.aval for arg in args], **params))
 
 
 def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.aval import BOOL, Aval
+from payback.ir.aval import Aval, aval_of
 from payback.ops.namespace import Values
 from payback.ops.row import Row
 
@@ -32,6 +32,14 @@ def _probe(row: Row, dtypes: tuple[np.dtype[Any], ...]) -> np.dtype[Any]:
         return np.asarray(row.value(Values, *[np.empty(0, d) for d in dtypes])).dtype
 
 
+@lru_cache(maxsize=4096)
+def weak_result(row: Row, kinds: tuple[str, ...]) -> Aval:
+    """What the row makes of Python numbers: operators make Python numbers again, ufuncs do not."""
+    assert row.value is not None
+    with np.errstate(all="ignore"):
+        return aval_of(row.value(Values, *[_SAMPLES[kind] for kind in kinds]))
+
+
 def result_dtype(row: Row, avals: Sequence[Aval]) -> np.dtype[Any]:
     """The dtype of a pointwise result, arguments promoted."""
     return _probe(row, tuple(a.dtype for a in avals))
@@ -41,9 +49,3 @@ def kind_of(aval: Aval) -> np.dtype[Any] | str:
     """What promotion must know of an argument: its dtype, or the kind of a weak one."""
     return aval.dtype.kind if aval.weak else aval.dtype
 
-
-def is_differentiable(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f"
-
-
-__all__ = ["BOOL", "common_dtype", "is_differentiable", "kind_of", "result_dtype"]

@@ -19,6 +19,11 @@ def unbroadcast(m: Any, bar: Any, shape: tuple[int, ...]) -> Any:
     return bar if m.shape(bar) == shape else m.reshape(bar, shape=shape)
 
 
+def unbroadcast_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
+    """Whether the mask holds anywhere among the entries that `unbroadcast` sums."""
+    return m.ne(unbroadcast(m, mask, shape), 0)
+
+
 def _cast_shape(x: Aval, dtype: np.dtype[Any], weak: bool) -> Aval:
     return Aval(x.shape, dtype, weak)
 
@@ -44,7 +49,8 @@ def _transpose_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: tuple[int, ...
 
 
 Row("broadcast", "linear", lambda m, x, shape: m.broadcast(x, shape=shape),
-    shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_broadcast_adjoint, math="1")  # fmt: skip
+    shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_broadcast_adjoint,
+    carry=lambda m, mask, slot, x, shape: unbroadcast_mask(m, mask, m.shape(x)), math="1")  # fmt: skip
 Row("reshape", "linear", lambda m, x, shape: m.reshape(x, shape=shape),
     shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_reshape_adjoint, carry=_reshape_adjoint, math="1")  # fmt: skip
 Row("transpose", "linear", lambda m, x, axes: m.transpose(x, axes=axes),

@@ -39,12 +39,12 @@ def _where(condition: Any, high: Any, low: Any) -> Any:
 
 
 def _power(a: Any, b: Any) -> Any:
-    if type(a) is float and type(b) in (float, int):
+    if type(a) in (float, int) and type(b) in (float, int):
         try:
             result = a**b
         except (ZeroDivisionError, OverflowError):
             return float(np.float64(a) ** b)
-        return result if type(result) is float else float("nan")  # Python makes (-8)**0.5 complex
+        return float("nan") if type(result) is complex else result  # (-8)**0.5 is NaN, as in NumPy
     return a**b
 
 
@@ -73,10 +73,12 @@ def _softplus(x: Any) -> Any:
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    return _weakly(np.minimum(np.maximum(x, low), high), x)
+    return np.minimum(np.maximum(x, low), high)
 
 
 def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if x.dtype == np.float16:  # a sum of 70,000 ones is beyond float16, its logarithm is not
+        return _logsumexp(x.astype(np.float32), axes, keepdims).astype(np.float16)
     top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
     safe = np.where(np.isfinite(top), top, 0).astype(x.dtype)
     total = np.log(np.sum(np.exp(x - safe), axis=axes, keepdims=True)) + safe

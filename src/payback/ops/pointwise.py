@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import BOOL, Aval
-from payback.ops.dtypes import result_dtype
+from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.row import Row, Rule
 
 NAN = float("nan")
@@ -19,9 +19,10 @@ NAN = float("nan")
 
 def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str = "same", **facts: str) -> Row:
     def shape(*avals: Aval) -> Aval:
+        if all(a.weak for a in avals):
+            return weak_result(row, tuple(a.dtype.kind for a in avals))
         extents = np.broadcast_shapes(*[a.shape for a in avals])
-        dtype = BOOL if numeric == "bool" else result_dtype(row, avals)
-        return Aval(extents, dtype, all(a.weak for a in avals) and numeric == "same")
+        return Aval(extents, BOOL if numeric == "bool" else result_dtype(row, avals))
 
     row = Row(name, "pointwise", value, shape=shape, partials=partials, numeric=numeric, **facts)
     return row

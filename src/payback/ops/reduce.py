@@ -46,7 +46,14 @@ def _spread_bar(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool)
 
 def _mean_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool) -> Any:
     shape = m.shape(x)
-    return spread(m, m.div(bar, float(prod(shape[axis] for axis in axes))), shape, axes, keepdims)
+    count, wide = float(prod(shape[axis] for axis in axes)), _wide(m, bar)
+    share = m.cast(m.div(m.cast(bar, dtype=wide, weak=False), count), dtype=m.dtype(bar), weak=False) if wide else m.div(bar, count)
+    return spread(m, share, shape, axes, keepdims)
+
+
+def _wide(m: Any, x: Any) -> np.dtype[Any] | None:
+    """Numbers of entries are not kept in float16, which ends at 65504: NumPy's mean divides in float32 as well."""
+    return np.dtype(np.float32) if m.dtype(x) == np.float16 else None
 
 
 Row("sum", "linear", lambda m, x, axes, keepdims: m.sum(x, axes=axes, keepdims=keepdims),
@@ -57,8 +64,9 @@ Row("mean", "linear", lambda m, x, axes, keepdims: m.mean(x, axes=axes, keepdims
 
 def _extreme_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
     winners = m.eq(x, y_spread)
-    count = m.sum(m.cast(winners, dtype=m.dtype(x), weak=False), axes=axes, keepdims=True)
-    return m.select(winners, m.div(1.0, m.broadcast(count, shape=m.shape(x))), None)
+    count = m.sum(m.cast(winners, dtype=_wide(m, x) or m.dtype(x), weak=False), axes=axes, keepdims=True)
+    share = m.cast(m.div(1.0, count), dtype=m.dtype(x), weak=False)
+    return m.select(winners, m.broadcast(share, shape=m.shape(x)), None)
 
 
 def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:

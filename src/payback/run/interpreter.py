@@ -10,7 +10,6 @@ import numpy as np
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.ops.namespace import Values
-from payback.ops.row import CONST
 
 Hook = Callable[[Node, Any], None]
 
@@ -25,15 +24,17 @@ class Interpreter:
         self.graph = graph
         place = {node: i for i, node in enumerate((*graph.inputs, *graph.nodes))}
         last_use: dict[Node, int] = {}
-        steps = [node for node in graph.nodes if node.op is not CONST]
+        constants = [node for node in graph.nodes if node.op.value is None]  # a captured variable counts as one
+        steps = [node for node in graph.nodes if node.op.value is not None]
         for i, node in enumerate(steps):
             for arg in node.args:
                 last_use[arg] = i
-        kept = set(graph.outputs) | {node for node in graph.nodes if node.op is CONST}
+        kept = {*graph.outputs, *constants}
         self._template: list[Any] = [None] * len(place)
-        for node in graph.nodes:
-            if node.op is CONST:
-                self._template[place[node]] = node.value
+        for node in constants:
+            if node.value is None:
+                raise TypeError(f"{node!r} has no value and is not among the inputs")
+            self._template[place[node]] = node.value
         self._steps = []
         for i, node in enumerate(steps):
             dead = tuple({place[arg] for arg in node.args if last_use[arg] == i and arg not in kept})

@@ -4,7 +4,7 @@ from payback.tabular.column import KINDS, Column
 from payback.tabular.encode import Encoder
 from payback.tabular.frame import table_from_frame
 from payback.tabular.kinds import column_from_cells, column_from_numbers
-from payback.tabular.read import read_csv
+from payback.tabular.read import read_csv, table_from_text
 from payback.tabular.table import Table
 from payback.tabular.target import TargetEncoder, task_of
 
@@ -18,5 +18,6 @@ __all__ = [
     "column_from_numbers",
     "read_csv",
     "table_from_frame",
+    "table_from_text",
     "task_of",
 ]

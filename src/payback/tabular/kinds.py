@@ -11,9 +11,11 @@ identifier      text: k = n.  Whole numbers: all present and distinct, in a colu
 numeric         every cell is a number (0/1 too); `00123` is a code and not a number when all cells have one width
 boolean         both words of a pair true/false, yes/no, t/f, y/n, on/off, in any case, and no third word
 date            every cell a date in the same order of day, month and year (see `cells.date_orders`)
-mixed           half of the cells or more look like numbers, the others do not.  It cannot be trained on.  It counts as
-                categorical instead if it clearly is: k <= 20, and each text in it occurs at least 3 times and in at
-                least n/(10 k) rows (`3+` among the numbers of dependents; but not one `abc` among 2,000 ages)
+mixed           half of the cells or more look like numbers, and the other texts look like mistakes or marks for missing
+                values: they are one cell or a tenth of the cells at most, or at most 3 different ones.  It cannot be
+                trained on.  It counts as categorical instead if it clearly is: k <= 20, and each text in it occurs at
+                least 3 times and in at least n/(10 k) rows (`3+` among the numbers of dependents; but not one `abc`
+                among 2,000 ages)
 categorical     all other text
 ==============  =====================================================================================================
 """
@@ -168,8 +170,9 @@ def _is_mixed(labels: list[str], counts: NDArray[np.intp], mark: str) -> bool:
     if plain.all():  # codes such as 00123
         return False
     doubtful = np.array([cells.doubtful_number(text, mark) for text in labels])
-    n, k = int(counts.sum()), len(labels)
-    if 2 * int(counts[plain | doubtful].sum()) < n:
+    text = ~plain & ~doubtful
+    n, k, n_text = int(counts.sum()), len(labels), int(counts[text].sum())
+    if 2 * n_text > n or (n_text > max(1, n / 10) and text.sum() > 3):
         return False
     rarest = int(counts[~plain].min())
     return bool(doubtful.any()) or k > 20 or rarest < max(3, n / (10 * k))

@@ -1,4 +1,4 @@
-"""`read_csv`: from a file to a table."""
+"""`read_csv` and `table_from_text`: from a file or its text to a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from payback.errors import InputError
 from payback.tabular import dialect
 from payback.tabular.cells import counted, quoted
 from payback.tabular.kinds import NUL, column_from_cells
-from payback.tabular.source import read_text
+from payback.tabular.source import check_text, read_text
 from payback.tabular.table import Table, listed, nearest
 
 MAX_COLUMNS = 100_000
@@ -43,18 +43,36 @@ def read_csv(
     Raises InputError: file missing, empty, not text; rows of different length; a quote that is not closed; names twice.
 
     >>> import pathlib, tempfile
-    >>> file = pathlib.Path(tempfile.mkdtemp(), "fruit.csv")
-    >>> _ = file.write_text("name;grams\nfig;50,5\nkiwi;?\nfig;48,0\n")
-    >>> [(column.name, column.kind, column.values.tolist()) for column in read_csv(file).columns]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "fruit.csv")
+    ...     _ = file.write_text("name;grams\nfig;50,5\nkiwi;?\nfig;48,0\n")
+    ...     fruit = read_csv(file)
+    >>> [(column.name, column.kind, column.values.tolist()) for column in fruit.columns]
     [('name', 'categorical', ['fig', 'kiwi', 'fig']), ('grams', 'numeric', [50.5, nan, 48.0])]
     """
     source = os.fspath(path)
+    return table_from_text(read_text(path), source, delimiter=delimiter, decimal=decimal, header=header, kinds=kinds)
+
+
+def table_from_text(
+    text: str,
+    source: str,
+    *,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    header: bool | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Table:
+    r"""The same for the text of a CSV file; errors call it `source`.
+
+    >>> table_from_text("a,b\n1,2\n", "a note").names
+    ['a', 'b']
+    """
+    check_text(text, source)
     if decimal not in (None, ".", ","):
         raise InputError(f"the decimal mark is {quoted(decimal)}", why="it is a point or a comma")
-    text = read_text(path)
     delimiter = dialect.find_delimiter(text) if delimiter is None else dialect.check_delimiter(delimiter)
     rows = _split(text, delimiter, source)
-    del text
 
     mark = decimal or dialect.find_decimal(list(zip(*(rows.sample[1:] or rows.sample), strict=True)))
     notes = []
@@ -93,7 +111,7 @@ def _split(text: str, delimiter: str, source: str) -> _Split:
     sample: list[list[str]] = []
     blocks: list[list[str]] = []
     lines: list[int] = []
-    line, width, blank = 1, 0, 0
+    line, width, blank = 1, -1, 0  # no row has this width: the first one gives it
     try:
         for row in reader:
             if len(row) != width:
@@ -101,7 +119,7 @@ def _split(text: str, delimiter: str, source: str) -> _Split:
                     blank += 1
                     line = reader.line_num + 1
                     continue
-                if width:
+                if width > 0:
                     raise _ragged(row, width, source, line, lines[0])
                 width = len(row)
                 if width > MAX_COLUMNS:

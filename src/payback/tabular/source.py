@@ -31,14 +31,18 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
     """The text of a file in UTF-8 (with or without byte-order mark) or UTF-16 (with one), plain or gzipped.
 
     limit: the largest number of bytes accepted, after decompression.
-    Raises InputError: the file is missing (with the nearest names), a folder, unreadable, too large, empty, not text.
+    Raises InputError: the file is missing (with the nearest names), a folder, unreadable, too large, not text.
     """
     name = os.fspath(path)
     data = _read_bytes(Path(name), name, limit)
     for start, (what, fix) in _FOREIGN.items():
         if data.startswith(start):
             raise InputError(f"{quoted(name, _PATH)} is {what}", why="payback reads tables as CSV text", fix=fix)
-    text = _decode(data, name)
+    return _decode(data, name)
+
+
+def check_text(text: str, name: str) -> None:
+    """Raises InputError if `text`, from the source `name`, is empty or holds a NUL character."""
     if "\0" in text:
         at = text.index("\0")
         raise InputError(
@@ -47,9 +51,8 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
             why="text files have none: it may be UTF-16 without a byte-order mark, or not text at all",
             fix="save the file as UTF-8",
         )
-    if not text.strip():
+    if not text or text.isspace():
         raise InputError(f"{quoted(name, _PATH)} is empty", why="a table needs a line of names and rows of data")
-    return text
 
 
 def _read_bytes(path: Path, name: str, limit: int) -> bytes:

@@ -15,12 +15,11 @@ import numpy as np
 from payback.errors import MutationError, TraceError, UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
-from payback.ir.where import caller, position
+from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
 
-_PACKAGE = __name__.split(".", maxsplit=1)[0] + "."
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
 
@@ -28,7 +27,7 @@ _METHODS: dict[str, Callable[..., Any]] = {}
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame = _getframe(depth)
-    if frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+    if frame.f_globals.get("__name__", "").startswith(NOT_USERS):
         return caller(depth + 1)
     return frame.f_code, frame.f_lasti
 
@@ -93,7 +92,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         else:
             return None
         frame = _getframe(2)
-        if frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        if frame.f_globals.get("__name__", "").startswith(NOT_USERS):
             where = caller(3)
         else:
             where = (frame.f_code, frame.f_lasti)
@@ -235,6 +234,10 @@ class Traced:
         """The scalar itself, still traced; of an array with one entry, that entry."""
         return self if not self.node.shape else self.reshape(())
 
+    def tolist(self) -> Any:
+        """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
+        return np.asarray(self).tolist()
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
@@ -278,12 +281,25 @@ class Traced:
     __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
     __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
     __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
-    __and__, __rand__ = _operator("logical_and")
-    __or__, __ror__ = _operator("logical_or")
-    __neg__, __abs__, __invert__ = _unary("neg"), _unary("abs"), _unary("logical_not")
+    __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
         return self
+
+    def __and__(self, other: Any) -> Any:
+        return np.bitwise_and(self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return np.bitwise_and(other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return np.bitwise_or(self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return np.bitwise_or(other, self)
+
+    def __invert__(self) -> Any:
+        return np.invert(self)
 
     def __matmul__(self, other: Any) -> Any:
         return np.matmul(self, other)
@@ -401,10 +417,6 @@ def plain(value: Any) -> Any:
     return value.value if isinstance(value, Traced) else value
 
 
-def is_constant(node: Node) -> bool:
-    return node.op is CONST
-
-
 def variable(value: Any, name: str | None = None) -> Variable:
     """A value to differentiate by, kept between sweeps.
 
@@ -425,4 +437,4 @@ def variable(value: Any, name: str | None = None) -> Variable:
     return Variable(leaf_value(value, name or "the value"), name)
 
 
-__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "is_constant", "leaf_value", "plain", "variable"]
+__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "leaf_value", "plain", "variable"]

@@ -13,11 +13,11 @@ from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
-from payback.trace.array import Traced
+from payback.trace.array import Traced, plain
 
 
 def seed_for(node: Node, seed: Any = None) -> Any:
-    """What a top is owed to begin with, in the top's own dtype and shape.
+    """What a top is owed to begin with, in the top's own dtype and shape; a traced seed stays as it is.
 
     Raises DifferentiationError when there is none: the top is no scalar, or not floating.
     """
@@ -38,12 +38,14 @@ def seed_for(node: Node, seed: Any = None) -> Any:
     if np.shape(seed) != aval.shape:
         raise DifferentiationError(f"a seed of shape {np.shape(seed)} for a result of shape {aval.shape}",
                                    fix="give one number for each entry of the result")  # fmt: skip
+    if isinstance(seed, Traced):
+        return seed
     return float(seed) if aval.weak else np.asarray(snapshot(seed), aval.dtype)[()]
 
 
 def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     node = top.node
-    bar = seed_for(node, seed)
+    bar = seed_for(node, plain(seed))
     reached = ancestors([node])
     leaves = [n for n in reached if n.op is VARIABLE]
     for leaf in leaves:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import TraceError
-from payback.ir.node import Node
+from payback.errors import TraceError, UnsupportedError
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
@@ -23,6 +22,12 @@ def getitem(x: Traced, key: Any) -> Traced:
     if all(type(part) in _SIMPLE for part in parts) or all(isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts):
         template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
         return Traced(apply(TABLE["index"], (x.node,), place, {"template": template}))
+    if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
+        if len(parts) > 1:
+            raise UnsupportedError("a single boolean stands in an index of several parts", fix="index in two steps")
+        taken = getitem(x, None)
+        return taken if parts[0] else getitem(taken, slice(0, 0))
+    _check_masks(x.shape, parts)
     entries: list[Any] = []
     arrays: list[Any] = []
     for part in parts:
@@ -33,6 +38,23 @@ def getitem(x: Traced, key: Any) -> Traced:
             entries.append(Place(len(arrays)))
             arrays.append(array)
     return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+
+
+def _is_mask(part: Any) -> bool:
+    return (part.dtype if isinstance(part, Traced) else np.asarray(part).dtype).kind == "b"
+
+
+def _check_masks(shape: tuple[int, ...], parts: tuple[Any, ...]) -> None:
+    """Masks are as large as the axes they choose from; positions where they hold would not tell."""
+    takes = [0 if part is None else np.ndim(part) if not isinstance(part, _SIMPLE) and _is_mask(part) else 1 for part in parts]
+    if any(part is Ellipsis for part in parts):
+        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        takes[at] += len(shape) - sum(takes)
+    axis = 0
+    for part, count in zip(parts, takes, strict=True):
+        if not isinstance(part, _SIMPLE) and _is_mask(part) and np.shape(part) != shape[axis : axis + count]:
+            raise IndexError(f"a mask of shape {np.shape(part)} cannot choose from axes of shape {shape[axis : axis + count]}")
+        axis += count
 
 
 def _index_arrays(part: Any) -> tuple[Any, ...]:
@@ -47,12 +69,9 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
         part = part.value
     array = np.asarray(part)
     if array.dtype.kind == "b":
-        return array.nonzero() if array.ndim else (np.zeros(int(array), np.intp),)
+        return array.nonzero()
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise IndexError(f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices")
     return (array,)
-
-
-__all__ = ["Node", "getitem"]

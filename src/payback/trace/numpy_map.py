@@ -1,156 +1,17 @@
-"""NumPy's functions on traced values: what each one is in rows of the table.
-
-`implements` registers a function under the NumPy function (or ufunc) that it stands for.  A function that is
-not here raises, naming the nearest one that is: nothing is computed silently without its derivative.  Where no
-argument is floating (masks, indices) nothing is differentiable, and NumPy itself computes on the bare values.
-"""
+"""NumPy's functions on traced values: what each one is in rows of the table."""
 
 from __future__ import annotations
 
-import difflib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node
-from payback.ir.where import caller, position
-from payback.ops.append import append, apply
-from payback.ops.row import TABLE
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, where_of_caller
-from payback.trace.indexing import getitem
-from payback.trace.tree import leaves, tree_map
-
-Function = Callable[..., Any]
-
-
-def implements(*functions: Any) -> Callable[[Function], Function]:
-    """Register what stands for these NumPy functions."""
-
-    def register(f: Function) -> Function:
-        for function in functions:
-            _FUNCTIONS[function] = f
-        return f
-
-    return register
-
-
-def emit(name: str, *operands: Any, **params: Any) -> Traced:
-    """The row's node on traced and plain operands, with the place of the user's code that is running."""
-    return Traced(apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS))
-
-
-def aval_of(x: Any) -> Any:
-    return x.node.aval if isinstance(x, Traced) else np.asarray(x)
-
-
-def _here() -> str | None:
-    """The user's call that is running, for errors."""
-    place = position(caller(1))
-    return str(place) if place else None
-
-
-def _origin(x: Any) -> str:
-    """Where a value came from, for errors."""
-    place = position(x.node.where) if isinstance(x, Traced) else None
-    return str(place) if place else "a plain array" if not isinstance(x, Traced) else "an argument"
-
-
-# ufuncs ---------------------------------------------------------------------------------------------------------
-
-_UFUNCS: dict[Any, Any] = {
-    np.add: "add", np.subtract: "sub", np.multiply: "mul", np.true_divide: "div", np.negative: "neg", np.power: "power",
-    np.float_power: "power", np.exp: "exp", np.expm1: "expm1", np.log: "log", np.log1p: "log1p", np.sqrt: "sqrt",
-    np.tanh: "tanh", np.sin: "sin", np.cos: "cos", np.absolute: "abs", np.fabs: "abs", np.sign: "sign", np.maximum: "maximum",
-    np.minimum: "minimum", np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le", np.equal: "eq",
-    np.not_equal: "ne", np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_not: "logical_not",
-    np.bitwise_and: "logical_and", np.bitwise_or: "logical_or", np.invert: "logical_not",
-}  # fmt: skip
-_COMPOSED: dict[Any, Function] = {
-    np.square: lambda x: emit("mul", x, x),
-    np.positive: lambda x: x,
-    np.reciprocal: lambda x: emit("div", 1.0, x),
-    np.matmul: lambda a, b: matmul(a, b),
-}
-
-
-def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if method != "__call__":
-        return _ufunc_method(ufunc, method, inputs, kwargs)
-    if any(value is not None and not (key == "where" and value is True) for key, value in kwargs.items()):
-        given = ", ".join(f"{key}=" for key in kwargs)
-        if "out" in kwargs:
-            raise UnsupportedError(f"np.{ufunc.__name__} cannot write a traced result with {given}", where=_here(),
-                                   why="a plain array has no history", fix="use the result that the function returns")  # fmt: skip
-        raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {given}", where=_here(),
-                               fix="for where= use np.where; for dtype= use .astype on the result")  # fmt: skip
-    if ufunc in _COMPOSED:
-        return _COMPOSED[ufunc](*inputs)
-    name = _UFUNCS.get(ufunc)
-    if name is None:
-        if not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
-            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
-        raise _unknown(ufunc, _here())
-    if name.startswith("logical") and ufunc in (np.bitwise_and, np.bitwise_or, np.invert):
-        if any(np.asarray(aval_of(x)).dtype.kind != "b" if not isinstance(x, Traced) else x.dtype.kind != "b" for x in inputs):
-            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
-    operands = [as_traced(x) for x in inputs]
-    place = where_of_caller(3)
-    if all((x.aval.weak if isinstance(x, Node) else type(x) in WEAK_DTYPES) for x in operands):
-        # unlike an operator, a ufunc makes a NumPy scalar of a Python number
-        operands = [_strong(x, place) if isinstance(x, Node) and x.aval.weak else x for x in operands]
-    return Traced(apply(TABLE[name], operands, place))
-
-
-def _strong(node: Node, place: Any) -> Node:
-    return append(TABLE["cast"], (node,), {"dtype": node.aval.dtype, "weak": False}, place)
-
-
-def _ufunc_method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if method == "reduce" and ufunc in (np.add, np.maximum, np.minimum):
-        x, *rest = inputs
-        axis = rest[0] if rest else kwargs.pop("axis", 0)
-        function = {np.add: np_sum, np.maximum: np_max, np.minimum: np_min}[ufunc]
-        return function(x, axis=axis, **kwargs)
-    if method == "outer":
-        a, b = inputs
-        a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
-        return _array_ufunc(ufunc, "__call__", (reshape(a, a.shape + (1,) * b.ndim) if b.ndim else a, b), kwargs)
-    raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=_here(),
-                           fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
-
-
-
-
-def _unknown(function: Any, place: str | None) -> UnsupportedError:
-    name = getattr(function, "__name__", str(function))
-    module = {"numpy": "np"}.get(getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np"))
-    known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
-    near = difflib.get_close_matches(name, known, 3)
-    return UnsupportedError(f"{module}.{name} has no derivative in payback", where=place, why="there is no row for it in the table",
-                            fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one")  # fmt: skip
-
-
-def _array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    implementation = _FUNCTIONS.get(function)
-    if implementation is not None:
-        return implementation(*args, **kwargs)
-    traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
-    if not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
-        args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
-        return function(*args, **kwargs)
-    raise _unknown(function, _here())
-
-
-_METHODS["__array_ufunc__"] = _array_ufunc
-_METHODS["__array_function__"] = _array_function
-_METHODS["__getitem__"] = getitem
-
-
-# reductions -----------------------------------------------------------------------------------------------------
+from payback.ir.where import position
+from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, plain, where_of_caller
+from payback.trace.dispatch import Function, emit, here, implements, strong
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -165,7 +26,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 def _reduction(name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any) -> Any:
     for key, value in {"out": out, **unsupported}.items():
         if value is not None and value is not np._NoValue and not (key == "where" and value is True):
-            raise UnsupportedError(f"np.{name} on traced values does not take {key}=", where=_here(),
+            raise UnsupportedError(f"np.{name} on traced values does not take {key}=", where=here(),
                                    fix="mask with np.where first" if key == "where" else f"leave {key}= away")  # fmt: skip
     if not isinstance(x, Traced):
         x = Traced(as_traced(x))
@@ -173,9 +34,9 @@ def _reduction(name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, o
         x = astype(x, dtype)
     keep = keepdims is not np._NoValue and bool(keepdims)
     if name in ("max", "min") and any(x.shape[a] == 0 for a in axes_of(axis, x.ndim)):
-        raise ShapeError(f"np.{name} of an empty array", where=_here(), why=f"the shape is {x.shape}")
+        raise ShapeError(f"np.{name} of an empty array", where=here(), why=f"the shape is {x.shape}")
     if name == "sum" and x.dtype.kind == "f" and x.node.aval.weak:
-        return Traced(_strong(x.node, where_of_caller(3)))
+        return Traced(strong(x.node, where_of_caller(3)))
     return emit(name, x, axes=axes_of(axis, x.ndim), keepdims=keep)
 
 
@@ -204,23 +65,20 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return emit("logsumexp", x, axes=axes_of(axis, np.ndim(x) if not isinstance(x, Traced) else x.ndim), keepdims=keepdims)
 
 
-# moving entries -------------------------------------------------------------------------------------------------
-
-
 @implements(np.reshape)
 def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     shape = newshape if shape is None else shape
     if order != "C":
-        raise UnsupportedError(f"np.reshape(order={order!r}) on traced values", where=_here(), fix="transpose first, then reshape")
+        raise UnsupportedError(f"np.reshape(order={order!r}) on traced values", where=here(), fix="transpose first, then reshape")
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
     size = int(np.prod(x.shape, dtype=int))
     if -1 in shape:
         rest = int(np.prod([s for s in shape if s != -1], dtype=int))
         if rest == 0 or size % rest or shape.count(-1) > 1:
-            raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=_here(), why=f"it has {size} entries")
+            raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
         shape = tuple(size // rest if s == -1 else s for s in shape)
     if int(np.prod(shape, dtype=int)) != size:
-        raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=_here(), why=f"it has {size} entries")
+        raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
     return emit("reshape", x, shape=shape)
 
 
@@ -228,7 +86,7 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 def transpose(x: Any, axes: Any = None) -> Any:
     axes = tuple(range(x.ndim))[::-1] if axes is None else np.lib.array_utils.normalize_axis_tuple(tuple(axes), x.ndim)
     if len(axes) != x.ndim:
-        raise ShapeError(f"axes {axes} for an array of {x.ndim} axes", where=_here())
+        raise ShapeError(f"axes {axes} for an array of {x.ndim} axes", where=here())
     return emit("transpose", x, axes=tuple(axes))
 
 
@@ -268,14 +126,14 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{x.shape} cannot be broadcast to {shape}", where=_here())
+        raise ShapeError(f"{x.shape} cannot be broadcast to {shape}", where=here())
     return emit("broadcast", x, shape=shape)
 
 
 @implements(np.concatenate)
 def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
     if out is not None:
-        raise UnsupportedError("np.concatenate cannot write a traced result with out=", where=_here())
+        raise UnsupportedError("np.concatenate cannot write a traced result with out=", where=here())
     parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
@@ -287,7 +145,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dt
 @implements(np.stack)
 def stack(arrays: Sequence[Any], axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
     if out is not None or kwargs:
-        raise UnsupportedError("np.stack on traced values takes axis= only", where=_here())
+        raise UnsupportedError("np.stack on traced values takes axis= only", where=here())
     parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     return emit("stack", *parts, axis=axis % len(shape))
@@ -299,18 +157,23 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
         return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
     except ValueError as problem:
         shapes = ", ".join(str(part.shape) for part in parts)
-        raise ShapeError(f"np.{function.__name__} of shapes {shapes} along axis {axis}", where=_here(), why=str(problem)) from None
+        raise ShapeError(f"np.{function.__name__} of shapes {shapes} along axis {axis}", where=here(), why=str(problem)) from None
 
 
 @implements(np.hstack)
 def hstack(arrays: Sequence[Any]) -> Any:
-    parts = [reshape(part, (1,)) if not part.shape else part for part in arrays]
+    parts = [_at_least(part, 1) for part in arrays]
     return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1)
 
 
 @implements(np.vstack)
 def vstack(arrays: Sequence[Any]) -> Any:
-    return concatenate([reshape(part, (1, -1)) if len(part.shape) < 2 else part for part in arrays], 0)
+    return concatenate([_at_least(part, 2) for part in arrays], 0)
+
+
+def _at_least(part: Any, ndim: int) -> Any:
+    part = part if isinstance(part, Traced) else np.asarray(part)
+    return part if part.ndim >= ndim else part.reshape((1,) * (ndim - part.ndim) + part.shape)
 
 
 def astype(x: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
@@ -323,9 +186,6 @@ def astype(x: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
 @implements(np.copy)
 def copy(x: Any, *args: Any, **kwargs: Any) -> Any:
     return x
-
-
-# choices --------------------------------------------------------------------------------------------------------
 
 
 @implements(np.where)
@@ -343,15 +203,13 @@ def _truth(condition: Any) -> Any:
 @implements(np.clip)
 def clip(a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, out: Any = None, *, min: Any = np._NoValue, max: Any = np._NoValue) -> Any:
     if out is not None:
-        raise UnsupportedError("np.clip cannot write a traced result with out=", where=_here())
+        raise UnsupportedError("np.clip cannot write a traced result with out=", where=here())
     low = a_min if min is np._NoValue else min
     high = a_max if max is np._NoValue else max
-    low = -np.inf if low is None or low is np._NoValue else low
-    high = np.inf if high is None or high is np._NoValue else high
-    return emit("clip", a, low, high)
-
-
-# products -------------------------------------------------------------------------------------------------------
+    low, high = (None if bound is np._NoValue else bound for bound in (low, high))
+    if not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high)):
+        return np.clip(*(plain(x) for x in (a, low, high)))
+    return emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 @implements(np.matmul)
@@ -359,7 +217,7 @@ def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
     a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
     if not a.shape or not b.shape:
-        raise ShapeError("matmul of a scalar", where=_here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
+        raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
     if a.shape[-1] != inner:
         raise _mismatch("matmul", a, b)
@@ -379,9 +237,15 @@ def broadcast_any(x: Any, shape: tuple[int, ...]) -> Any:
     return broadcast_to(x, shape) if isinstance(x, Traced) else np.broadcast_to(x, shape)
 
 
+def _origin(x: Any) -> str:
+    """Where a value came from, for errors."""
+    place = position(x.node.where) if isinstance(x, Traced) else None
+    return str(place) if place else "a plain array" if not isinstance(x, Traced) else "an argument"
+
+
 def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
     made = "; ".join(f"{x.shape} from {_origin(x)}" for x in (a, b))
-    return ShapeError(f"np.{name} of shapes {a.shape} and {b.shape}", where=_here(),
+    return ShapeError(f"np.{name} of shapes {a.shape} and {b.shape}", where=here(),
                       why=f"the summed axes have {a.shape[-1]} and {b.shape[-2] if len(b.shape) > 1 else b.shape[0]} entries ({made})",
                       fix="transpose one of them, or check the number of features")  # fmt: skip
 
@@ -389,7 +253,7 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 @implements(np.dot)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     if out is not None:
-        raise UnsupportedError("np.dot cannot write a traced result with out=", where=_here())
+        raise UnsupportedError("np.dot cannot write a traced result with out=", where=here())
     a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
     if not a.shape or not b.shape:
         return a * b
@@ -407,7 +271,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     else:
         of_a, of_b = (tuple(x % n for x in ((side,) if isinstance(side, int) else side)) for side, n in zip(axes, (na, nb), strict=True))
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
-        raise ShapeError(f"np.tensordot of shapes {a.shape} and {b.shape} over axes {of_a} and {of_b}", where=_here())
+        raise ShapeError(f"np.tensordot of shapes {a.shape} and {b.shape} over axes {of_a} and {of_b}", where=here())
     letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     left = [next(letters) for _ in range(na)]
     right = [left[of_a[of_b.index(i)]] if i in of_b else next(letters) for i in range(nb)]
@@ -427,17 +291,15 @@ def inner(a: Any, b: Any) -> Any:
     return a * b if not a.shape or not b.shape else tensordot(a, b, ((len(a.shape) - 1,), (len(b.shape) - 1,)))
 
 
-# what has a meaning without numbers -----------------------------------------------------------------------------
-
 _FUNCTIONS[np.shape] = lambda x: x.shape
 _FUNCTIONS[np.ndim] = lambda x: x.ndim
 _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
-_FUNCTIONS[np.argmax] = lambda x, **kw: np.argmax(x.value, **kw)
-_FUNCTIONS[np.argmin] = lambda x, **kw: np.argmin(x.value, **kw)
-_FUNCTIONS[np.argsort] = lambda x, **kw: np.argsort(x.value, **kw)
+_FUNCTIONS[np.argmax] = lambda x, *args, **kw: np.argmax(x.value, *args, **kw)
+_FUNCTIONS[np.argmin] = lambda x, *args, **kw: np.argmin(x.value, *args, **kw)
+_FUNCTIONS[np.argsort] = lambda x, *args, **kw: np.argsort(x.value, *args, **kw)
 _FUNCTIONS[np.zeros_like] = lambda x, dtype=None, shape=None, **_: np.zeros(x.shape if shape is None else shape, dtype or x.dtype)
 _FUNCTIONS[np.ones_like] = lambda x, dtype=None, shape=None, **_: np.ones(x.shape if shape is None else shape, dtype or x.dtype)
-_FUNCTIONS[np.allclose] = lambda a, b, **kw: np.allclose(*(x.value if isinstance(x, Traced) else x for x in (a, b)), **kw)
+_FUNCTIONS[np.allclose] = lambda a, b, **kw: np.allclose(plain(a), plain(b), **kw)
 
 
 def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
@@ -451,6 +313,5 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
 _METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
     flatten=ravel, squeeze=squeeze, swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
-    argmax=lambda x, **kw: np.argmax(x.value, **kw), argmin=lambda x, **kw: np.argmin(x.value, **kw),
-    tolist=lambda x: x.value.tolist(),
+    argmax=_FUNCTIONS[np.argmax], argmin=_FUNCTIONS[np.argmin], argsort=_FUNCTIONS[np.argsort],
 )  # fmt: skip

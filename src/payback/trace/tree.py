@@ -6,6 +6,7 @@ Everything else is a leaf.  None is a container without leaves.  A dataclass fie
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
     if tree is None:
         return [], []
     kind = type(tree)
-    if kind is dict:
+    if isinstance(tree, dict):
         return list(tree.values()), list(tree)
     if kind is list or kind is tuple:
         return list(tree), list(range(len(tree)))
@@ -37,6 +38,10 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
         return None
     if kind is dict:
         return dict(zip(tree, children, strict=False))
+    if isinstance(tree, dict):  # ordered, with defaults, ...
+        twin = copy.copy(tree)
+        twin.update(zip(tree, children, strict=False))
+        return twin
     if kind is list:
         return list(children)
     if kind is tuple:
@@ -48,6 +53,10 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
         part = getattr(tree, field.name) if field.metadata.get("static") else next(children)
         object.__setattr__(twin, field.name, part)
     return twin
+
+
+def is_leaf(tree: Any) -> bool:
+    return _parts(tree) is None
 
 
 def leaves(tree: Any) -> list[Any]:

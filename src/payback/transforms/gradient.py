@@ -14,12 +14,12 @@ from payback.ad.sweep import sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, ancestors
-from payback.ops.append import append, const
+from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace import numpy_map  # noqa: F401 (fills the map of NumPy's functions)
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.backward import seed_for
-from payback.trace.tree import leaves, paths, tree_map, unflatten
+from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
 
 Function = Callable[..., Any]
 ArgNums = int | str | Sequence[int | str]
@@ -52,7 +52,8 @@ class Opened:
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums")
-            node = append(TABLE["identity"], (leaf.node,), NO_PARAMS, leaf.node.where)
+            # made by hand: `append` would fold the identity of a constant into a constant
+            node = Node(TABLE["identity"], (leaf.node,), NO_PARAMS, leaf.node.value, leaf.node.where, leaf.node.aval)
         elif type(leaf) in WEAK_DTYPES or isinstance(leaf, (np.ndarray, np.generic)):
             if type(leaf) is bool:
                 self.wrt.append(None)
@@ -98,7 +99,8 @@ def _positions(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnu
             elif which in names:
                 found.append(names.index(which))
             else:
-                raise InputError(f"argnums names {which!r}", why=f"the arguments given are {', '.join([*names, *kwargs])}")
+                raise InputError(f"argnums names {which!r}", why=f"the arguments given are {', '.join([*names, *kwargs])}",
+                                 fix="give that argument explicitly")  # fmt: skip
         else:
             if not -len(args) <= which < len(args):
                 raise InputError(f"argnums is {which}", why=f"{len(args)} positional arguments were given",
@@ -117,7 +119,7 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
     floor = min(node.id for node in wrt)
     nodes = ancestors([top], floor)
     own = set(wrt)
-    outside = top.value is None
+    outside = top.value is None or (top.id < floor and top.op is not CONST)
     for node in nodes:
         if node in own:
             outside = outside or bool(node.args)
@@ -142,6 +144,7 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list
     for top, seed in zip(tops, seeds, strict=True):
         if on_graph:
             seed = gradient.operand(seed.node if isinstance(seed, Traced) else const(seed))
+            seed = _cast_like(gradient, seed, top)
         owed[top] = owed[top] + seed if top in owed else seed
     with np.errstate(all="ignore"):
         settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
@@ -149,10 +152,16 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list
         for node in wrt:
             bar = settled.get(node)
             if on_graph:
-                answers.append(Traced(const(_zero(node)) if bar is None else gradient.result(bar)))
+                bar = gradient.operand(const(_zero(node))) if bar is None else _cast_like(gradient, gradient.dense(bar), node)
+                answers.append(Traced(bar.node))
             else:
                 answers.append(_own(node, _zero(node) if bar is None else gradient.result(bar)))
     return answers, not on_graph
+
+
+def _cast_like(gradient: Gradient, bar: Any, node: Node) -> Any:
+    """An adjoint on a graph in the node's dtype, and weak if the node is a Python number."""
+    return gradient.m.cast(bar, dtype=node.aval.dtype, weak=node.aval.weak)
 
 
 def _zero(node: Node) -> Any:
@@ -164,17 +173,28 @@ def _own(node: Node, bar: Any) -> Any:
     """The answer as its receiver may keep it: a Python float for a Python number, a writable array of its own."""
     if node.aval.weak:
         return float(bar)
-    return np.array(bar, dtype=node.aval.dtype, order="C") if node.shape else bar
+    return np.array(bar, dtype=node.aval.dtype, order="C") if node.shape else node.aval.dtype.type(bar)
 
 
 def _scalar(out: Any, f: Function) -> Traced:
     if isinstance(out, Traced):
         return out
-    value = np.asarray(out)
+    value = np.asarray(out if is_leaf(out) else None)
     if value.dtype.kind not in "fiub":
         raise DifferentiationError(f"{_name(f)} returns {type(out).__name__}, not a number",
                                    fix="return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
     return Traced(const(float(out) if type(out) in (int, bool) else value[()]))
+
+
+def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise DifferentiationError(f"{_name(f)} returns {type(out).__name__} where has_aux=True wants (result, aux)")
+    return out
+
+
+def _bare(leaf: Any, wrt: list[Node]) -> Any:
+    """A leaf of aux as a plain value, unless someone outside may differentiate it."""
+    return leaf if isinstance(leaf, Traced) and reached_from(leaf.node, wrt)[1] else plain(leaf)
 
 
 def _name(f: Function) -> str:
@@ -207,15 +227,14 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         out = f(*opened.args, **opened.kwargs)
         aux = None
         if has_aux:
-            if not isinstance(out, tuple) or len(out) != 2:
-                raise DifferentiationError(f"{_name(f)} returns {type(out).__name__} where has_aux=True wants (cost, aux)")
-            out, aux = out
+            out, aux = _with_aux(out, f)
         top = _scalar(out, f)
         wrt = [node for node in opened.wrt if node is not None]
         found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
         value: Any = top
         if bare:
-            value, aux = plain(top), tree_map(plain, aux)
+            value = plain(top)
+        aux = tree_map(lambda leaf: _bare(leaf, wrt), aux)
         gradient = opened.gradients(found)
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
@@ -263,7 +282,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     out = f(*opened.args)
     aux = None
     if has_aux:
-        out, aux = out
+        out, aux = _with_aux(out, f)
     tops = [_scalar(leaf, f) for leaf in leaves(out)]
     wrt = [node for node in opened.wrt if node is not None]
     outside = any(reached_from(top.node, wrt)[1] for top in tops)
@@ -272,10 +291,10 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
         bars = leaves(bar)
         if len(bars) != len(tops):
             raise DifferentiationError(f"pull was given {len(bars)} adjoints", why=f"the result has {len(tops)} parts")
-        seeds = [b if isinstance(b, Traced) else seed_for(top.node, b) for top, b in zip(tops, bars, strict=True)]
+        seeds = [seed_for(top.node, b) for top, b in zip(tops, bars, strict=True)]
         return opened.gradients(pull_back([top.node for top in tops], seeds, wrt)[0])
 
     result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))
     if not has_aux:
         return result, pull
-    return result, pull, aux if outside else tree_map(plain, aux)
+    return result, pull, tree_map(lambda leaf: _bare(leaf, wrt), aux)

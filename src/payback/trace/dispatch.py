@@ -1,0 +1,148 @@
+"""NumPy's calls on traced values: which row of the table, or which function of `numpy_map`, answers.
+
+`implements` registers a function under the NumPy function that it stands for.  A function that is not
+registered raises, naming the nearest one that is: nothing is computed silently without its derivative.  Where no
+argument is floating (masks, indices) nothing is differentiable, and NumPy itself computes on the bare values.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import UnsupportedError
+from payback.ir.aval import WEAK_DTYPES
+from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import caller, position
+from payback.ops.append import append, apply
+from payback.ops.row import TABLE
+from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, where_of_caller
+from payback.trace.indexing import getitem
+from payback.trace.tree import leaves, tree_map
+
+Function = Callable[..., Any]
+
+
+def implements(*functions: Any) -> Callable[[Function], Function]:
+    """Register what stands for these NumPy functions."""
+
+    def register(f: Function) -> Function:
+        for function in functions:
+            _FUNCTIONS[function] = f
+        return f
+
+    return register
+
+
+def emit(name: str, *operands: Any, **params: Any) -> Traced:
+    """The row's node on traced and plain operands, with the place of the user's code that is running."""
+    return Traced(apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS))
+
+
+def aval_of(x: Any) -> Any:
+    return x.node.aval if isinstance(x, Traced) else np.asarray(x)
+
+
+def here() -> str | None:
+    """The user's call that is running, for errors."""
+    place = position(caller(1))
+    return str(place) if place else None
+
+
+_UFUNCS: dict[Any, Any] = {
+    np.add: "add", np.subtract: "sub", np.multiply: "mul", np.true_divide: "div", np.negative: "neg", np.power: "power",
+    np.exp: "exp", np.expm1: "expm1", np.log: "log", np.log1p: "log1p", np.sqrt: "sqrt",
+    np.tanh: "tanh", np.sin: "sin", np.cos: "cos", np.absolute: "abs", np.sign: "sign", np.maximum: "maximum",
+    np.minimum: "minimum", np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le", np.equal: "eq",
+    np.not_equal: "ne", np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_not: "logical_not",
+    np.bitwise_and: "logical_and", np.bitwise_or: "logical_or", np.invert: "logical_not",
+}  # fmt: skip
+_COMPOSED: dict[Any, Function] = {
+    np.square: lambda x: emit("mul", x, x),
+    np.positive: lambda x: x,
+    np.reciprocal: lambda x: emit("div", 1.0, x) if x.dtype.kind == "f" else np.reciprocal(x.value),
+    np.fabs: lambda x: emit("abs", x) if x.dtype.kind == "f" else np.fabs(x.value),
+    np.float_power: lambda a, b: emit("power", _at_least_float64(a), _at_least_float64(b)),
+    np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b),
+}
+# Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
+_QUESTIONS = {np.isnan, np.isfinite, np.isinf, np.signbit}
+_REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}
+
+
+def _at_least_float64(x: Any) -> Any:
+    wide = np.result_type(x.dtype if isinstance(x, Traced) else np.asarray(x), np.float64)
+    return emit("cast", x, dtype=wide, weak=False) if isinstance(x, Traced) else np.asarray(x, wide)
+
+
+def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if method != "__call__":
+        return _ufunc_method(ufunc, method, inputs, kwargs)
+    if any(value is not None and not (key == "where" and value is True) for key, value in kwargs.items()):
+        given = ", ".join(f"{key}=" for key in kwargs)
+        if "out" in kwargs:
+            raise UnsupportedError(f"np.{ufunc.__name__} cannot write a traced result with {given}", where=here(),
+                                   why="a plain array has no history", fix="use the result that the function returns")  # fmt: skip
+        raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {given}", where=here(),
+                               fix="for where= use np.where; for dtype= use .astype on the result")  # fmt: skip
+    operands = [as_traced(x) for x in inputs]
+    place = where_of_caller(3)
+    if all((x.aval.weak if isinstance(x, Node) else type(x) in WEAK_DTYPES) for x in operands):
+        # unlike an operator, a ufunc makes a NumPy scalar of a Python number
+        operands = [strong(x, place) if isinstance(x, Node) and x.aval.weak else x for x in operands]
+    if ufunc in _COMPOSED:
+        return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
+    name = _UFUNCS.get(ufunc)
+    if name is None:
+        if ufunc in _QUESTIONS or not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
+            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
+        raise _unknown(ufunc, here())
+    if name.startswith("logical") and ufunc in (np.bitwise_and, np.bitwise_or, np.invert):
+        if any(np.asarray(aval_of(x)).dtype.kind != "b" if not isinstance(x, Traced) else x.dtype.kind != "b" for x in inputs):
+            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
+    return Traced(apply(TABLE[name], operands, place))
+
+
+def strong(node: Node, place: Any) -> Node:
+    return append(TABLE["cast"], (node,), {"dtype": node.aval.dtype, "weak": False}, place)
+
+
+def _ufunc_method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if method == "reduce" and ufunc in _REDUCTIONS:
+        given = {"axis": 0} | {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
+        return _FUNCTIONS[_REDUCTIONS[ufunc]](*inputs, **given)
+    if method == "outer":
+        a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in inputs)
+        if b.ndim:
+            a = a.reshape(a.shape + (1,) * b.ndim)
+        return _array_ufunc(ufunc, "__call__", (a, b), kwargs)
+    raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=here(),
+                           fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
+
+
+def _unknown(function: Any, place: str | None) -> UnsupportedError:
+    name = getattr(function, "__name__", str(function))
+    module = {"numpy": "np"}.get(getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np"))
+    known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
+    near = difflib.get_close_matches(name, known, 3)
+    return UnsupportedError(f"{module}.{name} has no derivative in payback", where=place, why="there is no row for it in the table",
+                            fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one")  # fmt: skip
+
+
+def _array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    implementation = _FUNCTIONS.get(function)
+    if implementation is not None:
+        return implementation(*args, **kwargs)
+    traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
+    if not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
+        args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
+        return function(*args, **kwargs)
+    raise _unknown(function, here())
+
+
+_METHODS["__array_ufunc__"] = _array_ufunc
+_METHODS["__array_function__"] = _array_function
+_METHODS["__getitem__"] = getitem

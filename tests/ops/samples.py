@@ -1,0 +1,239 @@
+"""What the tests know of each row of the table, from outside: the same call in NumPy, the same function in mpmath.
+
+`test_every_row_has_a_sample` fails for a row that is not described here.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+
+import payback as pb
+from payback.ir import node as ir_node
+from payback.ir.aval import Aval
+from payback.ops.append import snapshot
+from payback.ops.row import INPUT
+from payback.trace.array import Traced
+from payback.trace.dispatch import emit
+
+FLOATS = (np.float16, np.float32, np.float64)
+
+
+def traced(value: Any) -> Traced:
+    """The value as an input of a graph, whatever its dtype."""
+    return Traced(ir_node.Node(INPUT, (), {}, snapshot(value), None))
+
+
+def abstract(aval: Aval) -> Traced:
+    """An input of which only shape and dtype are known."""
+    return Traced(ir_node.Node(INPUT, (), {}, None, None, aval))
+
+
+def row_of(name: str) -> Callable[..., Any]:
+    return lambda *args: emit(name, *args)
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """call   on traced values
+    numpy     the same on arrays
+    exact     the same on mpmath numbers; None: the row has no derivative at all
+    points    for each argument, numbers that float16 holds too; row k of all arguments is one point
+    ulps      how far the value may be from `exact` where NumPy has no such function (None: bits equal to NumPy's)
+    error     how far a derivative may be off whatever its size, in units of eps (see the reasons below)
+    """
+
+    call: Callable[..., Any]
+    numpy: Callable[..., Any]
+    exact: Callable[..., Any] | None
+    points: tuple[tuple[float, ...], ...]
+    ulps: int | None = None
+    error: float = 0.0
+
+
+def _unary(f: Callable[..., Any], exact: Any, *points: float, **more: Any) -> Pointwise:
+    return Pointwise(f, f, exact, (points,), **more)
+
+
+def _binary(f: Callable[..., Any], exact: Any, a: tuple[float, ...], b: tuple[float, ...]) -> Pointwise:
+    return Pointwise(f, f, exact, (a, b))
+
+
+def _sigmoid(x: Any) -> Any:
+    x = np.asarray(x)
+    return (1 / (1 + np.exp(-x.astype(np.longdouble)))).astype(x.dtype)[()]
+
+
+def _softplus(x: Any) -> Any:
+    x = np.asarray(x)
+    return np.logaddexp(x.astype(np.longdouble), 0).astype(x.dtype)[()]
+
+
+_A, _B = (1.5, -2.25, 0.75, -0.125, 3.0, -1.0, 0.5, 2.0), (0.5, 1.75, -3.0, 2.5, -0.25, -1.5, 4.0, 0.875)
+_ANY = (-3.5, -1.25, -0.5, -0.125, 0.25, 0.75, 1.5, 3.0)
+_POSITIVE = (0.125, 0.25, 0.75, 1.0, 1.5, 2.5, 7.0, 30.0)
+_MASKS = ((True, True, False, False, True, False, True, False), (True, False, True, False, False, True, True, True))
+
+POINTWISE: dict[str, Pointwise] = {
+    "identity": Pointwise(row_of("identity"), lambda x: x, lambda x: x, (_ANY,)),
+    "stop_gradient": Pointwise(pb.stop_gradient, lambda x: x, None, (_ANY,)),
+    "add": _binary(np.add, operator.add, _A, _B),
+    "sub": _binary(np.subtract, operator.sub, _A, _B),
+    "mul": _binary(np.multiply, operator.mul, _A, _B),
+    "div": _binary(np.true_divide, operator.truediv, _A, _B),
+    "neg": _unary(np.negative, operator.neg, *_ANY),
+    "power": _binary(np.power, mp.power, _POSITIVE, _B),
+    "exp": _unary(np.exp, mp.exp, *_ANY),
+    "expm1": _unary(np.expm1, mp.expm1, *_ANY),
+    "log": _unary(np.log, mp.log, *_POSITIVE),
+    "log1p": _unary(np.log1p, mp.log1p, -0.875, -0.5, -0.125, 0.0078125, *_POSITIVE[:4]),
+    "sqrt": _unary(np.sqrt, mp.sqrt, *_POSITIVE),
+    "sin": _unary(np.sin, mp.sin, *_ANY, error=1),  # near a zero of cos the last bit of sin's neighbour shows
+    "cos": _unary(np.cos, mp.cos, *_ANY, error=1),
+    # 1 − y² is exact to a unit in the last place of y, not of itself: DESIGN.md's (1 − y)·(1 + y)
+    "tanh": _unary(np.tanh, mp.tanh, *_ANY, error=4),
+    "sigmoid": Pointwise(row_of("sigmoid"), _sigmoid, lambda x: 1 / (1 + mp.exp(-x)), (_ANY,), ulps=3),
+    "softplus": Pointwise(row_of("softplus"), _softplus, lambda x: mp.log1p(mp.exp(x)), (_ANY,), ulps=3),
+    "abs": _unary(np.absolute, abs, *_ANY),
+    "sign": _unary(np.sign, None, *_ANY),
+    "relu": Pointwise(row_of("relu"), lambda x: np.maximum(x, 0), lambda x: max(x, mp.mpf(0)), (_ANY,)),
+    "maximum": _binary(np.maximum, max, _A, _B),
+    "minimum": _binary(np.minimum, min, _A, _B),
+    "clip": Pointwise(
+        np.clip, np.clip, lambda x, low, high: min(max(x, low), high),
+        ((-2.0, 0.5, 3.0, 1.25, -0.5, 0.0, 2.0, 1.0), (-1.0, -0.5, 1.0, 2.0, 0.25, -3.0, 2.5, 4.0), (1.0, 0.75, 2.0, 2.5, 0.5, 3.0, 1.5, 0.5)),
+    ),  # fmt: skip
+    "select": Pointwise(np.where, np.where, lambda c, a, b: a if c else b, (_MASKS[0], _A, _B)),
+    "gt": _binary(np.greater, None, _A, _B),
+    "ge": _binary(np.greater_equal, None, _A, _B),
+    "lt": _binary(np.less, None, _A, _B),
+    "le": _binary(np.less_equal, None, _A, _B),
+    "eq": _binary(np.equal, None, _A, (*_A[:4], *_B[4:])),
+    "ne": _binary(np.not_equal, None, _A, (*_A[:4], *_B[4:])),
+    "logical_and": _binary(np.logical_and, None, *_MASKS),
+    "logical_or": _binary(np.logical_or, None, *_MASKS),
+    "logical_not": _unary(np.logical_not, None, *_MASKS[0]),
+}
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "power": operator.pow,
+    "neg": operator.neg, "abs": operator.abs, "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
+    "eq": operator.eq, "ne": operator.ne,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One use of a linear row.  `call` takes traced values and arrays alike; so it is its own NumPy call.
+
+    shapes  of the floating arguments, in each of which the call is linear by itself
+    more    further arguments without a derivative
+    """
+
+    row: str
+    call: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    more: tuple[Any, ...] = ()
+
+
+def _scatter(value: Any, *arrays: Any) -> Any:
+    from payback.ops.index import Place
+
+    params = {"shape": (3, 4), "templates": ((slice(None), Place(0)),), "counts": (1,)}
+    if isinstance(value, Traced):
+        return emit("scatter", value, *arrays, dtype=value.dtype, **params)
+    made = np.zeros((3, 4), value.dtype)
+    np.add.at(made, (slice(None), arrays[0]), value)
+    return made
+
+
+_TWICE = np.array([2, 0, 2])
+_WIDER = {np.float16: np.float32, np.float32: np.float64, np.float64: np.float32}
+_MASK = np.array([True, False, True])
+
+LINEAR: dict[str, Linear] = {
+    "cast": Linear("cast", lambda x: x.astype(_WIDER[x.dtype.type]), ((2, 3),)),
+    "sum": Linear("sum", np.sum, ((2, 3),)),
+    "sum of a scalar": Linear("sum", np.sum, ((),)),
+    "sum of nothing": Linear("sum", np.sum, ((0, 3),)),
+    "sum axis": Linear("sum", lambda x: np.sum(x, axis=1), ((2, 3, 4),)),
+    "sum axes keepdims": Linear("sum", lambda x: x.sum((-1, 0), keepdims=True), ((2, 3, 4),)),
+    "sum no axes": Linear("sum", lambda x: np.sum(x, axis=()), ((2, 3),)),
+    "add.reduce": Linear("sum", np.add.reduce, ((4, 2),)),
+    "mean": Linear("mean", np.mean, ((4, 2),)),
+    "mean axis": Linear("mean", lambda x: x.mean(1, keepdims=True), ((3, 4),)),
+    "broadcast": Linear("broadcast", lambda x: np.broadcast_to(x, (4, 2, 3)), ((2, 1),)),
+    "broadcast a scalar": Linear("broadcast", lambda x: np.broadcast_to(x, (2, 3)), ((),)),
+    "broadcast to nothing": Linear("broadcast", lambda x: np.broadcast_to(x, (0, 3)), ((1, 3),)),
+    "reshape": Linear("reshape", lambda x: x.reshape(3, -1), ((2, 6),)),
+    "reshape to a scalar": Linear("reshape", lambda x: np.reshape(x, ()), ((1, 1),)),
+    "ravel": Linear("reshape", np.ravel, ((2, 3),)),
+    "squeeze": Linear("reshape", lambda x: np.squeeze(x, 1), ((2, 1, 3),)),
+    "expand_dims": Linear("reshape", lambda x: np.expand_dims(x, (0, 2)), ((2, 3),)),
+    "transpose": Linear("transpose", lambda x: x.T, ((2, 3),)),
+    "transpose axes": Linear("transpose", lambda x: np.transpose(x, (1, 2, 0)), ((2, 3, 4),)),
+    "swapaxes": Linear("transpose", lambda x: np.swapaxes(x, 0, -1), ((2, 3, 4),)),
+    "moveaxis": Linear("transpose", lambda x: np.moveaxis(x, 0, 2), ((2, 3, 4),)),
+    "concatenate": Linear("concatenate", lambda *p: np.concatenate(p, axis=-1), ((2, 3), (2, 1), (2, 0))),
+    "concatenate flat": Linear("concatenate", lambda *p: np.concatenate(p, axis=None), ((2, 2), (3,))),
+    "hstack": Linear("concatenate", lambda *p: np.hstack(p), ((2, 2), (2, 3))),
+    "vstack": Linear("concatenate", lambda *p: np.vstack(p), ((3,), (2, 3))),
+    "stack": Linear("stack", lambda *p: np.stack(p, axis=1), ((2, 3), (2, 3))),
+    "index": Linear("index", lambda x: x[1], ((3, 4),)),
+    "index slices": Linear("index", lambda x: x[::-2, None, 1:3], ((3, 4),)),
+    "index ellipsis": Linear("index", lambda x: x[..., -1], ((2, 3, 4),)),
+    "index an entry": Linear("index", lambda x: x[1, 2], ((3, 4),)),
+    "index all": Linear("index", lambda x: x[()], ((3,),)),
+    "index nothing": Linear("index", lambda x: x[3:, :0], ((3, 4),)),
+    "index array": Linear("index", lambda x, i: x[i], ((3, 4),), (_TWICE,)),
+    "index array of an axis": Linear("index", lambda x, i: x[:, i], ((3, 4),), (_TWICE,)),
+    "index arrays": Linear("index", lambda x, i, j: x[i, :, j], ((3, 4, 5),), (_TWICE[:, None], _TWICE)),
+    "index list": Linear("index", lambda x: x[[0, 0, -1]], ((3, 2),)),
+    "index empty list": Linear("index", lambda x: x[[]], ((3, 2),)),
+    "index mask": Linear("index", lambda x: x[_MASK], ((3, 2),)),
+    "index mask of an axis": Linear("index", lambda x: x[:, _MASK], ((2, 3),)),
+    "index mask of all": Linear("index", lambda x: x[np.array([[True, False], [True, True]])], ((2, 2),)),
+    "scatter": Linear("scatter", _scatter, ((3, 3),), (np.array([1, 1, 3]),)),
+    "matmul": Linear("contract", operator.matmul, ((3, 2), (2, 4))),
+    "matmul vectors": Linear("contract", np.matmul, ((3,), (3,))),
+    "matmul vector matrix": Linear("contract", np.matmul, ((3,), (3, 2))),
+    "matmul matrix vector": Linear("contract", np.matmul, ((2, 3), (3,))),
+    "matmul batches": Linear("contract", np.matmul, ((4, 3, 2), (4, 2, 5))),
+    "matmul broadcast batches": Linear("contract", np.matmul, ((4, 1, 3, 2), (5, 2, 3))),
+    "matmul of nothing": Linear("contract", np.matmul, ((2, 0), (0, 3))),
+    "dot": Linear("contract", np.dot, ((2, 3), (3, 4))),
+    "dot of many axes": Linear("contract", np.dot, ((2, 3, 4), (5, 4, 2))),
+    "outer": Linear("contract", np.outer, ((3,), (2,))),
+    "inner": Linear("contract", np.inner, ((2, 3), (4, 3))),
+    "tensordot": Linear("contract", lambda a, b: np.tensordot(a, b, ([0, 2], [1, 0])), ((2, 3, 4), (4, 2, 5))),
+    "tensordot to a scalar": Linear("contract", np.tensordot, ((2, 3), (2, 3))),
+}
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """numpy: the same on arrays, or None where NumPy has none; exact: on a list of mpmath numbers."""
+
+    call: Callable[..., Any]
+    numpy: Callable[..., Any] | None
+    exact: Callable[[list[Any]], Any]
+
+
+def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return pb.nn.logsumexp(x, axis, keepdims)
+
+
+REDUCTIONS: dict[str, Reduction] = {
+    "max": Reduction(np.max, np.max, max),
+    "min": Reduction(np.min, np.min, min),
+    "logsumexp": Reduction(_logsumexp, None, lambda xs: mp.log(mp.fsum(mp.exp(x) for x in xs))),
+}
+
+# No derivative, and no NumPy call to compare with: tests/random knows their bits.
+ELSEWHERE = {"random_bits"}
+LEAVES = {"input", "variable", "const"}
