@@ -22,6 +22,11 @@ from payback.errors import PaybackError
 
 # command -> the first line of its help, so that the list of commands loads none of them
 COMMANDS = {
+    "train": "Train a network on a table: a CSV file, or digits, iris, wine, breast_cancer or moons.",
+    "predict": "Predict the target for every row of a table, with a saved model.",
+    "evaluate": "Compare a model's predictions with a table's target column.",
+    "show": "Show a model: the composite function that it is, its columns, how it was trained.",
+    "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
 }
 _INTERRUPTED = 130

@@ -16,21 +16,20 @@ import math
 import numbers
 import os
 import sys
-import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, TextIO
 
 import numpy as np
 
 from payback.errors import InputError, PaybackError
+from payback.train.progress import Progress, columns_of, is_terminal
 
 # Controls; format characters (bidirectional marks, zero-width, soft hyphen); lone surrogates; line and paragraph ends.
 _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _LONGEST_ERROR = 2_000  # a file whose one line is its whole content must not fill the screen
-_REFRESH = 0.1  # seconds between two pictures of a progress bar
 
 
 def plain(text: str) -> str:
@@ -160,7 +159,7 @@ class Output:
             numeric = [all(isinstance(row[i], numbers.Real | np.number) for row in rows) for i in range(columns)]
             align = "".join("r" if right and rows else "l" for right in numeric)
         if lines and _styled(self._text):
-            self._write(self._text, _rich_table(lines, bool(headers), align, _columns(self._text)))
+            self._write(self._text, _rich_table(lines, bool(headers), align, columns_of(self._text)))
             return
         widths = [max(width(cells[i]) for cells in lines) for i in range(columns)]
         for cells in lines:
@@ -169,6 +168,14 @@ class Output:
                 for c, w, side in zip(cells, widths, align, strict=True)
             ]
             self._write(self._text, "  ".join(padded).rstrip() + "\n")
+
+    def raw(self, text: str) -> None:
+        """Print data for another program, a CSV file for instance, as it is: only for files, never for messages."""
+        self._write(self._text, text)
+
+    def note(self, text: str) -> None:
+        """Print one line to standard error: for what must not stand among data."""
+        self._write(self._stderr, f"{plain(text)}\n")
 
     def result(self, value: object) -> None:
         """With json=True, print `value` as the one JSON object; raises RuntimeError for a second one."""
@@ -196,7 +203,7 @@ class Output:
     @contextlib.contextmanager
     def progress(self, total_epochs: int) -> Iterator[Progress]:
         """While the block runs, a progress bar with the time left on standard error; nothing if that is no terminal."""
-        columns = _columns(self._stderr) if _is_terminal(self._stderr) else 0
+        columns = columns_of(self._stderr) if is_terminal(self._stderr) else 0
         bar = Progress(total_epochs, lambda text: self._send(self._stderr, text), columns)
         self._bar = bar
         try:
@@ -222,45 +229,6 @@ class Output:
             _discard(stream)
             if not isinstance(error, BrokenPipeError) and error.errno != errno.EINVAL and stream is not self._stderr:
                 raise InputError("the output cannot be written", why=error.strerror or str(error)) from error
-
-
-class Progress:
-    """A line that says how far the training is; `update` redraws it at most ten times a second.
-
-    Only a carriage return moves the cursor: there is nothing that NO_COLOR would forbid and no thread to stop.
-    """
-
-    def __init__(self, total: int, draw: Callable[[str], object], columns: int):
-        """draw writes to the terminal, which is `columns` wide; 0: there is none, and nothing is drawn."""
-        self._total, self._draw, self._columns = max(total, 1), draw, columns
-        self._start = time.monotonic()
-        self._drawn_at = -math.inf
-        self._drawn = 0  # columns of the line that is on the terminal now
-
-    def update(self, epoch: int, **values: float) -> None:
-        """Show that `epoch` epochs are done, with numbers such as loss=0.31, accuracy=0.9."""
-        now = time.monotonic()
-        if not self._columns or (now - self._drawn_at < _REFRESH and epoch < self._total):
-            return
-        done = min(max(epoch / self._total, 0.0), 1.0)
-        left = _duration((now - self._start) * (1.0 - done) / done) if done > 0.0 else "?"
-        facts = "".join(f"  {plain(name)} {value:.4g}" for name, value in values.items())
-        bar = "#" * round(20 * done) + "-" * (20 - round(20 * done))
-        line = shorten(f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}", self._columns - 1)
-        self._draw("\r" + line + " " * (self._drawn - width(line)))
-        self._drawn, self._drawn_at = width(line), now
-
-    def clear(self) -> None:
-        """Take the line off the terminal."""
-        if self._drawn:
-            self._draw("\r" + " " * self._drawn + "\r")
-            self._drawn, self._drawn_at = 0, -math.inf
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _cell(value: object) -> str:
@@ -290,23 +258,9 @@ def _rich_table(lines: list[list[str]], headers: bool, align: str, columns: int)
     return picture.getvalue()
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    except ValueError:  # the stream is closed
-        return False
-
-
 def _styled(stream: TextIO | None) -> bool:
     old_windows = os.name == "nt" and "WT_SESSION" not in os.environ  # a console that prints escapes as they are
-    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and not old_windows
-
-
-def _columns(stream: TextIO | None) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80 if stream is not None else 80
-    except (OSError, ValueError):
-        return 80
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and not old_windows
 
 
 def _discard(stream: TextIO) -> None:

@@ -156,12 +156,19 @@ class Ledger:
     def account(self, which: Account | Node | str) -> Account:
         """The account of a node, or of a name; raises InputError, with the nearest names, if it has none."""
         node = which.node if isinstance(which, Account) else which
-        for account in self.nodes if isinstance(node, str) else filter(None, [self._accounts.get(node)]):
-            if node in (account.node, account.name):
-                return account
+        if isinstance(node, Node):
+            found = self._accounts.get(node)
+        else:
+            found = next((account for account in self.nodes if account.name == node), None)
+        if found is not None:
+            return found
         names = [account.name for account in self.nodes]
         near = difflib.get_close_matches(str(which), names, 3)
-        fix = f"did you mean {' or '.join(near)}?" if near else f"its nodes are {', '.join(names[:20])}"
+        fix = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"its nodes are {', '.join(names[:20])}{', …' * (len(names) > 20)}"
+        )
         raise InputError(f"there is no node {node} in the ledger", fix=fix)
 
     def pile(self, which: Account | Node | str) -> tuple[Edge, ...]:
@@ -191,8 +198,8 @@ class Ledger:
         received: dict[Account, list[Edge]] = {}
         settled: set[Account] = set()
         paid: set[Edge] = set()
-        due = self._due()
         with np.errstate(all="ignore"):
+            due = self._due()
             for event in self.events:
                 if isinstance(event, Settles):
                     self._check_settlement(event, received.get(event.account, []), due, settled)

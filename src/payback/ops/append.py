@@ -137,12 +137,11 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     avals = [_aval(operand) for operand in operands]
     kinds = tuple(kind_of(aval) for aval in avals[first:])
     dtype: np.dtype[Any] | None = None
-    if len(kinds) > 1 or row.numeric == "float":
-        weak = all(aval.weak for aval in avals[first:])
-        if not weak or (row.numeric == "float" and not all(kind == "f" for kind in kinds)):
-            dtype = common_dtype(kinds, row.numeric == "float")
-            if dtype.kind == "c":
-                _check_dtype(dtype)
+    # Python numbers among themselves are left to Python's rules
+    if (len(kinds) > 1 or row.numeric == "float") and not all(aval.weak for aval in avals[first:]):
+        dtype = common_dtype(kinds, row.numeric == "float")
+        if dtype.kind == "c":
+            _check_dtype(dtype)
     if row.name.startswith("logical"):
         dtype = np.dtype(bool)
     head = tuple(_settle(operand, None, where) for operand in operands[:first])

@@ -77,6 +77,7 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 
 
 def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    x = np.float64(x) if type(x) is float else x
     if x.dtype == np.float16:  # a sum of 70,000 ones is beyond float16, its logarithm is not
         return _logsumexp(x.astype(np.float32), axes, keepdims).astype(np.float16)
     top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)

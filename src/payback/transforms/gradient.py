@@ -15,7 +15,7 @@ from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
-from payback.ops.row import CONST, INPUT, TABLE
+from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
 from payback.trace import numpy_map  # noqa: F401 (fills the map of NumPy's functions)
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.backward import seed_for
@@ -124,7 +124,8 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
         if node in own:
             outside = outside or bool(node.args)
         elif not node.args:
-            outside = outside or node.op is not CONST
+            # a younger input belongs to a derivative inside this one, which is done: a constant to all others
+            outside = outside or node.op is VARIABLE
         else:
             for arg in node.args:
                 if arg.id < floor and arg.op is not CONST:

@@ -1,0 +1,77 @@
+"""`payback predict`: a saved model on new rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from payback.cli.options import Out
+from payback.cli.tables import Decimal, Delimiter, open_table
+from payback.errors import InputError
+from payback.train.table import TableModel
+
+
+def predict(
+    model: str,
+    table: str,
+    *,
+    o: Annotated[str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")] = None,
+    proba: Annotated[bool, Parameter(help="Add each class's probability.", negative="")] = False,
+    overwrite: Annotated[bool, Parameter(help="Replace the file if there is one.", negative="")] = False,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    out: Out,
+) -> None:
+    """Predict the target for every row of a table, with the model of a folder that `payback train --out` wrote.
+
+    Writes CSV with one row a row of the table, in the same order.
+    """
+    if o is not None and Path(o).exists() and not overwrite:
+        raise InputError("the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite")
+    trained = TableModel.load(model)
+    data = open_table(table, delimiter, decimal)
+    notes: list[str] = []
+    outputs = trained.outputs(data, notes=notes)
+    decoded = trained.decode(outputs)
+    header = [f"predicted_{name}" for name in trained.target.names]
+    columns: list[Any] = [decoded] if decoded.ndim == 1 else list(decoded.T)
+    if proba:
+        header += [f"probability_{name}" for name in trained.target.classes]
+        columns += list(trained.probabilities(outputs).T)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*[column.tolist() for column in columns], strict=True))
+    for note in notes:
+        out.note(f"note: {note}")
+    if o is not None:
+        write_text(o, text.getvalue())
+        out.line(f"{data.n_rows:,} predictions written to {o}")
+    elif not out.json:
+        out.raw(text.getvalue())
+    out.result({"model": model, "table": data.source, "rows": data.n_rows, "file": o,
+                "predictions": {name: np.asarray(column).tolist() for name, column in zip(header, columns, strict=True)}})  # fmt: skip
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a file whole or not at all.  Raises InputError when it cannot be written."""
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+    except OSError as problem:
+        raise InputError("the file cannot be written", where=path, why=problem.strerror or str(problem), fix="choose another place") from None

@@ -1,0 +1,86 @@
+"""What the commands share that read tables: names and files, and how a table is told to people."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from payback import datasets
+from payback.cli.terminal import Output
+from payback.errors import InputError
+from payback.tabular import Table, read_csv, table_from_text
+
+MANY_COLUMNS = 24  # a table with more is told by kinds, not column by column
+
+Delimiter = Annotated[str | None, Parameter(help="What separates the cells, if it is not recognized.")]
+Decimal = Annotated[str | None, Parameter(help="The decimal mark, . or , if it is not recognized.")]
+
+
+def open_table(name: str, delimiter: str | None = None, decimal: str | None = None) -> Table:
+    """The table of a name that payback carries, or of a CSV file.  Raises InputError."""
+    if name in datasets.names():
+        return table_from_text(datasets.csv_text(name), name)
+    try:
+        return read_csv(name, delimiter=delimiter, decimal=decimal)
+    except InputError as problem:
+        near = difflib.get_close_matches(name, datasets.names(), 1)
+        if near and "." not in name:
+            raise InputError(problem.what, where=problem.where, why=problem.why, fix=f"did you mean the table {near[0]}?") from None
+        raise
+
+
+def target_names(table: Table, given: str | None) -> list[str]:
+    """The columns of --target (names separated by commas; a name with a comma may stand alone), or the last one."""
+    if given is None:
+        return [table.names[-1]]
+    if given in table.names:
+        return [given]
+    names = [name.strip() for name in given.split(",")]
+    for name in names:
+        table.column(name)
+    return names
+
+
+def tell_columns(out: Output, table: Table, targets: Sequence[str], used: Sequence[str], left_out: Sequence[tuple[str, str]]) -> None:
+    """A row a column: kind, missing cells, values, and what it is used for."""
+    reasons = dict(left_out)
+    role = {name: "target" for name in targets} | {name: f"left out: {why}" for name, why in reasons.items()}
+    if len(table.columns) <= MANY_COLUMNS:
+        rows = [(c["name"], c["kind"], c["missing"], c["distinct"], c["values"], "; ".join(filter(None, (role.get(str(c["name"]), ""), str(c["note"] or "")))))
+                for c in table.summary()]  # fmt: skip
+        out.table(rows, headers=("column", "kind", "missing", "distinct", "values", ""), align="llrrll")
+    else:
+        kinds = Counter((c.kind, "target" if c.name in targets else "left out" if c.name in reasons else "feature") for c in table.columns)
+        out.table([(count, kind, use) for (kind, use), count in kinds.most_common()], headers=("columns", "kind", "used as"), align="rll")
+        for name, why in list(reasons.items())[:10]:
+            out.line(f"  {name} left out: {why}")
+        if len(reasons) > 10:
+            out.line(f"  and {len(reasons) - 10} more left out")
+    missing = sum(int(c.missing.sum()) for c in table.columns)
+    if missing:
+        out.line(f"  {missing:,} missing cells")
+    for note in table.notes:
+        out.line(f"  note: {note}")
+
+
+def tell_metrics(out: Output, metrics: dict[str, Any], what: str = "test") -> None:
+    """Accuracy and confusion matrix, or RMSE and R² in the table's units."""
+    rows = f"{metrics['rows']:,} rows"
+    if "accuracy" in metrics:
+        right = round(metrics["accuracy"] * metrics["rows"])
+        out.line(f"{what:9} accuracy {100 * metrics['accuracy']:.2f} % ({right:,} of {rows})")
+        if metrics["unknown_classes"]:
+            out.line(f"          {metrics['unknown_classes']:,} rows are of classes that the model does not know")
+        classes = metrics["classes"]
+        if len(classes) <= 30:
+            out.line("          confusion matrix: rows are true classes, columns predicted ones")
+            table = [[name, *counts] for name, counts in zip(classes, metrics["confusion"], strict=True)]
+            out.table(table, headers=("", *classes), align="l" + "r" * len(classes))
+        return
+    for name, error, share in zip(metrics["targets"], metrics["rmse"], metrics["r2"], strict=True):
+        label = f" of {name}" if len(metrics["targets"]) > 1 else ""
+        out.line(f"{what:9} RMSE{label} {error:.6g}, R² {share:.4f} ({rows})")

@@ -1,0 +1,241 @@
+"""Training on a table: from columns to a network that predicts a column.
+
+`train_table` splits the rows, encodes them by what the training rows alone show, trains, and tests on rows that nothing
+else has looked at.  The command line and the benchmarks call it; what it makes is saved and loaded as a `TableModel`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from payback import random
+from payback.errors import InputError, ModelFileError, NonFiniteError
+from payback.io.model import read_model, save_model
+from payback.nn.activations import softmax
+from payback.nn.layers import MLP
+from payback.tabular import Encoder, Table, TargetEncoder, task_of
+from payback.train.data import split_rows
+from payback.train.fit import Run, fit
+from payback.train.metrics import confusion_matrix, r2, rmse
+from payback.train.progress import Progress
+from payback.train.recipe import Recipe
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A network with the encoders of its columns."""
+
+    net: Any
+    encoder: Encoder
+    target: TargetEncoder
+
+    def outputs(self, table: Table, rows: Any = None, *, unseen: Any = "error", notes: list[str] | None = None) -> Array:
+        """The network's raw results: (n, k) logits, or standardized values."""
+        x = self.encoder.transform(table, rows, unseen=unseen, notes=notes)
+        made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
+        if not np.isfinite(made).all():
+            row = int(np.argwhere(~np.isfinite(made))[0][0])
+            raise InputError("a prediction is not a finite number", where=table.place(row if rows is None else int(np.asarray(rows)[row])),
+                             why="the row holds values far beyond those of the training rows")  # fmt: skip
+        return made  # type: ignore[no-any-return]
+
+    def decode(self, outputs: Array) -> Array:
+        """Class names, or values in the table's units: (n,) for one target, (n, k) for several."""
+        if self.target.task == "classify":
+            return self.target.decode(np.argmax(outputs, axis=1))
+        values = self.target.decode(outputs.astype(np.float64))
+        return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+    def probabilities(self, outputs: Array) -> Array:
+        """(n, classes), rows summing to 1.  Raises InputError when the model predicts values."""
+        if self.target.task != "classify":
+            raise InputError("a model of values has no probabilities", why="only classes have", fix="leave --proba away")
+        return softmax(outputs.astype(np.float64), axis=1)  # type: ignore[no-any-return]
+
+    def evaluate(self, table: Table, rows: Any = None) -> dict[str, Any]:
+        """Metrics on rows of a table that has the target column(s)."""
+        outputs = self.outputs(table, rows, unseen="zero")
+        count = len(outputs)
+        if self.target.task == "classify":
+            true = self.target.encode(table, rows, unseen="mark")
+            predicted = np.argmax(outputs, axis=1)
+            named = true >= 0
+            log = -np.log(np.maximum(self.probabilities(outputs)[np.arange(count), true], np.finfo(float).tiny))
+            return {
+                "rows": count,
+                "accuracy": float(np.mean(predicted == true)),
+                "cross_entropy": float(np.mean(log[named])) if named.any() else None,
+                "unknown_classes": int(count - named.sum()),
+                "classes": list(self.target.classes),
+                "confusion": confusion_matrix(predicted[named], true[named], len(self.target.classes)).tolist(),
+            }
+        true = self.target.decode(self.target.encode(table, rows)).reshape(count, -1)
+        values = self.decode(outputs).reshape(count, -1)
+        return {
+            "rows": count,
+            "rmse": [rmse(values[:, i], true[:, i]) for i in range(true.shape[1])],
+            "r2": [r2(values[:, i], true[:, i]) for i in range(true.shape[1])],
+            "targets": list(self.target.names),
+        }
+
+    def line(self) -> tuple[Array, Array] | None:
+        """Slopes (features, targets) and intercepts (targets,) in the table's units, if the network is linear."""
+        if len(self.net.layers) != 1 or self.target.task == "classify":
+            return None
+        mean, scale = self.encoder.affine
+        weight, bias = (np.asarray(p, np.float64) for p in (self.net.layers[0].weight, self.net.layers[0].bias))
+        slopes = weight / scale[:, None] * np.asarray(self.target.scale)
+        return slopes, np.asarray(self.target.mean) + bias * np.asarray(self.target.scale) - mean @ slopes
+
+    def save(self, folder: str | Path, run: Run, *, extra: dict[str, Any], overwrite: bool = False) -> None:
+        """Write the model folder: network, encoders, history.  Errors as in `io.save_model`."""
+        table = {"encoder": self.encoder.to_dict(), "target": self.target.to_dict()}
+        save_model(folder, self.net, history=run.history.records, extra={"table": table, **extra}, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TableModel:
+        """The model that was saved.  Raises ModelFileError for other folders, also for models not made from a table."""
+        net, document = read_model(folder)
+        table = document.extra.get("table")
+        if not isinstance(table, dict):
+            raise ModelFileError("the model was not trained on a table", where=str(folder), why="it has no column encoders",
+                                 fix="load it in Python with pb.load")  # fmt: skip
+        encoder, target = Encoder.from_dict(table.get("encoder")), TargetEncoder.from_dict(table.get("target"))
+        ends = (net.layers[0].weight.shape[0], net.layers[-1].weight.shape[1]) if isinstance(net, MLP) else None
+        if ends != (len(encoder.feature_names_out), target.n_outputs):
+            raise ModelFileError("the model's network and columns do not fit together", where=str(folder))
+        return cls(net, encoder, target)
+
+
+@dataclass(frozen=True)
+class Start:
+    """One of several trainings from different initial weights."""
+
+    seed: int
+    run: Run
+    cost: float  # on the validation rows where they decide, else on the training rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train_table` made: the model of the best start, and how it came about."""
+
+    model: TableModel
+    run: Run
+    recipe: Recipe
+    starts: list[Start] = field(repr=False)
+    rows: dict[str, int]
+    test: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table split and encoded, before any training."""
+
+    table: Table
+    model: TableModel
+    recipe: Recipe
+    train: Array
+    valid: Array
+    test: Array
+    notes: list[str]
+
+
+def prepare(
+    table: Table, targets: Sequence[str], *, task: str = "auto", recipe: Recipe | None = None, test: float = 0.2, seed: int = 0
+) -> Prepared:
+    """Split the rows (test, validation, training; classes in equal shares) and fit the encoders on the training rows.
+
+    The network of the model that is returned has its initial weights.
+    Raises InputError for columns, shares or options that do not go together.
+    """
+    if not 0 <= test < 1:
+        raise InputError(f"the test share is {test!r}", why="it is at least 0 and less than 1")
+    features = [name for name in table.names if name not in targets]
+    if not features:
+        raise InputError("there is no column to predict from", where=table.source, why="the target is the only one")
+    chosen = task_of(table, targets) if task == "auto" else task
+    everything = TargetEncoder.fit(table, targets, chosen)  # names what is wrong with the target, in any row
+    classes = everything.encode(table) if everything.task == "classify" else None
+    keys = random.split(random.key(seed), 2)
+    rest, test_rows = split_rows(table.n_rows, test, keys[0], classes)
+    complete = (recipe or Recipe()).complete(len(rest), len(features), everything.task)
+    kept, held = split_rows(len(rest), complete.valid or 0.0, keys[1], None if classes is None else classes[rest])
+    train_rows, valid_rows = rest[kept], rest[held]
+    if len(train_rows) < 2:
+        raise InputError(f"{len(train_rows)} rows are left to train on", where=table.source, why=f"the table has {table.n_rows}",
+                         fix="hold out fewer, or bring more")  # fmt: skip
+    encoder = Encoder.fit(table, features, train_rows)
+    target = TargetEncoder.fit(table, targets, everything.task, train_rows)
+    net = _network(encoder, target, complete, seed)
+    notes: list[str] = []
+    return Prepared(table, TableModel(net, encoder, target), complete, train_rows, valid_rows, test_rows, notes)
+
+
+def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:
+    sizes = [len(encoder.feature_names_out), *(recipe.hidden or ()), target.n_outputs]
+    return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype)
+
+
+def train_prepared(prepared: Prepared, *, seed: int = 0, starts: int = 1, progress: bool | Progress | None = None) -> Trained:
+    """Train on prepared rows, from `starts` different initial weights; the lowest final cost is kept.
+
+    Raises NonFiniteError as `fit` does; its `trained` then holds what was best before, if anything was.
+    """
+    table, recipe, base = prepared.table, prepared.recipe, prepared.model
+    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
+        raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
+    x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
+    validation: Any = 0.0
+    if len(prepared.valid):
+        validation = (base.encoder.transform(table, prepared.valid, unseen="zero", notes=prepared.notes), base.target.encode(table, prepared.valid))
+    made: list[Start] = []
+    interrupted = False
+    for start in range(starts):
+        net = base.net if start == 0 else _network(base.encoder, base.target, recipe, seed + start)
+        try:
+            run = fit(
+                net, x, y, optimizer=recipe.make_optimizer(), epochs=recipe.epochs or 0, batch_size=recipe.batch_size or 64,
+                validation=validation, patience=recipe.patience, tol=recipe.tol, seed=seed + start, progress=progress,
+            )  # fmt: skip
+        except NonFiniteError as problem:
+            if starts == 1:
+                problem.trained = _trained(prepared, [_start(seed, problem.run)], None)  # type: ignore[attr-defined]
+                raise
+            made.append(Start(seed + start, problem.run, float("inf")))  # type: ignore[attr-defined]
+            continue
+        made.append(_start(seed + start, run))
+        if run.stopped == "interrupted":
+            interrupted = True
+            break
+    if all(start.cost == float("inf") for start in made):
+        raise NonFiniteError(f"all {starts} starts ended in a cost that is not finite", fix="give a smaller step length")
+    best = min(made, key=lambda start: start.cost)
+    test = None
+    if len(prepared.test) and not interrupted:
+        test = dataclasses.replace(base, net=best.run.net).evaluate(table, prepared.test)
+    return _trained(prepared, made, test)
+
+
+def _start(seed: int, run: Run) -> Start:
+    """The start with its final cost: the validation cost of the weights that are kept, or the last training cost."""
+    records = run.history.records
+    if not records:
+        return Start(seed, run, float("nan"))  # no epoch was run
+    record = records[max(0, run.best_epoch - 1)]
+    return Start(seed, run, float(record.get("validation_loss", record["loss"])))
+
+
+def _trained(prepared: Prepared, starts: list[Start], test: dict[str, Any] | None) -> Trained:
+    best = min(starts, key=lambda start: start.cost)
+    model = dataclasses.replace(prepared.model, net=best.run.net)
+    rows = {"training": len(prepared.train), "validation": len(prepared.valid), "test": len(prepared.test)}
+    return Trained(model, best.run, prepared.recipe, starts, rows, test)

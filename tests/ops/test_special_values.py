@@ -1,0 +1,166 @@
+"""±0, ±∞, NaN, subnormals and kinks: the value is NumPy's; the derivative is the true one, or the documented convention."""
+
+from __future__ import annotations
+
+import amount
+import mpmath as mp
+import numpy as np
+import pytest
+from ops import checks
+from ops.samples import FLOATS, POINTWISE, traced
+
+import payback as pb
+from payback.ops import TABLE
+
+INF, NAN = float("inf"), float("nan")
+UNARY = [name for name, sample in POINTWISE.items() if len(sample.points) == 1 and not name.startswith("logical")]
+BINARY = [name for name, sample in POINTWISE.items() if len(sample.points) == 2 and not name.startswith("logical")]
+
+
+def specials(dtype):
+    info = np.finfo(dtype)
+    return np.array([0.0, -0.0, INF, -INF, NAN, info.smallest_subnormal, -info.tiny, info.max, info.min, 1, -1, info.eps], dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_value(name, dtype):
+    x = specials(dtype)
+    with np.errstate(all="ignore"):
+        found = POINTWISE[name].call(traced(x)).node.value
+        if POINTWISE[name].ulps is None:
+            checks.assert_same(found, POINTWISE[name].numpy(x))
+        expected = {"sigmoid": {INF: 1.0, -INF: 0.0, 0.0: 0.5}, "softplus": {INF: INF, -INF: 0.0}}.get(name, {})
+    for point, y in zip(x, found, strict=True):
+        assert point not in expected or expected[point] == y
+        assert not np.isnan(point) or np.isnan(y) or found.dtype == bool
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_value(name, dtype):
+    a, b = (grid.ravel() for grid in np.meshgrid(specials(dtype), specials(dtype)))
+    with np.errstate(all="ignore"):
+        checks.assert_same(POINTWISE[name].call(traced(a), traced(b)).node.value, POINTWISE[name].numpy(a, b))
+
+
+def slope(call, x):
+    with np.errstate(all="ignore"):
+        return pb.grad(lambda z: call(z).sum())(np.array([x]))[0]
+
+
+@pytest.mark.parametrize(("name", "table"), [
+    ("abs", {0.0: 0.0, INF: 1.0, -INF: -1.0}),
+    ("relu", {0.0: 0.0, INF: 1.0, -INF: 0.0, 5e-324: 1.0}),
+    ("exp", {0.0: 1.0, -INF: 0.0, INF: INF, 1000.0: INF, -1000.0: 0.0}),
+    ("expm1", {0.0: 1.0, -INF: 0.0, INF: INF}),
+    ("log", {0.0: INF, INF: 0.0, 5e-324: INF}),
+    ("log1p", {0.0: 1.0, -1.0: INF, INF: 0.0, 1e-300: 1.0}),
+    ("sqrt", {0.0: INF, INF: 0.0}),
+    ("tanh", {0.0: 1.0, INF: 0.0, -INF: 0.0, 1000.0: 0.0}),
+    ("sigmoid", {0.0: 0.25, INF: 0.0, -INF: 0.0, 800.0: 0.0, -800.0: 0.0}),
+    ("softplus", {0.0: 0.5, INF: 1.0, -INF: 0.0, 1000.0: 1.0, -1000.0: 0.0}),
+    ("sin", {0.0: 1.0, 5e-324: 1.0}),
+    ("cos", {0.0: 0.0}),
+])  # fmt: skip
+def test_slopes_at_special_points(name, table):
+    for x, expected in table.items():
+        assert slope(POINTWISE[name].call, x) == expected, (name, x)
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus", "sin", "cos", "abs"])
+def test_a_nan_is_not_hidden(name):
+    assert np.isnan(slope(POINTWISE[name].call, NAN))
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "abs", "relu", "clip", "power"])
+def test_kinks_are_documented(name):
+    assert TABLE[name].facts["kink"]
+
+
+@pytest.mark.parametrize("call", [np.maximum, np.minimum])
+def test_ties_are_shared(call):
+    assert pb.grad(call, argnums=(0, 1))(1.5, 1.5) == (0.5, 0.5)
+    assert pb.grad(call, argnums=(0, 1))(0.0, -0.0) == (0.5, 0.5)
+    assert pb.grad(lambda x: call(x, x))(2.0) == 1.0
+
+
+def test_clip_takes_x_at_its_bounds():
+    for x, expected in {1.0: (1, 0, 0), 2.0: (1, 0, 0), 0.5: (0, 1, 0), 2.5: (0, 0, 1)}.items():
+        assert pb.grad(np.clip, argnums=(0, 1, 2))(x, 1.0, 2.0) == expected
+    assert pb.grad(np.clip, argnums=(0, 1, 2))(1.5, 2.0, 1.0) == (0, 0, 1)  # low > high: NumPy takes high
+
+
+@pytest.mark.parametrize(("x", "y", "by_x", "by_y"), [
+    (0.0, 0.0, 0.0, NAN), (2.0, 0.0, 0.0, np.log(2.0)), (-2.0, 0.0, 0.0, NAN), (INF, 0.0, 0.0, INF),  # x**0 = 1
+    (0.0, 1.0, 1.0, 0.0), (0.0, 2.0, 0.0, 0.0), (0.0, 3.0, 0.0, 0.0), (0.0, 0.5, INF, 0.0), (0.0, -1.0, -INF, NAN),
+    (-2.0, 3.0, 12.0, NAN), (-2.0, 2.0, -4.0, NAN), (-2.0, -1.0, -0.25, NAN), (-0.5, 1.0, 1.0, NAN),
+    (-8.0, 0.5, NAN, NAN), (1.0, 5.0, 5.0, 0.0),
+])  # fmt: skip
+def test_power(x, y, by_x, by_y):
+    """In x it is a polynomial for whole y, whatever the sign; in y it has no derivative for x < 0, and none is invented."""
+    for make in (float, lambda v: np.array([v]), np.float64):
+        with np.errstate(all="ignore"):
+            found = pb.grad(lambda a, b: np.sum(a**b), argnums=(0, 1))(make(x), make(y))
+        assert np.array_equal(np.ravel(found), [by_x, by_y], equal_nan=True), found
+
+
+def test_power_of_a_literal():
+    assert pb.grad(lambda x: 2**x)(3.0) == 8 * np.log(2)
+    assert pb.grad(lambda x: x**3)(-2.0) == 12.0
+    assert pb.grad(pb.grad(lambda x: x**2))(0.0) == 2.0
+    assert pb.grad(pb.grad(lambda x: x**1))(0.0) == 0.0
+    assert pb.grad(pb.grad(lambda x: x**0))(0.0) == 0.0
+    assert pb.grad(pb.grad(pb.grad(lambda x: x**2)))(0.0) == 0.0
+    with np.errstate(all="ignore"):
+        assert np.isnan(pb.vjp(lambda x: (-8) ** x, 0.5)[0])
+        assert pb.vjp(lambda x: 0**x, -1.0)[0] == INF
+
+
+def test_division_by_zero():
+    with np.errstate(all="ignore"):
+        assert pb.grad(lambda a, b: a / b, argnums=(0, 1))(1.0, 0.0) == (INF, -INF)
+        assert pb.vjp(lambda x: 1.0 / x, np.float32([0.0]))[0][0] == INF
+
+
+def test_softplus_far_out():
+    softplus = POINTWISE["softplus"].call
+    assert softplus(traced(1000.0)).node.value == 1000.0
+    assert softplus(traced(-1000.0)).node.value == 0.0
+    assert pb.grad(softplus)(-50.0) == pytest.approx(float(mp.exp(-50)), rel=1e-15)
+    assert pb.grad(pb.grad(softplus))(-50.0) == pytest.approx(float(mp.exp(-50)), rel=1e-15)
+    assert pb.grad(pb.grad(softplus))(1000.0) == 0.0
+
+
+def test_naive_softplus_is_never_silently_flat():
+    """log(exp(x) + 1) at 1000 is ∞ in floating numbers; its derivative is 1, and 0 would be a lie."""
+    with np.errstate(all="ignore"):
+        for x in (1000.0, np.float64(1000.0), np.array([1000.0])):
+            found = pb.grad(lambda z: np.sum(np.log(np.exp(z) + 1)))(x)
+            assert np.isnan(found) or found == 1.0
+
+
+def test_logsumexp_far_out():
+    logsumexp = pb.nn.logsumexp
+    with np.errstate(all="ignore"):
+        assert pb.value_and_grad(logsumexp)(np.array([1000.0, 1000.0]))[0] == 1000 + np.log(2.0)
+        assert (pb.grad(logsumexp)(np.array([1000.0, -INF])) == [1, 0]).all()
+        assert (pb.grad(logsumexp)(np.array([-INF, -INF])) == [0, 0]).all()
+        value, slopes = pb.value_and_grad(logsumexp)(np.array([-INF, 3.0, -1000.0]))
+        assert value == 3.0
+        assert (slopes == [0, 1, 0]).all()
+        second = pb.grad(lambda x: (pb.grad(logsumexp)(x) * np.array([1.0, 2.0])).sum())(np.array([1000.0, 1000.0]))
+    assert np.allclose(second, [-0.25, 0.25], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(1, 20)))
+@pytest.mark.parametrize("name", ["expm1", "log1p", "sigmoid", "softplus", "sqrt", "log", "exp"])
+def test_careful_rules_keep_their_digits(name, seed):
+    """Relative error over many magnitudes, where a naive formula would have lost everything."""
+    rng = np.random.default_rng(seed)
+    size = 10.0 ** rng.uniform(-12, 1.2, 12)
+    x = size if name in ("log", "sqrt", "log1p") else size * rng.choice([-1, 1], 12)
+    found = pb.grad(lambda z: POINTWISE[name].call(z).sum())(x)
+    for point, got in zip(x, found, strict=True):
+        exact = mp.diff(POINTWISE[name].exact, mp.mpf(float(point)))
+        assert abs(mp.mpf(float(got)) - exact) <= 8 * np.finfo(float).eps * abs(exact)
