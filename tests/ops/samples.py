@@ -204,6 +204,7 @@ LINEAR: dict[str, Linear] = {
     "index mask of all": Linear("index", lambda x: x[np.array([[True, False], [True, True]])], ((2, 2),)),
     "scatter": Linear("scatter", _scatter, ((3, 3),), (np.array([1, 1, 3]),)),
     "matmul": Linear("contract", operator.matmul, ((3, 2), (2, 4))),
+    "matmul of squares": Linear("contract", np.matmul, ((3, 3), (3, 3))),
     "matmul vectors": Linear("contract", np.matmul, ((3,), (3,))),
     "matmul vector matrix": Linear("contract", np.matmul, ((3,), (3, 2))),
     "matmul matrix vector": Linear("contract", np.matmul, ((2, 3), (3,))),

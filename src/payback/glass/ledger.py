@@ -126,10 +126,10 @@ class Ledger:
 
     def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):
         self._algebra = Gradient(on_graph=False)
-        self._piles: dict[Node, list[Entry]] = {}
+        piles: dict[Node, list[Entry]] = {}
         wrt = list(dict.fromkeys(leaves))
         with np.errstate(all="ignore"):
-            self._bars = sweep(self._algebra, {top: seed_for(top)}, wrt, keep=lambda _: True, ledger=self._piles)
+            self._bars = sweep(self._algebra, {top: seed_for(top)}, wrt, keep=lambda _: True, ledger=piles)
             layers = sweep(Distance(), {top: 0}, wrt, keep=lambda _: True)
             accounts: dict[Node, Account] = {}
             for node in sorted({*self._bars, *wrt, top}, key=lambda node: node.id):
@@ -139,17 +139,11 @@ class Ledger:
             self._accounts = accounts
             self.top, self.leaves = accounts[top], tuple(accounts[leaf] for leaf in wrt)
             self.nodes = tuple(accounts.values())
+            entries = [(p, slot, arg, paid) for arg, pile in piles.items() for p, slot, paid in pile if p is not None]
+            entries.sort(key=lambda entry: (entry[0].id, entry[1]))
             self.edges = tuple(
                 Edge(accounts[payer], slot, accounts[arg], self._partial(payer, slot), self._payment(arg, paid))
-                for payer, slot, arg, paid in sorted(
-                    (
-                        (payer, slot, arg, paid)
-                        for arg, pile in self._piles.items()
-                        for payer, slot, paid in pile
-                        if payer is not None
-                    ),
-                    key=lambda entry: (entry[0].id, entry[1]),
-                )
+                for payer, slot, arg, paid in entries
             )
         self.events = self._tell()
 
@@ -164,11 +158,8 @@ class Ledger:
             return found
         names = [account.name for account in self.nodes]
         near = difflib.get_close_matches(str(which), names, 3)
-        fix = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else f"its nodes are {', '.join(names[:20])}{', …' * (len(names) > 20)}"
-        )
+        known = ", ".join(names[:20]) + ", …" * (len(names) > 20)
+        fix = f"did you mean {' or '.join(near)}?" if near else f"its nodes are {known}"
         raise InputError(f"there is no node {node} in the ledger", fix=fix)
 
     def pile(self, which: Account | Node | str) -> tuple[Edge, ...]:
