@@ -38,7 +38,9 @@ def key(seed: int) -> Array:
 
 def _check(key: Any) -> Array:
     if not isinstance(key, np.ndarray) or key.shape != (2,) or key.dtype != np.uint32:
-        raise InputError("a random function was given no key", why=f"it got {key!r}", fix="make one with pb.random.key(seed)")
+        raise InputError(
+            "a random function was given no key", why=f"it got {key!r}", fix="make one with pb.random.key(seed)"
+        )
     return key
 
 
@@ -55,7 +57,9 @@ def split(key: Array, count: int = 2) -> list[Array]:
     return [fold_in(key, i) for i in range(count)]
 
 
-def uniform(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64, low: float = 0.0, high: float = 1.0) -> Any:
+def uniform(
+    key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64, low: float = 0.0, high: float = 1.0
+) -> Any:
     """Uniform on [low, high), `shape` entries of a floating dtype."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size = prod(shape)
@@ -73,7 +77,9 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
     half = (prod(shape) + 1) // 2
     u = uniform(key, (2 * half,))
     radius, angle = np.sqrt(-2.0 * np.log1p(-u[:half])), 2.0 * np.pi * u[half:]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: prod(shape)].astype(dtype).reshape(shape)[()]
+    return (
+        np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: prod(shape)].astype(dtype).reshape(shape)[()]
+    )
 
 
 def permutation(key: Array, n: int) -> Array:

@@ -9,9 +9,9 @@ import sys
 import tracemalloc
 import weakref
 
-import amount
 import numpy as np
 
+import amount
 import payback as pb
 from payback.ad.algebra import PathCount, Walks
 from payback.ad.sweep import sweep
@@ -107,7 +107,11 @@ def test_the_same_bits_in_every_process():
     printed = set()
     for seed in ("0", "1", "12345"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        printed.add(subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True).stdout)
+        printed.add(
+            subprocess.run(
+                [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+            ).stdout
+        )
     assert len(printed) == 1
 
 

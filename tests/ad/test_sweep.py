@@ -7,11 +7,12 @@ import random
 from collections import Counter
 from math import prod
 
-import amount
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
+import amount
 import payback as pb
 from payback.ad.algebra import Gradient, PathCount, Walks
 from payback.ad.sweep import sweep
@@ -38,7 +39,9 @@ def dags(draw):
 
 def local(node, slot):
     a = [arg.value for arg in node.args]
-    return {"add": 1, "sub": 1 - 2 * slot, "mul": a[1 - slot] if len(a) > 1 else 0, "neg": -1, "identity": 1}[node.op.name]
+    return {"add": 1, "sub": 1 - 2 * slot, "mul": a[1 - slot] if len(a) > 1 else 0, "neg": -1, "identity": 1}[
+        node.op.name
+    ]
 
 
 def edges_on_paths(top, wrt):
@@ -147,10 +150,16 @@ def test_the_ledger_keeps_the_piles():
     ledger = {}
     names = {x.node: name for name, x in {"a": a, "b": b, "c": c, "d": d, "e": e}.items()}
     sweep(Gradient(False), {e.node: 1.0}, [a.node, b.node], ledger=ledger)
-    told = {names[node]: [(names.get(payer), slot, paid) for payer, slot, paid in pile] for node, pile in ledger.items()}
+    told = {
+        names[node]: [(names.get(payer), slot, paid) for payer, slot, paid in pile] for node, pile in ledger.items()
+    }
     assert told == {
-        "e": [(None, 0, 1.0)], "d": [("e", 1, 3.0)], "c": [("e", 0, 2.0)], "b": [("d", 0, 3.0), ("c", 1, 2.0)], "a": [("c", 0, 2.0)],
-    }  # fmt: skip
+        "e": [(None, 0, 1.0)],
+        "d": [("e", 1, 3.0)],
+        "c": [("e", 0, 2.0)],
+        "b": [("d", 0, 3.0), ("c", 1, 2.0)],
+        "a": [("c", 0, 2.0)],
+    }
 
 
 def _pile(rng):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ops import checks
 from ops.samples import LINEAR, POINTWISE, REDUCTIONS
-
 from payback.ad import sweep as sweep_module
 from payback.ad.algebra import Masked
 from payback.ops import TABLE
@@ -37,7 +37,9 @@ def wrong_partials():
                 bent = lambda m, a, b, y, rule=rule: rule(m, b, a, y)  # noqa: E731
                 yield pytest.param(name, slot, bent, id=f"{name}-{slot}-arguments swapped")
             if len(checks.live_slots(name)) == 2 and name != "add":  # 1 and 1
-                yield pytest.param(name, slot, partials[sum(checks.live_slots(name)) - slot], id=f"{name}-{slot}-partials swapped")
+                yield pytest.param(
+                    name, slot, partials[sum(checks.live_slots(name)) - slot], id=f"{name}-{slot}-partials swapped"
+                )
             yield pytest.param(name, slot, lambda *_: None, id=f"{name}-{slot}-no derivative")
 
 
@@ -86,23 +88,48 @@ def bent_payment(paid, factor, like):
 def test_a_wrong_adjoint(name, label, monkeypatch):
     row, factor = TABLE[LINEAR[name].row], BENT[label]
     adjoint = row.adjoint
-    monkeypatch.setattr(row, "adjoint", lambda m, bar, slot, *args, **params: bent_payment(adjoint(m, bar, slot, *args, **params), factor, float))
-    nothing = name in ("sum of nothing", "broadcast to nothing", "index nothing", "index empty list", "matmul of nothing")
+    monkeypatch.setattr(
+        row,
+        "adjoint",
+        lambda m, bar, slot, *args, **params: bent_payment(adjoint(m, bar, slot, *args, **params), factor, float),
+    )
+    nothing = name in (
+        "sum of nothing",
+        "broadcast to nothing",
+        "index nothing",
+        "index empty list",
+        "matmul of nothing",
+    )
     assert fails(checks.check_linear, name, np.float64) != nothing
     if label == "factor 2":  # a sign flips twice where the adjoint's adjoint is of the same row
         assert fails(checks.check_linear_second, name, np.float64) != nothing
 
 
-@pytest.mark.parametrize(("name", "wrong"), [
-    ("transpose axes", lambda m, bar, slot, x, axes: m.transpose(bar, axes=axes)),
-    ("mean", lambda m, bar, slot, x, axes, keepdims: m.broadcast(bar, shape=m.shape(x))),
-    ("concatenate", lambda m, bar, slot, *parts, axis: m.index(bar, template=(slice(None), slice(0, m.shape(parts[slot])[axis])))),
-    ("stack", lambda m, bar, slot, *parts, axis: m.index(bar, template=(slice(None), 0))),
-    ("matmul of squares", lambda m, bar, slot, a, b, spec: m.contract(bar, b, spec=(spec[2], spec[1][::-1], spec[0])) if slot == 0 else m.contract(a, bar, spec=(spec[0], spec[2], spec[1]))),
-    ("index", lambda m, bar, slot, x, *arrays, template: Scattered((2,), arrays, bar)),
-    ("index array", lambda m, bar, slot, x, *arrays, template: Scattered(template, (np.array([2, 0, 0]),), bar)),
-    ("broadcast", lambda m, bar, slot, x, shape: m.max(bar, axes=(0, 2), keepdims=False).reshape(2, 1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("transpose axes", lambda m, bar, slot, x, axes: m.transpose(bar, axes=axes)),
+        ("mean", lambda m, bar, slot, x, axes, keepdims: m.broadcast(bar, shape=m.shape(x))),
+        (
+            "concatenate",
+            lambda m, bar, slot, *parts, axis: m.index(
+                bar, template=(slice(None), slice(0, m.shape(parts[slot])[axis]))
+            ),
+        ),
+        ("stack", lambda m, bar, slot, *parts, axis: m.index(bar, template=(slice(None), 0))),
+        (
+            "matmul of squares",
+            lambda m, bar, slot, a, b, spec: (
+                m.contract(bar, b, spec=(spec[2], spec[1][::-1], spec[0]))
+                if slot == 0
+                else m.contract(a, bar, spec=(spec[0], spec[2], spec[1]))
+            ),
+        ),
+        ("index", lambda m, bar, slot, x, *arrays, template: Scattered((2,), arrays, bar)),
+        ("index array", lambda m, bar, slot, x, *arrays, template: Scattered(template, (np.array([2, 0, 0]),), bar)),
+        ("broadcast", lambda m, bar, slot, x, shape: m.max(bar, axes=(0, 2), keepdims=False).reshape(2, 1)),
+    ],
+)
 def test_an_adjoint_that_mistakes_its_place(name, wrong, monkeypatch):
     assert not fails(checks.check_linear, name, np.float64)
     monkeypatch.setattr(TABLE[LINEAR[name].row], "adjoint", wrong)
@@ -133,7 +160,11 @@ def test_a_wrong_value_and_a_wrong_shape(monkeypatch):
     assert fails(checks.check_value, "tanh", args)
     monkeypatch.setattr(row, "value", value)
     for wrong in ("shape", "dtype", "weak"):
-        bend = {"shape": lambda a: a._replace(shape=(8, 1)), "dtype": lambda a: a._replace(dtype=np.dtype("f4")), "weak": lambda a: a._replace(weak=True)}
+        bend = {
+            "shape": lambda a: a._replace(shape=(8, 1)),
+            "dtype": lambda a: a._replace(dtype=np.dtype("f4")),
+            "weak": lambda a: a._replace(weak=True),
+        }
         monkeypatch.setattr(row, "shape", lambda *avals, wrong=wrong, bend=bend: bend[wrong](shape(*avals)))
         assert fails(checks.check_abstract, POINTWISE["tanh"].call, args)
 
@@ -141,7 +172,11 @@ def test_a_wrong_value_and_a_wrong_shape(monkeypatch):
 def test_namespaces_that_disagree(monkeypatch):
     """A rule that is right on values and one ulp off on graphs is caught, too."""
     rule = TABLE["exp"].partials[0]
-    monkeypatch.setattr(TABLE["exp"], "partials", (lambda m, x, y: rule(m, x, y) if type(y) is not _term() else rule(m, x, y) * (1 + 2.3e-16),))
+    monkeypatch.setattr(
+        TABLE["exp"],
+        "partials",
+        (lambda m, x, y: rule(m, x, y) if type(y) is not _term() else rule(m, x, y) * (1 + 2.3e-16),),
+    )
     assert fails(checks.check_vjp, "exp", checks.arguments("exp", np.float64, "vector"))
 
 

@@ -151,8 +151,13 @@ def test_positions_without_columns():
     import subprocess
     import sys
 
-    program = "import payback as pb\nfrom payback.ir.where import position\nx = pb.variable(2.0)\ny = x * x + 1\nprint(position(y.node.where).line)"
-    done = subprocess.run([sys.executable, "-X", "no_debug_ranges", "-c", program], capture_output=True, text=True, check=True)
+    program = (
+        "import payback as pb\nfrom payback.ir.where import position\n"
+        "x = pb.variable(2.0)\ny = x * x + 1\nprint(position(y.node.where).line)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "no_debug_ranges", "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "4"
 
 

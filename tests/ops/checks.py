@@ -6,15 +6,15 @@ The truth is mpmath's (40 digits): it never sees a rule.
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
+from functools import cache
 from math import prod
 from typing import Any
 
 import mpmath as mp
 import numpy as np
-from ops.samples import LINEAR, POINTWISE, REDUCTIONS, abstract, traced
 
 import payback as pb
+from ops.samples import LINEAR, POINTWISE, REDUCTIONS, abstract, traced
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import sweep
 from payback.ir.aval import aval_of
@@ -148,7 +148,7 @@ def sweep_both(top: Any, bar: Any, wrt: list[Any]) -> list[Any]:
     return [values.get(node) for node in nodes]
 
 
-@lru_cache(maxsize=None)
+@cache
 def exact_partial(name: str, point: tuple[float, ...], order: tuple[int, ...]) -> Any:
     """∂f/∂… at the point, by mpmath's numerical differentiation with 40 digits."""
     exact = POINTWISE[name].exact
@@ -231,7 +231,9 @@ def check_second(name: str, args: list[Any]) -> None:
 
         with np.errstate(all="ignore"):
             _, pull = pb.vjp(slope, args[second])
-            weight = bars(np.shape(args[second])[::-1], np.asarray(args[second]).dtype).reshape(np.shape(args[second]))[()]
+            weight = bars(np.shape(args[second])[::-1], np.asarray(args[second]).dtype).reshape(np.shape(args[second]))[
+                ()
+            ]
             found = pull(weight)[0]
         order = tuple(int(k == first) + int(k == second) for k in range(len(args)))
         bar = bars(np.shape(args[first]), np.float64)
@@ -240,7 +242,9 @@ def check_second(name: str, args: list[Any]) -> None:
             factor = float(np.asarray(bar)[index]) * float(np.asarray(weight)[index])
             exact = exact_partial(name, point, order) * factor
             # a second derivative may be a difference of terms as large as the first derivatives at the point
-            parts = [abs(exact_partial(name, point, tuple(int(k == s) for k in range(len(args))))) for s in (first, second)]
+            parts = [
+                abs(exact_partial(name, point, tuple(int(k == s) for k in range(len(args))))) for s in (first, second)
+            ]
             scale = max(abs(exact), *(part * abs(factor) for part in parts), abs(factor) / 4)
             _close(np.asarray(found)[index], exact, scale, 1, 2, sample.error)
 
@@ -293,11 +297,13 @@ def check_linear_second(name: str, dtype: Any) -> None:
         direction = integers(np.shape(arg), dtype, 11 + slot) * np.asarray(arg).dtype.type(4)
         others = _others(name, args)
         moved = case.call(*others[:slot], direction, *others[slot + 1 :], *case.more)
-        assert_same(np.asarray(pull(direction)[0]) + 0.0, np.asarray(moved) + 0.0)  # −0 + 0 = 0: zeros have no sign here
+        assert_same(
+            np.asarray(pull(direction)[0]) + 0.0, np.asarray(moved) + 0.0
+        )  # −0 + 0 = 0: zeros have no sign here
 
 
 def check_reduction(name: str, x: Any, axis: Any, keepdims: bool) -> None:
-    """A reduction's adjoint against exact derivatives of the function of each group of entries, and its second order."""
+    """A reduction's adjoint against exact derivatives of the function of each group of entries; second order too."""
     case = REDUCTIONS[name]
     source = traced(x)
     top = case.call(source, axis=axis, keepdims=keepdims)
@@ -305,7 +311,9 @@ def check_reduction(name: str, x: Any, axis: Any, keepdims: bool) -> None:
     (got,) = sweep_both(top, bar, [source])
     assert got.dtype == x.dtype
     assert np.shape(got) == x.shape
-    (second,) = pb.vjp(lambda z: pb.vjp(lambda y: case.call(y, axis=axis, keepdims=keepdims), z)[1](bar)[0], x)[1](bars(x.shape, x.dtype))
+    (second,) = pb.vjp(lambda z: pb.vjp(lambda y: case.call(y, axis=axis, keepdims=keepdims), z)[1](bar)[0], x)[1](
+        bars(x.shape, x.dtype)
+    )
     axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
     kept = [a for a in range(x.ndim) if a not in axes]
     weight = np.asarray(bars(x.shape, np.float64))

@@ -101,17 +101,24 @@ POINTWISE: dict[str, Pointwise] = {
     "softplus": Pointwise(row_of("softplus"), _softplus, lambda x: mp.log1p(mp.exp(x)), (_ANY,), ulps=3),
     "abs": _unary(np.absolute, abs, *_ANY),
     "sign": _unary(np.sign, None, *_ANY),
-    "relu": Pointwise(row_of("relu"), lambda x: max(x, 0.0) if type(x) is float else np.maximum(x, 0), lambda x: max(x, mp.mpf(0)), (_ANY,)),
+    "relu": Pointwise(
+        row_of("relu"),
+        lambda x: max(x, 0.0) if type(x) is float else np.maximum(x, 0),
+        lambda x: max(x, mp.mpf(0)),
+        (_ANY,),
+    ),
     "maximum": _binary(np.maximum, max, _A, _B),
     "minimum": _binary(np.minimum, min, _A, _B),
     "clip": Pointwise(
-        np.clip, np.clip, lambda x, low, high: min(max(x, low), high),
+        np.clip,
+        np.clip,
+        lambda x, low, high: min(max(x, low), high),
         (  # no two of them are ever equal, whatever is broadcast against what; low > high is among them
             (-2.0, 0.5, 3.0, 1.0, -0.5, 0.0, 2.0, 1.0),
             (-1.125, -0.625, 1.125, 1.875, 0.375, -3.125, 2.625, 4.125),
             (1.25, 0.75, 2.25, 2.75, 0.25, 3.25, 1.75, -0.75),
         ),
-    ),  # fmt: skip
+    ),
     "select": Pointwise(np.where, np.where, lambda c, a, b: a if c else b, (_MASKS[0], _A, _B)),
     "gt": _binary(np.greater, None, _A, _B),
     "ge": _binary(np.greater_equal, None, _A, _B),
@@ -125,10 +132,20 @@ POINTWISE: dict[str, Pointwise] = {
 }
 
 OPERATORS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "power": operator.pow,
-    "neg": operator.neg, "abs": operator.abs, "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
-    "eq": operator.eq, "ne": operator.ne,
-}  # fmt: skip
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "power": operator.pow,
+    "neg": operator.neg,
+    "abs": operator.abs,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
 
 
 @dataclass(frozen=True)

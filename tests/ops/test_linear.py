@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops import checks
-from ops.samples import FLOATS, LINEAR, REDUCTIONS, traced
 
 import payback as pb
+from ops import checks
+from ops.samples import FLOATS, LINEAR, REDUCTIONS, traced
 
 DTYPES = [pytest.param(dtype, id=np.dtype(dtype).name) for dtype in FLOATS]
 
@@ -65,7 +65,9 @@ def test_reduction(name, dtype, shape, axis, keepdims):
     x = (np.random.default_rng(3).integers(-12, 13, shape) / 4).astype(dtype)
     case = REDUCTIONS[name]
     if case.numpy is not None:
-        checks.assert_same(case.call(traced(x), axis=axis, keepdims=keepdims).node.value, case.numpy(x, axis=axis, keepdims=keepdims))
+        checks.assert_same(
+            case.call(traced(x), axis=axis, keepdims=keepdims).node.value, case.numpy(x, axis=axis, keepdims=keepdims)
+        )
     checks.check_reduction(name, x, axis, keepdims)
     checks.check_abstract(lambda z: case.call(z, axis=axis, keepdims=keepdims), [x])
 

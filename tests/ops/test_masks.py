@@ -32,9 +32,17 @@ CASES = {
     "log, the other way round": (lambda x: np.where(x <= 0, 0.0, np.log(x)), INVERSE, SECOND),
     "sqrt": (lambda x: np.where(x > 0, np.sqrt(x), 0.0), ROOT, ROOT2),
     "power": (lambda x: np.where(x > 0, x**0.5, 0.0), ROOT, ROOT2),
-    "inverse": (lambda x: np.where(x > 0, 1 / x, 0.0), -INVERSE**2, 2 * INVERSE**3),
-    "nested": (lambda x: np.where(x > 0, np.where(x > 1, np.log(x), 7.0), np.where(x > -5, 0.0, np.sqrt(x))), INVERSE, SECOND),
-    "both branches": (lambda x: np.where(x > 0, np.log(x), np.where(x < 0, np.sqrt(-x), 0.0)), INVERSE - HALF, SECOND - HALF / 2),
+    "inverse": (lambda x: np.where(x > 0, 1 / x, 0.0), -(INVERSE**2), 2 * INVERSE**3),
+    "nested": (
+        lambda x: np.where(x > 0, np.where(x > 1, np.log(x), 7.0), np.where(x > -5, 0.0, np.sqrt(x))),
+        INVERSE,
+        SECOND,
+    ),
+    "both branches": (
+        lambda x: np.where(x > 0, np.log(x), np.where(x < 0, np.sqrt(-x), 0.0)),
+        INVERSE - HALF,
+        SECOND - HALF / 2,
+    ),
     "chain": (lambda x: np.where(x > 0, np.log(np.sqrt(x)), 0.0), INVERSE / 2, SECOND / 2),
     "masked sum": (lambda x: np.where(x > 0, np.log(x), 0.0).sum(keepdims=True), INVERSE, SECOND),
     "masked mean": (lambda x: np.where(x > 0, np.log(x), 0.0).mean(keepdims=True) * 3, INVERSE, SECOND),
@@ -46,7 +54,11 @@ CASES = {
     "fancy index": (lambda x: np.log(x)[np.array([2, 2])], 2 * INVERSE, 2 * SECOND),
     "entry": (lambda x: np.log(x)[2], INVERSE, SECOND),
     "index then where": (lambda x: np.where(x[[0, 2]] > 0, np.log(x)[[0, 2]], 0), INVERSE, SECOND),
-    "concatenate": (lambda x: np.where(np.concatenate([x, x]) > 0, np.concatenate([np.log(x), np.sqrt(x)]), 0.0), INVERSE + ROOT, SECOND + ROOT2),
+    "concatenate": (
+        lambda x: np.where(np.concatenate([x, x]) > 0, np.concatenate([np.log(x), np.sqrt(x)]), 0.0),
+        INVERSE + ROOT,
+        SECOND + ROOT2,
+    ),
     "stack": (lambda x: np.where(np.stack([x, x]) > 0, np.stack([np.log(x), np.log(x)]), 0.0), 2 * INVERSE, 2 * SECOND),
     "broadcast": (outer_product, INVERSE, SECOND),
     "broadcast_to": (lambda x: np.where(x > 0, np.broadcast_to(np.log(x), (2, 3)), 0.0), 2 * INVERSE, 2 * SECOND),
@@ -58,10 +70,18 @@ CASES = {
     "clip": (lambda x: np.where(x > 0, np.log(np.clip(x, 0.0, 9.0)), 0.0), INVERSE, SECOND),
     "relu inside": (lambda x: np.where(x > 0, np.log(pb.nn.relu(x)), 0.0), INVERSE, SECOND),
     "cast": (lambda x: np.where(x > 0, np.log(x.astype(np.float64)), 0.0), INVERSE, SECOND),
-    "two masked payments": (lambda x: np.where(x > 0, np.log(x), 0.0) + np.where(x > 1, np.log(x), 0.0), 2 * INVERSE, 2 * SECOND),
-    "one root, two users": (lambda x: (lambda y: np.where(x > 0, y, 0.0) + np.where(x > 1, y, 0.0))(np.log(x)), 2 * INVERSE, 2 * SECOND),
+    "two masked payments": (
+        lambda x: np.where(x > 0, np.log(x), 0.0) + np.where(x > 1, np.log(x), 0.0),
+        2 * INVERSE,
+        2 * SECOND,
+    ),
+    "one root, two users": (
+        lambda x: (lambda y: np.where(x > 0, y, 0.0) + np.where(x > 1, y, 0.0))(np.log(x)),
+        2 * INVERSE,
+        2 * SECOND,
+    ),
     "scalar condition": (lambda x: np.where(np.True_, log_part(x), np.log(x)), INVERSE, SECOND),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

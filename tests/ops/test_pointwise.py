@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ops import checks
 from ops.samples import ELSEWHERE, FLOATS, LEAVES, LINEAR, OPERATORS, POINTWISE, REDUCTIONS, traced
-
 from payback.ops import TABLE
 
 ROWS = sorted(POINTWISE)
@@ -73,7 +73,9 @@ def test_python_numbers(name):
     for call, numpy in [(sample.call, sample.numpy), *[(f, f) for f in [OPERATORS.get(name)] if f]]:
         if sample.ulps is None:
             found, expected = checks.value(call(*map(traced, args))), numpy(*args)
-            assert type(found) is type(expected if np.ndim(expected) or not isinstance(expected, np.ndarray) else expected[()])
+            assert type(found) is type(
+                expected if np.ndim(expected) or not isinstance(expected, np.ndarray) else expected[()]
+            )
             assert found == expected
         if not all(type(arg) is bool for arg in args):
             checks.check_abstract(call, args)

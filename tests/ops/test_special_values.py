@@ -1,15 +1,15 @@
-"""±0, ±∞, NaN, subnormals and kinks: the value is NumPy's; the derivative is the true one, or the documented convention."""
+"""±0, ±∞, NaN, subnormals and kinks: NumPy's value; the true derivative, or the documented one."""
 
 from __future__ import annotations
 
-import amount
 import mpmath as mp
 import numpy as np
 import pytest
+
+import amount
+import payback as pb
 from ops import checks
 from ops.samples import FLOATS, POINTWISE, traced
-
-import payback as pb
 from payback.ops import TABLE
 
 INF, NAN = float("inf"), float("nan")
@@ -19,7 +19,9 @@ BINARY = [name for name, sample in POINTWISE.items() if len(sample.points) == 2 
 
 def specials(dtype):
     info = np.finfo(dtype)
-    return np.array([0.0, -0.0, INF, -INF, NAN, info.smallest_subnormal, -info.tiny, info.max, info.min, 1, -1, info.eps], dtype)
+    return np.array(
+        [0.0, -0.0, INF, -INF, NAN, info.smallest_subnormal, -info.tiny, info.max, info.min, 1, -1, info.eps], dtype
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -68,7 +70,9 @@ def test_slopes_at_special_points(name, table):
         assert slope(POINTWISE[name].call, x) == expected, (name, x)
 
 
-@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus", "sin", "cos", "abs"])
+@pytest.mark.parametrize(
+    "name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "softplus", "sin", "cos", "abs"]
+)
 def test_a_nan_is_not_hidden(name):
     assert np.isnan(slope(POINTWISE[name].call, NAN))
 
@@ -98,7 +102,7 @@ def test_clip_takes_x_at_its_bounds():
     (-8.0, 0.5, NAN, NAN), (1.0, 5.0, 5.0, 0.0),
 ])  # fmt: skip
 def test_power(x, y, by_x, by_y):
-    """In x it is a polynomial for whole y, whatever the sign; in y it has no derivative for x < 0, and none is invented."""
+    """In x it is a polynomial for whole y, whatever the sign; for x < 0 it has no derivative in y."""
     for make in (float, lambda v: np.array([v]), np.float64):
         with np.errstate(all="ignore"):
             found = pb.grad(lambda a, b: np.sum(a**b), argnums=(0, 1))(make(x), make(y))

@@ -141,7 +141,9 @@ class Gradient:
         if row.name == "index":  # the mask of a scattered payment is kept beside it
             return row.adjoint(self.m, bar, slot, *args, **params)
         if type(bar) is Masked and row.carry is not None:
-            moved = row.adjoint(self.m, self.dense(bar) if row.name == "broadcast" else bar.value, slot, *args, **params)
+            moved = row.adjoint(
+                self.m, self.dense(bar) if row.name == "broadcast" else bar.value, slot, *args, **params
+            )
             return Masked(row.carry(self.m, self.whole_mask(bar, node), slot, *args, **params), moved)
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 

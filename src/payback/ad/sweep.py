@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from payback.ir.node import Node, ancestors
 
-
 # A payment on a pile: who paid (None: what a top is owed to begin with), for which of its arguments, how much.
 Entry = tuple[Node | None, int, Any]
 

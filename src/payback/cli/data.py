@@ -13,17 +13,37 @@ from payback.cli.options import Out
 def data(
     name: str | None = None,
     *,
-    o: Annotated[str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")] = None,
+    o: Annotated[
+        str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")
+    ] = None,
     overwrite: Annotated[bool, Parameter(help="Replace the file if there is one.", negative="")] = False,
     out: Out,
 ) -> None:
     """List the tables that payback carries, with source and licence; or write one of them as CSV."""
     if name is None:
         tables = [datasets.describe(known) for known in datasets.names()]
-        out.table([(t.name, t.rows, t.inputs, t.classes, t.title, t.license, t.source) for t in tables],
-                  headers=("name", "rows", "inputs", "classes", "what it is", "licence", "source"), align="lrrrlll")  # fmt: skip
-        out.result({"tables": [{"name": t.name, "title": t.title, "rows": t.rows, "inputs": t.inputs, "target": t.target,
-                                "classes": t.classes, "license": t.license, "source": t.source} for t in tables]})  # fmt: skip
+        out.table(
+            [(t.name, t.rows, t.inputs, t.classes, t.title, t.license, t.source) for t in tables],
+            headers=("name", "rows", "inputs", "classes", "what it is", "licence", "source"),
+            align="lrrrlll",
+        )
+        out.result(
+            {
+                "tables": [
+                    {
+                        "name": t.name,
+                        "title": t.title,
+                        "rows": t.rows,
+                        "inputs": t.inputs,
+                        "target": t.target,
+                        "classes": t.classes,
+                        "license": t.license,
+                        "source": t.source,
+                    }
+                    for t in tables
+                ]
+            }
+        )
         return
     table = datasets.describe(name)
     if o is None:
@@ -32,5 +52,7 @@ def data(
     else:
         datasets.write_csv(name, o, overwrite=overwrite)
         out.line(f"{table.rows:,} rows written to {o} ({table.license}; {table.source})")
-    out.result({"name": name, "file": o, "rows": table.rows, "license": table.license, "source": table.source}
-               | ({"csv": datasets.csv_text(name)} if o is None else {}))  # fmt: skip
+    out.result(
+        {"name": name, "file": o, "rows": table.rows, "license": table.license, "source": table.source}
+        | ({"csv": datasets.csv_text(name)} if o is None else {})
+    )

@@ -11,6 +11,9 @@ def evaluate(model: str, table: str, *, delimiter: Delimiter = None, decimal: De
     """Compare a model's predictions with a table's target column: accuracy and confusion matrix, or RMSE and R²."""
     trained = TableModel.load(model)
     data = open_table(table, delimiter, decimal)
-    metrics = trained.evaluate(data)
+    notes: list[str] = []
+    metrics = trained.evaluate(data, notes=notes)
+    for note in notes:
+        out.note(f"note: {note}")
     tell_metrics(out, metrics, "table")
     out.result({"model": model, "table": data.source, **metrics})

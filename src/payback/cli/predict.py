@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +13,7 @@ from cyclopts import Parameter
 from payback.cli.options import Out
 from payback.cli.tables import Decimal, Delimiter, open_table
 from payback.errors import InputError
+from payback.io.files import write_file
 from payback.train.table import TableModel
 
 
@@ -22,7 +21,9 @@ def predict(
     model: str,
     table: str,
     *,
-    o: Annotated[str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")] = None,
+    o: Annotated[
+        str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")
+    ] = None,
     proba: Annotated[bool, Parameter(help="Add each class's probability.", negative="")] = False,
     overwrite: Annotated[bool, Parameter(help="Replace the file if there is one.", negative="")] = False,
     delimiter: Delimiter = None,
@@ -34,7 +35,9 @@ def predict(
     Writes CSV with one row a row of the table, in the same order.
     """
     if o is not None and Path(o).exists() and not overwrite:
-        raise InputError("the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite")
+        raise InputError(
+            "the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite"
+        )
     trained = TableModel.load(model)
     data = open_table(table, delimiter, decimal)
     notes: list[str] = []
@@ -56,22 +59,22 @@ def predict(
         out.line(f"{data.n_rows:,} predictions written to {o}")
     elif not out.json:
         out.raw(text.getvalue())
-    out.result({"model": model, "table": data.source, "rows": data.n_rows, "file": o,
-                "predictions": {name: np.asarray(column).tolist() for name, column in zip(header, columns, strict=True)}})  # fmt: skip
+    out.result(
+        {
+            "model": model,
+            "table": data.source,
+            "rows": data.n_rows,
+            "file": o,
+            "predictions": {name: np.asarray(column).tolist() for name, column in zip(header, columns, strict=True)},
+        }
+    )
 
 
 def write_text(path: str, text: str) -> None:
     """Write a file whole or not at all.  Raises InputError when it cannot be written."""
-    target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        write_file(Path(path), text.encode("utf-8", "backslashreplace"))
     except OSError as problem:
-        raise InputError("the file cannot be written", where=path, why=problem.strerror or str(problem), fix="choose another place") from None
+        raise InputError(
+            "the file cannot be written", where=path, why=problem.strerror or str(problem), fix="choose another place"
+        ) from None

@@ -4,19 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from payback.cli.options import Out
 from payback.cli.tables import tell_metrics
+from payback.errors import ModelFileError
 from payback.io.model import read_model
 from payback.nn.formula import formula, weights
 from payback.nn.module import parameters
 from payback.train.table import TableModel
 
 
+class _Test(msgspec.Struct):
+    """What `TableModel.evaluate` found when the model was made."""
+
+    rows: int
+    accuracy: float | None = None
+    cross_entropy: float | None = None
+    unknown_classes: int = 0
+    classes: list[str] = []
+    confusion: list[list[int]] = []
+    targets: list[str] = []
+    rmse: list[float] = []
+    r2: list[float | None] = []
+
+
+class _Line(msgspec.Struct):
+    text: str
+
+
+class _Training(msgspec.Struct):
+    """What `payback train` wrote down beside the network; a model saved from Python has none of it."""
+
+    recipe: dict[str, Any] | None = None
+    trained_on: str | None = None
+    epochs: int | None = None
+    stopped: str | None = None
+    test: _Test | None = None
+    line: _Line | None = None
+
+
 def show(model: str, *, out: Out) -> None:
     """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained."""
     net, document = read_model(model)
+    try:
+        told = msgspec.convert(document.extra, _Training)
+    except msgspec.ValidationError as problem:
+        raise ModelFileError("what model.json tells of the training is wrong", where=model, why=str(problem)) from None
     function = formula(net)
     out.line(function)
     rows = [(name, "×".join(map(str, shape)), np.prod(shape, dtype=int)) for name, shape in weights(net)]
@@ -30,24 +65,26 @@ def show(model: str, *, out: Out) -> None:
         "parameters": int(total),
         "payback": document.payback,
     }
-    extra = document.extra
-    if "table" in extra:
+    if "table" in document.extra:
         trained = TableModel.load(model)
         target = trained.target
         out.line(f"x         {', '.join(trained.encoder.feature_names_out)}")
-        told = f"one of {', '.join(target.classes)}" if target.task == "classify" else "in the table's units after rescaling"
-        out.line(f"y         {', '.join(target.names)}: {told}")
+        kind = (
+            f"one of {', '.join(target.classes)}" if target.task == "classify" else "in the table's units once rescaled"
+        )
+        out.line(f"y         {', '.join(target.names)}: {kind}")
         for name, why in trained.encoder.left_out:
             out.line(f"left out  {name}: {why}")
         result |= {"x": trained.encoder.feature_names_out, "y": list(target.names), "classes": list(target.classes)}
-    recipe = extra.get("recipe")
-    if isinstance(recipe, dict):
-        out.line(f"trained   on {extra.get('trained_on')}: {extra.get('epochs')} epochs, stopped: {extra.get('stopped')}")
-        out.line("          " + ", ".join(f"{name} {value}" for name, value in recipe.items() if value not in (None, False)))
-        result |= {"recipe": recipe, "stopped": extra.get("stopped")}
-    if isinstance(extra.get("line"), dict):
-        out.line(f"line      {extra['line'].get('text')}")
-    if isinstance(extra.get("test"), dict):
-        tell_metrics(out, extra["test"])
-        result["test"] = extra["test"]
+    if told.recipe is not None:
+        out.line(f"trained   on {told.trained_on}: {told.epochs} epochs, stopped: {told.stopped}")
+        given = [f"{name} {value}" for name, value in told.recipe.items() if value is not None and value is not False]
+        out.line(f"          {', '.join(given)}")
+        result |= {"recipe": told.recipe, "stopped": told.stopped}
+    if told.line is not None:
+        out.line(f"line      {told.line.text}")
+    if told.test is not None:
+        test = {key: value for key, value in msgspec.structs.asdict(told.test).items() if value not in (None, [])}
+        tell_metrics(out, {"unknown_classes": 0, "targets": [], "rmse": [], "r2": [], **test})
+        result["test"] = document.extra["test"]
     out.result(result)

@@ -29,7 +29,9 @@ def open_table(name: str, delimiter: str | None = None, decimal: str | None = No
     except InputError as problem:
         near = difflib.get_close_matches(name, datasets.names(), 1)
         if near and "." not in name:
-            raise InputError(problem.what, where=problem.where, why=problem.why, fix=f"did you mean the table {near[0]}?") from None
+            raise InputError(
+                problem.what, where=problem.where, why=problem.why, fix=f"did you mean the table {near[0]}?"
+            ) from None
         raise
 
 
@@ -45,17 +47,33 @@ def target_names(table: Table, given: str | None) -> list[str]:
     return names
 
 
-def tell_columns(out: Output, table: Table, targets: Sequence[str], used: Sequence[str], left_out: Sequence[tuple[str, str]]) -> None:
+def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Sequence[tuple[str, str]]) -> None:
     """A row a column: kind, missing cells, values, and what it is used for."""
     reasons = dict(left_out)
-    role = {name: "target" for name in targets} | {name: f"left out: {why}" for name, why in reasons.items()}
+    role = dict.fromkeys(targets, "target") | {name: f"left out: {why}" for name, why in reasons.items()}
     if len(table.columns) <= MANY_COLUMNS:
-        rows = [(c["name"], c["kind"], c["missing"], c["distinct"], c["values"], "; ".join(filter(None, (role.get(str(c["name"]), ""), str(c["note"] or "")))))
-                for c in table.summary()]  # fmt: skip
+        rows = [
+            (
+                c["name"],
+                c["kind"],
+                c["missing"],
+                c["distinct"],
+                c["values"],
+                "; ".join(filter(None, (role.get(str(c["name"]), ""), str(c["note"] or "")))),
+            )
+            for c in table.summary()
+        ]
         out.table(rows, headers=("column", "kind", "missing", "distinct", "values", ""), align="llrrll")
     else:
-        kinds = Counter((c.kind, "target" if c.name in targets else "left out" if c.name in reasons else "feature") for c in table.columns)
-        out.table([(count, kind, use) for (kind, use), count in kinds.most_common()], headers=("columns", "kind", "used as"), align="rll")
+        kinds = Counter(
+            (c.kind, "target" if c.name in targets else "left out" if c.name in reasons else "feature")
+            for c in table.columns
+        )
+        out.table(
+            [(count, kind, use) for (kind, use), count in kinds.most_common()],
+            headers=("columns", "kind", "used as"),
+            align="rll",
+        )
         for name, why in list(reasons.items())[:10]:
             out.line(f"  {name} left out: {why}")
         if len(reasons) > 10:
@@ -82,5 +100,6 @@ def tell_metrics(out: Output, metrics: dict[str, Any], what: str = "test") -> No
             out.table(table, headers=("", *classes), align="l" + "r" * len(classes))
         return
     for name, error, share in zip(metrics["targets"], metrics["rmse"], metrics["r2"], strict=True):
+        told = "undefined, for the true values are all equal" if share is None else f"{share:.4f}"
         label = f" of {name}" if len(metrics["targets"]) > 1 else ""
-        out.line(f"{what:9} RMSE{label} {error:.6g}, R² {share:.4f} ({rows})")
+        out.line(f"{what:9} RMSE{label} {error:.6g}, R² {told} ({rows})")

@@ -28,13 +28,19 @@ def _option(text: str) -> Parameter:
 def train(
     table: str,
     *,
-    target: Annotated[str | None, _option("The column to predict, or several with commas; by default the last one.")] = None,
-    task: Annotated[Literal["auto", "classify", "regress"], _option("What the target is; by default recognized.")] = "auto",
+    target: Annotated[
+        str | None, _option("The column to predict, or several with commas; by default the last one.")
+    ] = None,
+    task: Annotated[
+        Literal["auto", "classify", "regress"], _option("What the target is; by default recognized.")
+    ] = "auto",
     hidden: Annotated[str | None, _option("Units of the hidden layers, such as 128,64; none: a linear model.")] = None,
     activation: Annotated[str | None, _option("Between the layers: relu, tanh, sigmoid, softplus, identity.")] = None,
     optimizer: Annotated[str | None, _option("gd, momentum, nesterov, rmsprop, adam or adamw.")] = None,
     lr: Annotated[float | None, _option("The step length.")] = None,
-    line_search: Annotated[bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")] = False,
+    line_search: Annotated[
+        bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")
+    ] = False,
     weight_decay: Annotated[float | None, _option("How strongly weights shrink (with adamw).")] = None,
     epochs: Annotated[int | None, _option("Passes over the training rows, at most.")] = None,
     batch_size: Annotated[str | None, _option("Rows a step, or all.")] = None,
@@ -42,7 +48,9 @@ def train(
     patience: Annotated[int | None, _option("Epochs without a better validation cost before stopping.")] = None,
     starts: Annotated[int, _option("Trainings from different initial weights; the best is kept.")] = 1,
     seed: Annotated[int, _option("Of the split, the initial weights and the order of the rows.")] = 0,
-    valid: Annotated[float | None, _option("Share of the rows to watch while training; by default 0.1 if that is 100 rows.")] = None,
+    valid: Annotated[
+        float | None, _option("Share of the rows to watch while training; by default 0.1 if that is 100 rows.")
+    ] = None,
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,
     overwrite: Annotated[bool, Parameter(help="Write into a folder that is not empty.", negative="")] = False,
@@ -56,10 +64,18 @@ def train(
     apart. Defaults come from the numbers of rows and columns and the task; all are printed.
     """
     recipe = Recipe(
-        hidden=_hidden(hidden), activation=activation, optimizer=optimizer, rate=_number("--lr", lr), line_search=line_search,
-        weight_decay=_number("--weight-decay", weight_decay), epochs=_least("--epochs", epochs, 1), batch_size=_batch(batch_size),
-        patience=_least("--patience", patience, 1), tol=_number("--tol", tol), valid=_share("--valid", valid),
-    )  # fmt: skip
+        hidden=_hidden(hidden),
+        activation=activation,
+        optimizer=optimizer,
+        rate=_number("--lr", lr),
+        line_search=line_search,
+        weight_decay=_number("--weight-decay", weight_decay),
+        epochs=_least("--epochs", epochs, 1),
+        batch_size=_batch(batch_size),
+        patience=_least("--patience", patience, 1),
+        tol=_number("--tol", tol),
+        valid=_share("--valid", valid),
+    )
     _share("--test", test)
     _least("--starts", starts, 1)
     _least("--seed", seed, 0)
@@ -80,16 +96,27 @@ def train(
             raise
         trained = problem.trained
     saved = None
-    if out_dir is not None and trained.run.history.records:
+    if out_dir is not None:
         trained.model.save(out_dir, trained.run, extra=_record(trained, data.source, seed), overwrite=overwrite)
         saved = out_dir
     if failed is not None:
-        kept = f"the best weights so far are saved in {saved}" if saved else "add --out DIR to keep the best weights so far"
-        raise NonFiniteError(failed.what, where=failed.where, why=failed.why, fix=f"give a smaller --lr; {kept}") from failed
+        which = "best weights so far" if trained.run.best_epoch else "weights before the training"
+        kept = f"the {which} are saved in {saved}" if saved else f"add --out DIR to keep the {which}"
+        fix = f"give a smaller --lr; {kept}"
+        raise NonFiniteError(failed.what, where=failed.where, why=failed.why, fix=fix) from failed
     _tell_result(out, trained)
+    for note in prepared.notes:
+        out.line(f"note      {note}")
     out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
-    out.result({"table": data.source, **_record(trained, data.source, seed), "left_out": dict(prepared.model.encoder.left_out),
-                "history": trained.run.history.records, "model": saved})  # fmt: skip
+    out.result(
+        {
+            "table": data.source,
+            **_record(trained, data.source, seed),
+            "left_out": dict(prepared.model.encoder.left_out),
+            "history": trained.run.history.records,
+            "model": saved,
+        }
+    )
     return _INTERRUPTED if trained.run.stopped == "interrupted" else 0
 
 
@@ -103,8 +130,11 @@ def _hidden(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         sizes = (0,)
     if min(sizes) < 1:
-        raise InputError(f"the option --hidden is {text!r}", why="it wants the units of each hidden layer",
-                         fix="write for example --hidden 128,64, or --hidden none for a linear model")  # fmt: skip
+        raise InputError(
+            f"the option --hidden is {text!r}",
+            why="it wants the units of each hidden layer",
+            fix="write for example --hidden 128,64, or --hidden none for a linear model",
+        )
     return sizes
 
 
@@ -114,12 +144,15 @@ def _batch(text: str | None) -> Any:
     try:
         return _least("--batch-size", int(text), 1)
     except ValueError:
-        raise InputError(f"the option --batch-size is {text!r}", why="it wants a whole number, or all") from None
+        raise InputError(
+            f"the option --batch-size is {text!r}", why="it wants a whole number from 1 up, or all"
+        ) from None
 
 
 def _number(name: str, value: float | None) -> float | None:
     if value is not None and not (isfinite(value) and (value > 0 or (value == 0 and name != "--lr"))):
-        raise InputError(f"the option {name} is {value}", why="it wants a positive number", fix=f"write for example {name} 0.001")
+        why = "it wants a positive number" if name == "--lr" else "it wants a number from 0 up"
+        raise InputError(f"the option {name} is {value}", why=why, fix=f"write for example {name} 0.001")
     return value
 
 
@@ -131,16 +164,20 @@ def _least(name: str, value: int | None, least: int) -> int | None:
 
 def _share(name: str, value: float | None) -> float | None:
     if value is not None and not 0 <= value < 1:
-        raise InputError(f"the option {name} is {value}", why="it is a share of the rows, at least 0 and less than 1",
-                         fix=f"write for example {name} 0.1")  # fmt: skip
+        raise InputError(
+            f"the option {name} is {value}",
+            why="it is a share of the rows, at least 0 and less than 1",
+            fix=f"write for example {name} 0.1",
+        )
     return value
 
 
 def _tell_table(out: Output, prepared: Prepared, chosen: bool) -> None:
     table, target = prepared.table, prepared.model.target
     out.line(f"table     {table.source}: {table.n_rows:,} rows, {len(table.columns)} columns")
-    tell_columns(out, table, target.names, prepared.model.encoder.feature_names, prepared.model.encoder.left_out)
-    kind = f"{len(target.classes)} classes" if target.task == "classify" else "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
+    tell_columns(out, table, target.names, prepared.model.encoder.left_out)
+    numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
+    kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers
     out.line(f"target    {', '.join(target.names)}{' (the last column)' if chosen else ''}: {kind}")
     parts = ((prepared.train, "to train on"), (prepared.valid, "to watch"), (prepared.test, "to test"))
     out.line("rows      " + ", ".join(f"{len(rows):,} {use}" for rows, use in parts if len(rows)))
@@ -151,23 +188,34 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     sizes = [net.layers[0].weight.shape[0], *(recipe.hidden or ()), prepared.model.target.n_outputs]
     count = sum(np.size(p) for p in parameters(net).values())
     out.line(f"network   {formula(net)}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
-    rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}" + ("" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0")
+    falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
+    rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"
     decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
     batch = "all rows" if recipe.batch_size == "all" else f"{recipe.batch_size} rows"
-    out.line(f"training  {recipe.optimizer}, step length {rate}{decay}, {batch} a step, at most {recipe.epochs:,} epochs, seed {seed}"
-             + (f", {starts} starts" if starts > 1 else ""))  # fmt: skip
+    out.line(
+        f"training  {recipe.optimizer}, step length {rate}{decay}, {batch} a step, at most {recipe.epochs:,} epochs, "
+        + f"seed {seed}"
+        + (f", {starts} starts" if starts > 1 else "")
+    )
 
 
 def _tell_result(out: Output, trained: Trained) -> None:
     run = trained.run
     if len(trained.starts) > 1:
-        out.table([(s.seed, f"{s.cost:.6g}", s.run.stopped, "kept" if s.run is run else "") for s in trained.starts],
-                  headers=("start's seed", "final cost", "stopped", ""), align="rrll")  # fmt: skip
+        out.table(
+            [(s.seed, f"{s.cost:.6g}", s.run.stopped, "kept" if s.run is run else "") for s in trained.starts],
+            headers=("start's seed", "final cost", "stopped", ""),
+            align="rrll",
+        )
     if run.history.records:
         last = run.history[-1]
         of = f", weights of epoch {run.best_epoch}" if run.best_epoch != len(run.history) else ""
-        out.line(f"trained   {len(run.history):,} epochs in {last['seconds']:.2f} s, cost {run.history[0]['loss']:.6g} → {last['loss']:.6g}; "
-                 f"stopped: {run.stopped}{of}")  # fmt: skip
+        out.line(
+            f"trained   {len(run.history):,} epochs in {last['seconds']:.2f} s, "
+            f"cost {run.history[0]['loss']:.6g} → {last['loss']:.6g}; stopped: {run.stopped}{of}"
+        )
+    else:
+        out.line(f"trained   not one whole epoch; stopped: {run.stopped}")
     line = _line(trained)
     if line:
         out.line(f"line      {line['text']}")
@@ -182,8 +230,9 @@ def _line(trained: Trained) -> dict[str, Any] | None:
         return None
     slopes, intercepts = found[0][:, 0], float(found[1][0])
     names = trained.model.encoder.feature_names_out
-    terms = [f"{k:.10g}·{name}" for k, name in zip(slopes, names, strict=True)] + [f"{intercepts:.10g}"]
-    text = f"{trained.model.target.names[0]} = " + " + ".join(terms).replace("+ -", "- ")
+    terms = [(k, f"·{name}") for k, name in zip(slopes.tolist(), names, strict=True)] + [(intercepts, "")]
+    signed = "".join(f" {'-' if number < 0 else '+'} {abs(number):.10g}{rest}" for number, rest in terms)
+    text = f"{trained.model.target.names[0]} = " + (signed[3:] if signed[1] == "+" else signed[1] + signed[3:])
     return {"text": text, "slopes": dict(zip(names, slopes.tolist(), strict=True)), "intercept": intercepts}
 
 
@@ -202,6 +251,9 @@ def _record(trained: Trained, source: str, seed: int) -> dict[str, Any]:
         "test": trained.test,
     }
     if len(trained.starts) > 1:
-        made["starts"] = [{"seed": s.seed, "cost": s.cost if isfinite(s.cost) else None, "stopped": s.run.stopped} for s in trained.starts]
+        made["starts"] = [
+            {"seed": s.seed, "cost": s.cost if isfinite(s.cost) else None, "stopped": s.run.stopped}
+            for s in trained.starts
+        ]
     line = _line(trained)
     return made | ({"line": line} if line else {})

@@ -6,6 +6,7 @@ against its digest before it is used, so a truncated, altered or foreign folder 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -16,25 +17,33 @@ import msgspec
 import numpy as np
 
 from payback.errors import InputError, ModelFileError
+from payback.io.files import OLD, read_file, write_files
 from payback.io.network import Custom, Spec, build, describe
 from payback.nn.module import parameters
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import unflatten
 
 FORMAT, VERSION = "payback model", 1
 TENSORS, DOCUMENT, HISTORY = "model.safetensors", "model.json", "history.jsonl"
-MAX_DOCUMENT, MAX_TENSORS = 256 * 2**20, 64 * 2**30  # bytes
+MAX_DOCUMENT, MAX_HISTORY, MAX_TENSORS = 256 * 2**20, 2**30, 64 * 2**30  # bytes
+_UNSEALED = "0" * 64
+_AGAIN = "copy the folder again from where it was written"
+_GIVE = "give the folder that --out or run.save wrote"
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
-    """What model.json holds.  digest: of this document without the digest itself; tensors: of model.safetensors."""
+    """What model.json holds.
+
+    tensors, history: digests of the other two files.  digest: of model.json, 64 zeros standing where the digest does.
+    """
 
     format: str
     version: int
     payback: str
     network: Spec
     tensors: str
+    history: str
     extra: dict[str, Any]
-    digest: str = ""
+    digest: str = _UNSEALED
 
 
 def _digest(data: bytes) -> str:
@@ -42,85 +51,106 @@ def _digest(data: bytes) -> str:
 
 
 def _sealed(document: Document) -> bytes:
-    document.digest = _digest(msgspec.json.encode(msgspec.structs.replace(document, digest=""), order="deterministic"))
-    return msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=1)
+    text = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=1)
+    before, zeros, after = text.rpartition(_UNSEALED.encode())
+    return before + _digest(before + zeros + after).encode() + after
+
+
+def _is_sealed(data: bytes, digest: str) -> bool:
+    """Whether these very bytes are those that were sealed: a file that merely means the same was altered too."""
+    before, found, after = data.rpartition(digest.encode() or b"-")
+    return bool(found) and _digest(before + _UNSEALED.encode() + after) == digest
 
 
 def save_model(
-    folder: str | Path, net: Any, *, history: list[dict[str, Any]] | None = None, extra: dict[str, Any] | None = None, overwrite: bool = False
+    folder: str | Path,
+    net: Any,
+    *,
+    history: list[dict[str, Any]] | None = None,
+    extra: dict[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a network, its history and whatever JSON belongs to it into a folder.
 
-    extra: JSON values (numbers, texts, lists, dicts).  Files are written beside their names and moved into place when
-    all are complete.  Raises InputError for a folder that is not empty (unless overwrite=True) or cannot be written.
+    extra: JSON values (numbers, texts, lists, dicts).  All files are written, or none: an older model stays whole.
+    Raises InputError for a folder that is not empty (unless overwrite=True) or cannot be written, and for a network
+    that could not be read again.
     """
     from safetensors.numpy import save
 
     from payback import __version__
 
     check_folder(folder, overwrite)
-    # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly
-    tensors = save({name: np.ascontiguousarray(p) for name, p in parameters(net).items()})
-    document = Document(FORMAT, VERSION, __version__, describe(net), _digest(tensors), extra or {})
+    spec = describe(net)
+    # safetensors 0.8.0 writes arrays that are not C-contiguous wrongly; ascontiguousarray would give scalars an axis
+    arrays = {name: np.array(p, order="C") for name, p in parameters(net).items()}
+    _check_readable(spec, arrays)
+    tensors = save(arrays)
     lines = b"".join(msgspec.json.encode(record) + b"\n" for record in history or [])
+    document = Document(FORMAT, VERSION, __version__, spec, _digest(tensors), _digest(lines), extra or {})
     folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_all(folder, {TENSORS: tensors, DOCUMENT: _sealed(document), HISTORY: lines})
-    except OSError as problem:
-        raise InputError("the model cannot be written", where=str(folder), why=problem.strerror or str(problem), fix="choose another folder") from None
+        _settle(folder)
+        write_files(folder, {TENSORS: tensors, HISTORY: lines, DOCUMENT: _sealed(document)})
+    except BaseException as problem:
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+        if not isinstance(problem, OSError):
+            raise
+        raise _unwritable(folder, problem.strerror or str(problem)) from None
+
+
+def _check_readable(spec: Spec, arrays: dict[str, Any]) -> None:
+    """Raises InputError for parameters that no file could give back as they are."""
+    if not isinstance(spec, Custom):
+        for name, p in parameters(build(spec)).items():
+            if arrays[name].dtype != p.dtype or arrays[name].shape != p.shape:
+                raise InputError(
+                    f"the parameter {name} is {arrays[name].dtype} of shape {arrays[name].shape}",
+                    why=f"the rest of its layer makes it {p.dtype} of shape {p.shape}",
+                    fix="give all parameters of a layer one dtype",
+                )
+    for name, p in arrays.items():
+        if p.dtype.kind not in "fiub" or p.dtype.itemsize > 8 or not p.dtype.isnative:
+            raise InputError(
+                f"the parameter {name} is {p.dtype}",
+                why="model files hold float16, float32, float64 and whole numbers of this machine's byte order",
+            )
+        if not np.isfinite(p).all():
+            raise InputError(
+                f"the parameter {name} holds NaN or infinite numbers",
+                why="such a model cannot predict",
+                fix="save the network of an earlier step",
+            )
+
+
+def _unwritable(folder: Path, why: str) -> InputError:
+    return InputError("the model cannot be written", where=str(folder), why=why, fix="choose another folder")
 
 
 def check_folder(folder: str | Path, overwrite: bool = False) -> None:
     """Raises InputError unless a model may be written into the folder: it is new, or empty, or overwrite is said."""
     folder = Path(folder)
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise InputError("the model cannot be written", where=str(folder), why=f"{existing} is a file, not a folder", fix="choose another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError("the model cannot be written", where=str(folder), why=f"there is no permission to write in {existing}",
-                         fix="choose another folder")  # fmt: skip
-    if folder.exists() and not overwrite and any(folder.iterdir()):
-        raise InputError("the folder is not empty", where=str(folder), why="what is in it could be lost", fix="choose another folder, or say overwrite")
-
-
-def _write_all(folder: Path, files: dict[str, bytes]) -> None:
-    written: list[tuple[str, Path]] = []
     try:
-        for name, data in files.items():
-            handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-            written.append((temporary, folder / name))
-            with os.fdopen(handle, "wb") as stream:
-                os.fchmod(stream.fileno(), 0o666 & ~_umask()) if hasattr(os, "fchmod") else None
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-        for temporary, target in written:
-            os.replace(temporary, target)
-    finally:
-        for temporary, _ in written:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _bytes(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise ModelFileError(f"{path.name} is too large", where=str(path), why=f"the limit is {limit >> 20} MiB")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f"there is no {path.name}", where=str(path.parent), why="a model folder holds model.safetensors and model.json",
-                             fix="give the folder that --out or run.save wrote") from None  # fmt: skip
+        existing = folder
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise _unwritable(folder, f"{existing} is a file, not a folder")
+        occupied = existing == folder and any(folder.iterdir())
+        tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell: the disk may be read-only
     except OSError as problem:
-        raise ModelFileError(f"{path.name} cannot be read", where=str(path), why=problem.strerror or str(problem)) from None
+        raise _unwritable(folder, f"{(problem.strerror or str(problem)).lower()}: {existing}") from None
+    if occupied and not overwrite:
+        raise InputError(
+            "the folder is not empty",
+            where=str(folder),
+            why="what is in it could be lost",
+            fix="choose another folder, or add --overwrite (in Python overwrite=True)",
+        )
 
 
 def read_model(folder: str | Path, like: Any = None) -> tuple[Any, Document]:
@@ -129,59 +159,140 @@ def read_model(folder: str | Path, like: Any = None) -> tuple[Any, Document]:
     like: a network of the same structure; needed for networks that are not made of payback's own layers.
     Raises ModelFileError for a folder that is not a model, is incomplete, or was altered.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_tensors
-
     folder = Path(folder)
-    if not folder.is_dir():
-        why = "it is a file" if folder.exists() else "there is no such folder"
-        raise ModelFileError("this is not a model folder", where=str(folder), why=why, fix="give the folder that --out or run.save wrote")
+    if not os.path.isdir(folder):
+        why = "it is a file" if os.path.exists(folder) else "there is no such folder"
+        raise ModelFileError("this is not a model folder", where=str(folder), why=why, fix=_GIVE)
     document = _read_document(folder / DOCUMENT)
-    data = _bytes(folder / TENSORS, MAX_TENSORS)
-    if _digest(data) != document.tensors:
-        raise ModelFileError("model.safetensors is damaged or belongs to another model", where=str(folder / TENSORS),
-                             why="its digest is not the one in model.json", fix="copy the folder again from where it was written")  # fmt: skip
-    try:
-        tensors = load_tensors(data)
-    except (SafetensorError, ValueError, KeyError) as problem:
-        raise ModelFileError("model.safetensors cannot be read", where=str(folder / TENSORS), why=str(problem)) from None
-    if isinstance(document.network, Custom) and like is None:
-        raise ModelFileError(f"the model is a {document.network.name}", where=str(folder),
-                             why="its code is not in the file, and never would be run from there",
-                             fix="make a network of that class and give it: pb.load(folder, like=net)")  # fmt: skip
-    net = build(document.network) if like is None else like
+    data = _belonging(folder, TENSORS, document.tensors, MAX_TENSORS)
+    _belonging(folder, HISTORY, document.history, MAX_HISTORY)
+    tensors = _tensors(data, folder / TENSORS)
+    net = _network(document, folder, like)
     expected = parameters(net)
     for name, p in expected.items():
         found = tensors.get(name)
         if found is None or found.shape != np.shape(p) or found.dtype != np.asarray(p).dtype:
             has = "is missing" if found is None else f"is {found.dtype} of shape {found.shape}"
-            raise ModelFileError(f"the parameter {name} {has}", where=str(folder / TENSORS),
-                                 why=f"the network wants {np.asarray(p).dtype} of shape {np.shape(p)}")  # fmt: skip
+            raise ModelFileError(
+                f"the parameter {name} {has}",
+                where=str(folder / TENSORS),
+                why=f"the network wants {np.asarray(p).dtype} of shape {np.shape(p)}",
+            )
         if not np.isfinite(found).all():
             raise ModelFileError(f"the parameter {name} holds NaN or infinite numbers", where=str(folder / TENSORS))
     if set(tensors) != set(expected):
-        raise ModelFileError(f"there are parameters that the network does not have: {', '.join(sorted(set(tensors) - set(expected)))[:200]}",
-                             where=str(folder / TENSORS))  # fmt: skip
+        raise ModelFileError(
+            "there are parameters that the network does not have",
+            where=str(folder / TENSORS),
+            why=", ".join(sorted(set(tensors) - set(expected)))[:200],
+        )
     return unflatten(net, iter([tensors[name] for name in expected])), document
 
 
+def _network(document: Document, folder: Path, like: Any) -> Any:
+    """A network with places for the parameters: built from its description, or the caller's own."""
+    spec = document.network
+    if like is not None and describe(like) == spec:
+        return like
+    if isinstance(spec, Custom):
+        what = f"the model is a {spec.name}" if like is None else f"the network given is a {type(like).__name__}"
+        why = (
+            "its code is not in the file, and never would be run from there"
+            if like is None
+            else f"the model is a {spec.name}"
+        )
+        raise ModelFileError(
+            what, where=str(folder), why=why, fix="make a network of that class and give it: pb.load(folder, like=net)"
+        )
+    if like is not None:
+        raise ModelFileError(
+            "the network given is not like the model",
+            where=str(folder),
+            why="the layers differ",
+            fix="leave `like` away",
+        )
+    return build(spec)
+
+
+def _belonging(folder: Path, name: str, digest: str, limit: int) -> bytes:
+    """The file that model.json speaks of, under its name or, if a writing was cut short, beside it."""
+    for path in (folder / name, folder / (name + OLD)):
+        with contextlib.suppress(FileNotFoundError):
+            data = read_file(path, limit)
+            if _digest(data) == digest:
+                return data
+    if not os.path.lexists(folder / name):
+        raise ModelFileError(
+            f"there is no {name}",
+            where=str(folder),
+            why="a model folder holds model.safetensors, model.json and history.jsonl",
+            fix=_AGAIN,
+        )
+    raise ModelFileError(
+        f"{name} is damaged or belongs to another model",
+        where=str(folder / name),
+        why="its digest is not the one in model.json",
+        fix=_AGAIN,
+    )
+
+
+def _settle(folder: Path) -> None:
+    """Give the files of a model whose successor was never completed their names again."""
+    try:
+        document = _read_document(folder / DOCUMENT)
+    except ModelFileError:
+        return
+    for name, digest in ((TENSORS, document.tensors), (HISTORY, document.history)):
+        old = folder / (name + OLD)
+        if old.is_file() and _digest(old.read_bytes()) == digest:
+            os.replace(old, folder / name)
+
+
+def _tensors(data: bytes, path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    try:
+        return load_tensors(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ModelFileError("model.safetensors cannot be read", where=str(path), why=str(problem)) from None
+
+
 def _read_document(path: Path) -> Document:
-    data = _bytes(path, MAX_DOCUMENT)
+    try:
+        data = read_file(path, MAX_DOCUMENT)
+    except FileNotFoundError:
+        raise ModelFileError(
+            "there is no model.json",
+            where=str(path.parent),
+            why="a model folder holds model.safetensors, model.json and history.jsonl",
+            fix=_GIVE,
+        ) from None
     try:
         head = msgspec.json.decode(data)
         if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise ModelFileError("model.json is not payback's", where=str(path), why=f"its format is not {FORMAT!r}",
-                                 fix="give the folder that --out or run.save wrote")  # fmt: skip
+            raise ModelFileError(
+                "model.json is not payback's", where=str(path), why=f"its format is not {FORMAT!r}", fix=_GIVE
+            )
         if head.get("version") != VERSION:
-            raise ModelFileError(f"the model's version is {head.get('version')!r}", where=str(path), why=f"this payback reads version {VERSION}",
-                                 fix="install the payback that wrote it")  # fmt: skip
+            raise ModelFileError(
+                f"the model's version is {head.get('version')!r:.40}",
+                where=str(path),
+                why=f"this payback reads version {VERSION}",
+                fix="install the payback that wrote it",
+            )
         document = msgspec.json.decode(data, type=Document)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError) as problem:
-        raise ModelFileError("model.json is damaged or not payback's", where=str(path), why=str(problem),
-                             fix="copy the folder again from where it was written") from None  # fmt: skip
-    if document.digest != _digest(msgspec.json.encode(msgspec.structs.replace(document, digest=""), order="deterministic")):
-        raise ModelFileError("model.json is damaged or was altered", where=str(path), why="its digest does not agree with its content",
-                             fix="copy the folder again from where it was written")  # fmt: skip
+        raise ModelFileError(
+            "model.json is damaged or not payback's", where=str(path), why=str(problem), fix=_AGAIN
+        ) from None
+    if not _is_sealed(data, document.digest):
+        raise ModelFileError(
+            "model.json is damaged or was altered",
+            where=str(path),
+            why="its digest does not agree with its content",
+            fix=_AGAIN,
+        )
     return document
 
 
@@ -194,4 +305,4 @@ def load(folder: str | Path, like: Any = None) -> Any:
     return read_model(folder, like)[0]
 
 
-__all__ = ["Document", "check_folder", "leaves", "load", "read_model", "save_model"]
+__all__ = ["Document", "check_folder", "load", "read_model", "save_model"]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from payback.errors import ModelFileError
+from payback.errors import InputError, ModelFileError
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
 
@@ -33,8 +33,12 @@ class FlattenSpec(msgspec.Struct, tag="flatten", tag_field="layer", forbid_unkno
 
 
 class SequentialSpec(msgspec.Struct, tag="sequential", tag_field="layer", forbid_unknown_fields=True):
-    layers: list[LinearSpec | ActivationSpec | FlattenSpec | SequentialSpec]
-    mlp: bool = False
+    layers: list[LinearSpec | ActivationSpec | FlattenSpec | MLPSpec | SequentialSpec]
+
+
+class MLPSpec(msgspec.Struct, tag="mlp", tag_field="layer", forbid_unknown_fields=True):
+    layers: list[LinearSpec | ActivationSpec]
+    skip: bool
 
 
 class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fields=True):
@@ -43,27 +47,38 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
     name: str
 
 
-Spec = LinearSpec | ActivationSpec | FlattenSpec | SequentialSpec | Custom
+Spec = LinearSpec | ActivationSpec | FlattenSpec | MLPSpec | SequentialSpec | Custom
 
 
 def describe(net: Any) -> Spec:
-    """The network as data; a `Custom` if any part of it is not one of payback's own layers."""
+    """The network as data; a `Custom` if any part of it is not one of payback's own layers.
+
+    Raises InputError for a network that is nested too deeply to be read again.
+    """
     try:
         return _describe(net)
     except TypeError:
         return Custom(type(net).__name__)
 
 
-def _describe(net: Any) -> Any:
+def _describe(net: Any, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise InputError(
+            "the network is nested too deeply",
+            why=f"the limit of model files is {MAX_DEPTH}",
+            fix="put the layers into one Sequential",
+        )
     if type(net) is Linear:
         n_in, n_out = net.weight.shape
-        return LinearSpec(int(n_in), int(n_out), net.bias is not None, str(net.weight.dtype))  # type: ignore[arg-type]
+        return LinearSpec(int(n_in), int(n_out), net.bias is not None, net.weight.dtype.name)
     if type(net) is Activation:
         return ActivationSpec(net.name)
     if type(net) is Flatten:
         return FlattenSpec()
-    if type(net) in (Sequential, MLP):
-        return SequentialSpec([_describe(layer) for layer in net.layers], type(net) is MLP)
+    if type(net) is MLP:
+        return MLPSpec([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
+    if type(net) is Sequential:
+        return SequentialSpec([_describe(layer, depth + 1) for layer in net.layers])
     raise TypeError(type(net).__name__)
 
 
@@ -73,22 +88,33 @@ def build(spec: Spec, depth: int = 0) -> Any:
         raise ModelFileError("the network is nested too deeply", why=f"the limit is {MAX_DEPTH}")
     match spec:
         case LinearSpec():
-            if not (1 <= spec.n_in and 1 <= spec.n_out and spec.n_in * spec.n_out <= MAX_PARAMETERS):
-                raise ModelFileError(f"a layer of {spec.n_in} inputs and {spec.n_out} outputs", why="no such layer can be")
+            if not (spec.n_in >= 1 and spec.n_out >= 1 and spec.n_in * spec.n_out <= MAX_PARAMETERS):
+                raise ModelFileError(
+                    f"a layer of {spec.n_in} inputs and {spec.n_out} outputs", why="no such layer can be"
+                )
             layer = object.__new__(Linear)
-            # a view of one zero: nothing is allocated before the file proves that it has the numbers
-            zero = np.zeros((), spec.dtype)
-            object.__setattr__(layer, "weight", np.broadcast_to(zero, (spec.n_in, spec.n_out)))
-            object.__setattr__(layer, "bias", np.broadcast_to(zero, (spec.n_out,)) if spec.bias else None)
+            object.__setattr__(layer, "weight", _zeros((spec.n_in, spec.n_out), spec.dtype))
+            object.__setattr__(layer, "bias", _zeros((spec.n_out,), spec.dtype) if spec.bias else None)
             return layer
         case ActivationSpec():
             if spec.name not in ACTIVATIONS:
-                raise ModelFileError(f"the activation {spec.name!r} is not known", why=f"known are {', '.join(ACTIVATIONS)}")
+                raise ModelFileError(
+                    f"the activation {spec.name!r} is not known", why=f"known are {', '.join(ACTIVATIONS)}"
+                )
             return Activation(spec.name)
         case FlattenSpec():
             return Flatten()
+        case MLPSpec(layers=[LinearSpec() as first, *_]) if isinstance(spec.layers[-1], LinearSpec):
+            mlp = object.__new__(MLP)
+            object.__setattr__(mlp, "layers", tuple(build(layer, depth + 1) for layer in spec.layers))
+            skip = _zeros((first.n_in, spec.layers[-1].n_out), first.dtype) if spec.skip else None
+            object.__setattr__(mlp, "skip", skip)
+            return mlp
         case SequentialSpec():
-            net = object.__new__(MLP if spec.mlp else Sequential)
-            object.__setattr__(net, "layers", tuple(build(layer, depth + 1) for layer in spec.layers))
-            return net
+            return Sequential(*(build(layer, depth + 1) for layer in spec.layers))
     raise ModelFileError("the network is of an unknown kind")
+
+
+def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
+    """A view of one zero: nothing is allocated before the file proves that it has the numbers."""
+    return np.broadcast_to(np.zeros((), dtype), shape)

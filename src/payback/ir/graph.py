@@ -26,5 +26,7 @@ class Graph:
         for node in self.nodes:
             params = "".join(f" {key}={value!r}" for key, value in node.params.items())
             constant = f" {node.value!r}" if node.op.name == "const" and node.aval.size == 1 else ""
-            lines.append(f"%{node.id}: {node.aval} = {node.op.name} {' '.join(f'%{a.id}' for a in node.args)}{constant}{params}")
+            lines.append(
+                f"%{node.id}: {node.aval} = {node.op.name} {' '.join(f'%{a.id}' for a in node.args)}{constant}{params}"
+            )
         return "\n".join([*lines, f"outputs {', '.join(f'%{n.id}' for n in self.outputs)}"])

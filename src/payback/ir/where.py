@@ -49,7 +49,9 @@ def position(where: Any) -> Position | None:
     if line is None:
         return Position(code.co_filename, code.co_name, code.co_firstlineno, code.co_firstlineno, 0, 0, "")
     if end_line is None or column is None or end_column is None:  # python -X no_debug_ranges
-        return Position(code.co_filename, code.co_name, line, line, 0, 0, linecache.getline(code.co_filename, line).strip())
+        return Position(
+            code.co_filename, code.co_name, line, line, 0, 0, linecache.getline(code.co_filename, line).strip()
+        )
     lines = [linecache.getline(code.co_filename, n).rstrip("\n").encode() for n in range(line, end_line + 1)]
     lines[-1] = lines[-1][:end_column]
     lines[0] = lines[0][column:]

@@ -15,7 +15,11 @@ from payback.trace.numpy_map import axes_of, emit
 def _pointwise(name: str, x: Any) -> Any:
     if isinstance(x, Traced):
         return emit(name, x)
-    x = x if isinstance(x, (float, np.ndarray, np.generic)) else np.asarray(x, np.result_type(np.asarray(x), np.float32))
+    x = (
+        x
+        if isinstance(x, (float, np.ndarray, np.generic))
+        else np.asarray(x, np.result_type(np.asarray(x), np.float32))
+    )
     with np.errstate(under="ignore"):
         return getattr(Values, name)(x)
 

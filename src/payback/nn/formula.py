@@ -21,7 +21,7 @@ def formula(net: Any, result: str = "y") -> str:
         if isinstance(layer, Linear):
             count += 1
             number = str(count).translate(_SUBSCRIPTS)
-            inner = text if text == "x" or text.endswith(")") and "+" not in _outside(text) else f"({text})"
+            inner = f"({text})" if "+" in _outside(text) else text
             text = f"W{number}·{inner}" + (f"+b{number}" if layer.bias is not None else "")
         elif isinstance(layer, Activation):
             text = text if layer.name == "identity" else f"{layer.name}({text})"
@@ -29,7 +29,7 @@ def formula(net: Any, result: str = "y") -> str:
             text = f"flatten({text})"
         else:
             text = f"{type(layer).__name__}({text})"
-    return f"{result} = {text}"
+    return f"{result} = {text}" + ("+W₀·x" if getattr(net, "skip", None) is not None else "")
 
 
 def _outside(text: str) -> str:
@@ -48,7 +48,8 @@ def weights(net: Any) -> list[tuple[str, tuple[int, ...]]]:
     >>> weights(pb.nn.MLP([64, 10]))
     [('W₁', (10, 64)), ('b₁', (10,))]
     """
-    found: list[tuple[str, tuple[int, ...]]] = []
+    skip = getattr(net, "skip", None)
+    found: list[tuple[str, tuple[int, ...]]] = [] if skip is None else [("W₀", skip.shape[::-1])]
     for number, layer in enumerate((part for part in _flat(net) if isinstance(part, Linear)), 1):
         letter = str(number).translate(_SUBSCRIPTS)
         found.append((f"W{letter}", layer.weight.shape[::-1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ def known(name: Any, table: dict[str, Any], what: str) -> Any:
     """The entry of a closed table.  Raises InputError that lists the known names."""
     if name not in table:
         near = difflib.get_close_matches(str(name), table, 1)
-        raise InputError(f"there is no {what} {name!r}", why=f"known are {', '.join(table)}", fix=f"did you mean {near[0]!r}?" if near else None)
+        raise InputError(
+            f"there is no {what} {name!r}",
+            why=f"known are {', '.join(table)}",
+            fix=f"did you mean {near[0]!r}?" if near else None,
+        )
     return table[name]
 
 
@@ -40,19 +45,34 @@ class Linear(Module):
     weight: Any
     bias: Any
 
-    def __init__(self, n_in: int, n_out: int, *, key: Any, bias: bool = True, initializer: str = "he_normal", dtype: Any = np.float32):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        key: Any,
+        bias: bool = True,
+        initializer: str = "he_normal",
+        dtype: Any = np.float32,
+    ):
         for size in (n_in, n_out):
             if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-                raise InputError(f"a layer of {n_in!r} inputs and {n_out!r} outputs", why="sizes are whole numbers from 1 up")
-        object.__setattr__(self, "weight", known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype))
+                raise InputError(
+                    f"a layer of {n_in!r} inputs and {n_out!r} outputs", why="sizes are whole numbers from 1 up"
+                )
+        object.__setattr__(
+            self, "weight", known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype)
+        )
         object.__setattr__(self, "bias", np.zeros(n_out, dtype) if bias else None)
 
     def __call__(self, x: Any) -> Any:
-        n_in, n_out = self.weight.shape
+        n_in = self.weight.shape[0]
         if not x.shape or x.shape[-1] != n_in:
-            raise ShapeError(f"a layer of {n_in} inputs was given an array of shape {x.shape}",
-                             why=f"its last axis must have {n_in} entries, one a feature",
-                             fix="put pb.nn.Flatten() before it" if len(x.shape) > 2 else "check the number of columns")  # fmt: skip
+            raise ShapeError(
+                f"a layer of {n_in} inputs was given an array of shape {x.shape}",
+                why=f"its last axis must have {n_in} entries, one a feature",
+                fix="put pb.nn.Flatten() before it" if len(x.shape) > 2 else "check the number of columns",
+            )
         y = x @ self.weight
         return y if self.bias is None else y + self.bias
 
@@ -98,6 +118,8 @@ class MLP(Sequential):
     activation: a name in `pb.nn.ACTIVATIONS`.
     seed or key: of the initial weights (He for rectifiers, Glorot otherwise, unless `initializer` says).
     dtype: of the parameters, float32 unless said.
+    skip: add a linear map from the inputs straight to the outputs, zero at first, so that the hidden layers need only
+    learn what is not linear (wide & deep: Cheng et al., DLRS 2016).
 
     Raises InputError for fewer than two sizes, sizes below 1, and unknown names.
 
@@ -110,6 +132,8 @@ class MLP(Sequential):
     9,610 parameters
     """
 
+    skip: Any
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -119,15 +143,23 @@ class MLP(Sequential):
         key: Any = None,
         initializer: str | None = None,
         dtype: Any = np.float32,
+        skip: bool = False,
     ):
         if len(sizes) < 2:
-            raise InputError(f"an MLP of sizes {list(sizes)}", why="it needs the number of inputs and of outputs at least")
+            raise InputError(
+                f"an MLP of sizes {list(sizes)}", why="it needs the number of inputs and of outputs at least"
+            )
         keys = random.split(random.key(seed) if key is None else key, len(sizes) - 1)
         layers: list[Module] = []
-        for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             last = i == len(sizes) - 2
             chosen = initializer or ("glorot_uniform" if last else initializer_for(activation))
             layers.append(Linear(n_in, n_out, key=keys[i], initializer=chosen, dtype=dtype))
             if not last:
                 layers.append(Activation(activation))
         super().__init__(*layers)
+        object.__setattr__(self, "skip", np.zeros((sizes[0], sizes[-1]), dtype) if skip else None)
+
+    def __call__(self, x: Any) -> Any:
+        y = super().__call__(x)
+        return y if self.skip is None else y + x @ self.skip

@@ -20,9 +20,16 @@ def _same_shape(prediction: Any, target: Any, name: str) -> None:
     if prediction.shape != target.shape:
         fix = None
         if len(prediction.shape) != len(target.shape):
-            fix = "write target[:, None] for one output" if len(prediction.shape) > len(target.shape) else "write prediction[:, 0]"
-        raise ShapeError(f"{name} of a prediction of shape {prediction.shape} and a target of shape {target.shape}",
-                         why="they must be equal; broadcasting would compare every sample with every other", fix=fix)  # fmt: skip
+            fix = (
+                "write target[:, None] for one output"
+                if len(prediction.shape) > len(target.shape)
+                else "write prediction[:, 0]"
+            )
+        raise ShapeError(
+            f"{name} of a prediction of shape {prediction.shape} and a target of shape {target.shape}",
+            why="they must be equal; broadcasting would compare every sample with every other",
+            fix=fix,
+        )
 
 
 def _mean(costs: Any, weights: Any) -> Any:
@@ -32,7 +39,9 @@ def _mean(costs: Any, weights: Any) -> Any:
     if len(costs.shape) > 1:
         costs = costs.reshape(costs.shape[0], -1).mean(axis=1)
     if weights.shape != costs.shape:
-        raise ShapeError(f"weights of shape {weights.shape} for {costs.shape[0]} samples", fix="give one weight a sample")
+        raise ShapeError(
+            f"weights of shape {weights.shape} for {costs.shape[0]} samples", fix="give one weight a sample"
+        )
     return (weights * costs).sum() / weights.sum()
 
 
@@ -76,10 +85,14 @@ def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     n, k = logits.shape
     if target.dtype.kind in "iu":
         if target.shape != (n,):
-            raise ShapeError(f"cross-entropy of logits of shape {logits.shape} and classes of shape {target.shape}",
-                             fix="give one whole number a sample, or (samples, classes) probabilities")  # fmt: skip
+            raise ShapeError(
+                f"cross-entropy of logits of shape {logits.shape} and classes of shape {target.shape}",
+                fix="give one whole number a sample, or (samples, classes) probabilities",
+            )
         if not isinstance(target, Traced) and n and not (target.min() >= 0 and target.max() < k):
-            raise InputError(f"classes from {target.min()} to {target.max()}", why=f"{k} logits stand for the classes 0 to {k - 1}")
+            raise InputError(
+                f"classes from {target.min()} to {target.max()}", why=f"{k} logits stand for the classes 0 to {k - 1}"
+            )
         chosen = logits[np.arange(n), target]
     else:
         _same_shape(logits, target, "cross-entropy")

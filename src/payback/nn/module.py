@@ -41,7 +41,8 @@ class Module:
 
     def __repr__(self) -> str:
         parts = ", ".join(
-            f"{field.name}={_brief(getattr(self, field.name))}" for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            f"{field.name}={_brief(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
         )
         return f"{type(self).__name__}({parts})"
 
@@ -66,9 +67,14 @@ def parameters(module: Any) -> dict[str, Any]:
 
 def summary(module: Any) -> str:
     """A table of the parameters: name, shape, dtype, count; and their number in all."""
-    rows = [(name, "×".join(map(str, np.shape(p))) or "scalar", str(np.asarray(p).dtype), f"{np.size(p):,}")
-            for name, p in parameters(module).items()]  # fmt: skip
+    rows = [
+        (name, "×".join(map(str, np.shape(p))) or "scalar", str(np.asarray(p).dtype), f"{np.size(p):,}")
+        for name, p in parameters(module).items()
+    ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
-    lines = ["  ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].ljust(widths[2]), row[3].rjust(widths[3]))) for row in rows]
+    lines = [
+        "  ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].ljust(widths[2]), row[3].rjust(widths[3])))
+        for row in rows
+    ]
     total = sum(np.size(p) for p in leaves(module))
     return "\n".join([*lines, f"{total:,} parameters"])

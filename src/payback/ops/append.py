@@ -38,7 +38,7 @@ def snapshot(value: Any) -> Any:
         raise DifferentiationError("a numpy.matrix cannot enter a computation", why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not isinstance(value, np.ndarray):
-        value = np.array(value)  # a copy: np.asarray may show the memory of an object that lends it
+        value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
         value.flags.writeable = False
         return value[()]
@@ -53,8 +53,11 @@ def snapshot(value: Any) -> Any:
 
 def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.kind == "c":
-        raise DifferentiationError("complex numbers are not differentiated in this version", why=f"the dtype is {dtype}",
-                                   fix="compute with the real and the imaginary part as two arrays")  # fmt: skip
+        raise DifferentiationError(
+            "complex numbers are not differentiated in this version",
+            why=f"the dtype is {dtype}",
+            fix="compute with the real and the imaginary part as two arrays",
+        )
     if dtype.kind not in _KINDS:
         raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation",
                                    why="payback computes with floating, integer and boolean numbers",
@@ -177,5 +180,8 @@ def _check_broadcast(row: Row, args: tuple[Node, ...]) -> None:
         from payback.ir.where import position
 
         made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]
-        raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
-                         why="; ".join(made), fix="reshape one of them, for example with x[:, None]") from None  # fmt: skip
+        raise ShapeError(
+            f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
+            why="; ".join(made),
+            fix="reshape one of them, for example with x[:, None]",
+        ) from None

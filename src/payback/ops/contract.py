@@ -18,4 +18,11 @@ def _adjoint(m: Any, bar: Any, slot: int, a: Any, b: Any, spec: Spec) -> Any:
     return m.contract(bar, b, spec=(out, right, left)) if slot == 0 else m.contract(a, bar, spec=(left, out, right))
 
 
-Row("contract", "linear", lambda m, a, b, spec: m.contract(a, b, spec=spec), shape=_shape, adjoint=_adjoint, math="the other argument")
+Row(
+    "contract",
+    "linear",
+    lambda m, a, b, spec: m.contract(a, b, spec=spec),
+    shape=_shape,
+    adjoint=_adjoint,
+    math="the other argument",
+)

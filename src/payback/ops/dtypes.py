@@ -21,7 +21,11 @@ def common_dtype(dtypes: tuple[np.dtype[Any] | str, ...], floating: bool) -> np.
     dtype = np.result_type(*[_SAMPLES[d] if isinstance(d, str) else d for d in dtypes])
     if floating and dtype.kind not in "fc":
         # NumPy's unary functions make small integers small floats: exp(int8) is float16
-        dtype = np.exp(np.empty(0, dtype)).dtype if len(dtypes) == 1 else np.divide(np.empty(0, dtype), np.empty(0, dtype)).dtype
+        dtype = (
+            np.exp(np.empty(0, dtype)).dtype
+            if len(dtypes) == 1
+            else np.divide(np.empty(0, dtype), np.empty(0, dtype)).dtype
+        )
     return dtype
 
 
@@ -48,4 +52,3 @@ def result_dtype(row: Row, avals: Sequence[Aval]) -> np.dtype[Any]:
 def kind_of(aval: Aval) -> np.dtype[Any] | str:
     """What promotion must know of an argument: its dtype, or the kind of a weak one."""
     return aval.dtype.kind if aval.weak else aval.dtype
-

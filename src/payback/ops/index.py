@@ -51,7 +51,9 @@ def _payment_positions(counts: tuple[int, ...]) -> list[int]:
     return positions
 
 
-def _scatter_adjoint(m: Any, bar: Any, slot: int, *operands: Any, templates: tuple[Any, ...], counts: tuple[int, ...], **_: Any) -> Any:
+def _scatter_adjoint(
+    m: Any, bar: Any, slot: int, *operands: Any, templates: tuple[Any, ...], counts: tuple[int, ...], **_: Any
+) -> Any:
     payment = _payment_positions(counts).index(slot)
     return m.index(bar, *operands[slot + 1 : slot + 1 + counts[payment]], template=templates[payment])
 

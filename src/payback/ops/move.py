@@ -51,8 +51,15 @@ def _transpose_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: tuple[int, ...
 Row("broadcast", "linear", lambda m, x, shape: m.broadcast(x, shape=shape),
     shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_broadcast_adjoint,
     carry=lambda m, mask, slot, x, shape: unbroadcast_mask(m, mask, m.shape(x)), math="1")  # fmt: skip
-Row("reshape", "linear", lambda m, x, shape: m.reshape(x, shape=shape),
-    shape=lambda x, shape: Aval(shape, x.dtype), adjoint=_reshape_adjoint, carry=_reshape_adjoint, math="1")  # fmt: skip
+Row(
+    "reshape",
+    "linear",
+    lambda m, x, shape: m.reshape(x, shape=shape),
+    shape=lambda x, shape: Aval(shape, x.dtype),
+    adjoint=_reshape_adjoint,
+    carry=_reshape_adjoint,
+    math="1",
+)
 Row("transpose", "linear", lambda m, x, axes: m.transpose(x, axes=axes),
     shape=lambda x, axes: Aval(tuple(x.shape[a] for a in axes), x.dtype),
     adjoint=_transpose_adjoint, carry=_transpose_adjoint, math="1")  # fmt: skip

@@ -129,7 +129,9 @@ def _index(x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
     return x[_full_index(template, arrays)]
 
 
-def scatter_into(buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays: tuple[Any, ...], payment: Any) -> None:
+def scatter_into(
+    buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays: tuple[Any, ...], payment: Any
+) -> None:
     """Add a payment to the places that the index reads; a place read twice is paid twice."""
     index = _full_index(template, arrays)
     if arrays:
@@ -138,7 +140,13 @@ def scatter_into(buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays
         buffer[index] += payment
 
 
-def _scatter(*operands: Any, shape: tuple[int, ...], dtype: np.dtype[Any], templates: tuple[tuple[Any, ...], ...], counts: tuple[int, ...]) -> Any:
+def _scatter(
+    *operands: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    templates: tuple[tuple[Any, ...], ...],
+    counts: tuple[int, ...],
+) -> Any:
     buffer, position = np.zeros(shape, dtype), 0
     for template, count in zip(templates, counts, strict=True):
         scatter_into(buffer, template, operands[position + 1 : position + 1 + count], operands[position])
@@ -152,14 +160,34 @@ class Values:
     exp, expm1, log, log1p, sqrt = np.exp, np.expm1, np.log, np.log1p, np.sqrt
     tanh, sin, cos, sign, maximum, minimum = np.tanh, np.sin, np.cos, np.sign, np.maximum, np.minimum
     abs = staticmethod(operator.abs)
-    add, sub, mul, neg = staticmethod(operator.add), staticmethod(operator.sub), staticmethod(operator.mul), staticmethod(operator.neg)
-    gt, ge, lt, le = staticmethod(operator.gt), staticmethod(operator.ge), staticmethod(operator.lt), staticmethod(operator.le)
+    add, sub, mul, neg = (
+        staticmethod(operator.add),
+        staticmethod(operator.sub),
+        staticmethod(operator.mul),
+        staticmethod(operator.neg),
+    )
+    gt, ge, lt, le = (
+        staticmethod(operator.gt),
+        staticmethod(operator.ge),
+        staticmethod(operator.lt),
+        staticmethod(operator.le),
+    )
     eq, ne = staticmethod(operator.eq), staticmethod(operator.ne)
     logical_and, logical_or, logical_not = np.logical_and, np.logical_or, np.logical_not
     where, power, div = staticmethod(_where), staticmethod(_power), staticmethod(_divide)
     select = Select
-    relu, sigmoid, softplus, clip = staticmethod(_relu), staticmethod(_sigmoid), staticmethod(_softplus), staticmethod(_clip)
-    cast, reshape, sum, logsumexp = staticmethod(_cast), staticmethod(_reshape), staticmethod(_sum), staticmethod(_logsumexp)
+    relu, sigmoid, softplus, clip = (
+        staticmethod(_relu),
+        staticmethod(_sigmoid),
+        staticmethod(_softplus),
+        staticmethod(_clip),
+    )
+    cast, reshape, sum, logsumexp = (
+        staticmethod(_cast),
+        staticmethod(_reshape),
+        staticmethod(_sum),
+        staticmethod(_logsumexp),
+    )
     contract, index, scatter = staticmethod(contract_values), staticmethod(_index), staticmethod(_scatter)
     random_bits, shape = staticmethod(random_bits), staticmethod(_shape)
 

@@ -47,5 +47,3 @@ def random_bits(key: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
     counters = np.zeros((blocks, 4), np.uint32)
     counters[:, 0], counters[:, 1] = number & _LOW, number >> _HALF
     return philox(counters, key).reshape(-1)[:size].reshape(shape)
-
-

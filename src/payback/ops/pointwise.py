@@ -47,13 +47,17 @@ pointwise("power", lambda m, a, b: m.power(a, b),
 pointwise("exp", lambda m, x: m.exp(x), [lambda m, x, y: y], "float", math="y")
 pointwise("expm1", lambda m, x: m.expm1(x), [lambda m, x, y: m.exp(x)], "float", math="exp x")
 pointwise("log", lambda m, x: m.log(x), [lambda m, x, y: m.div(1.0, x)], "float", math="1/x", domain="x > 0")
-pointwise("log1p", lambda m, x: m.log1p(x), [lambda m, x, y: m.div(1.0, 1.0 + x)], "float", math="1/(1+x)", domain="x > −1")
+pointwise("log1p", lambda m, x: m.log1p(x), [lambda m, x, y: m.div(1.0, 1.0 + x)], "float",
+          math="1/(1+x)", domain="x > −1")
 pointwise("sqrt", lambda m, x: m.sqrt(x), [lambda m, x, y: m.div(0.5, y)], "float", math="1/(2y)", domain="x > 0")
 pointwise("sin", lambda m, x: m.sin(x), [lambda m, x, y: m.cos(x)], "float", math="cos x")
 pointwise("cos", lambda m, x: m.cos(x), [lambda m, x, y: -m.sin(x)], "float", math="−sin x")
-pointwise("tanh", lambda m, x: m.tanh(x), [lambda m, x, y: (1.0 - y) * (1.0 + y)], "float", math="1 − y²", flat="large |x|")
-pointwise("sigmoid", lambda m, x: m.sigmoid(x), [lambda m, x, y: y * m.sigmoid(-x)], "float", math="y·(1 − y)", flat="large |x|")
-pointwise("softplus", lambda m, x: m.softplus(x), [lambda m, x, y: m.sigmoid(x)], "float", math="sigmoid x", flat="x ≪ 0")
+pointwise("tanh", lambda m, x: m.tanh(x), [lambda m, x, y: (1.0 - y) * (1.0 + y)], "float",
+          math="1 − y²", flat="large |x|")
+pointwise("sigmoid", lambda m, x: m.sigmoid(x), [lambda m, x, y: y * m.sigmoid(-x)], "float",
+          math="y·(1 − y)", flat="large |x|")
+pointwise("softplus", lambda m, x: m.softplus(x), [lambda m, x, y: m.sigmoid(x)], "float",
+          math="sigmoid x", flat="x ≪ 0")
 
 pointwise("abs", lambda m, x: m.abs(x), [lambda m, x, y: m.sign(x)], math="sign x", kink="x = 0, taken as 0")
 pointwise("sign", lambda m, x: m.sign(x), [None], math="0: constant in pieces")

@@ -47,7 +47,11 @@ def _spread_bar(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool)
 def _mean_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: bool) -> Any:
     shape = m.shape(x)
     count, wide = float(prod(shape[axis] for axis in axes)), _wide(m, bar)
-    share = m.cast(m.div(m.cast(bar, dtype=wide, weak=False), count), dtype=m.dtype(bar), weak=False) if wide else m.div(bar, count)
+    share = (
+        m.cast(m.div(m.cast(bar, dtype=wide, weak=False), count), dtype=m.dtype(bar), weak=False)
+        if wide
+        else m.div(bar, count)
+    )
     return spread(m, share, shape, axes, keepdims)
 
 
@@ -58,8 +62,16 @@ def _wide(m: Any, x: Any) -> np.dtype[Any] | None:
 
 Row("sum", "linear", lambda m, x, axes, keepdims: m.sum(x, axes=axes, keepdims=keepdims),
     shape=_sum_shape, adjoint=_spread_bar, carry=_spread_bar, math="1 at every entry")  # fmt: skip
-Row("mean", "linear", lambda m, x, axes, keepdims: m.mean(x, axes=axes, keepdims=keepdims),
-    shape=_mean_shape, adjoint=_mean_adjoint, carry=_spread_bar, numeric="float", math="1/n at every entry")  # fmt: skip
+Row(
+    "mean",
+    "linear",
+    lambda m, x, axes, keepdims: m.mean(x, axes=axes, keepdims=keepdims),
+    shape=_mean_shape,
+    adjoint=_mean_adjoint,
+    carry=_spread_bar,
+    numeric="float",
+    math="1/n at every entry",
+)
 
 
 def _extreme_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
@@ -75,7 +87,14 @@ def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
 
 
 for _name in ("max", "min"):
-    Row(_name, "reduction", (lambda name: lambda m, x, axes, keepdims: getattr(m, name)(x, axes=axes, keepdims=keepdims))(_name),
-        shape=_shape, partials=[_extreme_partial], math=f"1 at the {_name}imum", kink="ties share equally")  # fmt: skip
+    Row(
+        _name,
+        "reduction",
+        (lambda name: lambda m, x, axes, keepdims: getattr(m, name)(x, axes=axes, keepdims=keepdims))(_name),
+        shape=_shape,
+        partials=[_extreme_partial],
+        math=f"1 at the {_name}imum",
+        kink="ties share equally",
+    )
 Row("logsumexp", "reduction", lambda m, x, axes, keepdims: m.logsumexp(x, axes=axes, keepdims=keepdims),
     shape=_shape, partials=[_softmax_partial], numeric="float", math="softmax x")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +62,15 @@ def has_converged(cost: float, previous: float, norm: float, tol: float) -> str 
     return None
 
 
-def minimize(f: Callable[[Any], Any], x0: Any, *, step: float = 0.01, line_search: bool = False, tol: float = 1e-8, max_steps: int = 100_000) -> Minimum:
+def minimize(
+    f: Callable[[Any], Any],
+    x0: Any,
+    *,
+    step: float = 0.01,
+    line_search: bool = False,
+    tol: float = 1e-8,
+    max_steps: int = 100_000,
+) -> Minimum:
     """Plain gradient descent from `x0`: x ← x − step·gradient, until it converges.
 
     f: returns a floating scalar.  x0: a number, a floating array, or a container of them.
@@ -77,34 +86,43 @@ def minimize(f: Callable[[Any], Any], x0: Any, *, step: float = 0.01, line_searc
     >>> round(found.x, 5), found.stopped
     (1.1309, 'change of cost')
     """
-    positive("step", step)
-    positive("tol", tol, zero=True)
+    step, tol = positive("step", step), positive("tol", tol, zero=True)
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 0:
         raise InputError(f"max_steps is {max_steps!r}", why="it must be a whole number from 0 up")
     both = value_and_grad(f)
-    x = tree_map(lambda leaf: float(leaf) if type(leaf) is int else leaf, x0)
-    path, costs, lengths, norms = [x], [], [], []
+    x = tree_map(
+        lambda leaf: float(leaf) if type(leaf) is int else copy(leaf), x0
+    )  # the path is not the caller's array
+    path, costs, norms = [x], [], []
+    lengths: list[float] = []
     length, stopped = step, "steps"
     while True:
-        cost, gradient = both(x)
-        cost, norm = float(cost), float(global_norm(tree_map(np.asarray, gradient)))
+        with np.errstate(all="ignore"):  # what is not finite raises below
+            cost, gradient = both(x)
+            cost, norm = float(cost), float(global_norm(tree_map(np.asarray, gradient)))
         costs.append(cost)
         norms.append(norm)
         if not np.isfinite(cost) or not np.isfinite(norm):
-            raise NonFiniteError(f"the {'cost' if not np.isfinite(cost) else 'gradient'} is {cost if not np.isfinite(cost) else norm} after step {len(lengths)}",
-                                 why="the steps are too long, or the function is not defined there",
-                                 fix="give a smaller step, or line_search=True")  # fmt: skip
-        reason = "gradient norm" if norm <= tol else has_converged(cost, costs[-2], norm, tol) if len(costs) > 1 else None
+            what, value = ("gradient", norm) if np.isfinite(cost) else ("cost", cost)
+            raise NonFiniteError(
+                f"the {what} is {value} after step {len(lengths)}",
+                why="the steps are too long, or the function is not defined there",
+                fix="give a smaller step, or line_search=True",
+            )
+        reason = (
+            "gradient norm" if norm <= tol else has_converged(cost, costs[-2], norm, tol) if len(costs) > 1 else None
+        )
         if reason or len(lengths) == max_steps:
             stopped = reason or stopped
             break
 
         def moved(by: float, x: Any = x, gradient: Any = gradient) -> Any:
-            return tree_map(lambda p, g: p - by * g, x, gradient)
+            with np.errstate(over="ignore"):
+                return tree_map(lambda p, g: p - by * g, x, gradient)
 
         if line_search:
             with np.errstate(all="ignore"):
-                length, _ = backtrack(lambda by: float(f(moved(by))), cost, norm * norm, length)  # noqa: B023
+                length, _ = backtrack(lambda by: float(f(moved(by))), cost, norm * norm, length)
             if length == 0.0:
                 stopped = "change of cost"
                 break

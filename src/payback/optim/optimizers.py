@@ -14,7 +14,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.optim.schedules import Constant, Schedule, positive
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, paths, unflatten
 
 Slots = tuple[Any, ...]
 
@@ -63,7 +63,9 @@ class Optimizer:
         """Zeros: `slots` arrays for each parameter."""
         return [tuple(np.zeros_like(leaf) for _ in range(self.slots)) for leaf in leaves(parameters)]
 
-    def update(self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any) -> tuple[Any, list[Slots]]:
+    def update(
+        self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
+    ) -> tuple[Any, list[Slots]]:
         """New parameters and state.  rate: this step's length; step: its number, from 1."""
         grads = leaves(gradient)
         if self.clip_norm is not None:
@@ -164,17 +166,25 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019): p also shrinks by rate·weight_decay.
 
     Only arrays of two or more axes decay: weights, not biases.
+    exempt: names of parameters that do not decay either (the last part of their path, such as "skip").
     """
 
     weight_decay: float = 0.01
+    exempt: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive("weight_decay", self.weight_decay, zero=True)
 
-    def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
-        stepped, slots = super().leaf(p, g, slots, rate, step)
-        return (stepped - (rate * self.weight_decay) * p if len(p.shape) > 1 else stepped), slots
+    def update(
+        self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
+    ) -> tuple[Any, list[Slots]]:
+        stepped, state = super().update(gradient, state, parameters, rate, step)
+        shrunk = [
+            q - (rate * self.weight_decay) * p if len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt else q
+            for path, p, q in zip(paths(parameters), leaves(parameters), leaves(stepped), strict=True)
+        ]
+        return unflatten(parameters, iter(shrunk)), state
 
 
 # The closed list of optimizers that may be named, in code and on the command line.

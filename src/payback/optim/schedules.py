@@ -8,13 +8,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from payback.errors import InputError
 
 
 def positive(name: str, value: float, zero: bool = False) -> float:
     """The number, checked.  Raises InputError unless it is finite and positive (or zero, if allowed)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise InputError(f"{name} is {value!r}", why=f"it must be a {'number from 0 up' if zero else 'positive number'}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (float, int, np.floating, np.integer))
+        or not math.isfinite(value)
+        or value < 0
+        or (value == 0 and not zero)
+    ):
+        raise InputError(
+            f"{name} is {value!r}", why=f"it must be a {'number from 0 up' if zero else 'positive number'}"
+        )
     return float(value)
 
 

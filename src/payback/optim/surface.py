@@ -69,7 +69,11 @@ def surface(
         raise InputError("the directions do not span a grid", why="they do not fit the point, are zero or parallel")
 
     def cost_at(coordinates: np.ndarray[Any, Any]) -> float:
-        moved = tree_map(lambda p, *ds: p + sum((float(c) * d for c, d in zip(coordinates, ds, strict=True)), 0.0 * p), at, *directions)
+        moved = tree_map(
+            lambda p, *ds: p + sum((float(c) * d for c, d in zip(coordinates, ds, strict=True)), 0.0 * p),
+            at,
+            *directions,
+        )
         return float(cost(moved))
 
     found = off = None
@@ -82,7 +86,9 @@ def surface(
     line = np.linspace(-extent, extent, points)
     axes = tuple(line for _ in directions)
     with np.errstate(all="ignore"):
-        grid = np.array([cost_at(np.array(c)) for c in np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))])
+        grid = np.array(
+            [cost_at(np.array(c)) for c in np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))]
+        )
         path_costs = None if found is None else np.array([cost_at(c) for c in found])
     return Surface(axes, grid.reshape([points] * len(axes)), tuple(directions), found, path_costs, off)
 

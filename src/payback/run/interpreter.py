@@ -38,7 +38,9 @@ class Interpreter:
         self._steps = []
         for i, node in enumerate(steps):
             dead = tuple({place[arg] for arg in node.args if last_use[arg] == i and arg not in kept})
-            self._steps.append((node.op.value, tuple(place[arg] for arg in node.args), node.params, place[node], dead, node))
+            self._steps.append(
+                (node.op.value, tuple(place[arg] for arg in node.args), node.params, place[node], dead, node)
+            )
         self._outputs = tuple(place[node] for node in graph.outputs)
         self._inputs = len(graph.inputs)
 

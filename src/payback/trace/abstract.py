@@ -30,7 +30,7 @@ class TracedFunction:
         self._run = Interpreter(graph)
 
     def __call__(self, *arguments: Any) -> Any:
-        """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another structure."""
+        """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another one."""
         if not same_structure(self.arguments, arguments):
             raise TypeError(f"traced for arguments {paths(self.arguments)}, called with {paths(arguments)}")
         return unflatten(self._result, iter(self._run(*leaves(arguments))))
@@ -44,7 +44,9 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
     inputs = []
     for leaf, path in zip(leaves(arguments), paths(arguments), strict=True):
         if not isinstance(leaf, (Aval, np.ndarray, np.generic)) and type(leaf) not in WEAK_DTYPES:
-            raise TraceError(f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph")
+            raise TraceError(
+                f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph"
+            )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
     result = f(*unflatten(arguments, iter([Traced(node) for node in inputs])))
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]

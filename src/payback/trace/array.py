@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError, TraceError, UnsupportedError
+from payback.errors import DifferentiationError, MutationError, TraceError, UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import NOT_USERS, caller, position
@@ -35,13 +35,12 @@ def where_of_caller(depth: int) -> Any:
 def _binary(row: Row, a: Any, b: Any) -> Any:
     """An operator's result; NotImplemented for operands that NumPy would not take either."""
     if type(a) not in _NODE_TYPES:
-        node = b.node
         if type(a) not in _PLAIN_TYPES:
             a = _plain(a)
             if a is NotImplemented:
                 return a
     else:
-        a = node = a.node
+        a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
             b = _plain(b)
@@ -86,9 +85,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
             y = other.value
             if x is None or y is None:
                 return None
-            if type(x) is not float or type(y) is not float:
-                if type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f":
-                    return None
+            if (type(x) is not float or type(y) is not float) and (
+                type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f"
+            ):
+                return None
         else:
             return None
         frame = _getframe(2)
@@ -241,9 +241,12 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
-        raise TraceError("a traced value cannot become a plain array", where=_here(),
-                         why="the plain array would have no history, so what is computed from it would have no gradient",
-                         fix="compute with it as it is; for the bare numbers write x.value")  # fmt: skip
+        raise TraceError(
+            "a traced value cannot become a plain array",
+            where=_here(),
+            why="the plain array would have no history, so what is computed from it would have no gradient",
+            fix="compute with it as it is; for the bare numbers write x.value",
+        )
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise UnsupportedError("a traced value cannot be assigned into", where=_here(),
@@ -314,7 +317,7 @@ class ReadOnly(np.ndarray[Any, Any]):
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 
-    def _in_place(symbol: str) -> Any:  # type: ignore[misc]
+    def _in_place(symbol: str) -> Any:  # type: ignore[misc]  # noqa: N805
         return lambda self, other: getattr(np.asarray(self), symbol)(other)
 
     __iadd__, __isub__ = _in_place("__add__"), _in_place("__sub__")
@@ -344,7 +347,9 @@ class Variable(Traced):
             new = float(new)
         before, after = np.shape(old.value), np.shape(new)
         if before != after:
-            raise MutationError(f"the variable has the shape {before}, not {after}", fix="make a new pb.variable for another shape")
+            raise MutationError(
+                f"the variable has the shape {before}, not {after}", fix="make a new pb.variable for another shape"
+            )
         if type(old.value) is np.ndarray and new.dtype != old.value.dtype:
             new = freeze(new.astype(old.value.dtype))
         place = where_of_caller(2)
@@ -370,8 +375,6 @@ def leaf_value(value: Any, name: str) -> Any:
 
     Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
     """
-    from payback.errors import DifferentiationError
-
     if type(value) in (int, bool):
         return float(value)
     if isinstance(value, (list, tuple)):
@@ -393,11 +396,17 @@ def as_traced(operand: Any) -> Any:
         return operand.node
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
         return _METHODS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
-    return operand if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)) else np.asarray(operand)
+    return (
+        operand
+        if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic))
+        else np.asarray(operand)
+    )
 
 
 def _holds_traced(operand: Any) -> bool:
-    return isinstance(operand, Traced) or (isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand))
+    return isinstance(operand, Traced) or (
+        isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand)
+    )
 
 
 def stop_gradient(x: Any) -> Any:

@@ -24,15 +24,19 @@ def seed_for(node: Node, seed: Any = None) -> Any:
     aval = node.aval
     place = position(node.where)
     if aval.dtype.kind != "f":
-        raise DifferentiationError(f"a result of {aval.dtype} has no derivative", where=str(place) if place else None,
-                                   why="integers and booleans do not vary continuously", fix="differentiate a floating result")  # fmt: skip
+        raise DifferentiationError(
+            f"a result of {aval.dtype} has no derivative",
+            where=str(place) if place else None,
+            why="integers and booleans do not vary continuously",
+            fix="differentiate a floating result",
+        )
     if seed is None:
         if aval.shape:
             raise DifferentiationError(
                 f"the result is an array of shape {aval.shape}, not a scalar",
                 where=str(place) if place else None,
                 why="a gradient belongs to one number",
-                fix="sum it up, for example with .sum() or .mean(), or say what each entry is owed: backward(seed), pb.vjp",
+                fix="sum it up (.sum(), .mean()), or say what each entry is owed: backward(seed), pb.vjp",
             )
         return 1.0 if aval.weak else aval.dtype.type(1)
     if np.shape(seed) != aval.shape:
@@ -52,9 +56,14 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
         replaced = leaf.params["replaced"]
         if replaced is not None:
             place = position(replaced) if replaced is not True else None
-            raise MutationError(f"the variable {leaf.params['name'] or ''} was changed after this result was computed".replace("  ", " "),
-                                where=str(place) if place else None, why="the gradient would belong to neither value",
-                                fix="call backward() before changing it, or compute the result again")  # fmt: skip
+            raise MutationError(
+                f"the variable {leaf.params['name'] or ''} was changed after this result was computed".replace(
+                    "  ", " "
+                ),
+                where=str(place) if place else None,
+                why="the gradient would belong to neither value",
+                fix="call backward() before changing it, or compute the result again",
+            )
     gradient = Gradient(on_graph=False)
     with np.errstate(all="ignore"):
         settled = sweep(gradient, {node: bar}, leaves or [node], reached=reached, keep=lambda _: True)

@@ -39,11 +39,9 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 
 def emit(name: str, *operands: Any, **params: Any) -> Traced:
     """The row's node on traced and plain operands, with the place of the user's code that is running."""
-    return Traced(apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS))
-
-
-def aval_of(x: Any) -> Any:
-    return x.node.aval if isinstance(x, Traced) else np.asarray(x)
+    return Traced(
+        apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS)
+    )
 
 
 def here() -> str | None:
@@ -70,6 +68,7 @@ _COMPOSED: dict[Any, Function] = {
 }
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS = {np.isnan, np.isfinite, np.isinf, np.signbit}
+_BITWISE = {np.bitwise_and, np.bitwise_or, np.invert}  # of integers they are nothing logical
 _REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}
 
 
@@ -84,8 +83,12 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
     if any(value is not None and not (key == "where" and value is True) for key, value in kwargs.items()):
         given = ", ".join(f"{key}=" for key in kwargs)
         if "out" in kwargs:
-            raise UnsupportedError(f"np.{ufunc.__name__} cannot write a traced result with {given}", where=here(),
-                                   why="a plain array has no history", fix="use the result that the function returns")  # fmt: skip
+            raise UnsupportedError(
+                f"np.{ufunc.__name__} cannot write a traced result with {given}",
+                where=here(),
+                why="a plain array has no history",
+                fix="use the result that the function returns",
+            )
         raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {given}", where=here(),
                                fix="for where= use np.where; for dtype= use .astype on the result")  # fmt: skip
     operands = [as_traced(x) for x in inputs]
@@ -100,9 +103,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         if ufunc in _QUESTIONS or not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
             return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
         raise _unknown(ufunc, here())
-    if name.startswith("logical") and ufunc in (np.bitwise_and, np.bitwise_or, np.invert):
-        if any(np.asarray(aval_of(x)).dtype.kind != "b" if not isinstance(x, Traced) else x.dtype.kind != "b" for x in inputs):
-            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
+    if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
+        return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
     return Traced(apply(TABLE[name], operands, place))
 
 
@@ -125,11 +127,17 @@ def _ufunc_method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict
 
 def _unknown(function: Any, place: str | None) -> UnsupportedError:
     name = getattr(function, "__name__", str(function))
-    module = {"numpy": "np"}.get(getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np"))
+    module = {"numpy": "np"}.get(
+        getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np")
+    )
     known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
     near = difflib.get_close_matches(name, known, 3)
-    return UnsupportedError(f"{module}.{name} has no derivative in payback", where=place, why="there is no row for it in the table",
-                            fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one")  # fmt: skip
+    return UnsupportedError(
+        f"{module}.{name} has no derivative in payback",
+        where=place,
+        why="there is no row for it in the table",
+        fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one",
+    )
 
 
 def _array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -19,7 +19,9 @@ def getitem(x: Traced, key: Any) -> Traced:
     """Basic and fancy indexing.  Raises IndexError as NumPy does, TraceError for a mask without numbers."""
     parts = key if isinstance(key, tuple) else (key,)
     place = where_of_caller(3)
-    if all(type(part) in _SIMPLE for part in parts) or all(isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts):
+    if all(type(part) in _SIMPLE for part in parts) or all(
+        isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
+    ):
         template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
         return Traced(apply(TABLE["index"], (x.node,), place, {"template": template}))
     if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
@@ -46,14 +48,19 @@ def _is_mask(part: Any) -> bool:
 
 def _check_masks(shape: tuple[int, ...], parts: tuple[Any, ...]) -> None:
     """Masks are as large as the axes they choose from; positions where they hold would not tell."""
-    takes = [0 if part is None else np.ndim(part) if not isinstance(part, _SIMPLE) and _is_mask(part) else 1 for part in parts]
+    takes = [
+        0 if part is None else np.ndim(part) if not isinstance(part, _SIMPLE) and _is_mask(part) else 1
+        for part in parts
+    ]
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         takes[at] += len(shape) - sum(takes)
     axis = 0
     for part, count in zip(parts, takes, strict=True):
         if not isinstance(part, _SIMPLE) and _is_mask(part) and np.shape(part) != shape[axis : axis + count]:
-            raise IndexError(f"a mask of shape {np.shape(part)} cannot choose from axes of shape {shape[axis : axis + count]}")
+            raise IndexError(
+                f"a mask of shape {np.shape(part)} cannot choose from axes of shape {shape[axis : axis + count]}"
+            )
         axis += count
 
 
@@ -62,8 +69,12 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
     if isinstance(part, Traced):
         if part.node.value is None:
             if part.dtype.kind == "b":
-                raise TraceError("a mask cannot index while a function is compiled", where=None,
-                                 why="the number of entries it takes is not known", fix="use np.where(mask, x, 0)")  # fmt: skip
+                raise TraceError(
+                    "a mask cannot index while a function is compiled",
+                    where=None,
+                    why="the number of entries it takes is not known",
+                    fix="use np.where(mask, x, 0)",
+                )
             if part.dtype.kind in "iu":
                 return (part.node,)
         part = part.value
@@ -73,5 +84,7 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
-        raise IndexError(f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices")
+        raise IndexError(
+            f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices"
+        )
     return (array,)

@@ -23,11 +23,16 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
 
 
-def _reduction(name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any) -> Any:
+def _reduction(
+    name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any
+) -> Any:
     for key, value in {"out": out, **unsupported}.items():
         if value is not None and value is not np._NoValue and not (key == "where" and value is True):
-            raise UnsupportedError(f"np.{name} on traced values does not take {key}=", where=here(),
-                                   fix="mask with np.where first" if key == "where" else f"leave {key}= away")  # fmt: skip
+            raise UnsupportedError(
+                f"np.{name} on traced values does not take {key}=",
+                where=here(),
+                fix="mask with np.where first" if key == "where" else f"leave {key}= away",
+            )
     if not isinstance(x, Traced):
         x = Traced(as_traced(x))
     if dtype is not None:
@@ -41,35 +46,63 @@ def _reduction(name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, o
 
 
 @implements(np.sum)
-def np_sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = np._NoValue, initial: Any = np._NoValue, where: Any = True) -> Any:
+def np_sum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = np._NoValue,
+    initial: Any = np._NoValue,
+    where: Any = True,
+) -> Any:
     return _reduction("sum", a, axis, keepdims, dtype, out, initial=initial, where=where)
 
 
 @implements(np.mean)
-def np_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = np._NoValue, *, where: Any = True) -> Any:
+def np_mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = np._NoValue, *, where: Any = True
+) -> Any:
     return _reduction("mean", a, axis, keepdims, dtype, out, where=where)
 
 
 @implements(np.max, np.amax)
-def np_max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = np._NoValue, initial: Any = np._NoValue, where: Any = True) -> Any:
+def np_max(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = np._NoValue,
+    initial: Any = np._NoValue,
+    where: Any = True,
+) -> Any:
     return _reduction("max", a, axis, keepdims, None, out, initial=initial, where=where)
 
 
 @implements(np.min, np.amin)
-def np_min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = np._NoValue, initial: Any = np._NoValue, where: Any = True) -> Any:
+def np_min(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = np._NoValue,
+    initial: Any = np._NoValue,
+    where: Any = True,
+) -> Any:
     return _reduction("min", a, axis, keepdims, None, out, initial=initial, where=where)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log Σ exp x, without overflow."""
-    return emit("logsumexp", x, axes=axes_of(axis, np.ndim(x) if not isinstance(x, Traced) else x.ndim), keepdims=keepdims)
+    return emit(
+        "logsumexp", x, axes=axes_of(axis, np.ndim(x) if not isinstance(x, Traced) else x.ndim), keepdims=keepdims
+    )
 
 
 @implements(np.reshape)
 def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     shape = newshape if shape is None else shape
     if order != "C":
-        raise UnsupportedError(f"np.reshape(order={order!r}) on traced values", where=here(), fix="transpose first, then reshape")
+        raise UnsupportedError(
+            f"np.reshape(order={order!r}) on traced values", where=here(), fix="transpose first, then reshape"
+        )
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
     size = int(np.prod(x.shape, dtype=int))
     if -1 in shape:
@@ -131,7 +164,9 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(
+    arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     if out is not None:
         raise UnsupportedError("np.concatenate cannot write a traced result with out=", where=here())
     parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
@@ -157,7 +192,9 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
         return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
     except ValueError as problem:
         shapes = ", ".join(str(part.shape) for part in parts)
-        raise ShapeError(f"np.{function.__name__} of shapes {shapes} along axis {axis}", where=here(), why=str(problem)) from None
+        raise ShapeError(
+            f"np.{function.__name__} of shapes {shapes} along axis {axis}", where=here(), why=str(problem)
+        ) from None
 
 
 @implements(np.hstack)
@@ -177,7 +214,7 @@ def _at_least(part: Any, ndim: int) -> Any:
 
 
 def astype(x: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-    """The value in another dtype.  From floating to anything else the derivative ends, as rounding is constant in pieces."""
+    """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
     return emit("cast", x, dtype=np.dtype(dtype), weak=False)
@@ -201,7 +238,15 @@ def _truth(condition: Any) -> Any:
 
 
 @implements(np.clip)
-def clip(a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, out: Any = None, *, min: Any = np._NoValue, max: Any = np._NoValue) -> Any:
+def clip(
+    a: Any,
+    a_min: Any = np._NoValue,
+    a_max: Any = np._NoValue,
+    out: Any = None,
+    *,
+    min: Any = np._NoValue,
+    max: Any = np._NoValue,
+) -> Any:
     if out is not None:
         raise UnsupportedError("np.clip cannot write a traced result with out=", where=here())
     low = a_min if min is np._NoValue else min
@@ -245,9 +290,13 @@ def _origin(x: Any) -> str:
 
 def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
     made = "; ".join(f"{x.shape} from {_origin(x)}" for x in (a, b))
-    return ShapeError(f"np.{name} of shapes {a.shape} and {b.shape}", where=here(),
-                      why=f"the summed axes have {a.shape[-1]} and {b.shape[-2] if len(b.shape) > 1 else b.shape[0]} entries ({made})",
-                      fix="transpose one of them, or check the number of features")  # fmt: skip
+    inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
+    return ShapeError(
+        f"np.{name} of shapes {a.shape} and {b.shape}",
+        where=here(),
+        why=f"the summed axes have {a.shape[-1]} and {inner} entries ({made})",
+        fix="transpose one of them, or check the number of features",
+    )
 
 
 @implements(np.dot)
@@ -269,7 +318,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if isinstance(axes, (int, np.integer)):
         of_a, of_b = tuple(range(na - axes, na)), tuple(range(axes))
     else:
-        of_a, of_b = (tuple(x % n for x in ((side,) if isinstance(side, int) else side)) for side, n in zip(axes, (na, nb), strict=True))
+        of_a, of_b = (
+            tuple(x % n for x in ((side,) if isinstance(side, int) else side))
+            for side, n in zip(axes, (na, nb), strict=True)
+        )
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ShapeError(f"np.tensordot of shapes {a.shape} and {b.shape} over axes {of_a} and {of_b}", where=here())
     letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -281,7 +333,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 @implements(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Any:
-    a, b = (x.reshape(-1) if x.ndim != 1 else x for x in (y if isinstance(y, Traced) else np.asarray(y) for y in (a, b)))
+    a, b = (
+        x.reshape(-1) if x.ndim != 1 else x for x in (y if isinstance(y, Traced) else np.asarray(y) for y in (a, b))
+    )
     return emit("contract", a, b, spec=("i", "j", "ij"))
 
 
@@ -297,8 +351,12 @@ _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[a
 _FUNCTIONS[np.argmax] = lambda x, *args, **kw: np.argmax(x.value, *args, **kw)
 _FUNCTIONS[np.argmin] = lambda x, *args, **kw: np.argmin(x.value, *args, **kw)
 _FUNCTIONS[np.argsort] = lambda x, *args, **kw: np.argsort(x.value, *args, **kw)
-_FUNCTIONS[np.zeros_like] = lambda x, dtype=None, shape=None, **_: np.zeros(x.shape if shape is None else shape, dtype or x.dtype)
-_FUNCTIONS[np.ones_like] = lambda x, dtype=None, shape=None, **_: np.ones(x.shape if shape is None else shape, dtype or x.dtype)
+_FUNCTIONS[np.zeros_like] = lambda x, dtype=None, shape=None, **_: np.zeros(
+    x.shape if shape is None else shape, dtype or x.dtype
+)
+_FUNCTIONS[np.ones_like] = lambda x, dtype=None, shape=None, **_: np.ones(
+    x.shape if shape is None else shape, dtype or x.dtype
+)
 _FUNCTIONS[np.allclose] = lambda a, b, **kw: np.allclose(plain(a), plain(b), **kw)
 
 
@@ -307,7 +365,9 @@ def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:
-    return transpose(x, None if not axes or axes == (None,) else axes[0] if isinstance(axes[0], (tuple, list)) else axes)
+    return transpose(
+        x, None if not axes or axes == (None,) else axes[0] if isinstance(axes[0], (tuple, list)) else axes
+    )
 
 
 _METHODS.update(

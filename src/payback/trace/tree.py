@@ -81,7 +81,11 @@ def paths(tree: Any, name: str = "") -> list[str]:
     if parts is None:
         return [name]
     by_name = dataclasses.is_dataclass(tree) or hasattr(tree, "_fields")
-    return [path for child, key in zip(*parts, strict=True) for path in paths(child, f"{name}.{key}" if by_name else f"{name}[{key!r}]")]
+    return [
+        path
+        for child, key in zip(*parts, strict=True)
+        for path in paths(child, f"{name}.{key}" if by_name else f"{name}[{key!r}]")
+    ]
 
 
 def unflatten(tree: Any, values: Iterator[Any]) -> Any:

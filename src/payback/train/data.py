@@ -19,8 +19,11 @@ def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Arra
     """
     X, y = _numbers(X, "X"), _numbers(y, "y")
     if X.ndim < 2:
-        raise ShapeError(f"X has the shape {X.shape}", why="its rows are samples and its columns features",
-                         fix="write X[:, None] for one feature, X[None, :] for one sample")  # fmt: skip
+        raise ShapeError(
+            f"X has the shape {X.shape}",
+            why="its rows are samples and its columns features",
+            fix="write X[:, None] for one feature, X[None, :] for one sample",
+        )
     if y.ndim == 0 or len(X) != len(y):
         raise ShapeError(f"X has {len(X)} rows and y has the shape {y.shape}", why="each sample needs its target")
     if len(X) == 0:
@@ -28,9 +31,15 @@ def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Arra
     if weights is not None:
         weights = _numbers(weights, "sample_weight").astype(dtype)
         if weights.shape != (len(X),):
-            raise ShapeError(f"sample_weight has the shape {weights.shape}", why=f"there are {len(X)} samples", fix="give one number a sample")
+            raise ShapeError(
+                f"sample_weight has the shape {weights.shape}",
+                why=f"there are {len(X)} samples",
+                fix="give one number a sample",
+            )
         if weights.min() < 0 or weights.sum() == 0:
-            raise InputError("sample_weight holds negative numbers or only zeros", why="a weight says how much a sample counts")
+            raise InputError(
+                "sample_weight holds negative numbers or only zeros", why="a weight says how much a sample counts"
+            )
     return np.ascontiguousarray(X, dtype), np.ascontiguousarray(y, dtype if y.dtype.kind == "f" else None), weights
 
 
@@ -39,11 +48,18 @@ def _numbers(values: Any, name: str) -> Array:
     if array.dtype.kind == "b":
         array = array.astype(np.int64)
     if array.dtype.kind not in "fiu":
-        raise InputError(f"{name} holds {array.dtype}", why="training wants numbers", fix="encode text and dates first, or use payback train on the table")
+        raise InputError(
+            f"{name} holds {array.dtype}",
+            why="training wants numbers",
+            fix="encode text and dates first, or use payback train on the table",
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"{name}[{', '.join(map(str, place))}] is {array[place]}", why="missing and infinite values cannot be trained on",
-                         fix="fill them or drop those rows")  # fmt: skip
+        raise InputError(
+            f"{name}[{', '.join(map(str, place))}] is {array[place]}",
+            why="missing and infinite values cannot be trained on",
+            fix="fill them or drop those rows",
+        )
     return array
 
 

@@ -17,6 +17,7 @@ from payback.nn.layers import known
 from payback.nn.losses import LOSSES
 from payback.optim.minimize import backtrack, has_converged
 from payback.optim.optimizers import Adam, GradientDescent, Optimizer
+from payback.optim.schedules import positive
 from payback.trace.tree import leaves, paths, tree_map, unflatten
 from payback.train.data import check_rows, split_rows
 from payback.train.history import History
@@ -25,6 +26,7 @@ from payback.train.progress import Progress, progress_on_stderr
 from payback.train.step import Steps, in_chunks
 
 MIN_ROWS_TO_STOP = 100  # a smaller validation part is too noisy to decide when to stop
+CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target is a class: split class by class
 Callback = Callable[[dict[str, Any], Any], None]
 
 
@@ -35,7 +37,7 @@ class Run:
     net         the trained network (the best one, where the best is known)
     history     one record an epoch
     stopped     "epochs", "early stopping", "gradient norm", "change of cost" or "interrupted"
-    best_epoch  the epoch that net is of; 0: before the first
+    best_epoch  the epoch that net is of; 0: before the end of the first
     settings    what the training was told, for the record
     """
 
@@ -50,7 +52,9 @@ class Run:
 
         Raises InputError for a folder that is not empty (unless overwrite=True) or cannot be written.
         """
-        save_model(folder, self.net, history=self.history.records, extra={"settings": self.settings}, overwrite=overwrite)
+        save_model(
+            folder, self.net, history=self.history.records, extra={"settings": self.settings}, overwrite=overwrite
+        )
 
 
 @dataclass
@@ -97,8 +101,9 @@ def fit(
     patience: stop after so many epochs without a better validation cost and restore the best weights; None: never.
     Only where at least 100 rows are held out.
     tol: stop when the gradient's norm is at most tol, or the cost of an epoch changes by at most tol² of itself.
-    sample_weight: (n,) numbers ≥ 0.  seed: of the split and of the order of the rows.
-    progress: True or False, or by default a line with the time left if standard error is a terminal.
+    sample_weight: (n,) numbers ≥ 0, which weigh the validation cost too.
+    seed: of the split and of the order of the rows.
+    progress: False: none; by default a line with the time left, if standard error is a terminal.
     callbacks: called with (record, network) after every epoch.
 
     Ctrl-C ends the training and keeps the best network so far.
@@ -117,38 +122,64 @@ def fit(
     _check_parameters(net)
     dtype = np.result_type(*parameters)
     X, y, weights = check_rows(X, y, sample_weight, dtype)
-    classify = y.dtype.kind in "iu"
     if loss is None:
-        loss = "cross_entropy" if classify else "squared_error"
+        loss = "cross_entropy" if y.dtype.kind in "iu" else "squared_error"
     loss_of = known(loss, LOSSES, "loss") if isinstance(loss, str) else loss
-    optimizer = optimizer or Adam()
-    _whole("epochs", epochs, 0)
-    if patience is not None:
-        _whole("patience", patience, 1)
+    loss = next((name for name, function in LOSSES.items() if function is loss), loss)
+    optimizer = Adam() if optimizer is None else optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(f"the optimizer is {optimizer!r:.60}", why="that is none", fix="write pb.optim.Adam(1e-3)")
+    epochs = _whole("epochs", epochs, 0)
+    patience = None if patience is None else _whole("patience", patience, 1)
+    tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
-    y = _fit_target(net, X, y, loss)
     keys = random.split(random.key(seed), 2)
-    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], classify, dtype)
+    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
+    y = _fit_target(net, X, y, loss, "y")
+    if held is not None:
+        held = (held[0], _fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
+        if held[1].dtype != y.dtype:
+            raise InputError(f"the validation y holds {held[1].dtype}", why=f"y holds {y.dtype}")
     size = len(X) if batch_size == "all" else min(_whole("batch_size", batch_size, 1), len(X))
     if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < len(X):
-        raise InputError("a line search with batches", why="each batch has another cost, so there is no line to search along", fix='give batch_size="all"')
+        raise InputError(
+            "a line search with batches",
+            why="each batch has another cost, so there is no line to search along",
+            fix='give batch_size="all"',
+        )
     metric = _metric(loss if isinstance(loss, str) else "")
     steps = Steps(net, loss_of, optimizer)
     at = _Progressing(net, optimizer.init(net))
     settings = {
-        "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"), "optimizer": repr(optimizer), "epochs": epochs,
-        "batch_size": size, "patience": patience, "tol": tol, "seed": seed, "rows": len(X), "validation_rows": 0 if held is None else len(held[0]),
+        "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
+        "optimizer": repr(optimizer),
+        "epochs": epochs,
+        "batch_size": size,
+        "patience": patience,
+        "tol": tol,
+        "seed": int(seed),
+        "rows": len(X),
+        "validation_rows": 0 if held is None else len(held[0]),
         "dtype": str(dtype),
-    }  # fmt: skip
+    }
     watch = held is not None and patience is not None and len(held[0]) >= MIN_ROWS_TO_STOP
-    shown = progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
+    shown = (
+        progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
+    )
     stopped = "epochs"
     begun = time.perf_counter()
     try:
         for epoch in range(1, epochs + 1):
             record = _epoch(at, steps, optimizer, X, y, weights, size, epochs, keys[1], epoch, metric)
             if held is not None:
-                cost, prediction = in_chunks(steps, at.net, *held, None)
+                cost, prediction = in_chunks(steps, at.net, *held)
+                if not np.isfinite(cost):
+                    raise NonFiniteError(
+                        f"the validation cost became {cost} after step {at.step}",
+                        where=f"epoch {epoch}",
+                        why="the steps are too long, or the validation rows hold extreme values",
+                        fix="give a smaller step length, or look at those rows",
+                    )
                 record["validation_loss"] = cost
                 if metric:
                     record[f"validation_{metric[0]}"] = metric[1](prediction, held[1])
@@ -171,6 +202,8 @@ def fit(
     except KeyboardInterrupt:
         stopped = "interrupted"
     except NonFiniteError as problem:
+        if at.best is None:
+            at.net = net  # the steps since may be what led astray
         problem.run = _finish(at, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]
         raise
     finally:
@@ -186,12 +219,22 @@ def _finish(at: _Progressing, stopped: str, restore: bool, settings: dict[str, A
 
 
 def _epoch(
-    at: _Progressing, steps: Steps, optimizer: Optimizer, X: Any, y: Any, weights: Any, size: int, epochs: int, key: Any, epoch: int, metric: Any
-) -> dict[str, Any]:  # fmt: skip
+    at: _Progressing,
+    steps: Steps,
+    optimizer: Optimizer,
+    X: Any,
+    y: Any,
+    weights: Any,
+    size: int,
+    epochs: int,
+    key: Any,
+    epoch: int,
+    metric: Any,
+) -> dict[str, Any]:
     """One pass over the rows.  Costs are those of each batch before its step, averaged over samples."""
     n = len(X)
     per_epoch = -(-n // size)
-    total, mass, norms, lengths, rates, scores = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    total, mass, norms, lengths, rates, scores, seen, first = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, at.step
     for rows in _batches(n, size, random.fold_in(key, epoch)):
         x_batch, y_batch = (X, y) if rows is None else (X[rows], y[rows])
         w_batch = None if weights is None else weights if rows is None else weights[rows]
@@ -202,22 +245,28 @@ def _epoch(
         if getattr(optimizer, "line_search", False):
             net, state, cost, prediction, norm, length, rate = _line_search(at, steps, x_batch, y_batch, w_batch, rate)
         else:
-            net, state, cost, prediction, norm, length = steps.train(at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1))
+            net, state, cost, prediction, norm, length = steps.train(
+                at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
+            )
         if not (np.isfinite(cost) and np.isfinite(norm) and np.isfinite(length)):
             what = "cost" if not np.isfinite(cost) else "gradient" if not np.isfinite(norm) else "step"
             value = {"cost": cost, "gradient": norm, "step": length}[what]
-            raise NonFiniteError(f"the {what} became {float(value)} at step {at.step + 1}", where=f"epoch {epoch}",
-                                 why="the steps are too long, or the data hold extreme values",
-                                 fix="give a smaller step length, or clip the gradient with clip_norm")  # fmt: skip
+            raise NonFiniteError(
+                f"the {what} became {float(value)} at step {at.step + 1}",
+                where=f"epoch {epoch}",
+                why="the steps are too long, or the data hold extreme values",
+                fix="give a smaller step length, or clip the gradient with clip_norm",
+            )
         at.net, at.state, at.step = net, state, at.step + 1
         total, mass = total + float(cost) * share, mass + share
         norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
         if metric:
-            scores += metric[1](prediction, y_batch) * len(y_batch)
+            scores, seen = scores + metric[1](prediction, y_batch) * len(y_batch), seen + len(y_batch)
     record = {"epoch": epoch, "step": at.step, "loss": total / mass}
     if metric and metric[0] == "accuracy":
-        record["accuracy"] = scores / n
-    return record | {"gradient_norm": norms / per_epoch, "step_length": lengths / per_epoch, "rate": rates}
+        record["accuracy"] = scores / seen
+    count = at.step - first
+    return record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
 
 
 def _line_search(at: _Progressing, steps: Steps, x: Any, y: Any, weights: Any, rate: float) -> tuple[Any, ...]:
@@ -230,7 +279,9 @@ def _line_search(at: _Progressing, steps: Steps, x: Any, y: Any, weights: Any, r
     def moved(by: float) -> Any:
         return tree_map(lambda p, g: p - g.dtype.type(by) * g, net, gradient)
 
-    length, _ = backtrack(lambda by: float(steps.cost(moved(by), x, y, weights)[0]), float(cost), float(norm) ** 2, rate)
+    length, _ = backtrack(
+        lambda by: float(steps.cost(moved(by), x, y, weights)[0]), float(cost), float(norm) ** 2, rate
+    )
     return moved(length), (2 * length or rate,), cost, prediction, norm, length * float(norm), length
 
 
@@ -246,13 +297,21 @@ def _batches(n: int, size: int, key: Any) -> Iterator[Any]:
 
 def _check_parameters(net: Any) -> None:
     if not callable(net):
-        raise InputError(f"the network is a {type(net).__name__}", why="it must be callable on a batch", fix="make one with pb.nn.MLP")
+        raise InputError(
+            f"the network is a {type(net).__name__}",
+            why="it must be callable on a batch",
+            fix="make one with pb.nn.MLP",
+        )
     parameters = leaves(net)
     if not parameters:
         raise InputError("the network has no parameters", why="there is nothing to train")
     for name, leaf in zip(paths(net, "net"), parameters, strict=True):
         if not isinstance(leaf, (np.ndarray, np.floating)) or leaf.dtype.kind != "f":
-            raise InputError(f"{name} is {leaf!r:.60}", why="parameters are floating arrays", fix="declare other fields with pb.nn.static()")
+            raise InputError(
+                f"{name} is {leaf!r:.60}",
+                why="parameters are floating arrays",
+                fix="declare other fields with pb.nn.static()",
+            )
 
 
 def _whole(name: str, value: Any, least: int) -> int:
@@ -261,7 +320,7 @@ def _whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _fit_target(net: Any, X: Any, y: Any, loss: Any) -> Any:
+def _fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
 
     Raises ShapeError or InputError when they do not go together.
@@ -269,36 +328,54 @@ def _fit_target(net: Any, X: Any, y: Any, loss: Any) -> Any:
     made = net(X[:1]).shape[1:]
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
-            raise InputError(f"y has classes from {y.min()} to {y.max()}", why=f"the network's {made[0]} outputs stand for the classes 0 to {made[0] - 1}",
-                             fix="number the classes from 0, or give the last layer more outputs")  # fmt: skip
+            raise InputError(
+                f"{name} has classes from {y.min()} to {y.max()}",
+                why=f"the network's {made[0]} outputs stand for the classes 0 to {made[0] - 1}",
+                fix="number the classes from 0, or give the last layer more outputs",
+            )
+        if y.ndim != 1:
+            fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
+            raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
         return y
-    if y.dtype.kind in "iu":
+    if y.dtype.kind in "iu" and isinstance(loss, str):
         y = y.astype(X.dtype)
     if y.ndim == 1 and made == (1,):
         return y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
-        raise ShapeError(f"y has the shape {y.shape} and the network's results have {(len(X), *made)}",
-                         fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns")  # fmt: skip
+        raise ShapeError(
+            f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}",
+            fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns",
+        )
     return y
 
 
-def _hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool, dtype: Any) -> tuple[Any, ...]:
-    if isinstance(validation, tuple):
-        held_x, held_y, _ = check_rows(*validation, None, dtype)
+def _hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
+    """X, y and weights to train on, and those of the validation rows or None."""
+    if isinstance(validation, tuple) and len(validation) == 2:
+        held_x, held_y, _ = check_rows(*validation, None, X.dtype)
         if held_x.shape[1:] != X.shape[1:]:
-            raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=f"the others have {X.shape[1:]}")
-        held_y = held_y if held_y.dtype == y.dtype else held_y.astype(y.dtype)
-        return X, y, weights, (held_x, held_y[:, None] if held_y.ndim == 1 and y.ndim == 2 else held_y)
-    if isinstance(validation, bool) or not isinstance(validation, (int, float)) or not 0 <= validation < 1:
-        raise InputError(f"validation is {validation!r}", why="it is the share of the rows to hold out, at least 0 and less than 1")
-    if round(len(X) * validation) == 0:
-        return X, y, weights, None
-    rest, part = split_rows(len(X), validation, key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
+            shapes = f"the others have {X.shape[1:]}"
+            raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
+        return X, y, weights, (held_x, held_y, None)
+    if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
+        why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
+        raise InputError(f"validation is {validation!r:.60}", why=why)
+    rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
     if len(part) == 0:
         return X, y, weights, None
-    return X[rest], y[rest], None if weights is None else weights[rest], (X[part], y[part])
+    if weights is None:
+        return X[rest], y[rest], None, (X[part], y[part], None)
+    for rows, name in ((rest, "training"), (part, "validation")):
+        if weights[rows].sum() == 0:
+            raise InputError(f"the {name} rows all weigh nothing", why="sample_weight is 0 for each of them",
+                             fix="leave out the rows without weight, or give another seed")  # fmt: skip
+    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part])
 
 
 def _metric(loss: str) -> tuple[str, Callable[[Any, Any], float]] | None:
-    return {"cross_entropy": ("accuracy", accuracy), "binary_cross_entropy": ("accuracy", binary_accuracy),
-            "squared_error": ("r2", r2), "huber": ("r2", r2)}.get(loss)  # fmt: skip
+    return {
+        "cross_entropy": ("accuracy", accuracy),
+        "binary_cross_entropy": ("accuracy", binary_accuracy),
+        "squared_error": ("r2", r2),
+        "huber": ("r2", r2),
+    }.get(loss)

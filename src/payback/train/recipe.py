@@ -25,11 +25,13 @@ RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam":
 class Recipe:
     """How a network is made and trained.  None: derived by `complete`.
 
-    hidden: units of each hidden layer, () for a linear model.  rate: the (highest) step length.
+    hidden: units of each hidden layer, () for a linear model.  skip: see `nn.MLP`; layers that were asked for stand
+    alone, the derived ones have it.  rate: the (highest) step length.
     line_search: for "gd" only.  valid: share of the rows to hold out of training.
     """
 
     hidden: tuple[int, ...] | None = None
+    skip: bool | None = None
     activation: str | None = None
     optimizer: str | None = None
     rate: float | None = None
@@ -49,6 +51,7 @@ class Recipe:
         """
         self._check()
         hidden = (128,) if self.hidden is None else self.hidden
+        skip = self.skip if self.skip is not None else self.hidden is None
         optimizer = self.optimizer or ("gd" if self.line_search else "adamw")
         if self.line_search and optimizer != "gd":
             raise InputError(f"a line search with {optimizer}", why="only plain gradient descent searches along its gradient",
@@ -62,6 +65,7 @@ class Recipe:
         return dataclasses.replace(
             self,
             hidden=hidden,
+            skip=skip and bool(hidden),
             activation=self.activation or "relu",
             optimizer=optimizer,
             rate=self.rate or (1.0 if self.line_search else RATES[optimizer]),
@@ -101,7 +105,7 @@ class Recipe:
             return GradientDescent(self.rate, line_search=self.line_search)
         schedule: Schedule = Cosine(self.rate) if self.tol is None else Constant(self.rate)
         if self.optimizer == "adamw":
-            return AdamW(schedule, weight_decay=self.weight_decay or 0.0)
+            return AdamW(schedule, weight_decay=self.weight_decay or 0.0, exempt=("skip",))
         return OPTIMIZERS[self.optimizer](schedule)
 
     def describe(self) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class Steps:
         key = (name, len(x), weights is None)
         if key not in self._traced:
             rows = len(x)
-            self._traced[key] = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
+            self._traced[key] = trace(
+                f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:]
+            )
         return self._traced[key]
 
     def _cost(self, net: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
@@ -54,17 +56,19 @@ class Steps:
         return new, state, cost, prediction, norm, length
 
     def cost(self, net: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-        return self._get("cost", self._cost, x, y, weights)(net, x, y, weights)  # type: ignore[no-any-return]
+        return self._get("cost", self._cost, x, y, weights)(net, x, y, weights)
 
     def gradient(self, net: Any, x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
-        return self._get("gradient", self._gradient, x, y, weights)(net, x, y, weights)  # type: ignore[no-any-return]
+        return self._get("gradient", self._gradient, x, y, weights)(net, x, y, weights)
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         traced = self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
-        return traced(net, state, x, y, weights, rate, step)  # type: ignore[no-any-return]
+        return traced(net, state, x, y, weights, rate, step)
 
 
-def in_chunks(steps: Steps, net: Any, x: Any, y: Any, weights: Any, size: int = 4096) -> tuple[float, np.ndarray[Any, Any]]:
+def in_chunks(
+    steps: Steps, net: Any, x: Any, y: Any, weights: Any, size: int = 4096
+) -> tuple[float, np.ndarray[Any, Any]]:
     """Cost and predictions over any number of rows, chunk by chunk."""
     total, mass, predictions = 0.0, 0.0, []
     for start in range(0, len(x), size):

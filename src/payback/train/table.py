@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,20 @@ class TableModel:
     encoder: Encoder
     target: TargetEncoder
 
-    def outputs(self, table: Table, rows: Any = None, *, unseen: Any = "error", notes: list[str] | None = None) -> Array:
+    def outputs(
+        self, table: Table, rows: Any = None, *, unseen: Any = "error", notes: list[str] | None = None
+    ) -> Array:
         """The network's raw results: (n, k) logits, or standardized values."""
         x = self.encoder.transform(table, rows, unseen=unseen, notes=notes)
         made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
         if not np.isfinite(made).all():
             row = int(np.argwhere(~np.isfinite(made))[0][0])
-            raise InputError("a prediction is not a finite number", where=table.place(row if rows is None else int(np.asarray(rows)[row])),
-                             why="the row holds values far beyond those of the training rows")  # fmt: skip
-        return made  # type: ignore[no-any-return]
+            raise InputError(
+                "a prediction is not a finite number",
+                where=table.place(row if rows is None else int(np.asarray(rows)[row])),
+                why="the row holds values far beyond those of the training rows",
+            )
+        return made
 
     def decode(self, outputs: Array) -> Array:
         """Class names, or values in the table's units: (n,) for one target, (n, k) for several."""
@@ -57,12 +63,17 @@ class TableModel:
     def probabilities(self, outputs: Array) -> Array:
         """(n, classes), rows summing to 1.  Raises InputError when the model predicts values."""
         if self.target.task != "classify":
-            raise InputError("a model of values has no probabilities", why="only classes have", fix="leave --proba away")
-        return softmax(outputs.astype(np.float64), axis=1)  # type: ignore[no-any-return]
+            raise InputError(
+                "a model of values has no probabilities", why="only classes have", fix="leave --proba away"
+            )
+        return softmax(outputs.astype(np.float64), axis=1)
 
-    def evaluate(self, table: Table, rows: Any = None) -> dict[str, Any]:
-        """Metrics on rows of a table that has the target column(s)."""
-        outputs = self.outputs(table, rows, unseen="zero")
+    def evaluate(self, table: Table, rows: Any = None, *, notes: list[str] | None = None) -> dict[str, Any]:
+        """Metrics on rows of a table that has the target column(s).  notes: as in `Encoder.transform`.
+
+        The share of the variance explained, r2, is None where the true values are all equal.
+        """
+        outputs = self.outputs(table, rows, unseen="zero", notes=notes)
         count = len(outputs)
         if self.target.task == "classify":
             true = self.target.encode(table, rows, unseen="mark")
@@ -82,7 +93,7 @@ class TableModel:
         return {
             "rows": count,
             "rmse": [rmse(values[:, i], true[:, i]) for i in range(true.shape[1])],
-            "r2": [r2(values[:, i], true[:, i]) for i in range(true.shape[1])],
+            "r2": [share if isfinite(share := r2(values[:, i], true[:, i])) else None for i in range(true.shape[1])],
             "targets": list(self.target.names),
         }
 
@@ -106,8 +117,12 @@ class TableModel:
         net, document = read_model(folder)
         table = document.extra.get("table")
         if not isinstance(table, dict):
-            raise ModelFileError("the model was not trained on a table", where=str(folder), why="it has no column encoders",
-                                 fix="load it in Python with pb.load")  # fmt: skip
+            raise ModelFileError(
+                "the model was not trained on a table",
+                where=str(folder),
+                why="it has no column encoders",
+                fix="load it in Python with pb.load",
+            )
         encoder, target = Encoder.from_dict(table.get("encoder")), TargetEncoder.from_dict(table.get("target"))
         ends = (net.layers[0].weight.shape[0], net.layers[-1].weight.shape[1]) if isinstance(net, MLP) else None
         if ends != (len(encoder.feature_names_out), target.n_outputs):
@@ -150,7 +165,13 @@ class Prepared:
 
 
 def prepare(
-    table: Table, targets: Sequence[str], *, task: str = "auto", recipe: Recipe | None = None, test: float = 0.2, seed: int = 0
+    table: Table,
+    targets: Sequence[str],
+    *,
+    task: str = "auto",
+    recipe: Recipe | None = None,
+    test: float = 0.2,
+    seed: int = 0,
 ) -> Prepared:
     """Split the rows (test, validation, training; classes in equal shares) and fit the encoders on the training rows.
 
@@ -171,8 +192,12 @@ def prepare(
     kept, held = split_rows(len(rest), complete.valid or 0.0, keys[1], None if classes is None else classes[rest])
     train_rows, valid_rows = rest[kept], rest[held]
     if len(train_rows) < 2:
-        raise InputError(f"{len(train_rows)} rows are left to train on", where=table.source, why=f"the table has {table.n_rows}",
-                         fix="hold out fewer, or bring more")  # fmt: skip
+        raise InputError(
+            f"{len(train_rows)} rows are left to train on",
+            where=table.source,
+            why=f"the table has {table.n_rows}",
+            fix="hold out fewer, or bring more",
+        )
     encoder = Encoder.fit(table, features, train_rows)
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
     net = _network(encoder, target, complete, seed)
@@ -182,10 +207,12 @@ def prepare(
 
 def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:
     sizes = [len(encoder.feature_names_out), *(recipe.hidden or ()), target.n_outputs]
-    return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype)
+    return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=bool(recipe.skip))
 
 
-def train_prepared(prepared: Prepared, *, seed: int = 0, starts: int = 1, progress: bool | Progress | None = None) -> Trained:
+def train_prepared(
+    prepared: Prepared, *, seed: int = 0, starts: int = 1, progress: bool | Progress | None = None
+) -> Trained:
     """Train on prepared rows, from `starts` different initial weights; the lowest final cost is kept.
 
     Raises NonFiniteError as `fit` does; its `trained` then holds what was best before, if anything was.
@@ -196,32 +223,51 @@ def train_prepared(prepared: Prepared, *, seed: int = 0, starts: int = 1, progre
     x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
     validation: Any = 0.0
     if len(prepared.valid):
-        validation = (base.encoder.transform(table, prepared.valid, unseen="zero", notes=prepared.notes), base.target.encode(table, prepared.valid))
+        validation = (
+            base.encoder.transform(table, prepared.valid, unseen="zero", notes=prepared.notes),
+            base.target.encode(table, prepared.valid),
+        )
     made: list[Start] = []
+    failures: list[NonFiniteError] = []
     interrupted = False
     for start in range(starts):
         net = base.net if start == 0 else _network(base.encoder, base.target, recipe, seed + start)
         try:
             run = fit(
-                net, x, y, optimizer=recipe.make_optimizer(), epochs=recipe.epochs or 0, batch_size=recipe.batch_size or 64,
-                validation=validation, patience=recipe.patience, tol=recipe.tol, seed=seed + start, progress=progress,
-            )  # fmt: skip
+                net,
+                x,
+                y,
+                optimizer=recipe.make_optimizer(),
+                epochs=recipe.epochs or 0,
+                batch_size=recipe.batch_size or 64,
+                validation=validation,
+                patience=recipe.patience,
+                tol=recipe.tol,
+                seed=seed + start,
+                progress=progress,
+            )
         except NonFiniteError as problem:
             if starts == 1:
                 problem.trained = _trained(prepared, [_start(seed, problem.run)], None)  # type: ignore[attr-defined]
                 raise
             made.append(Start(seed + start, problem.run, float("inf")))  # type: ignore[attr-defined]
+            failures.append(problem)
             continue
         made.append(_start(seed + start, run))
         if run.stopped == "interrupted":
             interrupted = True
             break
     if all(start.cost == float("inf") for start in made):
-        raise NonFiniteError(f"all {starts} starts ended in a cost that is not finite", fix="give a smaller step length")
+        first = failures[0]
+        failure = NonFiniteError(
+            f"all {starts} starts failed", where=first.where, why=f"in the first {first.what}", fix=first.fix
+        )
+        failure.trained = _trained(prepared, made, None)  # type: ignore[attr-defined]
+        raise failure
     best = min(made, key=lambda start: start.cost)
     test = None
     if len(prepared.test) and not interrupted:
-        test = dataclasses.replace(base, net=best.run.net).evaluate(table, prepared.test)
+        test = dataclasses.replace(base, net=best.run.net).evaluate(table, prepared.test, notes=prepared.notes)
     return _trained(prepared, made, test)
 
 

@@ -40,10 +40,18 @@ class Opened:
         opened: list[Any] = []
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
-            opened.append(unflatten(tree, iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)])))
+            opened.append(
+                unflatten(
+                    tree,
+                    iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)]),
+                )
+            )
         if not any(self.wrt):
-            raise DifferentiationError("there is nothing to differentiate by", where=", ".join(str(p) for p in self.positions),
-                                       why="the arguments hold no number and no floating array")  # fmt: skip
+            raise DifferentiationError(
+                "there is nothing to differentiate by",
+                where=", ".join(str(p) for p in self.positions),
+                why="the arguments hold no number and no floating array",
+            )
         changed = dict(zip(self.positions, opened, strict=True))
         self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
@@ -51,7 +59,9 @@ class Opened:
     def _leaf(self, leaf: Any, name: str) -> Any:
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
-                raise DifferentiationError(f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums")
+                raise DifferentiationError(
+                    f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums"
+                )
             # made by hand: `append` would fold the identity of a constant into a constant
             node = Node(TABLE["identity"], (leaf.node,), NO_PARAMS, leaf.node.value, leaf.node.where, leaf.node.aval)
         elif type(leaf) in WEAK_DTYPES or isinstance(leaf, (np.ndarray, np.generic)):
@@ -87,9 +97,11 @@ def _argument_names(f: Function, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
 
 
-def _positions(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums) -> tuple[list[int | str], bool]:
+def _positions(
+    f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums
+) -> tuple[list[int | str], bool]:
     single = isinstance(argnums, (int, str, np.integer))
-    wanted: Sequence[Any] = [argnums] if single else list(argnums)  # type: ignore[arg-type, list-item]
+    wanted: Sequence[Any] = [argnums] if single else list(argnums)  # type: ignore[arg-type]
     names = _argument_names(f, len(args))
     found: list[int | str] = []
     for which in wanted:
@@ -99,13 +111,16 @@ def _positions(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnu
             elif which in names:
                 found.append(names.index(which))
             else:
-                raise InputError(f"argnums names {which!r}", why=f"the arguments given are {', '.join([*names, *kwargs])}",
-                                 fix="give that argument explicitly")  # fmt: skip
+                raise InputError(
+                    f"argnums names {which!r}",
+                    why=f"the arguments given are {', '.join([*names, *kwargs])}",
+                    fix="give that argument explicitly",
+                )
         else:
             if not -len(args) <= which < len(args):
                 raise InputError(f"argnums is {which}", why=f"{len(args)} positional arguments were given",
                                  fix="count from 0, or give the names of the arguments")  # fmt: skip
-            found.append(which % len(args))
+            found.append(int(which) % len(args))
     if len(set(found)) < len(found) or not found:
         raise InputError(f"argnums is {argnums!r}", why="each argument may stand in it once, and one at least")
     return found, single
@@ -153,7 +168,11 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list
         for node in wrt:
             bar = settled.get(node)
             if on_graph:
-                bar = gradient.operand(const(_zero(node))) if bar is None else _cast_like(gradient, gradient.dense(bar), node)
+                bar = (
+                    gradient.operand(const(_zero(node)))
+                    if bar is None
+                    else _cast_like(gradient, gradient.dense(bar), node)
+                )
                 answers.append(Traced(bar.node))
             else:
                 answers.append(_own(node, _zero(node) if bar is None else gradient.result(bar)))
