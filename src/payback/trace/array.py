@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MutationError, TraceError, UnsupportedError
+from payback.errors import DifferentiationError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
+from payback.trace.arrays import Buffered, ReadOnly
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
@@ -55,17 +56,15 @@ def _plain(operand: Any) -> Any:
     """What NumPy would make of an operand that is neither traced nor a number nor an array."""
     if isinstance(operand, Traced):
         return operand.node
-    if isinstance(operand, (np.ndarray, np.generic)):
-        return operand
-    if isinstance(operand, (list, tuple)):
+    if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
     if hasattr(operand, "__array__"):
         return np.asarray(operand)
     return NotImplemented
 
 
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The operator of a row, and its reflection.
+def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
+    """The operator of a row, its reflection, and the one in place.
 
     Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
     scalar programs are made of nothing else.
@@ -114,7 +113,15 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         result = fast(self, other, True)
         return _binary(row, other, self) if result is None else result
 
-    return forward, reflected
+    def in_place(self: Any, other: Any) -> Any:
+        result = fast(self, other, False)
+        if result is None:
+            result = _binary(row, self, other)
+        if type(self.node.value) is float or not self.node.shape or type(self) is Variable or result is NotImplemented:
+            return result  # a number is not changed: its name is given to another
+        return _METHODS["store"](self, result, where_of_caller(2))
+
+    return forward, reflected, in_place
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
@@ -125,7 +132,7 @@ def _unary(name: str) -> Callable[[Any], Any]:
 class Traced:
     """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
 
-    __slots__ = ("__weakref__", "node")
+    __slots__ = ("__weakref__", "alias", "node")  # alias: set on arrays with views, see `written.py`
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]
 
@@ -249,9 +256,7 @@ class Traced:
         )
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise UnsupportedError("a traced value cannot be assigned into", where=_here(),
-                               why="values in a graph never change",
-                               fix="build the result with np.where, np.stack or np.concatenate")  # fmt: skip
+        _METHODS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
         return _METHODS["__getitem__"](self, key)
@@ -276,18 +281,18 @@ class Traced:
 
     # operators
 
-    __add__, __radd__ = _operator("add")
-    __sub__, __rsub__ = _operator("sub")
-    __mul__, __rmul__ = _operator("mul")
-    __truediv__, __rtruediv__ = _operator("div")
-    __pow__, __rpow__ = _operator("power")
+    __add__, __radd__, __iadd__ = _operator("add")
+    __sub__, __rsub__, __isub__ = _operator("sub")
+    __mul__, __rmul__, __imul__ = _operator("mul")
+    __truediv__, __rtruediv__, __itruediv__ = _operator("div")
+    __pow__, __rpow__, __ipow__ = _operator("power")
     __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
     __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
     __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
-        return self
+        return Traced(self.node)
 
     def __and__(self, other: Any) -> Any:
         return np.bitwise_and(self, other)
@@ -309,19 +314,6 @@ class Traced:
 
     def __rmatmul__(self, other: Any) -> Any:
         return np.matmul(other, self)
-
-
-class ReadOnly(np.ndarray[Any, Any]):
-    """A variable's array as its owner sees it: it cannot be written into, and `value -= step` makes a new one."""
-
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return array[()] if return_scalar else np.asarray(array)
-
-    def _in_place(symbol: str) -> Any:  # type: ignore[misc]  # noqa: N805
-        return lambda self, other: getattr(np.asarray(self), symbol)(other)
-
-    __iadd__, __isub__ = _in_place("__add__"), _in_place("__sub__")
-    __imul__, __itruediv__ = _in_place("__mul__"), _in_place("__truediv__")
 
 
 class Variable(Traced):
@@ -394,6 +386,9 @@ def as_traced(operand: Any) -> Any:
     """A traced value as it is; a list or tuple with traced values in it, stacked; anything else as NumPy sees it."""
     if isinstance(operand, Traced):
         return operand.node
+    if isinstance(operand, Buffered):
+        operand = operand.now()
+        return operand.node if isinstance(operand, Traced) else operand
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
         return _METHODS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
     return (
@@ -404,9 +399,9 @@ def as_traced(operand: Any) -> Any:
 
 
 def _holds_traced(operand: Any) -> bool:
-    return isinstance(operand, Traced) or (
-        isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand)
-    )
+    if isinstance(operand, (list, tuple)):
+        return any(_holds_traced(part) for part in operand)
+    return isinstance(operand, Traced) or (isinstance(operand, Buffered) and isinstance(operand.now(), Traced))
 
 
 def stop_gradient(x: Any) -> Any:
@@ -423,6 +418,8 @@ def stop_gradient(x: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """The bare value of a traced one; anything else as it is."""
+    if isinstance(value, Buffered):
+        value = value.now()
     return value.value if isinstance(value, Traced) else value
 
 

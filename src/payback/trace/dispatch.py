@@ -24,6 +24,7 @@ from payback.trace.indexing import getitem
 from payback.trace.tree import leaves, tree_map
 
 Function = Callable[..., Any]
+_VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
 
 
 def implements(*functions: Any) -> Callable[[Function], Function]:
@@ -39,6 +40,8 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 
 def emit(name: str, *operands: Any, **params: Any) -> Traced:
     """The row's node on traced and plain operands, with the place of the user's code that is running."""
+    if name in _VIEWS:
+        return _METHODS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
     return Traced(
         apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS)
     )

@@ -10,7 +10,8 @@ from payback.errors import TraceError, UnsupportedError
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.written import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
@@ -23,7 +24,7 @@ def getitem(x: Traced, key: Any) -> Traced:
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):
         template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
-        return Traced(apply(TABLE["index"], (x.node,), place, {"template": template}))
+        return view("index", x, {"template": template}, place)
     if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
         if len(parts) > 1:
             raise UnsupportedError("a single boolean stands in an index of several parts", fix="index in two steps")
@@ -77,8 +78,7 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
                 )
             if part.dtype.kind in "iu":
                 return (part.node,)
-        part = part.value
-    array = np.asarray(part)
+    array = np.asarray(plain(part))
     if array.dtype.kind == "b":
         return array.nonzero()
     if array.size == 0 and array.dtype.kind == "f":

@@ -1,0 +1,419 @@
+"""Item assignment: `x[key] = v` on a traced array, with NumPy's views.
+
+Values on nodes never change, so an array that is written into is kept as *where each of its entries comes from*: a
+pool of pieces (what has been written, traced or plain) and an array of integers of the array's own shape, which says for
+each entry its place in the pool.  An assignment appends its piece to the pool and writes the piece's numbers into the
+integers, by NumPy itself: so broadcasting, repeated indices (the last one stays), slices, masks and every kind of view
+are NumPy's own.  Reading gathers pieces into one node by rows of the table that are there for other purposes (`stack`,
+`concatenate`, `index`), whose adjoints pay each written value for the entries where it is still seen, and mask the rest.
+
+So a write costs its own size, not the array's; an entry that is read right after it was written is the written value
+itself; and no version of an array is ever copied.
+"""
+
+from __future__ import annotations
+
+import weakref
+from bisect import bisect_right
+from typing import Any
+
+import numpy as np
+
+from payback.errors import MutationError, UnsupportedError
+from payback.ir.node import Node
+from payback.ir.where import position
+from payback.ops.append import append, apply, const, freeze
+from payback.ops.row import TABLE, VARIABLE
+from payback.trace.array import _METHODS, _NODE_TYPES, Traced, as_traced, where_of_caller
+
+_FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
+_SIMPLE = (int, slice, type(None), type(Ellipsis))
+
+
+class Storage:
+    """The entries of one array, shared by all its views.
+
+    source   for each entry its place in the pool; laid out as the array is, so that a view of it is a view
+    pieces   the pool: nodes and plain arrays, each with as many places as it has entries; starts: their first places
+    version  how often it has been written into
+    """
+
+    __slots__ = ("dtype", "memory", "pieces", "source", "starts", "total", "version")
+
+    def __init__(self, source: np.ndarray[Any, Any], first: Any, dtype: np.dtype[Any], memory: Any = None):
+        self.source, self.dtype, self.memory = source, dtype, memory
+        self.pieces: list[Any] = [first]
+        self.starts = [0]
+        self.total = source.size
+        self.version = 0
+
+    @classmethod
+    def of_node(cls, node: Node) -> Storage:
+        """Laid out as the node's value, if it is compact, so that `reshape` makes views where NumPy does."""
+        shape, value = node.shape, node.value
+        source = np.arange(node.aval.size).reshape(shape)
+        if type(value) is np.ndarray and value.flags.f_contiguous and not value.flags.c_contiguous:
+            source = np.asfortranarray(source)
+        return cls(source, node, node.aval.dtype)
+
+    @classmethod
+    def of_array(cls, array: np.ndarray[Any, Any]) -> Storage:
+        """Of a compact plain array: its numbers in the order in which they lie in memory are the first piece."""
+        memory = np.arange(array.size)
+        scale = memory.itemsize / array.itemsize
+        strides = tuple(int(stride * scale) for stride in array.strides)
+        first = array.ravel("K").copy()
+        return cls(np.ndarray(array.shape, memory.dtype, memory, 0, strides), first, array.dtype, memory)
+
+    # writing
+
+    def write(self, at: np.ndarray[Any, Any], key: Any, value: Any, place: Any) -> None:
+        """`array[key] = value` for the view whose sources are `at`."""
+        piece = self.fitting(value, place)
+        size = piece.aval.size if type(piece) is Node else np.size(piece)
+        shape = piece.shape
+        if self.total > 4 * self.source.size + 4096:
+            self.compact(place)
+        at[key] = np.arange(self.total, self.total + size).reshape(shape) if shape else self.total
+        self.pieces.append(piece)
+        self.starts.append(self.total)
+        self.total += size
+        self.version += 1
+
+    def fitting(self, value: Any, place: Any) -> Any:
+        """What is written, in the array's dtype.  Raises UnsupportedError for floats that an integer array would cut."""
+        if type(value) is not Node:
+            return np.asarray(value).astype(self.dtype)
+        aval = value.aval
+        if self.dtype.kind != "f" and aval.dtype.kind == "f":
+            where = position(place)
+            raise UnsupportedError(
+                f"a traced {aval.dtype} cannot be stored in an array of {self.dtype}",
+                where=str(where) if where else None,
+                why="NumPy would cut off its fraction, and the derivative with it",
+                fix="make the array floating, for example np.zeros(n) or .astype(float); "
+                "for the cut number write x.value",
+            )
+        if aval.dtype != self.dtype or aval.weak:
+            value = append(TABLE["cast"], (value,), {"dtype": self.dtype, "weak": False}, place)
+        return value
+
+    def compact(self, place: Any) -> None:
+        """Forget what has been written over."""
+        whole = self.read(self.source, place)
+        self.pieces, self.starts, self.total = [whole], [0], self.source.size
+        self.source[...] = np.arange(self.source.size).reshape(self.source.shape)
+
+    # reading
+
+    def entry(self, at: int, place: Any) -> Any:
+        """One entry: the node itself that was written there, a node that reads it, or a plain number."""
+        k = bisect_right(self.starts, at) - 1
+        piece, inside = self.pieces[k], at - self.starts[k]
+        if type(piece) is not Node:
+            return piece.reshape(-1)[inside]
+        if not piece.shape:
+            return piece
+        index = tuple(int(i) for i in np.unravel_index(inside, piece.shape))
+        return apply(TABLE["index"], (piece,), place, {"template": index})
+
+    def read(self, at: np.ndarray[Any, Any], place: Any) -> Any:
+        """The entries of a view: a node, or a plain array where nothing traced is seen."""
+        if not at.ndim:
+            return self.entry(int(at), place)
+        if not at.size:
+            return np.empty(at.shape, self.dtype)
+        flat = at.ravel()
+        owners = self.owners(flat)
+        used, first_seen, inverse, counts = np.unique(owners, return_index=True, return_inverse=True, return_counts=True)
+        if not any(type(self.pieces[k]) is Node for k in used):
+            made = np.empty(flat.shape, self.dtype)
+            for j, k in enumerate(used):
+                mine = inverse == j
+                made[mine] = self.pieces[k].reshape(-1)[flat[mine] - self.starts[k]]
+            return made.reshape(at.shape)
+        if len(used) == 1:
+            return self.gather(self.pieces[used[0]], flat - self.starts[used[0]], at.shape, place)
+        parts, offset = [], 0
+        places = np.empty(flat.size, np.int64)
+        shift = np.empty(len(used), np.int64)  # from places in the pool to places among the parts
+        for j in np.argsort(first_seen):
+            piece, start = self.pieces[used[j]], self.starts[used[j]]
+            size = piece.aval.size if type(piece) is Node else piece.size
+            if counts[j] < size:  # only what is still seen of it
+                mine = np.flatnonzero(inverse == j)
+                piece = self.gather(piece, flat[mine] - start, (len(mine),), place)
+                places[mine] = np.arange(offset, offset + len(mine))
+                shift[j], size = -1, len(mine)
+            else:
+                shift[j] = offset - start
+            parts.append(piece)
+            offset += size
+        whole = shift[inverse] != -1
+        places[whole] = (flat + shift[inverse])[whole]
+        node = self.gather(_joined(parts, place), places, at.shape, place)
+        if at.flags.writeable:  # the next reader finds one piece
+            at[...] = np.arange(self.total, self.total + at.size).reshape(at.shape)
+            self.pieces.append(node)
+            self.starts.append(self.total)
+            self.total += at.size
+        return node
+
+    def owners(self, flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which piece each place belongs to."""
+        if flat.size < 16:
+            return np.array([bisect_right(self.starts, at) - 1 for at in flat.tolist()])
+        if len(self.starts) == 1:
+            return np.zeros(flat.size, np.int64)
+        return np.searchsorted(np.array(self.starts), flat, "right") - 1
+
+    @staticmethod
+    def gather(piece: Any, places: np.ndarray[Any, Any], shape: tuple[int, ...], place: Any) -> Any:
+        """The entries of a piece at flat places, in a shape."""
+        if type(piece) is not Node:
+            return piece.reshape(-1)[places].reshape(shape)
+        size = piece.aval.size
+        if places.size == size and (places == np.arange(size)).all():
+            return piece if piece.shape == shape else apply(TABLE["reshape"], (piece,), place, {"shape": shape})
+        if not piece.shape:
+            return apply(TABLE["broadcast"], (piece,), place, {"shape": shape})
+        if len(piece.shape) > 1:
+            piece = apply(TABLE["reshape"], (piece,), place, {"shape": (size,)})
+        template, arrays = _as_slice(places, shape)
+        return apply(TABLE["index"], (piece, *arrays), place, {"template": template})
+
+
+def _as_slice(places: np.ndarray[Any, Any], shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """An index for these places: a slice where they are one, for a slice is a view."""
+    from payback.ops.index import Place
+
+    if len(shape) == 1 and places.size > 1:
+        step = int(places[1] - places[0])
+        if step and (np.diff(places) == step).all():
+            stop = int(places[-1]) + (1 if step > 0 else -1)
+            return (slice(int(places[0]), None if stop < 0 else stop, step),), ()
+    return (Place(0),), (places.reshape(shape),)
+
+
+def _joined(parts: list[Any], place: Any) -> Node:
+    """The parts in a row, by nodes of few arguments; neighbouring plain parts become one."""
+    runs: list[Any] = []
+    for part in parts:
+        if type(part) is not Node:
+            part = part.reshape(-1)
+            if runs and type(runs[-1]) is list:
+                runs[-1].append(part)
+                continue
+            part = [part]
+        runs.append(part)
+    parts = [np.concatenate(run) if type(run) is list else run for run in runs]
+    while len(parts) > 1 or not (type(parts[0]) is Node and len(parts[0].shape) == 1):
+        joined, at = [], 0
+        while at < len(parts):
+            some = parts[at : at + _FAN_IN]
+            at += len(some)
+            if all(type(part) is Node and not part.shape for part in some):
+                joined.append(apply(TABLE["stack"], some, place, {"axis": 0}))
+                continue
+            row = [
+                apply(TABLE["reshape"], (part,), place, {"shape": (part.aval.size,)})
+                if type(part) is Node and len(part.shape) != 1
+                else part
+                for part in some
+            ]
+            joined.append(row[0] if len(row) == 1 else apply(TABLE["concatenate"], row, place, {"axis": 0}))
+        parts = joined
+    return parts[0]
+
+
+class View:
+    """A view of a storage as one traced value holds it, and what was last read through it."""
+
+    __slots__ = ("at", "node", "storage", "version")
+
+    def __init__(self, storage: Storage, at: np.ndarray[Any, Any]):
+        self.storage, self.at, self.version, self.node = storage, at, -1, None
+
+    def read(self, place: Any) -> Node:
+        if self.version != self.storage.version:
+            made = self.storage.read(self.at, place)
+            self.node = made if type(made) is Node else const(freeze(made), place)
+            self.version = self.storage.version
+        return self.node
+
+
+_held = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property of Written
+
+
+class Written(Traced):
+    """A traced array that has been written into, or a view of one: its node is what is there now."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def node(self) -> Node:
+        return _held.__get__(self).read(where_of_caller(3))
+
+    @node.setter
+    def node(self, view: View) -> None:
+        _held.__set__(self, view)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return _held.__get__(self).at.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return _held.__get__(self).storage.dtype
+
+    @property
+    def ndim(self) -> int:
+        return _held.__get__(self).at.ndim
+
+    @property
+    def size(self) -> int:
+        return _held.__get__(self).at.size
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a traced scalar")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        view: View = _held.__get__(self)
+        taken = view.at[plain_key(key)]
+        place = where_of_caller(2)
+        if type(taken) is not np.ndarray:
+            return _bare_or_traced(view.storage.entry(int(taken), place))
+        if np.may_share_memory(taken, view.at):
+            return written(view.storage, taken)
+        return _bare_or_traced(view.storage.read(taken, place))
+
+
+def _bare_or_traced(made: Any) -> Any:
+    if type(made) is Node:
+        return Traced(made)
+    return made if isinstance(made, np.generic) else _METHODS["buffer"](made)
+
+
+def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
+    return Written(View(storage, at))  # type: ignore[arg-type]
+
+
+def plain_key(key: Any) -> Any:
+    """An index without traced parts.  Raises TraceError where a number is not known, IndexError for floats."""
+    if type(key) in _SIMPLE:
+        return key
+    if type(key) is tuple:
+        return tuple(plain_key(part) for part in key)
+    if isinstance(key, Traced):
+        if key.dtype.kind == "f":
+            raise IndexError("a traced floating value cannot be an index")
+        return np.asarray(key.value)[()]
+    if isinstance(key, np.ndarray):
+        return key.view(np.ndarray)
+    return key
+
+
+# Views of a traced array that nobody has written into yet.  NumPy's `row = y[1]; row[0] = v` writes into y too, so
+# every value made by a view remembers whose view it is, and the array its views (weakly): the first write turns them all
+# into `Written` ones.
+
+
+class Family:
+    """A traced array and the views of it, each with the steps that lead to it."""
+
+    __slots__ = ("members", "prune_at", "root")
+
+    def __init__(self, root: Traced):
+        self.root = root.node
+        self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
+        self.prune_at = 32
+
+    def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
+        if len(self.members) >= self.prune_at:
+            self.members = [known for known in self.members if known[0]() is not None]
+            self.prune_at = 2 * len(self.members) + 32
+        self.members.append((weakref.ref(member), steps))
+
+
+def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
+    """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
+    if type(x) is Written:
+        held: View = _held.__get__(x)
+        at = _replay(held.at, name, params)
+        if np.may_share_memory(at, held.at):
+            return written(held.storage, at)
+    made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
+    if made.node.shape and type(x) in _NODE_TYPES:
+        alias = getattr(x, "alias", None)
+        if alias is None:
+            alias = x.alias = (Family(x), ())
+        steps = (*alias[1], (name, params))
+        made.alias = (alias[0], steps)
+        alias[0].add(made, steps)
+    return made
+
+
+def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
+    if name == "index":
+        return np.asarray(at[params["template"]])
+    if name == "transpose":
+        return np.transpose(at, params["axes"])
+    if name == "reshape":
+        return np.reshape(at, params["shape"])
+    return np.broadcast_to(at, params["shape"])
+
+
+def open_for_writing(x: Traced, place: Any) -> View:
+    """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
+    if type(x) is Written:
+        return _held.__get__(x)
+    family, _ = getattr(x, "alias", None) or (Family(x), ())
+    if family.root.op is VARIABLE:
+        where = position(place)
+        raise MutationError("a variable cannot be written into", where=str(where) if where else None,
+                            why="it is what results are differentiated by",
+                            fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
+    storage = Storage.of_node(family.root)
+    for member, steps in family.members:
+        y = member()
+        if y is None:
+            continue
+        at = storage.source
+        for name, params in steps:
+            at = _replay(at, name, params)
+        if np.may_share_memory(at, storage.source):
+            y.alias = None
+            y.__class__ = Written
+            y.node = View(storage, at)
+    if type(x) is not Written:  # a reshape that copied: an array of its own
+        x.alias = None
+        storage = Storage.of_node(x.node)
+        x.__class__ = Written
+        x.node = View(storage, storage.source)
+    return _held.__get__(x)
+
+
+def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
+    """`x[key] = value`: the value is written where NumPy would write it, through views too."""
+    key = plain_key(key)
+    value = as_traced(value)  # read before: it may be a view of x
+    held = open_for_writing(x, place)
+    held.storage.write(held.at, key, value, place)
+
+
+def store(x: Traced, value: Any, place: Any) -> Traced:
+    """`x[...] = value` as `x += y` does it: an array that nothing else looks at only changes its node."""
+    if type(x) is Traced and getattr(x, "alias", None) is None and value.shape == x.shape and value.dtype == x.dtype:
+        x.node = value.node
+    else:
+        setitem(x, ..., value, place)
+    return x
+
+
+_METHODS.update(view=view, setitem=setitem, store=store)
