@@ -15,6 +15,7 @@ from payback.ops.append import const
 from payback.ops.row import INPUT
 from payback.run.interpreter import Interpreter
 from payback.trace.array import Traced
+from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
 
@@ -48,6 +49,6 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
                 f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph"
             )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
-    result = f(*unflatten(arguments, iter([Traced(node) for node in inputs])))
+    result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]
     return TracedFunction(Graph(inputs, outputs), arguments, result)

@@ -19,10 +19,12 @@ from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
-from payback.trace.arrays import Buffered, ReadOnly
+from payback.trace.arrays import Buffered, ReadOnly, now
+from payback.trace.outside import storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
+_HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 
 
 def where_of_caller(depth: int) -> Any:
@@ -119,7 +121,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
             result = _binary(row, self, other)
         if type(self.node.value) is float or not self.node.shape or type(self) is Variable or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
-        return _METHODS["store"](self, result, where_of_caller(2))
+        return _HOOKS["store"](self, result, where_of_caller(2))
 
     return forward, reflected, in_place
 
@@ -225,7 +227,7 @@ class Traced:
     def __float__(self) -> float:
         if self.dtype.kind != "f":
             return float(self.value)
-        raise TraceError("float(x) would lose the derivative", where=_here(),
+        raise storing() or TraceError("float(x) would lose the derivative", where=_here(),
                          why="a Python float has no history, so what is computed from it would have no gradient",
                          fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
 
@@ -248,7 +250,7 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
-        raise TraceError(
+        raise storing() or TraceError(
             "a traced value cannot become a plain array",
             where=_here(),
             why="the plain array would have no history, so what is computed from it would have no gradient",
@@ -256,7 +258,7 @@ class Traced:
         )
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _METHODS["setitem"](self, key, value, where_of_caller(2))
+        _HOOKS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
         return _METHODS["__getitem__"](self, key)
@@ -265,7 +267,7 @@ class Traced:
         method = _METHODS.get(name)
         if method is None:
             raise AttributeError(f"a traced value has no attribute {name!r}")
-        return lambda *args, **kwargs: method(self, *args, **kwargs)
+        return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
@@ -277,7 +279,7 @@ class Traced:
         return _METHODS["__array_ufunc__"](ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _METHODS["__array_function__"](function, args, kwargs)
+        return _METHODS["__array_function__"](function, types, args, kwargs)
 
     # operators
 
@@ -390,7 +392,7 @@ def as_traced(operand: Any) -> Any:
         operand = operand.now()
         return operand.node if isinstance(operand, Traced) else operand
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
-        return _METHODS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
+        return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
     return (
         operand
         if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic))
@@ -418,8 +420,7 @@ def stop_gradient(x: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """The bare value of a traced one; anything else as it is."""
-    if isinstance(value, Buffered):
-        value = value.now()
+    value = now(value)
     return value.value if isinstance(value, Traced) else value
 
 

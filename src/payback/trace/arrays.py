@@ -26,3 +26,8 @@ class Buffered(np.ndarray[Any, Any]):
     def now(self) -> Any:
         """What it is by now: a traced value, or a plain array of the same memory."""
         return self.view(np.ndarray)
+
+
+def now(x: Any) -> Any:
+    """What a buffer is by now; anything else as it is."""
+    return x.now() if isinstance(x, Buffered) else x

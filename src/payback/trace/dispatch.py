@@ -18,10 +18,14 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply
+from payback.ops.index import Place
 from payback.ops.row import TABLE
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, where_of_caller
+from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
+from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
+from payback.trace.outside import into_plain_array
 from payback.trace.tree import leaves, tree_map
+from payback.trace.written import plain_key
 
 Function = Callable[..., Any]
 _VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
@@ -41,7 +45,7 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 def emit(name: str, *operands: Any, **params: Any) -> Traced:
     """The row's node on traced and plain operands, with the place of the user's code that is running."""
     if name in _VIEWS:
-        return _METHODS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+        return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
     return Traced(
         apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS)
     )
@@ -81,17 +85,12 @@ def _at_least_float64(x: Any) -> Any:
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if kwargs.get("out") is not None:
+        return _into(ufunc, method, inputs, kwargs)
     if method != "__call__":
         return _ufunc_method(ufunc, method, inputs, kwargs)
     if any(value is not None and not (key == "where" and value is True) for key, value in kwargs.items()):
         given = ", ".join(f"{key}=" for key in kwargs)
-        if "out" in kwargs:
-            raise UnsupportedError(
-                f"np.{ufunc.__name__} cannot write a traced result with {given}",
-                where=here(),
-                why="a plain array has no history",
-                fix="use the result that the function returns",
-            )
         raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {given}", where=here(),
                                fix="for where= use np.where; for dtype= use .astype on the result")  # fmt: skip
     operands = [as_traced(x) for x in inputs]
@@ -111,6 +110,31 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
     return Traced(apply(TABLE[name], operands, place))
 
 
+def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A ufunc with `out=`, as `a += b` calls it: the result is written into a traced array."""
+    targets = kwargs.pop("out")
+    (target,) = targets if len(targets) == 1 else (None,)
+    if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
+        raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
+    target[...] = _array_ufunc(ufunc, method, inputs, kwargs)
+    return target
+
+
+def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
+    """`np.add.at`, `np.subtract.at` of traced values: entries that repeat are added up."""
+    if ufunc not in (np.add, np.subtract):
+        raise UnsupportedError(f"np.{ufunc.__name__}.at on traced values", where=here(),
+                               why="it has no derivative in payback", fix="write a loop over the indices")  # fmt: skip
+    if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
+        raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
+    places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
+    value = as_traced(values[0])
+    value = np.broadcast_to(Traced(value) if isinstance(value, Node) else value, places.shape)
+    params = {"shape": (target.size,), "templates": ((Place(0),),), "counts": (1,)}
+    added = emit("scatter", value, places, dtype=target.dtype, **params)
+    target[...] = ufunc(target, added.reshape(target.shape))
+
+
 def strong(node: Node, place: Any) -> Node:
     return append(TABLE["cast"], (node,), {"dtype": node.aval.dtype, "weak": False}, place)
 
@@ -124,6 +148,8 @@ def _ufunc_method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict
         if b.ndim:
             a = a.reshape(a.shape + (1,) * b.ndim)
         return _array_ufunc(ufunc, "__call__", (a, b), kwargs)
+    if method == "at":
+        return _at(ufunc, *inputs)
     raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=here(),
                            fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
 
@@ -143,7 +169,9 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     )
 
 
-def _array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if any(issubclass(kind, Buffered) for kind in types):
+        args, kwargs = _current(args), _current(kwargs)
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
         return implementation(*args, **kwargs)
@@ -152,6 +180,15 @@ def _array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     raise _unknown(function, here())
+
+
+def _current(x: Any) -> Any:
+    """Arguments in which buffers that have become traced are traced values; the others stay, they may be written into."""
+    if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
+        return type(x)(_current(part) for part in x)
+    if type(x) is dict:
+        return {key: _current(part) for key, part in x.items()}
+    return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
 _METHODS["__array_ufunc__"] = _array_ufunc

@@ -351,12 +351,6 @@ _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[a
 _FUNCTIONS[np.argmax] = lambda x, *args, **kw: np.argmax(x.value, *args, **kw)
 _FUNCTIONS[np.argmin] = lambda x, *args, **kw: np.argmin(x.value, *args, **kw)
 _FUNCTIONS[np.argsort] = lambda x, *args, **kw: np.argsort(x.value, *args, **kw)
-_FUNCTIONS[np.zeros_like] = lambda x, dtype=None, shape=None, **_: np.zeros(
-    x.shape if shape is None else shape, dtype or x.dtype
-)
-_FUNCTIONS[np.ones_like] = lambda x, dtype=None, shape=None, **_: np.ones(
-    x.shape if shape is None else shape, dtype or x.dtype
-)
 _FUNCTIONS[np.allclose] = lambda a, b, **kw: np.allclose(plain(a), plain(b), **kw)
 
 

@@ -24,7 +24,7 @@ from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.array import _METHODS, _NODE_TYPES, Traced, as_traced, where_of_caller
+from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
@@ -297,7 +297,7 @@ class Written(Traced):
 def _bare_or_traced(made: Any) -> Any:
     if type(made) is Node:
         return Traced(made)
-    return made if isinstance(made, np.generic) else _METHODS["buffer"](made)
+    return made if isinstance(made, np.generic) else _HOOKS["buffer"](made)
 
 
 def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
@@ -416,4 +416,4 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
     return x
 
 
-_METHODS.update(view=view, setitem=setitem, store=store)
+_HOOKS.update(view=view, setitem=setitem, store=store)

@@ -16,9 +16,9 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
-from payback.trace import numpy_map  # noqa: F401 (fills the map of NumPy's functions)
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.backward import seed_for
+from payback.trace.shim import call
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
 
 Function = Callable[..., Any]
@@ -244,7 +244,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         opened = Opened(f, args, kwargs, argnums)
-        out = f(*opened.args, **opened.kwargs)
+        out = call(f, opened.args, opened.kwargs)
         aux = None
         if has_aux:
             out, aux = _with_aux(out, f)
@@ -299,7 +299,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     (array([1., 0.]),)
     """
     opened = Opened(f, args, {}, tuple(range(len(args))))
-    out = f(*opened.args)
+    out = call(f, opened.args, {})
     aux = None
     if has_aux:
         out, aux = _with_aux(out, f)

@@ -1,0 +1,223 @@
+"""NumPy's creation functions, and Python's `math`, where traced values are about: what the shim answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import UnsupportedError
+from payback.ir.node import Node
+from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, _holds_traced, as_traced, plain
+from payback.trace.arrays import Buffered, now
+from payback.trace.buffer import _any_traced, buffer
+from payback.trace.dispatch import _UFUNCS, emit, here, implements
+from payback.trace.numpy_map import astype, concatenate, reshape, stack
+
+_FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
+
+
+def stacked(parts: list[Any]) -> Traced:
+    """np.stack along a new first axis; many parts by nodes of few arguments."""
+    if len(parts) <= _FAN_IN:
+        return stack(parts)
+    parts = [stack(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    while len(parts) > 1:
+        parts = [concatenate(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
+_HOOKS["stack"] = stacked
+
+
+def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function that always makes a new array returns: a buffer."""
+    made = original(*args, **kwargs)
+    if type(made) is np.ndarray and made.base is not None:
+        made = made.copy()
+    return buffer(made)
+
+
+def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """np.array: of traced values a traced array."""
+    obj = now(obj)
+    if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
+        made = original(obj, dtype, **kwargs)
+        return buffer(made) if made is not obj and isinstance(obj, (np.ndarray, list, tuple, int, float)) else made
+    made = Traced(as_traced(obj))
+    if made.node.aval.weak:
+        made = astype(made, made.dtype)
+    if dtype is not None:
+        made = astype(made, dtype)
+    extra = kwargs.get("ndmin", 0) - made.ndim
+    return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
+
+
+def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """np.asarray and its kin: a traced array or a buffer is one already."""
+    if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
+        return a if np.ndim(a) or not (isinstance(a, Traced) and a.node.aval.weak) else astype(a, a.dtype)
+    if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and _holds_traced(a)):
+        return array(np.array, a, dtype)
+    if isinstance(a, (list, tuple, int, float)):
+        return buffer(original(a, dtype, *args, **kwargs))
+    return original(a, dtype, *args, **kwargs)
+
+
+def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    if not _holds_traced(fill_value):
+        return buffer(original(shape, fill_value, dtype, **kwargs))
+    value = array(np.array, fill_value, dtype)
+    return Traced(np.broadcast_to(value, shape).node)
+
+
+def arange(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.arange: how many numbers there are is decided by the values, and has no derivative."""
+    if not _any_traced((args, kwargs)):
+        return buffer(original(*args, **kwargs))
+    dtype = kwargs.pop("dtype", None)
+    names = ("start", "stop", "step")
+    given = dict(zip(names, args, strict=False)) | kwargs if len(args) > 1 or kwargs else {"stop": args[0]}
+    start, step = given.get("start", 0), given.get("step", 1)
+    count = len(original(plain(start), plain(given["stop"]), plain(step)))
+    made = start + step * np.arange(count)
+    made = made if isinstance(made, Traced) else made.astype(float)
+    return made if dtype is None else made.astype(dtype)
+
+
+def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+    items = list(iterable)
+    return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
+
+
+ANSWERS: dict[str, Callable[..., Any]] = dict.fromkeys(
+    "zeros ones empty zeros_like ones_like empty_like full_like linspace logspace geomspace eye identity copy tri"
+    " tile repeat concatenate stack vstack hstack".split(),
+    fresh,
+) | dict.fromkeys("asarray asanyarray ascontiguousarray asfortranarray".split(), as_array) | {
+    "array": array, "full": full, "arange": arange, "fromiter": from_iterable,
+}  # fmt: skip
+
+
+@implements(np.zeros_like)
+def zeros_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return buffer(np.zeros(x.shape if shape is None else shape, dtype or x.dtype))
+
+
+@implements(np.ones_like)
+def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return buffer(np.ones(x.shape if shape is None else shape, dtype or x.dtype))
+
+
+@implements(np.full_like)
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
+) -> Any:
+    return full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
+
+
+_FUNCTIONS[np.empty_like] = zeros_like
+
+
+@implements(np.linspace)
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    if axis != 0 or retstep:
+        raise UnsupportedError("np.linspace of traced values takes no axis= and no retstep=", where=here())
+    part = np.linspace(0.0, 1.0, num, endpoint).reshape((num,) + (1,) * max(np.ndim(start), np.ndim(stop)))
+    made = start * (1.0 - part) + stop * part
+    return made if dtype is None else made.astype(dtype)
+
+
+@implements(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    from payback.trace.outside import into_plain_array
+
+    if not isinstance(dst, (Traced, Buffered)):
+        raise into_plain_array(dst, "np.copyto cannot write a traced value into a plain array")
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+# math: Python floats in, a Python float out.
+
+_OF_NUMPY = {
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
+    "atanh": np.arctanh, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
+    "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "pow": np.power, "fabs": np.fabs,
+    "degrees": np.degrees, "radians": np.radians, "copysign": np.copysign, "fmod": np.fmod,
+}  # fmt: skip
+# Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
+_OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
+MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
+
+
+def _number(x: Any) -> Any:
+    """The argument as a Python float would be, still traced."""
+    if not isinstance(x, Traced):
+        return x
+    if x.shape:
+        raise TypeError("only scalars can be converted to Python floats")
+    return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
+
+
+def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`math.name` of arguments of which one at least is traced."""
+    if name in _OF_VALUES:
+        return original(*map(plain, args), **kwargs)
+    if name in ("fsum", "prod"):
+        items = list(args[0])
+        total: Any = kwargs.get("start", 1) if name == "prod" else 0.0
+        for item in items:
+            total = total * item if name == "prod" else total + item
+        return total
+    if name in ("hypot", "dist"):
+        parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
+        return mathematics("sqrt", math.sqrt, sum(part * part for part in map(_number, parts)))
+    if name == "log" and len(args) == 2:
+        return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
+    function = _OF_NUMPY.get(name)
+    if function is None:
+        raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),
+                               why="there is no row for it in the table",
+                               fix="write it with math or NumPy functions that have one")  # fmt: skip
+    operands = [_number(x) for x in args]
+    nodes = [x.node for x in operands if isinstance(x, Traced)]
+    if all(node.value is not None for node in nodes):
+        original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
+    row = _UFUNCS.get(function)
+    if row is not None and nodes:
+        return emit(row, *operands)
+    return _number(function(*operands))
+
+
+def has_traced(args: Any) -> bool:
+    """Whether math was given something traced, also in a list or tuple."""
+    for x in args:
+        if isinstance(x, (Traced, Node)) or (isinstance(x, (list, tuple)) and has_traced(x)):
+            return True
+    return False
+
+
+def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """`np.vectorize(f)` on traced values: f for every entry, once."""
+    if self.signature is not None or kwargs or self.excluded:
+        raise UnsupportedError("np.vectorize with a signature, exclusions or keywords on traced values", where=here(),
+                               fix="write a loop over the entries")  # fmt: skip
+    parts = [x if isinstance(x, Traced) else np.asarray(now(x)) for x in args]
+    shape = np.broadcast_shapes(*[part.shape for part in parts])
+    parts = [np.broadcast_to(part, shape) for part in parts]
+    results = [self.pyfunc(*[part[index] for part in parts]) for index in np.ndindex(shape)]
+    several = bool(results) and isinstance(results[0], tuple)
+    columns = list(zip(*results, strict=True)) if several else [results]
+    made = tuple(_shaped(list(column), shape) for column in columns)
+    return made if several else made[0]
+
+
+def _shaped(entries: list[Any], shape: tuple[int, ...]) -> Any:
+    if not _holds_traced(entries):
+        return np.array(entries).reshape(shape)[()]
+    return stacked([entry if isinstance(entry, Traced) else np.asarray(entry) for entry in entries]).reshape(shape)

@@ -1,0 +1,260 @@
+"""What NumPy's protocols do not dispatch, answered while a function is differentiated, in that context only.
+
+Creation functions and `math` look at no protocol.  While any function is traced, their names in `numpy` and `math` (and
+in the modules that have imported them by name, and in closures of the function) stand for wrappers, which ask a context
+variable whether *this* call is inside a trace and comes from outside NumPy, SciPy and payback; every other call goes
+straight to the original.  The first trace puts the wrappers there and the last one takes them away again, so without
+a trace nothing is changed and nothing costs.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from payback.errors import PaybackError
+from payback.trace.array import Traced
+from payback.trace.arrays import now
+from payback.trace.buffer import Buffer, _any_traced
+from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.tree import tree_map
+
+_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+_NOT_USERS = ("numpy", "scipy", "payback")
+_NEVER = frozenset(_NOT_USERS) | sys.stdlib_module_names - {"__main__"}  # modules whose names stay as they are
+
+
+def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if _tracing.get():
+            caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
+            if caller not in _NOT_USERS:
+                return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+def _mathematics(original: Callable[..., Any]) -> Callable[..., Any]:
+    name = original.__name__
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if _tracing.get():
+            if name in ("fsum", "prod") and not isinstance(args[0], (list, tuple)):
+                args = (list(args[0]), *args[1:])  # it can be gone through once
+            if has_traced(args):
+                return mathematics(name, original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+_apply_vectorized = np.vectorize.__call__
+
+
+def _vectorize_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    if _tracing.get() and _any_traced((args, kwargs)):
+        return vectorized(self, *args, **kwargs)
+    return _apply_vectorized(self, *args, **kwargs)
+
+
+_OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
+_OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
+_NUMPY_WRAPPERS = {name: _creation(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
+_MATH_WRAPPERS = {name: _mathematics(f) for name, f in _OF_MATH.items()}
+_WRAPPERS = {id(f): _NUMPY_WRAPPERS[name] for name, f in _OF_NUMPY.items()}
+_WRAPPERS |= {id(f): _MATH_WRAPPERS[name] for name, f in _OF_MATH.items()}
+_ORIGINALS = {id(w): f for ws, fs in ((_NUMPY_WRAPPERS, _OF_NUMPY), (_MATH_WRAPPERS, _OF_MATH))
+              for w, f in zip(ws.values(), fs.values(), strict=True)}  # fmt: skip
+
+
+class _Pair:
+    """Originals and their wrappers under the same names."""
+
+    def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
+        self.originals, self.wrappers = originals, wrappers
+        self._take = operator.itemgetter("__name__", *originals)
+
+    def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
+        """Whether a namespace has exactly these under the names."""
+        try:
+            return all(map(operator.is_, self._take(space)[1:], names.values()))
+        except KeyError:
+            return False
+
+
+_NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
+_MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
+
+
+class _Installed:
+    """The wrappers that are in place now, for all threads together, and what they stand for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.depth = 0
+        self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
+        self.cells: list[tuple[CellType, Any]] = []
+        self.spaces: set[int] = set()
+        # what is known of modules: how many names they had when they were looked through, and which of them matter
+        self.known: dict[str, tuple[weakref.ref[ModuleType], int, tuple[str, ...]]] = {}
+        self.seen: Any = None
+
+    def enter(self, f: Any) -> None:
+        with self.lock:
+            self.depth += 1
+            try:
+                if self.depth == 1:
+                    self.put(np.__dict__, _NUMPY)
+                    self.put(math.__dict__, _MATH)
+                    np.vectorize.__call__ = _vectorize_call  # type: ignore[method-assign]
+                    self.modules()
+                self.function(f, set())
+            except BaseException:
+                self.leave()
+                raise
+
+    def put(self, space: dict[str, Any], pair: _Pair) -> None:
+        """Replace names of a namespace, but for those that someone else has replaced already."""
+        if not pair.stands(space, pair.originals):
+            kept = [name for name, f in pair.originals.items() if space.get(name) is f]
+            pair = _Pair({n: pair.originals[n] for n in kept}, {n: pair.wrappers[n] for n in kept})
+        space.update(pair.wrappers)
+        self.names.append((space, pair))
+
+    def modules(self) -> None:
+        """Put wrappers into the modules that imported originals by name."""
+        modules = sys.modules
+        last = next(reversed(modules))
+        state = (len(modules), last, id(modules[last]))
+        if state != self.seen:
+            for name, module in list(modules.items()):
+                known = self.known.get(name)
+                if (known is None or known[0]() is not module) and isinstance(module, ModuleType):
+                    self.look_through(name, module)
+            for name in self.known.keys() - modules.keys():
+                del self.known[name]
+            self.seen = state
+        for name, (ref, count, found) in list(self.known.items()):
+            module = ref()
+            if module is None:
+                continue
+            space = module.__dict__
+            if count >= 0 and len(space) != count:  # it has gone on executing since
+                found = self.look_through(name, module)
+            if found:
+                self.rebind(space, found)
+
+    def look_through(self, name: str, module: ModuleType) -> tuple[str, ...]:
+        if name.partition(".")[0] in _NEVER:
+            return ()
+        space = module.__dict__
+        found = tuple(key for key, value in list(space.items()) if id(value) in _WRAPPERS)
+        installed = "site-packages" in (getattr(module, "__file__", None) or "")
+        busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if found or busy or not installed:  # a library's module is looked through once, when it is complete
+            self.known[name] = (weakref.ref(module), len(space), found)
+        else:
+            self.known[name] = (weakref.ref(module), -1, ())
+        return found
+
+    def rebind(self, space: dict[str, Any], names: Any) -> None:
+        if id(space) in self.spaces:
+            return
+        originals = {name: space[name] for name in names if id(space.get(name)) in _WRAPPERS}
+        if originals:
+            self.spaces.add(id(space))
+            self.put(space, _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}))
+
+    def function(self, f: Any, seen: set[int]) -> None:
+        """The namespace and the closure of a function, and of those in its closure."""
+        while True:
+            if isinstance(f, functools.partial):
+                f = f.func
+            elif isinstance(f, MethodType):
+                f = f.__func__
+            elif not isinstance(f, FunctionType) and isinstance(inner := getattr(type(f), "__call__", None), FunctionType):
+                f = inner
+            else:
+                break
+        if not isinstance(f, FunctionType) or id(f) in seen:
+            return
+        seen.add(id(f))
+        space = f.__globals__
+        if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in _NOT_USERS:
+            self.rebind(space, [name for name in f.__code__.co_names if id(space.get(name)) in _WRAPPERS])
+        for cell in f.__closure__ or ():
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not yet bound
+                continue
+            wrapper = _WRAPPERS.get(id(content))
+            if wrapper is not None:
+                cell.cell_contents = wrapper
+                self.cells.append((cell, content))
+            elif isinstance(content, (FunctionType, MethodType, functools.partial)):
+                self.function(content, seen)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.depth -= 1
+            if self.depth:
+                return
+            for space, pair in reversed(self.names):
+                if pair.stands(space, pair.wrappers):
+                    space.update(pair.originals)
+                else:  # someone has replaced a name meanwhile: that stays
+                    space.update({n: f for n, f in pair.originals.items() if space.get(n) is pair.wrappers[n]})
+            for cell, content in self.cells:
+                cell.cell_contents = content
+            np.vectorize.__call__ = _apply_vectorized  # type: ignore[method-assign]
+            self.names.clear()
+            self.cells.clear()
+            self.spaces.clear()
+            if self.seen is not None and len(sys.modules) != self.seen[0]:
+                self.newcomers()
+
+    def newcomers(self) -> None:
+        """Modules imported meanwhile may have bound wrappers by name: they get the originals."""
+        for name, module in list(sys.modules.items()):
+            if name not in self.known and isinstance(module, ModuleType):
+                space = module.__dict__
+                space.update({n: _ORIGINALS[id(v)] for n, v in list(space.items()) if id(v) in _ORIGINALS})
+
+
+_installed = _Installed()
+
+
+def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
+    token = _tracing.set(True)
+    try:
+        _installed.enter(f)
+        try:
+            out = f(*args, **kwargs)
+            return out if type(out) is Traced else tree_map(_settled, out)
+        except ValueError as problem:
+            # NumPy hides an error that is raised while it stores an entry behind one of its own
+            if isinstance(problem.__cause__, PaybackError):
+                raise problem.__cause__ from None
+            raise
+        finally:
+            _installed.leave()
+    finally:
+        _tracing.reset(token)
+
+
+def _settled(leaf: Any) -> Any:
+    return now(leaf) if isinstance(leaf, Buffer) else leaf
