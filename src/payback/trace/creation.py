@@ -73,6 +73,19 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
     return Traced(np.broadcast_to(value, shape).node)
 
 
+def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
+    if isinstance(a, (list, tuple)) and _holds_traced(a):
+        a = array(np.array, a)
+    return original(a, *args, **kwargs)
+
+
+def filled_like(original: Callable[..., Any], a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(now(a), Traced) or not _holds_traced(fill_value):
+        return fresh(original, a, fill_value, *args, **kwargs)
+    return full_like(np.asarray(a), fill_value, *args, **kwargs)
+
+
 def arange(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.arange: how many numbers there are is decided by the values, and has no derivative."""
     if not _any_traced((args, kwargs)):
@@ -93,11 +106,13 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
 
 
 ANSWERS: dict[str, Callable[..., Any]] = dict.fromkeys(
-    "zeros ones empty zeros_like ones_like empty_like full_like linspace logspace geomspace eye identity copy tri"
+    "zeros ones empty zeros_like ones_like empty_like linspace logspace geomspace eye identity copy tri"
     " tile repeat concatenate stack vstack hstack".split(),
     fresh,
+) | dict.fromkeys(
+    "sum mean prod max min amax amin std var median average cumsum cumprod sort argmax argmin dot".split(), of_list
 ) | dict.fromkeys("asarray asanyarray ascontiguousarray asfortranarray".split(), as_array) | {
-    "array": array, "full": full, "arange": arange, "fromiter": from_iterable,
+    "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
 }  # fmt: skip
 
 
@@ -189,9 +204,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
     if all(node.value is not None for node in nodes):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     row = _UFUNCS.get(function)
-    if row is not None and nodes:
-        return emit(row, *operands)
-    return _number(function(*operands))
+    return _number(emit(row, *operands) if row is not None else function(*operands))
 
 
 def has_traced(args: Any) -> bool:

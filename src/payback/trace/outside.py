@@ -128,23 +128,22 @@ def _made(frame: FrameType, name: str) -> tuple[str, str, bool] | None:
             if argument.arg == name and default is not None:
                 return told(default.lineno, True)
         return None
-    last = name.rpartition(".")[2]
-    scopes: list[Any] = [*functions, tree] if name in code.co_freevars or "." in name else [tree]
-    for scope in scopes:
-        lines = _assignments(scope, name if scope is tree and "." not in name else last, whole="." in name)
+    if "." in name:
+        lines = _assignments(tree, name.rpartition(".")[2], ast.Attribute)
+        return told(lines[-1], True) if lines else None
+    for scope in [*functions, tree] if name in code.co_freevars else [tree]:
+        lines = _assignments(scope, name)
         if lines:
             return told(lines[-1], True)
     return None
 
 
-def _assignments(scope: Any, name: str, whole: bool = False) -> list[int]:
+def _assignments(scope: ast.AST, name: str, kind: type = ast.Name) -> list[int]:
     """The lines on which a name (or an attribute of that name) is assigned in a scope."""
     lines = []
     for node in ast.walk(scope):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         for target in targets:
-            if (isinstance(target, ast.Name) and target.id == name) or (
-                whole and isinstance(target, ast.Attribute) and target.attr == name
-            ):
+            if isinstance(target, kind) and (target.attr if isinstance(target, ast.Attribute) else target.id) == name:  # type: ignore[attr-defined]
                 lines.append(node.lineno)
     return sorted(lines)

@@ -189,7 +189,7 @@ class _Installed:
                 f = inner
             else:
                 break
-        if not isinstance(f, FunctionType) or id(f) in seen:
+        if not isinstance(f, FunctionType) or id(f) in seen or id(f) in _ORIGINALS:
             return
         seen.add(id(f))
         space = f.__globals__
@@ -243,7 +243,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         _installed.enter(f)
         try:
-            out = f(*args, **kwargs)
+            out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             return out if type(out) is Traced else tree_map(_settled, out)
         except ValueError as problem:
             # NumPy hides an error that is raised while it stores an entry behind one of its own

@@ -23,7 +23,7 @@ from payback.errors import MutationError, UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
-from payback.ops.row import TABLE, VARIABLE
+from payback.ops.row import TABLE
 from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
@@ -135,8 +135,9 @@ class Storage:
         if len(used) == 1:
             return self.gather(self.pieces[used[0]], flat - self.starts[used[0]], at.shape, place)
         parts, offset = [], 0
-        places = np.empty(flat.size, np.int64)
-        shift = np.empty(len(used), np.int64)  # from places in the pool to places among the parts
+        places = np.zeros(flat.size, np.int64)
+        shift = np.zeros(len(used), np.int64)  # from places in the pool to places among the parts
+        whole = np.ones(len(used), np.bool_)
         for j in np.argsort(first_seen):
             piece, start = self.pieces[used[j]], self.starts[used[j]]
             size = piece.aval.size if type(piece) is Node else piece.size
@@ -144,13 +145,12 @@ class Storage:
                 mine = np.flatnonzero(inverse == j)
                 piece = self.gather(piece, flat[mine] - start, (len(mine),), place)
                 places[mine] = np.arange(offset, offset + len(mine))
-                shift[j], size = -1, len(mine)
+                whole[j], size = False, len(mine)
             else:
                 shift[j] = offset - start
             parts.append(piece)
             offset += size
-        whole = shift[inverse] != -1
-        places[whole] = (flat + shift[inverse])[whole]
+        places = np.where(whole[inverse], flat + shift[inverse], places)
         node = self.gather(_joined(parts, place), places, at.shape, place)
         if at.flags.writeable:  # the next reader finds one piece
             at[...] = np.arange(self.total, self.total + at.size).reshape(at.shape)
@@ -327,10 +327,10 @@ def plain_key(key: Any) -> Any:
 class Family:
     """A traced array and the views of it, each with the steps that lead to it."""
 
-    __slots__ = ("members", "prune_at", "root")
+    __slots__ = ("is_variable", "members", "prune_at", "root")
 
     def __init__(self, root: Traced):
-        self.root = root.node
+        self.root, self.is_variable = root.node, type(root) is not Traced
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
 
@@ -374,7 +374,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
     if type(x) is Written:
         return _held.__get__(x)
     family, _ = getattr(x, "alias", None) or (Family(x), ())
-    if family.root.op is VARIABLE:
+    if family.is_variable:
         where = position(place)
         raise MutationError("a variable cannot be written into", where=str(where) if where else None,
                             why="it is what results are differentiated by",
