@@ -91,15 +91,18 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "squaring"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "whole.py").write_text(textwrap.dedent("""
+    (folder / "whole.py").write_text(
+        textwrap.dedent("""
         import numpy as np
         def squares(x):
             out = np.empty_like(x)
             for i in range(len(x)):
                 out[i] = x[i] ** 2
             return out
-        """))
-    (folder / "names.py").write_text(textwrap.dedent("""
+        """)
+    )
+    (folder / "names.py").write_text(
+        textwrap.dedent("""
         from math import pow as power
         from numpy import zeros, array, asarray
         def squares(x):
@@ -107,7 +110,8 @@ def package(tmp_path, monkeypatch):
             for i in range(len(x)):
                 out[i] = power(x[i], 2)
             return asarray(array([out[0], out[1], out[2]]))
-        """))
+        """)
+    )
     monkeypatch.syspath_prepend(tmp_path)
     yield "squaring"
     for name in [name for name in sys.modules if name.startswith("squaring")]:
@@ -258,7 +262,7 @@ def test_math_of_several():
     assert pb.grad(lambda s: s * math.floor(s) + s * math.isfinite(s) + math.ceil(s))(2.5) == 3.0
     with pytest.raises(UnsupportedError, match=r"math.gamma has no derivative in payback \(.*test_places.py"):
         pb.grad(lambda s: math.gamma(s))(2.5)
-    with pytest.raises(ValueError, match="math domain error|expected a nonnegative input|positive"):
+    with pytest.raises(ValueError, match=r"math domain error|expected a nonnegative input"):
         pb.grad(lambda s: math.sqrt(s))(-1.0)
     with pytest.raises(OverflowError):
         pb.grad(lambda s: math.exp(s))(1e4)

@@ -232,6 +232,8 @@ class Traced:
                          fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
 
     def __int__(self) -> int:
+        if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
+            raise problem
         return int(self.value)
 
     def __index__(self) -> int:

@@ -22,7 +22,7 @@ _KINDS = "fiub"
 
 
 class Buffer(Buffered):
-    """Made by `buffer`; its views and copies are buffers too.  What its views share is kept on the one with the memory."""
+    """Made by `buffer`; its views and copies are buffers.  What views share is kept on the one that has the memory."""
 
     _storage: Storage | None = None
     __hash__ = None  # type: ignore[assignment]
@@ -159,12 +159,14 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-_MEMORY = (
-    "all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy cumprod cumsum"
-    " diagonal dot dump dumps flatten item max mean min nonzero partition prod ptp put ravel repeat reshape resize"
-    " round searchsorted sort squeeze std sum swapaxes take tobytes tofile tolist trace transpose var"
-    " __bool__ __float__ __int__ __index__ __complex__ __contains__ __copy__ __deepcopy__ __iter__"
-).split()
+_MEMORY = [
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "byteswap", "choose", "clip", "compress",
+    "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "dump", "dumps", "flatten", "item", "max",
+    "mean", "min", "nonzero", "partition", "prod", "ptp", "put", "ravel", "repeat", "reshape", "resize", "round",
+    "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "tobytes", "tofile", "tolist", "trace",
+    "transpose", "var", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "__copy__",
+    "__deepcopy__", "__iter__",
+]  # fmt: skip
 for _name in _MEMORY:
     if hasattr(np.ndarray, _name):
         setattr(Buffer, _name, _method(_name))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.ir.node import Node
 from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
@@ -105,13 +104,17 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
-ANSWERS: dict[str, Callable[..., Any]] = dict.fromkeys(
-    "zeros ones empty zeros_like ones_like empty_like linspace logspace geomspace eye identity copy tri"
-    " tile repeat concatenate stack vstack hstack".split(),
-    fresh,
-) | dict.fromkeys(
-    "sum mean prod max min amax amin std var median average cumsum cumprod sort argmax argmin dot".split(), of_list
-) | dict.fromkeys("asarray asanyarray ascontiguousarray asfortranarray".split(), as_array) | {
+_NEW = [
+    "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
+    "identity", "copy", "tri", "tile", "repeat", "concatenate", "stack", "vstack", "hstack",
+]  # fmt: skip
+_ALREADY = ["asarray", "asanyarray", "ascontiguousarray", "asfortranarray"]
+_OF_LISTS = [
+    "sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "median", "average", "cumsum", "cumprod", "sort",
+    "argmax", "argmin", "dot",
+]  # fmt: skip
+ANSWERS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
 }  # fmt: skip
 
@@ -209,10 +212,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
 
 def has_traced(args: Any) -> bool:
     """Whether math was given something traced, also in a list or tuple."""
-    for x in args:
-        if isinstance(x, (Traced, Node)) or (isinstance(x, (list, tuple)) and has_traced(x)):
-            return True
-    return False
+    return any(isinstance(x, Traced) or (isinstance(x, (list, tuple)) and has_traced(x)) for x in args)
 
 
 def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:

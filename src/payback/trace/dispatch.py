@@ -183,7 +183,7 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
 
 
 def _current(x: Any) -> Any:
-    """Arguments in which buffers that have become traced are traced values; the others stay, they may be written into."""
+    """Arguments in which buffers that became traced are traced values; the others stay, they may be written into."""
     if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
         return type(x)(_current(part) for part in x)
     if type(x) is dict:

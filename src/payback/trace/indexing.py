@@ -67,17 +67,16 @@ def _check_masks(shape: tuple[int, ...], parts: tuple[Any, ...]) -> None:
 
 def _index_arrays(part: Any) -> tuple[Any, ...]:
     """The integer arrays that an index entry stands for; a mask becomes the positions where it holds."""
-    if isinstance(part, Traced):
-        if part.node.value is None:
-            if part.dtype.kind == "b":
-                raise TraceError(
-                    "a mask cannot index while a function is compiled",
-                    where=None,
-                    why="the number of entries it takes is not known",
-                    fix="use np.where(mask, x, 0)",
-                )
-            if part.dtype.kind in "iu":
-                return (part.node,)
+    if isinstance(part, Traced) and part.node.value is None:
+        if part.dtype.kind == "b":
+            raise TraceError(
+                "a mask cannot index while a function is compiled",
+                where=None,
+                why="the number of entries it takes is not known",
+                fix="use np.where(mask, x, 0)",
+            )
+        if part.dtype.kind in "iu":
+            return (part.node,)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":
         return array.nonzero()

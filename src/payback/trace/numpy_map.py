@@ -366,6 +366,7 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
 
 _METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
-    flatten=lambda x, order="C": copy(ravel(x, order)), squeeze=squeeze, swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
+    flatten=lambda x, order="C": copy(ravel(x, order)), squeeze=squeeze,
+    swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
     argmax=_FUNCTIONS[np.argmax], argmin=_FUNCTIONS[np.argmin], argsort=_FUNCTIONS[np.argsort],
 )  # fmt: skip

@@ -33,7 +33,7 @@ def users_frame(depth: int) -> FrameType | None:
 
 
 def storing() -> MutationError | None:
-    """The error if the user's frame is at `array[key] = value`; None if a bare number is asked for by something else."""
+    """The error if the user's frame is at `array[key] = value`; None if something else asks for a bare number."""
     frame = users_frame(2)
     if frame is None or frame.f_lasti < 0 or frame.f_code.co_code[frame.f_lasti] not in _STORES:
         return None
@@ -44,9 +44,7 @@ def storing() -> MutationError | None:
     return into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
 
 
-def into_plain_array(
-    array: Any, what: str, frame: FrameType | None = None, name: str | None = None
-) -> MutationError:
+def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name: str | None = None) -> MutationError:
     """The error that names the line that stores, and the line where the array was made if its source can be found."""
     frame = frame or users_frame(2)
     if frame is None:
@@ -61,8 +59,8 @@ def into_plain_array(
         line, text, before = made
         when = "before the differentiated function ran" if before else "from plain arrays only"
         why = f"{label} was made {when} ({line}: {text}), and a plain array has no history"
-    return MutationError(what, where=str(place), why=why,
-                         fix=f"write into a new one, made inside the function: np.zeros(...), np.array({name or 'a'})")  # fmt: skip
+    fix = f"write into a new one, made inside the function: np.zeros(...), np.array({name or 'a'})"
+    return MutationError(what, where=str(place), why=why, fix=fix)
 
 
 def _subscripted(frame: FrameType) -> ast.expr | None:
@@ -142,7 +140,9 @@ def _assignments(scope: ast.AST, name: str, kind: type = ast.Name) -> list[int]:
     """The lines on which a name (or an attribute of that name) is assigned in a scope."""
     lines = []
     for node in ast.walk(scope):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         for target in targets:
             if isinstance(target, kind) and (target.attr if isinstance(target, ast.Attribute) else target.id) == name:  # type: ignore[attr-defined]
                 lines.append(node.lineno)

@@ -30,6 +30,7 @@ from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+_CALL = "__call__"
 _NOT_USERS = ("numpy", "scipy", "payback")
 _NEVER = frozenset(_NOT_USERS) | sys.stdlib_module_names - {"__main__"}  # modules whose names stay as they are
 
@@ -108,8 +109,10 @@ class _Installed:
         self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
         self.spaces: set[int] = set()
-        # what is known of modules: how many names they had when they were looked through, and which of them matter
-        self.known: dict[str, tuple[weakref.ref[ModuleType], int, tuple[str, ...]]] = {}
+        # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are not
+        # a library's, are watched: how many names they had then, and which of them matter.
+        self.known: dict[str, weakref.ref[ModuleType]] = {}
+        self.watched: dict[str, tuple[weakref.ref[ModuleType], int, tuple[str, ...]]] = {}
         self.seen: Any = None
 
     def enter(self, f: Any) -> None:
@@ -142,22 +145,25 @@ class _Installed:
         if state != self.seen:
             for name, module in list(modules.items()):
                 known = self.known.get(name)
-                if (known is None or known[0]() is not module) and isinstance(module, ModuleType):
+                if (known is None or known() is not module) and isinstance(module, ModuleType):
                     self.look_through(name, module)
             for name in self.known.keys() - modules.keys():
                 del self.known[name]
+                self.watched.pop(name, None)
             self.seen = state
-        for name, (ref, count, found) in list(self.known.items()):
+        for name, (ref, count, found) in list(self.watched.items()):
             module = ref()
             if module is None:
                 continue
             space = module.__dict__
-            if count >= 0 and len(space) != count:  # it has gone on executing since
+            if len(space) != count:  # it has gone on executing since
                 found = self.look_through(name, module)
             if found:
                 self.rebind(space, found)
 
     def look_through(self, name: str, module: ModuleType) -> tuple[str, ...]:
+        self.known[name] = weakref.ref(module)
+        self.watched.pop(name, None)
         if name.partition(".")[0] in _NEVER:
             return ()
         space = module.__dict__
@@ -165,9 +171,7 @@ class _Installed:
         installed = "site-packages" in (getattr(module, "__file__", None) or "")
         busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
         if found or busy or not installed:  # a library's module is looked through once, when it is complete
-            self.known[name] = (weakref.ref(module), len(space), found)
-        else:
-            self.known[name] = (weakref.ref(module), -1, ())
+            self.watched[name] = (weakref.ref(module), len(space), found)
         return found
 
     def rebind(self, space: dict[str, Any], names: Any) -> None:
@@ -185,8 +189,8 @@ class _Installed:
                 f = f.func
             elif isinstance(f, MethodType):
                 f = f.__func__
-            elif not isinstance(f, FunctionType) and isinstance(inner := getattr(type(f), "__call__", None), FunctionType):
-                f = inner
+            elif not isinstance(f, FunctionType) and isinstance(method := getattr(type(f), _CALL, None), FunctionType):
+                f = method
             else:
                 break
         if not isinstance(f, FunctionType) or id(f) in seen or id(f) in _ORIGINALS:

@@ -1,11 +1,12 @@
 """Item assignment: `x[key] = v` on a traced array, with NumPy's views.
 
 Values on nodes never change, so an array that is written into is kept as *where each of its entries comes from*: a
-pool of pieces (what has been written, traced or plain) and an array of integers of the array's own shape, which says for
-each entry its place in the pool.  An assignment appends its piece to the pool and writes the piece's numbers into the
-integers, by NumPy itself: so broadcasting, repeated indices (the last one stays), slices, masks and every kind of view
-are NumPy's own.  Reading gathers pieces into one node by rows of the table that are there for other purposes (`stack`,
-`concatenate`, `index`), whose adjoints pay each written value for the entries where it is still seen, and mask the rest.
+pool of pieces (what has been written, traced or plain) and an array of integers of the array's own shape, which says
+for each entry its place in the pool.  An assignment appends its piece to the pool and writes the piece's numbers into
+the integers, by NumPy itself: so broadcasting, repeated indices (the last one stays), slices, masks and every kind of
+view are NumPy's own.  Reading gathers pieces into one node by rows of the table that are there for other purposes
+(`stack`, `concatenate`, `index`), whose adjoints pay each written value for the entries where it is still seen, and
+mask the rest.
 
 So a write costs its own size, not the array's; an entry that is read right after it was written is the written value
 itself; and no version of an array is ever copied.
@@ -81,7 +82,7 @@ class Storage:
         self.version += 1
 
     def fitting(self, value: Any, place: Any) -> Any:
-        """What is written, in the array's dtype.  Raises UnsupportedError for floats that an integer array would cut."""
+        """What is written, in the array's dtype.  Raises UnsupportedError for floats cut to integers."""
         if type(value) is not Node:
             return np.asarray(value).astype(self.dtype)
         aval = value.aval
@@ -125,13 +126,16 @@ class Storage:
             return np.empty(at.shape, self.dtype)
         flat = at.ravel()
         owners = self.owners(flat)
-        used, first_seen, inverse, counts = np.unique(owners, return_index=True, return_inverse=True, return_counts=True)
+        used, first_seen, inverse, counts = np.unique(
+            owners, return_index=True, return_inverse=True, return_counts=True
+        )
         if not any(type(self.pieces[k]) is Node for k in used):
-            made = np.empty(flat.shape, self.dtype)
+            made = np.empty(at.shape, self.dtype)
+            line = made.reshape(-1)
             for j, k in enumerate(used):
                 mine = inverse == j
-                made[mine] = self.pieces[k].reshape(-1)[flat[mine] - self.starts[k]]
-            return made.reshape(at.shape)
+                line[mine] = self.pieces[k].reshape(-1)[flat[mine] - self.starts[k]]
+            return made
         if len(used) == 1:
             return self.gather(self.pieces[used[0]], flat - self.starts[used[0]], at.shape, place)
         parts, offset = [], 0
@@ -320,8 +324,8 @@ def plain_key(key: Any) -> Any:
 
 
 # Views of a traced array that nobody has written into yet.  NumPy's `row = y[1]; row[0] = v` writes into y too, so
-# every value made by a view remembers whose view it is, and the array its views (weakly): the first write turns them all
-# into `Written` ones.
+# every value made by a view remembers whose view it is, and the array its views (weakly): the first write turns them
+# all into `Written` ones.
 
 
 class Family:
