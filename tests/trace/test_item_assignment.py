@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import hypothesis.strategies as st
@@ -650,6 +651,47 @@ def test_what_a_traced_buffer_cannot_do_raises(call):
 
     with pytest.raises((UnsupportedError, TraceError, AttributeError)):
         pb.grad(f)(X)
+
+
+def test_buffers_go_into_transforms_and_out_of_them():
+    def f(x):
+        out, bar = np.zeros(3), np.zeros(3)
+        out[:] = x * x
+        bar[1] = x[0]
+        inner = pb.grad(lambda y: np.sum(y**3))(out)
+        _, pull = pb.vjp(lambda y: y * y, out)
+        return np.sum(inner * x) + pull(bar)[0].sum() + np.sum(pb.stop_gradient(out) * x)
+
+    expected = 15 * X**4 + X**2
+    expected[0] += 2 * X[1] ** 2
+    expected[1] += 4 * X[1] * X[0]
+    assert np.allclose(pb.grad(f)(X), expected)
+
+
+def test_copies_by_the_copy_module():
+    def f(x):
+        out, y = np.zeros(3), x * 2
+        out[0] = x[0]
+        copies = [copy.copy(out), copy.deepcopy(out), copy.copy(y), copy.deepcopy(y), copy.deepcopy([out])[0]]
+        y[:] = out[:] = 50.0
+        return sum(c * x for c in copies)
+
+    check(f, X)
+    w = pb.variable(X, name="w")
+    twin = copy.deepcopy(w)
+    (twin * w).sum().backward()
+    assert (twin.grad == X).all()
+
+
+def test_a_diagonal_is_filled():
+    def f(x):
+        out = np.ones((3, 3))
+        np.fill_diagonal(out, x)
+        other = np.outer(x, x)
+        np.fill_diagonal(other, x[0])
+        return out @ other
+
+    check(f, X)
 
 
 # The property: random programs.

@@ -391,8 +391,7 @@ def as_traced(operand: Any) -> Any:
     if isinstance(operand, Traced):
         return operand.node
     if isinstance(operand, Buffered):
-        operand = operand.now()
-        return operand.node if isinstance(operand, Traced) else operand
+        return as_traced(operand.now())
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
         return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
     return (
@@ -417,6 +416,7 @@ def stop_gradient(x: Any) -> Any:
     >>> pb.grad(lambda x: x * pb.stop_gradient(x))(3.0)
     3.0
     """
+    x = now(x)
     return Traced(apply(TABLE["stop_gradient"], (x.node,), where_of_caller(2))) if isinstance(x, Traced) else x
 
 

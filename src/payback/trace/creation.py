@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, _holds_traced, as_traced, plain
+from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
 from payback.trace.dispatch import _UFUNCS, emit, here, implements
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
+from payback.trace.outside import into_plain_array
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
@@ -152,11 +153,26 @@ def linspace(
 
 @implements(np.copyto)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    from payback.trace.outside import into_plain_array
-
     if not isinstance(dst, (Traced, Buffered)):
         raise into_plain_array(dst, "np.copyto cannot write a traced value into a plain array")
     dst[...] = src if where is True else np.where(where, src, dst)
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    if wrap or np.ndim(val) > 1:
+        raise UnsupportedError("np.fill_diagonal on traced values takes no wrap= and no matrix", where=here())
+    if not isinstance(a, (Traced, Buffered)):
+        raise into_plain_array(a, "np.fill_diagonal cannot write a traced value into a plain array")
+    a[(np.arange(min(a.shape)),) * np.ndim(a)] = val
+
+
+def _copied(x: Traced, memo: Any = None) -> Any:
+    """copy.copy and copy.deepcopy: another array with the same history."""
+    return Variable(x.node.value, x.name) if isinstance(x, Variable) else Traced(x.node)
+
+
+Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]
 
 
 # math: Python floats in, a Python float out.

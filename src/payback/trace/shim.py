@@ -32,7 +32,10 @@ from payback.trace.tree import tree_map
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
 _NOT_USERS = ("numpy", "scipy", "payback")
-_NEVER = frozenset(_NOT_USERS) | sys.stdlib_module_names - {"__main__"}  # modules whose names stay as they are
+# Modules whose names stay as they are: Python's own, and libraries that compute on plain arrays only.
+_NEVER = sys.stdlib_module_names - {"__main__"} | {
+    *_NOT_USERS, "dateutil", "joblib", "matplotlib", "mpmath", "pandas", "polars", "pyarrow", "rich", "sklearn"
+}  # fmt: skip
 
 
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,6 +99,10 @@ class _Pair:
             return False
 
 
+def _pair(originals: dict[str, Any]) -> _Pair | None:
+    return _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
+
+
 _NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
 _MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
 
@@ -109,10 +116,10 @@ class _Installed:
         self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
         self.spaces: set[int] = set()
-        # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are not
-        # a library's, are watched: how many names they had then, and which of them matter.
+        # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are
+        # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
-        self.watched: dict[str, tuple[weakref.ref[ModuleType], int, tuple[str, ...]]] = {}
+        self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
 
     def enter(self, f: Any) -> None:
@@ -151,36 +158,29 @@ class _Installed:
                 del self.known[name]
                 self.watched.pop(name, None)
             self.seen = state
-        for name, (ref, count, found) in list(self.watched.items()):
+        for name, (ref, count, pair) in list(self.watched.items()):
             module = ref()
             if module is None:
                 continue
             space = module.__dict__
             if len(space) != count:  # it has gone on executing since
-                found = self.look_through(name, module)
-            if found:
-                self.rebind(space, found)
+                pair = self.look_through(name, module)
+            if pair is not None:
+                self.spaces.add(id(space))
+                self.put(space, pair)
 
-    def look_through(self, name: str, module: ModuleType) -> tuple[str, ...]:
+    def look_through(self, name: str, module: ModuleType) -> _Pair | None:
         self.known[name] = weakref.ref(module)
         self.watched.pop(name, None)
         if name.partition(".")[0] in _NEVER:
-            return ()
+            return None
         space = module.__dict__
-        found = tuple(key for key, value in list(space.items()) if id(value) in _WRAPPERS)
+        pair = _pair({key: value for key, value in list(space.items()) if id(value) in _WRAPPERS})
         installed = "site-packages" in (getattr(module, "__file__", None) or "")
         busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
-        if found or busy or not installed:  # a library's module is looked through once, when it is complete
-            self.watched[name] = (weakref.ref(module), len(space), found)
-        return found
-
-    def rebind(self, space: dict[str, Any], names: Any) -> None:
-        if id(space) in self.spaces:
-            return
-        originals = {name: space[name] for name in names if id(space.get(name)) in _WRAPPERS}
-        if originals:
-            self.spaces.add(id(space))
-            self.put(space, _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}))
+        if pair or busy or not installed:  # a library's module is looked through once, when it is complete
+            self.watched[name] = (weakref.ref(module), len(space), pair)
+        return pair
 
     def function(self, f: Any, seen: set[int]) -> None:
         """The namespace and the closure of a function, and of those in its closure."""
@@ -198,7 +198,9 @@ class _Installed:
         seen.add(id(f))
         space = f.__globals__
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in _NOT_USERS:
-            self.rebind(space, [name for name in f.__code__.co_names if id(space.get(name)) in _WRAPPERS])
+            pair = _pair({n: space[n] for n in f.__code__.co_names if id(space.get(n)) in _WRAPPERS})
+            if pair is not None:
+                self.put(space, pair)
         for cell in f.__closure__ or ():
             try:
                 content = cell.cell_contents

@@ -17,6 +17,7 @@ from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
 from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.arrays import now
 from payback.trace.backward import seed_for
 from payback.trace.shim import call
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
@@ -57,6 +58,7 @@ class Opened:
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
+        leaf = now(leaf)
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(
@@ -308,7 +310,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     outside = any(reached_from(top.node, wrt)[1] for top in tops)
 
     def pull(bar: Any) -> Any:
-        bars = leaves(bar)
+        bars = [now(b) for b in leaves(bar)]
         if len(bars) != len(tops):
             raise DifferentiationError(f"pull was given {len(bars)} adjoints", why=f"the result has {len(tops)} parts")
         seeds = [seed_for(top.node, b) for top, b in zip(tops, bars, strict=True)]
