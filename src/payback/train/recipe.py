@@ -17,8 +17,10 @@ from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimiz
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
 from payback.train.fit import MIN_ROWS_TO_STOP
 
-STEPS = 1000  # steps that small tables get, however few rows they have
-RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
+STEPS = 1500  # steps that small tables get, however few rows they have
+MIN_EPOCHS, MAX_EPOCHS = 60, 400
+MANY_ROWS = 2000  # from here on a second layer pays
+RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,33 @@ class Recipe:
     valid: float | None = None
     dtype: Literal["float32", "float64"] | None = None
 
+    def share_to_watch(self, rows: int) -> float:
+        """The share of these rows to hold out of training: by default a tenth, if that is enough to decide by.
+
+        Raises InputError for values that cannot be, of any part of the recipe.
+        """
+        self._check()
+        if self.valid is not None:
+            return self.valid
+        return 0.1 if round(0.1 * rows) >= MIN_ROWS_TO_STOP else 0.0  # small tables need their rows
+
     def complete(self, rows: int, columns: int, task: str) -> Recipe:
-        """Every None replaced.  rows: those that may be trained on, before `valid` of them is held out.
+        """Every None replaced.  rows: of the training; columns: after encoding; task: "classify" or "regress".
 
         Raises InputError for values that cannot be.
         """
         self._check()
-        hidden = (128,) if self.hidden is None else self.hidden
-        skip = self.skip if self.skip is not None else self.hidden is None
+        hidden = self.hidden
+        if hidden is None:
+            hidden = (128,) if rows < MANY_ROWS else (128, 64)
+        # a linear path of its own helps values, which are often nearly linear in the columns; classes it overfits
+        skip = self.skip if self.skip is not None else self.hidden is None and task == "regress"
         optimizer = self.optimizer or ("gd" if self.line_search else "adamw")
         if self.line_search and optimizer != "gd":
             raise InputError(f"a line search with {optimizer}", why="only plain gradient descent searches along its gradient",
                              fix="choose the optimizer gd")  # fmt: skip
-        valid = self.valid
-        if valid is None:  # too few rows to decide by are better used for training
-            valid = 0.1 if round(0.1 * rows) >= MIN_ROWS_TO_STOP else 0.0
-        training = rows - round(valid * rows)
-        batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(training))
-        size = training if batch == "all" else min(batch, training)
+        batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(rows))
+        size = rows if batch == "all" else min(batch, rows)
         return dataclasses.replace(
             self,
             hidden=hidden,
@@ -69,16 +80,20 @@ class Recipe:
             activation=self.activation or "relu",
             optimizer=optimizer,
             rate=self.rate or (1.0 if self.line_search else RATES[optimizer]),
-            weight_decay=self.weight_decay if self.weight_decay is not None else (3.0 if optimizer == "adamw" else 0.0),
-            epochs=self.epochs if self.epochs is not None else _epochs(training, size, self.line_search),
+            weight_decay=self.weight_decay
+            if self.weight_decay is not None
+            else (_decay(rows, columns) if optimizer == "adamw" else 0.0),
+            epochs=self.epochs if self.epochs is not None else _epochs(rows, size, self.line_search),
             batch_size=batch,
             patience=self.patience or 20,
-            valid=valid,
+            valid=self.valid or 0.0,
             dtype=self.dtype or ("float32" if hidden else "float64"),
         )
 
     def _check(self) -> None:
-        if self.hidden is not None and any(isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= 100_000 for h in self.hidden):
+        if self.hidden is not None and any(
+            isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= 100_000 for h in self.hidden
+        ):
             raise InputError(f"hidden layers of {', '.join(map(str, self.hidden))} units", why="each has 1 to 100,000")
         if self.activation is not None:
             known(self.activation, ACTIVATIONS, "activation")
@@ -89,11 +104,21 @@ class Recipe:
         if self.weight_decay is not None:
             positive("the weight decay", self.weight_decay, zero=True)
             if self.weight_decay and self.optimizer not in (None, "adamw"):
-                raise InputError(f"weight decay with {self.optimizer}", why="only adamw has it", fix="choose the optimizer adamw")
+                raise InputError(
+                    f"weight decay with {self.optimizer}", why="only adamw has it", fix="choose the optimizer adamw"
+                )
         if self.tol is not None:
             positive("the tolerance", self.tol, zero=True)
-        for name, value, least in (("epochs", self.epochs, 0), ("patience", self.patience, 1), ("the batch size", self.batch_size, 1)):
-            if value is not None and value != "all" and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        for name, value, least in (
+            ("epochs", self.epochs, 0),
+            ("patience", self.patience, 1),
+            ("the batch size", self.batch_size, 1),
+        ):
+            if (
+                value is not None
+                and value != "all"
+                and (isinstance(value, bool) or not isinstance(value, int) or value < least)
+            ):
                 raise InputError(f"{name} is {value!r}", why=f"it must be a whole number from {least} up")
         if self.valid is not None and not 0 <= self.valid < 1:
             raise InputError(f"the validation share is {self.valid!r}", why="it is at least 0 and less than 1")
@@ -113,14 +138,19 @@ class Recipe:
         return dataclasses.asdict(self) | {"hidden": list(self.hidden or ())}
 
 
+def _decay(rows: int, columns: int) -> float:
+    """Few rows a column leave much room for chance: weights then shrink more.  2 for up to 50 rows a column."""
+    return round(2.0 * min(1.0, 50 * columns / rows), 3)
+
+
 def _batch(rows: int) -> int:
     """Rows a step: 64, and more for large tables, whose gradients agree."""
     return 64 if rows < 50_000 else 256
 
 
 def _epochs(rows: int, size: int, line_search: bool) -> int:
-    """Epochs for about STEPS steps on small tables; large ones get at least 20 passes, and stop early."""
+    """Epochs for about STEPS steps on small tables; large ones get at least MIN_EPOCHS, and stop early."""
     if line_search:
         return 10_000
     per_epoch = -(-rows // size)
-    return max(20, min(400, round(STEPS / per_epoch)))
+    return max(MIN_EPOCHS, min(MAX_EPOCHS, round(STEPS / per_epoch)))

@@ -188,8 +188,9 @@ def prepare(
     classes = everything.encode(table) if everything.task == "classify" else None
     keys = random.split(random.key(seed), 2)
     rest, test_rows = split_rows(table.n_rows, test, keys[0], classes)
-    complete = (recipe or Recipe()).complete(len(rest), len(features), everything.task)
-    kept, held = split_rows(len(rest), complete.valid or 0.0, keys[1], None if classes is None else classes[rest])
+    recipe = recipe or Recipe()
+    share = recipe.share_to_watch(len(rest))
+    kept, held = split_rows(len(rest), share, keys[1], None if classes is None else classes[rest])
     train_rows, valid_rows = rest[kept], rest[held]
     if len(train_rows) < 2:
         raise InputError(
@@ -200,6 +201,8 @@ def prepare(
         )
     encoder = Encoder.fit(table, features, train_rows)
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
+    recipe = dataclasses.replace(recipe, valid=share)
+    complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), everything.task)
     net = _network(encoder, target, complete, seed)
     notes: list[str] = []
     return Prepared(table, TableModel(net, encoder, target), complete, train_rows, valid_rows, test_rows, notes)
