@@ -260,10 +260,10 @@ def _epoch(
         at.net, at.state, at.step = net, state, at.step + 1
         total, mass = total + float(cost) * share, mass + share
         norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
-        if metric:
+        if metric and metric[0] == "accuracy":
             scores, seen = scores + metric[1](prediction, y_batch) * len(y_batch), seen + len(y_batch)
     record = {"epoch": epoch, "step": at.step, "loss": total / mass}
-    if metric and metric[0] == "accuracy":
+    if seen:
         record["accuracy"] = scores / seen
     count = at.step - first
     return record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
