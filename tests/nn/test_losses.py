@@ -138,7 +138,11 @@ def test_the_gradient_of_cross_entropy_is_softmax_minus_the_class():
 @pytest.mark.parametrize("name", ["squared_error", "huber", "binary_cross_entropy"])
 @pytest.mark.parametrize(
     ("prediction", "target", "fix"),
-    [((3,), (3, 1), "Write prediction[:, 0]"), ((3, 1), (3,), "Write target[:, None] for one output"), ((3,), (4,), "")],
+    [
+        ((3,), (3, 1), "Write prediction[:, 0]"),
+        ((3, 1), (3,), "Write target[:, None] for one output"),
+        ((3,), (4,), ""),
+    ],
 )
 def test_shapes_that_do_not_match_raise(name, prediction, target, fix):
     message = rf"prediction of shape \({prediction[0]},.*must be equal"

@@ -95,12 +95,23 @@ def test_modules_are_compared_and_hashed_as_objects():
 
 
 def test_parameters_have_the_names_that_one_would_write():
-    assert list(pb.nn.parameters(block())) == ["inner.layers[0].weight", "inner.layers[0].bias", "scale.factor", "names['shift']"]
+    assert list(pb.nn.parameters(block())) == [
+        "inner.layers[0].weight",
+        "inner.layers[0].bias",
+        "scale.factor",
+        "names['shift']",
+    ]
     net = block()
     for name, value in pb.nn.parameters(net).items():
         part: Any = net
         for step in name.replace("[", ".[").split("."):
-            part = part[int(step[1:-1])] if step[1:-1].isdigit() else part["shift"] if "shift" in step else getattr(part, step)
+            part = (
+                part[int(step[1:-1])]
+                if step[1:-1].isdigit()
+                else part["shift"]
+                if "shift" in step
+                else getattr(part, step)
+            )
         assert part is value
 
 
@@ -120,7 +131,11 @@ def test_a_gradient_has_the_structure_of_the_module():
 
 def test_derivatives_of_nested_modules():
     pb.check_grads(lambda net, x: (net(x) ** 2).mean(), block(), X)
-    pb.check_grads(lambda net, x: pb.nn.cross_entropy(net(x), np.array([0, 1, 1, 0, 1])), pb.nn.MLP([3, 4, 2], "tanh", dtype=float), X)
+    pb.check_grads(
+        lambda net, x: pb.nn.cross_entropy(net(x), np.array([0, 1, 1, 0, 1])),
+        pb.nn.MLP([3, 4, 2], "tanh", dtype=float),
+        X,
+    )
 
 
 def test_a_module_without_a_call_says_so():

@@ -20,7 +20,14 @@ def slope(w):
     return 4 * w**3 - 6 * w + 1
 
 
-STEPS = [{}, {"step": 0.02}, {"step": 0.04}, {"line_search": True}, {"line_search": True, "step": 0.02}, {"step": 0.003}]
+STEPS = [
+    {},
+    {"step": 0.02},
+    {"step": 0.04},
+    {"line_search": True},
+    {"line_search": True, "step": 0.02},
+    {"step": 0.003},
+]
 
 
 @pytest.mark.parametrize("options", STEPS, ids=str)
@@ -99,7 +106,9 @@ def test_containers():
 
 def test_a_network_as_the_point():
     X = np.linspace(-1, 1, 9)[:, None]
-    found = pb.minimize(lambda net: pb.nn.squared_error(net(X), 3 * X + 1), pb.nn.MLP([1, 1], dtype=float), line_search=True)
+    found = pb.minimize(
+        lambda net: pb.nn.squared_error(net(X), 3 * X + 1), pb.nn.MLP([1, 1], dtype=float), line_search=True
+    )
     assert found.x.layers[0].weight[0, 0] == pytest.approx(3, abs=1e-5)
     assert found.x.layers[0].bias[0] == pytest.approx(1, abs=1e-5)
 

@@ -27,7 +27,7 @@ def check(call, *args, rtol=0.0):
         found = call(*[traced(a) for a in args])
     assert isinstance(found, Traced)
     if rtol:
-        assert np.allclose(found.node.value, expected, rtol=rtol)
+        assert np.allclose(found.node.value, expected, rtol=rtol, atol=4e-15)
         assert found.dtype == np.asarray(expected).dtype
     else:
         assert_same(found.node.value, expected)

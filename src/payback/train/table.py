@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
+MAX_PARAMETERS = 10**8  # the memory of an ordinary machine holds them, their gradient and two arrays of state
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class TableModel:
     ) -> Array:
         """The network's raw results: (n, k) logits, or standardized values."""
         x = self.encoder.transform(table, rows, unseen=unseen, notes=notes)
-        made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
+        with np.errstate(all="ignore"):  # what is not finite raises below
+            made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
         if not np.isfinite(made).all():
             row = int(np.argwhere(~np.isfinite(made))[0][0])
             raise InputError(
@@ -210,6 +213,13 @@ def prepare(
 
 def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:
     sizes = [len(encoder.feature_names_out), *(recipe.hidden or ()), target.n_outputs]
+    count = sum(n_in * n_out + n_out for n_in, n_out in pairwise(sizes))
+    if count > MAX_PARAMETERS:
+        raise InputError(
+            f"a network of {' → '.join(map(str, sizes))} has {count:,} parameters",
+            why=f"more than {MAX_PARAMETERS:,} are not trained on a table",
+            fix="give smaller hidden layers",
+        )
     return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=bool(recipe.skip))
 
 
