@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from payback.cli import terminal
-from payback.train import progress
 from payback.cli.terminal import Output, Progress, plain, shorten, to_json, width
 from payback.errors import InputError
+from payback.train import progress
 
 NASTY = "size [cm] [red] [/] :smile: \x1b[31m \u202egpj.exe"
 SHOWN = "size [cm] [red] [/] :smile: \\x1b[31m \\u202egpj.exe"

@@ -104,9 +104,9 @@ def test_what_it_found_is_told(run):
     assert "  1  " in rows["size"]
     assert "boolean" in rows["ok"]
     assert "left out" in rows["id"]
-    assert "left out: constant" in rows["same"] or "left out: " in rows["same"]
+    assert "left out: it is constant" in rows["same"]
     assert rows["kind"].endswith("target")
-    assert "1 missing cells" in out or "1 missing cell" in out
+    assert "1 missing cell\n" in out
 
 
 def test_the_network_and_its_training_are_told(run):
@@ -138,7 +138,8 @@ def test_the_network_and_its_training_are_told(run):
 def test_a_table_of_many_columns_is_told_by_kinds(run):
     out = good(run, "train", "digits", *QUICK)
     assert "columns  kind" in out
-    assert "pixel" not in out.split("target ")[0]
+    assert "pixel_0_0 left out: it is constant" in out
+    assert "pixel_3_3" not in out
 
 
 def test_regression_prints_rmse_and_r2(run):
@@ -401,7 +402,9 @@ def test_ctrl_c(tmp_path):
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (130, "")
     assert "stopped: interrupted" in out
-    assert TableModel.load(tmp_path / "m").net(np.zeros((1, 64), np.float32)).shape == (1, 10)
+    with open(tmp_path / "m" / "history.jsonl", encoding="utf-8") as stream:
+        assert len(stream.readlines()) >= 1
+    assert len(TableModel.load(tmp_path / "m").target.classes) == 10
 
 
 def on_a_terminal(command, cwd):
@@ -504,13 +507,13 @@ BAD = [
     ("good.csv --target a,a", ["a target is named twice"]),
     ("good.csv --out file", ["the model cannot be written (file)", "a file, not a folder"]),
     ("good.csv --out file/m", ["the model cannot be written (file/m): file is a file, not a folder"]),
-    ("good.csv --out /proc/m", ["the model cannot be written (/proc/m): no file can be made in /proc"]),
+    ("good.csv --out /proc/m", ["the model cannot be written (/proc/m)"]),
     ("good.csv --out .", ["the folder is not empty (.)", "--overwrite"]),
     ("good.csv --hidden banana", ["the option --hidden is 'banana'", "--hidden 128,64", "--hidden none"]),
     ("good.csv --hidden 4,,3", ["the option --hidden is '4,,3'"]),
     ("good.csv --hidden 0", ["the option --hidden is '0'"]),
     ("good.csv --hidden -5", ["the option --hidden is '-5'"]),
-    ("good.csv --hidden 100000,100000", ["has 10,000,500,002 parameters", "Give smaller hidden layers"]),
+    ("good.csv --hidden 100000,100000", ["has 10,000,600,002 parameters", "Give smaller hidden layers"]),
     ("good.csv --hidden 99999999999", ["hidden layers of 99999999999 units: each has 1 to 100,000"]),
     ("good.csv --epochs -3", ["the option --epochs is -3: it wants a whole number from 1 up"]),
     ("good.csv --epochs 0", ["the option --epochs is 0"]),
@@ -569,9 +572,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, arguments, words):
 
 def test_a_constant_column_is_left_out_and_said(run):
     write("t.csv", table(lambda i: f"{i},5,{i % 2}"))
-    assert re.search(
-        r"c +numeric .*left out: .*constant|left out: every training row has 5", good(run, "train", "t.csv", *QUICK)
-    )
+    assert re.search(r"\nc .*left out: it is constant", good(run, "train", "t.csv", *QUICK))
 
 
 def test_more_categories_than_can_be_learned_are_left_out_and_said(run):

@@ -13,6 +13,7 @@ from payback import datasets
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.tabular import Table, read_csv, table_from_text
+from payback.tabular.cells import counted
 
 MANY_COLUMNS = 24  # a table with more is told by kinds, not column by column
 
@@ -80,19 +81,21 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Se
             out.line(f"  and {len(reasons) - 10} more left out")
     missing = sum(int(c.missing.sum()) for c in table.columns)
     if missing:
-        out.line(f"  {missing:,} missing cells")
+        out.line(f"  {counted(missing, 'missing cell')}")
     for note in table.notes:
         out.line(f"  note: {note}")
 
 
 def tell_metrics(out: Output, metrics: dict[str, Any], what: str = "test") -> None:
     """Accuracy and confusion matrix, or RMSE and R² in the table's units."""
-    rows = f"{metrics['rows']:,} rows"
+    rows = counted(metrics["rows"], "row")
     if "accuracy" in metrics:
         right = round(metrics["accuracy"] * metrics["rows"])
         out.line(f"{what:9} accuracy {100 * metrics['accuracy']:.2f} % ({right:,} of {rows})")
         if metrics["unknown_classes"]:
-            out.line(f"          {metrics['unknown_classes']:,} rows are of classes that the model does not know")
+            unknown = metrics["unknown_classes"]
+            are = "is of a class" if unknown == 1 else "are of classes"
+            out.line(f"          {counted(unknown, 'row')} {are} that the model does not know")
         classes = metrics["classes"]
         if len(classes) <= 30:
             out.line("          confusion matrix: rows are true classes, columns predicted ones")

@@ -55,7 +55,7 @@ def train(
     starts: Annotated[int, _option("Trainings from different initial weights; the best is kept.")] = 1,
     seed: Annotated[int, _option("Of the split, the initial weights and the order of the rows.")] = 0,
     valid: Annotated[
-        float | None, _option("Share of the rows to watch while training; by default 0.1 if that is 100 rows.")
+        float | None, _option("Share of the rows to watch while training; by default 0.1 of 2,000 rows or more.")
     ] = None,
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from math import log2
 from typing import Any, Literal
 
 from payback.errors import InputError
@@ -15,11 +16,10 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.layers import known
 from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimizer
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
-from payback.train.fit import MIN_ROWS_TO_STOP
 
 STEPS = 1500  # steps that small tables get, however few rows they have
 MIN_EPOCHS, MAX_EPOCHS = 60, 400
-MANY_ROWS = 2000  # from here on a second layer pays
+MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by
 RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
 
@@ -47,30 +47,34 @@ class Recipe:
     dtype: Literal["float32", "float64"] | None = None
 
     def share_to_watch(self, rows: int) -> float:
-        """The share of these rows to hold out of training: by default a tenth, if that is enough to decide by.
+        """The share of these rows to hold out of training: by default a tenth of many rows, none of few.
 
         Raises InputError for values that cannot be, of any part of the recipe.
         """
         self._check()
         if self.valid is not None:
             return self.valid
-        return 0.1 if round(0.1 * rows) >= MIN_ROWS_TO_STOP else 0.0  # small tables need their rows
+        return 0.1 if rows >= MANY_ROWS else 0.0
 
-    def complete(self, rows: int, columns: int, task: str) -> Recipe:
-        """Every None replaced.  rows: of the training; columns: after encoding; task: "classify" or "regress".
+    def complete(self, rows: int, columns: int, classes: int) -> Recipe:
+        """Every None replaced.  rows: of the training; columns: after encoding; classes: 0 for values.
 
         Raises InputError for values that cannot be.
         """
         self._check()
         hidden = self.hidden
         if hidden is None:
-            hidden = (128,) if rows < MANY_ROWS else (128, 64)
+            first = 128 if classes <= 4 else 256  # many classes share the layer
+            hidden = (first,) if rows < MANY_ROWS else (first, 64)
         # a linear path of its own helps values, which are often nearly linear in the columns; classes it overfits
-        skip = self.skip if self.skip is not None else self.hidden is None and task == "regress"
+        skip = self.skip if self.skip is not None else self.hidden is None and classes == 0
         optimizer = self.optimizer or ("gd" if self.line_search else "adamw")
         if self.line_search and optimizer != "gd":
-            raise InputError(f"a line search with {optimizer}", why="only plain gradient descent searches along its gradient",
-                             fix="choose the optimizer gd")  # fmt: skip
+            raise InputError(
+                f"a line search with {optimizer}",
+                why="only plain gradient descent searches along its gradient",
+                fix="choose the optimizer gd",
+            )
         batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(rows))
         size = rows if batch == "all" else min(batch, rows)
         return dataclasses.replace(
@@ -82,7 +86,7 @@ class Recipe:
             rate=self.rate or (1.0 if self.line_search else RATES[optimizer]),
             weight_decay=self.weight_decay
             if self.weight_decay is not None
-            else (_decay(rows, columns) if optimizer == "adamw" else 0.0),
+            else (_decay(rows, columns, classes) if optimizer == "adamw" else 0.0),
             epochs=self.epochs if self.epochs is not None else _epochs(rows, size, self.line_search),
             batch_size=batch,
             patience=self.patience or 20,
@@ -125,7 +129,8 @@ class Recipe:
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer of a complete recipe.  Adaptive methods and momentum end with short steps (a cosine)."""
-        assert self.optimizer is not None and self.rate is not None
+        assert self.optimizer is not None, "complete the recipe first"
+        assert self.rate is not None, "complete the recipe first"
         if self.optimizer == "gd":
             return GradientDescent(self.rate, line_search=self.line_search)
         schedule: Schedule = Cosine(self.rate) if self.tol is None else Constant(self.rate)
@@ -138,9 +143,12 @@ class Recipe:
         return dataclasses.asdict(self) | {"hidden": list(self.hidden or ())}
 
 
-def _decay(rows: int, columns: int) -> float:
-    """Few rows a column leave much room for chance: weights then shrink more.  2 for up to 50 rows a column."""
-    return round(2.0 * min(1.0, 50 * columns / rows), 3)
+def _decay(rows: int, columns: int, classes: int) -> float:
+    """How strongly weights shrink: more where few rows a column leave much room for chance.
+
+    2 for up to 50 rows a column, then less; and less for many classes, since the label of one of k tells log₂ k bits.
+    """
+    return round(2.0 * min(1.0, 50 * columns / rows) / log2(max(2, classes)), 3)
 
 
 def _batch(rows: int) -> int:

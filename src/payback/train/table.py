@@ -205,7 +205,7 @@ def prepare(
     encoder = Encoder.fit(table, features, train_rows)
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
     recipe = dataclasses.replace(recipe, valid=share)
-    complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), everything.task)
+    complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), len(target.classes))
     net = _network(encoder, target, complete, seed)
     notes: list[str] = []
     return Prepared(table, TableModel(net, encoder, target), complete, train_rows, valid_rows, test_rows, notes)
