@@ -230,7 +230,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (linear(1, 1, np.longdouble), "the parameter weight is"),
+        (Own(np.array(1, np.clongdouble), np.ones(1), {}), "the parameter scalar is complex"),
         (linear(1, 1, ">f4"), "the parameter weight is >f4"),
         (Own(np.array(1 + 2j), np.ones(1), {}), "the parameter scalar is complex128"),
         (Own(np.array(np.nan), np.ones(1), {}), "the parameter scalar holds NaN or infinite numbers"),

@@ -150,6 +150,18 @@ def test_only_matrices_decay():
     assert found["scalar"] == 1.0
 
 
+def test_parameters_that_are_exempt_do_not_decay():
+    net = pb.nn.MLP([2, 3, 1], dtype=float, skip=True)
+    object.__setattr__(net, "skip", np.ones((2, 1)))
+    nothing = pb.grad(lambda net: 0.0 * net(np.ones((1, 2))).sum())(net)
+    optimizer = AdamW(0.1, weight_decay=0.5, exempt=("skip",))
+    found, _ = optimizer.update(nothing, optimizer.init(net), net, 0.1, 1.0)
+    assert found.skip.tolist() == [[1.0], [1.0]]
+    np.testing.assert_allclose(found.layers[2].weight, 0.95 * net.layers[2].weight)
+    with pytest.raises(InputError, match="exempt is 'skip': it is a tuple of names"):
+        AdamW(exempt="skip")
+
+
 def test_the_state_lies_beside_the_parameters():
     p = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(3)}
     assert [[s.shape for s in slots] for slots in Adam().init(p)] == [[(2, 3)] * 2, [(3,)] * 2]

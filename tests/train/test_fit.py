@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
 import subprocess
 import sys
 
@@ -466,11 +468,38 @@ def test_a_cost_that_is_not_finite_names_the_step_and_carries_the_best():
     assert np.isfinite(run.net(X)).all()
 
 
-def test_a_step_that_fails_before_the_first_epoch_ends_leaves_the_initial_weights():
-    with pytest.raises(NonFiniteError, match="at step 1 ") as caught:
-        fit(line(np.float32), X, VALUES, optimizer=GradientDescent(1e30), epochs=3, validation=0)
+@pytest.mark.parametrize(("rate", "size"), [(1e30, 64), (1e3, 1)])
+def test_a_step_that_fails_before_the_first_epoch_ends_leaves_the_initial_weights(rate, size):
+    with pytest.raises(NonFiniteError) as caught:
+        fit(line(np.float32), X, VALUES, optimizer=GradientDescent(rate), epochs=3, batch_size=size, validation=0)
+    step = int(caught.value.what.rpartition("at step ")[2])
+    assert step == 1 if size == 64 else 1 < step < 400
     assert caught.value.run.best_epoch == 0
     assert bits(caught.value.run.net) == bits(line(np.float32))
+
+
+def test_a_progress_line_with_the_time_left_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    fit(line(), X, VALUES, epochs=3, validation=0)
+    shown = terminal.getvalue()
+    assert re.match(r"\repoch 1/3 \[#+-+\] 0:00 left  loss \d", shown)
+    assert "epoch 3/3 [####################] 0:00 left" in shown
+    assert shown.endswith(" \r")
+    assert "\n" not in shown
+    monkeypatch.setattr(sys, "stderr", silent := Terminal())
+    fit(line(), X, VALUES, epochs=3, validation=0, progress=False)
+    assert silent.getvalue() == ""
+
+
+def test_half_precision():
+    run = fit(pb.nn.MLP([3, 8, 3], dtype=np.float16), X, CLASSES, epochs=5, optimizer=Momentum(0.05))
+    assert {p.dtype for p in leaves(run.net)} == {np.dtype(np.float16)}
+    assert run.history["loss"][-1] < run.history["loss"][0]
 
 
 def test_a_validation_cost_that_is_not_finite_raises():

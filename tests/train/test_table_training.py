@@ -96,6 +96,10 @@ def test_starts_differ_and_the_lowest_cost_is_kept():
     best = trained.starts[int(np.argmin(costs))]
     assert trained.run is best.run
     assert bits(trained.model.net) == bits(best.run.net)
+    assert trained.test == trained.model.evaluate(prepared.table, prepared.test)
+    assert trained.test != dataclasses.replace(
+        trained.model, net=trained.starts[int(np.argmax(costs))].run.net
+    ).evaluate(prepared.table, prepared.test)
     alone = train_prepared(prepared, seed=10)
     assert bits(alone.run.net) == bits(trained.starts[0].run.net)
 
@@ -237,6 +241,11 @@ def test_too_few_rows_to_train_on():
 def test_starts_that_cannot_be(starts):
     with pytest.raises(InputError, match="the number of starts"):
         train_prepared(prepare(table(), ["species"], recipe=QUICK), starts=starts)
+
+
+def test_a_seed_too_large_for_the_last_start_is_known_before_the_first():
+    with pytest.raises(InputError, match="the seed is 18446744073709551616"):
+        train_prepared(prepare(table(), ["species"], recipe=QUICK), seed=2**64 - 1, starts=2)
 
 
 def test_no_choice_looks_at_the_name_of_a_table():

@@ -233,6 +233,7 @@ def train_prepared(
     table, recipe, base = prepared.table, prepared.recipe, prepared.model
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
+    random.key(seed + starts - 1)  # all seeds are good, or none is tried
     x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
     validation: Any = 0.0
     if len(prepared.valid):
