@@ -28,12 +28,12 @@ def open_table(name: str, delimiter: str | None = None, decimal: str | None = No
     try:
         return read_csv(name, delimiter=delimiter, decimal=decimal)
     except InputError as problem:
+        if problem.fix is not None and "." in name:
+            raise
         near = difflib.get_close_matches(name, datasets.names(), 1)
-        if near and "." not in name:
-            raise InputError(
-                problem.what, where=problem.where, why=problem.why, fix=f"did you mean the table {near[0]}?"
-            ) from None
-        raise
+        fix = f"did you mean the table {near[0]}?" if near else problem.fix
+        known = f"give a CSV file, or one of {', '.join(datasets.names())}"
+        raise InputError(problem.what, where=problem.where, why=problem.why, fix=fix or known) from None
 
 
 def target_names(table: Table, given: str | None) -> list[str]:
