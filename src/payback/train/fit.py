@@ -134,8 +134,8 @@ def fit(
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
-    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
     y = _fit_target(net, X, y, loss, "y")
+    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
     if held is not None:
         held = (held[0], _fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
         if held[1].dtype != y.dtype:
