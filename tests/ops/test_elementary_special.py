@@ -1,4 +1,4 @@
-"""Ends, kinks and infinities of the elementary functions: the documented convention, or IEEE's answer; never a wrong number."""
+"""Ends, kinks and infinities of the elementary functions: the documented convention, or IEEE's answer."""
 
 from __future__ import annotations
 

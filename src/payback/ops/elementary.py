@@ -37,7 +37,8 @@ pointwise("arctanh", lambda m, x: m.arctanh(x), [lambda m, x, y: m.div(1.0, (1.0
           math="1/(1 − x²)", domain="|x| < 1")
 
 pointwise("exp2", lambda m, x: m.exp2(x), [lambda m, x, y: y * LN2], "float", math="y·ln 2")
-pointwise("log2", lambda m, x: m.log2(x), [lambda m, x, y: m.div(1.0 / LN2, x)], "float", math="1/(x·ln 2)", domain="x > 0")
+pointwise("log2", lambda m, x: m.log2(x), [lambda m, x, y: m.div(1.0 / LN2, x)], "float",
+          math="1/(x·ln 2)", domain="x > 0")
 pointwise("log10", lambda m, x: m.log10(x), [lambda m, x, y: m.div(1.0 / LN10, x)], "float",
           math="1/(x·ln 10)", domain="x > 0")
 pointwise("cbrt", lambda m, x: m.cbrt(x), [lambda m, x, y: m.div(m.div(1.0 / 3.0, y), y)], "float",

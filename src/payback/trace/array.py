@@ -281,8 +281,7 @@ class Traced:
     __mul__, __rmul__ = _operator("mul")
     __truediv__, __rtruediv__ = _operator("div")
     __pow__, __rpow__ = _operator("power")
-    __mod__, __rmod__ = _operator("mod")
-    __floordiv__, __rfloordiv__ = _operator("floor_divide")
+    (__mod__, __rmod__), (__floordiv__, __rfloordiv__) = _operator("mod"), _operator("floor_divide")
     __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
     __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
     __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
