@@ -29,7 +29,10 @@ def _seconds(command: list[str]) -> float:
 
 def _import_overhead() -> float:
     """Seconds that `import payback` takes beyond NumPy's import: the median of paired processes."""
-    pairs = [_seconds([sys.executable, "-c", "import payback, numpy"]) - _seconds([sys.executable, "-c", "import numpy"]) for _ in range(3 * ROUNDS)]
+    pairs = [
+        _seconds([sys.executable, "-c", "import payback, numpy"]) - _seconds([sys.executable, "-c", "import numpy"])
+        for _ in range(3 * ROUNDS)
+    ]
     return statistics.median(pairs)
 
 
@@ -48,7 +51,10 @@ def _read_csv() -> float:
         with path.open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([f"column {i}" for i in range(20)])
-            writer.writerows([*map(repr, row), *(f"kind {k}" for k in kinds)] for row, kinds in zip(numbers.tolist(), labels.tolist(), strict=True))
+            writer.writerows(
+                [*map(repr, row), *(f"kind {k}" for k in kinds)]
+                for row, kinds in zip(numbers.tolist(), labels.tolist(), strict=True)
+            )
         times = []
         for _ in range(ROUNDS):
             start = time.perf_counter()

@@ -19,6 +19,10 @@ _PUBLIC = {
     "grad": "transforms.gradient",
     "value_and_grad": "transforms.gradient",
     "vjp": "transforms.gradient",
+    "jvp": "transforms.forward",
+    "jacobian": "transforms.forward",
+    "hessian": "transforms.forward",
+    "hvp": "transforms.forward",
     "check_grads": "transforms.check",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
@@ -50,11 +54,20 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from payback import nn as nn, optim as optim, random as random
+    from payback import nn as nn
+    from payback import optim as optim
+    from payback import random as random
     from payback.io.model import load as load
     from payback.optim.minimize import minimize as minimize
     from payback.optim.surface import surface as surface
+    from payback.trace.array import stop_gradient as stop_gradient
+    from payback.trace.array import variable as variable
     from payback.train.fit import fit as fit
-    from payback.trace.array import stop_gradient as stop_gradient, variable as variable
     from payback.transforms.check import check_grads as check_grads
-    from payback.transforms.gradient import grad as grad, value_and_grad as value_and_grad, vjp as vjp
+    from payback.transforms.forward import hessian as hessian
+    from payback.transforms.forward import hvp as hvp
+    from payback.transforms.forward import jacobian as jacobian
+    from payback.transforms.forward import jvp as jvp
+    from payback.transforms.gradient import grad as grad
+    from payback.transforms.gradient import value_and_grad as value_and_grad
+    from payback.transforms.gradient import vjp as vjp

@@ -18,6 +18,7 @@ import pytest
 from payback.cli import terminal
 from payback.cli.terminal import Output, Progress, plain, shorten, to_json, width
 from payback.errors import InputError
+from payback.train import progress
 
 NASTY = "size [cm] [red] [/] :smile: \x1b[31m \u202egpj.exe"
 SHOWN = "size [cm] [red] [/] :smile: \\x1b[31m \\u202egpj.exe"
@@ -150,7 +151,7 @@ def test_a_terminal_gets_styles_and_users_text_verbatim(tty: Terminal) -> None:
 
 
 def test_a_narrow_terminal_loses_no_digit_and_no_letter(tty: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "_columns", lambda stream: 30)
+    monkeypatch.setattr(terminal, "columns_of", lambda stream: 30)
     numbers = [0.123456, 123456.0, -9.87654]
     Output(stdout=tty.stream).table([("a long name of a column", *numbers)], headers=("name", "x", "y", "z"))
     shown = tty.shown()
@@ -214,7 +215,7 @@ def test_progress_elsewhere_is_silent() -> None:
 
 
 def test_a_shorter_picture_covers_a_longer_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "_REFRESH", 0.0)
+    monkeypatch.setattr(progress, "_REFRESH", 0.0)
     drawn: list[str] = []
     bar = Progress(2, drawn.append, 80)
     bar.update(1, loss=0.123456)

@@ -77,6 +77,8 @@ def _softplus(x: Any) -> Any:
 _A, _B = (1.5, -2.25, 0.75, -0.125, 3.0, -1.0, 0.5, 2.0), (0.5, 1.75, -3.0, 2.5, -0.25, -1.5, 4.0, 0.875)
 _ANY = (-3.5, -1.25, -0.5, -0.125, 0.25, 0.75, 1.5, 3.0)
 _POSITIVE = (0.125, 0.25, 0.75, 1.0, 1.5, 2.5, 7.0, 30.0)
+_ODD = (0.40625, 1.71875, -2.53125, 2.71875, -0.65625, -1.46875, 4.28125, 0.90625)  # no entry of _A is a multiple
+_UNIT = (-0.9375, -0.625, -0.25, -0.125, 0.125, 0.375, 0.75, 0.875)
 _MASKS = ((True, True, False, False, True, False, True, False), (True, False, True, False, False, True, True, True))
 
 POINTWISE: dict[str, Pointwise] = {
@@ -120,6 +122,30 @@ POINTWISE: dict[str, Pointwise] = {
         ),
     ),
     "select": Pointwise(np.where, np.where, lambda c, a, b: a if c else b, (_MASKS[0], _A, _B)),
+    "tan": _unary(np.tan, mp.tan, *_ANY[1:7], 0.0, 1.0),
+    "arcsin": _unary(np.arcsin, mp.asin, *_UNIT),
+    "arccos": _unary(np.arccos, mp.acos, *_UNIT),
+    "arctan": _unary(np.arctan, mp.atan, *_ANY),
+    "arctan2": _binary(np.arctan2, mp.atan2, _A, _B),
+    "hypot": _binary(np.hypot, mp.hypot, _A, _B),
+    "sinh": _unary(np.sinh, mp.sinh, *_ANY),
+    "cosh": _unary(np.cosh, mp.cosh, *_ANY),
+    "arcsinh": _unary(np.arcsinh, mp.asinh, *_ANY),
+    "arccosh": _unary(np.arccosh, mp.acosh, 1.125, 1.25, 1.5, 2.0, 2.5, 4.0, 7.0, 30.0),
+    "arctanh": _unary(np.arctanh, mp.atanh, *_UNIT),
+    "exp2": _unary(np.exp2, lambda x: mp.mpf(2) ** x, *_ANY),
+    "log2": _unary(np.log2, lambda x: mp.log(x, 2), *_POSITIVE),
+    "log10": _unary(np.log10, mp.log10, *_POSITIVE),
+    "cbrt": _unary(np.cbrt, lambda x: mp.sign(x) * mp.cbrt(abs(x)), *_ANY),
+    "logaddexp": _binary(np.logaddexp, lambda a, b: mp.log(mp.exp(a) + mp.exp(b)), _A, _B),
+    "deg2rad": _unary(np.deg2rad, mp.radians, *_ANY),
+    "rad2deg": _unary(np.rad2deg, mp.degrees, *_ANY),
+    "mod": _binary(np.remainder, lambda a, b: a - b * mp.floor(a / b), _A, _ODD),
+    "floor_divide": _binary(np.floor_divide, None, _A, _B),
+    "floor": _unary(np.floor, None, *_ANY),
+    "ceil": _unary(np.ceil, None, *_ANY),
+    "trunc": _unary(np.trunc, None, *_ANY),
+    "rint": _unary(np.rint, None, *_ANY),
     "gt": _binary(np.greater, None, _A, _B),
     "ge": _binary(np.greater_equal, None, _A, _B),
     "lt": _binary(np.less, None, _A, _B),
@@ -137,6 +163,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "mul": operator.mul,
     "div": operator.truediv,
     "power": operator.pow,
+    "mod": operator.mod,
+    "floor_divide": operator.floordiv,
     "neg": operator.neg,
     "abs": operator.abs,
     "gt": operator.gt,

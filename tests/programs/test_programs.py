@@ -172,19 +172,21 @@ def test_hand_written_gradients():
     w = PROGRAMS["logistic regression"][1]
     p = 1 / (1 + np.exp(-(X @ w["w"] + w["b"])))
     g = pb.grad(logistic)(w)
-    assert np.allclose(g["w"], X.T @ (p - LABELS) / 7, rtol=1e-13)
-    assert np.isclose(g["b"], np.mean(p - LABELS), rtol=1e-13)
+    assert np.allclose(g["w"], X.T @ (p - LABELS) / 7, rtol=1e-13, atol=1e-13)
+    assert np.isclose(g["b"], np.mean(p - LABELS), rtol=1e-13, atol=1e-13)
     v = PROGRAMS["softmax cross-entropy"][1]
     s = np.exp(X @ v)
-    assert np.allclose(pb.grad(softmax_cross_entropy)(v), X.T @ (s / s.sum(1, keepdims=True) - ONE_HOT) / 7, rtol=1e-12)
+    assert np.allclose(
+        pb.grad(softmax_cross_entropy)(v), X.T @ (s / s.sum(1, keepdims=True) - ONE_HOT) / 7, rtol=1e-12, atol=1e-13
+    )
     x = PROGRAMS["Rosenbrock"][1]
     expected = np.zeros(5)
     expected[1:] += 200 * (x[1:] - x[:-1] ** 2)
     expected[:-1] += -400 * x[:-1] * (x[1:] - x[:-1] ** 2) - 2 * (1 - x[:-1])
-    assert np.allclose(pb.grad(rosenbrock)(x), expected, rtol=1e-13)
+    assert np.allclose(pb.grad(rosenbrock)(x), expected, rtol=1e-13, atol=1e-13)
     q = PROGRAMS["quadratic form"][1]
-    assert np.allclose(pb.grad(quadratic)(q), (A + A.T) @ q / 2 - 1, rtol=1e-13)
-    assert np.isclose(pb.grad(newton_root)(2.5), 0.5 / np.sqrt(2.5), rtol=1e-12)
+    assert np.allclose(pb.grad(quadratic)(q), (A + A.T) @ q / 2 - 1, rtol=1e-13, atol=1e-13)
+    assert np.isclose(pb.grad(newton_root)(2.5), 0.5 / np.sqrt(2.5), rtol=1e-12, atol=1e-13)
     assert np.isclose(pb.grad(pb.grad(newton_root))(2.5), -0.25 * 2.5**-1.5, rtol=1e-9)
     c = [1.0, -2.0, 0.5, 3.0]
     assert np.allclose(pb.grad(horner)(c, 1.25), [1.25**3, 1.25**2, 1.25, 1.0])
@@ -196,7 +198,7 @@ def test_a_hessian_by_rows():
     rows = [pb.grad(lambda v, i=i: pb.grad(rosenbrock)(v)[i])(x) for i in range(5)]
     hessian = np.diag(np.r_[1200 * x[:-1] ** 2 - 400 * x[1:] + 2, 0]) + np.diag(np.r_[0, np.full(4, 200.0)])
     hessian += np.diag(-400 * x[:-1], 1) + np.diag(-400 * x[:-1], -1)
-    assert np.allclose(rows, hessian, rtol=1e-12)
+    assert np.allclose(rows, hessian, rtol=1e-12, atol=1e-13)
 
 
 def test_descent_with_variables():

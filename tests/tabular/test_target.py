@@ -101,13 +101,15 @@ def test_unseen_class():
             {"y": ["a", "a", "a"]},
             ["y"],
             "auto",
-            "the target 'y' has one class only (toys.csv): every training row has 'a'.",
+            "the target 'y' has one class only (toys.csv): every training row has 'a'. "
+            "Choose another target, or bring rows of another class.",
         ),
         (
             {"y": [1, 1, 1]},
             ["y"],
             "classify",
-            "the target 'y' has one class only (toys.csv): every training row has '1'.",
+            "the target 'y' has one class only (toys.csv): every training row has '1'. "
+            "Choose another target, or bring rows of another class.",
         ),
         (
             {"y": [1, 1, 1]},

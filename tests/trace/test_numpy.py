@@ -27,7 +27,7 @@ def check(call, *args, rtol=0.0):
         found = call(*[traced(a) for a in args])
     assert isinstance(found, Traced)
     if rtol:
-        assert np.allclose(found.node.value, expected, rtol=rtol)
+        assert np.allclose(found.node.value, expected, rtol=rtol, atol=4e-15)
         assert found.dtype == np.asarray(expected).dtype
     else:
         assert_same(found.node.value, expected)
@@ -261,12 +261,12 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 
 @pytest.mark.parametrize(("call", "text"), [
-    (lambda x: np.arctan(x), "np.arctan has no derivative in payback"),
+    (lambda x: np.logaddexp2(x, 1.0), "np.logaddexp2 has no derivative in payback"),
     (lambda x: np.linalg.norm(x), "numpy.linalg.norm has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
     (lambda x: np.cumsum(x), "np.cumsum has no derivative in payback"),
     (lambda x: np.sort(x), "np.sort has no derivative in payback"),
-    (lambda x: np.floor(x), "np.floor has no derivative in payback"),
+    (lambda x: np.copysign(x, 1.0), "np.copysign has no derivative in payback"),
     (lambda x: np.add.accumulate(x), "np.add.accumulate has no derivative in payback"),
     (lambda x: np.multiply.reduce(x), "np.multiply.reduce has no derivative in payback"),
     (lambda x: np.einsum("i->", x), "np.einsum has no derivative in payback"),
@@ -288,10 +288,10 @@ def test_what_has_no_row_says_so(call, text):
 
 def test_an_error_names_the_users_line_and_something_near():
     with pytest.raises(UnsupportedError) as raised:
-        np.log2(traced(V))
+        np.logaddexp2(traced(V), 1.0)
     assert "test_numpy.py" in str(raised.value)
-    assert "np.log2(traced(V))" in str(raised.value)
-    assert "Near it: np.log" in str(raised.value)
+    assert "np.logaddexp2(traced(V), 1.0)" in str(raised.value)
+    assert "Near it: np.logaddexp" in str(raised.value)
 
 
 @pytest.mark.parametrize("call", [

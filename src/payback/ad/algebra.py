@@ -8,6 +8,7 @@ import numpy as np
 
 from payback.ad.sweep import Entry
 from payback.ir.node import Node
+from payback.ops.append import const
 from payback.ops.index import Scattered
 from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, scatter_into
@@ -42,6 +43,10 @@ class Gradient:
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
+
+    def constant(self, value: Any) -> Any:
+        """A plain value as the namespace sees it."""
+        return Term(const(value), self.m) if self.on_graph else value
 
     def result(self, bar: Any) -> Any:
         """A settled adjoint as a plain value, or as a node."""

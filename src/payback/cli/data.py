@@ -12,6 +12,7 @@ from payback.cli.options import Out
 
 def data(
     name: str | None = None,
+    /,
     *,
     o: Annotated[
         str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")

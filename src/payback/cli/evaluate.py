@@ -7,7 +7,7 @@ from payback.cli.tables import Decimal, Delimiter, open_table, tell_metrics
 from payback.train.table import TableModel
 
 
-def evaluate(model: str, table: str, *, delimiter: Delimiter = None, decimal: Decimal = None, out: Out) -> None:
+def evaluate(model: str, table: str, /, *, delimiter: Delimiter = None, decimal: Decimal = None, out: Out) -> None:
     """Compare a model's predictions with a table's target column: accuracy and confusion matrix, or RMSE and R²."""
     trained = TableModel.load(model)
     data = open_table(table, delimiter, decimal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from payback.train.table import TableModel
 def predict(
     model: str,
     table: str,
+    /,
     *,
     o: Annotated[
         str | None, Parameter(name=("-o", "--output"), help="A CSV file to write; by default standard output.")
@@ -34,7 +36,11 @@ def predict(
 
     Writes CSV with one row a row of the table, in the same order.
     """
-    if o is not None and Path(o).exists() and not overwrite:
+    if o is not None and os.path.isdir(o):
+        raise InputError(
+            "the file cannot be written", where=o, why="it is a folder", fix="name a file, such as FILE.csv"
+        )
+    if o is not None and os.path.lexists(o) and not overwrite:
         raise InputError(
             "the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite"
         )

@@ -45,7 +45,7 @@ class _Training(msgspec.Struct):
     line: _Line | None = None
 
 
-def show(model: str, *, out: Out) -> None:
+def show(model: str, /, *, out: Out) -> None:
     """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained."""
     net, document = read_model(model)
     try:

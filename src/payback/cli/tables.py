@@ -13,6 +13,7 @@ from payback import datasets
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.tabular import Table, read_csv, table_from_text
+from payback.tabular.cells import counted
 
 MANY_COLUMNS = 24  # a table with more is told by kinds, not column by column
 
@@ -27,12 +28,12 @@ def open_table(name: str, delimiter: str | None = None, decimal: str | None = No
     try:
         return read_csv(name, delimiter=delimiter, decimal=decimal)
     except InputError as problem:
+        if problem.fix is not None and "." in name:
+            raise
         near = difflib.get_close_matches(name, datasets.names(), 1)
-        if near and "." not in name:
-            raise InputError(
-                problem.what, where=problem.where, why=problem.why, fix=f"did you mean the table {near[0]}?"
-            ) from None
-        raise
+        fix = f"did you mean the table {near[0]}?" if near else problem.fix
+        known = f"give a CSV file, or one of {', '.join(datasets.names())}"
+        raise InputError(problem.what, where=problem.where, why=problem.why, fix=fix or known) from None
 
 
 def target_names(table: Table, given: str | None) -> list[str]:
@@ -80,19 +81,21 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Se
             out.line(f"  and {len(reasons) - 10} more left out")
     missing = sum(int(c.missing.sum()) for c in table.columns)
     if missing:
-        out.line(f"  {missing:,} missing cells")
+        out.line(f"  {counted(missing, 'missing cell')}")
     for note in table.notes:
         out.line(f"  note: {note}")
 
 
 def tell_metrics(out: Output, metrics: dict[str, Any], what: str = "test") -> None:
     """Accuracy and confusion matrix, or RMSE and R² in the table's units."""
-    rows = f"{metrics['rows']:,} rows"
+    rows = counted(metrics["rows"], "row")
     if "accuracy" in metrics:
         right = round(metrics["accuracy"] * metrics["rows"])
         out.line(f"{what:9} accuracy {100 * metrics['accuracy']:.2f} % ({right:,} of {rows})")
         if metrics["unknown_classes"]:
-            out.line(f"          {metrics['unknown_classes']:,} rows are of classes that the model does not know")
+            unknown = metrics["unknown_classes"]
+            are = "is of a class" if unknown == 1 else "are of classes"
+            out.line(f"          {counted(unknown, 'row')} {are} that the model does not know")
         classes = metrics["classes"]
         if len(classes) <= 30:
             out.line("          confusion matrix: rows are true classes, columns predicted ones")

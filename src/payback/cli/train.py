@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from math import isfinite
 from typing import Annotated, Any, Literal
 
@@ -9,12 +11,15 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.options import Out
+from payback.cli.program import listed
 from payback.cli.tables import Decimal, Delimiter, open_table, target_names, tell_columns, tell_metrics
 from payback.cli.terminal import Output
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import check_folder
+from payback.nn.activations import ACTIVATIONS
 from payback.nn.formula import formula
 from payback.nn.module import parameters
+from payback.optim.optimizers import OPTIMIZERS
 from payback.train.recipe import Recipe
 from payback.train.table import Prepared, Trained, prepare, train_prepared
 
@@ -27,6 +32,7 @@ def _option(text: str) -> Parameter:
 
 def train(
     table: str,
+    /,
     *,
     target: Annotated[
         str | None, _option("The column to predict, or several with commas; by default the last one.")
@@ -49,7 +55,7 @@ def train(
     starts: Annotated[int, _option("Trainings from different initial weights; the best is kept.")] = 1,
     seed: Annotated[int, _option("Of the split, the initial weights and the order of the rows.")] = 0,
     valid: Annotated[
-        float | None, _option("Share of the rows to watch while training; by default 0.1 if that is 100 rows.")
+        float | None, _option("Share of the rows to watch while training; by default 0.1 of 2,000 rows or more.")
     ] = None,
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,
@@ -65,8 +71,8 @@ def train(
     """
     recipe = Recipe(
         hidden=_hidden(hidden),
-        activation=activation,
-        optimizer=optimizer,
+        activation=_choice("--activation", activation, ACTIVATIONS),
+        optimizer=_choice("--optimizer", optimizer, OPTIMIZERS),
         rate=_number("--lr", lr),
         line_search=line_search,
         weight_decay=_number("--weight-decay", weight_decay),
@@ -79,6 +85,10 @@ def train(
     _share("--test", test)
     _least("--starts", starts, 1)
     _least("--seed", seed, 0)
+    if line_search and batch_size not in (None, "all"):
+        what = f"the option --batch-size is {batch_size!r} with --line-search"
+        why = "each batch has another cost, so there is no line to search along"
+        raise InputError(what, why=why, fix="write --batch-size all")
     if out_dir is not None:
         check_folder(out_dir, overwrite)
     data = open_table(table, delimiter, decimal)
@@ -136,6 +146,14 @@ def _hidden(text: str | None) -> tuple[int, ...] | None:
             fix="write for example --hidden 128,64, or --hidden none for a linear model",
         )
     return sizes
+
+
+def _choice(name: str, value: str | None, known: Iterable[str]) -> str | None:
+    if value is not None and value not in known:
+        near = difflib.get_close_matches(value, list(known), 1)
+        fix = f"did you mean {near[0]}?" if near else None
+        raise InputError(f"the option {name} is {value!r}", why=f"it must be {listed(list(known), 'or')}", fix=fix)
+    return value
 
 
 def _batch(text: str | None) -> Any:

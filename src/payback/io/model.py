@@ -143,7 +143,7 @@ def check_folder(folder: str | Path, overwrite: bool = False) -> None:
         occupied = existing == folder and any(folder.iterdir())
         tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell: the disk may be read-only
     except OSError as problem:
-        raise _unwritable(folder, f"{(problem.strerror or str(problem)).lower()}: {existing}") from None
+        raise _unwritable(folder, f"no file can be made in {existing}: {problem.strerror or problem}") from None
     if occupied and not overwrite:
         raise InputError(
             "the folder is not empty",
@@ -211,7 +211,10 @@ def _network(document: Document, folder: Path, like: Any) -> Any:
             why="the layers differ",
             fix="leave `like` away",
         )
-    return build(spec)
+    try:
+        return build(spec)
+    except ModelFileError as problem:
+        raise ModelFileError(problem.what, where=str(folder / DOCUMENT), why=problem.why, fix=problem.fix) from None
 
 
 def _belonging(folder: Path, name: str, digest: str, limit: int) -> bytes:

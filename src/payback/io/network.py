@@ -112,7 +112,7 @@ def build(spec: Spec, depth: int = 0) -> Any:
             return mlp
         case SequentialSpec():
             return Sequential(*(build(layer, depth + 1) for layer in spec.layers))
-    raise ModelFileError("the network is of an unknown kind")
+    raise ModelFileError("the network is none that can be", why="an MLP begins and ends with linear layers")
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from payback.nn.layers import Activation, Flatten, Linear, Sequential
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+Weights = list[tuple[str, tuple[int, ...]]]
 
 
 def formula(net: Any, result: str = "y") -> str:
@@ -16,49 +17,50 @@ def formula(net: Any, result: str = "y") -> str:
     >>> print(formula(pb.nn.MLP([64, 128, 64, 10])))
     y = W₃·relu(W₂·relu(W₁·x+b₁)+b₂)+b₃
     """
-    text, count = "x", 0
-    for layer in _flat(net):
-        if isinstance(layer, Linear):
-            count += 1
-            number = str(count).translate(_SUBSCRIPTS)
-            inner = f"({text})" if "+" in _outside(text) else text
-            text = f"W{number}·{inner}" + (f"+b{number}" if layer.bias is not None else "")
-        elif isinstance(layer, Activation):
-            text = text if layer.name == "identity" else f"{layer.name}({text})"
-        elif isinstance(layer, Flatten):
-            text = f"flatten({text})"
-        else:
-            text = f"{type(layer).__name__}({text})"
-    return f"{result} = {text}" + ("+W₀·x" if getattr(net, "skip", None) is not None else "")
+    return f"{result} = {_compose(net, 'x', [])}"
 
 
-def _outside(text: str) -> str:
-    """The characters that stand in no bracket."""
-    kept, depth = "", 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        kept += character if depth == 0 else ""
-    return kept
-
-
-def weights(net: Any) -> list[tuple[str, tuple[int, ...]]]:
+def weights(net: Any) -> Weights:
     """The letters of `formula` with their shapes, rows first as they multiply a column x: W₁ is (outputs, inputs).
 
     >>> import payback as pb
     >>> weights(pb.nn.MLP([64, 10]))
     [('W₁', (10, 64)), ('b₁', (10,))]
     """
-    skip = getattr(net, "skip", None)
-    found: list[tuple[str, tuple[int, ...]]] = [] if skip is None else [("W₀", skip.shape[::-1])]
-    for number, layer in enumerate((part for part in _flat(net) if isinstance(part, Linear)), 1):
-        letter = str(number).translate(_SUBSCRIPTS)
-        found.append((f"W{letter}", layer.weight.shape[::-1]))
-        if layer.bias is not None:
-            found.append((f"b{letter}", layer.bias.shape))
+    found: Weights = []
+    _compose(net, "x", found)
     return found
 
 
-def _flat(net: Any) -> list[Any]:
+def _compose(net: Any, text: str, found: Weights) -> str:
+    """The text of net(text); the parameters that it names are added to `found`."""
     if isinstance(net, Sequential):
-        return [part for layer in net.layers for part in _flat(layer)]
-    return [net]
+        composed = text
+        for layer in net.layers:
+            composed = _compose(layer, composed, found)
+        skip = getattr(net, "skip", None)
+        if skip is None:
+            return composed
+        letter = "W₀" + "′" * sum(name.startswith("W₀") for name, _ in found)
+        found.append((letter, skip.shape[::-1]))
+        return f"{composed}+{letter}·{_factor(text)}"
+    if isinstance(net, Linear):
+        number = str(1 + sum(name[0] == "W" and name[1] != "₀" for name, _ in found)).translate(_SUBSCRIPTS)
+        found.append((f"W{number}", net.weight.shape[::-1]))
+        if net.bias is None:
+            return f"W{number}·{_factor(text)}"
+        found.append((f"b{number}", net.bias.shape))
+        return f"W{number}·{_factor(text)}+b{number}"
+    if isinstance(net, Activation):
+        return text if net.name == "identity" else f"{net.name}({text})"
+    return f"{'flatten' if isinstance(net, Flatten) else type(net).__name__}({text})"
+
+
+def _factor(text: str) -> str:
+    """The text as a factor of a product: in brackets if it is a sum."""
+    depth = 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "+" and depth == 0:
+            return f"({text})"
+    return text

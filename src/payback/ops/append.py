@@ -142,7 +142,7 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     dtype: np.dtype[Any] | None = None
     # Python numbers among themselves are left to Python's rules
     if (len(kinds) > 1 or row.numeric == "float") and not all(aval.weak for aval in avals[first:]):
-        dtype = common_dtype(kinds, row.numeric == "float")
+        dtype = common_dtype(kinds, row if row.numeric == "float" else None)
         if dtype.kind == "c":
             _check_dtype(dtype)
     if row.name.startswith("logical"):
@@ -162,7 +162,7 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
             _check_broadcast(row, args)
     elif row.name in ("concatenate", "stack", "contract"):
         kinds = tuple(kind_of(_aval(operand)) for operand in operands)
-        args = tuple(_settle(operand, common_dtype(kinds, False), where) for operand in operands)
+        args = tuple(_settle(operand, common_dtype(kinds), where) for operand in operands)
     else:
         args = tuple(_settle(operand, None, where) for operand in operands)
         if row.numeric == "float" and args[0].aval.dtype.kind != "f":

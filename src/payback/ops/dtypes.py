@@ -16,17 +16,20 @@ _SAMPLES: dict[str, Any] = {"f": 1.0, "i": 1, "b": True}
 
 
 @lru_cache(maxsize=4096)
-def common_dtype(dtypes: tuple[np.dtype[Any] | str, ...], floating: bool) -> np.dtype[Any]:
-    """The dtype that all arguments are cast to; weak ones are given by their kind, "f", "i" or "b"."""
+def common_dtype(dtypes: tuple[np.dtype[Any] | str, ...], floating: Row | None = None) -> np.dtype[Any]:
+    """The dtype that all arguments are cast to; weak ones are given by their kind, "f", "i" or "b".
+
+    floating: a row that computes with floating numbers only; whole ones become what NumPy makes of them there, which
+    differs: exp(int8) and hypot(int8, int8) are float16, int8 / int8 is float64.
+    """
     dtype = np.result_type(*[_SAMPLES[d] if isinstance(d, str) else d for d in dtypes])
-    if floating and dtype.kind not in "fc":
-        # NumPy's unary functions make small integers small floats: exp(int8) is float16
-        dtype = (
-            np.exp(np.empty(0, dtype)).dtype
-            if len(dtypes) == 1
-            else np.divide(np.empty(0, dtype), np.empty(0, dtype)).dtype
-        )
-    return dtype
+    if floating is None or dtype.kind in "fc":
+        return dtype
+    assert floating.value is not None
+    whole = np.dtype(np.int8) if dtype.kind == "b" else dtype  # a boolean is to such functions a small integer
+    samples = [_SAMPLES[d] if isinstance(d, str) else np.empty(0, whole if d.kind == "b" else d) for d in dtypes]
+    with np.errstate(all="ignore"):
+        return np.asarray(floating.value(Values, *samples)).dtype
 
 
 @lru_cache(maxsize=4096)

@@ -54,6 +54,18 @@ def _divide(a: Any, b: Any) -> Any:
     return a / b
 
 
+def _mod(a: Any, b: Any) -> Any:
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+        return float("nan")
+    return a % b
+
+
+def _floor_divide(a: Any, b: Any) -> Any:
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+        return float(np.float64(a) // b)
+    return a // b
+
+
 def _weakly(result: Any, x: Any) -> Any:
     """An operation written with ufuncs keeps a Python number a Python number."""
     return float(result) if type(x) is float else result
@@ -159,6 +171,19 @@ class Values:
 
     exp, expm1, log, log1p, sqrt = np.exp, np.expm1, np.log, np.log1p, np.sqrt
     tanh, sin, cos, sign, maximum, minimum = np.tanh, np.sin, np.cos, np.sign, np.maximum, np.minimum
+    tan, arcsin, arccos, arctan, arctan2, hypot = np.tan, np.arcsin, np.arccos, np.arctan, np.arctan2, np.hypot
+    sinh, cosh, arcsinh, arccosh, arctanh = np.sinh, np.cosh, np.arcsinh, np.arccosh, np.arctanh
+    exp2, log2, log10, cbrt, logaddexp, deg2rad, rad2deg = (
+        np.exp2,
+        np.log2,
+        np.log10,
+        np.cbrt,
+        np.logaddexp,
+        np.deg2rad,
+        np.rad2deg,
+    )
+    floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
+    mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)
     add, sub, mul, neg = (
         staticmethod(operator.add),

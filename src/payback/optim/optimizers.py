@@ -175,6 +175,10 @@ class AdamW(Adam):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive("weight_decay", self.weight_decay, zero=True)
+        if isinstance(self.exempt, str):
+            raise InputError(
+                f"exempt is {self.exempt!r}", why="it is a tuple of names", fix=f"write ({self.exempt!r},)"
+            )
 
     def update(
         self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any

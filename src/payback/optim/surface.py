@@ -11,6 +11,7 @@ import numpy as np
 from payback import random
 from payback.errors import InputError
 from payback.optim.minimize import flat
+from payback.optim.schedules import positive
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 
 
@@ -49,7 +50,8 @@ def surface(
     extent: the grid runs from −extent to +extent; by default just past the path, or 1.
     points: of the grid along each direction.  path: a descent's points (`minimize(...).path`).
 
-    Returns a Surface.  Raises InputError for directions that do not fit or depend on each other.
+    Returns a Surface; costs are NaN where the function is not defined.
+    Raises InputError for directions and points that do not fit, and for directions that depend on each other.
 
     >>> import payback as pb
     >>> f = lambda w: w**4 - 3 * w**2 + w
@@ -78,11 +80,13 @@ def surface(
 
     found = off = None
     if path is not None:
+        _check_path(path, at)
         steps = np.stack([flat(p) for p in path], axis=1) - flat(at)[:, None]
         coordinates = np.linalg.lstsq(basis, steps, rcond=None)[0]
         found, off = coordinates.T, np.linalg.norm(steps - basis @ coordinates, axis=0)
     if extent is None:
         extent = 1.0 if found is None else 1.1 * float(np.max(np.abs(found), initial=0.0)) or 1.0
+    positive("extent", extent)
     line = np.linspace(-extent, extent, points)
     axes = tuple(line for _ in directions)
     with np.errstate(all="ignore"):
@@ -91,6 +95,16 @@ def surface(
         )
         path_costs = None if found is None else np.array([cost_at(c) for c in found])
     return Surface(axes, grid.reshape([points] * len(axes)), tuple(directions), found, path_costs, off)
+
+
+def _check_path(path: Sequence[Any], at: Any) -> None:
+    if not len(path):
+        raise InputError("the path has no points", fix="give the path of a descent, or leave it away")
+    for i, point in enumerate(path):
+        if not same_structure(at, point) or any(
+            np.shape(p) != np.shape(a) for p, a in zip(leaves(point), leaves(at), strict=True)
+        ):
+            raise InputError(f"path[{i}] is not like the point", why="it has another structure or other shapes")
 
 
 def _axes(at: Any, size: int) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.ops.namespace import Values
+from payback.run.blas import one_thread
 
 Hook = Callable[[Node, Any], None]
 
@@ -17,7 +18,8 @@ Hook = Callable[[Node, Any], None]
 class Interpreter:
     """A graph made ready to run: slots instead of nodes, values dropped after their last use.
 
-    Floating-point warnings are off while it runs; NaN and infinities travel as IEEE says.
+    BLAS has one thread while it runs, so that the bits do not depend on the machine's cores.  Floating-point warnings
+    are off; NaN and infinities travel as IEEE says.
     """
 
     def __init__(self, graph: Graph):
@@ -53,7 +55,7 @@ class Interpreter:
             raise TypeError(f"the graph has {self._inputs} inputs, {len(inputs)} were given")
         values = self._template.copy()
         values[: len(inputs)] = inputs
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), one_thread():
             for rule, args, params, target, dead, node in self._steps:
                 value = rule(Values, *[values[i] for i in args], **params)
                 values[target] = value

@@ -194,7 +194,8 @@ def _fit_classes(table: Table, column: Column, index: NDArray[np.intp]) -> Targe
     name = quoted(column.name)
     if len(seen) == 1:
         why = f"every training row has {quoted(labels[seen[0]])}"
-        raise InputError(f"the target {name} has one class only", where=table.source, why=why)
+        fix = "choose another target, or bring rows of another class"
+        raise InputError(f"the target {name} has one class only", where=table.source, why=why, fix=fix)
     if too_many_categories(len(seen), len(index)) and len(seen) > 2:
         raise InputError(
             f"the target {name} has {counted(len(seen), 'class')} in {counted(len(index), 'training row')}",

@@ -131,6 +131,11 @@ def _unary(name: str) -> Callable[[Any], Any]:
     return lambda self: Traced(apply(row, (self.node,), where_of_caller(2)))
 
 
+def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
+    """The operator that is a ufunc, and its reflection."""
+    return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
+
+
 class Traced:
     """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
 
@@ -290,6 +295,8 @@ class Traced:
     __mul__, __rmul__, __imul__ = _operator("mul")
     __truediv__, __rtruediv__, __itruediv__ = _operator("div")
     __pow__, __rpow__, __ipow__ = _operator("power")
+    __mod__, __rmod__, __imod__ = _operator("mod")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operator("floor_divide")
     __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
     __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
     __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
@@ -298,26 +305,12 @@ class Traced:
     def __pos__(self) -> Any:
         return Traced(self.node)
 
-    def __and__(self, other: Any) -> Any:
-        return np.bitwise_and(self, other)
-
-    def __rand__(self, other: Any) -> Any:
-        return np.bitwise_and(other, self)
-
-    def __or__(self, other: Any) -> Any:
-        return np.bitwise_or(self, other)
-
-    def __ror__(self, other: Any) -> Any:
-        return np.bitwise_or(other, self)
+    __and__, __rand__ = _dispatched(np.bitwise_and)
+    __or__, __ror__ = _dispatched(np.bitwise_or)
+    __matmul__, __rmatmul__ = _dispatched(np.matmul)
 
     def __invert__(self) -> Any:
         return np.invert(self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return np.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return np.matmul(other, self)
 
 
 class Variable(Traced):

@@ -64,6 +64,13 @@ _UFUNCS: dict[Any, Any] = {
     np.minimum: "minimum", np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le", np.equal: "eq",
     np.not_equal: "ne", np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_not: "logical_not",
     np.bitwise_and: "logical_and", np.bitwise_or: "logical_or", np.invert: "logical_not",
+    np.tan: "tan", np.arcsin: "arcsin", np.arccos: "arccos", np.arctan: "arctan", np.arctan2: "arctan2",
+    np.hypot: "hypot",
+    np.sinh: "sinh", np.cosh: "cosh", np.arcsinh: "arcsinh", np.arccosh: "arccosh", np.arctanh: "arctanh",
+    np.exp2: "exp2", np.log2: "log2", np.log10: "log10", np.cbrt: "cbrt", np.logaddexp: "logaddexp",
+    np.deg2rad: "deg2rad", np.radians: "deg2rad", np.rad2deg: "rad2deg", np.degrees: "rad2deg",
+    np.remainder: "mod", np.floor_divide: "floor_divide",
+    np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
 _COMPOSED: dict[Any, Function] = {
     np.square: lambda x: emit("mul", x, x),

@@ -40,7 +40,26 @@ def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Arra
             raise InputError(
                 "sample_weight holds negative numbers or only zeros", why="a weight says how much a sample counts"
             )
-    return np.ascontiguousarray(X, dtype), np.ascontiguousarray(y, dtype if y.dtype.kind == "f" else None), weights
+    y = _in_dtype(y, dtype, "y") if y.dtype.kind == "f" else np.ascontiguousarray(y)
+    return _in_dtype(X, dtype, "X"), y, weights
+
+
+def _in_dtype(array: Array, dtype: np.dtype[Any], name: str) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        made: Array = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(made).all():
+        place = _first(~np.isfinite(made))
+        raise InputError(
+            f"{name}[{', '.join(map(str, place))}] is {array[place]}",
+            why=f"it is too large for {dtype}",
+            fix="bring the columns to a common scale, or give a float64 network",
+        )
+    return made
+
+
+def _first(wrong: Array) -> tuple[int, ...]:
+    """The place of the first True."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0])
 
 
 def _numbers(values: Any, name: str) -> Array:
@@ -54,7 +73,7 @@ def _numbers(values: Any, name: str) -> Array:
             fix="encode text and dates first, or use payback train on the table",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        place = _first(~np.isfinite(array))
         raise InputError(
             f"{name}[{', '.join(map(str, place))}] is {array[place]}",
             why="missing and infinite values cannot be trained on",

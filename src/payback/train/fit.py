@@ -134,8 +134,8 @@ def fit(
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
-    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
     y = _fit_target(net, X, y, loss, "y")
+    X, y, weights, held = _hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
     if held is not None:
         held = (held[0], _fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
         if held[1].dtype != y.dtype:
@@ -260,10 +260,10 @@ def _epoch(
         at.net, at.state, at.step = net, state, at.step + 1
         total, mass = total + float(cost) * share, mass + share
         norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
-        if metric:
+        if metric and metric[0] == "accuracy":
             scores, seen = scores + metric[1](prediction, y_batch) * len(y_batch), seen + len(y_batch)
     record = {"epoch": epoch, "step": at.step, "loss": total / mass}
-    if metric and metric[0] == "accuracy":
+    if seen:
         record["accuracy"] = scores / seen
     count = at.step - first
     return record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}

@@ -34,7 +34,9 @@ class Progress:
         left = _duration((now - self._start) * (1.0 - done) / done) if done > 0.0 else "?"
         facts = "".join(f"  {name} {value:.4g}" for name, value in values.items())
         bar = "#" * round(20 * done) + "-" * (20 - round(20 * done))
-        line = f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}"[: self._columns - 1]
+        line = f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}"
+        if len(line) >= self._columns:
+            line = line[: self._columns - 2] + "…"
         self._draw("\r" + line + " " * (self._drawn - len(line)))
         self._drawn, self._drawn_at = len(line), now
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from math import log2
 from typing import Any, Literal
 
 from payback.errors import InputError
@@ -15,10 +16,11 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.layers import known
 from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimizer
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
-from payback.train.fit import MIN_ROWS_TO_STOP
 
-STEPS = 1000  # steps that small tables get, however few rows they have
-RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 3e-3}
+STEPS = 1500  # steps that small tables get, however few rows they have
+MIN_EPOCHS, MAX_EPOCHS = 60, 400
+MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by
+RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,37 @@ class Recipe:
     valid: float | None = None
     dtype: Literal["float32", "float64"] | None = None
 
-    def complete(self, rows: int, columns: int, task: str) -> Recipe:
-        """Every None replaced.  rows: those that may be trained on, before `valid` of them is held out.
+    def share_to_watch(self, rows: int) -> float:
+        """The share of these rows to hold out of training: by default a tenth of many rows, none of few.
+
+        Raises InputError for values that cannot be, of any part of the recipe.
+        """
+        self._check()
+        if self.valid is not None:
+            return self.valid
+        return 0.1 if rows >= MANY_ROWS else 0.0
+
+    def complete(self, rows: int, columns: int, classes: int) -> Recipe:
+        """Every None replaced.  rows: of the training; columns: after encoding; classes: 0 for values.
 
         Raises InputError for values that cannot be.
         """
         self._check()
-        hidden = (128,) if self.hidden is None else self.hidden
-        skip = self.skip if self.skip is not None else self.hidden is None
+        hidden = self.hidden
+        if hidden is None:
+            first = 128 if classes <= 4 else 256  # many classes share the layer
+            hidden = (first,) if rows < MANY_ROWS else (first, 64)
+        # a linear path of its own helps values, which are often nearly linear in the columns; classes it overfits
+        skip = self.skip if self.skip is not None else self.hidden is None and classes == 0
         optimizer = self.optimizer or ("gd" if self.line_search else "adamw")
         if self.line_search and optimizer != "gd":
-            raise InputError(f"a line search with {optimizer}", why="only plain gradient descent searches along its gradient",
-                             fix="choose the optimizer gd")  # fmt: skip
-        valid = self.valid
-        if valid is None:  # too few rows to decide by are better used for training
-            valid = 0.1 if round(0.1 * rows) >= MIN_ROWS_TO_STOP else 0.0
-        training = rows - round(valid * rows)
-        batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(training))
-        size = training if batch == "all" else min(batch, training)
+            raise InputError(
+                f"a line search with {optimizer}",
+                why="only plain gradient descent searches along its gradient",
+                fix="choose the optimizer gd",
+            )
+        batch: int | Literal["all"] = self.batch_size or ("all" if self.line_search else _batch(rows))
+        size = rows if batch == "all" else min(batch, rows)
         return dataclasses.replace(
             self,
             hidden=hidden,
@@ -69,16 +84,20 @@ class Recipe:
             activation=self.activation or "relu",
             optimizer=optimizer,
             rate=self.rate or (1.0 if self.line_search else RATES[optimizer]),
-            weight_decay=self.weight_decay if self.weight_decay is not None else (3.0 if optimizer == "adamw" else 0.0),
-            epochs=self.epochs if self.epochs is not None else _epochs(training, size, self.line_search),
+            weight_decay=self.weight_decay
+            if self.weight_decay is not None
+            else (_decay(rows, columns, classes) if optimizer == "adamw" else 0.0),
+            epochs=self.epochs if self.epochs is not None else _epochs(rows, size, self.line_search),
             batch_size=batch,
             patience=self.patience or 20,
-            valid=valid,
+            valid=self.valid or 0.0,
             dtype=self.dtype or ("float32" if hidden else "float64"),
         )
 
     def _check(self) -> None:
-        if self.hidden is not None and any(isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= 100_000 for h in self.hidden):
+        if self.hidden is not None and any(
+            isinstance(h, bool) or not isinstance(h, int) or not 1 <= h <= 100_000 for h in self.hidden
+        ):
             raise InputError(f"hidden layers of {', '.join(map(str, self.hidden))} units", why="each has 1 to 100,000")
         if self.activation is not None:
             known(self.activation, ACTIVATIONS, "activation")
@@ -89,18 +108,29 @@ class Recipe:
         if self.weight_decay is not None:
             positive("the weight decay", self.weight_decay, zero=True)
             if self.weight_decay and self.optimizer not in (None, "adamw"):
-                raise InputError(f"weight decay with {self.optimizer}", why="only adamw has it", fix="choose the optimizer adamw")
+                raise InputError(
+                    f"weight decay with {self.optimizer}", why="only adamw has it", fix="choose the optimizer adamw"
+                )
         if self.tol is not None:
             positive("the tolerance", self.tol, zero=True)
-        for name, value, least in (("epochs", self.epochs, 0), ("patience", self.patience, 1), ("the batch size", self.batch_size, 1)):
-            if value is not None and value != "all" and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        for name, value, least in (
+            ("epochs", self.epochs, 0),
+            ("patience", self.patience, 1),
+            ("the batch size", self.batch_size, 1),
+        ):
+            if (
+                value is not None
+                and value != "all"
+                and (isinstance(value, bool) or not isinstance(value, int) or value < least)
+            ):
                 raise InputError(f"{name} is {value!r}", why=f"it must be a whole number from {least} up")
         if self.valid is not None and not 0 <= self.valid < 1:
             raise InputError(f"the validation share is {self.valid!r}", why="it is at least 0 and less than 1")
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer of a complete recipe.  Adaptive methods and momentum end with short steps (a cosine)."""
-        assert self.optimizer is not None and self.rate is not None
+        assert self.optimizer is not None, "complete the recipe first"
+        assert self.rate is not None, "complete the recipe first"
         if self.optimizer == "gd":
             return GradientDescent(self.rate, line_search=self.line_search)
         schedule: Schedule = Cosine(self.rate) if self.tol is None else Constant(self.rate)
@@ -113,14 +143,22 @@ class Recipe:
         return dataclasses.asdict(self) | {"hidden": list(self.hidden or ())}
 
 
+def _decay(rows: int, columns: int, classes: int) -> float:
+    """How strongly weights shrink: more where few rows a column leave much room for chance.
+
+    2 for up to 50 rows a column, then less; and less for many classes, since the label of one of k tells log₂ k bits.
+    """
+    return round(2.0 * min(1.0, 50 * columns / rows) / log2(max(2, classes)), 3)
+
+
 def _batch(rows: int) -> int:
     """Rows a step: 64, and more for large tables, whose gradients agree."""
     return 64 if rows < 50_000 else 256
 
 
 def _epochs(rows: int, size: int, line_search: bool) -> int:
-    """Epochs for about STEPS steps on small tables; large ones get at least 20 passes, and stop early."""
+    """Epochs for about STEPS steps on small tables; large ones get at least MIN_EPOCHS, and stop early."""
     if line_search:
         return 10_000
     per_epoch = -(-rows // size)
-    return max(20, min(400, round(STEPS / per_epoch)))
+    return max(MIN_EPOCHS, min(MAX_EPOCHS, round(STEPS / per_epoch)))

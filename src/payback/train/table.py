@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 
 Array = np.ndarray[Any, Any]
+MAX_PARAMETERS = 10**8  # the memory of an ordinary machine holds them, their gradient and two arrays of state
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class TableModel:
     ) -> Array:
         """The network's raw results: (n, k) logits, or standardized values."""
         x = self.encoder.transform(table, rows, unseen=unseen, notes=notes)
-        made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
+        with np.errstate(all="ignore"):  # what is not finite raises below
+            made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
         if not np.isfinite(made).all():
             row = int(np.argwhere(~np.isfinite(made))[0][0])
             raise InputError(
@@ -188,8 +191,9 @@ def prepare(
     classes = everything.encode(table) if everything.task == "classify" else None
     keys = random.split(random.key(seed), 2)
     rest, test_rows = split_rows(table.n_rows, test, keys[0], classes)
-    complete = (recipe or Recipe()).complete(len(rest), len(features), everything.task)
-    kept, held = split_rows(len(rest), complete.valid or 0.0, keys[1], None if classes is None else classes[rest])
+    recipe = recipe or Recipe()
+    share = recipe.share_to_watch(len(rest))
+    kept, held = split_rows(len(rest), share, keys[1], None if classes is None else classes[rest])
     train_rows, valid_rows = rest[kept], rest[held]
     if len(train_rows) < 2:
         raise InputError(
@@ -200,6 +204,8 @@ def prepare(
         )
     encoder = Encoder.fit(table, features, train_rows)
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
+    recipe = dataclasses.replace(recipe, valid=share)
+    complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), len(target.classes))
     net = _network(encoder, target, complete, seed)
     notes: list[str] = []
     return Prepared(table, TableModel(net, encoder, target), complete, train_rows, valid_rows, test_rows, notes)
@@ -207,6 +213,13 @@ def prepare(
 
 def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int) -> MLP:
     sizes = [len(encoder.feature_names_out), *(recipe.hidden or ()), target.n_outputs]
+    count = sum(n_in * n_out + n_out for n_in, n_out in pairwise(sizes))
+    if count > MAX_PARAMETERS:
+        raise InputError(
+            f"a network of {' → '.join(map(str, sizes))} has {count:,} parameters",
+            why=f"more than {MAX_PARAMETERS:,} are not trained on a table",
+            fix="give smaller hidden layers",
+        )
     return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=bool(recipe.skip))
 
 
@@ -220,6 +233,7 @@ def train_prepared(
     table, recipe, base = prepared.table, prepared.recipe, prepared.model
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
+    random.key(seed + starts - 1)  # all seeds are good, or none is tried
     x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
     validation: Any = 0.0
     if len(prepared.valid):

@@ -1,0 +1,62 @@
+"""More pointwise primitives: trigonometric and hyperbolic functions and their inverses, other bases, roundings."""
+
+from __future__ import annotations
+
+import math
+
+from payback.ops.pointwise import pointwise
+
+LN2, LN10 = math.log(2.0), math.log(10.0)
+
+# fmt: off
+#         name       value                              partials, one per argument
+pointwise("tan", lambda m, x: m.tan(x), [lambda m, x, y: 1.0 + y * y], "float", math="1 + y²", domain="cos x ≠ 0")
+pointwise("arcsin", lambda m, x: m.arcsin(x), [lambda m, x, y: m.div(1.0, m.sqrt((1.0 - x) * (1.0 + x)))], "float",
+          math="1/√(1 − x²)", domain="|x| < 1")
+pointwise("arccos", lambda m, x: m.arccos(x), [lambda m, x, y: m.div(-1.0, m.sqrt((1.0 - x) * (1.0 + x)))], "float",
+          math="−1/√(1 − x²)", domain="|x| < 1")
+pointwise("arctan", lambda m, x: m.arctan(x), [lambda m, x, y: m.div(1.0, 1.0 + x * x)], "float",
+          math="1/(1 + x²)", flat="large |x|")
+pointwise("arctan2", lambda m, a, b: m.arctan2(a, b),
+          [lambda m, a, b, y: m.div(m.div(b, m.hypot(a, b)), m.hypot(a, b)),
+           lambda m, a, b, y: m.div(m.div(-a, m.hypot(a, b)), m.hypot(a, b))],
+          "float", math="b/(a² + b²), −a/(a² + b²)", domain="not a = b = 0")
+pointwise("hypot", lambda m, a, b: m.hypot(a, b),
+          [lambda m, a, b, y: m.select(y == 0, None, m.div(a, y)),
+           lambda m, a, b, y: m.select(y == 0, None, m.div(b, y))],
+          "float", math="a/y, b/y", kink="a = b = 0, taken as 0")
+
+pointwise("sinh", lambda m, x: m.sinh(x), [lambda m, x, y: m.cosh(x)], "float", math="cosh x")
+pointwise("cosh", lambda m, x: m.cosh(x), [lambda m, x, y: m.sinh(x)], "float", math="sinh x")
+pointwise("arcsinh", lambda m, x: m.arcsinh(x), [lambda m, x, y: m.div(1.0, m.hypot(x, 1.0))], "float",
+          math="1/√(x² + 1)")
+pointwise("arccosh", lambda m, x: m.arccosh(x),
+          [lambda m, x, y: m.div(m.div(1.0, m.sqrt(x - 1.0)), m.sqrt(x + 1.0))], "float",
+          math="1/√(x² − 1)", domain="x > 1")
+pointwise("arctanh", lambda m, x: m.arctanh(x), [lambda m, x, y: m.div(1.0, (1.0 - x) * (1.0 + x))], "float",
+          math="1/(1 − x²)", domain="|x| < 1")
+
+pointwise("exp2", lambda m, x: m.exp2(x), [lambda m, x, y: y * LN2], "float", math="y·ln 2")
+pointwise("log2", lambda m, x: m.log2(x), [lambda m, x, y: m.div(1.0 / LN2, x)], "float",
+          math="1/(x·ln 2)", domain="x > 0")
+pointwise("log10", lambda m, x: m.log10(x), [lambda m, x, y: m.div(1.0 / LN10, x)], "float",
+          math="1/(x·ln 10)", domain="x > 0")
+pointwise("cbrt", lambda m, x: m.cbrt(x), [lambda m, x, y: m.div(m.div(1.0 / 3.0, y), y)], "float",
+          math="1/(3y²)", domain="x ≠ 0")
+# where a = b, and only there, a difference of two infinities would be NaN
+pointwise("logaddexp", lambda m, a, b: m.logaddexp(a, b),
+          [lambda m, a, b, y: m.where(a == b, 0.5, m.sigmoid(a - b)),
+           lambda m, a, b, y: m.where(a == b, 0.5, m.sigmoid(b - a))],
+          "float", math="sigmoid(a − b), sigmoid(b − a)")
+
+pointwise("deg2rad", lambda m, x: m.deg2rad(x), [lambda m, x, y: math.pi / 180.0], "float", math="π/180")
+pointwise("rad2deg", lambda m, x: m.rad2deg(x), [lambda m, x, y: 180.0 / math.pi], "float", math="180/π")
+
+pointwise("mod", lambda m, a, b: m.mod(a, b), [lambda m, a, b, y: 1.0, lambda m, a, b, y: -m.floor(m.div(a, b))],
+          math="1, −⌊a/b⌋", kink="a a multiple of b", domain="b ≠ 0")
+pointwise("floor_divide", lambda m, a, b: m.floor_divide(a, b), [None, None], math="0: constant in pieces")
+pointwise("floor", lambda m, x: m.floor(x), [None], math="0: constant in pieces")
+pointwise("ceil", lambda m, x: m.ceil(x), [None], math="0: constant in pieces")
+pointwise("trunc", lambda m, x: m.trunc(x), [None], math="0: constant in pieces")
+pointwise("rint", lambda m, x: m.rint(x), [None], math="0: constant in pieces")
+# fmt: on

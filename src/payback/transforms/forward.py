@@ -1,0 +1,238 @@
+"""`jvp`, `jacobian`, `hessian` and `hvp`: derivatives of functions of many results, forwards and backwards."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from payback.ad.algebra import Gradient
+from payback.ad.push import push
+from payback.errors import DifferentiationError, InputError
+from payback.ir.node import Node, ancestors
+from payback.ops.append import const, snapshot
+from payback.trace.array import Traced
+from payback.trace.arrays import now
+from payback.trace.shim import call
+from payback.trace.tree import leaves, paths, tree_map, unflatten
+from payback.transforms.gradient import (
+    ArgNums,
+    Function,
+    Opened,
+    _bare,
+    _cast_like,
+    _own,
+    _scalar,
+    _with_aux,
+    _zero,
+    grad,
+    pull_back,
+    reached_from,
+)
+
+
+class _Called:
+    """One call of a function with fresh leaves: its results as nodes, ready to be differentiated several times."""
+
+    def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
+        self.opened = Opened(f, args, kwargs, argnums)
+        out = call(f, self.opened.args, self.opened.kwargs)
+        self.aux: Any = None
+        if has_aux:
+            out, self.aux = _with_aux(out, f)
+        self.out = out
+        self.tops = [_scalar(leaf, f).node for leaf in leaves(out)]
+        for top in self.tops:
+            if top.aval.dtype.kind != "f":
+                raise DifferentiationError(
+                    f"a result of {top.aval.dtype} has no derivative", fix="return floating results"
+                )
+        self.wrt = [node for node in self.opened.wrt if node is not None]
+        self.outside = any(reached_from(top, self.wrt)[1] for top in self.tops)
+        self.reached = ancestors(self.tops, min(node.id for node in self.wrt))
+
+    def push(self, tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of all results for tangents of the leaves: plain, or traced if someone outside may look."""
+        on_graph = self.outside or any(isinstance(t, Traced) for t in tangents)
+        gradient = Gradient(on_graph)
+        dots = {}
+        for node, tangent in zip(self.wrt, tangents, strict=True):
+            if on_graph:
+                tangent = gradient.operand(tangent.node if isinstance(tangent, Traced) else const(tangent))
+                tangent = _cast_like(gradient, tangent, node)
+            dots[node] = tangent
+        with np.errstate(all="ignore"):
+            found = push(gradient, self.reached, dots)
+            answers = []
+            for top in self.tops:
+                dot = found.get(top)
+                if on_graph:
+                    dot = (
+                        gradient.constant(_zero(top)) if dot is None else _cast_like(gradient, gradient.dense(dot), top)
+                    )
+                    answers.append(Traced(dot.node))
+                else:
+                    answers.append(_own(top, _zero(top) if dot is None else gradient.result(dot)))
+        return answers
+
+    def results(self) -> Any:
+        """What the function returned: plain values unless someone outside may differentiate them."""
+        return unflatten(self.out, iter([Traced(top) if self.outside else top.value for top in self.tops]))
+
+    def finished_aux(self) -> Any:
+        return self.aux if self.outside else tree_map(functools.partial(_bare, wrt=self.wrt), self.aux)
+
+
+def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> Any:
+    """`(f(*primals), tangent)`: the result, and its derivative along `tangents`, in one forward pass.
+
+    primals: the arguments.  tangents: one for each, of the same structure, shapes and (after rounding) dtypes; what is
+    not differentiated in an argument takes None or anything in its place.
+    With `has_aux=True` f returns `(result, aux)` and jvp `(result, tangent, aux)`.
+
+    Raises DifferentiationError for tangents that do not fit, or results that are not floating.
+    Method: forward accumulation (Griewank & Walther, Evaluating Derivatives, 2008, ch. 3).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.jvp(np.sin, (np.array([0.0, 1.0]),), (np.array([1.0, 0.0]),))
+    (array([0.        , 0.84147098]), array([1., 0.]))
+    """
+    if (
+        not isinstance(primals, (tuple, list))
+        or not isinstance(tangents, (tuple, list))
+        or len(primals) != len(tangents)
+    ):
+        raise InputError(
+            "jvp wants a tuple of arguments and a tuple of as many tangents", fix="write jvp(f, (x,), (v,))"
+        )
+    called = _Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux)
+    given = [now(tangent) for tangent in leaves(list(tangents))]
+    if len(given) != len(called.opened.wrt):
+        raise DifferentiationError(f"{len(given)} tangents for {len(called.opened.wrt)} numbers and arrays",
+                                   why="each leaf of the arguments needs its own")  # fmt: skip
+    names = paths(list(primals), "argument ")
+    pairs = zip(called.opened.wrt, given, names, strict=True)
+    found = called.push([_tangent(node, tangent, name) for node, tangent, name in pairs if node is not None])
+    made = unflatten(called.out, iter(found))
+    return (called.results(), made, called.finished_aux()) if has_aux else (called.results(), made)
+
+
+def _tangent(node: Node, tangent: Any, name: str) -> Any:
+    shape = tangent.shape if isinstance(tangent, Traced) else np.shape(tangent)
+    if shape != node.shape:
+        raise DifferentiationError(f"the tangent of {name} has the shape {shape}", why=f"the argument has {node.shape}")
+    if isinstance(tangent, Traced):
+        return tangent
+    aval = node.aval
+    return float(tangent) if aval.weak else np.asarray(snapshot(tangent), aval.dtype)[()]
+
+
+def jacobian(
+    f: Function, argnums: ArgNums = 0, *, mode: Literal["auto", "forward", "reverse"] = "auto", has_aux: bool = False
+) -> Function:
+    """The function that returns all derivatives of all results of `f`.
+
+    For a result of shape S and an argument of shape T an array of shape S + T; entry [i, j] is ∂result[i]/∂argument[j].
+    Containers nest: the result's structure outside, the argument's inside (for several argnums a tuple of them).
+    mode: "reverse" costs one sweep for each entry of the results, "forward" one pass for each entry of the arguments;
+    "auto" takes the fewer.  With `has_aux=True` the function returns `(jacobian, aux)`.
+
+    Raises what `grad` raises, but the result may have any shape and structure.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
+    array([[2., 1., 0.],
+           [0., 3., 2.]])
+    """
+    if mode not in ("auto", "forward", "reverse"):
+        raise InputError(f"the mode is {mode!r}", why='it is "auto", "forward" or "reverse"')
+
+    @functools.wraps(f)
+    def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
+        called = _Called(f, args, kwargs, argnums, has_aux)
+        results = sum(top.aval.size for top in called.tops)
+        arguments = sum(node.aval.size for node in called.wrt)
+        forward = mode == "forward" or (mode == "auto" and arguments < results)
+        blocks = _columns(called) if forward else _rows(called)
+        trees = [called.opened.gradients(row) for row in blocks]
+        made = unflatten(called.out, iter(trees))
+        return (made, called.finished_aux()) if has_aux else made
+
+    return jacobian_of_f
+
+
+def _basis(node: Node) -> list[Any]:
+    """The unit vectors of a node's shape, in its dtype."""
+    aval = node.aval
+    if aval.weak:
+        return [1.0]
+    units = np.eye(aval.size, dtype=aval.dtype)
+    return [unit.reshape(aval.shape)[()] for unit in units]
+
+
+def _assembled(parts: list[Any], outer: tuple[int, ...], inner: tuple[int, ...], like: Node) -> Any:
+    """Blocks along a new leading axis, as one array of shape outer + inner."""
+    if not parts:
+        return np.zeros(outer + inner, like.aval.dtype)
+    if any(isinstance(part, Traced) for part in parts):
+        return np.stack(parts).reshape(outer + inner)
+    return parts[0] if outer + inner == () else np.stack(parts).reshape(outer + inner)
+
+
+def _rows(called: _Called) -> list[list[Any]]:
+    """blocks[result][argument], by one reverse sweep for each entry of the results."""
+    blocks = []
+    for top in called.tops:
+        pulled = [pull_back([top], [unit], called.wrt)[0] for unit in _basis(top)]
+        blocks.append(
+            [_assembled([row[k] for row in pulled], top.shape, node.shape, node) for k, node in enumerate(called.wrt)]
+        )
+    return blocks
+
+
+def _columns(called: _Called) -> list[list[Any]]:
+    """blocks[result][argument], by one forward pass for each entry of the arguments."""
+    zeros = [_zero(node) for node in called.wrt]
+    pushed = [
+        [called.push([unit if i == k else zero for i, zero in enumerate(zeros)]) for unit in _basis(node)]
+        for k, node in enumerate(called.wrt)
+    ]
+    blocks = []
+    for r, top in enumerate(called.tops):
+        row = []
+        for k, node in enumerate(called.wrt):
+            block = _assembled([found[r] for found in pushed[k]], node.shape, top.shape, top)
+            ahead, behind = len(node.shape), len(top.shape)
+            row.append(
+                np.transpose(block, (*range(ahead, ahead + behind), *range(ahead))) if ahead and behind else block
+            )
+        blocks.append(row)
+    return blocks
+
+
+def hessian(f: Function, argnums: ArgNums = 0) -> Function:
+    """The function that returns all second derivatives of a function that returns a scalar.
+
+    For an argument of shape T an array of shape T + T; containers and several argnums nest as in `jacobian`.
+    Computed forward over reverse: one reverse sweep, and one pass over it for each entry of the argument.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
+    array([[10.,  6.],
+           [ 6.,  0.]])
+    """
+    return jacobian(grad(f, argnums), argnums, mode="forward")
+
+
+def hvp(f: Function, x: Any, v: Any) -> Any:
+    """The Hessian of a scalar function at `x` times `v`, without the Hessian: one sweep, one forward pass.
+
+    x: a number, array or container; v: of the same structure and shapes; so is the result.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))
+    array([10.,  6.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
