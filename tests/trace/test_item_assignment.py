@@ -849,6 +849,10 @@ def test_problems_of_more_garbow_and_hillstrom(f):
     step = 1e-6
     expected = np.array([(f(x + step * e) - f(x - step * e)) / (2 * step) for e in np.eye(4)]).T
     assert np.allclose(rows, expected, rtol=1e-7, atol=1e-7)
+    assert np.allclose(pb.jacobian(f, mode="forward")(x), rows, rtol=1e-14)
+    assert np.allclose(pb.jacobian(f, mode="reverse")(x), rows, rtol=1e-14)
+    cost = lambda v: np.sum(f(v) ** 2)  # noqa: E731
+    assert np.allclose(pb.hessian(cost)(x), pb.jacobian(pb.grad(cost), mode="reverse")(x), rtol=1e-11, atol=1e-9)
     pb.check_grads(f, x, order=3)
 
 

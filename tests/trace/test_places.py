@@ -245,6 +245,8 @@ def test_math_sin():
 
 MATH = {
     "cos": 0.5, "exp": 0.5, "expm1": 0.5, "log": 0.5, "log1p": 0.5, "sqrt": 0.5, "tanh": 0.5, "fabs": -0.5,
+    "tan": 0.5, "asin": 0.5, "acos": 0.5, "atan": 0.5, "sinh": 0.5, "cosh": 0.5, "asinh": 0.5, "acosh": 1.5,
+    "atanh": 0.5, "log2": 0.5, "log10": 0.5, "exp2": 0.5, "cbrt": 0.5, "degrees": 0.5, "radians": 0.5,
 }  # fmt: skip
 
 
