@@ -24,6 +24,7 @@ _PUBLIC = {
     "hessian": "transforms.forward",
     "hvp": "transforms.forward",
     "check_grads": "transforms.check",
+    "audit": "transforms.audit",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
     "minimize": "optim.minimize",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from payback.trace.array import stop_gradient as stop_gradient
     from payback.trace.array import variable as variable
     from payback.train.fit import fit as fit
+    from payback.transforms.audit import audit as audit
     from payback.transforms.check import check_grads as check_grads
     from payback.transforms.forward import hessian as hessian
     from payback.transforms.forward import hvp as hvp

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import amount
 import payback as pb
 from ops.checks import assert_same
 from payback.errors import MutationError, TraceError, UnsupportedError
 from payback.trace.abstract import trace
+from payback.trace.arrays import now
 
 X = np.array([0.5, 1.25, 2.0])
 M = np.array([[0.5, -1.5, 2.0], [1.0, 0.25, -3.0]])
@@ -880,6 +882,43 @@ def test_written_over_many_times():
         return u.sum()
 
     assert pb.grad(f)(2.0) == 5997 + 5998 + 5999
+
+
+# What NumPy may do with a traced buffer besides dispatching it: ask for its shape.
+SHAPE_ONLY = {"zeros_like", "ones_like", "empty_like"}
+NOT_CALLED = {"save", "savetxt", "savez", "savez_compressed", "show_config", "show_runtime", "info", "test", "fromfile",
+              "load", "loadtxt", "genfromtxt", "memmap", "set_printoptions", "seterr", "setbufsize", "seterrcall",
+              "fromregex", "get_include", "lookfor", "source", "printoptions"}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("module", [np, np.linalg, np.fft], ids=lambda module: module.__name__)
+def test_no_function_of_numpy_computes_with_the_memory(module):
+    """Each either dispatches, or raises, or finds NaN; never a number without its derivative."""
+    leaks = []
+
+    def calls(x):
+        for name in dir(module):
+            function = getattr(module, name)
+            is_class = isinstance(function, type) and not issubclass(function, np.generic)
+            if name.startswith("_") or name in NOT_CALLED | SHAPE_ONLY or not callable(function) or is_class:
+                continue
+            for count in range(1, amount.cases(2, 4)):
+                made = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 10.0]])
+                made[...] = x
+                try:
+                    result = function(*[made] * count)
+                except Exception:
+                    continue
+                for part in result if isinstance(result, tuple) else (result,):
+                    part = now(part)
+                    if isinstance(part, (np.ndarray, np.generic, float)) and np.asarray(part).dtype.kind in "fc":
+                        if np.isfinite(part).any():
+                            leaks.append((name, count, part))
+        return x.sum()
+
+    pb.grad(calls)(X)
+    assert leaks == []
 
 
 # The shim leaves nothing behind.

@@ -1,0 +1,261 @@
+"""`audit`: all places of a function that cannot be differentiated, found in one run."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from payback.errors import PaybackError
+from payback.ir.where import position
+from payback.trace import shim
+from payback.trace.array import Traced
+from payback.trace.arrays import now
+from payback.trace.buffer import _MEMORY, Buffer
+from payback.trace.tree import leaves
+from payback.transforms.gradient import Function, Opened, _scalar
+
+_NOT_USERS = ("payback", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A place that cannot be differentiated: where it is, what happens there, why, and what to write instead."""
+
+    file: str
+    line: int
+    function: str
+    expression: str
+    what: str
+    why: str | None
+    fix: str | None
+
+    def __str__(self) -> str:
+        why = f": {self.why}" if self.why else ""
+        cure = f"\n    {self.fix[0].upper()}{self.fix[1:]}." if self.fix else ""
+        return f"{self.file}:{self.line} in {self.function}: {self.expression}\n    {self.what}{why}.{cure}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit` found: the obstacles in the order in which they were met, and the function's plain value."""
+
+    obstacles: tuple[Obstacle, ...]
+    value: Any
+
+    def __len__(self) -> int:
+        return len(self.obstacles)
+
+    def __iter__(self) -> Iterator[Obstacle]:
+        return iter(self.obstacles)
+
+    def __str__(self) -> str:
+        if not self.obstacles:
+            return "nothing stands in the way of a derivative"
+        count = len(self.obstacles)
+        head = f"{count} place{'s' if count > 1 else ''} cannot be differentiated:"
+        return "\n".join([head, *map(str, self.obstacles)])
+
+
+_found: ContextVar[dict[Any, Obstacle] | None] = ContextVar("found", default=None)
+_lock = threading.RLock()
+_depth = 0
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+def _note(problem: PaybackError) -> None:
+    """Remember an obstacle, at the user's line that is running: not one in NumPy, SciPy or payback."""
+    frame = sys._getframe(1)
+    through = ""
+    while frame.f_back is not None:
+        top = frame.f_globals.get("__name__", "").partition(".")[0]
+        if top not in _NOT_USERS:
+            break
+        through = "scipy" if top == "scipy" else through
+        frame = frame.f_back
+    place = position((frame.f_code, frame.f_lasti))
+    if place is None:
+        return
+    what, why, fix = problem.what, problem.why, problem.fix
+    if through:
+        what, why = "SciPy's compiled code takes bare numbers", "what it computes from them has no history"
+        fix = "write this step with NumPy functions, or give its derivative by the implicit function theorem"
+    found = _found.get()
+    assert found is not None
+    key = (place.file, place.line, place.column, what)
+    found.setdefault(key, Obstacle(place.file, place.line, place.function, place.text, what, why, fix))
+
+
+def _bare(x: Any) -> Any:
+    """Arguments with plain values in the places of traced ones; plain arrays are the same objects."""
+    if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
+        return type(x)(_bare(part) for part in x)
+    if type(x) is dict:
+        return {key: _bare(part) for key, part in x.items()}
+    x = now(x)
+    return np.array(x.value)[()] if isinstance(x, Traced) else x
+
+
+def _guarded(call: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that, in an audit, notes what it would raise and goes on with plain values."""
+
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        if _found.get() is None:
+            return call(*args, **kwargs)
+        try:
+            return call(*args, **kwargs)
+        except (PaybackError, AttributeError) as problem:
+            cause = problem if isinstance(problem, PaybackError) else PaybackError(str(problem))
+            _note(cause)
+            return instead(*args, **kwargs)
+
+    return guard
+
+
+def _ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    out = kwargs.pop("out", None)
+    if method == "at":
+        target = inputs[0]
+        plain = _bare(target)
+        getattr(ufunc, method)(plain, *_bare(inputs[1:]))
+        if plain is not target and not isinstance(target, np.ndarray):
+            target[...] = plain
+        return None
+    if out is None:
+        return getattr(ufunc, method)(*_bare(inputs), **_bare(kwargs))
+    results = _bare(out)
+    getattr(ufunc, method)(*_bare(inputs), out=results, **_bare(kwargs))
+    for target, result in zip(out, results, strict=True):
+        if isinstance(now(target), Traced):
+            target[...] = result
+    return out[0] if len(out) == 1 else out
+
+
+def _array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    return function(*_bare(args), **_bare(kwargs))
+
+
+def _method(self: Traced, name: str) -> Any:
+    return lambda *args, **kwargs: getattr(np.asarray(_bare(self)), name)(*_bare(args), **_bare(kwargs))
+
+
+def _setitem(self: Any, key: Any, value: Any) -> None:
+    self[_bare(key)] = np.asarray(_bare(value)).astype(self.dtype)
+
+
+def _mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return original(*_bare(args), **_bare(kwargs))
+
+
+_OPERATORS = ["add", "sub", "mul", "truediv", "pow", "mod", "floordiv", "and", "or", "matmul"]
+
+
+def _operator(name: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: getattr(np.asarray(_bare(self)), name)(_bare(other))
+
+
+def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """Where payback raises what an audit notes, and what is done there instead."""
+    for kind in (Traced, Buffer):
+        yield kind, "__array_ufunc__", _ufunc
+        yield kind, "__array_function__", _array_function
+        yield kind, "__setitem__", _setitem
+    yield Traced, "__float__", lambda self: float(self.value)
+    yield Traced, "__int__", lambda self: int(self.value)
+    yield Traced, "__array__", lambda self, *args, **kwargs: np.array(self.value, *args)
+    yield Traced, "tolist", lambda self: np.asarray(_bare(self)).tolist()
+    yield shim, "mathematics", _mathematics
+    for name in _OPERATORS:
+        for prefix in ("", "r"):
+            yield Traced, f"__{prefix}{name}__", _operator(f"__{prefix}{name}__")
+    for name in _MEMORY:
+        if name in Buffer.__dict__ and name not in ("__bool__", "__iter__"):
+            yield Buffer, name, lambda self, *args, _n=name, **kw: getattr(np.asarray(_bare(self)), _n)(*args, **kw)
+
+
+def _getattr(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that payback does not have, or that raises, is NumPy's on the plain value."""
+
+    def guard(self: Traced, name: str) -> Any:
+        if _found.get() is None or name.startswith("__") or not hasattr(np.ndarray, name):
+            return call(self, name)
+        try:
+            method = call(self, name)
+        except AttributeError:
+            _note(PaybackError(f".{name} of a traced array has no derivative in payback"))
+            plain = getattr(np.asarray(_bare(self)), name)
+            return (lambda *args, **kwargs: plain(*_bare(args), **_bare(kwargs))) if callable(plain) else plain
+        return _guarded(method, _method(self, name))
+
+    return guard
+
+
+def _enter() -> None:
+    global _depth
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        for owner, name, instead in list(_places()):
+            original = vars(owner)[name]
+            _replaced.append((owner, name, original))
+            setattr(owner, name, _guarded(original, instead))
+        _replaced.append((Traced, "__getattr__", Traced.__getattr__))
+        Traced.__getattr__ = _getattr(Traced.__getattr__)  # type: ignore[method-assign]
+
+
+def _leave() -> None:
+    global _depth
+    with _lock:
+        _depth -= 1
+        if not _depth:
+            for owner, name, original in reversed(_replaced):
+                setattr(owner, name, original)
+            _replaced.clear()
+
+
+def audit(f: Function, *args: Any) -> Audit:
+    """Run `f(*args)` once, to its end, and list all places of it that cannot be differentiated.
+
+    args: numbers, floating arrays and containers of them, as for `grad`.
+    Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
+    code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
+
+    Returns an Audit: print it, or go through its obstacles (file, line, expression, what, why, fix).
+    Raises what f raises on plain values, and DifferentiationError if there is nothing to differentiate by.
+
+    >>> import numpy as np, payback as pb
+    >>> print(pb.audit(lambda x: (x * x).sum(), np.ones(3)))
+    nothing stands in the way of a derivative
+    """
+    opened = Opened(f, args, {}, tuple(range(len(args))))
+    found: dict[Any, Obstacle] = {}
+    token = _found.set(found)
+    try:
+        _enter()
+        try:
+            out = shim.call(f, opened.args, {})
+        finally:
+            _leave()
+    finally:
+        _found.reset(token)
+    obstacles = list(found.values())
+    code = getattr(f, "__code__", None)
+    for leaf in leaves(out):
+        try:
+            top = _scalar(leaf, f)
+            if top.dtype.kind == "f":
+                continue
+            what = f"the result is of {top.dtype}"
+        except PaybackError as problem:
+            what = problem.what
+        if code is not None:
+            why, fix = "only floating results have a derivative", "return floating numbers"
+            place = (code.co_filename, code.co_firstlineno, code.co_name, "")
+            obstacles.append(Obstacle(*place, what, why, fix))
+    return Audit(tuple(obstacles), _bare(out))

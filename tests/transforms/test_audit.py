@@ -1,0 +1,166 @@
+"""`pb.audit`: one run names every place that cannot be differentiated."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import payback as pb
+
+X = np.array([0.5, 1.25, 2.0])
+
+MODULES = {
+    "__init__": "",
+    "helper": """
+        import numpy as np
+        from math import gamma
+
+        def spectrum(x):
+            return np.linalg.eigvals(np.outer(x, x) + np.eye(3))
+
+        def factor(x):
+            return gamma(x[0] + 1.0)
+        """,
+    "state": """
+        import numpy as np
+
+        class Model:
+            def __init__(self):
+                self.work = np.zeros(3)
+                self.calls = 0
+
+            def step(self, x):
+                self.calls += 1
+                self.work[1] = x[1]
+                return self.work * x
+        """,
+    "main": """
+        import numpy as np
+        from planted.helper import spectrum, factor
+        from planted.state import Model
+        from planted.solver import root_of
+
+        model = Model()
+
+        def cost(x):
+            total = np.zeros(3)
+            for i in range(3):
+                total[i] = x[i] ** 2
+            if total.sum() > 1:
+                total *= 2
+            while total.sum() < 20:
+                total += model.step(x)
+            scale = float(x[2])
+            return np.sum(total) * scale + factor(x) + np.sum(np.abs(spectrum(x))) + root_of(x)
+        """,
+    "solver": """
+        def solve(g, low, high):
+            for _ in range(60):
+                middle = (low + high) / 2
+                low, high = (middle, high) if bare(g(middle)) < 0 else (low, middle)
+            return middle
+
+        def bare(value):
+            return value.__array__()
+
+        def root_of(x):
+            return solve(lambda t: t**3 - x[0], 0.0, 2.0)
+        """,
+}
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    folder = tmp_path / "planted"
+    folder.mkdir()
+    for name, text in MODULES.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(tmp_path)
+    import planted.main
+
+    yield planted.main
+    for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
+        del sys.modules[name]
+
+
+def test_all_obstacles_of_a_package_in_one_run(planted):
+    found = pb.audit(planted.cost, X)
+    by_place = {(o.file.rpartition("/")[2], o.function): o for o in found}
+    assert set(by_place) == {
+        ("state.py", "step"), ("main.py", "cost"), ("helper.py", "factor"), ("helper.py", "spectrum"),
+        ("solver.py", "bare"),
+    }  # fmt: skip
+    assert len(found) == 5
+    assert by_place["helper.py", "spectrum"].what == "numpy.linalg.eigvals has no derivative in payback"
+    assert by_place["helper.py", "factor"].expression == "gamma(x[0] + 1.0)"
+    assert by_place["main.py", "cost"].expression == "float(x[2])"
+    assert "self.work was made before" in by_place["state.py", "step"].why
+    assert by_place["state.py", "step"].line == 11
+    assert "np.zeros(...)" in by_place["state.py", "step"].fix
+    text = str(found)
+    assert text.startswith("5 places cannot be differentiated:\n")
+    assert "state.py:11 in step: self.work[1]\n" in text
+
+
+def test_the_value_is_that_of_a_plain_run(planted):
+    planted.model.work[:] = 0
+    expected = planted.cost(X)
+    planted.model.work[:] = 0
+    planted.model.calls = 0
+    assert pb.audit(planted.cost, X).value == pytest.approx(expected, rel=1e-14)
+
+
+def test_nothing_in_the_way():
+    found = pb.audit(lambda x: np.sum(np.sin(x)), X)
+    assert len(found) == 0
+    assert str(found) == "nothing stands in the way of a derivative"
+
+
+@pytest.mark.parametrize(
+    ("f", "what"),
+    [
+        (lambda x: np.sum(np.linalg.svd(np.outer(x, x))[1]), "svd has no derivative"),
+        (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
+        (lambda x: np.add(x, 1.0, where=np.array([True, False, True]), out=np.ones(3)).sum(), "does not take where="),
+        (lambda x: x.partition(1) or x.sum(), ".partition of a traced array"),
+        (lambda x: math.lgamma(x[0]) + x[1], "math.lgamma has no derivative"),
+        (lambda x: np.sum(x * np.array([1 + 1j])).real, "complex numbers are not differentiated"),
+        (lambda x: np.argmax(x), "the result is of int64"),
+    ],
+)
+def test_each_kind(f, what):
+    (obstacle,) = pb.audit(f, X).obstacles
+    assert what in obstacle.what
+    assert obstacle.file == __file__
+
+
+def test_stores():
+    buffer = np.zeros(3)
+
+    def f(x):
+        whole = np.zeros(3, int)
+        whole[0] = x[2]
+        buffer[:] = x
+        made = buffer * 1
+        made += x
+        np.copyto(buffer, x)
+        return made.sum() + whole.sum()
+
+    found = pb.audit(f, X)
+    assert [o.line - f.__code__.co_firstlineno for o in found] == [2, 3, 5, 6]
+    assert (buffer == X).all()
+    assert found.value == 2 * X.sum() + 2
+
+
+def test_nothing_is_left_behind():
+    names = dict(vars(pb.variable(1.0).__class__.__mro__[1]))
+    pb.audit(lambda x: float(x[0]) * x[1], X)
+    with pytest.raises(ZeroDivisionError):
+        pb.audit(lambda x: 1 / 0, X)
+    assert dict(vars(pb.variable(1.0).__class__.__mro__[1])) == names
+    with pytest.raises(TypeError, match="would lose the derivative"):
+        pb.grad(lambda x: float(x[0]))(X)
