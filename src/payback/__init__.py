@@ -39,7 +39,7 @@ __all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         module = importlib.import_module(f"payback.{_PUBLIC[name]}")
-        importlib.import_module("payback.trace.numpy_map")
+        importlib.import_module("payback.trace.numpy_composed")
         value = getattr(module, name)
     elif name in _MODULES:
         value = importlib.import_module(f"payback.{name}")

@@ -16,7 +16,7 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
-from payback.trace import numpy_map  # noqa: F401 (fills the map of NumPy's functions)
+from payback.trace import numpy_composed  # noqa: F401 (fills the map of NumPy's functions)
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.backward import seed_for
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
