@@ -20,6 +20,7 @@ from payback.ops.append import snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
+from payback.trace.numpy_map import axes_of
 
 FLOATS = (np.float16, np.float32, np.float64)
 
@@ -233,6 +234,8 @@ LINEAR: dict[str, Linear] = {
     "hstack": Linear("concatenate", lambda *p: np.hstack(p), ((2, 2), (2, 3))),
     "vstack": Linear("concatenate", lambda *p: np.vstack(p), ((3,), (2, 3))),
     "stack": Linear("stack", lambda *p: np.stack(p, axis=1), ((2, 3), (2, 3))),
+    "cumsum": Linear("cumsum", lambda x: np.cumsum(x, axis=1), ((2, 4),)),
+    "cumsum of all": Linear("cumsum", np.cumsum, ((5,),)),
     "index": Linear("index", lambda x: x[1], ((3, 4),)),
     "index slices": Linear("index", lambda x: x[::-2, None, 1:3], ((3, 4),)),
     "index ellipsis": Linear("index", lambda x: x[..., -1], ((2, 3, 4),)),
@@ -278,9 +281,14 @@ def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return pb.nn.logsumexp(x, axis, keepdims)
 
 
+def _norm(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return emit("norm", x, axes=axes_of(axis, np.ndim(x)), keepdims=keepdims)
+
+
 REDUCTIONS: dict[str, Reduction] = {
     "max": Reduction(np.max, np.max, max),
     "min": Reduction(np.min, np.min, min),
+    "norm": Reduction(_norm, None, lambda xs: mp.sqrt(mp.fsum(x * x for x in xs))),
     "logsumexp": Reduction(_logsumexp, None, lambda xs: mp.log(mp.fsum(mp.exp(x) for x in xs))),
 }
 

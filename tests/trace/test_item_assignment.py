@@ -161,12 +161,15 @@ def test_copies_are_not_views():
             y.T.copy().reshape(3),
             y.astype(float),
         ]
+        copies += [np.tile(y, 1), np.repeat(y, 1), np.roll(y, 0), np.take(y, [0, 1, 2])]
         y[0] = 100.0
         out = np.zeros(3)
         out[:] = x
         copies += [out.copy(), out[[0, 1, 2]], out.flatten(), +out, np.array(out), out[out > 0]]
         out[0] = 100.0
         copies[0][1] = x[0] * x[1]
+        for k, made in enumerate(copies):
+            made[k % 3] *= x[0]
         return sum(copies) + 0 * y + 0 * out
 
     check(f, X)

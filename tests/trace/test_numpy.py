@@ -262,9 +262,9 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 @pytest.mark.parametrize(("call", "text"), [
     (lambda x: np.logaddexp2(x, 1.0), "np.logaddexp2 has no derivative in payback"),
-    (lambda x: np.linalg.norm(x), "numpy.linalg.norm has no derivative in payback"),
+    (lambda x: np.linalg.pinv(x[None]), "numpy.linalg.pinv has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
-    (lambda x: np.cumsum(x), "np.cumsum has no derivative in payback"),
+    (lambda x: np.cumprod(x), "np.cumprod has no derivative in payback"),
     (lambda x: np.sort(x), "np.sort has no derivative in payback"),
     (lambda x: np.copysign(x, 1.0), "np.copysign has no derivative in payback"),
     (lambda x: np.add.accumulate(x), "np.add.accumulate has no derivative in payback"),

@@ -86,3 +86,12 @@ Row("concatenate", "linear", lambda m, *parts, axis: m.concatenate(*parts, axis=
 Row("stack", "linear", lambda m, *parts, axis: m.stack(*parts, axis=axis),
     shape=lambda *parts, axis: Aval((*parts[0].shape[:axis], len(parts), *parts[0].shape[axis:]), parts[0].dtype),
     adjoint=_stack_adjoint, carry=_stack_adjoint, math="1")  # fmt: skip
+
+
+def _cumsum_adjoint(m: Any, bar: Any, slot: int, x: Any, axis: int, backwards: bool) -> Any:
+    return m.cumsum(bar, axis=axis, backwards=not backwards)
+
+
+Row("cumsum", "linear", lambda m, x, axis, backwards: m.cumsum(x, axis=axis, backwards=backwards),
+    shape=lambda x, axis, backwards: Aval(x.shape, np.add.reduce(np.empty(0, x.dtype)).dtype),
+    adjoint=_cumsum_adjoint, math="1 at every entry before")  # fmt: skip

@@ -237,6 +237,20 @@ class Values:
         return np.minimum.reduce(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
+    def norm(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        if len(axes) == np.ndim(x) and not keepdims:
+            return np.linalg.norm(x)
+        if len(axes) <= 2:
+            return np.linalg.norm(x, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
+        return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=keepdims))
+
+    @staticmethod
+    def cumsum(x: Any, axis: int, backwards: bool) -> Any:
+        if not backwards:
+            return np.cumsum(x, axis=axis)
+        return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+
+    @staticmethod
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
         return np.broadcast_to(x, shape)
 

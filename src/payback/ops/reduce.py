@@ -98,3 +98,19 @@ for _name in ("max", "min"):
     )
 Row("logsumexp", "reduction", lambda m, x, axes, keepdims: m.logsumexp(x, axes=axes, keepdims=keepdims),
     shape=_shape, partials=[_softmax_partial], numeric="float", math="softmax x")  # fmt: skip
+
+
+def _norm_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
+    return m.select(y_spread == 0, None, m.div(x, y_spread))
+
+
+Row(
+    "norm",
+    "reduction",
+    lambda m, x, axes, keepdims: m.norm(x, axes=axes, keepdims=keepdims),
+    shape=_shape,
+    partials=[_norm_partial],
+    numeric="float",
+    math="x/y",
+    kink="x = 0, taken as 0",
+)

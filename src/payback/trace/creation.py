@@ -35,6 +35,8 @@ _HOOKS["stack"] = stacked
 def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a function that always makes a new array returns: a buffer."""
     made = original(*args, **kwargs)
+    if isinstance(made, Traced):
+        return Traced(made.node)  # no view of what it was made of
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
     return buffer(made)

@@ -28,6 +28,8 @@ from payback.trace.tree import leaves, tree_map
 from payback.trace.written import plain_key
 
 Function = Callable[..., Any]
+# What NumPy answers with a copy though it can be made of views: writing into it must not write through.
+_COPIES = {np.tile, np.repeat, np.roll, np.take, np.take_along_axis, np.cumsum, np.copy, np.average}
 _VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
 
 
@@ -181,7 +183,8 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
         args, kwargs = _current(args), _current(kwargs)
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
-        return implementation(*args, **kwargs)
+        made = implementation(*args, **kwargs)
+        return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
     if not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
