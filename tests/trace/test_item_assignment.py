@@ -861,6 +861,44 @@ def test_problems_of_more_garbow_and_hillstrom(f):
     pb.check_grads(f, x, order=3)
 
 
+def test_algorithms_in_place():
+    """LU factors, Gaussian elimination and modified Gram–Schmidt, as textbooks write them."""
+
+    def factors(x):
+        a = np.eye(3)
+        a[0] = x
+        a[1:, 0] = x[1:]
+        for k in range(3):
+            a[k + 1 :, k] /= a[k, k] + 1
+            a[k + 1 :, k + 1 :] -= np.outer(a[k + 1 :, k], a[k, k + 1 :])
+        return a
+
+    def solution(x):
+        a, b = np.array([[4.0, 1, 0], [1, 5, 2], [0, 2, 6]]), x * 1.0
+        a[0, 0] += x[0]
+        for i in range(3):
+            for j in range(i + 1, 3):
+                m = a[j, i] / a[i, i]
+                a[j, i:] -= m * a[i, i:]
+                b[j] -= m * b[i]
+        s = np.zeros(3)
+        for i in reversed(range(3)):
+            s[i] = (b[i] - a[i, i + 1 :] @ s[i + 1 :]) / a[i, i]
+        return s
+
+    def orthogonal(x):
+        q = np.array([[2.0, 0.5, 0.25], [0.0, 1.5, 1.0], [1.0, 0.0, 2.0]])
+        q[:, 0] += x
+        for i in range(3):
+            q[:, i] /= np.sqrt(np.sum(q[:, i] ** 2))
+            for j in range(i + 1, 3):
+                q[:, j] -= (q[:, i] @ q[:, j]) * q[:, i]
+        return q
+
+    for f in (factors, solution, orthogonal):
+        check(f, X)
+
+
 def test_a_long_loop_is_linear():
     """10,000 scalar writes, and reads of what was just written: no version of the array is copied."""
     n = 10_000

@@ -19,7 +19,7 @@ import numpy as np
 from payback.errors import MutationError
 from payback.ir.where import NOT_USERS, position
 
-_STORES = {dis.opmap["STORE_SUBSCR"]}
+_STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 
 
 def users_frame(depth: int) -> FrameType | None:
