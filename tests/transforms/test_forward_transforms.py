@@ -127,6 +127,33 @@ def test_aux_and_modes():
     assert (out, tangent, aux) == (4.0, 4.0, "kept")
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.sqrt,
+        lambda x: np.sqrt(np.sqrt(x)),
+        lambda x: np.sqrt(x[::-1])[::-1],
+        lambda x: np.sqrt(x.reshape(1, 3).T)[:, 0],
+        lambda x: np.sqrt(np.concatenate([x[:1], x[1:]])),
+        lambda x: np.sqrt(np.stack([x, x], axis=1).sum(axis=1)),
+        lambda x: np.sqrt(x * np.ones((2, 3)))[1],
+        lambda x: np.sqrt(x + np.where(x > 2, x, 0.0)),
+    ],
+)
+def test_an_infinite_slope_of_one_entry_is_no_matter_of_the_others(f, mode):
+    """The zeros of a Jacobian are zeros, not 0·∞."""
+    x = np.array([0.0, 1.0, 4.0])
+    with np.errstate(all="ignore"):
+        plain = pb.jacobian(f, mode=mode)(x)
+        nested = pb.vjp(pb.jacobian(f, mode=mode), x)[0]
+    np.testing.assert_array_equal(nested, plain)
+    assert plain[0, 0] == np.inf
+    np.testing.assert_array_equal(plain[np.triu_indices(3, 1)], 0.0)
+    np.testing.assert_array_equal(plain[np.tril_indices(3, -1)], 0.0)
+    assert (np.diag(plain)[1:] > 0).all()
+
+
 def test_float32_stays():
     x = np.array([1.0, 2.0], np.float32)
     for mode in ("forward", "reverse"):

@@ -1,7 +1,8 @@
 """Forward mode: tangents pushed along a graph, from the leaves up, each edge used once.
 
 The same rows as the sweep: a pointwise row's partial multiplies the tangent; a linear row applies itself to it; a
-reduction sums partial × tangent.  Masks need no carrying here, since what is not taken is chosen away at once.
+reduction sums partial × tangent.  A tangent that is zero because nothing leads there carries a mask, as an adjoint
+does, so that it stays zero where a partial is infinite.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
 from payback.ops.reduce import spread
@@ -50,31 +51,59 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
         y = spread(m, gradient.operand(node), m.shape(args[0]), **params)
         paid = gradient.dense(gradient.times(dots[0], row.partials[0](m, args[0], y, params["axes"])))
         return m.sum(paid, axes=params["axes"], keepdims=params["keepdims"])
+    plain = {slot: gradient.dense(dot) for slot, dot in dots.items()}
     if row.name == "contract":  # linear in each argument by itself
         parts = [
             row.value(m, *(dot if i == slot else arg for i, arg in enumerate(args)), **params)
-            for slot, dot in dots.items()
+            for slot, dot in plain.items()
         ]
         return _total(gradient, node, parts)
     # linear in its floating arguments together; what has no tangent stands still
-    moved = [
-        dots.get(slot, _still(gradient, arg, value))
-        for slot, (arg, value) in enumerate(zip(node.args, args, strict=True))
-    ]
-    return row.value(m, *moved, **params)
+    moved = row.value(m, *_beside(gradient, node, plain, np.zeros), **params)
+    if not any(type(dot) is Masked for dot in dots.values()):
+        return moved
+    masks = {slot: gradient.whole_mask(dot, node.args[slot]) for slot, dot in dots.items() if type(dot) is Masked}
+    if row.name == "cast":
+        return Masked(masks[0], moved)
+    if row.name in _MOVES and len(masks) == len(dots):
+        return Masked(row.value(m, *_beside(gradient, node, masks, _nowhere), **params), moved)
+    if row.name in ("sum", "mean"):
+        return Masked(m.gt(m.sum(masks[0], axes=params["axes"], keepdims=params["keepdims"]), 0), moved)
+    return moved
 
 
-def _still(gradient: Gradient, arg: Node, value: Any) -> Any:
-    """A zero tangent for a floating argument; an index or a mask stays what it is."""
-    aval = arg.aval
-    return gradient.constant(np.zeros(aval.shape, aval.dtype)[()]) if aval.dtype.kind == "f" else value
+_MOVES = ("index", "reshape", "transpose", "broadcast", "concatenate", "stack")
+
+
+def _nowhere(shape: tuple[int, ...], dtype: Any) -> Any:
+    return np.zeros(shape, np.bool_)
+
+
+def _beside(gradient: Gradient, node: Node, given: dict[int, Any], zeros: Any) -> list[Any]:
+    """The given values of floating arguments, zeros for the other ones; an index or a mask stays what it is."""
+    found = []
+    for slot, arg in enumerate(node.args):
+        aval = arg.aval
+        if slot in given:
+            found.append(given[slot])
+        elif aval.dtype.kind == "f":
+            found.append(gradient.constant(zeros(aval.shape, aval.dtype)[()]))
+        else:
+            found.append(gradient.operand(arg))
+    return found
 
 
 def _total(gradient: Gradient, node: Node, parts: list[Any]) -> Any:
+    """The sum of the parts in the node's shape, masked if all of them are."""
     if not parts:
         return None
-    total = gradient.dense(parts[0])
+    m = gradient.m
+    total = parts[0].value if len(parts) == 1 and type(parts[0]) is Masked else gradient.dense(parts[0])
     for part in parts[1:]:
         total = total + gradient.dense(part)
-    m = gradient.m
-    return total if m.shape(total) == node.shape else m.broadcast(total, shape=node.shape)
+    if m.shape(total) != node.shape:
+        return m.broadcast(gradient.dense(parts[0]) if len(parts) == 1 else total, shape=node.shape)
+    if not all(type(part) is Masked for part in parts):
+        return total
+    masks = [gradient.whole_mask(part, node) for part in parts]
+    return Masked(masks[0] if len(masks) == 1 else m.any(masks), total)

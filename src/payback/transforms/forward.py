@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.push import push
 from payback.errors import DifferentiationError, InputError
 from payback.ir.node import Node, ancestors
@@ -53,16 +53,22 @@ class _Called:
         self.outside = any(reached_from(top, self.wrt)[1] for top in self.tops)
         self.reached = ancestors(self.tops, min(node.id for node in self.wrt))
 
-    def push(self, tangents: Sequence[Any]) -> list[Any]:
-        """The tangents of all results for tangents of the leaves: plain, or traced if someone outside may look."""
+    def push(self, tangents: Sequence[Any], unit: int | None = None) -> list[Any]:
+        """The tangents of all results for tangents of the leaves: plain, or traced if someone outside may look.
+
+        unit: all tangents are zero but for this leaf's, which is a unit vector; its zeros stay zeros.
+        """
         on_graph = self.outside or any(isinstance(t, Traced) for t in tangents)
         gradient = Gradient(on_graph)
         dots = {}
-        for node, tangent in zip(self.wrt, tangents, strict=True):
+        for k, (node, tangent) in enumerate(zip(self.wrt, tangents, strict=True)):
+            if unit is not None and k != unit:
+                continue
+            asked = tangent != 0 if unit is not None else None
             if on_graph:
                 tangent = gradient.operand(tangent.node if isinstance(tangent, Traced) else const(tangent))
                 tangent = _cast_like(gradient, tangent, node)
-            dots[node] = tangent
+            dots[node] = tangent if asked is None or not node.shape else Masked(gradient.constant(asked), tangent)
         with np.errstate(all="ignore"):
             found = push(gradient, self.reached, dots)
             answers = []
@@ -185,7 +191,7 @@ def _rows(called: _Called) -> list[list[Any]]:
     """blocks[result][argument], by one reverse sweep for each entry of the results."""
     blocks = []
     for top in called.tops:
-        pulled = [pull_back([top], [unit], called.wrt)[0] for unit in _basis(top)]
+        pulled = [pull_back([top], [unit], called.wrt, units=True)[0] for unit in _basis(top)]
         blocks.append(
             [_assembled([row[k] for row in pulled], top.shape, node.shape, node) for k, node in enumerate(called.wrt)]
         )
@@ -196,7 +202,7 @@ def _columns(called: _Called) -> list[list[Any]]:
     """blocks[result][argument], by one forward pass for each entry of the arguments."""
     zeros = [_zero(node) for node in called.wrt]
     pushed = [
-        [called.push([unit if i == k else zero for i, zero in enumerate(zeros)]) for unit in _basis(node)]
+        [called.push([unit if i == k else zero for i, zero in enumerate(zeros)], k) for unit in _basis(node)]
         for k, node in enumerate(called.wrt)
     ]
     blocks = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.sweep import sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
@@ -150,8 +150,11 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
     return nodes, outside or any(node.args for node in wrt)
 
 
-def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list[Any], bool]:
-    """What each node of `wrt` is owed (zeros where no path leads), and whether the answers are plain values."""
+def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False) -> tuple[list[Any], bool]:
+    """What each node of `wrt` is owed (zeros where no path leads), and whether the answers are plain values.
+
+    units: the seeds are unit vectors, whose zeros mean that nothing is asked there: they stay zero whatever they meet.
+    """
     on_graph, reached = False, None
     for top in tops:
         reached, outside = reached_from(top, wrt)
@@ -160,9 +163,12 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node]) -> tuple[list
     gradient = Gradient(on_graph)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
+        asked = seed != 0 if units else None
         if on_graph:
             seed = gradient.operand(seed.node if isinstance(seed, Traced) else const(seed))
             seed = _cast_like(gradient, seed, top)
+        if units and top.shape:
+            seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
     with np.errstate(all="ignore"):
         settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
