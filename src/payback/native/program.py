@@ -1,0 +1,203 @@
+"""A graph as a program: a table of kernels and their arguments, and what calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from payback.ir.graph import Graph
+from payback.ir.node import Node
+from payback.native import library, memory
+from payback.native.fuse import Command, Planner
+from payback.native.layout import Buffer, View
+from payback.native.lower.contract import lower_contract
+from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.index import lower_scatter
+from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
+from payback.native.lower.random import lower_random_bits
+from payback.ops.namespace import Values
+from payback.passes.cse import cse
+from payback.passes.fold import fold, reuse_signs
+from payback.passes.rewrite import rewrite
+from payback.run.blas import one_thread
+from payback.run.interpreter import Interpreter
+
+HOOKS = {
+    "contract": lower_contract,
+    "concatenate": lower_concatenate,
+    "stack": lower_stack,
+    "cumsum": lower_cumsum,
+    "scatter": lower_scatter,
+    "random_bits": lower_random_bits,
+}
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph as it is lowered: the passes, and rows that are written with others."""
+
+    def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
+        parts = EXPANSIONS.get(node.op.name)
+        return parts(node, args[0]) if parts is not None else None
+
+    graph = rewrite(graph, expand)
+    graph, _ = fold(graph)
+    graph, _ = cse(graph)
+    graph, _ = fold(graph)
+    graph, _ = reuse_signs(graph)
+    graph, _ = cse(graph)
+    return graph
+
+
+class _Segment:
+    """Commands between two rows that run on NumPy."""
+
+    def __init__(self, commands: list[Command], addresses: dict[Any, int]):
+        starts, flat = [], []
+        for command in commands:
+            starts.append(len(flat))
+            for view in command.operands:
+                buffer = view.buffer
+                flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
+            flat += command.numbers
+        self.flat = np.array(flat or [0], np.int64)
+        home = self.flat.ctypes.data
+        self.table = np.array(
+            [x for c, start in zip(commands, starts, strict=True) for x in (addresses[c.kernel], home + 8 * start)]
+            or [0],
+            np.int64,
+        )
+        self.job = np.array([self.table.ctypes.data, len(commands), 1, 0, 0], np.int64)
+        self.address = self.job.ctypes.data
+
+
+class Program:
+    """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the rest to the bit.
+
+    Safe to call from several threads at once: each call has memory of its own.
+    """
+
+    def __init__(self, graph: Graph):
+        self.source = graph
+        self.graph = simplified(graph)
+        self.planner = planner = Planner(self.graph, HOOKS)
+        planner.plan()
+        self.commands = planner.commands
+        self.finish()
+
+    def finish(self) -> None:
+        """Memory and code for the commands."""
+        planner = self.planner
+        self.outputs = planner.outputs
+        number = 1
+        for buffer in planner.input_buffers:
+            buffer.base, number = number, number + 1
+        for buffer in planner.constants:
+            buffer.base, number = number, number + 1
+        for view in self.outputs:
+            view.buffer.base, number = number, number + 1
+        self.bases = number
+        self.arena_bytes = memory.arrange(memory.lives(self.commands))
+        addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], library.DRIVER])
+        self._drive = library.PROTOTYPE(addresses[library.DRIVER])
+        self._parts: list[Any] = []
+        run: list[Command] = []
+        for command in [*self.commands, None]:
+            if command is not None and command.kernel is not None:
+                run.append(command)
+                continue
+            if run:
+                self._parts.append(_Segment(run, addresses))
+                run = []
+            if command is not None:
+                self._parts.append(command)
+        self._template = np.zeros(self.bases, np.int64)
+        for buffer in planner.constants:
+            self._template[buffer.base] = buffer.array.ctypes.data
+        self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
+        self._interpreter: Interpreter | None = None
+
+    def interpreted(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        if self._interpreter is None:
+            self._interpreter = Interpreter(self.source)
+        return self._interpreter(*inputs)
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        """The outputs' values for inputs of the graph's shapes and dtypes."""
+        if len(inputs) != len(self.graph.inputs):
+            raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
+        arena, bases = self._pool.pop() if self._pool else self._memory()
+        arrays = []
+        for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
+            aval = node.aval
+            if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
+                return self.interpreted(inputs)
+            array = np.ascontiguousarray(value, aval.dtype)
+            if array.shape != (aval.shape or (1,)) and array.shape != aval.shape:
+                raise TypeError(f"{node!r} was given an array of shape {np.shape(value)}")
+            arrays.append(array)
+            bases[number] = array.ctypes.data
+        made = []
+        for view in self.outputs:
+            array = np.empty(view.shape, view.buffer.dtype)
+            made.append(array)
+            bases[view.buffer.base] = array.ctypes.data
+        places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
+        places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
+        status = self._run(arena, bases, places)
+        self._pool.append((arena, bases))
+        if status:  # an index out of bounds: the interpreter tells where
+            return self.interpreted(inputs)
+        return tuple(
+            array.item() if node.aval.weak else array[()] if not array.ndim else array
+            for node, array in zip(self.graph.outputs, made, strict=True)
+        )
+
+    def _memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
+        arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
+        bases = self._template.copy()
+        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        return arena, bases
+
+    def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
+        pointer = bases.ctypes.data
+        for part in self._parts:
+            if type(part) is _Segment:
+                status = self._drive(pointer, part.address)
+                if status:
+                    return status
+            else:
+                self._interpret(part, arena, bases, places)
+        return 0
+
+    def _interpret(self, command: Command, arena: Any, bases: Any, places: dict[Buffer, Any]) -> None:
+        """A row that is not lowered, on NumPy views of the program's memory."""
+        node = command.node
+        assert node is not None
+
+        def array(view: View) -> np.ndarray[Any, Any]:
+            buffer = view.buffer
+            if buffer.kind == "arena":
+                start = int(bases[0]) - arena.ctypes.data + buffer.start
+                flat = arena[start : start + buffer.bytes].view(buffer.dtype)
+            else:
+                flat = (buffer.array if buffer.kind == "const" else places[buffer]).reshape(-1)
+            size = buffer.dtype.itemsize
+            return np.lib.stride_tricks.as_strided(
+                flat[view.offset :], view.shape, [s * size for s in view.strides], writeable=view in command.writes
+            )
+
+        given = iter(command.reads)
+        args = []
+        for arg in node.args:
+            if arg.op.value is None and arg.value is not None:
+                args.append(arg.value)
+                continue
+            value = array(next(given))
+            args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
+        with np.errstate(all="ignore"), one_thread():
+            result = node.op.value(Values, *args, **node.params)
+        array(command.writes[0])[...] = result
+
+
