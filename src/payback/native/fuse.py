@@ -88,6 +88,7 @@ class Planner:
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
         self.checked: set[tuple[Buffer, int]] = set()
+        self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
         for node in graph.nodes:
             for arg in node.args:
                 self.users.setdefault(arg, []).append(node)
@@ -185,6 +186,7 @@ class Planner:
         stack = [node]
         while stack:
             top = stack[-1]
+            assert top not in self.gone, f"{top!r} was computed and not kept"
             if top in self.views or top in self.scalars:
                 stack.pop()
                 continue
@@ -318,7 +320,7 @@ class Planner:
                     found[arg] = None
         return list(found)
 
-    def members(self, roots: Sequence[Node], shape: layout.Shape) -> list[Node]:
+    def members(self, roots: Sequence[Node], shape: layout.Shape, sinking: Node | None) -> list[Node]:
         """The waiting nodes that the nest of these roots computes, in order."""
         seen = dict.fromkeys(root for root in roots if self.inline(root, shape))
         stack = list(seen)
@@ -330,7 +332,7 @@ class Planner:
         if shape == ():  # numbers that are at hand are computed together
             for node in self.waiting:
                 if node not in seen and node.aval.shape == () and all(
-                    arg in seen or arg in self.views or arg in self.scalars for arg in node.args
+                    arg in seen or (arg in self.views and arg is not sinking) or arg in self.scalars for arg in node.args
                 ):  # fmt: skip
                     seen[node] = None
                     if len(seen) > GROUP:
@@ -364,7 +366,7 @@ class Planner:
         sinks: (kind, view over `shape`, number of its root, …) beside the stores of what others need; they stand for
         the node `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
         """
-        members = self.members(roots, shape)
+        members = self.members(roots, shape, sinking)
         inside = set(members)
         instrs: list[tuple[Any, ...]] = []
         codes: list[str] = []
@@ -415,9 +417,11 @@ class Planner:
             self.waiting.pop(node, None)
         for node in members:
             others = [user for user in self.users.get(node, ()) if user not in inside]
-            if sinks and node in roots:
+            if sinks and node in roots and others.count(sinking) == 1:  # an argument given twice is read again
                 others = [user for user in others if user is not sinking]
-            if others or node in self.wanted:
+            if not others and node not in self.wanted:
+                self.gone.add(node)
+            else:
                 made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
 

@@ -275,16 +275,17 @@ for _name, _intrinsic in (("floor", "floor"), ("ceil", "ceil"), ("trunc", "trunc
     RULES[_name] = _rounding(_intrinsic)
 
 
-def _scaled(factor: float) -> Rule:
+def _scaled(top: float, bottom: float) -> Rule:
+    factors = {"f8": top / bottom, "f4": float(np.float32(top) / np.float32(bottom))}
+
     def rule(e: Emitter, code: str, x: ir.Value) -> ir.Value:
-        precise = np.float32(factor) if code != "f8" else factor
-        return _rounded(e, e.b.fmul(x, constant(x.type, float(precise))), code)
+        return _rounded(e, e.b.fmul(x, constant(x.type, factors["f4" if code == "f2" else code])), code)
 
     return rule
 
 
-RULES["deg2rad"] = _scaled(np.pi / 180.0)
-RULES["rad2deg"] = _scaled(180.0 / np.pi)
+RULES["deg2rad"] = _scaled(np.pi, 180.0)
+RULES["rad2deg"] = _scaled(180.0, np.pi)
 
 
 @_rule("mod")
