@@ -46,6 +46,15 @@ class Command:
         self.reads, self.writes, self.node, self.text, self.flops = tuple(reads), tuple(writes), node, text, flops
 
 
+    def replace(self, old: Buffer, new: Buffer) -> None:
+        """Use another buffer in place of one."""
+
+        def swapped(views: Sequence[View]) -> tuple[View, ...]:
+            return tuple(v._replace(buffer=new) if v.buffer is old else v for v in views)
+
+        self.operands, self.reads, self.writes = (swapped(v) for v in (self.operands, self.reads, self.writes))
+
+
 class Scalar:
     """A number that is the same at every entry: a literal, or an array whose entries are all equal."""
 

@@ -50,10 +50,10 @@ def simplified(graph: Graph) -> Graph:
     return graph
 
 
-class _Segment:
-    """Commands between two rows that run on NumPy."""
+class Segment:
+    """Commands that run one after another without Python: their table, in the form that the driver reads."""
 
-    def __init__(self, commands: list[Command], addresses: dict[Any, int]):
+    def __init__(self, commands: Sequence[Command], addresses: dict[Any, int]):
         starts, flat = [], []
         for command in commands:
             starts.append(len(flat))
@@ -68,8 +68,38 @@ class _Segment:
             or [0],
             np.int64,
         )
-        self.job = np.array([self.table.ctypes.data, len(commands), 1, 0, 0], np.int64)
+        self.commands = len(commands)
+        self.job = self.rounds(1, [])
         self.address = self.job.ctypes.data
+
+    def rounds(self, count: int, advances: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
+        """The driver's args: how often the table is run, and how far base pointers move after each round."""
+        moves = np.array(advances or [(0, 0)], np.int64)
+        job = np.array([self.table.ctypes.data, self.commands, count, moves.ctypes.data, len(advances), 0], np.int64)
+        self._moves = moves
+        return job
+
+
+class Machine:
+    """Commands in one piece, for a loop over steps."""
+
+    def __init__(self, commands: Sequence[Command], constants: Sequence[Buffer], bases: int, arena_bytes: int):
+        addresses = library.get([*[c.kernel for c in commands], library.DRIVER])
+        self.segment = Segment(commands, addresses)
+        self._drive = library.PROTOTYPE(addresses[library.DRIVER])
+        self._constants = [buffer.array for buffer in constants]
+        self._bases = np.zeros(bases, np.int64)
+        for buffer in constants:
+            self._bases[buffer.base] = buffer.array.ctypes.data
+        self._arena = np.empty(arena_bytes + memory.ALIGNMENT, np.uint8)
+        self._bases[0] = -(-self._arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+
+    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
+        bases = self._bases.copy()
+        for base, array in places.items():
+            bases[base] = array.ctypes.data
+        job = self.segment.rounds(rounds, advances)
+        return int(self._drive(bases.ctypes.data, job.ctypes.data))
 
 
 class Program:
@@ -108,7 +138,7 @@ class Program:
                 run.append(command)
                 continue
             if run:
-                self._parts.append(_Segment(run, addresses))
+                self._parts.append(Segment(run, addresses))
                 run = []
             if command is not None:
                 self._parts.append(command)
@@ -163,7 +193,7 @@ class Program:
     def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
         pointer = bases.ctypes.data
         for part in self._parts:
-            if type(part) is _Segment:
+            if type(part) is Segment:
                 status = self._drive(pointer, part.address)
                 if status:
                     return status
