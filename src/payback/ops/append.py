@@ -80,6 +80,8 @@ def freeze(value: Any) -> Any:
         if value.ndim == 0:
             return value[()]
         value.flags.writeable = False
+    elif type(value) is tuple:
+        return tuple(map(freeze, value))
     return value
 
 
@@ -96,7 +98,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             break
     else:
         value = row.value(Values, *values, **params)  # type: ignore[misc]
-        if type(value) is np.ndarray:
+        if type(value) is np.ndarray or type(value) is tuple:
             value = freeze(value)
         if all(arg.op is CONST for arg in args):
             return Node(CONST, (), NO_PARAMS, value, where)
@@ -160,9 +162,11 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         args = settle(row, operands, where)
         if len(args) > 1:
             _check_broadcast(row, args)
-    elif row.name in ("concatenate", "stack", "contract"):
-        kinds = tuple(kind_of(_aval(operand)) for operand in operands)
-        args = tuple(_settle(operand, common_dtype(kinds), where) for operand in operands)
+    elif row.name in ("concatenate", "stack", "contract") or (row.kind == "own" and row.numeric == "float"):
+        dtype = common_dtype(tuple(kind_of(_aval(operand)) for operand in operands))
+        if row.numeric == "float" and dtype.kind != "f":
+            dtype = np.dtype(np.float64)
+        args = tuple(_settle(operand, dtype, where) for operand in operands)
     else:
         args = tuple(_settle(operand, None, where) for operand in operands)
         if row.numeric == "float" and args[0].aval.dtype.kind != "f":

@@ -267,6 +267,10 @@ class Values:
         return np.stack(parts, axis=axis)
 
     @staticmethod
+    def part(x: tuple[Any, ...], k: int) -> Any:
+        return x[k]
+
+    @staticmethod
     def any(masks: list[Any]) -> Any:
         """Where any of the masks holds."""
         return reduce(np.logical_or, masks)
