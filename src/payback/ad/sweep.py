@@ -22,7 +22,8 @@ Entry = tuple[Node | None, int, Any]
 class Algebra(Protocol):
     """What is paid along edges."""
 
-    live: set[Node] | None  # set by the sweep: the nodes that it will pay
+    live: set[Node] | None
+    """Set by the sweep: the nodes that it will pay."""
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         """What `node`, holding `bar`, pays its argument in `slot`; None: nothing depends on that one."""

@@ -45,7 +45,7 @@ def snapshot(value: Any) -> Any:
     _check_dtype(value.dtype)
     if value.ndim == 0:
         return value[()]
-    if not _is_immutable(value):
+    if not is_immutable(value):
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
@@ -64,7 +64,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
 
-def _is_immutable(array: np.ndarray[Any, Any]) -> bool:
+def is_immutable(array: np.ndarray[Any, Any]) -> bool:
     """Read-only, and so is whatever it is a view of."""
     part: Any = array
     while isinstance(part, np.ndarray):
