@@ -22,6 +22,9 @@ Entry = tuple[Node | None, int, Any]
 class Algebra(Protocol):
     """What is paid along edges."""
 
+    live: set[Node] | None
+    """Set by the sweep: the nodes that it will pay."""
+
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         """What `node`, holding `bar`, pays its argument in `slot`; None: nothing depends on that one."""
 
@@ -74,6 +77,7 @@ def sweep(
     piles: dict[Node, list[Entry]] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
+    algebra.live = live
     for node in reversed(order):
         pile = piles.pop(node, None)
         if pile is None:

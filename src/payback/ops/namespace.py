@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.aval import WEAK_DTYPES, aval_of
+from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ops.contraction import contract_values
+from payback.ops.control.branch import branch_values
+from payback.ops.control.loop import loop_values, scan_values
+from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
 
 
@@ -265,6 +268,21 @@ class Values:
     @staticmethod
     def stack(*parts: Any, axis: int) -> Any:
         return np.stack(parts, axis=axis)
+
+    call = staticmethod(lambda *args, body: body(*args))
+    branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
+
+    @staticmethod
+    def solution(start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
+        return solution_values(Values, start, *parameters, body=body, solver=solver)
+
+    @staticmethod
+    def zeros(aval: Aval) -> Any:
+        return 0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]
+
+    @staticmethod
+    def part(x: tuple[Any, ...], k: int) -> Any:
+        return x[k]
 
     @staticmethod
     def any(masks: list[Any]) -> Any:
