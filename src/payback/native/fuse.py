@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors, by_id
 from payback.native import layout
@@ -156,9 +157,13 @@ class Planner:
 
     def finish(self, node: Node) -> None:
         """A node that is neither view nor waiting: its command now."""
-        if node in self.views or node in self.scalars:
+        if node in self.views or node in self.scalars or node in self.gone:
             return
         name = node.op.name
+        if name == "part":  # its row computes all results at once
+            if node.args[0] not in self.gone:
+                self.finish(node.args[0])
+            return
         if name in REDUCES and self.reducible(node):
             self.reduce(node)
             return
@@ -270,8 +275,12 @@ class Planner:
     def interpret(self, node: Node) -> None:
         """The program is split here: this node runs on the interpreter's rule."""
         reads = [self.view(arg) for arg in node.args if arg.op.value is not None or arg.value is None]
-        target = self.allocate(node, node.aval.dtype, node.aval.shape)
-        self.commands.append(Command(None, [], [], reads, [target], node, f"{node.op.name} on NumPy"))
+        results = [node]
+        if isinstance(node.aval, Avals):
+            results = self.users.get(node, [])
+            self.gone.add(node)
+        targets = [self.allocate(part, part.aval.dtype, part.aval.shape) for part in results]
+        self.commands.append(Command(None, [], [], reads, targets, node, f"{node.op.name} on NumPy"))
 
     # --- waiting nodes ------------------------------------------------------------------------------------
 

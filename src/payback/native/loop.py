@@ -24,10 +24,11 @@ class NotNative(PaybackError):
 
 
 class Done(NamedTuple):
-    """How far a call came: the steps that were applied, and the output that was not finite (None: all went well)."""
+    """How far a call came: the steps that were applied; bad: the next one is not finite, and before the update?"""
 
     steps: int
-    bad: int | None
+    bad: bool | None
+    before: bool = False
 
 
 class Loop:
@@ -99,7 +100,8 @@ class Loop:
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
             writes = [k for k, c in enumerate(planner.commands) if any(v.buffer is new.buffer for v in c.writes)]
-            if all(self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)):
+            guarded = not self.before or writes[0] > self.stops[0]
+            if guarded and all(self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)):
                 for command in planner.commands:
                     command.replace(new.buffer, old.buffer)
                 planner.outputs[output] = old
@@ -170,12 +172,13 @@ class Loop:
             return Done(steps, None)
         count = len(self.planner.commands)
         done, command = divmod(status - 1, count)
-        if command == self.stops[-1] and self.after:  # the update is there already: go back, and to just before it
+        late = bool(self.after) and command == self.stops[-1]
+        if late:  # the update is there already: go back, and to just before it
             for i, array in zip(self.carried.values(), kept, strict=True):
                 inputs[i][...] = array
             again = self._call(inputs, order, records, done)
             assert not again, "a step that was finite is not when it is replayed"
-        return Done(done, command)
+        return Done(done, True, not late)
 
     def _call(self, inputs: Any, order: Any, records: Any, steps: int) -> int:
         """0, or 1 + the number of commands that were run, over all rounds."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import library, memory
@@ -21,8 +22,8 @@ from payback.ops.namespace import Values
 from payback.passes.cse import cse
 from payback.passes.fold import fold, reuse_signs
 from payback.passes.rewrite import rewrite
-from payback.run.blas import one_thread
-from payback.run.interpreter import Interpreter
+from payback.run.interpreter import Interpreter, quietly
+from payback.trace.body import rebuilt
 
 HOOKS = {
     "contract": lower_contract,
@@ -37,11 +38,24 @@ HOOKS = {
 def simplified(graph: Graph) -> Graph:
     """The graph as it is lowered: the passes, and rows that are written with others."""
 
+    bodies: dict[Node, list[Node]] = {}
+
     def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
         parts = EXPANSIONS.get(node.op.name)
-        return parts(node, args[0]) if parts is not None else None
+        if parts is not None:
+            return parts(node, args[0])
+        if node.op.name == "part" and args[0].op.name == "call":  # what is called is part of the program
+            call = args[0]
+            if call not in bodies:
+                body = call.params["body"].graph
+                bodies[call] = rebuilt(body.outputs, dict(zip(body.inputs, call.args, strict=True)))
+            return bodies[call][node.params["k"]]
+        return None
 
-    graph = rewrite(graph, expand)
+    before = None
+    while graph.nodes != before:
+        before = graph.nodes
+        graph = rewrite(graph, expand)
     graph, _ = fold(graph)
     graph, _ = cse(graph)
     graph, _ = fold(graph)
@@ -226,8 +240,12 @@ class Program:
                 continue
             value = array(next(given))
             args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
-        with np.errstate(all="ignore"), one_thread():
+        with quietly():
             result = node.op.value(Values, *args, **node.params)
-        array(command.writes[0])[...] = result
+        if isinstance(node.aval, Avals):
+            for part, view in zip(self.planner.users.get(node, []), command.writes, strict=True):
+                array(view)[...] = result[part.params["k"]]
+        else:
+            array(command.writes[0])[...] = result
 
 
