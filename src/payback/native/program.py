@@ -156,6 +156,8 @@ class Program:
                 run = []
             if command is not None:
                 self._parts.append(command)
+        # the whole program, where none of it runs on NumPy
+        self.segment = self._parts[0] if len(self._parts) == 1 and type(self._parts[0]) is Segment else None
         self._template = np.zeros(self.bases, np.int64)
         for buffer in planner.constants:
             self._template[buffer.base] = buffer.array.ctypes.data
@@ -171,7 +173,7 @@ class Program:
         """The outputs' values for inputs of the graph's shapes and dtypes."""
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
-        arena, bases = self._pool.pop() if self._pool else self._memory()
+        arena, bases = self._pool.pop() if self._pool else self.memory()
         arrays = []
         for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
             aval = node.aval
@@ -198,7 +200,8 @@ class Program:
             for node, array in zip(self.graph.outputs, made, strict=True)
         )
 
-    def _memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
+    def memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
+        """An arena, and the table of base pointers with what is known of it."""
         arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
         bases = self._template.copy()
         bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from payback import native as machine
 from payback.errors import InputError
 from payback.ir.aval import aval_of
 from payback.ir.node import Node
@@ -18,7 +19,7 @@ from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, node_of, run_node
 from payback.trace.shim import call
-from payback.trace.tree import leaves, paths, structure, unflatten
+from payback.trace.tree import is_leaf, leaves, paths, structure, unflatten
 
 Function = Callable[..., Any]
 
@@ -44,6 +45,8 @@ class Trace:
         self.captured = [node for node in captured if node not in arrays]
         self.around = captured
         self.masks = watched.masks
+        self.program: Any = None
+        self.entry: Any = None
 
     def surroundings(self) -> list[Any]:
         """For each further input the array as it is now, or the node."""
@@ -53,14 +56,24 @@ class Trace:
 class CompiledFunction:
     """What `compile` returns: call it as the function that it was made of."""
 
-    def __init__(self, f: Function, static: tuple[int, ...], donate: tuple[int, ...]):
+    def __init__(self, f: Function, static: tuple[int, ...], donate: tuple[int, ...], native: bool):
         functools.update_wrapper(self, f)
+        self.native = native
+        self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
         self._watched = _names(f)
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._fast is not None and not kwargs:
+            for _, look, was in self._watched:
+                if look() is not was:
+                    break
+            else:
+                found = self._fast(args)
+                if found is not None:
+                    return self._rebuild(found)
         tree = (args, kwargs)
         values = [now(leaf) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
@@ -70,9 +83,26 @@ class CompiledFunction:
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
             return unflatten(trace.result, iter(run_node("call", nodes, where_of_caller(2), body=trace.body)))
-        with quietly():
-            found = trace.body.run((*[_bare(x) for x in given], *around))
+        if self.native:
+            found = self._natively(trace, args, kwargs, dynamic, [_bare(x) for x in given], around)
+        else:
+            with quietly():
+                found = trace.body.run((*[_bare(x) for x in given], *around))
         return unflatten(trace.result, iter([_own(x) for x in found]))
+
+    def _natively(
+        self, trace: Trace, args: Any, kwargs: Any, dynamic: list[bool], given: list[Any], around: list[Any]
+    ) -> tuple[Any, ...]:
+        """Run machine code, made at the first call; plain positional arguments take the fast way from then on."""
+        if trace.program is None:
+            from payback.native.entry import entry
+            from payback.native.program import Program
+
+            trace.program = Program(trace.body.graph)
+            if not around and not trace.masks and not kwargs and all(dynamic) and len(leaves(args)) == len(args):
+                trace.entry = entry(trace.program)
+        self._fast, self._rebuild = trace.entry, _rebuilder(trace.result)
+        return trace.program(*given, *around)
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -103,6 +133,7 @@ class CompiledFunction:
         if changed:
             self._watched = _names(self.f)
             self._traces.clear()
+            self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
             return known
@@ -132,6 +163,18 @@ def _own(value: Any) -> Any:
     if type(value) is np.ndarray and value.ndim and not (value.base is None and value.flags.writeable):
         return value.copy()
     return value[()] if type(value) is np.ndarray and not value.ndim else value
+
+
+def _rebuilder(result: Any) -> Callable[[list[Any]], Any]:
+    """How a list of leaves becomes a container like the result, quickly for the usual ones."""
+    if is_leaf(result):
+        return lambda found: found[0]
+    if type(result) is tuple and all(is_leaf(part) for part in result):
+        return tuple
+    if type(result) is tuple and len(result) == 2 and is_leaf(result[0]):
+        rest = _rebuilder(result[1])
+        return lambda found: (found[0], rest(found[1:]))
+    return lambda found: unflatten(result, iter(found))
 
 
 def _hashable(value: Any) -> bool:
@@ -201,4 +244,7 @@ def compile(
     if f is None:
         return functools.partial(compile, static_argnums=static_argnums, donate_argnums=donate_argnums, native=native)
     static, donate = ((x,) if isinstance(x, int) else tuple(x) for x in (static_argnums, donate_argnums))
-    return CompiledFunction(f, static, donate)
+    if native and not machine.available():
+        raise InputError("native=True", where="pb.compile", why="there is no compiler here, or PAYBACK_NATIVE is 0",
+                         fix="install llvmlite, or leave native out to run on the interpreter")  # fmt: skip
+    return CompiledFunction(f, static, donate, machine.available() if native is None else native)
