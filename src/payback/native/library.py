@@ -11,12 +11,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter
+from payback.native import cache
+from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter, Loaded
 from payback.native.lower.kernel import SIGNATURE
 
 _lock = threading.Lock()
 _addresses: dict[Any, int] = {}
-_texts: dict[Any, str] = {}
 _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "compile": 0.0}
 
@@ -70,21 +70,32 @@ def get(keys: Iterable[Any]) -> dict[Any, int]:
         return {key: _addresses[key] for key in keys}
 
 
-def _compile(keys: list[Any]) -> None:
-    begun = time.perf_counter()
+def module_of(keys: Iterable[Any]) -> ir.Module:
+    """The kernels as LLVM IR."""
     module = ir.Module("payback")
     for key in keys:
         function = ir.Function(module, SIGNATURE, symbol(key))
-        e = Emitter(module, ir.IRBuilder(function.append_basic_block("entry")))
-        key.emit(e, function)
-    emitted = time.perf_counter()
-    compiled = Compiled(module)
-    _kept.append(compiled)
-    for key in keys:
-        _addresses[key] = compiled.address(symbol(key))
-        _texts[key] = symbol(key)
-    seconds["emit"] += emitted - begun
-    seconds["compile"] += time.perf_counter() - emitted
+        key.emit(Emitter(module, ir.IRBuilder(function.append_basic_block("entry"))), function)
+    return module
+
+
+def _compile(keys: list[Any]) -> None:
+    begun = time.perf_counter()
+    symbols = {symbol(key): key for key in keys}
+    name = cache.name_of(sorted(symbols))
+    stored = cache.load(name)
+    loaded = None if stored is None else Loaded(stored)
+    if loaded is None or not all(loaded.address(found) for found in symbols):
+        module = module_of([symbols[found] for found in sorted(symbols)])
+        seconds["emit"] += time.perf_counter() - begun
+        begun = time.perf_counter()
+        loaded = Compiled(module)
+        if loaded.code is not None:
+            cache.save(name, loaded.code)
+    _kept.append(loaded)
+    for found, key in symbols.items():
+        _addresses[key] = loaded.address(found)
+    seconds["compile"] += time.perf_counter() - begun
 
 
 PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
