@@ -1,0 +1,57 @@
+"""Elementary functions on vectors, as LLVM IR: float32 and float64, within 2 ulp, with IEEE 754's special values.
+
+`emit` adds one internal function to the module for each function and type, and calls it.  The functions have no
+table look-ups and, but for sin and its relatives at huge arguments, no branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from payback.native.emit import Emitter, suffix
+from payback.native.vector_math import exponential, hyperbolic, trigonometric
+from payback.native.vector_math.lanes import Lanes, Maths
+
+Formula = Callable[..., Lanes]
+
+FORMULAS: dict[str, Formula] = {
+    formula.__name__: formula
+    for formula in (
+        exponential.exp,
+        exponential.exp2,
+        exponential.expm1,
+        exponential.log,
+        exponential.log2,
+        exponential.log10,
+        exponential.log1p,
+        exponential.sigmoid,
+        exponential.softplus,
+        exponential.logaddexp,
+        trigonometric.sin,
+        trigonometric.cos,
+        hyperbolic.tanh,
+    )
+}
+INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
+
+
+def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
+    """The function of that name in the table of primitives, applied to scalars or vectors of one type of floats."""
+    if name in INTRINSICS:
+        return e.intrinsic(INTRINSICS[name], *operands)
+    return e.b.call(_function(e.module, name, operands[0].type, len(operands)), operands)
+
+
+def _function(module: ir.Module, name: str, kind: ir.Type, count: int) -> ir.Function:
+    full = f"payback.{name}.{suffix(kind)}"
+    function = module.globals.get(full)
+    if function is None:
+        function = ir.Function(module, ir.FunctionType(kind, [kind] * count), full)
+        function.linkage = "internal"
+        builder = ir.IRBuilder(function.append_basic_block())
+        m = Maths(Emitter(module, builder), kind)
+        builder.ret(FORMULAS[name](m, *[m.lanes(x) for x in function.args]).v)
+    return function
