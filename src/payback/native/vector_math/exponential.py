@@ -27,11 +27,16 @@ def reduced(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
 
 
 def exp(m: Maths, x: Lanes) -> Lanes:
-    x = m.at_least(m.at_most(x, HIGHEST[m.width]), LOWEST[m.width])
-    high, low = c.LN2[m.width]
+    x = within_range(m, x)
+    first, second = c.LN2[m.width]
     n, i = m.nearest(x * c.LOG2_E[m.width][0])
-    r = m.mad(n, -low, m.mad(n, -high, x))
-    return m.scaled(m.mad(r * r, m.polynomial(r, c.EXP), r) + 1.0, i)
+    r = m.mad(n, -second, m.mad(n, -first, x))
+    high, low = m.fast_two_sum(m.number(1.0), r)
+    return m.scaled(high + m.mad(r * r, m.polynomial(r, c.EXP), low), i)
+
+
+def within_range(m: Maths, x: Lanes) -> Lanes:
+    return m.at_least(m.at_most(x, HIGHEST[m.width]), LOWEST[m.width])
 
 
 def exp_words(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
@@ -40,17 +45,15 @@ def exp_words(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, La
     if x_low is not None:
         r_low = r_low + x_low
     high, low = m.fast_two_sum(m.number(1.0), r)
-    return i, high, low + m.mad(r * r, m.polynomial(r, c.EXP), r_low)
+    return i, *m.fast_two_sum(high, low + m.mad(r * r, m.polynomial(r, c.EXP), r_low))
 
 
 def exp2(m: Maths, x: Lanes) -> Lanes:
     x = m.at_least(m.at_most(x, m.bias + 1.0), -1.0 - m.bias - m.mantissa)
     n, i = m.nearest(x)
-    return m.scaled(_exp2_near_zero(m, x - n), i)
-
-
-def _exp2_near_zero(m: Maths, r: Lanes) -> Lanes:
-    return m.mad(r, math.log(2.0), (r * r) * m.polynomial(r, c.EXP2)) + 1.0
+    r = x - n
+    high, low = m.fast_two_sum(m.number(1.0), r * math.log(2.0))
+    return m.scaled(high + m.mad(r * r, m.polynomial(r, c.EXP2), low), i)
 
 
 def half_expm1_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
@@ -58,8 +61,10 @@ def half_expm1_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
     _, i, r, r_low = reduced(m, x)
     scale = m.power_of_two(i - 1)
     tail = m.mad(r * r, m.polynomial(r, c.EXP), r_low)
-    high, low = m.two_sum(scale - 0.5, scale * r)
-    return m.fast_two_sum(high, m.mad(scale, tail, low))
+    whole = scale - 0.5
+    lost = (scale - whole) - 0.5
+    high, low = m.two_sum(whole, scale * r)
+    return m.fast_two_sum(high, m.mad(scale, tail, low + lost))
 
 
 def expm1(m: Maths, x: Lanes) -> Lanes:
@@ -162,29 +167,33 @@ def log1p(m: Maths, x: Lanes) -> Lanes:
 
 def sigmoid(m: Maths, x: Lanes) -> Lanes:
     """1/(1 + e⁻ˣ), by z = e⁻|ˣ|, which does not overflow: 1/(1 + z) or z/(1 + z)."""
-    z = exp(m, -m.abs(x))
-    over = m.select(x < 0.0, z, 1.0)
-    return _divided(m, over, *m.fast_two_sum(m.number(1.0), z))
-
-
-def _divided(m: Maths, over: Lanes, under: Lanes, under_low: Lanes) -> Lanes:
-    """over / (under + under_low), nearly rounded once."""
+    z, z_low = decay(m, -m.abs(x))
+    under, rest = m.fast_two_sum(m.number(1.0), z)
+    negative = x < 0.0
+    over, over_low = m.select(negative, z, 1.0), m.select(negative, z_low, 0.0)
     inverse = 1.0 / under
     q = over * inverse
-    return m.mad(m.mad(-under_low, q, m.fma(-q, under, over)), inverse, q)
+    return m.mad(m.mad(-q, under, over) + (over_low - q * (rest + z_low)), inverse, q)
+
+
+def decay(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, Lanes]:
+    """exp(x + x_low) in two words, for x ≤ 0."""
+    i, high, low = exp_words(m, m.at_least(x, LOWEST[m.width]), x_low)
+    return m.scaled(high, i), m.scaled(low, i)
 
 
 def softplus(m: Maths, x: Lanes) -> Lanes:
     """log(1 + eˣ) = max(x, 0) + log(1 + e⁻|ˣ|)."""
-    z = exp(m, -m.abs(x))
-    small = m.select(z < m.choose(2.0**-54, 2.0**-25), z, log1p_of_words(m, z))
-    return m.at_least(x, 0.0) + small
+    return m.at_least(x, 0.0) + _log_of_1_and_exp(m, -m.abs(x))
 
 
 def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max))."""
+    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)): where the two terms cancel, the error is in units of the larger one."""
     top, bottom = m.select(a < b, b, a), m.select(a < b, a, b)
     distance = m.select(a == b, 0.0, bottom - top)  # of two infinities too
-    z = exp(m, distance)
-    small = m.select(z < m.choose(2.0**-54, 2.0**-25), z, log1p_of_words(m, z))
-    return top + small
+    return top + _log_of_1_and_exp(m, distance)
+
+
+def _log_of_1_and_exp(m: Maths, x: Lanes) -> Lanes:
+    z, z_low = decay(m, x)
+    return m.select(z < m.choose(2.0**-54, 2.0**-25), z, log1p_of_words(m, z, z_low))
