@@ -106,6 +106,14 @@ LOG_EDGE = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
 WIDER = mp.mpf("1.0001")  # a reduced argument may lie a little outside
 TINY = mp.mpf("1e-12")  # where a target has a removable singularity at 0
 
+TURN = (mp.sqrt(2) - 1) ** 2
+
+
+def _scaled_erfc(x: mp.mpf) -> mp.mpf:
+    with mp.workdps(400):
+        return mp.exp(x**2) * mp.erfc(x) * (1 + 2 * x)
+
+
 POLYNOMIALS = [
     Polynomial(
         "EXP", "(eʳ − 1 − r) / r², |r| ≤ ½·ln 2",
@@ -125,22 +133,48 @@ POLYNOMIALS = [
     Polynomial(
         "LOG_TAIL", "(2·artanh s − 2s − ⅔s³) / s⁵ in z = s²: for power, with the first terms in two words",
         _sqrt(lambda s: (2 * mp.atanh(s) / s - 2 - 2 * s**2 / 3) / s**4), lambda z: z**2 / 2, (TINY, LOG_EDGE * WIDER),
-        {64: 7},
+        {32: 2, 64: 7},
     ),
     Polynomial(
         "SIN", "(sin r − r) / r³ in z = r², |r| ≤ π/4",
         _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2), _sqrt(lambda r: r**3 / mp.sin(r)), (TINY, (mp.pi / 4) ** 2 * WIDER),
-        {64: 5},
+        {32: 2, 64: 5},
     ),
     Polynomial(
         "COS", "(cos r − 1 + r²/2) / r⁴ in z = r², |r| ≤ π/4",
         _sqrt(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4), _sqrt(lambda r: r**4 / mp.cos(r)),
-        (TINY, (mp.pi / 4) ** 2 * WIDER), {64: 5},
+        (TINY, (mp.pi / 4) ** 2 * WIDER), {32: 2, 64: 5},
     ),
     Polynomial(
-        "SIN_OF_HALF_TURN", "(sin r − r) / r³ in z = r², |r| ≤ π/2: float32 computed in float64",
+        "SIN_OF_HALF_TURN", "(sin r − r) / r³ in z = r², |r| ≤ π/2",
         _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2), _sqrt(lambda r: r**3 / mp.sin(r)), (TINY, (mp.pi / 2) ** 2 * WIDER),
-        {64: 4},
+        {32: 4},
+    ),
+    Polynomial(
+        "ATAN", "(arctan t − t) / t³ in z = t², |t| ≤ √2 − 1",
+        _sqrt(lambda t: (mp.atan(t) / t - 1) / t**2), _sqrt(lambda t: t**3 / mp.atan(t)), (TINY, TURN * WIDER),
+        {32: 4, 64: 10},
+    ),
+    Polynomial(
+        "ASIN", "(arcsin s − s) / s³ in z = s², |s| ≤ ½",
+        _sqrt(lambda s: (mp.asin(s) / s - 1) / s**2), _sqrt(lambda s: s**3 / mp.asin(s)), (TINY, WIDER / 4),
+        {32: 5, 64: 12},
+    ),
+    Polynomial(
+        "SINH", "(sinh x − x) / x³ in z = x², |x| ≤ 1",
+        _sqrt(lambda x: (mp.sinh(x) / x - 1) / x**2), _sqrt(lambda x: x**3 / mp.sinh(x)), (TINY, WIDER),
+        {32: 3, 64: 6},
+    ),
+    Polynomial("CBRT", "∛x between 1 and 2: a first guess", mp.cbrt, lambda x: 1 / mp.cbrt(x), (mp.mpf(1), mp.mpf(2)), {64: 3}),
+    Polynomial(
+        "ERF", "erf(x)/x − 1 in z = x², |x| ≤ 1",
+        _sqrt(lambda x: mp.erf(x) / x - 1), _sqrt(lambda x: x / mp.erf(x)), (TINY, WIDER),
+        {32: 6, 64: 11},
+    ),
+    Polynomial(
+        "ERFC", "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
+        lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)), lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
+        (mp.mpf(-2.5) / mp.mpf(3.5), mp.mpf(25) / 31), {32: 8, 64: 19},
     ),
 ]
 
@@ -173,6 +207,8 @@ CONSTANTS = [
     Constant("LOG10_2", "ln 2 / ln 10; an exponent times the first word is exact", mp.log10(2), first={32: 15, 64: 41}),
     Constant("TWO_THIRDS", "⅔", mp.mpf(2) / 3),
     Constant("HALF_PI", "π/2", mp.pi / 2, words=3),
+    Constant("CBRT_2", "∛2", mp.cbrt(2)),
+    Constant("CBRT_4", "∛4", mp.cbrt(4)),
 ]
 
 

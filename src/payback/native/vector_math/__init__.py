@@ -16,23 +16,13 @@ from payback.native.vector_math.lanes import Lanes, Maths
 
 Formula = Callable[..., Lanes]
 
+_BY_FAMILY = {
+    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid softplus logaddexp",
+    trigonometric: "sin cos tan arcsin arccos arctan arctan2",
+    hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
+}
 FORMULAS: dict[str, Formula] = {
-    formula.__name__: formula
-    for formula in (
-        exponential.exp,
-        exponential.exp2,
-        exponential.expm1,
-        exponential.log,
-        exponential.log2,
-        exponential.log10,
-        exponential.log1p,
-        exponential.sigmoid,
-        exponential.softplus,
-        exponential.logaddexp,
-        trigonometric.sin,
-        trigonometric.cos,
-        hyperbolic.tanh,
-    )
+    name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
 INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)

@@ -143,8 +143,8 @@ def log10(m: Maths, x: Lanes) -> Lanes:
     return _log_in_base(m, x, c.LOG10_E[m.width], c.LOG10_2[m.width])
 
 
-def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None) -> Lanes:
-    """log(1 + x + x_low) for −1 < 1 + x < ∞, without the special cases."""
+def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None, more: Lanes | None = None) -> Lanes:
+    """log(1 + x + x_low) + more·ln 2 for −1 < 1 + x < ∞, without the special cases."""
     u, lost = m.two_sum(m.number(1.0), x)
     if x_low is not None:
         lost = lost + x_low
@@ -155,6 +155,7 @@ def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None) -> Lanes:
     missing = m.select(exact, x_low if x_low is not None else m.number(0.0), lost)
     high, low = c.LN2[m.width]
     half, series = log_series(m, f)
+    n = n if more is None else n + more
     tail = m.mad(n, low, series) + missing / u
     return m.mad(n, high, f - (half - tail))
 

@@ -7,8 +7,8 @@ it was called with: float32 or float64, one lane or many.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -117,12 +117,16 @@ class Lanes:
 
 
 class Maths:
-    """What the formulas need beside operators, for one type of floats: `kind`, scalar or vector."""
+    """What the formulas need beside operators, for one type of floats: `kind`, scalar or vector.
 
-    def __init__(self, e: Emitter, kind: ir.Type):
+    `goal` is the width of the result: 32 where float32 is computed in float64, with short polynomials.
+    """
+
+    def __init__(self, e: Emitter, kind: ir.Type, goal: int | None = None):
         self.e, self.b, self.kind = e, e.b, kind
         self.double = base_type(kind) is FLOAT64
         self.width = 64 if self.double else 32
+        self.goal = goal or self.width
         self.mantissa, self.bias = (52, 1023) if self.double else (23, 127)
         self.smallest = 2.0 ** (1 - self.bias)  # of the normal numbers
         self.whole = like(kind, ir.IntType(self.width))
@@ -135,15 +139,15 @@ class Maths:
 
     def doubled(self) -> Maths:
         """The same lanes in float64."""
-        return Maths(self.e, like(self.kind, FLOAT64))
+        return Maths(self.e, like(self.kind, FLOAT64), goal=32)
 
     def extended(self, x: Lanes) -> Lanes:
         """A float32 value in this, doubled, arithmetic."""
         return self.lanes(self.b.fpext(x.v, self.kind))
 
     def shortened(self, x: Lanes) -> Lanes:
-        """Rounded to float32; only `v` of the result is of use."""
-        return self.lanes(self.b.fptrunc(x.v, like(self.kind, FLOAT32)))
+        """A float64 value rounded to this, single, arithmetic."""
+        return self.lanes(self.b.fptrunc(x.v, self.kind))
 
     def lanes(self, v: ir.Value) -> Lanes:
         return Lanes(self, v)
@@ -193,7 +197,7 @@ class Maths:
 
     def polynomial(self, x: Lanes, table: dict[int, Sequence[float]]) -> Lanes:
         """Σ cₖ·xᵏ of the coefficients for this precision, by Horner's scheme."""
-        *rest, top = table[self.width]
+        *rest, top = table[self.goal]
         total = self.number(top)
         for c in reversed(rest):
             total = self.mad(total, x, c)
@@ -255,12 +259,32 @@ class Maths:
         product = a * b
         return product, self.fma(a, b, -product)
 
+    def negative(self, x: Lanes) -> Lanes:
+        """Whether the sign bit is set: for −0 too."""
+        return self.bits(x) < 0
+
+    def is_nan(self, x: Lanes) -> Lanes:
+        return self.lanes(self.b.fcmp_unordered("uno", x.v, x.v))
+
     def any(self, condition: Lanes) -> ir.Value:
         """One bit: whether the condition holds in a lane."""
         if not isinstance(condition.v.type, ir.VectorType):
             return condition.v
         count = condition.v.type.count
         return self.b.icmp_unsigned("!=", self.b.bitcast(condition.v, ir.IntType(count)), ir.IntType(count)(0))
+
+
+def in_double(formula: Callable[..., Lanes]) -> Callable[..., Lanes]:
+    """The formula for float32 computed in float64 and rounded: where that is accurate with less work."""
+
+    @wraps(formula)
+    def either(m: Maths, *operands: Lanes) -> Lanes:
+        if m.double:
+            return formula(m, *operands)
+        wide = m.doubled()
+        return m.shortened(formula(wide, *[wide.extended(x) for x in operands]))
+
+    return either
 
 
 def base_type(kind: ir.Type) -> ir.Type:

@@ -1,0 +1,188 @@
+"""How far the compiled elementary functions are from the truth, and how fast they are.
+
+    python -m benchmarks.accuracy_of_functions exp sin           # float32, all 2³² numbers; float64, 10⁷ samples
+    python -m benchmarks.accuracy_of_functions --width 64 --samples 100000
+    python -m benchmarks.accuracy_of_functions --speed           # ns per element, beside NumPy
+
+The unit is that of the last place (ulp) of the true value's binade.  The truth is not rounded to the format: for float32 it is
+NumPy's float64 function, for float64 the C library's function of 80-bit floats.  A wrong NaN, infinity or sign of zero
+counts as infinitely far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.native.vector_math import FORMULAS
+from payback.native.vector_math.elementwise import Elementwise
+
+Array = np.ndarray[Any, Any]
+CHUNK = 1 << 18
+TWO_OPERANDS = {"arctan2", "floor_divide", "hypot", "logaddexp", "mod", "power"}
+
+
+def sigmoid(x: Array) -> Array:
+    decay = np.exp(-np.abs(x))
+    return np.where(x < 0, decay, np.ones_like(x)) / (1 + decay)
+
+
+def softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def special(name: str) -> Callable[[Array], Array]:
+    """Functions that NumPy has not: SciPy's for float64, mpmath's beyond."""
+
+    def truth(x: Array) -> Array:
+        import mpmath
+        import scipy.special
+
+        names = {"lgamma": ("gammaln", mpmath.loggamma), "digamma": ("digamma", mpmath.digamma)}
+        theirs, exact = names.get(name, (name, getattr(mpmath, name, None)))
+        if x.dtype != np.longdouble:
+            return getattr(scipy.special, theirs)(x)
+        with mpmath.workprec(80):
+            return np.array([_longdouble(exact(float(value))) for value in x])
+
+    return truth
+
+
+def _longdouble(value: Any) -> np.longdouble:
+    high = float(value)
+    return np.longdouble(high) + np.longdouble(float(value - high)) if np.isfinite(high) else np.longdouble(high)
+
+
+OURS = {"sigmoid": sigmoid, "softplus": softplus} | {name: special(name) for name in ("erf", "erfc", "lgamma", "digamma")}
+
+
+def truth(name: str) -> Callable[..., Array]:
+    return OURS.get(name) or getattr(np, name)
+
+
+def distance(found: Array, true: Array) -> Array:
+    """In ulp of `found`'s dtype, as float64; `true` has a wider dtype."""
+    info = np.finfo(found.dtype)
+    limit = np.ldexp(true.dtype.type(1), int(info.maxexp))
+    true = np.clip(true, -limit, limit)
+    wide = found.astype(true.dtype)
+    near = np.where(np.isinf(wide), np.copysign(limit, wide), wide)
+    if true.dtype == np.float64:  # the same as below, faster
+        power = (true.view(np.int64) & 0x7FF0_0000_0000_0000).view(np.float64)
+        unit = np.maximum(power * 2.0**-info.nmant, float(info.smallest_subnormal))
+    else:
+        exponent = np.frexp(true)[1] - 1 - info.nmant
+        unit = np.ldexp(true.dtype.type(1), np.maximum(exponent, int(info.minexp) - info.nmant))
+    far = np.abs(near - true) / unit
+    lost = np.isnan(true)
+    wrong = (np.isnan(found) != lost) | ((np.signbit(found) != np.signbit(true)) & ~lost)
+    far[lost] = 0.0
+    far[wrong] = np.inf
+    return far.astype(np.float64)
+
+
+def all_of_float32(name: str) -> tuple[float, list[Array]]:
+    """The largest distance over all 2³² numbers, and where it is."""
+    function, exact = Elementwise(name, np.float32, 16), truth(name)
+    worst, where = -1.0, np.float32(0)
+    for start in range(0, 1 << 32, CHUNK):
+        x = np.arange(start, start + CHUNK, dtype=np.uint32).view(np.float32)
+        far = distance(function(x), exact(x.astype(np.float64)))
+        at = int(np.argmax(far))
+        if far[at] > worst:
+            worst, where = float(far[at]), x[at]
+    return worst, [where]
+
+
+def samples(count: int, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
+    """Numbers of all sizes, and those where functions are difficult: near 0, 1, multiples of π/2, the ends of the range."""
+    whole, info = {8: np.uint64, 4: np.uint32}[np.dtype(dtype).itemsize], np.finfo(dtype)
+    n = max(count // 10, 1)
+    sign = rng.choice([-1.0, 1.0], n)
+    parts = [
+        rng.integers(0, np.iinfo(whole).max, n, whole, endpoint=True).view(dtype),
+        rng.uniform(-1, 1, n),
+        rng.uniform(-2, 2, n),
+        rng.uniform(-10, 10, n),
+        rng.uniform(1.1 * info.minexp, 1.1 * info.maxexp, n) * np.log(2.0),
+        sign * np.exp(rng.uniform(-40, 14, n)),
+        1 + sign * np.exp(-rng.uniform(0, 37, n)),
+        sign * np.ldexp(rng.uniform(0.5, 1, n), rng.integers(info.minexp - info.nmant - 1, info.minexp + 5, n)),
+        rng.integers(-700_000, 700_000, n) * (np.pi / 2),
+        rng.integers(-2000, 2000, n) * 0.5,
+        np.ldexp(1.0, np.arange(info.minexp - info.nmant, info.maxexp)),
+        [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, float(info.max), -float(info.max)],
+        [6381956970095103.0 * 2.0**797 if dtype == np.float64 else 16367173 * 2.0**72],  # next to a multiple of π/2
+    ]
+    with np.errstate(all="ignore"):
+        return np.concatenate([np.asarray(part).astype(dtype) for part in parts])
+
+
+def sampled(name: str, count: int, dtype: Any) -> tuple[float, list[Any]]:
+    rng = np.random.default_rng(0)
+    operands = 2 if name in TWO_OPERANDS else 1
+    function, exact = Elementwise(name, dtype, 8, operands), truth(name)
+    wider = np.longdouble if dtype == np.float64 else np.float64
+    worst, where = -1.0, []
+    for _ in range(max(count // CHUNK, 1)):
+        inputs = [rng.permutation(samples(min(count, CHUNK), rng, dtype)) for _ in range(operands)]
+        far = distance(function(*inputs), exact(*[x.astype(wider) for x in inputs]))
+        at = int(np.argmax(far))
+        if far[at] > worst:
+            worst, where = float(far[at]), [x[at] for x in inputs]
+    return worst, where
+
+
+DOMAIN = {"arcsin": (-1, 1), "arccos": (-1, 1), "arctanh": (-1, 1), "arccosh": (1, 10), "lgamma": (0.1, 8), "digamma": (0.1, 8)}
+
+
+def speed(name: str, dtype: Any) -> tuple[float, float]:
+    """Nanoseconds per element of ours and of NumPy's, the least of many runs over numbers in the cache."""
+    rng, count = np.random.default_rng(0), 1 << 14
+    operands = 2 if name in TWO_OPERANDS else 1
+    low, high = DOMAIN.get(name, (0.1, 8) if "log" in name or operands == 2 else (-8, 8))
+    inputs = [rng.uniform(low, high, count).astype(dtype) for _ in range(operands)]
+    out = np.empty(count, dtype)
+    function, theirs = Elementwise(name, dtype, 64 // np.dtype(dtype).itemsize, operands), truth(name)
+    best = [np.inf, np.inf]
+    for _ in range(200):
+        for k, call in enumerate((lambda: function(*inputs, out=out), lambda: theirs(*inputs))):
+            start = time.perf_counter()
+            call()
+            best[k] = min(best[k], time.perf_counter() - start)
+    return best[0] / count * 1e9, best[1] / count * 1e9
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="functions (default: all)")
+    parser.add_argument("--width", type=int, choices=(32, 64), help="only this format")
+    parser.add_argument("--samples", type=int, default=10_000_000, help="for float64, and float32 of two operands")
+    parser.add_argument("--speed", action="store_true", help="measure the speed instead")
+    options = parser.parse_args()
+    failed = False
+    for name in options.names or sorted(FORMULAS):
+        for width, dtype in ((32, np.float32), (64, np.float64)):
+            if options.width not in (None, width):
+                continue
+            with np.errstate(all="ignore"):
+                if options.speed:
+                    ours, theirs = speed(name, dtype)
+                    print(f"{name:<12} float{width}  {ours:6.2f} ns   NumPy {theirs:6.2f} ns", flush=True)
+                    continue
+                every = width == 32 and name not in TWO_OPERANDS
+                count = min(options.samples, 100_000) if name in OURS and width == 64 else options.samples
+                count = options.samples if name in ("sigmoid", "softplus") else count
+                worst, where = all_of_float32(name) if every else sampled(name, count, dtype)
+            failed |= not worst <= 2.0
+            print(f"{name:<12} float{width}  {worst:7.4f} ulp at {', '.join(map(repr, where))}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
