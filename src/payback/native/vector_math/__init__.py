@@ -11,7 +11,7 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from payback.native.emit import Emitter, suffix
-from payback.native.vector_math import exponential, hyperbolic, trigonometric
+from payback.native.vector_math import division, exponential, hyperbolic, power, special, trigonometric
 from payback.native.vector_math.lanes import Lanes, Maths
 
 Formula = Callable[..., Lanes]
@@ -20,6 +20,9 @@ _BY_FAMILY = {
     exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid softplus logaddexp",
     trigonometric: "sin cos tan arcsin arccos arctan arctan2",
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
+    power: "power cbrt hypot",
+    division: "mod floor_divide",
+    special: "erf erfc",
 }
 FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()

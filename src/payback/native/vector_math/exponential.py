@@ -43,7 +43,7 @@ def exp_words(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, La
     """exp(x + x_low) as 2ⁱ·(high + low): i, high, low."""
     _, i, r, r_low = reduced(m, x)
     if x_low is not None:
-        r_low = r_low + x_low
+        r, r_low = m.fast_two_sum(r, r_low + x_low)
     high, low = m.fast_two_sum(m.number(1.0), r)
     return i, *m.fast_two_sum(high, low + m.mad(r * r, m.polynomial(r, c.EXP), r_low))
 
