@@ -23,6 +23,7 @@ from llvmlite import ir
 
 from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
+from payback.native.vector_math.constants import Constants
 from payback.native.vector_math.elementwise import Elementwise
 from payback.native.vector_math.lanes import Lanes, Maths
 
@@ -98,16 +99,18 @@ class Farthest:
 
     def __init__(self) -> None:
         module = ir.Module("farthest")
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, POINTER, INT]), "run")
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [INT]), "run")
         e = Emitter(module, ir.IRBuilder(function.append_basic_block()))
-        found, true, largest, count = function.args
+        found, true, largest, table, count = function.args
+        constants = Constants(table)
+        m = Maths(e, ir.VectorType(FLOAT64, 4), constants)
         with e.loop(0, count, 4) as i:
-            m = Maths(e, ir.VectorType(FLOAT64, 4))
             near = m.extended(m.lanes(e.load(found, i, FLOAT32, 4)))
             far = self._distance(m, near, m.lanes(e.load(true, i, FLOAT64, 4)))
             before = m.lanes(e.load(largest, 0, FLOAT64, 4))
             e.store(m.select(far > before, far, before).v, largest, 0)
         e.b.ret_void()
+        constants.table(module, "constants")
         self.compiled = Compiled(module)
         arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         self.run = ctypes.CFUNCTYPE(None, *arguments)(self.compiled.address("run"))
@@ -166,6 +169,18 @@ def samples(count: int, rng: np.random.Generator, dtype: Any = np.float64) -> Ar
         return np.concatenate([np.asarray(part).astype(dtype) for part in parts])
 
 
+def operands_of(name: str, count: int, rng: np.random.Generator, dtype: Any) -> list[Array]:
+    """Samples; for power, every other pair such that the result is in range."""
+    if name not in TWO_OPERANDS:
+        return [samples(count, rng, dtype)]
+    x, y = (rng.permutation(samples(count, rng, dtype)) for _ in range(2))
+    if name == "power":
+        info = np.finfo(dtype)
+        exponents = rng.uniform(info.minexp - info.nmant - 2, info.maxexp + 1, x[::2].size)
+        y[::2] = exponents / np.log2(np.abs(x[::2]).astype(np.longdouble))
+    return [x, y]
+
+
 def sampled(name: str, count: int, dtype: Any) -> tuple[float, list[Any]]:
     rng = np.random.default_rng(0)
     operands = 2 if name in TWO_OPERANDS else 1
@@ -173,7 +188,7 @@ def sampled(name: str, count: int, dtype: Any) -> tuple[float, list[Any]]:
     wider = np.longdouble if dtype == np.float64 else np.float64
     worst, where = -1.0, []
     for _ in range(max(count // CHUNK, 1)):
-        inputs = [rng.permutation(samples(min(count, CHUNK), rng, dtype)) for _ in range(operands)]
+        inputs = operands_of(name, min(count, CHUNK), rng, dtype)
         true = exact(*[x if name in OF_THE_SAME_BITS else x.astype(wider) for x in inputs]).astype(wider)
         far = distance(function(*inputs), true)
         at = int(np.argmax(far))

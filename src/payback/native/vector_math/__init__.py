@@ -6,12 +6,14 @@ table look-ups and, but for sin and its relatives at huge arguments, no branches
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from llvmlite import ir
 
 from payback.native.emit import Emitter, suffix
 from payback.native.vector_math import division, exponential, hyperbolic, power, special, trigonometric
+from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
 Formula = Callable[..., Lanes]
@@ -35,16 +37,11 @@ def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
     """The function of that name in the table of primitives, applied to scalars or vectors of one type of floats."""
     if name in INTRINSICS:
         return e.intrinsic(INTRINSICS[name], *operands)
-    return e.b.call(_function(e.module, name, operands[0].type, len(operands)), operands)
-
-
-def _function(module: ir.Module, name: str, kind: ir.Type, count: int) -> ir.Function:
+    kind = operands[0].type
     full = f"payback.{name}.{suffix(kind)}"
-    function = module.globals.get(full)
-    if function is None:
-        function = ir.Function(module, ir.FunctionType(kind, [kind] * count), full)
-        function.linkage = "internal"
-        builder = ir.IRBuilder(function.append_basic_block())
-        m = Maths(Emitter(module, builder), kind)
-        builder.ret(FORMULAS[name](m, *[m.lanes(x) for x in function.args]).v)
-    return function
+    return e.b.call(*defined(e.module, full, kind, [kind] * len(operands), partial(_written, name, kind), operands))
+
+
+def _written(name: str, kind: ir.Type, e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
+    m = Maths(e, kind, constants)
+    return FORMULAS[name](m, *[m.lanes(x) for x in operands]).v

@@ -16,6 +16,7 @@ from llvmlite import ir
 
 from payback.native import emit as base
 from payback.native.emit import FLOAT32, FLOAT64, Emitter
+from payback.native.vector_math.constants import Constants
 
 Number = int | float
 
@@ -40,7 +41,7 @@ class Lanes:
         return Lanes(self.m, v)
 
     def _lift(self, other: Lanes | Number) -> ir.Value:
-        return other.v if isinstance(other, Lanes) else base.constant(self.v.type, other)
+        return other.v if isinstance(other, Lanes) else self.m.constant(self.v.type, other)
 
     def _binary(self, floating: str, whole: str, other: Lanes | Number, swapped: bool = False) -> Lanes:
         name = floating if self._floating else whole
@@ -74,11 +75,11 @@ class Lanes:
     def __neg__(self) -> Lanes:
         return self._of(self.m.b.fneg(self.v) if self._floating else self.m.b.neg(self.v))
 
-    def __lshift__(self, count: Lanes | int) -> Lanes:
-        return self._of(self.m.b.shl(self.v, self._lift(count)))
+    def __lshift__(self, count: int) -> Lanes:
+        return self._of(self.m.b.shl(self.v, base.constant(self.v.type, count)))
 
-    def __rshift__(self, count: Lanes | int) -> Lanes:
-        return self._of(self.m.b.lshr(self.v, self._lift(count)))
+    def __rshift__(self, count: int) -> Lanes:
+        return self._of(self.m.b.lshr(self.v, base.constant(self.v.type, count)))
 
     def __and__(self, other: Lanes | int) -> Lanes:
         return self._of(self.m.b.and_(self.v, self._lift(other)))
@@ -122,12 +123,13 @@ class Maths:
     `goal` is the width of the result: 32 where float32 is computed in float64, with short polynomials.
     """
 
-    def __init__(self, e: Emitter, kind: ir.Type, goal: int | None = None):
-        self.e, self.b, self.kind = e, e.b, kind
+    def __init__(self, e: Emitter, kind: ir.Type, constants: Constants, goal: int | None = None):
+        self.e, self.b, self.kind, self.constants = e, e.b, kind, constants
         self.double = base_type(kind) is FLOAT64
         self.width = 64 if self.double else 32
         self.goal = goal or self.width
         self.mantissa, self.bias = (52, 1023) if self.double else (23, 127)
+        self.sign_bit = 1 << (self.width - 1)
         self.smallest = 2.0 ** (1 - self.bias)  # of the normal numbers
         self.whole = like(kind, ir.IntType(self.width))
         self.magic = 1.5 * 2.0**self.mantissa  # added, it leaves an integer in the low bits
@@ -139,7 +141,7 @@ class Maths:
 
     def doubled(self) -> Maths:
         """The same lanes in float64."""
-        return Maths(self.e, like(self.kind, FLOAT64), goal=32)
+        return Maths(self.e, like(self.kind, FLOAT64), self.constants, goal=32)
 
     def extended(self, x: Lanes) -> Lanes:
         """A float32 value in this, doubled, arithmetic."""
@@ -152,19 +154,22 @@ class Maths:
     def lanes(self, v: ir.Value) -> Lanes:
         return Lanes(self, v)
 
-    def number(self, value: float) -> Lanes:
-        return self.lanes(base.constant(self.kind, value))
+    def constant(self, kind: ir.Type, value: Number) -> ir.Value:
+        return self.constants.value(self.e, kind, value)
+
+    def number(self, value: Number) -> Lanes:
+        return self.lanes(self.constant(self.kind, value))
 
     def choose(self, double: Any, single: Any) -> Any:
         """What differs by precision."""
         return double if self.double else single
 
     def _call(self, name: str, *operands: Lanes | Number) -> Lanes:
-        values = [x.v if isinstance(x, Lanes) else base.constant(self.kind, x) for x in operands]
+        values = [x.v if isinstance(x, Lanes) else self.constant(self.kind, x) for x in operands]
         return self.lanes(self.e.intrinsic(name, *values))
 
     def abs(self, x: Lanes) -> Lanes:
-        return self._call("fabs", x)
+        return self.float(self.bits(x) & (self.sign_bit - 1))
 
     def sqrt(self, x: Lanes) -> Lanes:
         return self._call("sqrt", x)
@@ -182,7 +187,8 @@ class Maths:
         return self._call("rint", x)
 
     def copysign(self, size: Lanes | Number, sign: Lanes) -> Lanes:
-        return self._call("copysign", size, sign)
+        size = size if isinstance(size, Lanes) else self.number(size)
+        return self.float((self.bits(size) & (self.sign_bit - 1)) | (self.bits(sign) & self.sign_bit))
 
     def fma(self, a: Lanes | Number, b: Lanes | Number, c: Lanes | Number) -> Lanes:
         """a·b + c, rounded once, on every CPU: without the instruction it is a slow call."""
@@ -263,8 +269,9 @@ class Maths:
         """Whether the sign bit is set: for −0 too."""
         return self.bits(x) < 0
 
-    def is_nan(self, x: Lanes) -> Lanes:
-        return self.lanes(self.b.fcmp_unordered("uno", x.v, x.v))
+    def is_nan(self, x: Lanes, y: Lanes | None = None) -> Lanes:
+        """Whether x, or one of both, is NaN."""
+        return self.lanes(self.b.fcmp_unordered("uno", x.v, (x if y is None else y).v))
 
     def any(self, condition: Lanes) -> ir.Value:
         """One bit: whether the condition holds in a lane."""

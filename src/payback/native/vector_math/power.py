@@ -39,8 +39,8 @@ def log2_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
     return m.fast_two_sum(high, low + part_low)
 
 
-def log2_short(m: Maths, x: Lanes) -> Lanes:
-    """log₂ x in float64, to 2⁻³⁶: enough for a power in float32.  x is a float32 number, so it is not subnormal."""
+def _log2_short(m: Maths, x: Lanes) -> Lanes:
+    """log₂ x in float64, to 2⁻³⁶: enough for a power in float32.  x was a float32 number, so it is not subnormal."""
     k, f = significand(m, x)
     s = f / (f + 2.0)
     z = s * s
@@ -48,46 +48,45 @@ def log2_short(m: Maths, x: Lanes) -> Lanes:
     return m.mad(log, 1.0 / math.log(2.0), m.converted(k))
 
 
-@in_double
-def power(m: Maths, x: Lanes, y: Lanes) -> Lanes:
-    """2^(y·log₂|x|), and C99's special values."""
-    size = m.abs(x)
-    if m.goal == 32:
-        exponent, exponent_low = y * log2_short(m, size), m.number(0.0)
-        exponent = m.at_least(m.at_most(exponent, 1000.0), -1000.0)
-    else:
-        log, log_low = log2_words(m, size)
-        bounded = m.at_least(m.at_most(y, 2.0**66), -(2.0**66))  # beyond, all is 0, 1 or ∞
-        exponent, exponent_low = m.two_product(bounded, log)
-        exponent_low = m.mad(bounded, log_low, exponent_low)
-        exponent, exponent_low = m.fast_two_sum(exponent, exponent_low)
-        exponent = m.at_least(m.at_most(exponent, 1100.0), -1200.0)
-        exponent_low = m.select(m.abs(exponent) < 1100.0, exponent_low, 0.0)
-    y_of_size = _exp2_of_words(m, exponent, exponent_low)
-
-    negative, whole = m.negative(x), m.rint(y) == y
-    half = 0.5 * y
-    odd = whole & (m.rint(half) != half)
-    grows = y > 0.0
-    result = m.select(size == 0.0, m.select(grows, 0.0, math.inf), y_of_size)
-    result = m.select(size == math.inf, m.select(grows, math.inf, 0.0), result)
-    result = m.select(negative & odd, -result, result)
-    no_number = (x < 0.0) & (size < math.inf) & (y != math.inf) & ~whole
-    result = m.select(no_number | m.is_nan(x) | m.is_nan(y), math.nan, result)
-    return m.select((x == 1.0) | (y == 0.0), 1.0, result)
-
-
-def _exp2_of_words(m: Maths, x: Lanes, x_low: Lanes) -> Lanes:
-    n, i = m.nearest(x)
-    r = x - n
-    if m.goal == 32:
-        return m.scaled(m.mad(r * r, m.polynomial(r, c.EXP2), m.mad(r, math.log(2.0), 1.0)), i)
-    r, x_low = m.fast_two_sum(r, x_low)
+def _power_of_size(m: Maths, x: Lanes, y: Lanes) -> Lanes:
+    """2^(y·log₂ x) for x ≥ 0: anything where y = 0 or an operand is NaN."""
+    log, log_low = log2_words(m, x)
+    log = m.select(x == 0.0, -math.inf, m.select(x == math.inf, math.inf, log))
+    y = m.at_least(m.at_most(y, 2.0**66), -(2.0**66))  # beyond, all is 0, 1 or ∞
+    exponent, low = m.two_product(y, log)
+    low = m.select(m.abs(exponent) < 1100.0, m.mad(y, log_low, low), 0.0)
+    exponent = m.at_least(m.at_most(exponent, 1100.0), -1100.0)
+    n, i = m.nearest(exponent)
+    r, low = m.fast_two_sum(exponent - n, low)
     factor, factor_low = c.LN2_WORDS[m.width]
     part, part_low = m.two_product(r, factor)
-    part_low = m.mad(r, factor_low, m.mad(x_low, factor, part_low))
-    high, low = m.fast_two_sum(m.number(1.0), part)
-    return m.scaled(high + (low + m.mad(r * r, m.polynomial(r, c.EXP2), part_low)), i)
+    part_low = m.mad(r, factor_low, m.mad(low, factor, part_low))
+    high, rest = m.fast_two_sum(m.number(1.0), part)
+    return m.scaled(high + (rest + m.mad(r * r, m.polynomial(r, c.EXP2), part_low)), i)
+
+
+def _power_of_size_single(m: Maths, x: Lanes, y: Lanes) -> Lanes:
+    """The same in float64 for float32, where one word is plenty."""
+    wide = m.doubled()
+    w = wide.extended(x)
+    log = wide.select(x == 0.0, -math.inf, wide.select(x == math.inf, math.inf, _log2_short(wide, w)))
+    exponent = wide.at_least(wide.at_most(wide.extended(y) * log, 300.0), -300.0)
+    n, i = wide.nearest(exponent)
+    r = exponent - n
+    value = wide.mad(r * r, wide.polynomial(r, c.EXP2), wide.mad(r, math.log(2.0), 1.0))
+    return m.shortened(value * wide.power_of_two(i))
+
+
+def power(m: Maths, x: Lanes, y: Lanes) -> Lanes:
+    """As in C99: 1 where x = 1 or y = 0, the sign of x for odd y, NaN for a negative number to a broken power."""
+    size = m.abs(x)
+    result = (_power_of_size if m.double else _power_of_size_single)(m, size, y)
+    whole, half = m.rint(y) == y, 0.5 * y
+    odd = whole & (m.rint(half) != half)
+    result = m.select(m.negative(x) & odd, -result, result)
+    no_number = (x < 0.0) & (x > -math.inf) & ~whole
+    result = m.select(no_number | m.is_nan(x, y), math.nan, result)
+    return m.select((x == 1.0) | (y == 0.0), 1.0, result)
 
 
 @in_double

@@ -5,10 +5,13 @@ One lane at a time, behind a branch that is taken where any lane is large.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from payback.native.emit import FLOAT64, INT, Emitter
 from payback.native.vector_math import coefficients as c
+from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
 WIDE, TWICE = ir.IntType(192), ir.IntType(128)
@@ -24,7 +27,6 @@ def far_reduced(m: Maths, x: Lanes, far: Lanes, near: Reduced, half_turns: int |
     With `half_turns` = q it is x − q·π/2 − j·π instead.
     """
     b = m.b
-    reduce_one = _function(m, half_turns)
     before, slowly, after = b.block, b.append_basic_block("far"), b.append_basic_block("reduced")
     b.cbranch(m.any(far), slowly, after)
     b.position_at_end(slowly)
@@ -32,10 +34,10 @@ def far_reduced(m: Maths, x: Lanes, far: Lanes, near: Reduced, half_turns: int |
     if isinstance(m.kind, ir.VectorType):
         for lane in range(m.kind.count):
             at = ir.IntType(32)(lane)
-            one = b.call(reduce_one, [b.extract_element(x.v, at)])
+            one = _one_lane(m, b.extract_element(x.v, at), half_turns)
             found = [b.insert_element(v, b.extract_value(one, k), at) for k, v in enumerate(found)]
     else:
-        one = b.call(reduce_one, [x.v])
+        one = _one_lane(m, x.v, half_turns)
         found = [b.extract_value(one, k) for k in range(3)]
     found = [b.select(far.v, v, x_near.v) for v, x_near in zip(found, near, strict=True)]
     b.branch(after)
@@ -49,15 +51,12 @@ def far_reduced(m: Maths, x: Lanes, far: Lanes, near: Reduced, half_turns: int |
     return results[0], results[1], results[2]
 
 
-def _function(m: Maths, half_turns: int | None) -> ir.Function:
+def _one_lane(m: Maths, x: ir.Value, half_turns: int | None) -> ir.Value:
+    def body(e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
+        return _reduce_one(Maths(e, FLOAT64, constants), operands[0], half_turns)
+
     name = "payback.reduce" + ("" if half_turns is None else f".half{half_turns}")
-    function = m.e.module.globals.get(name)
-    if function is None:
-        function = ir.Function(m.e.module, ir.FunctionType(RESULT, [FLOAT64]), name)
-        function.linkage = "internal"
-        builder = ir.IRBuilder(function.append_basic_block())
-        builder.ret(_reduce_one(Maths(Emitter(m.e.module, builder), FLOAT64), function.args[0], half_turns))
-    return function
+    return m.b.call(*defined(m.e.module, name, RESULT, [FLOAT64], body, [x]))
 
 
 def _two_over_pi(m: Maths) -> ir.GlobalVariable:

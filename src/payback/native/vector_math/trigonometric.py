@@ -149,7 +149,7 @@ def arctan2(m: Maths, y: Lanes, x: Lanes) -> Lanes:
     sign = m.select(swapped ^ left, -1.0, 1.0)
     place = m.select(swapped, 2.0, m.select(left, 4.0, 0.0))
     angle = _turned_by_quotient(m, m.mad(sign, eighths, place), over, under, sign)
-    return m.select(m.is_nan(x) | m.is_nan(y), math.nan, m.copysign(angle, y))
+    return m.select(m.is_nan(x, y), math.nan, m.copysign(angle, y))
 
 
 def _half_angle(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
