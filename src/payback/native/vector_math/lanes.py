@@ -202,12 +202,13 @@ class Maths:
         return a * b + c
 
     def polynomial(self, x: Lanes, table: dict[int, Sequence[float]]) -> Lanes:
-        """Σ cₖ·xᵏ of the coefficients for this precision, by Horner's scheme."""
-        *rest, top = table[self.goal]
-        total = self.number(top)
-        for c in reversed(rest):
-            total = self.mad(total, x, c)
-        return total
+        """Σ cₖ·xᵏ of the coefficients for this precision, by pairs and pairs of pairs (Estrin): short chains."""
+        terms: list[Lanes | Number] = list(table[self.goal])
+        while len(terms) > 1:
+            pairs = [self.mad(high, x, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+            terms = pairs + ([terms[-1]] if len(terms) % 2 else [])
+            x = x * x if len(terms) > 1 else x
+        return terms[0]
 
     def select(self, condition: Lanes, high: Lanes | Number, low: Lanes | Number) -> Lanes:
         high, low = (x if isinstance(x, Lanes) else self.number(x) for x in (high, low))
