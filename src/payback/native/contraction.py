@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
-from payback.native.emit import BIT, INT, POINTER, Emitter, host_features, lanes_of, llvm_type, suffix
-from payback.native.packing import SLACK, function, least, most, pack_a, pack_b
-from payback.native.place import Place, integer, lane_mask, masked_load, zero
+from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, host_features, lanes_of, llvm_type, suffix
+from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
+from payback.native.place import Place, integer, lane_mask, masked_load
 
 K_BLOCK = 256
 
@@ -52,7 +52,7 @@ def has_fma() -> bool:
     return bool(features.get("fma") or features.get("avx512f") or features.get("neon"))
 
 
-def tile(kind: ir.Type) -> tuple[int, int]:
+def tile() -> tuple[int, int]:
     """Rows and vectors per row of the register tile: 6 × 2 with 16 registers, 12 × 2 with 32."""
     return 3 * registers() // 8, 2
 
@@ -63,23 +63,33 @@ def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
 
 
 def accumulate(
-    e: Emitter, kind: ir.Type, rows: int, vectors: int, count: ir.Value | None, k: ir.Value,
+    e: Emitter, kind: ir.Type, rows: int, vectors: int, some: tuple[ir.Value, ir.Value] | None, k: ir.Value,
     a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_row: ir.Value,
 ) -> list[list[ir.Value]]:  # fmt: skip
-    """A tile of A·B summed over k in registers; of the last vector `count` lanes exist."""
+    """A tile of A·B summed over k in registers.
+
+    Where only `some` (rows, columns) of it exist, the rest is not C's: the last row once more, columns of zeros."""
     build, lanes = e.b, lanes_of(kind)
     vector = ir.VectorType(kind, lanes)
-    mask = None if count is None else lane_mask(e, count, kind, lanes)
-    row_of_a = [e.at(a, build.mul(a_row, e.int(i)), kind) if i else a for i in range(rows)]
+    masks = [None] * vectors
+    numbers = [e.int(i) for i in range(rows)]
+    if some is not None:
+        masks = [lane_mask(e, build.sub(some[1], e.int(j * lanes)), kind, lanes) for j in range(vectors)]
+        final = build.sub(some[0], e.int(1))
+        numbers = [least(e, i, final) for i in numbers]
+    row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
     before, body, after = build.block, build.append_basic_block("k"), build.append_basic_block("summed")
     build.cbranch(build.icmp_signed(">", k, e.int(0)), body, after)
     build.position_at_end(body)
     left, at_a, at_b = (build.phi(INT) for _ in range(3))
     sums = [[build.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     from_b = e.at(b, at_b, kind)
-    b_values = [e.load(from_b, j * lanes, kind, lanes) for j in range(vectors - (mask is not None))]
-    if mask is not None:
-        b_values.append(masked_load(e, e.at(from_b, (vectors - 1) * lanes, kind), kind, lanes, mask))
+    b_values = [
+        e.load(from_b, j * lanes, kind, lanes)
+        if mask is None
+        else masked_load(e, e.at(from_b, j * lanes, kind), kind, lanes, mask)
+        for j, mask in enumerate(masks)
+    ]
     new = []
     for i in range(rows):
         a_value = e.splat(e.load(row_of_a[i], at_a, kind), lanes)
@@ -92,31 +102,29 @@ def accumulate(
     ):
         phi.add_incoming(start, before)
         phi.add_incoming(then, body)
-    for i in range(rows):
-        for j in range(vectors):
-            sums[i][j].add_incoming(zero(vector), before)
-            sums[i][j].add_incoming(new[i][j], body)
     build.cbranch(build.icmp_signed(">", fewer, e.int(0)), body, after)
     build.position_at_end(after)
+    nothing = ir.Constant(vector, None)
     result = [[build.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     for i in range(rows):
         for j in range(vectors):
-            result[i][j].add_incoming(zero(vector), before)
-            result[i][j].add_incoming(new[i][j], body)
+            for phi in (sums[i][j], result[i][j]):
+                phi.add_incoming(nothing, before)
+                phi.add_incoming(new[i][j], body)
     return result
 
 
 def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int) -> ir.Function:
-    """`void tile(k, count, a, a_row, a_column, b, b_row, into)`: a tile whose last vector has `count` lanes.
+    """`void tile(rows, columns, k, a, a_row, a_column, b, b_row, into)`: a tile of which not all exists.
 
     It goes to memory, row after row of `vectors` whole vectors.  Emitted once, whatever follows the product.
     """
     name = f"payback.tile.{suffix(kind)}.{rows}x{vectors}"
     if name in e.module.globals:
         return e.module.globals[name]
-    e, made = function(e, name, [INT, INT, POINTER, INT, INT, POINTER, INT, POINTER])
-    k, count, a, a_row, a_column, b, b_row, into = made.args
-    sums = accumulate(e, kind, rows, vectors, count, k, a, a_row, a_column, b, b_row)
+    e, made = function(e, name, [INT, INT, INT, POINTER, INT, INT, POINTER, INT, POINTER])
+    *some, k, a, a_row, a_column, b, b_row, into = made.args
+    sums = accumulate(e, kind, rows, vectors, tuple(some), k, a, a_row, a_column, b, b_row)
     for i in range(rows):
         for j in range(vectors):
             e.store(sums[i][j], into, (i * vectors + j) * lanes_of(kind))
@@ -126,73 +134,89 @@ def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int) -> ir.Function
 
 @dataclass(frozen=True)
 class Plan:
-    """How a product is run; everything that is fixed when code is emitted.  `plan` chooses one by a product's shape."""
+    """How a product is run; all that is fixed when code is emitted.  `plan` chooses one by a product's shape.
+
+    Plans that agree in the fields that are compared have one function.
+    """
 
     dtype: np.dtype[Any]
     rows: int  # of the register tile
     vectors: int
     down: bool = False  # run as Cᵀ = Bᵀ·Aᵀ
-    a_unit: str = "column"  # which stride of A is 1 (after `down`): "row", "column" or "none"
-    b_unit: str = "column"
     c_unit: bool = True  # lanes are neighbors in C
     pack_a: bool = False
     pack_b: bool = False
-    blocked: bool = False  # K > K_BLOCK
+    blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
-    split: str | None = None  # threads share the "rows" or the "columns" (after `down`)
+    a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
+    b_unit: str = field(default="column", compare=False)
+    split: str = field(default="rows", compare=False)  # what threads share (after `down`): "rows" or "columns"
 
     @property
-    def row_counts(self) -> list[int]:
-        """The numbers of rows of the tiles there is code for, largest first."""
-        if self.rows <= 6:
-            return list(range(self.rows, 0, -1))
-        return [self.rows, *(n for n in (8, 6, 4, 3, 2, 1) if n < self.rows)]
+    def name(self) -> str:
+        flags = ("down", "c_unit", "pack_a", "pack_b", "blocked", "accumulate")
+        return ".".join([f"{self.dtype}.{self.rows}x{self.vectors}", *(flag for flag in flags if getattr(self, flag))])
 
     @property
-    def blocks(self) -> tuple[int, int]:
-        """Rows of A in a block (half of a usual second cache), columns of B in a block (a part of the third)."""
-        size = self.dtype.itemsize
-        rows = 196608 // (K_BLOCK * size)
-        return max(rows // self.rows, 1) * self.rows, 4194304 // (K_BLOCK * size)
+    def width(self) -> int:
+        """Columns of a tile."""
+        return self.vectors * lanes_of(llvm_type(self.dtype))
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """The (rows, vectors) of tiles for what does not fill a whole one, smallest first.
+
+        A tile of few chains of fused multiply-adds waits for their latency: below 8 chains a smaller one is no faster.
+        """
+        sizes = {(self.rows, self.vectors)}
+        if self.vectors == 2:
+            sizes |= {(rows, 2) for rows in (4, 8) if rows < self.rows} | {(self.rows, 1)}
+        return sorted(sizes, key=lambda size: (size[1], size[0]))
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of A that are packed at a time: they fill about half of a usual second cache."""
+        return max(196608 // (K_BLOCK * self.dtype.itemsize * self.rows), 1) * self.rows
+
+    def block_columns(self, k: int) -> int:
+        """Columns of B that are packed at a time: in the third cache, or the first where A is not packed for them."""
+        size = 4194304 if self.pack_a else 16384
+        return max(size // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
 
     @property
     def bytes_of_a(self) -> int:
-        return self.blocks[0] * K_BLOCK * self.dtype.itemsize + SLACK
+        return self.block_rows * K_BLOCK * self.dtype.itemsize + SLACK
 
     def scratch(self, m: int, n: int, k: int) -> int:
         """Bytes that each thread needs to work in: 0, or a multiple of 64."""
-        n, k, width = m if self.down else n, min(k, K_BLOCK), self.vectors * lanes_of(llvm_type(self.dtype))
-        of_b = -(-min(n, self.blocks[1]) // width) * width * k * self.dtype.itemsize + SLACK
-        size = (self.bytes_of_a if self.pack_a else 0) + (of_b if self.pack_b else 0)
+        if not self.pack_b:
+            return 0
+        columns = min(-(-(m if self.down else n) // self.width) * self.width, self.block_columns(k))
+        size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
         return -(-size // 64) * 64
 
 
 def plan(
-    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], *,
-    accumulate: bool = False, threads: bool = False,
+    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], accumulate: bool = False
 ) -> Plan:  # fmt: skip
-    """The plan for a product of these sizes and strides (rows, columns; in elements), by a fixed table."""
+    """The plan for a product of these sizes and strides (of rows, of columns; in elements), by a fixed table."""
     dtype = np.dtype(dtype)
-    kind = llvm_type(dtype)
-    lanes, size = lanes_of(kind), dtype.itemsize
-    rows, vectors = tile(kind)
+    lanes, size = lanes_of(llvm_type(dtype)), dtype.itemsize
+    rows, vectors = tile()
     down = (n < m and 2 * n < lanes) or (n == 1 and m > 1)
     if down:
         m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
-    if 2 * m < rows + 2:  # few rows: a low and wide tile
-        rows, vectors = max(m, 1), rows * vectors // max(m, 1)
-    vectors = max(min(vectors, -(-n // lanes)), 1)
-    a_unit = unit(a, m, k)
-    b_unit = unit(b, k, n)
-    far = (m * k + k * n) * size > 131072
+    if 2 * m <= rows:  # few rows: a low and wide tile, of 8 chains at least
+        rows = max(m, 1)
+        vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
+    far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
     width = vectors * lanes
+    b_unit = unit(b, k, n)
+    pack_a = far and n > 4 * width and m > rows
+    pack_b = pack_a or b_unit != "column" or (far and m > 4 * rows)
     return Plan(
-        dtype, rows, vectors, down, a_unit, b_unit, c[1] == 1 or n == 1,
-        pack_a=far and n > 4 * width,
-        pack_b=b_unit != "column" or (far and m > 4 * rows),
-        blocked=k > K_BLOCK,
-        accumulate=accumulate,
-        split=None if not threads else "rows" if m // rows >= n // width else "columns",
+        dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_a, pack_b, pack_b or k > K_BLOCK, accumulate,
+        a_unit=unit(a, m, k), b_unit=b_unit, split="rows" if m // rows >= n // width else "columns",
     )  # fmt: skip
 
 
@@ -204,65 +228,60 @@ def unit(strides: Sequence[int], rows: int, columns: int) -> str:
 
 
 def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Function:
-    """`void product(M, N, K, A, row, column, B, row, column, C, row, column, scratch, thread, threads, *extra)`.
+    """The function of a plan and an epilogue, for any sizes and strides; `call` knows its arguments.
 
-    Strides are in elements.  With `plan.down` M and N, A and B are exchanged (`call` does that), C's strides are not.
+    `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
+    makes the part C[row:rows, column:columns].  `packing` is (), or (scratch, columns of a block, function that packs B),
+    and with `pack_a` also (function that packs A, does it make panels).
     """
-    name = f"payback.product.{plan_name(plan)}.{epilogue.name if epilogue else 'none'}"
+    name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
         return e.module.globals[name]
-    extra_kinds = epilogue.kinds if epilogue else ()
     edge = _edges(e, plan, epilogue, name)
-    e, made = function(e, name, [INT, INT, INT, *[POINTER, INT, INT] * 3, POINTER, INT, INT, *extra_kinds])
-    m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, scratch, thread, threads, *extra = made.args
-    build, kind = e.b, llvm_type(plan.dtype)
-    lanes, zero_index = lanes_of(kind), e.int(0)
-    width = plan.vectors * lanes
-    m0, m1, n0, n1 = zero_index, m, zero_index, n
-    if plan.split == "rows":
-        m0, m1 = _share(e, m, plan.rows, thread, threads)
-    elif plan.split == "columns":
-        n0, n1 = _share(e, n, width, thread, threads)
-    block_rows, block_columns = plan.blocks
-    packed_a = scratch
-    packed_b = scratch
-    if plan.pack_a:  # B comes after A's block
-        packed_b = e.at(scratch, plan.bytes_of_a // plan.dtype.itemsize, kind)
+    packing = [POINTER, INT, PACKER] * plan.pack_b + [PACKER, BIT] * plan.pack_a
+    kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
+    e, made = function(e, name, kinds)
+    m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
+    packing, extra = more[: len(packing)], more[len(packing) :]
+    build, kind, nought = e.b, llvm_type(plan.dtype), e.int(0)
+    lanes, strides = lanes_of(kind), _strides(plan, c_row, c_column)
+    block_columns = n1
+    if plan.pack_b:
+        scratch, block_columns, packs_b = packing[:3]
+        packed_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
+    if plan.pack_a:
+        packs_a, panels = packing[3:]
     with (
         e.loop(n0, n1, block_columns) if plan.pack_b else _once(n0) as jc,
-        e.loop(0, most(e, k, e.int(1)), K_BLOCK) if plan.blocked else _once(zero_index) as k0,
+        e.loop(0, most(e, k, e.int(1)), K_BLOCK) if plan.blocked else _once(nought) as k0,
     ):
-        columns = least(e, e.int(block_columns), build.sub(n1, jc)) if plan.pack_b else build.sub(n1, jc)
-        depth = least(e, e.int(K_BLOCK), build.sub(k, k0)) if plan.blocked else k
-        first = build.icmp_signed("==", k0, zero_index)
-        last = build.icmp_signed(">=", build.add(k0, depth), k)
+        columns, depth, first, last = build.sub(n1, jc), k, None, None
+        if plan.blocked:
+            depth = least(e, e.int(K_BLOCK), build.sub(k, k0))
+            first, last = build.icmp_signed("==", k0, nought), build.icmp_signed(">=", build.add(k0, depth), k)
         b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
         if plan.pack_b:
-            pack = pack_b(e, kind, plan.vectors, plan.b_unit)
-            build.call(pack, [depth, columns, b_block, b_row, b_column, packed_b])
-        with e.loop(m0, m1, block_rows) if plan.pack_a else _once(m0) as ic:
-            rows = least(e, e.int(block_rows), build.sub(m1, ic)) if plan.pack_a else build.sub(m1, ic)
+            columns = least(e, block_columns, columns)
+            build.call(packs_b, [columns, depth, b_block, b_row, b_column, packed_b])
+        with e.loop(m0, m1, plan.block_rows) if plan.pack_a else _once(m0) as ic:
+            rows = build.sub(m1, ic)
             a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
+            row_a, column_a, step_a = a_row, a_column, a_row  # strides inside a tile, and from tile to tile
             if plan.pack_a:
-                pack = pack_a(e, kind, plan.rows, plan.a_unit)
-                build.call(pack, [rows, depth, a_block, a_row, a_column, packed_a])
-            # Strides inside a tile, and from tile to tile, of what was packed or not.
-            if not plan.pack_a:
-                tile_a, row_a, column_a, step_a = a_block, a_row, a_column, a_row
-            elif plan.a_unit == "row":
-                tile_a, row_a, column_a, step_a = packed_a, e.int(1), e.int(plan.rows), depth
-            else:
-                tile_a, row_a, column_a, step_a = packed_a, depth, e.int(1), depth
+                rows = least(e, e.int(plan.block_rows), rows)
+                build.call(packs_a, [rows, depth, a_block, a_row, a_column, scratch])
+                a_block, step_a = scratch, depth
+                row_a = build.select(panels, e.int(1), depth)
+                column_a = build.select(panels, e.int(plan.rows), e.int(1))
             full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
-            with e.loop(0, columns, width) as j:
+            with e.loop(0, columns, plan.width) as j:
                 panel = e.at(packed_b, build.mul(j, depth), kind) if plan.pack_b else e.at(b_block, j, kind)
-                row_b = e.int(width) if plan.pack_b else b_row
-                left = least(e, build.sub(columns, j), e.int(width))
-                whole = build.icmp_signed("==", left, e.int(width))
-                full = build.select(whole, full_rows, zero_index)
+                row_b = e.int(plan.width) if plan.pack_b else b_row
+                left = least(e, build.sub(columns, j), e.int(plan.width))
+                full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
                 column = build.add(jc, j)
                 with e.loop(0, full, plan.rows) as i:
-                    at = e.at(tile_a, build.mul(i, step_a), kind)
+                    at = e.at(a_block, build.mul(i, step_a), kind)
                     sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, row_b)
                     row = build.add(ic, i)
                     found = [
@@ -270,12 +289,12 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                         for r, line in enumerate(sums)
                         for v, value in enumerate(line)
                     ]
-                    _finish(e, plan, epilogue, found, first, last, c, _strides(plan, c_row, c_column), extra)
+                    _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 with e.loop(full, rows, plan.rows) as i:
-                    at = e.at(tile_a, build.mul(i, step_a), kind)
+                    at = e.at(a_block, build.mul(i, step_a), kind)
                     some = least(e, build.sub(rows, i), e.int(plan.rows))
                     where = [some, left, depth, at, row_a, column_a, panel, row_b, build.add(ic, i), column]
-                    build.call(edge, [*where, first, last, c, c_row, c_column, *extra])
+                    build.call(edge, [*where, *((first, last) if plan.blocked else ()), c, c_row, c_column, *extra])
     build.ret_void()
     return made
 
@@ -292,13 +311,6 @@ def _share(e: Emitter, total: ir.Value, unit: int, thread: ir.Value, threads: ir
     start = b.udiv(b.mul(thread, units), threads)
     stop = b.udiv(b.mul(b.add(thread, e.int(1)), units), threads)
     return b.mul(start, e.int(unit)), least(e, b.mul(stop, e.int(unit)), total)
-
-
-def plan_name(plan: Plan) -> str:
-    """A name that tells a plan's code from all others'."""
-    flags = "down", "c_unit", "pack_a", "pack_b", "blocked", "accumulate"
-    set_flags = "-".join(flag for flag in flags if getattr(plan, flag))
-    return f"{plan.dtype}.{plan.rows}x{plan.vectors}.{plan.a_unit}.{plan.b_unit}.{set_flags}.{plan.split}"
 
 
 def _place(e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None) -> Place:
@@ -354,78 +366,76 @@ def _finish(e: Emitter, plan: Plan, epilogue: Epilogue | None, sums, first, last
 
 
 def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.Function:
-    """The function for a tile that is not whole: code for each size puts the sums into memory, one loop does the rest."""
+    """The function for a tile that is not whole: code for its size puts the sums into memory, a loop does the rest."""
     kind = llvm_type(plan.dtype)
     lanes = lanes_of(kind)
-    tiles = [[edge_tile(e, kind, r, v) for v in range(1, plan.vectors + 1)] for r in plan.row_counts]
-    kinds = [INT, INT, INT, POINTER, INT, INT, POINTER, INT, INT, INT, BIT, BIT, POINTER, INT, INT]
+    flags = [BIT, BIT] * plan.blocked
+    kinds = [INT, INT, INT, POINTER, INT, INT, POINTER, INT, INT, INT, *flags, POINTER, INT, INT]
     e, made = function(e, f"{name}.edge", [*kinds, *(epilogue.kinds if epilogue else ())])
-    rows, columns, k, a, a_row, a_column, b, b_row, row, column, first, last, c, c_row, c_column, *extra = made.args
+    rows, columns, k, a, a_row, a_column, b, b_row, row, column, *more = made.args
+    first, last = more[:2] if plan.blocked else (None, None)
+    c, c_row, c_column, *extra = more[len(flags) :]
     build = e.b
     sums = build.alloca(ir.ArrayType(ir.VectorType(kind, lanes), plan.rows * plan.vectors))
     sums.type = POINTER
     strides = _strides(plan, c_row, c_column)
-    vectors = build.udiv(build.add(columns, e.int(lanes - 1)), e.int(lanes))
-    rest = build.sub(columns, build.mul(build.sub(vectors, e.int(1)), e.int(lanes)))  # lanes of the last vector
-    entry, head, body, end = build.block, *(build.append_basic_block(x) for x in ("rows", "tile", "end"))
-    build.branch(head)
-    build.position_at_end(head)
-    done = build.phi(INT)
-    done.add_incoming(e.int(0), entry)
-    remaining = build.sub(rows, done)
-    build.cbranch(build.icmp_signed(">", remaining, e.int(0)), body, end)
-    build.position_at_end(body)
-    size = e.int(1)
-    for count in reversed(plan.row_counts[:-1]):
-        size = build.select(build.icmp_signed(">=", remaining, e.int(count)), e.int(count), size)
-    at = e.at(a, build.mul(done, a_row), kind)
-    joined = build.append_basic_block("summed")
-    which = build.switch(build.add(build.mul(size, e.int(16)), vectors), joined)
-    for count, row_of_tiles in zip(plan.row_counts, tiles, strict=True):
-        for v, tile_function in enumerate(row_of_tiles, 1):
-            block = build.append_basic_block(f"tile{count}x{v}")
-            which.add_case(e.int(count * 16 + v), block)
-            build.position_at_end(block)
-            build.call(tile_function, [k, rest, at, a_row, a_column, b, b_row, sums])
-            build.branch(joined)
-    build.position_at_end(joined)
-
-    partial = build.icmp_signed("<", rest, e.int(lanes))
-    with e.loop(0, size) as r:
-        line = e.at(sums, build.mul(build.mul(r, vectors), e.int(lanes)), kind)
-        this_row = build.add(row, build.add(done, r))
-
-        def finish(j: ir.Value, count: ir.Value | None) -> None:
-            at = build.mul(j, e.int(lanes))
-            place = _place(e, plan, this_row, build.add(column, at), count)
-            value = e.load(line, at, kind, lanes)
-            _finish(e, plan, epilogue, [(place, value)], first, last, c, strides, extra)
-
-        with e.loop(0, build.select(partial, build.sub(vectors, e.int(1)), vectors)) as j:
-            finish(j, None)
-        with build.if_then(partial):
-            finish(build.sub(vectors, e.int(1)), rest)
-    done.add_incoming(build.add(done, size), build.block)
-    build.branch(head)
+    where = [rows, columns, k, a, a_row, a_column, b, b_row, sums]
+    end = build.append_basic_block("summed")
+    widths = []
+    for size in plan.edges:
+        fits = build.and_(
+            build.icmp_signed("<=", rows, e.int(size[0])), build.icmp_signed("<=", columns, e.int(size[1] * lanes))
+        )
+        use, pass_on = build.append_basic_block("use"), build.append_basic_block("larger")
+        build.cbranch(fits, use, pass_on)
+        build.position_at_end(use)
+        build.call(edge_tile(e, kind, *size), where)
+        build.branch(end)
+        widths.append((e.int(size[1] * lanes), use))
+        build.position_at_end(pass_on)
+    build.unreachable()
     build.position_at_end(end)
+    width = build.phi(INT)
+    for incoming in widths:
+        width.add_incoming(*incoming)
+    with e.loop(0, rows) as r, e.loop(0, columns, lanes) as j:
+        value = e.load(sums, build.add(build.mul(r, width), j), kind, lanes)
+        count = least(e, build.sub(columns, j), e.int(lanes))
+        place = _place(e, plan, build.add(row, r), build.add(column, j), count)
+        _finish(e, plan, epilogue, [(place, value)], first, last, c, strides, extra)
     build.ret_void()
     return made
 
 
 def call(
-    e: Emitter, plan: Plan, m: Any, n: Any, k: Any, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any],
-    scratch: ir.Value | None = None, thread: Any = 0, threads: Any = 1,
+    e: Emitter, plan: Plan, m: Any, n: Any, k: Any, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any], *,
+    scratch: ir.Value | None = None, block_columns: Any = None, share: tuple[Any, Any] | None = None,
     epilogue: Epilogue | None = None, extra: Sequence[ir.Value] = (),
 ) -> None:  # fmt: skip
     """Emit C = A·B with C of m rows and n columns: a, b, c are (pointer, row stride, column stride).
 
-    `scratch` points to this thread's `plan.scratch(m, n, k)` bytes; a thread does its part of C (`plan.split`).
+    `scratch` points to `plan.scratch(m, n, k)` bytes, aligned to 64, other ones for each thread; `block_columns` is
+    `plan.block_columns(k)`, needed only where k is a run-time value; `share` is (number of this thread, how many there
+    are): it does its part of C.
     """
+    if plan.pack_b and block_columns is None:
+        block_columns = plan.block_columns(k)
     if plan.down:
         m, n = n, m
         a, b = (b[0], b[2], b[1]), (a[0], a[2], a[1])
-    sizes = [integer(e, x) for x in (m, n, k)]
-    arrays = [integer(e, x) if i else x for array in (a, b, c) for i, x in enumerate(array)]
-    scratch = ir.Constant(POINTER, None) if scratch is None else scratch
-    arguments = [*sizes, *arrays, scratch, integer(e, thread), integer(e, threads), *extra]
-    e.b.call(gemm(e, plan, epilogue), arguments)
+    m, n, k = (integer(e, x) for x in (m, n, k))
+    m0, m1, n0, n1 = e.int(0), m, e.int(0), n
+    if share is not None:
+        thread, threads = (integer(e, x) for x in share)
+        if plan.split == "rows":
+            m0, m1 = _share(e, m, plan.rows, thread, threads)
+        else:
+            n0, n1 = _share(e, n, plan.width, thread, threads)
+    arguments = [m0, m1, n0, n1, k, *(integer(e, x) if i else x for array in (a, b, c) for i, x in enumerate(array))]
+    if plan.pack_b:
+        packs = pack_b(e, llvm_type(plan.dtype), plan.vectors, plan.b_unit)
+        arguments += [scratch, integer(e, block_columns), pointer_to(packs)]
+    if plan.pack_a:
+        packs = pack_a(e, llvm_type(plan.dtype), plan.rows, plan.a_unit)
+        arguments += [pointer_to(packs), ir.Constant(BIT, int(plan.a_unit == "row"))]
+    e.b.call(gemm(e, plan, epilogue), [*arguments, *extra])

@@ -17,6 +17,24 @@ from payback.native.place import lane_mask, masked_load, zero
 SLACK = 16384  # a square of vectors as wide as a panel, 16 rows of 4 vectors of 64 bytes, and alignment
 
 
+PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
+
+
+class FunctionPointer(ir.PointerType):
+    """A pointer that can be called (llvmlite's own prints a type that LLVM no longer reads)."""
+
+    def __init__(self, pointee: ir.FunctionType):
+        super().__init__()
+        self.pointee = pointee
+
+
+PACKER = FunctionPointer(ir.FunctionType(ir.VoidType(), PACKS))
+
+
+def pointer_to(function: ir.Function) -> ir.Value:
+    return ir.FormattedConstant(POINTER, function.get_reference())
+
+
 def function(e: Emitter, name: str, kinds: Sequence[ir.Type]) -> tuple[Emitter, ir.Function]:
     """A new internal function and an emitter at its begin."""
     made = ir.Function(e.module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -71,15 +89,15 @@ def transpose(e: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
 
 
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
-    """`void pack(k, columns, b, row_stride, column_stride, into)`: panels of vectors·lanes columns.
+    """`void pack(columns, k, b, row_stride, column_stride, into)`: panels of vectors·lanes columns.
 
     `unit` says which stride is 1: "column" (rows are contiguous), "row" (columns are) or "none".
     """
     name = f"payback.pack_b.{suffix(kind)}.{vectors}.{unit}"
     if name in e.module.globals:
         return e.module.globals[name]
-    e, made = function(e, name, [INT, INT, POINTER, INT, INT, POINTER])
-    k, columns, b, row_stride, column_stride, into = made.args
+    e, made = function(e, name, PACKS)
+    columns, k, b, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     width = lanes * vectors
     with e.loop(0, columns, width) as j0:
@@ -143,7 +161,7 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
     name = f"payback.pack_a.{suffix(kind)}.{rows}.{unit}"
     if name in e.module.globals:
         return e.module.globals[name]
-    e, made = function(e, name, [INT, INT, POINTER, INT, INT, POINTER])
+    e, made = function(e, name, PACKS)
     count, k, a, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     if unit == "row":

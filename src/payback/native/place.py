@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from payback.native.emit import BIT, INT32, POINTER, Emitter, constant, itemsize, suffix
+from payback.native.emit import BIT, INT32, POINTER, Emitter, itemsize, suffix
 
 
 def integer(e: Emitter, value: Any) -> ir.Value:
@@ -18,8 +18,7 @@ def integer(e: Emitter, value: Any) -> ir.Value:
 
 
 def zero(kind: ir.Type) -> ir.Constant:
-    element = kind.element if isinstance(kind, ir.VectorType) else kind
-    return constant(kind, 0 if isinstance(element, ir.IntType) else 0.0)
+    return ir.Constant(kind, None)
 
 
 def lane_mask(e: Emitter, count: ir.Value, kind: ir.Type, lanes: int) -> ir.Value:
