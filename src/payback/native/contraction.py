@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, host_features, lanes_of, llvm_type, suffix
+from payback.native.emit import BIT, BYTE, INT, INT32, POINTER, Emitter, host_features, lanes_of, llvm_type, suffix
 from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer, lane_mask, masked_load
 
@@ -60,6 +60,15 @@ def tile() -> tuple[int, int]:
 def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a·b + c, rounded once where the host can."""
     return e.fma(a, b, c) if has_fma() else e.b.fadd(e.b.fmul(a, b), c)
+
+
+def prefetch(e: Emitter, pointer: ir.Value) -> None:
+    """Bring a line that will be written into the first cache."""
+    name = "llvm.prefetch.p0"
+    function = e.module.globals.get(name) or ir.Function(
+        e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
+    )
+    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (1, 3, 1))])
 
 
 def accumulate(
@@ -231,8 +240,8 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     """The function of a plan and an epilogue, for any sizes and strides; `call` knows its arguments.
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
-    makes the part C[row:rows, column:columns].  `packing` is (), or (scratch, columns of a block, function that packs B),
-    and with `pack_a` also (function that packs A, does it make panels).
+    makes the part C[row:rows, column:columns].  `packing` is (), or (scratch, columns of a block, function that packs
+    B), and with `pack_a` also (function that packs A, does it make panels).
     """
     name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
@@ -282,13 +291,19 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 column = build.add(jc, j)
                 with e.loop(0, full, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
-                    sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, row_b)
                     row = build.add(ic, i)
-                    found = [
-                        (_place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None), value)
-                        for r, line in enumerate(sums)
-                        for v, value in enumerate(line)
+                    places = [
+                        [
+                            _place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None)
+                            for v in range(plan.vectors)
+                        ]
+                        for r in range(plan.rows)
                     ]
+                    if plan.pack_a:  # C is far away: fetch its lines while the sums are made
+                        for line in places:
+                            prefetch(e, line[0].address(c, *strides, kind))
+                    sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, row_b)
+                    found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 with e.loop(full, rows, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
