@@ -28,7 +28,7 @@ from payback.native.emit import INT, INT32, POINTER, Emitter
 VARIABLE = "PAYBACK_THREADS"
 STATE_BYTES = 128  # of a barrier: two cache lines, zeros at first
 WORTHWHILE = 200e-6  # seconds of work on one thread, below which waking others does not pay
-_SPINS, _YIELDS = 2000, 200  # some 20 µs, then some 100 µs
+_SPINS, _YIELDS = 200, 5000  # some 5 µs, then some ms
 
 _Program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _chosen: int | None = None
@@ -164,6 +164,8 @@ def _barrier(module: ir.Module, name: str) -> None:
     b.position_at_end(several)
     times = e.at(state, 8, INT)
     before = b.load_atomic(times, "acquire", 8, typ=INT)
+    # Who waits for a thread that has no core only keeps the core from it.
+    spins = b.select(b.icmp_signed(">", count, e.int(cores())), e.int(0), e.int(_SPINS))
     come = b.atomic_rmw("add", state, e.int(1), "acq_rel")
     b.cbranch(b.icmp_signed("==", come, b.sub(count, e.int(1))), last, spin)
     b.position_at_end(last)
@@ -178,7 +180,7 @@ def _barrier(module: ir.Module, name: str) -> None:
     b.cbranch(b.icmp_signed("!=", now, before), end, check)
     b.position_at_end(check)
     more = b.add(tries, e.int(1))
-    b.cbranch(b.icmp_signed("<", tries, e.int(_SPINS)), again, give_way)
+    b.cbranch(b.icmp_signed("<", tries, spins), again, give_way)
     b.position_at_end(again)
     _pause(e)
     tries.add_incoming(more, again)
