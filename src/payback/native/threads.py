@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import operator
 import os
 import platform
 import queue
 import sys
 import threading
-from functools import cache
+from collections import deque
+from functools import cache, partial
 
 from llvmlite import ir
 
@@ -83,10 +85,11 @@ class _Worker:
 
     def _work(self) -> None:
         while True:
-            program, argument, number, count, done = self.jobs.get()
-            program(argument, number, count)
-            done.put(self)
-            del program, argument, done  # a sleeping worker keeps nothing alive
+            part, finished, tell = self.jobs.get()
+            part()
+            finished.append(self)
+            tell(None)
+            del part, finished, tell  # a sleeping worker keeps nothing alive
 
 
 _lock = threading.Lock()
@@ -104,9 +107,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(address: int, argument: int, count: int) -> None:
-    """Call the native `void program(void *argument, i64 thread, i64 threads)` in `count` threads; returns when all have.
+    """Call the native `void program(void *argument, i64 thread, i64 threads)` in `count` threads, 0 being the caller.
 
-    The caller is thread 0.  Ctrl-C is raised after the job: its memory is in use until then.
+    Returns when all have returned.  Ctrl-C is raised then, not before: the job's memory is in use.
     """
     program = _Program(address)
     if count == 1:
@@ -114,27 +117,26 @@ def run(address: int, argument: int, count: int) -> None:
         return
     with _lock:
         workers = [_idle.pop() for _ in range(min(count - 1, len(_idle)))]
-    done: queue.SimpleQueue = queue.SimpleQueue()
-    interrupt = None
-    try:
-        workers += [_Worker() for _ in range(count - 1 - len(workers))]
-    except BaseException:  # no more threads: nobody has begun
-        with _lock:
-            _idle.extend(workers)
-        raise
-    for number, worker in enumerate(workers, 1):
-        worker.jobs.put((program, argument, number, count, done))
-    program(argument, 0, count)
-    waiting = len(workers)
-    while waiting:
+    while len(workers) < count - 1:
+        workers.append(_Worker())
+    finished: list[_Worker] = []
+    bell: queue.SimpleQueue = queue.SimpleQueue()
+    jobs = [
+        partial(worker.jobs.put, (partial(program, argument, number, count), finished, bell.put))
+        for number, worker in enumerate(workers, 1)
+    ]
+    # One call from C: a signal cannot come between the parts, which would leave the begun ones at a barrier for ever.
+    deque(map(operator.call, [*jobs, partial(program, argument, 0, count)]), maxlen=0)
+    interrupt: BaseException | None = None
+    while len(finished) < len(workers):
         try:
-            worker = done.get()
+            bell.get(timeout=None if interrupt is None else 0.01)  # a signal may have swallowed one ring
+        except queue.Empty:
+            pass
         except BaseException as error:
             interrupt = error
-            continue
-        waiting -= 1
-        with _lock:
-            _idle.append(worker)
+    with _lock:
+        _idle.extend(workers)
     if interrupt is not None:
         raise interrupt
 
