@@ -125,12 +125,16 @@ def run(address: int, argument: int, count: int) -> None:
         partial(worker.jobs.put, (partial(program, argument, number, count), finished, bell.put))
         for number, worker in enumerate(workers, 1)
     ]
-    # One call from C: a signal cannot come between the parts, which would leave the begun ones at a barrier for ever.
-    deque(map(operator.call, [*jobs, partial(program, argument, 0, count)]), maxlen=0)
+    # All parts begin in one call from C: a signal that came between them would leave some at a barrier for ever.  As an
+    # iterator is used up but once, the call may be repeated where a signal came before or after it.
+    parts = map(operator.call, [*jobs, partial(program, argument, 0, count)])
     interrupt: BaseException | None = None
-    while len(finished) < len(workers):
+    while True:
         try:
-            bell.get(timeout=None if interrupt is None else 0.01)  # a signal may have swallowed one ring
+            deque(parts, maxlen=0)
+            while len(finished) < len(workers):
+                bell.get(timeout=None if interrupt is None else 0.01)  # a signal may have swallowed one ring
+            break
         except queue.Empty:
             pass
         except BaseException as error:
