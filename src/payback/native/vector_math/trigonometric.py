@@ -62,7 +62,7 @@ def _turned_single(m: Maths, x: Lanes, quarters: int) -> Lanes:
     k, r, _ = far_reduced(wide, w, wide.abs(w) > FAR, (k, r, r), quarters)
     z = r * r
     y = wide.mad(z * r, wide.polynomial(z, c.SIN_OF_HALF_TURN), r)
-    y = wide.float(wide.bits(y) ^ (k << 63))
+    y = wide.float(wide.bits(y) ^ ((k + quarters) << 63))
     return m.shortened(y)
 
 
