@@ -7,6 +7,7 @@ another shape comes first, in a nest of its own.  So a value that several kernel
 
 from __future__ import annotations
 
+import heapq
 import struct
 from collections.abc import Callable, Sequence
 from math import prod
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.aval import Avals
+from payback.ir.aval import BOOL, Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors, by_id
 from payback.native import layout
@@ -24,6 +25,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 
+_MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
 GROUP = 160  # nodes in one nest at most
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
@@ -98,6 +100,7 @@ class Planner:
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
         self.checked: set[tuple[Buffer, int]] = set()
+        self.early: set[Node] | None = None
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
         for node in graph.nodes:
             for arg in node.args:
@@ -116,6 +119,7 @@ class Planner:
             self.prepare(node)
         ends = [node for node in self.graph.nodes if not self._waits(node)]
         before = set(ancestors(first))
+        self.early = before if first else None  # what may be computed by now
         for node in ends:
             if node in before:
                 self.finish(node)
@@ -123,6 +127,7 @@ class Planner:
             self.need(node)
         if between is not None:
             between(self)
+        self.early = None
         for node in ends:
             self.finish(node)
         for node in sorted(self.wanted, key=by_id, reverse=True):
@@ -458,6 +463,59 @@ class Planner:
         moved = View(view.buffer, places.offset, places.shape, places.strides)
         return add(("gather", moved, code, *indices), code)
 
+    def followers(self, node: Node, most: int) -> list[Node]:
+        """Waiting nodes that can be computed right after an entry of `node`, in order: bias, activation, mask.
+
+        They read nothing else but floating arrays that lie in memory, and numbers.
+        """
+        shape, dtype = node.aval.shape, node.aval.dtype
+        inside = {node}
+        made: list[Node] = []
+        heap = [(user.id, user) for user in dict.fromkeys(self.users.get(node, ()))]
+        heapq.heapify(heap)
+        while heap and len(made) < most:
+            _, user = heapq.heappop(heap)
+            if user in inside or not self._follows(user, shape, dtype):
+                continue
+            own = [arg for arg in user.args if arg not in inside]
+            ready = [arg for arg in own if self._at_hand(arg, shape, dtype)]
+            rest = [arg for arg in own if arg not in ready]
+            # a mask that is computed from what lies in memory comes along
+            if not all(self._follows(arg, shape, dtype) and all(x in inside or self._at_hand(x, shape, dtype)
+                                                                 for x in arg.args) for arg in rest):  # fmt: skip
+                continue
+            for new in (*dict.fromkeys(rest), user):
+                inside.add(new)
+                made.append(new)
+                for further in self.users.get(new, ()):
+                    heapq.heappush(heap, (further.id, further))
+        while made and made[-1].aval.dtype != dtype:  # C holds the last one's values
+            made.pop()
+        return made if self._is_chain(node, made) else []
+
+    def _is_chain(self, node: Node, made: list[Node]) -> bool:
+        """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""
+        kept = [x for x in made if x in self.wanted or any(user not in made for user in self.users.get(x, ()))]
+        if not made or node in self.wanted or any(user not in made for user in self.users.get(node, ())):
+            return False
+        before = set(ancestors([made[-1]], floor=node.id))
+        return all(x in before for x in kept)
+
+    def _follows(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node not in self.waiting or node.aval.shape != shape or node.op.kind != "pointwise":
+            return False
+        if self.early is not None and node not in self.early:
+            return False
+        codes = {arg.aval.dtype for arg in node.args} | {node.aval.dtype}
+        return codes <= {dtype, BOOL} and not (self.operand_code(node) == "b1" and node.op.name not in _MASKS)
+
+    def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node in self.scalars:
+            return True
+        if node.op.name in VIEWS and node not in self.views and node.args[0] in self.views:
+            self.need(node)
+        return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
     def along(self, view: View, places: layout.Places) -> View:
         """An index array over the axes of the result."""
         common = places.shape[places.first : places.first + places.count]
@@ -589,6 +647,11 @@ def _lanes(codes: Sequence[str], extent: int) -> int:
 
 def _text(scalar: Scalar) -> str:
     return repr(float(scalar.value)) if scalar.code[0] == "f" else str(int(scalar.value))
+
+
+def number_of(scalar: Scalar, factors: list[int]) -> tuple[Any, ...]:
+    """The instr for a number: written into the code, or a factor that the code is given."""
+    return _number(_text(scalar), scalar.code, factors)
 
 
 def _number(text: str, code: str, factors: list[int]) -> tuple[Any, ...]:

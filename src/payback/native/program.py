@@ -13,10 +13,10 @@ from payback.ir.node import Node
 from payback.native import library, memory
 from payback.native.fuse import Command, Planner
 from payback.native.layout import Buffer, View
-from payback.native.lower.contract import lower_contract
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
+from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
 from payback.ops.namespace import Values
 from payback.passes.cse import cse

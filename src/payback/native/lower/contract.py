@@ -1,19 +1,17 @@
-"""Contractions: plain loops for every form, k ascending in one fused multiply-add after another."""
+"""Contractions in plain loops, for every form and dtype: k ascending in one fused multiply-add after another.
+
+Matrices of float32 and float64 do not come here but to `product.py`.
+"""
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.ir.node import Node
-from payback.native import layout
-from payback.native.emit import Emitter, constant, lanes_of
-from payback.native.layout import View
+from payback.native.emit import Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
-from payback.native.lower.pointwise import code_of
 
 
 class Contraction(NamedTuple):
@@ -88,44 +86,3 @@ class _Loops:
         store(e, products(self.last + 1, offsets, zero), self.pointers[2], offsets[2], code)
 
 
-def lower_contract(planner: Any, node: Node) -> bool:
-    """A command for a contraction of any form."""
-    a, b = node.args
-    code = code_of(node.aval.dtype)
-    if code == "f2" and not pointwise.half_is_native():
-        return False
-    spec = node.params["spec"]
-    views = [planner.view(a), planner.view(b)]
-    target = planner.allocate(node, node.aval.dtype, node.aval.shape)
-    left, right, out = spec
-    extent = dict(zip(left, views[0].shape, strict=True)) | dict(zip(right, views[1].shape, strict=True))
-
-    def strides(view: View, letters: str) -> dict[str, int]:
-        return dict(zip(letters, view.strides, strict=True))
-
-    moves = [strides(views[0], left), strides(views[1], right), strides(target, out)]
-    kinds = {
-        "b": [c for c in out if c in left and c in right],
-        "m": [c for c in out if c in left and c not in right],
-        "n": [c for c in out if c in right and c not in left],
-        "k": [c for c in left if c not in out],
-    }
-    # columns are what c is contiguous in
-    last = out[-1:] and out[-1]
-    if last in kinds["m"] and not (kinds["n"] and extent[last] == 1):
-        moves[0], moves[1] = moves[1], moves[0]
-        views.reverse()
-        kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
-    letters = "".join("".join(kinds[kind]) for kind in "bmnk")
-    tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
-    shape = tuple(extent[c] for c in letters)
-    extents, axes, tags = layout.collapsed(shape, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
-    lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
-    at = tags.rfind("n")
-    unit = at >= 0 and axes[1][at] == axes[2][at] == 1
-    key = Contraction(code, *[tags.count(kind) for kind in "bmnk"], unit, lanes)
-    numbers = [*extents, *axes[0], *axes[1], *axes[2]]
-    operands = [*views, target]
-    flops = 2 * prod(shape)
-    planner.command(key, operands, numbers, views, [target], f"contract {','.join(spec[:2])}->{spec[2]}", flops)
-    return True
