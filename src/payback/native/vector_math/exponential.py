@@ -56,14 +56,14 @@ def exp2(m: Maths, x: Lanes) -> Lanes:
     return m.scaled(high + m.mad(r * r, m.polynomial(r, c.EXP2), low), i)
 
 
-def half_expm1_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
-    """(eˣ − 1)/2 in two words, for x that is not much less than where it is −½."""
+def half_expm1_words(m: Maths, x: Lanes, negative: bool = False) -> tuple[Lanes, Lanes]:
+    """(eˣ − 1)/2 in two words; with `negative`, for x ≤ 0, also where it is next to −½."""
     _, i, r, r_low = reduced(m, x)
     scale = m.power_of_two(i - 1)
     tail = m.mad(r * r, m.polynomial(r, c.EXP), r_low)
-    whole = scale - 0.5
-    lost = (scale - whole) - 0.5
-    high, low = m.two_sum(whole, scale * r)
+    whole = scale - 0.5  # 0, or larger than what is added
+    high, low = m.fast_two_sum(whole, scale * r)
+    lost = scale - (whole + 0.5) if negative else (scale - whole) - 0.5
     return m.fast_two_sum(high, m.mad(scale, tail, low + lost))
 
 

@@ -137,7 +137,9 @@ class Maths:
     @cached_property
     def fused(self) -> bool:
         """Whether the host multiplies and adds in one instruction."""
-        return base.host_features().get("fma", False) or not llvm.get_process_triple().startswith(("x86", "i686", "amd64"))
+        return base.host_features().get("fma", False) or not llvm.get_process_triple().startswith(
+            ("x86", "i686", "amd64")
+        )
 
     def doubled(self) -> Maths:
         """The same lanes in float64."""
