@@ -116,65 +116,103 @@ def _scaled_erfc(x: mp.mpf) -> mp.mpf:
 
 POLYNOMIALS = [
     Polynomial(
-        "EXP", "(eʳ − 1 − r) / r², |r| ≤ ½·ln 2",
-        lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / mp.exp(r), (-LN2 / 2 * WIDER, LN2 / 2 * WIDER),
+        "EXP",
+        "(eʳ − 1 − r) / r², |r| ≤ ½·ln 2",
+        lambda r: (mp.expm1(r) - r) / r**2,
+        lambda r: r**2 / mp.exp(r),
+        (-LN2 / 2 * WIDER, LN2 / 2 * WIDER),
         {32: 4, 64: 9},
     ),
     Polynomial(
-        "EXP2", "(2ʳ − 1 − r·ln 2) / r², |r| ≤ ½",
-        lambda r: (mp.expm1(r * LN2) - r * LN2) / r**2, lambda r: r**2 / mp.exp(r * LN2), (-WIDER / 2, WIDER / 2),
+        "EXP2",
+        "(2ʳ − 1 − r·ln 2) / r², |r| ≤ ½",
+        lambda r: (mp.expm1(r * LN2) - r * LN2) / r**2,
+        lambda r: r**2 / mp.exp(r * LN2),
+        (-WIDER / 2, WIDER / 2),
         {32: 4, 64: 9},
     ),
     Polynomial(
-        "LOG", "(2·artanh s − 2s) / s³ in z = s², |s| ≤ (√2 − 1)/(√2 + 1)",
-        _sqrt(lambda s: (2 * mp.atanh(s) / s - 2) / s**2), lambda z: z / 2, (TINY, LOG_EDGE * WIDER),
+        "LOG",
+        "(2·artanh s − 2s) / s³ in z = s², |s| ≤ (√2 − 1)/(√2 + 1)",
+        _sqrt(lambda s: (2 * mp.atanh(s) / s - 2) / s**2),
+        lambda z: z / 2,
+        (TINY, LOG_EDGE * WIDER),
         {32: 2, 64: 6},
     ),
     Polynomial(
-        "LOG_TAIL", "(2·artanh s − 2s − ⅔s³) / s⁵ in z = s²: for power, with the first terms in two words",
-        _sqrt(lambda s: (2 * mp.atanh(s) / s - 2 - 2 * s**2 / 3) / s**4), lambda z: z**2 / 2, (TINY, LOG_EDGE * WIDER),
+        "LOG_TAIL",
+        "(2·artanh s − 2s − ⅔s³) / s⁵ in z = s²: for power, with the first terms in two words",
+        _sqrt(lambda s: (2 * mp.atanh(s) / s - 2 - 2 * s**2 / 3) / s**4),
+        lambda z: z**2 / 2,
+        (TINY, LOG_EDGE * WIDER),
         {32: 2, 64: 7},
     ),
     Polynomial(
-        "SIN", "(sin r − r) / r³ in z = r², |r| ≤ π/4",
-        _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2), _sqrt(lambda r: r**3 / mp.sin(r)), (TINY, (mp.pi / 4) ** 2 * WIDER),
+        "SIN",
+        "(sin r − r) / r³ in z = r², |r| ≤ π/4",
+        _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2),
+        _sqrt(lambda r: r**3 / mp.sin(r)),
+        (TINY, (mp.pi / 4) ** 2 * WIDER),
         {32: 2, 64: 5},
     ),
     Polynomial(
-        "COS", "(cos r − 1 + r²/2) / r⁴ in z = r², |r| ≤ π/4",
-        _sqrt(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4), _sqrt(lambda r: r**4 / mp.cos(r)),
-        (TINY, (mp.pi / 4) ** 2 * WIDER), {32: 2, 64: 5},
+        "COS",
+        "(cos r − 1 + r²/2) / r⁴ in z = r², |r| ≤ π/4",
+        _sqrt(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4),
+        _sqrt(lambda r: r**4 / mp.cos(r)),
+        (TINY, (mp.pi / 4) ** 2 * WIDER),
+        {32: 2, 64: 5},
     ),
     Polynomial(
-        "SIN_OF_HALF_TURN", "(sin r − r) / r³ in z = r², |r| ≤ π/2",
-        _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2), _sqrt(lambda r: r**3 / mp.sin(r)), (TINY, (mp.pi / 2) ** 2 * WIDER),
+        "SIN_OF_HALF_TURN",
+        "(sin r − r) / r³ in z = r², |r| ≤ π/2",
+        _sqrt(lambda r: (mp.sin(r) / r - 1) / r**2),
+        _sqrt(lambda r: r**3 / mp.sin(r)),
+        (TINY, (mp.pi / 2) ** 2 * WIDER),
         {32: 4},
     ),
     Polynomial(
-        "ATAN", "(arctan t − t) / t³ in z = t², |t| ≤ √2 − 1",
-        _sqrt(lambda t: (mp.atan(t) / t - 1) / t**2), _sqrt(lambda t: t**3 / mp.atan(t)), (TINY, TURN * WIDER),
+        "ATAN",
+        "(arctan t − t) / t³ in z = t², |t| ≤ √2 − 1",
+        _sqrt(lambda t: (mp.atan(t) / t - 1) / t**2),
+        _sqrt(lambda t: t**3 / mp.atan(t)),
+        (TINY, TURN * WIDER),
         {32: 4, 64: 10},
     ),
     Polynomial(
-        "ASIN", "(arcsin s − s) / s³ in z = s², |s| ≤ ½",
-        _sqrt(lambda s: (mp.asin(s) / s - 1) / s**2), _sqrt(lambda s: s**3 / mp.asin(s)), (TINY, WIDER / 4),
+        "ASIN",
+        "(arcsin s − s) / s³ in z = s², |s| ≤ ½",
+        _sqrt(lambda s: (mp.asin(s) / s - 1) / s**2),
+        _sqrt(lambda s: s**3 / mp.asin(s)),
+        (TINY, WIDER / 4),
         {32: 5, 64: 12},
     ),
     Polynomial(
-        "SINH", "(sinh x − x) / x³ in z = x², |x| ≤ 1",
-        _sqrt(lambda x: (mp.sinh(x) / x - 1) / x**2), _sqrt(lambda x: x**3 / mp.sinh(x)), (TINY, WIDER),
+        "SINH",
+        "(sinh x − x) / x³ in z = x², |x| ≤ 1",
+        _sqrt(lambda x: (mp.sinh(x) / x - 1) / x**2),
+        _sqrt(lambda x: x**3 / mp.sinh(x)),
+        (TINY, WIDER),
         {32: 3, 64: 6},
     ),
-    Polynomial("CBRT", "∛x between 1 and 2: a first guess", mp.cbrt, lambda x: 1 / mp.cbrt(x), (mp.mpf(1), mp.mpf(2)), {64: 3}),
     Polynomial(
-        "ERF", "erf(x)/x − 1 in z = x², |x| ≤ 1",
-        _sqrt(lambda x: mp.erf(x) / x - 1), _sqrt(lambda x: x / mp.erf(x)), (TINY, WIDER),
+        "CBRT", "∛x between 1 and 2: a first guess", mp.cbrt, lambda x: 1 / mp.cbrt(x), (mp.mpf(1), mp.mpf(2)), {64: 3}
+    ),
+    Polynomial(
+        "ERF",
+        "erf(x)/x − 1 in z = x², |x| ≤ 1",
+        _sqrt(lambda x: mp.erf(x) / x - 1),
+        _sqrt(lambda x: x / mp.erf(x)),
+        (TINY, WIDER),
         {32: 6, 64: 11},
     ),
     Polynomial(
-        "ERFC", "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
-        lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)), lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
-        (mp.mpf(-2.5) / mp.mpf(3.5), mp.mpf(25) / 31), {32: 11, 64: 22},
+        "ERFC",
+        "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
+        lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),
+        lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
+        (mp.mpf(-2.5) / mp.mpf(3.5), mp.mpf(25) / 31),
+        {32: 11, 64: 22},
     ),
 ]
 
@@ -233,10 +271,11 @@ def table() -> list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]:
 
 
 def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]) -> str:
+    digits = f"{two_over_pi(1472):x}"
     lines = [
-        '"""Coefficients of polynomials, lowest power first, by the bits of the format: written by benchmarks/minimax.py.',
+        '"""Coefficients of polynomials, lowest power first, by the bits of the format: made by benchmarks/minimax.py.',
         "",
-        "Each comment names what is approximated, and the bits to which it is, relative to the function it is a part of.",
+        "Each comment names what is approximated, and to how many bits, relative to the function it is a part of.",
         '"""',
         "",
         "# fmt: off",
@@ -245,7 +284,12 @@ def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]])
         lines += [f"# {constant.note}", f"{constant.name} = {{"]
         lines += [f"    {bits}: {constant.split(bits)!r}," for bits in (32, 64)]
         lines.append("}")
-    lines += ["# ⌊2/π · 2¹⁴⁷²⌋", f"TWO_OVER_PI = {two_over_pi(1472):#x}"]
+    lines += [
+        "# ⌊2/π · 2¹⁴⁷²⌋",
+        "TWO_OVER_PI = int(",
+        *[f'    "{digits[k : k + 92]}"' for k in range(0, len(digits), 92)],
+        "    , 16)",
+    ]
     for p, found in entries:
         bounds = ", ".join(f"{bits}: {error:.1f}" for bits, (_, error) in found.items())
         lines += [f"# {p.note}; bits: {bounds}", f"{p.name} = {{"]

@@ -10,10 +10,10 @@ from payback.native.vector_math.lanes import Lanes, Maths
 
 
 def tanh(m: Maths, x: Lanes) -> Lanes:
-    """t/(t + 1) with t = (e²ˣ − 1)/2, for |x|."""
+    """−t/(1 + t) with t = (e⁻²ˣ − 1)/2, for |x|."""
     size = m.at_most(m.abs(x), m.choose(22.0, 10.0))
-    t, t_low = half_expm1_words(m, 2.0 * size)
-    under, rest = m.two_sum(m.number(1.0), t)
+    t, t_low = half_expm1_words(m, -2.0 * size, negative=True)
+    under, rest = m.fast_two_sum(m.number(1.0), t)
     inverse = 1.0 / under
     q = t * inverse
     missing = m.mad(-q, under, t) + (t_low - q * (rest + t_low))
