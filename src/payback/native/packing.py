@@ -2,7 +2,8 @@
 
 B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A with unit column stride
 keeps its rows, next to each other; A with unit row stride goes into panels of a tile's rows, column after column.
-Some stores reach over the end of what they mean (the next one overwrites that): a buffer needs `SLACK` bytes more.
+The last square that is transposed reaches over the end of its panel (the next one overwrites that): a buffer needs
+`SLACK` bytes more.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from payback.native.emit import INT, INT32, POINTER, Emitter, lanes_of, suffix
-from payback.native.place import lane_mask, masked_load, zero
+from payback.native.place import lane_mask, masked_load, take, zero
 
-SLACK = 16384  # a square of vectors as wide as a panel, 16 rows of 4 vectors of 64 bytes, and alignment
+SLACK = 16384  # 16 rows of a panel of 8 vectors of 64 bytes, and alignment
 
 
+FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
 PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
 
 
@@ -88,6 +90,20 @@ def transpose(e: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
     return rows
 
 
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Starts and sizes, powers of two, that make up `count` lanes.
+
+    >>> pieces(6)
+    [(0, 4), (4, 2)]
+    """
+    made, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        made.append((start, size))
+        start += size
+    return made
+
+
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     """`void pack(columns, k, b, row_stride, column_stride, into)`: panels of vectors·lanes columns.
 
@@ -100,42 +116,44 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     columns, k, b, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     width = lanes * vectors
+    if unit == "column":
+        whole = build.sub(columns, build.srem(columns, e.int(width)))
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, whole, width) as j0, e.loop(k0, stop) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v in range(vectors):
+                    e.store(e.load(line, v * lanes, kind, lanes), into, build.add(to, e.int(v * lanes)))
+        with e.loop(whole, columns, width) as j0:
+            count = build.sub(columns, j0)
+            masks = [lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
+            with e.loop(0, k) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v, mask in enumerate(masks):
+                    value = masked_load(e, e.at(line, v * lanes, kind), kind, lanes, mask)
+                    e.store(value, into, build.add(to, e.int(v * lanes)))
+        build.ret_void()
+        return made
     with e.loop(0, columns, width) as j0:
         count = least(e, build.sub(columns, j0), e.int(width))
         source = e.at(b, build.mul(j0, column_stride), kind)
         target = e.at(into, build.mul(j0, k), kind)
-        whole = build.icmp_signed("==", count, e.int(width))
-        if unit == "column":
-            with build.if_else(whole) as (yes, no):
-                for branch, masks in ((yes, None), (no, True)):
-                    with branch:
-                        if masks:
-                            masks = [
-                                lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)
-                            ]
-                        with e.loop(0, k) as i:
-                            line = e.at(source, build.mul(i, row_stride), kind)
-                            for v in range(vectors):
-                                at = e.at(line, v * lanes, kind)
-                                value = (
-                                    masked_load(e, at, kind, lanes, masks[v]) if masks else e.load(at, 0, kind, lanes)
-                                )
-                                e.store(value, target, build.add(build.mul(i, e.int(width)), e.int(v * lanes)))
-        elif unit == "row":
+        if unit == "row":
+            whole = build.icmp_signed("==", count, e.int(width))
             even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
             for start, stop, masked in ((e.int(0), even, False), (even, k, True)):
                 with e.loop(start, stop, lanes) as i, e.loop(0, vectors) as v:
                     first = build.mul(v, e.int(lanes))
+                    mask = lane_mask(e, build.sub(k, i), kind, lanes) if masked else None
                     rows = []
-                    if masked:
-                        mask = lane_mask(e, build.sub(k, i), kind, lanes)
-                        none = zero(mask.type)
                     for lane in range(lanes):
                         column = build.add(first, e.int(lane))
                         at = e.at(source, build.add(build.mul(column, column_stride), i), kind)
                         if masked:
                             there = build.icmp_signed("<", column, count)
-                            rows.append(masked_load(e, at, kind, lanes, build.select(there, mask, none)))
+                            rows.append(masked_load(e, at, kind, lanes, build.select(there, mask, zero(mask.type))))
                         else:
                             rows.append(e.load(at, 0, kind, lanes))
                     for lane, value in enumerate(transpose(e, rows)):
@@ -165,19 +183,19 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
     count, k, a, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     if unit == "row":
-        vectors = -(-rows // lanes)
-        with e.loop(0, count, rows) as i0:
-            left = build.sub(count, i0)
-            target = e.at(into, build.mul(i0, k), kind)
-            source = e.at(a, i0, kind)
-            masks = [lane_mask(e, build.sub(left, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
-            with e.loop(0, k) as j:
-                line, to = (
-                    e.at(source, build.mul(j, column_stride), kind),
-                    e.at(target, build.mul(j, e.int(rows)), kind),
-                )
-                for v in range(vectors):  # the last store of a column reaches into the next, which comes after it
-                    e.store(masked_load(e, e.at(line, v * lanes, kind), kind, lanes, masks[v]), to, v * lanes)
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, count, rows) as i0:
+                left = build.sub(count, i0)
+                starts = range(0, rows, lanes)
+                masks = [lane_mask(e, build.sub(left, e.int(start)), kind, lanes) for start in starts]
+                with e.loop(k0, stop) as j:
+                    line = e.at(a, build.add(build.mul(j, column_stride), i0), kind)
+                    to = e.at(into, build.add(build.mul(i0, k), build.mul(j, e.int(rows))), kind)
+                    for start, mask in zip(starts, masks, strict=True):
+                        value = masked_load(e, e.at(line, start, kind), kind, lanes, mask)
+                        for first, size in pieces(min(rows - start, lanes)):
+                            e.store(take(e, value, first, size), to, start + first)
     else:
         with e.loop(0, count) as i:
             source, target = e.at(a, build.mul(i, row_stride), kind), e.at(into, build.mul(i, k), kind)
