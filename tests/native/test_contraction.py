@@ -163,9 +163,9 @@ def test_a_square_of_vectors_is_transposed(dtype):
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER]), "turn")
     e = emit.Emitter(module, ir.IRBuilder(function.append_basic_block()))
-    rows = [e.load(function.args[0], i * lanes, kind, lanes) for i in range(lanes)]
-    for i, row in enumerate(packing.transpose(e, rows)):
-        e.store(row, function.args[1], i * lanes)
+    columns = packing.turned(e, kind, lambda row, at, size: e.load(function.args[0], row * lanes + at, kind, size))
+    for i, column in enumerate(columns):
+        e.store(column, function.args[1], i * lanes)
     e.b.ret_void()
     square, turned = np.arange(lanes**2, dtype=dtype).reshape(lanes, lanes), np.empty((lanes, lanes), dtype)
     run(emit.Compiled(module), "turn", square, turned)
@@ -240,8 +240,11 @@ def one_lane_short(patch):
     patch.setattr(contraction, "least", lambda e, x, y: e.b.sub(least(e, x, y), e.int(1)))
 
 
-def rows_not_transposed(patch):
-    patch.setattr(packing, "transpose", lambda e, rows: rows)
+def rows_not_turned(patch):
+    for module in (packing, tile):
+        patch.setattr(module, "turned", lambda e, kind, load: [
+            load(i, 0, emit.lanes_of(kind)) for i in range(emit.lanes_of(kind))
+        ])  # fmt: skip
 
 
 def all_lanes_stored(patch):
@@ -252,7 +255,7 @@ def all_lanes_stored(patch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [rounded_twice, shorter_blocks_of_k, one_lane_short, rows_not_transposed, all_lanes_stored]
+    "wrong", [rounded_twice, shorter_blocks_of_k, one_lane_short, rows_not_turned, all_lanes_stored]
 )
 def test_a_wrong_kernel_is_caught(wrong, monkeypatch):
     wrong(monkeypatch)

@@ -24,7 +24,7 @@ from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm
 from payback.native.packing import PACKER, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer
 from payback.native.plan import K_BLOCK, Plan
-from payback.native.tile import accumulate, edge_tile, prefetch
+from payback.native.tile import accumulate, accumulate_turned, edge_tile, prefetch
 
 
 @dataclass(frozen=True)
@@ -98,32 +98,32 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 left = least(e, build.sub(columns, j), e.int(plan.width))
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
                 column = build.add(jc, j)
-                if plan.turned:  # the other way to sum is in the tile at the edge alone
-                    full = nought
-                else:
-                    with e.loop(0, full, plan.rows) as i:
-                        at = e.at(a_block, build.mul(i, step_a), kind)
-                        row = build.add(ic, i)
-                        places = [
-                            [
-                                _place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None)
-                                for v in range(plan.vectors)
-                            ]
-                            for r in range(plan.rows)
+                with e.loop(0, full, plan.rows) as i:
+                    at = e.at(a_block, build.mul(i, step_a), kind)
+                    row = build.add(ic, i)
+                    places = [
+                        [
+                            _place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None)
+                            for v in range(plan.vectors)
                         ]
-                        if plan.pack_a:  # C is far away: fetch its lines while the sums are made
-                            for line in places:
-                                prefetch(e, line[0].address(c, *strides, kind))
-                        sums = accumulate(
-                            e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, stride_b
-                        )
-                        found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
-                        _finish(e, plan, epilogue, found, first, last, c, strides, extra)
+                        for r in range(plan.rows)
+                    ]
+                    if plan.pack_a:  # C is far away: fetch its lines while the sums are made
+                        for line in places:
+                            prefetch(e, line[0].address(c, *strides, kind))
+                    add_up = accumulate_turned if plan.turned else accumulate
+                    sums = add_up(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, stride_b)
+                    found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
+                    _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 with e.loop(full, rows, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
                     some = least(e, build.sub(rows, i), e.int(plan.rows))
-                    where = [some, left, depth, at, row_a, column_a, panel, stride_b, build.add(ic, i), column]
-                    build.call(edge, [*where, *((first, last) if plan.blocked else ()), c, c_row, c_column, *extra])
+                    with e.loop(0, left, lanes) if plan.turned else _once(nought) as j:
+                        of_b = e.at(panel, build.mul(j, stride_b), kind)
+                        count = least(e, build.sub(left, j), e.int(lanes)) if plan.turned else left
+                        where = [some, count, depth, at, row_a, column_a, of_b, stride_b]
+                        where += [build.add(ic, i), build.add(column, j), *((first, last) if plan.blocked else ())]
+                        build.call(edge, [*where, c, c_row, c_column, *extra])
     build.ret_void()
     return made
 

@@ -8,7 +8,7 @@ The last square that is transposed reaches over the end of its panel (the next o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -52,42 +52,39 @@ def most(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     return e.b.select(e.b.icmp_signed(">", x, y), x, y)
 
 
-def transpose(e: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
-    """A square of vectors transposed: first within pieces of 128 bits, then the pieces."""
-    lanes, kind = len(rows), rows[0].type.element
+def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value]) -> list[ir.Value]:
+    """A square of elements read so that its columns become vectors: column c of the square is vector number c.
+
+    `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they are
+    read, which costs no shuffle; then the elements within these are transposed.
+    """
+    lanes = lanes_of(kind)
     piece = min(lanes, {"float": 4, "double": 2}[str(kind)])
 
     def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
-        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, lanes), order))
+        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    def joined(parts: list[ir.Value]) -> ir.Value:
+        while len(parts) > 1:
+            both = list(range(2 * parts[0].type.count))
+            parts = [shuffle(parts[i], parts[i + 1], both) for i in range(0, len(parts), 2)]
+        return parts[0]
 
     starts = range(0, lanes, piece)
-    if piece == 2:
-        low, high = [s + x for s in starts for x in (0, lanes)], [s + x for s in starts for x in (1, lanes + 1)]
-        rows = [shuffle(rows[i - i % 2], rows[i - i % 2 + 1], high if i % 2 else low) for i in range(lanes)]
-    else:
+    columns = []
+    for first in starts:
+        r = [joined([load(start + i, first, piece) for start in starts]) for i in range(piece)]
+        if piece == 2:
+            columns += [shuffle(*r, [s + x for s in starts for x in both]) for both in ((0, lanes), (1, lanes + 1))]
+            continue
         low = [s + x for s in starts for x in (0, lanes, 1, lanes + 1)]
         high = [s + x for s in starts for x in (2, lanes + 2, 3, lanes + 3)]
         pairs_low = [s + x for s in starts for x in (0, 1, lanes, lanes + 1)]
         pairs_high = [s + x for s in starts for x in (2, 3, lanes + 2, lanes + 3)]
-        made = []
-        for i in range(0, lanes, 4):
-            r = rows[i : i + 4]
-            a, b = shuffle(r[0], r[1], low), shuffle(r[2], r[3], low)
-            c, d = shuffle(r[0], r[1], high), shuffle(r[2], r[3], high)
-            made += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
-            made += [shuffle(c, d, pairs_low), shuffle(c, d, pairs_high)]
-        rows = made
-    # Now piece p of rows[q·piece + r] is row q's part of what row p·piece + r of the result is: transpose the pieces.
-    span = piece
-    while span < lanes:
-        first = [lane if not lane & span else lanes + lane - span for lane in range(lanes)]
-        second = [lane + span if not lane & span else lanes + lane for lane in range(lanes)]
-        rows = [
-            shuffle(rows[i], rows[i + span], first) if not i & span else shuffle(rows[i - span], rows[i], second)
-            for i in range(lanes)
-        ]
-        span *= 2
-    return rows
+        for order in (low, high):
+            a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
+            columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
+    return columns
 
 
 def pieces(count: int) -> list[tuple[int, int]]:
@@ -146,17 +143,17 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
             for start, stop, masked in ((e.int(0), even, False), (even, k, True)):
                 with e.loop(start, stop, lanes) as i, e.loop(0, vectors) as v:
                     first = build.mul(v, e.int(lanes))
-                    mask = lane_mask(e, build.sub(k, i), kind, lanes) if masked else None
-                    rows = []
-                    for lane in range(lanes):
-                        column = build.add(first, e.int(lane))
-                        at = e.at(source, build.add(build.mul(column, column_stride), i), kind)
-                        if masked:
-                            there = build.icmp_signed("<", column, count)
-                            rows.append(masked_load(e, at, kind, lanes, build.select(there, mask, zero(mask.type))))
-                        else:
-                            rows.append(e.load(at, 0, kind, lanes))
-                    for lane, value in enumerate(transpose(e, rows)):
+
+                    def load(row: int, start: int, size: int, masked=masked, first=first, i=i) -> ir.Value:
+                        column, at = build.add(first, e.int(row)), build.add(i, e.int(start))
+                        place = e.at(source, build.add(build.mul(column, column_stride), at), kind)
+                        if not masked:
+                            return e.load(place, 0, kind, size)
+                        there = build.icmp_signed("<", column, count)  # else all lanes are zeros
+                        some = build.select(there, build.sub(k, at), e.int(0))
+                        return masked_load(e, place, kind, size, lane_mask(e, some, kind, size))
+
+                    for lane, value in enumerate(turned(e, kind, load)):
                         line = build.mul(build.add(i, e.int(lane)), e.int(width))
                         e.store(value, target, build.add(line, first))
         else:

@@ -52,6 +52,8 @@ class Plan:
 
         A tile of few chains of fused multiply-adds waits for their latency: below 8 chains a smaller one is no faster.
         """
+        if self.turned:
+            return [(self.rows, 1)]
         sizes = {(self.rows, self.vectors)}
         if self.vectors == 2:
             sizes |= {(rows, 2) for rows in (4, 8) if rows < self.rows} | {(self.rows, 1)}

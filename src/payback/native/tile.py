@@ -11,7 +11,7 @@ import platform
 from llvmlite import ir
 
 from payback.native.emit import INT, INT32, POINTER, Emitter, host_features, lanes_of, suffix
-from payback.native.packing import function, least, transpose
+from payback.native.packing import function, least, turned
 from payback.native.place import lane_mask, masked_load
 
 _arm = platform.machine().lower() in ("aarch64", "arm64")
@@ -109,17 +109,22 @@ def accumulate(
 
 
 def accumulate_turned(
-    e: Emitter, kind: ir.Type, rows: int, vectors: int, columns: ir.Value, k: ir.Value,
+    e: Emitter, kind: ir.Type, rows: int, vectors: int, columns: ir.Value | None, k: ir.Value,
     a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_column: ir.Value,
 ) -> list[list[ir.Value]]:  # fmt: skip
     """The same sums where the columns of B are contiguous: squares of B are transposed in registers as they are needed.
 
-    For few rows of A, where packing B would cost more than it saves.  Of the last columns there may be fewer.
+    For few rows of A, where packing B would cost more than it saves.  If there are fewer `columns`, the rest is the last
+    once more; then `vectors` is 1.
     """
     build, lanes = e.b, lanes_of(kind)
     vector = ir.VectorType(kind, lanes)
-    final = build.sub(columns, e.int(1))
-    of_b = [e.at(b, build.mul(least(e, e.int(j), final), b_column), kind) for j in range(vectors * lanes)]
+    numbers = [e.int(j) for j in range(lanes)]
+    if columns is not None:
+        final = build.sub(columns, e.int(1))
+        numbers = [least(e, j, final) for j in numbers]
+    of_b = [e.at(b, build.mul(j, b_column), kind) for j in numbers]
+    further = [build.mul(b_column, e.int(j * lanes)) for j in range(vectors)]
     of_a = [e.at(a, build.mul(a_row, e.int(i)), kind) for i in range(rows)]
 
     def add(sums: list[list[ir.Value]], j: int, value: ir.Value, at: ir.Value) -> None:
@@ -151,15 +156,19 @@ def accumulate_turned(
 
     def square(at: ir.Value, sums: list[list[ir.Value]]) -> None:
         for j in range(vectors):
-            lines = [e.load(of_b[j * lanes + lane], at, kind, lanes) for lane in range(lanes)]
-            for r, value in enumerate(transpose(e, lines)):
+            first = build.add(at, further[j])
+
+            def load(row: int, start: int, size: int, first=first) -> ir.Value:
+                return e.load(e.at(of_b[row], first, kind), start, kind, size)
+
+            for r, value in enumerate(turned(e, kind, load)):
                 add(sums, j, value, build.add(at, e.int(r)))
 
     def single(at: ir.Value, sums: list[list[ir.Value]]) -> None:
         for j in range(vectors):
             value = ir.Constant(vector, ir.Undefined)
             for lane in range(lanes):
-                element = e.load(of_b[j * lanes + lane], at, kind)
+                element = e.load(of_b[lane], build.add(at, further[j]), kind)
                 value = build.insert_element(value, element, ir.Constant(INT32, lane))
             add(sums, j, value, at)
 
