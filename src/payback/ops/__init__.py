@@ -1,6 +1,6 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import contract, elementary, index, move, pointwise, random, reduce, several
+from payback.ops import contract, elementary, factorizations, index, linalg, move, pointwise, random, reduce, several
 from payback.ops.row import TABLE, Row
 
-__all__ = ["TABLE", "Row", "contract", "elementary", "index", "move", "pointwise", "random", "reduce", "several"]
+__all__ = ["TABLE", "Row", "contract", "elementary", "factorizations", "index", "linalg", "move", "pointwise", "random", "reduce", "several"]
