@@ -152,7 +152,9 @@ class Gradient:
             raise no_derivative(node, "reverse")
         wanted = [slot for slot, arg in enumerate(node.args) if (self.live is None or arg in self.live)
                   and slot not in row.no_edge]  # fmt: skip
-        if type(bar) is list:
+        if row.masked:
+            pass
+        elif type(bar) is list:
             bar = [None if part is None else self.dense(part) for part in bar]
         else:
             bar = self.dense(bar)

@@ -280,6 +280,10 @@ class Traced:
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return _METHODS["transpose"](self)
 
+    @property
+    def mT(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _METHODS["mT"](self)
+
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError
-from payback.trace import numpy_composed  # noqa: F401 (fills the map of NumPy's functions)
+from payback.trace import einsum, numpy_composed, numpy_linalg  # noqa: F401 (they fill the map of NumPy's functions)
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
