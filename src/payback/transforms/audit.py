@@ -18,7 +18,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
 from payback.trace.tree import leaves
-from payback.transforms.gradient import Function, Opened, _scalar
+from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 
 _NOT_USERS = ("payback", "numpy", "scipy")
 
@@ -219,10 +219,11 @@ def _leave() -> None:
             _replaced.clear()
 
 
-def audit(f: Function, *args: Any) -> Audit:
-    """Run `f(*args)` once, to its end, and list all places of it that cannot be differentiated.
+def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> Audit:
+    """Run `f(*args, **kwargs)` once, to its end, and list all places of it that cannot be differentiated.
 
     args: numbers, floating arrays and containers of them, as for `grad`.
+    argnums: which arguments to differentiate by: a position, a name, or several of them; all positional ones if None.
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
@@ -233,13 +234,13 @@ def audit(f: Function, *args: Any) -> Audit:
     >>> print(pb.audit(lambda x: (x * x).sum(), np.ones(3)))
     nothing stands in the way of a derivative
     """
-    opened = Opened(f, args, {}, tuple(range(len(args))))
+    opened = Opened(f, args, kwargs, tuple(range(len(args))) if argnums is None else argnums)
     found: dict[Any, Obstacle] = {}
     token = _found.set(found)
     try:
         _enter()
         try:
-            out = shim.call(f, opened.args, {})
+            out = shim.call(f, opened.args, opened.kwargs)
         finally:
             _leave()
     finally:
