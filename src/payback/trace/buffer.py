@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import MissingAttributeError, UnsupportedError
 from payback.trace.array import _HOOKS, _METHODS, Traced, _holds_traced, where_of_caller
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, here
+from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.written import Storage, Written, plain_key, written
 
 _KINDS = "fiub"
@@ -144,12 +145,8 @@ def _method(name: str) -> Callable[..., Any]:
         if _root(self)._storage is not None:
             traced = self.now()
             if not hasattr(type(traced), name) and name not in _METHODS:
-                raise UnsupportedError(
-                    f".{name}() of an array that holds traced values",
-                    where=here(),
-                    why="payback has no derivative for it",
-                    fix="write it with NumPy functions that have one",
-                )
+                what = f".{name} of an array that holds traced values has no derivative in payback"
+                raise MissingAttributeError(what, where=here(), fix="write it with NumPy functions that have one")
             return getattr(traced, name)(*args, **kwargs)
         if _any_traced(args) or _any_traced(kwargs):
             return getattr(self._become_traced(), name)(*args, **kwargs)
@@ -190,6 +187,6 @@ def _attribute(name: str) -> property:
 
 Buffer.fill = _fill  # type: ignore[method-assign]
 Buffer.T = _attribute("T")  # type: ignore[assignment]
-Buffer.flat = _attribute("flat")  # type: ignore[assignment]
+Buffer.flat = Traced.flat  # type: ignore[assignment]
 Buffer.real = _attribute("real")  # type: ignore[assignment]
 Buffer.imag = _attribute("imag")  # type: ignore[assignment]

@@ -107,6 +107,14 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
+def iterator(original: Callable[..., Any], op: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.nditer, which looks at the memory."""
+    if _holds_traced(op):
+        raise UnsupportedError("np.nditer of traced values", where=here(), why="it goes through the bare memory",
+                               fix="write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)")  # fmt: skip
+    return original(op, *args, **kwargs)
+
+
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
     "identity", "copy", "tri", "tile", "repeat", "concatenate", "stack", "vstack", "hstack",
@@ -119,6 +127,7 @@ _OF_LISTS = [
 ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
+    "nditer": iterator,
 }  # fmt: skip
 
 

@@ -11,19 +11,31 @@ import ast
 import dis
 import inspect
 import linecache
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError
+from payback.errors import MutationError, PaybackError, TraceError
 from payback.ir.where import NOT_USERS, position
+
+# The last of these errors in this context: NumPy replaces one by its own where a `.flat` is written into.
+refused: ContextVar[MutationError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 
 
+# what · why · what to do, where SciPy asks a traced value for its bare number
+BY_SCIPY = (
+    "SciPy's compiled code takes bare numbers",
+    "what it computes from them has no history",
+    "write this step with NumPy functions, or give its derivative by the implicit function theorem",
+)
+
+
 def users_frame(depth: int) -> FrameType | None:
-    """The nearest frame outside payback and NumPy."""
+    """The nearest frame outside payback, NumPy and SciPy."""
     frame: FrameType | None = inspect.currentframe()
     for _ in range(depth):
         frame = frame.f_back if frame else None
@@ -41,7 +53,25 @@ def storing() -> MutationError | None:
     array, name = _look_up(frame, target) if target is not None else (None, None)
     if array is not None and not isinstance(array, np.ndarray):
         return None
-    return into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
+    problem = into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
+    refused.set(problem)
+    return problem
+
+
+def bare(what: str, why: str, fix: str) -> PaybackError:
+    """The error for a traced value that is asked for its bare numbers: by an assignment, by SciPy, by anything else."""
+    problem = storing()
+    if problem is not None:
+        return problem
+    frame: FrameType | None = inspect.currentframe()
+    through_scipy = False
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+        through_scipy = through_scipy or frame.f_globals["__name__"].startswith("scipy.")
+        frame = frame.f_back
+    place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
+    if through_scipy:
+        what, why, fix = BY_SCIPY
+    return TraceError(what, where=str(place) if place else None, why=why, fix=fix)
 
 
 def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name: str | None = None) -> MutationError:
@@ -85,6 +115,8 @@ def _look_up(frame: FrameType, target: ast.expr) -> tuple[Any, str | None]:
             owner, text = _look_up(frame, value)
             if text is None:
                 return None, None
+            if attribute in ("flat", "T") and isinstance(owner, np.ndarray):
+                return owner, text
             return getattr(owner, "__dict__", {}).get(attribute), f"{text}.{attribute}"
         case ast.Subscript(value=value):
             return _look_up(frame, value)

@@ -27,7 +27,9 @@ from payback.trace import numpy_composed  # noqa: F401 (fills the map of NumPy's
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
+from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.outside import refused
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -66,15 +68,31 @@ def _mathematics(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-_apply_vectorized = np.vectorize.__call__
+def _special(owner: type, name: str, answer: Callable[..., Any], always: bool) -> tuple[type, str, Any, Any]:
+    """A method of one of NumPy's classes, and its wrapper, which answers users or, always, libraries too."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not _tracing.get():
+            return original(*args, **kwargs)
+        if always or sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] not in _NOT_USERS:
+            return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return owner, name, original, wrapper
 
 
-def _vectorize_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-    if _tracing.get() and _any_traced((args, kwargs)):
-        return vectorized(self, *args, **kwargs)
-    return _apply_vectorized(self, *args, **kwargs)
+def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
+    return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
 
+# What dispatches nothing and is no function: the classes themselves stay, their methods ask.
+_SPECIAL = [
+    _special(np.vectorize, "__call__", _vectorize_call, always=True),
+    _special(CONCATENATOR, "__getitem__", joined, always=False),
+    _special(np.ndenumerate, "__init__", enumerated, always=True),
+]
 _OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
 _NUMPY_WRAPPERS = {name: _creation(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
@@ -130,7 +148,8 @@ class _Installed:
                 if self.depth == 1:
                     self.put(np.__dict__, _NUMPY)
                     self.put(math.__dict__, _MATH)
-                    np.vectorize.__call__ = _vectorize_call  # type: ignore[method-assign]
+                    for owner, name, _, wrapper in _SPECIAL:
+                        setattr(owner, name, wrapper)
                     self.modules()
                 self.function(f, set())
             except BaseException:
@@ -226,7 +245,8 @@ class _Installed:
                     space.update({n: f for n, f in pair.originals.items() if space.get(n) is pair.wrappers[n]})
             for cell, content in self.cells:
                 cell.cell_contents = content
-            np.vectorize.__call__ = _apply_vectorized  # type: ignore[method-assign]
+            for owner, name, original, _ in _SPECIAL:
+                setattr(owner, name, original)
             self.names.clear()
             self.cells.clear()
             self.spaces.clear()
@@ -247,20 +267,35 @@ _installed = _Installed()
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     token = _tracing.set(True)
+    refused.set(None)
     try:
         _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             return out if type(out) is Traced else tree_map(_settled, out)
-        except ValueError as problem:
-            # NumPy hides an error that is raised while it stores an entry behind one of its own
-            if isinstance(problem.__cause__, PaybackError):
-                raise problem.__cause__ from None
+        except (ValueError, SystemError) as problem:
+            hidden = _hidden(problem)
+            if hidden is not None:
+                raise hidden from None
             raise
         finally:
             _installed.leave()
     finally:
         _tracing.reset(token)
+
+
+def _hidden(problem: BaseException) -> PaybackError | None:
+    """The error of ours that compiled code has put behind, or replaced by, one of its own.
+
+    NumPy does so where it stores an entry; SciPy's root finders call the function again though it has failed, which
+    Python tells by a SystemError.
+    """
+    if str(problem) == "Error setting single item of array.":
+        return refused.get()
+    cause = problem.__cause__
+    while type(cause) is SystemError:
+        cause = cause.__cause__
+    return cause if isinstance(cause, PaybackError) else None
 
 
 def _settled(leaf: Any) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import MissingAttributeError, PaybackError
 from payback.ir.where import position
 from payback.trace import shim
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
+from payback.trace.outside import BY_SCIPY
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 
@@ -83,8 +84,7 @@ def _note(problem: PaybackError) -> None:
         return
     what, why, fix = problem.what, problem.why, problem.fix
     if through:
-        what, why = "SciPy's compiled code takes bare numbers", "what it computes from them has no history"
-        fix = "write this step with NumPy functions, or give its derivative by the implicit function theorem"
+        what, why, fix = BY_SCIPY
     found = _found.get()
     assert found is not None
     key = (place.file, place.line, place.column, what)
@@ -186,8 +186,8 @@ def _getattr(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(self, name)
         try:
             method = call(self, name)
-        except AttributeError:
-            _note(PaybackError(f".{name} of a traced array has no derivative in payback"))
+        except MissingAttributeError as problem:
+            _note(problem)
             plain = getattr(np.asarray(_bare(self)), name)
             return (lambda *args, **kwargs: plain(*_bare(args), **_bare(kwargs))) if callable(plain) else plain
         return _guarded(method, _method(self, name))
