@@ -14,6 +14,7 @@ import math
 import operator
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -22,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
-from payback.trace import numpy_composed  # noqa: F401 (fills the map of NumPy's functions)
+from payback.errors import PaybackError, TraceError
+from payback.ir.where import NOT_USERS, position
+from payback.trace import numpy_composed, questions  # noqa: F401 (fill what traced values answer)
 from payback.trace.array import Traced
 from payback.trace.arrays import now
-from payback.trace.buffer import Buffer, _any_traced
+from payback.trace.buffer import MARK, Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
 from payback.trace.outside import refused
@@ -48,6 +50,8 @@ def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Calla
             caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
             if caller not in _NOT_USERS:
                 return answer(original, *args, **kwargs)
+            if caller != "payback" and args and isinstance(args[0], Buffer):
+                args = (now(args[0]), *args[1:])  # a traced one refuses to become plain
         return original(*args, **kwargs)
 
     return wrapper
@@ -273,8 +277,8 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             return out if type(out) is Traced else tree_map(_settled, out)
-        except (ValueError, SystemError) as problem:
-            hidden = _hidden(problem)
+        except (TypeError, ValueError, SystemError) as problem:
+            hidden = None if isinstance(problem, PaybackError) else _hidden(problem)
             if hidden is not None:
                 raise hidden from None
             raise
@@ -290,8 +294,17 @@ def _hidden(problem: BaseException) -> PaybackError | None:
     NumPy does so where it stores an entry; SciPy's root finders call the function again though it has failed, which
     Python tells by a SystemError.
     """
-    if str(problem) == "Error setting single item of array.":
+    text = str(problem)
+    if text == "Error setting single item of array.":
         return refused.get()
+    if MARK in text:  # C code has met the memory of a traced array
+        place = None
+        for frame, _ in traceback.walk_tb(problem.__traceback__):
+            if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+                place = position((frame.f_code, frame.f_lasti))
+        return TraceError("an array that holds traced values cannot become a plain array", where=str(place),
+                          why="compiled code takes bare numbers, and what it computes from them has no history",
+                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
     cause = problem.__cause__
     while type(cause) is SystemError:
         cause = cause.__cause__
