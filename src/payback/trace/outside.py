@@ -20,22 +20,29 @@ import numpy as np
 from payback.errors import MutationError, PaybackError, TraceError
 from payback.ir.where import NOT_USERS, position
 
-# The last of these errors in this context: NumPy replaces one by its own where a `.flat` is written into.
-refused: ContextVar[MutationError | None] = ContextVar("refused", default=None)
+# The last of these errors in this context: compiled code may replace it by one of its own.
+refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 
 
-# what · why · what to do, where SciPy asks a traced value for its bare number
-BY_SCIPY = (
-    "SciPy's compiled code takes bare numbers",
-    "what it computes from them has no history",
-    "write this step with NumPy functions, or give its derivative by the implicit function theorem",
-)
+# what · why · what to do, where a library asks a traced value for its bare number
+_FRAME = "compute with the plain arrays of its columns: .to_numpy()"
+_NO_HISTORY = "what it computes from them has no history"
+BY_LIBRARY = {
+    "scipy": (
+        "SciPy's compiled code takes bare numbers",
+        _NO_HISTORY,
+        "write this step with NumPy functions, or give its derivative by the implicit function theorem",
+    ),
+    "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
+    "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
+    "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, "write this step with NumPy functions"),
+}
 
 
 def users_frame(depth: int) -> FrameType | None:
-    """The nearest frame outside payback, NumPy and SciPy."""
+    """The nearest frame that is the user's."""
     frame: FrameType | None = inspect.currentframe()
     for _ in range(depth):
         frame = frame.f_back if frame else None
@@ -59,19 +66,18 @@ def storing() -> MutationError | None:
 
 
 def bare(what: str, why: str, fix: str) -> PaybackError:
-    """The error for a traced value that is asked for its bare numbers: by an assignment, by SciPy, by anything else."""
+    """The error for a traced value that is asked for its bare numbers: by an assignment, a library, anything else."""
     problem = storing()
     if problem is not None:
         return problem
     frame: FrameType | None = inspect.currentframe()
-    through_scipy = False
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-        through_scipy = through_scipy or frame.f_globals["__name__"].startswith("scipy.")
+    while frame is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
+        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
-    if through_scipy:
-        what, why, fix = BY_SCIPY
-    return TraceError(what, where=str(place) if place else None, why=why, fix=fix)
+    found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
+    refused.set(found)
+    return found
 
 
 def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name: str | None = None) -> MutationError:

@@ -39,6 +39,8 @@ def _reduce(self: Any, protocol: Any = None) -> NoReturn:
                            why="its history would stay here", fix="give the bare numbers, x.value")  # fmt: skip
 
 
+# pandas leaves `series * x` to x if x says that it comes first; its own answer would be a series of traced objects.
+Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
 Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-defined]
 Traced.__contains__ = _contains  # type: ignore[attr-defined]
 Traced.mT = property(lambda self: self.swapaxes(-1, -2))  # type: ignore[attr-defined]

@@ -36,11 +36,9 @@ from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
-_NOT_USERS = ("numpy", "scipy", "payback")
-# Modules whose names stay as they are: Python's own, and libraries that compute on plain arrays only.
-_NEVER = sys.stdlib_module_names - {"__main__"} | {
-    *_NOT_USERS, "dateutil", "joblib", "matplotlib", "mpmath", "pandas", "polars", "pyarrow", "rich", "sklearn"
-}  # fmt: skip
+# Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
+_NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
+_NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
 
 
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,6 +126,12 @@ def _pair(originals: dict[str, Any]) -> _Pair | None:
 
 _NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
 _MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
+
+
+def _registered(space: dict[str, Any]) -> bool:
+    """Whether a namespace is that of a module in sys.modules."""
+    module = sys.modules.get(space.get("__name__", ""))
+    return module is not None and module.__dict__ is space
 
 
 class _Installed:
@@ -221,8 +225,13 @@ class _Installed:
             return
         seen.add(id(f))
         space = f.__globals__
+        self.foreign(f, seen)
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in _NOT_USERS:
-            pair = _pair({n: space[n] for n in f.__code__.co_names if id(space.get(n)) in _WRAPPERS})
+            names: Any = f.__code__.co_names
+            if not _registered(space):  # nothing has looked through it
+                names = list(space)
+                self.spaces.add(id(space))
+            pair = _pair({n: space[n] for n in names if id(space.get(n)) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
         for cell in f.__closure__ or ():
@@ -236,6 +245,28 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
+            elif type(content) is ModuleType:
+                self.module(content)
+
+    def foreign(self, f: FunctionType, seen: set[int]) -> None:
+        """What f names that `modules` does not see: functions that sympy.lambdify makes, modules not in sys.modules."""
+        space = f.__globals__
+        for name in f.__code__.co_names:
+            other = space.get(name)
+            if type(other) is FunctionType:
+                if (names := other.__globals__) is not space and not _registered(names):
+                    self.function(other, seen)
+            elif type(other) is ModuleType:
+                self.module(other)
+
+    def module(self, module: ModuleType) -> None:
+        """A module that f names, unless it is in sys.modules and has been looked through there."""
+        space = module.__dict__
+        if id(space) not in self.spaces and not _registered(space):
+            self.spaces.add(id(space))
+            pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
+            if pair is not None:
+                self.put(space, pair)
 
     def leave(self) -> None:
         with self.lock:
@@ -277,8 +308,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             return out if type(out) is Traced else tree_map(_settled, out)
-        except (TypeError, ValueError, SystemError) as problem:
-            hidden = None if isinstance(problem, PaybackError) else _hidden(problem)
+        except PaybackError:
+            raise
+        except Exception as problem:
+            hidden = _hidden(problem)
             if hidden is not None:
                 raise hidden from None
             raise
@@ -291,24 +324,32 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def _hidden(problem: BaseException) -> PaybackError | None:
     """The error of ours that compiled code has put behind, or replaced by, one of its own.
 
-    NumPy does so where it stores an entry; SciPy's root finders call the function again though it has failed, which
-    Python tells by a SystemError.
+    NumPy does so where it stores an entry, MINPACK where it reads a result; SciPy's root finders call the function
+    again though it has failed, which Python tells by a SystemError.
     """
     text = str(problem)
-    if text == "Error setting single item of array.":
+    if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
         return refused.get()
     if MARK in text:  # C code has met the memory of a traced array
-        place = None
-        for frame, _ in traceback.walk_tb(problem.__traceback__):
-            if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-                place = position((frame.f_code, frame.f_lasti))
-        return TraceError("an array that holds traced values cannot become a plain array", where=str(place),
+        return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
                           why="compiled code takes bare numbers, and what it computes from them has no history",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
+    if "payback.trace." in text and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
+                          fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
     cause = problem.__cause__
     while type(cause) is SystemError:
         cause = cause.__cause__
     return cause if isinstance(cause, PaybackError) else None
+
+
+def _place(problem: BaseException) -> str | None:
+    """The last of the user's lines that an exception has passed."""
+    place = None
+    for frame, _ in traceback.walk_tb(problem.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+            place = position((frame.f_code, frame.f_lasti))
+    return str(place) if place else None
 
 
 def _settled(leaf: Any) -> Any:

@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MissingAttributeError, PaybackError
-from payback.ir.where import position
+from payback.ir.where import NOT_USERS, position
 from payback.trace import shim
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
-from payback.trace.outside import BY_SCIPY
+from payback.trace.outside import BY_LIBRARY
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
-
-_NOT_USERS = ("payback", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -72,19 +70,13 @@ _replaced: list[tuple[Any, str, Any]] = []
 def _note(problem: PaybackError) -> None:
     """Remember an obstacle, at the user's line that is running: not one in NumPy, SciPy or payback."""
     frame = sys._getframe(1)
-    through = ""
-    while frame.f_back is not None:
-        top = frame.f_globals.get("__name__", "").partition(".")[0]
-        if top not in _NOT_USERS:
-            break
-        through = "scipy" if top == "scipy" else through
+    what, why, fix = problem.what, problem.why, problem.fix
+    while frame.f_back is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
+        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti))
     if place is None:
         return
-    what, why, fix = problem.what, problem.why, problem.fix
-    if through:
-        what, why, fix = BY_SCIPY
     found = _found.get()
     assert found is not None
     key = (place.file, place.line, place.column, what)
