@@ -51,14 +51,15 @@ class Opened:
             raise DifferentiationError(
                 "there is nothing to differentiate by",
                 where=", ".join(str(p) for p in self.positions),
-                why="the arguments hold no number and no floating array",
+                why=f"it is {_kinds(self.given)}: no number and no floating array",
+                fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
         changed = dict(zip(self.positions, opened, strict=True))
         self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
-        leaf = now(leaf)
+        leaf = _column(now(leaf))
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(
@@ -89,6 +90,20 @@ class Opened:
                 at += 1
             trees.append(unflatten(tree, iter(parts)))
         return trees[0] if self.single else tuple(trees)
+
+
+def _column(leaf: Any) -> Any:
+    """The column of a data frame (what has one axis and `__array__`) as the array that NumPy makes of it."""
+    if type(leaf) in WEAK_DTYPES or isinstance(leaf, (Traced, np.ndarray, np.generic, str)):
+        return leaf
+    column = hasattr(leaf, "__array__") and len(getattr(leaf, "shape", ())) == 1
+    return made if column and (made := np.asarray(leaf)).dtype.kind in "fiub" else leaf
+
+
+def _kinds(given: Sequence[Any]) -> str:
+    """What was given, by type, for errors."""
+    kinds = list(dict.fromkeys(type(leaf).__name__ for tree in given for leaf in leaves(tree)))
+    return ", ".join(kinds[:5]) or "empty"
 
 
 def _argument_names(f: Function, count: int) -> list[str]:
