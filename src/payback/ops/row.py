@@ -40,6 +40,8 @@ class Row:
     jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
               `dots` holds the tangents of the slots that move
     batch     own: how the row runs on a batch, see `ad/batch.py`
+    depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument and
+              of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
@@ -49,6 +51,7 @@ class Row:
         "adjoint",
         "batch",
         "carry",
+        "depends",
         "facts",
         "jvp",
         "kind",
@@ -74,12 +77,13 @@ class Row:
         vjp: Rule | None = None,
         jvp: Rule | None = None,
         batch: Rule | None = None,
+        depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
         self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
-        self.vjp, self.jvp, self.batch = vjp, jvp, batch
+        self.vjp, self.jvp, self.batch, self.depends = vjp, jvp, batch, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if name in TABLE:
