@@ -261,6 +261,8 @@ class Walks(NamedTuple):
 class PathCount:
     """Payments are numbers of paths: what collecting path by path would cost, found without walking any."""
 
+    live: set[Node] | None = None
+
     def pull(self, node: Node, slot: int, bar: Walks) -> Walks:
         return Walks(bar.paths, bar.walks + bar.paths)
 
@@ -270,6 +272,8 @@ class PathCount:
 
 class Distance:
     """Payments are numbers of edges from the top, along the longest path: the layers in which a sweep is told."""
+
+    live: set[Node] | None = None
 
     def pull(self, node: Node, slot: int, bar: int) -> int:
         return bar + 1

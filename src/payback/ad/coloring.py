@@ -5,7 +5,8 @@ Hessians: a star coloring, in which every path over four variables has three col
 from its row or its column, so fewer colors do.  Both greedy, in two orders, the better result is taken; a row keeps
 the colors around it as the bits of one integer, so that the work grows with the number of entries.
 Gebremedhin, Manne, Pothen: What Color Is Your Jacobian? SIAM Review 47 (2005); the star coloring is that of its
-section 4.3 after Powell and Toint (1979): of three variables in a line the ends may be alike if the middle's color is lower.
+section 4.3 after Powell and Toint (1979): of three variables in a line the ends may be alike if the middle's color is
+lower.
 """
 
 from __future__ import annotations

@@ -145,12 +145,13 @@ def _contracted(algebra: Pattern, node: Node, slot: int, bar: Sets) -> Payment:
             algebra.used = True
             at = dict(zip(theirs, (k[:, None] for k in np.nonzero(filled)), strict=True))
             own = [c for c in mine if c not in theirs]
-            grid = np.indices([extent[c] for c in own]).reshape(len(own), 1, -1)
-            at |= dict(zip(own, grid, strict=True))
             pairs = (np.count_nonzero(filled), prod(extent[c] for c in own))
+            grid = np.indices([extent[c] for c in own]).reshape(len(own), 1, pairs[1])
+            at |= dict(zip(own, grid, strict=True))
             to, source = (
                 np.broadcast_to(
-                    np.ravel_multi_index([np.broadcast_to(at[c], pairs) for c in letters], shape) if letters else 0, pairs
+                    np.ravel_multi_index([np.broadcast_to(at[c], pairs) for c in letters], shape) if letters else 0,
+                    pairs,
                 ).ravel()
                 for letters, shape in ((mine, arg.shape), (out, node.shape))
             )
@@ -176,7 +177,9 @@ def _blocks(node: Node, slot: int, bar: Sets | list[Sets | None]) -> Sets:
         ours, theirs = np.zeros(arg.aval.size, np.int64), [np.zeros(part.height, np.int64) for part in bars]
     else:
         labels = row.depends(slot, *[a.aval for a in node.args], **node.params)
-        ours, results = (np.ravel(np.broadcast_to(label, x.shape)) for label, x in zip(labels, (arg, node), strict=True))
+        ours, results = (
+            np.ravel(np.broadcast_to(label, x.shape)) for label, x in zip(labels, (arg, node), strict=True)
+        )
         theirs = [results]
     cases = 1 + max((int(label.max()) for label in (ours, *theirs) if label.size), default=0)
     return union(list(zip(theirs, bars, strict=True)), cases, bars[0].width).take(ours)

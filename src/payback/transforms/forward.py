@@ -154,7 +154,8 @@ def jacobian(
     pattern is found, then one sweep made for each color of its columns or rows: three for a band of three, whatever its
     length.  It wants one array (or number) as argument and as result, needs SciPy, and cannot be differentiated again.
 
-    Raises what `grad` raises, but the result may have any shape and structure; InputError where sparse=True does not fit.
+    Raises what `grad` raises, but the result may have any shape and structure; InputError where sparse=True does not
+    fit.
     Method: Gebremedhin, Manne, Pothen, What Color Is Your Jacobian?, SIAM Review 47 (2005).
 
     >>> import numpy as np, payback as pb

@@ -53,9 +53,9 @@ def _csr() -> Callable[..., Any]:
     try:
         from scipy.sparse import csr_array
     except ImportError:
-        raise InputError("sparse=True needs SciPy, which is not installed", why="the result is a scipy.sparse.csr_array",
+        raise InputError("sparse=True needs SciPy, which is not installed", why="it returns a scipy.sparse.csr_array",
                          fix="pip install scipy, or leave sparse=True away") from None  # fmt: skip
-    return csr_array  # type: ignore[no-any-return]
+    return csr_array
 
 
 def sparse_jacobian(f: Function, argnums: ArgNums, mode: str, has_aux: bool) -> Function:
