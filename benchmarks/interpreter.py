@@ -4,7 +4,7 @@
 
 Contestants take turns within a round, so that a busy machine is busy for both; what counts is the ratio within a round:
 its median over the rounds, with the least and the greatest.  A number above 1 says that payback is faster (smaller).
-All run on one BLAS thread.  Needs the extra `benchmarks` (micrograd, autograd); autograd's and payback's gradients are
+All run on one thread, and what is measured is the processor time of the process.  Needs the extra `benchmarks` (micrograd, autograd); autograd's and payback's gradients are
 compared before they are timed.
 """
 
@@ -41,9 +41,9 @@ def seconds(call: Call, least: float = 0.02) -> float:
     best, spent, times = float("inf"), 0.0, 0
     gc.collect()
     while spent < least or times < 3:
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         best, spent, times = min(best, took), spent + took, times + 1
     return best
 
