@@ -41,6 +41,8 @@ class Row:
               `dots` holds the tangents of the slots that move
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
     batch     own: how the row runs on a batch, see `ad/batch.py`
+    depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
+              and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
@@ -50,6 +52,7 @@ class Row:
         "adjoint",
         "batch",
         "carry",
+        "depends",
         "facts",
         "jvp",
         "kind",
@@ -77,12 +80,14 @@ class Row:
         jvp: Rule | None = None,
         batch: Rule | None = None,
         masked: bool = False,
+        depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
         self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
-        self.vjp, self.jvp, self.batch, self.masked = vjp, jvp, batch, masked
+        self.vjp, self.jvp, self.batch = vjp, jvp, batch
+        self.masked, self.depends = masked, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if name in TABLE:
