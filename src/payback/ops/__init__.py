@@ -1,6 +1,20 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import contract, elementary, index, move, pointwise, random, reduce, several
+from payback.ops import contract, elementary, floats, index, move, order, pointwise, random, reduce, scans, several
 from payback.ops.row import TABLE, Row
 
-__all__ = ["TABLE", "Row", "contract", "elementary", "index", "move", "pointwise", "random", "reduce", "several"]
+__all__ = [
+    "TABLE",
+    "Row",
+    "contract",
+    "elementary",
+    "floats",
+    "index",
+    "move",
+    "order",
+    "pointwise",
+    "random",
+    "reduce",
+    "scans",
+    "several",
+]
