@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
+import amount
 import payback as pb
 from ops.checks import assert_same
 from ops.samples import traced
@@ -38,6 +40,13 @@ class Call:
     abstract: bool = True
     order: int = 2
     dtypes: tuple[Any, ...] = FLOATS
+
+
+def apart(generator: Any, *shape: int) -> Any:
+    """Numbers of both signs, none near another one or near 0: finite differences change no order and no sign."""
+    size = int(np.prod(shape))
+    grid = np.linspace(-1.8, 1.8, size) if size % 2 == 0 else np.linspace(-1.8, 1.5, size + 1)[1:]
+    return (generator.permutation(grid) + generator.uniform(-0.2, 0.2, size) / size).reshape(shape)
 
 
 def table(*calls: tuple[Any, ...], **options: Any) -> list[Call]:
@@ -123,3 +132,13 @@ def check_without_numbers(case: Call) -> None:
     for a, b in zip(leaves(found), leaves(expected), strict=True):
         assert np.asarray(a).dtype == np.asarray(b).dtype
         assert_same(np.asarray(a) + 0.0, np.asarray(b) + 0.0)
+
+
+def values(cases: list[Call]) -> list[Any]:
+    """(case, dtype): every dtype with --full, else one or two, another one for each case in turn."""
+    return [
+        pytest.param(case, dtype, id=f"{i}-{np.dtype(dtype).name}")
+        for i, case in enumerate(cases)
+        for k, dtype in enumerate(case.dtypes)
+        if amount.full() or k != i % 3
+    ]

@@ -11,6 +11,7 @@ from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
+from payback.trace.numpy_indexing import take
 from payback.trace.numpy_map import astype, broadcast_any, concatenate, reshape
 
 # differences and integrals --------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         period, left, right = abs(period), None, None
         x, xp = x % period, xp % period
         order = np.argsort(xp)
-        xp, fp = xp[order], fp[order]
+        xp, fp = take(xp, order), take(fp, order)
         xp, fp = np.concatenate((xp[-1:] - period, xp, xp[:1] + period)), np.concatenate((fp[-1:], fp, fp[:1]))
     n = xp.shape[0]
     low, high = fp[0] if left is None else left, fp[-1] if right is None else right
@@ -146,9 +147,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     else:
         piece = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, n - 2)
         slopes = np.diff(fp) / np.diff(xp)
-        start = xp[piece]
-        made = slopes[piece] * (x - start) + fp[piece]
-        made = np.where(np.logical_and(x == start, made != made), fp[piece], made)  # the piece is infinitely steep
+        start, at_start, slope = (take(a, piece) for a in (xp, fp, slopes))
+        made = slope * (x - start) + at_start
+        made = np.where(np.logical_and(x == start, made != made), at_start, made)  # the piece is infinitely steep
         made = np.where(x == xp[-1], slopes[-1] * (x - xp[-1]) + fp[-1], made)
     return np.where(x < xp[0], low, np.where(x > xp[-1], high, made))
 
@@ -322,7 +323,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     if range is None and np.ndim(bins) == 0 and a.size:
         low, high = np.min(a), np.max(a)
         half = 0.5 if plain(low) == plain(high) else 0.0
-        edges = np.linspace(low - half, high + half, len(edges))
+        edges = astype(np.linspace(low - half, high + half, len(edges)), edges.dtype)
     return counts, edges
 
 

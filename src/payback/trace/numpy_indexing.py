@@ -34,13 +34,17 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     a = array_of(a)
     if axis is None:
         a, axis = a.reshape(-1 if a.size else 0), 0
-    axis = axis_of(axis, a.ndim)
-    return into(out, "take", part_of(a, axis, _within(_index(indices), a.shape[axis], mode)))
+    axis, indices = axis_of(axis, a.ndim), _index(indices)
+    if isinstance(indices, Traced):
+        a = traced_array(a)
+    return into(out, "take", part_of(a, axis, _within(indices, a.shape[axis], mode)))
 
 
 @implements(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     arr, indices = array_of(arr), _index(indices)
+    if isinstance(indices, Traced):
+        arr = traced_array(arr)
     if axis is None:
         return reshape(traced_array(arr), (-1,))[indices]
     if indices.ndim != arr.ndim:
@@ -91,24 +95,25 @@ def _common(values: list[Any]) -> Any:
 
 @implements(np.choose)
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    parts = [array_of(choices[i]) for i in range(len(choices))]
+    parts = [choices[i] for i in range(len(choices))]
+    parts = [part if type(part) in (bool, int, float) else array_of(part) for part in parts]
     a = np.asarray(plain(a))
     if mode == "raise" and a.size and (a.min() < 0 or a.max() >= len(parts)):
         raise ValueError("invalid entry in choice array")
     a = _within(a, len(parts), mode)
-    shape = np.broadcast_shapes(a.shape, *[part.shape for part in parts])
+    shape = np.broadcast_shapes(a.shape, *map(np.shape, parts))
     made = parts[-1]
     for i in range(len(parts) - 1):
         made = np.where(a == i, parts[i], made)
-    return into(out, "choose", broadcast_any(made, shape))
+    return into(out, "choose", broadcast_any(array_of(made), shape))
 
 
 @implements(np.piecewise)
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
     """Each function is given the entries for which its condition is the last that holds."""
     x = array_of(x)
-    single = np.ndim(condlist) == 0 if not isinstance(condlist, (list, tuple)) else bool(condlist) and (
-        np.ndim(condlist[0]) == 0 and x.ndim != 0)  # fmt: skip
+    single = np.ndim(condlist) == 0 if not isinstance(condlist, (list, tuple)) else False
+    single = single or (x.ndim != 0 and not isinstance(condlist[0], list) and np.ndim(condlist[0]) == 0)
     masks = [condlist] if single else list(condlist)
     functions = list(funclist)
     if len(functions) == len(masks) + 1:

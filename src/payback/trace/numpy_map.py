@@ -10,7 +10,7 @@ import numpy as np
 from payback.errors import ShapeError
 from payback.ir.where import position
 from payback.ops.reduce import reduced
-from payback.trace.arguments import NONE, axes_of, given, keep, traced_array
+from payback.trace.arguments import NONE, axes_of, given, keep, known, traced_array
 from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain, where_of_caller
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 
@@ -253,7 +253,8 @@ def clip(
     low = a_min if min is np._NoValue else min
     high = a_max if max is np._NoValue else max
     low, high = (None if bound is np._NoValue else bound for bound in (low, high))
-    if not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high)):
+    whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
+    if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 

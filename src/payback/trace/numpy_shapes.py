@@ -14,6 +14,7 @@ from payback.trace.arguments import array_of, axes_of, axis_of, part_of, traced_
 from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import (
+    astype,
     broadcast_any,
     concatenate,
     np_sum,
@@ -341,6 +342,7 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     if x.ndim != 1:
         raise ValueError("x must be a one-dimensional array or sequence.")
     count = x.shape[0] if N is None else operator.index(N)
+    x = astype(x, np.promote_types(x.dtype, int))
     columns = [np.ones(x.shape, x.dtype)]
     for _ in range(1, count):
         columns.append(columns[-1] * x)

@@ -112,9 +112,11 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any]) -> Any:
         entries.insert(0, np.broadcast_to(np.asarray(initial, x.dtype), x.shape[:axis] + x.shape[axis + 1 :]))
     if not entries:
         raise UnsupportedError(f"np.{ufunc.__name__}.reduce of nothing on traced values", where=here())
-    made = entries[0]
+    narrow = x.dtype == np.float16 and ufunc in (np.subtract, np.true_divide)  # NumPy adds these up in float32
+    made = entries[0].astype(np.float32) if narrow else entries[0]
     for entry in entries[1:]:
-        made = ufunc(made, entry)
+        made = ufunc(made, entry.astype(np.float32) if narrow else entry)
+    made = made.astype(np.float16) if narrow else made
     return np.expand_dims(made, axis) if given.get("keepdims") else made
 
 
