@@ -1,18 +1,21 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import contract, control, elementary, index, move, pointwise, random, reduce, several
+from payback.ops import (  # noqa: F401
+    contract,
+    control,
+    elementary,
+    factorizations,
+    floats,
+    index,
+    linalg,
+    move,
+    order,
+    pointwise,
+    random,
+    reduce,
+    scans,
+    several,
+)
 from payback.ops.row import TABLE, Row
 
-__all__ = [
-    "TABLE",
-    "Row",
-    "contract",
-    "control",
-    "elementary",
-    "index",
-    "move",
-    "pointwise",
-    "random",
-    "reduce",
-    "several",
-]
+__all__ = ["TABLE", "Row"]

@@ -29,7 +29,7 @@ def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
     # NumPy's own rules, on arrays without storage: every entry is the same zero
     source = np.broadcast_to(np.zeros((), bool), x.shape)
     places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
-    if any(extent == 0 for extent in x.shape):  # index 0 would be out of bounds on an axis that arrays index
+    if any(extent == 0 for extent in x.shape):
         read = _axes_of_places(template, len(x.shape))
         roomy = tuple(1 if axis in read else extent for axis, extent in enumerate(x.shape))
         source = np.broadcast_to(np.zeros((), bool), roomy)
@@ -37,7 +37,7 @@ def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
 
 
 def _axes_of_places(template: tuple[Any, ...], rank: int) -> set[int]:
-    """The axes that index arrays read."""
+    """The axes that index arrays read: of an axis without entries even the place 0 is out of bounds."""
     before = next((at for at, part in enumerate(template) if part is ...), len(template))
     front = [part for part in template[:before] if part is not None]
     back = [part for part in template[before + 1 :] if part is not None]
