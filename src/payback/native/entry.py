@@ -130,7 +130,7 @@ class Entry:
         assert layout is not None
         self.program = program
         segment = program.segment
-        self._call = library.PROTOTYPE(library.get([Enter(layout)])[Enter(layout)])
+        self._call = library.PROTOTYPE(library.get([Enter(layout)])(Enter(layout)))
         outputs = list(zip(program.graph.outputs, program.outputs, strict=True))
         self._shapes = [(view.shape, view.buffer.dtype) for _, view in outputs if view.shape]
         self._scalars = [view for _, view in outputs if not view.shape]
@@ -195,7 +195,7 @@ class Entry:
 
 def entry(program: Any) -> Entry | None:
     """The fast way into a program, where there is one."""
-    if places() is None or program.segment is None or any(
+    if places() is None or program.segment is None or program.segment.threads > 1 or any(
         node.aval.weak and node.aval.dtype.kind != "f" for node in program.graph.inputs
     ) or any(node.aval.weak and node.aval.dtype.kind != "f" for node in program.graph.outputs) or any(not node.aval.weak and not node.aval.shape for node in program.graph.inputs):  # fmt: skip
         return None

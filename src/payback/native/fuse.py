@@ -49,6 +49,11 @@ class Command:
         self.reads, self.writes, self.node, self.text, self.flops = tuple(reads), tuple(writes), node, text, flops
 
 
+    @property
+    def bytes(self) -> int:
+        """About what a nest moves through memory."""
+        return sum(view.buffer.bytes for view in self.operands)
+
     def replace(self, old: Buffer, new: Buffer) -> None:
         """Use another buffer in place of one."""
 
@@ -89,7 +94,7 @@ class Planner:
     hooks     lowering of the rows that are no nests: name -> f(planner, node), returning False where it cannot
     """
 
-    def __init__(self, graph: Graph, hooks: dict[str, Callable[[Planner, Node], bool]]):
+    def __init__(self, graph: Graph, hooks: dict[str, Callable[[Planner, Node], bool]], threads: int = 1):
         self.graph, self.hooks = graph, hooks
         self.views: dict[Node, View] = {}
         self.scalars: dict[Node, Scalar] = {}
@@ -101,6 +106,7 @@ class Planner:
         self.outputs: list[View] = []
         self.checked: set[tuple[Buffer, int]] = set()
         self.early: set[Node] | None = None
+        self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
         for node in graph.nodes:
             for arg in node.args:
@@ -433,7 +439,7 @@ class Planner:
         made: list[tuple[Any, ...]] = []
         for kind, view, root, *more in sinks:
             if kind in ("sum", "max", "min"):
-                made.append((kind, view, operand(roots[root], more[0]), more[1]))
+                made.append((kind, view, operand(roots[root], more[0]), *more))
             else:
                 made.append((kind, view, ends[root], *[(loads[k], extent, stride) for k, extent, stride in more]))
         for node in members:
@@ -601,8 +607,8 @@ class Planner:
             where = place(view, code_of(view.buffer.dtype))
             if kind in ("sum", "max", "min"):
                 finish = ()
-                if more[0]:
-                    factors.append(_bits("f8" if codes[at] == "f8" else "f4", more[0][1]))
+                if more[1]:
+                    factors.append(_bits("f8" if codes[at] == "f8" else "f4", more[1][1]))
                     finish = ("div", len(factors) - 1)
                 ends.append((kind, where, at, finish))
             else:
@@ -612,6 +618,19 @@ class Planner:
         extents, moves, letters = layout.collapsed(shape, [v.strides for v in views], letters)
         if axes is not None and letters and "r" not in letters:
             extents, moves, letters = [1, *extents], [[0, *move] for move in moves], "r" + letters
+        second: list[tuple[Any, ...]] = []
+        parts = _parts(extents[0]) if letters == "r" and "f2" not in codes else 1
+        if parts > 1:  # a long sum, in parts that threads can share; always the same ones
+            step = extents[0] // parts
+            extents, letters = [parts, step], "kr"
+            moves = [[move[0] * step, move[0]] for move in moves]
+            for place_, end in enumerate(ends):
+                if end[0] in ("sum", "max", "min"):
+                    code, total = codes[end[2]], views[end[1]]
+                    views[end[1]] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
+                    moves[end[1]] = [1, 0]
+                    second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
+                    ends[place_] = (*end[:3], ())
         inner = letters[-1:]
         order = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
         ways = tuple(
@@ -619,7 +638,8 @@ class Planner:
         )
         empty = axes is not None and prod(shape[a] for a in axes) == 0
         key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-                   inner, _lanes(codes, extents[-1]) if inner else 1, empty)  # fmt: skip
+                   inner, _lanes(codes, extents[-1]) if inner else 1, empty,
+                   _worth_sharing(letters, extents, order, ends))  # fmt: skip
         numbers = [extents[i] for i in order] + extents[-1:]
         for move in moves:
             numbers += [move[i] for i in order]
@@ -636,6 +656,9 @@ class Planner:
                 [v for k, v in enumerate(views) if k in stored], None, text,
             )  # fmt: skip
         )
+        for kind, part, code, total, finish in second:
+            target = View(total.buffer, total.offset, (parts,), (0,))
+            self.nest([("load", part, code)], [code], [(kind, target, 0, code, finish)], (parts,), f"{text} of parts", (0,))
 
 
 def _lanes(codes: Sequence[str], extent: int) -> int:
@@ -643,6 +666,22 @@ def _lanes(codes: Sequence[str], extent: int) -> int:
     sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
     lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
     return lanes if extent >= lanes else 1
+
+
+def _parts(entries: int) -> int:
+    """Into how many equal parts a long sum is cut."""
+    if entries < 1 << 15:
+        return 1
+    return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= 2048), 1)
+
+
+def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether a nest is large, and its first loop can be cut: no two threads would write one place."""
+    if prod(extents) < 1 << 14 or any(end[0] in ("scatter", "plus") for end in ends):
+        return False
+    if order:
+        return letters[order[0]] == "k" and extents[order[0]] >= 8
+    return letters == "k"
 
 
 def _text(scalar: Scalar) -> str:

@@ -10,13 +10,14 @@ import numpy as np
 from payback.errors import PaybackError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import layout, memory
+from payback.native import layout, memory, threads
 from payback.native.fuse import Command, Planner
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
-from payback.native.program import HOOKS, Machine, simplified
+from payback.native.machine import Machine
+from payback.native.program import HOOKS, simplified
 
 
 class NotNative(PaybackError):
@@ -57,7 +58,7 @@ class Loop:
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen = list(before), list(after), chosen
-        self.planner = planner = Planner(self.graph, HOOKS)
+        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
         self.guards: dict[int, int] = {}  # command -> index into before + after
@@ -144,7 +145,7 @@ class Loop:
                 view.buffer.base, number = number, number + 1
                 self.output_bases[i] = view.buffer.base
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
-        self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes)
+        self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
         self.advances: list[tuple[int, int]] = []
         for i in self.streams:
             self.advances.append((self.input_bases[i], inputs[i].aval.dtype.itemsize))

@@ -10,7 +10,7 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import library, memory
+from payback.native import library, memory, threads
 from payback.native.fuse import Command, Planner
 from payback.native.layout import Buffer, View
 from payback.native.lower.expand import EXPANSIONS
@@ -18,6 +18,7 @@ from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.machine import DRIVERS, Segment, base_table
 from payback.ops.namespace import Values
 from payback.passes.cse import cse
 from payback.passes.fold import fold, reuse_signs
@@ -64,58 +65,6 @@ def simplified(graph: Graph) -> Graph:
     return graph
 
 
-class Segment:
-    """Commands that run one after another without Python: their table, in the form that the driver reads."""
-
-    def __init__(self, commands: Sequence[Command], addresses: dict[Any, int]):
-        starts, flat = [], []
-        for command in commands:
-            starts.append(len(flat))
-            for view in command.operands:
-                buffer = view.buffer
-                flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
-            flat += command.numbers
-        self.flat = np.array(flat or [0], np.int64)
-        home = self.flat.ctypes.data
-        self.table = np.array(
-            [x for c, start in zip(commands, starts, strict=True) for x in (addresses[c.kernel], home + 8 * start)]
-            or [0],
-            np.int64,
-        )
-        self.commands = len(commands)
-        self.job = self.rounds(1, [])
-        self.address = self.job.ctypes.data
-
-    def rounds(self, count: int, advances: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
-        """The driver's args: how often the table is run, and how far base pointers move after each round."""
-        moves = np.array(advances or [(0, 0)], np.int64)
-        job = np.array([self.table.ctypes.data, self.commands, count, moves.ctypes.data, len(advances), 0], np.int64)
-        self._moves = moves
-        return job
-
-
-class Machine:
-    """Commands in one piece, for a loop over steps."""
-
-    def __init__(self, commands: Sequence[Command], constants: Sequence[Buffer], bases: int, arena_bytes: int):
-        addresses = library.get([*[c.kernel for c in commands], library.DRIVER])
-        self.segment = Segment(commands, addresses)
-        self._drive = library.PROTOTYPE(addresses[library.DRIVER])
-        self._constants = [buffer.array for buffer in constants]
-        self._bases = np.zeros(bases, np.int64)
-        for buffer in constants:
-            self._bases[buffer.base] = buffer.array.ctypes.data
-        self._arena = np.empty(arena_bytes + memory.ALIGNMENT, np.uint8)
-        self._bases[0] = -(-self._arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
-
-    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
-        bases = self._bases.copy()
-        for base, array in places.items():
-            bases[base] = array.ctypes.data
-        job = self.segment.rounds(rounds, advances)
-        return int(self._drive(bases.ctypes.data, job.ctypes.data))
-
-
 class Program:
     """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the rest to the bit.
 
@@ -125,7 +74,7 @@ class Program:
     def __init__(self, graph: Graph):
         self.source = graph
         self.graph = simplified(graph)
-        self.planner = planner = Planner(self.graph, HOOKS)
+        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
         planner.plan()
         self.commands = planner.commands
         self.finish()
@@ -143,8 +92,7 @@ class Program:
             view.buffer.base, number = number, number + 1
         self.bases = number
         self.arena_bytes = memory.arrange(memory.lives(self.commands))
-        addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], library.DRIVER])
-        self._drive = library.PROTOTYPE(addresses[library.DRIVER])
+        addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], *DRIVERS])
         self._parts: list[Any] = []
         run: list[Command] = []
         for command in [*self.commands, None]:
@@ -152,13 +100,13 @@ class Program:
                 run.append(command)
                 continue
             if run:
-                self._parts.append(Segment(run, addresses))
+                self._parts.append(Segment(run, addresses, planner.threads))
                 run = []
             if command is not None:
                 self._parts.append(command)
         # the whole program, where none of it runs on NumPy
         self.segment = self._parts[0] if len(self._parts) == 1 and type(self._parts[0]) is Segment else None
-        self._template = np.zeros(self.bases, np.int64)
+        self._template = base_table(self.bases)
         for buffer in planner.constants:
             self._template[buffer.base] = buffer.array.ctypes.data
         self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
@@ -203,15 +151,14 @@ class Program:
     def memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
         """An arena, and the table of base pointers with what is known of it."""
         arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
-        bases = self._template.copy()
+        bases = self._template.base.copy()[2:]
         bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
         return arena, bases
 
     def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
-        pointer = bases.ctypes.data
         for part in self._parts:
             if type(part) is Segment:
-                status = self._drive(pointer, part.address)
+                status = part.run(bases)
                 if status:
                     return status
             else:

@@ -33,6 +33,19 @@ class Arguments:
     def ints(self, count: int) -> list[ir.Value]:
         return [self.int() for _ in range(count)]
 
+    def team(self) -> tuple[ir.Value, ir.Value]:
+        """The number of this thread, and how many there are: they stand before the bases."""
+        return self.e.load(self.bases, -2, INT), self.e.load(self.bases, -1, INT)
+
+    def share(self, total: ir.Value, unit: int) -> tuple[ir.Value, ir.Value]:
+        """This thread's part of range(total), cut at multiples of `unit`."""
+        e, b = self.e, self.e.b
+        thread, count = self.team()
+        units = b.udiv(b.add(total, e.int(unit - 1)), e.int(unit))
+        start = b.mul(b.udiv(b.mul(thread, units), count), e.int(unit))
+        stop = b.mul(b.udiv(b.mul(b.add(thread, e.int(1)), units), count), e.int(unit))
+        return start, b.select(b.icmp_signed("<", stop, total), stop, total)
+
     def pointer(self) -> ir.Value:
         """A place: the number of its memory block, and the bytes from its start."""
         base = self.e.load(self.bases, self.int(), POINTER)

@@ -34,7 +34,7 @@ class Nest(NamedTuple):
     codes    the dtype code of each instr
     outer, reduced  numbers of kept and reduced axes beside the inner one
     inner    "k", "r", or "" where the domain is one entry
-    lanes    of a vector; empty: whether nothing is reduced over
+    lanes    of a vector; empty: whether nothing is reduced over; split: whether threads share the first axis
     """
 
     instrs: tuple[Instr, ...]
@@ -46,6 +46,7 @@ class Nest(NamedTuple):
     inner: str
     lanes: int
     empty: bool
+    split: bool  # whether threads share its first axis
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         _Body(self, e, Arguments(e, function)).run()
@@ -74,6 +75,7 @@ class _Body:
         count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
         count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
         self.factors = [args.int() for _ in range(count)]
+        self.args = args
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
 
@@ -252,7 +254,10 @@ class _Body:
         if axis == end:
             body(offsets)
             return
-        with self.e.loop(0, self.extents[axis]) as i:
+        start, stop = self.e.int(0), self.extents[axis]
+        if axis == 0 and self.key.split:
+            start, stop = self.args.share(stop, 1)
+        with self.e.loop(start, stop) as i:
             self._outer(axis + 1, end, self.moved(offsets, axis, i), body)
 
     def _pointwise(self, offsets: list[ir.Value]) -> None:
@@ -261,11 +266,14 @@ class _Body:
         if not self.key.inner:
             self.sink(self.evaluate(offsets, 1), offsets, 1)
             return
-        n, main = self.extents[-1], e.int(0)
+        n, start = self.extents[-1], e.int(0)
+        if self.key.split and not self.key.outer:
+            start, n = self.args.share(n, lanes)
+        main = start
         if lanes > 1:
             self.hold(lanes, offsets)
-            main = e.b.and_(n, e.int(-lanes))
-            with e.loop(0, main, lanes) as i:
+            main = e.b.add(start, e.b.and_(e.b.sub(n, start), e.int(-lanes)))
+            with e.loop(start, main, lanes) as i:
                 here = self.along(offsets, i)
                 self.sink(self.evaluate(here, lanes), here, lanes)
         with e.loop(main, n) as i:

@@ -13,17 +13,19 @@ from llvmlite import ir
 
 from payback.ir.node import Node
 from payback.native import contraction, layout
-from payback.native.emit import INT, POINTER, Emitter, lanes_of
+from payback.native.emit import BYTE, INT, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
 from payback.native.place import Place
+from payback.native.plan import Plan, plan
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.
 SHORT = 64
+WORTH_SHARING = 1_000_000  # operations of a product that threads share
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
 
 
@@ -78,19 +80,20 @@ class After(NamedTuple):
 
 
 class Product(NamedTuple):
-    """args: a, b, c, scratch, then m, n, k, strides of a, b and c over rows and columns, columns of a block, then for
-    each batch axis its extent and the strides of a, b, c; then of each operand its place and strides; factors."""
+    """args: a, b, c, scratch, then m, n, k, strides of a, b and c over rows and columns, columns of a block, bytes of
+    scratch, then for each batch axis its extent and the strides of a, b, c; then of each operand its place and strides; factors."""
 
-    plan: contraction.Plan
+    plan: Plan
     ways: tuple[str, str, str]  # what the plan does not compare
     batch: int
     after: After | None
+    split: bool  # whether threads share it
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         pointers = [args.pointer() for _ in range(4)]
         others = [args.pointer() for _ in self.after.operands] if self.after else []
-        m, n, k, a0, a1, b0, b1, c0, c1, columns = args.ints(10)
+        m, n, k, a0, a1, b0, b1, c0, c1, columns, size = args.ints(11)
         axes = [args.ints(4) for _ in range(self.batch)]
         extra: list[ir.Value] = []
         if self.after:
@@ -98,6 +101,11 @@ class Product(NamedTuple):
                 extra += [pointer, *args.ints((across == "s") + (down == "s"))]
             extra += args.ints(self.after.factors)
         kind = pointwise.register_type(code_of(self.plan.dtype))
+        scratch, team = pointers[3], None
+        if self.split:
+            thread, count = args.team()
+            scratch = e.at(scratch, b.mul(thread, size), BYTE)
+            team = contraction.Team(thread, count)
 
         def run(axis: int, offsets: list[ir.Value]) -> None:
             if axis < self.batch:
@@ -107,8 +115,8 @@ class Product(NamedTuple):
                 return
             a, bb, c = (e.at(pointer, offset, kind) for pointer, offset in zip(pointers, offsets, strict=False))
             contraction.call(
-                e, self.plan, m, n, k, (a, a0, a1), (bb, b0, b1), (c, c0, c1), scratch=pointers[3],
-                block_columns=columns, epilogue=self.after.epilogue() if self.after else None, extra=extra,
+                e, self.plan, m, n, k, (a, a0, a1), (bb, b0, b1), (c, c0, c1), scratch=scratch,
+                block_columns=columns, team=team, epilogue=self.after.epilogue() if self.after else None, extra=extra,
             )  # fmt: skip
 
         run(0, [e.int(0)] * 3)
@@ -187,11 +195,15 @@ def _product(planner: Any, node: Node, found: Shape, fused: list[Node], text: st
 
     strides = [(stride(0, rows), stride(0, inner)), (stride(1, inner), stride(1, columns)),
                (stride(2, rows), stride(2, columns))]  # fmt: skip
-    plan = replace(contraction.plan(dtype, m, n, k, *strides), split="rows")
+    how = plan(dtype, m, n, k, *strides)
+    shared = flops >= WORTH_SHARING and how.split != "sums"
+    if not shared:
+        how = replace(how, split="rows")
     after, target, others, extra, text = _after(planner, node, fused, found, text)
-    scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), plan.scratch(m, n, k)), (plan.scratch(m, n, k),))
-    key = Product(plan, (plan.a_unit, plan.b_unit, plan.split), found.tags.count("b"), after)
-    numbers = [m, n, k, *strides[0], *strides[1], *strides[2], plan.block_columns(k)]
+    size = how.scratch(m, n, k)  # for each thread
+    scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
+    key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
+    numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
     for axis in found.of("b"):
         numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
     reads = [*found.views, *[view for view, store in others if not store]]
