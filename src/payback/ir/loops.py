@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from payback.errors import TraceError
-from payback.ir.where import NOT_USERS, position
+from payback.ir.where import NOT_USERS, position, syntax
 
 LIMIT = 50_000
 _TRACED = ("call", "payback.trace.shim")  # the function, and its module, that calls the user's
@@ -52,9 +52,5 @@ def _loop() -> tuple[str, str] | None:
 
 def _loops(file: str) -> list[ast.For | ast.While]:
     """The loops of a file, the innermost first."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return []
-    found = [node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.While))]
+    found = [node for node in ast.walk(syntax(file)) if isinstance(node, (ast.For, ast.While))]
     return sorted(found, key=lambda loop: -loop.lineno)

@@ -24,6 +24,7 @@ from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, 
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
 from payback.trace.outside import into_plain_array
+from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
 from payback.trace.written import plain_key
 
@@ -122,11 +123,14 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
 def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A ufunc with `out=`, as `a += b` calls it: the result is written into a traced array."""
     targets = kwargs.pop("out")
-    (target,) = targets if len(targets) == 1 else (None,)
+    adopted = adopt(targets)
+    (target,) = (adopted,) if adopted is not None else targets if len(targets) == 1 else (None,)
+    if adopted is targets[0]:  # only to measure
+        return adopted
     if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
         raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
     target[...] = _array_ufunc(ufunc, method, inputs, kwargs)
-    return target
+    return target if adopted is None else adopted.now()
 
 
 def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
