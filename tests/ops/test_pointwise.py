@@ -14,7 +14,8 @@ DTYPES = [pytest.param(dtype, id=np.dtype(dtype).name) for dtype in FLOATS]
 
 
 def test_every_row_has_a_sample():
-    described = {*POINTWISE, *(case.row for case in LINEAR.values()), *REDUCTIONS, *ELSEWHERE, *LEAVES}
+    own = {name for name, row in TABLE.items() if row.kind == "own"}  # see test_own.py
+    described = {*own, *POINTWISE, *(case.row for case in LINEAR.values()), *REDUCTIONS, *ELSEWHERE, *LEAVES}
     assert described == set(TABLE)
 
 

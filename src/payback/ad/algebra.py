@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.ad.sweep import Entry
+from payback.errors import DifferentiationError
 from payback.ir.node import Node
+from payback.ir.where import position
 from payback.ops.append import const
 from payback.ops.index import Scattered
 from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
+from payback.ops.several import PART, Share
 
 
 class Masked:
@@ -29,6 +32,16 @@ class Masked:
         self.mask, self.value = mask, value
 
 
+def no_derivative(node: Node, mode: str) -> DifferentiationError:
+    place = position(node.where)
+    return DifferentiationError(
+        f"{node.op.name} has no derivative in {mode} mode",
+        where=str(place) if place else None,
+        why=node.op.facts.get("why"),
+        fix=node.op.facts.get("fix"),
+    )
+
+
 class Gradient:
     """Payments are adjoint × partial.  On values no node is made; on a graph the payments are nodes again.
 
@@ -36,10 +49,14 @@ class Gradient:
     """
 
     m: Any
+    live: set[Node] | None = None  # set by the sweep: who is to be paid
 
     def __init__(self, on_graph: bool):
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
+        self._payments: tuple[Node | None, list[Any]] = (None, [])
+        # who counts or changes the payments by a `pull` of its own gets all of them there
+        self.numbers = not on_graph and type(self).pull is Gradient.pull
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -112,8 +129,12 @@ class Gradient:
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
         elif row.kind == "linear":
             paid = self.through_linear(node, slot, bar, args)
-            if type(paid) is Scattered:
+            if type(paid) is Scattered or type(paid) is Share:
                 return paid
+        elif row.kind == "own":
+            if self._payments[0] is not node:  # one rule pays all arguments
+                self._payments = (node, self.own(node, bar, args))
+            paid = self._payments[1][slot]
         else:
             shape, spread_over = m.shape(arg), params
             y = spread(m, self.operand(node), shape, **spread_over)
@@ -126,6 +147,75 @@ class Gradient:
         if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
+
+    def pay_numbers(self, node: Node, bar: float, piles: dict[Node, Any]) -> bool:
+        """Scalar programs: what a pointwise node of Python floats pays, put on the piles; False: it is not one.
+
+        `pull` and the sweep's bookkeeping in one, for nothing else is done at such a node.
+        """
+        row, args = node.op, node.args
+        if row.kind != "pointwise" or len(args) > 2:
+            return False
+        live, y, partials = self.live, node.value, row.partials
+        if len(args) == 2:
+            first, second = args
+            rule = partials[1]
+            if rule is not None and second in live:
+                paid = rule(Values, first.value, second.value, y)
+                if type(paid) is float:
+                    paid *= bar
+                    pile = piles.get(second)
+                    if pile is None:
+                        piles[second] = paid
+                    elif type(pile) is list:
+                        pile.append((node, 1, paid))
+                    else:
+                        piles[second] = [(None, 0, pile), (node, 1, paid)]
+                else:
+                    self._pay_slowly(node, 1, bar, piles)
+            rule = partials[0]
+            if rule is None or first not in live:
+                return True
+            paid = rule(Values, first.value, second.value, y)
+        else:
+            (first,), (rule,) = args, partials
+            if rule is None or first not in live:
+                return True
+            paid = rule(Values, first.value, y)
+        if type(paid) is float:
+            paid *= bar
+            pile = piles.get(first)
+            if pile is None:
+                piles[first] = paid
+            elif type(pile) is list:
+                pile.append((node, 0, paid))
+            else:
+                piles[first] = [(None, 0, pile), (node, 0, paid)]
+        else:
+            self._pay_slowly(node, 0, bar, piles)
+        return True
+
+    def _pay_slowly(self, node: Node, slot: int, bar: float, piles: dict[Node, Any]) -> None:
+        paid = self.pull(node, slot, bar)
+        if paid is not None:
+            pile = piles.get(node.args[slot])
+            if type(pile) is not list:
+                piles[node.args[slot]] = pile = [] if pile is None else [(None, 0, pile)]
+            pile.append((node, slot, paid))
+
+    def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
+        row = node.op
+        if row.vjp is None:
+            raise no_derivative(node, "reverse")
+        wanted = [slot for slot, arg in enumerate(node.args) if (self.live is None or arg in self.live)
+                  and slot not in row.no_edge]  # fmt: skip
+        if row.masked:
+            pass
+        elif type(bar) is list:
+            bar = [None if part is None else self.dense(part) for part in bar]
+        else:
+            bar = self.dense(bar)
+        return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
 
     def whole_mask(self, bar: Masked, node: Node) -> Any:
         """The mask at every entry of the node; a condition may have been smaller."""
@@ -143,7 +233,7 @@ class Gradient:
 
     def through_linear(self, node: Node, slot: int, bar: Any, args: list[Any]) -> Any:
         row, params = node.op, node.params
-        if row.name == "index":  # the mask of a scattered payment is kept beside it
+        if row.name == "index" or row is PART:  # the mask is kept beside such a payment
             return row.adjoint(self.m, bar, slot, *args, **params)
         if type(bar) is Masked and row.carry is not None:
             moved = row.adjoint(
@@ -153,6 +243,8 @@ class Gradient:
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
+        if type(pile[0][2]) is Share:
+            return self.shares(node, pile)
         if len(pile) == 1:
             only = pile[0][2]
             return self.gathered(node, [only]) if type(only) is Scattered else only
@@ -178,6 +270,13 @@ class Gradient:
             else:
                 total = total + paid
         return total
+
+    def shares(self, node: Node, pile: list[Entry]) -> list[Any]:
+        """What each of several results is owed; None: nothing."""
+        bars: list[Any] = [None] * len(node.aval)
+        for _, _, paid in reversed(pile):
+            bars[paid.k] = paid.bar if bars[paid.k] is None else self.dense(bars[paid.k]) + self.dense(paid.bar)
+        return bars
 
     def gathered(self, node: Node, scattered: list[Scattered]) -> Any:
         """All scattered payments of a pile in one buffer; entries that nobody read are masked."""
@@ -221,6 +320,8 @@ class Walks(NamedTuple):
 class PathCount:
     """Payments are numbers of paths: what collecting path by path would cost, found without walking any."""
 
+    live: set[Node] | None = None
+
     def pull(self, node: Node, slot: int, bar: Walks) -> Walks:
         return Walks(bar.paths, bar.walks + bar.paths)
 
@@ -230,6 +331,8 @@ class PathCount:
 
 class Distance:
     """Payments are numbers of edges from the top, along the longest path: the layers in which a sweep is told."""
+
+    live: set[Node] | None = None
 
     def pull(self, node: Node, slot: int, bar: int) -> int:
         return bar + 1

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Gradient, Masked
+from payback.ad.algebra import Gradient, Masked, no_derivative
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
 from payback.ops.reduce import spread
+from payback.ops.several import PART
 
 
 def push(gradient: Gradient, reached: list[Node], tangents: Mapping[Node, Any]) -> dict[Node, Any]:
@@ -41,7 +42,13 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
     m, row, params = gradient.m, node.op, node.params
     if not dots:
         return None
+    if row is PART:
+        return dots[0][params["k"]]
     args = [gradient.operand(arg) for arg in node.args]
+    if row.kind == "own":
+        if row.jvp is None:
+            raise no_derivative(node, "forward")
+        return row.jvp(m, {s: gradient.dense(dot) for s, dot in dots.items()}, args, gradient.operand(node), **params)
     if row.kind == "pointwise":
         parts = [
             gradient.times(dot, row.partials[slot](m, *args, gradient.operand(node))) for slot, dot in dots.items()

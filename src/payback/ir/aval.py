@@ -34,7 +34,19 @@ class Aval(NamedTuple):
         return f"{name}[{','.join(map(str, self.shape))}]" + ("*" if self.weak else "")
 
 
-def aval_of(value: Any) -> Aval:
-    """The abstract value of a Python number, NumPy scalar or array."""
+class Avals(tuple[Aval, ...]):
+    """The abstract value of a node with several results: one of each.  Only `part` nodes look at it."""
+
+    __slots__ = ()
+    shape, dtype, weak, size = (), np.dtype(np.object_), False, 0
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self))})"
+
+
+def aval_of(value: Any) -> Any:
+    """The abstract value of a Python number, NumPy scalar or array; of a tuple of them, `Avals`."""
     weak = WEAK_DTYPES.get(type(value))
+    if type(value) is tuple:
+        return Avals(map(aval_of, value))
     return Aval(value.shape, value.dtype) if weak is None else Aval((), weak, True)

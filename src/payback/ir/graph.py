@@ -18,8 +18,8 @@ class Graph:
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        given = set(self.inputs)
-        self.nodes = tuple(node for node in ancestors(self.outputs) if node not in given)
+        given = frozenset(self.inputs)
+        self.nodes = tuple(node for node in ancestors(self.outputs, cut=given) if node not in given)
 
     def __str__(self) -> str:
         lines = [f"inputs  {', '.join(f'%{n.id}: {n.aval}' for n in self.inputs)}"]

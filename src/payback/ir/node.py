@@ -34,7 +34,7 @@ class Node:
     __slots__ = ("_aval", "args", "grad", "id", "op", "params", "value", "where")
 
     def __init__(
-        self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Aval | None = None
+        self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Any = None
     ):
         self.id = _next_id()
         self.op = op
@@ -60,16 +60,20 @@ class Node:
         return f"%{self.id} = {self.op.name}({', '.join(f'%{a.id}' for a in self.args)}): {self.aval}"
 
 
-def ancestors(tops: Iterable[Node], floor: int = 0) -> list[Node]:
+def ancestors(tops: Iterable[Node], floor: int = 0, cut: frozenset[Node] = frozenset()) -> list[Node]:
     """All nodes that the tops were made from, themselves included, in ascending id.
 
     Nodes older than `floor` are left out, and what they were made from too: nothing made before a node can
-    depend on it.  An explicit stack: a chain of a million nodes is no recursion.
+    depend on it.  What the nodes of `cut` were made from is not looked at either.
+    An explicit stack: a chain of a million nodes is no recursion.
     """
     stack = [top for top in tops if top.id >= floor]
     seen = set(stack)
     while stack:
-        for arg in stack.pop().args:
+        node = stack.pop()
+        if node in cut:
+            continue
+        for arg in node.args:
             if arg.id >= floor and arg not in seen:
                 seen.add(arg)
                 stack.append(arg)

@@ -1,6 +1,18 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import contract, elementary, index, move, pointwise, random, reduce
+from payback.ops import (  # noqa: F401
+    contract,
+    control,
+    elementary,
+    factorizations,
+    index,
+    linalg,
+    move,
+    pointwise,
+    random,
+    reduce,
+    several,
+)
 from payback.ops.row import TABLE, Row
 
-__all__ = ["TABLE", "Row", "contract", "elementary", "index", "move", "pointwise", "random", "reduce"]
+__all__ = ["TABLE", "Row"]

@@ -46,7 +46,7 @@ def snapshot(value: Any) -> Any:
     _check_dtype(value.dtype)
     if value.ndim == 0:
         return value[()]
-    if not _is_immutable(value):
+    if not is_immutable(value):
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
@@ -65,7 +65,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
 
-def _is_immutable(array: np.ndarray[Any, Any]) -> bool:
+def is_immutable(array: np.ndarray[Any, Any]) -> bool:
     """Read-only, and so is whatever it is a view of."""
     part: Any = array
     while isinstance(part, np.ndarray):
@@ -81,6 +81,8 @@ def freeze(value: Any) -> Any:
         if value.ndim == 0:
             return value[()]
         value.flags.writeable = False
+    elif type(value) is tuple:
+        return tuple(map(freeze, value))
     return value
 
 
@@ -97,7 +99,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             break
     else:
         value = row.value(Values, *values, **params)  # type: ignore[misc]
-        if type(value) is np.ndarray:
+        if type(value) is np.ndarray or type(value) is tuple:
             value = freeze(value)
         if all(arg.op is CONST for arg in args):
             return Node(CONST, (), NO_PARAMS, value, where)
@@ -162,9 +164,11 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         args = settle(row, operands, where)
         if len(args) > 1:
             _check_broadcast(row, args)
-    elif row.name in ("concatenate", "stack", "contract"):
-        kinds = tuple(kind_of(_aval(operand)) for operand in operands)
-        args = tuple(_settle(operand, common_dtype(kinds), where) for operand in operands)
+    elif row.name in ("concatenate", "stack", "contract") or (row.kind == "own" and row.numeric == "float"):
+        dtype = common_dtype(tuple(kind_of(_aval(operand)) for operand in operands))
+        if row.numeric == "float" and dtype.kind != "f":
+            dtype = np.dtype(np.float64)
+        args = tuple(_settle(operand, dtype, where) for operand in operands)
     else:
         args = tuple(_settle(operand, None, where) for operand in operands)
         if row.numeric == "float" and args[0].aval.dtype.kind != "f":

@@ -1,11 +1,13 @@
 """What a row of the table is.
 
 A rule is written once, against a namespace `m` (see `namespace.py`), and run by every interpreter: on
-values, on graphs, and later on machine code.  There are three kinds of rows:
+values, on graphs, and later on machine code.  There are four kinds of rows:
 
 pointwise   a partial per argument, as on the article's edges; a sweep multiplies by it
 linear      an adjoint per argument; `carry` says how a mask goes through it
 reduction   every entry of the argument goes into one entry of the result; a partial after spreading it
+own         a rule of its own for each mode: factorizations, loops, calls; it may have several results (a tuple), which
+            `part` nodes take out one by one
 
 A row whose derivative is unknown says so by raising; a slot whose partial is None has no derivative at all
 (a structural zero: a condition, an index, a step function).
@@ -26,18 +28,43 @@ class Row:
     """One primitive.
 
     name      how it is called in `m`, in graphs and in texts
-    kind      "leaf", "pointwise", "linear" or "reduction"
+    kind      "leaf", "pointwise", "linear", "reduction" or "own"
     value     value(m, *args, **params): what it computes
     shape     shape(*avals, **params) -> Aval
     partials  pointwise: per slot, partial(m, *args, y), or None; reduction: one, partial(m, x, y_spread)
     adjoint   linear: adjoint(m, bar, slot, args, **params) -> what the argument in that slot is paid
     carry     linear: the same for a boolean mask on bar, where the adjoint only moves entries; or None
+    vjp       own: vjp(m, bar, args, y, wanted, **params) -> what each argument is paid, a list (None: nothing);
+              `wanted` holds the slots that someone asks for.  With several results `bar` is a list too, None where
+              nothing is owed
+    jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
+              `dots` holds the tangents of the slots that move
+    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
+    batch     own: how the row runs on a batch, see `ad/batch.py`
+    depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
+              and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """
 
-    __slots__ = ("adjoint", "carry", "facts", "kind", "name", "no_edge", "numeric", "partials", "shape", "value")
+    __slots__ = (
+        "adjoint",
+        "batch",
+        "carry",
+        "depends",
+        "facts",
+        "jvp",
+        "kind",
+        "masked",
+        "name",
+        "no_edge",
+        "numeric",
+        "partials",
+        "shape",
+        "value",
+        "vjp",
+    )
 
     def __init__(
         self,
@@ -49,11 +76,18 @@ class Row:
         partials: Sequence[Rule | None] = (),
         adjoint: Rule | None = None,
         carry: Rule | None = None,
+        vjp: Rule | None = None,
+        jvp: Rule | None = None,
+        batch: Rule | None = None,
+        masked: bool = False,
+        depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
         self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
+        self.vjp, self.jvp, self.batch = vjp, jvp, batch
+        self.masked, self.depends = masked, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if name in TABLE:

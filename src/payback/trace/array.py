@@ -19,7 +19,7 @@ from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
-from payback.trace.arrays import Buffered, ReadOnly, now
+from payback.trace.arrays import Buffered, ReadOnly, now, outside
 from payback.trace.outside import bare, storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -283,6 +283,10 @@ class Traced:
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return _METHODS["transpose"](self)
 
+    @property
+    def mT(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _METHODS["mT"](self)
+
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -354,7 +358,7 @@ class Variable(Traced):
 
 
 _NODE_TYPES = {Traced, Variable}
-_PLAIN_TYPES = {float, int, bool, np.ndarray, np.float64, np.float32}
+_PLAIN_TYPES = {float, int, bool, np.float64, np.float32}
 
 
 def _here() -> str | None:
@@ -390,11 +394,9 @@ def as_traced(operand: Any) -> Any:
         return as_traced(operand.now())
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
         return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
-    return (
-        operand
-        if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic))
-        else np.asarray(operand)
-    )
+    if type(operand) is np.ndarray:
+        return outside(operand)
+    return operand if type(operand) in WEAK_DTYPES or isinstance(operand, np.generic) else np.asarray(operand)
 
 
 def _holds_traced(operand: Any) -> bool:

@@ -12,6 +12,7 @@ from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.arrays import decides, outside
 from payback.trace.written import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
@@ -80,6 +81,7 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
             return (part.node,)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":
+        decides(array)
         return array.nonzero()
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
@@ -87,4 +89,4 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
         raise IndexError(
             f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices"
         )
-    return (array,)
+    return (outside(array),)

@@ -25,7 +25,12 @@ import numpy as np
 
 from payback.errors import PaybackError, TraceError
 from payback.ir.where import NOT_USERS, position
-from payback.trace import numpy_composed, questions  # noqa: F401 (fill what traced values answer)
+from payback.trace import (  # noqa: F401 (they fill what traced values answer)
+    einsum,
+    numpy_composed,
+    numpy_linalg,
+    questions,
+)
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import MARK, Buffer, _any_traced

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
-from payback.ad.sweep import sweep
+from payback.ad.sweep import Reach, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node, ancestors
+from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const
-from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
+from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.arrays import now
 from payback.trace.backward import seed_for
@@ -144,26 +144,20 @@ def _positions(
     return found, single
 
 
-def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
+def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     """The top's ancestors since `wrt`, and whether a value is traced from elsewhere too (or not known at all).
 
     If so the derivative must be a graph itself, for someone outside may differentiate it again.
     """
-    floor = min(node.id for node in wrt)
-    nodes = ancestors([top], floor)
-    own = set(wrt)
-    outside = top.value is None or (top.id < floor and top.op is not CONST)
-    for node in nodes:
-        if node in own:
-            outside = outside or bool(node.args)
-        elif not node.args:
-            # a younger input belongs to a derivative inside this one, which is done: a constant to all others
-            outside = outside or node.op is VARIABLE
-        else:
-            for arg in node.args:
-                if arg.id < floor and arg.op is not CONST:
-                    outside = True
-    return nodes, outside or any(node.args for node in wrt)
+    # a younger input belongs to a derivative inside this one, which is done: a constant to all others
+    floor = wrt[0].id if len(wrt) == 1 else min(node.id for node in wrt)
+    reached = reach((top,), floor, wrt)
+    if reached.outside or top.value is None or (top.id < floor and top.op is not CONST):
+        return reached, True
+    for node in wrt:
+        if node.args:
+            return reached, True
+    return reached, False
 
 
 def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False) -> tuple[list[Any], bool]:

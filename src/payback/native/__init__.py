@@ -1,0 +1,1 @@
+"""Machine code: a graph compiled with LLVM, for the CPU that it runs on."""
