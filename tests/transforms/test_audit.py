@@ -146,12 +146,13 @@ def test_stores():
         whole[0] = x[2]
         buffer[:] = x
         made = buffer * 1
+        also = made
         made += x
         np.copyto(buffer, x)
-        return made.sum() + whole.sum()
+        return also.sum() + whole.sum()
 
     found = pb.audit(f, X)
-    assert [o.line - f.__code__.co_firstlineno for o in found] == [2, 3, 5, 6]
+    assert [o.line - f.__code__.co_firstlineno for o in found] == [2, 3, 6, 7]
     assert (buffer == X).all()
     assert found.value == 2 * X.sum() + 2
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
@@ -104,6 +105,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             return Node(CONST, (), NO_PARAMS, value, where)
         return Node(row, args, params, value, where)
     assert row.shape is not None
+    count(where)
     return Node(row, args, params, None, where, row.shape(*[arg.aval for arg in args], **params))
 
 

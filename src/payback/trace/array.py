@@ -155,8 +155,9 @@ class Traced:
         Raises TraceError in a graph that is traced without numbers.
         """
         if self.node.value is None:
+            name = self.node.params.get("name", self.node.op.name)
             raise TraceError(
-                f"the value of {self.node.op.name} is not known while a function is compiled",
+                f"the value of {name} is not known while a function is compiled",
                 where=_here(),
                 why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
                 fix="use np.where instead of if, or give what decides the branch as a plain argument",

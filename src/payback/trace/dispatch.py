@@ -23,6 +23,7 @@ from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, 
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
 from payback.trace.outside import into_plain_array
+from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
 
 Function = Callable[..., Any]
@@ -152,6 +153,11 @@ def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, An
     targets, mask = kwargs.pop("out"), kwargs.pop("where", True) if method == "__call__" else True
     if not isinstance(targets, tuple):
         targets = (targets,)
+    adopted = adopt(targets)
+    if adopted is targets[0]:  # only to measure
+        return adopted
+    if adopted is not None:
+        targets = (adopted,)
     for target in targets:
         if target is not None and (isinstance(target, Variable) or not isinstance(target, (Traced, Buffered))):
             raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
@@ -163,6 +169,8 @@ def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, An
         for result, target in zip(results, targets if len(targets) == len(results) else (None,) * len(results),
                                   strict=True)
     )  # fmt: skip
+    if adopted is not None:
+        return adopted.now()
     return answers if isinstance(made, tuple) else answers[0]
 
 

@@ -54,6 +54,9 @@ _NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklea
 _NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
 
 
+tracing = _tracing.get  # whether a function is being differentiated in this context
+
+
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

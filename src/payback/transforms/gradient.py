@@ -19,7 +19,8 @@ from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.arrays import now
 from payback.trace.backward import seed_for
-from payback.trace.shim import call
+from payback.trace.leaks import check, close
+from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
 
 Function = Callable[..., Any]
@@ -168,6 +169,8 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
     for top in tops:
         reached, outside = reached_from(top, wrt)
         on_graph = on_graph or outside
+    if on_graph and not tracing():
+        check(tops, wrt)
     on_graph = on_graph or any(isinstance(seed, Traced) for seed in seeds)
     gradient = Gradient(on_graph)
     owed: dict[Node, Any] = {}
@@ -263,6 +266,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         opened = Opened(f, args, kwargs, argnums)
         out = call(f, opened.args, opened.kwargs)
+        close(opened.wrt)
         aux = None
         if has_aux:
             out, aux = _with_aux(out, f)
