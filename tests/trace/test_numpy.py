@@ -262,14 +262,13 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 @pytest.mark.parametrize(("call", "text"), [
     (lambda x: np.logaddexp2(x, 1.0), "np.logaddexp2 has no derivative in payback"),
-    (lambda x: np.linalg.pinv(x[None]), "numpy.linalg.pinv has no derivative in payback"),
+    (lambda x: np.linalg.eigvals(x * x[:, None]), "np.linalg.eigvals has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
     (lambda x: np.cumprod(x), "np.cumprod has no derivative in payback"),
     (lambda x: np.sort(x), "np.sort has no derivative in payback"),
     (lambda x: np.copysign(x, 1.0), "np.copysign has no derivative in payback"),
     (lambda x: np.add.accumulate(x), "np.add.accumulate has no derivative in payback"),
     (lambda x: np.multiply.reduce(x), "np.multiply.reduce has no derivative in payback"),
-    (lambda x: np.einsum("i->", x), "np.einsum has no derivative in payback"),
     (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "does not take where="),
     (lambda x: np.add(x, 1.0, dtype=np.float32), "does not take dtype="),
     (lambda x: np.sum(x, where=x > 0), "does not take where="),

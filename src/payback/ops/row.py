@@ -41,7 +41,8 @@ class Row:
               `dots` holds the tangents of the slots that move
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
     batch     own: how the row runs on a batch, see `ad/batch.py`
-    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
+    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
+              (and to one that the function has a loop for), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """

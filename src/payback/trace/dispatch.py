@@ -111,6 +111,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
     name = _UFUNCS.get(ufunc)
     if name is None:
+        if _HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
+            return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS or not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
             return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
         raise _unknown(ufunc, here())

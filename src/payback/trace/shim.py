@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError
-from payback.trace import einsum, numpy_composed, numpy_linalg  # noqa: F401 (they fill the map of NumPy's functions)
+from payback.trace import einsum, numpy_composed, scipy_linalg, scipy_special  # noqa: F401 (they fill NumPy's map)
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.dispatch import _current
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -66,6 +67,19 @@ def _mathematics(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if _tracing.get() and _any_traced((args, kwargs)):
+            return answer(*_current(args), **_current(kwargs))
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+_LIBRARIES = {"scipy.linalg": scipy_linalg.FUNCTIONS, "scipy.special": scipy_special.FUNCTIONS}
 _apply_vectorized = np.vectorize.__call__
 
 
@@ -122,6 +136,7 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
+        self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
 
     def enter(self, f: Any) -> None:
         with self.lock:
@@ -131,11 +146,28 @@ class _Installed:
                     self.put(np.__dict__, _NUMPY)
                     self.put(math.__dict__, _MATH)
                     np.vectorize.__call__ = _vectorize_call  # type: ignore[method-assign]
+                    for name in _LIBRARIES:
+                        if name in sys.modules:
+                            self.put(*self.library(name, sys.modules[name]))
                     self.modules()
                 self.function(f, set())
             except BaseException:
                 self.leave()
                 raise
+
+    def library(self, name: str, module: ModuleType) -> tuple[dict[str, Any], _Pair]:
+        """The namespace of a library that the user has imported, and the wrappers of its functions."""
+        known = self.libraries.get(name)
+        if known is None or known[0] is not module:
+            answers = _LIBRARIES[name]
+            originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
+            wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
+            _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
+            _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
+            known = self.libraries[name] = (module, _Pair(originals, wrappers))
+            self.known.clear()  # modules that have been looked through may have imported these by name
+            self.seen = None
+        return module.__dict__, known[1]
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
