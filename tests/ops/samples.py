@@ -294,5 +294,6 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
-ELSEWHERE = {"random_bits", "part"}
+# `repeated` and `negligible` are questions about eigenvalues: tests/trace/test_numpy_linalg.py has the answers.
+ELSEWHERE = {"random_bits", "part", "repeated", "negligible"}
 LEAVES = {"input", "variable", "const"}

@@ -211,13 +211,16 @@ class Gradient:
             raise no_derivative(node, "reverse")
         wanted = [slot for slot, arg in enumerate(node.args) if (self.live is None or arg in self.live)
                   and slot not in row.no_edge]  # fmt: skip
-        if row.masked:
-            pass
-        elif type(bar) is list:
-            bar = [None if part is None else self.dense(part) for part in bar]
-        else:
+        if type(bar) is not list:
             bar = self.dense(bar)
-        return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
+        elif not row.masked:
+            bar = [None if part is None else self.dense(part) for part in bar]
+        try:
+            return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
+        except DifferentiationError as problem:  # the rule knows what is wrong, the node knows where
+            if problem.where is not None or (place := position(node.where)) is None:
+                raise
+            raise DifferentiationError(problem.what, where=str(place), why=problem.why, fix=problem.fix) from None
 
     def whole_mask(self, bar: Masked, node: Node) -> Any:
         """The mask at every entry of the node; a condition may have been smaller."""

@@ -8,6 +8,7 @@ from payback.ops import (  # noqa: F401
     floats,
     index,
     linalg,
+    matrix_functions,
     move,
     order,
     pointwise,
@@ -15,6 +16,7 @@ from payback.ops import (  # noqa: F401
     reduce,
     scans,
     several,
+    special,
 )
 from payback.ops.row import TABLE, Row
 

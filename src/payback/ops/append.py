@@ -145,8 +145,8 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     kinds = tuple(kind_of(aval) for aval in avals[first:])
     dtype: np.dtype[Any] | None = None
     # Python numbers among themselves are left to Python's rules
-    if (len(kinds) > 1 or row.numeric == "float") and not all(aval.weak for aval in avals[first:]):
-        dtype = common_dtype(kinds, row if row.numeric == "float" else None)
+    if (len(kinds) > 1 or row.numeric in ("float", "wide")) and not all(aval.weak for aval in avals[first:]):
+        dtype = common_dtype(kinds, row if row.numeric in ("float", "wide") else None)
         if dtype.kind == "c":
             _check_dtype(dtype)
     if row.name.startswith("logical"):

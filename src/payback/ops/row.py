@@ -45,7 +45,8 @@ class Row:
     batch     own: how the row runs on a batch, see `ad/batch.py`
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do
-    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
+    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
+              (and to one that the function has a loop for), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """

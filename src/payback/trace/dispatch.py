@@ -115,6 +115,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
     name = _UFUNCS.get(ufunc)
     if name is None:
+        if _HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
+            return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
         if not any(isinstance(x, Node) and x.aval.dtype.kind == "f" for x in operands):
