@@ -103,6 +103,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f"
             ):
                 return None
+        elif kind is np.ndarray:
+            if x is None or type(x) is float or x.dtype is not b.dtype or b.dtype.kind != "f":
+                return None
+            other, y = None, snapshot(b)
         else:
             return None
         frame = _getframe(2)
@@ -117,7 +121,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         if type(value) is np.ndarray:
             value.flags.writeable = False
         if other is None:
-            other = Node(CONST, (), NO_PARAMS, b, where)
+            other = Node(CONST, (), NO_PARAMS, y, where)
         return Traced(Node(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where))
 
     def forward(self: Any, other: Any) -> Any:
