@@ -137,38 +137,48 @@ def sweep(
         reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
     wanted = wrt if keep is None else live if keep is everything else set(filter(keep, order))
-    # a pile is a list of entries; where there is no ledger a Python float may stand for itself
-    piles: dict[Node, Any] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
+    numbers = getattr(algebra, "numbers", None) if ledger is None else None
+    # a pile is a list of entries; where numbers are swept apart a Python float may stand for itself
+    piles: dict[Node, Any] = {
+        node: seed if numbers is not None and type(seed) is float else [(None, 0, seed)]
+        for node, seed in tops.items()
+        if node in live
+    }
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    numbers = getattr(algebra, "numbers", None) if ledger is None else None
     if numbers is not None and wanted is live:
         settled = piles  # every pile is visited, and stays there as what it came to
     rest = reversed(order)
-    for node in rest:
-        while node is not None:
-            pile = piles.pop(node, None)
-            if pile is None:
-                break
-            if ledger is not None:
-                ledger[node] = pile
-            if type(pile) is Numbers:
-                pile = pile.entries()
-            bar = pile if type(pile) is float else total(node, pile)
-            if node in wanted:
-                settled[node] = bar
-            args, no_edge = node.args, node.op.no_edge
-            for slot in range(len(args) - 1, -1, -1):
-                arg = args[slot]
-                if arg in live and slot not in no_edge:
-                    paid = pull(node, slot, bar)
-                    if numbers is not None and type(paid) is float and arg not in piles:
-                        piles[arg] = paid
-                    elif paid is not None:
-                        put(piles, arg, node, slot, paid)
-            # scalar programs: the algebra may go on by itself, to a node that is none of theirs
-            node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else None
+    node = next(rest, None) if numbers is None else numbers(rest, piles, settled, wanted)
+    while node is not None:
+        pile = piles.pop(node, None)
+        if pile is None:
+            node = next(rest, None)
+            continue
+        if type(pile) is Numbers:
+            pile = pile.entries()
+        if ledger is not None:
+            ledger[node] = pile
+        bar = pile if type(pile) is float else total(node, pile)
+        if node in wanted:
+            settled[node] = bar
+        args, no_edge = node.args, node.op.no_edge
+        for slot in range(len(args) - 1, -1, -1):
+            arg = args[slot]
+            if arg in live and slot not in no_edge:
+                paid = pull(node, slot, bar)
+                if paid is None:
+                    continue
+                pile = piles.get(arg)
+                if pile is None:
+                    piles[arg] = paid if numbers is not None and type(paid) is float else [(node, slot, paid)]
+                elif type(pile) is list:
+                    pile.append((node, slot, paid))
+                else:
+                    put(piles, arg, node, slot, paid)
+        # scalar programs: the algebra goes on by itself, to a node that is none of theirs
+        node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else next(rest, None)
     return settled
 
 
