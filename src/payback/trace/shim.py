@@ -145,11 +145,13 @@ class _Pair:
     def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
         self.originals, self.wrappers = originals, wrappers
         self._take = operator.itemgetter("__name__", *originals)
+        self._tuples = {id(names): tuple(names.values()) for names in (originals, wrappers)}
 
     def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
         """Whether a namespace has exactly these under the names."""
         try:
-            return all(map(operator.is_, self._take(space)[1:], names.values()))
+            # the same objects: tuples compare them by identity first, and functions know no other equality
+            return bool(self._take(space)[1:] == self._tuples[id(names)])
         except KeyError:
             return False
 
