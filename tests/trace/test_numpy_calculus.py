@@ -44,7 +44,7 @@ CASES = [
         ulps=8,
     ),
     *table(
-        (np.interp, X, XP, FP), (lambda x: np.interp(x, XP, FP), X), (lambda x, l: np.interp(x, XP, FP, left=l, right=-l), X, S),
+        (np.interp, X, XP, FP), (lambda x: np.interp(x, XP, FP), X), (lambda x, end: np.interp(x, XP, FP, left=end, right=-end), X, S),
         (lambda x: np.interp(x, XP, FP), 1.5), (lambda f: np.interp([0.5, 1.0, 4.0, 5.0], XP, f), FP), (lambda x, f: np.interp(x, XP, f, period=5.0), X + 7, FP),
         (lambda x, p: np.interp(x, p, FP, period=5.0), X, XP[::-1] + 0.2), (lambda x: np.interp(x.reshape(2, 3), XP, FP), X),
         dtypes=F64, ulps=8,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import payback as pb
 from ops import calls
 from ops.calls import apart, table
-from ops.samples import traced
 
 G = np.random.default_rng(11)
 V, M, T = apart(G, 7), apart(G, 3, 4), apart(G, 2, 3, 4)
@@ -16,6 +14,8 @@ P = np.abs(M) + 0.5
 Z1, Z2 = np.array([1.5, 0.0, -2.0, 3.0]), np.array([1.5, 0.0, -2.0, 0.0])
 HOLES = np.array([[False, True, False, False], [False, False, False, True], [True, False, True, False]])
 MASK = np.array([[True, False, True, True], [False, True, True, False], [True, True, True, True]])
+
+
 def holes(f):
     """The function of an array with NaN in some places."""
     return lambda x: f(np.where(HOLES, np.nan, x))

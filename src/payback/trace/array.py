@@ -308,6 +308,8 @@ class Traced:
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _dispatched(np.matmul)
+    __xor__, __rxor__ = _dispatched(np.bitwise_xor)
+    __divmod__, __rdivmod__ = _dispatched(np.divmod)
 
     def __invert__(self) -> Any:
         return np.invert(self)
