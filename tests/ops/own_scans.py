@@ -48,5 +48,6 @@ CASES: dict[str, Own] = {
     "convolve full": Own(("convolve",), convolve("full"), (V, V[:3]), ulps=4),
     "convolve valid": Own(("convolve",), convolve("valid"), (V, V[2:4]), ulps=4),
     "convolve alike": Own(("convolve",), convolve("valid"), (V, V[::-1].copy()), ulps=4),
+    "bessel_i": Own(("bessel_i",), np.i0, (np.array([0.0, 0.3, -0.8, 5.0, -9.5]),)),
     "sinc": Own(("sinc",), np.sinc, (np.array([0.0, 1e-4, 0.3, -0.8, 1.0, 2.7]),)),
 }  # fmt: skip

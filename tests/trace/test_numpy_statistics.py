@@ -84,7 +84,13 @@ CASES = [
         (lambda x, y: np.corrcoef(x, y), V, V**2),
         ulps=16,
     ),
-    *table((lambda x: np.unique(x), V), abstract=False, order=1),
+    *table(
+        (lambda x: np.unique(x), V), (lambda x: np.unique(x[[0, 1, 0, 2]], return_index=True, return_inverse=True), V), (lambda x: np.unique(x, axis=0), M),
+        (lambda x: np.unique_all(x), V), (lambda x: np.unique_counts(x), V), (lambda x: np.unique_inverse(x), V), (lambda x: np.unique_values(x).sum(), V),
+        (lambda x: np.union1d(x[:4], x[2:]), V), (lambda x: np.intersect1d(x[:4], x[2:], return_indices=True), V), (lambda x: np.setdiff1d(x, x[2:]), V),
+        (lambda x: np.setxor1d(x[:4], x[2:]), V),
+        abstract=False,
+    ),
     # by the quantile's place, too
     *table((lambda x, q: np.quantile(x, q), V, 0.37), (lambda x, q: np.percentile(x, q, method="hazen"), V, [37.0, 61.0])),
 ]

@@ -1,6 +1,19 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import contract, elementary, floats, index, move, order, pointwise, random, reduce, scans, several
+from payback.ops import (
+    contract,
+    elementary,
+    floats,
+    index,
+    move,
+    order,
+    pointwise,
+    random,
+    reduce,
+    scans,
+    several,
+    smooth,
+)
 from payback.ops.row import TABLE, Row
 
 __all__ = [
@@ -17,4 +30,5 @@ __all__ = [
     "reduce",
     "scans",
     "several",
+    "smooth",
 ]

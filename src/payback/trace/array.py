@@ -280,6 +280,26 @@ class Traced:
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return _METHODS["transpose"](self)
 
+    @property
+    def mT(self) -> Any:  # noqa: N802
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Any:
+        return self
+
+    @property
+    def imag(self) -> Any:
+        return np.imag(self)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
