@@ -92,7 +92,8 @@ def poly(seq_of_zeros: Any) -> Any:
         raise UnsupportedError("np.poly of a traced matrix", where=here(),
                                why="it is found from eigenvalues, which may be complex",
                                fix="give the eigenvalues of a symmetric matrix, np.linalg.eigvalsh")  # fmt: skip
+    zeros = zeros.astype(np.mintypecode(zeros.dtype.char))
     made: Any = np.ones(1, zeros.dtype)
     for k in range(zeros.shape[0]):
-        made = convolve(made, np.stack([1.0, -zeros[k]]))
+        made = convolve(made, np.stack([zeros.dtype.type(1), -zeros[k]]))
     return made
