@@ -241,6 +241,10 @@ class Traced:
             raise problem
         return int(self.value)
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        """Constant in pieces: a Python integer, or with a number of digits a value without derivative."""
+        return round(float(self.value)) if ndigits is None else np.round(self, ndigits)
+
     def __index__(self) -> int:
         if self.dtype.kind == "f":
             raise TypeError("a traced floating value cannot be an index")
