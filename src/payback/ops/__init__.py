@@ -16,6 +16,7 @@ from payback.ops import (  # noqa: F401
     reduce,
     scans,
     several,
+    smooth,
     special,
 )
 from payback.ops.row import TABLE, Row

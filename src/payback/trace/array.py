@@ -286,6 +286,10 @@ class Traced:
             raise problem
         return int(self.value)
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        """Constant in pieces: a Python integer, or with a number of digits a value without derivative."""
+        return round(float(self.value)) if ndigits is None else np.round(self, ndigits)
+
     def __index__(self) -> int:
         if self.dtype.kind == "f":
             raise TypeError("a traced floating value cannot be an index")
@@ -329,7 +333,23 @@ class Traced:
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
-        return _METHODS["mT"](self)
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Any:
+        return self
+
+    @property
+    def imag(self) -> Any:
+        return np.imag(self)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
 
     # NumPy's protocols
 
@@ -359,6 +379,8 @@ class Traced:
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _dispatched(np.matmul)
+    __xor__, __rxor__ = _dispatched(np.bitwise_xor)
+    __divmod__, __rdivmod__ = _dispatched(np.divmod)
 
     def __invert__(self) -> Any:
         return np.invert(self)

@@ -33,6 +33,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_nan,
     numpy_order,
     numpy_pad,
+    numpy_polynomials,
     numpy_products,
     numpy_shapes,
     numpy_statistics,
