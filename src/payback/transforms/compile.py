@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, node_of, run_node
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, structure, unflatten
+from payback.transforms.around import Around
 
 Function = Callable[..., Any]
 
@@ -38,16 +38,11 @@ class Trace:
         args, kwargs = unflatten(tree, iter(opened))
         with watching() as watched:
             self.result = call(f, args, kwargs)
-        self.body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(self.result)])
-        arrays = {node: array for array, node in watched.arrays.values()}
-        self.outside = [arrays.get(node) for node in captured]
-        self.captured = [node for node in captured if node not in arrays]
-        self.around = captured
+            outputs = [node_of(leaf) for leaf in leaves(self.result)]
+        arrays = watched.arrays.values()
+        self.outside = [array for array, _ in arrays]
+        self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
         self.masks = watched.masks
-
-    def surroundings(self) -> list[Any]:
-        """For each further input the array as it is now, or the node."""
-        return [node if array is None else array for node, array in zip(self.around, self.outside, strict=True)]
 
 
 class CompiledFunction:
@@ -57,7 +52,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
-        self._watched = _names(f)
+        self._around = Around(f)
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +61,7 @@ class CompiledFunction:
         dynamic = self._dynamic(args, kwargs, values)
         trace = self._trace(tree, values, dynamic)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
-        around = trace.surroundings()
+        around = (*trace.outside, *trace.captured)
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
             return unflatten(trace.result, iter(run_node("call", nodes, where_of_caller(2), body=trace.body)))
@@ -99,21 +94,22 @@ class CompiledFunction:
             raise InputError(f"the argument {path} is a {type(leaf).__name__} that cannot be hashed",
                              why="what is no number or array decides which graph is run",
                              fix="make it hashable, or give it in a closure") from None  # fmt: skip
-        changed = [name for name, look, was in self._watched if look() is not was]
+        changed = self._around.changes()
         if changed:
-            self._watched = _names(self.f)
+            self._around = Around(self.f)
             self._traces.clear()
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
             return known
         reason = (
-            f"{', '.join(changed)} was given another value" if changed
+            ", ".join(changed) if changed
             else "a mask around it has changed" if stale
             else "it uses traced values from around it" if known is not None
             else f"arguments of a new kind: {', '.join(str(part) for part in key[1])}" if self._traces or self.reasons
             else "first call"
         )  # fmt: skip
-        self.reasons.append(reason)
+        if self.reasons[-1:] != [reason]:
+            self.reasons.append(reason)
         trace = self._traces[key] = Trace(self.f, tree, values, dynamic)
         return trace
 
@@ -142,38 +138,6 @@ def _hashable(value: Any) -> bool:
     return True
 
 
-_KEPT = (ModuleType, type, FunctionType, BuiltinFunctionType, np.ufunc)
-
-
-def _names(f: Function) -> list[tuple[str, Callable[[], Any], Any]]:
-    """What the function reads from its closure and its module, each with how to look at it again."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    f = getattr(f, "__func__", f)
-    if not isinstance(f, FunctionType):
-        return []
-    found: list[tuple[str, Callable[[], Any], Any]] = []
-    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-
-        def content(cell: Any = cell) -> Any:
-            try:
-                return cell.cell_contents
-            except ValueError:
-                return None
-
-        found.append((name, content, content()))
-    space = f.__globals__
-    for name in dict.fromkeys(_global_names(f.__code__)):
-        if name in space and not isinstance(space[name], _KEPT):
-            found.append((name, functools.partial(space.get, name), space[name]))
-    return found
-
-
-def _global_names(code: CodeType) -> list[str]:
-    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _global_names(part)]
-    return [*code.co_names, *inner]
-
-
 def compile(
     f: Function | None = None,
     *,
@@ -188,8 +152,10 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: arrays are read anew at each call; a name of its closure or module that
-    was given another value, or a mask whose contents changed, makes a new graph (`compiled.reasons` says why).
+    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function that it calls)
+    that was given another value, an array behind such a name that was written into, and a mask that has changed make a
+    new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
+    large, or changes often, is better an argument.
     The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
     Raises TraceError where f looks at a number.
 

@@ -17,7 +17,7 @@ from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now
+from payback.trace.arrays import now, outside
 from payback.trace.backward import seed_for
 from payback.trace.shim import call
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
@@ -58,7 +58,8 @@ class Opened:
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
-        leaf = now(leaf)
+        leaf = outside(now(leaf))
+        leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(
