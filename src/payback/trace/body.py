@@ -200,6 +200,11 @@ def trace_body(
     return TracedBody(body, captured, result)
 
 
+def is_number(leaf: Any) -> bool:
+    """Whether a leaf is something to compute with; anything else is handed on as it is."""
+    return isinstance(leaf, (Traced, int, float, complex)) or hasattr(leaf, "__array__")
+
+
 def node_of(leaf: Any) -> Node:
     """The node of a traced value; of a plain number or array, a constant (unless it may change: see `outside`)."""
     leaf = outside(now(leaf))

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ def _contents(value: Any, seen: set[int]) -> Iterator[Any]:
 
 def _is_plain(value: Any) -> bool:
     """Whether it is an object of the user's own class: what a library keeps in its objects is its own matter."""
-    return hasattr(value, "__dict__") and type(value).__module__.partition(".")[0] not in _LIBRARIES
+    library = type(value).__module__.partition(".")[0] in _LIBRARIES and type(value) is not SimpleNamespace
+    return hasattr(value, "__dict__") and not library
 
 
 def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:

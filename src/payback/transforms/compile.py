@@ -15,7 +15,7 @@ from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
-from payback.trace.body import enclosed, fresh, node_of, run_node
+from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, structure, unflatten
 from payback.transforms.around import Around
@@ -37,12 +37,18 @@ class Trace:
         opened = [Traced(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
         args, kwargs = unflatten(tree, iter(opened))
         with watching() as watched:
-            self.result = call(f, args, kwargs)
-            outputs = [node_of(leaf) for leaf in leaves(self.result)]
+            self._result = call(f, args, kwargs)
+            outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         arrays = watched.arrays.values()
         self.outside = [array for array, _ in arrays]
         self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
         self.masks = watched.masks
+
+    def rebuilt(self, found: list[Any]) -> Any:
+        """A container like the function's result; what is no number in it stays as it was."""
+        following = iter(found)
+        parts = [next(following) if is_number(leaf) else leaf for leaf in leaves(self._result)]
+        return unflatten(self._result, iter(parts))
 
 
 class CompiledFunction:
@@ -52,7 +58,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
-        self._around = Around(f)
+        self._around: Around | None = None
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -64,10 +70,11 @@ class CompiledFunction:
         around = (*trace.outside, *trace.captured)
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
-            return unflatten(trace.result, iter(run_node("call", nodes, where_of_caller(2), body=trace.body)))
+            return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
         with quietly():
             found = trace.body.run((*[_bare(x) for x in given], *around))
-        return unflatten(trace.result, iter([_own(x) for x in found]))
+        taken = {id(x) for x in (*given, *around)}
+        return trace.rebuilt([_own(x, taken) for x in found])
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -94,9 +101,8 @@ class CompiledFunction:
             raise InputError(f"the argument {path} is a {type(leaf).__name__} that cannot be hashed",
                              why="what is no number or array decides which graph is run",
                              fix="make it hashable, or give it in a closure") from None  # fmt: skip
-        changed = self._around.changes()
+        changed = self._around.changes() if self._around is not None else []
         if changed:
-            self._around = Around(self.f)
             self._traces.clear()
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
@@ -111,6 +117,7 @@ class CompiledFunction:
         if self.reasons[-1:] != [reason]:
             self.reasons.append(reason)
         trace = self._traces[key] = Trace(self.f, tree, values, dynamic)
+        self._around = Around(self.f)  # now, for what the function itself has changed is no news
         return trace
 
 
@@ -123,10 +130,13 @@ def _bare(leaf: Any) -> Any:
     return leaf
 
 
-def _own(value: Any) -> Any:
-    """A result as its receiver may keep it: never a view of an argument or a constant."""
-    if type(value) is np.ndarray and value.ndim and not (value.base is None and value.flags.writeable):
-        return value.copy()
+def _own(value: Any, taken: set[int]) -> Any:
+    """A result as its receiver may keep it: never an argument, a constant or another result, nor a view of one."""
+    if type(value) is np.ndarray and value.ndim:
+        if value.base is not None or not value.flags.writeable or id(value) in taken:
+            return value.copy()
+        taken.add(id(value))
+        return value
     return value[()] if type(value) is np.ndarray and not value.ndim else value
 
 

@@ -16,9 +16,9 @@ from payback.ops.batching import from_front, to_front
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST
 from payback.run.interpreter import quietly
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import where_of_caller
 from payback.trace.arrays import now
-from payback.trace.body import node_of, result_of, trace_body
+from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import _argument_names
 
@@ -59,7 +59,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         mapped = {
             k: _to_front(leaf, axis, name, where)
             for k, (leaf, axis, name) in enumerate(zip(given, axes, names, strict=True))
-            if axis is not None and _is_number(leaf)
+            if axis is not None and is_number(leaf)
         }
         size = _size(mapped, axes, names, where)
         avals = [Aval(node.shape[1:], node.aval.dtype) for node in mapped.values()]
@@ -106,10 +106,6 @@ def _result(node: Node, taken: set[int]) -> Any:
 def _told(where: Any) -> str | None:
     place = position(where)
     return str(place) if place else None
-
-
-def _is_number(leaf: Any) -> bool:
-    return isinstance(leaf, (Traced, int, float, complex)) or hasattr(leaf, "__array__")
 
 
 def _names(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
