@@ -333,8 +333,8 @@ def test_plain_python_questions():
         {s: 1}
     with pytest.raises(ValueError, match="ambiguous"):
         bool(x > 1)
-    with pytest.raises(AttributeError, match="no attribute 'cumprod'"):
-        _ = x.cumprod
+    with pytest.raises(AttributeError, match=r"\.tobytes of a traced array has no derivative"):
+        _ = x.tobytes
     assert np.allclose(x, [1.0, 2.0])
 
 

@@ -126,7 +126,7 @@ def test_nothing_in_the_way():
         (lambda x: np.sum(np.linalg.svd(np.outer(x, x))[1]), "svd has no derivative"),
         (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
         (lambda x: np.add(x, 1.0, where=np.array([True, False, True]), out=np.ones(3)).sum(), "does not take where="),
-        (lambda x: x.partition(1) or x.sum(), ".partition of a traced array"),
+        (lambda x: x.tobytes() and x.sum(), ".tobytes of a traced array"),
         (lambda x: math.lgamma(x[0]) + x[1], "math.lgamma has no derivative"),
         (lambda x: np.sum(x * np.array([1 + 1j])).real, "complex numbers are not differentiated"),
         (lambda x: np.argmax(x), "the result is of int64"),

@@ -11,7 +11,8 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.")  # modules whose lines are not the user's
+# Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
+NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
 
 
 class Position(NamedTuple):
@@ -30,7 +31,7 @@ class Position(NamedTuple):
 
 
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:
-    """The place in the user's code that is running: the nearest frame outside this package and NumPy."""
+    """The place in the user's code that is running: the nearest frame outside this package and NOT_USERS."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):

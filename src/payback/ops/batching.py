@@ -13,6 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from payback.ops import (  # noqa: F401 (the rows that the rules are for)
+    contract,
+    factorizations,
+    linalg,
+    move,
+    random,
+    reduce,
+)
 from payback.ops.index import Place
 from payback.ops.namespace import _full_index
 from payback.ops.row import TABLE
@@ -184,3 +192,8 @@ for _name, _rule in {
     "random_bits": _random_bits, "index": _index, "scatter": _scatter,
 }.items():  # fmt: skip
     TABLE[_name].batch = _rule
+for _name in (
+    "qr", "repeated", "negligible", "eigh", "svd", "inv", "solve", "det", "cofactor", "cofactor_along", "slogdet",
+    "cholesky", "pinv",
+):  # fmt: skip
+    TABLE[_name].batch = "leading"

@@ -33,6 +33,15 @@ class Select:
         self.condition, self.high, self.low = condition, high, low
 
 
+def _select(condition: Any, high: Any, low: Any) -> Any:
+    """A single condition decides at once; where nothing depends on the argument, the zero is still to be told."""
+    if type(condition) is bool or type(condition) is np.bool_:
+        case = high if condition else low
+        if case is not None:
+            return case
+    return Select(condition, high, low)
+
+
 def _shape(x: Any) -> tuple[int, ...]:
     return getattr(x, "shape", ())
 
@@ -203,7 +212,7 @@ class Values:
     eq, ne = staticmethod(operator.eq), staticmethod(operator.ne)
     logical_and, logical_or, logical_not = np.logical_and, np.logical_or, np.logical_not
     where, power, div = staticmethod(_where), staticmethod(_power), staticmethod(_divide)
-    select = Select
+    select = staticmethod(_select)
     relu, sigmoid, softplus, clip = (
         staticmethod(_relu),
         staticmethod(_sigmoid),

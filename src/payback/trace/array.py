@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import NOT_USERS, caller, position
@@ -20,7 +20,7 @@ from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
 from payback.trace.arrays import Buffered, ReadOnly, now, outside
-from payback.trace.outside import storing
+from payback.trace.outside import bare, storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
@@ -232,9 +232,9 @@ class Traced:
     def __float__(self) -> float:
         if self.dtype.kind != "f":
             return float(self.value)
-        raise storing() or TraceError("float(x) would lose the derivative", where=_here(),
-                         why="a Python float has no history, so what is computed from it would have no gradient",
-                         fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
+        raise bare("float(x) would lose the derivative",
+                   why="a Python float has no history, so what is computed from it would have no gradient",
+                   fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
 
     def __int__(self) -> int:
         if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
@@ -257,9 +257,8 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
-        raise storing() or TraceError(
+        raise bare(
             "a traced value cannot become a plain array",
-            where=_here(),
             why="the plain array would have no history, so what is computed from it would have no gradient",
             fix="compute with it as it is; for the bare numbers write x.value",
         )
@@ -273,12 +272,19 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         method = _METHODS.get(name)
         if method is None:
-            raise AttributeError(f"a traced value has no attribute {name!r}")
+            if name.startswith("__") or not hasattr(np.ndarray, name):
+                raise AttributeError(f"a traced value has no attribute {name!r}")
+            raise MissingAttributeError(f".{name} of a traced array has no derivative in payback", where=_here(),
+                                        fix="write it with NumPy functions that have one")  # fmt: skip
         return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return _METHODS["transpose"](self)
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _METHODS["mT"](self)
 
     # NumPy's protocols
 

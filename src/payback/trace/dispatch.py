@@ -185,8 +185,9 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
     if implementation is not None:
         made = implementation(*args, **kwargs)
         return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
+    args, kwargs = _current(args), _current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
-    if not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
+    if traced and not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     raise _unknown(function, here())

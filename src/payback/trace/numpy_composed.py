@@ -98,28 +98,6 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return np_sum(a * weights, axis=axis, keepdims=keepdims) / total
 
 
-@implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Vector norms of every order and the Frobenius norm; the subgradient at 0 is 0."""
-    x = _traced(x)
-    axes = axes_of(axis, x.ndim)
-    if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
-        return emit("norm", x, axes=axes, keepdims=keepdims)
-    if len(axes) == 1 and ord in (1, np.inf, -np.inf):
-        function = {1: np_sum, np.inf: np_max, -np.inf: np_min}[ord]
-        return function(abs(x), axis=axes, keepdims=keepdims)
-    if len(axes) == 2 and ord in (1, np.inf, -1, -np.inf):
-        first, second = axes if axis is None else tuple(_axis(a, x.ndim) for a in axis)
-        summed = np_sum(abs(x), axis=first if abs(ord) == 1 else second, keepdims=True)
-        found = (np_max if ord > 0 else np_min)(summed, axis=axes, keepdims=True)
-        return found if keepdims else np.squeeze(found, axes)
-    raise UnsupportedError(
-        f"np.linalg.norm with ord={ord!r} over {len(axes)} axes has no derivative in payback",
-        where=here(),
-        fix="use the orders None, 1, 2 and inf of vectors, or the Frobenius norm",
-    )
-
-
 # sums and differences along an axis -----------------------------------------------------------------------------
 
 

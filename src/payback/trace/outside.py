@@ -11,19 +11,38 @@ import ast
 import dis
 import inspect
 import linecache
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError
+from payback.errors import MutationError, PaybackError, TraceError
 from payback.ir.where import NOT_USERS, position
+
+# The last of these errors in this context: compiled code may replace it by one of its own.
+refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 
 
+# what · why · what to do, where a library asks a traced value for its bare number
+_FRAME = "compute with the plain arrays of its columns: .to_numpy()"
+_NO_HISTORY = "what it computes from them has no history"
+BY_LIBRARY = {
+    "scipy": (
+        "SciPy's compiled code takes bare numbers",
+        _NO_HISTORY,
+        "write this step with NumPy functions, or give its derivative by the implicit function theorem",
+    ),
+    "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
+    "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
+    "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, "write this step with NumPy functions"),
+}
+
+
 def users_frame(depth: int) -> FrameType | None:
-    """The nearest frame outside payback and NumPy."""
+    """The nearest frame that is the user's."""
     frame: FrameType | None = inspect.currentframe()
     for _ in range(depth):
         frame = frame.f_back if frame else None
@@ -41,7 +60,24 @@ def storing() -> MutationError | None:
     array, name = _look_up(frame, target) if target is not None else (None, None)
     if array is not None and not isinstance(array, np.ndarray):
         return None
-    return into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
+    problem = into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
+    refused.set(problem)
+    return problem
+
+
+def bare(what: str, why: str, fix: str) -> PaybackError:
+    """The error for a traced value that is asked for its bare numbers: by an assignment, a library, anything else."""
+    problem = storing()
+    if problem is not None:
+        return problem
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
+        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
+        frame = frame.f_back
+    place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
+    found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
+    refused.set(found)
+    return found
 
 
 def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name: str | None = None) -> MutationError:
@@ -85,6 +121,8 @@ def _look_up(frame: FrameType, target: ast.expr) -> tuple[Any, str | None]:
             owner, text = _look_up(frame, value)
             if text is None:
                 return None, None
+            if attribute in ("flat", "T") and isinstance(owner, np.ndarray):
+                return owner, text
             return getattr(owner, "__dict__", {}).get(attribute), f"{text}.{attribute}"
         case ast.Subscript(value=value):
             return _look_up(frame, value)

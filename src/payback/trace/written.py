@@ -254,7 +254,6 @@ class Written(Traced):
     """A traced array that has been written into, or a view of one: its node is what is there now."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
 
     @property
     def node(self) -> Node:

@@ -10,6 +10,7 @@ from typing import Any
 
 from payback.ir.aval import Aval
 from payback.ops.batching import Several, lead
+from payback.ops.control import branch, call, loop, solution  # noqa: F401 (the rows that the rules are for)
 from payback.ops.control.call import is_floating
 from payback.ops.recording import Term
 from payback.ops.row import CONST, TABLE
