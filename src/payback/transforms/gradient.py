@@ -18,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now
+from payback.trace.arrays import now, outside
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.shim import call, tracing
@@ -68,7 +68,8 @@ class Opened:
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
-        leaf = _column(now(leaf))
+        leaf = outside(_column(now(leaf)))
+        leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(
