@@ -71,6 +71,7 @@ def every(args: tuple[Any, ...]) -> tuple[int, ...]:
 
 def directions(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Tangents that depend on nothing but the shapes."""
+
     def one(leaf: Any) -> Any:
         x = np.asarray(leaf)
         return np.cos(np.arange(x.size) + 1.0).astype(x.dtype).reshape(x.shape)[()]
@@ -95,6 +96,7 @@ def against(f: Function) -> Function:
 
 def batch(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """N samples near the arguments."""
+
     def one(leaf: Any) -> Any:
         x = np.asarray(leaf)
         return np.stack([x * x.dtype.type(1 + 0.125 * i) for i in range(N)])

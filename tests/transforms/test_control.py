@@ -100,6 +100,7 @@ def branching(p, w, x, h):
 
 def inside_gradient(p, w, x, h):
     """Descent steps: the gradient of a function inside the loop."""
+
     def step(c, row):
         return c - 0.1 * pb.grad(lambda c: np.sum((w @ c - row) ** 2))(c), None
 
@@ -154,7 +155,9 @@ NEEDS_VALUES = [mode for mode in REVERSE if "abstract" in mode or "compiled" in 
 def test_as_in_python(name, mode):
     f = PROGRAMS[name]
     if name in UNBOUNDED and mode in NEEDS_VALUES:
-        with pytest.raises(DifferentiationError, match="loop has no derivative in reverse mode.*Give while_loop a bound"):
+        with pytest.raises(
+            DifferentiationError, match="loop has no derivative in reverse mode.*Give while_loop a bound"
+        ):
             check(mode, lambda *args: f(pb, *args), lambda *args: f(plain, *args), (W, X, H))
         return
     check(mode, lambda *args: f(pb, *args), lambda *args: f(plain, *args), (W, X, H))

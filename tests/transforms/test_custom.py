@@ -31,6 +31,7 @@ def exponential(x, s):
 @pb.custom_gradient
 def several(x, s):
     """Containers, results that are the argument itself, whole numbers, and a constant."""
+
     def pull(bar):
         a, b = bar["a"], bar["b"][0]
         return 2 * x * a * s + b, np.sum(x * x * a) + bar["b"][2]
@@ -170,6 +171,7 @@ def test_what_an_unbatched_argument_of_a_batch_is_owed():
 
 def test_remat_keeps_nothing_of_what_is_inside():
     """Bytes of a gradient through 64 blocks of 8 steps each."""
+
     def block(x):
         for _ in range(8):
             x = np.sin(x) + 0.1

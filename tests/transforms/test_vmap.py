@@ -294,6 +294,7 @@ def test_keyword_arguments_have_their_samples_in_front():
 
 def test_what_is_the_same_for_all_keeps_its_numbers():
     """Arguments without samples can be branched on, and what is no number is handed on."""
+
     def f(x, flag, how):
         return (x if flag > 0 else -x) * (2 if how == "twice" else 1)
 

@@ -33,7 +33,7 @@ def snapshot(value: Any) -> Any:
     if kind in WEAK_DTYPES:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
-        if value.flags.writeable or not _is_immutable(value):
+        if value.flags.writeable or not is_immutable(value):
             value = value.copy("K")
             value.flags.writeable = False
         return value
