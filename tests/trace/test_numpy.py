@@ -261,10 +261,9 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 
 @pytest.mark.parametrize(("call", "text"), [
+    (lambda x: np.linalg.eigvals(x * x[:, None]), "np.linalg.eigvals has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
-    (lambda x: np.i0(x), "np.i0 has no derivative in payback"),
     (lambda x: np.roots(x), "np.roots has no derivative in payback"),
-    (lambda x: np.einsum("i->", x), "np.einsum has no derivative in payback"),
     (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "with where= and without out="),
     (lambda x: np.add(x, 1.0, dtype=np.int64), "does not take dtype=int64"),
     (lambda x: np.pad(x, 1, "empty"), "np.pad of traced values with mode=empty"),
@@ -280,10 +279,10 @@ def test_what_has_no_row_says_so(call, text):
 
 def test_an_error_names_the_users_line_and_something_near():
     with pytest.raises(UnsupportedError) as raised:
-        np.poly(traced(V))
+        np.roots(traced(V))
     assert "test_numpy.py" in str(raised.value)
-    assert "np.poly(traced(V))" in str(raised.value)
-    assert "Near it: np.poly" in str(raised.value)
+    assert "np.roots(traced(V))" in str(raised.value)
+    assert "Near it: np.ro" in str(raised.value)
 
 
 @pytest.mark.parametrize("call", [
@@ -313,6 +312,9 @@ def test_plain_python_questions():
     assert x.size == 2
     assert x.dtype == float
     assert 2.0 in x
+    assert round(s) == 2
+    assert round(s, 1).value == 2.5
+    assert pb.grad(lambda v: v * round(v, 1))(2.26) == 2.3
     assert x.item is not None
     assert traced(np.array([3.0])).item().value == 3.0
     with pytest.raises(TypeError, match="len"):

@@ -44,10 +44,18 @@ CASES = [
         ulps=8,
     ),
     *table(
-        (np.interp, X, XP, FP), (lambda x: np.interp(x, XP, FP), X), (lambda x, l: np.interp(x, XP, FP, left=l, right=-l), X, S),
+        (np.interp, X, XP, FP), (lambda x: np.interp(x, XP, FP), X), (lambda x, end: np.interp(x, XP, FP, left=end, right=-end), X, S),
         (lambda x: np.interp(x, XP, FP), 1.5), (lambda f: np.interp([0.5, 1.0, 4.0, 5.0], XP, f), FP), (lambda x, f: np.interp(x, XP, f, period=5.0), X + 7, FP),
         (lambda x, p: np.interp(x, p, FP, period=5.0), X, XP[::-1] + 0.2), (lambda x: np.interp(x.reshape(2, 3), XP, FP), X),
         dtypes=F64, ulps=8,
+    ),
+    *table((lambda a, b: np.polydiv(a, b), V, V[:3] + 2), (lambda a: np.polydiv(a[:2], [1.0, 2.0, 3.0]), V), ulps=32, dtypes=F64),
+    *table((np.poly, V[:4]), ulps=8),
+    *table(
+        (np.i0, V * 3), (lambda a, b: np.logspace(a, b, 5), 0.25, 1.5), (lambda a, b: np.geomspace(a, b, 4), 0.25, 1.5), (lambda a, b: np.geomspace(a, b, 4, endpoint=False), -0.25, -1.5),
+        (lambda x: np.fft.fftshift(x) + np.fft.ifftshift(x * x), V[:5]), (lambda x: np.fft.fftshift(x, axes=1), M), (lambda x: x.mT @ np.ones(3) + x.real[0] + x.imag[0], M),
+        (lambda x: np.astype(x, np.float64), V), (lambda x: x * x.itemsize + x.nbytes, V),
+        ulps=8, dtypes=F64,
     ),
     *table((lambda x: np.histogram(x, 4), V), (lambda x: np.histogram(x, [-1.0, 0.0, 1.0])[0] * x[:2], V), abstract=False, dtypes=F64, ulps=2),
 ]
@@ -114,8 +122,31 @@ def test_what_cannot_be_differentiated_says_so():
     for call, text in (
         (lambda x: np.histogram(x, density=True), "np.histogram of traced weights or bins"),
         (lambda x: np.histogram2d(x, x), "np.histogram2d has no derivative"),
-        (lambda x: np.poly(x), "np.poly has no derivative"),
+        (lambda x: np.poly(np.outer(x, x)), "np.poly of a traced matrix"),
+        (lambda x: np.roots(x), "np.roots has no derivative"),
     ):
         with pytest.raises(UnsupportedError) as caught:
             call(traced(V))
         assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_bessel_functions_against_exact_values(order):
+    import mpmath as mp
+
+    from payback.ops.namespace import Values
+
+    points = np.array([0.0, 1e-8, 0.1, 1.0, -2.5, 7.9, 8.1, -30.0, 120.0, 650.0])
+    exact = [mp.besseli(order, mp.mpf(float(x))) for x in points]
+    for e, y in zip(exact, Values.bessel_i(points, order=order), strict=True):
+        assert abs(mp.mpf(float(y)) - e) <= 8 * np.finfo(float).eps * abs(e)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: np.polynomial.polynomial.polyval(x, [1.0, 2.0, -1.0]), lambda x: np.polynomial.chebyshev.chebval(x, [1.0, 2.0, -1.0]),
+    lambda x: np.polynomial.legendre.legval(x, [1.0, 2.0, -1.0]), lambda x: np.polynomial.hermite.hermval(x, [1.0, 2.0, -1.0]),
+    lambda x: np.polynomial.laguerre.lagval(x, [1.0, 2.0, -1.0]), lambda x: np.poly1d([1.0, 2.0, -1.0])(x), lambda x: np.poly1d(x)(0.5),
+])  # fmt: skip
+def test_polynomials_written_in_python(call):
+    np.testing.assert_array_equal(pb.vjp(call, V)[0], call(V))
+    pb.check_grads(call, V)

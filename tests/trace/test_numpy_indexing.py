@@ -74,7 +74,12 @@ def test_masks_of_choices_sink():
 
 
 def test_how_many_there_are_is_not_known_without_numbers():
-    for call in (lambda x: np.extract(x > 0, x), lambda x: np.unique(x), lambda x: x[np.nonzero(x)], lambda x: np.trim_zeros(x)):
+    for call in (
+        lambda x: np.extract(x > 0, x),
+        lambda x: np.unique(x),
+        lambda x: x[np.nonzero(x)],
+        lambda x: np.trim_zeros(x),
+    ):
         with pytest.raises(TraceError):
             trace(call, V)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import payback as pb
 from ops import calls
 from ops.calls import apart, table
-from ops.samples import traced
 
 G = np.random.default_rng(11)
 V, M, T = apart(G, 7), apart(G, 3, 4), apart(G, 2, 3, 4)
@@ -16,6 +14,8 @@ P = np.abs(M) + 0.5
 Z1, Z2 = np.array([1.5, 0.0, -2.0, 3.0]), np.array([1.5, 0.0, -2.0, 0.0])
 HOLES = np.array([[False, True, False, False], [False, False, False, True], [True, False, True, False]])
 MASK = np.array([[True, False, True, True], [False, True, True, False], [True, True, True, True]])
+
+
 def holes(f):
     """The function of an array with NaN in some places."""
     return lambda x: f(np.where(HOLES, np.nan, x))
@@ -84,7 +84,13 @@ CASES = [
         (lambda x, y: np.corrcoef(x, y), V, V**2),
         ulps=16,
     ),
-    *table((lambda x: np.unique(x), V), abstract=False, order=1),
+    *table(
+        (lambda x: np.unique(x), V), (lambda x: np.unique(x[[0, 1, 0, 2]], return_index=True, return_inverse=True), V), (lambda x: np.unique(x, axis=0), M),
+        (lambda x: np.unique_all(x), V), (lambda x: np.unique_counts(x), V), (lambda x: np.unique_inverse(x), V), (lambda x: np.unique_values(x).sum(), V),
+        (lambda x: np.union1d(x[:4], x[2:]), V), (lambda x: np.intersect1d(x[:4], x[2:], return_indices=True), V), (lambda x: np.setdiff1d(x, x[2:]), V),
+        (lambda x: np.setxor1d(x[:4], x[2:]), V),
+        abstract=False,
+    ),
     # by the quantile's place, too
     *table((lambda x, q: np.quantile(x, q), V, 0.37), (lambda x, q: np.percentile(x, q, method="hazen"), V, [37.0, 61.0])),
 ]

@@ -424,6 +424,8 @@ def classify(call, enter, python):
     for leaf, value, up, down in zip(found, expected, high, low, strict=True):
         if isinstance(leaf, Traced) and leaf.dtype.kind == "f":
             traced = True
+            if value.dtype.kind != "f":
+                return f"a traced {leaf.dtype} instead of {value.dtype}"
             weights = np.arange(value.size).reshape(value.shape) * 0.1 + 1
             change += np.sum((up - down) * weights) / 2e-6
             leaf = leaf.value

@@ -5,9 +5,11 @@ A node stores the pair, which costs some 90 ns; the text is looked up only when 
 
 from __future__ import annotations
 
+import ast
 import itertools
 import linecache
 import sys
+import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -28,6 +30,18 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
+
+
+parsing = threading.Lock()  # Python's own parser is not safe in several threads (3.11)
+
+
+def syntax(file: str) -> ast.Module:
+    """The syntax tree of a source file, empty where there is no source to be had."""
+    try:
+        with parsing:
+            return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, SystemError):
+        return ast.Module([], [])
 
 
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:

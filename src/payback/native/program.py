@@ -198,4 +198,29 @@ class Program:
         else:
             array(command.writes[0])[...] = result
 
+    def llvm(self) -> str:
+        """The kernels of this program as LLVM IR."""
+        return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
 
+    def explain(self) -> str:
+        """What the program consists of, for people."""
+        nodes, left = len(self.source.nodes), len(self.graph.nodes)
+        kernels = {c.kernel for c in self.commands if c.kernel is not None}
+        on_numpy = sum(c.kernel is None for c in self.commands)
+        lines = [
+            f"{nodes} nodes, {left} after folding constants and computing nothing twice",
+            f"{len(self.commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy",
+            f"{sum(c.flops for c in self.commands):,} operations in products; {self.arena_bytes:,} bytes of memory "
+            f"between arguments and results",
+            "",
+            *self._table(),
+        ]
+        return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        rows = []
+        for number, command in enumerate(self.commands):
+            shapes = ", ".join("×".join(map(str, view.shape)) or "number" for view in command.writes if view.shape != (0,))
+            shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
+            rows.append(f"{number:4}  {command.text}  →  {shapes or '–'}{shared}")
+        return rows

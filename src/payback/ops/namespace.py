@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
-from payback.ops import sequences
+from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
 from payback.ops.control.loop import loop_values, scan_values
@@ -198,7 +198,8 @@ class Values:
     floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
     copysign, fmod, heaviside, fmax, fmin = np.copysign, np.fmod, np.heaviside, np.fmax, np.fmin
     logaddexp2, nextafter, spacing, ldexp = np.logaddexp2, np.nextafter, np.spacing, np.ldexp
-    exponent, sinc = staticmethod(sequences.exponent), staticmethod(sequences.sinc)
+    exponent = staticmethod(sequences.exponent)
+    sinc, bessel_i = staticmethod(families.sinc), staticmethod(families.bessel_i)
     prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
     recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
     argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)

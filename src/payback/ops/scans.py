@@ -125,12 +125,3 @@ def _convolve_jvp(m: Any, dots: dict[int, Any], args: Any, y: Any, mode: str) ->
 # "valid": the first argument is the longer one
 Row("convolve", "own", lambda m, a, v, mode: m.convolve(a, v, mode=mode), shape=_convolve_shape,
     vjp=_convolve_vjp, jvp=_convolve_jvp, numeric="float", math="the other argument, mirrored")  # fmt: skip
-
-
-def _sinc_jvp(m: Any, dots: dict[int, Any], args: Any, y: Any, order: int) -> Any:
-    return dots[0] * m.sinc(args[0], order=order + 1)
-
-
-Row("sinc", "own", lambda m, x, order: m.sinc(x, order=order), shape=lambda x, order: Aval(x.shape, x.dtype),
-    vjp=lambda m, bar, args, y, wanted, order: [bar * m.sinc(args[0], order=order + 1)], jvp=_sinc_jvp,
-    numeric="float", math="the next derivative of sin(πx)/(πx)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""NumPy's differences, integrals, interpolation, convolutions, polynomials and elementwise functions."""
+"""NumPy's differences, integrals, interpolation, convolutions and elementwise functions on traced values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_
 from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
-from payback.trace.numpy_map import astype, broadcast_any, concatenate, reshape
+from payback.trace.numpy_map import astype, broadcast_any, concatenate
 
 # differences and integrals --------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
     return concatenate([part_of(p, axis, slice(None, 1)), rest], axis)
 
 
-# convolutions and polynomials -----------------------------------------------------------------------------------
+# convolutions ---------------------------------------------------------------------------------------------------
 
 
 @implements(np.convolve)
@@ -204,52 +204,6 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return convolve(a, v[::-1], mode)
 
 
-@implements(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    """Horner's scheme."""
-    p, x = array_of(p), array_of(x)
-    y = np.zeros(x.shape, x.dtype)[()]
-    for k in range(p.shape[0]):
-        y = y * x + p[k]
-    return y
-
-
-def _padded(a: Any, size: int) -> Any:
-    return np.concatenate([np.zeros(size - a.shape[0], a.dtype), a]) if a.shape[0] < size else a
-
-
-def _poly_sum(sign: int) -> Any:
-    def total(a1: Any, a2: Any) -> Any:
-        a1, a2 = (x.reshape(-1) for x in (array_of(a1), array_of(a2)))
-        size = max(a1.shape[0], a2.shape[0])
-        return _padded(a1, size) + _padded(a2, size) if sign > 0 else _padded(a1, size) - _padded(a2, size)
-
-    return total
-
-
-_FUNCTIONS[np.polyadd] = _poly_sum(1)
-_FUNCTIONS[np.polysub] = _poly_sum(-1)
-_FUNCTIONS[np.polymul] = lambda a1, a2: convolve(a1, a2)
-
-
-@implements(np.polyder)
-def polyder(p: Any, m: int = 1) -> Any:
-    p = array_of(p)
-    for _ in range(m):
-        p = p[:-1] * np.arange(p.shape[0] - 1, 0, -1)
-    return p
-
-
-@implements(np.polyint)
-def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    p = array_of(p)
-    constants = array_of(0.0 if k is None else k)
-    constants = np.broadcast_to(constants, (m,)) if constants.size == 1 and not constants.ndim else constants
-    for i in range(m):
-        p = np.concatenate([p / np.arange(p.shape[0], 0, -1), reshape(traced_array(constants)[i], (1,))])
-    return p
-
-
 # elementwise ----------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +212,13 @@ def sinc(x: Any) -> Any:
     """sin(πx)/(πx), smooth at 0 to every order."""
     x = traced_array(x)
     return emit("sinc", astype(x, x.dtype if x.dtype.kind == "f" else FLOAT64), order=0)
+
+
+@implements(np.i0)
+def i0(x: Any) -> Any:
+    """The modified Bessel function of order 0; its derivatives are made of those of higher orders."""
+    x = traced_array(x)
+    return emit("bessel_i", astype(x, x.dtype if x.dtype.kind == "f" else FLOAT64), order=0)
 
 
 @implements(np.real, np.real_if_close)
@@ -292,6 +253,55 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
         return into(out, "round", np.rint(a))
     scale = 10.0 ** abs(decimals)
     return into(out, "round", np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale)
+
+
+def _shifted(sign: int) -> Any:
+    """The zero frequency to the middle, or back."""
+
+    def shift(x: Any, axes: Any = None) -> Any:
+        axes = range(x.ndim) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+        by = [x.shape[axis] // 2 if sign > 0 else -(x.shape[axis] // 2) for axis in axes]
+        return np.roll(x, by, tuple(axes))
+
+    return shift
+
+
+@implements(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
+             axis: int = 0) -> Any:  # fmt: skip
+    made = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+    return made if dtype is None else made.astype(dtype)
+
+
+@implements(np.geomspace)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """Between numbers of one sign; the ends are met exactly."""
+    if known(start, stop) and np.any(np.asarray(plain(start)) * np.asarray(plain(stop)) <= 0):
+        raise ValueError("np.geomspace of traced values is between numbers of one sign")
+    sign = np.sign(plain(start)) if known(start) else np.sign(start)
+    made = sign * np.exp(np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis))
+    ends = [broadcast_any(array_of(x), made.shape[1:])[None] for x in (start, stop)] if axis == 0 else []
+    if ends and num > 1:
+        last = [ends[1]] if endpoint else [made[-1:]]
+        made = concatenate([ends[0], made[1:-1], *last], 0)
+    return made if dtype is None else made.astype(dtype)
+
+
+@implements(np.astype)
+def as_type(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    return astype(x, dtype)
+
+
+@implements(np.result_type)
+def result_type(*parts: Any) -> Any:
+    return np.result_type(*[
+        (0.0 if x.dtype.kind == "f" else 0) if isinstance(x, Traced) and x.node.aval.weak
+        else x.dtype if isinstance(x, Traced) else x for x in parts
+    ])  # fmt: skip
+
+
+for _function in (np.fft.fftshift, np.fft.ifftshift):
+    _FUNCTIONS[_function] = _shifted(1 if _function is np.fft.fftshift else -1)
 
 
 @implements(np.bincount)

@@ -134,9 +134,41 @@ def _listed(found: Any) -> list[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-@implements(np.unique_values)
-def unique_values(x: Any, /) -> Any:
-    return unique(x)
+_FUNCTIONS[np.unique_values] = lambda x: unique(x, equal_nan=False)
+
+
+def _unique_with(function: Any, index: bool, inverse: bool, counts: bool) -> Function:
+    def answer(x: Any, /) -> Any:
+        kind = type(function(np.zeros(1)))  # NumPy's own named tuple
+        return kind(*unique(x, index, inverse, counts, equal_nan=False))
+
+    return answer
+
+
+_FUNCTIONS[np.unique_all] = _unique_with(np.unique_all, True, True, True)
+_FUNCTIONS[np.unique_counts] = _unique_with(np.unique_counts, False, False, True)
+_FUNCTIONS[np.unique_inverse] = _unique_with(np.unique_inverse, False, True, False)
+
+
+def _set(function: Any) -> Function:
+    """Entries of the two arrays together: NumPy says which, their first places are taken."""
+
+    def entries(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+        options = {} if function is np.union1d else {"assume_unique": assume_unique}
+        source = np.concatenate([array_of(x).reshape(-1) for x in (ar1, ar2)])
+        bare = np.asarray(plain(source))
+        found = function(plain(ar1), plain(ar2), **options)
+        order = np.argsort(bare, kind="stable")
+        made = np.take(source, order[np.searchsorted(bare, found, sorter=order)])
+        if return_indices:
+            return made, *np.intersect1d(plain(ar1), plain(ar2), assume_unique, True)[1:]
+        return made
+
+    return entries
+
+
+for _function in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d):
+    _FUNCTIONS[_function] = _set(_function)
 
 
 def _constant(function: Any) -> Function:

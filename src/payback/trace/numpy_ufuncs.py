@@ -44,6 +44,10 @@ def _xor(a: Any, b: Any) -> Any:
     return emit("ne", emit("ne", a, 0), emit("ne", b, 0))
 
 
+def _truths(x: Any) -> bool:
+    return (x.dtype if isinstance(x, Traced) else np.asarray(x).dtype).kind == "b"
+
+
 _COMPOSED |= {
     np.square: lambda x: emit("mul", x, x),
     np.positive: lambda x: x,
@@ -55,6 +59,7 @@ _COMPOSED |= {
     np.modf: _modf,
     np.divmod: lambda a, b: (emit("floor_divide", a, b), emit("mod", a, b)),
     np.logical_xor: _xor,
+    np.bitwise_xor: lambda a, b: _xor(a, b) if _truths(a) and _truths(b) else np.bitwise_xor(plain(a), plain(b)),
 }
 
 
@@ -78,7 +83,8 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
             a = a.reshape(a.shape + (1,) * b.ndim)
         return _array_ufunc(ufunc, "__call__", (a, b), kwargs)
     x = Traced(node) if isinstance(node := as_traced(inputs[0]), Node) else node
-    if not isinstance(x, Traced) or (x.dtype.kind != "f" and x.node.value is not None and method != "reduce"):
+    whole = isinstance(x, Traced) and x.dtype.kind != "f" and x.node.value is not None
+    if not isinstance(x, Traced) or (whole and method != "reduce" and ufunc is not np.add):
         return getattr(ufunc, method)(*map(plain, inputs), **kwargs)
     if ufunc.nin != 2 or ufunc.nout != 1 or (ufunc not in _UFUNCS and ufunc not in _COMPOSED):
         raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=here(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
-from payback.trace.body import enclosed, fresh, node_of, run_node
+from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.shim import call
-from payback.trace.tree import is_leaf, leaves, paths, structure, unflatten
+from payback.trace.tree import leaves, paths, structure, unflatten
+from payback.transforms.around import Around
 
 Function = Callable[..., Any]
 
@@ -38,19 +38,33 @@ class Trace:
         opened = [Traced(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
         args, kwargs = unflatten(tree, iter(opened))
         with watching() as watched:
-            self.result = call(f, args, kwargs)
-        self.body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(self.result)])
-        arrays = {node: array for array, node in watched.arrays.values()}
-        self.outside = [arrays.get(node) for node in captured]
-        self.captured = [node for node in captured if node not in arrays]
-        self.around = captured
+            self._result = call(f, args, kwargs)
+            outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
+        arrays = watched.arrays.values()
+        self.outside = [array for array, _ in arrays]
+        self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
         self.masks = watched.masks
-        self.program: Any = None
-        self.entry: Any = None
+        self.program: Any = None  # machine code, made at the first call
+        self.entry: Any = None  # a fast way into it for plain positional arguments
 
-    def surroundings(self) -> list[Any]:
-        """For each further input the array as it is now, or the node."""
-        return [node if array is None else array for node, array in zip(self.around, self.outside, strict=True)]
+    def compiled(self, plain: bool) -> Any:
+        """The machine code.  plain: whether the arguments are arrays and numbers, each by itself, and nothing else."""
+        if self.program is None:
+            from payback.native.entry import entry
+            from payback.native.program import Program
+
+            self.program = Program(self.body.graph)
+            if plain:
+                self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
+        return self.program
+
+    rebuild: Callable[[list[Any]], Any]
+
+    def rebuilt(self, found: list[Any]) -> Any:
+        """A container like the function's result; what is no number in it stays as it was."""
+        following = iter(found)
+        parts = [next(following) if is_number(leaf) else leaf for leaf in leaves(self._result)]
+        return unflatten(self._result, iter(parts))
 
 
 class CompiledFunction:
@@ -60,49 +74,52 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
+        self._last: Trace | None = None
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
-        self._watched = _names(f)
+        self._around: Around | None = None
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._fast is not None and not kwargs:
-            for _, look, was in self._watched:
-                if look() is not was:
-                    break
-            else:
-                found = self._fast(args)
-                if found is not None:
-                    return self._rebuild(found)
+        if self._fast is not None and not kwargs and self._around is not None and self._around.unchanged():
+            quick = self._fast(args)
+            if quick is not None:
+                return self._rebuild(quick)
         tree = (args, kwargs)
         values = [now(leaf) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
         trace = self._trace(tree, values, dynamic)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
-        around = trace.surroundings()
+        around = (*trace.outside, *trace.captured)
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
-            return unflatten(trace.result, iter(run_node("call", nodes, where_of_caller(2), body=trace.body)))
+            return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
+        given = [_bare(x) for x in given]
+        self._last = trace
         if self.native:
-            found = self._natively(trace, args, kwargs, dynamic, [_bare(x) for x in given], around)
+            plain = not around and not trace.masks and not kwargs and all(dynamic) and len(given) == len(args)
+            found = trace.compiled(plain)(*given, *around)
+            self._fast, self._rebuild = trace.entry, trace.rebuild
         else:
             with quietly():
-                found = trace.body.run((*[_bare(x) for x in given], *around))
-        return unflatten(trace.result, iter([_own(x) for x in found]))
+                found = trace.body.run((*given, *around))
+        taken = {id(x) for x in (*given, *around)}
+        return trace.rebuilt([_own(x, taken) for x in found])
 
-    def _natively(
-        self, trace: Trace, args: Any, kwargs: Any, dynamic: list[bool], given: list[Any], around: list[Any]
-    ) -> tuple[Any, ...]:
-        """Run machine code, made at the first call; plain positional arguments take the fast way from then on."""
-        if trace.program is None:
-            from payback.native.entry import entry
-            from payback.native.program import Program
+    def explain_compilation(self) -> str:
+        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel."""
+        return self._program().explain()
 
-            trace.program = Program(trace.body.graph)
-            if not around and not trace.masks and not kwargs and all(dynamic) and len(leaves(args)) == len(args):
-                trace.entry = entry(trace.program)
-        self._fast, self._rebuild = trace.entry, _rebuilder(trace.result)
-        return trace.program(*given, *around)
+    @property
+    def llvm(self) -> str:
+        """The LLVM IR of the last call's program."""
+        return self._program().llvm()
+
+    def _program(self) -> Any:
+        if self._last is None or self._last.program is None:
+            raise InputError("there is no machine code yet", why="it is made at the first call" if self.native
+                             else "this function runs on the interpreter", fix="call the function first")  # fmt: skip
+        return self._last.program
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -129,23 +146,24 @@ class CompiledFunction:
             raise InputError(f"the argument {path} is a {type(leaf).__name__} that cannot be hashed",
                              why="what is no number or array decides which graph is run",
                              fix="make it hashable, or give it in a closure") from None  # fmt: skip
-        changed = [name for name, look, was in self._watched if look() is not was]
+        changed = self._around.changes() if self._around is not None else []
         if changed:
-            self._watched = _names(self.f)
             self._traces.clear()
             self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
             return known
         reason = (
-            f"{', '.join(changed)} was given another value" if changed
+            ", ".join(changed) if changed
             else "a mask around it has changed" if stale
             else "it uses traced values from around it" if known is not None
             else f"arguments of a new kind: {', '.join(str(part) for part in key[1])}" if self._traces or self.reasons
             else "first call"
         )  # fmt: skip
-        self.reasons.append(reason)
+        if self.reasons[-1:] != [reason]:
+            self.reasons.append(reason)
         trace = self._traces[key] = Trace(self.f, tree, values, dynamic)
+        self._around = Around(self.f)  # now, for what the function itself has changed is no news
         return trace
 
 
@@ -158,23 +176,26 @@ def _bare(leaf: Any) -> Any:
     return leaf
 
 
-def _own(value: Any) -> Any:
-    """A result as its receiver may keep it: never a view of an argument or a constant."""
-    if type(value) is np.ndarray and value.ndim and not (value.base is None and value.flags.writeable):
-        return value.copy()
+def _own(value: Any, taken: set[int]) -> Any:
+    """A result as its receiver may keep it: never an argument, a constant or another result, nor a view of one."""
+    if type(value) is np.ndarray and value.ndim:
+        if value.base is not None or not value.flags.writeable or id(value) in taken:
+            return value.copy()
+        taken.add(id(value))
+        return value
     return value[()] if type(value) is np.ndarray and not value.ndim else value
 
 
-def _rebuilder(result: Any) -> Callable[[list[Any]], Any]:
+def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
     """How a list of leaves becomes a container like the result, quickly for the usual ones."""
-    if is_leaf(result):
+    if is_number(result):
         return lambda found: found[0]
-    if type(result) is tuple and all(is_leaf(part) for part in result):
+    if type(result) is tuple and all(is_number(part) for part in result):
         return tuple
-    if type(result) is tuple and len(result) == 2 and is_leaf(result[0]):
-        rest = _rebuilder(result[1])
-        return lambda found: (found[0], rest(found[1:]))
-    return lambda found: unflatten(result, iter(found))
+    if type(result) is tuple and len(result) == 2 and is_number(result[0]) and type(result[1]) is tuple:
+        if all(is_number(part) for part in result[1]):
+            return lambda found: (found[0], tuple(found[1:]))
+    return slow
 
 
 def _hashable(value: Any) -> bool:
@@ -183,38 +204,6 @@ def _hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-_KEPT = (ModuleType, type, FunctionType, BuiltinFunctionType, np.ufunc)
-
-
-def _names(f: Function) -> list[tuple[str, Callable[[], Any], Any]]:
-    """What the function reads from its closure and its module, each with how to look at it again."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    f = getattr(f, "__func__", f)
-    if not isinstance(f, FunctionType):
-        return []
-    found: list[tuple[str, Callable[[], Any], Any]] = []
-    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-
-        def content(cell: Any = cell) -> Any:
-            try:
-                return cell.cell_contents
-            except ValueError:
-                return None
-
-        found.append((name, content, content()))
-    space = f.__globals__
-    for name in dict.fromkeys(_global_names(f.__code__)):
-        if name in space and not isinstance(space[name], _KEPT):
-            found.append((name, functools.partial(space.get, name), space[name]))
-    return found
-
-
-def _global_names(code: CodeType) -> list[str]:
-    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _global_names(part)]
-    return [*code.co_names, *inner]
 
 
 def compile(
@@ -231,8 +220,12 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: arrays are read anew at each call; a name of its closure or module that
-    was given another value, or a mask whose contents changed, makes a new graph (`compiled.reasons` says why).
+    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function that it calls)
+    that was given another value, an array behind such a name that was written into, and a mask that has changed make a
+    new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
+    large, or changes often, is better an argument.
+    native: True: machine code, or InputError where there is no compiler; False: the interpreter; None: what there is.
+    Machine code gives what the interpreter gives, sums, products and elementary functions to rounding.
     The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
     Raises TraceError where f looks at a number.
 
