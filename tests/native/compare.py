@@ -15,9 +15,9 @@ from payback.trace.abstract import trace
 
 # Rows whose bits are the interpreter's; sums, products and elementary functions are compared to rounding.
 EXACT = frozenset(
-    "input const variable identity stop_gradient add sub mul div neg abs sign sqrt relu maximum minimum clip select "
-    "gt ge lt le eq ne logical_and logical_or logical_not floor ceil trunc rint mod floor_divide cast broadcast reshape "
-    "transpose concatenate stack index random_bits max min cumsum scatter deg2rad rad2deg".split()
+    """input const variable identity stop_gradient add sub mul div neg abs sign sqrt relu maximum minimum clip select gt
+    ge lt le eq ne logical_and logical_or logical_not floor ceil trunc rint mod floor_divide cast broadcast reshape
+    transpose concatenate stack index random_bits max min cumsum scatter deg2rad rad2deg""".split()  # noqa: SIM905
 )
 
 
@@ -38,7 +38,7 @@ def both(f: Callable[..., Any], *args: Any) -> tuple[Graph, tuple[Any, ...], tup
 
 
 def check(graph: Graph, native: Sequence[Any], expected: Sequence[Any], rtol: float, what: str) -> None:
-    """Results equal in type, shape and dtype; to the bit where all rows are exact, else to rtol of the largest entry."""
+    """Results equal in type, shape and dtype; to the bit where all rows are exact, else to rtol of the largest."""
     exact = is_exact(graph)
     for found, wanted in zip(native, expected, strict=True):
         assert np.shape(found) == np.shape(wanted), what

@@ -30,11 +30,13 @@ EXACT_UNARY = ["-{a}", "abs({a})", "np.sign({a})", "np.floor({a})", "np.maximum(
                "np.where({a} == {a}, 1.0, {a})", "({a} > 0.0).astype(np.float32)", "np.rint({a} * 4.0)",
                "({a} * 8.0).astype(np.int64)", "np.trunc({a})"]
 EXACT_BINARY = ["{a} + {b}", "{a} - {b}", "{a} * {b}", "{a} / ({b} * {b} + 1.0)", "np.maximum({a}, {b})",
-                "np.minimum({a}, {b})", "np.where({a} > {b}, {a}, {b} * 2.0)", "np.where(({a} >= {b}) & ({a} < 1.0), {b}, {a})"]
+                "np.minimum({a}, {b})", "np.where({a} > {b}, {a}, {b} * 2.0)",
+                "np.where(({a} >= {b}) & ({a} < 1.0), {b}, {a})"]
 MOVES = ["{a}.T", "{a}.reshape(-1)", "{a}[None]", "{a}[..., ::-1]", "{a}[..., :2]", "{a}[::2]", "{a}[..., 1:, None]",
          "np.concatenate([{a}, {a} * 2.0], axis=-1)", "np.stack([{a}, -{a}], axis=-1)", "np.stack([{a}, {a}])",
          "{a}[..., np.array([0, -1, 0])]", "np.max({a}, axis=-1)", "np.min({a}, axis=0, keepdims=True)",
-         "np.broadcast_to({a}, (2, *{a}.shape))", "{a}[np.array([[0, -1]])]", "np.cumsum({a}, axis=-1)", "np.moveaxis({a}, 0, -1)",
+         "np.broadcast_to({a}, (2, *{a}.shape))", "{a}[np.array([[0, -1]])]", "np.cumsum({a}, axis=-1)",
+         "np.moveaxis({a}, 0, -1)",
          "{a}.reshape({a}.shape[::-1])", "{a}[:, 0]", "{a}[-1]"]
 ROUNDED = ["np.sum({a})", "np.sum({a}, axis=-1)", "np.mean({a}, axis=0, keepdims=True)", "np.sum({a}, axis=0)",
            "np.exp(np.minimum({a}, 2.0))", "np.tanh({a})", "np.sin({a})", "pb.nn.sigmoid({a})", "pb.nn.softplus({a})",

@@ -151,6 +151,12 @@ def test_interrupted(monkeypatch, call):
 
 def test_the_networks_of_callbacks_stay_as_they_are():
     seen = []
-    fit(pb.nn.MLP([5, 3]), X, CLASSES, epochs=3, callbacks=[lambda record, net: seen.append((net, leaves(net)[0].copy()))])
+    fit(
+        pb.nn.MLP([5, 3]),
+        X,
+        CLASSES,
+        epochs=3,
+        callbacks=[lambda record, net: seen.append((net, leaves(net)[0].copy()))],
+    )
     assert all((leaves(net)[0] == then).all() for net, then in seen)
     assert (seen[0][1] != seen[1][1]).any()

@@ -11,6 +11,17 @@ def available() -> bool:
     return os.environ.get("PAYBACK_NATIVE") != "0" and _installed()
 
 
+def coverage() -> str:
+    """The rows of the table that are lowered to machine code, and those that run on NumPy between native pieces."""
+    from payback.native.program import lowered
+    from payback.ops import TABLE
+
+    rows = {name: lowered(row) for name, row in TABLE.items() if row.value is not None}
+    on_numpy = [f"{name}: {why}" for name, why in rows.items() if why]
+    native = [name for name, why in rows.items() if why is None]
+    return "\n".join([f"native: {' '.join(native)}", "on NumPy:", *(f"  {line}" for line in on_numpy)])
+
+
 def _installed() -> bool:
     try:
         return importlib.util.find_spec("llvmlite") is not None

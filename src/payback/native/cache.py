@@ -59,18 +59,18 @@ def _complain(where: Path, why: object) -> None:
         )
 
 
-class _Unsafe(OSError):
+class _UnsafeError(OSError):
     """A folder or file that somebody else may have written."""
 
 
 def _check(status: os.stat_result, where: Path, is_kind: bool) -> None:
     if not is_kind:
-        raise _Unsafe(f"{where} is a link or no plain {'file' if where.suffix else 'folder'}")
+        raise _UnsafeError(f"{where} is a link or no plain {'file' if where.suffix else 'folder'}")
     if hasattr(os, "geteuid"):
         if status.st_uid != os.geteuid():
-            raise _Unsafe(f"{where} belongs to another user")
+            raise _UnsafeError(f"{where} belongs to another user")
         if status.st_mode & 0o077:
-            raise _Unsafe(f"others may use {where}: its mode is {stat.S_IMODE(status.st_mode):o}, not 700 or 600")
+            raise _UnsafeError(f"others may use {where}: its mode is {stat.S_IMODE(status.st_mode):o}, not 700 or 600")
 
 
 def _open(where: Path) -> Path:
@@ -110,7 +110,7 @@ def _key(home: Path) -> bytes:
             _write(place, secrets.token_bytes(DIGEST))
             key = _read(place)  # another process's, where it was quicker
         if len(key) != DIGEST:
-            raise _Unsafe(f"{place} is no key")
+            raise _UnsafeError(f"{place} is no key")
         _keys[home] = key
     return _keys[home]
 

@@ -195,8 +195,11 @@ class Entry:
 
 def entry(program: Any) -> Entry | None:
     """The fast way into a program, where there is one."""
-    if places() is None or program.segment is None or program.segment.threads > 1 or any(
-        node.aval.weak and node.aval.dtype.kind != "f" for node in program.graph.inputs
-    ) or any(node.aval.weak and node.aval.dtype.kind != "f" for node in program.graph.outputs) or any(not node.aval.weak and not node.aval.shape for node in program.graph.inputs):  # fmt: skip
+    if places() is None or program.segment is None or program.segment.threads > 1:
+        return None
+    inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))
+    if any(aval.weak and aval.dtype.kind != "f" for aval in (*inputs, *outputs)):
+        return None
+    if any(not aval.weak and not aval.shape for aval in inputs):  # NumPy's scalars are of many types
         return None
     return Entry(program)

@@ -70,9 +70,7 @@ def spread(view: View, shape: Shape) -> View:
 
 
 def transposed(view: View, axes: Shape) -> View:
-    return View(
-        view.buffer, view.offset, tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes)
-    )
+    return View(view.buffer, view.offset, tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes))
 
 
 def reshaped(view: View, shape: Shape) -> View | None:
@@ -122,7 +120,7 @@ class Places(NamedTuple):
 def indexed(view: View, template: tuple[Any, ...], arrays: Sequence[Shape]) -> Places | None:
     """NumPy's index as offsets and strides; None for what has no such form (masks)."""
     parts = list(template)
-    if any(isinstance(part, (bool, np.bool_)) or isinstance(part, np.ndarray) for part in parts):
+    if any(isinstance(part, (bool, np.bool_, np.ndarray)) for part in parts):
         return None
     used = sum(part is not None and part is not Ellipsis for part in parts)
     rest = [slice(None)] * (len(view.shape) - used)

@@ -82,7 +82,9 @@ class TeamDriver(tuple):
                 at, flag = b.mul(i, e.int(2)), e.load(flags, i, INT)
                 with b.if_then(b.icmp_signed("!=", b.and_(flag, e.int(2)), e.int(0))):
                     meet()
-                mine = b.or_(b.icmp_signed("==", thread, e.int(0)), b.icmp_signed("!=", b.and_(flag, e.int(1)), e.int(0)))
+                mine = b.or_(
+                    b.icmp_signed("==", thread, e.int(0)), b.icmp_signed("!=", b.and_(flag, e.int(1)), e.int(0))
+                )
                 with b.if_then(mine):
                     kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
                     status = b.call(kernel, [bases, b.inttoptr(e.load(table, b.add(at, e.int(1)), INT), POINTER)])

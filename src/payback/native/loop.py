@@ -11,7 +11,8 @@ from payback.errors import PaybackError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import layout, memory, threads
-from payback.native.fuse import Command, Planner
+from payback.native.commands import Command
+from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite
 from payback.native.lower.nest import Nest
@@ -20,7 +21,7 @@ from payback.native.machine import Machine
 from payback.native.program import HOOKS, simplified
 
 
-class NotNative(PaybackError):
+class NotNativeError(PaybackError):
     """A step that native code cannot run as one piece: a row of it needs NumPy."""
 
 
@@ -70,7 +71,7 @@ class Loop:
         self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, AllFinite)]
         self._in_place()
         if any(command.kernel is None for command in planner.commands):
-            raise NotNative("this step needs NumPy")
+            raise NotNativeError("this step needs NumPy")
         self._finish()
 
     def _gather(self, node: Node, number: int, shape: tuple[int, ...]) -> None:
@@ -102,7 +103,9 @@ class Loop:
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
             writes = [k for k, c in enumerate(planner.commands) if any(v.buffer is new.buffer for v in c.writes)]
             guarded = not self.before or writes[0] > self.stops[0]
-            if guarded and all(self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)):
+            if guarded and all(
+                self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)
+            ):
                 for command in planner.commands:
                     command.replace(new.buffer, old.buffer)
                 planner.outputs[output] = old

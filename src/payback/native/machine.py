@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from payback.native import library, memory, threads
-from payback.native.fuse import Command
+from payback.native.commands import Command
 from payback.native.layout import Buffer
 
 DRIVERS = (library.DRIVER, library.TEAM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from payback.native.fuse import Command
+from payback.native.commands import Command
 from payback.native.layout import Buffer
 
 ALIGNMENT = 64

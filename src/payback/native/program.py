@@ -11,8 +11,11 @@ from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import library, memory, threads
-from payback.native.fuse import Command, Planner
+from payback.native.commands import Command
+from payback.native.fuse import Planner
+from payback.native.groups import REDUCES, VIEWS
 from payback.native.layout import Buffer, View
+from payback.native.lower import pointwise
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
@@ -20,6 +23,7 @@ from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
 from payback.native.machine import DRIVERS, Segment, base_table
 from payback.ops.namespace import Values
+from payback.ops.row import Row
 from payback.passes.cse import cse
 from payback.passes.fold import fold, reuse_signs
 from payback.passes.rewrite import rewrite
@@ -34,6 +38,22 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
 }
+
+
+_PARTLY = {
+    "power": "whole numbers",
+    "index": "masks whose contents are not known",
+    "scatter": "masks whose contents are not known",
+}
+
+
+def lowered(row: Row) -> str | None:
+    """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses)."""
+    name = row.name
+    known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "part", "stop_gradient")
+    if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
+        return _PARTLY.get(name)
+    return "all"
 
 
 def simplified(graph: Graph) -> Graph:
@@ -66,7 +86,8 @@ def simplified(graph: Graph) -> Graph:
 
 
 class Program:
-    """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the rest to the bit.
+    """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
+    rest to the bit.
 
     Safe to call from several threads at once: each call has memory of its own.
     """
@@ -220,7 +241,8 @@ class Program:
     def _table(self) -> list[str]:
         rows = []
         for number, command in enumerate(self.commands):
-            shapes = ", ".join("×".join(map(str, view.shape)) or "number" for view in command.writes if view.shape != (0,))
+            shown = [view.shape for view in command.writes if view.shape != (0,)]
+            shapes = ", ".join("×".join(map(str, shape)) or "number" for shape in shown)
             shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
             rows.append(f"{number:4}  {command.text}  →  {shapes or '–'}{shared}")
         return rows

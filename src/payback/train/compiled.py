@@ -58,7 +58,7 @@ class Compiled:
         return self._loops[size, chosen]
 
     def take(self, order: np.ndarray[Any, Any] | None, size: int, steps: int, rates: Any, first: int) -> Taken:
-        """Take `steps` steps on batches of `size` rows in this order (None: on all rows); stop before one that fails."""
+        """Take `steps` steps on batches of `size` rows in this order (None: on all); stop before one that fails."""
         loop = self._loop(size, order is not None)
         carried = len(self._arrays)
         made = [np.empty((steps, *node.aval.shape), node.aval.dtype) for node in loop.graph.outputs[carried:]]

@@ -43,10 +43,7 @@ class Around:
         """Whether all is as it was; quicker than `changes` where it can be."""
         if self._looks is None:
             return not self.changes()
-        for look, was in self._looks:
-            if look() is not was:
-                return False
-        return True
+        return all(look() is was for look, was in self._looks)
 
     def changes(self) -> list[str]:
         """What is different now, for people."""

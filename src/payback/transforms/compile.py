@@ -46,6 +46,7 @@ class Trace:
         self.masks = watched.masks
         self.program: Any = None  # machine code, made at the first call
         self.entry: Any = None  # a fast way into it for plain positional arguments
+        self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
 
     def compiled(self, plain: bool) -> Any:
         """The machine code.  plain: whether the arguments are arrays and numbers, each by itself, and nothing else."""
@@ -57,8 +58,6 @@ class Trace:
             if plain:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program
-
-    rebuild: Callable[[list[Any]], Any]
 
     def rebuilt(self, found: list[Any]) -> Any:
         """A container like the function's result; what is no number in it stays as it was."""
@@ -192,9 +191,9 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
         return lambda found: found[0]
     if type(result) is tuple and all(is_number(part) for part in result):
         return tuple
-    if type(result) is tuple and len(result) == 2 and is_number(result[0]) and type(result[1]) is tuple:
-        if all(is_number(part) for part in result[1]):
-            return lambda found: (found[0], tuple(found[1:]))
+    pair = type(result) is tuple and len(result) == 2 and is_number(result[0]) and type(result[1]) is tuple
+    if pair and all(is_number(part) for part in result[1]):  # a value and a gradient by several arguments
+        return lambda found: (found[0], tuple(found[1:]))
     return slow
 
 
@@ -220,7 +219,7 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function that it calls)
+    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
     that was given another value, an array behind such a name that was written into, and a mask that has changed make a
     new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
     large, or changes often, is better an argument.

@@ -84,5 +84,3 @@ class _Loops:
 
         zero = constant(kind, 0.0 if code[0] == "f" else 0)
         store(e, products(self.last + 1, offsets, zero), self.pointers[2], offsets[2], code)
-
-

@@ -1,4 +1,4 @@
-"""Elementary functions in kernels: on vectors by `vector_math`, else lane by lane by the C library's double functions."""
+"""Elementary functions in kernels: by `vector_math`, else lane by lane by the C library's functions of doubles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that are written with other rows before they are lowered: logsumexp, norm, the mean of float16."""
+"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers by small whole numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from payback.ir.node import Node
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import reduced
+from payback.ops.row import CONST
 
 Parts = Callable[..., Node | None]
 
@@ -45,4 +46,31 @@ def _norm(node: Node, x: Node) -> Node | None:
     return m.sqrt(square).node
 
 
-EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm}
+def _power(node: Node, x: Node) -> Node | None:
+    """Small whole exponents as products, as NumPy does with squares."""
+    exponent = node.args[1]
+    if (
+        node.aval.dtype.kind != "f"
+        or exponent.op is not CONST
+        or exponent.shape != ()
+        or x.aval.dtype != node.aval.dtype
+    ):
+        return None
+    m = Recording()
+    m.origin = node.where
+    base = Term(x, m)
+    match float(exponent.value):
+        case 1.0:
+            return x
+        case 2.0:
+            return (base * base).node
+        case 3.0:
+            return (base * base * base).node
+        case -1.0:
+            return m.div(1.0, base).node
+        case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+            return m.sqrt(base).node
+    return None
+
+
+EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power}

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from payback.ir.node import Node
 from payback.native import contraction, layout
+from payback.native.commands import number_of
 from payback.native.emit import BYTE, INT, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
@@ -70,7 +71,9 @@ class After(NamedTuple):
             elif instr[0] == "arg":
                 kind = pointwise.register_type(instr[1])
                 bits = factors[instr[2]]
-                made = e.splat(e.b.bitcast(bits if instr[1] == "f8" else e.b.trunc(bits, ir.IntType(32)), kind), place.lanes)
+                made = e.splat(
+                    e.b.bitcast(bits if instr[1] == "f8" else e.b.trunc(bits, ir.IntType(32)), kind), place.lanes
+                )
             else:
                 made = pointwise.emit(e, instr[0], instr[1], [values[x] for x in instr[2:]])
             values.append(made)
@@ -81,7 +84,7 @@ class After(NamedTuple):
 
 class Product(NamedTuple):
     """args: a, b, c, scratch, then m, n, k, strides of a, b and c over rows and columns, columns of a block, bytes of
-    scratch, then for each batch axis its extent and the strides of a, b, c; then of each operand its place and strides; factors."""
+    scratch, then for each batch axis its extent and the strides of a, b, c; then each operand's strides; factors."""
 
     plan: Plan
     ways: tuple[str, str, str]  # what the plan does not compare
@@ -216,12 +219,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     """The epilogue for the fused nodes: (key, C, [(view, is written)], numbers, text)."""
     if not fused:
         return None, planner.allocate(node, node.aval.dtype, node.aval.shape), [], [], text
-    from payback.native.fuse import number_of
-
     code, shape = code_of(node.aval.dtype), node.aval.shape
-    swapped = found.views[0] is not None and found.tags.count("m") == 1 and found.moves[2][found.of("m")[0]] == 1 and (
-        found.of("n") and found.moves[2][found.of("n")[0]] != 1)  # fmt: skip
-    assert not swapped, "the result of a product is contiguous along its columns"
     instrs: list[tuple[Any, ...]] = [("product",)]
     at: dict[Any, int] = {node: 0}
     others: list[tuple[View, bool]] = []

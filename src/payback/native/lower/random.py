@@ -46,6 +46,3 @@ def lower_random_bits(planner: Any, node: Node) -> bool:
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
     planner.command(Philox(), [key, target], [prod(node.aval.shape)], [key], [target], "random_bits")
     return True
-
-
-
