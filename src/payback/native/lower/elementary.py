@@ -16,9 +16,11 @@ _LIBRARY = {
     "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "sin": "sin", "cos": "cos", "tan": "tan",
     "tanh": "tanh", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "hypot": "hypot",
     "sinh": "sinh", "cosh": "cosh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "exp2": "exp2",
-    "log2": "log2", "log10": "log10", "cbrt": "cbrt", "power": "pow",
+    "log2": "log2", "log10": "log10", "cbrt": "cbrt", "power": "pow", "erf": "erf",
+    "erfc": "erfc",
 }  # fmt: skip
-NAMES = frozenset((*_LIBRARY, "sigmoid", "softplus", "logaddexp"))
+_SAME = {"expit": "sigmoid"}  # rows that are one function under two names
+NAMES = frozenset((*_LIBRARY, *_SAME, "sigmoid", "softplus", "logaddexp", "erf", "erfc"))
 
 
 def nan(kind: ir.Type) -> ir.Constant:
@@ -49,6 +51,7 @@ def by_lanes(e: Emitter, symbol: str, *operands: ir.Value) -> ir.Value:
 
 def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
     """The function of the row `name`.  A scalar is computed in a vector's first lane: one code, one result."""
+    name = _SAME.get(name, name)
     if vector_math is not None and name in vector_math.SUPPORTED:
         kind = operands[0].type
         if isinstance(kind, ir.VectorType):

@@ -302,6 +302,38 @@ def _floor_divide(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     return _int_divmod(e, code, x, y)[0]
 
 
+@_rule("copysign")
+def _copysign(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    return e.intrinsic("copysign", x, y)
+
+
+@_rule("fmod")
+def _fmod(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    return _rounded(e, elementary.by_lanes(e, "fmod", x, y), code)
+
+
+def _known_extreme(name: str) -> Rule:
+    """np.fmax and np.fmin: the other operand where one is NaN."""
+
+    def rule(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
+        if not _is_float(code):
+            return extreme(e, code, x, y, name)
+        better = compare(e, "gt" if name == "maximum" else "lt", code, y, x)
+        return e.b.select(e.b.or_(better, e.b.fcmp_unordered("uno", x, x)), y, x)
+
+    return rule
+
+
+RULES["fmax"], RULES["fmin"] = _known_extreme("maximum"), _known_extreme("minimum")
+
+
+@_rule("heaviside")
+def _heaviside(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    b, zero, one = e.b, constant(x.type, 0.0), constant(x.type, 1.0)
+    sides = b.select(b.fcmp_ordered("<", x, zero), zero, b.select(b.fcmp_ordered("==", x, zero), y, one))
+    return b.select(b.fcmp_unordered("uno", x, x), x, sides)
+
+
 def _float_divmod(e: Emitter, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Python's and NumPy's: the remainder has the divisor's sign, the quotient is what is left, made whole."""
     b, zero, one = e.b, constant(x.type, 0.0), constant(x.type, 1.0)
@@ -348,6 +380,9 @@ def emit(e: Emitter, name: str, code: str, operands: list[ir.Value]) -> ir.Value
     return _rounded(e, elementary.emit(e, name, *operands), code)
 
 
+_FLOATING = ("deg2rad", "rad2deg", "copysign", "fmod", "heaviside", "fmax", "fmin")
+
+
 def can(name: str, code: str) -> bool:
     """Whether there is code for the row on operands of the dtype."""
     if code == "f2" and not half_is_native():
@@ -359,6 +394,6 @@ def can(name: str, code: str) -> bool:
     if name not in RULES:
         return False
     if code == "b1":
-        return name not in ("sub", "neg", "sign", "div", "sqrt", "mod", "floor_divide", "deg2rad", "rad2deg")
-    return _is_float(code) or name not in ("div", "sqrt", "deg2rad", "rad2deg", "logical_and", "logical_or",
+        return name not in ("sub", "neg", "sign", "div", "sqrt", "mod", "floor_divide", *_FLOATING)
+    return _is_float(code) or name not in (*_FLOATING, "div", "sqrt", "deg2rad", "rad2deg", "logical_and", "logical_or",
                                            "logical_not")  # fmt: skip
