@@ -73,6 +73,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
+        self._rebuild: Callable[[list[Any]], Any] = tuple
         self._last: Trace | None = None
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
