@@ -26,17 +26,18 @@ class TracedFunction:
 
     graph      its inputs are the leaves of the arguments, in order
     arguments  the examples that it was traced with
+    run        what runs it: the interpreter, unless a compiler puts something else there
     """
 
     def __init__(self, graph: Graph, arguments: tuple[Any, ...], result: Any):
         self.graph, self.arguments, self._result = graph, arguments, result
-        self._run = Interpreter(graph)
+        self.run: Callable[..., tuple[Any, ...]] = Interpreter(graph)
 
     def __call__(self, *arguments: Any) -> Any:
         """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another one."""
         if not same_structure(self.arguments, arguments):
             raise TypeError(f"traced for arguments {paths(self.arguments)}, called with {paths(arguments)}")
-        return unflatten(self._result, iter(self._run(*leaves(arguments))))
+        return unflatten(self._result, iter(self.run(*leaves(arguments))))
 
 
 def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
