@@ -23,13 +23,13 @@ _BY_FAMILY = {
     trigonometric: "sin cos tan arcsin arccos arctan arctan2",
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",
-    division: "mod floor_divide",
+    division: "mod floor_divide fmod",
     special: "erf erfc",
 }
 FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
-INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 
