@@ -50,6 +50,7 @@ MPMATH = {
     "arctan": mpmath.atan, "arctan2": mpmath.atan2, "arctanh": mpmath.atanh, "cbrt": mpmath.cbrt,
     "exp2": lambda x: mpmath.mpf(2) ** x, "log2": lambda x: mpmath.log(x, 2), "power": mpmath.power,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)), "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "expit": lambda x: 1 / (1 + mpmath.exp(-x)), "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
     "logaddexp": lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)),
 }  # fmt: skip
 INSIDE = {"arcsin": (-1, 1), "arccos": (-1, 1), "arctanh": (-1, 1), "arccosh": (1, 40), "erfc": (-6, 27)}

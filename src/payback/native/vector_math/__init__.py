@@ -19,7 +19,7 @@ from payback.native.vector_math.lanes import Lanes, Maths
 Formula = Callable[..., Lanes]
 
 _BY_FAMILY = {
-    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid softplus logaddexp",
+    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid expit softplus log_expit logaddexp",
     trigonometric: "sin cos tan arcsin arccos arctan arctan2",
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",

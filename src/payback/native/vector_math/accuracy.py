@@ -30,7 +30,9 @@ def softplus(x: Array) -> Array:
 
 OURS: dict[str, Callable[..., Array]] = {
     "sigmoid": sigmoid,
+    "expit": sigmoid,
     "softplus": softplus,
+    "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
 }

@@ -192,6 +192,16 @@ def softplus(m: Maths, x: Lanes) -> Lanes:
     return _plus_log_of_1_and_exp(m, m.at_least(x, 0.0), -m.abs(x))
 
 
+def expit(m: Maths, x: Lanes) -> Lanes:
+    """SciPy's name."""
+    return sigmoid(m, x)
+
+
+def log_expit(m: Maths, x: Lanes) -> Lanes:
+    """log(1/(1 + e⁻ˣ))."""
+    return -softplus(m, -x)
+
+
 def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
     """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)).
 
