@@ -95,7 +95,7 @@ def test_all_obstacles_of_a_package_in_one_run(planted):
         ("solver.py", "bare"),
     }  # fmt: skip
     assert len(found) == 5
-    assert by_place["helper.py", "spectrum"].what == "numpy.linalg.eigvals has no derivative in payback"
+    assert by_place["helper.py", "spectrum"].what == "np.linalg.eigvals has no derivative in payback"
     assert by_place["helper.py", "factor"].expression == "gamma(x[0] + 1.0)"
     assert by_place["main.py", "cost"].expression == "float(x[2])"
     assert "self.work was made before" in by_place["state.py", "step"].why
@@ -123,7 +123,7 @@ def test_nothing_in_the_way():
 @pytest.mark.parametrize(
     ("f", "what"),
     [
-        (lambda x: np.sum(np.linalg.svd(np.outer(x, x))[1]), "svd has no derivative"),
+        (lambda x: np.sum(np.abs(np.linalg.eig(np.outer(x, x))[0])), "eig has no derivative"),
         (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
         (lambda x: np.add(x, 1.0, where=np.array([True, False, True]), out=np.ones(3)).sum(), "does not take where="),
         (lambda x: x.tobytes() and x.sum(), ".tobytes of a traced array"),

@@ -17,7 +17,8 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, node_of, run_node
-from payback.trace.shim import call
+from payback.trace.leaks import check, close
+from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
 
 Function = Callable[..., Any]
@@ -38,7 +39,10 @@ class Trace:
         args, kwargs = unflatten(tree, iter(opened))
         with watching() as watched:
             self.result = call(f, args, kwargs)
-        self.body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(self.result)])
+        close(inputs)
+        self.body, captured = enclosed(inputs, outputs := [node_of(leaf) for leaf in leaves(self.result)])
+        if captured and not tracing():
+            check(outputs, inputs)
         arrays = {node: array for array, node in watched.arrays.values()}
         self.outside = [arrays.get(node) for node in captured]
         self.captured = [node for node in captured if node not in arrays]
