@@ -20,7 +20,7 @@ from llvmlite import ir
 
 from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
-from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, truth
+from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, scale, truth
 from payback.native.vector_math.constants import Constants
 from payback.native.vector_math.elementwise import Elementwise
 from payback.native.vector_math.lanes import Lanes, Maths
@@ -104,7 +104,7 @@ def sampled(name: str, count: int, dtype: Any) -> tuple[float, list[Any]]:
     for _ in range(max(count // CHUNK, 1)):
         inputs = operands_of(name, min(count, CHUNK), rng, dtype)
         true = special(name, inputs[0]) if slow else expected(name, *inputs)
-        far = distance(function(*inputs), true)
+        far = distance(function(*inputs), true, scale(name, inputs))
         at = int(np.argmax(far))
         if far[at] > worst:
             worst, where = float(far[at]), [x[at] for x in inputs]

@@ -271,10 +271,11 @@ def table() -> list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]:
 
 
 def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]) -> str:
+    digits = f"{two_over_pi(1472):x}"
     lines = [
-        '"""Coefficients of polynomials, lowest power first, by the bits of the format: written by benchmarks/minimax.py.',
+        '"""Coefficients of polynomials, lowest power first, by the bits of the format: made by benchmarks/minimax.py.',
         "",
-        "Each comment names what is approximated, and the bits to which it is, relative to the function it is a part of.",
+        "Each comment names what is approximated, and to how many bits, relative to the function it is a part of.",
         '"""',
         "",
         "# fmt: off",
@@ -283,7 +284,12 @@ def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]])
         lines += [f"# {constant.note}", f"{constant.name} = {{"]
         lines += [f"    {bits}: {constant.split(bits)!r}," for bits in (32, 64)]
         lines.append("}")
-    lines += ["# ⌊2/π · 2¹⁴⁷²⌋", f"TWO_OVER_PI = {two_over_pi(1472):#x}"]
+    lines += [
+        "# ⌊2/π · 2¹⁴⁷²⌋",
+        "TWO_OVER_PI = int(",
+        *[f'    "{digits[k : k + 92]}"' for k in range(0, len(digits), 92)],
+        "    , 16)",
+    ]
     for p, found in entries:
         bounds = ", ".join(f"{bits}: {error:.1f}" for bits, (_, error) in found.items())
         lines += [f"# {p.note}; bits: {bounds}", f"{p.name} = {{"]

@@ -123,9 +123,9 @@ def test_nothing_in_the_way():
 @pytest.mark.parametrize(
     ("f", "what"),
     [
-        (lambda x: np.sum(np.abs(np.linalg.eig(np.outer(x, x))[0])), "eig has no derivative"),
+        (lambda x: np.sum(np.linalg.eigvals(np.outer(x, x)).real), "eigvals has no derivative"),
         (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
-        (lambda x: np.add(x, 1.0, where=np.array([True, False, True]), out=np.ones(3)).sum(), "does not take where="),
+        (lambda x: np.add(x, 1.0, dtype=np.int64, casting="unsafe").sum() * x[0], "does not take dtype=int64"),
         (lambda x: x.tobytes() and x.sum(), ".tobytes of a traced array"),
         (lambda x: math.lgamma(x[0]) + x[1], "math.lgamma has no derivative"),
         (lambda x: np.sum(x * np.array([1 + 1j])).real, "complex numbers are not differentiated"),

@@ -95,9 +95,9 @@ class Gradient:
             if partial.high is None:
                 low = self.times(bar, partial.low)
                 return None if low is None else self.masked(self.m.logical_not(partial.condition), low)
-            if type(partial.low) is Select or type(partial.high) is Select:
-                return self.add_cases(partial.condition, self.times(bar, partial.high), self.times(bar, partial.low))
-            high, low = (self.dense(self.times(bar, case)) for case in (partial.high, partial.low))
+            high, low = self.times(bar, partial.high), self.times(bar, partial.low)
+            if type(high) is Masked or type(low) is Masked:
+                return self.add_cases(partial.condition, high, low)
             return self.m.where(partial.condition, high, low)
         if type(bar) is Masked:
             return Masked(bar.mask, self.times(bar.value, partial))
@@ -106,6 +106,8 @@ class Gradient:
     def add_cases(self, condition: Any, high: Any, low: Any) -> Masked:
         """A choice between adjoints of which one or both are masked."""
         m = self.m
+        if type(high) is Masked and type(low) is Masked and high.mask is low.mask:  # the mask of what came
+            return Masked(high.mask, m.where(condition, high.value, low.value))
         mask_high = m.logical_and(condition, high.mask) if type(high) is Masked else condition
         mask_low = m.logical_not(condition)
         if type(low) is Masked:

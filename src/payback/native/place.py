@@ -41,6 +41,8 @@ def masked_load(e: Emitter, pointer: ir.Value, kind: ir.Type, lanes: int, mask: 
 
 def take(e: Emitter, value: ir.Value, start: int, count: int) -> ir.Value:
     """Lanes start … start + count of a vector."""
+    if start == 0 and count == value.type.count:
+        return value
     if count == 1:
         return e.b.extract_element(value, ir.Constant(INT32, start))
     order = ir.Constant(ir.VectorType(INT32, count), list(range(start, start + count)))

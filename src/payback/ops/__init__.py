@@ -5,12 +5,15 @@ from payback.ops import (  # noqa: F401
     control,
     elementary,
     factorizations,
+    floats,
     index,
     linalg,
     move,
+    order,
     pointwise,
     random,
     reduce,
+    scans,
     several,
 )
 from payback.ops.row import TABLE, Row

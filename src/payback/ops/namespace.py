@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ops import sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
 from payback.ops.control.loop import loop_values, scan_values
@@ -195,6 +196,15 @@ class Values:
         np.rad2deg,
     )
     floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
+    copysign, fmod, heaviside, fmax, fmin = np.copysign, np.fmod, np.heaviside, np.fmax, np.fmin
+    logaddexp2, nextafter, spacing, ldexp = np.logaddexp2, np.nextafter, np.spacing, np.ldexp
+    exponent, sinc = staticmethod(sequences.exponent), staticmethod(sequences.sinc)
+    prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
+    recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
+    argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
+    argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
+    running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
+    reduceat = staticmethod(sequences.reduceat)
     mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)
     add, sub, mul, neg = (
@@ -235,6 +245,15 @@ class Values:
     @staticmethod
     def is_weak(x: Any) -> bool:
         return type(x) in WEAK_DTYPES
+
+    @staticmethod
+    def constant(value: Any) -> Any:
+        """A plain array as the namespace sees it: an index array that a rule has made."""
+        return value
+
+    @staticmethod
+    def fraction(x: Any) -> Any:
+        return np.modf(x)[0]
 
     @staticmethod
     def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

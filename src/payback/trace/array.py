@@ -396,7 +396,9 @@ def as_traced(operand: Any) -> Any:
         return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
     if type(operand) is np.ndarray:
         return outside(operand)
-    return operand if type(operand) in WEAK_DTYPES or isinstance(operand, np.generic) else np.asarray(operand)
+    if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
+        return operand
+    return np.asarray(operand)
 
 
 def _holds_traced(operand: Any) -> bool:

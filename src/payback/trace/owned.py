@@ -29,7 +29,7 @@ _measuring: dict[int, int] = {}  # the thread that measures -> what it has found
 
 def adopt(targets: tuple[Any, ...]) -> Any:
     """A buffer with the numbers of the target of an in-place operator; None where something else can see the target."""
-    if _count is None or type(targets[0]) is not np.ndarray or targets[0].base is not None:
+    if _count is None or len(targets) > 1 or type(targets[0]) is not np.ndarray or targets[0].base is not None:
         return None
     found = _count(targets[0])
     thread = threading.get_ident()

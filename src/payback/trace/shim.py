@@ -28,8 +28,16 @@ from payback.ir.loops import counts
 from payback.ir.where import NOT_USERS, position
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
-    numpy_composed,
+    numpy_calculus,
+    numpy_indexing,
     numpy_linalg,
+    numpy_nan,
+    numpy_order,
+    numpy_pad,
+    numpy_products,
+    numpy_shapes,
+    numpy_statistics,
+    numpy_ufuncs,
     questions,
 )
 from payback.trace.array import Traced

@@ -1,6 +1,6 @@
-"""Coefficients of polynomials, lowest power first, by the bits of the format: written by benchmarks/minimax.py.
+"""Coefficients of polynomials, lowest power first, by the bits of the format: made by benchmarks/minimax.py.
 
-Each comment names what is approximated, and the bits to which it is, relative to the function it is a part of.
+Each comment names what is approximated, and to how many bits, relative to the function it is a part of.
 """
 
 # fmt: off
@@ -50,7 +50,12 @@ CBRT_4 = {
     64: (1.5874010519681996, -1.0869008194197823e-16),
 }
 # ⌊2/π · 2¹⁴⁷²⌋
-TWO_OVER_PI = 0xa2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921cfe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b6babf0cfbc209af4361da9e391615ee61b086599855f14a068408dffd8804d732731
+TWO_OVER_PI = int(
+    "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1"
+    "921cfe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ff"
+    "de05980fef2f118b5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb"
+    "5fb11f8d5d0856033046fc7b6babf0cfbc209af4361da9e391615ee61b086599855f14a068408dffd8804d732731"
+    , 16)
 # (eʳ − 1 − r) / r², |r| ≤ ½·ln 2; bits: 32: 28.3, 64: 57.9
 EXP = {
     32: [

@@ -1,8 +1,8 @@
 """exp, log and what is made of them: bases 2 and 10, expm1, log1p, sigmoid, softplus, logaddexp.
 
-exp: x = n·ln 2 + r with |r| ≤ ½·ln 2 (Cody and Waite), eʳ by a polynomial, times 2ⁿ in two exact steps so that the subnormal
-numbers are rounded once.  log: x = 2ᵏ·(1 + f) with 1 + f between √½ and √2, log(1 + f) = 2·artanh(f/(2 + f)), arranged
-as in FreeBSD's msun so that the leading terms are exact.
+exp: x = n·ln 2 + r with |r| ≤ ½·ln 2 (Cody and Waite), eʳ by a polynomial, times 2ⁿ in two exact steps so that
+subnormal numbers are rounded once.  log: x = 2ᵏ·(1 + f) with 1 + f between √½ and √2; log(1 + f) = 2·artanh s with
+s = f/(2 + f) is arranged as f − (f²/2 − s·(f²/2 + …)), the way of fdlibm, so that the leading term is exact.
 """
 
 from __future__ import annotations
@@ -189,12 +189,17 @@ def softplus(m: Maths, x: Lanes) -> Lanes:
 
 
 def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)): where the two terms cancel, the error is in units of the larger one."""
+    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)).
+
+    Where the two terms cancel, for results near 0, the error is in units of the larger operand, as in NumPy.
+    """
     top, bottom = m.select(a < b, b, a), m.select(a < b, a, b)
-    distance = m.select(a == b, 0.0, bottom - top)  # of two infinities too
-    return top + _log_of_1_and_exp(m, distance)
+    distance, low = m.two_sum(bottom, -top)
+    equal = a == b  # of two infinities too
+    low = m.select(equal, 0.0, m.select(distance > LOWEST[m.width], low, 0.0))
+    return top + _log_of_1_and_exp(m, m.select(equal, 0.0, distance), low)
 
 
-def _log_of_1_and_exp(m: Maths, x: Lanes) -> Lanes:
-    z, z_low = decay(m, x)
+def _log_of_1_and_exp(m: Maths, x: Lanes, x_low: Lanes | None = None) -> Lanes:
+    z, z_low = decay(m, x, x_low)
     return m.select(z < m.choose(2.0**-54, 2.0**-25), z, log1p_of_words(m, z, z_low))
