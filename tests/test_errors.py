@@ -45,7 +45,7 @@ SHOWN = {
     "InputError": (lambda: pb.random.key(-1), "the seed is -1: a seed is a whole number from 0 to 2**64 − 1."),
     "ShapeError": (
         lambda: pb.grad(lambda x: (x + np.ones(4)).sum())(np.ones(3)),
-        "shapes (3,) and (4,) do not broadcast together in add: "
+        "shapes (3,) and (4,) do not broadcast together in add (…test_errors.py:N in <lambda>: x + np.ones(4)): "
         "(3,) from an argument; (4,) from …test_errors.py:N in <lambda>: x + np.ones(4). "
         "Reshape one of them, for example with x[:, None].",
     ),
