@@ -346,9 +346,14 @@ def call_of(name, thing):
     if name in CALLS:
         return lambda a: CALLS[name](thing, a)
     if name.endswith(".at"):
-        return lambda a: (lambda t: (thing(t, [0, 2, 2], *([] if thing.__self__.nin == 1 else [a.w[:3]])), t)[1])(
-            a.v * 1.0
-        )
+        places = [0, 2, 2] if thing.__self__.nin == 2 else [0, 2]
+
+        def at(a):
+            target = a.v + 1.0 if name.startswith(("numpy.acosh", "numpy.arccosh")) else a.v * 1.0
+            thing(target, places, *([a.w[:3]] if thing.__self__.nin == 2 else []))
+            return target
+
+        return at
     if name.endswith(".reduceat"):
         return lambda a: thing(a.v, [0, 2])
     for form in FORMS:
