@@ -12,23 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, UnsupportedError
+from payback.errors import DifferentiationError
 from payback.ir.aval import Aval, Avals
 from payback.ops.index import Place
 from payback.ops.matrices import lower, product, provide, transposed, upper
 from payback.ops.row import Row
+from payback.ops.special import scipy_linalg
 
 Slots = list[int]
 _T = transposed
-
-
-def scipy_linalg() -> Any:
-    try:
-        import scipy.linalg
-    except ImportError:
-        raise UnsupportedError("this function's values come from SciPy, which is not installed",
-                               fix="pip install scipy") from None  # fmt: skip
-    return scipy.linalg
 
 
 def _each(f: Any, *batches: Any) -> Any:
@@ -141,8 +133,14 @@ Row("expm_frechet", "own", lambda m, a, e: m.expm_frechet(a, e), shape=_same, vj
 
 
 def _solve_triangular(a: Any, b: Any, lower: bool, trans: bool, unit: bool) -> Any:
-    solve = scipy_linalg().solve_triangular
-    return _each(lambda x, y: solve(x, y, trans=int(trans), lower=lower, unit_diagonal=unit, check_finite=False), a, b)
+    """By the routine of BLAS, as LAPACK's does it, which may start threads for the smallest systems."""
+    linalg = scipy_linalg()
+    if not unit and not np.diagonal(a, 0, -2, -1).all():
+        raise np.linalg.LinAlgError("singular matrix: there is a zero on the diagonal")
+    trsm = linalg.blas.strsm if a.dtype == np.float32 else linalg.blas.dtrsm
+    if not b.size:
+        return np.zeros(b.shape, b.dtype)
+    return _each(lambda x, y: np.ascontiguousarray(trsm(1.0, x, y, lower=lower, trans_a=trans, diag=unit)), a, b)
 
 
 def _triangle(m: Any, x: Any, low: bool, unit: bool) -> Any:

@@ -19,13 +19,23 @@ from payback.ops.row import Row
 SQRT_PI, SQRT_2, SQRT_2PI = math.sqrt(math.pi), math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
+_MISSING = UnsupportedError("this function's values come from SciPy, which is not installed", fix="pip install scipy")
+
+
 def scipy_special() -> Any:
     try:
         import scipy.special
     except ImportError:
-        raise UnsupportedError("this function's values come from SciPy, which is not installed",
-                               fix="pip install scipy") from None  # fmt: skip
+        raise _MISSING from None
     return scipy.special
+
+
+def scipy_linalg() -> Any:
+    try:
+        import scipy.linalg
+    except ImportError:
+        raise _MISSING from None
+    return scipy.linalg
 
 
 def _from_scipy(name: str) -> Any:
@@ -66,11 +76,13 @@ def _both_zero(m: Any, a: Any, b: Any) -> Any:
 
 
 def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
-    """2xy − 2/√π, whose terms cancel far out: there the asymptotic series (7.1.23)."""
-    far = 8.0 if m.dtype(x).itemsize < 8 else 50.0
-    t = m.div(0.5, m.where(x > far, x, far))
-    t = t * m.div(1.0, m.where(x > far, x, far))  # 1/(2x²)
-    series = 1.0 - t * (3.0 - t * (15.0 - t * (105.0 - t * (945.0 - t * (10395.0 - t * 135135.0)))))
+    """2xy − 2/√π, whose terms cancel far out: there the derivative of the asymptotic series (7.1.23)."""
+    far = 5.0 if m.dtype(x).itemsize < 8 else 12.0  # as far as twelve terms are exact
+    z = m.where(x > far, x, far)
+    t = m.div(m.div(0.5, z), z)
+    series = 1.0 - t * 25.0
+    for odd in range(23, 1, -2):
+        series = 1.0 - t * float(odd) * series
     return m.where(x > far, t * series * (-2.0 / SQRT_PI), x * y * 2.0 - 2.0 / SQRT_PI)
 
 

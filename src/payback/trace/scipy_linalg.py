@@ -171,8 +171,10 @@ def eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = Fals
     """With b the generalized problem a·v = b·v·w, which Cholesky's factor of b makes an ordinary one."""
     _refuse("eigh", options | {"type": None if type == 1 else type})
     a = matrices(a)
+    if subset_by_index is not None and not eigvals_only:
+        _refuse("eigh", {"subset_by_index": subset_by_index})  # the signs of the vectors depend on it
     if b is None:
-        w, v = of_numpy.eigh(a, "L" if lower else "U")
+        w, v = parts("eigh", 2, a, lower=bool(lower), scipy=True)
     else:
         factor = of_numpy.cholesky(of_numpy._symmetric(matrices(b), lower))
         half = of_numpy.solve(factor, of_numpy._symmetric(a, lower))
@@ -180,7 +182,7 @@ def eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = Fals
         v = of_numpy.solve(factor.mT, v)
     if subset_by_index is not None:
         first, last = (int(i) for i in subset_by_index)
-        w, v = w[..., first : last + 1], v[..., first : last + 1]
+        w = w[..., first : last + 1]
     return w if eigvals_only else (w, v)
 
 

@@ -147,8 +147,8 @@ class _Installed:
                     self.put(math.__dict__, _MATH)
                     np.vectorize.__call__ = _vectorize_call  # type: ignore[method-assign]
                     for name in _LIBRARIES:
-                        if name in sys.modules:
-                            self.put(*self.library(name, sys.modules[name]))
+                        if (module := sys.modules.get(name)) is not None:
+                            self.put(*self.library(name, module))
                     self.modules()
                 self.function(f, set())
             except BaseException:
