@@ -48,6 +48,7 @@ class Pointwise:
     points    for each argument, numbers that float16 holds too; row k of all arguments is one point
     ulps      how far the value may be from `exact` where NumPy has no such function (None: bits equal to NumPy's)
     error     how far a derivative may be off whatever its size, in units of eps (see the reasons below)
+    dead      arguments without a derivative
     """
 
     call: Callable[..., Any]
@@ -56,6 +57,7 @@ class Pointwise:
     points: tuple[tuple[float, ...], ...]
     ulps: int | None = None
     error: float = 0.0
+    dead: tuple[int, ...] = ()
 
 
 def _unary(f: Callable[..., Any], exact: Any, *points: float, **more: Any) -> Pointwise:
@@ -144,6 +146,21 @@ POINTWISE: dict[str, Pointwise] = {
     "rad2deg": _unary(np.rad2deg, mp.degrees, *_ANY),
     "mod": _binary(np.remainder, lambda a, b: a - b * mp.floor(a / b), _A, _ODD),
     "floor_divide": _binary(np.floor_divide, None, _A, _B),
+    "copysign": _binary(np.copysign, lambda a, b: abs(a) * mp.sign(b), _A, _B, dead=(1,)),
+    "fmod": _binary(np.fmod, lambda a, b: a - b * int(a / b), _A, _ODD),
+    "fraction": Pointwise(lambda x: np.modf(x)[0], lambda x: np.modf(x)[0], lambda x: x - int(x), (_ANY[:7],)),
+    "heaviside": _binary(
+        np.heaviside,
+        lambda a, b: b if a == 0 else mp.mpf(a > 0),
+        (0.0, 1.5, -2.0, 0.0, 0.25, -1.0, 0.0, 3.0),
+        _B,
+        dead=(0,),
+    ),
+    "fmax": _binary(np.fmax, max, _A, _B),
+    "fmin": _binary(np.fmin, min, _A, _B),
+    "logaddexp2": _binary(np.logaddexp2, lambda a, b: mp.log(mp.mpf(2) ** a + mp.mpf(2) ** b, 2), _A, _B),
+    "nextafter": _binary(np.nextafter, lambda a, b: a, _A, _B, dead=(1,)),
+    "spacing": _unary(np.spacing, None, *_ANY),
     "floor": _unary(np.floor, None, *_ANY),
     "ceil": _unary(np.ceil, None, *_ANY),
     "trunc": _unary(np.trunc, None, *_ANY),
@@ -271,6 +288,10 @@ LINEAR: dict[str, Linear] = {
     "hstack": Linear("concatenate", lambda *p: np.hstack(p), ((2, 2), (2, 3))),
     "vstack": Linear("concatenate", lambda *p: np.vstack(p), ((3,), (2, 3))),
     "stack": Linear("stack", lambda *p: np.stack(p, axis=1), ((2, 3), (2, 3))),
+    "ldexp": Linear("ldexp", lambda x, n: np.ldexp(x, n), ((2, 3),), (np.array([1, 2, 0]),)),
+    "ldexp broadcast": Linear("ldexp", lambda x, n: np.ldexp(x, n), ((2, 1),), (np.array([1, 2, 0]),)),
+    "reduceat": Linear("reduceat", lambda x: np.add.reduceat(x, [0, 3, 1, 1]), ((5,),)),
+    "reduceat axis": Linear("reduceat", lambda x: np.add.reduceat(x, [1, 0], axis=1), ((2, 3, 2),)),
     "cumsum": Linear("cumsum", lambda x: np.cumsum(x, axis=1), ((2, 4),)),
     "cumsum of all": Linear("cumsum", np.cumsum, ((5,),)),
     "index": Linear("index", lambda x: x[1], ((3, 4),)),
@@ -332,5 +353,18 @@ REDUCTIONS: dict[str, Reduction] = {
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
 # `repeated` and `negligible` are questions about eigenvalues: tests/trace/test_numpy_linalg.py has the answers.
-ELSEWHERE = {"random_bits", "part", "repeated", "negligible"}
+# Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
+ELSEWHERE = {
+    "random_bits",
+    "part",
+    "repeated",
+    "negligible",
+    "argsort",
+    "argpartition",
+    "argmax",
+    "argmin",
+    "running",
+    "searchsorted",
+    "exponent",
+}
 LEAVES = {"input", "variable", "const"}

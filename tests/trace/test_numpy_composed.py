@@ -97,9 +97,6 @@ def test_no_slope_where_there_is_none():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda x: np.var(x, where=x > 0), UnsupportedError, "np.var on traced values does not take where="),
-        (lambda x: np.average(x, returned=True), UnsupportedError, "does not take returned="),
-        (lambda x: np.take(x, 1, mode="wrap"), UnsupportedError, "does not take mode="),
         (lambda x: np.average(x, weights=[1.0, 2.0]), ShapeError, "np.average of (3, 4) with weights of (2,)"),
         (lambda x: np.diag(x[None]), ShapeError, "np.diag of an array of shape (1, 3, 4)"),
         (lambda x: np.split(x, 3, axis=1), ValueError, "equal division"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.sweep import Entry
+from payback.ad.sweep import Entry, Numbers, put
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -55,6 +56,12 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
+        # who counts or changes the payments by a `pull` of its own gets all of them there
+
+    @property
+    def numbers(self) -> Any:
+        """For the sweep; None on graphs, and where a class has a `pull` of its own, which is to see every payment."""
+        return self._numbers if not self.on_graph and type(self).pull is Gradient.pull else None
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -93,9 +100,9 @@ class Gradient:
             if partial.high is None:
                 low = self.times(bar, partial.low)
                 return None if low is None else self.masked(self.m.logical_not(partial.condition), low)
-            if type(partial.low) is Select or type(partial.high) is Select:
-                return self.add_cases(partial.condition, self.times(bar, partial.high), self.times(bar, partial.low))
-            high, low = (self.dense(self.times(bar, case)) for case in (partial.high, partial.low))
+            high, low = self.times(bar, partial.high), self.times(bar, partial.low)
+            if type(high) is Masked or type(low) is Masked:
+                return self.add_cases(partial.condition, high, low)
             return self.m.where(partial.condition, high, low)
         if type(bar) is Masked:
             return Masked(bar.mask, self.times(bar.value, partial))
@@ -104,6 +111,8 @@ class Gradient:
     def add_cases(self, condition: Any, high: Any, low: Any) -> Masked:
         """A choice between adjoints of which one or both are masked."""
         m = self.m
+        if type(high) is Masked and type(low) is Masked and high.mask is low.mask:  # the mask of what came
+            return Masked(high.mask, m.where(condition, high.value, low.value))
         mask_high = m.logical_and(condition, high.mask) if type(high) is Masked else condition
         mask_low = m.logical_not(condition)
         if type(low) is Masked:
@@ -145,6 +154,75 @@ class Gradient:
         if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
+
+    def _numbers(
+        self, rest: Iterator[Node], piles: dict[Node, Any], settled: dict[Node, Any], wanted: Container[Node]
+    ) -> Node | None:
+        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop: scalar programs are made
+        of nothing else.  Goes on with `rest` and returns the first node that is none of them.
+        """
+        live, m = self.live, self.m
+        assert live is not None
+        kept = None if settled is piles else wanted
+        for node in rest:
+            bar = piles.get(node)
+            row, args = node.op, node.args
+            if type(bar) is not float:
+                if bar is None:
+                    continue
+                if type(bar) is not Numbers:
+                    return node
+                bar = bar.total()
+                piles[node] = bar
+            if row.kind != "pointwise" or len(args) > 2:
+                if args:
+                    return node
+                if kept is not None and node in kept:
+                    settled[node] = bar
+                continue
+            if kept is not None and node in kept:
+                settled[node] = bar
+            if len(args) == 2:
+                arg, second = args
+                x, y = arg.value, second.value
+                rule, rule_of_second = row.partials
+                if second in live and rule_of_second is not None:
+                    paid = rule_of_second(m, x, y, node.value)
+                    if type(paid) is float:
+                        paid *= bar
+                        pile = piles.get(second)
+                        if pile is None:
+                            piles[second] = paid
+                        elif type(pile) is Numbers:
+                            pile.append(paid)
+                        elif type(pile) is float:
+                            piles[second] = Numbers((pile, paid))
+                        else:
+                            pile.append((node, 1, paid))
+                    elif (paid := self.pull(node, 1, bar)) is not None:
+                        put(piles, second, node, 1, paid)
+                if arg not in live or rule is None:
+                    continue
+                paid = rule(m, x, y, node.value)
+            else:
+                (arg,), (rule,) = args, row.partials
+                if arg not in live or rule is None:
+                    continue
+                paid = rule(m, arg.value, node.value)
+            if type(paid) is float:
+                paid *= bar
+                pile = piles.get(arg)
+                if pile is None:
+                    piles[arg] = paid
+                elif type(pile) is Numbers:
+                    pile.append(paid)
+                elif type(pile) is float:
+                    piles[arg] = Numbers((pile, paid))
+                else:
+                    pile.append((node, 0, paid))
+            elif (paid := self.pull(node, 0, bar)) is not None:
+                put(piles, arg, node, 0, paid)
+        return None
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op
@@ -266,6 +344,8 @@ class Walks(NamedTuple):
 class PathCount:
     """Payments are numbers of paths: what collecting path by path would cost, found without walking any."""
 
+    live: set[Node] | None = None
+
     def pull(self, node: Node, slot: int, bar: Walks) -> Walks:
         return Walks(bar.paths, bar.walks + bar.paths)
 
@@ -275,6 +355,8 @@ class PathCount:
 
 class Distance:
     """Payments are numbers of edges from the top, along the longest path: the layers in which a sweep is told."""
+
+    live: set[Node] | None = None
 
     def pull(self, node: Node, slot: int, bar: int) -> int:
         return bar + 1

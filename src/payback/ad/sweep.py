@@ -10,10 +10,11 @@ What "×" and "+" mean is the edge algebra's matter (see `algebra.py`): gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node, by_id
+from payback.ops.row import CONST, VARIABLE
 
 # A payment on a pile: who paid (None: what a top is owed to begin with), for which of its arguments, how much.
 Entry = tuple[Node | None, int, Any]
@@ -22,7 +23,8 @@ Entry = tuple[Node | None, int, Any]
 class Algebra(Protocol):
     """What is paid along edges."""
 
-    live: set[Node] | None  # set by the sweep: the nodes that it will pay
+    live: set[Node] | None
+    """Set by the sweep: the nodes that it will pay."""
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         """What `node`, holding `bar`, pays its argument in `slot`; None: nothing depends on that one."""
@@ -31,8 +33,61 @@ class Algebra(Protocol):
         """What a pile comes to.  Entries stand in descending (payer id, slot); they are added ascending."""
 
 
-def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Node]]:
+class Reach(NamedTuple):
+    """The ancestors of some tops that are no constants and no older than a floor.
+
+    nodes     ascending, and as a set
+    ends      those that were made from nothing
+    every     whether every node surely depends on some end, along edges with a derivative
+    outside   whether something older is used that is no constant, or a variable that is not differentiated by
+    """
+
+    nodes: list[Node]
+    as_set: set[Node]
+    ends: list[Node]
+    every: bool
+    outside: bool
+
+
+def reach(tops: Iterable[Node], floor: int = 0, wrt: Collection[Node] = ()) -> Reach:
+    """One walk down from the tops, with an explicit stack: a chain of a million nodes is no recursion."""
+    stack = [top for top in tops if top.id >= floor]
+    seen, ends = set(stack), []
+    every, outside = not any(top.op.no_edge for top in stack), False
+    add, push, pop = seen.add, stack.append, stack.pop
+    while stack:
+        node = pop()
+        args = node.args
+        if not args:
+            ends.append(node)
+        for arg in args:
+            if arg not in seen:
+                op = arg.op
+                if op is CONST:
+                    if arg in wrt:
+                        add(arg)
+                        push(arg)
+                    elif args[0].op is CONST and args[-1].op is CONST:  # perhaps they all are
+                        every = False
+                elif arg.id < floor:
+                    outside, every = True, False
+                else:
+                    add(arg)
+                    push(arg)
+                    if op.no_edge:
+                        every = False
+    for node in ends:
+        if node.op is VARIABLE and node not in wrt:
+            outside = True
+    return Reach(sorted(seen, key=by_id), seen, ends, every, outside)
+
+
+def live_nodes(reached: Reach | list[Node], wrt: set[Node]) -> tuple[list[Node], set[Node]]:
     """Those of the nodes that depend on `wrt` along edges with a derivative: ascending, and as a set."""
+    if type(reached) is Reach:
+        if reached.every and wrt.issuperset(reached.ends):
+            return reached.nodes, reached.as_set
+        reached = reached.nodes
     live = wrt.intersection(reached)
     order = []
     for node in reached:
@@ -40,6 +95,11 @@ def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Nod
             order.append(node)
             continue
         no_edge = node.op.no_edge
+        if not no_edge:
+            if not live.isdisjoint(node.args):
+                live.add(node)
+                order.append(node)
+            continue
         for slot, arg in enumerate(node.args):
             if arg in live and slot not in no_edge:
                 live.add(node)
@@ -48,12 +108,17 @@ def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Nod
     return order, live
 
 
+def everything(node: Node) -> bool:
+    """For `keep`: all settled nodes."""
+    return True
+
+
 def sweep(
     algebra: Algebra,
     tops: Mapping[Node, Any],
     wrt: Iterable[Node],
     *,
-    reached: list[Node] | None = None,
+    reached: Reach | list[Node] | None = None,
     keep: Callable[[Node], bool] | None = None,
     ledger: dict[Node, list[Entry]] | None = None,
 ) -> dict[Node, Any]:
@@ -67,33 +132,77 @@ def sweep(
     Returns node -> what it is owed in all.  A node that no path reaches is not in it: *no path* is not zero.
     """
     wrt = set(wrt)
-    wanted = keep or wrt.__contains__
     if not wrt:
         return {}
     if reached is None:
-        reached = ancestors(tops, floor=min(node.id for node in wrt))
+        reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
-    piles: dict[Node, list[Entry]] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
+    wanted = wrt if keep is None else live if keep is everything else set(filter(keep, order))
+    numbers = getattr(algebra, "numbers", None) if ledger is None else None
+    # a pile is a list of entries; where numbers are swept apart a Python float may stand for itself
+    piles: dict[Node, Any] = {
+        node: seed if numbers is not None and type(seed) is float else [(None, 0, seed)]
+        for node, seed in tops.items()
+        if node in live
+    }
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    for node in reversed(order):
+    if numbers is not None and wanted is live:
+        settled = piles  # every pile is visited, and stays there as what it came to
+    rest = reversed(order)
+    node = next(rest, None) if numbers is None else numbers(rest, piles, settled, wanted)
+    while node is not None:
         pile = piles.pop(node, None)
         if pile is None:
+            node = next(rest, None)
             continue
+        if type(pile) is Numbers:
+            pile = pile.entries()
         if ledger is not None:
             ledger[node] = pile
-        bar = total(node, pile)
-        if wanted(node):
+        bar = pile if type(pile) is float else total(node, pile)
+        if node in wanted:
             settled[node] = bar
         args, no_edge = node.args, node.op.no_edge
         for slot in range(len(args) - 1, -1, -1):
             arg = args[slot]
             if arg in live and slot not in no_edge:
                 paid = pull(node, slot, bar)
-                if paid is not None:
-                    if arg in piles:
-                        piles[arg].append((node, slot, paid))
-                    else:
-                        piles[arg] = [(node, slot, paid)]
+                if paid is None:
+                    continue
+                pile = piles.get(arg)
+                if pile is None:
+                    piles[arg] = paid if numbers is not None and type(paid) is float else [(node, slot, paid)]
+                elif type(pile) is list:
+                    pile.append((node, slot, paid))
+                else:
+                    put(piles, arg, node, slot, paid)
+        # scalar programs: the algebra goes on by itself, to a node that is none of theirs
+        node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else next(rest, None)
     return settled
+
+
+class Numbers(list[float]):
+    """A pile of bare floats, later payers first."""
+
+    def total(self) -> float:
+        """Ascending payer, one by one: `sum` would compensate in some versions of Python, and give other bits."""
+        total = self[-1]
+        for k in range(len(self) - 2, -1, -1):
+            total += self[k]
+        return total
+
+    def entries(self) -> list[Entry]:
+        return [(None, 0, paid) for paid in self]
+
+
+def put(piles: dict[Node, Any], arg: Node, node: Node, slot: int, paid: Any) -> None:
+    """Lay a payment on the pile of an argument."""
+    pile = piles.get(arg)
+    if type(pile) is list:
+        pile.append((node, slot, paid))
+    elif pile is None:
+        piles[arg] = [(node, slot, paid)]
+    else:
+        piles[arg] = [*(Numbers((pile,)) if type(pile) is float else pile).entries(), (node, slot, paid)]

@@ -1,34 +1,26 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import (
+from payback.ops import (  # noqa: F401
+    batching,
     contract,
+    control,
     elementary,
     factorizations,
+    floats,
     index,
     linalg,
     matrix_functions,
     move,
+    order,
     pointwise,
     random,
     reduce,
+    scans,
     several,
+    smooth,
     special,
 )
+from payback.ops.control import batching as _bodies  # noqa: F401
 from payback.ops.row import TABLE, Row
 
-__all__ = [
-    "TABLE",
-    "Row",
-    "contract",
-    "elementary",
-    "factorizations",
-    "index",
-    "linalg",
-    "matrix_functions",
-    "move",
-    "pointwise",
-    "random",
-    "reduce",
-    "several",
-    "special",
-]
+__all__ = ["TABLE", "Row"]

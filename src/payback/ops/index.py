@@ -29,10 +29,12 @@ def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
     # NumPy's own rules, on arrays without storage: every entry is the same zero
     source = np.broadcast_to(np.zeros((), bool), x.shape)
     places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
-    if any(extent == 0 for extent in x.shape):  # index 0 would be out of bounds
-        places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
+    try:
+        shape = source[_full_index(template, places)].shape
+    except IndexError:  # of an axis without entries even the place 0 is out of bounds
         source = np.broadcast_to(np.zeros((), bool), tuple(extent or 1 for extent in x.shape))
-    return Aval(source[_full_index(template, places)].shape, x.dtype)
+        shape = source[_full_index(template, places)].shape
+    return Aval(shape, x.dtype)
 
 
 def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Scattered:

@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.aval import WEAK_DTYPES, aval_of
+from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
+from payback.ops.control.branch import branch_values
+from payback.ops.control.loop import loop_values, scan_values
+from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
 
 
@@ -28,6 +32,15 @@ class Select:
 
     def __init__(self, condition: Any, high: Any, low: Any):
         self.condition, self.high, self.low = condition, high, low
+
+
+def _select(condition: Any, high: Any, low: Any) -> Any:
+    """A single condition decides at once; where nothing depends on the argument, the zero is still to be told."""
+    if type(condition) is bool or type(condition) is np.bool_:
+        case = high if condition else low
+        if case is not None:
+            return case
+    return Select(condition, high, low)
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -183,6 +196,16 @@ class Values:
         np.rad2deg,
     )
     floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
+    copysign, fmod, heaviside, fmax, fmin = np.copysign, np.fmod, np.heaviside, np.fmax, np.fmin
+    logaddexp2, nextafter, spacing, ldexp = np.logaddexp2, np.nextafter, np.spacing, np.ldexp
+    exponent = staticmethod(sequences.exponent)
+    sinc, bessel_i = staticmethod(families.sinc), staticmethod(families.bessel_i)
+    prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
+    recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
+    argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
+    argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
+    running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
+    reduceat = staticmethod(sequences.reduceat)
     mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)
     add, sub, mul, neg = (
@@ -200,7 +223,7 @@ class Values:
     eq, ne = staticmethod(operator.eq), staticmethod(operator.ne)
     logical_and, logical_or, logical_not = np.logical_and, np.logical_or, np.logical_not
     where, power, div = staticmethod(_where), staticmethod(_power), staticmethod(_divide)
-    select = Select
+    select = staticmethod(_select)
     relu, sigmoid, softplus, clip = (
         staticmethod(_relu),
         staticmethod(_sigmoid),
@@ -223,6 +246,15 @@ class Values:
     @staticmethod
     def is_weak(x: Any) -> bool:
         return type(x) in WEAK_DTYPES
+
+    @staticmethod
+    def constant(value: Any) -> Any:
+        """A plain array as the namespace sees it: an index array that a rule has made."""
+        return value
+
+    @staticmethod
+    def fraction(x: Any) -> Any:
+        return np.modf(x)[0]
 
     @staticmethod
     def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -265,6 +297,17 @@ class Values:
     @staticmethod
     def stack(*parts: Any, axis: int) -> Any:
         return np.stack(parts, axis=axis)
+
+    call = staticmethod(lambda *args, body: body(*args))
+    branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
+
+    @staticmethod
+    def solution(start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
+        return solution_values(Values, start, *parameters, body=body, solver=solver)
+
+    @staticmethod
+    def zeros(aval: Aval) -> Any:
+        return 0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]
 
     @staticmethod
     def part(x: tuple[Any, ...], k: int) -> Any:

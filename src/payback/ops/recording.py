@@ -10,7 +10,7 @@ import numpy as np
 
 from payback.ir.aval import Aval
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import apply
+from payback.ops.append import apply, const
 from payback.ops.namespace import Select
 from payback.ops.row import TABLE, Row
 
@@ -107,6 +107,12 @@ class Recording:
 
     def any(self, masks: list[Any]) -> Any:
         return reduce(lambda a, b: self.apply("logical_or", a, b), masks)
+
+    def zeros(self, aval: Aval) -> Term:
+        return Term(const(0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]), self)
+
+    def constant(self, value: Any) -> Term:
+        return Term(const(value), self)
 
     @staticmethod
     def shape(x: Any) -> tuple[int, ...]:

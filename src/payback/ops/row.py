@@ -1,13 +1,14 @@
 """What a row of the table is.
 
 A rule is written once, against a namespace `m` (see `namespace.py`), and run by every interpreter: on
-values, on graphs, and later on machine code.  There are four kinds of rows:
+values, on graphs, and later on machine code.  There are five kinds of rows:
 
 pointwise   a partial per argument, as on the article's edges; a sweep multiplies by it
 linear      an adjoint per argument; `carry` says how a mask goes through it
 reduction   every entry of the argument goes into one entry of the result; a partial after spreading it
 own         a rule of its own for each mode: factorizations, loops, calls; it may have several results (a tuple), which
             `part` nodes take out one by one
+constant    whole numbers found from the arguments, an order or a place: no derivative by any of them
 
 A row whose derivative is unknown says so by raising; a slot whose partial is None has no derivative at all
 (a structural zero: a condition, an index, a step function).
@@ -22,13 +23,14 @@ from payback.ir.aval import Aval
 
 Rule = Callable[..., Any]
 TABLE: dict[str, Row] = {}
+_MOST_ARGUMENTS = 4  # of a constant row
 
 
 class Row:
     """One primitive.
 
     name      how it is called in `m`, in graphs and in texts
-    kind      "leaf", "pointwise", "linear", "reduction" or "own"
+    kind      "leaf", "pointwise", "linear", "reduction", "own" or "constant"
     value     value(m, *args, **params): what it computes
     shape     shape(*avals, **params) -> Aval
     partials  pointwise: per slot, partial(m, *args, y), or None; reduction: one, partial(m, x, y_spread)
@@ -39,8 +41,12 @@ class Row:
               nothing is owed
     jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
               `dots` holds the tangents of the slots that move
+    batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they are),
+              or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other row
+              without one is run on one sample after another
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
-    batch     own: how the row runs on a batch, see `ad/batch.py`
+    depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
+              and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
               (and to one that the function has a loop for), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
@@ -51,6 +57,7 @@ class Row:
         "adjoint",
         "batch",
         "carry",
+        "depends",
         "facts",
         "jvp",
         "kind",
@@ -76,16 +83,20 @@ class Row:
         carry: Rule | None = None,
         vjp: Rule | None = None,
         jvp: Rule | None = None,
-        batch: Rule | None = None,
+        batch: Rule | str | None = None,
         masked: bool = False,
+        depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
         self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
-        self.vjp, self.jvp, self.batch, self.masked = vjp, jvp, batch, masked
+        self.vjp, self.jvp, self.batch = vjp, jvp, batch
+        self.masked, self.depends = masked, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
+        if kind == "constant":
+            self.no_edge = frozenset(range(_MOST_ARGUMENTS))
         if name in TABLE:
             raise ValueError(f"the row {name} is in the table already")
         TABLE[name] = self

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, UnsupportedError
+from payback.trace.arguments import array_of, axes_of
 from payback.trace.array import _HOOKS, Traced, plain
 from payback.trace.dispatch import _COMPOSED, _UFUNCS, emit, here
 from payback.trace.numpy_map import astype
-from payback.trace.numpy_map import logsumexp as of_exponents
-from payback.trace.numpy_products import array_of
 
 # SciPy's names of ufuncs, where they are not the rows' own
 _ROWS = {
@@ -104,6 +103,10 @@ def multigammaln(a: Any, d: Any) -> Any:
     for j in range(d):
         total = total + emit("gammaln", a - 0.5 * j)
     return total
+
+
+def of_exponents(x: Any, axis: Any, keepdims: bool) -> Any:
+    return emit("logsumexp", x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
