@@ -75,5 +75,5 @@ CASES: dict[str, Own] = {
     "LU solve": Own(("lu_factor",), _lu_solve(traced_linalg.FUNCTIONS), (SQUARE, _matrix(3, 2)),
                     _lu_solve(_OF_SCIPY), ulps=8),
     "LU solve transposed": Own(("lu_factor",), _lu_solve(traced_linalg.FUNCTIONS, trans=1), (SQUARE, _matrix(3)),
-                               _lu_solve(_OF_SCIPY, trans=1), ulps=8, abstract=False),
+                               _lu_solve(_OF_SCIPY, trans=1), ulps=8),
 }  # fmt: skip

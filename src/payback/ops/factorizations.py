@@ -161,7 +161,7 @@ def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool, 
         owed = product(m, seen * columns(m, bar), _T(m, seen))
     if bars[1] is not None:
         bar, mask = _value_and_mask(m, bars[1])
-        used = np.ones(n, bool) if mask is None else _used_columns(m, mask)
+        used = np.ones(m.shape(w), bool) if mask is None else _used_columns(m, mask)
         same = m.repeated(w, used, extent=n, what="eigenvector")
         turned = product(m, _T(m, v), bar) * _one_over(m, columns(m, w) - rows(m, w), same)
         turned = product(m, v, turned, _T(m, v))
@@ -233,7 +233,7 @@ def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool)
         return [owed]
     seen = [_used_columns(m, x) for x in (seen_u, None if seen_v is None else _T(m, seen_v)) if x is not None]
     whole = (of_u is not None and seen_u is None) or (of_v is not None and seen_v is None)
-    used = np.ones(m.shape(s)[-1], bool) if whole else seen[0] if len(seen) == 1 else m.logical_or(*seen)
+    used = np.ones(m.shape(s), bool) if whole else seen[0] if len(seen) == 1 else m.logical_or(*seen)
     same = m.repeated(s, used, extent=extent, what="singular vector")
     quotients = _one_over(m, _differences(m, s), same)
     core = None

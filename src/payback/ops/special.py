@@ -153,7 +153,8 @@ def ordered(name: str, value: Any, slope: Any, math: str) -> None:
     provide(**{name: value})
     Row(name, "own", lambda m, x, n: getattr(m, name)(x, n=n), shape=lambda x, n: Aval(x.shape, x.dtype),
         vjp=lambda m, bar, args, y, wanted, n: [bar * slope(m, args[0], y, n)],
-        jvp=lambda m, dots, args, y, n: dots[0] * slope(m, args[0], y, n), numeric="float", math=math)  # fmt: skip
+        jvp=lambda m, dots, args, y, n: dots[0] * slope(m, args[0], y, n), batch="leading", numeric="float",
+        math=math)  # fmt: skip
 
 
 def _bessel(name: str, sign_below: float, sign_above: float, math: str, damped: bool = False) -> None:
@@ -197,9 +198,16 @@ def _distribution(name: str, density: Any, math: str) -> None:
     def shape(*avals: Aval) -> Aval:
         return Aval(np.broadcast_shapes(*[a.shape for a in avals]), avals[0].dtype)
 
+    def batch(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
+        shapes = [arg.aval.shape for arg in node.args]
+        rank = len(node.aval.shape)
+        parts = [b.m.reshape(x, shape=(b.size, *(1,) * (rank - len(shape)), *shape)) if there else x
+                 for x, there, shape in zip(args, on, shapes, strict=True)]  # fmt: skip
+        return b.m.apply(name, *parts)
+
     provide(**{name: _from_scipy(name)})
-    Row(name, "own", lambda m, *args: getattr(m, name)(*args), shape=shape, vjp=vjp, jvp=jvp, numeric="float",
-        math=math)  # fmt: skip
+    Row(name, "own", lambda m, *args: getattr(m, name)(*args), shape=shape, vjp=vjp, jvp=jvp, batch=batch,
+        numeric="float", math=math)  # fmt: skip
 
 
 def _gamma_density(m: Any, a: Any, x: Any) -> Any:

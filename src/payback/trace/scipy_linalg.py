@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
+from payback.ops.index import Place
 from payback.trace import numpy_linalg as of_numpy
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here
@@ -118,11 +119,15 @@ def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False,
         for i, j in enumerate(np.asarray(plain(pivots))):
             order[[i, j]] = order[[j, i]]
     if not trans:
-        half = solve_triangular(packed, b[order], lower=True, unit_diagonal=True)
+        half = emit("index", b, order, template=(Place(0),))
+        half = solve_triangular(packed, half, lower=True, unit_diagonal=True)
         return solve_triangular(packed, half)
     half = solve_triangular(packed, b, trans=1)
     half = solve_triangular(packed, half, trans=1, lower=True, unit_diagonal=True)
-    return half[np.argsort(order)]
+    if not isinstance(order, Traced):
+        return half[np.argsort(order)]
+    where = {"shape": half.shape, "templates": ((Place(0),),), "counts": (1,), "dtype": half.dtype}
+    return emit("scatter", half, order, **where)
 
 
 def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
