@@ -198,8 +198,8 @@ class _Installed:
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
                     for name in _LIBRARIES:
-                        if name in sys.modules:
-                            self.put(*self.library(name, sys.modules[name]))
+                        if (module := sys.modules.get(name)) is not None:
+                            self.put(*self.library(name, module))
                     self.modules()
                 self.function(f, set())
             except BaseException:
