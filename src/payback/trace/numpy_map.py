@@ -18,6 +18,8 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """NumPy's axis argument as a sorted tuple.  Raises numpy.exceptions.AxisError."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     if not isinstance(axis, tuple):
         axis = (axis,)
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
@@ -27,6 +29,8 @@ def _reduction(
     name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any
 ) -> Any:
     for key, value in {"out": out, **unsupported}.items():
+        if value is None or value is np._NoValue or value is True:
+            continue
         if value is not None and value is not np._NoValue and not (key == "where" and value is True):
             raise UnsupportedError(
                 f"np.{name} on traced values does not take {key}=",
@@ -257,10 +261,19 @@ def clip(
     return emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
+_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
+
+
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    if not isinstance(a, Traced):
+        a = np.asarray(a)
+    if not isinstance(b, Traced):
+        b = np.asarray(b)
+    spec = _SPECS.get((len(a.shape), len(b.shape)))
+    if spec is not None and a.shape[-1] == b.shape[0]:
+        return emit("contract", a, b, spec=spec)
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
