@@ -221,9 +221,7 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     if pointwise or row.numeric == "float" or row.name in _JOINING:
         args = settled(operands, where, pointwise) if row.name not in _OF_CONDITIONS else None
         if args is not None:
-            if len(args) > 1 and pointwise:
-                check_broadcast(row, args, where)
-            return append(row, args, params, where)
+            return append_settled(row, args, params, where)
     if row.kind == "pointwise":
         args = settle(row, operands, where)
         if len(args) > 1:
@@ -238,6 +236,16 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         if row.numeric == "float" and args[0].aval.dtype.kind != "f":
             args = (_settle(args[0], np.dtype(np.float64), where), *args[1:])
     return append(row, args, params, where)
+
+
+def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
+    """`append` on values: shapes that do not go together are told when the row has failed on them."""
+    try:
+        return append(row, args, params, where)
+    except ValueError:
+        if row.kind == "pointwise":
+            check_broadcast(row, args, where)
+        raise
 
 
 def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
