@@ -60,6 +60,11 @@ SHOWN = {
         "there is no row for it in the table. "
         "Near it: np.logaddexp.",
     ),
+    "MissingAttributeError": (
+        lambda: pb.grad(lambda x: x.tobytes())(np.ones(3)),
+        ".tobytes of a traced array has no derivative in payback (…test_errors.py:N in <lambda>: x.tobytes). "
+        "Write it with NumPy functions that have one.",
+    ),
     "TraceError": (
         lambda: trace(compiled_branch, 1.0),
         "the value of gt is not known while a function is compiled (…test_errors.py:N in compiled_branch: x > 0): "
@@ -117,6 +122,7 @@ def test_the_text(name):
         ("ShapeError", ValueError),
         ("DifferentiationError", TypeError),
         ("UnsupportedError", TypeError),
+        ("MissingAttributeError", AttributeError),
         ("TraceError", TypeError),
         ("MutationError", RuntimeError),
         ("ModelFileError", ValueError),

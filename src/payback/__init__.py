@@ -23,6 +23,14 @@ _PUBLIC = {
     "jacobian": "transforms.forward",
     "hessian": "transforms.forward",
     "hvp": "transforms.forward",
+    "compile": "transforms.compile",
+    "remat": "transforms.custom",
+    "custom_gradient": "transforms.custom",
+    "scan": "transforms.control",
+    "cond": "transforms.control",
+    "while_loop": "transforms.control",
+    "root": "transforms.implicit",
+    "fixed_point": "transforms.implicit",
     "check_grads": "transforms.check",
     "audit": "transforms.audit",
     "stop_gradient": "trace.array",
@@ -66,6 +74,12 @@ if TYPE_CHECKING:
     from payback.train.fit import fit as fit
     from payback.transforms.audit import audit as audit
     from payback.transforms.check import check_grads as check_grads
+    from payback.transforms.compile import compile as compile
+    from payback.transforms.control import cond as cond
+    from payback.transforms.control import scan as scan
+    from payback.transforms.control import while_loop as while_loop
+    from payback.transforms.custom import custom_gradient as custom_gradient
+    from payback.transforms.custom import remat as remat
     from payback.transforms.forward import hessian as hessian
     from payback.transforms.forward import hvp as hvp
     from payback.transforms.forward import jacobian as jacobian
@@ -73,3 +87,5 @@ if TYPE_CHECKING:
     from payback.transforms.gradient import grad as grad
     from payback.transforms.gradient import value_and_grad as value_and_grad
     from payback.transforms.gradient import vjp as vjp
+    from payback.transforms.implicit import fixed_point as fixed_point
+    from payback.transforms.implicit import root as root

@@ -47,6 +47,10 @@ class UnsupportedError(PaybackError, TypeError):
     """A NumPy function or form of call that has no row in the table."""
 
 
+class MissingAttributeError(UnsupportedError, AttributeError):
+    """A method or an attribute of arrays that a traced value does not have."""
+
+
 class TraceError(PaybackError, TypeError):
     """A traced value was used where only a plain one can be: a branch inside compile, float(x), ..."""
 

@@ -261,10 +261,8 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 
 @pytest.mark.parametrize(("call", "text"), [
-    (lambda x: np.linalg.pinv(x[None]), "numpy.linalg.pinv has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
     (lambda x: np.roots(x), "np.roots has no derivative in payback"),
-    (lambda x: np.einsum("i->", x), "np.einsum has no derivative in payback"),
     (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "with where= and without out="),
     (lambda x: np.add(x, 1.0, dtype=np.int64), "does not take dtype=int64"),
     (lambda x: np.pad(x, 1, "empty"), "np.pad of traced values with mode=empty"),
@@ -314,7 +312,7 @@ def test_plain_python_questions():
     assert x.dtype == float
     assert 2.0 in x
     assert round(s) == 2
-    assert round(s, 1).value == 2.5
+    assert round(s, 1) == 2.5
     assert pb.grad(lambda v: v * round(v, 1))(2.26) == 2.3
     assert x.item is not None
     assert traced(np.array([3.0])).item().value == 3.0
@@ -328,7 +326,7 @@ def test_plain_python_questions():
         {s: 1}
     with pytest.raises(ValueError, match="ambiguous"):
         bool(x > 1)
-    with pytest.raises(AttributeError, match="no attribute 'tobytes'"):
+    with pytest.raises(AttributeError, match=r"\.tobytes of a traced array has no derivative"):
         _ = x.tobytes
     assert np.allclose(x, [1.0, 2.0])
 

@@ -587,3 +587,18 @@ def test_numbers_of_numpy_in_the_settings_can_be_saved(tmp_path):
     )
     run.save(tmp_path / "m")
     assert bits(pb.load(tmp_path / "m")) == bits(run.net)
+
+
+def test_without_shuffling_the_rows_are_taken_as_they_stand():
+    """One epoch is then the chain of epochs of one batch each."""
+    x = np.random.default_rng(0).standard_normal((12, 3))
+    y = x @ np.array([[1.0], [2.0], [-1.0]])
+    net = pb.nn.MLP([3, 4, 1], seed=0, dtype=float)
+    options = dict(optimizer=pb.optim.GradientDescent(0.1), validation=0, progress=False)
+    whole = pb.fit(net, x, y, epochs=1, batch_size=4, shuffle=False, **options).net
+    for start in (0, 4, 8):
+        net = pb.fit(net, x[start : start + 4], y[start : start + 4], epochs=1, batch_size="all", **options).net
+    for a, b in zip(leaves(whole), leaves(net), strict=True):
+        np.testing.assert_array_equal(a, b)
+    shuffled = pb.fit(pb.nn.MLP([3, 4, 1], seed=0, dtype=float), x, y, epochs=1, batch_size=4, **options).net
+    assert any((a != b).any() for a, b in zip(leaves(whole), leaves(shuffled), strict=True))

@@ -55,6 +55,8 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
+        # who counts or changes the payments by a `pull` of its own gets all of them there
+        self.numbers = not on_graph and type(self).pull is Gradient.pull
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -148,13 +150,70 @@ class Gradient:
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
 
+    def pay_numbers(self, node: Node, bar: float, piles: dict[Node, Any]) -> bool:
+        """Scalar programs: what a pointwise node of Python floats pays, put on the piles; False: it is not one.
+
+        `pull` and the sweep's bookkeeping in one, for nothing else is done at such a node.
+        """
+        row, args = node.op, node.args
+        if row.kind != "pointwise" or len(args) > 2:
+            return False
+        live, y, partials = self.live, node.value, row.partials
+        if len(args) == 2:
+            first, second = args
+            rule = partials[1]
+            if rule is not None and second in live:
+                paid = rule(Values, first.value, second.value, y)
+                if type(paid) is float:
+                    paid *= bar
+                    pile = piles.get(second)
+                    if pile is None:
+                        piles[second] = paid
+                    elif type(pile) is list:
+                        pile.append((node, 1, paid))
+                    else:
+                        piles[second] = [(None, 0, pile), (node, 1, paid)]
+                else:
+                    self._pay_slowly(node, 1, bar, piles)
+            rule = partials[0]
+            if rule is None or first not in live:
+                return True
+            paid = rule(Values, first.value, second.value, y)
+        else:
+            (first,), (rule,) = args, partials
+            if rule is None or first not in live:
+                return True
+            paid = rule(Values, first.value, y)
+        if type(paid) is float:
+            paid *= bar
+            pile = piles.get(first)
+            if pile is None:
+                piles[first] = paid
+            elif type(pile) is list:
+                pile.append((node, 0, paid))
+            else:
+                piles[first] = [(None, 0, pile), (node, 0, paid)]
+        else:
+            self._pay_slowly(node, 0, bar, piles)
+        return True
+
+    def _pay_slowly(self, node: Node, slot: int, bar: float, piles: dict[Node, Any]) -> None:
+        paid = self.pull(node, slot, bar)
+        if paid is not None:
+            pile = piles.get(node.args[slot])
+            if type(pile) is not list:
+                piles[node.args[slot]] = pile = [] if pile is None else [(None, 0, pile)]
+            pile.append((node, slot, paid))
+
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op
         if row.vjp is None:
             raise no_derivative(node, "reverse")
         wanted = [slot for slot, arg in enumerate(node.args) if (self.live is None or arg in self.live)
                   and slot not in row.no_edge]  # fmt: skip
-        if type(bar) is list:
+        if row.masked:
+            pass
+        elif type(bar) is list:
             bar = [None if part is None else self.dense(part) for part in bar]
         else:
             bar = self.dense(bar)
@@ -263,6 +322,8 @@ class Walks(NamedTuple):
 class PathCount:
     """Payments are numbers of paths: what collecting path by path would cost, found without walking any."""
 
+    live: set[Node] | None = None
+
     def pull(self, node: Node, slot: int, bar: Walks) -> Walks:
         return Walks(bar.paths, bar.walks + bar.paths)
 
@@ -272,6 +333,8 @@ class PathCount:
 
 class Distance:
     """Payments are numbers of edges from the top, along the longest path: the layers in which a sweep is told."""
+
+    live: set[Node] | None = None
 
     def pull(self, node: Node, slot: int, bar: int) -> int:
         return bar + 1

@@ -10,10 +10,11 @@ What "×" and "+" mean is the edge algebra's matter (see `algebra.py`): gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node, by_id
+from payback.ops.row import CONST, VARIABLE
 
 # A payment on a pile: who paid (None: what a top is owed to begin with), for which of its arguments, how much.
 Entry = tuple[Node | None, int, Any]
@@ -22,7 +23,8 @@ Entry = tuple[Node | None, int, Any]
 class Algebra(Protocol):
     """What is paid along edges."""
 
-    live: set[Node] | None  # set by the sweep: the nodes that it will pay
+    live: set[Node] | None
+    """Set by the sweep: the nodes that it will pay."""
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         """What `node`, holding `bar`, pays its argument in `slot`; None: nothing depends on that one."""
@@ -31,8 +33,55 @@ class Algebra(Protocol):
         """What a pile comes to.  Entries stand in descending (payer id, slot); they are added ascending."""
 
 
-def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Node]]:
+class Reach(NamedTuple):
+    """The ancestors of some tops that are no constants and no older than a floor.
+
+    nodes     ascending, and as a set
+    ends      those that were made from nothing, and those whose arguments are all constant or older
+    every     whether all edges have a derivative: then whoever is an end's user depends on it
+    outside   whether something older is used that is no constant, or a variable that is not differentiated by
+    """
+
+    nodes: list[Node]
+    as_set: set[Node]
+    ends: list[Node]
+    every: bool
+    outside: bool
+
+
+def reach(tops: Iterable[Node], floor: int = 0, wrt: Collection[Node] = ()) -> Reach:
+    """One walk down from the tops, with an explicit stack: a chain of a million nodes is no recursion."""
+    stack = [top for top in tops if top.id >= floor]
+    seen, ends = set(stack), []
+    every, outside = True, False
+    while stack:
+        node = stack.pop()
+        known = False
+        for arg in node.args:
+            if arg in seen:
+                known = True
+            elif arg.id < floor:
+                if arg.op is not CONST:
+                    outside = True
+            elif arg.op is not CONST or arg in wrt:
+                known = True
+                seen.add(arg)
+                stack.append(arg)
+        if not known:
+            ends.append(node)
+            if node.op is VARIABLE and node not in wrt:
+                outside = True
+        elif node.op.no_edge:
+            every = False
+    return Reach(sorted(seen, key=by_id), seen, ends, every, outside)
+
+
+def live_nodes(reached: Reach | list[Node], wrt: set[Node]) -> tuple[list[Node], set[Node]]:
     """Those of the nodes that depend on `wrt` along edges with a derivative: ascending, and as a set."""
+    if type(reached) is Reach:
+        if reached.every and wrt.issuperset(reached.ends):
+            return reached.nodes, reached.as_set
+        reached = reached.nodes
     live = wrt.intersection(reached)
     order = []
     for node in reached:
@@ -40,6 +89,11 @@ def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Nod
             order.append(node)
             continue
         no_edge = node.op.no_edge
+        if not no_edge:
+            if not live.isdisjoint(node.args):
+                live.add(node)
+                order.append(node)
+            continue
         for slot, arg in enumerate(node.args):
             if arg in live and slot not in no_edge:
                 live.add(node)
@@ -48,12 +102,17 @@ def live_nodes(reached: list[Node], wrt: set[Node]) -> tuple[list[Node], set[Nod
     return order, live
 
 
+def everything(node: Node) -> bool:
+    """For `keep`: all settled nodes."""
+    return True
+
+
 def sweep(
     algebra: Algebra,
     tops: Mapping[Node, Any],
     wrt: Iterable[Node],
     *,
-    reached: list[Node] | None = None,
+    reached: Reach | list[Node] | None = None,
     keep: Callable[[Node], bool] | None = None,
     ledger: dict[Node, list[Entry]] | None = None,
 ) -> dict[Node, Any]:
@@ -71,29 +130,39 @@ def sweep(
     if not wrt:
         return {}
     if reached is None:
-        reached = ancestors(tops, floor=min(node.id for node in wrt))
+        reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
-    piles: dict[Node, list[Entry]] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
+    # a pile is a list of entries; a single number may stand for itself
+    piles: dict[Node, Any] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
+    pay_numbers = algebra.pay_numbers if ledger is None and getattr(algebra, "numbers", False) else None  # type: ignore
     for node in reversed(order):
         pile = piles.pop(node, None)
-        if pile is None:
+        if type(pile) is float:
+            bar = pile
+        elif pile is None:
             continue
-        if ledger is not None:
-            ledger[node] = pile
-        bar = total(node, pile)
-        if wanted(node):
+        else:
+            if ledger is not None:
+                ledger[node] = pile
+            bar = total(node, pile)
+        if wanted is everything or wanted(node):
             settled[node] = bar
+        if pay_numbers is not None and type(bar) is float and pay_numbers(node, bar, piles):
+            continue
         args, no_edge = node.args, node.op.no_edge
         for slot in range(len(args) - 1, -1, -1):
             arg = args[slot]
             if arg in live and slot not in no_edge:
                 paid = pull(node, slot, bar)
                 if paid is not None:
-                    if arg in piles:
-                        piles[arg].append((node, slot, paid))
-                    else:
+                    pile = piles.get(arg)
+                    if pile is None:
                         piles[arg] = [(node, slot, paid)]
+                    elif type(pile) is list:
+                        pile.append((node, slot, paid))
+                    else:
+                        piles[arg] = [(None, 0, pile), (node, slot, paid)]
     return settled

@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "Show a model: the composite function that it is, its columns, how it was trained.",
     "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
+    "audit": "List every place of your own function that cannot be differentiated, in one run.",
 }
 _INTERRUPTED = 130
 _WIDTH = 100  # of help that goes to a file or a pipe

@@ -34,7 +34,7 @@ class Node:
     __slots__ = ("_aval", "args", "grad", "id", "op", "params", "value", "where")
 
     def __init__(
-        self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Aval | None = None
+        self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Any = None
     ):
         self.id = _next_id()
         self.op = op

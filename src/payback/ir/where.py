@@ -5,13 +5,16 @@ A node stores the pair, which costs some 90 ns; the text is looked up only when 
 
 from __future__ import annotations
 
+import ast
 import itertools
 import linecache
 import sys
+import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.")  # modules whose lines are not the user's
+# Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
+NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
 
 
 class Position(NamedTuple):
@@ -29,8 +32,20 @@ class Position(NamedTuple):
         return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
 
 
+parsing = threading.Lock()  # Python's own parser is not safe in several threads (3.11)
+
+
+def syntax(file: str) -> ast.Module:
+    """The syntax tree of a source file, empty where there is no source to be had."""
+    try:
+        with parsing:
+            return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, SystemError):
+        return ast.Module([], [])
+
+
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:
-    """The place in the user's code that is running: the nearest frame outside this package and NumPy."""
+    """The place in the user's code that is running: the nearest frame outside this package and NOT_USERS."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):

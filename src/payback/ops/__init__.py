@@ -1,10 +1,13 @@
 """The table of primitives.  Importing this package fills it."""
 
-from payback.ops import (
+from payback.ops import (  # noqa: F401
     contract,
+    control,
     elementary,
+    factorizations,
     floats,
     index,
+    linalg,
     move,
     order,
     pointwise,
@@ -16,19 +19,4 @@ from payback.ops import (
 )
 from payback.ops.row import TABLE, Row
 
-__all__ = [
-    "TABLE",
-    "Row",
-    "contract",
-    "elementary",
-    "floats",
-    "index",
-    "move",
-    "order",
-    "pointwise",
-    "random",
-    "reduce",
-    "scans",
-    "several",
-    "smooth",
-]
+__all__ = ["TABLE", "Row"]

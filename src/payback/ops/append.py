@@ -13,6 +13,7 @@ import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
@@ -45,7 +46,7 @@ def snapshot(value: Any) -> Any:
     _check_dtype(value.dtype)
     if value.ndim == 0:
         return value[()]
-    if not _is_immutable(value):
+    if not is_immutable(value):
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
@@ -64,7 +65,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
 
-def _is_immutable(array: np.ndarray[Any, Any]) -> bool:
+def is_immutable(array: np.ndarray[Any, Any]) -> bool:
     """Read-only, and so is whatever it is a view of."""
     part: Any = array
     while isinstance(part, np.ndarray):
@@ -104,6 +105,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             return Node(CONST, (), NO_PARAMS, value, where)
         return Node(row, args, params, value, where)
     assert row.shape is not None
+    count(where)
     return Node(row, args, params, None, where, row.shape(*[arg.aval for arg in args], **params))
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.aval import WEAK_DTYPES, aval_of
+from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
+from payback.ops.control.branch import branch_values
+from payback.ops.control.loop import loop_values, scan_values
+from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
 
 
@@ -29,6 +32,15 @@ class Select:
 
     def __init__(self, condition: Any, high: Any, low: Any):
         self.condition, self.high, self.low = condition, high, low
+
+
+def _select(condition: Any, high: Any, low: Any) -> Any:
+    """A single condition decides at once; where nothing depends on the argument, the zero is still to be told."""
+    if type(condition) is bool or type(condition) is np.bool_:
+        case = high if condition else low
+        if case is not None:
+            return case
+    return Select(condition, high, low)
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -211,7 +223,7 @@ class Values:
     eq, ne = staticmethod(operator.eq), staticmethod(operator.ne)
     logical_and, logical_or, logical_not = np.logical_and, np.logical_or, np.logical_not
     where, power, div = staticmethod(_where), staticmethod(_power), staticmethod(_divide)
-    select = Select
+    select = staticmethod(_select)
     relu, sigmoid, softplus, clip = (
         staticmethod(_relu),
         staticmethod(_sigmoid),
@@ -285,6 +297,17 @@ class Values:
     @staticmethod
     def stack(*parts: Any, axis: int) -> Any:
         return np.stack(parts, axis=axis)
+
+    call = staticmethod(lambda *args, body: body(*args))
+    branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
+
+    @staticmethod
+    def solution(start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
+        return solution_values(Values, start, *parameters, body=body, solver=solver)
+
+    @staticmethod
+    def zeros(aval: Aval) -> Any:
+        return 0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]
 
     @staticmethod
     def part(x: tuple[Any, ...], k: int) -> Any:

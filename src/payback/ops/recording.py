@@ -108,6 +108,9 @@ class Recording:
     def any(self, masks: list[Any]) -> Any:
         return reduce(lambda a, b: self.apply("logical_or", a, b), masks)
 
+    def zeros(self, aval: Aval) -> Term:
+        return Term(const(0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]), self)
+
     def constant(self, value: Any) -> Term:
         return Term(const(value), self)
 

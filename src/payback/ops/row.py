@@ -41,7 +41,10 @@ class Row:
               nothing is owed
     jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
               `dots` holds the tangents of the slots that move
+    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
     batch     own: how the row runs on a batch, see `ad/batch.py`
+    depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
+              and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
@@ -51,9 +54,11 @@ class Row:
         "adjoint",
         "batch",
         "carry",
+        "depends",
         "facts",
         "jvp",
         "kind",
+        "masked",
         "name",
         "no_edge",
         "numeric",
@@ -76,12 +81,15 @@ class Row:
         vjp: Rule | None = None,
         jvp: Rule | None = None,
         batch: Rule | None = None,
+        masked: bool = False,
+        depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
         self.partials, self.adjoint, self.carry = tuple(partials), adjoint, carry
         self.vjp, self.jvp, self.batch = vjp, jvp, batch
+        self.masked, self.depends = masked, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if kind == "constant":

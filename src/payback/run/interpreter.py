@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ from payback.ops.namespace import Values
 from payback.run.blas import one_thread
 
 Hook = Callable[[Node, Any], None]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """How graphs are run: without floating-point warnings, and BLAS on one thread."""
+    with np.errstate(all="ignore"), one_thread():
+        yield
 
 
 class Interpreter:
@@ -53,16 +61,20 @@ class Interpreter:
         """
         if len(inputs) != self._inputs:
             raise TypeError(f"the graph has {self._inputs} inputs, {len(inputs)} were given")
+        with quietly():
+            return self.run(inputs, hook)
+
+    def run(self, inputs: Sequence[Any], hook: Hook | None = None) -> tuple[Any, ...]:
+        """The same inside another run: the settings of the floating-point unit and of BLAS are the caller's."""
         values = self._template.copy()
         values[: len(inputs)] = inputs
-        with np.errstate(all="ignore"), one_thread():
-            for rule, args, params, target, dead, node in self._steps:
-                value = rule(Values, *[values[i] for i in args], **params)
-                values[target] = value
-                if hook is not None:
-                    hook(node, value)
-                for i in dead:
-                    values[i] = None
+        for rule, args, params, target, dead, node in self._steps:
+            value = rule(Values, *[values[i] for i in args], **params)
+            values[target] = value
+            if hook is not None:
+                hook(node, value)
+            for i in dead:
+                values[i] = None
         return tuple(values[i] for i in self._outputs)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import TraceError
+from payback.ir import loops
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ir.graph import Graph
 from payback.ir.node import Node
@@ -15,6 +16,7 @@ from payback.ops.append import const
 from payback.ops.row import INPUT
 from payback.run.interpreter import Interpreter
 from payback.trace.array import Traced
+from payback.trace.leaks import check, close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
@@ -49,6 +51,12 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
                 f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph"
             )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
-    result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
+    token = loops.counts.set({})
+    try:
+        result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
+    finally:
+        loops.counts.reset(token)
+    close(inputs)
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]
+    check(outputs, inputs)
     return TracedFunction(Graph(inputs, outputs), arguments, result)

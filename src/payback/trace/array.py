@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
-from payback.trace.arrays import Buffered, ReadOnly, now
-from payback.trace.outside import storing
+from payback.trace.arrays import Buffered, ReadOnly, now, outside
+from payback.trace.outside import bare, storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
@@ -155,8 +155,9 @@ class Traced:
         Raises TraceError in a graph that is traced without numbers.
         """
         if self.node.value is None:
+            name = self.node.params.get("name", self.node.op.name)
             raise TraceError(
-                f"the value of {self.node.op.name} is not known while a function is compiled",
+                f"the value of {name} is not known while a function is compiled",
                 where=_here(),
                 why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
                 fix="use np.where instead of if, or give what decides the branch as a plain argument",
@@ -232,18 +233,14 @@ class Traced:
     def __float__(self) -> float:
         if self.dtype.kind != "f":
             return float(self.value)
-        raise storing() or TraceError("float(x) would lose the derivative", where=_here(),
-                         why="a Python float has no history, so what is computed from it would have no gradient",
-                         fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
+        raise bare("float(x) would lose the derivative",
+                   why="a Python float has no history, so what is computed from it would have no gradient",
+                   fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
 
     def __int__(self) -> int:
         if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
         return int(self.value)
-
-    def __round__(self, ndigits: int | None = None) -> Any:
-        """Constant in pieces: a Python integer, or with a number of digits a value without derivative."""
-        return round(float(self.value)) if ndigits is None else np.round(self, ndigits)
 
     def __index__(self) -> int:
         if self.dtype.kind == "f":
@@ -261,9 +258,8 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
-        raise storing() or TraceError(
+        raise bare(
             "a traced value cannot become a plain array",
-            where=_here(),
             why="the plain array would have no history, so what is computed from it would have no gradient",
             fix="compute with it as it is; for the bare numbers write x.value",
         )
@@ -277,7 +273,10 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         method = _METHODS.get(name)
         if method is None:
-            raise AttributeError(f"a traced value has no attribute {name!r}")
+            if name.startswith("__") or not hasattr(np.ndarray, name):
+                raise AttributeError(f"a traced value has no attribute {name!r}")
+            raise MissingAttributeError(f".{name} of a traced array has no derivative in payback", where=_here(),
+                                        fix="write it with NumPy functions that have one")  # fmt: skip
         return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
 
     @property
@@ -285,8 +284,8 @@ class Traced:
         return _METHODS["transpose"](self)
 
     @property
-    def mT(self) -> Any:  # noqa: N802
-        return self.swapaxes(-1, -2)
+    def mT(self) -> Any:  # noqa: N802 (NumPy's name)
+        return _METHODS["mT"](self)
 
     @property
     def real(self) -> Any:
@@ -333,7 +332,6 @@ class Traced:
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _dispatched(np.matmul)
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
-    __divmod__, __rdivmod__ = _dispatched(np.divmod)
 
     def __invert__(self) -> Any:
         return np.invert(self)
@@ -377,7 +375,7 @@ class Variable(Traced):
 
 
 _NODE_TYPES = {Traced, Variable}
-_PLAIN_TYPES = {float, int, bool, np.ndarray, np.float64, np.float32}
+_PLAIN_TYPES = {float, int, bool, np.float64, np.float32}
 
 
 def _here() -> str | None:
@@ -413,11 +411,11 @@ def as_traced(operand: Any) -> Any:
         return as_traced(operand.now())
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
         return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
-    return (
-        operand
-        if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic))
-        else np.asarray(operand)
-    )
+    if type(operand) is np.ndarray:
+        return outside(operand)
+    if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
+        return operand
+    return np.asarray(operand)
 
 
 def _holds_traced(operand: Any) -> bool:

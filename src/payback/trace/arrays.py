@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+
+from payback.ir.aval import aval_of
+from payback.ir.node import Node
+from payback.ops.append import is_immutable
+from payback.ops.row import INPUT
 
 
 class ReadOnly(np.ndarray[Any, Any]):
@@ -26,6 +34,52 @@ class Buffered(np.ndarray[Any, Any]):
     def now(self) -> Any:
         """What it is by now: a traced value, or a plain array of the same memory."""
         return self.view(np.ndarray)
+
+
+class Watch:
+    """The plain arrays from outside that a traced function uses, while it is traced to be run again later.
+
+    arrays  id -> (array, the input that stands for it): their contents are read anew at each run
+    masks   (array, a copy): their contents decided shapes or places, so a change means another graph
+    """
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, tuple[np.ndarray[Any, Any], Node]] = {}
+        self.masks: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+
+    def input(self, array: np.ndarray[Any, Any]) -> Node:
+        if id(array) not in self.arrays:
+            self.arrays[id(array)] = array, Node(INPUT, (), {"name": "outside"}, None, None, aval_of(array))
+        return self.arrays[id(array)][1]
+
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Notice the plain arrays that are used meanwhile."""
+    watch = Watch()
+    token = _watch.set(watch)
+    try:
+        yield watch
+    finally:
+        _watch.reset(token)
+
+
+def outside(array: Any) -> Any:
+    """A plain array as an operand: itself, or while such arrays are watched the input that stands for it."""
+    watch = _watch.get()
+    if watch is None or type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "fiub":
+        return array
+    return array if is_immutable(array) else watch.input(array)
+
+
+def decides(array: np.ndarray[Any, Any]) -> None:
+    """Say that the contents of a plain array decide what the graph is."""
+    watch = _watch.get()
+    if watch is not None and type(array) is np.ndarray and not is_immutable(array):
+        watch.masks.append((array, array.copy()))
 
 
 def now(x: Any) -> Any:

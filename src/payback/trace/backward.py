@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
-from payback.ad.sweep import sweep
+from payback.ad.sweep import everything, reach, sweep
 from payback.errors import DifferentiationError, MutationError
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
@@ -22,8 +22,8 @@ def seed_for(node: Node, seed: Any = None) -> Any:
     Raises DifferentiationError when there is none: the top is no scalar, or not floating.
     """
     aval = node.aval
-    place = position(node.where)
     if aval.dtype.kind != "f":
+        place = position(node.where)
         raise DifferentiationError(
             f"a result of {aval.dtype} has no derivative",
             where=str(place) if place else None,
@@ -32,6 +32,7 @@ def seed_for(node: Node, seed: Any = None) -> Any:
         )
     if seed is None:
         if aval.shape:
+            place = position(node.where)
             raise DifferentiationError(
                 f"the result is an array of shape {aval.shape}, not a scalar",
                 where=str(place) if place else None,
@@ -50,8 +51,8 @@ def seed_for(node: Node, seed: Any = None) -> Any:
 def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     node = top.node
     bar = seed_for(node, plain(seed))
-    reached = ancestors([node])
-    leaves = [n for n in reached if n.op is VARIABLE]
+    reached = reach([node])
+    leaves = [n for n in reached.ends if n.op is VARIABLE]
     for leaf in leaves:
         replaced = leaf.params["replaced"]
         if replaced is not None:
@@ -66,8 +67,18 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
             )
     gradient = Gradient(on_graph=False)
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, {node: bar}, leaves or [node], reached=reached, keep=lambda _: True)
-        for n, owed in settled.items():
-            if type(owed) is not float:
-                owed = float(gradient.dense(owed)) if type(n.value) is float else freeze(gradient.dense(owed))
-            n.grad = owed if not accumulate or n.grad is None else n.grad + owed
+        settled = sweep(gradient, {node: bar}, leaves or [node], reached=reached, keep=everything)
+        if accumulate:
+            for n, owed in settled.items():
+                owed = _kept(gradient, n, owed)
+                n.grad = owed if n.grad is None else n.grad + owed
+        else:
+            for n, owed in settled.items():
+                n.grad = owed if type(owed) is float else _kept(gradient, n, owed)
+
+
+def _kept(gradient: Gradient, node: Node, owed: Any) -> Any:
+    """What a node is owed, in the node's own kind of number, as it may stay on it."""
+    if type(owed) is float:
+        return owed
+    return float(gradient.dense(owed)) if type(node.value) is float else freeze(gradient.dense(owed))

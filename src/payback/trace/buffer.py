@@ -1,24 +1,29 @@
 """The arrays that creation functions return while a function is differentiated.
 
-A `Buffer` is an ordinary array (of a subclass) until something traced is stored in it.  From then on its memory holds
-NaN, so that C code that looks past the subclass computes NaN and not a wrong number, and every operator, function
-and method of NumPy on it or on a view of it is answered by the traced array that it has become (`written.py`).
+A `Buffer` is an ordinary array (of a subclass) until something traced is stored in it.  From then on every operator,
+function and method of NumPy on it or on a view of it is answered by the traced array that it has become (`written.py`).
+C code that looks past the subclass finds a dtype that nothing converts to numbers, whose name says why; through an
+older view it finds NaN.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import MissingAttributeError, UnsupportedError
 from payback.trace.array import _HOOKS, _METHODS, Traced, _holds_traced, where_of_caller
 from payback.trace.arrays import Buffered, now
-from payback.trace.dispatch import _array_function, _array_ufunc, here
+from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
+from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.written import Storage, Written, plain_key, written
 
 _KINDS = "fiub"
+# What C code that takes the memory for numbers says in its error; see `shim.call`, which says it in our words.
+MARK = "traced values, which have no plain numbers"
 
 
 class Buffer(Buffered):
@@ -53,6 +58,8 @@ class Buffer(Buffered):
             if root.dtype.kind == "f":
                 np.ndarray.fill(root, np.nan)
             root.flags.writeable = False
+            _hide(root)
+        _hide(self)
         return self._written(root._storage)
 
     def __getitem__(self, key: Any) -> Any:
@@ -75,6 +82,7 @@ class Buffer(Buffered):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if _any_traced((*inputs, *kwargs.values(), out or ())):
+            inputs, kwargs = _current(inputs), _current(kwargs)
             return _array_ufunc(ufunc, method, inputs, kwargs if out is None else kwargs | {"out": out})
         if method == "at":
             return ufunc.at(np.asarray(inputs[0]), plain_key(inputs[1]), *map(now, inputs[2:]))
@@ -89,6 +97,12 @@ class Buffer(Buffered):
         if _any_traced(args) or _any_traced(kwargs):
             return _array_function(function, types, args, kwargs)
         return super().__array_function__(function, types, args, kwargs)
+
+    def __eq__(self, other: Any) -> Any:  # NumPy would compare the memory
+        return np.ndarray.__eq__(self, other) if _root(self)._storage is None else self.now() == other
+
+    def __ne__(self, other: Any) -> Any:
+        return np.ndarray.__ne__(self, other) if _root(self)._storage is None else self.now() != other
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else buffer(np.asarray(array))
@@ -108,6 +122,18 @@ class Buffer(Buffered):
             raise UnsupportedError("an array that holds traced values cannot be saved", where=here(),
                                    why="a file has no history", fix="save its bare numbers, x.value")  # fmt: skip
         return made.__reduce__()
+
+
+def _hide(x: Any) -> None:
+    """Let C code see no numbers in a buffer that has become traced."""
+    size = x.itemsize
+    if MARK not in (_dtype_of(x).names or ()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            _set_dtype(x, np.dtype([(MARK, f"u{size // 2}"), ("_", f"u{size // 2}")] if size > 1 else "V1"))
+
+
+_dtype_of, _set_dtype = np.ndarray.dtype.__get__, np.ndarray.dtype.__set__  # type: ignore[attr-defined]
 
 
 def _root(x: Any) -> Any:
@@ -144,12 +170,8 @@ def _method(name: str) -> Callable[..., Any]:
         if _root(self)._storage is not None:
             traced = self.now()
             if not hasattr(type(traced), name) and name not in _METHODS:
-                raise UnsupportedError(
-                    f".{name}() of an array that holds traced values",
-                    where=here(),
-                    why="payback has no derivative for it",
-                    fix="write it with NumPy functions that have one",
-                )
+                what = f".{name} of an array that holds traced values has no derivative in payback"
+                raise MissingAttributeError(what, where=here(), fix="write it with NumPy functions that have one")
             return getattr(traced, name)(*args, **kwargs)
         if _any_traced(args) or _any_traced(kwargs):
             return getattr(self._become_traced(), name)(*args, **kwargs)
@@ -188,8 +210,15 @@ def _attribute(name: str) -> property:
     return property(get)
 
 
+def _get_dtype(self: Any) -> Any:
+    made = _dtype_of(self)
+    storage = _root(self)._storage if made.kind == "V" else None
+    return made if storage is None else storage.dtype
+
+
+Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))  # type: ignore[assignment]
 Buffer.fill = _fill  # type: ignore[method-assign]
 Buffer.T = _attribute("T")  # type: ignore[assignment]
-Buffer.flat = _attribute("flat")  # type: ignore[assignment]
+Buffer.flat = Traced.flat  # type: ignore[assignment]
 Buffer.real = _attribute("real")  # type: ignore[assignment]
 Buffer.imag = _attribute("imag")  # type: ignore[assignment]

@@ -107,6 +107,16 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
+def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.nditer, np.broadcast, np.asmatrix: classes that look at the memory."""
+    if any(_holds_traced(arg) for arg in args):
+        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)",
+                "broadcast": "for the shape write np.broadcast_shapes(x.shape, y.shape)"}  # fmt: skip
+        raise UnsupportedError(f"np.{original.__name__} of traced values", where=here(),
+                               why="it looks at the bare memory", fix=cure.get(original.__name__))  # fmt: skip
+    return original(*args, **kwargs)
+
+
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
     "identity", "copy", "tri", "tile", "repeat", "concatenate", "stack", "vstack", "hstack",
@@ -119,6 +129,7 @@ _OF_LISTS = [
 ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
+    "nditer": of_memory, "broadcast": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 
@@ -238,7 +249,7 @@ def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
     if self.signature is not None or kwargs or self.excluded:
         raise UnsupportedError("np.vectorize with a signature, exclusions or keywords on traced values", where=here(),
                                fix="write a loop over the entries")  # fmt: skip
-    parts = [x if isinstance(x, Traced) else np.asarray(now(x)) for x in args]
+    parts = [x if isinstance(x, Traced) else np.asarray(x) for x in map(now, args)]
     shape = np.broadcast_shapes(*[part.shape for part in parts])
     parts = [np.broadcast_to(part, shape) for part in parts]
     results = [self.pyfunc(*[part[index] for part in parts]) for index in np.ndindex(shape)]

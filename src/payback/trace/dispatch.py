@@ -23,6 +23,7 @@ from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, 
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
 from payback.trace.outside import into_plain_array
+from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
 
 Function = Callable[..., Any]
@@ -152,6 +153,11 @@ def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, An
     targets, mask = kwargs.pop("out"), kwargs.pop("where", True) if method == "__call__" else True
     if not isinstance(targets, tuple):
         targets = (targets,)
+    adopted = adopt(targets)
+    if adopted is targets[0]:  # only to measure
+        return adopted
+    if adopted is not None:
+        targets = (adopted,)
     for target in targets:
         if target is not None and (isinstance(target, Variable) or not isinstance(target, (Traced, Buffered))):
             raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
@@ -163,6 +169,8 @@ def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, An
         for result, target in zip(results, targets if len(targets) == len(results) else (None,) * len(results),
                                   strict=True)
     )  # fmt: skip
+    if adopted is not None:
+        return adopted.now()
     return answers if isinstance(made, tuple) else answers[0]
 
 
@@ -209,8 +217,9 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
     if implementation is not None:
         made = implementation(*args, **kwargs)
         return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
+    args, kwargs = _current(args), _current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
-    if not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
+    if traced and not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     raise _unknown(function, here())

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
+from payback.ir.where import caller, position
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.arrays import decides, outside
 from payback.trace.written import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
@@ -71,14 +73,15 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
         if part.dtype.kind == "b":
             raise TraceError(
                 "a mask cannot index while a function is compiled",
-                where=None,
-                why="the number of entries it takes is not known",
+                where=str(place) if (place := position(caller(2))) else None,
+                why="the number of entries that it takes is not known",
                 fix="use np.where(mask, x, 0)",
             )
         if part.dtype.kind in "iu":
             return (part.node,)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":
+        decides(array)
         return array.nonzero()
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.intp)
@@ -86,4 +89,4 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
         raise IndexError(
             f"an index of dtype {array.dtype}: only integers, slices, None, ... and boolean masks are indices"
         )
-    return (array,)
+    return (outside(array),)

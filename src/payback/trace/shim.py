@@ -14,6 +14,7 @@ import math
 import operator
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -22,21 +23,39 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
-from payback.trace import numpy_composed  # noqa: F401 (fills the map of NumPy's functions)
+from payback.errors import PaybackError, TraceError
+from payback.ir.where import NOT_USERS, position
+from payback.trace import (  # noqa: F401 (they fill what traced values answer)
+    einsum,
+    numpy_calculus,
+    numpy_indexing,
+    numpy_linalg,
+    numpy_nan,
+    numpy_order,
+    numpy_pad,
+    numpy_polynomials,
+    numpy_products,
+    numpy_shapes,
+    numpy_statistics,
+    numpy_ufuncs,
+    questions,
+)
 from payback.trace.array import Traced
 from payback.trace.arrays import now
-from payback.trace.buffer import Buffer, _any_traced
+from payback.trace.buffer import MARK, Buffer, _any_traced
+from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.outside import refused
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
-_NOT_USERS = ("numpy", "scipy", "payback")
-# Modules whose names stay as they are: Python's own, and libraries that compute on plain arrays only.
-_NEVER = sys.stdlib_module_names - {"__main__"} | {
-    *_NOT_USERS, "dateutil", "joblib", "matplotlib", "mpmath", "pandas", "polars", "pyarrow", "rich", "sklearn"
-}  # fmt: skip
+# Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
+_NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
+_NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
+
+
+tracing = _tracing.get  # whether a function is being differentiated in this context
 
 
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +65,8 @@ def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Calla
             caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
             if caller not in _NOT_USERS:
                 return answer(original, *args, **kwargs)
+            if caller != "payback" and args and isinstance(args[0], Buffer):
+                args = (now(args[0]), *args[1:])  # a traced one refuses to become plain
         return original(*args, **kwargs)
 
     return wrapper
@@ -66,15 +87,31 @@ def _mathematics(original: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-_apply_vectorized = np.vectorize.__call__
+def _special(owner: type, name: str, answer: Callable[..., Any], always: bool) -> tuple[type, str, Any, Any]:
+    """A method of one of NumPy's classes, and its wrapper, which answers users or, always, libraries too."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not _tracing.get():
+            return original(*args, **kwargs)
+        if always or sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] not in _NOT_USERS:
+            return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return owner, name, original, wrapper
 
 
-def _vectorize_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-    if _tracing.get() and _any_traced((args, kwargs)):
-        return vectorized(self, *args, **kwargs)
-    return _apply_vectorized(self, *args, **kwargs)
+def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
+    return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
 
+# What dispatches nothing and is no function: the classes themselves stay, their methods ask.
+_SPECIAL = [
+    _special(np.vectorize, "__call__", _vectorize_call, always=True),
+    _special(CONCATENATOR, "__getitem__", joined, always=False),
+    _special(np.ndenumerate, "__init__", enumerated, always=True),
+]
 _OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
 _NUMPY_WRAPPERS = {name: _creation(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
@@ -108,6 +145,12 @@ _NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
 _MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
 
 
+def _registered(space: dict[str, Any]) -> bool:
+    """Whether a namespace is that of a module in sys.modules."""
+    module = sys.modules.get(space.get("__name__", ""))
+    return module is not None and module.__dict__ is space
+
+
 class _Installed:
     """The wrappers that are in place now, for all threads together, and what they stand for."""
 
@@ -130,7 +173,8 @@ class _Installed:
                 if self.depth == 1:
                     self.put(np.__dict__, _NUMPY)
                     self.put(math.__dict__, _MATH)
-                    np.vectorize.__call__ = _vectorize_call  # type: ignore[method-assign]
+                    for owner, name, _, wrapper in _SPECIAL:
+                        setattr(owner, name, wrapper)
                     self.modules()
                 self.function(f, set())
             except BaseException:
@@ -198,8 +242,13 @@ class _Installed:
             return
         seen.add(id(f))
         space = f.__globals__
+        self.foreign(f, seen)
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in _NOT_USERS:
-            pair = _pair({n: space[n] for n in f.__code__.co_names if id(space.get(n)) in _WRAPPERS})
+            names: Any = f.__code__.co_names
+            if not _registered(space):  # nothing has looked through it
+                names = list(space)
+                self.spaces.add(id(space))
+            pair = _pair({n: space[n] for n in names if id(space.get(n)) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
         for cell in f.__closure__ or ():
@@ -213,6 +262,28 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
+            elif type(content) is ModuleType:
+                self.module(content)
+
+    def foreign(self, f: FunctionType, seen: set[int]) -> None:
+        """What f names that `modules` does not see: functions that sympy.lambdify makes, modules not in sys.modules."""
+        space = f.__globals__
+        for name in f.__code__.co_names:
+            other = space.get(name)
+            if type(other) is FunctionType:
+                if (names := other.__globals__) is not space and not _registered(names):
+                    self.function(other, seen)
+            elif type(other) is ModuleType:
+                self.module(other)
+
+    def module(self, module: ModuleType) -> None:
+        """A module that f names, unless it is in sys.modules and has been looked through there."""
+        space = module.__dict__
+        if id(space) not in self.spaces and not _registered(space):
+            self.spaces.add(id(space))
+            pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
+            if pair is not None:
+                self.put(space, pair)
 
     def leave(self) -> None:
         with self.lock:
@@ -226,7 +297,8 @@ class _Installed:
                     space.update({n: f for n, f in pair.originals.items() if space.get(n) is pair.wrappers[n]})
             for cell, content in self.cells:
                 cell.cell_contents = content
-            np.vectorize.__call__ = _apply_vectorized  # type: ignore[method-assign]
+            for owner, name, original, _ in _SPECIAL:
+                setattr(owner, name, original)
             self.names.clear()
             self.cells.clear()
             self.spaces.clear()
@@ -247,20 +319,54 @@ _installed = _Installed()
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     token = _tracing.set(True)
+    refused.set(None)
     try:
         _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             return out if type(out) is Traced else tree_map(_settled, out)
-        except ValueError as problem:
-            # NumPy hides an error that is raised while it stores an entry behind one of its own
-            if isinstance(problem.__cause__, PaybackError):
-                raise problem.__cause__ from None
+        except PaybackError:
+            raise
+        except Exception as problem:
+            hidden = _hidden(problem)
+            if hidden is not None:
+                raise hidden from None
             raise
         finally:
             _installed.leave()
     finally:
         _tracing.reset(token)
+
+
+def _hidden(problem: BaseException) -> PaybackError | None:
+    """The error of ours that compiled code has put behind, or replaced by, one of its own.
+
+    NumPy does so where it stores an entry, MINPACK where it reads a result; SciPy's root finders call the function
+    again though it has failed, which Python tells by a SystemError.
+    """
+    text = str(problem)
+    if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
+        return refused.get()
+    if MARK in text:  # C code has met the memory of a traced array
+        return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
+                          why="compiled code takes bare numbers, and what it computes from them has no history",
+                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
+    if "payback.trace." in text and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
+                          fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
+    cause = problem.__cause__
+    while type(cause) is SystemError:
+        cause = cause.__cause__
+    return cause if isinstance(cause, PaybackError) else None
+
+
+def _place(problem: BaseException) -> str | None:
+    """The last of the user's lines that an exception has passed."""
+    place = None
+    for frame, _ in traceback.walk_tb(problem.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+            place = position((frame.f_code, frame.f_lasti))
+    return str(place) if place else None
 
 
 def _settled(leaf: Any) -> Any:

@@ -96,6 +96,16 @@ def unflatten(tree: Any, values: Iterator[Any]) -> Any:
     return _like(tree, iter([unflatten(child, values) for child in parts[0]]))
 
 
+def structure(tree: Any) -> Any:
+    """A container's structure, static fields of dataclasses included, as a value that can be hashed and compared."""
+    parts = _parts(tree)
+    if parts is None:
+        return None
+    fields = dataclasses.fields(tree) if dataclasses.is_dataclass(tree) else ()
+    fixed = tuple(getattr(tree, field.name) for field in fields if field.metadata.get("static"))
+    return type(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
+
+
 def same_structure(tree: Any, other: Any) -> bool:
     """Whether two containers have their leaves in the same places."""
     parts, others = _parts(tree), _parts(other)

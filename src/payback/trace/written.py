@@ -26,6 +26,7 @@ from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
+from payback.trace.arrays import decides
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
@@ -253,7 +254,6 @@ class Written(Traced):
     """A traced array that has been written into, or a view of one: its node is what is there now."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
 
     @property
     def node(self) -> Node:
@@ -319,6 +319,7 @@ def plain_key(key: Any) -> Any:
             raise IndexError("a traced floating value cannot be an index")
         return np.asarray(key.value)[()]
     if isinstance(key, np.ndarray):
+        decides(key)
         return key.view(np.ndarray)
     return key
 

@@ -81,6 +81,7 @@ def fit(
     optimizer: Optimizer | None = None,
     epochs: int = 60,
     batch_size: int | str = 64,
+    shuffle: bool = True,
     validation: float | tuple[Any, Any] = 0.1,
     patience: int | None = 10,
     tol: float | None = None,
@@ -96,7 +97,7 @@ def fit(
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target, weights) -> scalar; by default cross-entropy
     for whole numbers and squared error for others.
     optimizer: `pb.optim.Adam(1e-3)` by default.  epochs: passes over the rows, at most.
-    batch_size: rows a step; "all" is one batch.
+    batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
     validation: the share of the rows to hold out (of every class the same share), or (X, y); 0: none.
     patience: stop after so many epochs without a better validation cost and restore the best weights; None: never.
     Only where at least 100 rows are held out.
@@ -155,6 +156,7 @@ def fit(
         "optimizer": repr(optimizer),
         "epochs": epochs,
         "batch_size": size,
+        "shuffle": bool(shuffle),
         "patience": patience,
         "tol": tol,
         "seed": int(seed),
@@ -170,7 +172,8 @@ def fit(
     begun = time.perf_counter()
     try:
         for epoch in range(1, epochs + 1):
-            record = _epoch(at, steps, optimizer, X, y, weights, size, epochs, keys[1], epoch, metric)
+            order_key = random.fold_in(keys[1], epoch) if shuffle else None
+            record = _epoch(at, steps, optimizer, X, y, weights, size, epochs, order_key, epoch, metric)
             if held is not None:
                 cost, prediction = in_chunks(steps, at.net, *held)
                 if not np.isfinite(cost):
@@ -235,7 +238,7 @@ def _epoch(
     n = len(X)
     per_epoch = -(-n // size)
     total, mass, norms, lengths, rates, scores, seen, first = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, at.step
-    for rows in _batches(n, size, random.fold_in(key, epoch)):
+    for rows in _batches(n, size, key):
         x_batch, y_batch = (X, y) if rows is None else (X[rows], y[rows])
         w_batch = None if weights is None else weights if rows is None else weights[rows]
         share = float(n if rows is None else len(rows)) if w_batch is None else float(w_batch.sum())
@@ -286,11 +289,11 @@ def _line_search(at: _Progressing, steps: Steps, x: Any, y: Any, weights: Any, r
 
 
 def _batches(n: int, size: int, key: Any) -> Iterator[Any]:
-    """Row numbers, batch by batch, in an order made from the key; None: all rows as they stand."""
+    """Row numbers, batch by batch, in an order made from the key (None: as they stand); None: all rows at once."""
     if size >= n:
         yield None
         return
-    order = random.permutation(key, n)
+    order = np.arange(n) if key is None else random.permutation(key, n)
     for start in range(0, n, size):
         yield order[start : start + size]
 

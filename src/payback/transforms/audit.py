@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
-from payback.ir.where import position
+from payback.errors import MissingAttributeError, PaybackError
+from payback.ir.where import NOT_USERS, position
 from payback.trace import shim
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
+from payback.trace.outside import BY_LIBRARY
 from payback.trace.tree import leaves
-from payback.transforms.gradient import Function, Opened, _scalar
-
-_NOT_USERS = ("payback", "numpy", "scipy")
+from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 
 
 @dataclass(frozen=True)
@@ -71,20 +70,13 @@ _replaced: list[tuple[Any, str, Any]] = []
 def _note(problem: PaybackError) -> None:
     """Remember an obstacle, at the user's line that is running: not one in NumPy, SciPy or payback."""
     frame = sys._getframe(1)
-    through = ""
-    while frame.f_back is not None:
-        top = frame.f_globals.get("__name__", "").partition(".")[0]
-        if top not in _NOT_USERS:
-            break
-        through = "scipy" if top == "scipy" else through
+    what, why, fix = problem.what, problem.why, problem.fix
+    while frame.f_back is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
+        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti))
     if place is None:
         return
-    what, why, fix = problem.what, problem.why, problem.fix
-    if through:
-        what, why = "SciPy's compiled code takes bare numbers", "what it computes from them has no history"
-        fix = "write this step with NumPy functions, or give its derivative by the implicit function theorem"
     found = _found.get()
     assert found is not None
     key = (place.file, place.line, place.column, what)
@@ -186,8 +178,8 @@ def _getattr(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(self, name)
         try:
             method = call(self, name)
-        except AttributeError:
-            _note(PaybackError(f".{name} of a traced array has no derivative in payback"))
+        except MissingAttributeError as problem:
+            _note(problem)
             plain = getattr(np.asarray(_bare(self)), name)
             return (lambda *args, **kwargs: plain(*_bare(args), **_bare(kwargs))) if callable(plain) else plain
         return _guarded(method, _method(self, name))
@@ -219,10 +211,11 @@ def _leave() -> None:
             _replaced.clear()
 
 
-def audit(f: Function, *args: Any) -> Audit:
-    """Run `f(*args)` once, to its end, and list all places of it that cannot be differentiated.
+def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> Audit:
+    """Run `f(*args, **kwargs)` once, to its end, and list all places of it that cannot be differentiated.
 
     args: numbers, floating arrays and containers of them, as for `grad`.
+    argnums: which arguments to differentiate by: a position, a name, or several of them; all positional ones if None.
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
@@ -233,13 +226,13 @@ def audit(f: Function, *args: Any) -> Audit:
     >>> print(pb.audit(lambda x: (x * x).sum(), np.ones(3)))
     nothing stands in the way of a derivative
     """
-    opened = Opened(f, args, {}, tuple(range(len(args))))
+    opened = Opened(f, args, kwargs, tuple(range(len(args))) if argnums is None else argnums)
     found: dict[Any, Obstacle] = {}
     token = _found.set(found)
     try:
         _enter()
         try:
-            out = shim.call(f, opened.args, {})
+            out = shim.call(f, opened.args, opened.kwargs)
         finally:
             _leave()
     finally:

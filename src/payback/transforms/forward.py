@@ -15,6 +15,7 @@ from payback.ir.node import Node, ancestors
 from payback.ops.append import const, snapshot
 from payback.trace.array import Traced
 from payback.trace.arrays import now
+from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, tree_map, unflatten
 from payback.transforms.gradient import (
@@ -39,6 +40,7 @@ class _Called:
     def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
         self.opened = Opened(f, args, kwargs, argnums)
         out = call(f, self.opened.args, self.opened.kwargs)
+        close(self.opened.wrt)
         self.aux: Any = None
         if has_aux:
             out, self.aux = _with_aux(out, f)
@@ -136,7 +138,12 @@ def _tangent(node: Node, tangent: Any, name: str) -> Any:
 
 
 def jacobian(
-    f: Function, argnums: ArgNums = 0, *, mode: Literal["auto", "forward", "reverse"] = "auto", has_aux: bool = False
+    f: Function,
+    argnums: ArgNums = 0,
+    *,
+    mode: Literal["auto", "forward", "reverse"] = "auto",
+    has_aux: bool = False,
+    sparse: bool = False,
 ) -> Function:
     """The function that returns all derivatives of all results of `f`.
 
@@ -144,16 +151,28 @@ def jacobian(
     Containers nest: the result's structure outside, the argument's inside (for several argnums a tuple of them).
     mode: "reverse" costs one sweep for each entry of the results, "forward" one pass for each entry of the arguments;
     "auto" takes the fewer.  With `has_aux=True` the function returns `(jacobian, aux)`.
+    sparse: the answer is a `scipy.sparse.csr_array` of shape (entries of the result, entries of the argument), both
+    counted in C order, and holds every entry that the structure of the computation allows, zeros among them.  One
+    pattern is found, then one sweep made for each color of its columns or rows: three for a band of three, whatever its
+    length.  It wants one array (or number) as argument and as result, needs SciPy, and cannot be differentiated again.
 
-    Raises what `grad` raises, but the result may have any shape and structure.
+    Raises what `grad` raises, but the result may have any shape and structure; InputError where sparse=True does not
+    fit.
+    Method: Gebremedhin, Manne, Pothen, What Color Is Your Jacobian?, SIAM Review 47 (2005).
 
     >>> import numpy as np, payback as pb
     >>> pb.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
     array([[2., 1., 0.],
            [0., 3., 2.]])
+    >>> pb.jacobian(lambda x: x[1:] * x[:-1], sparse=True)(np.ones(1000)).nnz
+    1998
     """
     if mode not in ("auto", "forward", "reverse"):
         raise InputError(f"the mode is {mode!r}", why='it is "auto", "forward" or "reverse"')
+    if sparse:
+        from payback.transforms.sparse import sparse_jacobian
+
+        return sparse_jacobian(f, argnums, mode, has_aux)
 
     @functools.wraps(f)
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
@@ -218,17 +237,22 @@ def _columns(called: _Called) -> list[list[Any]]:
     return blocks
 
 
-def hessian(f: Function, argnums: ArgNums = 0) -> Function:
+def hessian(f: Function, argnums: ArgNums = 0, *, sparse: bool = False) -> Function:
     """The function that returns all second derivatives of a function that returns a scalar.
 
     For an argument of shape T an array of shape T + T; containers and several argnums nest as in `jacobian`.
     Computed forward over reverse: one reverse sweep, and one pass over it for each entry of the argument.
+    sparse: a `scipy.sparse.csr_array` as in `jacobian`, for one array; symmetry saves sweeps (a star coloring).
 
     >>> import numpy as np, payback as pb
     >>> pb.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
     array([[10.,  6.],
            [ 6.,  0.]])
     """
+    if sparse:
+        from payback.transforms.sparse import sparse_hessian
+
+        return sparse_hessian(f, argnums)
     return jacobian(grad(f, argnums), argnums, mode="forward")
 
 

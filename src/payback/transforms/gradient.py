@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
-from payback.ad.sweep import sweep
+from payback.ad.sweep import Reach, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node, ancestors
+from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const
-from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
+from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.arrays import now
 from payback.trace.backward import seed_for
-from payback.trace.shim import call
+from payback.trace.leaks import check, close
+from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
 
 Function = Callable[..., Any]
@@ -51,14 +52,15 @@ class Opened:
             raise DifferentiationError(
                 "there is nothing to differentiate by",
                 where=", ".join(str(p) for p in self.positions),
-                why="the arguments hold no number and no floating array",
+                why=f"it is {_kinds(self.given)}: no number and no floating array",
+                fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
         changed = dict(zip(self.positions, opened, strict=True))
         self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
-        leaf = now(leaf)
+        leaf = _column(now(leaf))
         if isinstance(leaf, Traced):
             if leaf.dtype.kind != "f":
                 raise DifferentiationError(
@@ -89,6 +91,20 @@ class Opened:
                 at += 1
             trees.append(unflatten(tree, iter(parts)))
         return trees[0] if self.single else tuple(trees)
+
+
+def _column(leaf: Any) -> Any:
+    """The column of a data frame (what has one axis and `__array__`) as the array that NumPy makes of it."""
+    if type(leaf) in WEAK_DTYPES or isinstance(leaf, (Traced, np.ndarray, np.generic, str)):
+        return leaf
+    column = hasattr(leaf, "__array__") and len(getattr(leaf, "shape", ())) == 1
+    return made if column and (made := np.asarray(leaf)).dtype.kind in "fiub" else leaf
+
+
+def _kinds(given: Sequence[Any]) -> str:
+    """What was given, by type, for errors."""
+    kinds = list(dict.fromkeys(type(leaf).__name__ for tree in given for leaf in leaves(tree)))
+    return ", ".join(kinds[:5]) or "empty"
 
 
 def _argument_names(f: Function, count: int) -> list[str]:
@@ -128,26 +144,20 @@ def _positions(
     return found, single
 
 
-def reached_from(top: Node, wrt: list[Node]) -> tuple[list[Node], bool]:
+def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     """The top's ancestors since `wrt`, and whether a value is traced from elsewhere too (or not known at all).
 
     If so the derivative must be a graph itself, for someone outside may differentiate it again.
     """
-    floor = min(node.id for node in wrt)
-    nodes = ancestors([top], floor)
-    own = set(wrt)
-    outside = top.value is None or (top.id < floor and top.op is not CONST)
-    for node in nodes:
-        if node in own:
-            outside = outside or bool(node.args)
-        elif not node.args:
-            # a younger input belongs to a derivative inside this one, which is done: a constant to all others
-            outside = outside or node.op is VARIABLE
-        else:
-            for arg in node.args:
-                if arg.id < floor and arg.op is not CONST:
-                    outside = True
-    return nodes, outside or any(node.args for node in wrt)
+    # a younger input belongs to a derivative inside this one, which is done: a constant to all others
+    floor = wrt[0].id if len(wrt) == 1 else min(node.id for node in wrt)
+    reached = reach((top,), floor, wrt)
+    if reached.outside or top.value is None or (top.id < floor and top.op is not CONST):
+        return reached, True
+    for node in wrt:
+        if node.args:
+            return reached, True
+    return reached, False
 
 
 def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False) -> tuple[list[Any], bool]:
@@ -159,6 +169,8 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
     for top in tops:
         reached, outside = reached_from(top, wrt)
         on_graph = on_graph or outside
+    if on_graph and not tracing():
+        check(tops, wrt)
     on_graph = on_graph or any(isinstance(seed, Traced) for seed in seeds)
     gradient = Gradient(on_graph)
     owed: dict[Node, Any] = {}
@@ -254,6 +266,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         opened = Opened(f, args, kwargs, argnums)
         out = call(f, opened.args, opened.kwargs)
+        close(opened.wrt)
         aux = None
         if has_aux:
             out, aux = _with_aux(out, f)

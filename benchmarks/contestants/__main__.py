@@ -1,0 +1,65 @@
+"""One contestant: reads requests as JSON lines from standard input, answers on standard output.
+
+{"do": "prepare", "work": NAME, "options": {...}}  -> {"first": seconds until the first result, "check": numbers}
+{"do": "time", "count": N}                        -> {"seconds": for N repetitions}
+{"do": "memory"}                                  -> {"peak": bytes over what imports alone took}
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+from benchmarks.works import FUNCTIONS, TRAININGS, Training
+
+
+def work_of(name: str, options: dict[str, Any]) -> Any:
+    if name in FUNCTIONS:
+        return FUNCTIONS[name](**options)
+    sizes, batch = TRAININGS[name] if name in TRAININGS else _parsed(name)
+    return Training(tuple(sizes), batch, **options)
+
+
+def _parsed(name: str) -> tuple[tuple[int, ...], int]:
+    """ "64-128-10:32": widths, then the batch."""
+    widths, _, batch = name.partition(":")
+    return tuple(int(width) for width in widths.split("-")), int(batch)
+
+
+def main() -> None:
+    threads = int(os.environ["BENCHMARK_THREADS"])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is not an answer
+    module = importlib.import_module(f"benchmarks.contestants.{sys.argv[1]}")
+    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    repeat: Any = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer: dict[str, Any]
+        try:
+            if request["do"] == "prepare":
+                work = work_of(request["work"], request["options"])
+                data = work.data()
+                start = time.perf_counter()
+                check, repeat = module.prepare(work, data, threads, request.get("variant"))
+                answer = {"check": check(), "first": time.perf_counter() - start}
+            elif request["do"] == "time":
+                start = time.perf_counter()
+                repeat(request["count"])
+                answer = {"seconds": time.perf_counter() - start}
+            else:
+                answer = {"peak": 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - baseline)}
+        except Exception as problem:  # a contestant that cannot do a work says why; the others go on
+            answer = {"cannot": f"{type(problem).__name__}: {problem}"[:300]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""PyTorch: eager with the fused Adam, or the loss through `torch.compile`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.works import BETA1, BETA2, EPSILON, RATE
+
+VARIANTS = ["eager", "compile"]
+
+
+def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
+    torch.set_num_threads(threads)
+    return (_training if work.kind == "training" else _function)(work, data, variant)
+
+
+def _training(work: Any, data: Any, variant: str | None) -> Any:
+    modules: list[Any] = []
+    for (a, b), (w, bias) in zip(pairwise(work.sizes), data["layers"], strict=True):
+        linear = torch.nn.Linear(a, b).to(getattr(torch, work.dtype))
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(w.T))
+            linear.bias.copy_(torch.from_numpy(bias))
+        modules += [linear, torch.nn.ReLU()]
+    net = torch.nn.Sequential(*modules[:-1])
+    optimizer = torch.optim.Adam(net.parameters(), RATE, (BETA1, BETA2), EPSILON, fused=True)
+    x, y = (torch.from_numpy(data[key]).split(work.batch) for key in ("x", "y"))
+
+    def loss(x: Any, y: Any) -> Any:
+        return torch.nn.functional.mse_loss(net(x), y)
+
+    if variant == "compile":
+        loss = torch.compile(loss)
+    done = 0
+
+    def steps(count: int) -> Any:
+        nonlocal done
+        for _ in range(count):
+            optimizer.zero_grad(set_to_none=True)
+            cost = loss(x[done % work.batches], y[done % work.batches])
+            cost.backward()
+            optimizer.step()
+            done += 1
+        return cost
+
+    return lambda: [float(steps(21))], steps
+
+
+class _Names:
+    """The functions that the works use, under NumPy's names."""
+
+    exp, log, sqrt, tanh, einsum, logaddexp = (
+        torch.exp, torch.log, torch.sqrt, torch.tanh, torch.einsum, torch.logaddexp
+    )  # fmt: skip
+    __name__ = "torch"
+    mean, from_numpy = staticmethod(torch.mean), staticmethod(torch.from_numpy)
+
+    @staticmethod
+    def zeros(shape: Any) -> Any:
+        return torch.zeros(shape, dtype=torch.float64)
+
+    @staticmethod
+    def sum(x: Any, axis: Any = None) -> Any:
+        return x.sum() if axis is None else x.sum(axis)
+
+    @staticmethod
+    def max(x: Any, axis: Any = None) -> Any:
+        return x.max() if axis is None else x.amax(axis)
+
+
+def _tensors(tree: Any) -> Any:
+    return tuple(map(_tensors, tree)) if isinstance(tree, tuple) else torch.from_numpy(np.asarray(tree))
+
+
+def _function(work: Any, data: Any, variant: str | None) -> Any:
+    args = _tensors(data)
+    wrt = args[0] if isinstance(args[0], tuple) else (args[0],)
+    for part in wrt:
+        part.requires_grad_()
+    if "GMM" in work.name or "LSTM" in work.name:
+        torch.set_default_dtype(getattr(torch, work.dtype))
+
+    def value(*args: Any) -> Any:
+        return work.f(_Names(), *args)
+
+    f = torch.compile(value) if variant == "compile" else value
+
+    def once() -> Any:
+        cost = f(*args)
+        return cost, torch.autograd.grad(cost, wrt)
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            once()
+
+    def check() -> list[float]:
+        cost, gradient = once()
+        return [float(cost), *(float(g.sum()) for g in gradient)]
+
+    return check, repeat

@@ -1,0 +1,221 @@
+"""What the benchmark lets its contestants do: each work with its data, and the least that it costs.
+
+A function is written once, against `xp`: numpy for payback, jax.numpy, autograd.numpy; PyTorch has its own versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8  # of Adam, with bias correction, for everybody
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training steps of a ReLU network with mean squared loss and Adam, on batches taken in turn."""
+
+    sizes: tuple[int, ...]
+    batch: int
+    dtype: str = "float32"
+    batches: int = 8
+
+    kind = "training"
+
+    @property
+    def name(self) -> str:
+        widths = self.sizes
+        inner = widths[1:-1]
+        if len(inner) > 4 and len(set(inner)) == 1:
+            told = f"{widths[0]}-{inner[0]}×{len(inner)}-{widths[-1]}"
+        else:
+            told = "-".join(map(str, widths))
+        return f"step {told}, batch {self.batch}, {self.dtype}"
+
+    def data(self) -> dict[str, Any]:
+        generator = np.random.default_rng(0)
+        rows = self.batch * self.batches
+        x = generator.standard_normal((rows, self.sizes[0])).astype(self.dtype)
+        y = generator.standard_normal((rows, self.sizes[-1])).astype(self.dtype)
+        layers = [
+            ((generator.standard_normal((a, b)) * np.sqrt(2 / a)).astype(self.dtype), np.zeros(b, self.dtype))
+            for a, b in pairwise(self.sizes)
+        ]
+        return {"x": x, "y": y, "layers": layers}
+
+    @property
+    def flops(self) -> float:
+        """Of one step: a product forwards and two backwards a layer, but for the first one's input."""
+        products = [2.0 * a * b * self.batch for a, b in pairwise(self.sizes)]
+        parameters = sum(a * b + b for a, b in pairwise(self.sizes))
+        return 3 * sum(products) - products[0] + 12.0 * parameters
+
+    @property
+    def moved(self) -> float:
+        """Bytes that must move in a step: parameters and both moments read and written once, the batch read."""
+        item = np.dtype(self.dtype).itemsize
+        parameters = sum(a * b + b for a, b in pairwise(self.sizes))
+        return item * (6.0 * parameters + self.batch * (self.sizes[0] + self.sizes[-1]))
+
+    cached_bytes = 0
+
+
+@dataclass(frozen=True)
+class Function:
+    """Value and gradient of a scalar function by its first argument."""
+
+    name: str
+    f: Callable[..., Any]
+    data: Callable[[], tuple[Any, ...]]
+    flops: float
+    moved: float
+    dtype: str = "float64"
+    kind: str = "function"
+
+
+def logistic(xp: Any, w: Any, x: Any, y: Any) -> Any:
+    """Mean of log(1 + exp(−y·(x·w)))."""
+    z = y * (x @ w)
+    return xp.mean(xp.logaddexp(0.0 * z, -z))
+
+
+def logistic_data(rows: int = 100_000, columns: int = 50, dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        x = generator.standard_normal((rows, columns)).astype(dtype)
+        y = np.sign(generator.standard_normal(rows)).astype(dtype)
+        return generator.standard_normal(columns).astype(dtype), x, y
+
+    item = np.dtype(dtype).itemsize
+    return Function(f"logistic regression {rows}×{columns}, {dtype}", logistic, data,
+                    4.0 * rows * columns, item * (rows * columns + rows), dtype)  # fmt: skip
+
+
+def option_prices(xp: Any, theta: Any, spot: Any, strike: Any, time: Any) -> Any:
+    """The sum of Black–Scholes prices of European calls, by (volatility, rate) of each option stacked."""
+    volatility, rate = theta[0], theta[1]
+    root = volatility * xp.sqrt(time)
+    d1 = (xp.log(spot / strike) + (rate + 0.5 * volatility * volatility) * time) / root
+    d2 = d1 - root
+    return xp.sum(spot * normal(xp, d1) - strike * xp.exp(-rate * time) * normal(xp, d2))
+
+
+def normal(xp: Any, x: Any) -> Any:
+    """The normal distribution function through tanh (Page, 1977): elementary functions only, for everybody."""
+    return 0.5 * (1.0 + xp.tanh(0.7988 * x * (1.0 + 0.04417 * x * x)))
+
+
+def options(count: int = 1_000_000, dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        theta = np.stack([generator.uniform(0.1, 0.5, count), generator.uniform(0.01, 0.05, count)]).astype(dtype)
+        spot, strike, time = (generator.uniform(a, b, count).astype(dtype) for a, b in ((50, 150), (50, 150), (0.1, 2)))
+        return theta, spot, strike, time
+
+    item = np.dtype(dtype).itemsize
+    return Function(f"Black–Scholes Greeks, {count} options, {dtype}", option_prices, data, 150.0 * count,
+                    item * 7.0 * count, dtype)  # fmt: skip
+
+
+def small(xp: Any, x: Any) -> Any:
+    """Ten parameters: a chained Rosenbrock function."""
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def small_function(dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        return (np.random.default_rng(0).standard_normal(10).astype(dtype),)
+
+    return Function(f"one call of a function of 10 parameters, {dtype}", small, data, 0.0, 0.0, dtype)
+
+
+def mixture(xp: Any, theta: Any, x: Any) -> Any:
+    """ADBench's GMM objective: log-likelihood with Wishart prior; theta = (weights, means, log diagonals, triangles).
+
+    Q of each component is lower triangular with exp(log diagonal) on the diagonal.
+    """
+    alphas, means, logs, lower = theta
+    n, d = x.shape
+    below = np.tril(np.ones((d, d)), -1)
+    below = below if xp.__name__ != "torch" else xp.from_numpy(below)
+    strict = lower * below
+    centered = x[:, None, :] - means[None, :, :]  # n, k, d
+    q = xp.exp(logs)[None, :, :] * centered + xp.einsum("kij,nkj->nki", strict, centered)
+    main = alphas + xp.sum(logs, axis=1) - 0.5 * xp.sum(q * q, axis=2)
+    top = xp.max(main, axis=1)
+    slse = xp.sum(top + xp.log(xp.sum(xp.exp(main - top[:, None]), axis=1)))
+    weight = xp.max(alphas)
+    total = weight + xp.log(xp.sum(xp.exp(alphas - weight)))
+    gamma, m = 1.0, 0.0
+    prior = 0.5 * gamma * gamma * (xp.sum(xp.exp(2.0 * logs)) + xp.sum(strict * strict)) - m * xp.sum(logs)
+    return slse - n * total + prior
+
+
+def mixtures(d: int = 20, k: int = 25, n: int = 10_000, dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        theta = (generator.standard_normal(k), generator.standard_normal((k, d)),
+                 0.1 * generator.standard_normal((k, d)), 0.1 * generator.standard_normal((k, d, d)))  # fmt: skip
+        return tuple(t.astype(dtype) for t in theta), generator.standard_normal((n, d)).astype(dtype)
+
+    return Function(f"GMM log-likelihood, d = {d}, k = {k}, n = {n}, {dtype}", mixture, data, 6.0 * n * k * d * d,
+                    0.0, dtype)  # fmt: skip
+
+
+def lstm(xp: Any, main: Any, x: Any) -> Any:
+    """ADBench's LSTM objective in its essence: two layers of gates that act entry by entry, a linear read-out."""
+    layers, extra = main
+    width = x.shape[1]
+    state = [(xp.zeros(width), xp.zeros(width)) for _ in range(layers.shape[0])]
+    total = 0.0
+    for t in range(x.shape[0] - 1):
+        h = x[t] * extra[0]
+        for k in range(layers.shape[0]):
+            w, b = layers[k, :4], layers[k, 4:]
+            hidden, cell = state[k]
+            forget = sigmoid(xp, h * w[0] + b[0])
+            ingate = sigmoid(xp, hidden * w[1] + b[1])
+            outgate = sigmoid(xp, h * w[2] + b[2])
+            change = xp.tanh(hidden * w[3] + b[3])
+            cell = cell * forget + ingate * change
+            hidden = outgate * xp.tanh(cell)
+            state[k] = (hidden, cell)
+            h = hidden
+        y = h * extra[1] + extra[2]
+        normal_ = y - xp.log(2.0 + xp.sum(xp.exp(y)))
+        total = total + xp.sum(x[t + 1] * normal_)
+    return -total / ((x.shape[0] - 1) * width)
+
+
+def sigmoid(xp: Any, x: Any) -> Any:
+    return 1.0 / (1.0 + xp.exp(-x))
+
+
+def lstms(layers: int = 2, characters: int = 128, width: int = 14, dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        main = (generator.standard_normal((layers, 8, width)).astype(dtype),
+                generator.standard_normal((3, width)).astype(dtype))  # fmt: skip
+        return main, generator.standard_normal((characters, width)).astype(dtype)
+
+    return Function(f"LSTM, {layers} layers, {characters} characters, {dtype}", lstm, data, 0.0, 0.0, dtype)
+
+
+TRAININGS = {
+    "tiny": ((2, 16, 16, 1), 32),
+    "digits": ((64, 128, 64, 10), 64),
+    "deep": ((32,) * 21, 64),
+    "mnist": ((784, 512, 256, 10), 128),
+    "wide": ((1024, 2048, 2048, 1024), 256),
+}
+FUNCTIONS: dict[str, Callable[..., Function]] = {
+    "logistic": logistic_data,
+    "options": options,
+    "small": small_function,
+    "gmm": mixtures,
+    "lstm": lstms,
+}

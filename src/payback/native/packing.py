@@ -1,0 +1,206 @@
+"""Copies of blocks of a matrix in the order in which the register tile of a product reads them.
+
+B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A with unit column stride
+keeps its rows, next to each other; A with unit row stride goes into panels of a tile's rows, column after column.
+The last square that is transposed reaches over the end of its panel (the next one overwrites that): a buffer needs
+`SLACK` bytes more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir
+
+from payback.native.emit import INT, INT32, POINTER, Emitter, lanes_of, suffix
+from payback.native.place import lane_mask, masked_load, take, zero
+
+SLACK = 16384  # 16 rows of a panel of 8 vectors of 64 bytes, and alignment
+
+
+FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
+PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
+
+
+class FunctionPointer(ir.PointerType):
+    """A pointer that can be called (llvmlite's own prints a type that LLVM no longer reads)."""
+
+    def __init__(self, pointee: ir.FunctionType):
+        super().__init__()
+        self.pointee = pointee
+
+
+PACKER = FunctionPointer(ir.FunctionType(ir.VoidType(), PACKS))
+
+
+def pointer_to(function: ir.Function) -> ir.Value:
+    return ir.FormattedConstant(POINTER, function.get_reference())
+
+
+def function(e: Emitter, name: str, kinds: Sequence[ir.Type]) -> tuple[Emitter, ir.Function]:
+    """A new internal function and an emitter at its begin."""
+    made = ir.Function(e.module, ir.FunctionType(ir.VoidType(), kinds), name)
+    made.linkage = "internal"
+    return Emitter(e.module, ir.IRBuilder(made.append_basic_block("entry"))), made
+
+
+def least(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
+    return e.b.select(e.b.icmp_signed("<", x, y), x, y)
+
+
+def most(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
+    return e.b.select(e.b.icmp_signed(">", x, y), x, y)
+
+
+def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value]) -> list[ir.Value]:
+    """A square of elements read so that its columns become vectors: column c of the square is vector number c.
+
+    `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they are
+    read, which costs no shuffle; then the elements within these are transposed.
+    """
+    lanes = lanes_of(kind)
+    piece = min(lanes, {"float": 4, "double": 2}[str(kind)])
+
+    def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
+        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    def joined(parts: list[ir.Value]) -> ir.Value:
+        while len(parts) > 1:
+            both = list(range(2 * parts[0].type.count))
+            parts = [shuffle(parts[i], parts[i + 1], both) for i in range(0, len(parts), 2)]
+        return parts[0]
+
+    starts = range(0, lanes, piece)
+    columns = []
+    for first in starts:
+        r = [joined([load(start + i, first, piece) for start in starts]) for i in range(piece)]
+        if piece == 2:
+            columns += [shuffle(*r, [s + x for s in starts for x in both]) for both in ((0, lanes), (1, lanes + 1))]
+            continue
+        low = [s + x for s in starts for x in (0, lanes, 1, lanes + 1)]
+        high = [s + x for s in starts for x in (2, lanes + 2, 3, lanes + 3)]
+        pairs_low = [s + x for s in starts for x in (0, 1, lanes, lanes + 1)]
+        pairs_high = [s + x for s in starts for x in (2, 3, lanes + 2, lanes + 3)]
+        for order in (low, high):
+            a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
+            columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
+    return columns
+
+
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Starts and sizes, powers of two, that make up `count` lanes.
+
+    >>> pieces(6)
+    [(0, 4), (4, 2)]
+    """
+    made, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        made.append((start, size))
+        start += size
+    return made
+
+
+def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
+    """`void pack(columns, k, b, row_stride, column_stride, into)`: panels of vectors·lanes columns.
+
+    `unit` says which stride is 1: "column" (rows are contiguous), "row" (columns are) or "none".
+    """
+    name = f"payback.pack_b.{suffix(kind)}.{vectors}.{unit}"
+    if name in e.module.globals:
+        return e.module.globals[name]
+    e, made = function(e, name, PACKS)
+    columns, k, b, row_stride, column_stride, into = made.args
+    build, lanes = e.b, lanes_of(kind)
+    width = lanes * vectors
+    if unit == "column":
+        whole = build.sub(columns, build.srem(columns, e.int(width)))
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, whole, width) as j0, e.loop(k0, stop) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v in range(vectors):
+                    e.store(e.load(line, v * lanes, kind, lanes), into, build.add(to, e.int(v * lanes)))
+        with e.loop(whole, columns, width) as j0:
+            count = build.sub(columns, j0)
+            masks = [lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
+            with e.loop(0, k) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v, mask in enumerate(masks):
+                    value = masked_load(e, e.at(line, v * lanes, kind), kind, lanes, mask)
+                    e.store(value, into, build.add(to, e.int(v * lanes)))
+        build.ret_void()
+        return made
+    with e.loop(0, columns, width) as j0:
+        count = least(e, build.sub(columns, j0), e.int(width))
+        source = e.at(b, build.mul(j0, column_stride), kind)
+        target = e.at(into, build.mul(j0, k), kind)
+        if unit == "row":
+            whole = build.icmp_signed("==", count, e.int(width))
+            even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
+            for start, stop, masked in ((e.int(0), even, False), (even, k, True)):
+                with e.loop(start, stop, lanes) as i, e.loop(0, vectors) as v:
+                    first = build.mul(v, e.int(lanes))
+
+                    def load(row: int, start: int, size: int, masked=masked, first=first, i=i) -> ir.Value:
+                        column, at = build.add(first, e.int(row)), build.add(i, e.int(start))
+                        place = e.at(source, build.add(build.mul(column, column_stride), at), kind)
+                        if not masked:
+                            return e.load(place, 0, kind, size)
+                        there = build.icmp_signed("<", column, count)  # else all lanes are zeros
+                        some = build.select(there, build.sub(k, at), e.int(0))
+                        return masked_load(e, place, kind, size, lane_mask(e, some, kind, size))
+
+                    for lane, value in enumerate(turned(e, kind, load)):
+                        line = build.mul(build.add(i, e.int(lane)), e.int(width))
+                        e.store(value, target, build.add(line, first))
+        else:
+            with e.loop(0, k) as i:
+                line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
+                with e.loop(0, width) as j:
+                    there = build.icmp_signed("<", j, count)
+                    at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
+                    value = build.select(there, e.load(source, at, kind), zero(kind))
+                    e.store(value, target, build.add(to, j))
+    build.ret_void()
+    return made
+
+
+def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
+    """`void pack(rows, k, a, row_stride, column_stride, into)`.
+
+    `unit` "row": panels of the tile's rows, k columns of them; else rows one after another, k elements each.
+    """
+    name = f"payback.pack_a.{suffix(kind)}.{rows}.{unit}"
+    if name in e.module.globals:
+        return e.module.globals[name]
+    e, made = function(e, name, PACKS)
+    count, k, a, row_stride, column_stride, into = made.args
+    build, lanes = e.b, lanes_of(kind)
+    if unit == "row":
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, count, rows) as i0:
+                left = build.sub(count, i0)
+                starts = range(0, rows, lanes)
+                masks = [lane_mask(e, build.sub(left, e.int(start)), kind, lanes) for start in starts]
+                with e.loop(k0, stop) as j:
+                    line = e.at(a, build.add(build.mul(j, column_stride), i0), kind)
+                    to = e.at(into, build.add(build.mul(i0, k), build.mul(j, e.int(rows))), kind)
+                    for start, mask in zip(starts, masks, strict=True):
+                        value = masked_load(e, e.at(line, start, kind), kind, lanes, mask)
+                        for first, size in pieces(min(rows - start, lanes)):
+                            e.store(take(e, value, first, size), to, start + first)
+    else:
+        with e.loop(0, count) as i:
+            source, target = e.at(a, build.mul(i, row_stride), kind), e.at(into, build.mul(i, k), kind)
+            even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
+            if unit == "column":
+                with e.loop(0, even, lanes) as j:
+                    e.store(e.load(source, j, kind, lanes), target, j)
+            with e.loop(even, k) as j:
+                e.store(e.load(source, build.mul(j, column_stride), kind), target, j)
+    build.ret_void()
+    return made

@@ -1,0 +1,131 @@
+"""Where one vector of a product's results sits, and how other arrays are read and written there.
+
+An epilogue is written once and emitted for whole vectors, for the last columns of a row (some lanes do not exist), and
+for products that are run transposed (the lanes then go down a column).  A `Place` knows which of these it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from payback.native.emit import BIT, INT32, POINTER, Emitter, itemsize, suffix
+
+
+def integer(e: Emitter, value: Any) -> ir.Value:
+    return e.int(value) if isinstance(value, int) else value
+
+
+def zero(kind: ir.Type) -> ir.Constant:
+    return ir.Constant(kind, None)
+
+
+def lane_mask(e: Emitter, count: ir.Value, kind: ir.Type, lanes: int) -> ir.Value:
+    """True in the first `count` lanes; compared in integers as wide as the elements, as the mask will be used."""
+    width = 8 * max(itemsize(kind), 4)
+    numbers = ir.Constant(ir.VectorType(ir.IntType(width), lanes), list(range(lanes)))
+    short = count if width == 64 else e.b.trunc(count, ir.IntType(width))
+    return e.b.icmp_signed("<", numbers, e.splat(short, lanes))
+
+
+def masked_load(e: Emitter, pointer: ir.Value, kind: ir.Type, lanes: int, mask: ir.Value) -> ir.Value:
+    """A vector from consecutive elements; memory of masked lanes is not touched, those lanes are 0."""
+    vector = ir.VectorType(kind, lanes)
+    name = f"llvm.masked.load.{suffix(vector)}.p0"
+    function = e.module.globals.get(name) or ir.Function(
+        e.module, ir.FunctionType(vector, [POINTER, INT32, ir.VectorType(BIT, lanes), vector]), name
+    )
+    return e.b.call(function, [pointer, ir.Constant(INT32, itemsize(kind)), mask, zero(vector)])
+
+
+def take(e: Emitter, value: ir.Value, start: int, count: int) -> ir.Value:
+    """Lanes start … start + count of a vector."""
+    if start == 0 and count == value.type.count:
+        return value
+    if count == 1:
+        return e.b.extract_element(value, ir.Constant(INT32, start))
+    order = ir.Constant(ir.VectorType(INT32, count), list(range(start, start + count)))
+    return e.b.shuffle_vector(value, value, order)
+
+
+def store_first(e: Emitter, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
+    """Store the first `count` lanes, 0 < count < lanes, in pieces of 2ⁿ: a masked store is slow on some CPUs."""
+    b, kind, size = e.b, value.type.element, value.type.count // 2
+    while size:
+        there = b.icmp_signed("!=", b.and_(count, e.int(size)), e.int(0))
+        with b.if_then(there):
+            e.store(take(e, value, 0, size), pointer, 0)
+        value = b.select(there, take(e, value, size, size), take(e, value, 0, size))
+        pointer = b.select(there, e.at(pointer, size, kind), pointer)
+        size //= 2
+
+
+class Place:
+    """`lanes` elements of a matrix: in row `row` from column `column` on, or down a column from that row on (`down`).
+
+    Only the first `count` lanes exist if a count is given (a run-time value from 1 to lanes).  Strides are in elements:
+    run-time values, or Python integers where they are known, which is faster for 1 (a vector) and 0 (one value).
+    """
+
+    def __init__(
+        self, e: Emitter, kind: ir.Type, lanes: int, row: Any, column: Any, count: Any = None, down: bool = False
+    ):
+        self.e, self.kind, self.lanes, self.count, self.down = e, kind, lanes, count, down
+        self.row, self.column = row, column
+
+    def address(self, pointer: ir.Value, row_stride: Any, column_stride: Any, kind: ir.Type) -> ir.Value:
+        """Where the first lane's element is."""
+        b, offset = self.e.b, None
+        for index, stride in ((self.row, row_stride), (self.column, column_stride)):
+            if isinstance(stride, int) and stride == 0:
+                continue
+            part = index if isinstance(stride, int) and stride == 1 else b.mul(index, integer(self.e, stride))
+            offset = part if offset is None else b.add(offset, part)
+        return pointer if offset is None else self.e.at(pointer, offset, kind)
+
+    def load(self, pointer: ir.Value, row_stride: Any, column_stride: Any, kind: ir.Type | None = None) -> ir.Value:
+        """The elements of a matrix at this place; lanes that do not exist hold some other value."""
+        e, kind = self.e, kind or self.kind
+        first = self.address(pointer, row_stride, column_stride, kind)
+        stride = row_stride if self.down else column_stride
+        if isinstance(stride, int) and stride == 0:
+            return e.splat(e.load(first, 0, kind), self.lanes)
+        if isinstance(stride, int) and stride == 1:
+            if self.count is None:
+                return e.load(first, 0, kind, self.lanes)
+            return masked_load(e, first, kind, self.lanes, lane_mask(e, self.count, self.kind, self.lanes))
+        value = ir.Constant(ir.VectorType(kind, self.lanes), ir.Undefined)
+        for lane, place in enumerate(self._each(first, stride, kind)):
+            value = e.b.insert_element(value, e.load(place, 0, kind), ir.Constant(INT32, lane))
+        return value
+
+    def store(self, value: ir.Value, pointer: ir.Value, row_stride: Any, column_stride: Any) -> None:
+        """Write the lanes that exist."""
+        e, kind = self.e, value.type.element
+        first = self.address(pointer, row_stride, column_stride, kind)
+        stride = row_stride if self.down else column_stride
+        if isinstance(stride, int) and stride == 1:
+            if self.count is None:
+                e.store(value, first, 0)
+                return
+            whole = e.b.icmp_signed("==", self.count, e.int(self.lanes))
+            with e.b.if_else(whole) as (yes, no):
+                with yes:
+                    e.store(value, first, 0)
+                with no:
+                    store_first(e, value, first, self.count)
+            return
+        for lane, place in reversed(list(enumerate(self._each(first, stride, kind)))):
+            e.store(take(e, value, lane, 1), place, 0)
+
+    def _each(self, first: ir.Value, stride: Any, kind: ir.Type) -> list[ir.Value]:
+        """The address of each lane.  Lanes that do not exist get the first one's: a read is harmless there, and a write
+        is overwritten by the first lane's own, because lanes are written in descending order."""
+        e, places = self.e, [first]
+        for lane in range(1, self.lanes):
+            place = e.at(first, e.b.mul(integer(e, stride), e.int(lane)), kind)
+            if self.count is not None:
+                place = e.b.select(e.b.icmp_signed("<", e.int(lane), self.count), place, first)
+            places.append(place)
+        return places

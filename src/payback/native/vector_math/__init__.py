@@ -1,0 +1,47 @@
+"""Elementary functions on vectors, as LLVM IR: float32 and float64, within 2 ulp, with IEEE 754's special values.
+
+`emit` adds one internal function to the module for each function and type, and calls it.  The functions have no
+table look-ups and, but for sin and its relatives at huge arguments, no branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from llvmlite import ir
+
+from payback.native.emit import Emitter, suffix
+from payback.native.vector_math import division, exponential, hyperbolic, power, special, trigonometric
+from payback.native.vector_math.constants import Constants, defined
+from payback.native.vector_math.lanes import Lanes, Maths
+
+Formula = Callable[..., Lanes]
+
+_BY_FAMILY = {
+    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid softplus logaddexp",
+    trigonometric: "sin cos tan arcsin arccos arctan arctan2",
+    hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
+    power: "power cbrt hypot",
+    division: "mod floor_divide",
+    special: "erf erfc",
+}
+FORMULAS: dict[str, Formula] = {
+    name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
+}
+INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
+
+
+def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
+    """The function of that name in the table of primitives, applied to scalars or vectors of one type of floats."""
+    if name in INTRINSICS:
+        return e.intrinsic(INTRINSICS[name], *operands)
+    kind = operands[0].type
+    full = f"payback.{name}.{suffix(kind)}"
+    return e.b.call(*defined(e.module, full, kind, [kind] * len(operands), partial(_written, name, kind), operands))
+
+
+def _written(name: str, kind: ir.Type, e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
+    m = Maths(e, kind, constants)
+    return FORMULAS[name](m, *[m.lanes(x) for x in operands]).v

@@ -1,0 +1,117 @@
+"""How far a function of vector mathematics is from the truth: what the benchmark of accuracy and the tests measure.
+
+The unit is that of the last place (ulp) of the true value's binade.  The truth is not rounded to the format: for
+float32 it is NumPy's float64 function, for float64 the C library's function of 80-bit floats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+TWO_OPERANDS = frozenset({"arctan2", "floor_divide", "hypot", "logaddexp", "mod", "power"})
+OF_THE_SAME_BITS = frozenset({"floor_divide", "mod"})  # what they are is said by NumPy's steps, in the same format
+
+
+def sigmoid(x: Array) -> Array:
+    decay = np.exp(-np.abs(x))
+    return np.where(x < 0, decay, np.ones_like(x)) / (1 + decay)
+
+
+def softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+OURS: dict[str, Callable[..., Array]] = {
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
+    "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+}
+
+
+def truth(name: str) -> Callable[..., Array]:
+    """The function in NumPy's arithmetic, for operands wider than what is measured (erf and erfc: float64 only)."""
+    return OURS.get(name) or getattr(np, name)
+
+
+def scale(name: str, inputs: list[Array]) -> Array | None:
+    """What the ulp is measured at beside the true value: logaddexp's larger operand, as its two terms may cancel."""
+    if name != "logaddexp":
+        return None
+    top = np.maximum(*inputs)
+    return np.where(np.isfinite(top), top, 0)
+
+
+def expected(name: str, *inputs: Array) -> Array:
+    """The true values for inputs of float32 or float64, in a wider dtype."""
+    wider = np.float64 if inputs[0].dtype == np.float32 else np.longdouble
+    with np.errstate(all="ignore"):
+        if name in OF_THE_SAME_BITS:
+            return truth(name)(*inputs).astype(wider)
+        return truth(name)(*[x.astype(wider) for x in inputs]).astype(wider)
+
+
+def distance(found: Array, true: Array, size: Array | None = None) -> Array:
+    """In ulp of `found`'s dtype, as float64; `true` has a wider dtype.  A wrong NaN or sign of zero is infinitely far.
+
+    The ulp is that of the larger one of `true` and `size`.
+    """
+    info = np.finfo(found.dtype)
+    with np.errstate(all="ignore"):
+        limit = np.ldexp(true.dtype.type(1), int(info.maxexp))
+        true, wide = np.clip(true, -limit, limit), found.astype(true.dtype)
+        near = np.where(np.isinf(wide), np.copysign(limit, wide), wide)
+        larger = np.abs(true) if size is None else np.maximum(np.abs(true), np.abs(size).astype(true.dtype))
+        exponent = np.frexp(larger)[1] - 1 - info.nmant
+        unit = np.ldexp(true.dtype.type(1), np.maximum(exponent, int(info.minexp) - info.nmant))
+        far = np.where(near == true, 0, np.abs(near - true) / unit)
+    lost = np.isnan(true)
+    turned = np.signbit(found) != np.signbit(true)
+    if size is not None:  # what cancels may be rounded to 0
+        turned &= true == 0
+    wrong = (np.isnan(found) != lost) | (turned & ~lost)
+    far[lost] = 0.0
+    far[wrong] = np.inf
+    return far.astype(np.float64)
+
+
+def samples(count: int, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
+    """Numbers of all sizes, and difficult ones: near 0, 1, multiples of π/2, the ends of the range."""
+    whole, info = {8: np.uint64, 4: np.uint32}[np.dtype(dtype).itemsize], np.finfo(dtype)
+    n = max(count // 10, 1)
+    sign = rng.choice([-1.0, 1.0], n)
+    parts = [
+        rng.integers(0, np.iinfo(whole).max, n, whole, endpoint=True).view(dtype),
+        rng.uniform(-1, 1, n),
+        rng.uniform(-2, 2, n),
+        rng.uniform(-10, 10, n),
+        rng.uniform(1.1 * info.minexp, 1.1 * info.maxexp, n) * np.log(2.0),
+        sign * np.exp(rng.uniform(-40, 14, n)),
+        1 + sign * np.exp(-rng.uniform(0, 37, n)),
+        sign * np.ldexp(rng.uniform(0.5, 1, n), rng.integers(info.minexp - info.nmant - 1, info.minexp + 5, n)),
+        rng.integers(-700_000, 700_000, n) * (np.pi / 2),
+        rng.integers(-2000, 2000, n) * 0.5,
+        np.ldexp(1.0, np.arange(info.minexp - info.nmant, info.maxexp)),
+        [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, float(info.max), -float(info.max)],
+        [6381956970095103.0 * 2.0**797 if dtype == np.float64 else 16367173 * 2.0**72],  # next to a multiple of π/2
+    ]
+    with np.errstate(all="ignore"):
+        return np.concatenate([np.asarray(part).astype(dtype) for part in parts])
+
+
+def operands_of(name: str, count: int, rng: np.random.Generator, dtype: Any) -> list[Array]:
+    """Samples; for power, every other pair such that the result is in range."""
+    if name not in TWO_OPERANDS:
+        return [samples(count, rng, dtype)]
+    x, y = (rng.permutation(samples(count, rng, dtype)) for _ in range(2))
+    if name == "power":
+        info = np.finfo(dtype)
+        exponents = rng.uniform(info.minexp - info.nmant - 2, info.maxexp + 1, x[::2].size)
+        with np.errstate(all="ignore"):
+            y[::2] = exponents / np.log2(np.abs(x[::2]).astype(np.longdouble))
+    return [x, y]

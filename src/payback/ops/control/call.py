@@ -1,0 +1,102 @@
+"""Calls of bodies: `call`, and `custom`, whose derivative is given by its author."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from payback.errors import DifferentiationError
+from payback.ir.aval import Aval, Avals
+from payback.ops.row import Row
+
+
+def is_floating(aval: Aval) -> bool:
+    return aval.dtype.kind == "f"
+
+
+def parts(m: Any, several: Any, count: int) -> list[Any]:
+    """The results of a node that has several."""
+    return [m.part(several, k=k) for k in range(count)]
+
+
+def owed(bar: Sequence[Any]) -> tuple[int, ...]:
+    """The results that are owed something."""
+    return tuple(k for k, b in enumerate(bar) if b is not None)
+
+
+def scattered_among(slots: Sequence[int], answered: Sequence[bool], found: Sequence[Any], count: int) -> list[Any]:
+    """Answers for some of the slots as a list for all; None where there is none."""
+    answers: list[Any] = [None] * count
+    following = iter(found)
+    for slot, there in zip(slots, answered, strict=True):
+        if there:
+            answers[slot] = next(following)
+    return answers
+
+
+def _shape(*args: Aval, body: Any, **_: Any) -> Avals:
+    return Avals(body.gives)
+
+
+def _vjp(m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any) -> list[Any]:
+    present = owed(bar)
+    slots = tuple(slot for slot in wanted if is_floating(body.takes[slot]))
+    pulled, answered = body.pullback(slots, present)
+    made = m.call(*args, *[bar[k] for k in present], body=pulled)
+    return scattered_among(slots, answered, parts(m, made, sum(answered)), len(args))
+
+
+def _jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any) -> list[Any]:
+    moved = tuple(sorted(dots))
+    pushed, answered = body.pushforward(moved)
+    count = len(body.gives)
+    made = parts(m, m.call(*args, *[dots[slot] for slot in moved], body=pushed), count + sum(answered))
+    return scattered_among(range(count), answered, made[count:], count)
+
+
+Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape, vjp=_vjp, jvp=_jvp,
+    math="the body's")  # fmt: skip
+
+
+def _custom_vjp(
+    m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any, pull: Any, label: str
+) -> list[Any]:
+    """pull: (*args, *results, *what the results are owed) -> what the floating arguments are owed."""
+    results = parts(m, y, len(body.gives))
+    bars = [m.zeros(aval) if b is None else b for b, aval in zip(bar, body.gives, strict=True) if is_floating(aval)]
+    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    made = parts(m, m.call(*args, *results, *bars, body=pull), len(floating))
+    return scattered_among(floating, [True] * len(floating), made, len(args))
+
+
+def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any, pull: Any, label: str) -> list[Any]:
+    """pull is linear in what the results are owed: its transpose maps tangents to tangents."""
+    results = parts(m, y, len(body.gives))
+    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    moved = tuple(k for k, slot in enumerate(floating) if slot in dots)
+    first = len(args) + len(results)
+    bars = tuple(range(first, len(pull.takes)))
+    transposed, answered = pull.pullback(bars, moved)
+    if {pull.graph.inputs[slot] for slot in bars} & {  # how it moves depends on where it is
+        arg for node in transposed.graph.nodes for arg in node.args
+    }:
+        raise DifferentiationError(
+            f"the derivative that was given for {label} cannot be used in forward mode",
+            why="what it pays is not linear in what the result is owed, so it has no transpose",
+            fix="use reverse mode (grad, vjp, jacobian(mode='reverse'))",
+        )
+    zeros = [m.zeros(pull.takes[slot]) for slot in bars]
+    made = m.call(*args, *results, *zeros, *[dots[floating[k]] for k in moved], body=transposed)
+    slots = [k for k, aval in enumerate(body.gives) if is_floating(aval)]
+    return scattered_among(slots, answered, parts(m, made, sum(answered)), len(results))
+
+
+Row(
+    "custom",
+    "own",
+    lambda m, *args, body, pull, label: m.call(*args, body=body),
+    shape=_shape,
+    vjp=_custom_vjp,
+    jvp=_custom_jvp,
+    math="as its author says",
+)

@@ -1,0 +1,181 @@
+"""Bodies: functions inside a graph (of loops, branches, calls), as graphs of their own.
+
+A body depends on its inputs alone.  What a function takes from around it becomes a further input (closure
+conversion), so the node that runs the body has it among its arguments and pays it as it pays the others.  A body
+knows how to run, and makes the bodies of its derivatives by the one sweep and the one push, once each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.ad.algebra import Gradient
+from payback.ad.push import push
+from payback.ad.sweep import sweep
+from payback.ir.aval import Aval
+from payback.ir.graph import Graph
+from payback.ir.node import Node, ancestors
+from payback.ops.append import append, apply, const
+from payback.ops.recording import Recording, Term
+from payback.ops.row import CONST, INPUT, TABLE
+from payback.run.interpreter import Interpreter, quietly
+from payback.trace.array import Traced
+from payback.trace.arrays import now
+from payback.trace.shim import call
+from payback.trace.tree import leaves
+
+
+def fresh(aval: Aval, name: str = "") -> Node:
+    """An input without a number."""
+    return Node(INPUT, (), {"name": name}, None, None, aval)
+
+
+def rebuilt(outputs: Sequence[Node], given: dict[Node, Node]) -> list[Node]:
+    """The outputs made anew from other nodes in the places of `given`, without numbers; what depends on none stays."""
+    order = ancestors(outputs, cut=frozenset(given))
+    made = dict(given)
+    for node in order:
+        if node not in made:
+            args = tuple(made.get(arg, arg) for arg in node.args)
+            if any(new is not old for new, old in zip(args, node.args, strict=True)):
+                made[node] = Node(node.op, args, node.params, None, node.where, node.aval)
+    return [made.get(node, node) for node in outputs]
+
+
+class Derived(NamedTuple):
+    """A derivative's body, and which of the things asked for it answers: no path leads to the others."""
+
+    body: Body
+    answered: tuple[bool, ...]
+
+
+class Body:
+    """A graph that is run as one: `body(*values)` is the tuple of its results.
+
+    graph: without numbers; inputs and results have the avals `takes` and `gives`.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
+        self.graph = Graph(inputs, outputs)
+        self.takes = tuple(node.aval for node in inputs)
+        self.gives = tuple(node.aval for node in outputs)
+        self.run = Interpreter(self.graph).run
+        self.derived: dict[Any, Any] = {}
+
+    def __call__(self, *values: Any) -> tuple[Any, ...]:
+        return self.run(values)
+
+    def __repr__(self) -> str:
+        return f"<body of {len(self.graph.nodes)} nodes: {', '.join(map(str, self.takes))}>"
+
+    def pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...]) -> Derived:
+        """The body (*inputs, *what the results `owed` are owed) -> what the inputs `wrt` are owed.
+
+        Its results are those that a path leads to, in the order of `wrt`.
+        """
+        key = ("pullback", wrt, owed)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            bars = [fresh(self.gives[k]) for k in owed]
+            gradient = Gradient(on_graph=True)
+            tops: dict[Node, Any] = {}
+            for k, bar in zip(owed, bars, strict=True):
+                term = gradient.operand(bar)
+                tops[outputs[k]] = tops[outputs[k]] + term if outputs[k] in tops else term
+            targets = [inputs[slot] for slot in wrt]
+            settled = sweep(gradient, tops, targets)
+            made = [_like(gradient, settled[node], node) for node in targets if node in settled]
+            self.derived[key] = Derived(Body([*inputs, *bars], made), tuple(node in settled for node in targets))
+        return self.derived[key]
+
+    def pushforward(self, moved: tuple[int, ...]) -> Derived:
+        """The body (*inputs, *tangents of the inputs `moved`) -> (*results, *tangents of the results that move)."""
+        key = ("pushforward", moved)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            dots = [fresh(self.takes[slot]) for slot in moved]
+            gradient = Gradient(on_graph=True)
+            given = {inputs[slot]: gradient.operand(dot) for slot, dot in zip(moved, dots, strict=True)}
+            found = push(gradient, ancestors(outputs), given) if given else {}
+            made = [_like(gradient, found[node], node) for node in outputs if node in found]
+            answered = tuple(node in found for node in outputs)
+            self.derived[key] = Derived(Body([*inputs, *dots], [*outputs, *made]), answered)
+        return self.derived[key]
+
+    def once(self, key: Any, takes: Iterable[Aval], build: Callable[..., Sequence[Any]]) -> Body:
+        """A body made of this one: `build(m, *terms)` says what it computes.  Kept under the key."""
+        if key not in self.derived:
+            inputs = [fresh(aval) for aval in takes]
+            m = Recording()
+            outputs = build(m, *[Term(node, m) for node in inputs])
+            self.derived[key] = Body(inputs, [term.node if type(term) is Term else term for term in outputs])
+        return self.derived[key]
+
+    def inline(self, m: Recording, operands: Sequence[Any]) -> list[Any]:
+        """Its results on terms of another graph, its nodes copied there."""
+        given = {node: operand.node for node, operand in zip(self.graph.inputs, operands, strict=True)}
+        return [Term(node, m) for node in rebuilt(self.graph.outputs, given)]
+
+
+def _like(gradient: Gradient, bar: Any, node: Node) -> Node:
+    return gradient.m.cast(gradient.dense(bar), dtype=node.aval.dtype, weak=node.aval.weak).node
+
+
+def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, list[Node]]:
+    """The body of what was computed from the inputs, and the nodes from around it that are its further inputs."""
+    own = set(inputs)
+    order = ancestors(outputs, floor=min((node.id for node in inputs), default=0), cut=frozenset(inputs))
+    inside = set(own)
+    captured: dict[Node, None] = {}
+    for node in order:
+        if node not in own and any(arg in inside for arg in node.args):
+            inside.add(node)
+            captured |= dict.fromkeys(arg for arg in node.args if arg not in inside and arg.op is not CONST)
+    captured |= dict.fromkeys(node for node in outputs if node not in inside and node.op is not CONST)
+    new = [fresh(node.aval, node.params.get("name") or "") for node in (*inputs, *captured)]
+    given = dict(zip((*inputs, *captured), new, strict=True))
+    return Body(new, rebuilt(outputs, given)), list(captured)
+
+
+class TracedBody(NamedTuple):
+    """A function's body for arguments of certain avals; `result` is a container like its result."""
+
+    body: Body
+    captured: list[Node]
+    result: Any
+
+
+def trace_body(
+    f: Callable[..., Any], avals: Sequence[Aval], rebuild: Callable[[list[Any]], tuple[Any, ...]]
+) -> TracedBody:
+    """Trace `f(*rebuild(leaves))` without numbers, one leaf for each aval.
+
+    Raises TraceError where f looks at a number.
+    """
+    inputs = [fresh(aval) for aval in avals]
+    result = call(f, rebuild([Traced(node) for node in inputs]), {})
+    body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
+    return TracedBody(body, captured, result)
+
+
+def node_of(leaf: Any) -> Node:
+    """The node of a traced value; of a plain number or array, a constant."""
+    leaf = now(leaf)
+    return leaf.node if isinstance(leaf, Traced) else const(leaf)
+
+
+def result_of(node: Node) -> Any:
+    """What a user gets for a node: a constant's bare value (an array of its own), else a traced value."""
+    if node.op is not CONST:
+        return Traced(node)
+    return np.array(node.value) if isinstance(node.value, np.ndarray) else node.value
+
+
+def run_node(name: str, args: Sequence[Any], where: Any, **params: Any) -> list[Any]:
+    """A node of a row that has several results, and these as users get them."""
+    with quietly():
+        node = apply(TABLE[name], args, where, params)
+        return [result_of(append(TABLE["part"], (node,), {"k": k}, where)) for k in range(len(node.aval))]

@@ -1,0 +1,183 @@
+"""`custom_gradient` and `remat`: functions as one node, with a derivative given by their author, or computed again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from payback.errors import DifferentiationError
+from payback.ir.aval import Avals
+from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import position
+from payback.ops.append import append
+from payback.ops.row import CONST, INPUT, TABLE
+from payback.trace.array import Traced, where_of_caller
+from payback.trace.arrays import now
+from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
+from payback.trace.shim import call
+from payback.trace.tree import leaves, same_structure, tree_map, unflatten
+from payback.transforms.check import check_grads
+
+Function = Callable[..., Any]
+
+
+class _Arguments:
+    """The traced leaves of a call, each replaced by a leaf of its own; everything else stays as it is."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        tree = (args, kwargs)
+        self.all = [now(leaf) for leaf in leaves(tree)]
+        self.given = [leaf.node for leaf in self.all if isinstance(leaf, Traced)]
+        self.own = [Node(INPUT, (), NO_PARAMS, node.value, node.where, node.aval) for node in self.given]
+        fresh_leaves = iter(self.own)
+        opened = [Traced(next(fresh_leaves)) if isinstance(leaf, Traced) else leaf for leaf in self.all]
+        self.args, self.kwargs = unflatten(tree, iter(opened))
+
+
+def _emit(name: str, args: Sequence[Node], outputs: Sequence[Node], where: Any, **params: Any) -> list[Any]:
+    """The node for a body that has been run already: its values are those of the outputs."""
+    values = tuple(node.value for node in outputs)
+    known = all(value is not None for value in values)
+    aval = Avals(node.aval for node in outputs)
+    node = Node(TABLE[name], tuple(args), params, values if known else None, where, aval)
+    return [result_of(append(TABLE["part"], (node,), {"k": k}, where)) for k in range(len(outputs))]
+
+
+def remat(f: Function) -> Function:
+    """The same function, whose intermediate values are not kept for the reverse sweep but computed again in it.
+
+    It costs one more evaluation of `f`, and saves the memory of what `f` computes inside.  With concrete arguments the
+    branches that `f` took are taken again.
+
+    Source: checkpointing (Griewank & Walther, Evaluating Derivatives, 2008, ch. 12).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.grad(pb.remat(lambda x: np.sin(np.sin(x))))(0.5) == pb.grad(lambda x: np.sin(np.sin(x)))(0.5)
+    True
+    """
+
+    @functools.wraps(f)
+    def computed_again(*args: Any, **kwargs: Any) -> Any:
+        arguments = _Arguments(args, kwargs)
+        out = call(f, arguments.args, arguments.kwargs)
+        outputs = [node_of(leaf) for leaf in leaves(out)]
+        body, captured = enclosed(arguments.own, outputs)
+        if not body.takes:
+            return out
+        return unflatten(
+            out, iter(_emit("call", [*arguments.given, *captured], outputs, where_of_caller(2), body=body))
+        )
+
+    return computed_again
+
+
+def custom_gradient(f: Function | None = None, *, check: bool = False) -> Function:
+    """A function whose derivative is given by its author.
+
+    f: returns `(result, pull)`.  `pull(bar)` takes what the result is owed (in its structure and shapes) and returns
+    what the arguments are owed: one gradient for one argument, else a tuple with one for each.  Both may use NumPy;
+    `pull` may read the arguments and the result from around it.  It is differentiated itself for higher orders; forward
+    mode uses its transpose, so there it must be linear in `bar`.
+    check: compare with finite differences at the first use (straight-through and reversed gradients are legitimate, so
+    it is off by default).
+
+    The function returned gives the result alone.  Traced values other than the arguments must not be used inside: they
+    would get no gradient.
+    Raises DifferentiationError for a `pull` of another form, GradientCheckError when the check fails.
+
+    >>> import numpy as np, payback as pb
+    >>> @pb.custom_gradient
+    ... def rounded(x):  # straight through
+    ...     return np.rint(x), lambda bar: bar
+    >>> pb.grad(lambda x: rounded(x) ** 2)(2.6)
+    6.0
+    """
+    if f is None:
+        return functools.partial(custom_gradient, check=check)
+    name = getattr(f, "__name__", "f")
+    checked = not check
+
+    @functools.wraps(f)
+    def with_custom_gradient(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checked
+        if not checked:
+            checked = True
+            plain = tree_map(lambda leaf: leaf.value if isinstance(leaf, Traced) else leaf, args)
+            check_grads(functools.partial(with_custom_gradient, **kwargs), *plain, order=1)
+        arguments = _Arguments(args, kwargs)
+        out = call(f, arguments.args, arguments.kwargs)
+        if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
+            raise DifferentiationError(f"{name} returns {type(out).__name__}", where=_line(f),
+                                       why="a function with a custom gradient returns (result, pull)")  # fmt: skip
+        result, pull = out
+        if not arguments.given:
+            return result
+        outputs = [node_of(leaf) for leaf in leaves(result)]
+        body, captured = enclosed(arguments.own, outputs)
+        _refuse(captured, name, f)
+        pulled = _pull_body(pull, result, outputs, arguments, name, f)
+        made = _emit("custom", arguments.given, outputs, where_of_caller(2), body=body, pull=pulled, label=name)
+        return unflatten(result, iter(made))
+
+    return with_custom_gradient
+
+
+def _pull_body(pull: Function, result: Any, outputs: list[Node], arguments: _Arguments, name: str, f: Function) -> Body:
+    """(*arguments, *results, *what the floating results are owed) -> what the floating arguments are owed."""
+    bars = {k: fresh(node.aval) for k, node in enumerate(outputs) if node.aval.dtype.kind == "f"}
+    bar = unflatten(result, iter([Traced(bars[k]) if k in bars else None for k in range(len(outputs))]))
+    paid = call(pull, (bar,), {})
+    trees = list(arguments.args)
+    if len(trees) == 1 and not (isinstance(paid, tuple) and len(paid) == 1 and not isinstance(trees[0], tuple)):
+        paid = (paid,)
+    if not isinstance(paid, tuple) or len(paid) != len(trees):
+        raise DifferentiationError(
+            f"the pull of {name} returns {len(paid) if isinstance(paid, tuple) else 1} gradients",
+            where=_line(f),
+            why=f"there are {len(trees)} arguments",
+        )
+    floating: list[Node] = []
+    answers: list[Node] = []
+    for tree, gradient in zip(trees, paid, strict=True):
+        own = leaves(tree)
+        if not same_structure(tree, gradient):
+            raise DifferentiationError(f"the pull of {name} returns a gradient of another structure than its argument",
+                                       where=_line(f))  # fmt: skip
+        for leaf, part in zip(own, leaves(gradient), strict=True):
+            if not isinstance(leaf, Traced) or leaf.dtype.kind != "f":
+                continue
+            node = node_of(part)
+            if node.shape != leaf.shape:
+                raise DifferentiationError(f"the pull of {name} returns a gradient of shape {node.shape}",
+                                           where=_line(f), why=f"the argument has {leaf.shape}")  # fmt: skip
+            aval = leaf.node.aval
+            if node.aval != aval:
+                node = append(TABLE["cast"], (node,), {"dtype": aval.dtype, "weak": aval.weak}, node.where)
+            floating.append(leaf.node)
+            answers.append(node)
+    inputs = [*arguments.own, *outputs, *bars.values()]
+    new = [fresh(node.aval) for node in inputs]
+    # the arguments come last, so that a result which is an argument itself stands for the argument
+    given = dict(zip(reversed(inputs), reversed(new), strict=True))
+    made = Body(new, rebuilt(answers, given))
+    _refuse([node for node in made.graph.nodes if node.op is not CONST and not node.args], name, f)
+    _refuse([node for node in made.graph.nodes if node.op is not CONST and node.value is not None], name, f)
+    return made
+
+
+def _refuse(captured: Sequence[Node], name: str, f: Function) -> None:
+    if captured:
+        node = captured[0]
+        place = position(node.where)
+        raise DifferentiationError(
+            f"{name} uses a traced value that is not an argument",
+            where=str(place) if place else _line(f),
+            why="a custom gradient says nothing about it, so its derivative would be lost",
+            fix="give it as an argument",
+        )
+
+
+def _line(f: Function) -> str | None:
+    code = getattr(f, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno} in {f.__name__}" if code else None

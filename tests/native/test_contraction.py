@@ -1,0 +1,263 @@
+"""Matrix products: their bits, on any sizes, strides and threads, with what is done before they are stored."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llvmlite import ir
+
+import amount
+from native import products
+from payback.native import contraction, emit, packing, tile
+from payback.native import plan as plans
+from payback.native.contraction import Epilogue
+from payback.native.emit import POINTER
+from payback.native.product import Product, product
+
+
+@lru_cache(None)
+def _made(plan, a_unit, b_unit, split):
+    return Product(plan)
+
+
+def made(plan):
+    """Plans whose functions are the same are compiled once."""
+    return _made(plan, plan.a_unit, plan.b_unit, plan.split)
+
+
+@given(st.integers(0, 10**9))
+def test_any_sizes_and_strides(seed):
+    products.check(products.random_case(seed), made)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(40, 1500)))
+def test_more_sizes_and_strides(seed):
+    products.check(products.random_case(seed), made)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    "shape",
+    [(1000, 65, 513), (65, 1000, 300), (2000, 1, 50), (1, 600, 1000), (3, 700, 64), (50, 1, 3000), (5, 7, 9000)],
+)
+def test_threads_change_no_bit(dtype, shape):
+    m, n, k = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    alone = product(a, b)
+    for left, right in ((a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b))):
+        assert np.array_equal(product(left, right), alone)
+        for count in (2, 3, 4, 8):
+            assert np.array_equal(product(left, right, count=count), alone)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_an_element_has_its_bits_in_every_product_it_is_part_of(dtype):
+    """Whatever the tile, the packing and the way round: rows and columns alone, and the transposed product."""
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((300, 90)).astype(dtype)
+    whole = product(a, b)
+    assert np.array_equal(product(b.T, a.T), whole.T)
+    for rows in (slice(0, 1), slice(3, 5), slice(7, 10), slice(10, 14), slice(11, 60)):
+        for columns in (slice(0, 1), slice(2, 4), slice(5, 14), slice(14, 90)):
+            assert np.array_equal(product(a[rows], b[:, columns]), whole[rows, columns])
+
+
+def test_nothing_leaks_from_one_row_or_column_to_another():
+    a, b = np.ones((13, 40), np.float32), np.ones((40, 21), np.float32)
+    a[12, 7], b[3, 20] = np.inf, np.nan
+    found = product(a, b)
+    assert np.isinf(found[12, :20]).all()
+    assert np.isnan(found[:, 20]).all()
+    assert (found[:12, :20] == 40).all()
+
+
+def bias_relu() -> Epilogue:
+    """max(v + bias[column], 0), as the first layer of a network does."""
+
+    def emit_it(place, value, extra):
+        b = place.e.b
+        value = b.fadd(value, place.load(extra[0], 0, 1))
+        nothing = ir.Constant(value.type, None)
+        return b.select(b.fcmp_ordered(">", value, nothing), value, nothing)
+
+    return Epilogue("bias_relu", (POINTER,), emit_it)
+
+
+def descent(rows_of_c: int) -> Epilogue:
+    """The value is a gradient: weights −= value/2, and it is not stored."""
+
+    def emit_it(place, value, extra):
+        e = place.e
+        old = place.load(extra[0], rows_of_c, 1)
+        place.store(e.b.fsub(old, e.b.fmul(value, emit.constant(value.type, 0.5))), extra[0], rows_of_c, 1)
+
+    return Epilogue(f"descent{rows_of_c}", (POINTER,), emit_it)
+
+
+SHAPES = [
+    (64, 128, 64),
+    (13, 37, 5),
+    (32, 1, 16),
+    (50, 3, 20),
+    (1, 33, 4),
+    (130, 70, 600),
+    (300, 1, 600),
+    (6, 16, 1),
+    (50, 1, 3000),
+]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_epilogue_is_done_once_to_every_element(dtype, shape, threads):
+    m, n, k = shape
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    bias, c = rng.standard_normal(n).astype(dtype), np.full((m, n), np.nan, dtype)
+    strides = [[s // x.itemsize for s in x.strides] for x in (a, b, c)]
+    fused = Product(plans.plan(dtype, m, n, k, *strides), bias_relu())
+    fused.run(fused.prepare(a, b, c, threads, [bias.ctypes.data]), threads)
+    assert np.array_equal(c, np.maximum(product(a, b) + bias, 0))
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[2] <= plans.K_BLOCK])
+def test_an_epilogue_may_keep_the_value(shape):
+    m, n, k = shape
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((k, m)).astype("f4").T, rng.standard_normal((k, n)).astype("f4")
+    weights, c = rng.standard_normal((m, n)).astype("f4"), np.full((m, n), 7, "f4")
+    expected = weights - product(a, b) * np.float32(0.5)
+    strides = [[s // x.itemsize for s in x.strides] for x in (a, b, c)]
+    fused = Product(plans.plan("f4", m, n, k, *strides), descent(n))
+    fused.run(fused.prepare(a, b, c, 1, [weights.ctypes.data]))
+    assert np.array_equal(weights, expected)
+    assert (c == 7).all()
+
+
+def test_the_function_of_a_product_is_emitted_once():
+    """Compile time does not grow with the number of layers."""
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "net")
+    e = emit.Emitter(module, ir.IRBuilder(function.append_basic_block()))
+    lengths = []
+    for size in (32, 48, 64):
+        plan = plans.plan("f4", 64, size, size, (size, 1), (size, 1), (size, 1))
+        contraction.call(e, plan, 64, size, size, *[(function.args[0], size, 1)] * 3)
+        lengths.append(len(module.functions))
+    assert len(set(lengths)) == 1
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_square_of_vectors_is_transposed(dtype):
+    kind = emit.llvm_type(np.dtype(dtype))
+    lanes = emit.lanes_of(kind)
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER]), "turn")
+    e = emit.Emitter(module, ir.IRBuilder(function.append_basic_block()))
+    columns = packing.turned(e, kind, lambda row, at, size: e.load(function.args[0], row * lanes + at, kind, size))
+    for i, column in enumerate(columns):
+        e.store(column, function.args[1], i * lanes)
+    e.b.ret_void()
+    square, turned = np.arange(lanes**2, dtype=dtype).reshape(lanes, lanes), np.empty((lanes, lanes), dtype)
+    run(emit.Compiled(module), "turn", square, turned)
+    assert np.array_equal(turned, square.T)
+
+
+def run(compiled, name, *arrays):
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays))(compiled.address(name))
+    call(*(array.ctypes.data for array in arrays))
+
+
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+from payback.native.product import product
+
+page = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+
+def at_the_end(array, front):
+    "The array in pages of its own, next to one that cannot be touched: before it or after it."
+    size = -(-max(array.nbytes, 1) // page) * page
+    memory = mmap.mmap(-1, size + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guard in (start, start + page + size):
+        assert libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
+    first = page if front else page + size - array.nbytes
+    copy = np.frombuffer(memory, array.dtype, array.size, first).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+rng = np.random.default_rng(0)
+for dtype in ("f4", "f8"):
+    for m, n, k in ((1, 1, 1), (7, 17, 5), (33, 1, 50), (70, 90, 300)):
+        for front in (False, True):
+            for turn_a in (False, True):
+                for turn_b in (False, True):
+                    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+                    guarded = [at_the_end(x.T.copy() if turn else x, front) for x, turn in ((a, turn_a), (b, turn_b))]
+                    guarded = [x.T if turn else x for x, turn in zip(guarded, (turn_a, turn_b))]
+                    out = at_the_end(np.zeros((m, n), dtype), front)
+                    product(*guarded, out)
+                    assert np.array_equal(out, product(a, b)), (dtype, m, n, k)
+print("within bounds")
+"""
+
+
+@pytest.mark.parametrize("script", [GUARDED] if sys.platform != "win32" else [])
+def test_nothing_is_read_or_written_out_of_bounds(script):
+    """Every array ends, or begins, where a page begins that cannot be touched: one step over kills the process."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "within bounds", (done.returncode, done.stderr)
+
+
+def checked(seeds: int) -> None:
+    """The first cases that the everyday run has, compiled anew."""
+    for seed in range(seeds):
+        products.check(products.random_case(seed), Product)
+
+
+def rounded_twice(patch):
+    patch.setattr(tile, "multiply_add", lambda e, a, b, c: e.b.fadd(e.b.fmul(a, b), c))
+
+
+def shorter_blocks_of_k(patch):
+    for module in (plans, contraction):
+        patch.setattr(module, "K_BLOCK", 128)
+
+
+def one_lane_short(patch):
+    least = contraction.least
+    patch.setattr(contraction, "least", lambda e, x, y: e.b.sub(least(e, x, y), e.int(1)))
+
+
+def rows_not_turned(patch):
+    for module in (packing, tile):
+        patch.setattr(module, "turned", lambda e, kind, load: [
+            load(i, 0, emit.lanes_of(kind)) for i in range(emit.lanes_of(kind))
+        ])  # fmt: skip
+
+
+def all_lanes_stored(patch):
+    def store(place, value, pointer, row_stride, column_stride):
+        place.e.store(value, place.address(pointer, row_stride, column_stride, place.kind), 0)
+
+    patch.setattr(contraction.Place, "store", store)
+
+
+@pytest.mark.parametrize(
+    "wrong", [rounded_twice, shorter_blocks_of_k, one_lane_short, rows_not_turned, all_lanes_stored]
+)
+def test_a_wrong_kernel_is_caught(wrong, monkeypatch):
+    wrong(monkeypatch)
+    with pytest.raises(AssertionError):
+        checked(40)

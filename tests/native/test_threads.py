@@ -1,0 +1,199 @@
+"""One native program in several threads: every part runs, barriers hold, nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from llvmlite import ir
+
+import amount
+from payback.errors import InputError
+from payback.native import threads
+from payback.native.emit import INT, POINTER, Compiled, Emitter
+
+ROUNDS = 200
+
+
+def program(body) -> Compiled:
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, INT, INT]), "program")
+    e = Emitter(module, ir.IRBuilder(function.append_basic_block()))
+    body(e, *function.args)
+    e.b.ret_void()
+    return Compiled(module)
+
+
+def barrier_program(wait=threads.emit_barrier) -> Compiled:
+    """Every thread adds up what all wrote in this round: wrong, if one reads too early or writes too soon.
+
+    Memory: the barrier's state, then a sum for each thread, then two rows of one number for each thread.
+    """
+
+    def body(e, memory, thread, count):
+        b = e.b
+        sums, row = e.at(memory, 16, INT), e.at(memory, 32, INT)
+        with e.loop(0, ROUNDS) as i:
+            mine = b.add(b.mul(b.and_(i, e.int(1)), e.int(16)), thread)
+            e.store(b.mul(i, b.add(thread, e.int(1))), row, mine)
+            wait(e, memory, count)
+            with e.loop(0, count) as other:
+                at = b.add(b.mul(b.and_(i, e.int(1)), e.int(16)), other)
+                e.store(b.add(e.load(sums, thread, INT), e.load(row, at, INT)), sums, thread)
+
+    return program(body)
+
+
+def memory_of_job() -> np.ndarray:
+    memory = np.zeros(80, np.int64)
+    start = -memory.ctypes.data % 64 // 8
+    return memory[start : start + 64]
+
+
+def run_rounds(compiled: Compiled, count: int) -> None:
+    memory = memory_of_job()
+    threads.run(compiled.address("program"), memory.ctypes.data, count)
+    total = sum(range(ROUNDS)) * count * (count + 1) // 2
+    assert memory[16 : 16 + count].tolist() == [total] * count
+
+
+@pytest.fixture(scope="module")
+def rounds():
+    return barrier_program()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+def test_a_barrier_holds_also_with_more_threads_than_cores(rounds, count):
+    for _ in range(amount.cases(5, 200)):
+        run_rounds(rounds, count)
+
+
+def test_a_missing_barrier_is_caught():
+    """That the test above can fail: three threads on their own see what others have not written yet."""
+    loose = barrier_program(lambda e, memory, count: None)
+
+    def many_times():
+        for _ in range(1000):
+            run_rounds(loose, 3)
+
+    with pytest.raises(AssertionError):
+        many_times()
+
+
+def test_several_python_threads_run_jobs_at_once(rounds):
+    failures = []
+
+    def user():
+        try:
+            for _ in range(10):
+                run_rounds(rounds, 3)
+        except BaseException as error:
+            failures.append(error)
+
+    users = [threading.Thread(target=user) for _ in range(4)]
+    for one in users:
+        one.start()
+    for one in users:
+        one.join()
+    assert not failures
+
+
+def test_workers_are_kept_and_do_nothing_between_jobs(rounds):
+    run_rounds(rounds, 4)
+    kept = {thread for thread in threading.enumerate() if thread.name == "payback"}
+    for _ in range(5):
+        run_rounds(rounds, 4)
+    assert {thread for thread in threading.enumerate() if thread.name == "payback"} == kept
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.1  # a thread that spins would have used 0.2 s
+
+
+@pytest.mark.parametrize("fork", [os.fork] if hasattr(os, "fork") else [])
+def test_the_child_of_a_fork_makes_its_own_workers(rounds, fork):
+    run_rounds(rounds, 3)
+    child = fork()
+    if child == 0:
+        try:
+            run_rounds(rounds, 3)
+            os._exit(42)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+
+INTERRUPTED = """
+import signal, sys
+sys.path[:0] = {path!r}
+from native.test_threads import barrier_program, run_rounds
+armed = pending = False
+
+def interrupt(*_):
+    global armed, pending
+    if armed:
+        armed = False
+        raise KeyboardInterrupt
+    pending = True
+
+signal.signal(signal.SIGINT, interrupt)
+compiled = barrier_program()
+run_rounds(compiled, 3)
+print("ready", flush=True)
+while True:
+    try:
+        armed = True
+        while not pending:
+            run_rounds(compiled, 3)
+    except KeyboardInterrupt:
+        pass
+    armed = pending = False
+    run_rounds(compiled, 3)
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("interrupt", [signal.SIGINT] if sys.platform != "win32" else [])
+def test_ctrl_c_comes_between_jobs_and_leaves_them_whole(interrupt):
+    script = INTERRUPTED.format(path=sys.path)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        for i in range(amount.cases(10, 200)):
+            time.sleep(0.001 * (i % 7))
+            process.send_signal(interrupt)
+            assert process.stdout.readline() == "interrupted\n"
+        process.kill()
+
+
+def test_how_many_threads(monkeypatch):
+    monkeypatch.delenv(threads.VARIABLE, raising=False)
+    assert threads.threads() == threads.cores()
+    monkeypatch.setenv(threads.VARIABLE, "3")
+    assert threads.threads() == 3
+    threads.set_threads(5)
+    try:
+        assert threads.threads() == 5
+        assert threads.threads(seconds=threads.WORTHWHILE / 2) == 1
+        assert threads.threads(seconds=threads.WORTHWHILE * 2) == 5
+    finally:
+        threads.set_threads(None)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, "2", True])
+def test_a_number_of_threads_is_a_positive_integer(count):
+    with pytest.raises(InputError, match=r"^set_threads\(.*\): a number of threads is a positive integer, or None\.$"):
+        threads.set_threads(count)
+
+
+@pytest.mark.parametrize("text", ["0", "-2", "two", "1.5"])
+def test_the_variable_is_checked(text, monkeypatch):
+    monkeypatch.setenv(threads.VARIABLE, text)
+    with pytest.raises(
+        InputError, match=r"^PAYBACK_THREADS='.*': a number of threads is a positive integer\. Unset PAYBACK_THREADS\.$"
+    ):
+        threads.threads()
