@@ -23,6 +23,7 @@ _PUBLIC = {
     "jacobian": "transforms.forward",
     "hessian": "transforms.forward",
     "hvp": "transforms.forward",
+    "vmap": "transforms.vmap",
     "compile": "transforms.compile",
     "remat": "transforms.custom",
     "custom_gradient": "transforms.custom",
@@ -89,3 +90,4 @@ if TYPE_CHECKING:
     from payback.transforms.gradient import vjp as vjp
     from payback.transforms.implicit import fixed_point as fixed_point
     from payback.transforms.implicit import root as root
+    from payback.transforms.vmap import vmap as vmap

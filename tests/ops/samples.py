@@ -315,10 +315,13 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
+# `repeated` and `negligible` are questions about eigenvalues: tests/trace/test_numpy_linalg.py has the answers.
 # Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
 ELSEWHERE = {
     "random_bits",
     "part",
+    "repeated",
+    "negligible",
     "argsort",
     "argpartition",
     "argmax",

@@ -54,7 +54,9 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
     axes = axes_of(axis, x.ndim if isinstance(x, Traced) else np.ndim(x))
     if isinstance(x, Traced):
         return emit("logsumexp", x, axes=axes, keepdims=keepdims)
-    x = np.asarray(x, np.result_type(np.asarray(x), np.float32))
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        x = x.astype(np.result_type(x, np.float32))
     with np.errstate(divide="ignore", under="ignore"):
         return Values.logsumexp(x, axes=axes, keepdims=keepdims)
 

@@ -1,6 +1,7 @@
 """The table of primitives.  Importing this package fills it."""
 
 from payback.ops import (  # noqa: F401
+    batching,
     contract,
     control,
     elementary,
@@ -8,6 +9,7 @@ from payback.ops import (  # noqa: F401
     floats,
     index,
     linalg,
+    matrix_functions,
     move,
     order,
     pointwise,
@@ -16,7 +18,9 @@ from payback.ops import (  # noqa: F401
     scans,
     several,
     smooth,
+    special,
 )
+from payback.ops.control import batching as _bodies  # noqa: F401
 from payback.ops.row import TABLE, Row
 
 __all__ = ["TABLE", "Row"]

@@ -93,7 +93,7 @@ def _tolerance(v: Any, extent: int) -> Any:
 def _repeated(v: Any, *used: Any, extent: int, what: str) -> Any:
     """same[i, j]: whether the i-th and the j-th of some sorted numbers are one number (i = j: they are)."""
     apart = np.abs(np.diff(v, axis=-1)) > _tolerance(v, extent)
-    cluster = np.cumsum(np.concatenate([np.zeros((*v.shape[:-1], 1), bool), apart], -1), -1)
+    cluster = np.cumsum(np.concatenate([np.zeros((*v.shape[:-1], 1), bool), apart], -1), -1)[..., : v.shape[-1]]
     same = cluster[..., :, None] == cluster[..., None, :]
     if used and (same.sum(-1) > 1)[np.broadcast_to(used[0], v.shape)].any():
         raise DifferentiationError(
@@ -216,7 +216,7 @@ def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool)
     if bars[1] is not None:
         bar, mask = _value_and_mask(m, bars[1])
         same = m.repeated(s, extent=extent, what="singular vector")
-        bar = _own_share(m, s, bar, same, zero, of_u is not None or of_v is not None)
+        bar = _own_share(m, s, bar, same, zero, vectors)
         left, right = u, vh
         if mask is not None:
             near = applied(m, m.cast(same, dtype=m.dtype(s), weak=False), m.cast(mask, dtype=m.dtype(s), weak=False))

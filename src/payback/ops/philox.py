@@ -13,37 +13,38 @@ import numpy as np
 
 _ROUNDS = 10
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_WEYL = 0x9E3779B9, 0xBB67AE85
+_WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
 def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Philox 4x32-10: (n, 4) uint32 counters and a (2,) uint32 key -> (n, 4) uint32 random words.
+    """Philox 4x32-10: (n, 4) uint32 counters and a (..., 2) uint32 key -> (..., n, 4) uint32 random words.
 
     >>> import numpy as np
     >>> [hex(int(word)) for word in philox(np.zeros((1, 4), np.uint32), np.zeros(2, np.uint32))[0]]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     c0, c1, c2, c3 = (counters[:, i].astype(np.uint64) for i in range(4))
-    k0, k1 = int(key[0]), int(key[1])
+    k0, k1 = (key[..., i, None].astype(np.uint64) for i in range(2))
     for _ in range(_ROUNDS):
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
-            (p1 >> _HALF) ^ c1 ^ np.uint64(k0),
+            (p1 >> _HALF) ^ c1 ^ k0,
             p1 & _LOW,
-            (p0 >> _HALF) ^ c3 ^ np.uint64(k1),
+            (p0 >> _HALF) ^ c3 ^ k1,
             p0 & _LOW,
         )
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
 def random_bits(key: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
-    """The first random words of a key's stream, as a uint32 array of the shape."""
+    """The first random words of a key's stream, as a uint32 array of the shape; of several keys, (..., *shape)."""
     size = prod(shape)
     blocks = -(-size // 4)
     number = np.arange(blocks, dtype=np.uint64)
     counters = np.zeros((blocks, 4), np.uint32)
     counters[:, 0], counters[:, 1] = number & _LOW, number >> _HALF
-    return philox(counters, key).reshape(-1)[:size].reshape(shape)
+    lead = key.shape[:-1]
+    return philox(counters, key).reshape((*lead, 4 * blocks))[..., :size].reshape((*lead, *shape))

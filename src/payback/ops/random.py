@@ -10,4 +10,4 @@ from payback.ops.row import Row
 UINT32 = np.dtype(np.uint32)
 
 Row("random_bits", "linear", lambda m, key, shape: m.random_bits(key, shape=shape),
-    shape=lambda key, shape: Aval(shape, UINT32), math="no derivative")  # fmt: skip
+    shape=lambda key, shape: Aval((*key.shape[:-1], *shape), UINT32), math="no derivative")  # fmt: skip

@@ -41,11 +41,14 @@ class Row:
               nothing is owed
     jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
               `dots` holds the tangents of the slots that move
+    batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they are),
+              or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other row
+              without one is run on one sample after another
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
-    batch     own: how the row runs on a batch, see `ad/batch.py`
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do
-    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
+    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
+              (and to one that the function has a loop for), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """
@@ -80,7 +83,7 @@ class Row:
         carry: Rule | None = None,
         vjp: Rule | None = None,
         jvp: Rule | None = None,
-        batch: Rule | None = None,
+        batch: Rule | str | None = None,
         masked: bool = False,
         depends: Rule | None = None,
         numeric: str = "same",

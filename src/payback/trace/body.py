@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.ad.batch import Batch
 from payback.ad.push import push
 from payback.ad.sweep import sweep
 from payback.ir.aval import Aval
 from payback.ir.graph import Graph
-from payback.ir.node import Node, ancestors
+from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import append, apply, const
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now
+from payback.trace.arrays import now, outside
 from payback.trace.shim import call
 from payback.trace.tree import leaves
 
@@ -50,6 +51,13 @@ class Derived(NamedTuple):
 
     body: Body
     answered: tuple[bool, ...]
+
+
+class Batched(NamedTuple):
+    """A body for a batch, and which of its results are batched: the others are the same for all samples."""
+
+    body: Body
+    on: tuple[bool, ...]
 
 
 class Body:
@@ -114,6 +122,26 @@ class Body:
             self.derived[key] = Body(inputs, [term.node if type(term) is Term else term for term in outputs])
         return self.derived[key]
 
+    def batched(self, on: tuple[bool, ...], size: int, force: tuple[bool, ...] = ()) -> Batched:
+        """The body for inputs of which those that `on` says have a batch of `size` as their first axis.
+
+        force: the first results that are batched in any case.
+        """
+        key = ("batched", on, size, force)
+        if key not in self.derived:
+            avals = [Aval((size, *aval.shape), aval.dtype) if there else aval
+                     for aval, there in zip(self.takes, on, strict=True)]  # fmt: skip
+            inputs, m = [fresh(aval) for aval in avals], Recording()
+            made, flags = self.replay(m, [Term(node, m) for node in inputs], on, size, force)
+            self.derived[key] = Batched(Body(inputs, [term.node for term in made]), flags)
+        return self.derived[key]
+
+    def replay(
+        self, m: Recording, operands: Sequence[Any], on: Sequence[bool], size: int, force: Sequence[bool] = ()
+    ) -> tuple[list[Any], tuple[bool, ...]]:
+        """Its results for a batch on terms of another graph, and which of them are batched."""
+        return Batch(m, size, Body).graph(self.graph, operands, on, force)
+
     def inline(self, m: Recording, operands: Sequence[Any]) -> list[Any]:
         """Its results on terms of another graph, its nodes copied there."""
         given = {node: operand.node for node, operand in zip(self.graph.inputs, operands, strict=True)}
@@ -127,16 +155,27 @@ def _like(gradient: Gradient, bar: Any, node: Node) -> Node:
 def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, list[Node]]:
     """The body of what was computed from the inputs, and the nodes from around it that are its further inputs."""
     own = set(inputs)
+    born = min((node.id for node in inputs), default=np.inf)
     order = ancestors(outputs, floor=min((node.id for node in inputs), default=0), cut=frozenset(inputs))
     inside = set(own)
     captured: dict[Node, None] = {}
+    # A younger input with a value belongs to a derivative inside the function, which is done: it is a constant to all
+    # others, and so is what was computed from such ones alone.
+    done: set[Node] = set()
     for node in order:
+        if node.value is not None and node.id > born and node not in own:
+            if all(arg in done or arg.op is CONST for arg in node.args) if node.args else node.op is INPUT:
+                done.add(node)
         if node not in own and any(arg in inside for arg in node.args):
             inside.add(node)
             captured |= dict.fromkeys(arg for arg in node.args if arg not in inside and arg.op is not CONST)
     captured |= dict.fromkeys(node for node in outputs if node not in inside and node.op is not CONST)
+    constants = [node for node in captured if node in done]
+    for node in constants:
+        del captured[node]
     new = [fresh(node.aval, node.params.get("name") or "") for node in (*inputs, *captured)]
     given = dict(zip((*inputs, *captured), new, strict=True))
+    given |= {node: Node(CONST, (), NO_PARAMS, node.value, node.where) for node in constants}
     return Body(new, rebuilt(outputs, given)), list(captured)
 
 
@@ -161,10 +200,17 @@ def trace_body(
     return TracedBody(body, captured, result)
 
 
+def is_number(leaf: Any) -> bool:
+    """Whether a leaf is something to compute with; anything else is handed on as it is."""
+    return isinstance(leaf, (Traced, int, float, complex)) or hasattr(leaf, "__array__")
+
+
 def node_of(leaf: Any) -> Node:
-    """The node of a traced value; of a plain number or array, a constant."""
-    leaf = now(leaf)
-    return leaf.node if isinstance(leaf, Traced) else const(leaf)
+    """The node of a traced value; of a plain number or array, a constant (unless it may change: see `outside`)."""
+    leaf = outside(now(leaf))
+    if isinstance(leaf, Traced):
+        return leaf.node
+    return leaf if isinstance(leaf, Node) else const(leaf)
 
 
 def result_of(node: Node) -> Any:

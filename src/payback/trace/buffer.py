@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MissingAttributeError, UnsupportedError
+from payback.ops.append import const
 from payback.trace.array import _HOOKS, _METHODS, Traced, _holds_traced, where_of_caller
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
@@ -65,6 +66,10 @@ class Buffer(Buffered):
     def __getitem__(self, key: Any) -> Any:
         if _root(self)._storage is not None:
             return self.now()[key]
+        if any(
+            isinstance(part, Traced) and part.node.value is None for part in (key if type(key) is tuple else (key,))
+        ):
+            return Traced(const(np.asarray(self)))[key]  # read at places that are not known yet
         return np.ndarray.__getitem__(self, plain_key(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:

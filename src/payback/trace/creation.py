@@ -197,6 +197,7 @@ _OF_NUMPY = {
     "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "pow": np.power, "fabs": np.fabs,
     "degrees": np.degrees, "radians": np.radians, "copysign": np.copysign, "fmod": np.fmod,
 }  # fmt: skip
+_ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
 # Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
 _OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
@@ -227,7 +228,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
     function = _OF_NUMPY.get(name)
-    if function is None:
+    if function is None and name not in _ROWS:
         raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),
                                why="there is no row for it in the table",
                                fix="write it with math or NumPy functions that have one")  # fmt: skip
@@ -235,7 +236,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
     nodes = [x.node for x in operands if isinstance(x, Traced)]
     if all(node.value is not None for node in nodes):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
-    row = _UFUNCS.get(function)
+    row = _ROWS.get(name) or _UFUNCS.get(function)
     return _number(emit(row, *operands) if row is not None else function(*operands))
 
 

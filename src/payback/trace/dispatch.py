@@ -17,7 +17,7 @@ from payback.errors import UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply
+from payback.ops.append import _check_broadcast, append, apply, settled
 from payback.ops.row import TABLE
 from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
 from payback.trace.arrays import Buffered
@@ -75,6 +75,7 @@ _UFUNCS: dict[Any, Any] = {
     np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
+_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")}  # see `settled`
 _COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
@@ -92,6 +93,14 @@ _HARMLESS = {"order", "subok", "casting"}
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not kwargs and method == "__call__" and ufunc in _FLOATING:
+        place = where_of_caller(3)
+        args = settled([x.node if type(x) is Traced or type(x) is Variable else x for x in inputs], place, True)
+        if args is not None:
+            row = _FLOATING[ufunc]
+            if len(args) > 1:
+                _check_broadcast(row, args)
+            return Traced(append(row, args, NO_PARAMS, place))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
@@ -115,6 +124,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
     name = _UFUNCS.get(ufunc)
     if name is None:
+        if _HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
+            return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
         if not any(isinstance(x, Node) and x.aval.dtype.kind == "f" for x in operands):
@@ -211,8 +222,10 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
 
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if any(issubclass(kind, Buffered) for kind in types):
-        args, kwargs = _current(args), _current(kwargs)
+    for kind in types:
+        if kind is not Traced and issubclass(kind, Buffered):
+            args, kwargs = _current(args), _current(kwargs)
+            break
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)

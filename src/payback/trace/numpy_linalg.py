@@ -104,6 +104,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise LinAlgError(f"lstsq of shapes {a.shape} and {b.shape}")
     cutoff = None if rcond is None else float(rcond)
+    dtype = np.result_type(a.dtype, b.dtype, np.float32)
+    a, b = (x if x.dtype == dtype else x.astype(dtype) for x in (a, b))
     columns = np.reshape(b, (-1, 1)) if b.ndim == 1 else b
     x = emit("lstsq", a, columns, rcond=cutoff)
     s = np.linalg.svdvals(a)

@@ -10,7 +10,7 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.arguments import array_of
-from payback.trace.array import _FUNCTIONS, _METHODS
+from payback.trace.array import _FUNCTIONS
 from payback.trace.dispatch import _COMPOSED, here, implements
 from payback.trace.einsum import einsum
 from payback.trace.numpy_map import dot, matmul, outer, swapaxes, tensordot
@@ -132,7 +132,6 @@ def matrix_transpose(x: Any, /) -> Any:
     return swapaxes(x, -1, -2)
 
 
-_METHODS["mT"] = matrix_transpose
 _FUNCTIONS[np.linalg.matmul] = lambda x1, x2, /: matmul(x1, x2)
 _FUNCTIONS[np.linalg.outer] = lambda x1, x2, /: outer(x1, x2)
 _FUNCTIONS[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes)

@@ -43,7 +43,6 @@ def _reduce(self: Any, protocol: Any = None) -> NoReturn:
 Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
 Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-defined]
 Traced.__contains__ = _contains  # type: ignore[attr-defined]
-Traced.mT = property(lambda self: self.swapaxes(-1, -2))  # type: ignore[attr-defined]
 Traced.__round__ = _round  # type: ignore[attr-defined]
 Traced.__hash__ = _hash  # type: ignore[assignment,method-assign]
 Traced.__reduce__ = Traced.__reduce_ex__ = _reduce  # type: ignore[method-assign,assignment]

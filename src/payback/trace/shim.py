@@ -39,12 +39,15 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_statistics,
     numpy_ufuncs,
     questions,
+    scipy_linalg,
+    scipy_special,
 )
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import MARK, Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.dispatch import _current
 from payback.trace.outside import refused
 from payback.trace.tree import tree_map
 
@@ -102,6 +105,21 @@ def _special(owner: type, name: str, answer: Callable[..., Any], always: bool) -
     return owner, name, original, wrapper
 
 
+def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if _tracing.get() and _any_traced((args, kwargs)):
+            return answer(*_current(args), **_current(kwargs))
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+_LIBRARIES = {"scipy.linalg": scipy_linalg.FUNCTIONS, "scipy.special": scipy_special.FUNCTIONS}
+
+
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
     return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
@@ -128,11 +146,13 @@ class _Pair:
     def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
         self.originals, self.wrappers = originals, wrappers
         self._take = operator.itemgetter("__name__", *originals)
+        self._tuples = {id(names): tuple(names.values()) for names in (originals, wrappers)}
 
     def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
         """Whether a namespace has exactly these under the names."""
         try:
-            return all(map(operator.is_, self._take(space)[1:], names.values()))
+            # the same objects: tuples compare them by identity first, and functions know no other equality
+            return bool(self._take(space)[1:] == self._tuples[id(names)])
         except KeyError:
             return False
 
@@ -165,6 +185,7 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
+        self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
 
     def enter(self, f: Any) -> None:
         with self.lock:
@@ -175,11 +196,28 @@ class _Installed:
                     self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
+                    for name in _LIBRARIES:
+                        if name in sys.modules:
+                            self.put(*self.library(name, sys.modules[name]))
                     self.modules()
                 self.function(f, set())
             except BaseException:
                 self.leave()
                 raise
+
+    def library(self, name: str, module: ModuleType) -> tuple[dict[str, Any], _Pair]:
+        """The namespace of a library that the user has imported, and the wrappers of its functions."""
+        known = self.libraries.get(name)
+        if known is None or known[0] is not module:
+            answers = _LIBRARIES[name]
+            originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
+            wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
+            _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
+            _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
+            known = self.libraries[name] = (module, _Pair(originals, wrappers))
+            self.known.clear()  # modules that have been looked through may have imported these by name
+            self.seen = None
+        return module.__dict__, known[1]
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""

@@ -106,6 +106,28 @@ def structure(tree: Any) -> Any:
     return type(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
 
 
+def spread_prefix(prefix: Any, tree: Any) -> list[Any] | None:
+    """For each leaf of the tree what a prefix says of it: a number or None for all of a container, or a container like it.
+
+    None where the prefix does not fit.
+
+    >>> spread_prefix((0, {"w": None, "b": 1}), (5.0, {"w": [1.0, 2.0], "b": 3.0}))
+    [0, None, None, 1]
+    """
+    if prefix is None or isinstance(prefix, int):
+        return [prefix] * len(leaves(tree))
+    parts, others = _parts(prefix), _parts(tree)
+    if parts is None or others is None or type(prefix) is not type(tree) or parts[1] != others[1]:
+        return None
+    found: list[Any] = []
+    for child, part in zip(parts[0], others[0], strict=True):
+        spread = spread_prefix(child, part)
+        if spread is None:
+            return None
+        found += spread
+    return found
+
+
 def same_structure(tree: Any, other: Any) -> bool:
     """Whether two containers have their leaves in the same places."""
     parts, others = _parts(tree), _parts(other)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
-from payback.trace.body import enclosed, fresh, node_of, run_node
+from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, structure, unflatten
+from payback.transforms.around import Around
 
 Function = Callable[..., Any]
 
@@ -37,17 +37,18 @@ class Trace:
         opened = [Traced(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
         args, kwargs = unflatten(tree, iter(opened))
         with watching() as watched:
-            self.result = call(f, args, kwargs)
-        self.body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(self.result)])
-        arrays = {node: array for array, node in watched.arrays.values()}
-        self.outside = [arrays.get(node) for node in captured]
-        self.captured = [node for node in captured if node not in arrays]
-        self.around = captured
+            self._result = call(f, args, kwargs)
+            outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
+        arrays = watched.arrays.values()
+        self.outside = [array for array, _ in arrays]
+        self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
         self.masks = watched.masks
 
-    def surroundings(self) -> list[Any]:
-        """For each further input the array as it is now, or the node."""
-        return [node if array is None else array for node, array in zip(self.around, self.outside, strict=True)]
+    def rebuilt(self, found: list[Any]) -> Any:
+        """A container like the function's result; what is no number in it stays as it was."""
+        following = iter(found)
+        parts = [next(following) if is_number(leaf) else leaf for leaf in leaves(self._result)]
+        return unflatten(self._result, iter(parts))
 
 
 class CompiledFunction:
@@ -57,7 +58,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
-        self._watched = _names(f)
+        self._around: Around | None = None
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -66,13 +67,14 @@ class CompiledFunction:
         dynamic = self._dynamic(args, kwargs, values)
         trace = self._trace(tree, values, dynamic)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
-        around = trace.surroundings()
+        around = (*trace.outside, *trace.captured)
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
-            return unflatten(trace.result, iter(run_node("call", nodes, where_of_caller(2), body=trace.body)))
+            return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
         with quietly():
             found = trace.body.run((*[_bare(x) for x in given], *around))
-        return unflatten(trace.result, iter([_own(x) for x in found]))
+        taken = {id(x) for x in (*given, *around)}
+        return trace.rebuilt([_own(x, taken) for x in found])
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -99,22 +101,23 @@ class CompiledFunction:
             raise InputError(f"the argument {path} is a {type(leaf).__name__} that cannot be hashed",
                              why="what is no number or array decides which graph is run",
                              fix="make it hashable, or give it in a closure") from None  # fmt: skip
-        changed = [name for name, look, was in self._watched if look() is not was]
+        changed = self._around.changes() if self._around is not None else []
         if changed:
-            self._watched = _names(self.f)
             self._traces.clear()
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
             return known
         reason = (
-            f"{', '.join(changed)} was given another value" if changed
+            ", ".join(changed) if changed
             else "a mask around it has changed" if stale
             else "it uses traced values from around it" if known is not None
             else f"arguments of a new kind: {', '.join(str(part) for part in key[1])}" if self._traces or self.reasons
             else "first call"
         )  # fmt: skip
-        self.reasons.append(reason)
+        if self.reasons[-1:] != [reason]:
+            self.reasons.append(reason)
         trace = self._traces[key] = Trace(self.f, tree, values, dynamic)
+        self._around = Around(self.f)  # now, for what the function itself has changed is no news
         return trace
 
 
@@ -127,10 +130,13 @@ def _bare(leaf: Any) -> Any:
     return leaf
 
 
-def _own(value: Any) -> Any:
-    """A result as its receiver may keep it: never a view of an argument or a constant."""
-    if type(value) is np.ndarray and value.ndim and not (value.base is None and value.flags.writeable):
-        return value.copy()
+def _own(value: Any, taken: set[int]) -> Any:
+    """A result as its receiver may keep it: never an argument, a constant or another result, nor a view of one."""
+    if type(value) is np.ndarray and value.ndim:
+        if value.base is not None or not value.flags.writeable or id(value) in taken:
+            return value.copy()
+        taken.add(id(value))
+        return value
     return value[()] if type(value) is np.ndarray and not value.ndim else value
 
 
@@ -140,38 +146,6 @@ def _hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-_KEPT = (ModuleType, type, FunctionType, BuiltinFunctionType, np.ufunc)
-
-
-def _names(f: Function) -> list[tuple[str, Callable[[], Any], Any]]:
-    """What the function reads from its closure and its module, each with how to look at it again."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    f = getattr(f, "__func__", f)
-    if not isinstance(f, FunctionType):
-        return []
-    found: list[tuple[str, Callable[[], Any], Any]] = []
-    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-
-        def content(cell: Any = cell) -> Any:
-            try:
-                return cell.cell_contents
-            except ValueError:
-                return None
-
-        found.append((name, content, content()))
-    space = f.__globals__
-    for name in dict.fromkeys(_global_names(f.__code__)):
-        if name in space and not isinstance(space[name], _KEPT):
-            found.append((name, functools.partial(space.get, name), space[name]))
-    return found
-
-
-def _global_names(code: CodeType) -> list[str]:
-    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _global_names(part)]
-    return [*code.co_names, *inner]
 
 
 def compile(
@@ -188,8 +162,10 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: arrays are read anew at each call; a name of its closure or module that
-    was given another value, or a mask whose contents changed, makes a new graph (`compiled.reasons` says why).
+    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function that it calls)
+    that was given another value, an array behind such a name that was written into, and a mask that has changed make a
+    new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
+    large, or changes often, is better an argument.
     The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
     Raises TraceError where f looks at a number.
 

@@ -40,10 +40,10 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     """The body of a step and the nodes of what is carried at first, both of the same avals.
 
     step: takes the leaves (carried, then more) and returns (carry, ...).  A carried Python number takes the dtype that
-    the step makes of it.  Raises ShapeError when a step changes what it carries otherwise.
+    the step makes of it: to find out, the step is traced twice.  Raises ShapeError when a step changes what it carries
+    otherwise.
     """
-    first = [node_of(leaf) for leaf in leaves(carry)]
-    state = [strong(node) for node in first]
+    first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
         traced = trace_body(lambda *xs: step(list(xs)), [*(n.aval for n in state), *more], tuple)
         after = traced.result[0] if isinstance(traced.result, tuple) and len(traced.result) == 2 else None
@@ -67,7 +67,7 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
             continue
         break
     changed = "; ".join(
-        f"{path} was {old} and became {new}"
+        f"{path} was {old._replace(weak=False)} and became {new}"
         for path, old, new in zip(paths(carry, "carry"), have, wanted, strict=True)
         if old != new
     )
@@ -88,9 +88,10 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
          remat: bool = False) -> tuple[Any, Any]:  # fmt: skip
     """`(carry, ys)` of a loop `carry, y = f(carry, x)` over the entries of `xs` along their first axis.
 
-    f: called once, with shapes only; takes what is carried and one entry, returns `(carry, y)`.  It may use traced
-    values from around it.
+    f: called with shapes only; takes what is carried and one entry, returns `(carry, y)`.  It may use traced values from
+    around it.
     init: what is carried at first: a number, array or container; a step returns the same structure, shapes and dtypes.
+    A Python number takes the dtype that the step makes of it; to find out, f is called twice, else once.
     xs: an array or container of arrays of equal first extent; or None, with `length=` as the number of steps.
     reverse: from the last entry to the first.
     remat: keep √n of the carried values instead of all, and compute the others again in the reverse sweep.

@@ -12,7 +12,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import Traced, plain, where_of_caller
 from payback.trace.arrays import now
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.shim import call
@@ -79,7 +79,7 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
     what the arguments are owed: one gradient for one argument, else a tuple with one for each.  Both may use NumPy;
     `pull` may read the arguments and the result from around it.  It is differentiated itself for higher orders; forward
     mode uses its transpose, so there it must be linear in `bar`.
-    check: compare with finite differences at the first use (straight-through and reversed gradients are legitimate, so
+    check: compare with finite differences at the first use with numbers (straight-through and reversed gradients are legitimate, so
     it is off by default).
 
     The function returned gives the result alone.  Traced values other than the arguments must not be used inside: they
@@ -101,10 +101,15 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
     @functools.wraps(f)
     def with_custom_gradient(*args: Any, **kwargs: Any) -> Any:
         nonlocal checked
-        if not checked:
-            checked = True
-            plain = tree_map(lambda leaf: leaf.value if isinstance(leaf, Traced) else leaf, args)
-            check_grads(functools.partial(with_custom_gradient, **kwargs), *plain, order=1)
+        given = [leaf for leaf in map(now, leaves(args)) if isinstance(leaf, Traced)]
+        if not checked and all(leaf.node.value is not None for leaf in given):
+            checked = True  # already, for the check itself calls it
+            try:
+                bare = tree_map(plain, args)
+                check_grads(functools.partial(with_custom_gradient, **kwargs), *bare, order=1)
+            except BaseException:
+                checked = False
+                raise
         arguments = _Arguments(args, kwargs)
         out = call(f, arguments.args, arguments.kwargs)
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):

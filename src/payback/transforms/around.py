@@ -1,0 +1,149 @@
+"""What a function reads from around it: to notice, at a later call, that it would compute something else by now."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from payback.ops.append import is_immutable
+from payback.trace.array import Variable
+
+_NUMBERS = (bool, int, float, str, bytes, type(None), np.generic)
+_WHOLE = (ModuleType, type, BuiltinFunctionType, np.ufunc, *_NUMBERS)
+_LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
+
+
+class Around:
+    """The contents of a function's closure, defaults and module names, and of the functions that it calls by name.
+
+    Containers, dataclasses and plain objects are looked into; an array is kept as a copy, for it may be written into.
+    """
+
+    def __init__(self, f: Any):
+        self.names = list(_names(f, set()))
+        self.was = [list(_contents(look(), set())) for _, look in self.names]
+        self.copies = {
+            id(part): (part, part.copy())
+            for parts in self.was
+            for part in parts
+            if type(part) is np.ndarray and not is_immutable(part)
+        }
+
+    def changes(self) -> list[str]:
+        """What is different now, for people."""
+        found = []
+        for (name, look), was in zip(self.names, self.was, strict=True):
+            now = list(_contents(look(), set()))
+            if len(now) != len(was) or not all(map(_same, now, was)):
+                found.append(f"{name} was given another value")
+            elif self.copies and any(
+                type(part) is np.ndarray and id(part) in self.copies and not _equal(*self.copies[id(part)])
+                for part in now
+            ):
+                found.append(f"the array {name} was written into")
+        return found
+
+
+def _same(now: Any, was: Any) -> bool:
+    return now is was or (isinstance(now, _NUMBERS) and type(now) is type(was) and (now == was or now != now))
+
+
+def _equal(now: np.ndarray[Any, Any], was: np.ndarray[Any, Any]) -> bool:
+    if now.shape != was.shape or now.dtype != was.dtype:
+        return False
+    if now.dtype.kind == "f" and now.flags.c_contiguous and was.flags.c_contiguous:  # a NaN equals itself
+        return np.array_equal(now.view(f"i{now.itemsize}"), was.view(f"i{now.itemsize}"))
+    return np.array_equal(now, was, equal_nan=now.dtype.kind == "f")
+
+
+def _contents(value: Any, seen: set[int]) -> Iterator[Any]:
+    """The value and what it holds, each thing once."""
+    if isinstance(value, Variable):
+        yield value.node
+        return
+    yield value
+    if isinstance(value, (*_WHOLE, np.ndarray, FunctionType)) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, dict):
+        yield from value
+        parts: Any = value.values()
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, MethodType):
+        parts = (value.__self__,)
+    elif isinstance(value, functools.partial):
+        parts = (*value.args, *value.keywords.values())
+    elif dataclasses.is_dataclass(value):
+        parts = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    elif _is_plain(value):
+        parts = vars(value).values()
+    else:
+        return
+    for part in list(parts):
+        yield from _contents(part, seen)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is an object of the user's own class: what a library keeps in its objects is its own matter."""
+    library = type(value).__module__.partition(".")[0] in _LIBRARIES and type(value) is not SimpleNamespace
+    return hasattr(value, "__dict__") and not library
+
+
+def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The names that a function reads, each with how to look at it again; then those of the functions behind them."""
+    if id(f) in seen:
+        return
+    seen.add(id(f))
+    if isinstance(f, MethodType):
+        yield "self", lambda: f.__self__
+        yield from _names(f.__func__, seen)
+        return
+    if isinstance(f, functools.partial):
+        yield "the arguments of partial", lambda: (f.args, f.keywords)
+        yield from _names(f.func, seen)
+        return
+    if not isinstance(f, FunctionType):
+        inner = getattr(f, "__wrapped__", None)  # a compiled function, for one
+        if inner is not None:
+            yield from _names(inner, seen)
+        elif _is_plain(f) and isinstance(getattr(type(f), "__call__", None), FunctionType):  # noqa: B004
+            yield type(f).__name__, lambda: f
+            yield from _names(type(f).__call__, seen)
+        return
+    inside: list[Any] = []
+    if f.__defaults__ or f.__kwdefaults__:
+        yield f"a default of {f.__name__}", lambda: (f.__defaults__, f.__kwdefaults__)
+    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+        look = functools.partial(_content, cell)
+        yield name, look
+        inside.append(look())
+    space = f.__globals__
+    if space.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+        for name in dict.fromkeys(_global_names(f.__code__)):
+            if name in space and not isinstance(space[name], (ModuleType, type, BuiltinFunctionType, np.ufunc)):
+                look = functools.partial(space.get, name)
+                yield name, look
+                inside.append(look())
+    for value in inside:
+        for part in _contents(value, set()):
+            if callable(part):
+                yield from _names(part, seen)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet bound
+        return None
+
+
+def _global_names(code: CodeType) -> list[str]:
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _global_names(part)]
+    return [*code.co_names, *inner]

@@ -1,0 +1,345 @@
+"""compile: the function's results, from a graph that is never stale."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import DifferentiationError, InputError, TraceError
+from payback.trace.tree import tree_map
+from transforms.modes import assert_close
+
+X = np.array([0.5, 1.0, 2.0])
+
+
+def counted(f):
+    """The function, and a list that grows with each trace."""
+    traces = []
+
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        traces.append(1)
+        return f(*args, **kwargs)
+
+    return wrapper, traces
+
+
+# what is dynamic and what is static
+
+
+def test_one_graph_for_each_kind_of_arguments():
+    f, traces = counted(lambda x, s: np.sin(x) * s)
+    compiled = pb.compile(f)
+    for x, s in ((X, 2.0), (X + 1, 3.0), (X[::-1], 0.0)):
+        np.testing.assert_array_equal(compiled(x, s), np.sin(x) * s)
+    assert len(traces) == 1  # arrays and Python floats are dynamic
+    for k, (x, s) in enumerate([(X[:2], 2.0), (X.astype(np.float32), 2.0), (X, np.float32(2.0)), (X, 2), (X, 3)]):
+        assert_close(compiled(x, s), np.sin(x) * s, 0)
+        assert_close(compiled(x, s), np.sin(x) * s, 0)
+        assert len(traces) == k + 2  # another shape, another dtype, a whole number
+    assert compiled.reasons[0] == "first call"
+    assert "f64[2]" in compiled.reasons[1]
+    assert "f32[3]" in compiled.reasons[2]
+
+
+def test_python_floats_stay_weak():
+    assert pb.compile(lambda x, s: x * s)(X.astype(np.float32), 2.0).dtype == np.float32
+    assert type(pb.compile(lambda s: s * 2.0)(3.0)) is float
+
+
+def test_static_arguments():
+    f, traces = counted(lambda x, n, how: sum([x**k for k in range(n)]) if how == "sum" else x * n)
+    compiled = pb.compile(f, static_argnums=1)
+    np.testing.assert_array_equal(compiled(X, 3, "sum"), 1 + X + X**2)
+    np.testing.assert_array_equal(compiled(X, 2, "sum"), 1 + X)
+    np.testing.assert_array_equal(compiled(X, 2.0, how="times"), X * 2)
+    np.testing.assert_array_equal(compiled(X, 3.0, how="times"), X * 3)
+    assert len(traces) == 4
+    by_end = pb.compile(lambda x, n: x * [1, 2, 3][n], static_argnums=(-1,))
+    np.testing.assert_array_equal(by_end(X, 2), 3 * X)
+
+    @pb.compile(static_argnums=(0,))
+    def repeated(n, x):
+        return np.concatenate([x] * n)
+
+    assert repeated(3, X).shape == (9,)
+    with pytest.raises(InputError, match=r"the argument .* is a list that cannot be hashed|cannot be hashed"):
+        pb.compile(lambda n, x: x, static_argnums=0)({1, 2}, X)
+
+
+def test_keywords_containers_and_modules():
+    compiled = pb.compile(lambda p, *, scale, names: {"y": [p["a"] * scale, (p["b"].sum(), names)], "none": None})
+    found = compiled({"a": X, "b": X[:2]}, scale=2.0, names="kept")
+    np.testing.assert_array_equal(found["y"][0], 2 * X)
+    assert found["y"][1] == (1.5, "kept")
+    assert found["none"] is None
+    net = pb.nn.MLP([3, 4, 2], dtype=float)
+    compiled = pb.compile(lambda net, x: net(x))
+    np.testing.assert_array_equal(compiled(net, X[None]), net(X[None]))
+    halved = pb.compile(lambda net: tree_map(lambda p: p / 2, net))(net)
+    assert type(halved) is type(net)
+    np.testing.assert_array_equal(halved.layers[0].weight, net.layers[0].weight / 2)
+
+
+def test_results_never_alias():
+    """What comes back is the caller's own: writable, and no view of an argument, a constant or another result."""
+    constant = np.arange(3.0)
+    compiled = pb.compile(lambda x: (x, x[::-1], x.reshape(3, 1), constant, np.ones(3), x * 1, x.T))
+    first, x = compiled(X), X.copy()
+    for k, leaf in enumerate(first):
+        assert leaf.flags.writeable
+        assert not any(np.shares_memory(leaf, other) for other in (X, constant, *first[:k]))
+        leaf[...] = -1.0
+    np.testing.assert_array_equal(X, x)
+    second = compiled(X)
+    np.testing.assert_array_equal(second[4], 1.0)
+    np.testing.assert_array_equal(second[3], [0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(second[0], X)
+
+
+def test_it_is_the_same_function():
+    @pb.compile
+    def documented(x):
+        """Says what it does."""
+        return x
+
+    assert documented.__name__ == "documented"
+    assert documented.__doc__ == "Says what it does."
+
+
+# never stale
+
+SCALE = np.array([1.0, 2.0, 3.0])
+NUMBER = 2.0
+SETTINGS = {"rate": 0.5, "weights": [np.ones(3)]}
+
+
+def helper(x):
+    return x * NUMBER + np.sum(SCALE)
+
+
+class Model:
+    rate = 2.0
+
+    def __init__(self):
+        self.w = np.ones(3)
+        self.inner = SimpleNamespace(b=1.0)
+
+    def __call__(self, x):
+        return self.w * x * self.inner.b * self.rate
+
+    def method(self, x):
+        return self(x) + self.w.sum()
+
+
+@dataclasses.dataclass
+class Options:
+    power: float
+    array: np.ndarray
+
+
+def default(x, w=np.ones(3)):  # noqa: B008 (on purpose: it is written into below)
+    return x * w
+
+
+@pytest.fixture
+def restored():
+    yield
+    globals()["NUMBER"], SETTINGS["rate"], SETTINGS["weights"] = 2.0, 0.5, [np.ones(3)]
+    SCALE[:] = [1.0, 2.0, 3.0]
+    default.__defaults__[0][:] = 1.0
+    Model.rate = 2.0
+
+
+def _cases():
+    """(the function, what is done to change what it computes): all of them in plain Python change it at once."""
+    model, options, box, array, f32 = Model(), Options(2.0, np.ones(3)), [1.0], np.ones(3), np.ones(3, np.float32)
+    mask, places, nested, number = X > 0.6, np.array([0, 1]), np.ones(3), 3.0
+    listed = [np.ones(3), {"deep": (np.ones(3),)}]
+
+    def rebound(x):
+        return x * number
+
+    def change_number():
+        nonlocal number
+        number = 4.0
+
+    def function(x):
+        return x + 1
+
+    def calls_function(x):
+        return function(x)
+
+    def change_function():
+        nonlocal function
+        function = lambda x: x + 2  # noqa: E731
+
+    def put(where, key, value):
+        return lambda: where.__setitem__(key, value)
+
+    def loops(x):
+        return pb.scan(lambda c, a: (c * a, c), 1.0, array)[0] * x
+
+    return {
+        "an array in place": (lambda x: x * array, put(array, 0, 5.0)),
+        "an array in place, used by NumPy itself": (lambda x: x * array.sum(), put(array, 0, 5.0)),
+        "an array that decides a shape": (lambda x: x * int(array[0]), put(array, 0, 5.0)),
+        "an array of another dtype": (lambda x: x * f32, put(f32, 0, 5.0)),
+        "a global array in place": (lambda x: x * SCALE, put(SCALE, 0, 5.0)),
+        "a global number": (lambda x: x * NUMBER, lambda: globals().__setitem__("NUMBER", 7.0)),
+        "a number that a called function reads": (lambda x: helper(x), lambda: globals().__setitem__("NUMBER", 7.0)),
+        "an array that a called function reads": (helper, put(SCALE, 0, 9.0)),
+        "through partial": (functools.partial(lambda w, x: helper(x) * w, array), put(SCALE, 0, 9.0)),
+        "an argument of partial": (functools.partial(lambda w, x: x * w, array), put(array, 0, 9.0)),
+        "an entry of a global container": (lambda x: x * SETTINGS["rate"], put(SETTINGS, "rate", 3.0)),
+        "an array in a global container": (
+            lambda x: x * SETTINGS["weights"][0],
+            lambda: SETTINGS["weights"][0].__setitem__(0, 9.0),
+        ),
+        "an array deep in a container": (lambda x: x * listed[1]["deep"][0], lambda: listed[1]["deep"][0].fill(3.0)),
+        "an entry of a closed-over list": (lambda x: x * box[0], put(box, 0, 9.0)),
+        "a name of the closure": (rebound, change_number),
+        "a function of the closure": (calls_function, change_function),
+        "a default argument": (default, lambda: default.__defaults__[0].__setitem__(0, 9.0)),
+        "an attribute": (lambda x: model(x), lambda: setattr(model, "w", np.full(3, 2.0))),
+        "an array in an attribute": (lambda x: model(x), lambda: model.w.fill(9.0)),
+        "an attribute of an attribute": (lambda x: model(x), lambda: setattr(model.inner, "b", 5.0)),
+        "of a method": (model.method, lambda: setattr(model, "w", np.full(3, 2.0))),
+        "of a callable object": (model, lambda: setattr(model, "w", np.full(3, 2.0))),
+        "a field of a dataclass": (lambda x: x**options.power, lambda: setattr(options, "power", 3.0)),
+        "an array in a dataclass": (lambda x: x * options.array, lambda: options.array.fill(3.0)),
+        "a mask": (lambda x: x[mask], put(mask, slice(None), np.array([True, False, False]))),
+        "a mask as numbers": (lambda x: np.where(mask, x, 0.0), put(mask, slice(None), np.array([True, False, False]))),
+        "places": (lambda x: x[places], put(places, 0, 2)),
+        "in a gradient": (pb.grad(lambda x: np.sum(x * x * array)), put(array, 0, 5.0)),
+        "what a gradient is taken by": (lambda x: x * pb.grad(lambda w: np.sum(w**3))(array), put(array, 0, 5.0)),
+        "in a loop": (loops, put(array, 0, 5.0)),
+        "in vmap": (lambda x: pb.vmap(lambda a, b: a * b * array)(x, array), put(array, 0, 5.0)),
+        "in another compiled function": (lambda x: pb.compile(lambda x: x * array)(x), put(array, 0, 5.0)),
+        "a result": (lambda x: (x, nested), put(nested, 0, 5.0)),
+        "in remat": (pb.remat(lambda x: np.sin(x * array)), put(array, 0, 5.0)),
+    }
+
+
+@pytest.mark.parametrize("name", _cases())
+def test_never_stale(name, restored):
+    f, change = _cases()[name]
+    compiled = pb.compile(f)
+    before = tree_map(np.array, f(X))
+    assert_close(compiled(X), before, 1e-15)
+    assert_close(compiled(X), before, 1e-15)
+    change()
+    after = f(X)
+    with pytest.raises(AssertionError):  # the change is one
+        assert_close(after, before, 1e-15)
+    assert_close(compiled(X), after, 1e-15)
+    assert_close(compiled(X), after, 1e-15)
+
+
+def test_reasons_say_what_has_changed(restored):
+    array = np.ones(3)
+    compiled = pb.compile(lambda x: x * array * NUMBER)
+    compiled(X)
+    array[0] = 2.0
+    compiled(X)
+    globals()["NUMBER"] = 3.0
+    compiled(X)
+    compiled(X)
+    assert compiled.reasons == [
+        "first call", "the array array was written into", "NUMBER was given another value"
+    ]  # fmt: skip
+
+
+def test_nothing_is_traced_again_without_a_reason():
+    nan, array, model = float("nan"), np.array([np.nan, 1.0]), Model()
+    f, traces = counted(lambda x: x * nan + array.sum() + model.w.sum() + NUMBER)
+    compiled = pb.compile(f)
+    for _ in range(3):
+        compiled(X)
+    assert len(traces) == 1
+
+
+def test_variables_around_it():
+    """A variable's present value, and its gradient."""
+    v = pb.variable(2.0)
+    compiled = pb.compile(lambda x: np.sum(x * v * v))
+    for _ in range(2):
+        compiled(X).backward()
+        assert v.grad == pytest.approx(2 * v.value * X.sum())
+        v.value -= 0.5
+
+
+# inside and outside of the other transforms
+
+
+def test_nesting():
+    f = pb.compile(lambda x: np.sum(np.sin(x) * x))
+    slope = np.cos(X) * X + np.sin(X)
+    curve = np.diag(2 * np.cos(X) - np.sin(X) * X)
+    np.testing.assert_allclose(pb.grad(f)(X), slope)
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(X), slope)
+    np.testing.assert_allclose(pb.compile(pb.compile(pb.grad(pb.compile(f))))(X), slope)
+    np.testing.assert_allclose(pb.hessian(f)(X), curve, atol=1e-15)
+    np.testing.assert_allclose(pb.compile(pb.hessian(f))(X), curve, atol=1e-15)
+    np.testing.assert_allclose(pb.jvp(f, (X,), (X,))[1], slope @ X)
+    np.testing.assert_allclose(pb.vmap(pb.grad(f))(np.stack([X, 2 * X]))[0], slope)
+    pb.check_grads(f, X, order=2)
+
+
+def test_captured_traced_values():
+    def f(a):
+        return np.sum(pb.compile(lambda x: np.sin(x * a))(X)) * a
+
+    expected = np.sum(np.sin(X * 0.7)) + 0.7 * np.sum(np.cos(X * 0.7) * X)
+    assert pb.grad(f)(0.7) == pytest.approx(expected, rel=1e-14)
+    assert pb.compile(pb.grad(f))(0.7) == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(pb.vmap(pb.grad(f))(np.array([0.7])), [expected])
+    # one compiled function that meets another traced value each time
+    a = 1.0
+    inner = pb.compile(lambda x: x * a)
+
+    def g(b):
+        nonlocal a
+        a = b
+        return np.sum(inner(X))
+
+    assert pb.grad(g)(2.0) == pb.grad(g)(5.0) == X.sum()
+
+
+def test_perturbations_are_not_confused():
+    inner = pb.compile(lambda x, y: x * y)
+    f = pb.compile(lambda x: x * pb.grad(lambda y: inner(x, y))(1.0))
+    assert pb.grad(f)(3.0) == 6.0
+    assert pb.grad(pb.compile(lambda x: x * pb.jvp(lambda y: x + y, (x,), (1.0,))[1]))(3.0) == 1.0
+
+
+def test_a_branch_on_a_number_names_the_line():
+    with pytest.raises(TraceError, match=r"not known while .*test_compile.py.*: x > 0\)"):
+        pb.compile(lambda x: x if x > 0 else -x)(1.0)
+    with pytest.raises(TraceError, match=r"test_compile.py"):
+        pb.compile(lambda x: x[x > 0])(X)
+
+
+def test_a_function_that_fails_is_traced_anew():
+    fails = [True]
+
+    def f(x):
+        if fails[0]:
+            raise RuntimeError("not yet")
+        return x * 2
+
+    compiled = pb.compile(f)
+    with pytest.raises(RuntimeError, match="not yet"):
+        compiled(1.0)
+    fails[0] = False
+    assert compiled(1.0) == 2.0
+
+
+def test_arguments_that_are_no_numbers_of_a_graph():
+    with pytest.raises(DifferentiationError, match="complex"):
+        pb.compile(lambda x: x)(np.array([1j]))

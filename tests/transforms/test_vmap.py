@@ -1,0 +1,439 @@
+"""vmap: what it returns is what a loop over the samples returns, stacked; in every nesting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from amount import cases
+from payback.errors import InputError, ShapeError, TraceError
+from payback.ir.aval import Aval
+from payback.trace.abstract import trace
+from payback.trace.tree import leaves, tree_map, unflatten
+
+N = 3
+GENERATOR = np.random.default_rng(4)
+
+
+def sample(*shape, low=0.5, high=2.0):
+    return GENERATOR.uniform(low, high, (N, *shape))
+
+
+def looped(f, in_axes=0):
+    """The truth: a Python loop."""
+
+    def loop(*args):
+        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
+
+        def one(i):
+            return [
+                arg if axis is None else tree_map(lambda leaf, axis=axis: np.take(leaf, i, axis), arg)
+                for arg, axis in zip(args, axes, strict=True)
+            ]
+
+        size = next(np.shape(leaves(arg)[0])[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None)
+        made = [f(*one(i)) for i in range(size)]
+        return unflatten(made[0], iter([np.stack(column) for column in zip(*map(leaves, made), strict=True)]))
+
+    return loop
+
+
+def assert_close(found, expected, rtol=1e-12):
+    assert len(leaves(found)) == len(leaves(expected))
+    for a, b in zip(leaves(found), leaves(expected), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        if a.dtype.kind == "f":
+            tolerance = max(rtol, 40 * float(np.finfo(a.dtype).eps))
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(np.max(np.abs(b), initial=1.0)))
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+I1, I2 = np.array([2, 0, 2]), np.array([[0, 1], [1, 1]])
+
+
+def written(x):
+    out = np.zeros(4)
+    out[1:] = x
+    out[0] = x[0] * x[1]
+    out[[2, 2]] += x[0]
+    return out
+
+
+# name: (function of one sample, shapes of its arguments); at least one use of each row that has a form for batches
+PROGRAMS = {
+    "pointwise": (lambda x, y: np.exp(x) * y + np.tanh(x) / y - np.minimum(x, y), [(4,), (4,)]),
+    "pointwise of different ranks": (lambda x, y, z: x * y + y * z - x * z, [(), (4,), (2, 4)]),
+    "broadcasting": (lambda x, y: x * y[:, None] + y[:, None] ** x, [(1, 4), (3,)]),
+    "scalars": (lambda a, b: a * b + 2.0 * a - 1 / b, [(), ()]),
+    "where": (lambda x, c: np.where(c > 1, x, np.sin(x)), [(2, 4), (4,)]),
+    "where with a scalar condition": (lambda x, c: np.where(c > 1, x, 0.0), [(2, 4), ()]),
+    "clip and comparisons": (lambda x: np.clip(x, 0.7, 1.5) * (x > 1) + abs(x - 1), [(5,)]),
+    "sum": (lambda x: x.sum(axis=1) + x.sum() + x.sum(axis=-1, keepdims=True)[:, 0], [(3, 4)]),
+    "mean, variance": (lambda x: x.mean(0) * x.var() + np.std(x, axis=0, ddof=1), [(3, 4)]),
+    "max, min": (lambda x: x.max(axis=0) - x.min(axis=(0, 1)) * x.max(), [(3, 4)]),
+    "logsumexp": (lambda x: pb.nn.logsumexp(x, axis=1) + pb.nn.softmax(x, axis=0)[:, 0], [(3, 4)]),
+    "norm": (lambda x: np.linalg.norm(x) + np.linalg.norm(x, axis=1), [(3, 4)]),
+    "broadcast": (lambda x, s: np.broadcast_to(x, (2, 3)) * np.broadcast_to(s, (2, 3)), [(3,), ()]),
+    "reshape": (lambda x: x.reshape(4, 3) @ x.ravel().reshape(3, 4), [(3, 4)]),
+    "transpose": (lambda x: x.transpose(2, 0, 1) * np.swapaxes(x, 0, 2), [(2, 2, 2)]),
+    "concatenate and stack": (
+        lambda x, y: np.concatenate([x, np.stack([y, y * 2, np.ones(2)]), x], axis=0) + np.stack([y[0], y[1]]),
+        [(3, 2), (2,)],
+    ),
+    "cumsum": (lambda x: np.cumsum(x, axis=1) + np.cumsum(x, axis=0), [(3, 4)]),
+    "products": (lambda a, v, b: a @ v + v @ b @ v * (a @ b) @ v + np.outer(v, v)[0], [(3, 3), (3,), (3, 3)]),
+    "tensordot": (lambda a, b: np.tensordot(a, b, axes=([1], [0])) + np.tensordot(a, b, axes=0).sum(), [(2, 3), (3, 2)]),
+    "basic index": (lambda x: x[1] * x[0, ::-1] + x[..., -1:] + x[None, 2, 1], [(3, 4)]),
+    "index arrays": (lambda x: x[I1] * x[I1, :] + x[:, I2].sum(axis=(1, 2))[I1][:, None], [(3, 4)]),
+    "separated index arrays": (lambda x: x[I1, :, I1] * x[0, :, I1] + x[I1, 1, I1][:, None], [(3, 2, 3)]),
+    "index arrays behind a slice": (lambda x: x[:, I2, 1:, None] * x[:, I2[:, :, None], [0]][..., None], [(2, 3, 2)]),
+    "take": (lambda x: np.take(x, I2, axis=1) + x[0, 0], [(3, 4)]),
+    "item assignment": (written, [(3,)]),
+    "of one sample only": (lambda x: np.arange(3.0), [()]),
+    "partly of one sample": (lambda x: (x, np.ones(2), 3.0, 4), [(2,)]),
+    "containers": (lambda p: {"a": p["u"] * p["v"][0], "b": (p["v"][1].sum(),)}, [{"u": (2,), "v": [(2,), (3,)]}]),
+    "remat": (lambda x, w: pb.remat(lambda x: np.sin(w @ np.sin(x)))(x), [(3,), (3, 3)]),
+    "compile inside": (pb.compile(lambda x, w: np.sin(w @ x) + 1), [(3,), (3, 3)]),
+    "gradient": (pb.grad(lambda x, w: np.sum(np.sin(w @ x) * x)), [(3,), (3, 3)]),
+    "gradients of a gradient": (
+        pb.grad(lambda x: np.sum(pb.grad(lambda y: np.sum(np.sin(y * x) * y**2))(x * 2) ** 2)), [(3,)],
+    ),
+    "jvp": (lambda x, v: pb.jvp(lambda x: np.cumsum(np.sin(x) * x[::-1]), (x,), (v,)), [(3,), (3,)]),
+    "vjp": (lambda x, v: pb.vjp(lambda x: x[I1] * x, x)[1](v)[0], [(3,), (3,)]),
+    "jacobian": (pb.jacobian(lambda x: np.sin(x)[:, None] * x), [(3,)]),
+    "hessian": (pb.hessian(lambda x: np.sum(x**3 * x[::-1])), [(3,)]),
+    "hvp": (lambda x, v: pb.hvp(lambda x: np.sum(x**3 * x[::-1]), x, v), [(3,), (3,)]),
+    "vmap": (pb.vmap(lambda x: np.sin(x) * x.sum()), [(4, 2)]),
+    "vmap over another axis": (pb.vmap(lambda x, y: x * y, (1, None), 1), [(4, 2), ()]),
+}  # fmt: skip
+
+
+def arguments(shapes, dtype=np.float64):
+    def build(shape):
+        if isinstance(shape, dict):
+            return {key: build(part) for key, part in shape.items()}
+        if isinstance(shape, list):
+            return [build(part) for part in shape]
+        return sample(*shape).astype(dtype)
+
+    return [build(shape) for shape in shapes]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_is_a_loop(name):
+    f, shapes = PROGRAMS[name]
+    args = arguments(shapes)
+    assert_close(pb.vmap(f)(*args), looped(f)(*args))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_argument_alone(name):
+    """The others are the same for all samples."""
+    f, shapes = PROGRAMS[name]
+    if len(shapes) == 1:
+        shapes = [*shapes, ()]
+        f = (lambda g: lambda x, s: tree_map(lambda leaf: leaf * s, g(x)))(f)
+    args = arguments(shapes)
+    for k in range(len(args)):
+        given = [arg if i == k else tree_map(lambda leaf: leaf[0], arg) for i, arg in enumerate(args)]
+        axes = tuple(0 if i == k else None for i in range(len(args)))
+        assert_close(pb.vmap(f, axes)(*given), looped(f, axes)(*given))
+
+
+def total(f):
+    """A scalar of all floating results."""
+    return lambda *args: sum(
+        (np.sum(leaf * leaf) for leaf in leaves(f(*args)) if not isinstance(leaf, int) and leaf.dtype.kind == "f"), 0.0
+    )
+
+
+DIFFERENTIABLE = [name for name in PROGRAMS if name not in ("of one sample only", "partly of one sample")]
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_the_gradient_of_a_batch(name):
+    """grad∘vmap, and vmap∘grad, against the gradient of each sample by itself."""
+    f, shapes = PROGRAMS[name]
+    args = arguments(shapes)
+    every = tuple(range(len(args)))
+    expected = looped(pb.grad(total(f), every))(*args)
+    assert_close(pb.grad(total(pb.vmap(f)), every)(*args), expected, 1e-11)
+    assert_close(pb.vmap(pb.grad(total(f), every))(*args), expected, 1e-11)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_the_tangents_of_a_batch(name):
+    f, shapes = PROGRAMS[name]
+    args, tangents = tuple(arguments(shapes)), tuple(arguments(shapes))
+
+    def along(*given):
+        half = len(given) // 2
+        return pb.jvp(f, given[:half], given[half:])[1]
+
+    expected = looped(along)(*args, *tangents)
+    assert_close(pb.jvp(pb.vmap(f), args, tangents)[1], expected, 1e-11)
+    assert_close(pb.vmap(along)(*args, *tangents), expected, 1e-11)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_without_numbers(name):
+    """In a graph that is traced without numbers, and compiled."""
+    f, shapes = PROGRAMS[name]
+    args = arguments(shapes)
+    expected = pb.vmap(f)(*args)
+    assert_close(trace(pb.vmap(f), *args)(*args), expected, 0)
+    assert_close(pb.compile(pb.vmap(f))(*args), expected, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16], ids=["float32", "float16"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_dtypes_stay(name, dtype):
+    f, shapes = PROGRAMS[name]
+    args = arguments(shapes, dtype)
+    found, expected = pb.vmap(f)(*args), looped(f)(*args)
+    for a, b in zip(leaves(found), leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        if b.dtype.kind == "f":
+            tolerance = 100 * float(np.finfo(b.dtype).eps)
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(np.max(np.abs(b), initial=1)))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_samples(name):
+    f, shapes = PROGRAMS[name]
+    args = tree_map(lambda leaf: leaf[:0], arguments(shapes))
+    found, full = pb.vmap(f)(*args), pb.vmap(f)(*arguments(shapes))
+    assert [(leaf.shape, leaf.dtype) for leaf in leaves(found)] == [
+        ((0, *leaf.shape[1:]), leaf.dtype) for leaf in leaves(full)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(cases(3, 60)))
+def test_random_indices(seed):
+    """Reading, and paying back, through any index of slices, numbers, arrays and new axes, all batched in any way."""
+    generator = np.random.default_rng(seed)
+    for _ in range(10):
+        rank = int(generator.integers(1, 4))
+        shape = tuple(generator.integers(2, 4, rank))
+        template, arrays, common = [], [], tuple(generator.integers(1, 3, generator.integers(0, 3)))
+        for extent in shape:
+            kind = generator.integers(0, 5)
+            if kind == 0:
+                template.append(slice(None, None, int(generator.choice([-1, 1, 2]))))
+            elif kind == 1:
+                template.append(int(generator.integers(-extent, extent)))
+            else:
+                template.append(len(arrays))
+                own = common[int(generator.integers(0, len(common) + 1)) :]
+                arrays.append(generator.integers(-extent, extent, (N, *own)))
+                template[-1] = ("array", len(arrays) - 1)
+            if generator.integers(0, 5) == 0:
+                template.append(None)
+        if generator.integers(0, 3) == 0:
+            template.insert(int(generator.integers(0, len(template) + 1)), Ellipsis)
+        batched = generator.integers(0, 2, 1 + len(arrays)).astype(bool)
+        if not batched.any():
+            batched[0] = True
+        x = generator.normal(size=(N, *shape))
+
+        def read(x, *arrays, template=tuple(template)):
+            return x[tuple(arrays[part[1]] if isinstance(part, tuple) else part for part in template)] ** 2
+
+        args = [arg if there else arg[0] for arg, there in zip((x, *arrays), batched, strict=True)]
+        axes = tuple(0 if there else None for there in batched)
+        # NumPy itself would index a plain array, and cannot with a traced index
+        uses = (read, pb.grad(lambda *args: np.sum(read(*args) ** 2)))
+        for f in uses if batched[0] else uses[1:]:
+            assert_close(pb.vmap(f, axes)(*args), looped(f, axes)(*args))
+        wide = pb.grad(lambda x, *rest: np.sum(pb.vmap(read, axes)(x, *rest) ** 2))
+        expected = looped(pb.grad(lambda *args: np.sum(read(*args) ** 2)), axes)(*args)
+        assert_close(wide(*args), expected if batched[0] else expected.sum(0), 1e-11)
+
+
+# axes
+
+
+def test_axes_of_arguments_and_results():
+    x, y = GENERATOR.normal(size=(2, N, 4)), GENERATOR.normal(size=(4, N))
+    f = lambda x, y: (x @ y, x)  # noqa: E731
+    expected = [f(x[:, i], y[:, i]) for i in range(N)]
+    found = pb.vmap(f, (1, -1), (1, 0))(x, y)
+    assert_close(found, (np.stack([e[0] for e in expected], 1), np.stack([e[1] for e in expected])))
+    found = pb.vmap(f, (1, 1), -1)(x, y)
+    assert_close(found, (np.stack([e[0] for e in expected], -1), np.stack([e[1] for e in expected], -1)))
+    slope = pb.grad(lambda x: np.sum(pb.vmap(f, (1, 1), (1, -1))(x, y)[1] ** 3))(x)
+    np.testing.assert_allclose(slope, 3 * x**2)
+
+
+def test_axes_of_containers():
+    p = {"w": GENERATOR.normal(size=(2, N)), "b": GENERATOR.normal(size=N), "k": 2.0}
+    x = [GENERATOR.normal(size=(N, 2)), GENERATOR.normal(size=2)]
+    f = lambda p, x: (p["w"] * x[0] + p["b"] * x[1]) * p["k"]  # noqa: E731
+    expected = np.stack([f({"w": p["w"][:, i], "b": p["b"][i], "k": 2.0}, [x[0][i], x[1]]) for i in range(N)])
+    assert_close(pb.vmap(f, ({"w": 1, "b": 0, "k": None}, [0, None]))(p, x), expected)
+    assert_close(pb.vmap(f, [{"w": 1, "b": 0, "k": None}, [0, None]])(p, x), expected)
+
+
+def test_out_axes_of_none_and_of_containers():
+    x = np.arange(3.0)
+    found = pb.vmap(lambda x: {"x": x[None] * [1.0, 2.0], "same": 3.0}, out_axes={"x": 1, "same": None})(x)
+    np.testing.assert_array_equal(found["x"], [[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]])
+    assert found["same"] == 3.0
+    np.testing.assert_array_equal(pb.vmap(lambda x: 2.0)(x), [2.0, 2.0, 2.0])
+
+
+def test_keyword_arguments_have_their_samples_in_front():
+    found = pb.vmap(lambda x, *, scale: x * scale, (None,))(2.0, scale=np.arange(3.0))
+    np.testing.assert_array_equal(found, [0.0, 2.0, 4.0])
+
+
+def test_what_is_the_same_for_all_keeps_its_numbers():
+    """Arguments without samples can be branched on, and what is no number is handed on."""
+
+    def f(x, flag, how):
+        return (x if flag > 0 else -x) * (2 if how == "twice" else 1)
+
+    np.testing.assert_array_equal(pb.vmap(f, (0, None, 0))(np.arange(3.0), 1.0, "twice"), [0.0, 2.0, 4.0])
+
+
+def test_modules_as_arguments():
+    net = pb.nn.MLP([3, 4, 2], activation="tanh", dtype=float)
+    X, y = GENERATOR.normal(size=(N, 3)), GENERATOR.normal(size=(N, 2))
+
+    def loss(net, x, y):
+        return np.sum((net(x[None])[0] - y) ** 2)
+
+    each = pb.vmap(pb.grad(loss), (None, 0, 0))(net, X, y)
+    assert type(each) is pb.nn.MLP
+    for i in range(N):
+        assert_close(tree_map(lambda leaf, i=i: leaf[i], each), pb.grad(loss)(net, X[i], y[i]))
+    nets = tree_map(lambda leaf: np.stack([leaf, 2 * leaf]), net)
+    found = pb.vmap(loss, (0, None, None))(nets, X[0], y[0])
+    np.testing.assert_allclose(found, [loss(net, X[0], y[0]), loss(tree_map(lambda p: 2 * p, net), X[0], y[0])])
+
+
+def test_results_belong_to_the_caller():
+    """Writable arrays that share no memory with an argument or with each other."""
+    x = np.arange(6.0).reshape(3, 2)
+    found = pb.vmap(lambda x: (x, x, x * 1, x[::-1], np.zeros(2), x.T))(x)
+    for k, leaf in enumerate(found):
+        assert leaf.flags.writeable
+        assert not np.shares_memory(leaf, x)
+        assert not any(np.shares_memory(leaf, other) for other in found[:k])
+        leaf[...] = 7.0
+    np.testing.assert_array_equal(x, np.arange(6.0).reshape(3, 2))
+
+
+# what the function uses from around it
+
+
+def test_captured_traced_values_and_variables():
+    x = np.array([1.0, 2.0, 3.0])
+    found = pb.grad(lambda a: np.sum(pb.vmap(lambda x: np.sin(a * x) * a)(x)))(0.7)
+    np.testing.assert_allclose(found, np.sum(np.cos(0.7 * x) * x * 0.7 + np.sin(0.7 * x)), rtol=1e-14)
+    v = pb.variable(np.array([1.0, -1.0]))
+    np.sum(pb.vmap(lambda x: v * x * v)(x)).backward()
+    np.testing.assert_allclose(v.grad, 2 * v.value * x.sum())
+    w = pb.variable(x)
+    np.sum(pb.vmap(lambda w: w * w)(w)).backward()
+    np.testing.assert_array_equal(w.grad, 2 * x)
+
+
+def test_perturbations_are_not_confused():
+    """Derivatives of different depth by variables of one name."""
+    x = np.array([1.0, 2.0, 3.0])
+    f = pb.grad(lambda x: x * np.sum(pb.vmap(lambda y: pb.jvp(lambda x: x * y, (x,), (1.0,))[1])(np.ones(2))))
+    np.testing.assert_array_equal(pb.vmap(f)(x), [2.0, 2.0, 2.0])
+    g = pb.vmap(lambda x: x * pb.grad(lambda y: x + y)(x))
+    assert_close(g(x), x)
+    assert_close(pb.jvp(g, (x,), (np.ones(3),))[1], np.ones(3))
+    h = pb.vmap(lambda x: pb.jvp(lambda x: x * pb.grad(lambda x: x * x)(x), (x,), (1.0,))[1])
+    assert_close(h(x), 4 * x)
+    k = pb.grad(lambda x: np.sum(pb.vmap(lambda y: pb.grad(lambda z: z * y * x[0])(y))(x)))
+    assert_close(k(x), np.array([x[0] + x.sum(), x[0], x[0]]))  # of Σ y·x₀
+
+
+def test_a_batch_of_batches():
+    x, y = GENERATOR.normal(size=4), GENERATOR.normal(size=3)
+    table = pb.vmap(pb.vmap(lambda a, b: np.sin(a * b), (None, 0)), (0, None))
+    assert_close(table(x, y), np.sin(np.outer(x, y)))
+    mixed = pb.vmap(pb.vmap(pb.grad(lambda a, b: np.sin(a * b), 1), (0, None)), (None, 0), 1)(x, y)
+    assert mixed.shape == (4, 3)
+    assert_close(mixed, np.cos(np.outer(x, y)) * x[:, None])
+    assert_close(pb.jacobian(lambda x: table(x, y))(x), np.einsum(
+        "ab,ac->abc", np.cos(np.outer(x, y)) * y, np.eye(4)), 1e-11)  # fmt: skip
+
+
+def test_masks_sink_in_a_batch():
+    """0 times infinity of a case that was not taken never arises, whatever stands outside."""
+    x = np.array([-1.0, 0.0, 4.0])
+    safe = lambda x: np.where(x > 0, np.log(x) * np.sqrt(x), 0.0)  # noqa: E731
+    with np.errstate(all="ignore"):
+        expected = np.array([0.0, 0.0, 0.5 + np.log(4.0) / 4])
+    assert_close(pb.vmap(pb.grad(safe))(x), expected)
+    assert_close(pb.grad(lambda x: np.sum(pb.vmap(safe)(x)))(x), expected)
+    assert_close(pb.jvp(pb.vmap(safe), (x,), (np.ones(3),))[1], expected)
+    chosen = pb.vmap(lambda x: pb.cond(x > 0, lambda x: np.log(x) * np.sqrt(x), lambda x: 0.0 * x, x))
+    assert_close(pb.grad(lambda x: np.sum(chosen(x)))(x), expected)
+    assert_close(pb.jvp(chosen, (x,), (np.ones(3),))[1], expected)
+    second = pb.vmap(pb.grad(pb.grad(safe)))(x)
+    np.testing.assert_array_equal(second[:2], 0.0)
+
+
+def test_bits_from_a_batch_of_keys():
+    """One key an entry: the bits of the unbatched draw."""
+    from payback.ops.append import apply
+    from payback.ops.row import TABLE
+    from payback.trace.array import Traced
+
+    keys = np.stack([pb.random.key(seed) for seed in (0, 1, 2**40)])
+    draw = lambda key: Traced(apply(TABLE["random_bits"], (key.node,), None, {"shape": (3, 2)}))  # noqa: E731
+    found = pb.vmap(draw)(keys)
+    from payback.ops.philox import random_bits
+
+    for key, bits in zip(keys, found, strict=True):
+        np.testing.assert_array_equal(bits, random_bits(key, (3, 2)))
+
+
+# errors
+
+
+def test_a_branch_on_a_sample_names_the_line():
+    with pytest.raises(TraceError, match=r"not known while .*test_vmap.py"):
+        pb.vmap(lambda x: x if x > 0 else -x)(np.ones(3))
+
+
+def test_a_function_of_no_samples_runs_once():
+    seen = []
+    pb.vmap(lambda x: seen.append(x) or x)(np.ones(3))
+    assert len(seen) == 1
+    assert seen[0].node.aval == Aval((), np.dtype(float))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: pb.vmap(lambda x, y: x)(np.ones(3), np.ones((4, 2))), ShapeError,
+         "3 in x along axis 0, 4 in y along axis 0"),
+        (lambda: pb.vmap(lambda p: p["a"])({"a": np.ones(3), "b": np.ones(2)}), ShapeError, "2 in p['b'] along axis 0"),
+        (lambda: pb.vmap(lambda x: x, None)(np.ones(3)), InputError, "vmap was given no samples"),
+        (lambda: pb.vmap(lambda: 1.0)(), InputError, "vmap was given no samples"),
+        (lambda: pb.vmap(lambda x: x)(2.0), ShapeError, "x has no axis 0"),
+        (lambda: pb.vmap(lambda x: x, 2)(np.ones((3, 3))), ShapeError, "x has no axis 2 "),
+        (lambda: pb.vmap(lambda x, y: x, (0,))(np.ones(3), 1.0), InputError, "1 axes for 2 arguments"),
+        (lambda: pb.vmap(lambda x: x, ({"a": 0},))({"b": np.ones(3)}), InputError, "the arguments are args[0]['b']"),
+        (lambda: pb.vmap(lambda x: x, out_axes=(0, 0))(np.ones(3)), InputError, "out_axes is (0, 0)"),
+        (lambda: pb.vmap(lambda x: x, out_axes=1)(np.ones(3)), ShapeError, "cannot have its samples along axis 1"),
+        (lambda: pb.vmap(lambda x: x, out_axes=None)(np.ones(3)), InputError, "differs from sample to sample"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, text):
+    with pytest.raises(error) as caught:
+        call()
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
