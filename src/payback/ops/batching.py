@@ -19,12 +19,12 @@ from payback.ops import (  # noqa: F401 (the rows that the rules are for)
     floats,
     linalg,
     move,
-    order,
     random,
     reduce,
     scans,
     smooth,
 )
+from payback.ops import order as _orders  # noqa: F401
 from payback.ops.index import Place
 from payback.ops.namespace import _full_index
 from payback.ops.row import TABLE

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
 from payback.ir.where import NOT_USERS, caller, position
@@ -211,6 +211,11 @@ class Traced:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.node.shape
+
+    @shape.setter
+    def shape(self, new: Any) -> None:
+        raise UnsupportedError("the shape of a traced value cannot be set", where=_here(),
+                               why="it is that of the node that made it", fix="use x = x.reshape(...)")  # fmt: skip
 
     @property
     def dtype(self) -> np.dtype[Any]:
