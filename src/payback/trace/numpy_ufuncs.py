@@ -139,6 +139,8 @@ def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
         return _FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
     if ufunc in (np.maximum, np.minimum):
         return np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
+    if ufunc in (np.logical_and, np.logical_or, np.logical_xor):
+        x = x != 0
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]
     for i in range(1, len(entries)):
         entries[i] = ufunc(entries[i - 1], entries[i])
