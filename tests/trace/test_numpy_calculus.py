@@ -50,6 +50,7 @@ CASES = [
         dtypes=F64, ulps=8,
     ),
     *table((lambda a, b: np.polydiv(a, b), V, V[:3] + 2), (lambda a: np.polydiv(a[:2], [1.0, 2.0, 3.0]), V), ulps=32, dtypes=F64),
+    *table((lambda x, y: np.polyfit(x, y, 2), XP, FP), (lambda y: np.polyfit(UNEVEN, y, 1, w=UNEVEN + 1), V), (lambda x, y: np.polyfit(x, y, 1), UNEVEN[:3], M), ulps=64, dtypes=F64),
     *table((np.poly, V[:4]), ulps=8),
     *table(
         (np.i0, V * 3), (lambda a, b: np.logspace(a, b, 5), 0.25, 1.5), (lambda a, b: np.geomspace(a, b, 4), 0.25, 1.5), (lambda a, b: np.geomspace(a, b, 4, endpoint=False), -0.25, -1.5),

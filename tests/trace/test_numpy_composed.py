@@ -7,7 +7,7 @@ import pytest
 
 import payback as pb
 from ops.samples import traced
-from payback.errors import ShapeError, UnsupportedError
+from payback.errors import ShapeError
 
 G = np.random.default_rng(4)
 V, M, T = G.normal(size=6), G.normal(size=(3, 4)), G.normal(size=(2, 3, 4))

@@ -43,6 +43,8 @@ CASES = [
         (lambda a, b: np.broadcast_arrays(a, b), M, M[:1]), (lambda a: np.broadcast_to(a, (2, 3, 4)), M),
         (lambda a, b: np.meshgrid(a, b), V, M[0]), (lambda a, b: np.meshgrid(a, b, indexing="ij", sparse=True), V, M[0]), (lambda a: np.meshgrid(a), V),
         (lambda a, b: np.meshgrid(a, b, [1.0, 2.0], copy=False), V, S),
+        (lambda x: np.lib.stride_tricks.sliding_window_view(x, 3), V), (lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)), M),
+        (lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 3), axis=(-1, 1)), T),
         (np.tril, M), (lambda x: np.triu(x, 1), T), (lambda x: np.tril(x, -1), Q), (np.triu, V), (lambda x: x[np.triu_indices_from(x)], Q),
         (lambda x: x[np.tril_indices(3)], Q), (lambda x: x[np.tril_indices_from(x, -1)], M), (lambda x: x[np.diag_indices(3)], Q), (lambda x: x[np.diag_indices_from(x)], Q),
         (np.diag, V), (lambda x: np.diag(x, 2), V), (lambda x: np.diag(x, -1), M), (lambda x: np.diagflat(x, 1), Q), (lambda x: np.diagonal(x, 1), M),

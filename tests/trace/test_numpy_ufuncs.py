@@ -34,6 +34,7 @@ CASES = [
         (lambda x: np.hypot.accumulate(x, axis=1), M), (lambda x: np.subtract.accumulate(x), V), (lambda x: np.power.reduce(x), P[:3]),
         (lambda x: np.add.reduce(x, axis=(0, 1)), M), (lambda x: np.minimum.reduce(x, initial=-0.1), V), (lambda x: np.true_divide.reduce(x, axis=0), M + 3),
         (lambda x: np.fmax.reduce(x, axis=1, keepdims=True), M), (lambda x: x * np.logical_or.reduce(x > 1), V), (lambda x: x * np.logical_and.reduce(x > -3), V),
+        (lambda x: x * np.logical_or.accumulate(x > 1), V), (lambda x: x * np.logical_xor.accumulate(np.floor(x)), V),
     ),
 ]
 # fmt: on

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from payback.errors import TraceError
-from payback.ir import loops
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ir.graph import Graph
 from payback.ir.node import Node
@@ -52,11 +51,7 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
                 f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph"
             )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
-    token = loops.counts.set({})
-    try:
-        result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
-    finally:
-        loops.counts.reset(token)
+    result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
     close(inputs)
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]
     check(outputs, inputs)

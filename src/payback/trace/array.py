@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
 from payback.ir.where import NOT_USERS, caller, position
@@ -212,6 +212,11 @@ class Traced:
     def shape(self) -> tuple[int, ...]:
         return self.node.shape
 
+    @shape.setter
+    def shape(self, new: Any) -> None:
+        raise UnsupportedError("the shape of a traced value cannot be set", where=_here(),
+                               why="it is that of the node that made it", fix="use x = x.reshape(...)")  # fmt: skip
+
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.node.aval.dtype
@@ -285,10 +290,6 @@ class Traced:
         if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
         return int(self.value)
-
-    def __round__(self, ndigits: int | None = None) -> Any:
-        """Constant in pieces: a Python integer, or with a number of digits a value without derivative."""
-        return round(float(self.value)) if ndigits is None else np.round(self, ndigits)
 
     def __index__(self) -> int:
         if self.dtype.kind == "f":
@@ -380,7 +381,6 @@ class Traced:
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _dispatched(np.matmul)
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
-    __divmod__, __rdivmod__ = _dispatched(np.divmod)
 
     def __invert__(self) -> Any:
         return np.invert(self)

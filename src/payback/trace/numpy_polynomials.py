@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.arguments import array_of, known, traced_array
+from payback.trace.arguments import array_of, known, refuse, traced_array
 from payback.trace.array import _FUNCTIONS, plain
 from payback.trace.dispatch import here, implements
 from payback.trace.numpy_calculus import convolve
@@ -97,3 +97,23 @@ def poly(seq_of_zeros: Any) -> Any:
     for k in range(zeros.shape[0]):
         made = convolve(made, np.stack([zeros.dtype.type(1), -zeros[k]]))
     return made
+
+
+@implements(np.polyfit)
+def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
+    """The coefficients that fit best: least squares on scaled powers, as in NumPy; also by x and by the weights."""
+    refuse("polyfit", full=full, cov=cov)
+    x, y = array_of(x) + 0.0, array_of(y) + 0.0
+    deg = np.asarray(deg)
+    if deg.ndim or deg < 0:
+        raise UnsupportedError("np.polyfit of traced values takes one degree", where=here(), why=f"it is {deg}")
+    if x.ndim != 1 or not x.shape[0] or not 1 <= y.ndim <= 2 or y.shape[0] != x.shape[0]:
+        raise TypeError(f"np.polyfit takes a vector x and as many y, not {x.shape} and {y.shape}")
+    powers, right = np.vander(x, int(deg) + 1), y
+    if w is not None:
+        w = array_of(w) + 0.0
+        powers, right = powers * w[:, None], right * (w[:, None] if y.ndim == 2 else w)
+    scale = np.sqrt(np.sum(powers * powers, axis=0))
+    cut = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
+    found = np.linalg.lstsq(powers / scale, right, cut)[0]
+    return found / (scale[:, None] if y.ndim == 2 else scale)

@@ -17,6 +17,7 @@ from payback.trace.numpy_map import (
     astype,
     broadcast_any,
     concatenate,
+    moveaxis,
     np_sum,
     reshape,
     stack,
@@ -247,6 +248,23 @@ def _depth(arrays: Any) -> int:
     if len(depths) != 1:
         raise ValueError("List depths are mismatched, or a list is empty, in np.block")
     return 1 + depths.pop()
+
+
+@implements(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
+    """All windows, as a copy: nothing is written through it, as nothing may be through NumPy's."""
+    windows = (window_shape,) if isinstance(window_shape, (int, np.integer)) else tuple(window_shape)
+    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    if len(windows) != len(axes):
+        raise ValueError("Must provide matching length window_shape and axis")
+    for axis, window in zip((axis_of(a, x.ndim) for a in axes), windows, strict=True):
+        count = x.shape[axis] - window + 1
+        if count < 1 or window < 0:
+            raise ValueError("window shape cannot be larger than input array shape")
+        x = moveaxis(part_of(x, axis, np.arange(count)[:, None] + np.arange(window)), axis + 1, -1)
+    return Traced(x.node)
 
 
 @implements(np.broadcast_arrays)

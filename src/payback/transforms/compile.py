@@ -17,7 +17,8 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
-from payback.trace.shim import call
+from payback.trace.leaks import check, close
+from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
 from payback.transforms.around import Around
 
@@ -41,8 +42,12 @@ class Trace:
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         arrays = watched.arrays.values()
+        close(inputs)
+        own = [*inputs, *(node for _, node in arrays)]
         self.outside = [array for array, _ in arrays]
-        self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
+        self.body, self.captured = enclosed(own, outputs)
+        if self.captured and not tracing():
+            check(outputs, own)
         self.masks = watched.masks
         self.program: Any = None  # machine code, made at the first call
         self.entry: Any = None  # a fast way into it for plain positional arguments
