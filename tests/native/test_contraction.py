@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from dataclasses import astuple
 from functools import lru_cache
 
 import numpy as np
@@ -23,13 +24,13 @@ from payback.native.product import Product, product
 
 
 @lru_cache(None)
-def _made(plan, a_unit, b_unit, split):
+def _made(plan, fields):
     return Product(plan)
 
 
 def made(plan):
     """Plans whose functions are the same are compiled once."""
-    return _made(plan, plan.a_unit, plan.b_unit, plan.split)
+    return _made(plan, astuple(plan))
 
 
 @given(st.integers(0, 10**9))
