@@ -262,3 +262,18 @@ def test_a_wrong_kernel_is_caught(wrong, monkeypatch):
     wrong(monkeypatch)
     with pytest.raises(AssertionError):
         checked(40)
+
+
+@pytest.mark.parametrize(
+    ("width", "features"), [(16, {}), (16, {"avx": True}), (64, {"avx512f": True, "avx": True, "fma": True})]
+)
+@pytest.mark.parametrize("seed", range(amount.cases(6, 60)))
+def test_the_tiles_of_other_hosts(width, features, seed, monkeypatch):
+    """Vectors of 128 and 512 bits, 16 and 32 registers, with and without masked loads: split by LLVM where need be."""
+    if features.get("fma") and not tile.has_fma():
+        features = {**features, "fma": False, "avx512f": False}
+    for module in (emit, tile):
+        monkeypatch.setattr(module, "host_features", lambda: features)
+    monkeypatch.setattr(emit, "vector_bytes", lambda: width)
+    monkeypatch.setattr(tile, "_arm", False)
+    products.check(products.random_case(1000 + seed), Product)
