@@ -68,7 +68,6 @@ CASES = [
     *table((lambda x: np.trim_zeros(np.pad(x, 3)), V), (lambda x: np.trim_zeros(np.pad(x, 2), "f"), V), (lambda x: np.trim_zeros(np.pad(x, 2), "b", axis=1), M), abstract=False),
 ]
 # fmt: on
-IDS = range(len(CASES))
 
 
 @pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
@@ -76,9 +75,9 @@ def test_value(case, dtype):
     calls.check_value(case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_derivatives(case):
-    calls.check_derivatives(case)
+@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
+def test_derivatives(case, order):
+    calls.check_derivatives(case, order)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)

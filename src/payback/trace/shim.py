@@ -35,6 +35,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_pad,
     numpy_polynomials,
     numpy_products,
+    numpy_series,
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
@@ -117,7 +118,11 @@ def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Cal
     return wrapper
 
 
-_LIBRARIES = {"scipy.linalg": scipy_linalg.FUNCTIONS, "scipy.special": scipy_special.FUNCTIONS}
+_LIBRARIES = {
+    "scipy.linalg": scipy_linalg.FUNCTIONS,
+    "scipy.special": scipy_special.FUNCTIONS,
+    **numpy_series.FUNCTIONS,
+}
 
 
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
