@@ -207,6 +207,14 @@ POLYNOMIALS = [
         {32: 6, 64: 11},
     ),
     Polynomial(
+        "LOG_ERFC",
+        "log erfc(x), 1 ≤ x ≤ 4: for erf in float32; the weight is for 1 − exp of it",
+        lambda x: mp.log(mp.erfc(x)),
+        mp.erfc,
+        (mp.mpf(1), mp.mpf(4)),
+        {32: 6},
+    ),
+    Polynomial(
         "ERFC",
         "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
         lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),

@@ -12,6 +12,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
+from scipy import special
 
 import payback as pb
 from payback.ir import node as ir_node
@@ -174,6 +175,42 @@ POINTWISE: dict[str, Pointwise] = {
     "logical_or": _binary(np.logical_or, None, *_MASKS),
     "logical_not": _unary(np.logical_not, None, *_MASKS[0]),
 }
+
+_SHARE = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375)
+_MORE = (0.5, 1.75, 3.0, 2.5, 0.25, 1.5, 4.0, 0.875)
+POINTWISE |= {
+    "erf": _unary(special.erf, mp.erf, *_ANY),
+    "erfc": _unary(special.erfc, mp.erfc, *_ANY),
+    "erfcx": _unary(special.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), -2.0, *_ANY[1:7], 60.0, error=4),
+    "erfinv": _unary(special.erfinv, mp.erfinv, *_UNIT),
+    "erfcinv": _unary(special.erfcinv, lambda x: mp.erfinv(1 - x), *_SHARE),
+    "ndtr": _unary(special.ndtr, mp.ncdf, *_ANY),
+    "log_ndtr": _unary(special.log_ndtr, lambda x: mp.log(mp.ncdf(x)), *_ANY[:7], -60.0),
+    "ndtri": _unary(special.ndtri, lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1), *_SHARE),
+    "gammaln": _unary(special.gammaln, lambda x: mp.log(abs(mp.gamma(x))), *_POSITIVE[:7], -0.5),
+    "gamma": _unary(special.gamma, mp.gamma, *_POSITIVE[:7], -0.5),
+    "digamma": _unary(special.psi, mp.digamma, *_POSITIVE),
+    # the two ψ of the rule, up to 3.4, differ by less than they are
+    "beta": _binary(special.beta, mp.beta, _POSITIVE, _MORE, error=1),
+    "betaln": _binary(special.betaln, lambda a, b: mp.log(mp.beta(a, b)), _POSITIVE, _MORE, error=4),
+    "expit": _unary(special.expit, lambda x: 1 / (1 + mp.exp(-x)), *_ANY),
+    "logit": _unary(special.logit, lambda x: mp.log(x / (1 - x)), *_SHARE),
+    "log_expit": _unary(special.log_expit, lambda x: -mp.log1p(mp.exp(-x)), *_ANY),
+    "xlogy": _binary(special.xlogy, lambda x, y: x * mp.log(y), _A, _POSITIVE),
+    "xlog1py": _binary(special.xlog1py, lambda x, y: x * mp.log1p(y), _A, _SHARE),
+    "entr": _unary(special.entr, lambda x: -x * mp.log(x), *_POSITIVE),
+    "rel_entr": _binary(special.rel_entr, lambda x, y: x * mp.log(x / y), _POSITIVE, _MORE),
+    "kl_div": _binary(special.kl_div, lambda x, y: x * mp.log(x / y) - x + y, _POSITIVE, _MORE),
+    "exp1": _unary(special.exp1, mp.e1, *_POSITIVE[:7]),
+    "expi": _unary(special.expi, mp.ei, *_ANY),
+} | {
+    name: _unary(getattr(special, name), lambda x, f=f, n=int(name[1]): f(n, x), *points, error=1)
+    for f, points, names in (
+        (mp.besselj, _ANY, ("j0", "j1")), (mp.bessely, _POSITIVE[:7], ("y0", "y1")),
+        (mp.besseli, _ANY, ("i0", "i1")), (mp.besselk, _POSITIVE[:7], ("k0", "k1")),
+        (lambda n, x: mp.exp(-abs(x)) * mp.besseli(n, x), _ANY, ("i0e", "i1e")),
+    ) for name in names
+}  # fmt: skip
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,

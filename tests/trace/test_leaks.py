@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import TraceError
+from payback.errors import TraceError, UnsupportedError
 from payback.ir import loops
 from payback.trace.abstract import trace
 
@@ -134,3 +134,38 @@ def test_the_loop_is_named_where_it_stands(monkeypatch):
 def test_loops_with_numbers_may_be_of_any_length(monkeypatch):
     monkeypatch.setattr(loops, "LIMIT", 100)
     assert pb.grad(lambda x: rounds(x, 1000))(1e-300) == pytest.approx(1.5**1000)
+
+
+def test_compiled_functions():
+    kept = []
+    compiled = pb.compile(lambda x: kept.append(x * 2) or x.sum())
+    assert compiled(X) == 6.0
+    with pytest.raises(
+        TraceError, match=r"depends on an argument of another call .*test_leaks\.py:\d+ in <lambda>: x \* kept\[0\]"
+    ):
+        pb.compile(lambda x: x * kept[0])(X)
+    with pytest.raises(TraceError, match=r"depends on an argument of another call"):
+        pb.grad(lambda x: np.sum(x * kept[0]))(X)
+    with pytest.raises(TraceError, match="the loop 'for _ in range"):
+        pb.compile(lambda x: rounds(x, 60_000))(X)
+    assert pb.grad(lambda x: pb.compile(lambda y: np.sum(x * y))(x))(X).tolist() == [2.0, 4.0, 6.0]
+
+
+def test_the_shape_of_a_traced_array_is_not_set():
+    def of_value(x):
+        y = x * 2
+        y.shape = (3, 1)
+        return y.sum()
+
+    def of_array(x):
+        y = np.zeros(3)
+        y.shape = (1, 3)  # nothing traced is in it yet
+        y[0] = x
+        y.shape = (3, 1)
+        return y.sum()
+
+    for f in (of_value, of_array):
+        with pytest.raises(
+            UnsupportedError, match=r"the shape of a traced array cannot be set .* y\.reshape\(\(3, 1\)\)"
+        ):
+            pb.grad(f)(X)

@@ -50,15 +50,12 @@ def looped(f: Function, in_axes: Any = 0) -> Function:
     return loop
 
 
-def floating(tree: Any) -> list[Any]:
-    return [x for x in leaves(tree) if type(x) is not int and np.asarray(getattr(x, "node", x)).dtype.kind in "fO"]
-
-
 def total(f: Function) -> Function:
     """A scalar made of all floating results, each entry weighed differently."""
 
     def summed(*args: Any) -> Any:
-        parts = [x for x in leaves(f(*args)) if not isinstance(x, int) and x.dtype.kind == "f"]
+        made = [np.float64(x) if type(x) is float else x for x in leaves(f(*args))]
+        parts = [x for x in made if not isinstance(x, int) and x.dtype.kind == "f"]
         return sum((np.sum(np.sin(x) * np.linspace(0.5, 1.5, x.size, dtype=x.dtype).reshape(x.shape)) for x in parts),
                    0.0)  # fmt: skip
 

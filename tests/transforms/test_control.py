@@ -227,6 +227,9 @@ def test_a_carried_python_number_takes_the_dtype_of_the_steps():
     found = pb.scan(lambda c, a: (c + a, c), 0, np.ones(3, np.float32))
     assert found[0].dtype == np.float32
     assert found[1].dtype == np.float32
+    assert pb.scan(lambda c, a: (c + a, None), 0.0, np.ones(3))[0].dtype == np.float64
+    with pytest.raises(ShapeError, match="carry was f32.* and became f64"):
+        pb.scan(lambda c, a: (c + a, None), np.float32(0), np.ones(3))
 
 
 def peak(f, x):
@@ -261,7 +264,7 @@ def test_cond_runs_one_branch():
     seen = trace(lambda x: pb.cond(x > 0, lambda x: np.log(x), lambda x: np.sqrt(x) * x, x), 1.0)
     (node,) = [node for node in ancestors(seen.graph.outputs) if node.op.name == "branch"]
     used = [{inner.op.name for inner in node.params[key].graph.nodes} for key in ("high", "low")]
-    assert used == [{"log"}, {"sqrt", "mul"}]
+    assert used == [{"cast", "log"}, {"cast", "sqrt", "mul"}]
     with np.errstate(all="raise"):
         assert seen(1.0) == 0.0
         assert seen(-0.0) == 0.0

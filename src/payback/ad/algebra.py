@@ -127,10 +127,18 @@ class Gradient:
             args = [Term(arg, m) for arg in node.args]
         else:
             args = [arg.value for arg in node.args]
-            if row.kind == "pointwise" and type(bar) is float:  # scalar programs: nothing but Python floats
+            if row.kind == "pointwise":  # most edges, and nothing masked on them
                 partial = row.partials[slot](m, *args, node.value)
-                if type(partial) is float:
-                    return bar * partial
+                if type(bar) is Masked or type(partial) is not np.ndarray:
+                    paid = self.times(bar, partial)
+                    if paid is None:
+                        return None
+                else:
+                    paid = bar * partial
+                wanted = getattr(args[slot], "shape", ())
+                if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
+                    return self.unbroadcast(paid, node.args[slot], wanted)
+                return paid
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))

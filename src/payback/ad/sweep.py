@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from payback.ir.node import Node, by_id
 from payback.ops.row import CONST, VARIABLE
 
@@ -157,11 +159,14 @@ def sweep(
         if pile is None:
             node = next(rest, None)
             continue
-        if type(pile) is Numbers:
-            pile = pile.entries()
+        if type(pile) is not list:
+            pile = (Numbers((pile,)) if type(pile) is float else pile).entries()
         if ledger is not None:
             ledger[node] = pile
-        bar = pile if type(pile) is float else total(node, pile)
+        if numbers is not None and len(pile) == 1 and type(pile[0][2]) is np.ndarray:
+            bar = pile[0][2]  # what `total` says of a single array
+        else:
+            bar = total(node, pile)
         if node in wanted:
             settled[node] = bar
         args, no_edge = node.args, node.op.no_edge

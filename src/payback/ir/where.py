@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
 
 
+_inner: dict[int, Any] = {}  # the namespaces of such modules, kept, so that no other gets the same id
+
+
 class Position(NamedTuple):
     """Lines and columns are as in `ast`: lines from 1, columns in UTF-8 bytes from 0."""
 
@@ -48,8 +51,11 @@ def caller(depth: int = 2) -> tuple[CodeType, int] | None:
     """The place in the user's code that is running: the nearest frame outside this package and NOT_USERS."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            return frame.f_code, frame.f_lasti
+        space = frame.f_globals
+        if id(space) not in _inner:
+            if not space.get("__name__", "").startswith(NOT_USERS):
+                return frame.f_code, frame.f_lasti
+            _inner[id(space)] = space
         frame = frame.f_back
     return None
 

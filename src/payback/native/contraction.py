@@ -59,7 +59,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     packing, extra = more[: len(packing)], more[len(packing) :]
     build, kind, nought = e.b, llvm_type(plan.dtype), e.int(0)
     lanes, strides = lanes_of(kind), _strides(plan, c_row, c_column)
-    block_columns = n1
+    block_columns = e.int(plan.width)  # columns to be turned are read to their end, one tile after another
     if plan.blocked:
         step = block_size(e, k)
     if plan.pack_b:
@@ -68,7 +68,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     if plan.pack_a:
         packs_a, panels = packing[3:]
     with (
-        e.loop(n0, n1, block_columns) if plan.pack_b else _once(n0) as jc,
+        e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
         e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
     ):
         columns, depth, first, last = build.sub(n1, jc), k, None, None
@@ -76,8 +76,9 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
             depth = least(e, step, build.sub(k, k0))
             first, last = build.icmp_signed("==", k0, nought), build.icmp_signed(">=", build.add(k0, depth), k)
         b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
-        if plan.pack_b:
+        if plan.pack_b or plan.turned:
             columns = least(e, block_columns, columns)
+        if plan.pack_b:
             build.call(packs_b, [columns, depth, b_block, b_row, b_column, packed_b])
         with e.loop(m0, m1, plan.block_rows) if plan.pack_a else _once(m0) as ic:
             rows = build.sub(m1, ic)
@@ -110,9 +111,13 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                     ]
                     if plan.pack_a:  # C is far away: fetch its lines while the sums are made
                         for line in places:
-                            prefetch(e, line[0].address(c, *strides, kind))
-                    add_up = accumulate_turned if plan.turned else accumulate
-                    sums = add_up(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, stride_b)
+                            prefetch(e, line[0].address(c, *strides, kind), True)
+                    where = [depth, at, row_a, column_a, panel, stride_b]
+                    if plan.turned:
+                        long = plan.turned == "long"
+                        sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
+                    else:
+                        sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 with e.loop(full, rows, plan.rows) as i:

@@ -55,8 +55,8 @@ def most(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
 def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value]) -> list[ir.Value]:
     """A square of elements read so that its columns become vectors: column c of the square is vector number c.
 
-    `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they are
-    read, which costs no shuffle; then the elements within these are transposed.
+    `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they
+    are read, which costs no shuffle; then the elements within these are transposed.
     """
     lanes = lanes_of(kind)
     piece = min(lanes, {"float": 4, "double": 2}[str(kind)])

@@ -29,7 +29,7 @@ class Plan:
     c_unit: bool = True  # lanes are neighbors in C
     pack_a: bool = False
     pack_b: bool = False
-    turned: bool = False  # squares of B are transposed in registers
+    turned: str = ""  # squares of B are transposed in registers: its columns are "long" or "short"
     blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
@@ -38,8 +38,10 @@ class Plan:
 
     @property
     def name(self) -> str:
-        flags = ("down", "c_unit", "pack_a", "pack_b", "turned", "blocked", "accumulate")
-        return ".".join([f"{self.dtype}.{self.rows}x{self.vectors}", *(flag for flag in flags if getattr(self, flag))])
+        flags = ("down", "c_unit", "pack_a", "pack_b", "blocked", "accumulate")
+        return ".".join(
+            [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
+        )
 
     @property
     def width(self) -> int:
@@ -62,7 +64,7 @@ class Plan:
     @property
     def b_is(self) -> str:
         """How a tile finds B: see `tile.edge_tile`."""
-        return "packed" if self.pack_b else "turned" if self.turned else "masked"
+        return "packed" if self.pack_b else self.turned or "masked"
 
     @property
     def block_rows(self) -> int:
@@ -111,7 +113,7 @@ def plan(
     if down:
         m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
     b_unit = unit(b, k, n)
-    turned = m <= 3 and b_unit == "row"
+    turned = "" if m > 3 or b_unit != "row" else "long" if k >= 512 else "short"
     if turned:
         rows = max(m, 1)
     elif 2 * m <= rows:  # few rows: a low and wide tile, of 8 chains if there are so many columns

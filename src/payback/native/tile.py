@@ -10,7 +10,7 @@ import platform
 
 from llvmlite import ir
 
-from payback.native.emit import INT, INT32, POINTER, Emitter, host_features, lanes_of, suffix
+from payback.native.emit import INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
 from payback.native.packing import function, least, turned
 from payback.native.place import lane_mask, masked_load
 
@@ -44,13 +44,13 @@ def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     return e.fma(a, b, c) if has_fma() else e.b.fadd(e.b.fmul(a, b), c)
 
 
-def prefetch(e: Emitter, pointer: ir.Value) -> None:
-    """Bring a line that will be written into the first cache."""
+def prefetch(e: Emitter, pointer: ir.Value, write: bool) -> None:
+    """Bring a line that will be read, or written, into the first cache.  It need not exist."""
     name = "llvm.prefetch.p0"
     function = e.module.globals.get(name) or ir.Function(
         e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
     )
-    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (1, 3, 1))])
+    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 3, 1))])
 
 
 def accumulate(
@@ -110,12 +110,13 @@ def accumulate(
 
 def accumulate_turned(
     e: Emitter, kind: ir.Type, rows: int, vectors: int, columns: ir.Value | None, k: ir.Value,
-    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_column: ir.Value,
+    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_column: ir.Value, long: bool,
 ) -> list[list[ir.Value]]:  # fmt: skip
-    """The same sums where the columns of B are contiguous: squares of B are transposed in registers as they are needed.
+    """The same sums where the columns of B are contiguous: squares of B become vectors of its rows as they are read.
 
-    For few rows of A, where packing B would cost more than it saves.  If there are fewer `columns`, the rest is the last
-    once more; then `vectors` is 1.
+    For few rows of A, where packing B would cost more than it saves.  If there are fewer `columns`, the rest is the
+    last once more; then `vectors` is 1.  `long` columns are read by whole lines of the cache, as lines far apart push
+    each other out; short ones end before the hardware foresees the next, which are fetched ahead.
     """
     build, lanes = e.b, lanes_of(kind)
     vector = ir.VectorType(kind, lanes)
@@ -126,6 +127,8 @@ def accumulate_turned(
     of_b = [e.at(b, build.mul(j, b_column), kind) for j in numbers]
     further = [build.mul(b_column, e.int(j * lanes)) for j in range(vectors)]
     of_a = [e.at(a, build.mul(a_row, e.int(i)), kind) for i in range(rows)]
+    of_line = 64 // itemsize(kind)
+    step = max(of_line, lanes) if long else lanes
 
     def add(sums: list[list[ir.Value]], j: int, value: ir.Value, at: ir.Value) -> None:
         """Add the products of one row of B, or its vector number j."""
@@ -133,7 +136,7 @@ def accumulate_turned(
         for i in range(rows):
             sums[i][j] = multiply_add(e, e.splat(e.load(of_a[i], place, kind), lanes), value, sums[i][j])
 
-    def loop(start: ir.Value, stop: ir.Value, step: int, sums: list[list[ir.Value]], body) -> list[list[ir.Value]]:
+    def loop(start: ir.Value, stop: ir.Value, by: int, sums: list[list[ir.Value]], body) -> list[list[ir.Value]]:
         before = build.block
         head, inside, after = (build.append_basic_block(name) for name in ("head", "sum", "summed"))
         build.branch(head)
@@ -145,7 +148,7 @@ def accumulate_turned(
         new = [list(line) for line in phis]
         body(at, new)
         at.add_incoming(start, before)
-        at.add_incoming(build.add(at, e.int(step)), build.block)
+        at.add_incoming(build.add(at, e.int(by)), build.block)
         for i in range(rows):
             for j in range(vectors):
                 phis[i][j].add_incoming(sums[i][j], before)
@@ -154,15 +157,20 @@ def accumulate_turned(
         build.position_at_end(after)
         return phis
 
-    def square(at: ir.Value, sums: list[list[ir.Value]]) -> None:
+    def squares(at: ir.Value, sums: list[list[ir.Value]]) -> None:
+        if columns is None and not long:  # supposing that the next columns follow at once
+            beyond = e.at(b, build.mul(build.add(b_column, at), e.int(vectors * lanes)), kind)
+            for line in range(0, vectors * lanes * lanes, of_line):
+                prefetch(e, e.at(beyond, line, kind), write=False)
         for j in range(vectors):
-            first = build.add(at, further[j])
+            for begin in range(0, step, lanes):
+                first = build.add(build.add(at, e.int(begin)), further[j])
 
-            def load(row: int, start: int, size: int, first=first) -> ir.Value:
-                return e.load(e.at(of_b[row], first, kind), start, kind, size)
+                def load(row: int, start: int, size: int, first=first) -> ir.Value:
+                    return e.load(e.at(of_b[row], first, kind), start, kind, size)
 
-            for r, value in enumerate(turned(e, kind, load)):
-                add(sums, j, value, build.add(at, e.int(r)))
+                for r, value in enumerate(turned(e, kind, load)):
+                    add(sums, j, value, build.add(at, e.int(begin + r)))
 
     def single(at: ir.Value, sums: list[list[ir.Value]]) -> None:
         for j in range(vectors):
@@ -172,25 +180,26 @@ def accumulate_turned(
                 value = build.insert_element(value, element, ir.Constant(INT32, lane))
             add(sums, j, value, at)
 
-    even = build.and_(k, e.int(-lanes))
+    even = build.and_(k, e.int(-step))
     sums = [[ir.Constant(vector, None)] * vectors for _ in range(rows)]
-    sums = loop(e.int(0), even, lanes, sums, square)
+    sums = loop(e.int(0), even, step, sums, squares)
     return loop(even, k, 1, sums, single)
 
 
 def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int, b_is: str) -> ir.Function:
     """`void tile(rows, columns, k, a, a_row, a_column, b, b_stride, into)`: a tile of which not all exists.
 
-    B is "packed" (all columns can be read), "masked" or "turned" (its stride is then that of columns).  The sums go to
-    memory, row after row of `vectors` whole vectors.  Emitted once, whatever follows the product.
+    B is "packed" (all columns can be read), "masked", or "long" or "short" columns that are turned (its stride is then
+    that of columns).  The sums go to memory, row after row of whole vectors.  Emitted once, whatever follows.
     """
     name = f"payback.tile.{suffix(kind)}.{rows}x{vectors}.{b_is}"
     if name in e.module.globals:
         return e.module.globals[name]
     e, made = function(e, name, [INT, INT, INT, POINTER, INT, INT, POINTER, INT, POINTER])
     some, columns, k, a, a_row, a_column, b, b_stride, into = made.args
-    if b_is == "turned":
-        sums = accumulate_turned(e, kind, rows, vectors, columns, k, a, a_row, a_column, b, b_stride)
+    if b_is in ("long", "short"):
+        where = (k, a, a_row, a_column, b, b_stride)
+        sums = accumulate_turned(e, kind, rows, vectors, columns, *where, long=b_is == "long")
     else:
         exist = (some, columns if b_is == "masked" else None)
         sums = accumulate(e, kind, rows, vectors, exist, k, a, a_row, a_column, b, b_stride)

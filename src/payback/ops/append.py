@@ -15,6 +15,7 @@ from payback.errors import DifferentiationError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import caller, position
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
@@ -41,10 +42,12 @@ def snapshot(value: Any) -> Any:
         _check_dtype(value.dtype)
         return value
     if isinstance(value, np.ma.MaskedArray):
-        raise DifferentiationError("a masked array cannot enter a computation", why="its mask would be lost silently",
+        raise DifferentiationError("a masked array cannot enter a computation", where=_here(),
+                                   why="its mask would be lost silently",
                                    fix="give the plain data and a mask: np.where(mask, 0.0, data)")  # fmt: skip
     if isinstance(value, np.matrix):
-        raise DifferentiationError("a numpy.matrix cannot enter a computation", why="* means another product for it",
+        raise DifferentiationError("a numpy.matrix cannot enter a computation", where=_here(),
+                                   why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not isinstance(value, np.ndarray):
         value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
@@ -60,15 +63,21 @@ def snapshot(value: Any) -> Any:
     return value
 
 
+def _here() -> str | None:
+    place = position(caller())
+    return str(place) if place else None
+
+
 def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.kind == "c":
         raise DifferentiationError(
             "complex numbers are not differentiated in this version",
+            where=_here(),
             why=f"the dtype is {dtype}",
             fix="compute with the real and the imaginary part as two arrays",
         )
     if dtype.kind not in _KINDS:
-        raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation",
+        raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation", where=_here(),
                                    why="payback computes with floating, integer and boolean numbers",
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
@@ -212,13 +221,11 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     if pointwise or row.numeric == "float" or row.name in _JOINING:
         args = settled(operands, where, pointwise) if row.name not in _OF_CONDITIONS else None
         if args is not None:
-            if len(args) > 1 and pointwise:
-                _check_broadcast(row, args)
-            return append(row, args, params, where)
+            return append_settled(row, args, params, where)
     if row.kind == "pointwise":
         args = settle(row, operands, where)
         if len(args) > 1:
-            _check_broadcast(row, args)
+            check_broadcast(row, args, where)
     elif row.name in _JOINING or (row.kind == "own" and row.numeric == "float"):
         dtype = common_dtype(tuple(kind_of(_aval(operand)) for operand in operands))
         if row.numeric == "float" and dtype.kind != "f":
@@ -231,7 +238,17 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     return append(row, args, params, where)
 
 
-def _check_broadcast(row: Row, args: tuple[Node, ...]) -> None:
+def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
+    """`append` on values: shapes that do not go together are told when the row has failed on them."""
+    try:
+        return append(row, args, params, where)
+    except ValueError:
+        if row.kind == "pointwise":
+            check_broadcast(row, args, where)
+        raise
+
+
+def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
     shapes = [arg.shape for arg in args]
     for shape in shapes:
         if shape and shape != shapes[0]:
@@ -241,11 +258,11 @@ def _check_broadcast(row: Row, args: tuple[Node, ...]) -> None:
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        from payback.ir.where import position
-
+        place = position(where)
         made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]
         raise ShapeError(
             f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
+            where=str(place) if place else None,
             why="; ".join(made),
             fix="reshape one of them, for example with x[:, None]",
         ) from None

@@ -12,23 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, UnsupportedError
+from payback.errors import DifferentiationError
 from payback.ir.aval import Aval, Avals
 from payback.ops.index import Place
 from payback.ops.matrices import lower, product, provide, transposed, upper
 from payback.ops.row import Row
+from payback.ops.special import scipy_linalg
 
 Slots = list[int]
 _T = transposed
-
-
-def scipy_linalg() -> Any:
-    try:
-        import scipy.linalg
-    except ImportError:
-        raise UnsupportedError("this function's values come from SciPy, which is not installed",
-                               fix="pip install scipy") from None  # fmt: skip
-    return scipy.linalg
 
 
 def _each(f: Any, *batches: Any) -> Any:
@@ -78,7 +70,7 @@ def _along(m: Any, name: str, a: Any, e: Any) -> Any:
 
 def _matrix_function(name: str) -> None:
     provide(**{name: _function_value(name)})
-    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=_same, numeric="float",
+    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=_same, numeric="float", batch="leading",
         vjp=lambda m, bar, args, y, wanted: [_along(m, name, _T(m, args[0]), bar)],
         jvp=lambda m, dots, args, y: _along(m, name, args[0], dots[0]),
         math="the Fréchet derivative at aᵀ")  # fmt: skip
@@ -130,19 +122,25 @@ def _frechet_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 
 provide(expm=_function_value("expm"), expm_frechet=_frechet)
-Row("expm", "own", lambda m, a: m.expm(a), shape=_same, numeric="float",
+Row("expm", "own", lambda m, a: m.expm(a), shape=_same, numeric="float", batch="leading",
     vjp=lambda m, bar, args, y, wanted: [m.expm_frechet(_T(m, args[0]), bar)],
     jvp=lambda m, dots, args, y: m.expm_frechet(args[0], dots[0]), math="the Fréchet derivative at aᵀ")  # fmt: skip
 Row("expm_frechet", "own", lambda m, a, e: m.expm_frechet(a, e), shape=_same, vjp=_frechet_vjp, jvp=_frechet_jvp,
-    numeric="float", math="the second Fréchet derivative at aᵀ")  # fmt: skip
+    numeric="float", batch="leading", math="the second Fréchet derivative at aᵀ")  # fmt: skip
 
 
 # triangular systems ---------------------------------------------------------------------------------------------
 
 
 def _solve_triangular(a: Any, b: Any, lower: bool, trans: bool, unit: bool) -> Any:
-    solve = scipy_linalg().solve_triangular
-    return _each(lambda x, y: solve(x, y, trans=int(trans), lower=lower, unit_diagonal=unit, check_finite=False), a, b)
+    """By the routine of BLAS, as LAPACK's does it, which may start threads for the smallest systems."""
+    linalg = scipy_linalg()
+    if not unit and not np.diagonal(a, 0, -2, -1).all():
+        raise np.linalg.LinAlgError("singular matrix: there is a zero on the diagonal")
+    trsm = linalg.blas.strsm if a.dtype == np.float32 else linalg.blas.dtrsm
+    if not b.size:
+        return np.zeros(b.shape, b.dtype)
+    return _each(lambda x, y: np.ascontiguousarray(trsm(1.0, x, y, lower=lower, trans_a=trans, diag=unit)), a, b)
 
 
 def _triangle(m: Any, x: Any, low: bool, unit: bool) -> Any:
@@ -171,7 +169,7 @@ def _triangular_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, trans: bo
 
 provide(solve_triangular=_solve_triangular)
 Row("solve_triangular", "own", lambda m, a, b, **how: m.solve_triangular(a, b, **how),
-    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float",
+    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float", batch="leading",
     math="b̄ = a⁻ᵀ·ȳ, ā = −b̄·yᵀ in the triangle", domain="no zero on the diagonal")  # fmt: skip
 
 
@@ -200,7 +198,7 @@ def _sylvester_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 provide(solve_sylvester=_sylvester)
 Row("solve_sylvester", "own", lambda m, a, b, q: m.solve_sylvester(a, b, q),
-    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float",
+    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float", batch="leading",
     math="aᵀ·q̄ + q̄·bᵀ = ȳ", domain="no eigenvalue of a is one of −b")  # fmt: skip
 
 

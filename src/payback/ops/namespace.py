@@ -284,6 +284,8 @@ class Values:
 
     @staticmethod
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+        if isinstance(x, np.generic) and shape:  # a view of the number with no step: what broadcast_to makes, sooner
+            return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
         return np.broadcast_to(x, shape)
 
     @staticmethod

@@ -21,7 +21,8 @@ def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str 
     def shape(*avals: Aval) -> Aval:
         if all(a.weak for a in avals):
             return weak_result(row, tuple(a.dtype.kind for a in avals))
-        extents = np.broadcast_shapes(*[a.shape for a in avals])
+        first = avals[0].shape
+        extents = first if all(a.shape == first for a in avals) else np.broadcast_shapes(*[a.shape for a in avals])
         return Aval(extents, BOOL if numeric == "bool" else result_dtype(row, avals))
 
     row = Row(name, "pointwise", value, shape=shape, partials=partials, numeric=numeric, **facts)

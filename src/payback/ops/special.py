@@ -19,13 +19,23 @@ from payback.ops.row import Row
 SQRT_PI, SQRT_2, SQRT_2PI = math.sqrt(math.pi), math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
+_MISSING = UnsupportedError("this function's values come from SciPy, which is not installed", fix="pip install scipy")
+
+
 def scipy_special() -> Any:
     try:
         import scipy.special
     except ImportError:
-        raise UnsupportedError("this function's values come from SciPy, which is not installed",
-                               fix="pip install scipy") from None  # fmt: skip
+        raise _MISSING from None
     return scipy.special
+
+
+def scipy_linalg() -> Any:
+    try:
+        import scipy.linalg
+    except ImportError:
+        raise _MISSING from None
+    return scipy.linalg
 
 
 def _from_scipy(name: str) -> Any:
@@ -66,11 +76,13 @@ def _both_zero(m: Any, a: Any, b: Any) -> Any:
 
 
 def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
-    """2xy − 2/√π, whose terms cancel far out: there the asymptotic series (7.1.23)."""
-    far = 8.0 if m.dtype(x).itemsize < 8 else 50.0
-    t = m.div(0.5, m.where(x > far, x, far))
-    t = t * m.div(1.0, m.where(x > far, x, far))  # 1/(2x²)
-    series = 1.0 - t * (3.0 - t * (15.0 - t * (105.0 - t * (945.0 - t * (10395.0 - t * 135135.0)))))
+    """2xy − 2/√π, whose terms cancel far out: there the derivative of the asymptotic series (7.1.23)."""
+    far = 5.0 if m.dtype(x).itemsize < 8 else 12.0  # as far as twelve terms are exact
+    z = m.where(x > far, x, far)
+    t = m.div(m.div(0.5, z), z)
+    series = 1.0 - t * 25.0
+    for odd in range(23, 1, -2):
+        series = 1.0 - t * float(odd) * series
     return m.where(x > far, t * series * (-2.0 / SQRT_PI), x * y * 2.0 - 2.0 / SQRT_PI)
 
 
@@ -141,7 +153,8 @@ def ordered(name: str, value: Any, slope: Any, math: str) -> None:
     provide(**{name: value})
     Row(name, "own", lambda m, x, n: getattr(m, name)(x, n=n), shape=lambda x, n: Aval(x.shape, x.dtype),
         vjp=lambda m, bar, args, y, wanted, n: [bar * slope(m, args[0], y, n)],
-        jvp=lambda m, dots, args, y, n: dots[0] * slope(m, args[0], y, n), numeric="float", math=math)  # fmt: skip
+        jvp=lambda m, dots, args, y, n: dots[0] * slope(m, args[0], y, n), batch="leading", numeric="float",
+        math=math)  # fmt: skip
 
 
 def _bessel(name: str, sign_below: float, sign_above: float, math: str, damped: bool = False) -> None:
@@ -185,9 +198,16 @@ def _distribution(name: str, density: Any, math: str) -> None:
     def shape(*avals: Aval) -> Aval:
         return Aval(np.broadcast_shapes(*[a.shape for a in avals]), avals[0].dtype)
 
+    def batch(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
+        shapes = [arg.aval.shape for arg in node.args]
+        rank = len(node.aval.shape)
+        parts = [b.m.reshape(x, shape=(b.size, *(1,) * (rank - len(shape)), *shape)) if there else x
+                 for x, there, shape in zip(args, on, shapes, strict=True)]  # fmt: skip
+        return b.m.apply(name, *parts)
+
     provide(**{name: _from_scipy(name)})
-    Row(name, "own", lambda m, *args: getattr(m, name)(*args), shape=shape, vjp=vjp, jvp=jvp, numeric="float",
-        math=math)  # fmt: skip
+    Row(name, "own", lambda m, *args: getattr(m, name)(*args), shape=shape, vjp=vjp, jvp=jvp, batch=batch,
+        numeric="float", math=math)  # fmt: skip
 
 
 def _gamma_density(m: Any, a: Any, x: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from payback.errors import TraceError
-from payback.ir import loops
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ir.graph import Graph
 from payback.ir.node import Node
@@ -26,17 +25,18 @@ class TracedFunction:
 
     graph      its inputs are the leaves of the arguments, in order
     arguments  the examples that it was traced with
+    run        what runs it: the interpreter, unless a compiler puts something else there
     """
 
     def __init__(self, graph: Graph, arguments: tuple[Any, ...], result: Any):
         self.graph, self.arguments, self._result = graph, arguments, result
-        self._run = Interpreter(graph)
+        self.run: Callable[..., tuple[Any, ...]] = Interpreter(graph)
 
     def __call__(self, *arguments: Any) -> Any:
         """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another one."""
         if not same_structure(self.arguments, arguments):
             raise TypeError(f"traced for arguments {paths(self.arguments)}, called with {paths(arguments)}")
-        return unflatten(self._result, iter(self._run(*leaves(arguments))))
+        return unflatten(self._result, iter(self.run(*leaves(arguments))))
 
 
 def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
@@ -51,11 +51,7 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
                 f"{path} is a {type(leaf).__name__}", why="only numbers and arrays can be inputs of a graph"
             )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
-    token = loops.counts.set({})
-    try:
-        result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
-    finally:
-        loops.counts.reset(token)
+    result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
     close(inputs)
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]
     check(outputs, inputs)

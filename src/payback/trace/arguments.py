@@ -19,6 +19,8 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """NumPy's axis argument as a sorted tuple.  Raises numpy.exceptions.AxisError."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     if not isinstance(axis, tuple):
         axis = (axis,)
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))

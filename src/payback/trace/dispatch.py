@@ -17,7 +17,7 @@ from payback.errors import UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import _check_broadcast, append, apply, settled
+from payback.ops.append import append, append_settled, apply, settled
 from payback.ops.row import TABLE
 from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
 from payback.trace.arrays import Buffered
@@ -97,10 +97,7 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         place = where_of_caller(3)
         args = settled([x.node if type(x) is Traced or type(x) is Variable else x for x in inputs], place, True)
         if args is not None:
-            row = _FLOATING[ufunc]
-            if len(args) > 1:
-                _check_broadcast(row, args)
-            return Traced(append(row, args, NO_PARAMS, place))
+            return Traced(append_settled(_FLOATING[ufunc], args, NO_PARAMS, place))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":

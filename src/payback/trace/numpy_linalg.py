@@ -182,7 +182,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 def eigh(a: Any, UPLO: str = "L") -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    return _named(np.linalg.eigh, *parts("eigh", 2, matrices(a), lower=UPLO.upper() == "L"))
+    return _named(np.linalg.eigh, *parts("eigh", 2, matrices(a), lower=UPLO.upper() == "L", scipy=False))
 
 
 @implements(np.linalg.eigvalsh)

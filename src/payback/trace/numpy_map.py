@@ -259,10 +259,19 @@ def clip(
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
+_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
+
+
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    if not isinstance(a, Traced):
+        a = np.asarray(a)
+    if not isinstance(b, Traced):
+        b = np.asarray(b)
+    spec = _SPECS.get((len(a.shape), len(b.shape)))
+    if spec is not None and a.shape[-1] == b.shape[0]:
+        return emit("contract", a, b, spec=spec)
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]

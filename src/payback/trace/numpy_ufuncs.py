@@ -18,6 +18,8 @@ from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
 from payback.trace.outside import into_plain_array
 from payback.trace.written import plain_key
 
+_TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
+
 
 def _at_least_float64(x: Any) -> Any:
     wide = np.result_type(x.dtype if isinstance(x, Traced) else np.asarray(x), np.float64)
@@ -91,6 +93,8 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
                                fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
     if len(inputs) > (2 if method == "reduceat" else 1):
         kwargs["axis"] = inputs[-1]
+    if ufunc in _TRUTHS:
+        x = x != 0  # of one entry too the answer is a truth
     if method == "reduce":
         return _reduce(ufunc, x, {"axis": 0} | kwargs)
     if method == "accumulate":

@@ -33,7 +33,7 @@ BY_LIBRARY = {
     "scipy": (
         "SciPy's compiled code takes bare numbers",
         _NO_HISTORY,
-        "write this step with NumPy functions, or give its derivative by the implicit function theorem",
+        "write this step with NumPy functions; pb.root and pb.fixed_point differentiate through a solver, SciPy's too",
     ),
     "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
     "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
+from payback.ops.index import Place
 from payback.trace import numpy_linalg as of_numpy
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here
@@ -118,11 +119,15 @@ def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, overwrite_b: bool = False,
         for i, j in enumerate(np.asarray(plain(pivots))):
             order[[i, j]] = order[[j, i]]
     if not trans:
-        half = solve_triangular(packed, b[order], lower=True, unit_diagonal=True)
+        half = emit("index", b, order, template=(Place(0),))
+        half = solve_triangular(packed, half, lower=True, unit_diagonal=True)
         return solve_triangular(packed, half)
     half = solve_triangular(packed, b, trans=1)
     half = solve_triangular(packed, half, trans=1, lower=True, unit_diagonal=True)
-    return half[np.argsort(order)]
+    if not isinstance(order, Traced):
+        return half[np.argsort(order)]
+    where = {"shape": half.shape, "templates": ((Place(0),),), "counts": (1,), "dtype": half.dtype}
+    return emit("scatter", half, order, **where)
 
 
 def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
@@ -171,8 +176,10 @@ def eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = Fals
     """With b the generalized problem a·v = b·v·w, which Cholesky's factor of b makes an ordinary one."""
     _refuse("eigh", options | {"type": None if type == 1 else type})
     a = matrices(a)
+    if subset_by_index is not None and not eigvals_only:
+        _refuse("eigh", {"subset_by_index": subset_by_index})  # the signs of the vectors depend on it
     if b is None:
-        w, v = of_numpy.eigh(a, "L" if lower else "U")
+        w, v = parts("eigh", 2, a, lower=bool(lower), scipy=True)
     else:
         factor = of_numpy.cholesky(of_numpy._symmetric(matrices(b), lower))
         half = of_numpy.solve(factor, of_numpy._symmetric(a, lower))
@@ -180,7 +187,7 @@ def eigh(a: Any, b: Any = None, *, lower: bool = True, eigvals_only: bool = Fals
         v = of_numpy.solve(factor.mT, v)
     if subset_by_index is not None:
         first, last = (int(i) for i in subset_by_index)
-        w, v = w[..., first : last + 1], v[..., first : last + 1]
+        w = w[..., first : last + 1]
     return w if eigvals_only else (w, v)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError, TraceError
+from payback.ir.loops import counts
 from payback.ir.where import NOT_USERS, position
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
@@ -202,8 +203,8 @@ class _Installed:
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
                     for name in _LIBRARIES:
-                        if name in sys.modules:
-                            self.put(*self.library(name, sys.modules[name]))
+                        if (module := sys.modules.get(name)) is not None:
+                            self.put(*self.library(name, module))
                     self.modules()
                 self.function(f, set())
             except BaseException:
@@ -362,6 +363,7 @@ _installed = _Installed()
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     token = _tracing.set(True)
+    counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
     try:
         _installed.enter(f)
@@ -379,6 +381,8 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             _installed.leave()
     finally:
         _tracing.reset(token)
+        if counting is not None:
+            counts.reset(counting)
 
 
 def _hidden(problem: BaseException) -> PaybackError | None:

@@ -22,12 +22,13 @@ from payback.trace.tree import leaves, paths, same_structure, unflatten
 Function = Callable[..., Any]
 
 
-def strong(node: Node, dtype: Any = None) -> Node:
-    """The node as NumPy's scalars are: not weak, of the dtype."""
+def strong(node: Node, dtype: Any = None, *, weak: bool = False) -> Node:
+    """The node as NumPy's scalars are, not weak, of the dtype; or weak all the same."""
     aval = node.aval
-    if not aval.weak and dtype in (None, aval.dtype):
+    dtype = aval.dtype if dtype is None else dtype  # (NumPy takes None for float64 when it compares dtypes)
+    if aval.weak == weak and dtype == aval.dtype:
         return node
-    return append(TABLE["cast"], (node,), {"dtype": dtype or aval.dtype, "weak": False}, node.where)
+    return append(TABLE["cast"], (node,), {"dtype": dtype, "weak": weak}, node.where)
 
 
 def _place(depth: int) -> str | None:

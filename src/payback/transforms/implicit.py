@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from payback.errors import NonFiniteError, ShapeError
+from payback.ir.aval import WEAK_DTYPES, Aval
+from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import apply
 from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
-from payback.trace.body import node_of, result_of, trace_body
+from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
 
@@ -39,24 +41,37 @@ def root(f: Function, x0: Any, *args: Any, solver: Function | None = None) -> An
     0.25
     """
     where = where_of_caller(2)
-    start = strong(node_of(x0))
-    if start.aval.dtype.kind != "f":
-        start = strong(start, np.dtype(np.float64))
     # where to begin has no derivative: the solution does not depend on it
-    start = apply(TABLE["stop_gradient"], (start,), where)
+    start = apply(TABLE["stop_gradient"], (node_of(x0),), where)
     given = [node_of(leaf) for leaf in leaves(args)]
-    avals = [start.aval, *(node.aval for node in given)]
-    traced = trace_body(f, avals, lambda values: (values[0], *unflatten(args, iter(values[1:]))))
-    if len(traced.body.gives) != 1 or traced.body.gives[0].shape != start.shape:
-        place = position(where)
-        raise ShapeError(f"f returns {', '.join(map(str, traced.body.gives))}", where=str(place) if place else None,
-                         why=f"there are as many equations as unknowns: {start.aval}")  # fmt: skip
+    start, traced = _equations(f, start, args, [node.aval for node in given], where)
     operands = (start, *given, *traced.captured)
     with quietly():
         node = apply(TABLE["solution"], operands, where, {"body": traced.body, "solver": solver or newton})
     found = result_of(node)
-    weak = not isinstance(found, Traced) and not start.shape
-    return float(found) if weak else found
+    return float(found) if type(x0) in WEAK_DTYPES and type(found) is np.float64 else found
+
+
+def _equations(f: Function, start: Node, args: tuple[Any, ...], avals: list[Aval], where: Any
+               ) -> tuple[Node, TracedBody]:  # fmt: skip
+    """The body of f, and where to begin, both of the dtype that NumPy makes of them together."""
+    if start.aval.dtype.kind != "f":
+        start = strong(start, np.dtype(np.float64), weak=start.aval.weak)
+    for _ in range(3):
+        traced = trace_body(f, [start.aval, *avals], lambda values: (values[0], *unflatten(args, iter(values[1:]))))
+        gives = traced.body.gives
+        if len(gives) != 1 or gives[0].shape != start.shape:
+            place = position(where)
+            raise ShapeError(f"f returns {', '.join(map(str, gives))}", where=str(place) if place else None,
+                             why=f"there are as many equations as unknowns: {start.aval}")  # fmt: skip
+        dtype = gives[0].dtype if start.aval.weak else np.result_type(start.aval.dtype, gives[0].dtype)
+        if start.aval == Aval(start.shape, dtype):
+            break
+        start = strong(start, dtype if dtype.kind == "f" else np.dtype(np.float64))
+    if gives[0] != start.aval:
+        body = Body(traced.body.graph.inputs, [strong(traced.body.graph.outputs[0], dtype)])
+        traced = traced._replace(body=body)
+    return start, traced
 
 
 def fixed_point(f: Function, x0: Any, *args: Any, solver: Function | None = None) -> Any:
@@ -109,7 +124,7 @@ def newton(g: Any, x: Any) -> Any:
                 break
             length /= 2
             if not length * float(np.max(np.abs(step), initial=0.0)) > 0.0 or length < 1e-10:
-                if size <= _noise(matrix, x):
+                if np.isfinite(size) and size <= _noise(matrix, x):
                     return x
                 raise _diverged(size)
         last = length == 1.0 and _settled(step, new)
@@ -130,12 +145,15 @@ def _diverged(size: float) -> NonFiniteError:
                           fix="start nearer, or give a solver=")  # fmt: skip
 
 
-def _repeat(g: Function, x: Any) -> Any:
+def _repeat(g: Function, start: Any) -> Any:
+    x, least = start, np.inf
     for _ in range(500):
         step = g(x)
-        if not np.all(np.isfinite(step)):
+        size = float(np.max(np.abs(step), initial=0.0))
+        least = min(least, size)
+        if not size <= 1e3 * least:  # it runs away, or is NaN
             break
         x = x - step
         if _settled(step, x):
             return x
-    return newton(g, x)
+    return newton(g, start)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-TWO_OPERANDS = frozenset({"arctan2", "floor_divide", "hypot", "logaddexp", "mod", "power"})
-OF_THE_SAME_BITS = frozenset({"floor_divide", "mod"})  # what they are is said by NumPy's steps, in the same format
+TWO_OPERANDS = frozenset({"arctan2", "copysign", "floor_divide", "fmod", "hypot", "logaddexp", "mod", "power"})
+OF_THE_SAME_BITS = frozenset(
+    {"floor_divide", "fmod", "mod"}
+)  # what they are is said by NumPy's steps, in the same format
 
 
 def sigmoid(x: Array) -> Array:
@@ -28,7 +30,9 @@ def softplus(x: Array) -> Array:
 
 OURS: dict[str, Callable[..., Array]] = {
     "sigmoid": sigmoid,
+    "expit": sigmoid,
     "softplus": softplus,
+    "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
 }

@@ -92,7 +92,7 @@ def power(m: Maths, x: Lanes, y: Lanes) -> Lanes:
     result = m.select(m.negative(x) & odd, -result, result)
     no_number = (x < 0.0) & (x > -math.inf) & ~whole
     result = m.select(no_number | m.is_nan(x, y), math.nan, result)
-    return m.select((x == 1.0) | (y == 0.0), 1.0, result)
+    return m.select((x == 1.0) | (y == 0.0) | ((x == -1.0) & (m.abs(y) == math.inf)), 1.0, result)
 
 
 @in_double

@@ -137,7 +137,7 @@ def arctan2(m: Maths, y: Lanes, x: Lanes) -> Lanes:
     small = m.select(infinite, m.select(small == math.inf, 1.0, 0.0), small)
     large = m.select(infinite, 1.0, m.select(large == 0.0, 1.0, large))
     scale = m.select(large > m.choose(2.0**900, 2.0**100), m.choose(2.0**-120, 2.0**-50), 1.0)
-    scale = m.select(large < m.choose(2.0**-900, 2.0**-100), m.choose(2.0**120, 2.0**50), scale)
+    scale = m.select(large < m.choose(2.0**700, 2.0**60), m.choose(2.0**120, 2.0**50), scale)
     small, large = small * scale, large * scale
     middle = small > (SQRT2 - 1.0) * large
     zero = m.number(0.0)
