@@ -116,6 +116,7 @@ def test_the_start_chooses_the_solution():
 
 def test_how_the_solver_got_there_plays_no_part():
     """Two solvers of very different paths: the same bits of the derivative."""
+
     def slope(solver):
         return pb.grad(lambda b: np.sum(pb.root(lambda x: x**3 - b, np.ones(3), solver=solver)))(B)
 
@@ -168,5 +169,7 @@ def test_errors(call, error, text):
 
 
 def test_a_batch_of_roots():
-    found = pb.vmap(lambda a, b: pb.root(lambda x: a @ x - b, np.zeros(3, b.dtype)))(np.stack([A, 2 * A]), np.stack([B, B]))
+    found = pb.vmap(lambda a, b: pb.root(lambda x: a @ x - b, np.zeros(3, b.dtype)))(
+        np.stack([A, 2 * A]), np.stack([B, B])
+    )
     assert_close(found, np.stack([np.linalg.solve(A, B), np.linalg.solve(2 * A, B)]), 1e-10)

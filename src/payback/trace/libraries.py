@@ -8,11 +8,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from payback.trace import scipy_linalg, scipy_special
+from payback.trace import numpy_series, scipy_linalg, scipy_special
 
 LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
+    **numpy_series.FUNCTIONS,
 }
 
 

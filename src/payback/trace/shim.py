@@ -36,6 +36,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_pad,
     numpy_polynomials,
     numpy_products,
+    numpy_series,
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
