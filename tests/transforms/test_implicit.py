@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 
 import payback as pb
-from payback.errors import NonFiniteError, ShapeError, TraceError
+from payback.errors import InputError, NonFiniteError, ShapeError, TraceError
 from transforms.modes import MODES, assert_close, check, chosen
 
 A = np.array([[2.0, 0.3, 0.0], [0.1, 3.0, 0.2], [0.0, 0.4, 2.5]])
@@ -157,6 +157,7 @@ def test_a_singular_jacobian_has_no_derivative():
         (lambda: pb.root(lambda x: np.sum(x), np.ones(2)), ShapeError, "there are as many equations as unknowns"),
         (lambda: pb.root(lambda x: (x, x), 1.0), ShapeError, "there are as many equations as unknowns"),
         (lambda: pb.fixed_point(lambda x: np.sum(x), np.ones(2)), ShapeError, "a fixed point is mapped to itself"),
+        (lambda: pb.root(lambda x: x * x, np.float16(1)), InputError, "root does not compute with float16"),
         (lambda: pb.root(lambda x: x if x > 0 else -x, 1.0), TraceError, "test_implicit.py"),
     ],
 )

@@ -109,10 +109,11 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     s = np.linalg.svdvals(a)
     smallest = (np.finfo(s.dtype).eps * max(a.shape) if cutoff is None or cutoff < 0 else cutoff) * s[:1]
     rank = np.sum(s > smallest)
-    full = rank.node.value is None or int(rank) == a.shape[1]
+    known = not isinstance(rank, Traced) or rank.node.value is not None
+    full = not known or int(rank) == a.shape[1]
     rest = columns - np.matmul(a, x)
     residuals = np.sum(rest * rest, axis=0) if full and a.shape[0] > a.shape[1] else np.zeros(0, x.dtype)
-    rank = rank if rank.node.value is None else int(rank)
+    rank = int(rank) if known else rank
     return (np.squeeze(x, -1) if b.ndim == 1 else x), residuals, rank, s
 
 
