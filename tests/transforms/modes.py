@@ -68,6 +68,7 @@ def every(args: tuple[Any, ...]) -> tuple[int, ...]:
 
 def directions(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Tangents that depend on nothing but the shapes."""
+
     def one(leaf: Any) -> Any:
         x = np.asarray(leaf)
         return np.cos(np.arange(x.size) + 1.0).astype(x.dtype).reshape(x.shape)[()]
@@ -92,6 +93,7 @@ def against(f: Function) -> Function:
 
 def batch(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """N samples near the arguments."""
+
     def one(leaf: Any) -> Any:
         x = np.asarray(leaf)
         return np.stack([x * x.dtype.type(1 + 0.125 * i) for i in range(N)])
@@ -152,8 +154,13 @@ def stacked(f: Function) -> Function:
 
 def chosen(names: Any, modes: Any) -> list[Any]:
     """Pairs of a program and a mode: a third of them, in which each has its turn; all with --full."""
-    return [pytest.param(name, mode, id=f"{name}-{mode}") for i, name in enumerate(names) for j, mode in enumerate(modes)
-            if (i + j) % cases(3, 1) == 0]  # fmt: skip
+    every = cases(3, 1)
+    return [
+        pytest.param(name, mode, id=f"{name}-{mode}")
+        for i, name in enumerate(names)
+        for j, mode in enumerate(modes)
+        if (i + j) % every == 0
+    ]
 
 
 def check(mode: str, f: Function, reference: Function, args: tuple[Any, ...], rtol: float = 1e-11) -> None:

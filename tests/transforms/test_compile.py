@@ -197,8 +197,10 @@ def _cases():
         "through partial": (functools.partial(lambda w, x: helper(x) * w, array), put(SCALE, 0, 9.0)),
         "an argument of partial": (functools.partial(lambda w, x: x * w, array), put(array, 0, 9.0)),
         "an entry of a global container": (lambda x: x * SETTINGS["rate"], put(SETTINGS, "rate", 3.0)),
-        "an array in a global container": (lambda x: x * SETTINGS["weights"][0], lambda:
-                                           SETTINGS["weights"][0].__setitem__(0, 9.0)),
+        "an array in a global container": (
+            lambda x: x * SETTINGS["weights"][0],
+            lambda: SETTINGS["weights"][0].__setitem__(0, 9.0),
+        ),
         "an array deep in a container": (lambda x: x * listed[1]["deep"][0], lambda: listed[1]["deep"][0].fill(3.0)),
         "an entry of a closed-over list": (lambda x: x * box[0], put(box, 0, 9.0)),
         "a name of the closure": (rebound, change_number),

@@ -52,13 +52,25 @@ TRANSFORMS = {
     "remat": (pb.remat, nothing),
     "scan": (lambda f: lambda x: pb.scan(lambda c, s: (c + f(x + s), None), 0.0 * x[0], SHIFTS)[0], shifted),
     "cond": (lambda f: lambda x: pb.cond(np.sum(x) < 1e3, f, lambda x: 0.0 * np.sum(x), x), nothing),
-    "while_loop": (lambda f: lambda x: pb.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, c[1] + f(x + 0.125 * c[0])),
-                                                     (0, 0.0 * x[0]), max_steps=3)[1], shifted),
+    "while_loop": (
+        lambda f: (
+            lambda x: pb.while_loop(
+                lambda c: c[0] < 2, lambda c: (c[0] + 1, c[1] + f(x + 0.125 * c[0])), (0, 0.0 * x[0]), max_steps=3
+            )[1]
+        ),
+        shifted,
+    ),
     "custom_gradient": (lambda f: lambda x: doubled(f(x)) / 2.0, nothing),
-    "root": (lambda f: lambda x: pb.root(lambda y: y**3 + y - f(x), 0.0 * x[0]) ** 3
-             + pb.root(lambda y: y**3 + y - f(x), 0.0 * x[0]), nothing),
+    "root": (
+        lambda f: (
+            lambda x: (
+                pb.root(lambda y: y**3 + y - f(x), 0.0 * x[0]) ** 3 + pb.root(lambda y: y**3 + y - f(x), 0.0 * x[0])
+            )
+        ),
+        nothing,
+    ),
     "stop_gradient beside it": (lambda f: lambda x: f(x) + pb.stop_gradient(f(x)) - pb.stop_gradient(f(x)), nothing),
-}  # fmt: skip
+}
 
 
 def product(x):

@@ -54,7 +54,10 @@ PROGRAMS = {
     ),
     "cumsum": (lambda x: np.cumsum(x, axis=1) + np.cumsum(x, axis=0), [(3, 4)]),
     "products": (lambda a, v, b: a @ v + v @ b @ v * (a @ b) @ v + np.outer(v, v)[0], [(3, 3), (3,), (3, 3)]),
-    "tensordot": (lambda a, b: np.tensordot(a, b, axes=([1], [0])) + np.tensordot(a, b, axes=0).sum(), [(2, 3), (3, 2)]),
+    "tensordot": (
+        lambda a, b: np.tensordot(a, b, axes=([1], [0])) + np.tensordot(a, b, axes=0).sum(),
+        [(2, 3), (3, 2)],
+    ),
     "basic index": (lambda x: x[1] * x[0, ::-1] + x[..., -1:] + x[None, 2, 1], [(3, 4)]),
     "index arrays": (lambda x: x[I1] * x[I1, :] + x[:, I2].sum(axis=(1, 2))[I1][:, None], [(3, 4)]),
     "separated index arrays": (lambda x: x[I1, :, I1] * x[0, :, I1] + x[I1, 1, I1][:, None], [(3, 2, 3)]),
@@ -68,22 +71,31 @@ PROGRAMS = {
     "compile inside": (pb.compile(lambda x, w: np.sin(w @ x) + 1), [(3,), (3, 3)]),
     "gradient": (pb.grad(lambda x, w: np.sum(np.sin(w @ x) * x)), [(3,), (3, 3)]),
     "gradients of a gradient": (
-        pb.grad(lambda x: np.sum(pb.grad(lambda y: np.sum(np.sin(y * x) * y**2))(x * 2) ** 2)), [(3,)],
+        pb.grad(lambda x: np.sum(pb.grad(lambda y: np.sum(np.sin(y * x) * y**2))(x * 2) ** 2)),
+        [(3,)],
     ),
     "jvp": (lambda x, v: pb.jvp(lambda x: np.cumsum(np.sin(x) * x[::-1]), (x,), (v,)), [(3,), (3,)]),
     "vjp": (lambda x, v: pb.vjp(lambda x: x[I1] * x, x)[1](v)[0], [(3,), (3,)]),
     "jacobian": (pb.jacobian(lambda x: np.sin(x)[:, None] * x), [(3,)]),
     "hessian": (pb.hessian(lambda x: np.sum(x**3 * x[::-1])), [(3,)]),
     "hvp": (lambda x, v: pb.hvp(lambda x: np.sum(x**3 * x[::-1]), x, v), [(3,), (3,)]),
-    "solve, inv, det": (lambda a, b: np.linalg.solve(a @ a.T + 3 * np.eye(3), b) * np.linalg.det(a) + np.linalg.inv(
-        a + 9 * np.eye(3)) @ b, [(3, 3), (3,)]),
-    "cholesky, slogdet": (lambda a: np.linalg.cholesky(a @ a.T + np.eye(3)) * np.linalg.slogdet(a + 5 * np.eye(3))[1],
-                          [(3, 3)]),
+    "solve, inv, det": (
+        lambda a, b: (
+            np.linalg.solve(a @ a.T + 3 * np.eye(3), b) * np.linalg.det(a) + np.linalg.inv(a + 9 * np.eye(3)) @ b
+        ),
+        [(3, 3), (3,)],
+    ),
+    "cholesky, slogdet": (
+        lambda a: np.linalg.cholesky(a @ a.T + np.eye(3)) * np.linalg.slogdet(a + 5 * np.eye(3))[1],
+        [(3, 3)],
+    ),
     "eigh": (lambda a: (lambda r: (r[0], r[1] ** 2))(np.linalg.eigh(a + a.T + np.diag([1.0, 4.0, 9.0]))), [(3, 3)]),
     "svd": (lambda a: (lambda r: (r[0] ** 2, r[1], r[2] ** 2))(np.linalg.svd(a + np.diag([1.0, 4.0, 9.0]))), [(3, 3)]),
     "qr, pinv": (lambda a: np.linalg.qr(a + np.eye(3))[1] + np.linalg.pinv(a + np.eye(3)), [(3, 3)]),
     "lstsq, which is run on one sample after another": (
-        lambda a, b: np.linalg.lstsq(a + np.eye(4, 2), b, rcond=None)[0], [(4, 2), (4,)]),
+        lambda a, b: np.linalg.lstsq(a + np.eye(4, 2), b, rcond=None)[0],
+        [(4, 2), (4,)],
+    ),
     "scan": (lambda x, h: pb.scan(lambda c, r: (np.sin(c + r) * x[0], c), h, x), [(4, 2), (2,)]),
     "scan with a counter": (lambda x: pb.scan(lambda c, r: ((c[0] + 1, c[1] * r), (c[0], r)), (0, 1.0), x), [(4,)]),
     "cond": (lambda x, s: pb.cond(s > 1.2, lambda x: np.sin(x), lambda x: x * s, x), [(3,), ()]),
@@ -92,7 +104,7 @@ PROGRAMS = {
     "custom_gradient": (pb.custom_gradient(lambda x, s: (x * s, lambda bar: (bar * s, np.sum(bar * x)))), [(3,), ()]),
     "vmap": (pb.vmap(lambda x: np.sin(x) * x.sum()), [(4, 2)]),
     "vmap over another axis": (pb.vmap(lambda x, y: x * y, (1, None), 1), [(4, 2), ()]),
-}  # fmt: skip
+}
 
 
 # NumPy has no linear algebra in float16
@@ -286,6 +298,7 @@ def test_keyword_arguments_have_their_samples_in_front():
 
 def test_what_is_the_same_for_all_keeps_its_numbers():
     """Arguments without samples can be branched on, and what is no number is handed on."""
+
     def f(x, flag, how):
         return (x if flag > 0 else -x) * (2 if how == "twice" else 1)
 
@@ -409,8 +422,11 @@ def test_a_function_of_no_samples_runs_once():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: pb.vmap(lambda x, y: x)(np.ones(3), np.ones((4, 2))), ShapeError,
-         "3 in x along axis 0, 4 in y along axis 0"),
+        (
+            lambda: pb.vmap(lambda x, y: x)(np.ones(3), np.ones((4, 2))),
+            ShapeError,
+            "3 in x along axis 0, 4 in y along axis 0",
+        ),
         (lambda: pb.vmap(lambda p: p["a"])({"a": np.ones(3), "b": np.ones(2)}), ShapeError, "2 in p['b'] along axis 0"),
         (lambda: pb.vmap(lambda x: x, None)(np.ones(3)), InputError, "vmap was given no samples"),
         (lambda: pb.vmap(lambda: 1.0)(), InputError, "vmap was given no samples"),
@@ -422,7 +438,7 @@ def test_a_function_of_no_samples_runs_once():
         (lambda: pb.vmap(lambda x: x, out_axes=1)(np.ones(3)), ShapeError, "cannot have its samples along axis 1"),
         (lambda: pb.vmap(lambda x: x, out_axes=None)(np.ones(3)), InputError, "differs from sample to sample"),
     ],
-)  # fmt: skip
+)
 def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()

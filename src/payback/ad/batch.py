@@ -35,9 +35,7 @@ class Batch:
 
         on: which inputs have a batch, as their first axis.
         """
-        found: dict[Node, tuple[Any, Any]] = dict(
-            zip(graph.inputs, zip(operands, on, strict=True), strict=True)
-        )
+        found: dict[Node, tuple[Any, Any]] = dict(zip(graph.inputs, zip(operands, on, strict=True), strict=True))
         last = {arg: node for node in graph.nodes for arg in node.args}
         kept = set(graph.outputs)
         for node in graph.nodes:
@@ -101,9 +99,7 @@ class Batch:
         m = self.m
         shapes = [arg.aval.shape for arg in node.args]
         rank = max(map(len, shapes))
-        aligned = [
-            align(m, x, shape, rank) if there else x for x, shape, there in zip(args, shapes, on, strict=True)
-        ]
+        aligned = [align(m, x, shape, rank) if there else x for x, shape, there in zip(args, shapes, on, strict=True)]
         return m.apply(node.op.name, *aligned)
 
     def _scanned(self, node: Node, args: list[Any], on: tuple[bool, ...]) -> Any:

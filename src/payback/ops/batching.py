@@ -111,7 +111,8 @@ def _random_bits(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> An
 def _probe(template: tuple[Any, ...], source: tuple[int, ...], arrays: Sequence[tuple[int, ...]]) -> int:
     """Where the axis that is 2 long stands in what an index reads, all others being 1 long: NumPy itself is asked."""
     plain = tuple(
-        0 if isinstance(part, (int, np.integer)) else slice(None) if isinstance(part, slice) else part for part in template
+        0 if isinstance(part, (int, np.integer)) else slice(None) if isinstance(part, slice) else part
+        for part in template
     )
     places = tuple(np.zeros(shape, np.intp) for shape in arrays)
     return np.zeros(source, bool)[_full_index(plain, places)].shape.index(2)

@@ -66,7 +66,9 @@ class Buffer(Buffered):
     def __getitem__(self, key: Any) -> Any:
         if _root(self)._storage is not None:
             return self.now()[key]
-        if any(isinstance(part, Traced) and part.node.value is None for part in (key if type(key) is tuple else (key,))):
+        if any(
+            isinstance(part, Traced) and part.node.value is None for part in (key if type(key) is tuple else (key,))
+        ):
             return Traced(const(np.asarray(self)))[key]  # read at places that are not known yet
         return np.ndarray.__getitem__(self, plain_key(key))
 

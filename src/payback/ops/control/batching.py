@@ -158,4 +158,3 @@ def _custom(b: Any, node: Any, args: list[Any], on: Flags) -> Several:
 
 for _name, _rule in {"call": _call, "branch": _branch, "scan": _scan, "loop": _loop, "custom": _custom}.items():
     TABLE[_name].batch = _rule
-
