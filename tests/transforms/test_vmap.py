@@ -9,6 +9,8 @@ import payback as pb
 from amount import cases
 from payback.errors import InputError, ShapeError, TraceError
 from payback.ir.aval import Aval
+from payback.ops.batching import leading
+from payback.ops.row import TABLE
 from payback.trace.abstract import trace
 from payback.trace.tree import leaves, tree_map
 from transforms.modes import N, assert_close, looped
@@ -444,3 +446,83 @@ def test_errors(call, error, text):
         call()
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# wrong rules are caught
+
+
+def rows_of(f, args):
+    """The rows of the graph for one sample, those inside bodies too."""
+    from payback.trace.body import Body
+
+    def inside(nodes):
+        for node in nodes:
+            yield node.op.name
+            for value in node.params.values():
+                if isinstance(value, Body):
+                    yield from inside(value.graph.nodes)
+
+    made = trace(f, *[tree_map(lambda leaf: leaf[0], arg) for arg in args])
+    return set(inside(made.graph.nodes))
+
+
+def uses():
+    """For each row with a form for batches the first program that uses it."""
+    found = {}
+    for name, (f, shapes) in PROGRAMS.items():
+        for h in (f, pb.grad(squares(f))) if name in DIFFERENTIABLE else (f,):
+            for row in rows_of(h, arguments(shapes)):
+                found.setdefault(row, (name, h))
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs_by_row():
+    return uses()
+
+
+ELSEWHERE = {"random_bits", "loop", "repeated", "negligible", "cofactor", "cofactor_along"}
+RULES = sorted(name for name, row in TABLE.items() if row.batch is not None and name not in ELSEWHERE)
+
+
+@pytest.mark.parametrize("row", RULES)
+def test_a_wrong_rule_is_caught(row, programs_by_row, monkeypatch):
+    """The samples in another order, as a rule would have them that confuses axes."""
+    name, f = programs_by_row[row]
+    rule = TABLE[row].batch
+    rule = {"leading": leading}.get(rule, rule)
+
+    def bent(b, node, args, on):
+        turned = [b.m.index(x, template=(slice(None, None, -1),)) if there else x
+                  for x, there in zip(args, on, strict=True)]  # fmt: skip
+        return rule(b, node, turned, on)
+
+    args = arguments(PROGRAMS[name][1])
+    expected = looped(f)(*args)
+    assert_close(pb.vmap(f)(*args), expected, 1e-11)
+    if row == "index":  # what turns the samples is one itself
+        return
+    monkeypatch.setattr(TABLE[row], "batch", bent)
+    with pytest.raises((AssertionError, np.linalg.LinAlgError)):
+        assert_close(pb.vmap(f)(*args), expected, 1e-11)
+
+
+def test_a_batch_that_is_not_aligned_is_caught(monkeypatch):
+    from payback.ad import batch
+
+    monkeypatch.setattr(batch, "align", lambda m, x, shape, rank: x)
+    f, shapes = PROGRAMS["pointwise of different ranks"]
+    args = arguments(shapes)
+    with pytest.raises((AssertionError, ShapeError)):
+        assert_close(pb.vmap(f)(*args), looped(f)(*args))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_row_without_a_form_for_batches_is_run_on_one_sample_after_another(name, monkeypatch):
+    """All rules taken away: the same results."""
+    for row in RULES:
+        if row not in ("scan", "transpose"):
+            monkeypatch.setattr(TABLE[row], "batch", None)
+    f, shapes = PROGRAMS[name]
+    args = arguments(shapes)
+    assert_close(pb.vmap(f)(*args), looped(f)(*args), 1e-11)
