@@ -294,5 +294,5 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
-ELSEWHERE = {"random_bits", "part"}
+ELSEWHERE = {"random_bits", "fold_in", "part"}
 LEAVES = {"input", "variable", "const"}

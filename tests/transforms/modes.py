@@ -153,8 +153,8 @@ def stacked(f: Function) -> Function:
 
 
 def chosen(names: Any, modes: Any) -> list[Any]:
-    """Pairs of a program and a mode: a third of them, in which each has its turn; all with --full."""
-    every = cases(3, 1)
+    """Pairs of a program and a mode: a fifth of them, in which each has its turn; all with --full."""
+    every = cases(5, 1)
     return [
         pytest.param(name, mode, id=f"{name}-{mode}")
         for i, name in enumerate(names)

@@ -295,8 +295,10 @@ def test_samples_that_part():
     assert_close(pb.grad(lambda x: np.sum(pb.vmap(lookup)(x, k)))(x), np.array([1.0, -4.0, 4.0, 6.0]))
 
     def collatz(n):
-        return pb.while_loop(lambda c: c[0] != 1, lambda c: (np.where(c[0] % 2 == 0, c[0] // 2, 3 * c[0] + 1), c[1] + 1),
-                             (n, 0))[1]  # fmt: skip
+        def step(c):
+            return np.where(c[0] % 2 == 0, c[0] // 2, 3 * c[0] + 1), c[1] + 1
+
+        return pb.while_loop(lambda c: c[0] != 1, step, (n, 0))[1]
 
     np.testing.assert_array_equal(pb.vmap(collatz)(np.array([1, 6, 7, 27])), [0, 8, 16, 111])
 

@@ -81,7 +81,7 @@ def test_as_in_closed_form(name, mode):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_finite_differences(name):
-    pb.check_grads(PROGRAMS[name][0], A, B, order=2)
+    pb.check_grads(PROGRAMS[name][0], A, B, order=1 if "inside another" in name else 2)
 
 
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if "SciPy" not in name])

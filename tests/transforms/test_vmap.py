@@ -391,19 +391,31 @@ def test_masks_sink_in_a_batch():
     np.testing.assert_array_equal(second[:2], 0.0)
 
 
-def test_bits_from_a_batch_of_keys():
-    """One key an entry: the bits of the unbatched draw."""
-    from payback.ops.append import apply
-    from payback.ops.row import TABLE
-    from payback.trace.array import Traced
-
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda key: pb.random.uniform(key, (3, 2)),
+        lambda key: pb.random.uniform(key, (5,), np.float32, -1.0, 2.0),
+        lambda key: pb.random.normal(key, (3,)),
+        lambda key: pb.random.normal(pb.random.fold_in(key, 2**33 + 5), (2, 2), np.float32),
+        lambda key: [pb.random.uniform(k) for k in pb.random.split(key, 3)],
+        lambda key: pb.scan(lambda c, i: (c + pb.random.normal(pb.random.fold_in(key, i)), c), 0.0, np.arange(4)),
+    ],
+)
+def test_one_key_for_each_sample(draw):
+    """The bits of the draw with that key alone: in a batch, compiled, and traced without numbers."""
     keys = np.stack([pb.random.key(seed) for seed in (0, 1, 2**40)])
-    draw = lambda key: Traced(apply(TABLE["random_bits"], (key.node,), None, {"shape": (3, 2)}))  # noqa: E731
-    found = pb.vmap(draw)(keys)
-    from payback.ops.philox import random_bits
+    expected = looped(draw)(keys)
+    assert_close(pb.vmap(draw)(keys), expected, 0)
+    assert_close(pb.compile(pb.vmap(draw))(keys), expected, 0)
+    assert_close(pb.compile(draw)(keys[2]), draw(keys[2]), 0)
+    for a, b in zip(leaves(pb.vmap(draw)(keys)), leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
 
-    for key, bits in zip(keys, found, strict=True):
-        np.testing.assert_array_equal(bits, random_bits(key, (3, 2)))
+
+def test_an_order_of_an_unknown_key_is_refused():
+    with pytest.raises(InputError, match="Draw it outside"):
+        pb.vmap(lambda key: pb.random.permutation(key, 3))(np.stack([pb.random.key(0), pb.random.key(1)]))
 
 
 # errors
@@ -481,7 +493,7 @@ def programs_by_row():
     return uses()
 
 
-ELSEWHERE = {"random_bits", "loop", "repeated", "negligible", "cofactor", "cofactor_along"}
+ELSEWHERE = {"random_bits", "fold_in", "loop", "repeated", "negligible", "cofactor", "cofactor_along"}
 RULES = sorted(name for name, row in TABLE.items() if row.batch is not None and name not in ELSEWHERE)
 
 
