@@ -356,6 +356,7 @@ REDUCTIONS: dict[str, Reduction] = {
 # Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
 ELSEWHERE = {
     "random_bits",
+    "fold_in",
     "part",
     "repeated",
     "negligible",
