@@ -49,7 +49,7 @@ def _check(key: Any) -> Any:
 def fold_in(key: Array, number: int) -> Array:
     """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain."""
     if isinstance(key, Traced) or isinstance(number, Traced):
-        return emit("fold_in", _check(key), number)  # type: ignore[return-value]
+        return emit("fold_in", _check(key), number)
     made = folded(_check(key), number & 0xFFFFFFFFFFFFFFFF).copy()
     made.flags.writeable = False
     return made
