@@ -13,6 +13,7 @@ import argparse
 import ctypes
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from llvmlite import ir
 
 from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
-from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, truth
-from payback.native.vector_math.constants import Constants
+from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, scale, truth
+from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.elementwise import Elementwise
-from payback.native.vector_math.lanes import Lanes, Maths
+from payback.native.vector_math.lanes import Maths
 
 Array = np.ndarray[Any, Any]
 CHUNK = 1 << 18
@@ -48,32 +49,33 @@ class Farthest:
     """The largest `distance` of a chunk of float32 from float64, in machine code: 2³² numbers are many."""
 
     def __init__(self) -> None:
-        module = ir.Module("farthest")
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [INT]), "run")
+        module, four = ir.Module("farthest"), ir.VectorType(FLOAT64, 4)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 3 + [INT]), "run")
         e = Emitter(module, ir.IRBuilder(function.append_basic_block()))
-        found, true, largest, table, count = function.args
-        constants = Constants(table)
-        m = Maths(e, ir.VectorType(FLOAT64, 4), constants)
+        found, true, largest, count = function.args
         with e.loop(0, count, 4) as i:
-            near = m.extended(m.lanes(e.load(found, i, FLOAT32, 4)))
-            far = self._distance(m, near, m.lanes(e.load(true, i, FLOAT64, 4)))
-            before = m.lanes(e.load(largest, 0, FLOAT64, 4))
-            e.store(m.select(far > before, far, before).v, largest, 0)
+            operands = [
+                e.b.fpext(e.load(found, i, FLOAT32, 4), four),
+                e.load(true, i, FLOAT64, 4),
+                e.load(largest, 0, FLOAT64, 4),
+            ]
+            e.store(e.b.call(*defined(module, "larger", four, [four] * 3, self._larger, operands)), largest, 0)
         e.b.ret_void()
-        constants.table(module, "constants")
         self.compiled = Compiled(module)
         arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         self.run = ctypes.CFUNCTYPE(None, *arguments)(self.compiled.address("run"))
 
     @staticmethod
-    def _distance(m: Maths, found: Lanes, true: Lanes) -> Lanes:
-        limit = 2.0**128
+    def _larger(e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
+        m, limit = Maths(e, operands[0].type, constants), 2.0**128
+        found, true, before = (m.lanes(x) for x in operands)
         near = m.select(m.abs(found) == np.inf, m.copysign(limit, found), found)
         goal = m.select(m.abs(true) > limit, m.copysign(limit, true), true)
         unit = m.at_least(m.float(m.bits(goal) & 0x7FF0_0000_0000_0000) * 2.0**-23, 2.0**-149)
         lost = m.is_nan(true)
         wrong = (m.is_nan(found) ^ lost) | (((m.bits(found) ^ m.bits(true)) < 0) & ~lost)
-        return m.select(wrong, np.inf, m.select(lost, 0.0, m.abs(near - goal) / unit))
+        far = m.select(wrong, np.inf, m.select(lost, 0.0, m.abs(near - goal) / unit))
+        return m.select(far > before, far, before).v
 
     def __call__(self, found: Array, true: Array) -> float:
         largest = np.zeros(4)
@@ -104,7 +106,7 @@ def sampled(name: str, count: int, dtype: Any) -> tuple[float, list[Any]]:
     for _ in range(max(count // CHUNK, 1)):
         inputs = operands_of(name, min(count, CHUNK), rng, dtype)
         true = special(name, inputs[0]) if slow else expected(name, *inputs)
-        far = distance(function(*inputs), true)
+        far = distance(function(*inputs), true, scale(name, inputs))
         at = int(np.argmax(far))
         if far[at] > worst:
             worst, where = float(far[at]), [x[at] for x in inputs]

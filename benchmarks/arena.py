@@ -95,21 +95,36 @@ def contest(
         row.first, row.check = answer["first"], answer["check"]
         row.peak = contestant.ask(do="memory")["peak"]
         running.append((contestant, row, unit))
-    for contestant, row, _ in list(running):  # enough repetitions that a round lasts long enough
-        count, seconds = unit, contestant.ask(do="time", count=unit)["seconds"]
-        while seconds < ENOUGH / 2:
-            count = unit * max(2 * count // unit, int(count / unit * ENOUGH / max(seconds, 1e-6) * 0.9))
-            seconds = contestant.ask(do="time", count=count)["seconds"]
-        running[[r for _, r, _ in running].index(row)] = (contestant, row, count)
+    running = [(contestant, row, _enough(contestant, row, unit)) for contestant, row, _ in running]
     for turn in range(rounds):
         order = running[turn % len(running) :] + running[: turn % len(running)] if running else []
         for contestant, row, count in order:
-            row.seconds.append(contestant.ask(do="time", count=count)["seconds"] / count)
+            if row.cannot:
+                continue
+            answer = contestant.ask(do="time", count=count)
+            row.cannot = answer.get("cannot")
+            if not row.cannot:
+                row.seconds.append(answer["seconds"] / count)
             time.sleep(0.05)  # threads that spin after their work go to sleep
     for contestant, row, _ in running:
+        if row.cannot:
+            contestant.end()
+            continue
         row.peak = max(row.peak, contestant.ask(do="memory")["peak"])
         contestant.end()
     return rows
+
+
+def _enough(contestant: Contestant, row: Row, unit: int) -> int:
+    """How many repetitions make a round last long enough."""
+    count, seconds = unit, 0.0
+    while True:
+        answer = contestant.ask(do="time", count=count)
+        row.cannot = answer.get("cannot")
+        if row.cannot or answer["seconds"] >= ENOUGH / 2:
+            return count
+        seconds = answer["seconds"]
+        count = unit * max(2 * count // unit, int(count / unit * ENOUGH / max(seconds, 1e-6) * 0.9))
 
 
 def disagree(rows: list[Row], dtype: str) -> list[str]:

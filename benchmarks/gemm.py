@@ -20,9 +20,10 @@ import time
 import numpy as np
 from llvmlite import ir
 
-from payback.native import contraction
 from payback.native.emit import INT, INT32, POINTER, Compiled, Emitter, constant, lanes_of, llvm_type
+from payback.native.plan import plan
 from payback.native.product import Product
+from payback.native.tile import multiply_add
 from payback.run import blas
 
 SIZES = [  # M, K, N
@@ -46,7 +47,7 @@ def peak(dtype: np.dtype, seconds: float = 0.3) -> float:
     i, sums = e.b.phi(INT), [e.b.phi(vector) for _ in range(chains)]
     new = sums
     for _ in range(4):
-        new = [contraction.multiply_add(e, x, factor, factor) for x in new]
+        new = [multiply_add(e, x, factor, factor) for x in new]
     for phi, value in zip(sums, new, strict=True):
         phi.add_incoming(ir.Constant(vector, None), before)
         phi.add_incoming(value, body)
@@ -81,7 +82,7 @@ def race(m: int, k: int, n: int, dtype: np.dtype, form: str, threads: int, secon
     a, b, mine = matrices(np.random.default_rng(0), m, k, n, dtype, form)
     theirs = mine.copy()
     strides = [[s // x.itemsize for s in x.strides] for x in (a, b, mine)]
-    product = Product(contraction.plan(dtype, m, n, k, *strides))
+    product = Product(plan(dtype, m, n, k, *strides))
     prepared = product.prepare(a, b, mine, threads)
     flops = 2 * m * n * k
     repeats = max(1, int(2e-4 / (flops / 5e10 + 1e-7)))

@@ -90,12 +90,6 @@ def _exchange(errors: list[mp.mpf], count: int) -> list[int]:
     return runs
 
 
-def rounded(coefficients: list[mp.mpf], bits: int) -> list[float]:
-    if bits == 32:
-        return [float(np.float32(float(c))) for c in coefficients]
-    return [float(c) for c in coefficients]
-
-
 def _sqrt(function: Function) -> Function:
     """A function of z = x², given as one of x."""
     return lambda z: function(mp.sqrt(z))
@@ -207,6 +201,14 @@ POLYNOMIALS = [
         {32: 6, 64: 11},
     ),
     Polynomial(
+        "LOG_ERFC",
+        "log erfc(x), 1 ≤ x ≤ 4: for erf in float32; the weight is for 1 − exp of it",
+        lambda x: mp.log(mp.erfc(x)),
+        mp.erfc,
+        (mp.mpf(1), mp.mpf(4)),
+        {32: 6},
+    ),
+    Polynomial(
         "ERFC",
         "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
         lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),
@@ -261,7 +263,7 @@ def table() -> list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]:
         (
             p,
             {
-                bits: (rounded(c, bits), -float(mp.log(e, 2)))
+                bits: ([float(x) for x in c], -float(mp.log(e, 2)))
                 for bits, degree in p.degrees.items()
                 for c, e in [remez(p.target, p.weight, *p.interval, degree)]
             },
@@ -271,10 +273,12 @@ def table() -> list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]:
 
 
 def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]) -> str:
+    digits = f"{two_over_pi(1472):x}"
     lines = [
-        '"""Coefficients of polynomials, lowest power first, by the bits of the format: written by benchmarks/minimax.py.',
+        '"""Coefficients of polynomials, lowest power first, by the bits of the format: made by benchmarks/minimax.py.',
         "",
-        "Each comment names what is approximated, and the bits to which it is, relative to the function it is a part of.",
+        "Each comment names what is approximated, and to how many bits, relative to the function it is a part of.",
+        "Those for float32 have more digits than it holds: some are used in float64.",
         '"""',
         "",
         "# fmt: off",
@@ -283,7 +287,12 @@ def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]])
         lines += [f"# {constant.note}", f"{constant.name} = {{"]
         lines += [f"    {bits}: {constant.split(bits)!r}," for bits in (32, 64)]
         lines.append("}")
-    lines += ["# ⌊2/π · 2¹⁴⁷²⌋", f"TWO_OVER_PI = {two_over_pi(1472):#x}"]
+    lines += [
+        "# ⌊2/π · 2¹⁴⁷²⌋",
+        "TWO_OVER_PI = int(",
+        *[f'    "{digits[k : k + 92]}"' for k in range(0, len(digits), 92)],
+        "    , 16)",
+    ]
     for p, found in entries:
         bounds = ", ".join(f"{bits}: {error:.1f}" for bits, (_, error) in found.items())
         lines += [f"# {p.note}; bits: {bounds}", f"{p.name} = {{"]

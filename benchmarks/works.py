@@ -22,9 +22,14 @@ class Training:
     sizes: tuple[int, ...]
     batch: int
     dtype: str = "float32"
-    batches: int = 8
 
     kind = "training"
+
+    @property
+    def batches(self) -> int:
+        """As many as make an epoch of 100 steps, or fit into 32 MB."""
+        item = np.dtype(self.dtype).itemsize
+        return int(min(100, max(8, 32e6 // (item * self.batch * (self.sizes[0] + self.sizes[-1])))))
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     full = config.getoption("--full")
     os.environ[amount.VARIABLE] = "1" if full else "0"
+    if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
+        config.code_folder = tempfile.TemporaryDirectory(prefix="payback-tests-")
+        os.environ["PAYBACK_CACHE"] = os.path.join(config.code_folder.name, "code")
     # Deterministic: the same examples in every run.  No deadlines: a slow machine is not a failure.
     rules = dict(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("everyday", max_examples=25, **rules)

@@ -52,8 +52,8 @@ def main() -> None:
                 answer = {"check": check(), "first": time.perf_counter() - start}
             elif request["do"] == "time":
                 start = time.perf_counter()
-                repeat(request["count"])
-                answer = {"seconds": time.perf_counter() - start}
+                own = repeat(request["count"])  # a contestant may leave out what it does once, like all others
+                answer = {"seconds": time.perf_counter() - start if own is None else own}
             else:
                 answer = {"peak": 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - baseline)}
         except Exception as problem:  # a contestant that cannot do a work says why; the others go on

@@ -385,6 +385,7 @@ def test_an_interruption_before_the_first_epoch_ends(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("payback.train.step.Steps.train", stop)
+    monkeypatch.setattr("payback.train.compiled.Compiled.take", stop)
     code, out, _ = run("train", "iris", "--out", "m")
     assert code == 130
     assert "not one whole epoch; stopped: interrupted" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from dataclasses import astuple
 from functools import lru_cache
 
 import numpy as np
@@ -15,20 +16,21 @@ from llvmlite import ir
 
 import amount
 from native import products
-from payback.native import contraction, emit, packing
+from payback.native import contraction, emit, packing, tile
+from payback.native import plan as plans
 from payback.native.contraction import Epilogue
 from payback.native.emit import POINTER
 from payback.native.product import Product, product
 
 
 @lru_cache(None)
-def _made(plan, a_unit, b_unit, split):
+def _made(plan, fields):
     return Product(plan)
 
 
 def made(plan):
     """Plans whose functions are the same are compiled once."""
-    return _made(plan, plan.a_unit, plan.b_unit, plan.split)
+    return _made(plan, astuple(plan))
 
 
 @given(st.integers(0, 10**9))
@@ -42,13 +44,17 @@ def test_more_sizes_and_strides(seed):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("shape", [(1000, 65, 513), (65, 1000, 300), (2000, 1, 50), (1, 600, 1000), (3, 700, 64)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1000, 65, 513), (65, 1000, 300), (2000, 1, 50), (1, 600, 1000), (3, 700, 64), (50, 1, 3000), (5, 7, 9000)],
+)
 def test_threads_change_no_bit(dtype, shape):
     m, n, k = shape
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    alone = product(a, b)
     for left, right in ((a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b))):
-        alone = product(left, right)
+        assert np.array_equal(product(left, right), alone)
         for count in (2, 3, 4, 8):
             assert np.array_equal(product(left, right, count=count), alone)
 
@@ -97,7 +103,17 @@ def descent(rows_of_c: int) -> Epilogue:
     return Epilogue(f"descent{rows_of_c}", (POINTER,), emit_it)
 
 
-SHAPES = [(64, 128, 64), (13, 37, 5), (32, 1, 16), (50, 3, 20), (1, 33, 4), (130, 70, 600), (300, 1, 600), (6, 16, 1)]
+SHAPES = [
+    (64, 128, 64),
+    (13, 37, 5),
+    (32, 1, 16),
+    (50, 3, 20),
+    (1, 33, 4),
+    (130, 70, 600),
+    (300, 1, 600),
+    (6, 16, 1),
+    (50, 1, 3000),
+]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -109,12 +125,12 @@ def test_an_epilogue_is_done_once_to_every_element(dtype, shape, threads):
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     bias, c = rng.standard_normal(n).astype(dtype), np.full((m, n), np.nan, dtype)
     strides = [[s // x.itemsize for s in x.strides] for x in (a, b, c)]
-    fused = Product(contraction.plan(dtype, m, n, k, *strides), bias_relu())
+    fused = Product(plans.plan(dtype, m, n, k, *strides), bias_relu())
     fused.run(fused.prepare(a, b, c, threads, [bias.ctypes.data]), threads)
     assert np.array_equal(c, np.maximum(product(a, b) + bias, 0))
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[2] <= contraction.K_BLOCK])
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[2] <= plans.K_BLOCK])
 def test_an_epilogue_may_keep_the_value(shape):
     m, n, k = shape
     rng = np.random.default_rng(3)
@@ -122,7 +138,7 @@ def test_an_epilogue_may_keep_the_value(shape):
     weights, c = rng.standard_normal((m, n)).astype("f4"), np.full((m, n), 7, "f4")
     expected = weights - product(a, b) * np.float32(0.5)
     strides = [[s // x.itemsize for s in x.strides] for x in (a, b, c)]
-    fused = Product(contraction.plan("f4", m, n, k, *strides), descent(n))
+    fused = Product(plans.plan("f4", m, n, k, *strides), descent(n))
     fused.run(fused.prepare(a, b, c, 1, [weights.ctypes.data]))
     assert np.array_equal(weights, expected)
     assert (c == 7).all()
@@ -135,7 +151,7 @@ def test_the_function_of_a_product_is_emitted_once():
     e = emit.Emitter(module, ir.IRBuilder(function.append_basic_block()))
     lengths = []
     for size in (32, 48, 64):
-        plan = contraction.plan("f4", 64, size, size, (size, 1), (size, 1), (size, 1))
+        plan = plans.plan("f4", 64, size, size, (size, 1), (size, 1), (size, 1))
         contraction.call(e, plan, 64, size, size, *[(function.args[0], size, 1)] * 3)
         lengths.append(len(module.functions))
     assert len(set(lengths)) == 1
@@ -148,9 +164,9 @@ def test_a_square_of_vectors_is_transposed(dtype):
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER]), "turn")
     e = emit.Emitter(module, ir.IRBuilder(function.append_basic_block()))
-    rows = [e.load(function.args[0], i * lanes, kind, lanes) for i in range(lanes)]
-    for i, row in enumerate(packing.transpose(e, rows)):
-        e.store(row, function.args[1], i * lanes)
+    columns = packing.turned(e, kind, lambda row, at, size: e.load(function.args[0], row * lanes + at, kind, size))
+    for i, column in enumerate(columns):
+        e.store(column, function.args[1], i * lanes)
     e.b.ret_void()
     square, turned = np.arange(lanes**2, dtype=dtype).reshape(lanes, lanes), np.empty((lanes, lanes), dtype)
     run(emit.Compiled(module), "turn", square, turned)
@@ -212,11 +228,12 @@ def checked(seeds: int) -> None:
 
 
 def rounded_twice(patch):
-    patch.setattr(contraction, "multiply_add", lambda e, a, b, c: e.b.fadd(e.b.fmul(a, b), c))
+    patch.setattr(tile, "multiply_add", lambda e, a, b, c: e.b.fadd(e.b.fmul(a, b), c))
 
 
 def shorter_blocks_of_k(patch):
-    patch.setattr(contraction, "K_BLOCK", 128)
+    for module in (plans, contraction):
+        patch.setattr(module, "K_BLOCK", 128)
 
 
 def one_lane_short(patch):
@@ -224,8 +241,11 @@ def one_lane_short(patch):
     patch.setattr(contraction, "least", lambda e, x, y: e.b.sub(least(e, x, y), e.int(1)))
 
 
-def rows_not_transposed(patch):
-    patch.setattr(packing, "transpose", lambda e, rows: rows)
+def rows_not_turned(patch):
+    for module in (packing, tile):
+        patch.setattr(module, "turned", lambda e, kind, load: [
+            load(i, 0, emit.lanes_of(kind)) for i in range(emit.lanes_of(kind))
+        ])  # fmt: skip
 
 
 def all_lanes_stored(patch):
@@ -236,9 +256,24 @@ def all_lanes_stored(patch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [rounded_twice, shorter_blocks_of_k, one_lane_short, rows_not_transposed, all_lanes_stored]
+    "wrong", [rounded_twice, shorter_blocks_of_k, one_lane_short, rows_not_turned, all_lanes_stored]
 )
 def test_a_wrong_kernel_is_caught(wrong, monkeypatch):
     wrong(monkeypatch)
     with pytest.raises(AssertionError):
         checked(40)
+
+
+@pytest.mark.parametrize(
+    ("width", "features"), [(16, {}), (16, {"avx": True}), (64, {"avx512f": True, "avx": True, "fma": True})]
+)
+@pytest.mark.parametrize("seed", range(amount.cases(6, 60)))
+def test_the_tiles_of_other_hosts(width, features, seed, monkeypatch):
+    """Vectors of 128 and 512 bits, 16 and 32 registers, with and without masked loads: split by LLVM where need be."""
+    if features.get("fma") and not tile.has_fma():
+        features = {**features, "fma": False, "avx512f": False}
+    for module in (emit, tile):
+        monkeypatch.setattr(module, "host_features", lambda: features)
+    monkeypatch.setattr(emit, "vector_bytes", lambda: width)
+    monkeypatch.setattr(tile, "_arm", False)
+    products.check(products.random_case(1000 + seed), Product)

@@ -162,7 +162,9 @@ def exact_partial(name: str, point: tuple[float, ...], order: tuple[int, ...]) -
 
 def live_slots(name: str) -> list[int]:
     sample = POINTWISE[name]
-    return [] if sample.exact is None else [k for k, column in enumerate(sample.points) if type(column[0]) is not bool]
+    if sample.exact is None:
+        return []
+    return [k for k, column in enumerate(sample.points) if type(column[0]) is not bool and k not in sample.dead]
 
 
 def bars(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
+from scipy import special
 
 import payback as pb
 from payback.ir import node as ir_node
@@ -47,6 +48,7 @@ class Pointwise:
     points    for each argument, numbers that float16 holds too; row k of all arguments is one point
     ulps      how far the value may be from `exact` where NumPy has no such function (None: bits equal to NumPy's)
     error     how far a derivative may be off whatever its size, in units of eps (see the reasons below)
+    dead      arguments without a derivative
     """
 
     call: Callable[..., Any]
@@ -55,14 +57,15 @@ class Pointwise:
     points: tuple[tuple[float, ...], ...]
     ulps: int | None = None
     error: float = 0.0
+    dead: tuple[int, ...] = ()
 
 
 def _unary(f: Callable[..., Any], exact: Any, *points: float, **more: Any) -> Pointwise:
     return Pointwise(f, f, exact, (points,), **more)
 
 
-def _binary(f: Callable[..., Any], exact: Any, a: tuple[float, ...], b: tuple[float, ...]) -> Pointwise:
-    return Pointwise(f, f, exact, (a, b))
+def _binary(f: Callable[..., Any], exact: Any, a: tuple[float, ...], b: tuple[float, ...], **more: Any) -> Pointwise:
+    return Pointwise(f, f, exact, (a, b), **more)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -143,6 +146,21 @@ POINTWISE: dict[str, Pointwise] = {
     "rad2deg": _unary(np.rad2deg, mp.degrees, *_ANY),
     "mod": _binary(np.remainder, lambda a, b: a - b * mp.floor(a / b), _A, _ODD),
     "floor_divide": _binary(np.floor_divide, None, _A, _B),
+    "copysign": _binary(np.copysign, lambda a, b: abs(a) * mp.sign(b), _A, _B, dead=(1,)),
+    "fmod": _binary(np.fmod, lambda a, b: a - b * int(a / b), _A, _ODD),
+    "fraction": Pointwise(lambda x: np.modf(x)[0], lambda x: np.modf(x)[0], lambda x: x - int(x), (_ANY[:7],)),
+    "heaviside": _binary(
+        np.heaviside,
+        lambda a, b: b if a == 0 else mp.mpf(a > 0),
+        (0.0, 1.5, -2.0, 0.0, 0.25, -1.0, 0.0, 3.0),
+        _B,
+        dead=(0,),
+    ),
+    "fmax": _binary(np.fmax, max, _A, _B),
+    "fmin": _binary(np.fmin, min, _A, _B),
+    "logaddexp2": _binary(np.logaddexp2, lambda a, b: mp.log(mp.mpf(2) ** a + mp.mpf(2) ** b, 2), _A, _B),
+    "nextafter": _binary(np.nextafter, lambda a, b: a, _A, _B, dead=(1,)),
+    "spacing": _unary(np.spacing, None, *_ANY),
     "floor": _unary(np.floor, None, *_ANY),
     "ceil": _unary(np.ceil, None, *_ANY),
     "trunc": _unary(np.trunc, None, *_ANY),
@@ -157,6 +175,42 @@ POINTWISE: dict[str, Pointwise] = {
     "logical_or": _binary(np.logical_or, None, *_MASKS),
     "logical_not": _unary(np.logical_not, None, *_MASKS[0]),
 }
+
+_SHARE = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375)
+_MORE = (0.5, 1.75, 3.0, 2.5, 0.25, 1.5, 4.0, 0.875)
+POINTWISE |= {
+    "erf": _unary(special.erf, mp.erf, *_ANY),
+    "erfc": _unary(special.erfc, mp.erfc, *_ANY),
+    "erfcx": _unary(special.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), -2.0, *_ANY[1:7], 60.0, error=4),
+    "erfinv": _unary(special.erfinv, mp.erfinv, *_UNIT),
+    "erfcinv": _unary(special.erfcinv, lambda x: mp.erfinv(1 - x), *_SHARE),
+    "ndtr": _unary(special.ndtr, mp.ncdf, *_ANY),
+    "log_ndtr": _unary(special.log_ndtr, lambda x: mp.log(mp.ncdf(x)), *_ANY[:7], -60.0),
+    "ndtri": _unary(special.ndtri, lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1), *_SHARE),
+    "gammaln": _unary(special.gammaln, lambda x: mp.log(abs(mp.gamma(x))), *_POSITIVE[:7], -0.5),
+    "gamma": _unary(special.gamma, mp.gamma, *_POSITIVE[:7], -0.5),
+    "digamma": _unary(special.psi, mp.digamma, *_POSITIVE),
+    # the two ψ of the rule, up to 3.4, differ by less than they are
+    "beta": _binary(special.beta, mp.beta, _POSITIVE, _MORE, error=1),
+    "betaln": _binary(special.betaln, lambda a, b: mp.log(mp.beta(a, b)), _POSITIVE, _MORE, error=4),
+    "expit": _unary(special.expit, lambda x: 1 / (1 + mp.exp(-x)), *_ANY),
+    "logit": _unary(special.logit, lambda x: mp.log(x / (1 - x)), *_SHARE),
+    "log_expit": _unary(special.log_expit, lambda x: -mp.log1p(mp.exp(-x)), *_ANY),
+    "xlogy": _binary(special.xlogy, lambda x, y: x * mp.log(y), _A, _POSITIVE),
+    "xlog1py": _binary(special.xlog1py, lambda x, y: x * mp.log1p(y), _A, _SHARE),
+    "entr": _unary(special.entr, lambda x: -x * mp.log(x), *_POSITIVE),
+    "rel_entr": _binary(special.rel_entr, lambda x, y: x * mp.log(x / y), _POSITIVE, _MORE),
+    "kl_div": _binary(special.kl_div, lambda x, y: x * mp.log(x / y) - x + y, _POSITIVE, _MORE),
+    "exp1": _unary(special.exp1, mp.e1, *_POSITIVE[:7]),
+    "expi": _unary(special.expi, mp.ei, *_ANY),
+} | {
+    name: _unary(getattr(special, name), lambda x, f=f, n=int(name[1]): f(n, x), *points, error=1)
+    for f, points, names in (
+        (mp.besselj, _ANY, ("j0", "j1")), (mp.bessely, _POSITIVE[:7], ("y0", "y1")),
+        (mp.besseli, _ANY, ("i0", "i1")), (mp.besselk, _POSITIVE[:7], ("k0", "k1")),
+        (lambda n, x: mp.exp(-abs(x)) * mp.besseli(n, x), _ANY, ("i0e", "i1e")),
+    ) for name in names
+}  # fmt: skip
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
@@ -234,6 +288,10 @@ LINEAR: dict[str, Linear] = {
     "hstack": Linear("concatenate", lambda *p: np.hstack(p), ((2, 2), (2, 3))),
     "vstack": Linear("concatenate", lambda *p: np.vstack(p), ((3,), (2, 3))),
     "stack": Linear("stack", lambda *p: np.stack(p, axis=1), ((2, 3), (2, 3))),
+    "ldexp": Linear("ldexp", lambda x, n: np.ldexp(x, n), ((2, 3),), (np.array([1, 2, 0]),)),
+    "ldexp broadcast": Linear("ldexp", lambda x, n: np.ldexp(x, n), ((2, 1),), (np.array([1, 2, 0]),)),
+    "reduceat": Linear("reduceat", lambda x: np.add.reduceat(x, [0, 3, 1, 1]), ((5,),)),
+    "reduceat axis": Linear("reduceat", lambda x: np.add.reduceat(x, [1, 0], axis=1), ((2, 3, 2),)),
     "cumsum": Linear("cumsum", lambda x: np.cumsum(x, axis=1), ((2, 4),)),
     "cumsum of all": Linear("cumsum", np.cumsum, ((5,),)),
     "index": Linear("index", lambda x: x[1], ((3, 4),)),
@@ -294,5 +352,20 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
-ELSEWHERE = {"random_bits", "fold_in", "part"}
+# `repeated` and `negligible` are questions about eigenvalues: tests/trace/test_numpy_linalg.py has the answers.
+# Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
+ELSEWHERE = {
+    "random_bits",
+    "fold_in",
+    "part",
+    "repeated",
+    "negligible",
+    "argsort",
+    "argpartition",
+    "argmax",
+    "argmin",
+    "running",
+    "searchsorted",
+    "exponent",
+}
 LEAVES = {"input", "variable", "const"}

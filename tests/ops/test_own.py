@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops import own, own_control
+from ops import own, own_control, own_linalg, own_scans, own_scipy
 from payback.ops import TABLE
 
-CASES = {**own_control.CASES}
+CASES = {**own_control.CASES, **own_linalg.CASES, **own_scans.CASES, **own_scipy.CASES}
 DTYPES = [pytest.param(dtype, id=np.dtype(dtype).name) for dtype in (np.float32, np.float64)]
 
 

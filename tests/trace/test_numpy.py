@@ -261,23 +261,14 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
 
 
 @pytest.mark.parametrize(("call", "text"), [
-    (lambda x: np.logaddexp2(x, 1.0), "np.logaddexp2 has no derivative in payback"),
-    (lambda x: np.linalg.pinv(x[None]), "numpy.linalg.pinv has no derivative in payback"),
+    (lambda x: np.linalg.eigvals(x * x[:, None]), "np.linalg.eigvals has no derivative in payback"),
     (lambda x: np.fft.fft(x), "fft has no derivative in payback"),
-    (lambda x: np.cumprod(x), "np.cumprod has no derivative in payback"),
-    (lambda x: np.sort(x), "np.sort has no derivative in payback"),
-    (lambda x: np.copysign(x, 1.0), "np.copysign has no derivative in payback"),
-    (lambda x: np.add.accumulate(x), "np.add.accumulate has no derivative in payback"),
-    (lambda x: np.multiply.reduce(x), "np.multiply.reduce has no derivative in payback"),
-    (lambda x: np.einsum("i->", x), "np.einsum has no derivative in payback"),
-    (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "does not take where="),
-    (lambda x: np.add(x, 1.0, dtype=np.float32), "does not take dtype="),
-    (lambda x: np.sum(x, where=x > 0), "does not take where="),
-    (lambda x: np.sum(x, initial=1.0), "does not take initial="),
-    (lambda x: np.sum(x, out=np.zeros(())), "does not take out="),
-    (lambda x: np.concatenate([x, x], out=np.zeros(6)), "out="),
-    (lambda x: np.clip(x, 0, 1, out=np.zeros(3)), "out="),
-    (lambda x: np.reshape(x, (3, 1), order="F"), "order='F'"),
+    (lambda x: np.roots(x), "np.roots has no derivative in payback"),
+    (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "with where= and without out="),
+    (lambda x: np.add(x, 1.0, dtype=np.int64), "does not take dtype=int64"),
+    (lambda x: np.pad(x, 1, "empty"), "np.pad of traced values with mode=empty"),
+    (lambda x: np.histogram(x, weights=x), "np.histogram of traced weights"),
+    (lambda x: np.quantile(x, 0.5, weights=x), "does not take weights="),
     (lambda x: x[1, True], "a single boolean"),
 ])  # fmt: skip
 def test_what_has_no_row_says_so(call, text):
@@ -288,10 +279,10 @@ def test_what_has_no_row_says_so(call, text):
 
 def test_an_error_names_the_users_line_and_something_near():
     with pytest.raises(UnsupportedError) as raised:
-        np.logaddexp2(traced(V), 1.0)
+        np.roots(traced(V))
     assert "test_numpy.py" in str(raised.value)
-    assert "np.logaddexp2(traced(V), 1.0)" in str(raised.value)
-    assert "Near it: np.logaddexp" in str(raised.value)
+    assert "np.roots(traced(V))" in str(raised.value)
+    assert "Near it: np.ro" in str(raised.value)
 
 
 @pytest.mark.parametrize("call", [
@@ -321,6 +312,9 @@ def test_plain_python_questions():
     assert x.size == 2
     assert x.dtype == float
     assert 2.0 in x
+    assert round(s) == 2
+    assert round(s, 1) == 2.5
+    assert pb.grad(lambda v: v * round(v, 1))(2.26) == 2.3
     assert x.item is not None
     assert traced(np.array([3.0])).item().value == 3.0
     with pytest.raises(TypeError, match="len"):

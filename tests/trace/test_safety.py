@@ -234,7 +234,7 @@ def test_in_place_operators_change_the_array_as_in_numpy():
 def test_a_plain_array_that_takes_a_traced_value_raises():
     """Outside a transform there is no shim: `np.zeros` makes a plain array."""
     w = pb.variable(np.ones(2))
-    total = np.zeros(2)
+    total = kept = np.zeros(2)
     with pytest.raises(MutationError, match=r"np.add cannot write a traced result with out= .*total \+= w.*made"):
         total += w
     with pytest.raises(
@@ -250,6 +250,11 @@ def test_a_plain_array_that_takes_a_traced_value_raises():
         whole[0] = w[0]
     assert (total == 0).all()
     assert (whole == 0).all()
+    assert kept is total
+    alone = np.zeros(2)
+    alone += w  # no one else sees it: the name is given a traced array, as `w + alone` would be one
+    np.sum(alone * w).backward()
+    np.testing.assert_array_equal(w.grad, [2.0, 2.0])
 
 
 def test_plain_leaves_other_things_alone():

@@ -15,6 +15,7 @@ import payback as pb
 from payback.errors import InputError, NonFiniteError, ShapeError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
+from payback.train.compiled import Compiled
 from payback.train.fit import fit
 from payback.train.step import Steps
 
@@ -47,7 +48,16 @@ def batches(monkeypatch):
         seen.append(x.reshape(len(x), -1)[:, 0].astype(int).tolist())
         return train(self, net, state, x, *others)
 
+    take = Compiled.take
+
+    def watched_natively(self, order, size, steps, *others):
+        x = self._data[0].reshape(len(self._data[0]), -1)[:, 0].astype(int)
+        rows = np.arange(len(x)) if order is None else order
+        seen.extend(x[part].tolist() for part in rows.reshape(steps, size))
+        return take(self, order, size, steps, *others)
+
     monkeypatch.setattr(Steps, "train", watched)
+    monkeypatch.setattr(Compiled, "take", watched_natively)
     return seen
 
 
@@ -330,6 +340,7 @@ def test_interrupted_in_the_middle_of_an_epoch(monkeypatch, call, tmp_path):
         return train(self, *arguments)
 
     monkeypatch.setattr(Steps, "train", interrupted)
+    monkeypatch.setenv("PAYBACK_NATIVE", "0")
     run = fit(classifier(), X, CLASSES, epochs=5, batch_size=100, validation=0)
     assert run.stopped == "interrupted"
     assert len(run.history) == (call - 1) // 4

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.sweep import Entry
+from payback.ad.sweep import Entry, Numbers, put
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -56,7 +57,11 @@ class Gradient:
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
         # who counts or changes the payments by a `pull` of its own gets all of them there
-        self.numbers = not on_graph and type(self).pull is Gradient.pull
+
+    @property
+    def numbers(self) -> Any:
+        """For the sweep; None on graphs, and where a class has a `pull` of its own, which is to see every payment."""
+        return self._numbers if not self.on_graph and type(self).pull is Gradient.pull else None
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -95,9 +100,9 @@ class Gradient:
             if partial.high is None:
                 low = self.times(bar, partial.low)
                 return None if low is None else self.masked(self.m.logical_not(partial.condition), low)
-            if type(partial.low) is Select or type(partial.high) is Select:
-                return self.add_cases(partial.condition, self.times(bar, partial.high), self.times(bar, partial.low))
-            high, low = (self.dense(self.times(bar, case)) for case in (partial.high, partial.low))
+            high, low = self.times(bar, partial.high), self.times(bar, partial.low)
+            if type(high) is Masked or type(low) is Masked:
+                return self.add_cases(partial.condition, high, low)
             return self.m.where(partial.condition, high, low)
         if type(bar) is Masked:
             return Masked(bar.mask, self.times(bar.value, partial))
@@ -106,6 +111,8 @@ class Gradient:
     def add_cases(self, condition: Any, high: Any, low: Any) -> Masked:
         """A choice between adjoints of which one or both are masked."""
         m = self.m
+        if type(high) is Masked and type(low) is Masked and high.mask is low.mask:  # the mask of what came
+            return Masked(high.mask, m.where(condition, high.value, low.value))
         mask_high = m.logical_and(condition, high.mask) if type(high) is Masked else condition
         mask_low = m.logical_not(condition)
         if type(low) is Masked:
@@ -120,10 +127,18 @@ class Gradient:
             args = [Term(arg, m) for arg in node.args]
         else:
             args = [arg.value for arg in node.args]
-            if row.kind == "pointwise" and type(bar) is float:  # scalar programs: nothing but Python floats
+            if row.kind == "pointwise":  # most edges, and nothing masked on them
                 partial = row.partials[slot](m, *args, node.value)
-                if type(partial) is float:
-                    return bar * partial
+                if type(bar) is Masked or type(partial) is not np.ndarray:
+                    paid = self.times(bar, partial)
+                    if paid is None:
+                        return None
+                else:
+                    paid = bar * partial
+                wanted = getattr(args[slot], "shape", ())
+                if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
+                    return self.unbroadcast(paid, node.args[slot], wanted)
+                return paid
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
@@ -148,60 +163,74 @@ class Gradient:
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
 
-    def pay_numbers(self, node: Node, bar: float, piles: dict[Node, Any]) -> bool:
-        """Scalar programs: what a pointwise node of Python floats pays, put on the piles; False: it is not one.
-
-        `pull` and the sweep's bookkeeping in one, for nothing else is done at such a node.
+    def _numbers(
+        self, rest: Iterator[Node], piles: dict[Node, Any], settled: dict[Node, Any], wanted: Container[Node]
+    ) -> Node | None:
+        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop: scalar programs are made
+        of nothing else.  Goes on with `rest` and returns the first node that is none of them.
         """
-        row, args = node.op, node.args
-        if row.kind != "pointwise" or len(args) > 2:
-            return False
-        live, y, partials = self.live, node.value, row.partials
-        if len(args) == 2:
-            first, second = args
-            rule = partials[1]
-            if rule is not None and second in live:
-                paid = rule(Values, first.value, second.value, y)
-                if type(paid) is float:
-                    paid *= bar
-                    pile = piles.get(second)
-                    if pile is None:
-                        piles[second] = paid
-                    elif type(pile) is list:
-                        pile.append((node, 1, paid))
-                    else:
-                        piles[second] = [(None, 0, pile), (node, 1, paid)]
-                else:
-                    self._pay_slowly(node, 1, bar, piles)
-            rule = partials[0]
-            if rule is None or first not in live:
-                return True
-            paid = rule(Values, first.value, second.value, y)
-        else:
-            (first,), (rule,) = args, partials
-            if rule is None or first not in live:
-                return True
-            paid = rule(Values, first.value, y)
-        if type(paid) is float:
-            paid *= bar
-            pile = piles.get(first)
-            if pile is None:
-                piles[first] = paid
-            elif type(pile) is list:
-                pile.append((node, 0, paid))
+        live, m = self.live, self.m
+        assert live is not None
+        kept = None if settled is piles else wanted
+        for node in rest:
+            bar = piles.get(node)
+            row, args = node.op, node.args
+            if type(bar) is not float:
+                if bar is None:
+                    continue
+                if type(bar) is not Numbers:
+                    return node
+                bar = bar.total()
+                piles[node] = bar
+            if row.kind != "pointwise" or len(args) > 2:
+                if args:
+                    return node
+                if kept is not None and node in kept:
+                    settled[node] = bar
+                continue
+            if kept is not None and node in kept:
+                settled[node] = bar
+            if len(args) == 2:
+                arg, second = args
+                x, y = arg.value, second.value
+                rule, rule_of_second = row.partials
+                if second in live and rule_of_second is not None:
+                    paid = rule_of_second(m, x, y, node.value)
+                    if type(paid) is float:
+                        paid *= bar
+                        pile = piles.get(second)
+                        if pile is None:
+                            piles[second] = paid
+                        elif type(pile) is Numbers:
+                            pile.append(paid)
+                        elif type(pile) is float:
+                            piles[second] = Numbers((pile, paid))
+                        else:
+                            pile.append((node, 1, paid))
+                    elif (paid := self.pull(node, 1, bar)) is not None:
+                        put(piles, second, node, 1, paid)
+                if arg not in live or rule is None:
+                    continue
+                paid = rule(m, x, y, node.value)
             else:
-                piles[first] = [(None, 0, pile), (node, 0, paid)]
-        else:
-            self._pay_slowly(node, 0, bar, piles)
-        return True
-
-    def _pay_slowly(self, node: Node, slot: int, bar: float, piles: dict[Node, Any]) -> None:
-        paid = self.pull(node, slot, bar)
-        if paid is not None:
-            pile = piles.get(node.args[slot])
-            if type(pile) is not list:
-                piles[node.args[slot]] = pile = [] if pile is None else [(None, 0, pile)]
-            pile.append((node, slot, paid))
+                (arg,), (rule,) = args, row.partials
+                if arg not in live or rule is None:
+                    continue
+                paid = rule(m, arg.value, node.value)
+            if type(paid) is float:
+                paid *= bar
+                pile = piles.get(arg)
+                if pile is None:
+                    piles[arg] = paid
+                elif type(pile) is Numbers:
+                    pile.append(paid)
+                elif type(pile) is float:
+                    piles[arg] = Numbers((pile, paid))
+                else:
+                    pile.append((node, 0, paid))
+            elif (paid := self.pull(node, 0, bar)) is not None:
+                put(piles, arg, node, 0, paid)
+        return None
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op
@@ -209,13 +238,16 @@ class Gradient:
             raise no_derivative(node, "reverse")
         wanted = [slot for slot, arg in enumerate(node.args) if (self.live is None or arg in self.live)
                   and slot not in row.no_edge]  # fmt: skip
-        if row.masked:
-            pass
-        elif type(bar) is list:
-            bar = [None if part is None else self.dense(part) for part in bar]
-        else:
+        if type(bar) is not list:
             bar = self.dense(bar)
-        return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
+        elif not row.masked:
+            bar = [None if part is None else self.dense(part) for part in bar]
+        try:
+            return row.vjp(self.m, bar, args, self.operand(node), wanted, **node.params)  # type: ignore[no-any-return]
+        except DifferentiationError as problem:  # the rule knows what is wrong, the node knows where
+            if problem.where is not None or (place := position(node.where)) is None:
+                raise
+            raise DifferentiationError(problem.what, where=str(place), why=problem.why, fix=problem.fix) from None
 
     def whole_mask(self, bar: Masked, node: Node) -> Any:
         """The mask at every entry of the node; a condition may have been smaller."""

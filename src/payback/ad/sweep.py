@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from payback.ir.node import Node, by_id
 from payback.ops.row import CONST, VARIABLE
 
@@ -37,8 +39,8 @@ class Reach(NamedTuple):
     """The ancestors of some tops that are no constants and no older than a floor.
 
     nodes     ascending, and as a set
-    ends      those that were made from nothing, and those whose arguments are all constant or older
-    every     whether all edges have a derivative: then whoever is an end's user depends on it
+    ends      those that were made from nothing
+    every     whether every node surely depends on some end, along edges with a derivative
     outside   whether something older is used that is no constant, or a variable that is not differentiated by
     """
 
@@ -53,26 +55,32 @@ def reach(tops: Iterable[Node], floor: int = 0, wrt: Collection[Node] = ()) -> R
     """One walk down from the tops, with an explicit stack: a chain of a million nodes is no recursion."""
     stack = [top for top in tops if top.id >= floor]
     seen, ends = set(stack), []
-    every, outside = True, False
+    every, outside = not any(top.op.no_edge for top in stack), False
+    add, push, pop = seen.add, stack.append, stack.pop
     while stack:
-        node = stack.pop()
-        known = False
-        for arg in node.args:
-            if arg in seen:
-                known = True
-            elif arg.id < floor:
-                if arg.op is not CONST:
-                    outside = True
-            elif arg.op is not CONST or arg in wrt:
-                known = True
-                seen.add(arg)
-                stack.append(arg)
-        if not known:
+        node = pop()
+        args = node.args
+        if not args:
             ends.append(node)
-            if node.op is VARIABLE and node not in wrt:
-                outside = True
-        elif node.op.no_edge:
-            every = False
+        for arg in args:
+            if arg not in seen:
+                op = arg.op
+                if op is CONST:
+                    if arg in wrt:
+                        add(arg)
+                        push(arg)
+                    elif args[0].op is CONST and args[-1].op is CONST:  # perhaps they all are
+                        every = False
+                elif arg.id < floor:
+                    outside, every = True, False
+                else:
+                    add(arg)
+                    push(arg)
+                    if op.no_edge:
+                        every = False
+    for node in ends:
+        if node.op is VARIABLE and node not in wrt:
+            outside = True
     return Reach(sorted(seen, key=by_id), seen, ends, every, outside)
 
 
@@ -126,43 +134,80 @@ def sweep(
     Returns node -> what it is owed in all.  A node that no path reaches is not in it: *no path* is not zero.
     """
     wrt = set(wrt)
-    wanted = keep or wrt.__contains__
     if not wrt:
         return {}
     if reached is None:
         reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
-    # a pile is a list of entries; a single number may stand for itself
-    piles: dict[Node, Any] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
+    wanted = wrt if keep is None else live if keep is everything else set(filter(keep, order))
+    numbers = getattr(algebra, "numbers", None) if ledger is None else None
+    # a pile is a list of entries; where numbers are swept apart a Python float may stand for itself
+    piles: dict[Node, Any] = {
+        node: seed if numbers is not None and type(seed) is float else [(None, 0, seed)]
+        for node, seed in tops.items()
+        if node in live
+    }
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    pay_numbers = algebra.pay_numbers if ledger is None and getattr(algebra, "numbers", False) else None  # type: ignore
-    for node in reversed(order):
+    if numbers is not None and wanted is live:
+        settled = piles  # every pile is visited, and stays there as what it came to
+    rest = reversed(order)
+    node = next(rest, None) if numbers is None else numbers(rest, piles, settled, wanted)
+    while node is not None:
         pile = piles.pop(node, None)
-        if type(pile) is float:
-            bar = pile
-        elif pile is None:
+        if pile is None:
+            node = next(rest, None)
             continue
+        if type(pile) is not list:
+            pile = (Numbers((pile,)) if type(pile) is float else pile).entries()
+        if ledger is not None:
+            ledger[node] = pile
+        if numbers is not None and len(pile) == 1 and type(pile[0][2]) is np.ndarray:
+            bar = pile[0][2]  # what `total` says of a single array
         else:
-            if ledger is not None:
-                ledger[node] = pile
             bar = total(node, pile)
-        if wanted is everything or wanted(node):
+        if node in wanted:
             settled[node] = bar
-        if pay_numbers is not None and type(bar) is float and pay_numbers(node, bar, piles):
-            continue
         args, no_edge = node.args, node.op.no_edge
         for slot in range(len(args) - 1, -1, -1):
             arg = args[slot]
             if arg in live and slot not in no_edge:
                 paid = pull(node, slot, bar)
-                if paid is not None:
-                    pile = piles.get(arg)
-                    if pile is None:
-                        piles[arg] = [(node, slot, paid)]
-                    elif type(pile) is list:
-                        pile.append((node, slot, paid))
-                    else:
-                        piles[arg] = [(None, 0, pile), (node, slot, paid)]
+                if paid is None:
+                    continue
+                pile = piles.get(arg)
+                if pile is None:
+                    piles[arg] = paid if numbers is not None and type(paid) is float else [(node, slot, paid)]
+                elif type(pile) is list:
+                    pile.append((node, slot, paid))
+                else:
+                    put(piles, arg, node, slot, paid)
+        # scalar programs: the algebra goes on by itself, to a node that is none of theirs
+        node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else next(rest, None)
     return settled
+
+
+class Numbers(list[float]):
+    """A pile of bare floats, later payers first."""
+
+    def total(self) -> float:
+        """Ascending payer, one by one: `sum` would compensate in some versions of Python, and give other bits."""
+        total = self[-1]
+        for k in range(len(self) - 2, -1, -1):
+            total += self[k]
+        return total
+
+    def entries(self) -> list[Entry]:
+        return [(None, 0, paid) for paid in self]
+
+
+def put(piles: dict[Node, Any], arg: Node, node: Node, slot: int, paid: Any) -> None:
+    """Lay a payment on the pile of an argument."""
+    pile = piles.get(arg)
+    if type(pile) is list:
+        pile.append((node, slot, paid))
+    elif pile is None:
+        piles[arg] = [(node, slot, paid)]
+    else:
+        piles[arg] = [*(Numbers((pile,)) if type(pile) is float else pile).entries(), (node, slot, paid)]

@@ -5,14 +5,19 @@ A node stores the pair, which costs some 90 ns; the text is looked up only when 
 
 from __future__ import annotations
 
+import ast
 import itertools
 import linecache
 import sys
+import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 # Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
 NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
+
+
+_inner: dict[int, Any] = {}  # the namespaces of such modules, kept, so that no other gets the same id
 
 
 class Position(NamedTuple):
@@ -30,12 +35,27 @@ class Position(NamedTuple):
         return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
 
 
+parsing = threading.Lock()  # Python's own parser is not safe in several threads (3.11)
+
+
+def syntax(file: str) -> ast.Module:
+    """The syntax tree of a source file, empty where there is no source to be had."""
+    try:
+        with parsing:
+            return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, SystemError):
+        return ast.Module([], [])
+
+
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:
     """The place in the user's code that is running: the nearest frame outside this package and NOT_USERS."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            return frame.f_code, frame.f_lasti
+        space = frame.f_globals
+        if id(space) not in _inner:
+            if not space.get("__name__", "").startswith(NOT_USERS):
+                return frame.f_code, frame.f_lasti
+            _inner[id(space)] = space
         frame = frame.f_back
     return None
 

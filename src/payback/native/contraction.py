@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
-from payback.native.emit import BIT, BYTE, INT, INT32, POINTER, Emitter, host_features, lanes_of, llvm_type, suffix
-from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
-from payback.native.place import Place, integer, lane_mask, masked_load
-
-K_BLOCK = 256
+from payback.native import threads
+from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
+from payback.native.packing import PACKER, function, least, most, pack_a, pack_b, pointer_to
+from payback.native.place import Place, integer
+from payback.native.plan import K_BLOCK, Plan
+from payback.native.tile import accumulate, accumulate_turned, edge_tile, prefetch
 
 
 @dataclass(frozen=True)
@@ -41,275 +41,89 @@ class Epilogue:
     emit: Callable[[Place, ir.Value, Sequence[ir.Value]], ir.Value | None]
 
 
-def registers() -> int:
-    """How many vector registers the host has."""
-    features = host_features()
-    return 32 if features.get("avx512f") or features.get("neon") else 16
-
-
-def has_fma() -> bool:
-    features = host_features()
-    return bool(features.get("fma") or features.get("avx512f") or features.get("neon"))
-
-
-def tile() -> tuple[int, int]:
-    """Rows and vectors per row of the register tile: 6 × 2 with 16 registers, 12 × 2 with 32."""
-    return 3 * registers() // 8, 2
-
-
-def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    """a·b + c, rounded once where the host can."""
-    return e.fma(a, b, c) if has_fma() else e.b.fadd(e.b.fmul(a, b), c)
-
-
-def prefetch(e: Emitter, pointer: ir.Value) -> None:
-    """Bring a line that will be written into the first cache."""
-    name = "llvm.prefetch.p0"
-    function = e.module.globals.get(name) or ir.Function(
-        e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
-    )
-    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (1, 3, 1))])
-
-
-def accumulate(
-    e: Emitter, kind: ir.Type, rows: int, vectors: int, some: tuple[ir.Value, ir.Value] | None, k: ir.Value,
-    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_row: ir.Value,
-) -> list[list[ir.Value]]:  # fmt: skip
-    """A tile of A·B summed over k in registers.
-
-    Where only `some` (rows, columns) of it exist, the rest is not C's: the last row once more, columns of zeros."""
-    build, lanes = e.b, lanes_of(kind)
-    vector = ir.VectorType(kind, lanes)
-    masks = [None] * vectors
-    numbers = [e.int(i) for i in range(rows)]
-    if some is not None:
-        masks = [lane_mask(e, build.sub(some[1], e.int(j * lanes)), kind, lanes) for j in range(vectors)]
-        final = build.sub(some[0], e.int(1))
-        numbers = [least(e, i, final) for i in numbers]
-    row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
-    before, body, after = build.block, build.append_basic_block("k"), build.append_basic_block("summed")
-    build.cbranch(build.icmp_signed(">", k, e.int(0)), body, after)
-    build.position_at_end(body)
-    left, at_a, at_b = (build.phi(INT) for _ in range(3))
-    sums = [[build.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    from_b = e.at(b, at_b, kind)
-    b_values = [
-        e.load(from_b, j * lanes, kind, lanes)
-        if mask is None
-        else masked_load(e, e.at(from_b, j * lanes, kind), kind, lanes, mask)
-        for j, mask in enumerate(masks)
-    ]
-    new = []
-    for i in range(rows):
-        a_value = e.splat(e.load(row_of_a[i], at_a, kind), lanes)
-        new.append([multiply_add(e, a_value, b_values[j], sums[i][j]) for j in range(vectors)])
-    fewer = build.sub(left, e.int(1))
-    for phi, start, then in (
-        (left, k, fewer),
-        (at_a, e.int(0), build.add(at_a, a_column)),
-        (at_b, e.int(0), build.add(at_b, b_row)),
-    ):
-        phi.add_incoming(start, before)
-        phi.add_incoming(then, body)
-    build.cbranch(build.icmp_signed(">", fewer, e.int(0)), body, after)
-    build.position_at_end(after)
-    nothing = ir.Constant(vector, None)
-    result = [[build.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    for i in range(rows):
-        for j in range(vectors):
-            for phi in (sums[i][j], result[i][j]):
-                phi.add_incoming(nothing, before)
-                phi.add_incoming(new[i][j], body)
-    return result
-
-
-def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int) -> ir.Function:
-    """`void tile(rows, columns, k, a, a_row, a_column, b, b_row, into)`: a tile of which not all exists.
-
-    It goes to memory, row after row of `vectors` whole vectors.  Emitted once, whatever follows the product.
-    """
-    name = f"payback.tile.{suffix(kind)}.{rows}x{vectors}"
-    if name in e.module.globals:
-        return e.module.globals[name]
-    e, made = function(e, name, [INT, INT, INT, POINTER, INT, INT, POINTER, INT, POINTER])
-    *some, k, a, a_row, a_column, b, b_row, into = made.args
-    sums = accumulate(e, kind, rows, vectors, tuple(some), k, a, a_row, a_column, b, b_row)
-    for i in range(rows):
-        for j in range(vectors):
-            e.store(sums[i][j], into, (i * vectors + j) * lanes_of(kind))
-    e.b.ret_void()
-    return made
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a product is run; all that is fixed when code is emitted.  `plan` chooses one by a product's shape.
-
-    Plans that agree in the fields that are compared have one function.
-    """
-
-    dtype: np.dtype[Any]
-    rows: int  # of the register tile
-    vectors: int
-    down: bool = False  # run as Cᵀ = Bᵀ·Aᵀ
-    c_unit: bool = True  # lanes are neighbors in C
-    pack_a: bool = False
-    pack_b: bool = False
-    blocked: bool = False  # K may be more than K_BLOCK
-    accumulate: bool = False  # C += A·B
-    a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
-    b_unit: str = field(default="column", compare=False)
-    split: str = field(default="rows", compare=False)  # what threads share (after `down`): "rows" or "columns"
-
-    @property
-    def name(self) -> str:
-        flags = ("down", "c_unit", "pack_a", "pack_b", "blocked", "accumulate")
-        return ".".join([f"{self.dtype}.{self.rows}x{self.vectors}", *(flag for flag in flags if getattr(self, flag))])
-
-    @property
-    def width(self) -> int:
-        """Columns of a tile."""
-        return self.vectors * lanes_of(llvm_type(self.dtype))
-
-    @property
-    def edges(self) -> list[tuple[int, int]]:
-        """The (rows, vectors) of tiles for what does not fill a whole one, smallest first.
-
-        A tile of few chains of fused multiply-adds waits for their latency: below 8 chains a smaller one is no faster.
-        """
-        sizes = {(self.rows, self.vectors)}
-        if self.vectors == 2:
-            sizes |= {(rows, 2) for rows in (4, 8) if rows < self.rows} | {(self.rows, 1)}
-        return sorted(sizes, key=lambda size: (size[1], size[0]))
-
-    @property
-    def block_rows(self) -> int:
-        """Rows of A that are packed at a time: they fill about half of a usual second cache."""
-        return max(196608 // (K_BLOCK * self.dtype.itemsize * self.rows), 1) * self.rows
-
-    def block_columns(self, k: int) -> int:
-        """Columns of B that are packed at a time: in the third cache, or the first where A is not packed for them."""
-        size = 4194304 if self.pack_a else 16384
-        return max(size // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
-
-    @property
-    def bytes_of_a(self) -> int:
-        return self.block_rows * K_BLOCK * self.dtype.itemsize + SLACK
-
-    def scratch(self, m: int, n: int, k: int) -> int:
-        """Bytes that each thread needs to work in: 0, or a multiple of 64."""
-        if not self.pack_b:
-            return 0
-        columns = min(-(-(m if self.down else n) // self.width) * self.width, self.block_columns(k))
-        size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
-        return -(-size // 64) * 64
-
-
-def plan(
-    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], accumulate: bool = False
-) -> Plan:  # fmt: skip
-    """The plan for a product of these sizes and strides (of rows, of columns; in elements), by a fixed table."""
-    dtype = np.dtype(dtype)
-    lanes, size = lanes_of(llvm_type(dtype)), dtype.itemsize
-    rows, vectors = tile()
-    down = (n < m and 2 * n < lanes) or (n == 1 and m > 1)
-    if down:
-        m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
-    if 2 * m <= rows:  # few rows: a low and wide tile, of 8 chains at least
-        rows = max(m, 1)
-        vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
-    far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
-    width = vectors * lanes
-    b_unit = unit(b, k, n)
-    pack_a = far and n > 4 * width and m > rows
-    pack_b = pack_a or b_unit != "column" or (far and m > 4 * rows)
-    return Plan(
-        dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_a, pack_b, pack_b or k > K_BLOCK, accumulate,
-        a_unit=unit(a, m, k), b_unit=b_unit, split="rows" if m // rows >= n // width else "columns",
-    )  # fmt: skip
-
-
-def unit(strides: Sequence[int], rows: int, columns: int) -> str:
-    """Which stride of a matrix is 1; that of a side of length 1 may be any."""
-    if strides[1] == 1 or columns <= 1:
-        return "column"
-    return "row" if strides[0] == 1 or rows <= 1 else "none"
-
-
 def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Function:
     """The function of a plan and an epilogue, for any sizes and strides; `call` knows its arguments.
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
-    makes the part C[row:rows, column:columns].  `packing` is (), or (scratch, columns of a block, function that packs
-    B), and with `pack_a` also (function that packs A, does it make panels).
+    makes the part C[row:rows, column:columns].  `packing` is (), or (where packed B goes, columns of a block, function
+    that packs B, is A packed, where, rows of a block, function that packs A, does it make panels).
     """
     name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
         return e.module.globals[name]
     edge = _edges(e, plan, epilogue, name)
-    packing = [POINTER, INT, PACKER] * plan.pack_b + [PACKER, BIT] * plan.pack_a
+    packing = [POINTER, INT, PACKER, BIT, POINTER, INT, PACKER, BIT] * plan.pack_b
     kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
     e, made = function(e, name, kinds)
     m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
     packing, extra = more[: len(packing)], more[len(packing) :]
     build, kind, nought = e.b, llvm_type(plan.dtype), e.int(0)
     lanes, strides = lanes_of(kind), _strides(plan, c_row, c_column)
-    block_columns = n1
+    block_columns = e.int(plan.width)  # columns to be turned are read to their end, one tile after another
+    if plan.blocked:
+        step = block_size(e, k)
     if plan.pack_b:
-        scratch, block_columns, packs_b = packing[:3]
-        packed_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
-    if plan.pack_a:
-        packs_a, panels = packing[3:]
+        packed_b, block_columns, packs_b, pack_a_too, packed_a, block_rows, packs_a, panels = packing
     with (
-        e.loop(n0, n1, block_columns) if plan.pack_b else _once(n0) as jc,
-        e.loop(0, most(e, k, e.int(1)), K_BLOCK) if plan.blocked else _once(nought) as k0,
+        e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
+        e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
     ):
         columns, depth, first, last = build.sub(n1, jc), k, None, None
         if plan.blocked:
-            depth = least(e, e.int(K_BLOCK), build.sub(k, k0))
+            depth = least(e, step, build.sub(k, k0))
             first, last = build.icmp_signed("==", k0, nought), build.icmp_signed(">=", build.add(k0, depth), k)
         b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
-        if plan.pack_b:
+        if plan.pack_b or plan.turned:
             columns = least(e, block_columns, columns)
+        if plan.pack_b:
             build.call(packs_b, [columns, depth, b_block, b_row, b_column, packed_b])
-        with e.loop(m0, m1, plan.block_rows) if plan.pack_a else _once(m0) as ic:
+        with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
             rows = build.sub(m1, ic)
             a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
             row_a, column_a, step_a = a_row, a_column, a_row  # strides inside a tile, and from tile to tile
-            if plan.pack_a:
-                rows = least(e, e.int(plan.block_rows), rows)
-                build.call(packs_a, [rows, depth, a_block, a_row, a_column, scratch])
-                a_block, step_a = scratch, depth
-                row_a = build.select(panels, e.int(1), depth)
-                column_a = build.select(panels, e.int(plan.rows), e.int(1))
+            if plan.pack_b:
+                rows = least(e, block_rows, rows)
+                with build.if_then(pack_a_too):
+                    build.call(packs_a, [rows, depth, a_block, a_row, a_column, packed_a])
+                a_block, step_a = build.select(pack_a_too, packed_a, a_block), build.select(pack_a_too, depth, a_row)
+                row_a = build.select(panels, e.int(1), step_a)
+                column_a = build.select(pack_a_too, build.select(panels, e.int(plan.rows), e.int(1)), a_column)
             full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
             with e.loop(0, columns, plan.width) as j:
-                panel = e.at(packed_b, build.mul(j, depth), kind) if plan.pack_b else e.at(b_block, j, kind)
-                row_b = e.int(plan.width) if plan.pack_b else b_row
+                if plan.pack_b:
+                    panel, stride_b = e.at(packed_b, build.mul(j, depth), kind), e.int(plan.width)
+                else:
+                    panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
                 left = least(e, build.sub(columns, j), e.int(plan.width))
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
                 column = build.add(jc, j)
                 with e.loop(0, full, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
-                    row = build.add(ic, i)
+                    row, known = build.add(ic, i), {}
                     places = [
-                        [
-                            _place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None)
-                            for v in range(plan.vectors)
-                        ]
+                        [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
                         for r in range(plan.rows)
                     ]
-                    if plan.pack_a:  # C is far away: fetch its lines while the sums are made
+                    if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
                         for line in places:
-                            prefetch(e, line[0].address(c, *strides, kind))
-                    sums = accumulate(e, kind, plan.rows, plan.vectors, None, depth, at, row_a, column_a, panel, row_b)
+                            prefetch(e, line[0].address(c, *strides, kind), True)
+                    where = [depth, at, row_a, column_a, panel, stride_b]
+                    if plan.turned:
+                        long = plan.turned == "long"
+                        sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
+                    else:
+                        sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 with e.loop(full, rows, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
                     some = least(e, build.sub(rows, i), e.int(plan.rows))
-                    where = [some, left, depth, at, row_a, column_a, panel, row_b, build.add(ic, i), column]
-                    build.call(edge, [*where, *((first, last) if plan.blocked else ()), c, c_row, c_column, *extra])
+                    with e.loop(0, left, lanes) if plan.turned else _once(nought) as j:
+                        of_b = e.at(panel, build.mul(j, stride_b), kind)
+                        count = least(e, build.sub(left, j), e.int(lanes)) if plan.turned else left
+                        where = [some, count, depth, at, row_a, column_a, of_b, stride_b]
+                        where += [build.add(ic, i), build.add(column, j), *((first, last) if plan.blocked else ())]
+                        build.call(edge, [*where, c, c_row, c_column, *extra])
     build.ret_void()
     return made
 
@@ -317,6 +131,13 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
 @contextmanager
 def _once(value: ir.Value) -> Iterator[ir.Value]:
     yield value
+
+
+def block_size(e: Emitter, k: ir.Value) -> ir.Value:
+    """Into blocks of what size K is cut: `plan.blocks_of` at run time."""
+    b = e.b
+    blocks = most(e, b.udiv(b.add(k, e.int(K_BLOCK - 1)), e.int(K_BLOCK)), e.int(1))
+    return most(e, b.udiv(b.add(k, b.sub(blocks, e.int(1))), blocks), e.int(1))
 
 
 def _share(e: Emitter, total: ir.Value, unit: int, thread: ir.Value, threads: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -328,12 +149,15 @@ def _share(e: Emitter, total: ir.Value, unit: int, thread: ir.Value, threads: ir
     return b.mul(start, e.int(unit)), least(e, b.mul(stop, e.int(unit)), total)
 
 
-def _place(e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None) -> Place:
+def _place(
+    e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None,
+    offset: tuple[int, int] = (0, 0), known: dict[Any, ir.Value] | None = None,
+) -> Place:  # fmt: skip
     """The place of a vector of the product that is run, in the product as written."""
     kind = llvm_type(plan.dtype)
     if plan.down:
-        row, column = column, row
-    return Place(e, kind, lanes_of(kind), row, column, count, plan.down)
+        row, column, offset = column, row, offset[::-1]
+    return Place(e, kind, lanes_of(kind), row, column, count, plan.down, offset, known)
 
 
 def _strides(plan: Plan, c_row: ir.Value, c_column: ir.Value) -> tuple[Any, Any]:
@@ -404,7 +228,7 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
         use, pass_on = build.append_basic_block("use"), build.append_basic_block("larger")
         build.cbranch(fits, use, pass_on)
         build.position_at_end(use)
-        build.call(edge_tile(e, kind, *size), where)
+        build.call(edge_tile(e, kind, *size, plan.b_is), where)
         build.branch(end)
         widths.append((e.int(size[1] * lanes), use))
         build.position_at_end(pass_on)
@@ -422,16 +246,30 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
     return made
 
 
+@dataclass(frozen=True)
+class Team:
+    """The threads that make a product together, at run time: this one's number, how many, and what they share.
+
+    `sums` points to `plan.sums(m, n, k)` bytes and `barrier` to the state of a barrier (threads.STATE_BYTES, zeros at
+    first, aligned to 64); both are needed only where `plan.split` is "sums".
+    """
+
+    thread: Any
+    threads: Any
+    sums: ir.Value | None = None
+    barrier: ir.Value | None = None
+
+
 def call(
     e: Emitter, plan: Plan, m: Any, n: Any, k: Any, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any], *,
-    scratch: ir.Value | None = None, block_columns: Any = None, share: tuple[Any, Any] | None = None,
+    scratch: ir.Value | None = None, block_columns: Any = None, team: Team | None = None,
     epilogue: Epilogue | None = None, extra: Sequence[ir.Value] = (),
 ) -> None:  # fmt: skip
     """Emit C = A·B with C of m rows and n columns: a, b, c are (pointer, row stride, column stride).
 
     `scratch` points to `plan.scratch(m, n, k)` bytes, aligned to 64, other ones for each thread; `block_columns` is
-    `plan.block_columns(k)`, needed only where k is a run-time value; `share` is (number of this thread, how many there
-    are): it does its part of C.
+    `plan.block_columns(k)`, needed only where k is a run-time value.  With a team, all its threads run this, and each
+    does its part of C; whoever reads C waits for all of them first.
     """
     if plan.pack_b and block_columns is None:
         block_columns = plan.block_columns(k)
@@ -439,18 +277,68 @@ def call(
         m, n = n, m
         a, b = (b[0], b[2], b[1]), (a[0], a[2], a[1])
     m, n, k = (integer(e, x) for x in (m, n, k))
-    m0, m1, n0, n1 = e.int(0), m, e.int(0), n
-    if share is not None:
-        thread, threads = (integer(e, x) for x in share)
-        if plan.split == "rows":
-            m0, m1 = _share(e, m, plan.rows, thread, threads)
-        else:
-            n0, n1 = _share(e, n, plan.width, thread, threads)
-    arguments = [m0, m1, n0, n1, k, *(integer(e, x) if i else x for array in (a, b, c) for i, x in enumerate(array))]
+    a, b, c = ([array[0], *(integer(e, x) for x in array[1:])] for array in (a, b, c))
+    parts = [e.int(0), m, e.int(0), n]
+    packing = []
+    kind = llvm_type(plan.dtype)
     if plan.pack_b:
-        packs = pack_b(e, llvm_type(plan.dtype), plan.vectors, plan.b_unit)
-        arguments += [scratch, integer(e, block_columns), pointer_to(packs)]
-    if plan.pack_a:
-        packs = pack_a(e, llvm_type(plan.dtype), plan.rows, plan.a_unit)
-        arguments += [pointer_to(packs), ir.Constant(BIT, int(plan.a_unit == "row"))]
-    e.b.call(gemm(e, plan, epilogue), [*arguments, *extra])
+        packs_b = pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))
+        of_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
+        packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
+        if plan.pack_a:
+            packing += [e.int(plan.block_rows), pointer_to(pack_a(e, kind, plan.rows, plan.a_unit))]
+        else:
+            packing += [most(e, m, e.int(1)), ir.Constant(POINTER, None)]
+        packing += [ir.Constant(BIT, int(plan.pack_a and plan.a_unit == "row"))]
+    if team is not None:
+        thread, count = integer(e, team.thread), integer(e, team.threads)
+        if plan.split == "sums":
+            _call_in_blocks(e, plan, m, n, k, a, b, c, packing, (thread, count), team, epilogue, extra)
+            return
+        if plan.split == "rows":
+            parts[:2] = _share(e, m, plan.rows, thread, count)
+        else:
+            parts[2:] = _share(e, n, plan.width, thread, count)
+    e.b.call(gemm(e, plan, epilogue), [*parts, k, *a, *b, *c, *packing, *extra])
+
+
+def _call_in_blocks(e, plan, m, n, k, a, b, c, packing, share, team, epilogue, extra) -> None:
+    """C is too small to be shared: threads share the blocks of K, and then add up in the order that one thread has."""
+    build, kind = e.b, llvm_type(plan.dtype)
+    lanes, size = lanes_of(kind), build.mul(m, n)
+    step = block_size(e, k)
+    blocks = most(e, build.udiv(build.add(k, build.sub(step, e.int(1))), step), e.int(1))
+    inner = replace(plan, c_unit=True, accumulate=False, blocked=plan.pack_b)
+    start, stop = _share(e, blocks, 1, *share)
+    with e.loop(start, stop) as block:
+        k0 = build.mul(block, step)
+        depth = least(e, step, build.sub(k, k0))
+        of_a = [e.at(a[0], build.mul(k0, a[2]), kind), *a[1:]]
+        of_b = [e.at(b[0], build.mul(k0, b[1]), kind), *b[1:]]
+        sums = e.at(team.sums, build.mul(block, size), kind)  # lanes side by side, whichever way round
+        of_c = [sums, e.int(1), n] if plan.down else [sums, n, e.int(1)]
+        build.call(gemm(e, inner), [e.int(0), m, e.int(0), n, depth, *of_a, *of_b, *of_c, *packing])
+    threads.emit_barrier(e, team.barrier, share[1])
+    outer = replace(plan, accumulate=False, blocked=False)
+    strides = _strides(plan, *c[1:])
+    start, stop = _share(e, n, lanes, *share)
+    with e.loop(0, m) as i, e.loop(start, stop, lanes) as j:
+        place = _place(e, plan, i, j, least(e, build.sub(n, j), e.int(lanes)))
+        at = e.at(team.sums, build.add(build.mul(i, n), j), kind)
+        total = e.load(at, 0, kind, lanes)  # may reach over the end of the sums, into SLACK
+        if plan.accumulate:
+            total = build.fadd(place.load(c[0], *strides), total)
+        before, head, body, after = build.block, *(build.append_basic_block(x) for x in ("sums", "add", "added"))
+        build.branch(head)
+        build.position_at_end(head)
+        block, so_far = build.phi(INT), build.phi(total.type)
+        build.cbranch(build.icmp_signed("<", block, blocks), body, after)
+        build.position_at_end(body)
+        added = build.fadd(so_far, e.load(at, build.mul(block, size), kind, lanes))
+        block.add_incoming(e.int(1), before)
+        block.add_incoming(build.add(block, e.int(1)), body)
+        so_far.add_incoming(total, before)
+        so_far.add_incoming(added, body)
+        build.branch(head)
+        build.position_at_end(after)
+        _finish(e, outer, epilogue, [(place, so_far)], None, None, c[0], strides, extra)

@@ -155,18 +155,44 @@ def constant(kind: ir.Type, value: Any) -> ir.Constant:
     return ir.Constant(kind, value)
 
 
+def _machine(level: int) -> llvm.TargetMachine:
+    initialize()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=level, jit=True
+    )
+
+
 class Compiled:
-    """A module as machine code.  Holds the engine: the code lives as long as this object."""
+    """A module as machine code.  Holds the engine: the code lives as long as this object.
+
+    code: the object file, for `Loaded`.
+    """
 
     def __init__(self, module: ir.Module, level: int = 2):
-        initialize()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=level, jit=True
-        )
+        machine = _machine(level)
         module.triple = llvm.get_process_triple()
         self.parsed = llvm.parse_assembly(str(module))
         self.parsed.verify()
+        self.code: bytes | None = None
         self.engine = llvm.create_mcjit_compiler(self.parsed, machine)
+        self.engine.set_object_cache(self._keep)
+        self.engine.finalize_object()
+
+    def _keep(self, module: llvm.ModuleRef, code: bytes) -> None:
+        self.code = code
+
+    def address(self, name: str) -> int:
+        return self.engine.get_function_address(name)
+
+
+class Loaded:
+    """Object code that was compiled before."""
+
+    def __init__(self, code: bytes):
+        empty = llvm.parse_assembly("")
+        empty.triple = llvm.get_process_triple()
+        self.engine = llvm.create_mcjit_compiler(empty, _machine(2))
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
 
     def address(self, name: str) -> int:

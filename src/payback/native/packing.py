@@ -2,21 +2,21 @@
 
 B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A with unit column stride
 keeps its rows, next to each other; A with unit row stride goes into panels of a tile's rows, column after column.
-Some stores reach over the end of what they mean (the next one overwrites that): a buffer needs `SLACK` bytes more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
 from payback.native.emit import INT, INT32, POINTER, Emitter, lanes_of, suffix
-from payback.native.place import lane_mask, masked_load, zero
+from payback.native.place import lane_mask, masked_load, take, zero
 
-SLACK = 16384  # a square of vectors as wide as a panel, 16 rows of 4 vectors of 64 bytes, and alignment
+SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 
 
+FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
 PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
 
 
@@ -50,42 +50,53 @@ def most(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     return e.b.select(e.b.icmp_signed(">", x, y), x, y)
 
 
-def transpose(e: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
-    """A square of vectors transposed: first within pieces of 128 bits, then the pieces."""
-    lanes, kind = len(rows), rows[0].type.element
+def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value]) -> list[ir.Value]:
+    """A square of elements read so that its columns become vectors: column c of the square is vector number c.
+
+    `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they
+    are read, which costs no shuffle; then the elements within these are transposed.
+    """
+    lanes = lanes_of(kind)
     piece = min(lanes, {"float": 4, "double": 2}[str(kind)])
 
     def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
-        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, lanes), order))
+        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    def joined(parts: list[ir.Value]) -> ir.Value:
+        while len(parts) > 1:
+            both = list(range(2 * parts[0].type.count))
+            parts = [shuffle(parts[i], parts[i + 1], both) for i in range(0, len(parts), 2)]
+        return parts[0]
 
     starts = range(0, lanes, piece)
-    if piece == 2:
-        low, high = [s + x for s in starts for x in (0, lanes)], [s + x for s in starts for x in (1, lanes + 1)]
-        rows = [shuffle(rows[i - i % 2], rows[i - i % 2 + 1], high if i % 2 else low) for i in range(lanes)]
-    else:
+    columns = []
+    for first in starts:
+        r = [joined([load(start + i, first, piece) for start in starts]) for i in range(piece)]
+        if piece == 2:
+            columns += [shuffle(*r, [s + x for s in starts for x in both]) for both in ((0, lanes), (1, lanes + 1))]
+            continue
         low = [s + x for s in starts for x in (0, lanes, 1, lanes + 1)]
         high = [s + x for s in starts for x in (2, lanes + 2, 3, lanes + 3)]
         pairs_low = [s + x for s in starts for x in (0, 1, lanes, lanes + 1)]
         pairs_high = [s + x for s in starts for x in (2, 3, lanes + 2, lanes + 3)]
-        made = []
-        for i in range(0, lanes, 4):
-            r = rows[i : i + 4]
-            a, b = shuffle(r[0], r[1], low), shuffle(r[2], r[3], low)
-            c, d = shuffle(r[0], r[1], high), shuffle(r[2], r[3], high)
-            made += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
-            made += [shuffle(c, d, pairs_low), shuffle(c, d, pairs_high)]
-        rows = made
-    # Now piece p of rows[q·piece + r] is row q's part of what row p·piece + r of the result is: transpose the pieces.
-    span = piece
-    while span < lanes:
-        first = [lane if not lane & span else lanes + lane - span for lane in range(lanes)]
-        second = [lane + span if not lane & span else lanes + lane for lane in range(lanes)]
-        rows = [
-            shuffle(rows[i], rows[i + span], first) if not i & span else shuffle(rows[i - span], rows[i], second)
-            for i in range(lanes)
-        ]
-        span *= 2
-    return rows
+        for order in (low, high):
+            a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
+            columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
+    return columns
+
+
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Starts and sizes, powers of two, that make up `count` lanes.
+
+    >>> pieces(6)
+    [(0, 4), (4, 2)]
+    """
+    made, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        made.append((start, size))
+        start += size
+    return made
 
 
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
@@ -100,55 +111,50 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     columns, k, b, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     width = lanes * vectors
+    if unit == "column":
+        whole = build.sub(columns, build.srem(columns, e.int(width)))
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, whole, width) as j0, e.loop(k0, stop) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v in range(vectors):
+                    e.store(e.load(line, v * lanes, kind, lanes), into, build.add(to, e.int(v * lanes)))
+        with e.loop(whole, columns, width) as j0:
+            count = build.sub(columns, j0)
+            masks = [lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
+            with e.loop(0, k) as i:
+                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
+                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
+                for v, mask in enumerate(masks):
+                    value = masked_load(e, e.at(line, v * lanes, kind), kind, lanes, mask)
+                    e.store(value, into, build.add(to, e.int(v * lanes)))
+        build.ret_void()
+        return made
     with e.loop(0, columns, width) as j0:
         count = least(e, build.sub(columns, j0), e.int(width))
         source = e.at(b, build.mul(j0, column_stride), kind)
         target = e.at(into, build.mul(j0, k), kind)
-        whole = build.icmp_signed("==", count, e.int(width))
-        if unit == "column":
-            with build.if_else(whole) as (yes, no):
-                for branch, masks in ((yes, None), (no, True)):
-                    with branch:
-                        if masks:
-                            masks = [
-                                lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)
-                            ]
-                        with e.loop(0, k) as i:
-                            line = e.at(source, build.mul(i, row_stride), kind)
-                            for v in range(vectors):
-                                at = e.at(line, v * lanes, kind)
-                                value = (
-                                    masked_load(e, at, kind, lanes, masks[v]) if masks else e.load(at, 0, kind, lanes)
-                                )
-                                e.store(value, target, build.add(build.mul(i, e.int(width)), e.int(v * lanes)))
-        elif unit == "row":
+        even = e.int(0)  # rows of whole squares
+        if unit == "row":
+            whole = build.icmp_signed("==", count, e.int(width))
             even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
-            for start, stop, masked in ((e.int(0), even, False), (even, k, True)):
-                with e.loop(start, stop, lanes) as i, e.loop(0, vectors) as v:
-                    first = build.mul(v, e.int(lanes))
-                    rows = []
-                    if masked:
-                        mask = lane_mask(e, build.sub(k, i), kind, lanes)
-                        none = zero(mask.type)
-                    for lane in range(lanes):
-                        column = build.add(first, e.int(lane))
-                        at = e.at(source, build.add(build.mul(column, column_stride), i), kind)
-                        if masked:
-                            there = build.icmp_signed("<", column, count)
-                            rows.append(masked_load(e, at, kind, lanes, build.select(there, mask, none)))
-                        else:
-                            rows.append(e.load(at, 0, kind, lanes))
-                    for lane, value in enumerate(transpose(e, rows)):
-                        line = build.mul(build.add(i, e.int(lane)), e.int(width))
-                        e.store(value, target, build.add(line, first))
-        else:
-            with e.loop(0, k) as i:
-                line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
-                with e.loop(0, width) as j:
-                    there = build.icmp_signed("<", j, count)
-                    at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
-                    value = build.select(there, e.load(source, at, kind), zero(kind))
-                    e.store(value, target, build.add(to, j))
+            with e.loop(0, even, lanes) as i, e.loop(0, vectors) as v:
+                first = build.mul(v, e.int(lanes))
+
+                def load(row: int, start: int, size: int, first=first, i=i) -> ir.Value:
+                    column = build.mul(build.add(first, e.int(row)), column_stride)
+                    return e.load(source, build.add(column, build.add(i, e.int(start))), kind, size)
+
+                for lane, value in enumerate(turned(e, kind, load)):
+                    e.store(value, target, build.add(build.mul(build.add(i, e.int(lane)), e.int(width)), first))
+        with e.loop(even, k) as i:
+            line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
+            with e.loop(0, width) as j:
+                there = build.icmp_signed("<", j, count)
+                at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
+                value = build.select(there, e.load(source, at, kind), zero(kind))
+                e.store(value, target, build.add(to, j))
     build.ret_void()
     return made
 
@@ -165,19 +171,19 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
     count, k, a, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
     if unit == "row":
-        vectors = -(-rows // lanes)
-        with e.loop(0, count, rows) as i0:
-            left = build.sub(count, i0)
-            target = e.at(into, build.mul(i0, k), kind)
-            source = e.at(a, i0, kind)
-            masks = [lane_mask(e, build.sub(left, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
-            with e.loop(0, k) as j:
-                line, to = (
-                    e.at(source, build.mul(j, column_stride), kind),
-                    e.at(target, build.mul(j, e.int(rows)), kind),
-                )
-                for v in range(vectors):  # the last store of a column reaches into the next, which comes after it
-                    e.store(masked_load(e, e.at(line, v * lanes, kind), kind, lanes, masks[v]), to, v * lanes)
+        with e.loop(0, k, FAR_APART) as k0:
+            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
+            with e.loop(0, count, rows) as i0:
+                left = build.sub(count, i0)
+                starts = range(0, rows, lanes)
+                masks = [lane_mask(e, build.sub(left, e.int(start)), kind, lanes) for start in starts]
+                with e.loop(k0, stop) as j:
+                    line = e.at(a, build.add(build.mul(j, column_stride), i0), kind)
+                    to = e.at(into, build.add(build.mul(i0, k), build.mul(j, e.int(rows))), kind)
+                    for start, mask in zip(starts, masks, strict=True):
+                        value = masked_load(e, e.at(line, start, kind), kind, lanes, mask)
+                        for first, size in pieces(min(rows - start, lanes)):
+                            e.store(take(e, value, first, size), to, start + first)
     else:
         with e.loop(0, count) as i:
             source, target = e.at(a, build.mul(i, row_stride), kind), e.at(into, build.mul(i, k), kind)

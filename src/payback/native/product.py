@@ -6,6 +6,7 @@ The bits are those of any compiled program, on any number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy as np
 from llvmlite import ir
 
 from payback.native import contraction, threads
-from payback.native.emit import INT, POINTER, Compiled, Emitter
+from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter
+from payback.native.plan import Plan, plan
 
 
 class Product:
     """A compiled plan: the plan's kernel between a table of addresses and numbers, and the threads."""
 
-    def __init__(self, plan: contraction.Plan, epilogue: contraction.Epilogue | None = None):
+    def __init__(self, plan: Plan, epilogue: contraction.Epilogue | None = None):
         self.plan = plan
         module = ir.Module("product")
         kind = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT])
@@ -29,14 +31,14 @@ class Product:
         m, n, k, a_row, a_column, b_row, b_column, c_row, c_column, repeats, size, columns = (
             e.load(table, i, INT) for i in range(12)
         )
-        a, b, c, scratch = (e.b.load(e.at(table, i, INT), typ=POINTER) for i in range(12, 16))
+        a, b, c, scratch, sums, barrier = (e.b.load(e.at(table, i, INT), typ=POINTER) for i in range(12, 18))
         kinds = epilogue.kinds if epilogue else ()
-        extra = [e.b.load(e.at(table, 16 + i, INT), typ=kind) for i, kind in enumerate(kinds)]
+        extra = [e.b.load(e.at(table, 18 + i, INT), typ=kind) for i, kind in enumerate(kinds)]
         with e.loop(0, repeats):
             contraction.call(
                 e, plan, m, n, k, (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column),
-                scratch=e.at(scratch, e.b.mul(thread, size), ir.IntType(8)), block_columns=columns,
-                share=(thread, count), epilogue=epilogue, extra=extra,
+                scratch=e.at(scratch, e.b.mul(thread, size), BYTE), block_columns=columns,
+                team=contraction.Team(thread, count, sums, barrier), epilogue=epilogue, extra=extra,
             )  # fmt: skip
         e.b.ret_void()
         self.compiled = Compiled(module)
@@ -46,19 +48,21 @@ class Product:
         """The table for `run`, and what must live as long as it."""
         (m, k), n, size = a.shape, b.shape[1], a.itemsize
         strides = [stride // size for array in (a, b, out) for stride in array.strides]
-        bytes_of_one = self.plan.scratch(m, n, k)
-        scratch = np.empty(bytes_of_one * count + 64, np.uint8)
-        aligned = scratch.ctypes.data + -scratch.ctypes.data % 64
-        numbers = [m, n, k, *strides, 1, bytes_of_one, self.plan.block_columns(k)]
-        table = np.array([*numbers, *(x.ctypes.data for x in (a, b, out)), aligned, *extra], np.int64)
-        return table, (a, b, out, scratch)
+        of_one, shared = self.plan.scratch(m, n, k), self.plan.sums(m, n, k)
+        memory = np.empty(of_one * count + shared + threads.STATE_BYTES + 64, np.uint8)
+        scratch = memory.ctypes.data + -memory.ctypes.data % 64
+        sums = scratch + of_one * count
+        memory[-threads.STATE_BYTES - 64 :] = 0
+        addresses = [*(x.ctypes.data for x in (a, b, out)), scratch, sums, sums + shared]
+        numbers = [m, n, k, *strides, 1, of_one, self.plan.block_columns(k)]
+        return np.array([*numbers, *addresses, *extra], np.int64), (a, b, out, memory)
 
     def run(self, prepared: Any, count: int = 1) -> None:
         threads.run(self.address, prepared[0].ctypes.data, count)
 
 
 @lru_cache(256)
-def _product(plan: contraction.Plan, a_unit: str, b_unit: str, split: str) -> Product:
+def _product(plan: Plan, fields: tuple[Any, ...]) -> Product:
     return Product(plan)
 
 
@@ -72,7 +76,7 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, accu
     if out is None:
         out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     strides = [[stride // x.itemsize for stride in x.strides] for x in (a, b, out)]
-    plan = contraction.plan(a.dtype, a.shape[0], b.shape[1], a.shape[1], *strides, accumulate)
-    made = _product(plan, plan.a_unit, plan.b_unit, plan.split)
+    found = plan(a.dtype, a.shape[0], b.shape[1], a.shape[1], *strides, accumulate)
+    made = _product(found, astuple(found))
     made.run(made.prepare(a, b, out, count), count)
     return out

@@ -6,13 +6,19 @@ from payback.ops import (  # noqa: F401
     control,
     elementary,
     factorizations,
+    floats,
     index,
     linalg,
+    matrix_functions,
     move,
+    order,
     pointwise,
     random,
     reduce,
+    scans,
     several,
+    smooth,
+    special,
 )
 from payback.ops.control import batching as _bodies  # noqa: F401
 from payback.ops.row import TABLE, Row

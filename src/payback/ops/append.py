@@ -13,12 +13,16 @@ import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import caller, position
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
 
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
+_JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
+_OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
 
 
 def snapshot(value: Any) -> Any:
@@ -26,16 +30,24 @@ def snapshot(value: Any) -> Any:
 
     Raises DifferentiationError for what payback does not compute with: complex numbers, objects, masks.
     """
-    if type(value) in WEAK_DTYPES:
+    kind = type(value)
+    if kind in WEAK_DTYPES:
+        return value
+    if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
+        if value.flags.writeable or not is_immutable(value):
+            value = value.copy("K")
+            value.flags.writeable = False
         return value
     if isinstance(value, np.generic):
         _check_dtype(value.dtype)
         return value
     if isinstance(value, np.ma.MaskedArray):
-        raise DifferentiationError("a masked array cannot enter a computation", why="its mask would be lost silently",
+        raise DifferentiationError("a masked array cannot enter a computation", where=_here(),
+                                   why="its mask would be lost silently",
                                    fix="give the plain data and a mask: np.where(mask, 0.0, data)")  # fmt: skip
     if isinstance(value, np.matrix):
-        raise DifferentiationError("a numpy.matrix cannot enter a computation", why="* means another product for it",
+        raise DifferentiationError("a numpy.matrix cannot enter a computation", where=_here(),
+                                   why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not isinstance(value, np.ndarray):
         value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
@@ -51,15 +63,21 @@ def snapshot(value: Any) -> Any:
     return value
 
 
+def _here() -> str | None:
+    place = position(caller())
+    return str(place) if place else None
+
+
 def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.kind == "c":
         raise DifferentiationError(
             "complex numbers are not differentiated in this version",
+            where=_here(),
             why=f"the dtype is {dtype}",
             fix="compute with the real and the imaginary part as two arrays",
         )
     if dtype.kind not in _KINDS:
-        raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation",
+        raise DifferentiationError(f"an array of dtype {dtype} cannot enter a computation", where=_here(),
                                    why="payback computes with floating, integer and boolean numbers",
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
@@ -98,12 +116,16 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
             break
     else:
         value = row.value(Values, *values, **params)  # type: ignore[misc]
-        if type(value) is np.ndarray or type(value) is tuple:
+        if type(value) is np.ndarray and value.ndim:
+            value.flags.writeable = False
+        elif type(value) is np.ndarray or type(value) is tuple:
             value = freeze(value)
-        if all(arg.op is CONST for arg in args):
-            return Node(CONST, (), NO_PARAMS, value, where)
-        return Node(row, args, params, value, where)
+        for arg in args:
+            if arg.op is not CONST:
+                return Node(row, args, params, value, where)
+        return Node(CONST, (), NO_PARAMS, value, where)
     assert row.shape is not None
+    count(where)
     return Node(row, args, params, None, where, row.shape(*[arg.aval for arg in args], **params))
 
 
@@ -143,8 +165,8 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     kinds = tuple(kind_of(aval) for aval in avals[first:])
     dtype: np.dtype[Any] | None = None
     # Python numbers among themselves are left to Python's rules
-    if (len(kinds) > 1 or row.numeric == "float") and not all(aval.weak for aval in avals[first:]):
-        dtype = common_dtype(kinds, row if row.numeric == "float" else None)
+    if (len(kinds) > 1 or row.numeric in ("float", "wide")) and not all(aval.weak for aval in avals[first:]):
+        dtype = common_dtype(kinds, row if row.numeric in ("float", "wide") else None)
         if dtype.kind == "c":
             _check_dtype(dtype)
     if row.name.startswith("logical"):
@@ -153,16 +175,58 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     return head + tuple(_settle(operand, dtype, where) for operand in operands[first:])
 
 
+def settled(operands: Sequence[Any], where: Any, literals: bool) -> tuple[Node, ...] | None:
+    """The operands as nodes, if they are floating and of one dtype, so that nothing is promoted; else None.
+
+    What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python floats
+    may stand among them.
+    """
+    dtype = None
+    for operand in operands:
+        kind = type(operand)
+        if kind is Node:
+            value = operand.value
+            if value is None or type(value) in WEAK_DTYPES or type(value) is tuple:
+                return None
+            found = value.dtype
+        elif kind is np.ndarray:
+            found = operand.dtype
+        elif kind is float and literals:
+            continue
+        else:
+            return None
+        if found is not dtype:
+            if dtype is not None or found.kind != "f":
+                return None
+            dtype = found
+    if dtype is None:
+        return None
+    nodes = []
+    for operand in operands:
+        kind = type(operand)
+        if kind is np.ndarray:
+            operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
+        elif kind is float:
+            operand = Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
+        nodes.append(operand)
+    return tuple(nodes)
+
+
 def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] = NO_PARAMS) -> Node:
     """Append `row` on operands that may be nodes, literals and outside arrays.
 
     Raises ShapeError naming both shapes and where they came from when they do not broadcast.
     """
+    pointwise = row.kind == "pointwise"
+    if pointwise or row.numeric == "float" or row.name in _JOINING:
+        args = settled(operands, where, pointwise) if row.name not in _OF_CONDITIONS else None
+        if args is not None:
+            return append_settled(row, args, params, where)
     if row.kind == "pointwise":
         args = settle(row, operands, where)
         if len(args) > 1:
-            _check_broadcast(row, args)
-    elif row.name in ("concatenate", "stack", "contract") or (row.kind == "own" and row.numeric == "float"):
+            check_broadcast(row, args, where)
+    elif row.name in _JOINING or (row.kind == "own" and row.numeric == "float"):
         dtype = common_dtype(tuple(kind_of(_aval(operand)) for operand in operands))
         if row.numeric == "float" and dtype.kind != "f":
             dtype = np.dtype(np.float64)
@@ -174,18 +238,31 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     return append(row, args, params, where)
 
 
-def _check_broadcast(row: Row, args: tuple[Node, ...]) -> None:
+def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
+    """`append` on values: shapes that do not go together are told when the row has failed on them."""
+    try:
+        return append(row, args, params, where)
+    except ValueError:
+        if row.kind == "pointwise":
+            check_broadcast(row, args, where)
+        raise
+
+
+def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
     shapes = [arg.shape for arg in args]
-    if all(shape == shapes[0] or not shape for shape in shapes):
+    for shape in shapes:
+        if shape and shape != shapes[0]:
+            break
+    else:
         return
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        from payback.ir.where import position
-
+        place = position(where)
         made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]
         raise ShapeError(
             f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
+            where=str(place) if place else None,
             why="; ".join(made),
             fix="reshape one of them, for example with x[:, None]",
         ) from None

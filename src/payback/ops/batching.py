@@ -16,11 +16,15 @@ import numpy as np
 from payback.ops import (  # noqa: F401 (the rows that the rules are for)
     contract,
     factorizations,
+    floats,
     linalg,
     move,
     random,
     reduce,
+    scans,
+    smooth,
 )
+from payback.ops import order as _orders  # noqa: F401
 from payback.ops.index import Place
 from payback.ops.namespace import _full_index
 from payback.ops.row import TABLE
@@ -186,7 +190,32 @@ def _scatter(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
                        templates=tuple(templates), counts=tuple(counts))  # fmt: skip
 
 
+def _place(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
+    """argmax and argmin; over all axes of a sample, its entries stand in a row."""
+    axis, keepdims = node.params["axis"], node.params["keepdims"]
+    if axis is not None:
+        return b.m.apply(node.op.name, args[0], axis=axis + 1, keepdims=keepdims)
+    found = b.m.apply(
+        node.op.name, b.m.reshape(args[0], shape=(b.size, node.args[0].aval.size)), axis=1, keepdims=False
+    )
+    return b.m.reshape(found, shape=(b.size, *(1,) * len(node.args[0].aval.shape))) if keepdims else found
+
+
+def _searchsorted(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
+    """Many places in one array; in many arrays, one after the other."""
+    return None if on[0] else b.m.apply("searchsorted", *args, side=node.params["side"])
+
+
+def _ldexp(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
+    shapes = [arg.aval.shape for arg in node.args]
+    rank = max(map(len, shapes))
+    return b.m.ldexp(*(align(b.m, x, s, rank) if there else x for x, s, there in zip(args, shapes, on, strict=True)))
+
+
 for _name, _rule in {
+    "prod": reduction, "cumprod": along_axis, "recurrence": along_axis, "reduceat": along_axis, "argsort": along_axis,
+    "argpartition": along_axis, "running": along_axis, "argmax": _place, "argmin": _place,
+    "searchsorted": _searchsorted, "ldexp": _ldexp, "exponent": leading, "sinc": leading, "bessel_i": leading,
     "sum": reduction, "mean": reduction, "max": reduction, "min": reduction, "logsumexp": reduction,
     "norm": reduction, "concatenate": along_axis, "stack": along_axis, "cumsum": along_axis, "cast": _cast,
     "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose, "contract": _contract,

@@ -23,10 +23,11 @@ def common_dtype(dtypes: tuple[np.dtype[Any] | str, ...], floating: Row | None =
     differs: exp(int8) and hypot(int8, int8) are float16, int8 / int8 is float64.
     """
     dtype = np.result_type(*[_SAMPLES[d] if isinstance(d, str) else d for d in dtypes])
-    if floating is None or dtype.kind in "fc":
+    if floating is None or (dtype.kind in "fc" and floating.numeric == "float"):
         return dtype
     assert floating.value is not None
     whole = np.dtype(np.int8) if dtype.kind == "b" else dtype  # a boolean is to such functions a small integer
+    whole = np.dtype(np.bool_) if floating.numeric == "wide" else whole
     samples = [_SAMPLES[d] if isinstance(d, str) else np.empty(0, whole if d.kind == "b" else d) for d in dtypes]
     with np.errstate(all="ignore"):
         return np.asarray(floating.value(Values, *samples)).dtype

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from payback.ops.pointwise import pointwise
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
+
+
+def share_of(m: Any, a: Any, b: Any, scale: float) -> Any:
+    """exp a/(exp a + exp b) of scaled numbers; two equal infinities, whose difference is NaN, share evenly."""
+    difference = a - b
+    even = m.logical_and(m.ne(difference, difference), m.eq(a, b))
+    return m.where(even, 0.5, m.sigmoid(difference if scale == 1.0 else difference * scale))
+
 
 # fmt: off
 #         name       value                              partials, one per argument
@@ -43,10 +52,8 @@ pointwise("log10", lambda m, x: m.log10(x), [lambda m, x, y: m.div(1.0 / LN10, x
           math="1/(x·ln 10)", domain="x > 0")
 pointwise("cbrt", lambda m, x: m.cbrt(x), [lambda m, x, y: m.div(m.div(1.0 / 3.0, y), y)], "float",
           math="1/(3y²)", domain="x ≠ 0")
-# where a = b, and only there, a difference of two infinities would be NaN
 pointwise("logaddexp", lambda m, a, b: m.logaddexp(a, b),
-          [lambda m, a, b, y: m.where(a == b, 0.5, m.sigmoid(a - b)),
-           lambda m, a, b, y: m.where(a == b, 0.5, m.sigmoid(b - a))],
+          [lambda m, a, b, y: share_of(m, a, b, 1.0), lambda m, a, b, y: share_of(m, b, a, 1.0)],
           "float", math="sigmoid(a − b), sigmoid(b − a)")
 
 pointwise("deg2rad", lambda m, x: m.deg2rad(x), [lambda m, x, y: math.pi / 180.0], "float", math="π/180")

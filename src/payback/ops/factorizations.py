@@ -28,6 +28,7 @@ from payback.ops.matrices import (
     upper,
 )
 from payback.ops.row import Row
+from payback.ops.special import scipy_linalg
 
 NAN = float("nan")
 Slots = list[int]
@@ -93,7 +94,7 @@ def _tolerance(v: Any, extent: int) -> Any:
 def _repeated(v: Any, *used: Any, extent: int, what: str) -> Any:
     """same[i, j]: whether the i-th and the j-th of some sorted numbers are one number (i = j: they are)."""
     apart = np.abs(np.diff(v, axis=-1)) > _tolerance(v, extent)
-    cluster = np.cumsum(np.concatenate([np.zeros((*v.shape[:-1], 1), bool), apart], -1), -1)
+    cluster = np.cumsum(np.concatenate([np.zeros((*v.shape[:-1], 1), bool), apart], -1), -1)[..., : v.shape[-1]]
     same = cluster[..., :, None] == cluster[..., None, :]
     if used and (same.sum(-1) > 1)[np.broadcast_to(used[0], v.shape)].any():
         raise DifferentiationError(
@@ -140,7 +141,13 @@ def _used_columns(m: Any, mask: Any) -> Any:
 # eigenvalues and eigenvectors of symmetric matrices -------------------------------------------------------------
 
 
-def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool) -> list[Any]:
+def _eigh(a: Any, lower: bool, scipy: bool) -> Any:
+    if scipy:  # another routine of LAPACK, whose vectors may have other signs
+        return tuple(scipy_linalg().eigh(a, lower=lower))
+    return tuple(np.linalg.eigh(a, "L" if lower else "U"))
+
+
+def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool, scipy: bool) -> list[Any]:
     w, v = m.part(y, k=0), m.part(y, k=1)
     n = m.shape(w)[-1]
     owed = None
@@ -154,7 +161,7 @@ def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool) 
         owed = product(m, seen * columns(m, bar), _T(m, seen))
     if bars[1] is not None:
         bar, mask = _value_and_mask(m, bars[1])
-        used = np.ones(n, bool) if mask is None else _used_columns(m, mask)
+        used = np.ones(m.shape(w), bool) if mask is None else _used_columns(m, mask)
         same = m.repeated(w, used, extent=n, what="eigenvector")
         turned = product(m, _T(m, v), bar) * _one_over(m, columns(m, w) - rows(m, w), same)
         turned = product(m, v, turned, _T(m, v))
@@ -162,7 +169,7 @@ def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool) 
     return [None if owed is None else folded(m, (owed + _T(m, owed)) * 0.5, lower)]
 
 
-def _eigh_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool) -> list[Any]:
+def _eigh_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, scipy: bool) -> list[Any]:
     w, v = m.part(y, k=0), m.part(y, k=1)
     same = m.repeated(w, extent=m.shape(w)[-1], what="eigenvector")
     moved = product(m, _T(m, v), mirrored(m, dots[0], lower), v)
@@ -170,12 +177,12 @@ def _eigh_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool) -> list[Any]:
     return [_shared(m, same, diagonal(m, moved)), product(m, v, moved * quotients)]
 
 
-def _eigh_shape(a: Aval, lower: bool) -> Avals:
+def _eigh_shape(a: Aval, lower: bool, scipy: bool) -> Avals:
     return Avals((Aval(a.shape[:-1], a.dtype), Aval(a.shape, a.dtype)))
 
 
-provide(eigh=lambda a, lower: tuple(np.linalg.eigh(a, "L" if lower else "U")))
-Row("eigh", "own", lambda m, a, lower: m.eigh(a, lower=lower), shape=_eigh_shape, vjp=_eigh_vjp, jvp=_eigh_jvp,
+provide(eigh=_eigh)
+Row("eigh", "own", lambda m, a, **how: m.eigh(a, **how), shape=_eigh_shape, vjp=_eigh_vjp, jvp=_eigh_jvp,
     numeric="float", masked=True, math="v·(diag w̄ + vᵀv̄ / (wⱼ − wᵢ))·vᵀ",
     kink="repeated eigenvalues share equally", domain="vectors: of an eigenvalue that does not repeat")  # fmt: skip
 
@@ -216,7 +223,7 @@ def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool)
     if bars[1] is not None:
         bar, mask = _value_and_mask(m, bars[1])
         same = m.repeated(s, extent=extent, what="singular vector")
-        bar = _own_share(m, s, bar, same, zero, of_u is not None or of_v is not None)
+        bar = _own_share(m, s, bar, same, zero, vectors)
         left, right = u, vh
         if mask is not None:
             near = applied(m, m.cast(same, dtype=m.dtype(s), weak=False), m.cast(mask, dtype=m.dtype(s), weak=False))
@@ -226,7 +233,7 @@ def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool)
         return [owed]
     seen = [_used_columns(m, x) for x in (seen_u, None if seen_v is None else _T(m, seen_v)) if x is not None]
     whole = (of_u is not None and seen_u is None) or (of_v is not None and seen_v is None)
-    used = np.ones(m.shape(s)[-1], bool) if whole else seen[0] if len(seen) == 1 else m.logical_or(*seen)
+    used = np.ones(m.shape(s), bool) if whole else seen[0] if len(seen) == 1 else m.logical_or(*seen)
     same = m.repeated(s, used, extent=extent, what="singular vector")
     quotients = _one_over(m, _differences(m, s), same)
     core = None

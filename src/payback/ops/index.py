@@ -29,10 +29,20 @@ def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
     # NumPy's own rules, on arrays without storage: every entry is the same zero
     source = np.broadcast_to(np.zeros((), bool), x.shape)
     places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
-    if any(extent == 0 for extent in x.shape):  # index 0 would be out of bounds
-        places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)
-        source = np.broadcast_to(np.zeros((), bool), tuple(extent or 1 for extent in x.shape))
+    if any(extent == 0 for extent in x.shape):
+        read = _axes_of_places(template, len(x.shape))
+        roomy = tuple(1 if axis in read else extent for axis, extent in enumerate(x.shape))
+        source = np.broadcast_to(np.zeros((), bool), roomy)
     return Aval(source[_full_index(template, places)].shape, x.dtype)
+
+
+def _axes_of_places(template: tuple[Any, ...], rank: int) -> set[int]:
+    """The axes that index arrays read: of an axis without entries even the place 0 is out of bounds."""
+    before = next((at for at, part in enumerate(template) if part is ...), len(template))
+    front = [part for part in template[:before] if part is not None]
+    back = [part for part in template[before + 1 :] if part is not None]
+    axes = {axis for axis, part in enumerate(front) if isinstance(part, Place)}
+    return axes | {rank - len(back) + k for k, part in enumerate(back) if isinstance(part, Place)}
 
 
 def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Scattered:

@@ -89,7 +89,7 @@ def mirrored(m: Any, x: Any, from_lower: bool = True) -> Any:
 
 
 def folded(m: Any, x: Any, to_lower: bool = True) -> Any:
-    """The adjoint of `mirrored`: what the entries of the triangle that is read are owed; the other one is owed nothing."""
+    """The adjoint of `mirrored`: what the triangle that is read is owed; the other is owed nothing."""
     paid = lower(m, x) + lower(m, transposed(m, x), 1)
     return paid if to_lower else transposed(m, paid)
 

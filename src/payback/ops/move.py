@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,17 @@ from payback.ops.row import Row
 
 def unbroadcast(m: Any, bar: Any, shape: tuple[int, ...]) -> Any:
     """Sum an adjoint back to the shape that was broadcast."""
-    extents = m.shape(bar)
+    axes, reshaped = _summed_axes(m.shape(bar), shape)
+    bar = m.sum(bar, axes=axes, keepdims=False)
+    return m.reshape(bar, shape=shape) if reshaped else bar
+
+
+@lru_cache(maxsize=4096)
+def _summed_axes(extents: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[int, ...], bool]:
+    """The axes along which a shape was broadcast, and whether some of them stay with one entry."""
     lead = len(extents) - len(shape)
     axes = (*range(lead), *(i + lead for i, extent in enumerate(shape) if extent == 1 and extents[i + lead] != 1))
-    bar = m.sum(bar, axes=axes, keepdims=False)
-    return bar if m.shape(bar) == shape else m.reshape(bar, shape=shape)
+    return axes, len(extents) - len(axes) != len(shape)
 
 
 def unbroadcast_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:

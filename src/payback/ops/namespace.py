@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
 from payback.ops.control.loop import loop_values, scan_values
@@ -195,6 +196,16 @@ class Values:
         np.rad2deg,
     )
     floor, ceil, trunc, rint = np.floor, np.ceil, np.trunc, np.rint
+    copysign, fmod, heaviside, fmax, fmin = np.copysign, np.fmod, np.heaviside, np.fmax, np.fmin
+    logaddexp2, nextafter, spacing, ldexp = np.logaddexp2, np.nextafter, np.spacing, np.ldexp
+    exponent = staticmethod(sequences.exponent)
+    sinc, bessel_i = staticmethod(families.sinc), staticmethod(families.bessel_i)
+    prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
+    recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
+    argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
+    argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
+    running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
+    reduceat = staticmethod(sequences.reduceat)
     mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)
     add, sub, mul, neg = (
@@ -237,6 +248,15 @@ class Values:
         return type(x) in WEAK_DTYPES
 
     @staticmethod
+    def constant(value: Any) -> Any:
+        """A plain array as the namespace sees it: an index array that a rule has made."""
+        return value
+
+    @staticmethod
+    def fraction(x: Any) -> Any:
+        return np.modf(x)[0]
+
+    @staticmethod
     def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return np.mean(x, axis=axes, keepdims=keepdims)
 
@@ -264,6 +284,8 @@ class Values:
 
     @staticmethod
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+        if isinstance(x, np.generic) and shape:  # a view of the number with no step: what broadcast_to makes, sooner
+            return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
         return np.broadcast_to(x, shape)
 
     @staticmethod

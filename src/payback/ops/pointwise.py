@@ -21,11 +21,21 @@ def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str 
     def shape(*avals: Aval) -> Aval:
         if all(a.weak for a in avals):
             return weak_result(row, tuple(a.dtype.kind for a in avals))
-        extents = np.broadcast_shapes(*[a.shape for a in avals])
+        first = avals[0].shape
+        extents = first if all(a.shape == first for a in avals) else np.broadcast_shapes(*[a.shape for a in avals])
         return Aval(extents, BOOL if numeric == "bool" else result_dtype(row, avals))
 
     row = Row(name, "pointwise", value, shape=shape, partials=partials, numeric=numeric, **facts)
     return row
+
+
+def _share(m: Any, wins: Any, ties: Any) -> Any:
+    """What one of two is paid that has not lost: all, a half, or NaN where one of them is NaN."""
+    return m.select(wins, 1.0, m.select(ties, 0.5, NAN))
+
+
+def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
+    return m.select(m.ne(y, y), NAN, m.select(taken, 1.0, None))
 
 
 # fmt: off
@@ -61,20 +71,21 @@ pointwise("softplus", lambda m, x: m.softplus(x), [lambda m, x, y: m.sigmoid(x)]
 
 pointwise("abs", lambda m, x: m.abs(x), [lambda m, x, y: m.sign(x)], math="sign x", kink="x = 0, taken as 0")
 pointwise("sign", lambda m, x: m.sign(x), [None], math="0: constant in pieces")
-pointwise("relu", lambda m, x: m.relu(x), [lambda m, x, y: m.select(x > 0, 1.0, None)], math="1 if x > 0 else 0",
+# sign x is 1 where x > 0, and NaN at a NaN: a zero there would hide it
+pointwise("relu", lambda m, x: m.relu(x), [lambda m, x, y: m.select(x <= 0, None, m.sign(x))], math="1 if x > 0 else 0",
           kink="x = 0, taken as 0", flat="x < 0")
 pointwise("maximum", lambda m, a, b: m.maximum(a, b),
-          [lambda m, a, b, y: m.select(a > b, 1.0, m.select(a == b, 0.5, None)),
-           lambda m, a, b, y: m.select(b > a, 1.0, m.select(a == b, 0.5, None))],
+          [lambda m, a, b, y: m.select(a < b, None, _share(m, a > b, a == b)),
+           lambda m, a, b, y: m.select(b < a, None, _share(m, b > a, a == b))],
           math="1 for the larger", kink="a = b, each ½")
 pointwise("minimum", lambda m, a, b: m.minimum(a, b),
-          [lambda m, a, b, y: m.select(a < b, 1.0, m.select(a == b, 0.5, None)),
-           lambda m, a, b, y: m.select(b < a, 1.0, m.select(a == b, 0.5, None))],
+          [lambda m, a, b, y: m.select(a > b, None, _share(m, a < b, a == b)),
+           lambda m, a, b, y: m.select(b > a, None, _share(m, b < a, a == b))],
           math="1 for the smaller", kink="a = b, each ½")
 pointwise("clip", lambda m, x, low, high: m.clip(x, low, high),
-          [lambda m, x, low, high, y: m.select(m.logical_and(x >= low, x <= high), 1.0, None),
-           lambda m, x, low, high, y: m.select(m.logical_and(x < low, low <= high), 1.0, None),
-           lambda m, x, low, high, y: m.select(m.logical_or(high < low, x > high), 1.0, None)],
+          [lambda m, x, low, high, y: _unless_nan(m, y, m.logical_and(x >= low, x <= high)),
+           lambda m, x, low, high, y: _unless_nan(m, y, m.logical_and(x < low, low <= high)),
+           lambda m, x, low, high, y: _unless_nan(m, y, m.logical_or(high < low, x > high))],
           math="1 for the one that is taken", kink="x = low, x = high: x is taken", flat="x outside")
 pointwise("select", lambda m, c, a, b: m.where(c, a, b),
           [None, lambda m, c, a, b, y: m.select(c, 1.0, None), lambda m, c, a, b, y: m.select(c, None, 1.0)],

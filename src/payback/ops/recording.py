@@ -111,6 +111,9 @@ class Recording:
     def zeros(self, aval: Aval) -> Term:
         return Term(const(0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()]), self)
 
+    def constant(self, value: Any) -> Term:
+        return Term(const(value), self)
+
     @staticmethod
     def shape(x: Any) -> tuple[int, ...]:
         return x.node.shape if type(x) is Term else getattr(x, "shape", ())

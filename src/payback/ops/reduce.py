@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from payback.ir.aval import Aval
+from payback.ops.index import Place, Scattered
 from payback.ops.row import Row
 
 Axes = tuple[int, ...]
@@ -74,11 +77,16 @@ Row(
 )
 
 
-def _extreme_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
-    winners = m.eq(x, y_spread)
-    count = m.sum(m.cast(winners, dtype=_wide(m, x) or m.dtype(x), weak=False), axes=axes, keepdims=True)
-    share = m.cast(m.div(1.0, count), dtype=m.dtype(x), weak=False)
-    return m.select(winners, m.broadcast(share, shape=m.shape(x)), None)
+def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0."""
+
+    def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
+        wide = _wide(m, x) or m.dtype(x)
+        count = m.sum(m.cast(m.eq(x, y_spread), dtype=wide, weak=False), axes=axes, keepdims=True)
+        share = m.cast(m.div(m.sign(count), count), dtype=m.dtype(x), weak=False)
+        return m.select(loses(x, y_spread), None, m.broadcast(share, shape=m.shape(x)))
+
+    return partial
 
 
 def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
@@ -86,13 +94,13 @@ def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
     return m.exp(x - m.where(y_spread == -np.inf, 0.0, y_spread))
 
 
-for _name in ("max", "min"):
+for _name, _loses in (("max", operator.lt), ("min", operator.gt)):
     Row(
         _name,
         "reduction",
         (lambda name: lambda m, x, axes, keepdims: getattr(m, name)(x, axes=axes, keepdims=keepdims))(_name),
         shape=_shape,
-        partials=[_extreme_partial],
+        partials=[_extreme_partial(_loses)],
         math=f"1 at the {_name}imum",
         kink="ties share equally",
     )
@@ -114,3 +122,24 @@ Row(
     math="x/y",
     kink="x = 0, taken as 0",
 )
+
+
+def _reduceat_shape(x: Aval, indices: tuple[int, ...], axis: int) -> Aval:
+    shape = (*x.shape[:axis], len(indices), *x.shape[axis + 1 :])
+    return Aval(shape, np.add.reduceat(np.empty(1, x.dtype), [0]).dtype)
+
+
+def _reduceat_adjoint(m: Any, bar: Any, slot: int, x: Any, indices: tuple[int, ...], axis: int) -> Scattered:
+    """Each entry is paid what the sums are owed that it went into: one or, where segments overlap, several."""
+    ends = [*indices[1:], m.shape(x)[axis]]
+    lengths = [max(end - start, 1) for start, end in zip(indices, ends, strict=True)]
+    owner = np.repeat(np.arange(len(indices)), lengths)
+    first = np.cumsum([0, *lengths[:-1]], dtype=np.intp)
+    entries = np.arange(len(owner)) + np.repeat(np.array(indices, np.intp) - first, lengths)
+    template = (*[slice(None)] * axis, Place(0))
+    entries, owner = (m.constant(places) for places in (entries, owner))
+    return Scattered(template, (entries,), m.index(bar, owner, template=template))
+
+
+Row("reduceat", "linear", lambda m, x, indices, axis: m.reduceat(x, indices=indices, axis=axis),
+    shape=_reduceat_shape, adjoint=_reduceat_adjoint, math="1 for each sum that it is in")  # fmt: skip

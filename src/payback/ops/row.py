@@ -1,13 +1,14 @@
 """What a row of the table is.
 
 A rule is written once, against a namespace `m` (see `namespace.py`), and run by every interpreter: on
-values, on graphs, and later on machine code.  There are four kinds of rows:
+values, on graphs, and later on machine code.  There are five kinds of rows:
 
 pointwise   a partial per argument, as on the article's edges; a sweep multiplies by it
 linear      an adjoint per argument; `carry` says how a mask goes through it
 reduction   every entry of the argument goes into one entry of the result; a partial after spreading it
 own         a rule of its own for each mode: factorizations, loops, calls; it may have several results (a tuple), which
             `part` nodes take out one by one
+constant    whole numbers found from the arguments, an order or a place: no derivative by any of them
 
 A row whose derivative is unknown says so by raising; a slot whose partial is None has no derivative at all
 (a structural zero: a condition, an index, a step function).
@@ -22,13 +23,14 @@ from payback.ir.aval import Aval
 
 Rule = Callable[..., Any]
 TABLE: dict[str, Row] = {}
+_MOST_ARGUMENTS = 4  # of a constant row
 
 
 class Row:
     """One primitive.
 
     name      how it is called in `m`, in graphs and in texts
-    kind      "leaf", "pointwise", "linear", "reduction" or "own"
+    kind      "leaf", "pointwise", "linear", "reduction", "own" or "constant"
     value     value(m, *args, **params): what it computes
     shape     shape(*avals, **params) -> Aval
     partials  pointwise: per slot, partial(m, *args, y), or None; reduction: one, partial(m, x, y_spread)
@@ -45,7 +47,8 @@ class Row:
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do
-    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "bool"
+    numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
+              (and to one that the function has a loop for), "bool"
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """
@@ -92,6 +95,8 @@ class Row:
         self.masked, self.depends = masked, depends
         self.numeric, self.facts = numeric, facts
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
+        if kind == "constant":
+            self.no_edge = frozenset(range(_MOST_ARGUMENTS))
         if name in TABLE:
             raise ValueError(f"the row {name} is in the table already")
         TABLE[name] = self

@@ -15,6 +15,7 @@ from payback.ops.append import const
 from payback.ops.row import INPUT
 from payback.run.interpreter import Interpreter
 from payback.trace.array import Traced
+from payback.trace.leaks import check, close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
@@ -24,17 +25,18 @@ class TracedFunction:
 
     graph      its inputs are the leaves of the arguments, in order
     arguments  the examples that it was traced with
+    run        what runs it: the interpreter, unless a compiler puts something else there
     """
 
     def __init__(self, graph: Graph, arguments: tuple[Any, ...], result: Any):
         self.graph, self.arguments, self._result = graph, arguments, result
-        self._run = Interpreter(graph)
+        self.run: Callable[..., tuple[Any, ...]] = Interpreter(graph)
 
     def __call__(self, *arguments: Any) -> Any:
         """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another one."""
         if not same_structure(self.arguments, arguments):
             raise TypeError(f"traced for arguments {paths(self.arguments)}, called with {paths(arguments)}")
-        return unflatten(self._result, iter(self._run(*leaves(arguments))))
+        return unflatten(self._result, iter(self.run(*leaves(arguments))))
 
 
 def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
@@ -50,5 +52,7 @@ def trace(f: Callable[..., Any], *arguments: Any) -> TracedFunction:
             )
         inputs.append(Node(INPUT, (), {"name": path}, None, None, leaf if isinstance(leaf, Aval) else aval_of(leaf)))
     result = call(f, unflatten(arguments, iter([Traced(node) for node in inputs])), {})
+    close(inputs)
     outputs = [leaf.node if isinstance(leaf, Traced) else const(leaf) for leaf in leaves(result)]
+    check(outputs, inputs)
     return TracedFunction(Graph(inputs, outputs), arguments, result)

@@ -14,7 +14,7 @@ import numpy as np
 
 from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import NO_PARAMS, Node, _next_id
 from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
@@ -27,12 +27,25 @@ _METHODS: dict[str, Callable[..., Any]] = {}
 _HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 
 
+_users: Any = None  # the namespace of the user's module that was seen last: most often it is seen again
+
+
+def _is_users(frame: Any) -> bool:
+    """Whether a frame is outside this package and NumPy."""
+    global _users
+    space = frame.f_globals
+    if space.get("__name__", "").startswith(NOT_USERS):
+        return False
+    _users = space
+    return True
+
+
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame = _getframe(depth)
-    if frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-        return caller(depth + 1)
-    return frame.f_code, frame.f_lasti
+    if frame.f_globals is _users or _is_users(frame):
+        return frame.f_code, frame.f_lasti
+    return caller(depth + 1)
 
 
 def _binary(row: Row, a: Any, b: Any) -> Any:
@@ -71,7 +84,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
     Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
     scalar programs are made of nothing else.
     """
-    row, compute = TABLE[name], getattr(Values, name)
+    row, compute, new = TABLE[name], getattr(Values, name), object.__new__
 
     def fast(a: Any, b: Any, swapped: bool) -> Any:
         node = a.node
@@ -90,13 +103,17 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f"
             ):
                 return None
+        elif kind is np.ndarray:
+            if x is None or type(x) is float or x.dtype is not b.dtype or b.dtype.kind != "f":
+                return None
+            other, y = None, snapshot(b)
         else:
             return None
         frame = _getframe(2)
-        if frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            where = caller(3)
-        else:
+        if frame.f_globals is _users or _is_users(frame):
             where = (frame.f_code, frame.f_lasti)
+        else:
+            where = caller(3)
         try:
             value = compute(y, x) if swapped else compute(x, y)
         except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
@@ -104,10 +121,37 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         if type(value) is np.ndarray:
             value.flags.writeable = False
         if other is None:
-            other = Node(CONST, (), NO_PARAMS, b, where)
+            other = Node(CONST, (), NO_PARAMS, y, where)
         return Traced(Node(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where))
 
     def forward(self: Any, other: Any) -> Any:
+        # Two Python floats, the case of scalar programs, spelled out: objects are filled by hand, for a call of a class
+        # costs as much as the rest.
+        node = self.node
+        x = node.value
+        if type(x) is float:
+            kind, second = type(other), None
+            if kind is Traced or kind is Variable:
+                second = other.node
+                y = second.value
+            else:
+                y = other
+            if type(y) is float:
+                frame = _getframe(1)
+                if frame.f_globals is _users or _is_users(frame):
+                    where = (frame.f_code, frame.f_lasti)
+                else:
+                    where = caller(2)
+                if second is None:
+                    second = Node(CONST, (), NO_PARAMS, y, where)
+                made = new(Node)
+                made.value = compute(x, y)
+                made.id = _next_id()
+                made.op, made.args, made.params, made.where = row, (node, second), NO_PARAMS, where
+                made._aval = made.grad = None
+                result = new(Traced)
+                result.node = made
+                return result
         result = fast(self, other, False)
         return _binary(row, self, other) if result is None else result
 
@@ -155,8 +199,9 @@ class Traced:
         Raises TraceError in a graph that is traced without numbers.
         """
         if self.node.value is None:
+            name = self.node.params.get("name", self.node.op.name)
             raise TraceError(
-                f"the value of {self.node.op.name} is not known while a function is compiled",
+                f"the value of {name} is not known while a function is compiled",
                 where=_here(),
                 why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
                 fix="use np.where instead of if, or give what decides the branch as a plain argument",
@@ -284,7 +329,7 @@ class Traced:
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
-        return _METHODS["mT"](self)
+        return self.swapaxes(-1, -2)
 
     # NumPy's protocols
 
@@ -314,6 +359,7 @@ class Traced:
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _dispatched(np.matmul)
+    __xor__, __rxor__ = _dispatched(np.bitwise_xor)
 
     def __invert__(self) -> Any:
         return np.invert(self)
@@ -395,7 +441,9 @@ def as_traced(operand: Any) -> Any:
         return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
     if type(operand) is np.ndarray:
         return outside(operand)
-    return operand if type(operand) in WEAK_DTYPES or isinstance(operand, np.generic) else np.asarray(operand)
+    if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
+        return operand
+    return np.asarray(operand)
 
 
 def _holds_traced(operand: Any) -> bool:

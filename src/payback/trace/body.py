@@ -25,6 +25,7 @@ from payback.ops.row import CONST, INPUT, TABLE
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now, outside
+from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves
 
@@ -196,6 +197,7 @@ def trace_body(
     """
     inputs = [fresh(aval) for aval in avals]
     result = call(f, rebuild([Traced(node) for node in inputs]), {})
+    close(inputs)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
     return TracedBody(body, captured, result)
 

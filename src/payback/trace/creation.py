@@ -12,10 +12,11 @@ from payback.errors import UnsupportedError
 from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
-from payback.trace.dispatch import _UFUNCS, emit, here, implements
+from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
 from payback.trace.outside import into_plain_array
 
+_OPTIONS = {"axis", "keepdims"}
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
@@ -77,6 +78,10 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
 
 def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
+    if type(a) is Traced and not args and kwargs.keys() <= _OPTIONS:
+        answer = _FUNCTIONS.get(original)  # what NumPy's dispatch would come to, after a few more calls
+        if answer is not None and original not in _COPIES:
+            return answer(a, **kwargs)
     if isinstance(a, (list, tuple)) and _holds_traced(a):
         a = array(np.array, a)
     return original(a, *args, **kwargs)
@@ -108,10 +113,13 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
 
 
 def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """np.nditer, np.broadcast, np.asmatrix: classes that look at the memory."""
+    """np.nditer, np.asmatrix: they look at the memory.
+
+    np.broadcast stays NumPy's (it asks a traced value for its memory, which is refused): extension modules that are
+    imported in a trace check that it is a class.
+    """
     if any(_holds_traced(arg) for arg in args):
-        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)",
-                "broadcast": "for the shape write np.broadcast_shapes(x.shape, y.shape)"}  # fmt: skip
+        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)"}
         raise UnsupportedError(f"np.{original.__name__} of traced values", where=here(),
                                why="it looks at the bare memory", fix=cure.get(original.__name__))  # fmt: skip
     return original(*args, **kwargs)
@@ -129,7 +137,7 @@ _OF_LISTS = [
 ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
-    "nditer": of_memory, "broadcast": of_memory, "asmatrix": of_memory,
+    "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 
@@ -197,6 +205,7 @@ _OF_NUMPY = {
     "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "pow": np.power, "fabs": np.fabs,
     "degrees": np.degrees, "radians": np.radians, "copysign": np.copysign, "fmod": np.fmod,
 }  # fmt: skip
+_ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
 # Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
 _OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
@@ -227,7 +236,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
     function = _OF_NUMPY.get(name)
-    if function is None:
+    if function is None and name not in _ROWS:
         raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),
                                why="there is no row for it in the table",
                                fix="write it with math or NumPy functions that have one")  # fmt: skip
@@ -235,7 +244,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
     nodes = [x.node for x in operands if isinstance(x, Traced)]
     if all(node.value is not None for node in nodes):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
-    row = _UFUNCS.get(function)
+    row = _ROWS.get(name) or _UFUNCS.get(function)
     return _number(emit(row, *operands) if row is not None else function(*operands))
 
 

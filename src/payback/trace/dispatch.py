@@ -17,15 +17,14 @@ from payback.errors import UnsupportedError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply
-from payback.ops.index import Place
+from payback.ops.append import append, append_settled, apply, settled
 from payback.ops.row import TABLE
 from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
 from payback.trace.outside import into_plain_array
+from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
-from payback.trace.written import plain_key
 
 Function = Callable[..., Any]
 # What NumPy answers with a copy though it can be made of views: writing into it must not write through.
@@ -71,37 +70,48 @@ _UFUNCS: dict[Any, Any] = {
     np.sinh: "sinh", np.cosh: "cosh", np.arcsinh: "arcsinh", np.arccosh: "arccosh", np.arctanh: "arctanh",
     np.exp2: "exp2", np.log2: "log2", np.log10: "log10", np.cbrt: "cbrt", np.logaddexp: "logaddexp",
     np.deg2rad: "deg2rad", np.radians: "deg2rad", np.rad2deg: "rad2deg", np.degrees: "rad2deg",
-    np.remainder: "mod", np.floor_divide: "floor_divide",
+    np.remainder: "mod", np.floor_divide: "floor_divide", np.fmod: "fmod", np.copysign: "copysign",
+    np.heaviside: "heaviside", np.fmax: "fmax", np.fmin: "fmin", np.logaddexp2: "logaddexp2",
+    np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
-_COMPOSED: dict[Any, Function] = {
-    np.square: lambda x: emit("mul", x, x),
-    np.positive: lambda x: x,
-    np.reciprocal: lambda x: emit("div", 1.0, x) if x.dtype.kind == "f" else np.reciprocal(x.value),
-    np.fabs: lambda x: emit("abs", x) if x.dtype.kind == "f" else np.fabs(x.value),
-    np.float_power: lambda a, b: emit("power", _at_least_float64(a), _at_least_float64(b)),
-    np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b),
-}
+_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")}  # see `settled`
+_COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
-_QUESTIONS = {np.isnan, np.isfinite, np.isinf, np.signbit}
+_QUESTIONS: dict[Any, Function] = {
+    np.isnan: lambda x: emit("ne", x, x),
+    np.isinf: lambda x: emit("eq", emit("abs", x), np.inf),
+    np.isfinite: lambda x: emit("lt", emit("abs", x), np.inf),
+    np.signbit: lambda x: emit("lt", emit("copysign", emit("identity", 1.0), x), 0.0),
+}
 _BITWISE = {np.bitwise_and, np.bitwise_or, np.invert}  # of integers they are nothing logical
-_REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}
+_TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
 
 
-def _at_least_float64(x: Any) -> Any:
-    wide = np.result_type(x.dtype if isinstance(x, Traced) else np.asarray(x), np.float64)
-    return emit("cast", x, dtype=wide, weak=False) if isinstance(x, Traced) else np.asarray(x, wide)
+# What a ufunc may be given besides its arguments without changing what it computes.
+_HARMLESS = {"order", "subok", "casting"}
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not kwargs and method == "__call__" and ufunc in _FLOATING:
+        place = where_of_caller(3)
+        args = settled([x.node if type(x) is Traced or type(x) is Variable else x for x in inputs], place, True)
+        if args is not None:
+            return Traced(append_settled(_FLOATING[ufunc], args, NO_PARAMS, place))
     if kwargs.get("out") is not None:
-        return _into(ufunc, method, inputs, kwargs)
+        return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
-        return _ufunc_method(ufunc, method, inputs, kwargs)
-    if any(value is not None and not (key == "where" and value is True) for key, value in kwargs.items()):
-        given = ", ".join(f"{key}=" for key in kwargs)
-        raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {given}", where=here(),
-                               fix="for where= use np.where; for dtype= use .astype on the result")  # fmt: skip
+        return _METHODS["__ufunc_method__"](ufunc, method, inputs, kwargs)
+    if kwargs:
+        given = {key: value for key, value in kwargs.items() if value is not None and key not in _HARMLESS}
+        if given.pop("where", True) is not True:
+            raise UnsupportedError(f"np.{ufunc.__name__} with where= and without out=", where=here(),
+                                   why="NumPy never sets the entries where the mask is false",
+                                   fix="give out=, or choose with np.where")  # fmt: skip
+        inputs = _in_dtype(ufunc, inputs, given.pop("dtype", None))
+        if given:
+            raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {', '.join(given)}=",
+                                   where=here())  # fmt: skip
     operands = [as_traced(x) for x in inputs]
     place = where_of_caller(3)
     if all((x.aval.weak if isinstance(x, Node) else type(x) in WEAK_DTYPES) for x in operands):
@@ -111,56 +121,86 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
     name = _UFUNCS.get(ufunc)
     if name is None:
-        if ufunc in _QUESTIONS or not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
-            return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
+        if _HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
+            return _array_ufunc(ufunc, method, inputs, kwargs)
+        if ufunc in _QUESTIONS:
+            return _question(ufunc, operands)
+        if not any(isinstance(x, Node) and x.aval.dtype.kind == "f" for x in operands):
+            return ufunc(*[Traced(x).value if isinstance(x, Node) else x for x in operands])
         raise _unknown(ufunc, here())
     if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
         return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
     return Traced(apply(TABLE[name], operands, place))
 
 
+def _question(ufunc: Any, operands: list[Any]) -> Any:
+    """Plain truths; where there are no numbers, nodes that will find them."""
+    (x,) = (Traced(operand) if isinstance(operand, Node) else operand for operand in operands)
+    return ufunc(x.value) if x.node.value is not None else _QUESTIONS[ufunc](x)
+
+
+def _in_dtype(ufunc: Any, inputs: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+    """The arguments in the dtype that is to be computed in.  Raises UnsupportedError for one without derivative."""
+    if dtype is None or (ufunc in _TRUTHS and np.dtype(dtype).kind == "b"):
+        return inputs
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f" or ufunc in _TRUTHS:
+        raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take dtype={dtype}", where=here(),
+                               why="only floating numbers have a derivative",
+                               fix="use .astype on the result")  # fmt: skip
+    cast = {"dtype": dtype, "weak": False}
+    return tuple(
+        emit("cast", Traced(node), **cast) if isinstance(node := as_traced(x), Node)
+        else x if type(x) in WEAK_DTYPES else np.asarray(x).astype(dtype)
+        for x in inputs
+    )  # fmt: skip
+
+
 def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A ufunc with `out=`, as `a += b` calls it: the result is written into a traced array."""
-    targets = kwargs.pop("out")
-    (target,) = targets if len(targets) == 1 else (None,)
-    if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
-        raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
-    target[...] = _array_ufunc(ufunc, method, inputs, kwargs)
+    """A ufunc with `out=`, as `a += b` calls it: its results are written into traced arrays, where a mask says so."""
+    targets, mask = kwargs.pop("out"), kwargs.pop("where", True) if method == "__call__" else True
+    if not isinstance(targets, tuple):
+        targets = (targets,)
+    adopted = adopt(targets)
+    if adopted is targets[0]:  # only to measure
+        return adopted
+    if adopted is not None:
+        targets = (adopted,)
+    for target in targets:
+        if target is not None and (isinstance(target, Variable) or not isinstance(target, (Traced, Buffered))):
+            raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
+    with np.errstate(**({} if mask is True else {"all": "ignore"})):  # NumPy does not look at what is masked
+        made = _array_ufunc(ufunc, method, inputs, kwargs)
+    results = made if isinstance(made, tuple) else (made,)
+    answers = tuple(
+        result if target is None else write_into(target, result, mask)
+        for result, target in zip(results, targets if len(targets) == len(results) else (None,) * len(results),
+                                  strict=True)
+    )  # fmt: skip
+    if adopted is not None:
+        return adopted.now()
+    return answers if isinstance(made, tuple) else answers[0]
+
+
+def write_into(target: Any, made: Any, mask: Any = True) -> Any:
+    """What a function with `out=` does with its result."""
+    target[...] = made if mask is True else np.where(mask, made, target)
     return target
 
 
-def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
-    """`np.add.at`, `np.subtract.at` of traced values: entries that repeat are added up."""
-    if ufunc not in (np.add, np.subtract):
-        raise UnsupportedError(f"np.{ufunc.__name__}.at on traced values", where=here(),
-                               why="it has no derivative in payback", fix="write a loop over the indices")  # fmt: skip
-    if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
-        raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
-    places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
-    value = as_traced(values[0])
-    value = np.broadcast_to(Traced(value) if isinstance(value, Node) else value, places.shape)
-    params = {"shape": (target.size,), "templates": ((Place(0),),), "counts": (1,)}
-    added = emit("scatter", value, places, dtype=target.dtype, **params)
-    target[...] = ufunc(target, added.reshape(target.shape))
+def into(out: Any, name: str, made: Any) -> Any:
+    """The result of np.`name`, or `out` with the result in it.  Raises MutationError for an array that is plain."""
+    if isinstance(out, tuple):
+        (out,) = out
+    if out is None or out is np._NoValue:
+        return made
+    if isinstance(out, Variable) or not isinstance(out, (Traced, Buffered)):
+        raise into_plain_array(out, f"np.{name} cannot write a traced result with out=")
+    return write_into(out, made)
 
 
 def strong(node: Node, place: Any) -> Node:
     return append(TABLE["cast"], (node,), {"dtype": node.aval.dtype, "weak": False}, place)
-
-
-def _ufunc_method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if method == "reduce" and ufunc in _REDUCTIONS:
-        given = {"axis": 0} | {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
-        return _FUNCTIONS[_REDUCTIONS[ufunc]](*inputs, **given)
-    if method == "outer":
-        a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in inputs)
-        if b.ndim:
-            a = a.reshape(a.shape + (1,) * b.ndim)
-        return _array_ufunc(ufunc, "__call__", (a, b), kwargs)
-    if method == "at":
-        return _at(ufunc, *inputs)
-    raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=here(),
-                           fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
 
 
 def _unknown(function: Any, place: str | None) -> UnsupportedError:
@@ -179,8 +219,10 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
 
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if any(issubclass(kind, Buffered) for kind in types):
-        args, kwargs = _current(args), _current(kwargs)
+    for kind in types:
+        if kind is not Traced and issubclass(kind, Buffered):
+            args, kwargs = _current(args), _current(kwargs)
+            break
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
+from payback.ir.where import caller, position
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
@@ -72,8 +73,8 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
         if part.dtype.kind == "b":
             raise TraceError(
                 "a mask cannot index while a function is compiled",
-                where=None,
-                why="the number of entries it takes is not known",
+                where=str(place) if (place := position(caller(2))) else None,
+                why="the number of entries that it takes is not known",
                 fix="use np.where(mask, x, 0)",
             )
         if part.dtype.kind in "iu":

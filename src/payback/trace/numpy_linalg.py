@@ -9,6 +9,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from payback.errors import UnsupportedError
+from payback.trace.arguments import known
 from payback.trace.array import _FUNCTIONS, Traced, plain
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy_map import astype, axes_of, np_max, np_min, np_sum
@@ -104,16 +105,17 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise LinAlgError(f"lstsq of shapes {a.shape} and {b.shape}")
     cutoff = None if rcond is None else float(rcond)
+    dtype = np.result_type(a.dtype, b.dtype, np.float32)
+    a, b = (x if x.dtype == dtype else x.astype(dtype) for x in (a, b))
     columns = np.reshape(b, (-1, 1)) if b.ndim == 1 else b
     x = emit("lstsq", a, columns, rcond=cutoff)
     s = np.linalg.svdvals(a)
     smallest = (np.finfo(s.dtype).eps * max(a.shape) if cutoff is None or cutoff < 0 else cutoff) * s[:1]
     rank = np.sum(s > smallest)
-    known = not isinstance(rank, Traced) or rank.node.value is not None
-    full = not known or int(rank) == a.shape[1]
+    full = not known(rank) or int(rank) == a.shape[1]
     rest = columns - np.matmul(a, x)
     residuals = np.sum(rest * rest, axis=0) if full and a.shape[0] > a.shape[1] else np.zeros(0, x.dtype)
-    rank = int(rank) if known else rank
+    rank = int(rank) if known(rank) else rank
     return (np.squeeze(x, -1) if b.ndim == 1 else x), residuals, rank, s
 
 
@@ -180,7 +182,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 def eigh(a: Any, UPLO: str = "L") -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
-    return _named(np.linalg.eigh, *parts("eigh", 2, matrices(a), lower=UPLO.upper() == "L"))
+    return _named(np.linalg.eigh, *parts("eigh", 2, matrices(a), lower=UPLO.upper() == "L", scipy=False))
 
 
 @implements(np.linalg.eigvalsh)

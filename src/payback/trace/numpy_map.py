@@ -2,107 +2,101 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, UnsupportedError
+from payback.errors import ShapeError
 from payback.ir.where import position
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, plain, where_of_caller
-from payback.trace.dispatch import Function, emit, here, implements, strong
-
-
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """NumPy's axis argument as a sorted tuple.  Raises numpy.exceptions.AxisError."""
-    if axis is None:
-        return tuple(range(ndim))
-    if not isinstance(axis, tuple):
-        axis = (axis,)
-    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
+from payback.ops.reduce import reduced
+from payback.trace.arguments import NONE, axes_of, given, keep, known, traced_array
+from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain, where_of_caller
+from payback.trace.dispatch import Function, emit, here, implements, into, strong
 
 
 def _reduction(
-    name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any
+    name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, where: Any = True, empty: bool = False
 ) -> Any:
-    for key, value in {"out": out, **unsupported}.items():
-        if value is not None and value is not np._NoValue and not (key == "where" and value is True):
-            raise UnsupportedError(
-                f"np.{name} on traced values does not take {key}=",
-                where=here(),
-                fix="mask with np.where first" if key == "where" else f"leave {key}= away",
-            )
-    if not isinstance(x, Traced):
-        x = Traced(as_traced(x))
+    """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
+    x = traced_array(x)
     if dtype is not None:
         x = astype(x, dtype)
-    keep = keepdims is not np._NoValue and bool(keepdims)
-    if name in ("max", "min") and any(x.shape[a] == 0 for a in axes_of(axis, x.ndim)):
-        raise ShapeError(f"np.{name} of an empty array", where=here(), why=f"the shape is {x.shape}")
+    if where is not True:
+        kind, number = x.dtype.kind, np.iinfo if x.dtype.kind in "iu" else None
+        lowest = False if kind == "b" else -np.inf if number is None else number(x.dtype).min
+        highest = True if kind == "b" else np.inf if number is None else number(x.dtype).max
+        x = np.where(where, x, {"max": lowest, "min": highest}.get(name, 0))
+    axes = axes_of(axis, x.ndim)
+    if name in ("max", "min") and any(x.shape[a] == 0 for a in axes):
+        if not empty:
+            raise ShapeError(f"np.{name} of an empty array", where=here(), why=f"the shape is {x.shape}",
+                             fix="give initial=")  # fmt: skip
+        return None
     if name == "sum" and x.dtype.kind == "f" and x.node.aval.weak:
         return Traced(strong(x.node, where_of_caller(3)))
-    return emit(name, x, axes=axes_of(axis, x.ndim), keepdims=keep)
+    return emit(name, x, axes=axes, keepdims=keep(keepdims))
 
 
 @implements(np.sum)
-def np_sum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = np._NoValue,
-    initial: Any = np._NoValue,
-    where: Any = True,
-) -> Any:
-    return _reduction("sum", a, axis, keepdims, dtype, out, initial=initial, where=where)
+def np_sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
+           where: Any = True) -> Any:  # fmt: skip
+    made = _reduction("sum", a, axis, keepdims, dtype, where)
+    return into(out, "sum", made + initial if given(initial) else made)
 
 
 @implements(np.mean)
-def np_mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = np._NoValue, *, where: Any = True
-) -> Any:
-    return _reduction("mean", a, axis, keepdims, dtype, out, where=where)
+def np_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE, *,
+            where: Any = True) -> Any:  # fmt: skip
+    if where is True:
+        return into(out, "mean", _reduction("mean", a, axis, keepdims, dtype))
+    a = traced_array(a) if dtype is None else astype(traced_array(a), dtype)
+    of = a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
+    wide = np.dtype(np.float32) if of == np.float16 else of  # a number of entries may be beyond float16
+    total = np_sum(a, axis, wide, keepdims=keepdims, where=where)
+    return into(out, "mean", astype(total / counted(where, a.shape, axis, keepdims, wide), of))
+
+
+def counted(where: Any, shape: tuple[int, ...], axis: Any, keepdims: Any, dtype: Any) -> Any:
+    """In how many entries the mask holds."""
+    where = where if isinstance(where, Traced) else np.asarray(where)
+    where = broadcast_any(where, np.broadcast_shapes(where.shape, shape))
+    return np.sum(where, axis=axis, keepdims=keep(keepdims)).astype(dtype)
+
+
+def _extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+    if where is not True and not given(initial):
+        raise ValueError(f"np.{name} with where= needs initial=: a maximum or minimum of nothing has no value")
+    made = _reduction(name, a, axis, keepdims, None, where, given(initial))
+    if made is None:
+        a = traced_array(a)
+        made = np.broadcast_to(astype(traced_array(initial), a.dtype), reduced(a.shape, axes_of(axis, a.ndim),
+                               keep(keepdims)))  # fmt: skip
+    elif given(initial):
+        made = emit({"max": "maximum", "min": "minimum"}[name], made, initial)
+    return into(out, name, made)
 
 
 @implements(np.max, np.amax)
-def np_max(
-    a: Any,
-    axis: Any = None,
-    out: Any = None,
-    keepdims: Any = np._NoValue,
-    initial: Any = np._NoValue,
-    where: Any = True,
-) -> Any:
-    return _reduction("max", a, axis, keepdims, None, out, initial=initial, where=where)
+def np_max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
+           where: Any = True) -> Any:  # fmt: skip
+    return _extreme("max", a, axis, out, keepdims, initial, where)
 
 
 @implements(np.min, np.amin)
-def np_min(
-    a: Any,
-    axis: Any = None,
-    out: Any = None,
-    keepdims: Any = np._NoValue,
-    initial: Any = np._NoValue,
-    where: Any = True,
-) -> Any:
-    return _reduction("min", a, axis, keepdims, None, out, initial=initial, where=where)
-
-
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ exp x, without overflow."""
-    return emit(
-        "logsumexp", x, axes=axes_of(axis, np.ndim(x) if not isinstance(x, Traced) else x.ndim), keepdims=keepdims
-    )
+def np_min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
+           where: Any = True) -> Any:  # fmt: skip
+    return _extreme("min", a, axis, out, keepdims, initial, where)
 
 
 @implements(np.reshape)
 def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     shape = newshape if shape is None else shape
-    if order != "C":
-        raise UnsupportedError(
-            f"np.reshape(order={order!r}) on traced values", where=here(), fix="transpose first, then reshape"
-        )
+    if order not in "CFA":
+        raise ValueError(f"order must be one of 'C', 'F' and 'A', not {order!r}")
+    if order == "F" or (order == "A" and _fortran(x)):  # the first axis varies fastest: the same, seen from behind
+        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        return transpose(reshape(transpose(x), shape[::-1]))
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
     size = int(np.prod(x.shape, dtype=int))
     if -1 in shape:
@@ -112,7 +106,14 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
         shape = tuple(size // rest if s == -1 else s for s in shape)
     if int(np.prod(shape, dtype=int)) != size:
         raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
-    return emit("reshape", x, shape=shape)
+    made = emit("reshape", x, shape=shape)
+    return Traced(made.node) if copy else made
+
+
+def _fortran(x: Any) -> bool:
+    """Whether a value lies in memory by columns."""
+    value = x.node.value
+    return isinstance(value, np.ndarray) and value.flags.fnc
 
 
 @implements(np.transpose)
@@ -148,7 +149,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
-    return reshape(x, (-1,) if x.size else (0,), order)
+    return reshape(x, (-1,) if x.size else (0,), {"K": "A"}.get(order, order))
 
 
 @implements(np.broadcast_to)
@@ -167,23 +168,22 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
 def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    if out is not None:
-        raise UnsupportedError("np.concatenate cannot write a traced result with out=", where=here())
     parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
-    return made if dtype is None else astype(made, dtype)
+    return into(out, "concatenate", made if dtype is None else astype(made, dtype))
 
 
 @implements(np.stack)
-def stack(arrays: Sequence[Any], axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
-    if out is not None or kwargs:
-        raise UnsupportedError("np.stack on traced values takes axis= only", where=here())
+def stack(
+    arrays: Sequence[Any], axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
-    return emit("stack", *parts, axis=axis % len(shape))
+    made = emit("stack", *parts, axis=axis % len(shape))
+    return into(out, "stack", made if dtype is None else astype(made, dtype))
 
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
@@ -198,14 +198,14 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
 
 
 @implements(np.hstack)
-def hstack(arrays: Sequence[Any]) -> Any:
-    parts = [_at_least(part, 1) for part in arrays]
-    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1)
+def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    parts = [_at_least(part, 1) for part in tup]
+    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype)
 
 
 @implements(np.vstack)
-def vstack(arrays: Sequence[Any]) -> Any:
-    return concatenate([_at_least(part, 2) for part in arrays], 0)
+def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    return concatenate([_at_least(part, 2) for part in tup], 0, dtype=dtype)
 
 
 def _at_least(part: Any, ndim: int) -> Any:
@@ -228,7 +228,7 @@ def copy(x: Any, *args: Any, **kwargs: Any) -> Any:
 @implements(np.where)
 def where(condition: Any, *cases: Any) -> Any:
     if not cases:
-        return np.where(condition.value)
+        return np.nonzero(condition)
     condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
     return emit("select", condition, *cases)
 
@@ -246,21 +246,32 @@ def clip(
     *,
     min: Any = np._NoValue,
     max: Any = np._NoValue,
+    dtype: Any = None,
 ) -> Any:
-    if out is not None:
-        raise UnsupportedError("np.clip cannot write a traced result with out=", where=here())
+    if dtype is not None:
+        a = astype(traced_array(a), dtype)
     low = a_min if min is np._NoValue else min
     high = a_max if max is np._NoValue else max
     low, high = (None if bound is np._NoValue else bound for bound in (low, high))
-    if not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high)):
+    whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
+    if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
-    return emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high)
+    return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
+
+
+_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
 
 
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    if not isinstance(a, Traced):
+        a = np.asarray(a)
+    if not isinstance(b, Traced):
+        b = np.asarray(b)
+    spec = _SPECS.get((len(a.shape), len(b.shape)))
+    if spec is not None and a.shape[-1] == b.shape[0]:
+        return emit("contract", a, b, spec=spec)
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
@@ -301,14 +312,12 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 
 @implements(np.dot)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
-    if out is not None:
-        raise UnsupportedError("np.dot cannot write a traced result with out=", where=here())
     a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
     if not a.shape or not b.shape:
-        return a * b
+        return into(out, "dot", a * b)
     if len(a.shape) <= 2 and len(b.shape) <= 2:
-        return matmul(a, b)
-    return tensordot(a, b, ((len(a.shape) - 1,), (max(len(b.shape) - 2, 0),)))
+        return into(out, "dot", matmul(a, b))
+    return into(out, "dot", tensordot(a, b, ((len(a.shape) - 1,), (max(len(b.shape) - 2, 0),))))
 
 
 @implements(np.tensordot)
@@ -348,10 +357,6 @@ def inner(a: Any, b: Any) -> Any:
 _FUNCTIONS[np.shape] = lambda x: x.shape
 _FUNCTIONS[np.ndim] = lambda x: x.ndim
 _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
-_FUNCTIONS[np.argmax] = lambda x, *args, **kw: np.argmax(x.value, *args, **kw)
-_FUNCTIONS[np.argmin] = lambda x, *args, **kw: np.argmin(x.value, *args, **kw)
-_FUNCTIONS[np.argsort] = lambda x, *args, **kw: np.argsort(x.value, *args, **kw)
-_FUNCTIONS[np.allclose] = lambda a, b, **kw: np.allclose(plain(a), plain(b), **kw)
 
 
 def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
@@ -368,5 +373,4 @@ _METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
     flatten=lambda x, order="C": copy(ravel(x, order)), squeeze=squeeze,
     swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
-    argmax=_FUNCTIONS[np.argmax], argmin=_FUNCTIONS[np.argmin], argsort=_FUNCTIONS[np.argsort],
 )  # fmt: skip

@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced
+from payback.trace.arguments import array_of
+from payback.trace.array import _FUNCTIONS
 from payback.trace.dispatch import _COMPOSED, here, implements
 from payback.trace.einsum import einsum
-from payback.trace.numpy_composed import diagonal, trace
 from payback.trace.numpy_map import dot, matmul, outer, swapaxes, tensordot
-
-
-def array_of(x: Any) -> Any:
-    """An argument with a shape: a traced value (a list of them stacked), or a plain array."""
-    if isinstance(x, Traced):
-        return x
-    made = as_traced(x)
-    return Traced(made) if made is not x and not isinstance(made, np.ndarray) else np.asarray(made)
+from payback.trace.numpy_shapes import diagonal, trace
 
 
 @implements(np.vdot)
@@ -139,7 +132,6 @@ def matrix_transpose(x: Any, /) -> Any:
     return swapaxes(x, -1, -2)
 
 
-_METHODS["mT"] = matrix_transpose
 _FUNCTIONS[np.linalg.matmul] = lambda x1, x2, /: matmul(x1, x2)
 _FUNCTIONS[np.linalg.outer] = lambda x1, x2, /: outer(x1, x2)
 _FUNCTIONS[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes)

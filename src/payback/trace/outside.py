@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError, PaybackError, TraceError
-from payback.ir.where import NOT_USERS, position
+from payback.ir.where import NOT_USERS, parsing, position, syntax
 
 # The last of these errors in this context: compiled code may replace it by one of its own.
 refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
@@ -33,7 +33,7 @@ BY_LIBRARY = {
     "scipy": (
         "SciPy's compiled code takes bare numbers",
         _NO_HISTORY,
-        "write this step with NumPy functions, or give its derivative by the implicit function theorem",
+        "write this step with NumPy functions; pb.root and pb.fixed_point differentiate through a solver, SciPy's too",
     ),
     "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
     "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
@@ -87,14 +87,18 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
         return MutationError(what, why="a plain array has no history")
     place = position((frame.f_code, frame.f_lasti))
     name = name or _name_of(frame, array)
-    made = _made(frame, name) if name else None
     label = f"the array {name}" if name else "the array"
+    made, above = _made(frame, name) if name else None, frame.f_back
+    while made is None and array is not None and above is not None:  # an argument: where the caller has it from
+        known = None if above.f_globals.get("__name__", "").startswith(NOT_USERS) else _name_of(above, array)
+        made, above = _made(above, known) if known else None, above.f_back
     if made is None:
         why = f"{label} was made where payback could not see it, and a plain array has no history"
     else:
-        line, text, before = made
-        when = "before the differentiated function ran" if before else "from plain arrays only"
-        why = f"{label} was made {when} ({line}: {text}), and a plain array has no history"
+        line, text, how = made
+        if how != _BEFORE and isinstance(getattr(array, "base", None), np.ndarray):
+            how = "is a view of a plain array"
+        why = f"{label} {how} ({line}: {text}), and a plain array has no history"
     fix = f"write into a new one, made inside the function: np.zeros(...), np.array({name or 'a'})"
     return MutationError(what, where=str(place), why=why, fix=fix)
 
@@ -105,8 +109,9 @@ def _subscripted(frame: FrameType) -> ast.expr | None:
     if place is None or not place.text:
         return None
     try:
-        tree = ast.parse(place.text.strip())
-    except SyntaxError:
+        with parsing:
+            tree = ast.parse(place.text.strip())
+    except (SyntaxError, SystemError):
         return None
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
     return found[0].value if found else None
@@ -124,6 +129,13 @@ def _look_up(frame: FrameType, target: ast.expr) -> tuple[Any, str | None]:
             if attribute in ("flat", "T") and isinstance(owner, np.ndarray):
                 return owner, text
             return getattr(owner, "__dict__", {}).get(attribute), f"{text}.{attribute}"
+        case ast.Subscript(value=value, slice=ast.Constant(value=key)):
+            owner, text = _look_up(frame, value)
+            if type(owner) is dict:
+                return owner.get(key), f"{text}[{key!r}]"
+            if type(owner) in (list, tuple) and type(key) is int and -len(owner) <= key < len(owner):
+                return owner[key], f"{text}[{key}]"
+            return owner, text
         case ast.Subscript(value=value):
             return _look_up(frame, value)
     return None, None
@@ -138,50 +150,57 @@ def _name_of(frame: FrameType, array: Any) -> str | None:
     return None
 
 
-def _made(frame: FrameType, name: str) -> tuple[str, str, bool] | None:
-    """(file:line, its text, whether that was before the function ran) of where a name was given its array."""
-    code, file = frame.f_code, frame.f_code.co_filename
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return None
+_BEFORE, _FROM_PLAIN = "was made before the differentiated function ran", "was made from plain arrays only"
+_ALIAS = "is one that was there before"
 
-    def told(line: int, before: bool) -> tuple[str, str, bool]:
-        return f"{file}:{line}", linecache.getline(file, line).strip(), before
+
+def _made(frame: FrameType, name: str) -> tuple[str, str, str] | None:
+    """(file:line, its text, how it was made) of where a name was given its array."""
+    code, file = frame.f_code, frame.f_code.co_filename
+    tree = syntax(file)
+
+    def told(line: int, how: str) -> tuple[str, str, str]:
+        return f"{file}:{line}", linecache.getline(file, line).strip(), how
 
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     own = next((f for f in functions if code.co_firstlineno in (f.lineno, *(d.lineno for d in f.decorator_list))), None)
     if own is not None and name in code.co_varnames:
-        lines = _assignments(own, name)
-        before = [line for line in lines if line <= frame.f_lineno]
+        before = [found for found in _assignments(own, name) if found[0] <= frame.f_lineno]
         if before:
-            return told(before[-1], False)
+            line, value = before[-1]
+            return told(line, _ALIAS if isinstance(value, (ast.Name, ast.Attribute, ast.Subscript)) else _FROM_PLAIN)
         arguments = own.args
         positional = [*arguments.posonlyargs, *arguments.args]
         pairs = [*zip(reversed(positional), reversed(arguments.defaults), strict=False),
                  *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]  # fmt: skip
         for argument, default in pairs:
             if argument.arg == name and default is not None:
-                return told(default.lineno, True)
+                return told(default.lineno, _BEFORE)
         return None
     if "." in name:
-        lines = _assignments(tree, name.rpartition(".")[2], ast.Attribute)
-        return told(lines[-1], True) if lines else None
+        found = _assignments(tree, name.rpartition(".")[2], ast.Attribute)
+        return told(found[-1][0], _BEFORE) if found else None
     for scope in [*functions, tree] if name in code.co_freevars else [tree]:
-        lines = _assignments(scope, name)
-        if lines:
-            return told(lines[-1], True)
+        found = _assignments(scope, name)
+        if found:
+            return told(found[-1][0], _BEFORE)
     return None
 
 
-def _assignments(scope: ast.AST, name: str, kind: type = ast.Name) -> list[int]:
-    """The lines on which a name (or an attribute of that name) is assigned in a scope."""
-    lines = []
+def _assignments(scope: ast.AST, name: str, kind: type = ast.Name) -> list[tuple[int, ast.expr | None]]:
+    """The lines on which a name (or an attribute of that name) is given a value in a scope, and what it is given."""
+    found: list[tuple[int, ast.expr | None]] = []
     for node in ast.walk(scope):
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                pass
+            case ast.AnnAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
+                targets = [target]
+            case ast.For(target=target, iter=value):
+                targets = [part for part in ast.walk(target) if isinstance(part, ast.expr)]
+            case _:
+                continue
         for target in targets:
             if isinstance(target, kind) and (target.attr if isinstance(target, ast.Attribute) else target.id) == name:  # type: ignore[attr-defined]
-                lines.append(node.lineno)
-    return sorted(lines)
+                found.append((node.lineno, value))
+    return sorted(found, key=lambda pair: pair[0])

@@ -1,12 +1,16 @@
-"""What Python's own functions ask of a traced value: divmod, round, in, hash, pickle."""
+"""What Python's own functions and statements ask of a traced value: divmod, round, in, hash, pickle, `y.shape = …`."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
+
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced
+from payback.trace.buffer import Buffer
 from payback.trace.dispatch import here
+from payback.trace.written import Written
 
 
 def _divmod(self: Any, other: Any) -> Any:
@@ -39,11 +43,26 @@ def _reduce(self: Any, protocol: Any = None) -> NoReturn:
                            why="its history would stay here", fix="give the bare numbers, x.value")  # fmt: skip
 
 
+def _set_shape(self: Any, shape: Any) -> NoReturn:
+    raise UnsupportedError("the shape of a traced array cannot be set", where=here(),
+                           why="what has been computed from it has the shape it had",
+                           fix=f"write y = y.reshape({shape})")  # fmt: skip
+
+
+def _setattr(self: Any, name: str, value: Any) -> None:
+    """Buffers: NumPy would change the memory's shape, not that of the traced array."""
+    if name in ("shape", "strides") and isinstance(self.now(), Traced):
+        _set_shape(self, value)
+    np.ndarray.__setattr__(self, name, value)
+
+
+for _kind in (Traced, Written):
+    _kind.shape = _kind.shape.setter(_set_shape)  # type: ignore[method-assign,assignment,attr-defined]
+Buffer.__setattr__ = _setattr  # type: ignore[method-assign,assignment]
 # pandas leaves `series * x` to x if x says that it comes first; its own answer would be a series of traced objects.
 Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
 Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-defined]
 Traced.__contains__ = _contains  # type: ignore[attr-defined]
-Traced.mT = property(lambda self: self.swapaxes(-1, -2))  # type: ignore[attr-defined]
 Traced.__round__ = _round  # type: ignore[attr-defined]
 Traced.__hash__ = _hash  # type: ignore[assignment,method-assign]
 Traced.__reduce__ = Traced.__reduce_ex__ = _reduce  # type: ignore[method-assign,assignment]

@@ -24,11 +24,22 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError, TraceError
+from payback.ir.loops import counts
 from payback.ir.where import NOT_USERS, position
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
-    numpy_composed,
+    numpy_calculus,
+    numpy_indexing,
     numpy_linalg,
+    numpy_nan,
+    numpy_order,
+    numpy_pad,
+    numpy_polynomials,
+    numpy_products,
+    numpy_series,
+    numpy_shapes,
+    numpy_statistics,
+    numpy_ufuncs,
     questions,
 )
 from payback.trace.array import Traced
@@ -36,6 +47,8 @@ from payback.trace.arrays import now
 from payback.trace.buffer import MARK, Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
+from payback.trace.dispatch import _current
+from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.outside import refused
 from payback.trace.tree import tree_map
 
@@ -44,6 +57,9 @@ _CALL = "__call__"
 # Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
 _NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
 _NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
+
+
+tracing = _tracing.get  # whether a function is being differentiated in this context
 
 
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +106,18 @@ def _special(owner: type, name: str, answer: Callable[..., Any], always: bool) -
     return owner, name, original, wrapper
 
 
+def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if _tracing.get() and _any_traced((args, kwargs)):
+            return answer(*_current(args), **_current(kwargs))
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
     return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
@@ -116,11 +144,13 @@ class _Pair:
     def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
         self.originals, self.wrappers = originals, wrappers
         self._take = operator.itemgetter("__name__", *originals)
+        self._tuples = {id(names): tuple(names.values()) for names in (originals, wrappers)}
 
     def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
         """Whether a namespace has exactly these under the names."""
         try:
-            return all(map(operator.is_, self._take(space)[1:], names.values()))
+            # the same objects: tuples compare them by identity first, and functions know no other equality
+            return bool(self._take(space)[1:] == self._tuples[id(names)])
         except KeyError:
             return False
 
@@ -153,6 +183,8 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
+        self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
+        self.watch = Watch(self.imported)
 
     def enter(self, f: Any) -> None:
         with self.lock:
@@ -163,11 +195,35 @@ class _Installed:
                     self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
+                    self.watch.start()
+                    for name in LIBRARIES:
+                        if (module := complete(name)) is not None:
+                            self.put(*self.library(name, module))
                     self.modules()
                 self.function(f, set())
             except BaseException:
                 self.leave()
                 raise
+
+    def library(self, name: str, module: ModuleType) -> tuple[dict[str, Any], _Pair]:
+        """The namespace of a library that the user has imported, and the wrappers of its functions."""
+        known = self.libraries.get(name)
+        if known is None or known[0] is not module:
+            answers = LIBRARIES[name]
+            originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
+            wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
+            _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
+            _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
+            known = self.libraries[name] = (module, _Pair(originals, wrappers))
+            self.known.clear()  # modules that have been looked through may have imported these by name
+            self.seen = None
+        return module.__dict__, known[1]
+
+    def imported(self, name: str, module: ModuleType) -> None:
+        """A library has been imported while functions are traced."""
+        with self.lock:
+            if self.depth:
+                self.put(*self.library(name, module))
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
@@ -287,10 +343,11 @@ class _Installed:
                 cell.cell_contents = content
             for owner, name, original, _ in _SPECIAL:
                 setattr(owner, name, original)
+            self.watch.stop()
             self.names.clear()
             self.cells.clear()
             self.spaces.clear()
-            if self.seen is not None and len(sys.modules) != self.seen[0]:
+            if self.seen is None or len(sys.modules) != self.seen[0]:
                 self.newcomers()
 
     def newcomers(self) -> None:
@@ -307,6 +364,7 @@ _installed = _Installed()
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     token = _tracing.set(True)
+    counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
     try:
         _installed.enter(f)
@@ -324,6 +382,8 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             _installed.leave()
     finally:
         _tracing.reset(token)
+        if counting is not None:
+            counts.reset(counting)
 
 
 def _hidden(problem: BaseException) -> PaybackError | None:

@@ -11,14 +11,20 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from payback.ir.aval import Aval
+
+_LEAVES = {np.ndarray, float, int, bool, str, np.float64, np.float32}  # the most frequent ones, told at once
 
 
 def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
     """(children, their keys), or None for a leaf."""
+    kind = type(tree)
+    if kind in _LEAVES:
+        return None
     if tree is None:
         return [], []
-    kind = type(tree)
     if isinstance(tree, dict):
         return list(tree.values()), list(tree)
     if kind is list or kind is tuple:

@@ -19,6 +19,7 @@ from payback.optim.minimize import backtrack, has_converged
 from payback.optim.optimizers import Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, paths, tree_map, unflatten
+from payback.train.compiled import Compiled, compiled
 from payback.train.data import check_rows, split_rows
 from payback.train.history import History
 from payback.train.metrics import accuracy, binary_accuracy, r2
@@ -151,6 +152,7 @@ def fit(
     metric = _metric(loss if isinstance(loss, str) else "")
     steps = Steps(net, loss_of, optimizer)
     at = _Progressing(net, optimizer.init(net))
+    fast = compiled(steps, optimizer, net, at.state, X, y, weights)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
@@ -173,7 +175,11 @@ def fit(
     try:
         for epoch in range(1, epochs + 1):
             order_key = random.fold_in(keys[1], epoch) if shuffle else None
-            record = _epoch(at, steps, optimizer, X, y, weights, size, epochs, order_key, epoch, metric)
+            order = order_key
+            if fast is None:
+                record = _epoch(at, steps, optimizer, X, y, weights, size, epochs, order, epoch, metric)
+            else:
+                record = _native_epoch(at, fast, optimizer, y, weights, size, epochs, order, epoch, metric)
             if held is not None:
                 cost, prediction = in_chunks(steps, at.net, *held)
                 if not np.isfinite(cost):
@@ -251,15 +257,7 @@ def _epoch(
             net, state, cost, prediction, norm, length = steps.train(
                 at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
             )
-        if not (np.isfinite(cost) and np.isfinite(norm) and np.isfinite(length)):
-            what = "cost" if not np.isfinite(cost) else "gradient" if not np.isfinite(norm) else "step"
-            value = {"cost": cost, "gradient": norm, "step": length}[what]
-            raise NonFiniteError(
-                f"the {what} became {float(value)} at step {at.step + 1}",
-                where=f"epoch {epoch}",
-                why="the steps are too long, or the data hold extreme values",
-                fix="give a smaller step length, or clip the gradient with clip_norm",
-            )
+        _check_finite(at, epoch, cost, norm, length)
         at.net, at.state, at.step = net, state, at.step + 1
         total, mass = total + float(cost) * share, mass + share
         norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
@@ -270,6 +268,72 @@ def _epoch(
         record["accuracy"] = scores / seen
     count = at.step - first
     return record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+
+
+def _check_finite(at: _Progressing, epoch: int, cost: Any, norm: Any, length: Any) -> None:
+    if np.isfinite(cost) and np.isfinite(norm) and np.isfinite(length):
+        return
+    what = "cost" if not np.isfinite(cost) else "gradient" if not np.isfinite(norm) else "step"
+    value = {"cost": cost, "gradient": norm, "step": length}[what]
+    raise NonFiniteError(
+        f"the {what} became {float(value)} at step {at.step + 1}",
+        where=f"epoch {epoch}",
+        why="the steps are too long, or the data hold extreme values",
+        fix="give a smaller step length, or clip the gradient with clip_norm",
+    )
+
+
+def _native_epoch(
+    at: _Progressing,
+    fast: Compiled,
+    optimizer: Optimizer,
+    y: Any,
+    weights: Any,
+    size: int,
+    epochs: int,
+    key: Any,
+    epoch: int,
+    metric: Any,
+) -> dict[str, Any]:
+    """What `_epoch` does, by native code: the whole batches in one call, then the rest."""
+    n = len(y)
+    batches = [rows if rows is None else np.asarray(rows, np.int64) for rows in _batches(n, size, key)]
+    shares = [
+        float(n if rows is None else len(rows)) if weights is None
+        else float((weights if rows is None else weights[rows]).sum())
+        for rows in batches
+    ]  # fmt: skip
+    kept = [(rows, share) for rows, share in zip(batches, shares, strict=True) if share > 0.0]
+    total = epochs * -(-n // size)
+    sums, mass, scores, seen, first, rate = np.zeros(3), 0.0, 0.0, 0, at.step, 0.0
+    try:
+        while kept:
+            rows = kept[0][0]
+            length = n if rows is None else len(rows)
+            count = next((i for i, (r, _) in enumerate(kept) if r is not None and len(r) != length), len(kept))
+            part, kept = kept[:count], kept[count:]
+            order = None if rows is None else np.concatenate([r for r, _ in part])
+            rates = [optimizer.schedule(at.step + i, total) for i in range(count)]
+            taken = fast.take(order, length, count, rates, at.step + 1)
+            at.step += len(taken.costs)
+            if taken.bad is not None:
+                _check_finite(at, epoch, *taken.bad)
+            share = np.array([s for _, s in part])
+            sums += [taken.costs @ share, taken.norms.sum(dtype=float), taken.lengths.sum(dtype=float)]
+            mass, rate = mass + share.sum(), rates[-1]
+            if metric and metric[0] == "accuracy":
+                target = y if order is None else y[order]
+                scores += metric[1](taken.predictions.reshape(-1, *taken.predictions.shape[2:]), target) * len(target)
+                seen += len(target)
+    finally:
+        at.net = fast.net()
+    record = {"epoch": epoch, "step": at.step, "loss": float(sums[0] / mass)}
+    if seen:
+        record["accuracy"] = scores / seen
+    count = at.step - first
+    return record | {
+        "gradient_norm": float(sums[1] / count), "step_length": float(sums[2] / count), "rate": float(rate)
+    }  # fmt: skip
 
 
 def _line_search(at: _Progressing, steps: Steps, x: Any, y: Any, weights: Any, rate: float) -> tuple[Any, ...]:

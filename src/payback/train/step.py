@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from payback import native
 from payback.ir.aval import Aval
 from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
@@ -36,9 +37,12 @@ class Steps:
         key = (name, len(x), weights is None)
         if key not in self._traced:
             rows = len(x)
-            self._traced[key] = trace(
-                f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:]
-            )
+            traced = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
+            if native.available() and name != "train":  # whole trainings have a loop of their own
+                from payback.native.program import Program
+
+                traced.run = Program(traced.graph)
+            self._traced[key] = traced
         return self._traced[key]
 
     def _cost(self, net: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
@@ -61,9 +65,12 @@ class Steps:
     def gradient(self, net: Any, x: Any, y: Any, weights: Any) -> tuple[Any, ...]:
         return self._get("gradient", self._gradient, x, y, weights)(net, x, y, weights)
 
+    def traced_train(self, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
+        """The traced step for batches like these."""
+        return self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
+
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
-        traced = self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
-        return traced(net, state, x, y, weights, rate, step)
+        return self.traced_train(state, x, y, weights)(net, state, x, y, weights, rate, step)
 
 
 def in_chunks(

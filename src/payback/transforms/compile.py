@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from payback import native as machine
 from payback.errors import InputError
 from payback.ir.aval import aval_of
 from payback.ir.node import Node
@@ -16,7 +17,8 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, where_of_caller
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
-from payback.trace.shim import call
+from payback.trace.leaks import check, close
+from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
 from payback.transforms.around import Around
 
@@ -40,9 +42,27 @@ class Trace:
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         arrays = watched.arrays.values()
+        close(inputs)
+        own = [*inputs, *(node for _, node in arrays)]
         self.outside = [array for array, _ in arrays]
-        self.body, self.captured = enclosed([*inputs, *(node for _, node in arrays)], outputs)
+        self.body, self.captured = enclosed(own, outputs)
+        if self.captured and not tracing():
+            check(outputs, own)
         self.masks = watched.masks
+        self.program: Any = None  # machine code, made at the first call
+        self.entry: Any = None  # a fast way into it for plain positional arguments
+        self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
+
+    def compiled(self, plain: bool) -> Any:
+        """The machine code.  plain: whether the arguments are arrays and numbers, each by itself, and nothing else."""
+        if self.program is None:
+            from payback.native.entry import entry
+            from payback.native.program import Program
+
+            self.program = Program(self.body.graph)
+            if plain:
+                self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
+        return self.program
 
     def rebuilt(self, found: list[Any]) -> Any:
         """A container like the function's result; what is no number in it stays as it was."""
@@ -54,14 +74,22 @@ class Trace:
 class CompiledFunction:
     """What `compile` returns: call it as the function that it was made of."""
 
-    def __init__(self, f: Function, static: tuple[int, ...], donate: tuple[int, ...]):
+    def __init__(self, f: Function, static: tuple[int, ...], donate: tuple[int, ...], native: bool):
         functools.update_wrapper(self, f)
+        self.native = native
+        self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
+        self._rebuild: Callable[[list[Any]], Any] = tuple
+        self._last: Trace | None = None
         self.f, self.static, self.donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
         self._around: Around | None = None
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._fast is not None and not kwargs and self._around is not None and self._around.unchanged():
+            quick = self._fast(args)
+            if quick is not None:
+                return self._rebuild(quick)
         tree = (args, kwargs)
         values = [now(leaf) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
@@ -71,10 +99,32 @@ class CompiledFunction:
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
             return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
-        with quietly():
-            found = trace.body.run((*[_bare(x) for x in given], *around))
+        given = [_bare(x) for x in given]
+        self._last = trace
+        if self.native:
+            plain = not around and not trace.masks and not kwargs and all(dynamic) and len(given) == len(args)
+            found = trace.compiled(plain)(*given, *around)
+            self._fast, self._rebuild = trace.entry, trace.rebuild
+        else:
+            with quietly():
+                found = trace.body.run((*given, *around))
         taken = {id(x) for x in (*given, *around)}
         return trace.rebuilt([_own(x, taken) for x in found])
+
+    def explain_compilation(self) -> str:
+        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel."""
+        return self._program().explain()
+
+    @property
+    def llvm(self) -> str:
+        """The LLVM IR of the last call's program."""
+        return self._program().llvm()
+
+    def _program(self) -> Any:
+        if self._last is None or self._last.program is None:
+            raise InputError("there is no machine code yet", why="it is made at the first call" if self.native
+                             else "this function runs on the interpreter", fix="call the function first")  # fmt: skip
+        return self._last.program
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -104,6 +154,7 @@ class CompiledFunction:
         changed = self._around.changes() if self._around is not None else []
         if changed:
             self._traces.clear()
+            self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         if known is not None and not changed and not stale and not known.captured:
             return known
@@ -140,6 +191,18 @@ def _own(value: Any, taken: set[int]) -> Any:
     return value[()] if type(value) is np.ndarray and not value.ndim else value
 
 
+def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    """How a list of leaves becomes a container like the result, quickly for the usual ones."""
+    if is_number(result):
+        return lambda found: found[0]
+    if type(result) is tuple and all(is_number(part) for part in result):
+        return tuple
+    pair = type(result) is tuple and len(result) == 2 and is_number(result[0]) and type(result[1]) is tuple
+    if pair and all(is_number(part) for part in result[1]):  # a value and a gradient by several arguments
+        return lambda found: (found[0], tuple(found[1:]))
+    return slow
+
+
 def _hashable(value: Any) -> bool:
     try:
         hash(value)
@@ -162,11 +225,13 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function that it
-    calls) that was given another value, an array behind such a name that was written into, and a mask that has changed
-    make a new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what
-    is large, or changes often, is better an argument.
-    The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
+        What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
+    that was given another value, an array behind such a name that was written into, and a mask that has changed make a
+    new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
+    large, or changes often, is better an argument.
+    native: True: machine code, or InputError where there is no compiler; False: the interpreter; None: what there is.
+    Machine code gives what the interpreter gives, sums, products and elementary functions to rounding.
+        The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
     Raises TraceError where f looks at a number.
 
     >>> import numpy as np, payback as pb
@@ -177,4 +242,7 @@ def compile(
     if f is None:
         return functools.partial(compile, static_argnums=static_argnums, donate_argnums=donate_argnums, native=native)
     static, donate = ((x,) if isinstance(x, int) else tuple(x) for x in (static_argnums, donate_argnums))
-    return CompiledFunction(f, static, donate)
+    if native and not machine.available():
+        raise InputError("native=True", where="pb.compile", why="there is no compiler here, or PAYBACK_NATIVE is 0",
+                         fix="install llvmlite, or leave native out to run on the interpreter")  # fmt: skip
+    return CompiledFunction(f, static, donate, machine.available() if native is None else native)

@@ -15,6 +15,7 @@ from payback.ir.node import Node, ancestors
 from payback.ops.append import const, snapshot
 from payback.trace.array import Traced
 from payback.trace.arrays import now
+from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, tree_map, unflatten
 from payback.transforms.gradient import (
@@ -39,6 +40,7 @@ class _Called:
     def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
         self.opened = Opened(f, args, kwargs, argnums)
         out = call(f, self.opened.args, self.opened.kwargs)
+        close(self.opened.wrt)
         self.aux: Any = None
         if has_aux:
             out, self.aux = _with_aux(out, f)

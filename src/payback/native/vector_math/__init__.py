@@ -19,17 +19,17 @@ from payback.native.vector_math.lanes import Lanes, Maths
 Formula = Callable[..., Lanes]
 
 _BY_FAMILY = {
-    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid softplus logaddexp",
+    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid expit softplus log_expit logaddexp",
     trigonometric: "sin cos tan arcsin arccos arctan arctan2",
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",
-    division: "mod floor_divide",
+    division: "mod floor_divide fmod",
     special: "erf erfc",
 }
 FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
-INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "rint"}
+INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 

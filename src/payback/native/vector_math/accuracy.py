@@ -1,7 +1,7 @@
-"""How far a function of vector mathematics is from the truth: what `benchmarks/accuracy_of_functions.py` and the tests measure.
+"""How far a function of vector mathematics is from the truth: what the benchmark of accuracy and the tests measure.
 
-The unit is that of the last place (ulp) of the true value's binade.  The truth is not rounded to the format: for float32 it is
-NumPy's float64 function, for float64 the C library's function of 80-bit floats.
+The unit is that of the last place (ulp) of the true value's binade.  The truth is not rounded to the format: for
+float32 it is NumPy's float64 function, for float64 the C library's function of 80-bit floats.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-TWO_OPERANDS = frozenset({"arctan2", "floor_divide", "hypot", "logaddexp", "mod", "power"})
-OF_THE_SAME_BITS = frozenset({"floor_divide", "mod"})  # what they are is said by NumPy's steps, in the same format
+TWO_OPERANDS = frozenset({"arctan2", "copysign", "floor_divide", "fmod", "hypot", "logaddexp", "mod", "power"})
+OF_THE_SAME_BITS = frozenset(
+    {"floor_divide", "fmod", "mod"}
+)  # what they are is said by NumPy's steps, in the same format
 
 
 def sigmoid(x: Array) -> Array:
@@ -28,15 +30,25 @@ def softplus(x: Array) -> Array:
 
 OURS: dict[str, Callable[..., Array]] = {
     "sigmoid": sigmoid,
+    "expit": sigmoid,
     "softplus": softplus,
+    "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
 }
 
 
 def truth(name: str) -> Callable[..., Array]:
-    """The function in NumPy's arithmetic, for operands of a wider dtype than is measured (erf and erfc: float64 only)."""
+    """The function in NumPy's arithmetic, for operands wider than what is measured (erf and erfc: float64 only)."""
     return OURS.get(name) or getattr(np, name)
+
+
+def scale(name: str, inputs: list[Array]) -> Array | None:
+    """What the ulp is measured at beside the true value: logaddexp's larger operand, as its two terms may cancel."""
+    if name != "logaddexp":
+        return None
+    top = np.maximum(*inputs)
+    return np.where(np.isfinite(top), top, 0)
 
 
 def expected(name: str, *inputs: Array) -> Array:
@@ -45,32 +57,35 @@ def expected(name: str, *inputs: Array) -> Array:
     with np.errstate(all="ignore"):
         if name in OF_THE_SAME_BITS:
             return truth(name)(*inputs).astype(wider)
-        return truth(name)(*[x.astype(wider) for x in inputs])
+        return truth(name)(*[x.astype(wider) for x in inputs]).astype(wider)
 
 
-def distance(found: Array, true: Array) -> Array:
-    """In ulp of `found`'s dtype, as float64; `true` has a wider dtype.  A wrong NaN or sign of zero is infinitely far."""
+def distance(found: Array, true: Array, size: Array | None = None) -> Array:
+    """In ulp of `found`'s dtype, as float64; `true` has a wider dtype.  A wrong NaN or sign of zero is infinitely far.
+
+    The ulp is that of the larger one of `true` and `size`.
+    """
     info = np.finfo(found.dtype)
-    limit = np.ldexp(true.dtype.type(1), int(info.maxexp))
-    true = np.clip(true, -limit, limit)
-    wide = found.astype(true.dtype)
-    near = np.where(np.isinf(wide), np.copysign(limit, wide), wide)
-    if true.dtype == np.float64:  # the same as below, faster
-        power = (true.view(np.int64) & 0x7FF0_0000_0000_0000).view(np.float64)
-        unit = np.maximum(power * 2.0**-info.nmant, float(info.smallest_subnormal))
-    else:
-        exponent = np.frexp(true)[1] - 1 - info.nmant
+    with np.errstate(all="ignore"):
+        limit = np.ldexp(true.dtype.type(1), int(info.maxexp))
+        true, wide = np.clip(true, -limit, limit), found.astype(true.dtype)
+        near = np.where(np.isinf(wide), np.copysign(limit, wide), wide)
+        larger = np.abs(true) if size is None else np.maximum(np.abs(true), np.abs(size).astype(true.dtype))
+        exponent = np.frexp(larger)[1] - 1 - info.nmant
         unit = np.ldexp(true.dtype.type(1), np.maximum(exponent, int(info.minexp) - info.nmant))
-    far = np.abs(near - true) / unit
+        far = np.where(near == true, 0, np.abs(near - true) / unit)
     lost = np.isnan(true)
-    wrong = (np.isnan(found) != lost) | ((np.signbit(found) != np.signbit(true)) & ~lost)
+    turned = np.signbit(found) != np.signbit(true)
+    if size is not None:  # what cancels may be rounded to 0
+        turned &= true == 0
+    wrong = (np.isnan(found) != lost) | (turned & ~lost)
     far[lost] = 0.0
     far[wrong] = np.inf
     return far.astype(np.float64)
 
 
 def samples(count: int, rng: np.random.Generator, dtype: Any = np.float64) -> Array:
-    """Numbers of all sizes, and those where functions are difficult: near 0, 1, multiples of π/2, the ends of the range."""
+    """Numbers of all sizes, and difficult ones: near 0, 1, multiples of π/2, the ends of the range."""
     whole, info = {8: np.uint64, 4: np.uint32}[np.dtype(dtype).itemsize], np.finfo(dtype)
     n = max(count // 10, 1)
     sign = rng.choice([-1.0, 1.0], n)
@@ -101,5 +116,6 @@ def operands_of(name: str, count: int, rng: np.random.Generator, dtype: Any) -> 
     if name == "power":
         info = np.finfo(dtype)
         exponents = rng.uniform(info.minexp - info.nmant - 2, info.maxexp + 1, x[::2].size)
-        y[::2] = exponents / np.log2(np.abs(x[::2]).astype(np.longdouble))
+        with np.errstate(all="ignore"):
+            y[::2] = exponents / np.log2(np.abs(x[::2]).astype(np.longdouble))
     return [x, y]

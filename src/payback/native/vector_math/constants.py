@@ -1,8 +1,8 @@
 """The constants of one function, each as a whole vector register in one table in memory.
 
-An instruction reads its constant from there by the table's address and an offset.  Left to itself, the code generator loads
-one element and spreads it, after loading its 64-bit address: two more instructions for each constant at each call.  The
-function gets the table's address as an argument; a name would be one more address for each offset.
+An instruction reads its constant from there by the table's address and an offset.  Left to itself, the code generator
+loads one element and spreads it, after loading its 64-bit address: two more instructions for each constant at each
+call.  The function gets the table's address as an argument; a name would be one more address for each offset.
 """
 
 from __future__ import annotations

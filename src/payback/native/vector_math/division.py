@@ -1,4 +1,4 @@
-"""mod and floor_divide, with the signs that Python and NumPy give them, in NumPy's steps and with NumPy's bits."""
+"""fmod, and mod and floor_divide with the signs of Python and NumPy: in NumPy's steps, with NumPy's bits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 from payback.native.vector_math.lanes import Lanes, Maths
 
 
-def _truncated_remainder(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    """C's fmod, exact: a − trunc(a/b)·b in one rounding where the quotient is an exact integer, else the C library."""
+def fmod(m: Maths, a: Lanes, b: Lanes) -> Lanes:
+    """a − trunc(a/b)·b, exact: by one fused product where the quotient is an exact integer, else by the C library."""
     size, unit = m.abs(a), m.abs(b)
     quotient = size / unit
     r = m.fma(-m.trunc(quotient), unit, size)
@@ -28,13 +28,13 @@ def _truncated_remainder(m: Maths, a: Lanes, b: Lanes) -> Lanes:
 
 
 def mod(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    r = _truncated_remainder(m, a, b)
+    r = fmod(m, a, b)
     turned = m.select((b < 0.0) ^ (r < 0.0), r + b, r)
     return m.select(b == 0.0, math.nan, m.select(r == 0.0, m.copysign(0.0, b), turned))
 
 
 def floor_divide(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    r = _truncated_remainder(m, a, b)
+    r = fmod(m, a, b)
     quotient = (a - r) / b
     quotient = m.select((r != 0.0) & ((b < 0.0) ^ (r < 0.0)), quotient - 1.0, quotient)
     whole = m.floor(quotient)

@@ -1,8 +1,8 @@
 """exp, log and what is made of them: bases 2 and 10, expm1, log1p, sigmoid, softplus, logaddexp.
 
-exp: x = n·ln 2 + r with |r| ≤ ½·ln 2 (Cody and Waite), eʳ by a polynomial, times 2ⁿ in two exact steps so that the subnormal
-numbers are rounded once.  log: x = 2ᵏ·(1 + f) with 1 + f between √½ and √2, log(1 + f) = 2·artanh(f/(2 + f)), arranged
-as in FreeBSD's msun so that the leading terms are exact.
+exp: x = n·ln 2 + r with |r| ≤ ½·ln 2 (Cody and Waite), eʳ by a polynomial, times 2ⁿ in two exact steps so that
+subnormal numbers are rounded once.  log: x = 2ᵏ·(1 + f) with 1 + f between √½ and √2; log(1 + f) = 2·artanh s with
+s = f/(2 + f) is arranged as f − (f²/2 − s·(f²/2 + …)), the way of fdlibm, so that the leading term is exact.
 """
 
 from __future__ import annotations
@@ -145,6 +145,12 @@ def log10(m: Maths, x: Lanes) -> Lanes:
 
 def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None, more: Lanes | None = None) -> Lanes:
     """log(1 + x + x_low) + more·ln 2 for −1 < 1 + x < ∞, without the special cases."""
+    n, f, rest = _log1p_terms(m, x, x_low, more)
+    return m.mad(n, c.LN2[m.width][0], f - rest)
+
+
+def _log1p_terms(m: Maths, x: Lanes, x_low: Lanes | None, more: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
+    """n, f, rest: the logarithm is n·(first word of ln 2) + f − rest."""
     u, lost = m.two_sum(m.number(1.0), x)
     if x_low is not None:
         lost = lost + x_low
@@ -153,11 +159,9 @@ def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None, more: Lanes |
     exact = k == 0  # then f is x itself
     f = m.select(exact, x, f)
     missing = m.select(exact, x_low if x_low is not None else m.number(0.0), lost)
-    high, low = c.LN2[m.width]
     half, series = log_series(m, f)
     n = n if more is None else n + more
-    tail = m.mad(n, low, series) + missing / u
-    return m.mad(n, high, f - (half - tail))
+    return n, f, half - (m.mad(n, c.LN2[m.width][1], series) + missing / u)
 
 
 def log1p(m: Maths, x: Lanes) -> Lanes:
@@ -185,16 +189,35 @@ def decay(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, Lanes]
 
 def softplus(m: Maths, x: Lanes) -> Lanes:
     """log(1 + eˣ) = max(x, 0) + log(1 + e⁻|ˣ|)."""
-    return m.at_least(x, 0.0) + _log_of_1_and_exp(m, -m.abs(x))
+    return _plus_log_of_1_and_exp(m, m.at_least(x, 0.0), -m.abs(x))
+
+
+def expit(m: Maths, x: Lanes) -> Lanes:
+    """SciPy's name."""
+    return sigmoid(m, x)
+
+
+def log_expit(m: Maths, x: Lanes) -> Lanes:
+    """log(1/(1 + e⁻ˣ))."""
+    return -softplus(m, -x)
 
 
 def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)): where the two terms cancel, the error is in units of the larger one."""
+    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)).
+
+    Where the two terms cancel, for results near 0, the error is in units of the larger operand, as in NumPy.
+    """
     top, bottom = m.select(a < b, b, a), m.select(a < b, a, b)
-    distance = m.select(a == b, 0.0, bottom - top)  # of two infinities too
-    return top + _log_of_1_and_exp(m, distance)
+    distance, low = m.two_sum(bottom, -top)
+    equal = a == b  # of two infinities too
+    low = m.select(equal, 0.0, m.select(distance > LOWEST[m.width], low, 0.0))
+    return _plus_log_of_1_and_exp(m, top, m.select(equal, 0.0, distance), low)
 
 
-def _log_of_1_and_exp(m: Maths, x: Lanes) -> Lanes:
-    z, z_low = decay(m, x)
-    return m.select(z < m.choose(2.0**-54, 2.0**-25), z, log1p_of_words(m, z, z_low))
+def _plus_log_of_1_and_exp(m: Maths, top: Lanes, x: Lanes, x_low: Lanes | None = None) -> Lanes:
+    """top + log(1 + exp(x + x_low)) for x ≤ 0, where the largest terms are added without error."""
+    z, z_low = decay(m, x, x_low)
+    n, f, rest = _log1p_terms(m, z, z_low)
+    log, error = m.fast_two_sum(n * c.LN2[m.width][0], f)
+    total, lost = m.two_sum(top, log)
+    return m.select(m.abs(top) < math.inf, total + ((error + lost) - rest), top + z)

@@ -1,7 +1,7 @@
 """Arithmetic on all lanes of a vector, written with Python's operators.
 
-A function of vector mathematics is written once, as a formula on `Lanes`; what it leaves behind is LLVM IR for the type that
-it was called with: float32 or float64, one lane or many.
+A function of vector mathematics is written once, as a formula on `Lanes`; what it leaves behind is LLVM IR for the type
+that it was called with: float32 or float64, one lane or many.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Number = int | float
 class Lanes:
     """A vector (or scalar) of floats, integers or truth values, with operators.
 
-    Comparisons of floats are ordered: false where an operand is NaN, but for `!=`.  Integers wrap around; `>>` brings in zeros.
+    Comparisons of floats are false where an operand is NaN, but for `!=`.  Integers wrap around; `>>` brings in zeros.
     """
 
     __slots__ = ("m", "v")

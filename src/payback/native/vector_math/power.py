@@ -8,6 +8,8 @@ from payback.native.vector_math import coefficients as c
 from payback.native.vector_math.exponential import normalized, significand
 from payback.native.vector_math.lanes import Lanes, Maths, in_double
 
+FAR = 2.0**66  # powers beyond are 0, 1 or ∞
+
 
 def log2_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
     """log₂ x in two words, relatively to 2⁻⁶⁴, for finite x > 0.
@@ -48,14 +50,18 @@ def _log2_short(m: Maths, x: Lanes) -> Lanes:
     return m.mad(log, 1.0 / math.log(2.0), m.converted(k))
 
 
+def _bounded(m: Maths, x: Lanes, limit: float) -> Lanes:
+    return m.at_least(m.at_most(x, limit), -limit)
+
+
 def _power_of_size(m: Maths, x: Lanes, y: Lanes) -> Lanes:
     """2^(y·log₂ x) for x ≥ 0: anything where y = 0 or an operand is NaN."""
     log, log_low = log2_words(m, x)
     log = m.select(x == 0.0, -math.inf, m.select(x == math.inf, math.inf, log))
-    y = m.at_least(m.at_most(y, 2.0**66), -(2.0**66))  # beyond, all is 0, 1 or ∞
+    y = _bounded(m, y, FAR)
     exponent, low = m.two_product(y, log)
     low = m.select(m.abs(exponent) < 1100.0, m.mad(y, log_low, low), 0.0)
-    exponent = m.at_least(m.at_most(exponent, 1100.0), -1100.0)
+    exponent = _bounded(m, exponent, 1100.0)
     n, i = m.nearest(exponent)
     r, low = m.fast_two_sum(exponent - n, low)
     factor, factor_low = c.LN2_WORDS[m.width]
@@ -70,7 +76,7 @@ def _power_of_size_single(m: Maths, x: Lanes, y: Lanes) -> Lanes:
     wide = m.doubled()
     w = wide.extended(x)
     log = wide.select(x == 0.0, -math.inf, wide.select(x == math.inf, math.inf, _log2_short(wide, w)))
-    exponent = wide.at_least(wide.at_most(wide.extended(y) * log, 300.0), -300.0)
+    exponent = _bounded(wide, _bounded(wide, wide.extended(y), FAR) * log, 300.0)
     n, i = wide.nearest(exponent)
     r = exponent - n
     value = wide.mad(r * r, wide.polynomial(r, c.EXP2), wide.mad(r, math.log(2.0), 1.0))
@@ -86,7 +92,7 @@ def power(m: Maths, x: Lanes, y: Lanes) -> Lanes:
     result = m.select(m.negative(x) & odd, -result, result)
     no_number = (x < 0.0) & (x > -math.inf) & ~whole
     result = m.select(no_number | m.is_nan(x, y), math.nan, result)
-    return m.select((x == 1.0) | (y == 0.0), 1.0, result)
+    return m.select((x == 1.0) | (y == 0.0) | ((x == -1.0) & (m.abs(y) == math.inf)), 1.0, result)
 
 
 @in_double

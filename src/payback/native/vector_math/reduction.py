@@ -6,6 +6,7 @@ One lane at a time, behind a branch that is taken where any lane is large.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from llvmlite import ir
 
@@ -83,7 +84,7 @@ def _reduce_one(m: Maths, x: ir.Value, half_turns: int | None) -> ir.Value:
     word, shift = b.lshr(skipped, INT(6)), b.and_(skipped, INT(63))
     table = _two_over_pi(m)
     words = [e.load(table, b.add(word, INT(k)), INT) for k in range(4)]
-    parts = [e.intrinsic("fshl", high, low, shift) for high, low in zip(words, words[1:], strict=False)]
+    parts = [e.intrinsic("fshl", high, low, shift) for high, low in pairwise(words)]
     carry, product = TWICE(0), WIDE(0)
     for place, part in enumerate(reversed(parts)):
         total = b.add(b.mul(b.zext(significand, TWICE), b.zext(part, TWICE)), carry)

@@ -1,7 +1,7 @@
-"""sin, cos, tan.
+"""sin, cos, tan and their inverses.
 
-x = j·π/2 + r with |r| ≤ π/4, r in two words.  Up to 2²⁰ by three words of π/2 (Cody and Waite): x − j·(first word) is exact
-with one rounding, since it is a small multiple of the unit that both have.  Beyond, `reduction` takes over.
+x = j·π/2 + r with |r| ≤ π/4, r in two words.  Up to 2²⁰ by three words of π/2 (Cody and Waite): a fused x − j·(first
+word) is exact, since it is a small multiple of the unit that both have.  Beyond, `reduction` takes over.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def _turned(m: Maths, x: Lanes, quarters: int) -> Lanes:
 
 
 def _turned_single(m: Maths, x: Lanes, quarters: int) -> Lanes:
-    """The same in float64: x = j·π/2 + r with |r| ≤ π/2 and j even for the sine, odd for the cosine."""
+    """The same in float64: x = (2k + quarters)·π/2 + r with |r| ≤ π/2."""
     wide = m.doubled()
     w = wide.extended(x)
-    first, second, third = c.HALF_PI[64]
+    first, second, _ = c.HALF_PI[64]
     n, k = wide.nearest(w * (1.0 / math.pi) - 0.5 * quarters)
     turns = 2.0 * n + float(quarters)
     r = wide.mad(turns, -second, wide.fma(turns, -first, w))
     k, r, _ = far_reduced(wide, w, wide.abs(w) > FAR, (k, r, r), quarters)
     z = r * r
     y = wide.mad(z * r, wide.polynomial(z, c.SIN_OF_HALF_TURN), r)
-    y = wide.float(wide.bits(y) ^ (k << 63))
+    y = wide.float(wide.bits(y) ^ ((k + quarters) << 63))
     return m.shortened(y)
 
 
@@ -86,8 +86,8 @@ def tan(m: Maths, x: Lanes) -> Lanes:
         y = m.select(even, sine, -cosine) / m.select(even, cosine, sine)
         return m.select(x == 0.0, x, y)
     sine = m.fast_two_sum(*sine)
-    z, z_low = m.two_product(r, r)
-    cosine = m.fast_two_sum(cosine[0], m.mad(z_low, -0.5, cosine[1]))
+    _, square_low = m.two_product(r, r)
+    cosine = m.fast_two_sum(cosine[0], m.mad(square_low, -0.5, cosine[1]))
     over, over_low = (m.select(even, a, -b) for a, b in zip(sine, cosine, strict=True))
     under, under_low = (m.select(even, a, b) for a, b in zip(cosine, sine, strict=True))
     inverse = 1.0 / under
@@ -137,7 +137,7 @@ def arctan2(m: Maths, y: Lanes, x: Lanes) -> Lanes:
     small = m.select(infinite, m.select(small == math.inf, 1.0, 0.0), small)
     large = m.select(infinite, 1.0, m.select(large == 0.0, 1.0, large))
     scale = m.select(large > m.choose(2.0**900, 2.0**100), m.choose(2.0**-120, 2.0**-50), 1.0)
-    scale = m.select(large < m.choose(2.0**-900, 2.0**-100), m.choose(2.0**120, 2.0**50), scale)
+    scale = m.select(large < m.choose(2.0**700, 2.0**60), m.choose(2.0**120, 2.0**50), scale)
     small, large = small * scale, large * scale
     middle = small > (SQRT2 - 1.0) * large
     zero = m.number(0.0)

@@ -1,0 +1,176 @@
+"""Compiled code kept on disk: a private folder, and entries that only this user can have written.
+
+PAYBACK_CACHE names another folder, or "off".  An entry is object code behind a keyed digest (HMAC-SHA256) of itself and
+its name; the key is made once and lies in the folder.  Whatever does not look right is not used: then code is compiled
+again, and where the folder is at fault one warning says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import sys
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+
+SETTING = "PAYBACK_CACHE"
+MOST_ENTRIES = 2000  # then the oldest quarter goes
+DIGEST = 32
+
+_warned = False
+_keys: dict[Path, bytes] = {}
+
+
+def folder() -> Path | None:
+    """Where entries are kept; None: nowhere."""
+    told = os.environ.get(SETTING)
+    if told is not None and told.lower() in ("off", "0", ""):
+        return None
+    if told:
+        return Path(told)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return Path(base) / "payback" / "code" if base else None
+    home = os.path.expanduser("~")
+    if not os.path.isdir(home):  # a service without a home
+        return None
+    if sys.platform == "darwin":
+        return Path(home) / "Library" / "Caches" / "payback" / "code"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base and os.path.isabs(base) else Path(home) / ".cache") / "payback" / "code"
+
+
+def _complain(where: Path, why: object) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"compiled code is not kept in {where}: {why}; set {SETTING} to a folder of your own, or to off",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+class _UnsafeError(OSError):
+    """A folder or file that somebody else may have written."""
+
+
+def _check(status: os.stat_result, where: Path, is_kind: bool) -> None:
+    if not is_kind:
+        raise _UnsafeError(f"{where} is a link or no plain {'file' if where.suffix else 'folder'}")
+    if hasattr(os, "geteuid"):
+        if status.st_uid != os.geteuid():
+            raise _UnsafeError(f"{where} belongs to another user")
+        if status.st_mode & 0o077:
+            raise _UnsafeError(f"others may use {where}: its mode is {stat.S_IMODE(status.st_mode):o}, not 700 or 600")
+
+
+def _open(where: Path) -> Path:
+    """The folder, made if need be, private."""
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = os.lstat(where)
+    _check(status, where, stat.S_ISDIR(status.st_mode))
+    return where
+
+
+def _read(where: Path) -> bytes:
+    handle = os.open(where, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        _check(status, where, stat.S_ISREG(status.st_mode))
+        return file.read()
+
+
+def _write(where: Path, content: bytes) -> None:
+    """All of it or nothing, whoever reads or is killed meanwhile."""
+    handle, name = tempfile.mkstemp(dir=where.parent, suffix=".part")  # mode 600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, where)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _key(home: Path) -> bytes:
+    if home not in _keys:
+        place = home / "key.bin"
+        try:
+            key = _read(place)
+        except FileNotFoundError:
+            _write(place, secrets.token_bytes(DIGEST))
+            key = _read(place)  # another process's, where it was quicker
+        if len(key) != DIGEST:
+            raise _UnsafeError(f"{place} is no key")
+        _keys[home] = key
+    return _keys[home]
+
+
+@cache
+def _basis() -> bytes:
+    """What all code here depends on: this compiler, LLVM, and the CPU."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    features = llvm.get_host_cpu_features().flatten()
+    for part in (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name(),
+                 features):  # fmt: skip
+        digest.update(part.encode() + b"\0")
+    return digest.digest()
+
+
+def name_of(symbols: list[str]) -> str:
+    """The entry for kernels of these names."""
+    return hashlib.sha256(_basis() + "\0".join(symbols).encode()).hexdigest()[:40] + ".code"
+
+
+def _seal(home: Path, name: str, code: bytes) -> bytes:
+    return hmac.digest(_key(home), name.encode() + b"\0" + code, "sha256")
+
+
+def load(name: str) -> bytes | None:
+    """The object code of an entry, or None."""
+    home = folder()
+    if home is None:
+        return None
+    try:
+        content = _read(_open(home) / name)
+        seal, code = content[:DIGEST], content[DIGEST:]
+        if hmac.compare_digest(seal, _seal(home, name, code)):
+            return code
+        return None  # cut short, altered, or sealed with another key: compiled again and written anew
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        _complain(home, problem)
+        return None
+
+
+def save(name: str, code: bytes) -> None:
+    """Keep object code; where that fails, one warning and nothing else."""
+    home = folder()
+    if home is None or _warned:
+        return
+    try:
+        _open(home)
+        _write(home / name, _seal(home, name, code) + code)
+        _prune(home)
+    except OSError as problem:
+        _complain(home, problem)
+
+
+def _prune(home: Path) -> None:
+    entries = [entry for entry in os.scandir(home) if entry.name.endswith((".code", ".part"))]
+    if len(entries) > MOST_ENTRIES:
+        entries.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
+        for entry in entries[: MOST_ENTRIES // 4]:
+            os.unlink(entry.path)

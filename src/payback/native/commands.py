@@ -1,0 +1,90 @@
+"""What a program consists of: commands, and the numbers that stand in them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from payback.ir.node import Node
+from payback.native.layout import Buffer, View
+from payback.native.lower.pointwise import code_of
+
+_PLAIN = {"0.0", "-0.0", "1.0", "-1.0", "0.5", "2.0", "inf", "-inf", "nan"}  # numbers that are part of the code
+
+
+class Command:
+    """One call: of a kernel with operands and numbers, or (kernel None) of a row's rule on NumPy arrays.
+
+    reads, writes  views; of a nest, by operand
+    numbers        what follows the operands in `args`
+    """
+
+    __slots__ = ("flops", "kernel", "node", "numbers", "operands", "reads", "text", "writes")
+
+    def __init__(
+        self, kernel: Any, operands: Sequence[View], numbers: Sequence[int], reads: Sequence[View],
+        writes: Sequence[View], node: Node | None = None, text: str = "", flops: int = 0,
+    ):  # fmt: skip
+        self.kernel, self.operands, self.numbers = kernel, tuple(operands), tuple(numbers)
+        self.reads, self.writes, self.node, self.text, self.flops = tuple(reads), tuple(writes), node, text, flops
+
+    @property
+    def bytes(self) -> int:
+        """About what a nest moves through memory."""
+        return sum(view.buffer.bytes for view in self.operands)
+
+    def replace(self, old: Buffer, new: Buffer) -> None:
+        """Use another buffer in place of one."""
+
+        def swapped(views: Sequence[View]) -> tuple[View, ...]:
+            return tuple(v._replace(buffer=new) if v.buffer is old else v for v in views)
+
+        self.operands, self.reads, self.writes = (swapped(v) for v in (self.operands, self.reads, self.writes))
+
+
+class Scalar:
+    """A number that is the same at every entry: a literal, or an array whose entries are all equal."""
+
+    __slots__ = ("code", "value")
+
+    def __init__(self, code: str, value: Any):
+        self.code, self.value = code, value
+
+
+def scalar_constant(node: Node) -> Scalar | None:
+    value, dtype = node.value, node.aval.dtype
+    if isinstance(value, np.ndarray) and value.ndim:
+        if value.size == 0:
+            return None
+        first = value[(0,) * value.ndim]
+        bits = np.ascontiguousarray(value).view(np.uint8).reshape(value.size, -1) if value.size <= 1 << 16 or (
+            0 in value.strides) else None  # fmt: skip
+        if bits is None or (bits != bits[0]).any():
+            return None
+        value = first
+    return Scalar(code_of(dtype), dtype.type(value))
+
+
+def text_of(scalar: Scalar) -> str:
+    return repr(float(scalar.value)) if scalar.code[0] == "f" else str(int(scalar.value))
+
+
+def number_of(scalar: Scalar, factors: list[int]) -> tuple[Any, ...]:
+    """The instr for a number: written into the code, or a factor that the code is given."""
+    return number(text_of(scalar), scalar.code, factors)
+
+
+def number(text: str, code: str, factors: list[int]) -> tuple[Any, ...]:
+    if code[0] != "f" or text in _PLAIN:
+        return ("lit", code, text)
+    factors.append(bits_of(code, float(text)))
+    return ("arg", code, len(factors) - 1)
+
+
+def bits_of(code: str, value: float) -> int:
+    if code == "f8":
+        return struct.unpack("<q", struct.pack("<d", value))[0]
+    return struct.unpack("<i", struct.pack("<f", value))[0]

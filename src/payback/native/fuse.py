@@ -1,0 +1,238 @@
+"""From a graph to commands: what is computed together in one loop nest, and where it is stored.
+
+Pointwise nodes wait.  A node that cannot wait (a reduction, a product, a result) calls for what it needs: the waiting
+nodes of its own shape are computed inside its loops, whatever else needs them later is stored on the way, and what has
+another shape comes first, in a nest of its own.  So a value that several kernels read is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Avals
+from payback.ir.graph import Graph
+from payback.ir.node import Node, ancestors, by_id
+from payback.native import layout, nests
+from payback.native.commands import Command, Scalar, scalar_constant
+from payback.native.groups import REDUCES, VIEWS, Groups
+from payback.native.layout import Buffer, View
+from payback.native.lower.pointwise import code_of
+
+
+class Planner(Groups):
+    """Commands for a graph.
+
+    views     where each node's value lies, once it does
+    commands  in order
+    hooks     lowering of the rows that are no nests: name -> f(planner, node), returning False where it cannot
+    """
+
+    def __init__(self, graph: Graph, hooks: dict[str, Callable[[Planner, Node], bool]], threads: int = 1):
+        self.graph, self.hooks = graph, hooks
+        self.views: dict[Node, View] = {}
+        self.scalars: dict[Node, Scalar] = {}
+        self.commands: list[Command] = []
+        self.users: dict[Node, list[Node]] = {}
+        self.waiting: dict[Node, None] = {}
+        self.input_buffers: list[Buffer] = []
+        self.constants: list[Buffer] = []
+        self.outputs: list[View] = []
+        self.checked: set[tuple[Buffer, int]] = set()
+        self.early: set[Node] | None = None
+        self.threads = threads  # the most that may share a kernel: it takes memory for each
+        self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
+        for node in graph.nodes:
+            for arg in node.args:
+                self.users.setdefault(arg, []).append(node)
+        self.wanted = dict.fromkeys(graph.outputs)
+        for node in graph.inputs:
+            buffer = Buffer("input", node.aval.dtype, node.aval.size)
+            self.input_buffers.append(buffer)
+            self.views[node] = layout.whole(buffer, node.aval.shape)
+
+    # --- the walk -----------------------------------------------------------------------------------------
+
+    def plan(self, first: Sequence[Node] = (), between: Callable[[Planner], None] | None = None) -> None:
+        """All commands.  first: nodes that are computed, with what they need, before `between` is called."""
+        for node in self.graph.nodes:
+            self.prepare(node)
+        ends = [node for node in self.graph.nodes if not self._waits(node)]
+        before = set(ancestors(first))
+        self.early = before if first else None  # what may be computed by now
+        for node in ends:
+            if node in before:
+                self.finish(node)
+        for node in first:
+            self.need(node)
+        if between is not None:
+            between(self)
+        self.early = None
+        for node in ends:
+            self.finish(node)
+        for node in sorted(self.wanted, key=by_id, reverse=True):
+            self.need(node)
+        taken: set[Buffer] = set()
+        for node in self.graph.outputs:
+            view = self.view(node)
+            if view.buffer.kind != "output" or not view.whole or view.buffer in taken:
+                view = self.copy(view, node.aval.dtype, "output")
+            taken.add(view.buffer)
+            self.outputs.append(view)
+
+    def _waits(self, node: Node) -> bool:
+        """Whether a node can be computed inside another's loops, or is a view or a constant."""
+        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or self.fusible(node)
+
+    def prepare(self, node: Node) -> None:
+        name = node.op.name
+        if node.op.value is None:
+            scalar = scalar_constant(node)
+            if scalar is not None:
+                self.scalars[node] = scalar
+            else:
+                array = np.ascontiguousarray(node.value)
+                buffer = Buffer("const", array.dtype, array.size, array)
+                self.constants.append(buffer)
+                self.views[node] = layout.whole(buffer, array.shape)
+        elif name in VIEWS and node.args[0] in self.scalars:
+            self.scalars[node] = self.scalars[node.args[0]]
+        elif self.fusible(node):
+            self.waiting[node] = None
+
+    def finish(self, node: Node) -> None:
+        """A node that is neither view nor waiting: its command now."""
+        if node in self.views or node in self.scalars or node in self.gone:
+            return
+        name = node.op.name
+        if name == "part":  # its row computes all results at once
+            if node.args[0] not in self.gone:
+                self.finish(node.args[0])
+            return
+        if name in REDUCES and self.reducible(node):
+            self.reduce(node)
+            return
+        hook = self.hooks.get(name)
+        if hook is None or not hook(self, node):
+            self.interpret(node)
+
+    # --- values -------------------------------------------------------------------------------------------
+
+    def allocate(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str = "arena") -> View:
+        """A new buffer; that of a result is the caller's."""
+        if node is not None and node in self.wanted:
+            kind = "output"
+        buffer = Buffer(kind, dtype, prod(shape))
+        view = layout.whole(buffer, shape)
+        if node is not None:
+            self.views[node] = view
+        return view
+
+    def view(self, node: Node) -> View:
+        """Where the node's value lies; computed now if it is not yet."""
+        self.need(node)
+        view = self.views.get(node)
+        if view is None:  # a number as an array
+            scalar = self.scalars[node]
+            shape, dtype = node.aval.shape, node.aval.dtype
+            buffer = Buffer("const", dtype, 1, np.full(1, scalar.value, dtype))
+            self.constants.append(buffer)
+            view = self.views[node] = View(buffer, 0, shape, (0,) * len(shape))
+        return view
+
+    def need(self, node: Node) -> None:
+        """Have the node computed, and what it needs before it."""
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            assert top not in self.gone, f"{top!r} was computed and not kept"
+            if top in self.views or top in self.scalars:
+                stack.pop()
+                continue
+            if top in self.waiting:
+                missing = self.missing(top)
+                if missing:
+                    stack += missing
+                else:
+                    stack.pop()
+                    self.group([top], top.aval.shape)
+                continue
+            if top.op.name in VIEWS or top.op.name == "index":
+                missing = [arg for arg in top.args if arg not in self.views and arg not in self.scalars]
+                if missing:
+                    stack += missing
+                else:
+                    stack.pop()
+                    self.make_view(top)
+                continue
+            missing = [a for a in top.args if a not in self.views and a not in self.scalars and a not in self.waiting]
+            if missing:
+                stack += missing
+            else:
+                stack.pop()
+                self.finish(top)
+
+    def make_view(self, node: Node) -> None:
+        name, params = node.op.name, node.params
+        source = self.view(node.args[0])
+        made: View | None
+        if name == "broadcast":
+            made = layout.spread(source, params["shape"])
+        elif name == "transpose":
+            made = layout.transposed(source, params["axes"])
+        elif name == "reshape":
+            made = layout.reshaped(source, node.aval.shape)
+            if made is None:
+                made = layout.reshaped(self.copy(source, node.aval.dtype), node.aval.shape)
+        elif name == "identity":
+            made = source
+        else:
+            places = layout.indexed(source, params["template"], [])
+            if places is None:
+                self.interpret(node)
+                return
+            made = View(source.buffer, places.offset, places.shape, places.strides)
+        assert made is not None
+        self.views[node] = made
+
+    def copy(self, view: View, dtype: np.dtype[Any], kind: str = "arena") -> View:
+        target = layout.whole(Buffer(kind, dtype, prod(view.shape)), view.shape)
+        self.nest([("load", view, code_of(dtype))], [code_of(dtype)], [("store", target, 0)], view.shape, "copy")
+        return target
+
+    def command(
+        self, kernel: Any, operands: Sequence[View], numbers: Sequence[int], reads: Sequence[View],
+        writes: Sequence[View], text: str, flops: int = 0,
+    ) -> None:  # fmt: skip
+        self.commands.append(Command(kernel, operands, numbers, reads, writes, None, text, flops))
+
+    def write(
+        self, node: Node, part: Node, shape: layout.Shape, sink: tuple[Any, ...], text: str,
+        extra: Sequence[tuple[Any, ...]] = (),
+    ) -> None:  # fmt: skip
+        """An argument of `node`, computed and sunk where the node wants it."""
+        if part.aval.shape == shape:
+            self.require([part], shape)
+        else:
+            self.need(part)
+        self.group([part], shape, [sink], extra, text=text, sinking=node)
+
+    def interpret(self, node: Node) -> None:
+        """The program is split here: this node runs on the interpreter's rule."""
+        reads = [self.view(arg) for arg in node.args if arg.op.value is not None or arg.value is None]
+        results = [node]
+        if isinstance(node.aval, Avals):
+            results = self.users.get(node, [])
+            self.gone.add(node)
+        targets = [self.allocate(part, part.aval.dtype, part.aval.shape) for part in results]
+        self.commands.append(Command(None, [], [], reads, targets, node, f"{node.op.name} on NumPy"))
+
+    def nest(
+        self, instrs: Sequence[tuple[Any, ...]], codes: Sequence[str], sinks: Sequence[tuple[Any, ...]],
+        shape: layout.Shape, text: str, axes: layout.Shape | None = None,
+    ) -> None:  # fmt: skip
+        """A command for instrs and sinks that name their views; see `nests.nest`."""
+        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes)

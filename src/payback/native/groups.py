@@ -1,0 +1,312 @@
+"""Which nodes are computed in one nest, and what is known of a node before it is."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import BOOL
+from payback.ir.node import Node, ancestors, by_id
+from payback.native import layout
+from payback.native.commands import Command, Scalar, text_of
+from payback.native.layout import Buffer, View
+from payback.native.lower import pointwise
+from payback.native.lower.guard import InBounds
+from payback.native.lower.pointwise import code_of
+
+_MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
+GROUP = 160  # nodes in one nest at most
+VIEWS = ("broadcast", "reshape", "transpose", "identity")
+REDUCES = ("sum", "mean", "max", "min")
+
+
+class Groups:
+    """The part of the planner that gathers waiting nodes."""
+
+    views: dict[Node, View]
+    scalars: dict[Node, Scalar]
+    commands: list[Command]
+    users: dict[Node, list[Node]]
+    waiting: dict[Node, None]
+    wanted: dict[Node, None]
+    gone: set[Node]
+    early: set[Node] | None
+    checked: set[tuple[Buffer, int]]
+
+    # --- waiting nodes ------------------------------------------------------------------------------------
+
+    def fusible(self, node: Node) -> bool:
+        name, args, aval = node.op.name, node.args, node.aval
+        if node.op.value is None:
+            return False
+        if aval.weak and aval.dtype.kind == "i":  # Python's whole numbers have no end
+            return False
+        codes = [code_of(arg.aval.dtype) for arg in args]
+        if "f2" in (*codes, code_of(aval.dtype)) and not pointwise.half_is_native():
+            return False
+        if any(a.op.value is None and a.aval.weak and a.aval.dtype.kind == "i" and abs(a.value) > 2**53 for a in args):
+            return False
+        if name == "cast":
+            return True
+        if name == "index":
+            return any(isinstance(part, layout.Place) for part in node.params["template"]) and self._fancy(node)
+        return node.op.kind == "pointwise" and name != "identity" and pointwise.can(name, self.operand_code(node))
+
+    def _fancy(self, node: Node) -> bool:
+        source, *arrays = node.args
+        if any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
+            return False
+        view = layout.whole(Buffer("arena", source.aval.dtype, source.aval.size), source.aval.shape)
+        return layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays]) is not None
+
+    def operand_code(self, node: Node) -> str:
+        """The dtype that a pointwise row computes in."""
+        name, result = node.op.name, code_of(node.aval.dtype)
+        codes = {code_of(arg.aval.dtype) for arg in node.args[1 if name == "select" else 0 :]}
+        if name.startswith("logical"):
+            return "b1"
+        if result != "b1" or name == "select":
+            return result
+        if len(codes) == 1:
+            return codes.pop()
+        return "f8" if any(c[0] == "f" for c in codes) else "i8"
+
+    def inline(self, node: Node, shape: layout.Shape) -> bool:
+        return node in self.waiting and node.aval.shape == shape
+
+    def missing(self, root: Node) -> list[Node]:
+        """What the nest of a waiting node reads and nobody has computed yet."""
+        shape, seen, stack, found = root.aval.shape, {root}, [root], {}
+        while stack:
+            node = stack.pop()
+            for slot, arg in enumerate(node.args):
+                if arg in seen or arg in self.views or arg in self.scalars:
+                    continue
+                if self.inline(arg, shape) and not (node.op.name == "index" and slot == 0) and len(seen) < GROUP:
+                    seen.add(arg)
+                    stack.append(arg)
+                else:
+                    found[arg] = None
+        return list(found)
+
+    def members(self, roots: Sequence[Node], shape: layout.Shape, sinking: Node | None) -> list[Node]:
+        """The waiting nodes that the nest of these roots computes, in order."""
+        seen = dict.fromkeys(root for root in roots if self.inline(root, shape))
+        stack = list(seen)
+        while stack:
+            for arg in stack.pop().args:
+                if arg not in seen and self.inline(arg, shape):
+                    seen[arg] = None
+                    stack.append(arg)
+        if shape == ():  # numbers that are at hand are computed together
+
+            def there(arg: Node) -> bool:
+                return arg in seen or arg in self.scalars or (arg in self.views and arg is not sinking)
+
+            for node in self.waiting:
+                if node not in seen and node.aval.shape == () and all(map(there, node.args)):
+                    seen[node] = None
+                    if len(seen) > GROUP:
+                        break
+        return sorted(seen, key=by_id)
+
+    def require(self, nodes: Sequence[Node], shape: layout.Shape) -> None:
+        """All that a nest over `shape` with these roots reads lies in memory."""
+        for node in nodes:
+            if self.inline(node, shape):
+                while missing := self.missing(node):
+                    for arg in missing:
+                        self.need(arg)
+                    if not self.inline(node, shape):
+                        break
+            else:
+                self.need(node)
+
+    def group(
+        self,
+        roots: Sequence[Node],
+        shape: layout.Shape,
+        sinks: Sequence[tuple[Any, ...]] = (),
+        extra: Sequence[tuple[Any, ...]] = (),
+        axes: layout.Shape | None = None,
+        text: str = "",
+        sinking: Node | None = None,
+    ) -> None:
+        """One nest for the roots and what waits for them.
+
+        sinks: (kind, view over `shape`, number of its root, …) beside the stores of what others need; they stand for
+        the node `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
+        """
+        members = self.members(roots, shape, sinking)
+        inside = set(members)
+        instrs: list[tuple[Any, ...]] = []
+        codes: list[str] = []
+        number: dict[Any, int] = {}
+
+        def add(instr: tuple[Any, ...], code: str) -> int:
+            key = (instr, code)
+            if key not in number:
+                number[key] = len(instrs)
+                instrs.append(instr)
+                codes.append(code)
+            return number[key]
+
+        def operand(node: Node, code: str | None = None) -> int:
+            have = code_of(node.aval.dtype)
+            if node in inside:
+                at = number[node]
+            elif node in self.scalars:
+                scalar = self.scalars[node]
+                at, have = add(("number", text_of(scalar), scalar.code), scalar.code), scalar.code
+            else:
+                at = add(("load", layout.spread(self.view(node), shape), have), have)
+            return at if code is None or code == have else add(("cast", have, code, at), code)
+
+        for node in members:
+            name, code = node.op.name, code_of(node.aval.dtype)
+            if name == "cast":
+                number[node] = operand(node.args[0], code)
+            elif name == "index":
+                number[node] = self._gather(node, add, operand, shape)
+            else:
+                inner = self.operand_code(node)
+                args = [operand(arg, "b1" if name == "select" and slot == 0 else inner)
+                        for slot, arg in enumerate(node.args)]  # fmt: skip
+                number[node] = args[0] if name == "stop_gradient" else add((name, inner, *args), code)
+        ends = [operand(root) for root in roots]
+        loads = []
+        for view, code in extra:
+            at = add(("load", view, code), code)
+            loads.append(at if code == "i8" else add(("cast", code, "i8", at), "i8"))
+        made: list[tuple[Any, ...]] = []
+        for kind, view, root, *more in sinks:
+            if kind in ("sum", "max", "min"):
+                made.append((kind, view, operand(roots[root], more[0]), *more))
+            else:
+                made.append((kind, view, ends[root], *[(loads[k], extent, stride) for k, extent, stride in more]))
+        for node in members:
+            self.waiting.pop(node, None)
+        for node in members:
+            others = [user for user in self.users.get(node, ()) if user not in inside]
+            if sinks and node in roots and others.count(sinking) == 1:  # an argument given twice is read again
+                others = [user for user in others if user is not sinking]
+            if not others and node not in self.wanted:
+                self.gone.add(node)
+            else:
+                made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
+        self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
+
+    def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
+        source, *arrays = node.args
+        code, view = code_of(node.aval.dtype), self.view(source)
+        places = layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays])
+        assert places is not None
+        indices = []
+        for k, extent, stride in places.arrays:
+            self.check(arrays[k], extent)
+            there = layout.View(*self.along(self.view(arrays[k]), places))
+            have = code_of(arrays[k].aval.dtype)
+            at = add(("load", there, have), have)
+            indices.append((at if have == "i8" else add(("cast", have, "i8", at), "i8"), extent, stride))
+        moved = View(view.buffer, places.offset, places.shape, places.strides)
+        return add(("gather", moved, code, *indices), code)
+
+    def followers(self, node: Node, most: int) -> list[Node]:
+        """Waiting nodes that can be computed right after an entry of `node`, in order: bias, activation, mask.
+
+        They read nothing else but floating arrays that lie in memory, and numbers.
+        """
+        shape, dtype = node.aval.shape, node.aval.dtype
+        inside = {node}
+        made: list[Node] = []
+        heap = [(user.id, user) for user in dict.fromkeys(self.users.get(node, ()))]
+        heapq.heapify(heap)
+        while heap and len(made) < most:
+            _, user = heapq.heappop(heap)
+            if user in inside or not self._follows(user, shape, dtype):
+                continue
+            own = [arg for arg in user.args if arg not in inside]
+            ready = [arg for arg in own if self._at_hand(arg, shape, dtype)]
+            rest = [arg for arg in own if arg not in ready]
+            # a mask that is computed from what lies in memory comes along
+            if not all(self._follows(arg, shape, dtype) and all(x in inside or self._at_hand(x, shape, dtype)
+                                                                 for x in arg.args) for arg in rest):  # fmt: skip
+                continue
+            for new in (*dict.fromkeys(rest), user):
+                inside.add(new)
+                made.append(new)
+                for further in self.users.get(new, ()):
+                    heapq.heappush(heap, (further.id, further))
+        while made and made[-1].aval.dtype != dtype:  # C holds the last one's values
+            made.pop()
+        return made if self._is_chain(node, made) else []
+
+    def _is_chain(self, node: Node, made: list[Node]) -> bool:
+        """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""
+        kept = [x for x in made if x in self.wanted or any(user not in made for user in self.users.get(x, ()))]
+        if not made or node in self.wanted or any(user not in made for user in self.users.get(node, ())):
+            return False
+        before = set(ancestors([made[-1]], floor=node.id))
+        return all(x in before for x in kept)
+
+    def _follows(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node not in self.waiting or node.aval.shape != shape or node.op.kind != "pointwise":
+            return False
+        if self.early is not None and node not in self.early:
+            return False
+        codes = {arg.aval.dtype for arg in node.args} | {node.aval.dtype}
+        return codes <= {dtype, BOOL} and not (self.operand_code(node) == "b1" and node.op.name not in _MASKS)
+
+    def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node in self.scalars:
+            return True
+        if node.op.name in VIEWS and node not in self.views and node.args[0] in self.views:
+            self.need(node)
+        return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
+    def along(self, view: View, places: layout.Places) -> View:
+        """An index array over the axes of the result."""
+        common = places.shape[places.first : places.first + places.count]
+        across = layout.spread(view, common)
+        rest = len(places.shape) - places.first - places.count
+        return View(view.buffer, view.offset, places.shape, (0,) * places.first + across.strides + (0,) * rest)
+
+    def check(self, array: Node, extent: int) -> None:
+        """A command that stops the program where an index is out of bounds; what is known now is looked at now."""
+        view = self.view(array)
+        if view.buffer.kind == "const":
+            values = view.buffer.array
+            if values.size == 0 or (values.min() >= -extent and values.max() < extent):
+                return
+        if (view.buffer, extent) not in self.checked and prod(view.shape):
+            self.checked.add((view.buffer, extent))
+            if not view.whole:
+                view = self.copy(view, array.aval.dtype)
+            kernel = InBounds(code_of(array.aval.dtype))
+            self.commands.append(Command(kernel, [view], [prod(view.shape), extent], [view], [], None, "check indices"))
+
+    # --- reductions ---------------------------------------------------------------------------------------
+
+    def reducible(self, node: Node) -> bool:
+        x, axes = node.args[0].aval, node.params["axes"]
+        if x.weak or (x.dtype.kind == "f" and x.dtype.itemsize == 2 and not pointwise.half_is_native()):
+            return False
+        return node.op.name not in ("max", "min") or prod(x.shape[a] for a in axes) > 0
+
+    def reduce(self, node: Node) -> None:
+        source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
+        self.require([source], shape)
+        name = node.op.name
+        wide = code_of(node.aval.dtype) if name in ("sum", "mean") else code_of(source.aval.dtype)
+        target = self.allocate(node, node.aval.dtype, node.aval.shape)
+        kept = iter(layout.contiguous(tuple(n for a, n in enumerate(shape) if a not in axes)))
+        strides = tuple(0 if a in axes else next(kept) for a in range(len(shape)))
+        count = prod(shape[a] for a in axes)
+        finish = ("div", float(count)) if name == "mean" else ()
+        kind = "sum" if name == "mean" else name
+        sink = (kind, View(target.buffer, 0, shape, strides), 0, wide, finish)
+        self.group([source], shape, [sink], axes=axes, text=name, sinking=node)

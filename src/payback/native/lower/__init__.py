@@ -1,0 +1,1 @@
+"""Lowering: rows of the table as machine code, family by family."""

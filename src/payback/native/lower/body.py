@@ -1,0 +1,181 @@
+"""The body of a loop nest: what is read, computed and written at one position, in one lane or a vector of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from payback.native.emit import FLOAT64, INT, INT32, Emitter
+from payback.native.lower import pointwise
+from payback.native.lower.kernel import Arguments, load, store
+
+REDUCTIONS = ("sum", "max", "min")
+Instr = tuple[Any, ...]
+
+
+def _indexed(instr: Instr) -> tuple[int, ...]:
+    """The index operands of a gather or scatter."""
+    return instr[2:] if instr[0] == "gather" else instr[3:]
+
+
+class Body:
+    def __init__(self, key: Any, e: Emitter, args: Arguments):
+        self.key, self.e = key, e
+        self.pointers = [args.pointer() for _ in key.operands]
+        self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
+        self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
+        self.inner_stride = [args.int() if how == "s" else None for _, how in key.operands]
+        self.places = {}  # (extent, stride) of every index
+        for place in (*key.instrs, *key.sinks):
+            if place[0] in ("gather", "scatter"):
+                self.places[place] = [(args.int(), args.int()) for _ in _indexed(place)]
+        count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
+        count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
+        self.factors = [args.int() for _ in range(count)]
+        self.args = args
+        self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
+        self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def factor(self, k: int, code: str) -> ir.Value:
+        bits, kind = self.factors[k], pointwise.register_type(code)
+        if code == "f8":
+            return self.e.b.bitcast(bits, FLOAT64)
+        if code in ("f4", "f2"):
+            return self.e.b.bitcast(self.e.b.trunc(bits, INT32), kind)
+        return bits if kind == INT else self.e.b.trunc(bits, kind)
+
+    def fix(self, lanes: int, offsets: list[ir.Value]) -> None:
+        """Before the inner loop: constants, and what does not move along the inner axis."""
+        for number, instr in enumerate(self.key.instrs):
+            if instr[0] == "arg":
+                if (number, 1) not in self.fixed:
+                    self.fixed[number, 1] = self.factor(instr[2], instr[1])
+                self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
+            elif instr[0] == "lit":
+                self.fixed[number, lanes] = pointwise.literal(instr[1], instr[2], lanes)
+
+    def hold(self, lanes: int, offsets: list[ir.Value]) -> None:
+        for number, instr in enumerate(self.key.instrs):
+            if instr[0] == "load" and self.key.operands[instr[1]][1] == "z":
+                if lanes == 1 or (number, 1) not in self.fixed:
+                    code = self.key.operands[instr[1]][0]
+                    self.fixed[number, 1] = load(self.e, self.pointers[instr[1]], offsets[instr[1]], code)
+                if lanes > 1:
+                    self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
+
+    def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
+        code, how = self.key.operands[operand]
+        if lanes == 1 or how == "u":
+            return load(self.e, self.pointers[operand], offset, code, lanes)
+        return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
+
+    def lane_offset(self, operand: int, offset: ir.Value, lane: int) -> ir.Value:
+        how, b = self.key.operands[operand][1], self.e.b
+        if lane == 0 or how == "z":
+            return offset
+        step = self.e.int(lane)
+        return b.add(offset, step if how == "u" else b.mul(step, self.inner_stride[operand]))
+
+    def collect(self, operand: int, offsets: list[ir.Value]) -> ir.Value:
+        """A vector from places anywhere."""
+        e, code = self.e, self.key.operands[operand][0]
+        kind = pointwise.memory_type(code)
+        vector = ir.Constant(ir.VectorType(kind, len(offsets)), ir.Undefined)
+        for lane, offset in enumerate(offsets):
+            single = e.load(self.pointers[operand], offset, kind)
+            vector = e.b.insert_element(vector, single, ir.Constant(INT32, lane))
+        return pointwise.from_memory(e, vector, code)
+
+    def shift(self, place: Instr, values: list[ir.Value], lane: int | None) -> ir.Value:
+        """How far the indices of a gather or scatter move its operand; negative ones count from the end."""
+        b, total = self.e.b, None
+        for index, (extent, stride) in zip(_indexed(place), self.places[place], strict=True):
+            at = values[index]
+            if lane is not None:
+                at = b.extract_element(at, ir.Constant(INT32, lane))
+            at = b.select(b.icmp_signed("<", at, self.e.int(0)), b.add(at, extent), at)
+            part = b.mul(at, stride)
+            total = part if total is None else b.add(total, part)
+        return total
+
+    def uniform(self, place: Instr) -> bool:
+        """Whether the indices do not change along the inner axis."""
+        return all(self._still(index) for index in _indexed(place))
+
+    def _still(self, number: int) -> bool:
+        instr = self.key.instrs[number]
+        if instr[0] == "load":
+            return self.key.operands[instr[1]][1] == "z"
+        return instr[0] in ("arg", "lit") or (instr[0] == "cast" and self._still(instr[3]))
+
+    def gather(self, instr: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> ir.Value:
+        b, operand = self.e.b, instr[1]
+        if lanes == 1:
+            return self.read(operand, b.add(offset, self.shift(instr, values, None)), 1)
+        if self.uniform(instr):
+            offset = b.add(offset, self.shift(instr, values, 0))
+            if self.key.operands[operand][1] == "z":
+                return self.e.splat(self.read(operand, offset, 1), lanes)
+            return self.read(operand, offset, lanes)
+        return self.collect(
+            operand,
+            [b.add(self.lane_offset(operand, offset, lane), self.shift(instr, values, lane)) for lane in range(lanes)],
+        )
+
+    def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
+        """All instrs at one position."""
+        values: list[ir.Value] = []
+        for number, instr in enumerate(self.key.instrs):
+            name = instr[0]
+            if (number, lanes) in self.fixed:
+                value = self.fixed[number, lanes]
+            elif name == "load":
+                value = self.read(instr[1], offsets[instr[1]], lanes)
+            elif name == "cast":
+                value = pointwise.cast(self.e, values[instr[3]], instr[1], instr[2])
+            elif name == "gather":
+                value = self.gather(instr, values, offsets[instr[1]], lanes)
+            else:
+                value = pointwise.emit(self.e, name, instr[1], [values[i] for i in instr[2:]])
+            values.append(value)
+        return values
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def write(self, operand: int, offset: ir.Value, value: ir.Value, lanes: int) -> None:
+        code, how = self.key.operands[operand]
+        if lanes == 1 or how == "u":
+            store(self.e, value, self.pointers[operand], offset, code)
+            return
+        for lane in range(lanes):
+            single = self.e.b.extract_element(value, ir.Constant(INT32, lane))
+            store(self.e, single, self.pointers[operand], self.lane_offset(operand, offset, lane), code)
+
+    def sink(self, values: list[ir.Value], offsets: list[ir.Value], lanes: int) -> None:
+        """What is stored at one position; reductions are kept by the loops."""
+        e = self.e
+        for sink in self.key.sinks:
+            name, operand, x = sink[:3]
+            if name in REDUCTIONS:
+                continue
+            offset, code = offsets[operand], self.key.operands[operand][0]
+            if name == "scatter":
+                if lanes == 1 or (self.uniform(sink) and self.key.operands[operand][1] != "z"):
+                    at = e.b.add(offset, self.shift(sink, values, 0 if lanes > 1 else None))
+                    self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
+                    continue
+                for lane in range(lanes):  # two lanes may pay the same entry
+                    at = e.b.add(self.lane_offset(operand, offset, lane), self.shift(sink, values, lane))
+                    single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
+                    self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
+            elif name == "plus":
+                there = self.read(operand, offset, lanes)
+                self.write(operand, offset, self.plus(code, there, values[x]), lanes)
+            else:
+                self.write(operand, offset, values[x], lanes)
+
+    def plus(self, code: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        return pointwise.emit(self.e, "add", code, [a, b])

@@ -1,0 +1,76 @@
+"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers by small whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from payback.ir.node import Node
+from payback.ops.recording import Recording, Term
+from payback.ops.reduce import reduced
+from payback.ops.row import CONST
+
+Parts = Callable[..., Node | None]
+
+
+def _logsumexp(node: Node, x: Node) -> Node | None:
+    axes, keepdims = node.params["axes"], node.params["keepdims"]
+    if prod(x.aval.shape[a] for a in axes) == 0 or x.aval.weak:
+        return None
+    m = Recording()
+    m.origin = node.where
+    given = Term(x, m)
+    wide = m.cast(given, dtype=np.dtype(np.float32), weak=False) if x.aval.dtype == np.float16 else given
+    top = m.max(wide, axes=axes, keepdims=True)
+    safe = m.where(m.lt(m.abs(top), float("inf")), top, 0.0)
+    total = m.log(m.sum(m.exp(wide - safe), axes=axes, keepdims=True)) + safe
+    if not keepdims:
+        total = m.reshape(total, shape=reduced(x.aval.shape, axes, False))
+    return m.cast(total, dtype=x.aval.dtype, weak=False).node
+
+
+def _norm(node: Node, x: Node) -> Node | None:
+    axes, keepdims = node.params["axes"], node.params["keepdims"]
+    if x.aval.weak:
+        return None
+    m = Recording()
+    m.origin = node.where
+    given = Term(x, m)
+    if x.aval.dtype == np.float16 and len(axes) == len(x.aval.shape) and not keepdims:
+        wide = m.cast(given, dtype=np.dtype(np.float32), weak=False)  # a dot product, added in float32
+        square = m.cast(m.sum(wide * wide, axes=axes, keepdims=keepdims), dtype=x.aval.dtype, weak=False)
+    else:
+        square = m.sum(given * given, axes=axes, keepdims=keepdims)
+    return m.sqrt(square).node
+
+
+def _power(node: Node, x: Node) -> Node | None:
+    """Small whole exponents as products, as NumPy does with squares."""
+    exponent = node.args[1]
+    if (
+        node.aval.dtype.kind != "f"
+        or exponent.op is not CONST
+        or exponent.shape != ()
+        or x.aval.dtype != node.aval.dtype
+    ):
+        return None
+    m = Recording()
+    m.origin = node.where
+    base = Term(x, m)
+    match float(exponent.value):
+        case 1.0:
+            return x
+        case 2.0:
+            return (base * base).node
+        case 3.0:
+            return (base * base * base).node
+        case -1.0:
+            return m.div(1.0, base).node
+        case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+            return m.sqrt(base).node
+    return None
+
+
+EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power}

@@ -1,0 +1,43 @@
+"""`scatter`: payments added to the entries that an index reads, in order, twice where it reads twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payback.ir.node import Node
+from payback.native import layout
+from payback.native.layout import View
+from payback.native.lower import pointwise
+from payback.native.lower.pointwise import code_of
+
+
+def lower_scatter(planner: Any, node: Node) -> bool:
+    params, dtype, shape = node.params, node.aval.dtype, node.aval.shape
+    code = code_of(dtype)
+    if code == "f2" and not pointwise.half_is_native():
+        return False
+    payments, position = [], 0
+    sketch = layout.whole(layout.Buffer("arena", dtype, node.aval.size), shape)
+    for template, count in zip(params["templates"], params["counts"], strict=True):
+        value, arrays = node.args[position], node.args[position + 1 : position + 1 + count]
+        position += 1 + count
+        if value.aval.dtype != dtype or any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
+            return False
+        places = layout.indexed(sketch, template, [a.aval.shape for a in arrays])
+        if places is None:
+            return False
+        payments.append((value, arrays, places))
+    target = planner.allocate(node, dtype, shape)
+    zero = ("lit", code, "0.0" if code[0] == "f" else "0")
+    planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
+    for value, arrays, places in payments:
+        place = View(target.buffer, places.offset, places.shape, places.strides)
+        extra, indices = [], []
+        for k, (number, extent, stride) in enumerate(places.arrays):
+            planner.check(arrays[number], extent)
+            along = planner.along(planner.view(arrays[number]), places)
+            extra.append((along, code_of(arrays[number].aval.dtype)))
+            indices.append((k, extent, stride))
+        sink = ("scatter", place, 0, *indices) if indices else ("plus", place, 0)
+        planner.write(node, value, places.shape, sink, "scatter", extra)
+    return True

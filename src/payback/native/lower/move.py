@@ -1,0 +1,97 @@
+"""Rows that move entries: joined parts, running sums."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from payback.ir.node import Node
+from payback.native import layout
+from payback.native.emit import Emitter, constant
+from payback.native.layout import View
+from payback.native.lower import pointwise
+from payback.native.lower.kernel import Arguments, fold, load, store
+from payback.native.lower.pointwise import code_of
+
+
+def lower_concatenate(planner: Any, node: Node) -> bool:
+    """Each part is computed where it belongs."""
+    axis = node.params["axis"]
+    target = planner.allocate(node, node.aval.dtype, node.aval.shape)
+    start = 0
+    for part in node.args:
+        shape = part.aval.shape
+        place = View(target.buffer, target.offset + start * target.strides[axis], shape, target.strides)
+        start += shape[axis]
+        planner.write(node, part, shape, ("store", place, 0), "concatenate")
+    return True
+
+
+def lower_stack(planner: Any, node: Node) -> bool:
+    axis = node.params["axis"]
+    target = planner.allocate(node, node.aval.dtype, node.aval.shape)
+    strides = target.strides[:axis] + target.strides[axis + 1 :]
+    for k, part in enumerate(node.args):
+        place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
+        planner.write(node, part, part.aval.shape, ("store", place, 0), "stack")
+    return True
+
+
+class RunningSum(NamedTuple):
+    """Sums of all entries before, one after another; args: x, y, extents (outer…, axis), strides of x and of y."""
+
+    source: str
+    code: str
+    outer: int
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        x, y = args.pointer(), args.pointer()
+        extents = args.ints(self.outer + 1)
+        strides = [args.ints(self.outer + 1) for _ in range(2)]
+        kind = pointwise.register_type(self.code)
+
+        def along(axis: int, offsets: list[ir.Value]) -> None:
+            def moved(i: ir.Value) -> list[ir.Value]:
+                return [b.add(offset, b.mul(i, s[axis])) for offset, s in zip(offsets, strides, strict=True)]
+
+            if axis < self.outer:
+                with e.loop(0, extents[axis]) as i:
+                    along(axis + 1, moved(i))
+                return
+
+            def body(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+                here = moved(i)
+                value = pointwise.cast(e, load(e, x, here[0], self.source), self.source, self.code)
+                total = pointwise.emit(e, "add", self.code, [totals[0], value])
+                store(e, total, y, here[1], self.code)
+                return [total]
+
+            zero = constant(kind, -0.0 if self.code[0] == "f" else 0)
+            fold(e, 0, extents[axis], 1, [zero], body)
+
+        along(0, [e.int(0)] * 2)
+        b.ret(e.int(0))
+
+
+def lower_cumsum(planner: Any, node: Node) -> bool:
+    axis, backwards = node.params["axis"], node.params["backwards"]
+    source, code = code_of(node.args[0].aval.dtype), code_of(node.aval.dtype)
+    if "f2" in (source, code) and not pointwise.half_is_native():
+        return False
+    views = [planner.view(node.args[0])]
+    views.append(planner.allocate(node, node.aval.dtype, node.aval.shape))
+    order = (*[a for a in range(len(node.aval.shape)) if a != axis], axis)
+    numbers = [node.aval.shape[a] for a in order]
+    operands = []
+    for view in views:
+        view = layout.transposed(view, order)
+        offset, strides = view.offset, view.strides
+        if backwards and view.shape[-1]:
+            offset, strides = offset + strides[-1] * (view.shape[-1] - 1), (*strides[:-1], -strides[-1])
+        numbers += strides
+        operands.append(View(view.buffer, offset, view.shape, strides))
+    key = RunningSum(source, code, len(order) - 1)
+    planner.command(key, operands, numbers, operands[:1], operands[1:], "cumsum")
+    return True

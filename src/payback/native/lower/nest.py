@@ -1,0 +1,313 @@
+"""The loop nest: pointwise chains, broadcasts, gathers and reductions in one pass over a domain.
+
+The axes of the domain are ordered (kept…, reduced…) around one inner axis that vectors run along.  Where the inner axis
+is a reduced one, a row is summed in vectors; where it is kept, whole columns are.  A sum is a fixed tree: partial
+sums of at most a chunk's entries, in the dtype, are added up in float64, always in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from payback.native.emit import INT32, Emitter, constant
+from payback.native.lower import pointwise
+from payback.native.lower.body import Body, Instr
+from payback.native.lower.kernel import Arguments, fold
+
+ROW_CHUNK, COLUMN_CHUNK = 4096, 512
+LIGHT = 6  # a body of so few operations is repeated for several accumulators
+
+
+class Nest(NamedTuple):
+    """A kernel's key.
+
+    instrs   what is computed at each entry, in order; operands are numbers of earlier instrs:
+             ("load", operand), ("arg", code, k), ("lit", code, number), ("cast", from, to, x),
+             ("gather", operand, index, …), or (row, code of its operands, operand, …)
+    operands (code, how it moves along the inner axis: "u" by one, "z" not at all, "s" by a stride)
+    sinks    ("store", operand, x), ("plus", operand, x): added to what is there,
+             ("scatter", operand, x, index, …), ("sum" | "max" | "min", operand, x, finish): finish ("div", k) or ()
+    codes    the dtype code of each instr
+    outer, reduced  numbers of kept and reduced axes beside the inner one
+    inner    "k", "r", or "" where the domain is one entry
+    lanes    of a vector; empty: whether nothing is reduced over; split: whether threads share the first axis
+    """
+
+    instrs: tuple[Instr, ...]
+    operands: tuple[tuple[str, str], ...]
+    sinks: tuple[tuple[Any, ...], ...]
+    codes: tuple[str, ...]
+    outer: int
+    reduced: int
+    inner: str
+    lanes: int
+    empty: bool
+    split: bool  # whether threads share its first axis
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        _Loops(self, e, Arguments(e, function)).run()
+        e.b.ret(e.int(0))
+
+
+class _Loops(Body):
+    """The loops around the body."""
+
+    # --- loops --------------------------------------------------------------------------------------------
+
+    def moved(self, offsets: list[ir.Value], axis: int, i: ir.Value) -> list[ir.Value]:
+        b = self.e.b
+        return [b.add(offset, b.mul(i, strides[axis])) for offset, strides in zip(offsets, self.strides, strict=True)]
+
+    def along(self, offsets: list[ir.Value], i: ir.Value) -> list[ir.Value]:
+        """Moved by i along the inner axis."""
+        b, made = self.e.b, []
+        for (_, how), stride, offset in zip(self.key.operands, self.inner_stride, offsets, strict=True):
+            made.append(offset if how == "z" else b.add(offset, i if how == "u" else b.mul(i, stride)))
+        return made
+
+    def run(self) -> None:
+        key, e = self.key, self.e
+        start = [e.int(0)] * len(key.operands)
+        self.fix(1, start)
+        if key.lanes > 1:
+            self.fix(key.lanes, start)
+        if self.reductions:
+            self.totals = {}
+            self._kept(0, start)
+        else:
+            self._outer(0, key.outer, start, self._pointwise)
+
+    def _outer(self, axis: int, end: int, offsets: list[ir.Value], body: Callable[[list[ir.Value]], None]) -> None:
+        if axis == end:
+            body(offsets)
+            return
+        start, stop = self.e.int(0), self.extents[axis]
+        if axis == 0 and self.key.split:
+            start, stop = self.args.share(stop, 1)
+        with self.e.loop(start, stop) as i:
+            self._outer(axis + 1, end, self.moved(offsets, axis, i), body)
+
+    def _pointwise(self, offsets: list[ir.Value]) -> None:
+        e, lanes = self.e, self.key.lanes
+        self.hold(1, offsets)
+        if not self.key.inner:
+            self.sink(self.evaluate(offsets, 1), offsets, 1)
+            return
+        n, start = self.extents[-1], e.int(0)
+        if self.key.split and not self.key.outer:
+            start, n = self.args.share(n, lanes)
+        main = start
+        if lanes > 1:
+            self.hold(lanes, offsets)
+            main = e.b.add(start, e.b.and_(e.b.sub(n, start), e.int(-lanes)))
+            with e.loop(start, main, lanes) as i:
+                here = self.along(offsets, i)
+                self.sink(self.evaluate(here, lanes), here, lanes)
+        with e.loop(main, n) as i:
+            here = self.along(offsets, i)
+            self.sink(self.evaluate(here, 1), here, 1)
+
+    # --- reductions ---------------------------------------------------------------------------------------
+
+    def _kept(self, axis: int, offsets: list[ir.Value]) -> None:
+        self._outer(0, self.key.outer, offsets, self._columns if self.key.inner == "k" else self._row)
+
+    def code(self, sink: tuple[Any, ...]) -> str:
+        return self.key.codes[sink[2]]
+
+    def unit(self, sink: tuple[Any, ...], kind: ir.Type) -> ir.Constant:
+        """What a reduction starts from; −0 + x is x for every x."""
+        name, code = sink[0], self.code(sink)
+        if name == "sum":
+            return constant(kind, (0.0 if self.key.empty else -0.0) if code[0] == "f" else 0)
+        if code[0] == "f":
+            return constant(kind, float("-inf") if name == "max" else float("inf"))
+        if code == "b1":
+            return constant(kind, 0 if name == "max" else 1)
+        bits = 8 * int(code[1:])
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code[0] == "i" else (0, 2**bits - 1)
+        return constant(kind, low if name == "max" else high)
+
+    def joined(self, sink: tuple[Any, ...], code: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        if sink[0] == "sum":
+            return self.e.b.fadd(a, b) if code[0] == "f" else self.e.b.add(a, b)
+        return pointwise.extreme(self.e, code, a, b, "maximum" if sink[0] == "max" else "minimum")
+
+    def wide(self, sink: tuple[Any, ...]) -> str:
+        """What totals are kept in."""
+        code = self.code(sink)
+        return "f8" if sink[0] == "sum" and code[0] == "f" else code
+
+    def _open(self, lanes: int, count: int) -> None:
+        """Totals at their start, for `count` vectors of columns."""
+        for sink in self.reductions:
+            kind = pointwise.register_type(self.wide(sink), lanes)
+            for column in range(count):
+                slot = (sink, lanes, column)
+                if slot not in self.totals:
+                    with self.e.b.goto_entry_block():
+                        self.totals[slot] = self.e.b.alloca(kind)
+                self.e.b.store(self.unit(sink, kind), self.totals[slot])
+
+    def _flush(self, sink: tuple[Any, ...], lanes: int, column: int, part: ir.Value) -> None:
+        b, slot = self.e.b, self.totals[sink, lanes, column]
+        code = self.wide(sink)
+        if code != self.code(sink):
+            part = b.fpext(part, pointwise.register_type(code, lanes)) if self.code(sink) != "f8" else part
+        kind = pointwise.register_type(code, lanes)
+        b.store(self.joined(sink, code, b.load(slot, typ=kind), part), slot)
+
+    def _close(self, offsets: list[ir.Value], lanes: int, count: int) -> None:
+        """Totals to their places."""
+        b = self.e.b
+        for sink in self.reductions:
+            code, wide = self.code(sink), self.wide(sink)
+            for column in range(count):
+                value = b.load(self.totals[sink, lanes, column], typ=pointwise.register_type(wide, lanes))
+                if wide != code:
+                    value = b.fptrunc(value, pointwise.register_type(code, lanes))
+                if sink[3]:
+                    factor = self.factor(sink[3][1], code)
+                    value = pointwise.emit(self.e, "div", "f4" if code == "f2" else code,
+                                           [value, self.e.splat(factor, lanes)])  # fmt: skip
+                at = self.along(offsets, self.e.int(column * lanes)) if column else offsets
+                self.write(sink[1], at[sink[1]], value, lanes)
+
+    def _chunks(self, n: ir.Value, size: int, body: Callable[[ir.Value, ir.Value], None]) -> None:
+        b = self.e.b
+        with self.e.loop(0, n, size) as start:
+            end = b.add(start, self.e.int(size))
+            body(start, b.select(b.icmp_signed("<", end, n), end, n))
+
+    def _parts(self, values: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
+        return [
+            self.joined(sink, self.code(sink), acc, values[sink[2]])
+            for sink, acc in zip(self.reductions, accumulators, strict=True)
+        ]
+
+    def _units(self, lanes: int) -> list[ir.Value]:
+        return [self.unit(sink, pointwise.register_type(self.code(sink), lanes)) for sink in self.reductions]
+
+    def _row(self, offsets: list[ir.Value]) -> None:
+        """The inner axis is reduced (or there is none but reduced axes of extent 1)."""
+        key = self.key
+        self._open(1, 1)
+
+        def row(offsets: list[ir.Value]) -> None:
+            self.hold(1, offsets)
+            if key.lanes > 1:
+                self.hold(key.lanes, offsets)
+            if not key.inner:
+                values = self.evaluate(offsets, 1)
+                self.sink(values, offsets, 1)
+                for sink in self.reductions:
+                    self._flush(sink, 1, 0, values[sink[2]])
+                return
+            self._chunks(self.extents[-1], ROW_CHUNK, lambda start, end: self._row_part(offsets, start, end))
+
+        self._outer(key.outer, key.outer + key.reduced, offsets, row)
+        self._close(offsets, 1, 1)
+
+    def _row_part(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> None:
+        e, lanes, many = self.e, self.key.lanes, len(self.reductions)
+        singles = self._units(1)
+
+        def at(lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
+            def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+                made: list[ir.Value] = []
+                for k in range(len(accumulators) // many):
+                    here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
+                    values = self.evaluate(here, lanes)
+                    self.sink(values, here, lanes)
+                    made += self._parts(values, accumulators[k * many : (k + 1) * many])
+                return made
+
+            return body
+
+        if lanes > 1:
+            b, heavy = e.b, len(self.key.instrs) > LIGHT
+            copies = 1 if heavy else 4
+            vectors = self._units(lanes)
+            position = start
+            if copies > 1:
+                length = b.and_(b.sub(end, start), e.int(-lanes * copies))
+                position = b.add(start, length)
+                all_of_them = fold(e, start, position, lanes * copies, vectors * copies, at(lanes))
+                quads = [all_of_them[k::many] for k in range(many)]
+                vectors = []
+                for sink, (a0, a1, a2, a3) in zip(self.reductions, quads, strict=True):
+                    code = self.code(sink)
+                    vectors.append(
+                        self.joined(sink, code, self.joined(sink, code, a0, a1), self.joined(sink, code, a2, a3))
+                    )
+            length = b.and_(b.sub(end, position), e.int(-lanes))
+            last = b.add(position, length)
+            vectors = fold(e, position, last, lanes, vectors, at(lanes))
+            singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
+            start = last
+        for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
+            self._flush(sink, 1, 0, part)
+
+    def _across(self, sink: tuple[Any, ...], vector: ir.Value) -> ir.Value:
+        """A vector's lanes joined, halves first."""
+        b, width = self.e.b, vector.type.count
+        undefined = ir.Constant(vector.type, ir.Undefined)
+        while width > 1:
+            width //= 2
+            lanes = [min(lane + width, vector.type.count - 1) for lane in range(vector.type.count)]
+            mask = ir.Constant(ir.VectorType(INT32, vector.type.count), lanes)
+            vector = self.joined(sink, self.code(sink), vector, b.shuffle_vector(vector, undefined, mask))
+        return b.extract_element(vector, ir.Constant(INT32, 0))
+
+    def _columns(self, offsets: list[ir.Value]) -> None:
+        """The inner axis is kept: several vectors of columns at a time go down the reduced axes."""
+        e, b, lanes = self.e, self.e.b, self.key.lanes
+        n, done = self.extents[-1], e.int(0)
+        for width in ([4, 1] if len(self.key.instrs) <= LIGHT else [1]) if lanes > 1 else []:
+            end = b.add(done, b.and_(b.sub(n, done), e.int(-(lanes * width))))
+            with e.loop(done, end, lanes * width) as j:
+                self._strip(self.along(offsets, j), lanes, width)
+            done = end
+        with e.loop(done, n) as j:
+            self._strip(self.along(offsets, j), 1, 1)
+
+    def _strip(self, offsets: list[ir.Value], lanes: int, width: int) -> None:
+        key, e, many = self.key, self.e, len(self.reductions)
+        last = key.outer + key.reduced - 1
+        self._open(lanes, width)
+
+        def down(offsets: list[ir.Value]) -> None:
+            def part(start: ir.Value, end: ir.Value) -> None:
+                def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+                    made: list[ir.Value] = []
+                    row = self.moved(offsets, last, i)
+                    for column in range(width):
+                        here = self.along(row, e.int(column * lanes)) if column else row
+                        self.forget()
+                        self.hold(1, here)
+                        if lanes > 1:
+                            self.hold(lanes, here)
+                        values = self.evaluate(here, lanes)
+                        self.sink(values, here, lanes)
+                        made += self._parts(values, accumulators[column * many : (column + 1) * many])
+                    return made
+
+                parts = fold(e, start, end, 1, self._units(lanes) * width, body)
+                for column in range(width):
+                    for k, sink in enumerate(self.reductions):
+                        self._flush(sink, lanes, column, parts[column * many + k])
+
+            self._chunks(self.extents[last], COLUMN_CHUNK, part)
+
+        self._outer(key.outer, last, offsets, down)
+        self._close(offsets, lanes, width)
+
+    def forget(self) -> None:
+        """What stood still along another row does not stand still here."""
+        for number, instr in enumerate(self.key.instrs):
+            if instr[0] == "load":
+                for lanes in (1, self.key.lanes):
+                    self.fixed.pop((number, lanes), None)

@@ -1,0 +1,137 @@
+"""Loop nests as commands: axes merged, strides classified, so that what is equal in form becomes one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.native import layout
+from payback.native.commands import Command, bits_of, number
+from payback.native.emit import lanes_of
+from payback.native.layout import Buffer, View
+from payback.native.lower import pointwise
+from payback.native.lower.nest import Nest
+from payback.native.lower.pointwise import code_of
+
+
+def nest(
+    instrs: Sequence[tuple[Any, ...]],
+    codes: Sequence[str],
+    sinks: Sequence[tuple[Any, ...]],
+    shape: layout.Shape,
+    text: str,
+    axes: layout.Shape | None = None,
+) -> list[Command]:
+    """A command for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    if not sinks:
+        return []
+    views: list[View] = []
+    kinds: list[str] = []
+
+    def place(view: View, code: str) -> int:
+        views.append(view)
+        kinds.append(code)
+        return len(views) - 1
+
+    factors: list[int] = []
+    body: list[tuple[Any, ...]] = []
+    indices: list[tuple[int, int]] = []
+    for instr in instrs:
+        if instr[0] == "load":
+            body.append(("load", place(instr[1], instr[2])))
+        elif instr[0] == "gather":
+            body.append(("gather", place(instr[1], instr[2]), *[at for at, _, _ in instr[3:]]))
+            indices += [(extent, stride) for _, extent, stride in instr[3:]]
+        elif instr[0] == "number":
+            body.append(number(instr[1], instr[2], factors))
+        else:
+            body.append(instr)
+    ends: list[tuple[Any, ...]] = []
+    for kind, view, at, *more in sinks:
+        where = place(view, code_of(view.buffer.dtype))
+        if kind in ("sum", "max", "min"):
+            finish = ()
+            if more[1]:
+                factors.append(bits_of("f8" if codes[at] == "f8" else "f4", more[1][1]))
+                finish = ("div", len(factors) - 1)
+            ends.append((kind, where, at, finish))
+        else:
+            ends.append((kind, where, at, *[k for k, _, _ in more]))
+            indices += [(extent, stride) for _, extent, stride in more]
+    letters = "".join("r" if axes is not None and a in axes else "k" for a in range(len(shape)))
+    extents, moves, letters = layout.collapsed(shape, [v.strides for v in views], letters)
+    if axes is not None and letters and "r" not in letters:
+        extents, moves, letters = [1, *extents], [[0, *move] for move in moves], "r" + letters
+    second: list[tuple[Any, ...]] = []
+    parts = _parts(extents[0]) if letters == "r" and "f2" not in codes else 1
+    if parts > 1:  # a long sum, in parts that threads can share; always the same ones
+        step = extents[0] // parts
+        extents, letters = [parts, step], "kr"
+        moves = [[move[0] * step, move[0]] for move in moves]
+        for place_, end in enumerate(ends):
+            if end[0] in ("sum", "max", "min"):
+                code, total = codes[end[2]], views[end[1]]
+                views[end[1]] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
+                moves[end[1]] = [1, 0]
+                second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
+                ends[place_] = (*end[:3], ())
+    inner = letters[-1:]
+    order = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
+    ways = tuple(
+        (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
+    )
+    empty = axes is not None and prod(shape[a] for a in axes) == 0
+    key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
+               inner, _lanes(codes, extents[-1]) if inner else 1, empty,
+               _worth_sharing(letters, extents, order, ends))  # fmt: skip
+    numbers = [extents[i] for i in order] + extents[-1:]
+    for move in moves:
+        numbers += [move[i] for i in order]
+    numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+    for extent, stride in indices:
+        numbers += [extent, stride]
+    numbers += factors
+    stored = {end[1] for end in ends}
+    adding = {end[1] for end in ends if end[0] in ("plus", "scatter")}
+    commands = [
+        Command(
+            key,
+            views,
+            numbers,
+            [v for k, v in enumerate(views) if k not in stored or k in adding],
+            [v for k, v in enumerate(views) if k in stored],
+            None,
+            text,
+        )
+    ]
+    for kind, part, code, total, finish in second:
+        target = View(total.buffer, total.offset, (parts,), (0,))
+        sums = [(kind, target, 0, code, finish)]
+        commands += nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
+    return commands
+
+
+def _lanes(codes: Sequence[str], extent: int) -> int:
+    """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short."""
+    sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
+    lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
+    return lanes if extent >= lanes else 1
+
+
+def _parts(entries: int) -> int:
+    """Into how many equal parts a long sum is cut."""
+    if entries < 1 << 15:
+        return 1
+    return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= 2048), 1)
+
+
+def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether a nest is large, and its first loop can be cut: no two threads would write one place."""
+    if prod(extents) < 1 << 14 or any(end[0] in ("scatter", "plus") for end in ends):
+        return False
+    if order:
+        return letters[order[0]] == "k" and extents[order[0]] >= 8
+    return letters == "k"

@@ -1,0 +1,140 @@
+"""How a matrix product is run: a fixed table, by shape and strides.  Nothing is timed; equal shapes give equal code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from payback.native.emit import lanes_of, llvm_type
+from payback.native.packing import SLACK
+from payback.native.tile import has_masked_loads, tile
+
+K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a product is run; all that is fixed when code is emitted.  `plan` chooses one by a product's shape.
+
+    Plans that agree in the fields that are compared have one function.
+    """
+
+    dtype: np.dtype[Any]
+    rows: int  # of the register tile
+    vectors: int
+    down: bool = False  # run as Cᵀ = Bᵀ·Aᵀ
+    c_unit: bool = True  # lanes are neighbors in C
+    pack_b: bool = False
+    turned: str = ""  # squares of B are transposed in registers: its columns are "long" or "short"
+    blocked: bool = False  # K may be more than K_BLOCK
+    accumulate: bool = False  # C += A·B
+    pack_a: bool = field(default=False, compare=False)  # only where B is
+    a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
+    b_unit: str = field(default="column", compare=False)
+    split: str = field(default="rows", compare=False)  # what threads share (after `down`): "rows", "columns", "sums"
+
+    @property
+    def name(self) -> str:
+        flags = ("down", "c_unit", "blocked", "accumulate")
+        return ".".join(
+            [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
+        )
+
+    @property
+    def width(self) -> int:
+        """Columns of a tile."""
+        return self.vectors * lanes_of(llvm_type(self.dtype))
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """The (rows, vectors) of tiles for what does not fill a whole one, smallest first.
+
+        A tile of few chains of fused multiply-adds waits for their latency: below 8 chains a smaller one is no faster.
+        """
+        if self.turned:
+            return [(self.rows, 1)]
+        sizes = {(self.rows, self.vectors)}
+        if self.vectors == 2:
+            sizes |= {(rows, 2) for rows in (4, 8) if rows < self.rows} | {(self.rows, 1)}
+        return sorted(sizes, key=lambda size: (size[1], size[0]))
+
+    @property
+    def b_is(self) -> str:
+        """How a tile finds B: see `tile.edge_tile`."""
+        return "packed" if self.pack_b else self.turned or "masked"
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of A that are packed at a time: they fill about half of a usual second cache."""
+        return max(196608 // (K_BLOCK * self.dtype.itemsize * self.rows), 1) * self.rows
+
+    def block_columns(self, k: int) -> int:
+        """Columns of B that are packed at a time: in the third cache, or the first where A is not packed for them."""
+        size = 4194304 if self.pack_a else 16384
+        return max(size // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
+
+    @property
+    def bytes_of_a(self) -> int:
+        return self.block_rows * K_BLOCK * self.dtype.itemsize + SLACK
+
+    def scratch(self, m: int, n: int, k: int) -> int:
+        """Bytes that each thread needs to work in: 0, or a multiple of 64."""
+        if not self.pack_b:
+            return 0
+        columns = min(-(-(m if self.down else n) // self.width) * self.width, self.block_columns(k))
+        size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
+        return -(-size // 64) * 64
+
+    def sums(self, m: int, n: int, k: int) -> int:
+        """Bytes that all threads share, for the sums of blocks of K: 0, or a multiple of 64."""
+        if self.split != "sums":
+            return 0
+        return -(-(blocks_of(k)[0] * m * n * self.dtype.itemsize + SLACK) // 64) * 64
+
+
+def blocks_of(k: int) -> tuple[int, int]:
+    """Into how many blocks K is cut, and the size of all but the last."""
+    blocks = max(-(-k // K_BLOCK), 1)
+    size = max(-(-k // blocks), 1)
+    return max(-(-k // size), 1), size
+
+
+def plan(
+    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], accumulate: bool = False
+) -> Plan:  # fmt: skip
+    """The plan for a product of these sizes and strides (of rows, of columns; in elements)."""
+    dtype = np.dtype(dtype)
+    lanes, size = lanes_of(llvm_type(dtype)), dtype.itemsize
+    rows, vectors = tile()
+    down = (n < m and 2 * n < lanes) or (n == 1 and m > 1)
+    if down:
+        m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
+    b_unit = unit(b, k, n)
+    turned = "" if m > 3 or b_unit != "row" else "long" if k >= 512 else "short"
+    if turned:
+        rows = max(m, 1)
+    elif 2 * m <= rows:  # few rows: a low and wide tile, of 8 chains if there are so many columns
+        rows = max(m, 1)
+        vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
+    width = vectors * lanes
+    far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
+    pack_a = far and n > 4 * width and m > rows
+    pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
+    pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
+    split = "rows" if m // rows >= n // width else "columns"
+    if k >= 8 * K_BLOCK and (m // rows + 1) * (n // width + 1) < 16:
+        split = "sums"  # not enough tiles to share
+    return Plan(
+        dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
+        pack_a=pack_a, a_unit=unit(a, m, k), b_unit=b_unit, split=split,
+    )  # fmt: skip
+
+
+def unit(strides: Sequence[int], rows: int, columns: int) -> str:
+    """Which stride of a matrix is 1; that of a side of length 1 may be any."""
+    if strides[1] == 1 or columns <= 1:
+        return "column"
+    return "row" if strides[0] == 1 or rows <= 1 else "none"

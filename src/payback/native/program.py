@@ -1,0 +1,248 @@
+"""A graph as a program: a table of kernels and their arguments, and what calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Avals
+from payback.ir.graph import Graph
+from payback.ir.node import Node
+from payback.native import library, memory, threads
+from payback.native.commands import Command
+from payback.native.fuse import Planner
+from payback.native.groups import REDUCES, VIEWS
+from payback.native.layout import Buffer, View
+from payback.native.lower import pointwise
+from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.index import lower_scatter
+from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
+from payback.native.lower.product import lower_contract
+from payback.native.lower.random import lower_random_bits
+from payback.native.machine import DRIVERS, Segment, base_table
+from payback.ops.namespace import Values
+from payback.ops.row import Row
+from payback.passes.cse import cse
+from payback.passes.fold import fold, reuse_signs
+from payback.passes.rewrite import rewrite
+from payback.run.interpreter import Interpreter, quietly
+from payback.trace.body import rebuilt
+
+HOOKS = {
+    "contract": lower_contract,
+    "concatenate": lower_concatenate,
+    "stack": lower_stack,
+    "cumsum": lower_cumsum,
+    "scatter": lower_scatter,
+    "random_bits": lower_random_bits,
+}
+
+
+_PARTLY = {
+    "power": "whole numbers",
+    "index": "masks whose contents are not known",
+    "scatter": "masks whose contents are not known",
+}
+
+
+def lowered(row: Row) -> str | None:
+    """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses)."""
+    name = row.name
+    known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "part", "stop_gradient")
+    if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
+        return _PARTLY.get(name)
+    return "all"
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph as it is lowered: the passes, and rows that are written with others."""
+
+    bodies: dict[Node, list[Node]] = {}
+
+    def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
+        parts = EXPANSIONS.get(node.op.name)
+        if parts is not None:
+            return parts(node, args[0])
+        if node.op.name == "part" and args[0].op.name == "call":  # what is called is part of the program
+            call = args[0]
+            if call not in bodies:
+                body = call.params["body"].graph
+                bodies[call] = rebuilt(body.outputs, dict(zip(body.inputs, call.args, strict=True)))
+            return bodies[call][node.params["k"]]
+        return None
+
+    before = None
+    while graph.nodes != before:
+        before = graph.nodes
+        graph = rewrite(graph, expand)
+    graph, _ = fold(graph)
+    graph, _ = cse(graph)
+    graph, _ = fold(graph)
+    graph, _ = reuse_signs(graph)
+    graph, _ = cse(graph)
+    return graph
+
+
+class Program:
+    """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
+    rest to the bit.
+
+    Safe to call from several threads at once: each call has memory of its own.
+    """
+
+    def __init__(self, graph: Graph):
+        self.source = graph
+        self.graph = simplified(graph)
+        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
+        planner.plan()
+        self.commands = planner.commands
+        self.finish()
+
+    def finish(self) -> None:
+        """Memory and code for the commands."""
+        planner = self.planner
+        self.outputs = planner.outputs
+        number = 1
+        for buffer in planner.input_buffers:
+            buffer.base, number = number, number + 1
+        for buffer in planner.constants:
+            buffer.base, number = number, number + 1
+        for view in self.outputs:
+            view.buffer.base, number = number, number + 1
+        self.bases = number
+        self.arena_bytes = memory.arrange(memory.lives(self.commands))
+        addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], *DRIVERS])
+        self._parts: list[Any] = []
+        run: list[Command] = []
+        for command in [*self.commands, None]:
+            if command is not None and command.kernel is not None:
+                run.append(command)
+                continue
+            if run:
+                self._parts.append(Segment(run, addresses, planner.threads))
+                run = []
+            if command is not None:
+                self._parts.append(command)
+        # the whole program, where none of it runs on NumPy
+        self.segment = self._parts[0] if len(self._parts) == 1 and type(self._parts[0]) is Segment else None
+        self._template = base_table(self.bases)
+        for buffer in planner.constants:
+            self._template[buffer.base] = buffer.array.ctypes.data
+        self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
+        self._interpreter: Interpreter | None = None
+
+    def interpreted(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        if self._interpreter is None:
+            self._interpreter = Interpreter(self.source)
+        return self._interpreter(*inputs)
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        """The outputs' values for inputs of the graph's shapes and dtypes."""
+        if len(inputs) != len(self.graph.inputs):
+            raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
+        arena, bases = self._pool.pop() if self._pool else self.memory()
+        arrays = []
+        for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
+            aval = node.aval
+            if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
+                return self.interpreted(inputs)
+            array = np.ascontiguousarray(value, aval.dtype)
+            if array.shape != (aval.shape or (1,)) and array.shape != aval.shape:
+                raise TypeError(f"{node!r} was given an array of shape {np.shape(value)}")
+            arrays.append(array)
+            bases[number] = array.ctypes.data
+        made = []
+        for view in self.outputs:
+            array = np.empty(view.shape, view.buffer.dtype)
+            made.append(array)
+            bases[view.buffer.base] = array.ctypes.data
+        places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
+        places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
+        status = self._run(arena, bases, places)
+        self._pool.append((arena, bases))
+        if status:  # an index out of bounds: the interpreter tells where
+            return self.interpreted(inputs)
+        return tuple(
+            array.item() if node.aval.weak else array[()] if not array.ndim else array
+            for node, array in zip(self.graph.outputs, made, strict=True)
+        )
+
+    def memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
+        """An arena, and the table of base pointers with what is known of it."""
+        arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
+        bases = self._template.base.copy()[2:]
+        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        return arena, bases
+
+    def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
+        for part in self._parts:
+            if type(part) is Segment:
+                status = part.run(bases)
+                if status:
+                    return status
+            else:
+                self._interpret(part, arena, bases, places)
+        return 0
+
+    def _interpret(self, command: Command, arena: Any, bases: Any, places: dict[Buffer, Any]) -> None:
+        """A row that is not lowered, on NumPy views of the program's memory."""
+        node = command.node
+        assert node is not None
+
+        def array(view: View) -> np.ndarray[Any, Any]:
+            buffer = view.buffer
+            if buffer.kind == "arena":
+                start = int(bases[0]) - arena.ctypes.data + buffer.start
+                flat = arena[start : start + buffer.bytes].view(buffer.dtype)
+            else:
+                flat = (buffer.array if buffer.kind == "const" else places[buffer]).reshape(-1)
+            size = buffer.dtype.itemsize
+            return np.lib.stride_tricks.as_strided(
+                flat[view.offset :], view.shape, [s * size for s in view.strides], writeable=view in command.writes
+            )
+
+        given = iter(command.reads)
+        args = []
+        for arg in node.args:
+            if arg.op.value is None and arg.value is not None:
+                args.append(arg.value)
+                continue
+            value = array(next(given))
+            args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
+        with quietly():
+            result = node.op.value(Values, *args, **node.params)
+        if isinstance(node.aval, Avals):
+            for part, view in zip(self.planner.users.get(node, []), command.writes, strict=True):
+                array(view)[...] = result[part.params["k"]]
+        else:
+            array(command.writes[0])[...] = result
+
+    def llvm(self) -> str:
+        """The kernels of this program as LLVM IR."""
+        return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
+
+    def explain(self) -> str:
+        """What the program consists of, for people."""
+        nodes, left = len(self.source.nodes), len(self.graph.nodes)
+        kernels = {c.kernel for c in self.commands if c.kernel is not None}
+        on_numpy = sum(c.kernel is None for c in self.commands)
+        lines = [
+            f"{nodes} nodes, {left} after folding constants and computing nothing twice",
+            f"{len(self.commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy",
+            f"{sum(c.flops for c in self.commands):,} operations in products; {self.arena_bytes:,} bytes of memory "
+            f"between arguments and results",
+            "",
+            *self._table(),
+        ]
+        return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        rows = []
+        for number, command in enumerate(self.commands):
+            shown = [view.shape for view in command.writes if view.shape != (0,)]
+            shapes = ", ".join("×".join(map(str, shape)) or "number" for shape in shown)
+            shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
+            rows.append(f"{number:4}  {command.text}  →  {shapes or '–'}{shared}")
+        return rows

@@ -1,0 +1,1 @@
+"""Passes: graph → graph, each with a log of what it did."""

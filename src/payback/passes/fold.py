@@ -1,0 +1,104 @@
+"""Constants computed once, operations that change nothing taken out, and choices that the numbers make needless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ir.graph import Graph
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.append import freeze
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, TABLE
+from payback.passes.rewrite import Change, rewrite
+
+LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
+
+
+def _number(node: Node) -> Any:
+    """The Python number of a constant scalar, or None."""
+    value = node.value
+    if node.op is not CONST or value is None or getattr(value, "shape", ()) != ():
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _zero(node: Node) -> bool:
+    value = _number(node)
+    return value is not None and value == 0 and not np.signbit(float(value))
+
+
+def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """What an operation that changes nothing passes on."""
+    x, params = args[0] if args else None, node.params
+    if x is None or x.aval != node.aval:
+        return None
+    match node.op.name:
+        case "identity" | "broadcast" | "reshape" | "cast":
+            return x
+        case "transpose":
+            return x if params["axes"] == tuple(range(len(x.aval.shape))) else None
+        case "sum":
+            return x if params["axes"] == () else None
+    return None
+
+
+def _masked_sum(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero."""
+    if node.op.name != "select" or not _zero(args[2]):
+        return None
+    anywhere, total = args[0], args[1]
+    if anywhere.op.name != "ne" or total.op.name != "sum" or not _zero(anywhere.args[1]):
+        return None
+    count = anywhere.args[0]
+    if count.op.name != "sum" or count.params != total.params or total.aval.dtype.kind != "f":
+        return None
+    chosen, mask = total.args[0], count.args[0]
+    if chosen.op.name == "select" and chosen.args[0] is mask and _zero(chosen.args[2]):
+        return total
+    return None
+
+
+def fold(graph: Graph) -> tuple[Graph, list[Change]]:
+    """The graph without operations on constants and operations that change nothing; the same bits."""
+    log: list[Change] = []
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op.value is None:
+            return None
+        same = _same(node, args)
+        if same is not None:
+            log.append(Change(node, same, "it changes nothing"))
+            return same
+        if all(arg.op is CONST and arg.value is not None for arg in args) and node.aval.size <= LARGEST and args:
+            with np.errstate(all="ignore"):
+                value = freeze(node.op.value(Values, *[arg.value for arg in args], **node.params))
+            made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)
+            log.append(Change(node, made, "its arguments are constants"))
+            return made
+        total = _masked_sum(node, args)
+        if total is not None:
+            log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
+        return total
+
+    return rewrite(graph, rule), log
+
+
+def reuse_signs(graph: Graph) -> tuple[Graph, list[Change]]:
+    """x > 0 read off relu(x) where that is computed anyway: then x need not be kept."""
+    log: list[Change] = []
+    rectified: dict[Node, Node] = {}
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op.name == "relu" and node.aval.dtype.kind == "f":
+            made = Node(node.op, args, node.params, None, node.where, node.aval)
+            rectified[args[0]] = made
+            return made
+        if node.op.name == "gt" and args[0] in rectified and _zero(args[1]):
+            made = Node(TABLE["gt"], (rectified[args[0]], args[1]), node.params, None, node.where, node.aval)
+            log.append(Change(node, made, "relu(x) has the signs of x"))
+            return made
+        return None
+
+    return rewrite(graph, rule), log

@@ -1,0 +1,42 @@
+"""Making a graph anew: the frame of every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from payback.ir.graph import Graph
+from payback.ir.node import Node
+
+# (node, its new arguments) -> what takes its place; None: the same row on the new arguments
+Rule = Callable[[Node, tuple[Node, ...]], Node | None]
+
+
+class Change(NamedTuple):
+    """One line of a pass's log: the node, what became of it, and why."""
+
+    node: Node
+    became: Node
+    why: str
+
+    def __str__(self) -> str:
+        return f"%{self.node.id} {self.node.op.name} → %{self.became.id} {self.became.op.name}: {self.why}"
+
+
+def rewrite(graph: Graph, rule: Rule) -> Graph:
+    """The graph with every node passed through the rule, arguments first; what nothing needs any more is gone.
+
+    Constants and inputs stay the nodes that they are.  Every `where` is kept.
+    """
+    new: dict[Node, Node] = {node: node for node in graph.inputs}
+    changed = False
+    for node in graph.nodes:
+        args = tuple(new[arg] for arg in node.args)
+        made = rule(node, args)
+        if made is None:
+            made = node
+            if changed and node.op.value is not None:  # ids ascend: whatever follows a new node is new
+                made = Node(node.op, args, node.params, None, node.where, node.aval)
+        changed = changed or made is not node
+        new[node] = made
+    return Graph(graph.inputs, [new[node] for node in graph.outputs])

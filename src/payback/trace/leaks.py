@@ -1,0 +1,42 @@
+"""Values that have left the function that they were traced in, and are used in another one.
+
+Such a value keeps its number (`x.value`), but its history ended with its function: a result that depends on it would be
+traced for nobody, and every later one with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from payback.errors import TraceError
+from payback.ir.node import Node, ancestors
+from payback.ir.where import position
+from payback.ops.row import CONST, INPUT
+
+_CLOSED = "closed"
+
+
+def close(inputs: Iterable[Node | None]) -> None:
+    """The function with these inputs has returned."""
+    for node in inputs:
+        if node is not None and node.op is INPUT:
+            node.params[_CLOSED] = True
+
+
+def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
+    """Raises TraceError if the tops depend on an input of a function that had returned before `own` came to be."""
+    floor = min(node.id for node in own or tops)
+    nodes = ancestors(tops)
+    # a younger input belongs to a function inside this one, which is done with it
+    strangers = [node for node in nodes if node.id < floor and node.op is INPUT and _CLOSED in node.params]
+    if not strangers:
+        return
+    old = {node for node in nodes if node.id < floor and node.op is not CONST}
+    used = next((n for n in nodes if n.id >= floor and any(arg in old or arg in strangers for arg in n.args)), None)
+    place = position(used.where) if used is not None else None
+    name = strangers[0].params.get("name") or "["  # a compiled function's are called by their places alone
+    name = "an argument" if name.startswith("[") else name
+    raise TraceError(f"a value that depends on {name} of another call is used after that call has ended",
+                     where=str(place) if place else None,
+                     why="it was kept where it outlived its function, and its history ended there",
+                     fix="keep its bare number, x.value, or return it from the function with has_aux=True")  # fmt: skip

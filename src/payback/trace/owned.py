@@ -1,0 +1,66 @@
+"""`y = DATA * 2; y += x`: a plain array that only one local variable refers to becomes traced, and no one can tell.
+
+The operator's result is what the name is given, so another array can stand there, if nothing else refers to the old
+one: Python counts the references to it, and the bytecode says that the result goes to a local name.  How many
+references such an array has in this place is measured, on one made for that, not written down: it differs between
+versions of Python.  Everything else is refused, with both lines named (`outside.py`).
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from payback.ops.append import const
+from payback.trace.array import _HOOKS, Traced
+from payback.trace.outside import users_frame
+
+_BINARY_OP, _CACHE = dis.opmap.get("BINARY_OP"), dis.opmap.get("CACHE")
+_IN_PLACE = 13  # the arguments of BINARY_OP from here on are those of += and its kin
+_count = getattr(sys, "getrefcount", None)
+_expected: dict[int, int] = {}  # the method of Traced that was called -> the references to an array of one local name
+_measuring: dict[int, int] = {}  # the thread that measures -> what it has found
+
+
+def adopt(targets: tuple[Any, ...]) -> Any:
+    """A buffer with the numbers of the target of an in-place operator; None where something else can see the target."""
+    if _count is None or len(targets) > 1 or type(targets[0]) is not np.ndarray or targets[0].base is not None:
+        return None
+    found = _count(targets[0])
+    thread = threading.get_ident()
+    if thread in _measuring:
+        _measuring[thread] = found
+        return targets[0]
+    frame = users_frame(2)
+    if frame is None or not _goes_to_a_local_name(frame):
+        return None
+    way = id(Traced.__array_ufunc__)  # an audit puts a function of its own there
+    if way not in _expected:
+        _measuring[thread] = 0
+        try:
+            _measure(Traced(const(1.0)))
+            _expected[way] = _measuring[thread]
+        finally:
+            del _measuring[thread]
+    return _HOOKS["buffer"](targets[0].copy()) if found == _expected[way] else None
+
+
+def _measure(x: Any) -> None:
+    y = np.ones(2)
+    y += x
+
+
+def _goes_to_a_local_name(frame: FrameType) -> bool:
+    """Whether the frame is at an in-place operator whose result is stored in a local variable."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    if at < 0 or code[at] != _BINARY_OP or code[at + 1] < _IN_PLACE:
+        return False
+    at += 2
+    while at < len(code) and code[at] == _CACHE:
+        at += 2
+    return at < len(code) and dis.opname[code[at]].startswith("STORE_FAST")

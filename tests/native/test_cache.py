@@ -1,0 +1,134 @@
+"""Compiled code on disk: found again, never trusted blindly, never in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from payback.native import cache
+
+SCRIPT = """
+import numpy as np, payback as pb
+from payback.native import library
+f = pb.compile(lambda x: np.tanh(x * 3.0) + x.sum())
+assert np.allclose(f(np.arange(9.0)), np.tanh(np.arange(9.0) * 3.0) + 36.0)
+print(library.seconds["emit"] > 0)
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.SETTING, str(tmp_path / "code"))
+    monkeypatch.setattr(cache, "_warned", False)
+    monkeypatch.setattr(cache, "_keys", {})
+    return tmp_path / "code"
+
+
+def compiled(where, *flags):
+    """Whether a fresh process had to compile; its warnings."""
+    done = subprocess.run([sys.executable, *flags, "-c", SCRIPT], env=os.environ | {cache.SETTING: str(where)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return done.stdout.strip() == "True", done.stderr
+
+
+def test_another_process_finds_the_code(home):
+    assert compiled(home) == (True, "")
+    assert compiled(home) == (False, "")
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in home.iterdir())
+
+
+def test_an_altered_entry_is_compiled_again(home):
+    compiled(home)
+    entry = max(home.glob("*.code"), key=lambda path: path.stat().st_size)
+    good = entry.read_bytes()
+    for bad in (good[:-1], b"", good[:40] + bytes([good[40] ^ 1]) + good[41:], bytes(len(good))):
+        entry.write_bytes(bad)
+        assert compiled(home) == (True, "")
+        assert entry.read_bytes()[:32] == good[:32]
+
+
+def test_an_entry_of_another_name_or_key_is_not_used(home):
+    cache.save("a.code", b"code of a")
+    assert cache.load("a.code") == b"code of a"
+    os.link(home / "a.code", home / "b.code")
+    assert cache.load("b.code") is None
+    (home / "key.bin").write_bytes(bytes(32))
+    cache._keys.clear()
+    assert cache.load("a.code") is None
+
+
+@pytest.mark.parametrize("trouble", ["open to others", "link", "file", "entry is a link", "key is short"])
+def test_a_folder_that_cannot_be_trusted_is_not_used(home, trouble, tmp_path):
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    if trouble == "open to others":
+        home.mkdir(mode=0o755)
+        home.chmod(0o755)
+    elif trouble == "link":
+        home.symlink_to(real)
+    elif trouble == "file":
+        home.write_text("")
+    elif trouble == "entry is a link":
+        cache.save("x.code", b"code")
+        (home / "x.code").rename(real / "x.code")
+        (home / "x.code").symlink_to(real / "x.code")
+    else:
+        home.mkdir(mode=0o700)
+        (home / "key.bin").write_bytes(b"short")
+        (home / "key.bin").chmod(0o600)
+        (home / "x.code").write_bytes(bytes(64))
+        (home / "x.code").chmod(0o600)
+    with pytest.warns(RuntimeWarning, match="PAYBACK_CACHE"):
+        assert cache.load("x.code") is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache.save("x.code", b"code")  # it is said once
+        assert cache.load("x.code") is None
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    again, said = compiled(blocked / "code")
+    assert again
+    assert said.count("RuntimeWarning") == 1
+
+
+def test_a_full_disk(home, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        cache.save("x.code", b"code")
+    assert not list(home.glob("*.part"))
+
+
+def test_off(monkeypatch):
+    monkeypatch.setenv(cache.SETTING, "off")
+    assert cache.folder() is None
+    cache.save("x.code", b"code")
+    assert cache.load("x.code") is None
+
+
+def test_the_oldest_entries_go(home, monkeypatch):
+    monkeypatch.setattr(cache, "MOST_ENTRIES", 8)
+    for k in range(12):
+        cache.save(f"{k}.code", b"code")
+        os.utime(home / f"{k}.code", (k, k))
+    left = {path.stem for path in home.glob("*.code")}
+    assert {"9", "10", "11"} <= left
+    assert len(left) <= 8
+    assert "0" not in left
+
+
+def test_names_depend_on_the_kernels():
+    assert cache.name_of(["a", "b"]) != cache.name_of(["a", "c"])
+    assert cache.name_of(["a"]) == cache.name_of(["a"])
+    assert np.all([len(cache.name_of([str(k)])) == 45 for k in range(3)])

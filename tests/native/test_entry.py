@@ -1,0 +1,120 @@
+"""Calls of compiled functions: the fast way takes what it knows and leaves the rest to the long one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import InputError
+from payback.native.entry import entry, places
+from payback.native.program import Program
+from payback.trace.abstract import trace
+
+
+def f(x, s):
+    return np.sin(x) * s, x.sum() * s
+
+
+X = np.arange(12.0).reshape(3, 4)
+
+
+@pytest.fixture
+def fast():
+    made = entry(Program(trace(f, X, 2.0).graph))
+    assert made is not None
+    return made
+
+
+def test_the_layout_of_objects_is_known_here():
+    assert places() is not None
+
+
+def test_it_takes_arrays_and_floats(fast):
+    for _ in range(3):
+        array, number = fast((X, 2.0))
+        np.testing.assert_allclose(array, np.sin(X) * 2.0, rtol=1e-15)
+        assert type(number) is np.float64
+        assert number == 132.0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (X.astype(np.float32), 2.0), (X.T, 2.0), (np.asfortranarray(X), 2.0), (X[:, ::2], 2.0), (X[:2], 2.0), (X, 2),
+        (X, np.float64(2.0)), (X, None), (X.tolist(), 2.0), (X,), (X, 2.0, 3.0), (X[None], 2.0), (2.0, X),
+        (X.view(np.ma.MaskedArray), 2.0), (X.astype(">f8"), 2.0), (np.ones((3, 4), complex), 2.0),
+    ],
+    ids=range(16),
+)  # fmt: skip
+def test_it_refuses_what_it_was_not_made_for(fast, args):
+    assert fast(args) is None
+
+
+def test_unaligned_memory_takes_the_long_way(fast):
+    memory = np.zeros(12 * 8 + 1, np.uint8)
+    odd = memory[1:].view(np.float64).reshape(3, 4)
+    odd[...] = X
+    assert fast((odd, 2.0)) is None
+    np.testing.assert_allclose(pb.compile(f)(odd, 2.0)[0], np.sin(X) * 2.0, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "args", [(X, 2.0), (X.T, 2.0), (X[:, ::2], 3.0), (X[::-1], -1.0), (X.astype(np.float32), 2.0), (X[:0], 1.0)]
+)
+def test_compiled_functions_give_what_the_function_gives(args):
+    compiled = pb.compile(f)
+    for _ in range(3):
+        for found, wanted in zip(compiled(*args), f(*args), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-6 if args[0].dtype == np.float32 else 1e-14)
+            assert found.dtype == wanted.dtype
+
+
+def test_a_name_that_changes_is_seen_by_the_fast_way():
+    factor = 2.0
+    g = pb.compile(lambda x: x * factor)
+    assert g(X)[0, 1] == g(X)[0, 1] == 2.0
+    factor = 3.0
+    assert g(X)[0, 1] == 3.0
+
+
+def test_gradients_of_ten_numbers():
+    compiled = pb.compile(pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10))))
+    plain = pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10)))
+    args = [0.1 * k for k in range(10)]
+    for _ in range(3):
+        value, slopes = compiled(*args)
+        expected, wanted = plain(*args)
+        assert value == pytest.approx(expected, rel=1e-14)
+        assert slopes == pytest.approx(wanted, rel=1e-14)
+        assert all(type(slope) is float for slope in slopes)
+
+
+def test_it_explains_itself():
+    compiled = pb.compile(f)
+    with pytest.raises(InputError, match="made at the first call"):
+        compiled.explain_compilation()
+    compiled(X, 2.0)
+    assert "commands" in compiled.explain_compilation()
+    assert "define i64" in compiled.llvm
+
+
+def test_without_llvmlite_all_runs_on_the_interpreter():
+    script = """
+import sys
+sys.modules["llvmlite"] = None
+import numpy as np, payback as pb
+assert pb.compile(lambda x: x * 2.0)(np.ones(2)).tolist() == [2.0, 2.0]
+run = pb.fit(pb.nn.MLP([1, 1]), np.arange(20.0)[:, None], np.arange(20.0), epochs=1, progress=False)
+assert len(run.history) == 1
+try:
+    pb.compile(lambda x: x, native=True)
+except pb.errors.InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
+    assert "there is no compiler here" in done.stdout

@@ -1,0 +1,77 @@
+"""The same bits on any number of threads; many Python threads at once; forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.native.program import Program
+from payback.trace.abstract import trace
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((300, 200)).astype(np.float32)
+W = RNG.standard_normal((200, 170)).astype(np.float32)
+
+
+def work(x, w):
+    h = np.tanh(x @ w)
+    return (h * h).sum(), h.sum(axis=0), np.exp(h - h.max(axis=1, keepdims=True)).mean(axis=1), h.T @ x
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+def test_the_bits_do_not_depend_on_the_threads(monkeypatch, count):
+    monkeypatch.setenv("PAYBACK_THREADS", "1")
+    graph = trace(work, X, W).graph
+    expected = Program(graph)(X, W)
+    monkeypatch.setenv("PAYBACK_THREADS", str(count))
+    program = Program(graph)
+    program.segment.threads = count  # however little there is to do
+    assert sum(getattr(c.kernel, "split", False) for c in program.commands) >= 3
+    for _ in range(3):
+        for a, b in zip(program(X, W), expected, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+SCRIPT = """
+import hashlib, numpy as np, payback as pb
+from payback.trace.tree import leaves
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(300, 200)), rng.integers(0, 3, 300)
+net = pb.fit(pb.nn.MLP([200, 400, 300, 3]), X, y, epochs=2, batch_size=128, validation=0, progress=False).net
+print(hashlib.sha256(b"".join(p.tobytes() for p in leaves(net))).hexdigest())
+"""
+
+
+def test_a_training_has_the_same_bits_on_one_thread_and_on_three():
+    said = [
+        subprocess.run([sys.executable, "-c", SCRIPT], env=os.environ | {"PAYBACK_THREADS": count},
+                       capture_output=True, text=True, check=True).stdout
+        for count in ("1", "3")
+    ]  # fmt: skip
+    assert len(said[0].strip()) == 64
+    assert said[0] == said[1]
+
+
+def test_many_python_threads_call_one_program():
+    f = pb.compile(lambda x, s: np.cumsum(np.sin(x) * s))
+    x = np.arange(1000.0)
+    expected = [f(x, float(k)) for k in range(8)]
+    wrong = []
+
+    def call(k):
+        for _ in range(50):
+            if not np.array_equal(f(x, float(k)), expected[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=call, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

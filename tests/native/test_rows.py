@@ -1,0 +1,197 @@
+"""Every row of the table in native code: on all dtypes, at special values, in all layouts; what is left to NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import payback as pb
+from native.compare import both, check
+from ops.checks import integers
+from ops.samples import FLOATS, LINEAR, POINTWISE, REDUCTIONS
+from payback.errors import PaybackError
+from payback.native import coverage
+from payback.native.program import Program
+from payback.ops import TABLE
+from payback.run.interpreter import Interpreter
+from payback.trace.abstract import trace
+from payback.trace.dispatch import emit
+
+# how far elementary functions may be from the interpreter's: 2 ulp each
+RTOL = {np.float16: 2e-3, np.float32: 5e-7, np.float64: 1e-15}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -3e38, 1.0, -1.0, 0.5, 2.0, -3.0]
+WHOLE = (np.int64, np.int8, np.uint8, np.bool_)
+
+
+def entrywise(name, calls, args, rtol):
+    """Each result against the interpreter's, entry by entry."""
+    with np.errstate(all="ignore"):
+        graph, found, wanted = both(lambda *a: tuple(calls(*a)), *args)
+    for a, b in zip(found, wanted, strict=True):
+        limit = max(rtol, RTOL.get(np.asarray(b).dtype.type, rtol))
+        check(graph, [a], [b], limit, name)
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pointwise_rows(name, dtype):
+    sample = POINTWISE[name]
+    columns = [np.resize(np.array(points), 19).astype(dtype if np.array(points).dtype != bool else bool)
+               for points in sample.points]  # fmt: skip
+    shapes = [c[:1] for c in columns], [c[:3] for c in columns], columns, [np.tile(c, (3, 1))[:, ::2] for c in columns]
+    flat = [array for arrays in shapes for array in arrays]
+    count = len(columns)
+    entrywise(name, lambda *a: [sample.call(*a[i : i + count]) for i in range(0, len(a), count)], flat, RTOL[dtype])
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_pointwise_rows_at_special_values(name):
+    sample = POINTWISE[name]
+    for dtype in FLOATS:
+        with np.errstate(all="ignore"):
+            grid = np.array(list(itertools.product(SPECIAL, repeat=min(len(sample.points), 2)))).astype(dtype)
+        columns = [np.ascontiguousarray(column) for column in grid.T]
+        if len(sample.points) == 3:
+            columns = [columns[0] > 0 if name == "select" else columns[0], columns[1], columns[0][::-1].copy()]
+        if np.array(sample.points[0]).dtype == bool and name != "select":
+            columns = [column > 0 for column in columns]
+        entrywise(name, lambda *a: [sample.call(*a)], columns, RTOL[dtype])
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_pointwise_rows_of_whole_numbers(name):
+    sample = POINTWISE[name]
+    tried = 0
+    for dtype in WHOLE:
+        columns = [np.resize(np.array(points), 19).astype(dtype) for points in sample.points]
+        if name == "power":
+            columns = [abs(column) for column in columns]
+        try:
+            with np.errstate(all="ignore"):
+                sample.numpy(*columns)
+                trace(sample.call, *columns)
+        except (TypeError, PaybackError):
+            continue
+        tried += 1
+        entrywise(name, lambda *a: [sample.call(*a)], columns, 2e-3 if dtype in (np.int8, np.uint8) else 1e-15)
+    assert tried or name in ("sub", "neg", "clip", "fraction")
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_rows(name):
+    case = LINEAR[name]
+    for dtype in FLOATS:
+        args = [integers(shape, dtype, k) for k, shape in enumerate(case.shapes)]
+        for more in ([], case.more) if case.more else ([],):
+            whole = (*args, *case.more) if more else args
+            call = case.call if more else lambda *a: case.call(*a, *case.more)
+            with np.errstate(all="ignore"):
+                graph, found, wanted = both(call, *whole)
+            check(graph, found, wanted, 0.0 if dtype != np.float16 else 1e-3, name)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_reductions(name, dtype):
+    call = REDUCTIONS[name].call
+    options = [(axis, keep) for axis in (None, 0, 1, 2, (0, 1), (0, 2), (1, 2)) for keep in (False, True)]
+    for shape in ((3, 4, 5), (2, 9, 40), (1, 1, 1)):
+        x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+        entrywise(name, lambda x: [call(x, axis=axis, keepdims=keep) for axis, keep in options], [x], 4 * RTOL[dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_are_close_to_the_truth(dtype):
+    """|error| is at most the depth of the tree times eps: 4096 entries over lanes, then float64."""
+    rng = np.random.default_rng(0)
+    for shape in ((1_000_003,), (7, 100_003), (100_003, 5), (64, 33, 300)):
+        x = (rng.standard_normal(shape) * 100).astype(dtype)
+        for axis in (None, *range(x.ndim)):
+            found = Program(trace(lambda x, axis=axis: np.sum(x, axis=axis), x).graph)(x)[0]
+            exact, size = (np.sum(v.astype(np.longdouble), axis=axis) for v in (x, abs(x)))
+            assert np.all(abs(found - exact) <= 600 * np.finfo(dtype).eps * size)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.bool_])
+def test_contractions_of_every_form(dtype):
+    rng = np.random.default_rng(0)
+    extent = dict(zip("abijkl", (2, 3, 5, 17, 9, 4), strict=True))
+    forms = """ij,jk->ik ij,kj->ki ji,jk->ik aij,ajk->aik aij,jk->iak ijk,kjl->il i,j->ij i,i-> abij,bjk->abik ij,ij->ij
+    ij,ij->j ijk,jl->kil aij,bjk->abik ij,j->i j,jk->k"""
+    for form in forms.split():
+        spec = (*form.partition("->")[0].split(","), form.partition("->")[2])
+        args = [rng.integers(-3, 4, [extent[c] for c in part]).astype(dtype) for part in spec[:2]]
+        graph, found, wanted = both(lambda a, b, spec=spec: emit("contract", a, b, spec=spec), *args)
+        check(graph, found, wanted, 0.0, form)  # whole numbers: exact in every order
+
+
+def test_an_index_out_of_bounds_is_the_interpreters_error():
+    x, i = np.arange(5.0), np.array([0, 5])
+    program = Program(trace(lambda x, i: x[i] * 2.0, x, i).graph)
+    with pytest.raises(IndexError, match="out of bounds"):
+        program(x, i)
+    assert program(x, np.array([-5, 4]))[0].tolist() == [0.0, 8.0]
+
+
+def test_rows_that_numpy_runs_split_the_program():
+    def f(a, b):
+        return np.tanh(np.linalg.solve(a * 2.0, b + 1.0)) - np.sum(b)
+
+    a, b = np.eye(4) + 0.1, np.arange(4.0)
+    graph, found, wanted = both(f, a, b)
+    check(graph, found, wanted, 1e-14, "solve")
+    program = Program(graph)
+    assert [command.node.op.name for command in program.commands if command.kernel is None] == ["solve"]
+    assert "on NumPy" in program.explain()
+
+
+def test_calls_are_part_of_the_program():
+    inner = pb.compile(lambda x: (np.sin(x) * x, x.sum()))
+    x = np.arange(6.0)
+    graph, found, wanted = both(lambda x: inner(x * 2.0), x)
+    check(graph, found, wanted, 1e-15, "call")
+    assert all(command.kernel is not None for command in Program(graph).commands)
+
+
+def test_the_coverage_tells_every_row():
+    text = coverage()
+    for name, row in TABLE.items():
+        assert row.value is None or f" {name}" in text
+    assert "  eigh: all" in text
+    assert " tanh " in text
+
+
+def test_results_never_share_memory():
+    x = np.arange(6.0)
+    program = Program(trace(lambda x: (x, x, x.reshape(2, 3), x[1:], x * 1.0), x).graph)
+    results = [x, *program(x)]
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2))
+    again = program(x)
+    assert not any(np.shares_memory(a, b) for a in results for b in again)
+
+
+def test_kernels_are_shared_by_signature():
+    def deep(layers):
+        def f(x):
+            for _ in range(layers):
+                x = np.tanh(x * 0.5) + np.max(x, axis=1, keepdims=True)
+            return x
+
+        return Program(trace(f, np.ones((4, 6))).graph)
+
+    few, many = deep(3), deep(60)
+    assert len({c.kernel for c in many.commands}) == len({c.kernel for c in few.commands})
+    assert np.array_equal(many(np.ones((4, 6)))[0], many(np.ones((4, 6)))[0])
+
+
+def test_a_chain_of_thousands_of_operations():
+    def f(x):
+        for k in range(2000):
+            x = x * 0.999 + k
+        return x
+
+    x = np.arange(5.0)
+    graph = trace(f, x).graph
+    assert np.array_equal(Program(graph)(x)[0], Interpreter(graph)(x)[0])

@@ -1,0 +1,92 @@
+"""Passes: the same values from fewer nodes, and a log that says what was done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from ops.checks import same_bits
+from payback.ir.graph import Graph
+from payback.passes.cse import cse, dce
+from payback.passes.fold import fold, reuse_signs
+from payback.run.interpreter import Interpreter
+from payback.trace.abstract import trace
+from programs.test_random_programs import arguments, program
+
+PASSES = {"fold": fold, "cse": cse, "dce": dce, "reuse_signs": reuse_signs}
+X = np.array([[1.0, -2.0, 0.0], [np.nan, -0.0, np.inf]])
+
+
+def names(graph: Graph) -> list[str]:
+    return [node.op.name for node in graph.nodes if node.op.value is not None]
+
+
+@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize("seed", range(amount.cases(12, 300)))
+def test_values_and_gradients_keep_their_bits(name, seed):
+    f, args = program(seed), arguments(seed)
+    try:
+        graph = trace(pb.value_and_grad(f, argnums=(0, 1)), *args).graph
+    except pb.errors.TraceError:
+        return
+    changed, log = PASSES[name](graph)
+    assert len(changed.nodes) <= len(graph.nodes)
+    assert all(str(line) for line in log)
+    ids = [node.id for node in changed.nodes]
+    assert ids == sorted(ids)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        assert same_bits(a, b)
+
+
+def test_cse_computes_once():
+    graph = trace(lambda x: np.sin(x * 2.0) + np.sin(x * 2.0), X).graph
+    changed, log = cse(graph)
+    assert names(changed) == ["mul", "sin", "add"]
+    assert len([line for line in log if line.node.op.value is not None]) == 2
+
+
+def test_cse_tells_zeros_and_dtypes_apart():
+    graph = trace(lambda x: (x * 0.0, x * -0.0, x.astype(np.float32) * 0.0), X).graph
+    changed, _ = cse(graph)
+    assert names(changed).count("mul") == 3
+
+
+def test_fold_takes_out_what_changes_nothing():
+    graph = trace(lambda x: pb.grad(lambda x: (x * x).sum())(x), X).graph
+    changed, log = fold(graph)
+    assert "identity" in names(graph)
+    assert "identity" not in names(changed)
+    assert any("changes nothing" in str(line) for line in log)
+
+
+def test_a_masked_sum_needs_no_mask():
+    """The gradient of a bias before a rectifier: the sum itself is zero where the mask is empty."""
+
+    def cost(b, x):
+        return (pb.nn.relu(x + b) ** 2).sum()
+
+    graph = trace(pb.grad(cost), np.zeros(3), X).graph
+    changed = fold(cse(fold(graph)[0])[0])[0]
+    assert "ne" in names(graph)
+    assert "ne" not in names(changed)
+    for x in (X, -np.ones((2, 3)), np.full((2, 3), np.nan), np.zeros((0, 3))):
+        graph = trace(pb.grad(cost), np.zeros(3), x).graph
+        changed = fold(cse(fold(graph)[0])[0])[0]
+        for a, b in zip(Interpreter(changed)(np.zeros(3), x), Interpreter(graph)(np.zeros(3), x), strict=True):
+            assert same_bits(a, b)
+
+
+def test_the_sign_of_a_rectified_value_is_the_values():
+    graph = trace(lambda x: (pb.nn.relu(x), np.where(x > 0.0, 2.0, 3.0)), X).graph
+    changed, log = reuse_signs(graph)
+    assert len(log) == 1
+    for a, b in zip(Interpreter(changed)(X), Interpreter(graph)(X), strict=True):
+        assert same_bits(a, b)
+
+
+def test_the_place_of_a_node_is_kept():
+    graph = trace(lambda x: np.sin(x * 1.0) + np.sin(x * 1.0), X).graph
+    for node in cse(fold(graph)[0])[0].nodes:
+        assert node.op.value is None or node.where is not None

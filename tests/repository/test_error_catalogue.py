@@ -1,0 +1,363 @@
+"""docs/errors.md: every kind of error, each with a program that runs into it and the text that it prints.
+
+The page is made by running the programs: `python tests/repository/test_error_catalogue.py` writes it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import linecache
+import os
+import re
+import tempfile
+import textwrap
+import types
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from payback import errors
+
+PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+FILE = "example.py"
+HEAD = """# Errors
+
+An error of payback is one line: what happened, where in your program, why it is an error, and what to do. Each is a
+`payback.errors.PaybackError`, and also the built-in exception that a Python programmer would catch. What stands in
+the way of a derivative is found in one run, all places of it, by [`pb.audit`](reference.md), or on the command line by
+`payback audit FILE.py:function`.
+
+Below, each kind of error is met by a program of a few lines, saved as `example.py`; what stands under it was printed by
+that program. (`python tests/repository/test_error_catalogue.py` writes this page.)
+"""
+
+
+class Entry(NamedTuple):
+    kind: str
+    title: str
+    code: str
+
+
+ENTRIES = [
+    Entry("DifferentiationError", "A gradient of more than one number", """
+        import numpy as np, payback as pb
+
+        def f(x):
+            return x * 2
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("DifferentiationError", "An argument of integers", """
+        import numpy as np, payback as pb
+
+        pb.grad(lambda w: (w * w).sum())(np.array([1, 2, 3]))
+        """),
+    Entry("DifferentiationError", "Nothing to differentiate by", """
+        import payback as pb
+
+        pb.grad(lambda name: len(name))("a text")
+        """),
+    Entry("DifferentiationError", "Complex numbers, masked arrays and objects", """
+        import numpy as np, payback as pb
+
+        pb.grad(lambda x: (x * np.array([1 + 2j])).sum())(np.ones(1))
+        """),
+    Entry("UnsupportedError", "A NumPy function without a derivative", """
+        import numpy as np, payback as pb
+
+        def f(x):
+            return np.roots(x)[0]
+
+        pb.grad(f)(np.array([1.0, -3.0, 2.0]))
+        """),
+    Entry("UnsupportedError", "A traced value in an array of integers", """
+        import numpy as np, payback as pb
+
+        def f(x):
+            counts = np.zeros(3, int)
+            counts[0] = x[1] * 2
+            return counts.sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("UnsupportedError", "A traced value that is pickled", """
+        import pickle, payback as pb
+
+        pb.grad(lambda x: len(pickle.dumps(x)) * x)(1.0)
+        """),
+    Entry("UnsupportedError", "The shape of an array set in place", """
+        import numpy as np, payback as pb
+
+        def f(x):
+            y = x * 2
+            y.shape = (3, 1)
+            return y.sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("MissingAttributeError", "A method of arrays that traced values do not have", """
+        import numpy as np, payback as pb
+
+        pb.grad(lambda x: x.tobytes())(np.ones(3))
+        """),
+    Entry("ShapeError", "Shapes that do not go together", """
+        import numpy as np, payback as pb
+
+        def f(w):
+            rows = w * np.ones((2, 3))
+            columns = np.ones(4)
+            return (rows + columns * w.sum()).sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("ShapeError", "Matrices that cannot be multiplied", """
+        import numpy as np, payback as pb
+
+        X = np.ones((10, 4))
+        pb.grad(lambda w: (X @ w).sum())(np.ones(3))
+        """),
+    Entry("TraceError", "float() of a traced value", """
+        import numpy as np, payback as pb
+
+        def f(x):
+            scale = float(x[0])
+            return scale * x[1]
+
+        pb.grad(f)(np.ones(2))
+        """),
+    Entry("TraceError", "A traced value that becomes a plain array", """
+        import numpy as np, payback as pb
+        from array import array
+
+        pb.grad(lambda x: sum(array("d", x)))(np.ones(3))
+        """),
+    Entry("TraceError", "SciPy's compiled code", """
+        import numpy as np, payback as pb
+        from scipy.optimize import brentq
+
+        def f(x):
+            return brentq(lambda t: t**3 - x[0], 0.0, 2.0) * x[1]
+
+        pb.grad(f)(np.ones(2))
+        """),
+    Entry("TraceError", "A data frame that computes with a traced value", """
+        import numpy as np, payback as pb, pandas as pd
+
+        data = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+        pb.grad(lambda w: np.sum(data @ w))(np.ones(2))
+        """),
+    Entry("TraceError", "A cache, a set or a dictionary key", """
+        import functools, payback as pb
+
+        @functools.lru_cache
+        def square(x):
+            return x * x
+
+        pb.grad(lambda x: square(x))(3.0)
+        """),
+    Entry("TraceError", "A value that has left its function", """
+        import numpy as np, payback as pb
+
+        seen = []
+
+        def cost(w):
+            seen.append(w * 2)
+            return np.sum(w * seen[0])
+
+        pb.grad(cost)(np.ones(3))
+        pb.grad(cost)(np.ones(3))
+        """),
+    Entry("TraceError", "A branch inside compile", """
+        import payback as pb
+
+        @pb.compile
+        def f(x):
+            if x > 0:
+                return x
+            return -x
+
+        f(1.0)
+        """),
+    Entry("TraceError", "A shape that depends on numbers inside compile", """
+        import numpy as np, payback as pb
+
+        @pb.compile
+        def f(x):
+            positive = x[x > 0]
+            return positive.sum()
+
+        f(np.array([1.0, -2.0]))
+        """),
+    Entry("TraceError", "A Python loop that unrolls too far", """
+        import numpy as np, payback as pb
+
+        @pb.compile
+        def f(x):
+            for step in range(60_000):
+                x = np.sin(x)
+            return x
+
+        f(np.ones(3))
+        """),
+    Entry("MutationError", "A traced value stored in an array from outside", """
+        import numpy as np, payback as pb
+
+        work = np.zeros(3)
+
+        def f(x):
+            work[0] = x[0] ** 2
+            return work.sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("MutationError", "A traced value stored in a view of an array from outside", """
+        import numpy as np, payback as pb
+
+        table = np.zeros((2, 3))
+
+        def f(x):
+            row = table[1]
+            row[:] = x
+            return row.sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("MutationError", "An in-place operator on an array that something else refers to", """
+        import numpy as np, payback as pb
+
+        data = np.arange(3.0)
+
+        def f(x):
+            y = data * 2
+            kept = [y]
+            y += x
+            return kept[0].sum()
+
+        pb.grad(f)(np.ones(3))
+        """),
+    Entry("MutationError", "A variable that changed between its use and the sweep", """
+        import payback as pb
+
+        w = pb.variable(1.0, name="w")
+        loss = w * w
+        w.value = 2.0
+        loss.backward()
+        """),
+    Entry("GradientCheckError", "A derivative that is wrong", """
+        import payback as pb
+
+        def f(x):
+            return x * pb.stop_gradient(x)
+
+        pb.check_grads(f, 2.0)
+        """),
+    Entry("NonFiniteError", "A cost that became infinite", """
+        import payback as pb
+
+        pb.minimize(lambda w: w**4, 10.0, step=1.0)
+        """),
+    Entry("ModelFileError", "A model folder that was changed or cut off", """
+        import payback as pb
+        from pathlib import Path
+
+        Path("model").mkdir()
+        Path("model/model.json").write_text('{"format": "payback"}')
+        pb.load("model")
+        """),
+    Entry("InputError", "An argument that cannot be used", """
+        import payback as pb
+
+        pb.grad(lambda weights, x: weights * x, argnums="weigths")(1.0, 2.0)
+        """),
+    Entry("PaybackError", "All of them", """
+        import payback as pb
+
+        try:
+            pb.grad(lambda x: float(x))(1.0)
+        except pb.errors.PaybackError as problem:
+            print(problem.what, problem.where, problem.why, problem.fix, sep="\\n")
+        """),
+]  # fmt: skip
+CLASSES = {name: c for name, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, errors.PaybackError)}
+
+
+@functools.cache
+def run(code):
+    """What a program prints, and the error that it ends with (or None); it is run in an empty folder as example.py."""
+    text = textwrap.dedent(code).strip() + "\n"
+    linecache.cache[FILE] = (len(text), None, text.splitlines(keepends=True), FILE)
+    module = types.ModuleType("example")
+    printed, before = io.StringIO(), os.getcwd()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+        warnings.simplefilter("error")
+        os.chdir(folder)
+        try:
+            exec(compile(text, FILE, "exec"), module.__dict__)
+            return printed.getvalue(), None
+        except errors.PaybackError as problem:
+            return printed.getvalue(), problem
+        finally:
+            os.chdir(before)
+            linecache.cache.pop(FILE, None)
+
+
+def shown(entry):
+    """What the page shows below the program."""
+    printed, problem = run(entry.code)
+    return printed + (f"payback.errors.{type(problem).__name__}: {problem}\n" if problem else "")
+
+
+def page():
+    parts = [HEAD]
+    for name in dict.fromkeys(entry.kind for entry in ENTRIES):
+        kind = CLASSES[name]
+        told = f"## {name}\n\n{inspect.getdoc(kind).splitlines()[0]}"
+        builtin = [base for base in kind.__mro__ if base.__module__ == "builtins" and base not in Exception.__mro__]
+        caught = [base for base in builtin if not any(base in other.__mro__[1:] for other in builtin)]
+        told += f" Caught by `except {' and '.join(base.__name__ for base in caught)}` too." if caught else ""
+        told += f" The command line exits with {kind.exit_code}." if kind.exit_code != 2 else ""
+        parts.append(told + "\n")
+        for entry in ENTRIES:
+            if entry.kind == name:
+                code = textwrap.dedent(entry.code).strip()
+                parts.append(f"### {entry.title}\n\n```py\n{code}\n```\n\n```text\n{shown(entry)}```\n")
+    return "\n".join(parts)
+
+
+def rounded(text):
+    """Without the last digits of floating numbers, which another machine may compute otherwise."""
+    return re.sub(r"(\d\.\d{3})\d+", r"\1", text)
+
+
+def test_the_page_is_what_the_programs_print():
+    assert rounded(PAGE.read_text("utf-8")) == rounded(page()), "run python tests/repository/test_error_catalogue.py"
+
+
+def test_every_class_has_an_entry():
+    assert {entry.kind for entry in ENTRIES} == set(CLASSES)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.title)
+def test_what_where_why_and_what_to_do(entry):
+    printed, problem = run(entry.code)
+    if entry.kind == "PaybackError":
+        assert (problem, len(printed.splitlines())) == (None, 4)
+        return
+    assert type(problem) is CLASSES[entry.kind]
+    assert problem.what
+    assert problem.why or problem.fix
+    assert "\n" not in str(problem)
+    if entry.kind in ("TraceError", "UnsupportedError", "ShapeError", "MutationError", "MissingAttributeError"):
+        at = re.match(rf"{FILE}:(\d+) in (\w+|<\w+>): (.+)$", problem.where)
+        assert at, problem.where
+        line = textwrap.dedent(entry.code).strip().splitlines()[int(at[1]) - 1]
+        assert at[3] in line
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
