@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.array import _FUNCTIONS, _HOOKS, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
 from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
+from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
 
 _OPTIONS = {"axis", "keepdims"}

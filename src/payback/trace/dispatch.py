@@ -19,9 +19,10 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, append_settled, apply, settled
 from payback.ops.row import TABLE
-from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
+from payback.trace.array import Traced, Variable, as_traced
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, where_of_caller
 from payback.trace.outside import into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map

@@ -11,8 +11,9 @@ from payback.ir.where import caller, position
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
-from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, outside
+from payback.trace.operators import where_of_caller
 from payback.trace.written import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)

@@ -11,8 +11,9 @@ from payback.errors import ShapeError
 from payback.ir.where import position
 from payback.ops.reduce import reduced
 from payback.trace.arguments import NONE, axes_of, given, keep, known, traced_array
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain, where_of_caller
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
+from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
 
 
 def _reduction(

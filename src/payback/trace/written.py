@@ -25,8 +25,9 @@ from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
-from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
+from payback.trace.array import _NODE_TYPES, Traced, as_traced
 from payback.trace.arrays import decides
+from payback.trace.operators import _HOOKS, where_of_caller
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
