@@ -90,12 +90,6 @@ def _exchange(errors: list[mp.mpf], count: int) -> list[int]:
     return runs
 
 
-def rounded(coefficients: list[mp.mpf], bits: int) -> list[float]:
-    if bits == 32:
-        return [float(np.float32(float(c))) for c in coefficients]
-    return [float(c) for c in coefficients]
-
-
 def _sqrt(function: Function) -> Function:
     """A function of z = x², given as one of x."""
     return lambda z: function(mp.sqrt(z))
@@ -269,7 +263,7 @@ def table() -> list[tuple[Polynomial, dict[int, tuple[list[float], float]]]]:
         (
             p,
             {
-                bits: (rounded(c, bits), -float(mp.log(e, 2)))
+                bits: ([float(x) for x in c], -float(mp.log(e, 2)))
                 for bits, degree in p.degrees.items()
                 for c, e in [remez(p.target, p.weight, *p.interval, degree)]
             },
@@ -284,6 +278,7 @@ def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]])
         '"""Coefficients of polynomials, lowest power first, by the bits of the format: made by benchmarks/minimax.py.',
         "",
         "Each comment names what is approximated, and to how many bits, relative to the function it is a part of.",
+        "Those for float32 have more digits than it holds: some are used in float64.",
         '"""',
         "",
         "# fmt: off",

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.ops.philox import philox, random_bits
+from payback.ops.philox import folded, random_bits
+from payback.trace.array import Traced
+from payback.trace.dispatch import emit
 
 __all__ = ["fold_in", "key", "normal", "permutation", "split", "uniform"]
 
@@ -36,8 +38,8 @@ def key(seed: int) -> Array:
     return made
 
 
-def _check(key: Any) -> Array:
-    if not isinstance(key, np.ndarray) or key.shape != (2,) or key.dtype != np.uint32:
+def _check(key: Any) -> Any:
+    if not isinstance(key, (np.ndarray, Traced)) or key.shape != (2,) or key.dtype != np.uint32:
         raise InputError(
             "a random function was given no key", why=f"it got {key!r}", fix="make one with pb.random.key(seed)"
         )
@@ -46,8 +48,9 @@ def _check(key: Any) -> Array:
 
 def fold_in(key: Array, number: int) -> Array:
     """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain."""
-    counter = np.array([[number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF, 0, 0xF01D]], np.uint32)
-    made = philox(counter, _check(key))[0, :2].copy()
+    if isinstance(key, Traced) or isinstance(number, Traced):
+        return emit("fold_in", _check(key), number)
+    made = folded(_check(key), number & 0xFFFFFFFFFFFFFFFF).copy()
     made.flags.writeable = False
     return made
 
@@ -63,7 +66,14 @@ def uniform(
     """Uniform on [low, high), `shape` entries of a floating dtype."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size = prod(shape)
-    if np.dtype(dtype) == np.float64:
+    if isinstance(_check(key), Traced):  # the same bits, with the rows of the table
+        if np.dtype(dtype) == np.float64:
+            words = emit("random_bits", key, shape=(2 * size,)).astype(np.float64)
+            unit = (words[0::2] * 2.0**21 + np.floor(words[1::2] * 2.0**-11)) * 2.0**-53
+        else:
+            words = emit("random_bits", key, shape=(size,)).astype(np.float64)
+            unit = np.floor(words * 2.0**-8).astype(np.float32) * np.float32(2.0**-24)
+    elif np.dtype(dtype) == np.float64:
         words = random_bits(_check(key), (2 * size,)).astype(np.uint64)
         unit = ((words[0::2] << np.uint64(32) | words[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     else:
@@ -84,5 +94,8 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
 
 def permutation(key: Array, n: int) -> Array:
     """A random order of range(n), as int64."""
+    if isinstance(key, Traced):
+        raise InputError("permutation was given a key whose value is not known while a function is traced",
+                         why="an order decides places", fix="draw it outside, and give it as an argument")  # fmt: skip
     words = random_bits(_check(key), (2 * n,)).astype(np.uint64)
     return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")

@@ -45,13 +45,13 @@ PLANTED = {
     "physics/__init__.py": "",
     "physics/helper.py": """
         import numpy as np
-        from math import gamma
+        from math import frexp
 
         def spectrum(x):
             return np.linalg.eigvals(np.outer(x, x) + np.eye(3))
 
         def factor(x):
-            return gamma(x[0] + 1.0)
+            return frexp(x[0] + 1.0)[0]
         """,
     "physics/state.py": """
         import numpy as np

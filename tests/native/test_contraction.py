@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from dataclasses import astuple
 from functools import lru_cache
 
 import numpy as np
@@ -23,13 +24,13 @@ from payback.native.product import Product, product
 
 
 @lru_cache(None)
-def _made(plan, a_unit, b_unit, split):
+def _made(plan, fields):
     return Product(plan)
 
 
 def made(plan):
     """Plans whose functions are the same are compiled once."""
-    return _made(plan, plan.a_unit, plan.b_unit, plan.split)
+    return _made(plan, astuple(plan))
 
 
 @given(st.integers(0, 10**9))
@@ -37,7 +38,7 @@ def test_any_sizes_and_strides(seed):
     products.check(products.random_case(seed), made)
 
 
-@pytest.mark.parametrize("seed", range(amount.cases(40, 1500)))
+@pytest.mark.parametrize("seed", range(amount.cases(8, 1500)))
 def test_more_sizes_and_strides(seed):
     products.check(products.random_case(seed), made)
 
@@ -261,3 +262,18 @@ def test_a_wrong_kernel_is_caught(wrong, monkeypatch):
     wrong(monkeypatch)
     with pytest.raises(AssertionError):
         checked(40)
+
+
+@pytest.mark.parametrize(
+    ("width", "features"), [(16, {}), (16, {"avx": True}), (64, {"avx512f": True, "avx": True, "fma": True})]
+)
+@pytest.mark.parametrize("seed", range(amount.cases(3, 60)))
+def test_the_tiles_of_other_hosts(width, features, seed, monkeypatch):
+    """Vectors of 128 and 512 bits, 16 and 32 registers, with and without masked loads: split by LLVM where need be."""
+    if features.get("fma") and not tile.has_fma():
+        features = {**features, "fma": False, "avx512f": False}
+    for module in (emit, tile):
+        monkeypatch.setattr(module, "host_features", lambda: features)
+    monkeypatch.setattr(emit, "vector_bytes", lambda: width)
+    monkeypatch.setattr(tile, "_arm", False)
+    products.check(products.random_case(1000 + seed), Product)

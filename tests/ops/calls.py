@@ -30,7 +30,6 @@ class Call:
     args      in float64; given in float32 and float16 too
     ulps      how many roundings of the largest entry the value may differ from NumPy's
     abstract  whether it runs without numbers
-    order     of the derivatives that are compared with finite differences
     dtypes    that NumPy itself has the call for
     """
 
@@ -38,7 +37,6 @@ class Call:
     args: tuple[Any, ...]
     ulps: float = 0
     abstract: bool = True
-    order: int = 2
     dtypes: tuple[Any, ...] = FLOATS
 
 
@@ -93,10 +91,10 @@ def bars(like: Any, seed: int) -> tuple[Any, ...]:
     return tuple(np.asarray(generator.uniform(0.5, 1.5, np.shape(x)), np.asarray(x).dtype)[()] for x in like)
 
 
-def check_derivatives(case: Call) -> None:
+def check_derivatives(case: Call, order: int) -> None:
     """Against finite differences; forward and reverse mode alike; in float32 the same to its own precision."""
     f = _floating(case)
-    pb.check_grads(f, *case.args, order=case.order)
+    pb.check_grads(f, *case.args, order=order)
     dots = bars(case.args, 3)
     out, moved = pb.jvp(f, case.args, dots)
     owed = bars(out, 4)
@@ -142,3 +140,8 @@ def values(cases: list[Call]) -> list[Any]:
         for k, dtype in enumerate(case.dtypes)
         if amount.full() or k != i % 3
     ]
+
+
+def orders(cases: list[Call]) -> list[Any]:
+    """(case, order of derivatives that finite differences confirm): the second with --full, else every other case."""
+    return [pytest.param(case, 2 if amount.full() or i % 2 else 1, id=str(i)) for i, case in enumerate(cases)]

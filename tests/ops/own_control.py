@@ -43,8 +43,13 @@ def _scaled_sine(x, s):
 
 CASES = {
     "scan": Own(("scan",), _scan, (_W, _X), _plain_scan, ulps=4),
-    "solution": Own(("solution",), lambda w, x: pb.root(lambda y: w @ y + y * 3.0 - x[0], x[1]), (_W, _X),
-                    lambda w, x: np.linalg.solve(w + np.eye(3, dtype=x.dtype) * x.dtype.type(3), x[0]), ulps=64),
+    "solution": Own(
+        ("solution",),
+        lambda w, x: pb.root(lambda y: w @ y + y * 3.0 - x[0], x[1]),
+        (_W, _X),
+        lambda w, x: np.linalg.solve(w + np.eye(3, dtype=x.dtype) * x.dtype.type(3), x[0]),
+        ulps=64,
+    ),
     "scan with remat": Own(("scan",), lambda w, x: _scan(w, x, remat=True), (_W, _X), _plain_scan, ulps=4),
     "remat": Own(("call",), pb.remat(lambda x: np.sin(np.sin(x) * x)), (_X,), lambda x: np.sin(np.sin(x) * x)),
     "custom_gradient": Own(("custom",), _scaled_sine, (_X, np.float64(1.5)), lambda x, s: np.sin(x) * s),

@@ -42,7 +42,6 @@ CASES = [
     ),
 ]
 # fmt: on
-IDS = range(len(CASES))
 
 
 @pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
@@ -50,9 +49,9 @@ def test_value(case, dtype):
     calls.check_value(case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_derivatives(case):
-    calls.check_derivatives(case)
+@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
+def test_derivatives(case, order):
+    calls.check_derivatives(case, order)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)

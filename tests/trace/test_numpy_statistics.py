@@ -95,7 +95,6 @@ CASES = [
     *table((lambda x, q: np.quantile(x, q), V, 0.37), (lambda x, q: np.percentile(x, q, method="hazen"), V, [37.0, 61.0])),
 ]
 # fmt: on
-IDS = range(len(CASES))
 
 
 @pytest.mark.parametrize(("case", "dtype"), calls.values(CASES))
@@ -104,9 +103,9 @@ def test_value(case, dtype):
     calls.check_value(case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_derivatives(case):
-    calls.check_derivatives(case)
+@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
+def test_derivatives(case, order):
+    calls.check_derivatives(case, order)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)

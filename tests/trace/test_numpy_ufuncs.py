@@ -46,9 +46,9 @@ def test_value(case, dtype):
     calls.check_value(case, dtype)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_derivatives(case):
-    calls.check_derivatives(case)
+@pytest.mark.parametrize(("case", "order"), calls.orders(CASES))
+def test_derivatives(case, order):
+    calls.check_derivatives(case, order)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)

@@ -241,6 +241,33 @@ print(pb.grad(lambda x: logsumexp(x) + expm(x[:, None] * 0)[0, 0])(np.zeros(1))[
     assert run(program) == ["1.0"]
 
 
+def test_scipy_imported_in_the_function():
+    """At its first call nobody has imported it; afterwards its names are its own, in a module that took them too."""
+    program = """
+import sys, types, numpy as np, payback as pb
+
+def f(x):
+    from scipy.linalg import expm
+    from scipy.special import logsumexp
+    if "helper" not in sys.modules:
+        sys.modules["helper"] = types.ModuleType("helper")
+        exec("from scipy.linalg import expm", sys.modules["helper"].__dict__)
+    import helper
+    return logsumexp(x) + expm(x[:, None] * 0)[0, 0] + helper.expm(x[:, None])[0, 0]
+
+before = list(sys.meta_path)
+print(*(pb.grad(f)(np.zeros(1))[0] for _ in range(2)), sys.meta_path == before)
+import helper, scipy.linalg
+print(scipy.linalg.expm is helper.expm)
+try:
+    pb.grad(lambda x: f(x) / (1 // 0))(np.zeros(1))
+except ZeroDivisionError:
+    print(scipy.linalg.expm is helper.expm)
+"""
+    assert run(program)[:4] == ["2.0", "2.0", "True", "True"]
+    assert run(program)[-1] == "True"
+
+
 def test_without_scipy():
     program = """
 import math, sys, payback as pb

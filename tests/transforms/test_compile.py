@@ -241,6 +241,23 @@ def test_never_stale(name, restored):
     assert_close(compiled(X), after, 1e-15)
 
 
+def test_what_it_looks_into():
+    """A very deep list, one that holds itself, and objects of libraries are no hindrance."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    ring: list[object] = [1.0]
+    ring.append(ring)
+    generator = np.random.default_rng(0)
+    compiled = pb.compile(lambda x: x * ring[0] if deep and generator else x)
+    np.testing.assert_array_equal(compiled(X), X)
+    ring[0] = 2.0
+    np.testing.assert_array_equal(compiled(X), 2 * X)
+    generator.normal()
+    compiled(X)
+    assert len(compiled.reasons) == 2
+
+
 def test_reasons_say_what_has_changed(restored):
     array = np.ones(3)
     compiled = pb.compile(lambda x: x * array * NUMBER)
@@ -343,3 +360,21 @@ def test_a_function_that_fails_is_traced_anew():
 def test_arguments_that_are_no_numbers_of_a_graph():
     with pytest.raises(DifferentiationError, match="complex"):
         pb.compile(lambda x: x)(np.array([1j]))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.bool_])
+@pytest.mark.parametrize("layout", [lambda a: a, lambda a: a.T, lambda a: a[::2]], ids=["whole", "turned", "strided"])
+def test_one_entry_of_a_large_array(dtype, layout):
+    """Each entry counts; a NaN is no change."""
+    array = layout(np.zeros((600, 300), dtype))
+    if array.dtype.kind == "f":
+        array[0, 0] = np.nan
+    compiled = pb.compile(lambda x: x * array[-1, -1])
+    compiled(1.0)
+    compiled(1.0)
+    assert len(compiled.reasons) == 1
+    array[-1, -1] = 1
+    assert compiled(1.0) == 1.0
+    array[5, 7] = 1
+    compiled(1.0)
+    assert compiled.reasons[1:] == ["the array array was written into"]

@@ -124,7 +124,7 @@ def counting(p, w, x, h, **bound):
         i, h, s = c
         return i + 1, np.sin(w @ h) + x[0], s + np.sum(h)
 
-    i, h, s = p.while_loop(lambda c: (c[2] < 2.0) & (c[0] < 7), step, (0, h, 0.0), **bound)
+    _, h, s = p.while_loop(lambda c: (c[2] < 2.0) & (c[0] < 7), step, (0, h, 0.0), **bound)
     return h, s * 1.0
 
 
@@ -156,7 +156,7 @@ def test_as_in_python(name, mode):
     f = PROGRAMS[name]
     if name in UNBOUNDED and mode in NEEDS_VALUES:
         with pytest.raises(
-            DifferentiationError, match="loop has no derivative in reverse mode.*Give while_loop a bound"
+            DifferentiationError, match=r"loop has no derivative in reverse mode.*Give while_loop a bound"
         ):
             check(mode, lambda *args: f(pb, *args), lambda *args: f(plain, *args), (W, X, H))
         return
@@ -228,7 +228,7 @@ def test_a_carried_python_number_takes_the_dtype_of_the_steps():
     assert found[0].dtype == np.float32
     assert found[1].dtype == np.float32
     assert pb.scan(lambda c, a: (c + a, None), 0.0, np.ones(3))[0].dtype == np.float64
-    with pytest.raises(ShapeError, match="carry was f32.* and became f64"):
+    with pytest.raises(ShapeError, match=r"carry was f32.* and became f64"):
         pb.scan(lambda c, a: (c + a, None), np.float32(0), np.ones(3))
 
 
@@ -295,8 +295,10 @@ def test_samples_that_part():
     assert_close(pb.grad(lambda x: np.sum(pb.vmap(lookup)(x, k)))(x), np.array([1.0, -4.0, 4.0, 6.0]))
 
     def collatz(n):
-        return pb.while_loop(lambda c: c[0] != 1, lambda c: (np.where(c[0] % 2 == 0, c[0] // 2, 3 * c[0] + 1), c[1] + 1),
-                             (n, 0))[1]  # fmt: skip
+        def step(c):
+            return np.where(c[0] % 2 == 0, c[0] // 2, 3 * c[0] + 1), c[1] + 1
+
+        return pb.while_loop(lambda c: c[0] != 1, step, (n, 0))[1]
 
     np.testing.assert_array_equal(pb.vmap(collatz)(np.array([1, 6, 7, 27])), [0, 8, 16, 111])
 
@@ -323,20 +325,29 @@ def test_an_unbounded_loop_forwards_without_numbers():
         (lambda: pb.scan(lambda c, x: (c, x), 1.0, length=-1), InputError, "the length is -1"),
         (lambda: pb.scan(lambda c, x: c, 1.0, np.ones(2)), InputError, "another structure"),
         (lambda: pb.scan(lambda c, x: ((c, c), x), 1.0, np.ones(2)), InputError, "another structure"),
-        (lambda: pb.scan(lambda c, x: (c * x, x), 1.0, np.ones((2, 3))), ShapeError,
-         "carry was f64[] and became f64[3]"),
+        (
+            lambda: pb.scan(lambda c, x: (c * x, x), 1.0, np.ones((2, 3))),
+            ShapeError,
+            "carry was f64[] and became f64[3]",
+        ),
         (lambda: pb.scan(lambda c, x: (c * np.ones(2), x), np.float32(1), np.ones(2)), ShapeError, "changes what it"),
         (lambda: pb.scan(lambda c, x: (c if c > 0 else x, x), 1.0, np.ones(2)), TraceError, "test_control.py"),
         (lambda: pb.cond(np.ones(2) > 0, np.sin, np.cos, 1.0), ShapeError, "the condition has the shape (2,)"),
-        (lambda: pb.compile(lambda x: pb.cond(x > 0, lambda x: x, lambda x: x[None], x))(1.0), ShapeError,
-         "the two branches of cond return different things"),
-        (lambda: pb.compile(lambda x: pb.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0), ShapeError,
-         "the two branches of cond return different things"),
+        (
+            lambda: pb.compile(lambda x: pb.cond(x > 0, lambda x: x, lambda x: x[None], x))(1.0),
+            ShapeError,
+            "the two branches of cond return different things",
+        ),
+        (
+            lambda: pb.compile(lambda x: pb.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0),
+            ShapeError,
+            "the two branches of cond return different things",
+        ),
         (lambda: pb.while_loop(lambda c: c < 3, lambda c: c + 1, 0.0, max_steps=-1), InputError, "max_steps is -1"),
         (lambda: pb.while_loop(lambda c: c < np.ones(2), lambda c: c + 1, 0.0), ShapeError, "no single truth"),
         (lambda: pb.while_loop(lambda c: True, lambda c: (c, c), 0.0), InputError, "another structure"),
     ],
-)  # fmt: skip
+)
 def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()

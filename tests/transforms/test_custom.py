@@ -60,22 +60,33 @@ PROGRAMS = {
     "several arguments": (scaled_sine, lambda x, s: np.sin(x) * s),
     "reads the result": (exponential, lambda x, s: np.exp(x * s)),
     "containers and whole numbers": (
-        lambda x, s: (lambda r: (r["a"], r["b"][0], r["b"][2] * 1.0))(several(x, s)), lambda x, s: (x * x * s, x, s * 1.0)
+        lambda x, s: (lambda r: (r["a"], r["b"][0], r["b"][2] * 1.0))(several(x, s)),
+        lambda x, s: (x * x * s, x, s * 1.0),
     ),
     "a container": (lambda x, s: normalized({"x": x, "s": s}), lambda x, s: x / np.sqrt(np.sum(x**2)) * s),
-    "inside other things": (lambda x, s: np.cumsum(exponential(scaled_sine(x, s) * x[0], s), axis=1),
-                            lambda x, s: np.cumsum(np.exp(np.sin(x) * s * x[0] * s), axis=1)),
-    "in a scan": (lambda x, s: pb.scan(lambda c, row: (scaled_sine(c + row, s), c), x[0], x),
-                  lambda x, s: pb.scan(lambda c, row: (np.sin(c + row) * s, c), x[0], x)),
+    "inside other things": (
+        lambda x, s: np.cumsum(exponential(scaled_sine(x, s) * x[0], s), axis=1),
+        lambda x, s: np.cumsum(np.exp(np.sin(x) * s * x[0] * s), axis=1),
+    ),
+    "in a scan": (
+        lambda x, s: pb.scan(lambda c, row: (scaled_sine(c + row, s), c), x[0], x),
+        lambda x, s: pb.scan(lambda c, row: (np.sin(c + row) * s, c), x[0], x),
+    ),
     "remat": (pb.remat(spiral), spiral),
-    "remat of captured values": (lambda x, s: pb.remat(lambda: spiral(x, s))() * pb.remat(lambda y: y * s)(x), lambda x, s:
-                                 spiral(x, s) * x * s),
+    "remat of captured values": (
+        lambda x, s: pb.remat(lambda: spiral(x, s))() * pb.remat(lambda y: y * s)(x),
+        lambda x, s: spiral(x, s) * x * s,
+    ),
     "remat of remat": (pb.remat(lambda x, s: pb.remat(spiral)(x * s, s) * x), lambda x, s: spiral(x * s, s) * x),
-    "remat of a gradient": (pb.remat(lambda x, s: pb.grad(lambda x: np.sum(spiral(x, s)))(x)),
-                            lambda x, s: pb.grad(lambda x: np.sum(spiral(x, s)))(x)),
-    "remat with keywords": (lambda x, s: pb.remat(lambda x, *, by, times: (x * by,) * times)(x, by=s, times=2),
-                            lambda x, s: (x * s,) * 2),
-}  # fmt: skip
+    "remat of a gradient": (
+        pb.remat(lambda x, s: pb.grad(lambda x: np.sum(spiral(x, s)))(x)),
+        lambda x, s: pb.grad(lambda x: np.sum(spiral(x, s)))(x),
+    ),
+    "remat with keywords": (
+        lambda x, s: pb.remat(lambda x, *, by, times: (x * by,) * times)(x, by=s, times=2),
+        lambda x, s: (x * s,) * 2,
+    ),
+}
 
 
 @pytest.mark.parametrize(("name", "mode"), chosen(PROGRAMS, MODES))
@@ -256,7 +267,7 @@ def _captured(where):
         (_captured("pull"), "uses a traced value that is not an argument"),
         (lambda: pb.grad(pb.custom_gradient(lambda x: (x * VARIABLE, lambda bar: bar)))(1.0), "not an argument"),
     ],
-)  # fmt: skip
+)
 def test_errors(call, text):
     with pytest.raises(DifferentiationError) as caught:
         call()

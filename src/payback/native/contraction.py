@@ -45,14 +45,14 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     """The function of a plan and an epilogue, for any sizes and strides; `call` knows its arguments.
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
-    makes the part C[row:rows, column:columns].  `packing` is (), or (scratch, columns of a block, function that packs
-    B), and with `pack_a` also (function that packs A, does it make panels).
+    makes the part C[row:rows, column:columns].  `packing` is (), or (where packed B goes, columns of a block, function
+    that packs B, is A packed, where, rows of a block, function that packs A, does it make panels).
     """
     name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
         return e.module.globals[name]
     edge = _edges(e, plan, epilogue, name)
-    packing = [POINTER, INT, PACKER] * plan.pack_b + [PACKER, BIT] * plan.pack_a
+    packing = [POINTER, INT, PACKER, BIT, POINTER, INT, PACKER, BIT] * plan.pack_b
     kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
     e, made = function(e, name, kinds)
     m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
@@ -63,10 +63,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     if plan.blocked:
         step = block_size(e, k)
     if plan.pack_b:
-        scratch, block_columns, packs_b = packing[:3]
-        packed_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
-    if plan.pack_a:
-        packs_a, panels = packing[3:]
+        packed_b, block_columns, packs_b, pack_a_too, packed_a, block_rows, packs_a, panels = packing
     with (
         e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
         e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
@@ -80,16 +77,17 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
             columns = least(e, block_columns, columns)
         if plan.pack_b:
             build.call(packs_b, [columns, depth, b_block, b_row, b_column, packed_b])
-        with e.loop(m0, m1, plan.block_rows) if plan.pack_a else _once(m0) as ic:
+        with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
             rows = build.sub(m1, ic)
             a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
             row_a, column_a, step_a = a_row, a_column, a_row  # strides inside a tile, and from tile to tile
-            if plan.pack_a:
-                rows = least(e, e.int(plan.block_rows), rows)
-                build.call(packs_a, [rows, depth, a_block, a_row, a_column, scratch])
-                a_block, step_a = scratch, depth
-                row_a = build.select(panels, e.int(1), depth)
-                column_a = build.select(panels, e.int(plan.rows), e.int(1))
+            if plan.pack_b:
+                rows = least(e, block_rows, rows)
+                with build.if_then(pack_a_too):
+                    build.call(packs_a, [rows, depth, a_block, a_row, a_column, packed_a])
+                a_block, step_a = build.select(pack_a_too, packed_a, a_block), build.select(pack_a_too, depth, a_row)
+                row_a = build.select(panels, e.int(1), step_a)
+                column_a = build.select(pack_a_too, build.select(panels, e.int(plan.rows), e.int(1)), a_column)
             full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
             with e.loop(0, columns, plan.width) as j:
                 if plan.pack_b:
@@ -101,15 +99,12 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 column = build.add(jc, j)
                 with e.loop(0, full, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
-                    row = build.add(ic, i)
+                    row, known = build.add(ic, i), {}
                     places = [
-                        [
-                            _place(e, plan, build.add(row, e.int(r)), build.add(column, e.int(v * lanes)), None)
-                            for v in range(plan.vectors)
-                        ]
+                        [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
                         for r in range(plan.rows)
                     ]
-                    if plan.pack_a:  # C is far away: fetch its lines while the sums are made
+                    if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
                         for line in places:
                             prefetch(e, line[0].address(c, *strides, kind), True)
                     where = [depth, at, row_a, column_a, panel, stride_b]
@@ -154,12 +149,15 @@ def _share(e: Emitter, total: ir.Value, unit: int, thread: ir.Value, threads: ir
     return b.mul(start, e.int(unit)), least(e, b.mul(stop, e.int(unit)), total)
 
 
-def _place(e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None) -> Place:
+def _place(
+    e: Emitter, plan: Plan, row: ir.Value, column: ir.Value, count: ir.Value | None,
+    offset: tuple[int, int] = (0, 0), known: dict[Any, ir.Value] | None = None,
+) -> Place:  # fmt: skip
     """The place of a vector of the product that is run, in the product as written."""
     kind = llvm_type(plan.dtype)
     if plan.down:
-        row, column = column, row
-    return Place(e, kind, lanes_of(kind), row, column, count, plan.down)
+        row, column, offset = column, row, offset[::-1]
+    return Place(e, kind, lanes_of(kind), row, column, count, plan.down, offset, known)
 
 
 def _strides(plan: Plan, c_row: ir.Value, c_column: ir.Value) -> tuple[Any, Any]:
@@ -284,9 +282,14 @@ def call(
     packing = []
     kind = llvm_type(plan.dtype)
     if plan.pack_b:
-        packing += [scratch, integer(e, block_columns), pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))]
-    if plan.pack_a:
-        packing += [pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)), ir.Constant(BIT, int(plan.a_unit == "row"))]
+        packs_b = pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))
+        of_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
+        packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
+        if plan.pack_a:
+            packing += [e.int(plan.block_rows), pointer_to(pack_a(e, kind, plan.rows, plan.a_unit))]
+        else:
+            packing += [most(e, m, e.int(1)), ir.Constant(POINTER, None)]
+        packing += [ir.Constant(BIT, int(plan.pack_a and plan.a_unit == "row"))]
     if team is not None:
         thread, count = integer(e, team.thread), integer(e, team.threads)
         if plan.split == "sums":

@@ -2,8 +2,6 @@
 
 B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A with unit column stride
 keeps its rows, next to each other; A with unit row stride goes into panels of a tile's rows, column after column.
-The last square that is transposed reaches over the end of its panel (the next one overwrites that): a buffer needs
-`SLACK` bytes more.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from llvmlite import ir
 from payback.native.emit import INT, INT32, POINTER, Emitter, lanes_of, suffix
 from payback.native.place import lane_mask, masked_load, take, zero
 
-SLACK = 16384  # 16 rows of a panel of 8 vectors of 64 bytes, and alignment
+SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 
 
 FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
@@ -137,33 +135,26 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
         count = least(e, build.sub(columns, j0), e.int(width))
         source = e.at(b, build.mul(j0, column_stride), kind)
         target = e.at(into, build.mul(j0, k), kind)
+        even = e.int(0)  # rows of whole squares
         if unit == "row":
             whole = build.icmp_signed("==", count, e.int(width))
             even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
-            for start, stop, masked in ((e.int(0), even, False), (even, k, True)):
-                with e.loop(start, stop, lanes) as i, e.loop(0, vectors) as v:
-                    first = build.mul(v, e.int(lanes))
+            with e.loop(0, even, lanes) as i, e.loop(0, vectors) as v:
+                first = build.mul(v, e.int(lanes))
 
-                    def load(row: int, start: int, size: int, masked=masked, first=first, i=i) -> ir.Value:
-                        column, at = build.add(first, e.int(row)), build.add(i, e.int(start))
-                        place = e.at(source, build.add(build.mul(column, column_stride), at), kind)
-                        if not masked:
-                            return e.load(place, 0, kind, size)
-                        there = build.icmp_signed("<", column, count)  # else all lanes are zeros
-                        some = build.select(there, build.sub(k, at), e.int(0))
-                        return masked_load(e, place, kind, size, lane_mask(e, some, kind, size))
+                def load(row: int, start: int, size: int, first=first, i=i) -> ir.Value:
+                    column = build.mul(build.add(first, e.int(row)), column_stride)
+                    return e.load(source, build.add(column, build.add(i, e.int(start))), kind, size)
 
-                    for lane, value in enumerate(turned(e, kind, load)):
-                        line = build.mul(build.add(i, e.int(lane)), e.int(width))
-                        e.store(value, target, build.add(line, first))
-        else:
-            with e.loop(0, k) as i:
-                line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
-                with e.loop(0, width) as j:
-                    there = build.icmp_signed("<", j, count)
-                    at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
-                    value = build.select(there, e.load(source, at, kind), zero(kind))
-                    e.store(value, target, build.add(to, j))
+                for lane, value in enumerate(turned(e, kind, load)):
+                    e.store(value, target, build.add(build.mul(build.add(i, e.int(lane)), e.int(width)), first))
+        with e.loop(even, k) as i:
+            line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
+            with e.loop(0, width) as j:
+                there = build.icmp_signed("<", j, count)
+                at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
+                value = build.select(there, e.load(source, at, kind), zero(kind))
+                e.store(value, target, build.add(to, j))
     build.ret_void()
     return made
 

@@ -69,20 +69,47 @@ class Place:
     """
 
     def __init__(
-        self, e: Emitter, kind: ir.Type, lanes: int, row: Any, column: Any, count: Any = None, down: bool = False
-    ):
+        self, e: Emitter, kind: ir.Type, lanes: int, row: Any, column: Any, count: Any = None, down: bool = False,
+        offset: tuple[int, int] = (0, 0), known: dict[Any, ir.Value] | None = None,
+    ):  # fmt: skip
+        """`offset` (rows, columns) is added to row and column; places of one tile share what is `known`: addresses."""
         self.e, self.kind, self.lanes, self.count, self.down = e, kind, lanes, count, down
-        self.row, self.column = row, column
+        self.first, self.offset, self.known = (row, column), offset, {} if known is None else known
+
+    @property
+    def row(self) -> ir.Value:
+        return self._index(0)
+
+    @property
+    def column(self) -> ir.Value:
+        return self._index(1)
+
+    def _index(self, axis: int) -> ir.Value:
+        return self.e.b.add(self.first[axis], self.e.int(self.offset[axis])) if self.offset[axis] else self.first[axis]
 
     def address(self, pointer: ir.Value, row_stride: Any, column_stride: Any, kind: ir.Type) -> ir.Value:
-        """Where the first lane's element is."""
-        b, offset = self.e.b, None
-        for index, stride in ((self.row, row_stride), (self.column, column_stride)):
-            if isinstance(stride, int) and stride == 0:
-                continue
-            part = index if isinstance(stride, int) and stride == 1 else b.mul(index, integer(self.e, stride))
-            offset = part if offset is None else b.add(offset, part)
-        return pointer if offset is None else self.e.at(pointer, offset, kind)
+        """Where the first lane's element is.
+
+        Most of it is the same for all vectors of a tile, or of a row: it is computed once in a basic block.
+        """
+        for index, step, stride in zip(self.first, self.offset, (row_stride, column_stride), strict=True):
+            if not isinstance(stride, int) or stride:
+                pointer = self._moved(pointer, index, stride, kind)
+                pointer = self._moved(pointer, step, stride, kind) if step else pointer
+        return pointer
+
+    def _moved(self, pointer: ir.Value, index: Any, stride: Any, kind: ir.Type) -> ir.Value:
+        e = self.e
+        key = e.b.block, pointer, index, stride, str(kind)
+        if key not in self.known:
+            if isinstance(index, int) and isinstance(stride, int):
+                offset = e.int(index * stride)
+            elif isinstance(stride, int) and stride == 1:
+                offset = index
+            else:
+                offset = e.b.mul(integer(e, stride), integer(e, index))
+            self.known[key] = e.at(pointer, offset, kind)
+        return self.known[key]
 
     def load(self, pointer: ir.Value, row_stride: Any, column_stride: Any, kind: ir.Type | None = None) -> ir.Value:
         """The elements of a matrix at this place; lanes that do not exist hold some other value."""

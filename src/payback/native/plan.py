@@ -27,18 +27,18 @@ class Plan:
     vectors: int
     down: bool = False  # run as Cᵀ = Bᵀ·Aᵀ
     c_unit: bool = True  # lanes are neighbors in C
-    pack_a: bool = False
     pack_b: bool = False
     turned: str = ""  # squares of B are transposed in registers: its columns are "long" or "short"
     blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
+    pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
     b_unit: str = field(default="column", compare=False)
     split: str = field(default="rows", compare=False)  # what threads share (after `down`): "rows", "columns", "sums"
 
     @property
     def name(self) -> str:
-        flags = ("down", "c_unit", "pack_a", "pack_b", "blocked", "accumulate")
+        flags = ("down", "c_unit", "blocked", "accumulate")
         return ".".join(
             [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
         )
@@ -128,8 +128,8 @@ def plan(
     if k >= 8 * K_BLOCK and (m // rows + 1) * (n // width + 1) < 16:
         split = "sums"  # not enough tiles to share
     return Plan(
-        dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_a, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
-        a_unit=unit(a, m, k), b_unit=b_unit, split=split,
+        dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
+        pack_a=pack_a, a_unit=unit(a, m, k), b_unit=b_unit, split=split,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ The bits are those of any compiled program, on any number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -61,7 +62,7 @@ class Product:
 
 
 @lru_cache(256)
-def _product(plan: Plan, a_unit: str, b_unit: str, split: str) -> Product:
+def _product(plan: Plan, fields: tuple[Any, ...]) -> Product:
     return Product(plan)
 
 
@@ -76,6 +77,6 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, *, accu
         out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     strides = [[stride // x.itemsize for stride in x.strides] for x in (a, b, out)]
     found = plan(a.dtype, a.shape[0], b.shape[1], a.shape[1], *strides, accumulate)
-    made = _product(found, found.a_unit, found.b_unit, found.split)
+    made = _product(found, astuple(found))
     made.run(made.prepare(a, b, out, count), count)
     return out

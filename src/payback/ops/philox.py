@@ -19,13 +19,13 @@ _HALF = np.uint64(32)
 
 
 def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Philox 4x32-10: (n, 4) uint32 counters and a (..., 2) uint32 key -> (..., n, 4) uint32 random words.
+    """Philox 4x32-10: (..., n, 4) uint32 counters and a (..., 2) uint32 key -> (..., n, 4) uint32 random words.
 
     >>> import numpy as np
     >>> [hex(int(word)) for word in philox(np.zeros((1, 4), np.uint32), np.zeros(2, np.uint32))[0]]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    c0, c1, c2, c3 = (counters[:, i].astype(np.uint64) for i in range(4))
+    c0, c1, c2, c3 = (counters[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = (key[..., i, None].astype(np.uint64) for i in range(2))
     for _ in range(_ROUNDS):
         p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
@@ -37,6 +37,13 @@ def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndar
         )
         k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def folded(key: np.ndarray[Any, Any], number: Any) -> np.ndarray[Any, Any]:
+    """The key that a key and a whole number make: (..., 2) uint32 keys and (...) numbers -> (..., 2) uint32 keys."""
+    number = np.asarray(number).astype(np.uint64)
+    counters = np.stack([number & _LOW, number >> _HALF, 0 * number, 0 * number + np.uint64(0xF01D)], axis=-1)
+    return philox(counters[..., None, :], key)[..., 0, :2]
 
 
 def random_bits(key: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:

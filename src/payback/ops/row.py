@@ -41,9 +41,9 @@ class Row:
               nothing is owed
     jvp       own: jvp(m, dots, args, y, **params) -> the result's tangent (a list of several; None: it does not move);
               `dots` holds the tangents of the slots that move
-    batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they are),
-              or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other row
-              without one is run on one sample after another
+    batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they
+              are), or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other
+              row without one is run on one sample after another
     masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do

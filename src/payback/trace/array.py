@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, UnsupportedError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
 from payback.ir.where import NOT_USERS, caller, position
@@ -212,11 +212,6 @@ class Traced:
     def shape(self) -> tuple[int, ...]:
         return self.node.shape
 
-    @shape.setter
-    def shape(self, new: Any) -> None:
-        raise UnsupportedError("the shape of a traced value cannot be set", where=_here(),
-                               why="it is that of the node that made it", fix="use x = x.reshape(...)")  # fmt: skip
-
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.node.aval.dtype
@@ -335,22 +330,6 @@ class Traced:
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
         return self.swapaxes(-1, -2)
-
-    @property
-    def real(self) -> Any:
-        return self
-
-    @property
-    def imag(self) -> Any:
-        return np.imag(self)
-
-    @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
 
     # NumPy's protocols
 

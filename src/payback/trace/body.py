@@ -164,9 +164,9 @@ def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, lis
     # others, and so is what was computed from such ones alone.
     done: set[Node] = set()
     for node in order:
-        if node.value is not None and node.id > born and node not in own:
-            if all(arg in done or arg.op is CONST for arg in node.args) if node.args else node.op is INPUT:
-                done.add(node)
+        young = node.value is not None and node.id > born and node not in own
+        if young and (all(arg in done or arg.op is CONST for arg in node.args) if node.args else node.op is INPUT):
+            done.add(node)
         if node not in own and any(arg in inside for arg in node.args):
             inside.add(node)
             captured |= dict.fromkeys(arg for arg in node.args if arg not in inside and arg.op is not CONST)

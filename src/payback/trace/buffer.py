@@ -8,6 +8,7 @@ older view it finds NaN.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -130,10 +131,10 @@ class Buffer(Buffered):
 
 
 def _hide(x: Any) -> None:
-    """Let C code see no numbers in a buffer that has become traced."""
+    """Let C code see no numbers in a buffer that has become traced; where NumPy does not allow it, it sees NaN."""
     size = x.itemsize
     if MARK not in (_dtype_of(x).names or ()):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.suppress(AttributeError, TypeError, ValueError):
             warnings.simplefilter("ignore", DeprecationWarning)
             _set_dtype(x, np.dtype([(MARK, f"u{size // 2}"), ("_", f"u{size // 2}")] if size > 1 else "V1"))
 

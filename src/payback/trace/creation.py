@@ -113,10 +113,13 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
 
 
 def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """np.nditer, np.broadcast, np.asmatrix: classes that look at the memory."""
+    """np.nditer, np.asmatrix: they look at the memory.
+
+    np.broadcast stays NumPy's (it asks a traced value for its memory, which is refused): extension modules that are
+    imported in a trace check that it is a class.
+    """
     if any(_holds_traced(arg) for arg in args):
-        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)",
-                "broadcast": "for the shape write np.broadcast_shapes(x.shape, y.shape)"}  # fmt: skip
+        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)"}
         raise UnsupportedError(f"np.{original.__name__} of traced values", where=here(),
                                why="it looks at the bare memory", fix=cure.get(original.__name__))  # fmt: skip
     return original(*args, **kwargs)
@@ -134,7 +137,7 @@ _OF_LISTS = [
 ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
-    "nditer": of_memory, "broadcast": of_memory, "asmatrix": of_memory,
+    "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 

@@ -337,4 +337,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     return counts, edges
 
 
+Traced.real, Traced.imag = property(real), property(imag)
+Traced.itemsize = property(lambda self: self.dtype.itemsize)
+Traced.nbytes = property(lambda self: self.size * self.dtype.itemsize)
 _METHODS.update(round=around, conj=lambda x: x, conjugate=lambda x: x)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError
+from payback.errors import ShapeError, UnsupportedError
 from payback.trace.arguments import array_of, axes_of, axis_of, part_of, traced_array
 from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
 from payback.trace.dispatch import here, implements, into
@@ -369,3 +369,11 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
 
 
 _METHODS.update(repeat=repeat, diagonal=diagonal, trace=trace)
+
+
+def _set_shape(self: Any, new: Any) -> None:
+    raise UnsupportedError("the shape of a traced value cannot be set", where=here(),
+                           why="it is that of the node that made it", fix="use x = x.reshape(...)")  # fmt: skip
+
+
+Traced.shape = Traced.shape.setter(_set_shape)  # type: ignore[method-assign,attr-defined]

@@ -36,12 +36,11 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_pad,
     numpy_polynomials,
     numpy_products,
+    numpy_series,
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
     questions,
-    scipy_linalg,
-    scipy_special,
 )
 from payback.trace.array import Traced
 from payback.trace.arrays import now
@@ -49,6 +48,7 @@ from payback.trace.buffer import MARK, Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
 from payback.trace.dispatch import _current
+from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.outside import refused
 from payback.trace.tree import tree_map
 
@@ -118,9 +118,6 @@ def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Cal
     return wrapper
 
 
-_LIBRARIES = {"scipy.linalg": scipy_linalg.FUNCTIONS, "scipy.special": scipy_special.FUNCTIONS}
-
-
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
     return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
@@ -187,6 +184,7 @@ class _Installed:
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
         self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
+        self.watch = Watch(self.imported)
 
     def enter(self, f: Any) -> None:
         with self.lock:
@@ -197,8 +195,9 @@ class _Installed:
                     self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
-                    for name in _LIBRARIES:
-                        if (module := sys.modules.get(name)) is not None:
+                    self.watch.start()
+                    for name in LIBRARIES:
+                        if (module := complete(name)) is not None:
                             self.put(*self.library(name, module))
                     self.modules()
                 self.function(f, set())
@@ -210,7 +209,7 @@ class _Installed:
         """The namespace of a library that the user has imported, and the wrappers of its functions."""
         known = self.libraries.get(name)
         if known is None or known[0] is not module:
-            answers = _LIBRARIES[name]
+            answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
             wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
@@ -219,6 +218,12 @@ class _Installed:
             self.known.clear()  # modules that have been looked through may have imported these by name
             self.seen = None
         return module.__dict__, known[1]
+
+    def imported(self, name: str, module: ModuleType) -> None:
+        """A library has been imported while functions are traced."""
+        with self.lock:
+            if self.depth:
+                self.put(*self.library(name, module))
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
@@ -338,10 +343,11 @@ class _Installed:
                 cell.cell_contents = content
             for owner, name, original, _ in _SPECIAL:
                 setattr(owner, name, original)
+            self.watch.stop()
             self.names.clear()
             self.cells.clear()
             self.spaces.clear()
-            if self.seen is not None and len(sys.modules) != self.seen[0]:
+            if self.seen is None or len(sys.modules) != self.seen[0]:
                 self.newcomers()
 
     def newcomers(self) -> None:

@@ -113,9 +113,9 @@ def structure(tree: Any) -> Any:
 
 
 def spread_prefix(prefix: Any, tree: Any) -> list[Any] | None:
-    """For each leaf of the tree what a prefix says of it: a number or None for all of a container, or a container like it.
+    """For each leaf of the tree what a prefix says of it; None where the prefix does not fit.
 
-    None where the prefix does not fit.
+    A prefix is a whole number or None, for all of a container, or a container like it of prefixes.
 
     >>> spread_prefix((0, {"w": None, "b": 1}), (5.0, {"w": [1.0, 2.0], "b": 3.0}))
     [0, None, None, 1]

@@ -27,13 +27,12 @@ class Around:
 
     def __init__(self, f: Any):
         self.names = list(_names(f, set()))
-        self.was = [list(_contents(look(), set())) for _, look in self.names]
-        self.copies = {
-            id(part): (part, part.copy())
-            for parts in self.was
-            for part in parts
-            if type(part) is np.ndarray and not is_immutable(part)
-        }
+        self.was = [list(_contents(look())) for _, look in self.names]
+        self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
+        for (name, _), parts in zip(self.names, self.was, strict=True):
+            for part in parts:
+                if type(part) is np.ndarray and not is_immutable(part) and id(part) not in self.copies:
+                    self.copies[id(part)] = name, part, _kept(part)
 
         looks = [(look, look()) for _, look in self.names]
         # where names stand for things that cannot change, it is enough to see that they still stand for the same
@@ -49,15 +48,11 @@ class Around:
         """What is different now, for people."""
         found = []
         for (name, look), was in zip(self.names, self.was, strict=True):
-            now = list(_contents(look(), set()))
+            now = list(_contents(look()))
             if len(now) != len(was) or not all(map(_same, now, was)):
                 found.append(f"{name} was given another value")
-            elif self.copies and any(
-                type(part) is np.ndarray and id(part) in self.copies and not _equal(*self.copies[id(part)])
-                for part in now
-            ):
-                found.append(f"the array {name} was written into")
-        return found
+        written = {name for name, array, kept in self.copies.values() if not _unchanged(array, kept)}
+        return found + [f"the array {name} was written into" for name in sorted(written)]
 
 
 def _is_fixed(value: Any) -> bool:
@@ -70,46 +65,62 @@ def _same(now: Any, was: Any) -> bool:
     return now is was or (isinstance(now, _NUMBERS) and type(now) is type(was) and (now == was or now != now))
 
 
-def _equal(now: np.ndarray[Any, Any], was: np.ndarray[Any, Any]) -> bool:
-    if now.shape != was.shape or now.dtype != was.dtype:
+_SMALL, _PIECE = 4096, 1 << 16
+
+
+def _kept(array: np.ndarray[Any, Any]) -> Any:
+    return array.tobytes() if array.nbytes <= _SMALL else (array.shape, array.copy())
+
+
+def _unchanged(now: np.ndarray[Any, Any], kept: Any) -> bool:
+    """Bit by bit: a NaN is the same NaN.  Piece by piece, so that a long comparison stays in the cache."""
+    if type(kept) is bytes:
+        return now.tobytes() == kept
+    shape, was = kept
+    if now.shape != shape or now.dtype != was.dtype:
         return False
-    if now.dtype.kind == "f" and now.flags.c_contiguous and was.flags.c_contiguous:  # a NaN equals itself
-        return np.array_equal(now.view(f"i{now.itemsize}"), was.view(f"i{now.itemsize}"))
-    return np.array_equal(now, was, equal_nan=now.dtype.kind == "f")
+    if now.dtype.kind == "O" or not (now.flags.c_contiguous and was.flags.c_contiguous):
+        return np.array_equal(now, was, equal_nan=now.dtype.kind in "fc")
+    kind = f"u{now.itemsize}" if now.itemsize in (1, 2, 4, 8) else "u1"
+    a, b = (x.reshape(-1).view(kind) for x in (now, was))
+    return all((a[i : i + _PIECE] == b[i : i + _PIECE]).all() for i in range(0, a.size, _PIECE))
 
 
-def _contents(value: Any, seen: set[int]) -> Iterator[Any]:
-    """The value and what it holds, each thing once."""
-    if isinstance(value, Variable):
-        yield value.node
-        return
-    yield value
-    if isinstance(value, (*_WHOLE, np.ndarray, FunctionType)) or id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, dict):
-        yield from value
-        parts: Any = value.values()
-    elif isinstance(value, (list, tuple)):
-        parts = value
-    elif isinstance(value, MethodType):
-        parts = (value.__self__,)
-    elif isinstance(value, functools.partial):
-        parts = (*value.args, *value.keywords.values())
-    elif dataclasses.is_dataclass(value):
-        parts = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-    elif _is_plain(value):
-        parts = vars(value).values()
-    else:
-        return
-    for part in list(parts):
-        yield from _contents(part, seen)
+def _contents(value: Any) -> Iterator[Any]:
+    """The value and all that it holds, each thing once."""
+    stack, seen = [value], set()
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Variable):
+            yield value.node
+            continue
+        yield value
+        if isinstance(value, (*_WHOLE, np.ndarray, FunctionType)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            yield from value
+            stack += value.values()
+        elif isinstance(value, (list, tuple)):
+            stack += value
+        elif isinstance(value, MethodType):
+            stack.append(value.__self__)
+        elif isinstance(value, functools.partial):
+            stack += (*value.args, *value.keywords.values())
+        elif dataclasses.is_dataclass(value):
+            stack += [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+        elif _is_plain(value):
+            stack += vars(value).values()
 
 
 def _is_plain(value: Any) -> bool:
     """Whether it is an object of the user's own class: what a library keeps in its objects is its own matter."""
-    library = type(value).__module__.partition(".")[0] in _LIBRARIES and type(value) is not SimpleNamespace
-    return hasattr(value, "__dict__") and not library
+    if type(value) is SimpleNamespace:
+        return True
+    if not hasattr(value, "__dict__") or type(value).__module__.partition(".")[0] in _LIBRARIES:
+        return False
+    module = sys.modules.get(type(value).__module__)
+    return "site-packages" not in (getattr(module, "__file__", None) or "")
 
 
 def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -148,7 +159,7 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
                 yield name, look
                 inside.append(look())
     for value in inside:
-        for part in _contents(value, set()):
+        for part in _contents(value):
             if callable(part):
                 yield from _names(part, seen)
 

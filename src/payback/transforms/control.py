@@ -89,8 +89,8 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
          remat: bool = False) -> tuple[Any, Any]:  # fmt: skip
     """`(carry, ys)` of a loop `carry, y = f(carry, x)` over the entries of `xs` along their first axis.
 
-    f: called with shapes only; takes what is carried and one entry, returns `(carry, y)`.  It may use traced values from
-    around it.
+    f: called with shapes only; takes what is carried and one entry, returns `(carry, y)`.  It may use traced values
+    from around it.
     init: what is carried at first: a number, array or container; a step returns the same structure, shapes and dtypes.
     A Python number takes the dtype that the step makes of it; to find out, f is called twice, else once.
     xs: an array or container of arrays of equal first extent; or None, with `length=` as the number of steps.

@@ -79,8 +79,8 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
     what the arguments are owed: one gradient for one argument, else a tuple with one for each.  Both may use NumPy;
     `pull` may read the arguments and the result from around it.  It is differentiated itself for higher orders; forward
     mode uses its transpose, so there it must be linear in `bar`.
-    check: compare with finite differences at the first use with numbers (straight-through and reversed gradients are legitimate, so
-    it is off by default).
+    check: compare with finite differences at the first use with numbers (straight-through and reversed gradients are
+    legitimate, so it is off by default).
 
     The function returned gives the result alone.  Traced values other than the arguments must not be used inside: they
     would get no gradient.

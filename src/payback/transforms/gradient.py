@@ -120,7 +120,7 @@ def _kinds(given: Sequence[Any]) -> str:
 
 def _argument_names(f: Function, count: int) -> list[str]:
     code = getattr(f, "__code__", None)
-    if type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
+    if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]  # what `inspect` finds, 10 µs sooner
         return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
     try:

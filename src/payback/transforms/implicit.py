@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import NonFiniteError, ShapeError
+from payback.errors import InputError, NonFiniteError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import apply
 from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import where_of_caller
 from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
@@ -58,6 +58,11 @@ def _equations(f: Function, start: Node, args: tuple[Any, ...], avals: list[Aval
     if start.aval.dtype.kind != "f":
         start = strong(start, np.dtype(np.float64), weak=start.aval.weak)
     for _ in range(3):
+        if start.aval.dtype == np.float16:
+            place = position(where)
+            raise InputError("root does not compute with float16", where=str(place) if place else None,
+                             why="linear systems are solved in float32 and float64",
+                             fix="start with x0.astype(np.float32)")  # fmt: skip
         traced = trace_body(f, [start.aval, *avals], lambda values: (values[0], *unflatten(args, iter(values[1:]))))
         gives = traced.body.gives
         if len(gives) != 1 or gives[0].shape != start.shape:

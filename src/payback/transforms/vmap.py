@@ -147,7 +147,7 @@ def _to_front(leaf: Any, axis: int, name: str, where: Any) -> Node:
     m = Recording()
     m.origin = where
     with quietly():
-        return to_front(m, Term(node, m), axis).node  # type: ignore[no-any-return]
+        return to_front(m, Term(node, m), axis).node
 
 
 def _size(mapped: dict[int, Node], axes: Sequence[int | None], names: Sequence[str], where: Any) -> int:

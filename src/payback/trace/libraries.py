@@ -1,0 +1,59 @@
+"""Libraries that look at no protocol of NumPy: what answers their functions; imports during a trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from payback.trace import numpy_series, scipy_linalg, scipy_special
+
+LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
+    "scipy.linalg": scipy_linalg.FUNCTIONS,
+    "scipy.special": scipy_special.FUNCTIONS,
+    **numpy_series.FUNCTIONS,
+}
+
+
+def complete(name: str) -> ModuleType | None:
+    """The library, if it has been imported to the end."""
+    module = sys.modules.get(name)
+    busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return None if busy else module
+
+
+class Watch:
+    """A finder that finds nothing itself: it tells when one of the libraries has been imported.
+
+    A function that imports one where it needs it does so in its first trace: the names must be answered at once.
+    """
+
+    def __init__(self, imported: Callable[[str, ModuleType], None]):
+        self.imported = imported
+
+    def start(self) -> None:
+        if any(name not in sys.modules for name in LIBRARIES):
+            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)  # type: ignore[arg-type]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in LIBRARIES:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader.exec_module = self._telling(name, spec.loader.exec_module)  # type: ignore[method-assign]
+                return spec
+        return None
+
+    def _telling(self, name: str, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            self.imported(name, module)
+
+        return exec_module
