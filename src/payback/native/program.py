@@ -148,9 +148,10 @@ class Program:
             aval = node.aval
             if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
                 return self.interpreted(inputs)
-            array = np.ascontiguousarray(value, aval.dtype)
-            if array.shape != (aval.shape or (1,)) and array.shape != aval.shape:
-                raise TypeError(f"{node!r} was given an array of shape {np.shape(value)}")
+            given = np.asarray(value)
+            if given.shape != aval.shape or (not aval.weak and given.dtype != aval.dtype):
+                raise TypeError(f"{node!r} was given an array {given.dtype}{list(given.shape)}")
+            array = np.require(given, aval.dtype.newbyteorder("="), "CA")
             arrays.append(array)
             bases[number] = array.ctypes.data
         made = []
