@@ -18,7 +18,7 @@ from payback.cli.values import parse_value
 from payback.errors import InputError
 
 # Five obstacles in four modules: a plain array made before, a float(x), SciPy's compiled solver, a NumPy function
-# without a row, a standard function without one.  The `if` and the `while` on values are none.
+# without a row, a standard function that takes a float.  The `if` and the `while` on values are none.
 PLANTED = {
     "main.py": """
         import numpy as np
@@ -45,13 +45,13 @@ PLANTED = {
     "physics/__init__.py": "",
     "physics/helper.py": """
         import numpy as np
-        from math import gamma
+        from math import ldexp
 
         def spectrum(x):
             return np.linalg.eigvals(np.outer(x, x) + np.eye(3))
 
         def factor(x):
-            return gamma(x[0] + 1.0)
+            return ldexp(x[0] + 1.0, 1)
         """,
     "physics/state.py": """
         import numpy as np
