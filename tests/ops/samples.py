@@ -178,7 +178,7 @@ POINTWISE: dict[str, Pointwise] = {
 
 _SHARE = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0.9375)
 _MORE = (0.5, 1.75, 3.0, 2.5, 0.25, 1.5, 4.0, 0.875)
-POINTWISE |= {
+SPECIAL = {
     "erf": _unary(special.erf, mp.erf, *_ANY),
     "erfc": _unary(special.erfc, mp.erfc, *_ANY),
     "erfcx": _unary(special.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), -2.0, *_ANY[1:7], 60.0, error=4),
@@ -206,11 +206,12 @@ POINTWISE |= {
 } | {
     name: _unary(getattr(special, name), lambda x, f=f, n=int(name[1]): f(n, x), *points, error=1)
     for f, points, names in (
-        (mp.besselj, _ANY, ("j0", "j1")), (mp.bessely, _POSITIVE[:7], ("y0", "y1")),
-        (mp.besseli, _ANY, ("i0", "i1")), (mp.besselk, _POSITIVE[:7], ("k0", "k1")),
+        (mp.besselj, _ANY, ("j0", "j1")), (mp.bessely, _POSITIVE[1:4], ("y0", "y1")),
+        (mp.besseli, _ANY, ("i0", "i1")), (mp.besselk, _POSITIVE[1:4], ("k0", "k1")),
         (lambda n, x: mp.exp(-abs(x)) * mp.besseli(n, x), _ANY, ("i0e", "i1e")),
     ) for name in names
 }  # fmt: skip
+POINTWISE |= SPECIAL
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,

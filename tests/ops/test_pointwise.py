@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import amount
 from ops import checks
-from ops.samples import ELSEWHERE, FLOATS, LEAVES, LINEAR, OPERATORS, POINTWISE, REDUCTIONS, traced
+from ops.samples import ELSEWHERE, FLOATS, LEAVES, LINEAR, OPERATORS, POINTWISE, REDUCTIONS, SPECIAL, traced
 from payback.ops import TABLE
 
 ROWS = sorted(POINTWISE)
 DTYPES = [pytest.param(dtype, id=np.dtype(dtype).name) for dtype in FLOATS]
+
+
+# How an array lies in memory is no matter of a row: SciPy's functions, the slow ones, see all layouts with --full.
+FEWER = ("0-d", "empty", "vector", "transposed")
+LAID_OUT = [
+    (name, layout) for name in ROWS for layout in checks.LAYOUTS
+    if name not in SPECIAL or layout in FEWER or amount.cases(0, 1)
+]  # fmt: skip
 
 
 def test_every_row_has_a_sample():
@@ -29,9 +38,8 @@ def test_samples_and_rows_agree_on_the_arguments(name):
     assert row.facts["math"]
 
 
-@pytest.mark.parametrize("layout", checks.LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "layout"), LAID_OUT)
 def test_value(name, dtype, layout):
     checks.check_value(name, checks.arguments(name, dtype, layout, start=3))
 
@@ -45,9 +53,8 @@ def test_value_and_vjp_of_broadcast_arguments(name, dtype):
         checks.check_abstract(POINTWISE[name].call, args)
 
 
-@pytest.mark.parametrize("layout", checks.LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "layout"), LAID_OUT)
 def test_vjp(name, dtype, layout):
     checks.check_vjp(name, checks.arguments(name, dtype, layout))
 

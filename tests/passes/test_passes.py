@@ -90,3 +90,16 @@ def test_the_place_of_a_node_is_kept():
     graph = trace(lambda x: np.sin(x * 1.0) + np.sin(x * 1.0), X).graph
     for node in cse(fold(graph)[0])[0].nodes:
         assert node.op.value is None or node.where is not None
+
+
+def test_the_slope_of_a_rectifier_is_read_off_its_value():
+    def cost(x, v):
+        return (pb.nn.relu(x + 0.25) * v).sum()
+
+    v = np.array([[2.0, -3.0, np.inf], [1.0, 4.0, np.nan]])
+    graph = trace(pb.value_and_grad(cost), X, v).graph
+    simple = reuse_signs(cse(fold(graph)[0])[0])[0]
+    assert "sign" in names(graph)
+    assert "sign" not in names(simple)
+    for a, b in zip(Interpreter(simple)(X, v), Interpreter(graph)(X, v), strict=True):
+        assert same_bits(a, b)

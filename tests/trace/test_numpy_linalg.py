@@ -312,6 +312,28 @@ def test_what_counts_as_repeated():
     assert _repeated(np.zeros(0), extent=0, what="vector").shape == (0, 0)
 
 
+@pytest.mark.parametrize("x", [TALL, WIDE, np.stack([TALL, 2 * TALL])], ids=["tall", "wide", "batch"])
+def test_the_full_form(x):
+    """What the matrix determines has derivatives; the further vectors have none."""
+    for want, got in zip(LA.svd(x), LA.svd(traced(x)), strict=True):
+        np.testing.assert_array_equal(got.value, want)
+    k = min(x.shape[-2:])
+    for f in (
+        lambda a: (LA.svd(a)[0][..., :k] ** 2 * np.arange(1.0, k + 1)).sum() + LA.svd(a).S.sum(),
+        lambda a: ((lambda u, s, vh: u[..., :, :k] * s[..., None, :] @ vh[..., :k, :])(*LA.svd(a)) ** 2).sum(),
+        lambda a: (LA.svd(a)[2][..., :k, :] ** 2 * np.arange(1.0, x.shape[-1] + 1)).sum(),
+    ):
+        reduced = pb.grad(f)(x)
+        np.testing.assert_allclose(reduced, numerically(f, x), atol=1e-6)
+        np.testing.assert_allclose(pb.jacobian(f, mode="forward")(x), reduced, atol=1e-12)
+        pb.check_grads(f, x)
+        check_abstract(f, [x])
+    for f in (lambda a: LA.svd(a)[0].sum() + LA.svd(a)[2].sum(), lambda a: sum(y.sum() for y in LA.svd(a))):
+        with pytest.raises(DifferentiationError, match=r"further singular vectors.*no derivative.*full_matrices=False"):
+            pb.grad(f)(x)
+        assert np.isnan(pb.jacobian(f, mode="forward")(x)).all()
+
+
 # what is refused ------------------------------------------------------------------------------------------------
 
 
@@ -320,7 +342,6 @@ def test_what_counts_as_repeated():
     [
         (LA.eig, UnsupportedError, "for a symmetric matrix use np.linalg.eigh"),
         (LA.eigvals, UnsupportedError, "may be complex"),
-        (lambda a: LA.svd(a[:, :2]), UnsupportedError, "Use full_matrices=False"),
         (lambda a: LA.qr(a[:, :2], "complete"), UnsupportedError, "use mode='reduced' or 'r'"),
         (lambda a: LA.qr(a, "raw"), UnsupportedError, "mode='raw'"),
         (lambda a: LA.pinv(a[None], np.array([1e-9])), UnsupportedError, "one cutoff"),

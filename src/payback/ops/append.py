@@ -220,7 +220,7 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     pointwise = row.kind == "pointwise"
     if pointwise or row.numeric == "float" or row.name in _JOINING:
         args = settled(operands, where, pointwise) if row.name not in _OF_CONDITIONS else None
-        if args is not None:
+        if args is not None and (row.numeric != "wide" or args[0].aval.dtype != np.float16):
             return append_settled(row, args, params, where)
     if row.kind == "pointwise":
         args = settle(row, operands, where)

@@ -211,7 +211,13 @@ def _inverse_values(m: Any, s: Any, zero: Any) -> Any:
     return m.where(zero, NAN, m.div(1.0, m.where(zero, 1.0, s)))
 
 
-def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool) -> list[Any]:
+def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool, full: bool) -> list[Any]:
+    if full and bars[3] is not None and _is_used(bars[3]):
+        raise DifferentiationError(
+            "the further singular vectors of a matrix that is not square have no derivative",
+            why="they are any orthonormal vectors beside the others, not determined by the matrix",
+            fix="use full_matrices=False, or no more than the first min(m, n) vectors",
+        )
     u, s, vh = (m.part(y, k=k) for k in range(3))
     high, wide = m.shape(args[0])[-2:]
     extent = max(high, wide)
@@ -255,7 +261,14 @@ def _of_used(m: Any, s: Any, zero: Any, used: Any) -> Any:
     return m.where(used, _inverse_values(m, s, zero), 0.0)
 
 
-def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool) -> list[Any]:
+def _is_used(bar: Any) -> bool:
+    """Whether an adjoint is more than a structural zero; yes, where that is not known."""
+    mask = getattr(bar, "mask", None)
+    mask = mask.node.value if hasattr(mask, "node") else mask
+    return mask is None or bool(np.any(mask))
+
+
+def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool, full: bool) -> list[Any]:
     u, s, vh = (m.part(y, k=k) for k in range(3))
     high, wide = m.shape(args[0])[-2:]
     extent = max(high, wide)
@@ -264,7 +277,7 @@ def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool) -> list[Any]:
     moved = product(m, _T(m, u), dot, v)
     of_s = _own_share(m, s, diagonal(m, moved), same, zero, vectors)
     if not vectors:
-        return [None, of_s, None]
+        return [None, of_s, None]  # nobody has the others
     quotients = _or_nan(m, _one_over(m, _differences(m, s), same), same)
     of_u = product(m, u, quotients * (moved * columns(m, s) + rows(m, s) * _T(m, moved)))
     of_v = product(m, v, quotients * (rows(m, s) * moved + _T(m, moved) * columns(m, s)))
@@ -273,17 +286,29 @@ def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool) -> list[Any]:
         of_u = of_u + complement(m, u, _T(m, u), product(m, dot, v)) * inverse
     if wide > high:
         of_v = of_v + complement(m, v, vh, product(m, _T(m, dot), u)) * inverse
-    return [of_u, of_s, _T(m, of_v)]
+    return [of_u, of_s, _T(m, of_v), *([m.part(y, k=3) * NAN] if full else [])]
 
 
-def _svd_shape(a: Aval, vectors: bool) -> Avals:
+def _svd(a: Any, vectors: bool, full: bool) -> Any:
+    u, s, vh = np.linalg.svd(a, full_matrices=full)
+    if not full:
+        return u, s, vh
+    k = s.shape[-1]
+    return u[..., :k], s, vh[..., :k, :], u[..., k:] if a.shape[-2] > k else vh[..., k:, :]
+
+
+def _svd_shape(a: Aval, vectors: bool, full: bool) -> Avals:
     *lead, high, wide = a.shape
     k = min(high, wide)
-    return Avals(Aval((*lead, *shape), a.dtype) for shape in ((high, k), (k,), (k, wide)))
+    shapes = [(high, k), (k,), (k, wide)]
+    if full:
+        shapes.append((high, high - k) if high > k else (wide - k, wide))
+    return Avals(Aval((*lead, *shape), a.dtype) for shape in shapes)
 
 
-provide(svd=lambda a, vectors: tuple(np.linalg.svd(a, full_matrices=False)))
-Row("svd", "own", lambda m, a, vectors: m.svd(a, vectors=vectors), shape=_svd_shape, vjp=_svd_vjp, jvp=_svd_jvp,
+# the fourth result are the further vectors of the full form: columns of u, or rows of vᵀ
+provide(svd=_svd)
+Row("svd", "own", lambda m, a, **how: m.svd(a, **how), shape=_svd_shape, vjp=_svd_vjp, jvp=_svd_jvp,
     numeric="float", masked=True, math="u·(diag s̄ + …)·vᵀ, Townsend (2016)",
     kink="repeated singular values share equally; 0: taken as 0",
     domain="vectors: of a singular value that does not repeat")  # fmt: skip

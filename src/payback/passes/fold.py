@@ -85,8 +85,24 @@ def fold(graph: Graph) -> tuple[Graph, list[Change]]:
     return rewrite(graph, rule), log
 
 
+def _slope(node: Node, args: tuple[Node, ...], rectified: dict[Node, Node]) -> Node | None:
+    """select(not y ≤ 0, v·sign x, 0) with y = relu(x): v where y > 0, and NaN where x is NaN; written with y alone."""
+    if node.op.name != "select" or not _zero(args[2]) or args[0].op.name != "logical_not":
+        return None
+    below, product = args[0].args[0], args[1]
+    if below.op.name != "le" or product.op.name != "mul" or product.args[1].op.name != "sign":
+        return None
+    y, v = rectified.get(product.args[1].args[0]), product.args[0]
+    if y is None or below.args[0] is not y or v.aval != y.aval or y.aval.dtype != node.aval.dtype:
+        return None
+    zero = below.args[1]
+    above = Node(TABLE["gt"], (y, zero), NO_PARAMS, None, node.where, below.aval)
+    taken = Node(TABLE["select"], (above, v, y), NO_PARAMS, None, node.where, node.aval)
+    return Node(TABLE["select"], (below, args[2], taken), NO_PARAMS, None, node.where, node.aval)
+
+
 def reuse_signs(graph: Graph) -> tuple[Graph, list[Change]]:
-    """x > 0 read off relu(x) where that is computed anyway: then x need not be kept."""
+    """x > 0 and x ≤ 0 read off relu(x) where that is computed anyway, and its slope too: then x need not be kept."""
     log: list[Change] = []
     rectified: dict[Node, Node] = {}
 
@@ -95,10 +111,13 @@ def reuse_signs(graph: Graph) -> tuple[Graph, list[Change]]:
             made = Node(node.op, args, node.params, None, node.where, node.aval)
             rectified[args[0]] = made
             return made
-        if node.op.name == "gt" and args[0] in rectified and _zero(args[1]):
-            made = Node(TABLE["gt"], (rectified[args[0]], args[1]), node.params, None, node.where, node.aval)
+        if node.op.name in ("gt", "le") and args[0] in rectified and _zero(args[1]):
+            made = Node(node.op, (rectified[args[0]], args[1]), node.params, None, node.where, node.aval)
             log.append(Change(node, made, "relu(x) has the signs of x"))
             return made
-        return None
+        slope = _slope(node, args, rectified)
+        if slope is not None:
+            log.append(Change(node, slope, "the slope of relu(x) is read off it"))
+        return slope
 
     return rewrite(graph, rule), log

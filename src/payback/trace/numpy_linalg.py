@@ -196,12 +196,16 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     if hermitian:
         return _svd_of_symmetric(a, compute_uv)
     if not compute_uv:
-        return parts("svd", 3, a, vectors=False)[1]
-    if full_matrices and a.shape[-1] != a.shape[-2]:
-        raise UnsupportedError(f"np.linalg.svd(full_matrices=True) of a traced matrix of shape {a.shape}", where=here(),
-                               why="the further vectors are not determined by the matrix, so they have no derivative",
-                               fix="use full_matrices=False, or compute_uv=False for the values alone")  # fmt: skip
-    return _named(np.linalg.svd, *parts("svd", 3, a, vectors=True))
+        return parts("svd", 3, a, vectors=False, full=False)[1]
+    high, wide = a.shape[-2:]
+    if not full_matrices or high == wide:
+        return _named(np.linalg.svd, *parts("svd", 3, a, vectors=True, full=False))
+    u, s, vh, rest = parts("svd", 4, a, vectors=True, full=True)
+    if high > wide:
+        u = np.concatenate([u, rest], axis=-1)
+    else:
+        vh = np.concatenate([vh, rest], axis=-2)
+    return _named(np.linalg.svd, u, s, vh)
 
 
 def _svd_of_symmetric(a: Any, compute_uv: bool) -> Any:
