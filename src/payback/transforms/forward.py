@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
 from payback.ad.push import push
+from payback.ad.sweep import sweep
 from payback.errors import DifferentiationError, InputError
+from payback.ir.aval import BOOL, Aval
 from payback.ir.node import Node, ancestors
 from payback.ops.append import const, snapshot
+from payback.ops.recording import Recording, Term
+from payback.ops.several import PART
+from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now
+from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, tree_map, unflatten
@@ -149,8 +155,9 @@ def jacobian(
 
     For a result of shape S and an argument of shape T an array of shape S + T; entry [i, j] is ∂result[i]/∂argument[j].
     Containers nest: the result's structure outside, the argument's inside (for several argnums a tuple of them).
-    mode: "reverse" costs one sweep for each entry of the results, "forward" one pass for each entry of the arguments;
-    "auto" takes the fewer.  With `has_aux=True` the function returns `(jacobian, aux)`.
+    mode: "reverse" costs one sweep for each entry of the results, "forward" one pass for each entry of the arguments
+    (from a dozen on they are made as one batch, see `vmap`); "auto" takes the fewer.
+    With `has_aux=True` the function returns `(jacobian, aux)`.
     sparse: the answer is a `scipy.sparse.csr_array` of shape (entries of the result, entries of the argument), both
     counted in C order, and holds every entry that the structure of the computation allows, zeros among them.  One
     pattern is found, then one sweep made for each color of its columns or rows: three for a band of three, whatever its
@@ -206,10 +213,73 @@ def _assembled(parts: list[Any], outer: tuple[int, ...], inner: tuple[int, ...],
     return parts[0] if outer + inner == () else np.stack(parts).reshape(outer + inner)
 
 
+_MANY = 12  # unit vectors from which on it pays to record a graph and run it for all of them at once
+_ROOM = 1 << 22  # entries of the largest array that is made for all of them
+
+
+def _at_once(
+    called: _Called, like: Node, derive: Callable[[Gradient, Any, Any], list[Any]], nodes: Sequence[Node]
+) -> list[Any] | None:
+    """For each of the unit vectors of a node what `derive` makes of it, all of them as one batch.
+
+    derive: takes the algebra, a unit vector and the mask of what it asks for, and returns terms (None: no path).
+    Returns for each of `nodes` the answers along a leading axis; None where it does not pay.
+    """
+    size = like.aval.size
+    if size < _MANY:
+        return None
+    gradient = Gradient(on_graph=True)
+    unit, asked = fresh(like.aval), fresh(Aval(like.shape, BOOL))
+    with quietly():
+        found = derive(gradient, gradient.operand(unit), gradient.operand(asked))
+        made = [None if term is None else _cast_like(gradient, gradient.dense(term), node).node
+                for term, node in zip(found, nodes, strict=True)]  # fmt: skip
+    body, captured = enclosed([unit, asked], [node for node in made if node is not None])
+    largest = max((node.aval.size for node in body.graph.nodes if node.op is not PART), default=1)
+    step = max(_ROOM // max(largest, 1), 1)
+    if step < _MANY:
+        return None
+    around = captured if called.outside else [const(node.value) for node in captured]
+    units = np.eye(size, dtype=like.aval.dtype).reshape(size, *like.shape)
+    pieces = []
+    with quietly():
+        for start in range(0, size, step):
+            m, seeds = Recording(), units[start : start + step]
+            terms = [Term(node, m) for node in (const(seeds), const(seeds != 0), *around)]
+            on = [True, True, *[False] * len(around)]
+            answers, _ = body.replay(m, terms, on, len(seeds), [True] * len(body.gives))
+            pieces.append([result_of(term.node) for term in answers])
+    columns = zip(*pieces, strict=True)
+    joined: Iterator[Any] = iter([column[0] if len(pieces) == 1 else np.concatenate(column) for column in columns])
+    return [np.zeros((size, *node.shape), node.aval.dtype) if there is None else next(joined)
+            for there, node in zip(made, nodes, strict=True)]  # fmt: skip
+
+
+def _pulled_at_once(called: _Called, top: Node) -> list[Any] | None:
+    def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
+        settled = sweep(gradient, {top: Masked(asked, unit)}, called.wrt)
+        return [settled.get(node) for node in called.wrt]
+
+    return _at_once(called, top, derive, called.wrt)
+
+
+def _pushed_at_once(called: _Called, node: Node) -> list[Any] | None:
+    def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
+        found = push(gradient, called.reached, {node: Masked(asked, unit)})
+        return [found.get(top) for top in called.tops]
+
+    return _at_once(called, node, derive, called.tops)
+
+
 def _rows(called: _Called) -> list[list[Any]]:
     """blocks[result][argument], by one reverse sweep for each entry of the results."""
     blocks = []
     for top in called.tops:
+        together = _pulled_at_once(called, top)
+        if together is not None:
+            blocks.append([block.reshape(top.shape + node.shape)
+                           for block, node in zip(together, called.wrt, strict=True)])  # fmt: skip
+            continue
         pulled = [pull_back([top], [unit], called.wrt, units=True)[0] for unit in _basis(top)]
         blocks.append(
             [_assembled([row[k] for row in pulled], top.shape, node.shape, node) for k, node in enumerate(called.wrt)]
@@ -220,15 +290,22 @@ def _rows(called: _Called) -> list[list[Any]]:
 def _columns(called: _Called) -> list[list[Any]]:
     """blocks[result][argument], by one forward pass for each entry of the arguments."""
     zeros = [_zero(node) for node in called.wrt]
+    together = [_pushed_at_once(called, node) for node in called.wrt]
     pushed = [
         [called.push([unit if i == k else zero for i, zero in enumerate(zeros)], k) for unit in _basis(node)]
+        if together[k] is None
+        else []
         for k, node in enumerate(called.wrt)
     ]
     blocks = []
     for r, top in enumerate(called.tops):
         row = []
         for k, node in enumerate(called.wrt):
-            block = _assembled([found[r] for found in pushed[k]], node.shape, top.shape, top)
+            at_once = together[k]
+            if at_once is None:
+                block = _assembled([found[r] for found in pushed[k]], node.shape, top.shape, top)
+            else:
+                block = at_once[r].reshape(node.shape + top.shape)
             ahead, behind = len(node.shape), len(top.shape)
             row.append(
                 np.transpose(block, (*range(ahead, ahead + behind), *range(ahead))) if ahead and behind else block
