@@ -164,8 +164,8 @@ class Gradient:
     def _numbers(
         self, rest: Iterator[Node], piles: dict[Node, Any], settled: dict[Node, Any], wanted: Container[Node]
     ) -> Node | None:
-        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop, for scalar programs are made
-        of nothing else.  Goes on with `rest` and returns the first node that is none of them.
+        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop, for scalar programs are
+        made of nothing else.  Goes on with `rest` and returns the first node that is none of them.
         """
         live, m = self.live, self.m
         assert live is not None

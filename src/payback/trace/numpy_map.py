@@ -10,7 +10,9 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.ir.where import position
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, plain, where_of_caller
+from payback.ops.append import append
+from payback.ops.row import TABLE
+from payback.trace.array import _FUNCTIONS, _METHODS, _NODE_TYPES, Traced, as_traced, plain, where_of_caller
 from payback.trace.dispatch import Function, emit, here, implements, strong
 
 
@@ -26,11 +28,30 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _reduction(
-    name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, out: Any = None, **unsupported: Any
+    name: str,
+    x: Any,
+    axis: Any,
+    keepdims: Any,
+    dtype: Any = None,
+    out: Any = None,
+    initial: Any = None,
+    where: Any = True,
 ) -> Any:
-    for key, value in {"out": out, **unsupported}.items():
-        if value is None or value is np._NoValue or value is True:
-            continue
+    keep = keepdims is not np._NoValue and bool(keepdims)
+    if (
+        type(x) in _NODE_TYPES
+        and dtype is None
+        and out is None
+        and where is True
+        and (initial is None or initial is np._NoValue)
+    ):
+        node = x.node
+        if (
+            type(node.value) is np.ndarray and node.value.dtype.kind == "f" and node.value.size
+        ):  # nothing to be done first
+            params = {"axes": axes_of(axis, node.value.ndim), "keepdims": keep}
+            return Traced(append(TABLE[name], (node,), params, where_of_caller(3)))
+    for key, value in {"out": out, "initial": initial, "where": where}.items():
         if value is not None and value is not np._NoValue and not (key == "where" and value is True):
             raise UnsupportedError(
                 f"np.{name} on traced values does not take {key}=",
@@ -41,7 +62,6 @@ def _reduction(
         x = Traced(as_traced(x))
     if dtype is not None:
         x = astype(x, dtype)
-    keep = keepdims is not np._NoValue and bool(keepdims)
     if name in ("max", "min") and any(x.shape[a] == 0 for a in axes_of(axis, x.ndim)):
         raise ShapeError(f"np.{name} of an empty array", where=here(), why=f"the shape is {x.shape}")
     if name == "sum" and x.dtype.kind == "f" and x.node.aval.weak:
@@ -261,9 +281,6 @@ def clip(
     return emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high)
 
 
-_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
-
-
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
@@ -271,9 +288,6 @@ def matmul(a: Any, b: Any) -> Any:
         a = np.asarray(a)
     if not isinstance(b, Traced):
         b = np.asarray(b)
-    spec = _SPECS.get((len(a.shape), len(b.shape)))
-    if spec is not None and a.shape[-1] == b.shape[0]:
-        return emit("contract", a, b, spec=spec)
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
