@@ -7,45 +7,23 @@ compared, branched on and printed.  In a graph traced without numbers it has a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from sys import _getframe
 from typing import Any
 
 import numpy as np
 
 from payback.errors import DifferentiationError, MutationError, TraceError
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node, _next_id
-from payback.ir.where import NOT_USERS, caller, position
+from payback.ir.node import NO_PARAMS, Node
+from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
-from payback.ops.namespace import Values
-from payback.ops.row import CONST, TABLE, VARIABLE, Row
+from payback.ops.row import TABLE, VARIABLE, Row
 from payback.trace.arrays import Buffered, ReadOnly, now
+from payback.trace.operators import bind, operators, where_of_caller
 from payback.trace.outside import storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
 _HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
-
-
-_users: Any = None  # the namespace of the user's module that was seen last: most often it is seen again
-
-
-def _is_users(frame: Any) -> bool:
-    """Whether a frame is outside this package and NumPy."""
-    global _users
-    space = frame.f_globals
-    if space.get("__name__", "").startswith(NOT_USERS):
-        return False
-    _users = space
-    return True
-
-
-def where_of_caller(depth: int) -> Any:
-    """The user's place that is running; `depth` frames up if that one is outside this package."""
-    frame = _getframe(depth)
-    if frame.f_globals is _users or _is_users(frame):
-        return frame.f_code, frame.f_lasti
-    return caller(depth + 1)
 
 
 def _binary(row: Row, a: Any, b: Any) -> Any:
@@ -76,98 +54,6 @@ def _plain(operand: Any) -> Any:
     if hasattr(operand, "__array__"):
         return np.asarray(operand)
     return NotImplemented
-
-
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
-    """The operator of a row, its reflection, and the one in place.
-
-    Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
-    scalar programs are made of nothing else.
-    """
-    row, compute, new = TABLE[name], getattr(Values, name), object.__new__
-
-    def fast(a: Any, b: Any, swapped: bool) -> Any:
-        node = a.node
-        x = node.value
-        kind = type(b)
-        if kind is float or kind is int:
-            other, y = None, b
-            if x is None or (type(x) is not float and x.dtype.kind != "f"):
-                return None
-        elif kind is Traced or kind is Variable:
-            other = b.node
-            y = other.value
-            if x is None or y is None:
-                return None
-            if (type(x) is not float or type(y) is not float) and (
-                type(x) in WEAK_DTYPES or type(y) in WEAK_DTYPES or x.dtype is not y.dtype or x.dtype.kind != "f"
-            ):
-                return None
-        elif kind is np.ndarray:
-            if x is None or type(x) is float or x.dtype is not b.dtype or b.dtype.kind != "f":
-                return None
-            other, y = None, snapshot(b)
-        else:
-            return None
-        frame = _getframe(2)
-        if frame.f_globals is _users or _is_users(frame):
-            where = (frame.f_code, frame.f_lasti)
-        else:
-            where = caller(3)
-        try:
-            value = compute(y, x) if swapped else compute(x, y)
-        except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
-            return None
-        if type(value) is np.ndarray:
-            value.flags.writeable = False
-        if other is None:
-            other = Node(CONST, (), NO_PARAMS, y, where)
-        return Traced(Node(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where))
-
-    def forward(self: Any, other: Any) -> Any:
-        # Two Python floats, the case of scalar programs, spelled out: objects are filled by hand, for a call of a class
-        # costs as much as the rest.
-        node = self.node
-        x = node.value
-        if type(x) is float:
-            kind, second = type(other), None
-            if kind is Traced or kind is Variable:
-                second = other.node
-                y = second.value
-            else:
-                y = other
-            if type(y) is float:
-                frame = _getframe(1)
-                if frame.f_globals is _users or _is_users(frame):
-                    where = (frame.f_code, frame.f_lasti)
-                else:
-                    where = caller(2)
-                if second is None:
-                    second = Node(CONST, (), NO_PARAMS, y, where)
-                made = new(Node)
-                made.value = compute(x, y)
-                made.id = _next_id()
-                made.op, made.args, made.params, made.where = row, (node, second), NO_PARAMS, where
-                made._aval = made.grad = None
-                result = new(Traced)
-                result.node = made
-                return result
-        result = fast(self, other, False)
-        return _binary(row, self, other) if result is None else result
-
-    def reflected(self: Any, other: Any) -> Any:
-        result = fast(self, other, True)
-        return _binary(row, other, self) if result is None else result
-
-    def in_place(self: Any, other: Any) -> Any:
-        result = fast(self, other, False)
-        if result is None:
-            result = _binary(row, self, other)
-        if type(self.node.value) is float or not self.node.shape or type(self) is Variable or result is NotImplemented:
-            return result  # a number is not changed: its name is given to another
-        return _HOOKS["store"](self, result, where_of_caller(2))
-
-    return forward, reflected, in_place
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
@@ -334,16 +220,16 @@ class Traced:
 
     # operators
 
-    __add__, __radd__, __iadd__ = _operator("add")
-    __sub__, __rsub__, __isub__ = _operator("sub")
-    __mul__, __rmul__, __imul__ = _operator("mul")
-    __truediv__, __rtruediv__, __itruediv__ = _operator("div")
-    __pow__, __rpow__, __ipow__ = _operator("power")
-    __mod__, __rmod__, __imod__ = _operator("mod")
-    __floordiv__, __rfloordiv__, __ifloordiv__ = _operator("floor_divide")
-    __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
-    __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
-    __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
+    __add__, __radd__, __iadd__ = operators("add")
+    __sub__, __rsub__, __isub__ = operators("sub")
+    __mul__, __rmul__, __imul__ = operators("mul")
+    __truediv__, __rtruediv__, __itruediv__ = operators("div")
+    __pow__, __rpow__, __ipow__ = operators("power")
+    __mod__, __rmod__, __imod__ = operators("mod")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = operators("floor_divide")
+    __gt__, __lt__ = operators("gt")[0], operators("lt")[0]
+    __ge__, __le__ = operators("ge")[0], operators("le")[0]
+    __eq__, __ne__ = operators("eq")[0], operators("ne")[0]  # type: ignore[assignment]
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
@@ -394,6 +280,7 @@ class Variable(Traced):
         return f"variable({self.node.value!r}{f', name={self.name!r}' if self.name else ''})"
 
 
+bind(Traced, Variable, _binary, lambda target, result, place: _HOOKS["store"](target, result, place))
 _NODE_TYPES = {Traced, Variable}
 _PLAIN_TYPES = {float, int, bool, np.ndarray, np.float64, np.float32}
 
