@@ -22,7 +22,6 @@ from payback.trace.operators import (
     _HOOKS,
     _METHODS,
     _dispatched,
-    _operator,
     _unary,
     know,
     where_of_caller,

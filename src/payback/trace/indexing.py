@@ -21,8 +21,10 @@ _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
 def getitem(x: Traced, key: Any) -> Traced:
     """Basic and fancy indexing.  Raises IndexError as NumPy does, TraceError for a mask without numbers."""
-    parts = key if isinstance(key, tuple) else (key,)
     place = where_of_caller(3)
+    if type(key) is int or type(key) is slice:
+        return view("index", x, {"template": (key,)}, place)
+    parts = key if isinstance(key, tuple) else (key,)
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):

@@ -354,7 +354,10 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         at = _replay(held.at, name, params)
         if np.may_share_memory(at, held.at):
             return written(held.storage, at)
-    made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
+    if type(x) is Traced and x.node.value is not None:
+        made = Traced(append(TABLE[name], (x.node,), params, place))
+    else:
+        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
     if made.node.shape and type(x) in _NODE_TYPES:
         alias = getattr(x, "alias", None)
         if alias is None:
