@@ -18,14 +18,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, now, outside
-from payback.trace.operators import (
-    _HOOKS,
-    _METHODS,
-    _dispatched,
-    _unary,
-    know,
-    where_of_caller,
-)
+from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
 
