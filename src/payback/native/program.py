@@ -10,7 +10,7 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import library, memory, threads
+from payback.native import cores, library, memory
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
@@ -95,7 +95,7 @@ class Program:
     def __init__(self, graph: Graph):
         self.source = graph
         self.graph = simplified(graph)
-        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
+        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         planner.plan()
         self.commands = planner.commands
         self.finish()
