@@ -162,33 +162,11 @@ def _machine(level: int) -> llvm.TargetMachine:
     )
 
 
-class Compiled:
-    """A module as machine code.  Holds the engine: the code lives as long as this object.
-
-    code: the object file, for `Loaded`.
-    """
-
-    def __init__(self, module: ir.Module, level: int = 2):
-        machine = _machine(level)
-        module.triple = llvm.get_process_triple()
-        self.parsed = llvm.parse_assembly(str(module))
-        self.parsed.verify()
-        self.code: bytes | None = None
-        self.engine = llvm.create_mcjit_compiler(self.parsed, machine)
-        self.engine.set_object_cache(self._keep)
-        self.engine.finalize_object()
-
-    def _keep(self, module: llvm.ModuleRef, code: bytes) -> None:
-        self.code = code
-
-    def address(self, name: str) -> int:
-        return self.engine.get_function_address(name)
-
-
 class Loaded:
-    """Object code that was compiled before."""
+    """Object code in memory.  Holds the engine: the code lives as long as this object."""
 
     def __init__(self, code: bytes):
+        self.code = code
         empty = llvm.parse_assembly("")
         empty.triple = llvm.get_process_triple()
         self.engine = llvm.create_mcjit_compiler(empty, _machine(2))
@@ -197,3 +175,17 @@ class Loaded:
 
     def address(self, name: str) -> int:
         return self.engine.get_function_address(name)
+
+
+class Compiled(Loaded):
+    """A module as machine code.
+
+    The object code is asked for and not taken from the engine's callbacks: there Ctrl-C would be lost.
+    """
+
+    def __init__(self, module: ir.Module, level: int = 2):
+        machine = _machine(level)
+        module.triple = llvm.get_process_triple()
+        self.parsed = llvm.parse_assembly(str(module))
+        self.parsed.verify()
+        super().__init__(machine.emit_object(self.parsed))

@@ -141,8 +141,7 @@ def _compile(keys: list[Any]) -> None:
         seconds["emit"] += time.perf_counter() - begun
         begun = time.perf_counter()
         loaded = Compiled(module)
-        if loaded.code is not None:
-            cache.save(name, loaded.code)
+        cache.save(name, loaded.code)
     _kept.append(loaded)
     for found, key in symbols.items():
         _addresses[type(key), key] = loaded.address(found)
