@@ -169,7 +169,8 @@ def _triangular_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, trans: bo
 
 provide(solve_triangular=_solve_triangular)
 Row("solve_triangular", "own", lambda m, a, b, **how: m.solve_triangular(a, b, **how),
-    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float", batch="leading",
+    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float",
+    batch="leading",
     math="b̄ = a⁻ᵀ·ȳ, ā = −b̄·yᵀ in the triangle", domain="no zero on the diagonal")  # fmt: skip
 
 
@@ -198,7 +199,8 @@ def _sylvester_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 provide(solve_sylvester=_sylvester)
 Row("solve_sylvester", "own", lambda m, a, b, q: m.solve_sylvester(a, b, q),
-    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float", batch="leading",
+    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float",
+    batch="leading",
     math="aᵀ·q̄ + q̄·bᵀ = ȳ", domain="no eigenvalue of a is one of −b")  # fmt: skip
 
 
