@@ -478,8 +478,13 @@ def found():
     return probe()
 
 
+# A class that extension modules look for when they are imported, so no wrapper can stand for it: it reads the memory of
+# an array that has become traced, in which there are no numbers.
+BARE = {"numpy.broadcast"}
+
+
 def test_every_function_of_numpy_is_clear(found):
-    unclear = {name: what for name, what in found.items() if not set(what.split(" | ")) <= set(CLEAR)}
+    unclear = {n: what for n, what in found.items() if n not in BARE and not set(what.split(" | ")) <= set(CLEAR)}
     assert unclear == {}
 
 

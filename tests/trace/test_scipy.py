@@ -431,3 +431,18 @@ class _anything:  # noqa: N801
 
 FINE = {"inv", "det", "norm", "cholesky", "cho_factor", "lu_factor", "pinv", "qr", "eigh", "eigvalsh", "svd", "svdvals",
         "expm", "logm", "sqrtm", "cosm", "sinm", "coshm", "sinhm", "block_diag"}  # fmt: skip
+
+
+def test_what_a_bare_broadcast_reads_of_a_traced_array_is_no_number():
+    seen = []
+
+    def f(x):
+        a = np.zeros(2)
+        a[0] = x
+        seen.extend(first for first, _ in np.broadcast(a, np.ones(2)))
+        return a.sum()
+
+    pb.grad(f)(2.0)
+    assert [type(entry) for entry in seen] == [np.void] * 2
+    with pytest.raises(PaybackError, match="cannot become a plain array"):
+        pb.grad(lambda x: np.broadcast(x, x).size * x)(2.0)
