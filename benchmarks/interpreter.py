@@ -3,9 +3,9 @@
     python -m benchmarks.interpreter [scalars] [arrays] [sparse] [growth] [--rounds 9]
 
 Contestants take turns within a round, so that a busy machine is busy for both; what counts is the ratio within a round:
-its median over the rounds, with the least and the greatest.  A number above 1 says that payback is faster (smaller).
-All run on one thread, and what is measured is the processor time of the process.  Needs the extra `benchmarks` (micrograd, autograd); autograd's and payback's gradients are
-compared before they are timed.
+its median over the rounds, with the least and the greatest.  A number above 1 says that payback is faster.  All run on
+one thread, and what is measured is the processor time of the process.  Needs the extra `benchmarks` (micrograd,
+autograd); the gradients of both are compared before they are timed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # another processor's kernels would run at half speed
@@ -26,12 +28,12 @@ for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # another processor's k
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.interpreter", *sys.argv[1:]])
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import autograd
-import autograd.numpy as anp
-import micrograd.engine
-import numpy as np
+import autograd  # noqa: E402
+import autograd.numpy as anp  # noqa: E402
+import micrograd.engine  # noqa: E402
+import numpy as np  # noqa: E402
 
-import payback as pb
+import payback as pb  # noqa: E402
 
 Call = Callable[[], Any]
 
@@ -127,8 +129,8 @@ def scalars(rounds: int) -> None:
     print("|---|---|---|---|---|---|")
     for name, (f, count) in SCALARS.items():
         for nodes in (1000, 3000, 10_000):
-            ours = lambda f=f, count=count, nodes=nodes: scalar_program(f, pb.variable, count, nodes)
-            theirs = lambda f=f, count=count, nodes=nodes: scalar_program(f, micrograd.engine.Value, count, nodes)
+            ours = partial(scalar_program, f, pb.variable, count, nodes)
+            theirs = partial(scalar_program, f, micrograd.engine.Value, count, nodes)
             np.testing.assert_allclose(ours()[0], theirs()[0], rtol=1e-9)
             row, _ = compare(f"{name}, {nodes:,}", ours, theirs, rounds)
             print(f"{row} {peak(ours) / nodes:.0f} | {peak(theirs) / nodes:.0f} |", flush=True)
@@ -199,7 +201,7 @@ def array_programs() -> dict[str, tuple[Callable[..., Any], Any, tuple[Any, ...]
         p = [rng.normal(size=(d, d)), rng.normal(size=d)]
         programs[f"ODE, {steps} Euler steps, d {d}"] = (euler, p, (rng.normal(size=d), steps))
     for sizes, batch in (((16, 32, 16, 4), 32), ((64, 128, 64, 10), 64)):
-        p = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (rng.normal(size=(a, b)) / a**0.5, np.zeros(b))]
+        p = [m for a, b in pairwise(sizes) for m in (rng.normal(size=(a, b)) / a**0.5, np.zeros(b))]
         data = (rng.normal(size=(batch, sizes[0])), rng.integers(0, sizes[-1], batch))
         programs[f"MLP {'-'.join(map(str, sizes))}, batch {batch}"] = (mlp, p, data)
     return programs
@@ -210,8 +212,8 @@ def arrays(rounds: int) -> None:
     print("|---|---|---|---|")
     medians = []
     for name, (f, p, rest) in array_programs().items():
-        mine, other = pb.value_and_grad(f, argnums=1), autograd.value_and_grad(f, argnum=1)
-        ours, theirs = (lambda: mine(np, p, *rest)), (lambda: other(anp, p, *rest))
+        ours = partial(pb.value_and_grad(f, argnums=1), np, p, *rest)
+        theirs = partial(autograd.value_and_grad(f, argnum=1), anp, p, *rest)
         (a, da), (b, db) = ours(), theirs()
         np.testing.assert_allclose(a, b, rtol=1e-10)
         for x, y in zip(*(g if isinstance(g, list) else [g] for g in (da, db)), strict=True):
@@ -226,14 +228,14 @@ def growth(rounds: int) -> None:
     """Time against nodes: the exponent of the least-squares line through the logarithms; 1 is linear."""
     print("| program | nodes | ms | µs a node |\n|---|---|---|---|")
     W, b, y = np.eye(4), np.ones(4), np.ones(4)
-    kinds: dict[str, tuple[Callable[[int], Any], int, tuple[int, ...]]] = {
-        "scalar chain": (lambda n: scalar_program(chain, pb.variable, 3, n), 1, (1000, 10_000, 100_000, 1_000_000)),
-        "Euler steps": (lambda n: pb.value_and_grad(euler, argnums=1)(np, [W, b], y, n // 4), 1, (400, 4000, 40_000)),
+    kinds: dict[str, tuple[Callable[[int], Any], tuple[int, ...]]] = {
+        "scalar chain": (lambda n: scalar_program(chain, pb.variable, 3, n), (1000, 10_000, 100_000, 1_000_000)),
+        "Euler steps": (lambda n: pb.value_and_grad(euler, argnums=1)(np, [W, b], y, n // 5), (500, 5000, 50_000)),
     }
-    for name, (run, _, sizes) in kinds.items():
+    for name, (run, sizes) in kinds.items():
         times = []
         for n in sizes:
-            times.append(min(seconds(lambda n=n: run(n), 0.0) for _ in range(1 if n > 200_000 else rounds)))
+            times.append(min(seconds(partial(run, n), 0.0) for _ in range(1 if n > 200_000 else rounds)))
             print(f"| {name} | {n:,} | {1e3 * times[-1]:.2f} | {1e6 * times[-1] / n:.2f} |", flush=True)
         slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
         print(f"| {name} | time ~ nodes^{slope:.3f} | | |")
@@ -247,7 +249,7 @@ def sparse(rounds: int) -> None:
     print("| sparse Hessian, chained Rosenbrock | entries | ms |\n|---|---|---|")
     for n in (1000, 10_000, 100_000, 1_000_000):
         hessian, x = pb.hessian(rosenbrock, sparse=True), np.linspace(-1.5, 2.0, n)
-        took = min(seconds(lambda h=hessian, x=x: h(x), 0.0) for _ in range(1 if n > 200_000 else 3))
+        took = min(seconds(partial(hessian, x), 0.0) for _ in range(1 if n > 200_000 else 3))
         print(f"| {n:,} variables | {hessian(x).nnz:,} | {1e3 * took:.1f} |", flush=True)
 
 

@@ -32,6 +32,7 @@ _PUBLIC = {
     "while_loop": "transforms.control",
     "root": "transforms.implicit",
     "fixed_point": "transforms.implicit",
+    "set_threads": "native.cores",
     "check_grads": "transforms.check",
     "audit": "transforms.audit",
     "stop_gradient": "trace.array",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from payback import optim as optim
     from payback import random as random
     from payback.io.model import load as load
+    from payback.native.cores import set_threads as set_threads
     from payback.optim.minimize import minimize as minimize
     from payback.optim.surface import surface as surface
     from payback.trace.array import stop_gradient as stop_gradient

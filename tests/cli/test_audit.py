@@ -18,7 +18,7 @@ from payback.cli.values import parse_value
 from payback.errors import InputError
 
 # Five obstacles in four modules: a plain array made before, a float(x), SciPy's compiled solver, a NumPy function
-# without a row, a standard function without one.  The `if` and the `while` on values are none.
+# without a row, a standard function that takes a float.  The `if` and the `while` on values are none.
 PLANTED = {
     "main.py": """
         import numpy as np

@@ -60,11 +60,22 @@ def test_unaligned_memory_takes_the_long_way(fast):
     odd = memory[1:].view(np.float64).reshape(3, 4)
     odd[...] = X
     assert fast((odd, 2.0)) is None
+    with pytest.raises(TypeError, match="was given an array"):
+        fast.program(X.astype(np.float32), 2.0)
     np.testing.assert_allclose(pb.compile(f)(odd, 2.0)[0], np.sin(X) * 2.0, rtol=1e-15)
 
 
 @pytest.mark.parametrize(
-    "args", [(X, 2.0), (X.T, 2.0), (X[:, ::2], 3.0), (X[::-1], -1.0), (X.astype(np.float32), 2.0), (X[:0], 1.0)]
+    "args",
+    [
+        (X, 2.0),
+        (X.T, 2.0),
+        (X[:, ::2], 3.0),
+        (X[::-1], -1.0),
+        (X.astype(np.float32), 2.0),
+        (X[:0], 1.0),
+        (X.astype(">f8"), 2.0),
+    ],
 )
 def test_compiled_functions_give_what_the_function_gives(args):
     compiled = pb.compile(f)

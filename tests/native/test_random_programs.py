@@ -58,6 +58,10 @@ def write(seed: int, exact: bool) -> tuple[str, tuple[Any, ...]]:
         n, k = 1000, 3 + seed % 4
     wide = rng.standard_normal((n, 2 * k))
     x = (wide[:, ::2] if seed % 3 else wide[:, :k]).astype(dtype)  # strided inputs too
+    special = exact and seed % 5 == 2
+    if special and x.size:
+        x = x.copy()
+        x.flat[::7], x.flat[3::11], x.flat[5::13] = np.nan, np.inf, -0.0
     args = (x[::-1] if seed % 4 == 1 else x, rng.standard_normal(k).astype(dtype), float(rng.standard_normal()))
     values: dict[str, Any] = {"x": args[0], "v": args[1], "s": args[2]}
     lines: list[str] = []
@@ -70,6 +74,8 @@ def write(seed: int, exact: bool) -> tuple[str, tuple[Any, ...]]:
         kinds = [EXACT_UNARY, EXACT_BINARY, MOVES] + ([] if exact else [ROUNDED, ROUNDED])
         choice = kinds[rng.integers(len(kinds))]
         text = choice[rng.integers(len(choice))].format(a=a, b=b)
+        if special and "np.int64" in text:  # what NaN becomes there is the processor's choice
+            continue
         try:
             with np.errstate(all="ignore"):
                 made = eval(text, space, values)  # noqa: S307

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 import amount
 from payback.errors import InputError
-from payback.native import threads
+from payback.native import cores, threads
 from payback.native.emit import INT, POINTER, Compiled, Emitter
 
 ROUNDS = 200
@@ -171,29 +171,29 @@ def test_ctrl_c_comes_between_jobs_and_leaves_them_whole(interrupt):
 
 
 def test_how_many_threads(monkeypatch):
-    monkeypatch.delenv(threads.VARIABLE, raising=False)
-    assert threads.threads() == threads.cores()
-    monkeypatch.setenv(threads.VARIABLE, "3")
-    assert threads.threads() == 3
-    threads.set_threads(5)
+    monkeypatch.delenv(cores.VARIABLE, raising=False)
+    assert cores.threads() == cores.cores()
+    monkeypatch.setenv(cores.VARIABLE, "3")
+    assert cores.threads() == 3
+    cores.set_threads(5)
     try:
-        assert threads.threads() == 5
-        assert threads.threads(seconds=threads.WORTHWHILE / 2) == 1
-        assert threads.threads(seconds=threads.WORTHWHILE * 2) == 5
+        assert cores.threads() == 5
+        assert cores.threads(seconds=cores.WORTHWHILE / 2) == 1
+        assert cores.threads(seconds=cores.WORTHWHILE * 2) == 5
     finally:
-        threads.set_threads(None)
+        cores.set_threads(None)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, "2", True])
 def test_a_number_of_threads_is_a_positive_integer(count):
     with pytest.raises(InputError, match=r"^set_threads\(.*\): a number of threads is a positive integer, or None\.$"):
-        threads.set_threads(count)
+        cores.set_threads(count)
 
 
 @pytest.mark.parametrize("text", ["0", "-2", "two", "1.5"])
 def test_the_variable_is_checked(text, monkeypatch):
-    monkeypatch.setenv(threads.VARIABLE, text)
+    monkeypatch.setenv(cores.VARIABLE, text)
     with pytest.raises(
         InputError, match=r"^PAYBACK_THREADS='.*': a number of threads is a positive integer\. Unset PAYBACK_THREADS\.$"
     ):
-        threads.threads()
+        cores.threads()

@@ -16,7 +16,7 @@ import pytest
 from numpy import zeros
 
 import payback as pb
-from payback.errors import MutationError, TraceError, UnsupportedError
+from payback.errors import MutationError, TraceError
 
 X = np.array([0.5, 1.25, 2.0])
 BUFFER = np.zeros(3)

@@ -160,3 +160,10 @@ def test_the_networks_of_callbacks_stay_as_they_are():
     )
     assert all((leaves(net)[0] == then).all() for net, then in seen)
     assert (seen[0][1] != seen[1][1]).any()
+
+
+def test_data_in_the_other_byte_order(monkeypatch):
+    fast, slow = both(
+        monkeypatch, net=pb.nn.MLP([5, 3], dtype=float), X=X.astype(">f8"), y=CLASSES.astype(">i8"), epochs=2
+    )
+    assert_alike(fast, slow, 1e-9)

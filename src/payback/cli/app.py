@@ -29,6 +29,8 @@ COMMANDS = {
     "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
     "audit": "List every place of your own function that cannot be differentiated, in one run.",
+    "verify": "Compare what machine code computes for your own function with what the interpreter does.",
+    "cache": "Show where compiled code is kept, or remove it.",
 }
 _INTERRUPTED = 130
 _WIDTH = 100  # of help that goes to a file or a pipe

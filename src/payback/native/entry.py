@@ -200,6 +200,7 @@ def entry(program: Any) -> Entry | None:
     inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))
     if any(aval.weak and aval.dtype.kind != "f" for aval in (*inputs, *outputs)):
         return None
-    if any(not aval.weak and not aval.shape for aval in inputs):  # NumPy's scalars are of many types
+    # NumPy's scalars are of many types, and numbers may be in the other byte order
+    if any(not aval.weak and (not aval.shape or not aval.dtype.isnative) for aval in inputs):
         return None
     return Entry(program)

@@ -94,7 +94,7 @@ class Planner(Groups):
             if scalar is not None:
                 self.scalars[node] = scalar
             else:
-                array = np.ascontiguousarray(node.value)
+                array = np.ascontiguousarray(node.value, node.aval.dtype.newbyteorder("="))
                 buffer = Buffer("const", array.dtype, array.size, array)
                 self.constants.append(buffer)
                 self.views[node] = layout.whole(buffer, array.shape)

@@ -10,7 +10,7 @@ import numpy as np
 from payback.errors import PaybackError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import layout, memory, threads
+from payback.native import cores, layout, memory
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
@@ -59,7 +59,7 @@ class Loop:
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen = list(before), list(after), chosen
-        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
+        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
         self.guards: dict[int, int] = {}  # command -> index into before + after

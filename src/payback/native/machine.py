@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.native import library, memory, threads
+from payback.native import cores, library, memory, threads
 from payback.native.commands import Command
 from payback.native.layout import Buffer
 
@@ -46,7 +46,7 @@ class Segment:
             [s | (i > 0 and (s or shared[i - 1])) << 1 for i, s in enumerate(shared)] or [0], np.int64
         )  # who waits for whom: before and after what is shared
         seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
-        self.threads = min(threads.threads(seconds), most)
+        self.threads = min(cores.threads(seconds), most)
         self._drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM)
         self.job = self._job(1, np.zeros((1, 2), np.int64), 0)

@@ -10,7 +10,7 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import library, memory, threads
+from payback.native import cores, library, memory
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
@@ -95,7 +95,7 @@ class Program:
     def __init__(self, graph: Graph):
         self.source = graph
         self.graph = simplified(graph)
-        self.planner = planner = Planner(self.graph, HOOKS, threads.threads())
+        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         planner.plan()
         self.commands = planner.commands
         self.finish()
@@ -148,9 +148,10 @@ class Program:
             aval = node.aval
             if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
                 return self.interpreted(inputs)
-            array = np.ascontiguousarray(value, aval.dtype)
-            if array.shape != (aval.shape or (1,)) and array.shape != aval.shape:
-                raise TypeError(f"{node!r} was given an array of shape {np.shape(value)}")
+            given = np.asarray(value)
+            if given.shape != aval.shape or (not aval.weak and given.dtype != aval.dtype):
+                raise TypeError(f"{node!r} was given an array {given.dtype}{list(given.shape)}")
+            array = np.require(given, aval.dtype.newbyteorder("="), "CA")
             arrays.append(array)
             bases[number] = array.ctypes.data
         made = []

@@ -11,7 +11,6 @@ several Python threads get workers of their own.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import operator
 import os
@@ -20,60 +19,17 @@ import queue
 import sys
 import threading
 from collections import deque
-from functools import cache, partial
+from functools import partial
 
 from llvmlite import ir
 
-from payback.errors import InputError
+from payback.native.cores import cores
 from payback.native.emit import INT, INT32, POINTER, Emitter
 
-VARIABLE = "PAYBACK_THREADS"
 STATE_BYTES = 128  # of a barrier: two cache lines, zeros at first
-WORTHWHILE = 200e-6  # seconds of work on one thread, below which waking others does not pay
 _SPINS, _YIELDS = 200, 5000  # some 5 µs, then some ms
 
 _Program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-_chosen: int | None = None
-
-
-@cache
-def cores() -> int:
-    """How many cores this process may use."""
-    with contextlib.suppress(AttributeError):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
-
-
-def set_threads(count: int | None) -> None:
-    """Let compiled code use that many threads; None: as many as PAYBACK_THREADS says, else as there are cores.
-
-    Results do not depend on it.  Raises InputError if it is not a positive integer.
-
-    >>> set_threads(2)
-    >>> threads()
-    2
-    >>> set_threads(None)
-    """
-    global _chosen
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise InputError(f"set_threads({count!r})", why="a number of threads is a positive integer, or None")
-    _chosen = count
-
-
-def threads(seconds: float | None = None) -> int:
-    """How many threads a job uses; one, if all its work takes less than is WORTHWHILE on one thread."""
-    if seconds is not None and seconds < WORTHWHILE:
-        return 1
-    if _chosen is not None:
-        return _chosen
-    told = os.environ.get(VARIABLE, "").strip()
-    if not told:
-        return cores()
-    if not told.isdecimal() or int(told) < 1:
-        raise InputError(
-            f"{VARIABLE}={told!r}", why="a number of threads is a positive integer", fix=f"unset {VARIABLE}"
-        )
-    return int(told)
 
 
 class _Worker:

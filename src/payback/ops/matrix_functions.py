@@ -70,8 +70,8 @@ def _along(m: Any, name: str, a: Any, e: Any) -> Any:
 
 def _matrix_function(name: str) -> None:
     provide(**{name: _function_value(name)})
-    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=_same, numeric="float", batch="leading",
-        vjp=lambda m, bar, args, y, wanted: [_along(m, name, _T(m, args[0]), bar)],
+    Row(name, "own", lambda m, a: getattr(m, name)(a), shape=_same, numeric="float",
+    batch="leading",         vjp=lambda m, bar, args, y, wanted: [_along(m, name, _T(m, args[0]), bar)],
         jvp=lambda m, dots, args, y: _along(m, name, args[0], dots[0]),
         math="the Fréchet derivative at aᵀ")  # fmt: skip
 
@@ -122,8 +122,8 @@ def _frechet_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 
 provide(expm=_function_value("expm"), expm_frechet=_frechet)
-Row("expm", "own", lambda m, a: m.expm(a), shape=_same, numeric="float", batch="leading",
-    vjp=lambda m, bar, args, y, wanted: [m.expm_frechet(_T(m, args[0]), bar)],
+Row("expm", "own", lambda m, a: m.expm(a), shape=_same, numeric="float",
+    batch="leading",     vjp=lambda m, bar, args, y, wanted: [m.expm_frechet(_T(m, args[0]), bar)],
     jvp=lambda m, dots, args, y: m.expm_frechet(args[0], dots[0]), math="the Fréchet derivative at aᵀ")  # fmt: skip
 Row("expm_frechet", "own", lambda m, a, e: m.expm_frechet(a, e), shape=_same, vjp=_frechet_vjp, jvp=_frechet_jvp,
     numeric="float", batch="leading", math="the second Fréchet derivative at aᵀ")  # fmt: skip
@@ -169,8 +169,8 @@ def _triangular_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, trans: bo
 
 provide(solve_triangular=_solve_triangular)
 Row("solve_triangular", "own", lambda m, a, b, **how: m.solve_triangular(a, b, **how),
-    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float", batch="leading",
-    math="b̄ = a⁻ᵀ·ȳ, ā = −b̄·yᵀ in the triangle", domain="no zero on the diagonal")  # fmt: skip
+    shape=lambda a, b, **_: Aval(b.shape, b.dtype), vjp=_triangular_vjp, jvp=_triangular_jvp, numeric="float",
+    batch="leading", math="b̄ = a⁻ᵀ·ȳ, ā = −b̄·yᵀ in the triangle", domain="no zero on the diagonal")  # fmt: skip
 
 
 # Sylvester's equation a·y + y·b = q -----------------------------------------------------------------------------
@@ -198,8 +198,8 @@ def _sylvester_jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
 
 provide(solve_sylvester=_sylvester)
 Row("solve_sylvester", "own", lambda m, a, b, q: m.solve_sylvester(a, b, q),
-    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float", batch="leading",
-    math="aᵀ·q̄ + q̄·bᵀ = ȳ", domain="no eigenvalue of a is one of −b")  # fmt: skip
+    shape=lambda a, b, q: Aval(q.shape, q.dtype), vjp=_sylvester_vjp, jvp=_sylvester_jvp, numeric="float",
+    batch="leading", math="aᵀ·q̄ + q̄·bᵀ = ȳ", domain="no eigenvalue of a is one of −b")  # fmt: skip
 
 
 # LU of a square matrix: a[order] = l·u, both packed in one, as LAPACK has them ----------------------------------

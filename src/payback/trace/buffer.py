@@ -17,10 +17,11 @@ import numpy as np
 
 from payback.errors import MissingAttributeError, UnsupportedError
 from payback.ops.append import const
-from payback.trace.array import _HOOKS, _METHODS, Traced, _holds_traced, where_of_caller
+from payback.trace.array import Traced, _holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
+from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
 from payback.trace.written import Storage, Written, plain_key, written
 
 _KINDS = "fiub"

@@ -19,9 +19,10 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, append_settled, apply, settled
 from payback.ops.row import TABLE
-from payback.trace.array import _FUNCTIONS, _HOOKS, _METHODS, Traced, Variable, as_traced, where_of_caller
+from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered
 from payback.trace.indexing import getitem
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, where_of_caller
 from payback.trace.outside import into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
@@ -75,7 +76,10 @@ _UFUNCS: dict[Any, Any] = {
     np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
-_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")}  # see `settled`
+# What is quickly told where no operand needs promotion, see `settled`; products of matrices and vectors by their axes.
+_CONTRACT = TABLE["contract"]
+_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
+_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
 _COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
@@ -93,11 +97,18 @@ _HARMLESS = {"order", "subok", "casting"}
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not kwargs and method == "__call__" and ufunc in _FLOATING:
-        place = where_of_caller(3)
-        args = settled([x.node if type(x) is Traced or type(x) is Variable else x for x in inputs], place, True)
-        if args is not None:
-            return Traced(append_settled(_FLOATING[ufunc], args, NO_PARAMS, place))
+    if not kwargs and method == "__call__":
+        row = _FLOATING.get(ufunc)
+        if row is not None:
+            place = where_of_caller(3)
+            args = settled([x.node if type(x) in _NODE_TYPES else x for x in inputs], place, row is not _CONTRACT)
+            if args is not None and row is not _CONTRACT:
+                return Traced(append_settled(row, args, NO_PARAMS, place))
+            if args is not None:
+                left, right = (arg.value.shape for arg in args)
+                spec = _SPECS.get((len(left), len(right)))
+                if spec is not None and left[-1] == right[0]:
+                    return Traced(append(row, args, {"spec": spec}, place))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":

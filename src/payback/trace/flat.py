@@ -11,9 +11,10 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, as_traced, plain
+from payback.trace.array import Traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import here, implements
+from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.written import plain_key
 

@@ -11,8 +11,9 @@ from payback.ir.where import caller, position
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
-from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, outside
+from payback.trace.operators import where_of_caller
 from payback.trace.written import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
@@ -20,8 +21,10 @@ _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
 def getitem(x: Traced, key: Any) -> Traced:
     """Basic and fancy indexing.  Raises IndexError as NumPy does, TraceError for a mask without numbers."""
-    parts = key if isinstance(key, tuple) else (key,)
     place = where_of_caller(3)
+    if type(key) is int or type(key) is slice:
+        return view("index", x, {"template": (key,)}, place)
+    parts = key if isinstance(key, tuple) else (key,)
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):

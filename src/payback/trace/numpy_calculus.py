@@ -9,10 +9,11 @@ import numpy as np
 from payback.errors import ShapeError, UnsupportedError
 from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
 from payback.trace.numpy_map import astype, broadcast_any, concatenate
+from payback.trace.operators import _FUNCTIONS, _METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
 

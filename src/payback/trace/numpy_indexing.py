@@ -10,9 +10,10 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.arguments import array_of, axis_of, known, part_of, traced_array
-from payback.trace.array import _METHODS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import astype, broadcast_any, reshape
+from payback.trace.operators import _METHODS
 
 
 def _index(indices: Any) -> Any:

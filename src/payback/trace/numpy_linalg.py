@@ -10,10 +10,11 @@ from numpy.linalg import LinAlgError
 
 from payback.errors import UnsupportedError
 from payback.trace.arguments import known
-from payback.trace.array import _FUNCTIONS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy_map import astype, axes_of, np_max, np_min, np_sum
 from payback.trace.numpy_products import array_of
+from payback.trace.operators import _FUNCTIONS
 
 _NONE = np._NoValue
 

@@ -9,16 +9,24 @@ import numpy as np
 
 from payback.errors import ShapeError
 from payback.ir.where import position
+from payback.ops.append import append
 from payback.ops.reduce import reduced
+from payback.ops.row import TABLE
 from payback.trace.arguments import NONE, axes_of, given, keep, known, traced_array
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain, where_of_caller
+from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
+from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
 
 
 def _reduction(
     name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, where: Any = True, empty: bool = False
 ) -> Any:
     """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
+    if type(x) in _NODE_TYPES and dtype is None and where is True:
+        value = x.node.value
+        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size:  # nothing to be done first
+            params = {"axes": axes_of(axis, value.ndim), "keepdims": keep(keepdims)}
+            return Traced(append(TABLE[name], (x.node,), params, where_of_caller(3)))
     x = traced_array(x)
     if dtype is not None:
         x = astype(x, dtype)
@@ -259,9 +267,6 @@ def clip(
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
-_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
-
-
 @implements(np.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """np.matmul, with its rules for vectors and batches."""
@@ -269,9 +274,6 @@ def matmul(a: Any, b: Any) -> Any:
         a = np.asarray(a)
     if not isinstance(b, Traced):
         b = np.asarray(b)
-    spec = _SPECS.get((len(a.shape), len(b.shape)))
-    if spec is not None and a.shape[-1] == b.shape[0]:
-        return emit("contract", a, b, spec=spec)
     if not a.shape or not b.shape:
         raise ShapeError("matmul of a scalar", where=here(), why=f"the shapes are {a.shape} and {b.shape}", fix="use *")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]

@@ -23,9 +23,10 @@ from payback.trace.arguments import (
     refuse,
     traced_array,
 )
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into
 from payback.trace.numpy_map import astype, np_mean, reshape, transpose
+from payback.trace.operators import _FUNCTIONS, _METHODS
 
 INTP = np.dtype(np.intp)
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.arguments import array_of, known, refuse, traced_array
-from payback.trace.array import _FUNCTIONS, plain
+from payback.trace.array import plain
 from payback.trace.dispatch import here, implements
 from payback.trace.numpy_calculus import convolve
 from payback.trace.numpy_map import reshape
+from payback.trace.operators import _FUNCTIONS
 
 
 @implements(np.polyval)

@@ -10,11 +10,11 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.arguments import array_of
-from payback.trace.array import _FUNCTIONS
 from payback.trace.dispatch import _COMPOSED, here, implements
 from payback.trace.einsum import einsum
 from payback.trace.numpy_map import dot, matmul, outer, swapaxes, tensordot
 from payback.trace.numpy_shapes import diagonal, trace
+from payback.trace.operators import _FUNCTIONS
 
 
 @implements(np.vdot)

@@ -11,7 +11,7 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.arguments import array_of, axes_of, axis_of, part_of, traced_array
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import (
     astype,
@@ -24,6 +24,7 @@ from payback.trace.numpy_map import (
     swapaxes,
     transpose,
 )
+from payback.trace.operators import _FUNCTIONS, _METHODS
 
 # the same entries in another order ------------------------------------------------------------------------------
 

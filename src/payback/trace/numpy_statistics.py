@@ -10,7 +10,7 @@ import numpy as np
 from payback.errors import ShapeError, UnsupportedError
 from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, array_of, axes_of, axis_of, count_of, given, keep, known, traced_array
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_map import (
     astype,
@@ -25,6 +25,7 @@ from payback.trace.numpy_map import (
     reshape,
     transpose,
 )
+from payback.trace.operators import _FUNCTIONS, _METHODS
 
 
 def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, where: Any, mean: Any,

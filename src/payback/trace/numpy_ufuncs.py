@@ -12,9 +12,10 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ops.index import Place
-from payback.trace.array import _FUNCTIONS, _METHODS, Traced, Variable, as_traced, plain
+from payback.trace.array import Traced, Variable, as_traced, plain
 from payback.trace.arrays import Buffered
 from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
+from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.written import plain_key
 

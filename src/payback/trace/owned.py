@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from payback.ops.append import const
-from payback.trace.array import _HOOKS, Traced
+from payback.trace.array import Traced
+from payback.trace.operators import _HOOKS
 from payback.trace.outside import users_frame
 
 _BINARY_OP, _CACHE = dis.opmap.get("BINARY_OP"), dis.opmap.get("CACHE")

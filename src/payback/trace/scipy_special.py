@@ -9,9 +9,10 @@ import numpy as np
 
 from payback.errors import DifferentiationError, UnsupportedError
 from payback.trace.arguments import array_of, axes_of
-from payback.trace.array import _HOOKS, Traced, plain
+from payback.trace.array import Traced, plain
 from payback.trace.dispatch import _COMPOSED, _UFUNCS, emit, here
 from payback.trace.numpy_map import astype
+from payback.trace.operators import _HOOKS
 
 # SciPy's names of ufuncs, where they are not the rows' own
 _ROWS = {

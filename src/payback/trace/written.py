@@ -25,8 +25,9 @@ from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
-from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
+from payback.trace.array import _NODE_TYPES, Traced, as_traced
 from payback.trace.arrays import decides
+from payback.trace.operators import _HOOKS, where_of_caller
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
@@ -353,7 +354,10 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         at = _replay(held.at, name, params)
         if np.may_share_memory(at, held.at):
             return written(held.storage, at)
-    made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
+    if type(x) is Traced and x.node.value is not None:
+        made = Traced(append(TABLE[name], (x.node,), params, place))
+    else:
+        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
     if made.node.shape and type(x) in _NODE_TYPES:
         alias = getattr(x, "alias", None)
         if alias is None:

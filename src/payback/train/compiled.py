@@ -32,8 +32,8 @@ class Compiled:
     def __init__(self, steps: Steps, net: Any, state: Any, X: Any, y: Any, weights: Any):
         self.steps = steps
         self._net, self._state = net, state
-        self._arrays = [np.array(leaf, order="C") for leaf in leaves((net, state))]
-        self._data = [np.ascontiguousarray(array) for array in (X, y, weights) if array is not None]
+        self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
+        self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._weighted = weights is not None
         self._loops: dict[tuple[int, bool], Any] = {}
 
@@ -80,6 +80,11 @@ class Compiled:
             some = max(1, min(some * 8, int(SLICE * count / max(took, 1e-9))))
         costs, predictions, norms, lengths = (array[:done] for array in made)
         return Taken(costs, norms, lengths, rates[:done], predictions, bad)  # type: ignore[arg-type]
+
+
+def _native(array: Any) -> Any:
+    """The dtype in this machine's byte order."""
+    return array.dtype.newbyteorder("=")
 
 
 def compiled(steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any) -> Compiled | None:

@@ -14,10 +14,11 @@ from payback.ir.aval import aval_of
 from payback.ir.node import Node
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import Traced
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
+from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
 from payback.transforms.around import Around

@@ -15,8 +15,8 @@ from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
-from payback.trace.array import where_of_caller
 from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace_body
+from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
 Function = Callable[..., Any]

@@ -12,9 +12,10 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
-from payback.trace.array import Traced, plain, where_of_caller
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import now
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
+from payback.trace.operators import where_of_caller
 from payback.trace.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads

@@ -14,8 +14,8 @@ from payback.ir.where import position
 from payback.ops.append import apply
 from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
-from payback.trace.array import where_of_caller
 from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
+from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
 

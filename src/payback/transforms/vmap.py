@@ -16,9 +16,9 @@ from payback.ops.batching import from_front, to_front
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST
 from payback.run.interpreter import quietly
-from payback.trace.array import where_of_caller
 from payback.trace.arrays import now
 from payback.trace.body import is_number, node_of, result_of, trace_body
+from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import _argument_names
 

@@ -14,14 +14,15 @@ from payback.ops.philox import _MULTIPLIERS, _ROUNDS, _WEYL
 
 
 class Philox(NamedTuple):
-    """args: the key, the words, their number."""
+    """args: the keys, the words, how many keys there are and how many words each of them makes."""
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
-        key, words, count = args.pointer(), args.pointer(), args.int()
-        k0, k1 = (b.zext(e.load(key, i, INT32), INT) for i in range(2))
+        keys, every, rows, count = args.pointer(), args.pointer(), args.int(), args.int()
         low, half = e.int(0xFFFFFFFF), e.int(32)
-        with e.loop(0, count, 4) as i:
+        with e.loop(0, rows) as row, e.loop(0, count, 4) as i:
+            key, words = e.at(keys, b.mul(row, e.int(2)), INT32), e.at(every, b.mul(row, count), INT32)
+            k0, k1 = (b.zext(e.load(key, k, INT32), INT) for k in range(2))
             number = b.lshr(i, e.int(2))
             c = [b.and_(number, low), b.lshr(number, half), e.int(0), e.int(0)]
             key0, key1 = k0, k1
@@ -40,11 +41,11 @@ class Philox(NamedTuple):
 
 
 def lower_random_bits(planner: Any, node: Node) -> bool:
-    if node.args[0].aval.shape != (2,):  # a batch of keys: the interpreter draws
-        return False
     key = planner.view(node.args[0])
     if not key.whole:
         key = planner.copy(key, node.args[0].aval.dtype)
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
-    planner.command(Philox(), [key, target], [prod(node.aval.shape)], [key], [target], "random_bits")
+    rows = prod(node.args[0].shape[:-1])
+    sizes = [rows, prod(node.aval.shape) // rows if rows else 0]
+    planner.command(Philox(), [key, target], sizes, [key], [target], "random_bits")
     return True
