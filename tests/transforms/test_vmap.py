@@ -19,8 +19,8 @@ from transforms.modes import N, assert_close, looped
 GENERATOR = np.random.default_rng(4)
 
 
-def sample(*shape, low=0.5, high=2.0):
-    return GENERATOR.uniform(low, high, (N, *shape))
+def sample(generator, *shape):
+    return generator.uniform(0.5, 2.0, (N, *shape))
 
 
 I1, I2 = np.array([2, 0, 2]), np.array([[0, 1], [1, 1]])
@@ -77,7 +77,7 @@ PROGRAMS = {
         [(3, 4)],
     ),
     "places of numbers": (lambda x: np.searchsorted(np.array([0.8, 1.2, 1.6]), x) * x, [(5,)]),
-    "powers of two": (lambda x: np.ldexp(x, 2) + np.frexp(8 * x)[1], [(5,)]),
+    "powers of two": (lambda x: np.ldexp(x, 2) + np.frexp(x**8)[1], [(5,)]),
     "running": (lambda x: np.maximum.accumulate(x, axis=1) * np.add.reduceat(x, [0, 2], axis=0)[1], [(3, 4)]),
     "prod, cumprod": (lambda x: np.prod(x, axis=1)[:, None] * np.cumprod(x, axis=1), [(3, 4)]),
     "item assignment": (written, [(3,)]),
@@ -124,17 +124,20 @@ PROGRAMS = {
 }
 
 
+FEW = list(PROGRAMS)[:: cases(3, 1)]
 # NumPy has no linear algebra in float16
 NO_FLOAT16 = {name for name in PROGRAMS if any(word in name for word in ("inv", "chol", "eigh", "svd", "lst", "root"))}
 
 
-def arguments(shapes, dtype=np.float64):
+def arguments(shapes, dtype=np.float64, seed=4):
+    generator = np.random.default_rng(seed)
+
     def build(shape):
         if isinstance(shape, dict):
             return {key: build(part) for key, part in shape.items()}
         if isinstance(shape, list):
             return [build(part) for part in shape]
-        return sample(*shape).astype(dtype)
+        return sample(generator, *shape).astype(dtype)
 
     return [build(shape) for shape in shapes]
 
@@ -188,7 +191,7 @@ def test_the_gradient_of_a_batch(name):
 @pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name not in WHOLE])
 def test_the_tangents_of_a_batch(name):
     f, shapes = PROGRAMS[name]
-    args, tangents = tuple(arguments(shapes)), tuple(arguments(shapes))
+    args, tangents = tuple(arguments(shapes)), tuple(arguments(shapes, seed=5))
 
     def pushed(*given):
         half = len(given) // 2
@@ -199,7 +202,7 @@ def test_the_tangents_of_a_batch(name):
     assert_close(pb.vmap(pushed)(*args, *tangents), expected, 1e-11)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", FEW)
 def test_without_numbers(name):
     """In a graph that is traced without numbers, and compiled."""
     f, shapes = PROGRAMS[name]
@@ -210,7 +213,7 @@ def test_without_numbers(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16], ids=["float32", "float16"])
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", FEW)
 def test_dtypes_stay(name, dtype):
     if dtype is np.float16 and name in NO_FLOAT16:
         return
@@ -225,7 +228,7 @@ def test_dtypes_stay(name, dtype):
             np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(np.max(np.abs(b), initial=1)))
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", FEW)
 def test_no_samples(name):
     f, shapes = PROGRAMS[name]
     args = tree_map(lambda leaf: leaf[:0], arguments(shapes))
@@ -239,7 +242,7 @@ def values(result):
     return tree_map(lambda x: x.value if hasattr(x, "node") else x, result)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract][:: cases(3, 1)])
 def test_every_row_of_its_own(name):
     """All uses of rows with a rule of their own, and their gradients, in a batch of nearby samples."""
     case = CASES[name]
@@ -569,7 +572,7 @@ def test_a_batch_that_is_not_aligned_is_caught(monkeypatch):
         assert_close(pb.vmap(f)(*args), looped(f)(*args))
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", FEW)
 def test_a_row_without_a_form_for_batches_is_run_on_one_sample_after_another(name, monkeypatch):
     """All rules taken away: the same results."""
     for row in RULES:
