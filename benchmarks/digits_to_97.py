@@ -138,7 +138,7 @@ def main() -> None:
     csv = str(files("payback.datasets") / "digits.csv")
     times: dict[str, list[float]] = {name: [] for name in ENTRANTS}
     epochs: dict[str, list[int]] = {name: [] for name in ENTRANTS}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "PYTHONDONT"))}
     for seed in range(given.rounds):
         for name in list(times):
             python = sys.executable if name == "payback" else given.peers

@@ -13,23 +13,26 @@ import amount
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="generate more cases of the same tests (for CI)")
+    parser.addoption("--soak", action="store_true", help="generate far more cases still (for a night)")
 
 
 def pytest_configure(config):
-    full = config.getoption("--full")
-    os.environ[amount.VARIABLE] = "1" if full else "0"
+    soak = config.getoption("--soak")
+    full = soak or config.getoption("--full")
+    os.environ[amount.VARIABLE] = "2" if soak else "1" if full else "0"
     if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
         config.code_folder = tempfile.TemporaryDirectory(prefix="payback-tests-")
         os.environ["PAYBACK_CACHE"] = os.path.join(config.code_folder.name, "code")
     # Deterministic: the same examples in every run.  No deadlines: a slow machine is not a failure.
     rules = dict(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("everyday", max_examples=25, **rules)
-    settings.register_profile("full", max_examples=300, **rules)
-    settings.load_profile("full" if full else "everyday")
+    settings.register_profile("full", max_examples=100, **rules)
+    settings.register_profile("soak", max_examples=1000, **rules)
+    settings.load_profile("soak" if soak else "full" if full else "everyday")
 
 
 def _skips_are_failures(config) -> bool:
-    return config.getoption("--full") or os.environ.get("CI") == "true"
+    return config.getoption("--full") or config.getoption("--soak") or os.environ.get("CI") == "true"
 
 
 def _fail_if_skipped(report):

@@ -270,7 +270,7 @@ def test_a_flipped_bit_anywhere_is_refused(run, name):
     with open(f"classes/{name}", "rb") as stream:
         data = stream.read()
     drawn = np.random.default_rng(0)
-    for place in drawn.integers(0, 8 * len(data), amount.cases(15, 300)).tolist():
+    for place in drawn.integers(0, 8 * len(data), amount.cases(15, 60, 300)).tolist():
         changed = bytearray(data)
         changed[place // 8] ^= 1 << place % 8
         with open(f"classes/{name}", "wb") as stream:

@@ -230,7 +230,7 @@ def test_a_linear_model(run):
 
 
 def line_tables():
-    for seed in range(amount.cases(4, 40)):
+    for seed in range(amount.cases(4, 10, 40)):
         drawn = np.random.default_rng(seed)
         middle, spread, scale = [(0, 1, 1), (1e6, 10, 1e-3), (-1e3, 1e-2, 1e4), (3e-4, 1e-4, 1e-3)][seed % 4]
         x = middle + spread * drawn.normal(size=int(drawn.integers(3, 80)))

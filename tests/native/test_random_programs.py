@@ -122,7 +122,7 @@ def close(found: Any, wanted: Any, truth: Any, scale: float, what: str) -> None:
         assert np.max(np.abs(a - t)[known]) <= 4 * np.max(np.abs(b - t)[known]) + 64 * eps * scale, what
 
 
-@pytest.mark.parametrize("seed", range(amount.cases(50, 3000)))
+@pytest.mark.parametrize("seed", range(amount.cases(50, 500, 3000)))
 def test_exact_programs_to_the_bit(seed):
     source, args = write(seed, True)
     f = function(source)
@@ -132,7 +132,7 @@ def test_exact_programs_to_the_bit(seed):
         check(graph, Program(graph)(*args), Interpreter(graph)(*args), 0.0, reproduce(source, args))
 
 
-@pytest.mark.parametrize("seed", range(100_000, 100_000 + amount.cases(50, 3000)))
+@pytest.mark.parametrize("seed", range(100_000, 100_000 + amount.cases(50, 500, 3000)))
 def test_programs_to_rounding(seed):
     source, args = write(seed, False)
     f = function(source)

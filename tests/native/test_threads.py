@@ -70,7 +70,7 @@ def rounds():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
 def test_a_barrier_holds_also_with_more_threads_than_cores(rounds, count):
-    for _ in range(amount.cases(5, 200)):
+    for _ in range(amount.cases(5, 50, 200)):
         run_rounds(rounds, count)
 
 

@@ -123,12 +123,12 @@ def _chains(length, count):
     return found
 
 
-@pytest.mark.parametrize(("names"), _chains(3, cases(12, 400)), ids="-".join)
+@pytest.mark.parametrize(("names"), _chains(3, cases(12, 60, 400)), ids="-".join)
 def test_three_deep(names):
     check(names, list(PROGRAMS)[len("".join(names)) % 3])
 
 
-@pytest.mark.parametrize(("names"), _chains(5, cases(4, 60)), ids="-".join)
+@pytest.mark.parametrize(("names"), _chains(5, cases(4, 12, 60)), ids="-".join)
 def test_five_deep(names):
     check(names, "product")
 
