@@ -75,13 +75,13 @@ class Trace:
 class CompiledFunction:
     """What `compile` returns: call it as the function that it was made of."""
 
-    def __init__(self, f: Function, static: tuple[int, ...], donate: tuple[int, ...], native: bool):
+    def __init__(self, f: Function, static: tuple[int, ...], native: bool):
         functools.update_wrapper(self, f)
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
         self._rebuild: Callable[[list[Any]], Any] = tuple
         self._last: Trace | None = None
-        self.f, self.static, self.donate = f, frozenset(static), donate
+        self.f, self.static = f, frozenset(static)
         self._traces: dict[Any, Trace] = {}
         self._around: Around | None = None
         self.reasons: list[str] = []
@@ -216,7 +216,6 @@ def compile(
     f: Function | None = None,
     *,
     static_argnums: int | Sequence[int] = (),
-    donate_argnums: int | Sequence[int] = (),
     native: bool | None = None,
 ) -> Any:
     """The same function, traced once for each kind of arguments and run as a graph from then on.
@@ -241,9 +240,9 @@ def compile(
     array([0.5, 1. ])
     """
     if f is None:
-        return functools.partial(compile, static_argnums=static_argnums, donate_argnums=donate_argnums, native=native)
-    static, donate = ((x,) if isinstance(x, int) else tuple(x) for x in (static_argnums, donate_argnums))
+        return functools.partial(compile, static_argnums=static_argnums, native=native)
+    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     if native and not machine.available():
         raise InputError("native=True", where="pb.compile", why="there is no compiler here, or PAYBACK_NATIVE is 0",
                          fix="install llvmlite, or leave native out to run on the interpreter")  # fmt: skip
-    return CompiledFunction(f, static, donate, machine.available() if native is None else native)
+    return CompiledFunction(f, static, machine.available() if native is None else native)
