@@ -92,7 +92,7 @@ def error_of(call, *args, **options):
             "'{file}' is a zip archive or an Excel workbook: payback reads tables as CSV text. Save the sheet as CSV.",
         ),
         (
-            gzip.compress(b"a,b\n1,2\n" * 99)[:20],
+            gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:20],
             "'{file}' is a broken gzip file: Compressed file ended before the end-of-stream marker was reached. "
             "Compress it again.",
         ),
@@ -128,7 +128,7 @@ def test_names_that_no_file_can_have():
 def test_a_file_larger_than_the_limit_is_not_read_into_memory(tmp_path):
     plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
     plain.write_bytes(b"a,b\n" * 100)
-    packed.write_bytes(gzip.compress(b"a,b\n" * 100_000))
+    packed.write_bytes(gzip.compress(b"a,b\n" * 100_000, mtime=0))
     for file in (plain, packed):
         assert error_of(read_text, file, limit=399) == f"'{file}' is too large: more than 399 bytes. Split the table."
 
