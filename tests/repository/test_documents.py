@@ -97,7 +97,7 @@ def test_the_first_screen_has_the_two_commands_and_the_example(name):
 def test_the_test_command_is_what_ci_runs():
     ci = (ROOT / ".ci" / "run").read_text("utf-8")
     assert '-m pip install --quiet -e ".[test]"\n' in ci
-    assert "-m pytest --full" in ci
+    assert "-m pytest -n auto --full" in ci
 
 
 DOCUMENT = """
