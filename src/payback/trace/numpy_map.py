@@ -366,9 +366,9 @@ def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:
-    return transpose(
-        x, None if not axes or axes == (None,) else axes[0] if isinstance(axes[0], (tuple, list)) else axes
-    )
+    if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
+        (axes,) = axes
+    return transpose(x, axes if axes is None or len(axes) else None)
 
 
 _METHODS.update(
