@@ -147,7 +147,8 @@ class Traced:
         raise bare(
             "a traced value cannot become a plain array",
             why="the plain array would have no history, so what is computed from it would have no gradient",
-            fix="compute with it as it is; for the bare numbers write x.value",
+            fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for bare "
+            "numbers write x.value",
         )
 
     def __setitem__(self, key: Any, value: Any) -> None:
