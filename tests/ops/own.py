@@ -116,6 +116,20 @@ def check_jvp(case: Own, dtype: Any) -> None:
     nested = pb.vjp(lambda *xs: pb.jvp(f, xs, tangents)[1], *args)[0]
     for a, b in zip(leaves(nested), leaves(dots), strict=True):
         assert_same(np.asarray(a) + 0.0, np.asarray(b) + 0.0)
+    if dtype is np.float64:
+        for first in (lambda *xs: pb.vjp(f, *xs)[1](bars), lambda *xs: pb.jvp(f, xs, tangents)[1]):
+            _check_both_modes(first, args, tangents)
+
+
+def _check_both_modes(f: Any, args: tuple[Any, ...], tangents: tuple[Any, ...]) -> None:
+    """A first derivative differentiated forwards and backwards: the rules of both modes are differentiated in both."""
+    out, dots = pb.jvp(f, args, tangents)
+    bars = tuple(_weights(out, 3))
+    pulled = pb.vjp(f, *args)[1](bars if isinstance(out, tuple) else bars[0])
+    terms = [np.float64(d) * b for d, b in zip(leaves(dots), bars, strict=True)]
+    terms += [-np.float64(p) * t for p, t in zip(leaves(pulled), tangents, strict=True)]
+    size = sum(float(np.sum(np.abs(term))) for term in terms)
+    assert abs(sum(float(np.sum(term)) for term in terms)) <= 1e-9 * size
 
 
 def check_without_numbers(case: Own, dtype: Any) -> None:

@@ -372,7 +372,7 @@ def test_a_mask_without_numbers_raises():
     def f(x):
         out = np.zeros(3)
         out[:] = x
-        out[x > 1] = 0
+        out[x > 1, ...] = 0
         return out.sum()
 
     with pytest.raises(TraceError, match="not known while a function is compiled"):

@@ -83,6 +83,21 @@ def test_derivatives(name):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.max(np.abs(a), initial=1))
 
 
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "pinv with a cutoff"])
+def test_second_derivatives(name):
+    """The same forwards and backwards: each mode has a rule of its own, and both are differentiated."""
+    call, x = CALLS[name]
+
+    def f(a):
+        return sum(np.sum(np.sin(y) * np.cos(np.arange(np.size(y))).reshape(np.shape(y))) for y in floating(call)(a))
+
+    v = np.random.default_rng(2).standard_normal(x.shape)
+    backwards = pb.grad(lambda a: np.sum(pb.grad(f)(a) * v))(x)
+    scale = 1e-9 * np.max(np.abs(backwards), initial=1)
+    np.testing.assert_allclose(pb.hvp(f, x, v), backwards, rtol=1e-9, atol=scale)
+    np.testing.assert_allclose(pb.grad(lambda a: pb.jvp(f, (a,), (v,))[1])(x), backwards, rtol=1e-9, atol=scale)
+
+
 @pytest.mark.parametrize("name", [name for name in CALLS if "hermitian" not in name])
 def test_without_numbers(name):
     call, x = CALLS[name]

@@ -57,7 +57,8 @@ CASES = [
         (lambda x: np.pad(x, 2, "reflect"), S.reshape(1)), (lambda x: np.pad(x, (9, 7), "reflect", reflect_type="odd"), V),
         (lambda x: np.pad(x, (7, 11), "symmetric", reflect_type="odd"), V), (lambda x: np.pad(x, ((2, 1), (5, 3)), "reflect", reflect_type="odd"), M),
         (lambda x: np.pad(x, 2, "symmetric", reflect_type="odd"), M), (lambda x: np.pad(x, 2, "reflect", reflect_type="odd"), S.reshape(1)),
-        (lambda x: np.pad(x, 0), M),
+        (lambda x: np.pad(x, 0), M), (lambda x: x.transpose(np.array([1, 0])), M),
+        (lambda x: np.pad(x, np.array([[1, 2], [0, 1]]), "maximum", stat_length=np.array([1, 2])), M),
     ),
     *table(
         *[(lambda x, mode=mode, w=w: np.pad(x, w, mode), M) for mode in ("linear_ramp", "mean") for w in PADS],

@@ -83,10 +83,11 @@ class Groups:
         shape, seen, stack, found = root.aval.shape, {root}, [root], {}
         while stack:
             node = stack.pop()
-            for slot, arg in enumerate(node.args):
+            for arg in node.args:
                 if arg in seen or arg in self.views or arg in self.scalars:
                     continue
-                if self.inline(arg, shape) and not (node.op.name == "index" and slot == 0) and len(seen) < GROUP:
+                # what is indexed, and by what, is read from memory
+                if self.inline(arg, shape) and node.op.name != "index" and len(seen) < GROUP:
                     seen.add(arg)
                     stack.append(arg)
                 else:
@@ -104,11 +105,15 @@ class Groups:
                     stack.append(arg)
         if shape == ():  # numbers that are at hand are computed together
 
-            def there(arg: Node) -> bool:
-                return arg in seen or arg in self.scalars or (arg in self.views and arg is not sinking)
+            def there(node: Node) -> bool:
+                inside = () if node.op.name == "index" else seen
+                return all(
+                    arg in inside or arg in self.scalars or (arg in self.views and arg is not sinking)
+                    for arg in node.args
+                )
 
             for node in self.waiting:
-                if node not in seen and node.aval.shape == () and all(map(there, node.args)):
+                if node not in seen and node.aval.shape == () and there(node):
                     seen[node] = None
                     if len(seen) > GROUP:
                         break

@@ -20,6 +20,7 @@ from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
 
+_WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
 _JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
 _OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
@@ -34,7 +35,7 @@ def snapshot(value: Any) -> Any:
     if kind in WEAK_DTYPES:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
-        if value.flags.writeable or not is_immutable(value):
+        if value.flags.num & _WRITEABLE or not is_immutable(value):
             value = value.copy("K")
             value.flags.writeable = False
         return value
@@ -86,7 +87,7 @@ def is_immutable(array: np.ndarray[Any, Any]) -> bool:
     """Read-only, and so is whatever it is a view of."""
     part: Any = array
     while isinstance(part, np.ndarray):
-        if part.flags.writeable or type(part) is not np.ndarray:
+        if part.flags.num & _WRITEABLE or type(part) is not np.ndarray:
             return False
         part = part.base
     return part is None

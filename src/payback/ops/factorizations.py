@@ -276,8 +276,7 @@ def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool, full: bool) ->
     v, dot = _T(m, vh), dots[0]
     moved = product(m, _T(m, u), dot, v)
     of_s = _own_share(m, s, diagonal(m, moved), same, zero, vectors)
-    if not vectors:
-        return [None, of_s, None]  # nobody has the others
+    # the user may have no vectors, but the reverse rule is made of them, and so is their second derivative
     quotients = _or_nan(m, _one_over(m, _differences(m, s), same), same)
     of_u = product(m, u, quotients * (moved * columns(m, s) + rows(m, s) * _T(m, moved)))
     of_v = product(m, v, quotients * (rows(m, s) * moved + _T(m, moved) * columns(m, s)))

@@ -133,8 +133,12 @@ class Traced:
             raise TypeError("a traced floating value cannot be an index")
         return int(self.value)
 
-    def item(self) -> Any:
-        """The scalar itself, still traced; of an array with one entry, that entry."""
+    def item(self, *at: Any) -> Any:
+        """The scalar itself, still traced; of an array with one entry, that entry, or the one at a place."""
+        if len(at) == 1 and isinstance(at[0], tuple):
+            (at,) = at
+        if at:
+            return self.ravel()[at[0]] if len(at) == 1 else self[at]
         return self if not self.node.shape else self.reshape(())
 
     def tolist(self) -> Any:
@@ -147,7 +151,8 @@ class Traced:
         raise bare(
             "a traced value cannot become a plain array",
             why="the plain array would have no history, so what is computed from it would have no gradient",
-            fix="compute with it as it is; for the bare numbers write x.value",
+            fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for bare "
+            "numbers write x.value",
         )
 
     def __setitem__(self, key: Any, value: Any) -> None:

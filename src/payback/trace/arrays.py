@@ -11,7 +11,7 @@ import numpy as np
 
 from payback.ir.aval import aval_of
 from payback.ir.node import Node
-from payback.ops.append import is_immutable
+from payback.ops.append import freeze, is_immutable
 from payback.ops.row import INPUT
 
 
@@ -39,18 +39,38 @@ class Buffered(np.ndarray[Any, Any]):
 class Watch:
     """The plain arrays from outside that a traced function uses, while it is traced to be run again later.
 
-    arrays  id -> (array, the input that stands for it): their contents are read anew at each run
-    masks   (array, a copy): their contents decided shapes or places, so a change means another graph
+    seen   (array, what it held, the input that stands for it), one for each content that was used: the function may
+           write into an array between two uses of it
+    masks  (array, a copy): their contents decided shapes or places, so a change means another graph
     """
 
     def __init__(self) -> None:
-        self.arrays: dict[int, tuple[np.ndarray[Any, Any], Node]] = {}
+        self.seen: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]] = []
         self.masks: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._latest: dict[int, int] = {}  # id of an array -> its last place in `seen`
 
     def input(self, array: np.ndarray[Any, Any]) -> Node:
-        if id(array) not in self.arrays:
-            self.arrays[id(array)] = array, Node(INPUT, (), {"name": "outside"}, None, None, aval_of(array))
-        return self.arrays[id(array)][1]
+        at = self._latest.get(id(array))
+        if at is None or not _same_bits(array, self.seen[at][1]):
+            at = self._latest[id(array)] = len(self.seen)
+            node = Node(INPUT, (), {"name": "outside"}, None, None, aval_of(array))
+            self.seen.append((array, freeze(array.copy("K")), node))
+        return self.seen[at][2]
+
+    def inputs(self) -> list[tuple[np.ndarray[Any, Any], Node]]:
+        """What each input is given at a run: the array as it is then; or, of an array that the function itself has
+        written into meanwhile, what it held when it was used."""
+        return [(array if _same_bits(array, was) else was, node) for array, was, node in self.seen]
+
+    def lasting_masks(self) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """The masks that the function has not changed itself: a later change of them is news."""
+        return [(mask, was) for mask, was in self.masks if np.array_equal(mask, was)]
+
+
+def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """A NaN is the same NaN, and -0.0 is not 0.0."""
+    bits = f"u{a.itemsize}" if a.itemsize in (1, 2, 4, 8) else None
+    return bool((a.view(bits) == b.view(bits)).all()) if bits else a.tobytes() == b.tobytes()
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)

@@ -21,6 +21,7 @@ from payback.trace.array import Traced, _holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
+from payback.trace.masked import write_where  # noqa: F401 (is found by its hook)
 from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
 from payback.trace.written import Storage, Written, plain_key, written
 
@@ -76,11 +77,12 @@ class Buffer(Buffered):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if _root(self)._storage is None:
-            if not _holds_traced(value):
+            unknown = isinstance(key, Traced) and key.dtype.kind == "b" and key.node.value is None
+            if not (unknown or _holds_traced(value)):
                 np.ndarray.__setitem__(self, plain_key(key), value)
                 return
             bare = isinstance(value, Traced) and value.dtype.kind != "f" and value.node.value is not None
-            if bare and self.dtype.kind != "f":  # no derivative to lose
+            if bare and not unknown and self.dtype.kind != "f":  # no derivative to lose
                 np.ndarray.__setitem__(self, plain_key(key), value.value)
                 return
             if not self.flags.writeable:

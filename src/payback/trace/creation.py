@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,22 @@ def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> 
     return original(a, *args, **kwargs)
 
 
+def listed(x: Any) -> Any:
+    """A list or tuple of traced values as an array; anything else as it is."""
+    return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
+
+
+def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A function of several arrays, any of which may be given as such a list."""
+    return original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
+
+
+def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of a sequence of arrays, any of which may be given as such a list."""
+    arrays = [*map(listed, arrays)] if isinstance(arrays, (list, tuple)) else listed(arrays)
+    return fresh(original, arrays, *args, **kwargs)
+
+
 def filled_like(original: Callable[..., Any], a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
     if isinstance(now(a), Traced) or not _holds_traced(fill_value):
         return fresh(original, a, fill_value, *args, **kwargs)
@@ -128,15 +145,24 @@ def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
-    "identity", "copy", "tri", "tile", "repeat", "concatenate", "stack", "vstack", "hstack",
+    "identity", "copy", "tri",
 ]  # fmt: skip
 _ALREADY = ["asarray", "asanyarray", "ascontiguousarray", "asfortranarray"]
 _OF_LISTS = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "median", "average", "cumsum", "cumprod", "sort",
-    "argmax", "argmin", "dot",
+    "argmax", "argmin",
 ]  # fmt: skip
+_OF_SEVERAL_LISTS = [
+    "dot", "vdot", "inner", "outer", "kron", "cross", "tensordot", "einsum", "where", "clip", "interp", "convolve",
+    "correlate", "trapezoid", "diff", "gradient", "polyval", "polyfit", "diag", "trace", "reshape", "ravel",
+    "transpose", "atleast_1d", "atleast_2d", "take", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
+    "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
+]  # fmt: skip
+_JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
 ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
+    **dict.fromkeys(_OF_SEVERAL_LISTS, of_lists), **dict.fromkeys(_JOINING, joining),
+    **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
     "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
     "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
@@ -273,3 +299,11 @@ def _shaped(entries: list[Any], shape: tuple[int, ...]) -> Any:
     if not _holds_traced(entries):
         return np.array(entries).reshape(shape)[()]
     return stacked([entry if isinstance(entry, Traced) else np.asarray(entry) for entry in entries]).reshape(shape)
+
+
+# np.linalg, as a library that is answered where one of its arguments holds something traced
+LINALG = {
+    name: functools.partial(of_lists, getattr(np.linalg, name))
+    for name in ("norm", "det", "slogdet", "inv", "pinv", "solve", "lstsq", "cholesky", "qr", "svd", "eigh", "eigvalsh",
+                 "matrix_power", "cond")
+}  # fmt: skip

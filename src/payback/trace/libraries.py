@@ -9,8 +9,10 @@ from types import ModuleType
 from typing import Any
 
 from payback.trace import numpy_series, scipy_linalg, scipy_special
+from payback.trace.creation import LINALG
 
 LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
+    "numpy.linalg": LINALG,
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
     **numpy_series.FUNCTIONS,

@@ -12,7 +12,7 @@ from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.reduce import reduced
 from payback.ops.row import TABLE
-from payback.trace.arguments import NONE, axes_of, given, keep, known, traced_array
+from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
@@ -176,7 +176,7 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
 def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
+    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
@@ -188,7 +188,7 @@ def concatenate(
 def stack(
     arrays: Sequence[Any], axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    parts = [part if isinstance(part, Traced) else np.asarray(part) for part in arrays]
+    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     made = emit("stack", *parts, axis=axis % len(shape))
     return into(out, "stack", made if dtype is None else astype(made, dtype))
@@ -366,9 +366,9 @@ def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:
-    return transpose(
-        x, None if not axes or axes == (None,) else axes[0] if isinstance(axes[0], (tuple, list)) else axes
-    )
+    if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
+        (axes,) = axes
+    return transpose(x, axes if axes is None or len(axes) else None)
 
 
 _METHODS.update(

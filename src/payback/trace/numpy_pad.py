@@ -42,7 +42,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
         raise TypeError("`pad_width` must be of integral type.")
     if pad_width.min(initial=0) < 0:
         raise ValueError("index can't contain negative values")
-    return [(int(before), int(after)) for before, after in _pairs(pad_width, ndim)]
+    return [(int(before), int(after)) for before, after in _pairs(pad_width.tolist(), ndim)]
 
 
 @implements(np.pad)
@@ -63,7 +63,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     if mode in ("constant", "linear_ramp"):
         options: Any = _pairs(0 if option is None else option, array.ndim)
     elif mode in _STATISTICS and option is not None:
-        options = _pairs(option, array.ndim)
+        options = _pairs(np.asarray(plain(option)).tolist(), array.ndim)
     else:
         options = [option] * array.ndim
     for axis, ((before, after), given) in enumerate(zip(widths, options, strict=True)):

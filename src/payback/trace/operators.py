@@ -76,6 +76,8 @@ def _plain(operand: Any) -> Any:
         return operand.node
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
+    if isinstance(operand, complex):
+        return np.complex128(operand)  # refused where it enters the graph, with the line
     if hasattr(operand, "__array__"):
         return np.asarray(operand)
     return NotImplemented

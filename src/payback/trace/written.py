@@ -410,6 +410,9 @@ def open_for_writing(x: Traced, place: Any) -> View:
 
 def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
     """`x[key] = value`: the value is written where NumPy would write it, through views too."""
+    if isinstance(key, Traced) and key.dtype.kind == "b" and key.node.value is None:
+        _HOOKS["write_where"](x, key, value, place)
+        return
     key = plain_key(key)
     value = as_traced(value)  # read before: it may be a view of x
     held = open_for_writing(x, place)

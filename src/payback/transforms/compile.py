@@ -42,14 +42,14 @@ class Trace:
         with watching() as watched:
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
-        arrays = watched.arrays.values()
+        arrays = watched.inputs()
         close(inputs)
         own = [*inputs, *(node for _, node in arrays)]
         self.outside = [array for array, _ in arrays]
         self.body, self.captured = enclosed(own, outputs)
         if self.captured and not tracing():
             check(outputs, own)
-        self.masks = watched.masks
+        self.masks = watched.lasting_masks()
         self.program: Any = None  # machine code, made at the first call
         self.entry: Any = None  # a fast way into it for plain positional arguments
         self.rebuild: Callable[[list[Any]], Any] = self.rebuilt

@@ -1,0 +1,46 @@
+"""Lists of traced values where NumPy takes a list for an array: they need no np.array around them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import TraceError
+
+X = np.array([0.3, -0.7, 1.2])
+CALLS = {
+    "concatenate": lambda z: np.concatenate([z, [z[0]]]), "of lists": lambda z: np.concatenate([[z[0], 2.0], [z[1]]]),
+    "of tuples": lambda z: np.concatenate(((z[0],), z)), "hstack": lambda z: np.hstack([z, [z[0]], z[1]]),
+    "vstack": lambda z: np.vstack([z, [z[0], 1.0, 2.0]]), "stack": lambda z: np.stack([z, [z[0], z[1], 2.0]]),
+    "column_stack": lambda z: np.column_stack([[z[0], 1.0], [z[1], 2.0]]), "append": lambda z: np.append([z[0]], [1.0]),
+    "r_": lambda z: np.r_[z, [z[0]]], "insert": lambda z: np.insert([z[0], z[1]], 1, [z[2]]),
+    "dot": lambda z: np.dot(z, [z[0], z[1], 1.0]), "dot of constants": lambda z: np.dot(np.eye(2), [z[0], z[1]]),
+    "outer": lambda z: np.outer([z[0], z[1]], z), "cross": lambda z: np.cross([z[0], z[1], 0.0], [1.0, 2.0, 3.0]),
+    "inner": lambda z: np.inner([z[0], 1.0], [1.0, z[1]]), "kron": lambda z: np.kron([z[0], 1.0], [1.0, z[2]]),
+    "einsum": lambda z: np.einsum("i,i", [z[0], z[1]], [1.0, 2.0]), "norm": lambda z: np.linalg.norm([z[0], z[1]]),
+    "det": lambda z: np.linalg.det([[z[0], 1.0], [2.0, z[1]]]),
+    "inv": lambda z: np.linalg.inv([[z[0], 1.0], [2.0, 3.0]]),
+    "solve": lambda z: np.linalg.solve([[z[0], 1.0], [2.0, z[1]]], [z[2], 2.0]),
+    "where": lambda z: np.where([True, False], [z[0], z[1]], [1.0, z[2]]), "diag": lambda z: np.diag([z[0], z[1]]),
+    "interp": lambda z: np.interp(0.3, [0, 1], [z[0], z[1]]), "polyval": lambda z: np.polyval([z[0], z[1]], 0.5),
+    "convolve": lambda z: np.convolve([z[0], 1.0], [1.0, z[1]]), "clip": lambda z: np.clip([z[0], z[1]], 0, 1),
+    "trapezoid": lambda z: np.trapezoid([z[0], z[1]], [0.0, 1.0]), "diff": lambda z: np.diff([z[0], z[1], 2.0]),
+    "reshape": lambda z: np.reshape([z[0], z[1]], (2, 1)), "roll": lambda z: np.roll([z[0], z[1]], 1),
+    "tile": lambda z: np.tile([z[0], z[1]], 2), "repeat": lambda z: np.repeat([z[0], z[1]], 2),
+    "pad": lambda z: np.pad([z[0], z[1]], 1), "gradient": lambda z: np.gradient([z[0], z[1], 1.0]),
+    "sum": lambda z: np.sum([z[0], z[1]]), "nansum": lambda z: np.nansum([z[0], np.nan]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_list_is_an_array(name):
+    f = CALLS[name]
+    np.testing.assert_allclose(pb.vjp(f, X)[0], f(X), rtol=1e-15)
+    np.testing.assert_allclose(pb.compile(f)(X), f(X), rtol=1e-14)
+    pb.check_grads(f, X)
+
+
+def test_a_ufunc_of_a_list_says_what_to_write():
+    with pytest.raises(TraceError, match=r"test_lists.py:\d+ .* make a list of such values an array first"):
+        pb.grad(lambda z: np.sum(np.exp([z[0], z[1]])))(X)

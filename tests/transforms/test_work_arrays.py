@@ -1,0 +1,160 @@
+"""Plain arrays that a function makes and writes into while it runs: each use of one sees what it held then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+
+C = np.array([1.0, 2.0, 3.0])
+Z = np.array([0.3, 0.5, 0.7])
+
+
+def made_by_zeros(z):
+    w = np.zeros(3)
+    s = z + w
+    w[0] = 5.0
+    return s + z * w
+
+
+def made_by_a_ufunc(z):
+    t = np.sin(C)
+    s = z * t
+    t += 1
+    return s + z * t
+
+
+def made_by_an_operator(z):
+    t = C * 2
+    s = z * t
+    t[0] = 9.0
+    return s + z * t
+
+
+def unit_vectors(z):
+    k, parts = np.zeros(3), []
+    for i in range(3):
+        k[i] = 1.0
+        parts.append(np.sum(z * k))
+        k[i] = 0.0
+    return np.array(parts)
+
+
+def reversed_in_place(z):
+    k = C.copy()
+    a = z @ k
+    k[:] = k[::-1]
+    return a * z + k * z
+
+
+def scaled_matrix(z):
+    k = np.eye(3)
+    a = k @ z
+    k *= 2
+    return a + k @ z
+
+
+def drawn(z):
+    k = np.random.default_rng(0).standard_normal(3)
+    a = k * z
+    k *= 2
+    return a + k * z
+
+
+def joined(z):
+    k = C.copy()
+    a = np.concatenate([z, k])
+    k *= 2
+    return a + np.concatenate([z, k])
+
+
+def places(z):
+    k = np.zeros(3, int)
+    a = z[k]
+    k += 1
+    return a + z[k]
+
+
+def mask(z):
+    m = np.zeros(3, bool)
+    a = np.where(m, z, 2 * z)
+    m[1] = True
+    return a + np.where(m, z, 0)
+
+
+def mask_of_a_constant(z):
+    m = C > 2
+    a = z[m]
+    m[1] = True
+    return a * z[m]
+
+
+def rows_of_a_buffer(z):
+    k, out = np.zeros(3), np.zeros((3, 3))
+    for i in range(3):
+        k[i] = 1.0
+        out[i] = k
+        k[i] = 0.0
+        out[i] += z
+    return out
+
+
+def becomes_traced_after_its_use(z):
+    out = np.zeros(3)
+    out[[0, 2]] += z[:2]
+    np.add.at(out, [1, 1], z[1:])
+    return out
+
+
+def read_before_and_after(z):
+    out = np.ones(3)
+    first = out * z
+    out[1] = z[0]
+    return first + out
+
+
+FUNCTIONS = [made_by_zeros, made_by_a_ufunc, made_by_an_operator, unit_vectors, reversed_in_place, scaled_matrix, drawn,
+             joined, places, mask, mask_of_a_constant, rows_of_a_buffer, becomes_traced_after_its_use,
+             read_before_and_after]  # fmt: skip
+WAYS = {
+    "vjp": lambda f: lambda z: pb.vjp(f, z)[0],
+    "compiled": pb.compile,
+    "interpreted": lambda f: pb.compile(f, native=False),
+    "vmap": lambda f: lambda z: pb.vmap(f)(z[None])[0],
+    "scan": lambda f: lambda z: pb.scan(lambda carry, x: (carry, f(x)), 0.0, z[None])[1][0],
+    "compiled scan": lambda f: pb.compile(lambda z: pb.scan(lambda carry, x: (carry, f(x)), 0.0, z[None])[1][0]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_each_use_sees_what_the_array_held_then(f, way):
+    done = WAYS[way](f)
+    for z in (Z, Z + 1.0):
+        np.testing.assert_allclose(done(z), f(z), rtol=1e-15)
+    gradient = pb.grad(lambda z: np.sum(np.sin(done(z))))(Z)
+    np.testing.assert_allclose(gradient, pb.grad(lambda z: np.sum(np.sin(f(z))))(Z), rtol=1e-13)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_once_traced_it_is_not_traced_again(f):
+    compiled = pb.compile(f)
+    for z in (Z, Z + 1.0, Z):
+        compiled(z)
+    assert compiled.reasons == ["first call"]
+
+
+def test_an_array_from_around_that_the_function_writes_into():
+    """It keeps what it held at each use of the call that was traced; its owner's later change is seen."""
+    table = np.array([1.0, 2.0, 3.0])
+
+    def f(z):
+        first = z * table
+        table[0] += 1.0
+        return first + z * table
+
+    compiled = pb.compile(f)
+    np.testing.assert_array_equal(compiled(Z), Z * [1.0, 2.0, 3.0] + Z * [2.0, 2.0, 3.0])
+    table[:] = 10.0
+    np.testing.assert_array_equal(compiled(Z), Z * 10.0 + Z * [11.0, 10.0, 10.0])
