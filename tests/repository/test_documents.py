@@ -83,7 +83,7 @@ def test_the_programs_print_what_is_shown(block, tmp_path):
 
 
 INSTALL = "python3 -m venv .venv && .venv/bin/python -m pip install . && .venv/bin/payback train digits"
-TEST = '.venv/bin/python -m pip install -e ".[test]" && .venv/bin/python -m pytest'
+TEST = '.venv/bin/python -m pip install -e ".[test]" && .venv/bin/python -m pytest -n auto'
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
