@@ -19,7 +19,7 @@ from payback.ir.where import NOT_USERS, caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, VARIABLE, Row
-from payback.trace.arrays import Buffered, ReadOnly, now, outside
+from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.outside import bare, storing
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -312,6 +312,11 @@ class Traced:
         _HOOKS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
+        recorder = recording.get()
+        if recorder is not None and type(self) is Traced:
+            number = recorder.read(self.node, key, _getframe(1))
+            if number is not None:
+                return number
         return _METHODS["__getitem__"](self, key)
 
     def __getattr__(self, name: str) -> Any:

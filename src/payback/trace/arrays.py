@@ -53,6 +53,7 @@ class Watch:
         return self.arrays[id(array)][1]
 
 
+recording: ContextVar[Any] = ContextVar("recording", default=None)  # who keeps scalars in columns, see `number.py`
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
