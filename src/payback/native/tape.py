@@ -65,14 +65,14 @@ def _at(array: Array) -> int:
 
 def _ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
     """Which entries the tops were made from, themselves included."""
-    marks = np.zeros(len(recorder.codes), np.uint8)
+    count = max(tops) + 1
+    marks = np.zeros(count, np.uint8)
     known = np.fromiter(recorder.nodes, np.int64, len(recorder.nodes))
-    marks[known] = 2
+    marks[known[known < count]] = 2
     marks[np.asarray(tops)] = 1
-    codes, first, second = (np.frombuffer(c, t) for c, t in ((recorder.codes, np.uint8), (recorder.first, np.int32),
-                                                             (recorder.second, np.int32)))  # fmt: skip
+    columns = (np.frombuffer(column, np.int32) for column in (recorder.what, recorder.first, recorder.second))
     kinds = np.array(argument_kinds(), np.uint8)
-    _run(Ancestors(VERSION), *map(_at, (codes, first, second, marks, kinds)), 0, max(tops) + 1)
+    _run(Ancestors(VERSION), *map(_at, (*columns, marks, kinds)), 0, count)
     marks &= 1
     return marks
 

@@ -1,7 +1,7 @@
 """Scalars in columns: a program of millions of numbers, recorded without a node for each.
 
 While a function is traced for machine code, what is read from its arguments one number at a time is a `Number`: an entry
-of a recorder's columns (a code, two arguments, a place), 13 bytes where a node takes 316.  Operators and ufuncs on
+of a recorder's columns (code and place, two arguments), 12 bytes where a node takes 316.  Operators and ufuncs on
 numbers append entries.  Whatever else looks at a number asks for its `node`: then the entries that it was made from
 become nodes of the graph, or, where they are many, one node that replays them (see `native/tape.py`).  So nothing
 outside this file and the tape need know of numbers, and every program means what it means without them.
@@ -21,11 +21,11 @@ import numpy as np
 from payback.errors import TraceError
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
-from payback.ir.where import position
+from payback.ir.where import caller, position
 from payback.ops.append import append, apply
 from payback.ops.row import TABLE
 from payback.trace import array as traced
-from payback.trace.array import Traced, where_of_caller
+from payback.trace.array import Traced
 from payback.trace.arrays import recording
 from payback.trace.dispatch import _UFUNCS
 
@@ -38,7 +38,7 @@ ROWS = [row for row in TABLE.values() if row.kind == "pointwise"]
 CODES = {row.name: FIRST_ROW + k for k, row in enumerate(ROWS)}
 assert FIRST_ROW + len(ROWS) < 256
 
-SPLIT, SCALAR, TRUTH = range(3)  # kinds of numbers: a float64, a Python float, a boolean
+STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
 _CONSTANTS = 100_000  # that are looked up when they come again
 
@@ -96,46 +96,57 @@ Build = Callable[[Columns, "tuple[int, ...] | None", bool], "list[Node] | None"]
 class Recorder:
     """The columns of one trace.
 
-    able   the names of the rows that may stand on a tape
-    many   from how many entries on a tape is made of them
-    build  what makes it: of columns, the shape of the result (None: a Python float's) …
+    what      of each entry: its code, and 256 × the number of its place
+    able      the names of the rows that may stand on a tape
+    many      from how many entries on a tape is made of them
+    ancestors, build, gradient   of `native/tape.py`: which entries some were made from; a tape of columns; and one that
+                                 computes value and gradient
     """
 
     def __init__(self, able: frozenset[str], many: int, ancestors: Any, build: Any, gradient: Any):
         self.able, self.many, self._ancestors, self.build, self.gradient = able, many, ancestors, build, gradient
-        self.codes, self.first, self.second, self.places = array("B"), array("i"), array("i"), array("i")
+        self.what, self.first, self.second = array("i"), array("i"), array("i")
         self.constants = array("d")
+        self.weak: dict[float, int] = {}  # Python numbers but zero -> their entries
         self._constants: dict[Any, int] = {}
         self.wheres: list[Any] = [None]
-        self.places_of: dict[Any, int] = {None: 0}
+        self.words: list[dict[Any, int]] = [{} for _ in range(256)]  # of each code: place -> what an entry is
+        self._places: dict[Any, int] = {}
         self.leaves: list[Node] = []
         self._leaves: dict[Node, int] = {}
+        self._read: tuple[Any, int, int] = (None, 0, 0)  # the vector that was read last, its number and extent
         self.nodes: dict[int, Node] = {}  # entries that are nodes too
         self.tapes = 0
 
     # recording
 
-    def append(self, code: int, a: int, b: int, place: int) -> int:
-        self.codes.append(code)
+    def append(self, what: int, a: int, b: int) -> int:
+        self.what.append(what)
         self.first.append(a)
         self.second.append(b)
-        self.places.append(place)
-        return len(self.codes) - 1
+        return len(self.second) - 1
 
-    def place(self, frame: Any) -> int:
-        """The number of the user's place that is running."""
-        if frame.f_globals is not traced._users and not traced._is_users(frame):
-            where = where_of_caller(3)
-            if where is None:
-                return 0
-        else:
-            where = (frame.f_code, frame.f_lasti)
+    def word(self, code: int, frame: Any) -> int:
+        """What an entry is that this frame makes."""
+        words = self.words[code]
+        key = (id(frame.f_code), frame.f_lasti)
+        found = words.get(key)
+        return self.new_word(code, frame) if found is None else found
+
+    def new_word(self, code: int, frame: Any) -> int:
+        users = frame.f_globals is traced._users or traced._is_users(frame)
+        where = (frame.f_code, frame.f_lasti) if users else caller(3)
+        if where is None:
+            return code
         key = (id(where[0]), where[1])
-        found = self.places_of.get(key)
-        if found is None:
-            found = self.places_of[key] = len(self.wheres)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = len(self.wheres)
             self.wheres.append(where)  # keeps the code object, so its id stays its own
-        return found
+        word = place << 8 | code if place < 1 << 22 else code
+        if users:
+            self.words[code][key] = word
+        return word
 
     def constant(self, value: Any, code: int) -> int:
         """The entry of a number that does not depend on anything."""
@@ -143,9 +154,11 @@ class Recorder:
         found = self._constants.get(key)
         if found is None:
             self.constants.append(value)
-            found = self.append(code, len(self.constants) - 1, 0, 0)
+            found = self.append(code, len(self.constants) - 1, 0)
             if len(self._constants) < _CONSTANTS:
                 self._constants[key] = found
+                if code == WEAK and value:
+                    self.weak[value] = found
         return found
 
     def _leaf(self, node: Node) -> int:
@@ -157,39 +170,40 @@ class Recorder:
 
     def scalar(self, node: Node) -> Number | None:
         """A node that is a number, as one; None for what is none."""
-        if node.value is not None or type(node.aval.shape) is not tuple or node.aval.shape:
+        if node.value is not None or node.aval.shape or node.aval.dtype != FLOAT64:
             return None
-        aval = node.aval
-        if aval.dtype is not FLOAT64 and aval.dtype != FLOAT64:
-            return None
-        k = self.append(LEAF, self._leaf(node), -1, 0)
+        k = self.append(LEAF, self._leaf(node), -1)
         self.nodes[k] = node
-        return number(self, k, SCALAR if aval.weak else SPLIT)
+        return number(self, k, WEAK_KIND if node.aval.weak else STRONG_KIND)
 
     def read(self, node: Node, key: Any, frame: Any) -> Number | None:
         """`x[key]` where it is one number of an array whose numbers are not known; else None."""
-        if node.value is not None:
-            return None
-        shape = node.aval.shape
-        if type(key) is int:
-            if len(shape) != 1:
+        last, slot, extent = self._read
+        if node is not last or type(key) is not int:
+            if node.value is not None:
                 return None
-            at, extent = key, shape[0]
-            if at < 0:
-                at += extent
-            if not 0 <= at < extent:
+            shape = node.aval.shape
+            if node.aval.dtype != FLOAT64 or not shape or prod(shape) >= 2**31:
                 return None
-        elif type(key) is tuple and len(key) == len(shape) > 0:
-            at = 0
-            for i, extent in zip(key, shape, strict=True):
-                if type(i) is not int or not -extent <= i < extent:
-                    return None
-                at = at * extent + (i + extent if i < 0 else i)
-        else:
+            if type(key) is tuple and len(key) == len(shape):
+                at = 0
+                for i, length in zip(key, shape, strict=True):
+                    if type(i) is not int or not -length <= i < length:
+                        return None
+                    at = at * length + (i + length if i < 0 else i)
+                return number(self, self.append(self.word(LEAF, frame), self._leaf(node), at), STRONG_KIND)
+            if type(key) is not int or len(shape) != 1:
+                return None
+            slot, extent = self._leaf(node), shape[0]
+            self._read = node, slot, extent
+        if key < 0:
+            key += extent
+        if not 0 <= key < extent:
             return None
-        if node.aval.dtype != FLOAT64 or prod(shape) >= 2**31:
-            return None
-        return number(self, self.append(LEAF, self._leaf(node), at, self.place(frame)), SPLIT)
+        self.what.append(self.word(LEAF, frame))
+        self.first.append(slot)
+        self.second.append(key)
+        return number(self, len(self.second) - 1, STRONG_KIND)
 
     def operand(self, x: Any) -> tuple[int, int] | None:
         """(entry, kind) of what stands beside a number; None for what is no float64."""
@@ -197,11 +211,11 @@ class Recorder:
         if kind is Number:
             return (x.k, x.kind) if x.recorder is self else None
         if kind is float:
-            return self.constant(x, WEAK), SCALAR
+            return self.constant(x, WEAK), WEAK_KIND
         if kind is int:
-            return (self.constant(float(x), WEAK), SCALAR) if abs(x) <= 2**53 else None
+            return (self.constant(float(x), WEAK), WEAK_KIND) if abs(x) <= 2**53 else None
         if kind is np.float64:
-            return self.constant(float(x), STRONG), SPLIT
+            return self.constant(float(x), STRONG), STRONG_KIND
         if kind is Traced:
             found = self.scalar(x.node)
             return None if found is None else (found.k, found.kind)
@@ -213,26 +227,25 @@ class Recorder:
         """A number as a node."""
         found = self.nodes.get(wanted.k)
         if found is None:
-            (found,) = self._made([wanted], None)
+            (found,) = self._made(wanted)
             self.nodes[wanted.k] = found
-        if wanted.kind != TRUTH and found.aval.weak != (wanted.kind == SCALAR):
-            weak = wanted.kind == SCALAR
-            found = append(TABLE["cast"], (found,), {"dtype": FLOAT64, "weak": weak}, found.where)
+        if type(wanted) is Number and found.aval.weak != bool(wanted.kind):
+            found = append(TABLE["cast"], (found,), {"dtype": FLOAT64, "weak": bool(wanted.kind)}, found.where)
         return found
 
     def vector(self, wanted: Sequence[Number]) -> Node | None:
         """Numbers in a row as one node, where a tape makes it; None: they are to be stacked."""
-        if len(self.codes) < self.many or any(x.kind == TRUTH or x.recorder is not self for x in wanted):
+        if len(self.what) < self.many or any(type(x) is not Number or x.recorder is not self for x in wanted):
             return None
         made = self._taped(wanted, (len(wanted),))
         return None if made is None else made[0]
 
-    def _made(self, wanted: list[Number], shape: Any) -> list[Node]:
-        if len(self.codes) >= self.many and wanted[0].kind != TRUTH:
-            made = self._taped(wanted, () if wanted[0].kind == SPLIT else None)
+    def _made(self, wanted: Number) -> list[Node]:
+        if len(self.what) >= self.many and type(wanted) is Number:
+            made = self._taped([wanted], None if wanted.kind else ())
             if made is not None:
                 return made
-        return self._plain(wanted)
+        return self._plain([wanted])
 
     def _taped(self, wanted: Sequence[Number], shape: Any) -> list[Node] | None:
         if self.tapes >= _SEVERAL:
@@ -248,47 +261,47 @@ class Recorder:
 
         Entries that are nodes already are read from these.
         """
-        if len(self.codes) < self.many:
+        if len(self.what) < self.many:
             return None
         marks = self._ancestors(self, tops)
         kept = np.flatnonzero(marks)
         if len(kept) < self.many:
             return None
-        codes = np.frombuffer(self.codes, np.uint8)[kept]
-        first, second = (np.frombuffer(column, np.int32)[kept] for column in (self.first, self.second))
-        places = np.frombuffer(self.places, np.int32)[kept]
+        what, first, second = (np.frombuffer(c, np.int32)[kept] for c in (self.what, self.first, self.second))
+        codes, places = (what & 255).astype(np.uint8), what >> 8
         renumber = np.cumsum(marks, dtype=np.int32) - np.int32(1)
         rows = codes >= THIRD
         first[rows], second[rows] = renumber[first[rows]], renumber[second[rows]]
         leaves = list(self.leaves)
-        for k in sorted(self.nodes):
-            if marks[k : k + 1].any() and self.codes[k] != LEAF:
+        for k, node in self.nodes.items():
+            if k < len(marks) and marks[k] and codes[renumber[k]] != LEAF:
                 at = renumber[k]
                 codes[at], first[at], second[at] = LEAF, len(leaves), -1
-                leaves.append(self.nodes[k])
-        used = np.unique(first[codes == LEAF])
-        first[codes == LEAF] = np.searchsorted(used, first[codes == LEAF]).astype(np.int32)
-        constants = np.array(self.constants)
-        return Columns(codes, first, second, places, constants, self.wheres, [leaves[k] for k in used.tolist()],
-                       renumber[np.array(tops)])  # fmt: skip
+                leaves.append(node)
+        read = codes == LEAF
+        used = np.unique(first[read])
+        first[read] = np.searchsorted(used, first[read]).astype(np.int32)
+        return Columns(codes, first, second, places, np.array(self.constants), self.wheres,
+                       [leaves[k] for k in used.tolist()], renumber[np.array(tops)])  # fmt: skip
 
     def _plain(self, wanted: Sequence[Number]) -> list[Node]:
         """The numbers as nodes, and all that they were made from."""
-        codes, first, second, nodes = self.codes, self.first, self.second, self.nodes
+        what, first, second, nodes = self.what, self.first, self.second, self.nodes
         stack, seen = [x.k for x in wanted], set()
         while stack:
             k = stack.pop()
             if k in seen or k in nodes:
                 continue
             seen.add(k)
-            if codes[k] >= FIRST_ROW:
-                count = arity(ROWS[codes[k] - FIRST_ROW])
+            code = what[k] & 255
+            if code >= FIRST_ROW:
+                count = arity(ROWS[code - FIRST_ROW])
                 stack.append(first[k])
                 if count > 1:
                     stack.append(second[k])
                 if count > 2:
                     stack.append(k - 1)
-            elif codes[k] == THIRD:
+            elif code == THIRD:
                 stack.append(first[k])
         made: dict[int, Any] = {}
 
@@ -296,7 +309,7 @@ class Recorder:
             return nodes[k] if k in nodes else made[k]
 
         for k in sorted(seen):
-            code, where = codes[k], self.wheres[self.places[k]]
+            code, where = what[k] & 255, self.wheres[what[k] >> 8]
             if code == WEAK:
                 made[k] = self.constants[first[k]]
             elif code == STRONG:
@@ -338,62 +351,63 @@ def number(recorder: Recorder, k: int, kind: int) -> Number:
     return made
 
 
+def _of(made: Number, truth: bool) -> Number:
+    """The entry as the number or the truth that it is."""
+    if truth:
+        made.__class__ = Truth
+    return made
+
+
 def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
     """The operator of a row and its reflection."""
     code, truth = CODES[name], TABLE[name].numeric == "bool"
     plain = f"__{({'div': 'truediv', 'power': 'pow', 'floor_divide': 'floordiv'}).get(name, name)}__"
     beyond = getattr(Traced, plain)
-    mirrored = {"__gt__": "__lt__", "__lt__": "__gt__", "__ge__": "__le__", "__le__": "__ge__", "__eq__": "__eq__",
-                "__ne__": "__ne__"}  # fmt: skip
-    beyond_reflected = getattr(Traced, mirrored.get(plain, plain.replace("__", "__r", 1)))
+    beyond_reflected = None if truth else getattr(Traced, plain.replace("__", "__r", 1))
 
     def forward(self: Number, other: Any) -> Any:
         # Spelled out: scalar programs are made of nothing else, and a call costs as much as the rest.
-        recorder, kind = self.recorder, self.kind
-        if kind == TRUTH:
-            return beyond(self, other)
-        if type(other) is Number and other.recorder is recorder and other.kind != TRUTH:
+        recorder, kind, other_kind = self.recorder, self.kind, type(other)
+        if other_kind is Number and other.recorder is recorder:
             b = other.k
-            if not other.kind:
-                kind = SPLIT
+            kind &= other.kind
+        elif (other_kind is float or other_kind is int) and (known := recorder.weak.get(other)) is not None:
+            b = known
         else:
             found = recorder.operand(other)
-            if found is None or found[1] == TRUTH:
+            if found is None:
                 return beyond(self, other)
-            b, beside = found
-            if not beside:
-                kind = SPLIT
-        place = recorder.place(_getframe(1))
-        codes = recorder.codes
-        k = len(codes)
-        codes.append(code)
+            b = found[0]
+            kind &= found[1]
+        frame = _getframe(1)
+        word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
+        recorder.what.append(recorder.new_word(code, frame) if word is None else word)
         recorder.first.append(self.k)
-        recorder.second.append(b)
-        recorder.places.append(place)
+        seconds = recorder.second
         made = _new(Number)
-        made.recorder, made.k, made.kind = recorder, k, TRUTH if truth else kind
+        made.recorder, made.k, made.kind = recorder, len(seconds), kind
+        seconds.append(b)
+        if truth:
+            made.__class__ = Truth
         return made
 
     def reflected(self: Number, other: Any) -> Any:
-        recorder, kind = self.recorder, self.kind
-        found = None if kind == TRUTH else recorder.operand(other)
-        if found is None or found[1] == TRUTH:
-            return beyond_reflected(self, other)
-        kind = kind and found[1]
-        k = recorder.append(code, found[0], self.k, recorder.place(_getframe(1)))
-        return number(recorder, k, TRUTH if truth else kind)
+        recorder = self.recorder
+        found = recorder.operand(other)
+        if found is None:
+            return beyond_reflected(self, other)  # type: ignore[misc]
+        return number(recorder, recorder.append(recorder.word(code, _getframe(1)), found[0], self.k),
+                      self.kind & found[1])  # fmt: skip
 
     return forward, reflected
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
-    code, beyond = CODES[name], getattr(Traced, f"__{name}__")
+    code = CODES[name]
 
     def forward(self: Number) -> Any:
-        if self.kind == TRUTH:
-            return beyond(self)
         recorder = self.recorder
-        return number(recorder, recorder.append(code, self.k, self.k, recorder.place(_getframe(1))), self.kind)
+        return number(recorder, recorder.append(recorder.word(code, _getframe(1)), self.k, self.k), self.kind)
 
     return forward
 
@@ -422,13 +436,13 @@ class Number(Traced):
     def value(self) -> Any:
         raise TraceError(
             f"the value of {self._name()} is not known while a function is compiled",
-            where=str(place) if (place := position(where_of_caller(2))) else None,
+            where=str(place) if (place := position(caller())) else None,
             why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
             fix="use np.where instead of if, or give what decides the branch as a plain argument",
         )
 
     def _name(self) -> str:
-        code = self.recorder.codes[self.k]
+        code = self.recorder.what[self.k] & 255
         if code >= FIRST_ROW:
             return ROWS[code - FIRST_ROW].name
         if code == LEAF:
@@ -442,7 +456,7 @@ class Number(Traced):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return BOOL if self.kind == TRUTH else FLOAT64
+        return FLOAT64
 
     @property
     def ndim(self) -> int:
@@ -453,17 +467,14 @@ class Number(Traced):
         return 1
 
     def __repr__(self) -> str:
-        return "Traced(b1[])" if self.kind == TRUTH else f"Traced(f64[]{'*' if self.kind == SCALAR else ''})"
+        return f"Traced(f64[]{'*' if self.kind else ''})"
 
     def __str__(self) -> str:
         return repr(self)
 
     def weakly(self) -> Number:
         """As a Python float, where it is a float64."""
-        return self if self.kind else number(self.recorder, self.k, SCALAR)
-
-    def strongly(self) -> Number:
-        return number(self.recorder, self.k, SPLIT) if self.kind == SCALAR else self
+        return self if self.kind else number(self.recorder, self.k, WEAK_KIND)
 
     def __pos__(self) -> Any:
         return self
@@ -481,28 +492,26 @@ class Number(Traced):
 
     def recorded(self, name: str, operands: Sequence[Any], as_ufunc: bool, frame: Any) -> Any:
         """The row's entry on these operands; None where it cannot be one."""
-        recorder = self.recorder
+        recorder, logical = self.recorder, name in _LOGICAL
         if name not in recorder.able:
             return None
-        found = []
-        for operand in operands:
-            known = recorder.operand(operand)
-            if known is None:
+        places, kind = [], WEAK_KIND
+        for slot, operand in enumerate(operands):
+            if logical or (name == "select" and slot == 0):
+                if type(operand) is not Truth or operand.recorder is not recorder:
+                    return None
+                places.append(operand.k)
+                continue
+            found = recorder.operand(operand)
+            if found is None:
                 return None
-            found.append(known)
-        truths = [kind == TRUTH for _, kind in found]
-        logical = name in _LOGICAL
-        if any(truths[1:] if name == "select" else truths) != logical or (logical and not all(truths)):
-            return None
-        if name == "select" and not truths[0]:
-            return None
-        kinds = [kind for _, kind in found if kind != TRUTH]
-        kind = TRUTH if TABLE[name].numeric == "bool" else SPLIT if as_ufunc or not all(kinds) else SCALAR
-        place = recorder.place(frame)
-        if len(found) == 3:
-            recorder.append(THIRD, found[2][0], found[2][0], place)
-        k = recorder.append(CODES[name], found[0][0], found[1 if len(found) > 1 else 0][0], place)
-        return number(recorder, k, kind)
+            places.append(found[0])
+            kind &= found[1]
+        word = recorder.word(CODES[name], frame)
+        if len(places) == 3:
+            recorder.append(word & ~255 | THIRD, places[2], places[2])
+        k = recorder.append(word, places[0], places[1 if len(places) > 1 else 0])
+        return _of(number(recorder, k, STRONG_KIND if as_ufunc else kind), TABLE[name].numeric == "bool")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.where and len(args) == 3 and not kwargs:
@@ -524,10 +533,31 @@ class Number(Traced):
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
 
+class Truth(Number):
+    """A boolean: what comparisons of numbers make."""
+
+    __slots__ = ()
+    __hash__ = Traced.__hash__
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return BOOL
+
+    def __repr__(self) -> str:
+        return "Traced(b1[])"
+
+
+for _name in (
+    "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd isub imul itruediv ipow imod "
+    "ifloordiv gt lt ge le eq ne neg abs"
+).split():  # arithmetic with truths is NumPy's matter
+    setattr(Truth, f"__{_name}__", getattr(Traced, f"__{_name}__"))
+
+
 def chosen(condition: Any, high: Any, low: Any) -> Any:
     """`np.where` of numbers; of other things what it is otherwise."""
     for part in (condition, high, low):
-        if type(part) is Number:
+        if isinstance(part, Number):
             made = part.recorded("select", (condition, high, low), False, _getframe(2))
             if made is not None:
                 return made
@@ -537,12 +567,12 @@ def chosen(condition: Any, high: Any, low: Any) -> Any:
 
 def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Traced]] | None:
     """Of a number that much was computed for: its value, the nodes that were read and what each is owed for it."""
-    if type(top) is not Number or top.kind == TRUTH:
+    if type(top) is not Number:
         return None
     recorder = top.recorder
     columns = None if top.k in recorder.nodes else recorder.columns([top.k])
     if columns is None:
         return None
-    value, *bars = recorder.gradient(columns, top.kind == SCALAR)
+    value, *bars = recorder.gradient(columns, bool(top.kind))
     recorder.nodes[top.k] = value
     return Traced(value), columns.leaves, [Traced(bar) for bar in bars]

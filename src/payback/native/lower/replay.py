@@ -413,7 +413,7 @@ class Scatter(NamedTuple):
 
 
 class Ancestors(NamedTuple):
-    """args: codes, first, second, marks, kinds, start, stop: mark what the marked entries were made from.
+    """args: what, first, second, marks, kinds, start, stop: mark what the marked entries were made from.
 
     kinds: for each code 0: nothing, 1: one argument, 3: two, 7: three, of which the last stands before the entry.  A
     mark of 2 is kept, and what that entry was made from is not marked for it.
@@ -424,7 +424,7 @@ class Ancestors(NamedTuple):
     def emit(self, e: Emitter, function: ir.Function) -> None:
         b = e.b
         words = [e.load(function.args[1], k, INT) for k in range(7)]
-        codes, first, second, marks, kinds = (b.inttoptr(w, POINTER) for w in words[:5])
+        what, first, second, marks, kinds = (b.inttoptr(w, POINTER) for w in words[:5])
         start, stop = words[5:]
         one = BYTE(1)
 
@@ -435,7 +435,8 @@ class Ancestors(NamedTuple):
         with e.loop(0, b.sub(stop, start)) as i:
             k = b.sub(b.sub(stop, e.int(1)), i)
             with b.if_then(b.icmp_signed("==", e.load(marks, k, BYTE), one)):
-                kind = e.load(kinds, b.zext(e.load(codes, k, BYTE), INT), BYTE)
+                code = b.and_(e.load(what, k, INT32), INT32(255))
+                kind = e.load(kinds, b.zext(code, INT), BYTE)
                 for bit, place in ((1, first), (2, second)):
                     with b.if_then(b.icmp_signed("!=", b.and_(kind, BYTE(bit)), BYTE(0))):
                         mark(b.sext(e.load(place, k, INT32), INT))
