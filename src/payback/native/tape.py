@@ -288,7 +288,8 @@ class Pullback(TapeBody):
     values: Values
 
     def written(self) -> tuple[list[Node], list[Node]]:
-        pulled, answered = Body.pullback(self.values, self.wrt, (0,))
+        whole = Body(self.values.graph.inputs, self.values.graph.outputs)
+        pulled, answered = whole.pullback(self.wrt, (0,))
         following = iter(pulled.graph.outputs)
         made = [next(following) if there else _zeros(aval) for there, aval in zip(answered, self.gives, strict=True)]
         return list(pulled.graph.inputs), made

@@ -443,7 +443,8 @@ def as_traced(operand: Any) -> Any:
     if isinstance(operand, Buffered):
         return as_traced(operand.now())
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
-        return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
+        parts = [part if isinstance(part, Traced) else as_traced(part) for part in operand]
+        return _HOOKS["stack"]([Traced(part) if isinstance(part, Node) else part for part in parts]).node
     if type(operand) is np.ndarray:
         return outside(operand)
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):

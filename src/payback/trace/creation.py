@@ -255,7 +255,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     row = _ROWS.get(name) or _UFUNCS.get(function)
     number = next((x for x in operands if type(x) is Number), None)
-    if number is not None and row is not None and (made := number.recorded(row, operands, False, _getframe(2))):
+    made = None if number is None or row is None else number.recorded(row, operands, False, _getframe(2))
+    if made is not None:
         return made
     return _number(emit(row, *operands) if row is not None else function(*operands))
 

@@ -27,7 +27,6 @@ from payback.ops.row import TABLE
 from payback.trace import array as traced
 from payback.trace.array import Traced
 from payback.trace.arrays import recording
-from payback.trace.dispatch import _UFUNCS
 
 # Codes of entries that are no rows.  Constants: `first` is their place among the constants.  LEAF: `first` is the
 # number of the node that is read, `second` the flat place in it, −1 for a scalar.  THIRD stands before a row of three
@@ -416,6 +415,7 @@ def _unary(name: str) -> Callable[[Any], Any]:
 _WRITTEN = {
     np.square: ("mul", (0, 0)), np.fabs: ("abs", (0,)), np.float_power: ("power", (0, 1)),
 }  # fmt: skip
+_NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
 _LOGICAL = ("logical_and", "logical_or", "logical_not")
 
 
@@ -476,12 +476,16 @@ class Number(Traced):
         """As a Python float, where it is a float64."""
         return self if self.kind else number(self.recorder, self.k, WEAK_KIND)
 
+    def strongly(self) -> Number:
+        """As a float64, where it is a Python float."""
+        return number(self.recorder, self.k, STRONG_KIND) if self.kind else self
+
     def __pos__(self) -> Any:
         return self
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
-            name, order = _UFUNCS.get(ufunc), range(len(inputs))
+            name, order = _NAMES.get(ufunc), range(len(inputs))
             if name is None and ufunc in _WRITTEN:
                 name, order = _WRITTEN[ufunc]
             if name is not None:
@@ -552,6 +556,14 @@ for _name in (
     "ifloordiv gt lt ge le eq ne neg abs"
 ).split():  # arithmetic with truths is NumPy's matter
     setattr(Truth, f"__{_name}__", getattr(Traced, f"__{_name}__"))
+
+
+def record(name: str, operands: Sequence[Any]) -> Number | None:
+    """A row's entry, if one of its operands is a number and the others can stand beside it."""
+    for part in operands:
+        if isinstance(part, Number):
+            return part.recorded(name, operands, False, _getframe(2))  # type: ignore[no-any-return]
+    return None
 
 
 def chosen(condition: Any, high: Any, low: Any) -> Any:

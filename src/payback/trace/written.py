@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
+from payback.ir.aval import FLOAT64
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import _HOOKS, _NODE_TYPES, Traced, as_traced, where_of_caller
 from payback.trace.arrays import decides
+from payback.trace.number import Number, opened
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
@@ -38,9 +40,10 @@ class Storage:
     source   for each entry its place in the pool; laid out as the array is, so that a view of it is a view
     pieces   the pool: nodes and plain arrays, each with as many places as it has entries; starts: their first places
     version  how often it has been written into
+    numbers  whether a piece is a number that is no node yet (see `number.py`)
     """
 
-    __slots__ = ("dtype", "memory", "pieces", "source", "starts", "total", "version")
+    __slots__ = ("dtype", "memory", "numbers", "pieces", "source", "starts", "total", "version")
 
     def __init__(self, source: np.ndarray[Any, Any], first: Any, dtype: np.dtype[Any], memory: Any = None):
         self.source, self.dtype, self.memory = source, dtype, memory
@@ -48,6 +51,7 @@ class Storage:
         self.starts = [0]
         self.total = source.size
         self.version = 0
+        self.numbers = False
 
     @classmethod
     def of_node(cls, node: Node) -> Storage:
@@ -71,8 +75,11 @@ class Storage:
 
     def write(self, at: np.ndarray[Any, Any], key: Any, value: Any, place: Any) -> None:
         """`array[key] = value` for the view whose sources are `at`."""
-        piece = self.fitting(value, place)
-        size = piece.aval.size if type(piece) is Node else np.size(piece)
+        if type(value) is Number:
+            piece, size, self.numbers = value, 1, True
+        else:
+            piece = self.fitting(value, place)
+            size = piece.aval.size if type(piece) is Node else np.size(piece)
         shape = piece.shape
         if self.total > 4 * self.source.size + 4096:
             self.compact(place)
@@ -106,12 +113,34 @@ class Storage:
         self.pieces, self.starts, self.total = [whole], [0], self.source.size
         self.source[...] = np.arange(self.source.size).reshape(self.source.shape)
 
+    def settle(self) -> None:
+        """Make nodes of the numbers among the pieces: of those that stand side by side one, where they are many."""
+        pieces, starts = self.pieces, self.starts
+        self.pieces, self.starts, self.numbers = [], [], False
+        k = 0
+        while k < len(pieces):
+            end = k
+            while end < len(pieces) and type(pieces[end]) is Number:
+                end += 1
+            row = pieces[k].recorder.vector(pieces[k:end]) if end > k + 1 else None
+            if row is not None:
+                self.pieces.append(row)
+                self.starts.append(starts[k])
+                k = end
+                continue
+            end = max(end, k + 1)
+            self.pieces += [piece.strongly().node if type(piece) is Number else piece for piece in pieces[k:end]]
+            self.starts += starts[k:end]
+            k = end
+
     # reading
 
     def entry(self, at: int, place: Any) -> Any:
         """One entry: the node itself that was written there, a node that reads it, or a plain number."""
         k = bisect_right(self.starts, at) - 1
         piece, inside = self.pieces[k], at - self.starts[k]
+        if type(piece) is Number:
+            return piece.strongly()
         if type(piece) is not Node:
             return piece.reshape(-1)[inside]
         if not piece.shape:
@@ -125,6 +154,8 @@ class Storage:
             return self.entry(int(at), place)
         if not at.size:
             return np.empty(at.shape, self.dtype)
+        if self.numbers:
+            self.settle()
         flat = at.ravel()
         owners = self.owners(flat)
         used, first_seen, inverse, counts = np.unique(
@@ -242,7 +273,7 @@ class View:
     def read(self, place: Any) -> Node:
         if self.version != self.storage.version:
             made = self.storage.read(self.at, place)
-            self.node = made if type(made) is Node else const(freeze(made), place)
+            self.node = made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
             self.version = self.storage.version
         return self.node
 
@@ -300,8 +331,8 @@ class Written(Traced):
 
 def _bare_or_traced(made: Any) -> Any:
     if type(made) is Node:
-        return Traced(made)
-    return made if isinstance(made, np.generic) else _HOOKS["buffer"](made)
+        return opened(made)
+    return made if isinstance(made, (np.generic, Number)) else _HOOKS["buffer"](made)
 
 
 def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
@@ -407,7 +438,8 @@ def open_for_writing(x: Traced, place: Any) -> View:
 def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
     """`x[key] = value`: the value is written where NumPy would write it, through views too."""
     key = plain_key(key)
-    value = as_traced(value)  # read before: it may be a view of x
+    if type(value) is not Number or x.dtype != FLOAT64:
+        value = as_traced(value)  # read before: it may be a view of x
     held = open_for_writing(x, place)
     held.storage.write(held.at, key, value, place)
 
