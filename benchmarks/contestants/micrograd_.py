@@ -61,4 +61,7 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
         value, gradient = deeply(1)
         return [float(value), float(sum(gradient))]
 
-    return check, deeply
+    def repeat(count: int) -> None:
+        deeply(count)
+
+    return check, repeat
