@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from payback.native import vector_math
 from payback.native.emit import BIT, BYTE, FLOAT64, INT, INT32, POINTER, Emitter
 from payback.native.lower import pointwise
 from payback.ops.namespace import Select
@@ -133,6 +134,8 @@ class Registers:
 
     def apply(self, name: str, *operands: Any) -> Lane:
         values = [self.value(x) for x in operands]
+        if name in vector_math.FORMULAS:  # at one lane; a vector's first lane would cost twice as much
+            return Lane(self, vector_math.emit(self.e, name, *values))
         return Lane(self, pointwise.emit(self.e, name, "b1" if name.startswith("logical") else "f8", values))
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
