@@ -54,13 +54,19 @@ def recorder() -> Recorder:
     return Recorder(able(), MANY, _ancestors, call_of, value_and_gradient)
 
 
+_functions: dict[Any, Any] = {}
+
+
 def _run(kernel: Any, *words: int) -> None:
-    address = library.get([kernel])(kernel)
-    library.PROTOTYPE(address)(None, (ctypes.c_int64 * len(words))(*words))
+    key = type(kernel), kernel
+    function = _functions.get(key)
+    if function is None:
+        function = _functions[key] = library.PROTOTYPE(library.get([kernel])(kernel))
+    function(None, (ctypes.c_int64 * len(words))(*words))
 
 
 def _at(array: Array) -> int:
-    return array.ctypes.data
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def _ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
@@ -354,3 +360,47 @@ def value_and_gradient(columns: Columns, weak: bool) -> list[Node]:
     takes = [node.aval for node in columns.leaves]
     body = ValueAndGradient(Tape(columns), columns, takes, [Aval((), FLOAT64, weak), *takes])
     return _called(body, columns.wheres[columns.places[-1]])
+
+
+class Direct:
+    """A program that is a tape and nothing else, called without a detour: in it are the call's parts alone."""
+
+    segment = None
+
+    def __init__(self, body: TapeBody, given: list[int], parts: list[int]):
+        self.body, self.given, self.parts = body, given, parts
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        found = self.body(*[inputs[k] for k in self.given])
+        return tuple(found[k] for k in self.parts)
+
+    def llvm(self) -> str:
+        """The kernels that replay tapes, as LLVM IR."""
+        return str(library.module_of([Forward(VERSION), Reverse(VERSION, self.body.tape.sure)]))
+
+    def explain(self) -> str:
+        """What the program consists of, for people."""
+        tape = self.body.tape
+        fans = int((tape.codes == FAN).sum())
+        return (f"a scalar program of {len(self.body.columns.codes):,} entries on a tape, {fans:,} fans among "
+                f"{tape.size:,} numbers; {21 * tape.size:,} bytes with their adjoints")  # fmt: skip
+
+
+def direct(graph: Graph) -> Direct | None:
+    """The program of a graph that is one tape's call of its inputs; else None."""
+    place = {node: k for k, node in enumerate(graph.inputs)}
+    calls = [node for node in graph.nodes if node.op.name == "call" and isinstance(node.params["body"], TapeBody)]
+    if len(calls) != 1:
+        return None
+    for node in graph.nodes:
+        if node.op.name == "identity" and node.args[0] in place:
+            place[node] = place[node.args[0]]
+        elif node.op.name == "part":
+            if node.args[0] is not calls[0]:
+                return None
+        elif node is not calls[0]:
+            return None
+    if any(node not in place for node in calls[0].args) or any(node.op.name != "part" for node in graph.outputs):
+        return None
+    return Direct(calls[0].params["body"], [place[node] for node in calls[0].args],
+                  [node.params["k"] for node in graph.outputs])  # fmt: skip

@@ -1,6 +1,6 @@
 """Scalars in columns: a program of millions of numbers, recorded without a node for each.
 
-While a function is traced for machine code, what is read from its arguments one number at a time is a `Number`: an entry
+While a function is traced for machine code, what is read from its arguments number by number is a `Number`: an entry
 of a recorder's columns (code and place, two arguments), 12 bytes where a node takes 316.  Operators and ufuncs on
 numbers append entries.  Whatever else looks at a number asks for its `node`: then the entries that it was made from
 become nodes of the graph, or, where they are many, one node that replays them (see `native/tape.py`).  So nothing

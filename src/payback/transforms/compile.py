@@ -59,8 +59,9 @@ class Trace:
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program
+            from payback.native.tape import direct
 
-            self.program = Program(self.body.graph)
+            self.program = direct(self.body.graph) or Program(self.body.graph)
             if plain:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program
