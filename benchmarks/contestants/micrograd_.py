@@ -1,4 +1,4 @@
-"""micrograd, with the one function that it lacks, written as its own are; its sweep recurses, so the stack is raised."""
+"""micrograd, with the one function that it lacks, written as its own are; its sweep recurses on a large stack."""
 
 from __future__ import annotations
 

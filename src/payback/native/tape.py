@@ -103,24 +103,25 @@ class Tape:
         edges[:, 0][arguments > 0] = columns.first[arguments > 0]
         edges[:, 1][arguments >= 3] = columns.second[arguments >= 3]
         flat = edges.reshape(-1)
-        users = np.bincount(flat[flat >= 0], minlength=count)
+        users = np.bincount(flat[flat >= 0], minlength=count).astype(np.int32)
         many = users + (np.bincount(columns.wanted, minlength=count) > 0) >= 3
-        fans = np.where(many & ~constant, users, 0)
+        fans = np.where(many & ~constant, users, np.int32(0))
         # where each entry stands: constants in front, then the others, each with its fan behind it
-        room = np.where(constant, 0, 1 + fans)
+        room = np.where(constant, np.int32(0), np.int32(1) + fans)
         self.base = base = int(constant.sum())
-        number = np.cumsum(room) - room + base
-        number[constant] = np.arange(base)
-        self.size = base + int(room.sum())
+        self.size = base + int(room.sum(dtype=np.int64))
         if self.size >= 2**31:
             raise OverflowError("a tape has fewer than 2³¹ entries")
-        number = number.astype(np.int32)
+        number = np.cumsum(room, dtype=np.int32) - room + np.int32(base)
+        number[constant] = np.arange(base)
+        del room, users, many
         operands = number[edges]
         if fans.any():
             through = np.flatnonzero((flat >= 0) & (fans[flat] > 0))
             target = flat[through]
             order = np.argsort(target, kind="stable")
             target, through = target[order], through[order]
+            del order
             begin = np.flatnonzero(np.diff(target, prepend=-1))
             turn = np.arange(len(target)) - np.repeat(begin, np.diff(begin, append=len(target)))
             operands.reshape(-1)[through] = number[target] + 1 + turn
