@@ -240,7 +240,7 @@ def test_values_alone_and_vectors_of_them(short):
     np.testing.assert_array_equal(vector, vector_)
     assert single == single_
     assert tapes(compiled)
-    (y, pull), (y_, pull_) = pb.vjp(compiled, x), pb.vjp(f, x)
+    (_, pull), (_, pull_) = pb.vjp(compiled, x), pb.vjp(f, x)
     bars = (np.array([1.0, 2.0, -1.0]), 3.0)
     np.testing.assert_array_equal(pull(bars)[0], pull_(bars)[0])
 

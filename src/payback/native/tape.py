@@ -23,26 +23,24 @@ from payback.ir.aval import FLOAT64, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import library
+from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import (
     FAN,
     FAN_END,
     NOTHING,
     SQUARE,
-    Ancestors,
     Forward,
-    Gather,
     Operation,
     Reverse,
-    Scatter,
     able,
     always_pays,
-    argument_kinds,
     operations,
 )
 from payback.ops.append import append, apply, const
 from payback.ops.row import TABLE
 from payback.trace.body import Body, Derived, fresh
-from payback.trace.number import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns, Recorder
+from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
+from payback.trace.number import Recorder
 
 Array = np.ndarray[Any, Any]
 MANY = 3000  # entries from which on a tape is made: LLVM compiles fewer within a tenth of a second

@@ -14,6 +14,7 @@ itself; and no version of an array is ever copied.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from bisect import bisect_right
 from typing import Any
@@ -115,23 +116,14 @@ class Storage:
 
     def settle(self) -> None:
         """Make nodes of the numbers among the pieces: of those that stand side by side one, where they are many."""
-        pieces, starts = self.pieces, self.starts
+        pieces, starts, end = self.pieces, self.starts, 0
         self.pieces, self.starts, self.numbers = [], [], False
-        k = 0
-        while k < len(pieces):
-            end = k
-            while end < len(pieces) and type(pieces[end]) is Number:
-                end += 1
-            row = pieces[k].recorder.vector(pieces[k:end]) if end > k + 1 else None
-            if row is not None:
-                self.pieces.append(row)
-                self.starts.append(starts[k])
-                k = end
-                continue
-            end = max(end, k + 1)
-            self.pieces += [piece.strongly().node if type(piece) is Number else piece for piece in pieces[k:end]]
-            self.starts += starts[k:end]
-            k = end
+        for number, some in itertools.groupby(pieces, lambda piece: type(piece) is Number):
+            begin, run = end, list(some)
+            end += len(run)
+            row = run[0].recorder.vector(run) if number and len(run) > 1 else None
+            self.pieces += [row] if row is not None else [piece.strongly().node for piece in run] if number else run
+            self.starts += starts[begin : begin + 1] if row is not None else starts[begin:end]
 
     # reading
 
@@ -273,7 +265,9 @@ class View:
     def read(self, place: Any) -> Node:
         if self.version != self.storage.version:
             made = self.storage.read(self.at, place)
-            self.node = made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
+            self.node = (
+                made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
+            )
             self.version = self.storage.version
         return self.node
 
