@@ -22,8 +22,10 @@ from benchmarks.contestants.__main__ import work_of
 from benchmarks.machine import bandwidth, fma_peak, told
 from benchmarks.works import FUNCTIONS, TRAININGS
 
-PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "autograd_": [""]}
-NEEDS = {"torch_": "torch", "jax_": "jax", "autograd_": "autograd"}
+PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "autograd_": [""],
+         "casadi_": ["sx", "mx"], "micrograd_": [""]}  # fmt: skip
+NEEDS = {"torch_": "torch", "jax_": "jax", "autograd_": "autograd", "casadi_": "casadi",
+         "micrograd_": "micrograd"}  # fmt: skip
 
 
 def report(work: Any, rows: list[Row], threads: int) -> list[str]:
@@ -102,6 +104,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 continue  # numerical code is written for float64
             for threads in given.threads:
                 entrants = [c for c in contestants if work.kind == "training" or c[0] != "numpy_by_hand"]
+                entrants = [c for c in entrants if name.startswith("scalar") or c[0] not in ("casadi_", "micrograd_")]
                 unit = work.batches if work.kind == "training" else 1
                 rows = contest(name, options, threads, entrants, given.rounds, unit, pythons)
                 print("\n".join(report(work, rows, threads)), flush=True)

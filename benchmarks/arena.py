@@ -28,7 +28,9 @@ class Contestant:
     def __init__(self, library: str, variant: str, threads: int, python: str):
         self.library, self.variant = library, variant
         count = str(threads)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "PYTHONDONT"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "PYTHONDONT"))
+        }
         environment |= {
             "BENCHMARK_THREADS": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count,
             "OPENBLAS_NUM_THREADS": count, "PAYBACK_THREADS": count, "PYTHONPATH": _here() + os.pathsep + _here("src"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -210,6 +211,28 @@ def lstms(layers: int = 2, characters: int = 128, width: int = 14, dtype: str = 
     return Function(f"LSTM, {layers} layers, {characters} characters, {dtype}", lstm, data, 0.0, 0.0, dtype)
 
 
+def recurrence(xp: Any, x: Any, rounds: int) -> Any:
+    """A loop on numbers: a driven map of one state, ten operations a round, and a cost of it."""
+    n, state, cost = len(x), x[0], 0.0
+    for k in range(rounds):
+        u = x[k % n]
+        state = 0.5 * xp.sin(state + u) + u * state / (1.0 + state * state)
+        cost = cost + state * state
+    return cost
+
+
+def scalars(nodes: int = 1_000_000, dtype: str = "float64") -> Function:
+    """A program of so many operations on numbers: 11 a round."""
+
+    def f(xp: Any, x: Any) -> Any:
+        return recurrence(xp, x, nodes // 11)
+
+    def data() -> tuple[Any, ...]:
+        return (np.random.default_rng(0).uniform(0.5, 1.5, 10).astype(dtype),)
+
+    return Function(f"scalar program of {nodes:,} operations, {dtype}", f, data, 0.0, 0.0, dtype)
+
+
 TRAININGS = {
     "tiny": ((2, 16, 16, 1), 32),
     "digits": ((64, 128, 64, 10), 64),
@@ -223,4 +246,6 @@ FUNCTIONS: dict[str, Callable[..., Function]] = {
     "small": small_function,
     "gmm": mixtures,
     "lstm": lstms,
+    "scalar": partial(scalars, 10_000),
+    "scalars": scalars,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,8 @@ def _with(net: Any, arrays: list[Any]) -> Any:
 
 
 def _function(work: Any, data: Any) -> Any:
-    f = pb.compile(pb.value_and_grad(partial(work.f, np)))
+    function = work.f
+    f = pb.compile(pb.value_and_grad(lambda *args: function(np, *args)))
 
     def repeat(count: int) -> None:
         for _ in range(count):

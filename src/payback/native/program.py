@@ -65,8 +65,8 @@ def simplified(graph: Graph) -> Graph:
         parts = EXPANSIONS.get(node.op.name)
         if parts is not None:
             return parts(node, args[0])
-        if node.op.name == "part" and args[0].op.name == "call":  # what is called is part of the program
-            call = args[0]
+        if node.op.name == "part" and args[0].op.name == "call" and not hasattr(args[0].params["body"], "replayed"):
+            call = args[0]  # what is called is part of the program
             if call not in bodies:
                 body = call.params["body"].graph
                 bodies[call] = rebuilt(body.outputs, dict(zip(body.inputs, call.args, strict=True)))

@@ -7,6 +7,7 @@ compared, branched on and printed.  In a graph traced without numbers it has a s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import _getframe
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, now, outside
+from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -159,6 +160,11 @@ class Traced:
         _HOOKS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
+        recorder = recording.get()
+        if recorder is not None and type(self) is Traced:
+            number = recorder.read(self.node, key, _getframe(1))
+            if number is not None:
+                return number
         return _METHODS["__getitem__"](self, key)
 
     def __getattr__(self, name: str) -> Any:
@@ -284,7 +290,8 @@ def as_traced(operand: Any) -> Any:
     if isinstance(operand, Buffered):
         return as_traced(operand.now())
     if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
-        return _HOOKS["stack"]([Traced(n) if isinstance(n := as_traced(part), Node) else n for part in operand]).node
+        parts = [part if isinstance(part, Traced) else as_traced(part) for part in operand]
+        return _HOOKS["stack"]([Traced(part) if isinstance(part, Node) else part for part in parts]).node
     if type(operand) is np.ndarray:
         return outside(operand)
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):

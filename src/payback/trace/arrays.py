@@ -73,6 +73,7 @@ def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     return bool((a.view(bits) == b.view(bits)).all()) if bits else a.tobytes() == b.tobytes()
 
 
+recording: ContextVar[Any] = ContextVar("recording", default=None)  # who keeps scalars in columns, see `number.py`
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from sys import _getframe
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
 from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
@@ -24,6 +26,10 @@ _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node fo
 
 def stacked(parts: list[Any]) -> Traced:
     """np.stack along a new first axis; many parts by nodes of few arguments."""
+    if all(type(part) is Number for part in parts):
+        row = parts[0].recorder.vector(parts)
+        if row is not None:
+            return Traced(row)
     if len(parts) <= _FAN_IN:
         return stack(parts)
     parts = [stack(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
@@ -244,6 +250,8 @@ def _number(x: Any) -> Any:
         return x
     if x.shape:
         raise TypeError("only scalars can be converted to Python floats")
+    if type(x) is Number:
+        return x.weakly()
     return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
 
 
@@ -268,10 +276,15 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
                                why="there is no row for it in the table",
                                fix="write it with math or NumPy functions that have one")  # fmt: skip
     operands = [_number(x) for x in args]
-    nodes = [x.node for x in operands if isinstance(x, Traced)]
-    if all(node.value is not None for node in nodes):
+    if all(x.node.value is not None for x in operands if isinstance(x, Traced) and type(x) is not Number) and not any(
+        type(x) is Number for x in operands
+    ):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     row = _ROWS.get(name) or _UFUNCS.get(function)
+    number = next((x for x in operands if type(x) is Number), None)
+    made = None if number is None or row is None else number.recorded(row, operands, False, _getframe(2))
+    if made is not None:
+        return made
     return _number(emit(row, *operands) if row is not None else function(*operands))
 
 

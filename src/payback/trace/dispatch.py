@@ -20,8 +20,9 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, append_settled, apply, settled
 from payback.ops.row import TABLE
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
-from payback.trace.arrays import Buffered
+from payback.trace.arrays import Buffered, recording
 from payback.trace.indexing import getitem
+from payback.trace.number import _NAMES, record
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, where_of_caller
 from payback.trace.outside import into_plain_array
 from payback.trace.owned import adopt
@@ -46,6 +47,8 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 
 def emit(name: str, *operands: Any, **params: Any) -> Traced:
     """The row's node on traced and plain operands, with the place of the user's code that is running."""
+    if not params and recording.get() is not None and (made := record(name, operands)) is not None:
+        return made
     if name in _VIEWS:
         return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
     return Traced(
@@ -76,6 +79,7 @@ _UFUNCS: dict[Any, Any] = {
     np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
+_NAMES.update(_UFUNCS)
 # What is quickly told where no operand needs promotion, see `settled`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
 _FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}

@@ -14,6 +14,7 @@ itself; and no version of an array is ever copied.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from bisect import bisect_right
 from typing import Any
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
+from payback.ir.aval import FLOAT64
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced
 from payback.trace.arrays import decides
+from payback.trace.number import Number, opened
 from payback.trace.operators import _HOOKS, where_of_caller
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
@@ -39,9 +42,10 @@ class Storage:
     source   for each entry its place in the pool; laid out as the array is, so that a view of it is a view
     pieces   the pool: nodes and plain arrays, each with as many places as it has entries; starts: their first places
     version  how often it has been written into
+    numbers  whether a piece is a number that is no node yet (see `number.py`)
     """
 
-    __slots__ = ("dtype", "memory", "pieces", "source", "starts", "total", "version")
+    __slots__ = ("dtype", "memory", "numbers", "pieces", "source", "starts", "total", "version")
 
     def __init__(self, source: np.ndarray[Any, Any], first: Any, dtype: np.dtype[Any], memory: Any = None):
         self.source, self.dtype, self.memory = source, dtype, memory
@@ -49,6 +53,7 @@ class Storage:
         self.starts = [0]
         self.total = source.size
         self.version = 0
+        self.numbers = False
 
     @classmethod
     def of_node(cls, node: Node) -> Storage:
@@ -72,8 +77,11 @@ class Storage:
 
     def write(self, at: np.ndarray[Any, Any], key: Any, value: Any, place: Any) -> None:
         """`array[key] = value` for the view whose sources are `at`."""
-        piece = self.fitting(value, place)
-        size = piece.aval.size if type(piece) is Node else np.size(piece)
+        if type(value) is Number:
+            piece, size, self.numbers = value, 1, True
+        else:
+            piece = self.fitting(value, place)
+            size = piece.aval.size if type(piece) is Node else np.size(piece)
         shape = piece.shape
         if self.total > 4 * self.source.size + 4096:
             self.compact(place)
@@ -107,12 +115,25 @@ class Storage:
         self.pieces, self.starts, self.total = [whole], [0], self.source.size
         self.source[...] = np.arange(self.source.size).reshape(self.source.shape)
 
+    def settle(self) -> None:
+        """Make nodes of the numbers among the pieces: of those that stand side by side one, where they are many."""
+        pieces, starts, end = self.pieces, self.starts, 0
+        self.pieces, self.starts, self.numbers = [], [], False
+        for number, some in itertools.groupby(pieces, lambda piece: type(piece) is Number):
+            begin, run = end, list(some)
+            end += len(run)
+            row = run[0].recorder.vector(run) if number and len(run) > 1 else None
+            self.pieces += [row] if row is not None else [piece.strongly().node for piece in run] if number else run
+            self.starts += starts[begin : begin + 1] if row is not None else starts[begin:end]
+
     # reading
 
     def entry(self, at: int, place: Any) -> Any:
         """One entry: the node itself that was written there, a node that reads it, or a plain number."""
         k = bisect_right(self.starts, at) - 1
         piece, inside = self.pieces[k], at - self.starts[k]
+        if type(piece) is Number:
+            return piece.strongly()
         if type(piece) is not Node:
             return piece.reshape(-1)[inside]
         if not piece.shape:
@@ -126,6 +147,8 @@ class Storage:
             return self.entry(int(at), place)
         if not at.size:
             return np.empty(at.shape, self.dtype)
+        if self.numbers:
+            self.settle()
         flat = at.ravel()
         owners = self.owners(flat)
         used, first_seen, inverse, counts = np.unique(
@@ -243,7 +266,9 @@ class View:
     def read(self, place: Any) -> Node:
         if self.version != self.storage.version:
             made = self.storage.read(self.at, place)
-            self.node = made if type(made) is Node else const(freeze(made), place)
+            self.node = (
+                made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
+            )
             self.version = self.storage.version
         return self.node
 
@@ -301,8 +326,8 @@ class Written(Traced):
 
 def _bare_or_traced(made: Any) -> Any:
     if type(made) is Node:
-        return Traced(made)
-    return made if isinstance(made, np.generic) else _HOOKS["buffer"](made)
+        return opened(made)
+    return made if isinstance(made, (np.generic, Number)) else _HOOKS["buffer"](made)
 
 
 def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
@@ -414,7 +439,8 @@ def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
         _HOOKS["write_where"](x, key, value, place)
         return
     key = plain_key(key)
-    value = as_traced(value)  # read before: it may be a view of x
+    if type(value) is not Number or x.dtype != FLOAT64:
+        value = as_traced(value)  # read before: it may be a view of x
     held = open_for_writing(x, place)
     held.storage.write(held.at, key, value, place)
 

@@ -18,6 +18,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
+from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
@@ -34,12 +35,12 @@ class Trace:
     masks: plain masks that decided shapes, with their contents then.
     """
 
-    def __init__(self, f: Function, tree: Any, values: list[Any], dynamic: list[bool]):
+    def __init__(self, f: Function, tree: Any, values: list[Any], dynamic: list[bool], native: bool = False):
         inputs = [fresh(_aval(leaf), path) for leaf, path, on in zip(values, paths(tree), dynamic, strict=True) if on]
         following = iter(inputs)
-        opened = [Traced(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
-        args, kwargs = unflatten(tree, iter(opened))
-        with watching() as watched:
+        with watching() as watched, recorded(_recorder() if native else None):
+            given = [opened(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
+            args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         arrays = watched.inputs()
@@ -59,8 +60,9 @@ class Trace:
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program
+            from payback.native.tape import direct
 
-            self.program = Program(self.body.graph)
+            self.program = direct(self.body.graph) or Program(self.body.graph)
             if plain:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program
@@ -168,9 +170,16 @@ class CompiledFunction:
         )  # fmt: skip
         if self.reasons[-1:] != [reason]:
             self.reasons.append(reason)
-        trace = self._traces[key] = Trace(self.f, tree, values, dynamic)
+        trace = self._traces[key] = Trace(self.f, tree, values, dynamic, self.native)
         self._around = Around(self.f)  # now, for what the function itself has changed is no news
         return trace
+
+
+def _recorder() -> Any:
+    """What keeps the scalars of a program in columns, for there may be millions."""
+    from payback.native.tape import recorder
+
+    return recorder()
 
 
 def _aval(leaf: Any) -> Any:

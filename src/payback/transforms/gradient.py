@@ -21,6 +21,7 @@ from payback.trace.array import Traced, leaf_value, plain
 from payback.trace.arrays import now, outside
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
+from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
 
@@ -44,13 +45,13 @@ class Opened:
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
-        opened: list[Any] = []
+        fresh: list[Any] = []
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
             if type(tree) in _LEAVES:
-                opened.append(self._leaf(tree, name))
+                fresh.append(self._leaf(tree, name))
                 continue
-            opened.append(
+            fresh.append(
                 unflatten(
                     tree,
                     iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)]),
@@ -63,7 +64,7 @@ class Opened:
                 why=f"it is {_kinds(self.given)}: no number and no floating array",
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
-        changed = dict(zip(self.positions, opened, strict=True))
+        changed = dict(zip(self.positions, fresh, strict=True))
         self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
@@ -86,7 +87,7 @@ class Opened:
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
-        return Traced(node)
+        return opened(node)
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
@@ -280,21 +281,26 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        opened = Opened(f, args, kwargs, argnums)
-        out = call(f, opened.args, opened.kwargs)
-        close(opened.wrt)
+        given = Opened(f, args, kwargs, argnums)
+        out = call(f, given.args, given.kwargs)
+        close(given.wrt)
         aux = None
         if has_aux:
             out, aux = _with_aux(out, f)
         top = _scalar(out, f)
-        wrt = [node for node in opened.wrt if node is not None]
-        found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
+        wrt = [node for node in given.wrt if node is not None]
+        taped = on_tape(top)
+        if taped is None:
+            found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
+        else:  # the tape pays what it has read, and the sweep goes on from there
+            top, read, bars = taped
+            found, bare = pull_back(read, bars, wrt)
         value: Any = top
         if bare:
             value = plain(top)
         if has_aux:
             aux = tree_map(lambda leaf: _bare(leaf, wrt), aux)
-        gradient = opened.gradients(found)
+        gradient = given.gradients(found)
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
     return value_and_gradient
