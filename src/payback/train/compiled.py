@@ -36,6 +36,7 @@ class Compiled:
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._weighted = weights is not None
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
         """A copy of the network as it is now."""
@@ -64,7 +65,8 @@ class Compiled:
         made = [np.empty((steps, *node.aval.shape), node.aval.dtype) for node in loop.graph.outputs[carried:]]
         numbers = np.arange(first, first + steps, dtype=np.float64)
         rates = np.array(rates, np.float64)
-        done, some, bad = 0, 1, None
+        pace = size, order is not None
+        done, some, bad = 0, self._pace.get(pace, 1), None
         while done < steps and bad is None:
             count = min(some, steps - done)
             records = {carried + k: array[done:] for k, array in enumerate(made)}
@@ -78,6 +80,7 @@ class Compiled:
                     bad = (*bad[:2], 0.0)
             done += result.steps
             some = max(1, min(some * 8, int(SLICE * count / max(took, 1e-9))))
+        self._pace[pace] = some
         costs, predictions, norms, lengths = (array[:done] for array in made)
         return Taken(costs, norms, lengths, rates[:done], predictions, bad)  # type: ignore[arg-type]
 

@@ -304,7 +304,7 @@ def _native_epoch(
         for rows in batches
     ]  # fmt: skip
     kept = [(rows, share) for rows, share in zip(batches, shares, strict=True) if share > 0.0]
-    total = epochs * -(-n // size)
+    total, schedule = epochs * -(-n // size), optimizer.schedule
     sums, mass, scores, seen, first, rate = np.zeros(3), 0.0, 0.0, 0, at.step, 0.0
     try:
         while kept:
@@ -313,7 +313,7 @@ def _native_epoch(
             count = next((i for i, (r, _) in enumerate(kept) if r is not None and len(r) != length), len(kept))
             part, kept = kept[:count], kept[count:]
             order = None if rows is None else np.concatenate([r for r, _ in part])
-            rates = [optimizer.schedule(at.step + i, total) for i in range(count)]
+            rates = [schedule(at.step + i, total) for i in range(count)]
             taken = fast.take(order, length, count, rates, at.step + 1)
             at.step += len(taken.costs)
             if taken.bad is not None:
