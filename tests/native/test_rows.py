@@ -195,3 +195,12 @@ def test_a_chain_of_thousands_of_operations():
     x = np.arange(5.0)
     graph = trace(f, x).graph
     assert np.array_equal(Program(graph)(x)[0], Interpreter(graph)(x)[0])
+
+
+def test_an_index_that_only_makes_axes_is_paid_without_a_buffer_of_zeros():
+    f = pb.grad(lambda x: (x[:, None] * x[None, ..., :] * np.arange(9.0).reshape(3, 3) * -0.0 + x[None] ** 3).sum())
+    for x in (np.array([1.0, -2.0, 3.0]), np.array([0.0, -0.0, 1.0])):
+        graph, found, wanted = both(f, x)
+        check(graph, found, wanted, 1e-15, "axes")
+        assert np.array_equal(np.signbit(found[0]), np.signbit(wanted[0]))
+    assert not any(node.op.name == "scatter" for node in Program(graph).graph.nodes)

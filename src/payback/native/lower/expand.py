@@ -1,9 +1,10 @@
-"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers by small whole numbers."""
+"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers, scatters, special functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -46,9 +47,8 @@ def _norm(node: Node, x: Node) -> Node | None:
     return m.sqrt(square).node
 
 
-def _power(node: Node, x: Node) -> Node | None:
+def _power(node: Node, x: Node, exponent: Node) -> Node | None:
     """Small whole exponents as products, as NumPy does with squares."""
-    exponent = node.args[1]
     if (
         node.aval.dtype.kind != "f"
         or exponent.op is not CONST
@@ -73,4 +73,23 @@ def _power(node: Node, x: Node) -> Node | None:
     return None
 
 
-EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power}
+def _scatter(node: Node, *payments: Node) -> Node | None:
+    """Payments to all entries, by indices that only make new axes, in no buffer of zeros."""
+    templates, aval = node.params["templates"], node.aval
+    every = all(part is None or part is Ellipsis or part == slice(None) for template in templates for part in template)
+    if (
+        not every
+        or any(node.params["counts"])
+        or any(payment.aval.dtype != aval.dtype or payment.aval.size != aval.size for payment in payments)
+        or aval.dtype.kind != "f"
+    ):
+        return None
+    m = Recording()
+    m.origin = node.where
+    total: Any = 0.0  # as where payments are added to zeros: it makes 0 of −0
+    for payment in payments:
+        total = total + m.reshape(Term(payment, m), shape=aval.shape)
+    return total.node  # type: ignore[no-any-return]
+
+
+EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power, "scatter": _scatter}
