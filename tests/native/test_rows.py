@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import scipy.special
 
 import payback as pb
 from native.compare import both, check
@@ -204,3 +209,13 @@ def test_an_index_that_only_makes_axes_is_paid_without_a_buffer_of_zeros():
         check(graph, found, wanted, 1e-15, "axes")
         assert np.array_equal(np.signbit(found[0]), np.signbit(wanted[0]))
     assert not any(node.op.name == "scatter" for node in Program(graph).graph.nodes)
+
+
+def test_code_that_calls_scipy_is_found_again_in_the_cache(tmp_path):
+    program = "import payback as pb, scipy.special as s; print(pb.compile(lambda x: s.gammaln(x) * s.j0(x))(2.5))"
+    environment = {**os.environ, "PAYBACK_CACHE": str(tmp_path / "cache")}
+    run = partial(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    first, second = run(check=True), run(check=True)
+    assert first.stdout == second.stdout
+    assert float(first.stdout) == pytest.approx(scipy.special.gammaln(2.5) * scipy.special.j0(2.5), rel=1e-15)
+    assert list((tmp_path / "cache").iterdir())

@@ -1,4 +1,4 @@
-"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers, scatters, special functions."""
+"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, whole scatters."""
 
 from __future__ import annotations
 
@@ -92,4 +92,28 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
     return total.node  # type: ignore[no-any-return]
 
 
-EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power, "scatter": _scatter}
+def _sinc(node: Node, x: Node) -> Node | None:
+    if x.aval.dtype.kind != "f":
+        return None
+    m = Recording()
+    m.origin = node.where
+    y = Term(x, m) * np.pi
+    safe = m.where(m.eq(y, 0.0), 1e-20 if x.aval.dtype.itemsize > 2 else 1e-7, y)
+    return m.div(m.sin(safe), safe).node
+
+
+def _logaddexp2(node: Node, x: Node, y: Node) -> Node | None:
+    m = Recording()
+    m.origin = node.where
+    return (m.logaddexp(Term(x, m) * _LOG_2, Term(y, m) * _LOG_2) * (1.0 / _LOG_2)).node
+
+
+_LOG_2 = float(np.log(2.0))
+EXPANSIONS: dict[str, Parts] = {
+    "sinc": _sinc,
+    "logaddexp2": _logaddexp2,
+    "logsumexp": _logsumexp,
+    "norm": _norm,
+    "power": _power,
+    "scatter": _scatter,
+}
