@@ -19,7 +19,7 @@ from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass import story
 from payback.glass.ledger import Ledger, plain_number
-from payback.glass.record import record
+from payback.glass.record import VERSION, record
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.trace.array import Traced, variable
@@ -45,9 +45,9 @@ def explain(
     An expression has numbers, names, + - * / ** and parentheses, and the functions abs, cos, exp, expm1, log, log1p,
     max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d".
 
-    With --json one object: payback ("explain"), version (1), expression, top (a name), wrt (names), values and
-    formulas (by name, in order), then nodes, edges, paths, events, ledger and gradient as payback.glass.record
-    describes them. Integers beyond 2**53, NaN and infinities are strings; "no path" is null.
+    With --json one object: payback ("explain"), version (2), expression, top (a name), wrt (names), values and
+    formulas (by name, in order), then the ledger as payback.glass.record describes it. NaN, infinities and numbers of
+    paths are strings; "no path" is null.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def explain(
     ledger = Ledger(sheet.top, leaves, sheet.names)
     tell(sheet, ledger, out)
     if out.json:
-        head = {"payback": "explain", "version": 1, "expression": expression, "top": ledger.top.name}
+        head = {"payback": "explain", "version": VERSION, "expression": expression, "top": ledger.top.name}
         given = {
             "wrt": [leaf.name for leaf in ledger.leaves],
             "values": {name: value for name, _, value in sheet.lines},
