@@ -12,13 +12,14 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from payback.cli.expression import letters, parse, parse_bindings
+from payback.cli.expression import parse, parse_bindings
 from payback.cli.options import Out, unknown_option
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass import story
 from payback.glass.ledger import Ledger, plain_number
+from payback.glass.names import letters
 from payback.glass.record import VERSION, record
 from payback.ir.node import Node
 from payback.ops.append import const

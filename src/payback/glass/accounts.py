@@ -5,7 +5,7 @@ What is expensive to know (a payment between arrays, a partial) is computed when
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,11 @@ from payback.ir.where import Position, position
 
 if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
+
+
+@lru_cache(maxsize=65536)
+def _position(code: Any, offset: int) -> Position | None:
+    return position((code, offset))
 
 
 class LedgerError(PaybackError, AssertionError):
@@ -63,7 +68,7 @@ class Account:
     @cached_property
     def where(self) -> Position | None:
         """The user's sub-expression that made it."""
-        return position(self.node.where)
+        return _position(*self.node.where[:2]) if self.node.where is not None else None
 
     def __getitem__(self, index: Any) -> Ledger:
         return self.book.entry(self, index)

@@ -10,25 +10,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from payback.ad.algebra import Distance, Gradient, PathCount, Walks
+from payback.ad.paths import Sizes
 from payback.ad.sweep import everything, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
+from payback.glass.expand import EntryNames, Expansion
+from payback.glass.inside import Opened
 from payback.glass.paths import Paths
 from payback.ir.aval import Avals
 from payback.ir.node import Node
 from payback.ops.several import Share
 from payback.trace.backward import seed_for
-
-if TYPE_CHECKING:
-    from payback.glass.blame import Cut, Part
-    from payback.glass.cost import Cost
-    from payback.glass.flow import Flow
-    from payback.glass.step import Walk
 
 __all__ = ["Account", "Edge", "Ledger", "LedgerError", "Pays", "Race", "Settles", "plain_number"]
 
@@ -62,12 +59,12 @@ class Ledger:
     """
 
     level = "op"  # or "entry": number by number
-    origin: dict[Node, tuple[Account, tuple[int, ...]]] | None = None  # level "entry": which entry a node is
+    origin: dict[Node, tuple[str, tuple[int, ...], str]] | None = None  # level "entry": (array, index, part) of a node
     again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
     def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):
         self._top, self._leaves = top, list(dict.fromkeys(leaves))
-        self._given = dict(names or {})
+        self._given: Any = dict(names or {})
         self._aliases: dict[str, str] = {}
         self.gradient = Gradient(on_graph=False)
         seed = seed_for(top)
@@ -107,6 +104,10 @@ class Ledger:
     def edges(self) -> tuple[Edge, ...]:
         accounts = self.accounts
         return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
+
+    @cached_property
+    def by_slot(self) -> dict[tuple[Node, int], Edge]:
+        return {(edge.payer.node, edge.slot): edge for edge in self.edges}
 
     @cached_property
     def events(self) -> tuple[Settles | Pays, ...]:
@@ -236,6 +237,66 @@ class Ledger:
         counts: dict[Node, Walks] = self.swept(PathCount(), Walks(1, 0))
         return counts
 
+    @cached_property
+    def gross(self) -> dict[Node, Any]:
+        """Σ |product of the partials| over the paths to each leaf (and to what the ledger and its opened loops share).
+
+        Raises DifferentiationError where a row has no paths inside ("not defined for `solve`").
+        """
+        opened = Opened(self._top, self._leaves)
+        with np.errstate(all="ignore"):
+            found = sweep(Sizes(), {opened.top: seed_for(opened.top)}, self._leaves, keep=everything)
+        return {node: self.plain(bar) for node, bar in found.items()}
+
+    @property
+    def kappa(self) -> dict[str, Any]:
+        """Σ |paths| / |Σ paths| for each entry of each leaf: what cancels.  1: nothing; 1e6: six digits are lost.
+
+        Infinite where the paths cancel exactly; 1 where they are all 0, and None for a leaf without a path.
+        """
+        return {leaf.name: _ratio(self.gross.get(leaf.node), leaf.settled) for leaf in self.leaves}
+
+    def entry(self, which: Which, index: Any = ()) -> Ledger:
+        """The ledger of one entry of an array, number by number: its cone alone, see `expand.py`.
+
+        Raises InputError for an index that is none, and for an entry that no path leads to.
+        """
+        account = self.account(which)
+        mask = np.zeros(account.shape, bool)
+        places = index if isinstance(index, tuple) else (index,)
+        try:
+            mask[index] = True
+        except (IndexError, ValueError, TypeError):
+            mask[...] = False
+        if mask.sum() != 1 or not all(isinstance(i, (int, np.integer)) for i in places):
+            raise InputError(f"{account.name}{list(places)} is no entry", why=f"{account.name} has the shape {account.shape}",
+                             fix=f"give one whole number for each axis, as in {account.name}{[0] * len(account.shape)}")  # fmt: skip
+        return self._expanded({account.node: mask})
+
+    def by_entry(self, *leaves: Which) -> Ledger:
+        """The whole ledger number by number: every entry of the leaves (all, or those named) is a leaf."""
+        chosen = [self.account(leaf).node for leaf in leaves] or self._leaves
+        return self._expanded(dict.fromkeys(chosen))
+
+    def _expanded(self, wanted: dict[Node, Any]) -> Ledger:
+        opened = Opened(self._top, list(wanted))
+        made = Expansion(opened.top, wanted)
+        found = made.entries.get(opened.top)
+        top = None if found is None else found[()]
+        known = {opened.of.get(node, node): account.name for node, account in self.accounts.items()}
+        names = EntryNames(made.labels, known)
+        if top is None:
+            leaf = made.leaves[0] if made.leaves else None
+            what = names.get(leaf) or "the entry"
+            raise InputError(
+                f"no path leads from {self.top.name} to {what}", why="nothing that the result depends on reads it"
+            )
+        book = Ledger(top, made.leaves)
+        book._given, book.level = names, "entry"
+        book.origin = {node: (known.get(label.node, label.node.op.name), label.index, label.part)
+                       for node, label in made.labels.items()}  # fmt: skip
+        return book
+
     def paths(self, top: Which | None = None, leaf: Which | None = None) -> Paths:
         """The paths from one node (the top) down to another (the only leaf); raises InputError as `account` does."""
         if leaf is None and len(self.leaves) != 1:
@@ -266,6 +327,15 @@ class Ledger:
         from payback.glass.record import to_json
 
         return to_json(self, values)
+
+
+def _ratio(gross: Any, net: Any) -> Any:
+    if net is None or gross is None or isinstance(net, tuple):
+        return None
+    with np.errstate(all="ignore"):
+        size = np.abs(net)
+        ratio = np.where((gross == 0) & (size == 0), 1.0, np.divide(gross, size))[()]
+    return plain_number(ratio)
 
 
 def _skipping(pull: Callable[..., Any], unpaid: frozenset[tuple[Node, int]]) -> Callable[..., Any]:

@@ -10,18 +10,20 @@ which are unique, and stand in ascending order: a node's arguments before it):
     top         name
     nodes       [{name, op, leaf, shape, dtype, value, layer, settled, where, entry}]
                   layer: edges from the top on the longest path; settled: what it is owed in all
-                  where: {file, function, line, end_line, column, end_column, text} as Python's `ast` counts, or null
-                  entry: {of: name of the array, index: [..]} at level "entry" for what is an entry of an array, or null
+                  where: a number in places, or null
+                  entry: {of: name of the array, index: [..], part} at level "entry", else null; part: "" for the entry
+                  itself, "·3" and "+3" for the 3rd product and the 3rd partial sum that it is made of
                   value and settled of a node with several results are lists
     edges       [{payer, slot, arg, partial, rule, paid, walks}]; partial: a number, or between arrays the rule's text;
                   walks: how often collecting path by path passes the edge
     paths       {count, walks, visits, by_leaf: {name: {count, walks, sum, listed: [{nodes, factors, product}]}}}
-                  visits: edges the sweep went along; listed: the first 20, nodes from the leaf up, factors from the
-                  top down; sum: of the products if all are listed, else null
+                  visits: edges the sweep went along; listed: the first 20 (none beyond the 20th leaf), nodes from the
+                  leaf up, factors from the top down; sum: of the products if all are listed, else null
     events      [{event: "settles", node, terms, sum} | {event: "pays", payer, slot, arg, owes, partial, paid}]
     ledger      {name: [{payer, slot, owes, local, paid, sum}]}: the piles; sum: the running sum
     gradient    {leaf: amount}
-    sources     [{file, first, lines}]: the lines of the program that `where` refers to
+    places      [{file, function, line, end_line, column, end_column, text}], as Python's `ast` counts
+    sources     [{file, first, lines}]: the lines of the program that the places refer to
 
 An amount is a number, or an array: {shape, dtype, norm, min, max, zeros, nonfinite, values}, `values` flat in row-major
 order and null where the array is larger than asked for.  In events and piles an array is {shape, norm} only.
@@ -32,20 +34,23 @@ from __future__ import annotations
 import itertools
 import json
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from payback.ad.algebra import Walks
 from payback.glass.accounts import Account, Pays, Settles
 from payback.glass.paths import walks_per_edge
 from payback.glass.story import PATHS_SHOWN, running
 from payback.ir.aval import Avals
+from payback.ir.where import Position
 
 if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
 
 VERSION = 2
+LEAVES_LISTED = 20
 _STRINGS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
@@ -65,12 +70,13 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
     """The ledger in dicts and lists as the format says."""
     count, walks = ledger.race(), walks_per_edge(ledger)
     full = _amounts(values)
+    places: dict[Position, int] = {}
     return {
         "format": "payback ledger",
         "version": VERSION,
         "level": ledger.level,
         "top": ledger.top.name,
-        "nodes": [_node(ledger, account, full) for account in ledger.nodes],
+        "nodes": [_node(ledger, account, full, places) for account in ledger.nodes],
         "edges": [
             {"payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "partial": number(e.partial), "rule": e.rule,
              "paid": full(e.paid), "walks": str(walks[e])}
@@ -80,7 +86,7 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
             "count": str(count.paths),
             "walks": str(count.walks),
             "visits": count.visits,
-            "by_leaf": {leaf.name: _paths(ledger, leaf) for leaf in ledger.leaves},
+            "by_leaf": {leaf.name: _paths(ledger, leaf, k < LEAVES_LISTED) for k, leaf in enumerate(ledger.leaves)},
         },
         "events": [_event(event) for event in ledger.events],
         "ledger": {
@@ -92,7 +98,8 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
             for node in ledger.nodes
         },
         "gradient": {leaf.name: full(leaf.settled) for leaf in ledger.leaves},
-        "sources": _sources(ledger),
+        "places": [place._asdict() for place in places],
+        "sources": _sources(places),
     }  # fmt: skip
 
 
@@ -142,7 +149,7 @@ def _norm(value: Any) -> float:
         return float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
 
 
-def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any]) -> dict[str, Any]:
+def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: dict[Position, int]) -> dict[str, Any]:
     aval = account.node.aval
     several = isinstance(aval, Avals)
     entry = (ledger.origin or {}).get(account.node)
@@ -155,12 +162,15 @@ def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any]) -> dict[
         "value": full(account.value),
         "layer": account.layer,
         "settled": full(account.settled),
-        "where": account.where._asdict() if account.where is not None else None,
-        "entry": {"of": entry[0].name, "index": list(entry[1])} if entry is not None else None,
+        "where": places.setdefault(account.where, len(places)) if account.where is not None else None,
+        "entry": {"of": entry[0], "index": list(entry[1]), "part": entry[2]} if entry is not None else None,
     }
 
 
-def _paths(ledger: Ledger, leaf: Account) -> dict[str, Any]:
+def _paths(ledger: Ledger, leaf: Account, listing: bool) -> dict[str, Any]:
+    if not listing:
+        counts = ledger.counts.get(leaf.node, Walks(0, 0))
+        return {"count": str(counts.paths), "walks": str(counts.walks), "sum": None, "listed": []}
     paths = ledger.paths(ledger.top, leaf)
     listed = list(itertools.islice(paths.all(), PATHS_SHOWN))
     products = [path.product for path in listed if path.product is not None]
@@ -189,12 +199,11 @@ def _event(event: Settles | Pays) -> dict[str, Any]:
     return {"event": "settles", "node": event.account.name, "terms": terms, "sum": short(event.account.settled)}
 
 
-def _sources(ledger: Ledger) -> list[dict[str, Any]]:
+def _sources(places: Iterable[Position]) -> list[dict[str, Any]]:
     reach: dict[str, tuple[int, int]] = {}
-    for account in ledger.nodes:
-        if (place := account.where) is not None:
-            first, last = reach.get(place.file, (place.line, place.end_line))
-            reach[place.file] = (min(first, place.line), max(last, place.end_line))
+    for place in places:
+        first, last = reach.get(place.file, (place.line, place.end_line))
+        reach[place.file] = (min(first, place.line), max(last, place.end_line))
     return [
         {"file": file, "first": first,
          "lines": [linecache.getline(file, n).rstrip("\n") for n in range(first, last + 1)]}
