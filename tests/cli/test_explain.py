@@ -280,7 +280,8 @@ def test_the_json_of_the_article(capsys):
     found = data(capsys, "(a+b)*(b+1)", "a=2", "b=1")
     assert list(found) == [
         *("payback", "version", "expression", "top", "wrt", "values", "formulas"),
-        *("format", "level", "nodes", "edges", "paths", "events", "ledger", "gradient"), *("places", "sources"),
+        *("format", "level", "nodes", "edges", "paths", "events", "ledger", "gradient"),
+        *("places", "sources"),
     ]
     assert (found["payback"], found["version"], found["top"], found["wrt"]) == ("explain", 2, "e", ["a", "b"])
     assert found["values"] == {"a": 2, "b": 1, "c": 3, "d": 2, "e": 6}

@@ -16,11 +16,10 @@ import numpy as np
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import Entry
 from payback.errors import DifferentiationError
-from payback.ir.aval import Avals
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.namespace import Select, Values
-from payback.ops.several import PART, Share
+from payback.ops.reduce import spread
 
 # Rows of their own kind whose rules are products and sums of the arguments and nothing else.
 MULTILINEAR = frozenset({"prod", "cumprod", "recurrence", "convolve"})
@@ -123,11 +122,8 @@ class Links(Sizes):
         if node.op.kind == "pointwise" and self.chosen(node, None) is not None:  # as large as the result
             bar = self.dense(bar)
             return self.unbroadcast(np.broadcast_to(bar, node.shape), node.args[slot], node.args[slot].shape)
-        if node.op.kind == "reduction" and (self.rule == "edges" or node.op.name not in CHOICES):
-            if self.rule != "nonzero":
-                from payback.ops.reduce import spread
-
-                return spread(Values, self.dense(bar), node.args[slot].shape, **node.params)
+        if node.op.kind == "reduction" and self.rule != "nonzero" and self.chosen(node, None) is not None:
+            return spread(Values, self.dense(bar), node.args[slot].shape, **node.params)
         return super().pull(node, slot, bar)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
@@ -245,12 +241,3 @@ class Heaviest:
         found = [candidate for _, _, candidates in reversed(pile) for candidate in candidates]
         found.sort(key=lambda candidate: -candidate.size)
         return found[: self.k]
-
-
-def is_several(node: Node) -> bool:
-    """Whether a node has several results, or is one of them."""
-    return isinstance(node.aval, Avals) or node.op is PART
-
-
-__all__ = ["CHOICES", "MULTILINEAR", "Amounts", "Candidate", "Heaviest", "Links", "Share", "Sizes", "Through", "Without",
-           "is_several"]  # fmt: skip
