@@ -26,6 +26,8 @@ MULTILINEAR = frozenset({"prod", "cumprod", "recurrence", "convolve"})
 # Rows that take one of several values and leave the others.
 CHOICES = frozenset({"select", "maximum", "minimum", "fmax", "fmin", "max", "min"})
 
+_ALWAYS = frozenset({"select", "max", "min"})
+
 
 def _floating(x: Any) -> bool:
     return type(x) is float or getattr(getattr(x, "dtype", None), "kind", "") == "f"
@@ -91,8 +93,8 @@ class Sizes(Gradient):
 class Links(Sizes):
     """Payments are 1 for the entries that something leads to, else 0.
 
-    rule  "edges": along all edges; "choices": not to what a choice (where, maximum, ...) has not taken;
-          "nonzero": along edges whose partial is not zero; and then not through rows whose inside is not known
+    rule  "edges": along all edges; "choices": not to what a choice (where, maximum, ...) has not taken; "masks": nor
+          to what any other row has masked out (relu, clip, ...); "nonzero": along edges whose partial is not zero
     opaque  the nodes whose inside was not known
     """
 
@@ -114,9 +116,15 @@ class Links(Sizes):
         return np.not_equal(partial, 0) * 1.0 if self.rule == "nonzero" else 1.0
 
     def chosen(self, node: Node, partial: Any) -> Any:
-        if self.rule == "edges" or (self.rule == "choices" and node.op.name not in CHOICES):
+        if self.rule == "edges" or (self.rule == "choices" and not self.is_choice(node)):
             return 1.0
         return partial
+
+    def is_choice(self, node: Node) -> bool:
+        """Whether a node takes one of several; one that compares with a constant, as a ReLU does, limits instead."""
+        if node.op.name not in CHOICES:
+            return False
+        return node.op.name in _ALWAYS or self.live is None or all(arg in self.live for arg in node.args)
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         if node.op.kind == "pointwise" and self.chosen(node, None) is not None:  # as large as the result
@@ -186,7 +194,7 @@ class Through(Gradient):
             gradient.live = self.live
         paid = [g.pull(node, slot, part) if part is not None else None
                 for g, part in zip(self._two, bar, strict=True)]  # fmt: skip
-        return None if paid == [None, None] else Amounts(*paid)
+        return None if paid[0] is None and paid[1] is None else Amounts(*paid)
 
     def total(self, node: Node, pile: list[Entry]) -> Amounts:
         passed, still = (

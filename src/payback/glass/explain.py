@@ -25,7 +25,8 @@ Wrt = str | Traced | Sequence[str | Traced] | None
 class Seen(NamedTuple):
     """A function that has been run once: its result, the leaves to differentiate by and what they are called.
 
-    again: runs it once more, and returns the result's node.  aliases: other names of leaves.
+    again: runs it once more, and returns the result's node.  aliases: other names of leaves.  data: arrays among the
+    arguments, by name.
     """
 
     top: Node
@@ -33,6 +34,7 @@ class Seen(NamedTuple):
     names: dict[Node, str]
     aliases: dict[str, str]
     again: Callable[[], Node] | None
+    data: dict[str, Any]
 
 
 def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None, **kwargs: Any) -> Ledger:
@@ -65,7 +67,7 @@ def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None,
     live = _depending(between, chosen)
     names = name_nodes(live, seen.names)
     book = Ledger(seen.top, chosen, names)
-    book._aliases, book.again = seen.aliases, seen.again
+    book._aliases, book.again, book.data = seen.aliases, seen.again, seen.data
     return book
 
 
@@ -79,7 +81,7 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
         if not found:
             raise DifferentiationError("there is nothing to differentiate by", why="no pb.variable leads to the value")
         names = {node: node.params.get("name") or f"x{k}" for k, node in enumerate(found, 1)}
-        return Seen(f.node, found, names, {}, None)
+        return Seen(f.node, found, names, {}, None, {})
     if not callable(f):
         raise InputError(f"there is nothing to explain in {type(f).__name__}",
                          fix="give a function and its arguments, or a value computed from pb.variable")  # fmt: skip
@@ -114,7 +116,13 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
     ]
     texts = {node: path for node, path in zip(opened.wrt, written, strict=True) if node is not None}
     short = parameter_names(list(texts.values()))
-    return Seen(top, wrt, {node: short.get(path, path) for node, path in texts.items()}, short, again)
+    data = {
+        name + path: leaf
+        for name, tree in [*zip(called, given, strict=True), *kwargs.items()]
+        for leaf, path in zip(leaves(tree), paths(tree), strict=True)
+        if isinstance(leaf, np.ndarray)
+    }
+    return Seen(top, wrt, {node: short.get(path, path) for node, path in texts.items()}, short, again, data)
 
 
 def _varies(arg: Any) -> bool:

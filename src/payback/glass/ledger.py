@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from payback.ad.algebra import Distance, Gradient, PathCount, Walks
 from payback.ad.paths import Sizes
 from payback.ad.sweep import everything, sweep
 from payback.errors import InputError
+from payback.glass import blame
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
+from payback.glass.blame import Blame, Cut, Part
 from payback.glass.expand import EntryNames, Expansion
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
 from payback.ir.aval import Avals
-from payback.ir.node import Node
+from payback.ir.node import Node, ancestors
 from payback.ops.several import Share
 from payback.trace.backward import seed_for
 
@@ -60,6 +63,7 @@ class Ledger:
 
     level = "op"  # or "entry": number by number
     origin: dict[Node, tuple[str, tuple[int, ...], str]] | None = None  # level "entry": (array, index, part) of a node
+    data: Mapping[str, Any] = MappingProxyType({})  # the arrays among the arguments, by name
     again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
     def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):
@@ -214,7 +218,7 @@ class Ledger:
         if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
             return str(payer.op.facts.get("math", payer.op.name))
         with np.errstate(all="ignore"):
-            return float(self.plain(self.gradient.pull(payer, slot, seed_for(payer))))
+            return float(self.plain(Gradient(on_graph=False).pull(payer, slot, seed_for(payer))))
 
     # other algebras
 
@@ -307,6 +311,39 @@ class Ledger:
         """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
         counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
         return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), sum(1 for _ in self.paying()))
+
+    def arrays(self) -> dict[str, list[Node]]:
+        """The nodes of what was given, by name: the leaves, and arguments that are constants."""
+        found = {leaf.name: [leaf.node] for leaf in self.leaves}
+        ends = [node for node in ancestors([self._top]) if not node.args and node.shape]
+        for name, array in self.data.items():
+            nodes = [n for n in ends if n.shape == array.shape and np.array_equal(n.value, array)]
+            if nodes and name not in found:
+                found[name] = nodes
+        return found
+
+    def cut(self, edge: Edge) -> Cut:
+        """The exact gradient without an edge, by one more sweep, and its cosine to the real one.
+
+        Raises InputError for an edge of another ledger.
+        """
+        return blame.cut(self, edge)
+
+    def through(self, predicate: Callable[[Account], Any] | None = None, **where: Any) -> Part:
+        """The part of the gradient along the paths that pass a place: see `blame.through`.
+
+        One of: a predicate on accounts, layer=3 (edges from the top), line=12 or "file.py:12", term="…" (of the loss),
+        sample=5 with samples="X".  Raises InputError for a place that is not there.
+        """
+        return blame.through(self, predicate, **where)
+
+    def blame(self, by: str, samples: Any = None) -> Blame:
+        """The gradient in parts that add up to it.
+
+        by: "line", "layer" or "op" (who pays the leaves in the end), "term" (of the loss), "sample" (through which row
+        of the arrays that `samples` names; one sweep for each).  Raises InputError for other words.
+        """
+        return blame.blame(self, by, samples)
 
     def check(self, replay: bool = False) -> None:
         """Add everything up again, from an empty book: see `check.py`.
