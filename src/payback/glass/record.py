@@ -99,7 +99,7 @@ def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
         },
         "gradient": {leaf.name: full(leaf.settled) for leaf in ledger.leaves},
         "places": [place._asdict() for place in places],
-        "sources": _sources(places),
+        "sources": sources(places),
     }  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def _event(event: Settles | Pays) -> dict[str, Any]:
     return {"event": "settles", "node": event.account.name, "terms": terms, "sum": short(event.account.settled)}
 
 
-def _sources(places: Iterable[Position]) -> list[dict[str, Any]]:
+def sources(places: Iterable[Position]) -> list[dict[str, Any]]:
     reach: dict[str, tuple[int, int]] = {}
     for place in places:
         first, last = reach.get(place.file, (place.line, place.end_line))

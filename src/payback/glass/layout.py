@@ -1,0 +1,69 @@
+"""Where nodes stand in a picture: rows by their distance to the top, places in a row by those they are tied to.
+
+Source: Sugiyama, Tagawa & Toda, Methods for Visual Understanding of Hierarchical System Structures (1981): order by
+barycentres, here without dummy nodes; then each row takes the places nearest to its neighbours' that keep the order
+and the distance, which is isotonic regression (pool adjacent violators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SWEEPS = 4
+
+
+def places(layers: Sequence[int], edges: Sequence[tuple[int, int]], widths: Sequence[float] | None = None) -> list[float]:
+    """The x of every node's middle, the least 0; nodes of a row are at least half their widths' sum apart.
+
+    layers: the row of each node.  edges: pairs of nodes.  widths: 1 each unless given.
+
+    >>> places([0, 1, 1, 2, 2], [(0, 1), (0, 2), (1, 3), (1, 4), (2, 4)])
+    [0.75, 0.25, 1.25, 0.0, 1.0]
+    """
+    count = len(layers)
+    width = [1.0] * count if widths is None else list(widths)
+    ties: list[list[int]] = [[] for _ in range(count)]
+    for a, b in edges:
+        if layers[a] != layers[b]:
+            ties[a].append(b)
+            ties[b].append(a)
+    rows: dict[int, list[int]] = {}
+    for node, layer in enumerate(layers):
+        rows.setdefault(layer, []).append(node)
+    levels = sorted(rows)
+    x = [0.0] * count
+    for row in rows.values():
+        _spread(row, [0.0] * len(row), width, x)
+    for turn in range(2 * SWEEPS):
+        down = turn % 2 == 0
+        for layer in levels if down else reversed(levels):
+            row = rows[layer]
+            wish = {}
+            for node in row:
+                near = [x[tie] for tie in ties[node] if (layers[tie] < layer) == down] or [x[tie] for tie in ties[node]]
+                wish[node] = sum(near) / len(near) if near else x[node]
+            if turn < 2 * SWEEPS - 2:
+                row.sort(key=lambda node: wish[node])  # stable: equal wishes keep their order
+            _spread(row, [wish[node] for node in row], width, x)
+    least = min(x, default=0.0)
+    return [round(place - least, 4) for place in x]
+
+
+def _spread(row: Sequence[int], wish: Sequence[float], width: Sequence[float], x: list[float]) -> None:
+    """The places nearest to the wishes (least squares) at which the row keeps its order and its distances."""
+    offset, at = [], 0.0
+    for k, node in enumerate(row):
+        at += (width[row[k - 1]] + width[node]) / 2 if k else 0.0
+        offset.append(at)
+    blocks: list[list[float]] = []  # [sum of wishes less offsets, how many]
+    for want, shift in zip(wish, offset, strict=True):
+        blocks.append([want - shift, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            total, many = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += many
+    k = 0
+    for total, many in blocks:
+        for _ in range(int(many)):
+            x[row[k]] = total / many + offset[k]
+            k += 1

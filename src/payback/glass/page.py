@@ -1,0 +1,185 @@
+"""A ledger as a page: one HTML file that needs no network, no server and no other file.
+
+The page holds the data, the script and the style (built from `ui/`, see there); a content security policy that names
+their hashes lets nothing else run or load.  Texts from the user's program are data, never markup.
+
+The data are columns, so that 100,000 nodes open at once.  Nodes are numbered in ascending order, an edge's payer comes
+after what it pays.  Events are not stored: the page tells them by the same rule as `Ledger.events`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import tempfile
+from importlib import resources
+from math import log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from payback.errors import InputError, PaybackError
+from payback.glass.layout import places
+from payback.glass.paths import walks_per_edge
+from payback.glass.record import number, sources
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
+
+COUNTED = 5_000  # nodes up to which every path is counted and the largest are looked for
+LEAVES_SHOWN = 20
+PATHS_SHOWN = 12
+
+
+def html_of(ledger: Ledger, title: str | None = None) -> str:
+    """The page's text."""
+    return document({"kind": "ledger", "title": title or _title(ledger), **columns(ledger)})
+
+
+def write(path: str | Path, text: str) -> Path:
+    """Write a page, whole or not at all.  Raises InputError where that cannot be."""
+    target = Path(path)
+    try:
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".html")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(partial, 0o644)
+            os.replace(partial, target)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        raise InputError(f"{target} cannot be written", why=str(error.strerror or error)) from error
+    return target
+
+
+def document(data: dict[str, Any]) -> str:
+    """A page of these data."""
+    script, style = (_built(name) for name in ("page.js", "page.css"))
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":  # so that nothing in it ends the element or begins another
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(_short(str(data['title']), 120))}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f'<main id="page"></main>\n<noscript>This page shows its data by a script.</noscript>\n'
+        f'<script type="application/json" id="data">{text}</script>\n<script>{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def _built(name: str) -> str:
+    return (resources.files("payback") / "ui" / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _title(ledger: Ledger) -> str:
+    top = ledger.top
+    return top.where.text if top.where is not None and top.where.text else top.name
+
+
+def columns(ledger: Ledger) -> dict[str, Any]:
+    """The ledger in columns."""
+    nodes, edges = ledger.nodes, ledger.edges
+    index = {account: k for k, account in enumerate(nodes)}
+    of_node = {account.node: k for k, account in enumerate(nodes)}
+    ends = [(index[edge.payer], index[edge.arg]) for edge in edges]
+    depth = max((account.layer for account in nodes if account.layer is not None), default=0)
+    layers = [account.layer if account.layer is not None else depth for account in nodes]
+    counted = len(nodes) <= COUNTED
+    found: dict[Any, int] = {}
+    where = [found.setdefault(account.where, len(found)) if account.where is not None else -1 for account in nodes]
+    race = ledger.race() if counted else None
+    walks = walks_per_edge(ledger) if counted else None
+    return {
+        "level": ledger.level,
+        "top": index[ledger.top],
+        "leaves": [index[leaf] for leaf in ledger.leaves],
+        "nodes": {
+            "name": [account.name for account in nodes],
+            "op": [account.op for account in nodes],
+            "value": [amount(account.value) for account in nodes],
+            "settled": [amount(account.settled) for account in nodes],
+            "layer": layers,
+            "x": places(layers, ends),
+            "where": where,
+            "args": [[_argument(arg, of_node) for arg in account.node.args] for account in nodes],
+        },
+        "edges": {
+            "payer": [payer for payer, _ in ends],
+            "arg": [arg for _, arg in ends],
+            "slot": [edge.slot for edge in edges],
+            "partial": [number(edge.partial) for edge in edges],
+            "paid": [amount(edge.paid) for edge in edges],
+            "walks": [str(walks[edge]) for edge in edges] if walks is not None else None,
+            "heat": [log10(walks[edge]) if walks[edge] else 0.0 for edge in edges] if walks is not None else None,
+        },
+        "race": {"paths": str(race.paths), "walks": str(race.walks), "visits": race.visits} if race else None,
+        "paths": [_paths(ledger, leaf, index) for leaf in ledger.leaves[:LEAVES_SHOWN]] if counted else [],
+        "places": [[p.file, p.function, p.line, p.end_line, p.column, p.end_column, p.text] for p in found],
+        "sources": sources(found),
+    }
+
+
+def amount(value: Any) -> Any:
+    """A number; of an array its shape and norm; a list for several; null where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, (tuple, list)):
+        return [amount(part) for part in value]
+    if isinstance(value, np.ndarray):
+        with np.errstate(all="ignore"):
+            norm = float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
+        made: dict[str, Any] = {"shape": "×".join(map(str, value.shape)), "norm": number(norm)}
+        if value.size <= 16:
+            made["values"] = [number(float(entry)) for entry in value.ravel()]
+        return made
+    return number(float(value))
+
+
+def _argument(arg: Any, of_node: dict[Any, int]) -> Any:
+    """The number of a node; a constant as [value]; null for what is no number."""
+    if arg in of_node:
+        return of_node[arg]
+    return [number(float(arg.value))] if arg.shape == () and isinstance(arg.value, (float, int, np.number)) else None
+
+
+def _paths(ledger: Ledger, leaf: Any, index: dict[Any, int]) -> dict[str, Any]:
+    """What the paths to a leaf carry: how many, the largest, how much of them cancels."""
+    paths = ledger.paths(ledger.top, leaf)
+    numbered = {edge: k for k, edge in enumerate(ledger.edges)}
+    try:
+        gross = amount(ledger.gross.get(leaf.node))
+        kappa = ledger.kappa[leaf.name]
+        top = paths.top(PATHS_SHOWN) if paths.count else []
+    except PaybackError:  # a row that has no paths inside, or too many paths between arrays
+        gross, kappa, top = None, None, []
+    return {
+        "leaf": index[leaf],
+        "count": str(paths.count),
+        "walks": str(paths.walks),
+        "gross": gross,
+        "kappa": amount(kappa),
+        "largest": [
+            {"edges": [numbered[edge] for edge in path.edges], "product": number(path.product), "paid": amount(path.paid)}
+            for path in top
+        ],
+    }

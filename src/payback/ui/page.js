@@ -1,0 +1,1439 @@
+"use strict";
+(() => {
+  // src/data.ts
+  var Book = class {
+    // ... a node settles; -1: never, no path
+    constructor(data) {
+      this.data = data;
+      // edges by payer, ascending slot
+      this.events = [];
+      const { nodes, edges } = data;
+      this.count = nodes.name.length;
+      this.received = Array.from({ length: this.count }, () => []);
+      this.paying = Array.from({ length: this.count }, () => []);
+      edges.payer.forEach((payer, e) => {
+        this.received[edges.arg[e]].push(e);
+        this.paying[payer].push(e);
+      });
+      this.paidAt = new Int32Array(edges.payer.length).fill(-1);
+      this.settledAt = new Int32Array(this.count).fill(-1);
+      const layers = [];
+      nodes.layer.forEach((layer, n) => {
+        if (nodes.settled[n] !== null) (layers[layer] ?? (layers[layer] = [])).push(n);
+      });
+      for (const layer of layers) {
+        if (!layer) continue;
+        for (const n of layer) {
+          this.settledAt[n] = this.events.length;
+          this.events.push({ node: n, edge: -1 });
+        }
+        for (const n of layer) {
+          for (const e of this.paying[n]) {
+            this.paidAt[e] = this.events.length;
+            this.events.push({ node: n, edge: e });
+          }
+        }
+      }
+    }
+    // The payments that a node has received by now, ascending payer.
+    pile(node, now) {
+      return this.received[node].filter((e) => this.paidAt[e] <= now);
+    }
+    // The sum of a pile as the engine adds it: ascending payer, one by one; null where amounts are no numbers.
+    sum(pile) {
+      let total = null;
+      for (const e of pile) {
+        const paid = toNumber(this.data.edges.paid[e]);
+        if (paid === null) return null;
+        total = total === null ? paid : total + paid;
+      }
+      return total;
+    }
+    find(name) {
+      return this.data.nodes.name.indexOf(name);
+    }
+  };
+  function toNumber(amount) {
+    if (typeof amount === "number") return amount;
+    if (amount === "NaN") return NaN;
+    if (amount === "Infinity") return Infinity;
+    if (amount === "-Infinity") return -Infinity;
+    return null;
+  }
+  function show(x) {
+    if (Number.isNaN(x)) return "NaN";
+    if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
+    if (Number.isInteger(x) && Math.abs(x) < 1e15) return x === 0 ? "0" : String(x).replace("-", "−");
+    const text = Math.abs(x) >= 1e6 || Math.abs(x) < 1e-4 ? x.toExponential(5) : x.toPrecision(7);
+    const [digits, power] = text.split("e");
+    const short = digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits;
+    return (power ? `${short}e${power.replace("+", "")}` : short).replace(/-/g, "−");
+  }
+  function showAmount(amount) {
+    if (amount === null || amount === void 0) return "–";
+    const x = toNumber(amount);
+    if (x !== null) return show(x);
+    if (typeof amount === "string") return clean(amount);
+    if (Array.isArray(amount)) return amount.map(showAmount).join(", ");
+    const array = amount;
+    const norm = toNumber(array.norm);
+    return `[${array.shape}] ‖${norm === null ? "–" : show(Number(norm.toPrecision(4)))}‖`;
+  }
+  var UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+  function clean(text, most = 60) {
+    const seen = text.replace(UNSEEN, (c) => `‹U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`);
+    return seen.length > most ? `${seen.slice(0, most - 1)}…` : seen;
+  }
+
+  // src/dom.ts
+  function h(tag, props = {}, ...children) {
+    return build(document.createElement(tag), props, children);
+  }
+  function s(tag, props = {}, ...children) {
+    return build(document.createElementNS("http://www.w3.org/2000/svg", tag), props, children);
+  }
+  function build(element, props, children) {
+    for (const [name, value] of Object.entries(props)) {
+      if (value === void 0 || value === false || value === null) continue;
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else element.setAttribute(name, value === true ? "" : String(value));
+    }
+    for (const child of children) if (child) element.append(child);
+    return element;
+  }
+  function put(parent, ...children) {
+    parent.replaceChildren(...children.filter(Boolean));
+  }
+  var calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+  // src/fold.ts
+  var FOCUS_MOST = 60;
+  function picture(book, folding, opened, focus) {
+    const group = focus === null ? groups(book, folding, opened) : around(book, focus);
+    const at = new Int32Array(book.count).fill(-1);
+    const boxes = [];
+    const place = /* @__PURE__ */ new Map();
+    const { layer, x } = book.data.nodes;
+    for (let n = 0; n < book.count; n++) {
+      const id = group[n];
+      if (id < 0) continue;
+      let k = place.get(id);
+      if (k === void 0) {
+        k = boxes.length;
+        place.set(id, k);
+        boxes.push({ id, nodes: [], layer: layer[n], x: 0 });
+      }
+      at[n] = k;
+      const box = boxes[k];
+      box.nodes.push(n);
+      box.layer = Math.min(box.layer, layer[n]);
+      box.x += x[n];
+    }
+    for (const box of boxes) box.x /= box.nodes.length;
+    const links = /* @__PURE__ */ new Map();
+    book.data.edges.payer.forEach((payer, e) => {
+      const from = at[payer], to = at[book.data.edges.arg[e]];
+      if (from < 0 || to < 0 || from === to) return;
+      const key = from * boxes.length + to;
+      const link = links.get(key);
+      if (link) link.edges.push(e);
+      else links.set(key, { from, to, edges: [e] });
+    });
+    return { boxes, links: [...links.values()], at };
+  }
+  function groups(book, folding, opened) {
+    const group = Int32Array.from({ length: book.count }, (_, n) => n);
+    if (folding === "none") return group;
+    const { where } = book.data.nodes;
+    const kept = /* @__PURE__ */ new Set([book.data.top, ...book.data.leaves]);
+    if (folding === "lines") {
+      const first = /* @__PURE__ */ new Map();
+      for (let n = 0; n < book.count; n++) {
+        if (kept.has(n) || where[n] < 0) continue;
+        const place = book.data.places[where[n]], key = `${place[0]}:${place[2]}`;
+        const id = first.get(key) ?? n;
+        first.set(key, id);
+        if (!opened.has(id)) group[n] = id;
+      }
+      return group;
+    }
+    const alone = (n) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
+    for (let n = book.count - 1; n >= 0; n--) {
+      if (!alone(n)) continue;
+      const above = book.data.edges.payer[book.received[n][0]];
+      if (alone(above)) group[n] = group[above];
+    }
+    for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
+    return group;
+  }
+  function around(book, focus) {
+    const group = new Int32Array(book.count).fill(-1);
+    const { payer, arg } = book.data.edges;
+    let rim = [focus], shown = 0;
+    for (let far = 0; far < 3 && rim.length; far++) {
+      const next = [];
+      for (const n of rim) {
+        if (group[n] >= 0 || shown >= FOCUS_MOST) continue;
+        group[n] = n;
+        shown++;
+        next.push(...book.received[n].map((e) => payer[e]));
+        if (far < 2) next.push(...book.paying[n].map((e) => arg[e]));
+      }
+      rim = next;
+    }
+    return group;
+  }
+
+  // src/words.ts
+  var EN = {
+    language: "中文",
+    owed: "is owed",
+    why: "why?",
+    ledger: "Ledger",
+    race: "The race",
+    paths: "Paths that pay",
+    whatif: "What if",
+    source: "Source",
+    graph: "Graph",
+    book: "Account book",
+    step: "Event",
+    of: "of",
+    play: "Play",
+    pause: "Pause",
+    back: "One event back",
+    forward: "One event on",
+    first: "To the beginning",
+    last: "To the end",
+    begin: "Nothing has been paid yet.",
+    settles: "settles",
+    pays: "pays",
+    starts: "the top, starts with",
+    payer: "payer",
+    owes: "owes",
+    local: "× partial",
+    paid: "= paid",
+    sum: "sum",
+    nobody: "nobody pays it: no path",
+    search: "find a node",
+    fold: "fold",
+    none: "nothing",
+    chains: "chains",
+    lines: "lines of code",
+    focus: "only the debts of",
+    all: "show all",
+    nodes: "nodes",
+    value: "value",
+    gradient: "gradient",
+    debt: "debt paid by this line",
+    nan: "the first value that is no number",
+    nosource: "No source text is known.",
+    collectors: "Collecting, path by path",
+    sweep: "Paying back, each edge once",
+    pathsOf: "paths",
+    walksOf: "edges walked",
+    visitsOf: "edges paid",
+    racetext: "A collector walks every path from a leaf to the top and multiplies the partials on its way; the sweep pays each edge once. Both come to the same gradient.",
+    manypaths: "There are too many nodes to count every path on this page.",
+    shownwalks: "the first {n} paths are walked here; the counts are exact",
+    leaf: "leaf",
+    count: "paths",
+    gross: "gross (Σ|path|)",
+    net: "net (Σ path)",
+    kappa: "κ, gross by net",
+    largest: "The largest paths",
+    share: "of the gross",
+    cancel: "How much cancels",
+    nopath: "no path leads here",
+    notdefined: "Between these operations single paths are not defined.",
+    drag: "Drag a value: the gradient predicts, the function tells the truth.",
+    predicted: "predicted by the gradient",
+    truth: "true value",
+    off: "off by",
+    cut: "Cut an edge: who is no longer paid?",
+    uncut: "mend all edges",
+    cutcount: "edges cut",
+    whole: "gradient",
+    without: "without the cut edges",
+    noeval: "This page can compute again only where every node is a number and every operation is known to it:",
+    reset: "reset values",
+    fewer: "Ask for one entry of an array to see it number by number.",
+    dark: "dark or light",
+    hidden: "not shown",
+    box: "a folded box of",
+    help: "← → one event · Home End · / find a node · Esc all nodes",
+    chapter: "Chapter",
+    next: "Next",
+    previous: "Back"
+  };
+  var ZH = {
+    language: "English",
+    owed: "应得",
+    why: "为什么？",
+    ledger: "账本",
+    race: "赛跑",
+    paths: "付款的路径",
+    whatif: "如果……",
+    source: "源代码",
+    graph: "图",
+    book: "账簿",
+    step: "事件",
+    of: "/",
+    play: "播放",
+    pause: "暂停",
+    back: "后退一步",
+    forward: "前进一步",
+    first: "回到开头",
+    last: "到结尾",
+    begin: "还没有任何付款。",
+    settles: "结清",
+    pays: "付给",
+    starts: "顶点，起始为",
+    payer: "付款者",
+    owes: "欠",
+    local: "× 偏导",
+    paid: "= 已付",
+    sum: "累计",
+    nobody: "没有人付款：没有路径",
+    search: "查找节点",
+    fold: "折叠",
+    none: "不折叠",
+    chains: "链",
+    lines: "代码行",
+    focus: "只看这个节点的债：",
+    all: "显示全部",
+    nodes: "个节点",
+    value: "值",
+    gradient: "梯度",
+    debt: "这一行付出的债",
+    nan: "第一个不是数的值",
+    nosource: "没有源代码文本。",
+    collectors: "逐条路径收集",
+    sweep: "还债：每条边一次",
+    pathsOf: "条路径",
+    walksOf: "次走边",
+    visitsOf: "次付款",
+    racetext: "收集者从叶子到顶点走遍每条路径，一路乘上偏导；反向扫描每条边只付一次。两者得到同样的梯度。",
+    manypaths: "节点太多，本页不数每一条路径。",
+    shownwalks: "这里走前 {n} 条路径；计数是精确的",
+    leaf: "叶子",
+    count: "路径数",
+    gross: "总额 (Σ|路径|)",
+    net: "净额 (Σ 路径)",
+    kappa: "κ，总额比净额",
+    largest: "最大的路径",
+    share: "占总额",
+    cancel: "抵消了多少",
+    nopath: "没有路径通到这里",
+    notdefined: "这些运算之间没有单条路径的定义。",
+    drag: "拖动一个值：梯度作出预测，函数给出真值。",
+    predicted: "梯度的预测",
+    truth: "真值",
+    off: "相差",
+    cut: "剪断一条边：谁不再得到付款？",
+    uncut: "接上所有的边",
+    cutcount: "条边被剪断",
+    whole: "梯度",
+    without: "剪断后",
+    noeval: "只有当每个节点都是数、且本页认识每个运算时，才能重新计算：",
+    reset: "恢复原值",
+    fewer: "请求数组的一个元素，就能逐个数地看。",
+    dark: "深色或浅色",
+    hidden: "未显示",
+    box: "折叠的盒子：",
+    help: "← → 一步 · Home End · / 查找 · Esc 全部",
+    chapter: "第",
+    next: "下一章",
+    previous: "上一章"
+  };
+  var current = EN;
+  var w = () => current;
+  var chinese = () => current === ZH;
+  function speak(language) {
+    current = language.startsWith("zh") ? ZH : EN;
+    document.documentElement.lang = chinese() ? "zh-CN" : "en";
+  }
+
+  // src/graph.ts
+  var READABLE = 400;
+  var HIGH = 112;
+  var GAP = 26;
+  var CHAR = 7.4;
+  var LEAST = 74;
+  var MOST = 190;
+  var Graph = class {
+    constructor(book, state, choose, hover, pick) {
+      this.book = book;
+      this.state = state;
+      this.choose = choose;
+      this.hover = hover;
+      this.pick = pick;
+      this.root = h("div", { class: "graph", role: "group" });
+      this.focus = null;
+      this.opened = /* @__PURE__ */ new Set();
+      this.spots = [];
+      this.size = { width: 0, height: 0 };
+      this.canvas = null;
+      this.boxes = [];
+      this.lines = [];
+      this.frame = h("div", { class: "graph-frame", tabindex: "-1" });
+      this.bar = h("div", { class: "graph-bar" });
+      this.folding = book.count > READABLE ? "lines" : "none";
+      this.root.append(this.bar, this.frame);
+      this.rebuild();
+    }
+    setFocus(node) {
+      this.focus = node;
+      this.rebuild();
+    }
+    // Make a node visible: open the box that it is folded into, or look at its debts alone.
+    reveal(node) {
+      const k = this.picture.at[node];
+      if (k >= 0 && this.picture.boxes[k].nodes.length === 1) return this.scrollTo(k);
+      this.setFocus(node);
+    }
+    scrollTo(k) {
+      const spot = this.spots[k], frame = this.frame;
+      const scale2 = frame.scrollWidth / Math.max(this.size.width, 1);
+      const x = spot.x * scale2, y = spot.y * scale2;
+      if (x < frame.scrollLeft || x > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
+      if (y < frame.scrollTop || y > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
+    }
+    rebuild() {
+      this.picture = picture(this.book, this.folding, this.opened, this.focus);
+      this.place();
+      const { boxes } = this.picture;
+      const select = h("select", { "aria-label": w().fold, onchange: (e) => {
+        this.folding = e.target.value;
+        this.opened.clear();
+        this.rebuild();
+      } }, ...["none", "chains", "lines"].map((f) => h("option", { value: f, selected: f === this.folding }, w()[f])));
+      put(
+        this.bar,
+        h("label", {}, `${w().fold} `, select),
+        h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
+        this.focus !== null && h(
+          "span",
+          { class: "focus" },
+          `${w().focus} `,
+          h("bdi", {}, clean(this.book.data.nodes.name[this.focus])),
+          " ",
+          h("button", { type: "button", onclick: () => this.setFocus(null) }, w().all)
+        )
+      );
+      this.boxes = [];
+      this.lines = [];
+      this.canvas = null;
+      if (boxes.length <= READABLE) put(this.frame, this.drawing());
+      else {
+        this.canvas = h("canvas", { role: "img", "aria-label": `${boxes.length} ${w().nodes}` });
+        this.canvas.addEventListener("click", (e) => this.clickCanvas(e));
+        put(this.frame, this.canvas);
+      }
+      this.update();
+    }
+    place() {
+      const { boxes } = this.picture;
+      const rows = /* @__PURE__ */ new Map();
+      boxes.forEach((box, k) => (rows.get(box.layer) ?? rows.set(box.layer, []).get(box.layer)).push(k));
+      const dense = boxes.length > READABLE;
+      this.spots = new Array(boxes.length);
+      const levels = [...rows.keys()].sort((a, b) => a - b);
+      let width = 0;
+      const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
+      levels.forEach((level, row) => {
+        let edge = -Infinity;
+        for (const k of rows.get(level).sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
+          const own = dense ? 8 : this.widthOf(boxes[k]);
+          const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
+          const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
+          edge = x + own / 2;
+          this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
+          width = Math.max(width, edge);
+        }
+      });
+      if (this.focus !== null) for (const row of rows.values()) {
+        const last = row[row.length - 1], first = row[0];
+        const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
+        for (const k of row) this.spots[k].x += shift;
+      }
+      const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+      for (const spot of this.spots) spot.x += 14 - least;
+      this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
+    }
+    widthOf(box) {
+      return Math.min(MOST, Math.max(LEAST, CHAR * Math.max(...this.texts(box).map((text) => text.length)) + 20));
+    }
+    // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
+    texts(box) {
+      const { name, value, settled, op } = this.book.data.nodes;
+      if (box.nodes.length > 1) return [this.nameOf(box), `${box.nodes.length.toLocaleString("en")} ${w().nodes}`];
+      const [n] = box.nodes;
+      const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
+      return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
+    }
+    nameOf(box) {
+      const { name, where } = this.book.data.nodes;
+      if (this.folding === "lines" && where[box.id] >= 0) {
+        const place = this.book.data.places[where[box.id]];
+        return `${clean(place[0].split(/[\\/]/).pop() ?? "", 16)}:${place[2]}`;
+      }
+      return `${clean(name[box.nodes[0]], 9)} … ${clean(name[box.nodes[box.nodes.length - 1]], 9)}`;
+    }
+    pileText(node, now) {
+      const pile = this.book.pile(node, now);
+      const terms = pile.map((e) => toNumber(this.book.data.edges.paid[e]));
+      if (terms.includes(null)) return pile.length ? `${pile.length} × [${"…"}]` : "";
+      const few = terms.slice(0, 4).map((t) => t < 0 ? `(${show(t)})` : show(t));
+      return `${few.join("+")}${terms.length > 4 ? "+…" : ""}`;
+    }
+    drawing() {
+      const { boxes, links } = this.picture;
+      const { width, height } = this.size;
+      const edges = s("g"), nodes = s("g");
+      for (const link of links) {
+        const a = this.spots[link.from], b = this.spots[link.to];
+        const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
+        const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
+        const [e] = link.edges;
+        const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
+        const t = 0.36, u = 1 - t;
+        const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
+        const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
+        const line = s(
+          "g",
+          { class: "edge" },
+          s("path", { d, class: "wide" }),
+          s("path", { d, class: "line" }),
+          s("text", { x: lx, y: ly + 4, class: "partial" }, partial)
+        );
+        if (this.pick && link.edges.length === 1) {
+          const name = this.book.data.nodes.name;
+          const label = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
+          for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(label) })) line.setAttribute(k, v);
+          line.classList.add("cuttable");
+          line.addEventListener("click", () => this.pick(e));
+          line.addEventListener("keydown", (event) => {
+            if (event.key === "Enter" || event.key === " ") {
+              event.preventDefault();
+              this.pick(e);
+            }
+          });
+        }
+        this.lines.push(line);
+        edges.append(line);
+      }
+      boxes.forEach((box, k) => {
+        const spot = this.spots[k];
+        const node = s(
+          "g",
+          { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button" },
+          s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
+          s("text", { y: -6, class: "name" }),
+          s("text", { y: 14, class: "owed" }),
+          s("title")
+        );
+        const act = () => {
+          if (box.nodes.length > 1) {
+            this.opened.add(box.id);
+            this.rebuild();
+          } else this.choose(box.nodes[0]);
+        };
+        node.addEventListener("click", act);
+        node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));
+        node.addEventListener("keydown", (e) => {
+          if (e.key === "Enter" || e.key === " ") {
+            e.preventDefault();
+            act();
+          }
+        });
+        node.addEventListener("pointerenter", () => this.hover(box.nodes[0]));
+        node.addEventListener("pointerleave", () => this.hover(null));
+        node.addEventListener("focus", () => this.hover(box.nodes[0]));
+        node.addEventListener("blur", () => this.hover(null));
+        this.boxes.push(node);
+        nodes.append(node);
+      });
+      return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, nodes);
+    }
+    update() {
+      if (this.canvas) return this.paint();
+      const { now, chosen, hover, cut } = this.state();
+      const { data } = this.book;
+      const event = this.book.events[now];
+      this.picture.boxes.forEach((box, k) => {
+        const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
+        if (box.nodes.length > 1) {
+          const done = box.nodes.filter((n2) => this.book.settledAt[n2] >= 0 && this.book.settledAt[n2] <= now).length;
+          name.textContent = this.nameOf(box);
+          owed.textContent = `${done.toLocaleString("en")} / ${box.nodes.length.toLocaleString("en")}`;
+          g.setAttribute("class", `node box ${done === box.nodes.length ? "settled" : done ? "some" : ""}`);
+          g.setAttribute("aria-label", `${w().box} ${box.nodes.length} ${w().nodes}: ${name.textContent}`);
+          return;
+        }
+        const [n] = box.nodes;
+        const settled = this.book.settledAt[n] >= 0 && this.book.settledAt[n] <= now;
+        const pile = this.pileText(n, now);
+        name.textContent = `${clean(data.nodes.name[n], 18)} = ${clean(showAmount(data.nodes.value[n]), 22)}`;
+        owed.textContent = settled ? showAmount(data.nodes.settled[n]) : pile ? `(${pile})` : data.nodes.settled[n] === null ? "–" : "·";
+        owed.textContent = clean(owed.textContent ?? "", 24);
+        title.textContent = `${clean(data.nodes.name[n], 200)} · ${data.nodes.op[n]}`;
+        const active = event !== void 0 && (event.edge >= 0 ? event.node === n || data.edges.arg[event.edge] === n : event.node === n);
+        const kinds = [
+          "node",
+          settled ? "settled" : pile ? "some" : "",
+          active ? "active" : "",
+          n === chosen ? "chosen" : "",
+          n === hover ? "hover" : "",
+          data.leaves.includes(n) ? "leaf" : "",
+          n === data.top ? "top" : ""
+        ];
+        g.setAttribute("class", kinds.filter(Boolean).join(" "));
+        g.setAttribute("data-node", String(n));
+        g.setAttribute("aria-label", `${name.textContent}; ${w().owed} ${owed.textContent}`);
+        g.setAttribute("aria-pressed", String(n === chosen));
+      });
+      this.picture.links.forEach((link, k) => {
+        const paid = link.edges.every((e) => this.book.paidAt[e] >= 0 && this.book.paidAt[e] <= now);
+        const active = event !== void 0 && link.edges.includes(event.edge);
+        const gone = link.edges.some((e) => cut.has(e));
+        this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}`);
+      });
+    }
+    heat(of) {
+      this.picture.links.forEach((link, k) => {
+        const value = Math.max(...link.edges.map(of));
+        const line = this.lines[k]?.querySelector(".line");
+        if (!line) return;
+        line.style.stroke = value > 0 ? `color-mix(in srgb, var(--hot) ${Math.round(25 + 75 * value)}%, var(--line))` : "";
+        line.style.strokeWidth = String(1.5 + 5 * value);
+      });
+    }
+    mark(nodes, edges) {
+      this.picture.boxes.forEach((box, k) => this.boxes[k]?.classList.toggle("walked", box.nodes.some((n) => nodes.has(n))));
+      this.picture.links.forEach((link, k) => this.lines[k]?.classList.toggle("walked", link.edges.some((e) => edges.has(e))));
+    }
+    paint() {
+      const canvas = this.canvas, { now, chosen } = this.state();
+      const width = Math.min(this.size.width, 4e3), height = Math.min(this.size.height, 4e3);
+      const sx = width / this.size.width, sy = height / this.size.height;
+      const ratio = Math.min(devicePixelRatio || 1, 2);
+      if (canvas.width !== Math.round(width * ratio)) {
+        canvas.width = width * ratio;
+        canvas.height = height * ratio;
+        canvas.style.width = `${width}px`;
+        canvas.style.height = `${height}px`;
+      }
+      const pen = canvas.getContext("2d"), style = getComputedStyle(this.root);
+      const color = (name) => style.getPropertyValue(name).trim() || "#888";
+      pen.setTransform(ratio * sx, 0, 0, ratio * sy, 0, 0);
+      pen.clearRect(0, 0, this.size.width, this.size.height);
+      pen.strokeStyle = color("--line");
+      pen.lineWidth = 0.6;
+      pen.beginPath();
+      for (const link of this.picture.links) {
+        const a = this.spots[link.from], b = this.spots[link.to];
+        pen.moveTo(a.x, a.y);
+        pen.lineTo(b.x, b.y);
+      }
+      pen.stroke();
+      this.picture.boxes.forEach((box, k) => {
+        const n = box.id, at = this.book.settledAt[n];
+        pen.fillStyle = n === chosen ? color("--hot") : at >= 0 && at <= now ? color("--settled-line") : color("--quiet");
+        pen.fillRect(this.spots[k].x - 4, this.spots[k].y - 3, 8, 6);
+      });
+    }
+    clickCanvas(e) {
+      const box = this.canvas.getBoundingClientRect();
+      const x = (e.clientX - box.left) / box.width * this.size.width, y = (e.clientY - box.top) / box.height * this.size.height;
+      let best = -1, least = 20;
+      this.spots.forEach((spot, k) => {
+        const far = Math.hypot(spot.x - x, spot.y - y);
+        if (far < least) [best, least] = [k, far];
+      });
+      if (best >= 0) this.choose(this.picture.boxes[best].id);
+    }
+  };
+
+  // src/evaluate.ts
+  var RULES = {
+    add: (a, b) => a + b,
+    sub: (a, b) => a - b,
+    mul: (a, b) => a * b,
+    div: (a, b) => a / b,
+    neg: (a) => -a,
+    power: (a, b) => a === 1 || b === 0 ? 1 : Math.pow(a, b),
+    exp: Math.exp,
+    expm1: Math.expm1,
+    exp2: (a) => Math.pow(2, a),
+    log: Math.log,
+    log1p: Math.log1p,
+    log2: Math.log2,
+    log10: Math.log10,
+    sqrt: Math.sqrt,
+    cbrt: Math.cbrt,
+    sin: Math.sin,
+    cos: Math.cos,
+    tan: Math.tan,
+    tanh: Math.tanh,
+    sinh: Math.sinh,
+    cosh: Math.cosh,
+    arcsin: Math.asin,
+    arccos: Math.acos,
+    arctan: Math.atan,
+    arcsinh: Math.asinh,
+    arccosh: Math.acosh,
+    arctanh: Math.atanh,
+    arctan2: Math.atan2,
+    hypot: Math.hypot,
+    abs: Math.abs,
+    sign: (a) => Number.isNaN(a) ? NaN : Math.sign(a),
+    maximum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b),
+    minimum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.min(a, b),
+    relu: (a) => Number.isNaN(a) ? NaN : Math.max(a, 0),
+    sigmoid,
+    expit: sigmoid,
+    softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
+    logaddexp: (a, b) => a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b))),
+    identity: (a) => a,
+    cast: (a) => a,
+    stop_gradient: (a) => a,
+    sum: (a) => a,
+    reshape: (a) => a,
+    broadcast: (a) => a,
+    mean: (a) => a,
+    deg2rad: (a) => a * Math.PI / 180,
+    rad2deg: (a) => a * 180 / Math.PI
+  };
+  function sigmoid(a) {
+    const e = Math.exp(-Math.abs(a));
+    return (a >= 0 ? 1 : e) / (1 + e);
+  }
+  function unknownOps(book) {
+    const { op, args, value } = book.data.nodes;
+    const bad = /* @__PURE__ */ new Set();
+    op.forEach((name, n) => {
+      if (toNumber(value[n]) === null || args[n].includes(null)) bad.add(name);
+      else if (args[n].length && !RULES[name]) bad.add(name);
+    });
+    return [...bad];
+  }
+  function evaluate(book, changed) {
+    const { op, args, value } = book.data.nodes;
+    const out = [];
+    for (let n = 0; n < book.count; n++) {
+      if (changed.has(n)) out.push(changed.get(n));
+      else if (!args[n].length) out.push(toNumber(value[n]));
+      else out.push(RULES[op[n]](...args[n].map((arg) => typeof arg === "number" ? out[arg] : toNumber(arg[0]))));
+    }
+    return out;
+  }
+  function sweepWithout(book, cut) {
+    const { payer, partial, paid } = book.data.edges;
+    const owed = new Array(book.count).fill(null);
+    owed[book.data.top] = 1;
+    for (let n = book.count - 1; n >= 0; n--) {
+      if (n === book.data.top) continue;
+      for (const e of book.received[n]) {
+        const above = owed[payer[e]], d = toNumber(partial[e]);
+        if (cut.has(e) || above === null || d === null) continue;
+        const taken = Number.isFinite(d) || toNumber(paid[e]) !== 0;
+        owed[n] = (owed[n] ?? 0) + (taken ? above * d : 0);
+      }
+    }
+    return owed;
+  }
+
+  // src/panels.ts
+  var ROWS = 400;
+  function bookPanel(book, now, chosen, choose) {
+    const { nodes, edges } = book.data;
+    const rows = [];
+    const shown = chosen !== null ? [chosen] : book.events.slice(0, now + 1).filter((e) => e.edge < 0 || book.settledAt[edges.arg[e.edge]] > now).map((e) => e.edge < 0 ? e.node : edges.arg[e.edge]).filter((n, k, all) => all.indexOf(n) === k).slice(-ROWS);
+    for (const n of shown) {
+      const pile = book.pile(n, now);
+      const settled = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
+      const head = () => h(
+        "th",
+        { scope: "rowgroup", rowspan: Math.max(pile.length, 1) },
+        h("button", { type: "button", class: "link", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 24)))
+      );
+      const closing = settled ? "closed" : "";
+      if (!pile.length) {
+        const text = n === book.data.top ? w().starts : nodes.settled[n] === null ? w().nobody : "";
+        rows.push(h("tr", { class: closing }, head(), h("td", { colspan: 4, class: "quiet" }, text), h("td", { class: "number" }, settled ? showAmount(nodes.settled[n]) : "")));
+      }
+      let total = null;
+      pile.forEach((e, k) => {
+        const payer = edges.payer[e], paid = toNumber(edges.paid[e]);
+        total = paid === null ? null : k === 0 ? paid : total === null ? null : total + paid;
+        const sum = total !== null ? show(total) : k === pile.length - 1 && settled ? showAmount(nodes.settled[n]) : "";
+        rows.push(h(
+          "tr",
+          { class: k === pile.length - 1 ? closing : "" },
+          k === 0 && head(),
+          h("td", {}, h("bdi", {}, clean(nodes.name[payer], 24))),
+          h("td", { class: "number" }, showAmount(nodes.settled[payer])),
+          h("td", { class: "number" }, clean(showAmount(edges.partial[e]), 24)),
+          h("td", { class: "number" }, showAmount(edges.paid[e])),
+          h("td", { class: "number", "data-sum": sum !== "" && k === pile.length - 1 ? nodes.name[n] : void 0 }, sum)
+        ));
+      });
+    }
+    if (!rows.length) return h("p", { class: "quiet" }, w().begin);
+    return h(
+      "table",
+      { class: "book" },
+      h("thead", {}, h("tr", {}, ...["", w().payer, w().owes, w().local, w().paid, w().sum].map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, ...rows)
+    );
+  }
+  function sourcePanel(book, now, active, choose) {
+    const { nodes, places, sources, edges } = book.data;
+    if (!sources.length || !sources.some((source) => source.lines.some(Boolean))) return h("p", { class: "quiet" }, w().nosource);
+    const debts = /* @__PURE__ */ new Map();
+    edges.payer.forEach((payer, e) => {
+      const paid = toNumber(edges.paid[e]), at = nodes.where[payer];
+      if (paid === null || at < 0 || book.paidAt[e] > now) return;
+      const key = `${places[at][0]}:${places[at][2]}`;
+      debts.set(key, (debts.get(key) ?? 0) + Math.abs(paid));
+    });
+    const sick = nodes.value.findIndex((value) => {
+      const x = toNumber(value);
+      return x !== null && !Number.isFinite(x);
+    });
+    const byLine = /* @__PURE__ */ new Map();
+    nodes.where.forEach((at, n) => {
+      if (at < 0) return;
+      const key = `${places[at][0]}:${places[at][2]}`;
+      (byLine.get(key) ?? byLine.set(key, []).get(key)).push(n);
+    });
+    const marked = active !== null && nodes.where[active] >= 0 ? places[nodes.where[active]] : null;
+    const panel = h("div", { class: "sources" });
+    for (const source of sources) {
+      const list = h("ol", { class: "source", start: source.first });
+      source.lines.slice(0, ROWS).forEach((text, k) => {
+        const line = source.first + k, key = `${source.file}:${line}`;
+        const code = h("code");
+        const here = marked && marked[0] === source.file && marked[2] <= line && line <= marked[3];
+        const wrong = sick >= 0 && nodes.where[sick] >= 0 && places[nodes.where[sick]][0] === source.file && places[nodes.where[sick]][2] === line ? places[nodes.where[sick]] : null;
+        const span = here ? marked : wrong;
+        if (span && span[5] > span[4]) {
+          const [a, b] = [line === span[2] ? chars(text, span[4]) : 0, line === span[3] ? chars(text, span[5]) : text.length];
+          put(code, clean(text.slice(0, a), 400), h("mark", { class: here ? "" : "sick", title: here ? void 0 : w().nan }, clean(text.slice(a, b), 400)), clean(text.slice(b), 400));
+        } else code.textContent = clean(text, 400);
+        const of = byLine.get(key) ?? [];
+        const notes = of.filter((n) => !nodes.name[n].startsWith("%")).slice(0, 4).map((n) => {
+          const done = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
+          return h("button", { type: "button", class: "note", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 14)), `=${showAmount(nodes.value[n])}`, done ? ` ←${showAmount(nodes.settled[n])}` : "");
+        });
+        const debt = debts.get(key);
+        list.append(h("li", { class: here ? "here" : "", value: line }, code, of.length > 0 && h("span", { class: "notes" }, ...notes, debt !== void 0 && h("span", { class: "debt", title: w().debt }, `Σ ${show(debt)}`))));
+      });
+      panel.append(h("h3", {}, h("bdi", {}, clean(source.file.split(/[\\/]/).pop() ?? "", 40))), list);
+    }
+    return panel;
+  }
+  function chars(text, bytes) {
+    let seen = 0, at = 0;
+    for (const c of text) {
+      if (seen >= bytes) break;
+      seen += new TextEncoder().encode(c).length;
+      at += c.length;
+    }
+    return at;
+  }
+  var Race = class {
+    constructor(book, graph) {
+      this.book = book;
+      this.graph = graph;
+      this.root = h("div", { class: "race" });
+      this.walks = [];
+      // the edges of the paths, one path after the other; -1 ends a path
+      this.paths = 0;
+      this.at = 0;
+      this.timer = 0;
+      this.counts = { paths: 0, walks: 0 };
+      this.top = 1;
+      this.heat = new Float64Array(book.data.edges.payer.length);
+      for (const leaf of book.data.leaves) this.collect(leaf, 200 - this.paths);
+      this.show();
+    }
+    collect(leaf, most) {
+      const trail = [], open = [[...this.book.received[leaf]]];
+      while (open.length && most > 0) {
+        const e = open[open.length - 1].shift();
+        if (e === void 0) {
+          open.pop();
+          trail.pop();
+          continue;
+        }
+        const payer = this.book.data.edges.payer[e];
+        if (payer === this.book.data.top) {
+          this.walks.push(...trail, e, -1);
+          this.paths++;
+          most--;
+        } else if (this.book.settledAt[payer] >= 0) {
+          trail.push(e);
+          open.push([...this.book.received[payer]]);
+        }
+      }
+    }
+    step() {
+      const e = this.walks[this.at++];
+      if (e === void 0) return this.stop();
+      if (e < 0) {
+        this.counts.paths++;
+        this.graph.mark(/* @__PURE__ */ new Set(), /* @__PURE__ */ new Set());
+      } else {
+        this.counts.walks++;
+        this.heat[e]++;
+        this.top = Math.max(this.top, this.heat[e]);
+        this.graph.mark(/* @__PURE__ */ new Set([this.book.data.edges.payer[e]]), /* @__PURE__ */ new Set([e]));
+      }
+      const visits = this.counts.walks;
+      this.graph.heat((k) => this.heat[k] ? Math.max(this.heat[k] / this.top, 0.15) : 0);
+      this.show(visits);
+    }
+    play() {
+      if (this.timer) return this.stop();
+      if (this.at >= this.walks.length) this.reset();
+      if (calm()) {
+        while (this.at < this.walks.length) this.step();
+        return this.show(this.book.data.edges.payer.length);
+      }
+      this.timer = window.setInterval(() => this.step(), Math.max(40, Math.min(650, 9e3 / this.walks.length)));
+      this.show(Math.min(this.counts.walks, this.book.data.edges.payer.length));
+    }
+    stop() {
+      window.clearInterval(this.timer);
+      this.timer = 0;
+      this.graph.mark(/* @__PURE__ */ new Set(), /* @__PURE__ */ new Set());
+      this.show(Math.min(this.counts.walks, this.book.data.edges.payer.length));
+    }
+    reset() {
+      this.stop();
+      this.at = 0;
+      this.counts = { paths: 0, walks: 0 };
+      this.heat.fill(0);
+      this.top = 1;
+      this.graph.heat(() => 0);
+      this.show();
+    }
+    show(visits = 0) {
+      const race = this.book.data.race;
+      if (!race) return put(this.root, h("p", { class: "quiet" }, w().manypaths));
+      const digits = Math.max(race.walks.length, 1), all = log10(race.walks), swept = Math.log10(Math.max(race.visits, 1));
+      const bar = (title, value, done, total, kind) => h(
+        "div",
+        { class: "lane" },
+        h("h3", {}, title),
+        h("p", { class: "big", "data-count": kind }, done, h("span", { class: "quiet" }, ` / ${total}`)),
+        h("div", { class: `bar ${kind}`, role: "img", "aria-label": `${total}` }, fill(value / Math.max(all, swept, 1e-9)))
+      );
+      const listed = this.paths < Number(race.paths);
+      put(
+        this.root,
+        h("p", {}, w().racetext),
+        bar(w().collectors, all, `${this.counts.paths} ${w().pathsOf}, ${this.counts.walks} ${w().walksOf}`, `${grouped(race.paths)} ${w().pathsOf}, ${grouped(race.walks)} ${w().walksOf}`, "collect"),
+        bar(w().sweep, swept, `${Math.min(visits, race.visits)}`, `${race.visits} ${w().visitsOf}`, "sweep"),
+        digits > 6 && h("p", { class: "quiet" }, `10^${all.toFixed(1)} : 10^${swept.toFixed(1)}`),
+        listed && h("p", { class: "quiet" }, w().shownwalks.replace("{n}", String(this.paths))),
+        h(
+          "div",
+          { class: "buttons" },
+          h("button", { type: "button", class: "primary", onclick: () => this.play() }, this.timer ? w().pause : w().play),
+          h("button", { type: "button", onclick: () => {
+            this.stop();
+            this.step();
+          } }, w().forward),
+          h("button", { type: "button", onclick: () => this.reset() }, w().first)
+        )
+      );
+    }
+  };
+  function fill(share) {
+    const element = h("span");
+    element.style.width = `${Math.max(1, Math.min(100, 100 * share))}%`;
+    return element;
+  }
+  function log10(digits) {
+    return digits === "0" ? 0 : Math.log10(Number(`0.${digits.slice(0, 15)}`)) + digits.length;
+  }
+  function grouped(digits) {
+    if (digits.length > 21) return `${digits[0]}.${digits.slice(1, 3)}·10^${digits.length - 1}`;
+    return digits.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+  }
+  function pathsPanel(book, which, choose, trace) {
+    const all = book.data.paths, { name } = book.data.nodes;
+    if (!all.length) return h("p", { class: "quiet" }, w().manypaths);
+    const found = all.find((p) => p.leaf === which) ?? all[0];
+    const select = h(
+      "select",
+      { onchange: (e) => choose(Number(e.target.value)) },
+      ...all.map((p) => h("option", { value: p.leaf, selected: p === found }, clean(name[p.leaf], 40)))
+    );
+    const gross = toNumber(found.gross), net = book.data.nodes.settled[found.leaf], kappa = toNumber(found.kappa);
+    const fact = (title, value, key) => h("div", { class: "fact" }, h("dt", {}, title), h("dd", { "data-fact": key }, value));
+    const biggest = Math.max(...found.largest.map((p) => size(p)), 0);
+    const ribbons = found.largest.map((p) => {
+      const product = p.product === null ? null : toNumber(p.product);
+      const route = [...p.edges].map((e) => name[book.data.edges.arg[e]]).concat(p.edges.length ? name[book.data.edges.payer[p.edges[p.edges.length - 1]]] : []);
+      const text = route.length > 9 ? [...route.slice(0, 4), "…", ...route.slice(-4)] : route;
+      const share = gross && product !== null ? Math.abs(product) / gross : null;
+      const line = h("span", { class: `ribbon ${product !== null && product < 0 ? "minus" : "plus"}` });
+      line.style.width = `${biggest ? Math.max(2, 100 * size(p) / biggest) : 2}%`;
+      return h("li", {}, h(
+        "button",
+        { type: "button", class: "route", onclick: () => trace(p.edges), onfocus: () => trace(p.edges), onpointerenter: () => trace(p.edges), onpointerleave: () => trace([]), onblur: () => trace([]) },
+        h("bdi", {}, text.map((t) => clean(t, 12)).join(" – ")),
+        h("span", { class: "number" }, product !== null ? show(product) : showAmount(p.paid)),
+        line,
+        share !== null && h("span", { class: "quiet" }, `${(100 * share).toFixed(1)} % ${w().share}`)
+      ));
+    });
+    return h(
+      "div",
+      { class: "paths" },
+      h("label", {}, `${w().leaf} `, select),
+      h("dl", { class: "facts" }, fact(w().count, grouped(found.count), "count"), fact(w().gross, showAmount(found.gross), "gross"), fact(w().net, showAmount(net), "net"), fact(w().kappa, showAmount(found.kappa), "kappa")),
+      kappa !== null && h("div", { class: "dial" }, h("h3", {}, w().cancel), dial(gross, toNumber(net))),
+      h("h3", {}, w().largest),
+      found.count === "0" ? h("p", { class: "quiet" }, w().nopath) : ribbons.length ? h("ol", { class: "ribbons" }, ...ribbons) : h("p", { class: "quiet" }, w().notdefined)
+    );
+  }
+  function size(p) {
+    const product = toNumber(p.product);
+    if (product !== null) return Math.abs(product);
+    const paid = p.paid;
+    return typeof paid?.norm === "number" ? paid.norm : 0;
+  }
+  function dial(gross, net) {
+    const kept = gross && net !== null ? Math.abs(net) / gross : gross === 0 ? 1 : 0;
+    const bar = h("div", { class: "bar cancel", role: "img", "aria-label": `${(100 * (1 - kept)).toFixed(1)} %` }, fill(kept));
+    return h("div", {}, bar, h("p", { class: "quiet" }, `${(100 * (1 - kept)).toFixed(1)} %`));
+  }
+  var WhatIf = class {
+    constructor(book, redraw) {
+      this.book = book;
+      this.redraw = redraw;
+      this.root = h("div", { class: "whatif" });
+      this.cut = /* @__PURE__ */ new Set();
+      this.changed = /* @__PURE__ */ new Map();
+      this.unknown = unknownOps(book);
+      this.show();
+    }
+    toggle(edge) {
+      if (!this.cut.delete(edge)) this.cut.add(edge);
+      this.redraw();
+      this.show();
+    }
+    show() {
+      const { nodes, leaves, top, edges } = this.book.data;
+      const parts = [];
+      if (this.unknown.length) {
+        parts.push(h("p", { class: "quiet" }, `${w().noeval} ${this.unknown.slice(0, 6).join(", ")}. ${w().fewer}`));
+      } else {
+        const result = h("dl", { class: "facts" });
+        const tell = () => {
+          const now = evaluate(this.book, this.changed)[top], before = toNumber(nodes.value[top]);
+          let predicted = before;
+          for (const [n, x] of this.changed) predicted += (toNumber(nodes.settled[n]) ?? 0) * (x - toNumber(nodes.value[n]));
+          const fact = (title, value, key) => h("div", { class: "fact" }, h("dt", {}, title), h("dd", { "data-fact": key }, show(round(value))));
+          put(result, fact(w().predicted, predicted, "predicted"), fact(w().truth, now, "truth"), fact(w().off, predicted - now, "off"));
+        };
+        parts.push(h("p", {}, w().drag), ...leaves.slice(0, 12).map((n) => {
+          const x = toNumber(nodes.value[n]), wide = Math.max(1, Math.abs(x));
+          const number = h("input", { type: "number", step: "any", value: this.changed.get(n) ?? x, "aria-label": clean(nodes.name[n]), "data-leaf": clean(nodes.name[n]) });
+          const slider = h("input", { type: "range", min: x - wide, max: x + wide, step: wide / 100, value: this.changed.get(n) ?? x, "aria-label": clean(nodes.name[n]) });
+          const change = (from, to) => {
+            const value = Number(from.value);
+            if (from.value === "" || Number.isNaN(value)) return;
+            to.value = String(value);
+            if (value === x) this.changed.delete(n);
+            else this.changed.set(n, value);
+            tell();
+          };
+          number.addEventListener("input", () => change(number, slider));
+          slider.addEventListener("input", () => change(slider, number));
+          return h("div", { class: "knob" }, h("bdi", {}, clean(nodes.name[n], 16)), slider, number);
+        }), result, h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => {
+          this.changed.clear();
+          this.show();
+        } }, w().reset)));
+        tell();
+      }
+      const numbers = edges.partial.every((partial) => toNumber(partial) !== null);
+      if (numbers) {
+        const owed = sweepWithout(this.book, this.cut);
+        parts.push(
+          h("p", {}, w().cut),
+          h(
+            "table",
+            { class: "book" },
+            h("thead", {}, h("tr", {}, ...[w().leaf, w().whole, w().without].map((text) => h("th", { scope: "col" }, text)))),
+            h("tbody", {}, ...leaves.slice(0, 40).map((n) => h(
+              "tr",
+              { class: owed[n] === toNumber(nodes.settled[n]) ? "" : "changed" },
+              h("th", { scope: "row" }, h("bdi", {}, clean(nodes.name[n], 24))),
+              h("td", { class: "number" }, showAmount(nodes.settled[n])),
+              h("td", { class: "number", "data-without": clean(nodes.name[n]) }, owed[n] === null ? "–" : show(owed[n]))
+            )))
+          ),
+          this.cut.size > 0 && h("div", { class: "buttons" }, h("span", { class: "quiet" }, `${this.cut.size} ${w().cutcount} `), h("button", { type: "button", onclick: () => {
+            this.cut.clear();
+            this.redraw();
+            this.show();
+          } }, w().uncut))
+        );
+      }
+      put(this.root, ...parts);
+    }
+  };
+  function round(x) {
+    return Number.isFinite(x) ? Number(x.toPrecision(14)) : x;
+  }
+
+  // src/ledger.ts
+  var VIEWS = ["ledger", "race", "paths", "whatif"];
+  function ledgerPage(data, root, inside = false) {
+    const book = new Book(data);
+    const last = book.events.length - 1;
+    const hash = inside ? new URLSearchParams() : new URLSearchParams(location.hash.slice(1));
+    const linked = hash.get("node") !== null ? book.find(hash.get("node")) : -1;
+    const state = {
+      now: clamp(Number(hash.get("step") ?? last), last),
+      chosen: linked >= 0 ? linked : null,
+      hover: null,
+      view: VIEWS.includes(hash.get("view") ?? "") ? hash.get("view") : "ledger",
+      leaf: data.leaves[0] ?? 0
+    };
+    let timer = 0;
+    const side = h("section", { class: "side" });
+    const lens = h("section", { class: "lens", "aria-label": w().source });
+    const told = h("p", { class: "told", "aria-live": "polite" });
+    const slider = h("input", { type: "range", min: -1, max: last, value: state.now, step: 1, "aria-label": w().step });
+    const counter = h("span", { class: "counter" });
+    const middle = h("section", { class: "middle", "aria-label": w().graph });
+    const tabs = h("div", { class: "tabs", role: "tablist" });
+    const play = h("button", { type: "button", class: "primary", onclick: () => toggle() });
+    let graph, race = null, whatif = null;
+    const choose = (node) => {
+      state.chosen = node;
+      if (node !== null) graph.reveal(node);
+      refresh();
+    };
+    function makeGraph() {
+      whatif = state.view === "whatif" ? new WhatIf(book, () => graph.update()) : null;
+      const cutting = whatif;
+      graph = new Graph(
+        book,
+        () => ({ now: state.now, chosen: state.chosen, hover: state.hover, cut: cutting?.cut ?? /* @__PURE__ */ new Set() }),
+        (node) => choose(state.chosen === node ? null : node),
+        (node) => {
+          state.hover = node;
+          showLens();
+        },
+        cutting ? (edge) => cutting.toggle(edge) : void 0
+      );
+      race = state.view === "race" ? new Race(book, graph) : null;
+      put(middle, graph.root);
+    }
+    function show2(view) {
+      race?.stop();
+      state.view = view;
+      makeGraph();
+      refresh();
+    }
+    function seek(now) {
+      state.now = clamp(now, last);
+      refresh();
+    }
+    function toggle() {
+      if (timer) {
+        window.clearInterval(timer);
+        timer = 0;
+        return refresh();
+      }
+      if (state.now >= last) state.now = -1;
+      timer = window.setInterval(() => {
+        if (state.now >= last) {
+          window.clearInterval(timer);
+          timer = 0;
+          return refresh();
+        }
+        seek(state.now + 1);
+      }, calm() ? 10 : Math.max(30, Math.min(900, 12e3 / Math.max(last, 1))));
+      refresh();
+    }
+    function sentence() {
+      const event = book.events[state.now];
+      if (!event) return [w().begin];
+      const name = (n) => h("bdi", {}, clean(data.nodes.name[n], 30));
+      if (event.edge >= 0) {
+        const e = event.edge;
+        const owes = showAmount(data.nodes.settled[event.node]), partial = clean(showAmount(data.edges.partial[e]), 30);
+        return [name(event.node), ` ${w().pays} `, name(data.edges.arg[e]), ` ${owes} × ${partial} = ${showAmount(data.edges.paid[e])}`];
+      }
+      const pile = graph.pileText(event.node, state.now);
+      const sum = showAmount(data.nodes.settled[event.node]);
+      return [name(event.node), ` ${w().settles} `, event.node === data.top ? `${sum} (${w().starts} ${sum})` : pile.includes("+") ? `${pile} = ${sum}` : sum];
+    }
+    function showLens() {
+      const event = book.events[state.now];
+      put(lens, h("h2", {}, w().source), sourcePanel(book, state.now, state.hover ?? state.chosen ?? event?.node ?? null, choose));
+      graph.update();
+    }
+    function refresh() {
+      slider.value = String(state.now);
+      slider.setAttribute("aria-valuetext", `${state.now + 1} / ${last + 1}`);
+      counter.textContent = `${w().step} ${state.now + 1} ${w().of} ${last + 1}`;
+      play.textContent = timer ? w().pause : w().play;
+      put(told, ...sentence());
+      put(tabs, ...VIEWS.map((view) => h("button", { type: "button", role: "tab", "aria-selected": String(view === state.view), onclick: () => show2(view) }, w()[view])));
+      if (state.view === "ledger") put(side, h("h2", {}, w().book), bookPanel(book, state.now, state.chosen, choose));
+      else if (state.view === "race") put(side, h("h2", {}, w().race), race.root);
+      else if (state.view === "paths") put(side, h("h2", {}, w().paths), pathsPanel(
+        book,
+        state.leaf,
+        (leaf) => {
+          state.leaf = leaf;
+          refresh();
+        },
+        (edges) => graph.mark(new Set(edges.flatMap((e) => [data.edges.payer[e], data.edges.arg[e]])), new Set(edges))
+      ));
+      else put(side, h("h2", {}, w().whatif), whatif.root);
+      showLens();
+      link();
+    }
+    function link() {
+      if (inside) return;
+      const parts = new URLSearchParams();
+      if (state.now !== last) parts.set("step", String(state.now));
+      if (state.chosen !== null) parts.set("node", data.nodes.name[state.chosen]);
+      if (state.view !== "ledger") parts.set("view", state.view);
+      const text = parts.toString();
+      try {
+        history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+      } catch {
+      }
+    }
+    slider.addEventListener("input", () => seek(Number(slider.value)));
+    const search = h("input", { type: "search", placeholder: w().search, "aria-label": w().search, class: "search", list: void 0 });
+    search.addEventListener("change", () => {
+      const wanted = search.value.trim();
+      let n = book.find(wanted);
+      if (n < 0) n = data.nodes.name.findIndex((name) => name.includes(wanted));
+      if (wanted && n >= 0) choose(n);
+      search.setAttribute("aria-invalid", String(Boolean(wanted) && n < 0));
+    });
+    const button = (text, label, go) => h("button", { type: "button", "aria-label": label, title: label, onclick: go }, text);
+    const question = data.leaves.find((n) => book.received[n].length > 1) ?? data.leaves[0];
+    put(
+      root,
+      !inside && question !== void 0 && h(
+        "button",
+        { type: "button", class: "question", onclick: () => {
+          state.now = last;
+          show2("ledger");
+          choose(question);
+        } },
+        h("bdi", {}, clean(data.nodes.name[question], 24)),
+        ` ${w().owed} `,
+        h("strong", {}, showAmount(data.nodes.settled[question])),
+        ` — ${w().why}`
+      ),
+      tabs,
+      h(
+        "div",
+        { class: "scrubber" },
+        button("|◀", w().first, () => seek(-1)),
+        button("◀", w().back, () => seek(state.now - 1)),
+        play,
+        button("▶", w().forward, () => seek(state.now + 1)),
+        button("▶|", w().last, () => seek(last)),
+        slider,
+        counter,
+        search
+      ),
+      told,
+      h("div", { class: "panes" }, lens, middle, side),
+      h("p", { class: "quiet help" }, w().help)
+    );
+    if (!inside) document.addEventListener("keydown", (e) => {
+      const typing = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
+      if (e.key === "/" && !typing) {
+        e.preventDefault();
+        search.focus();
+      } else if (e.key === "Escape") {
+        state.chosen = null;
+        graph.setFocus(null);
+        refresh();
+      } else if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
+      else if (e.key === "ArrowLeft") {
+        e.preventDefault();
+        seek(state.now - 1);
+      } else if (e.key === "ArrowRight") {
+        e.preventDefault();
+        seek(state.now + 1);
+      } else if (e.key === "Home") {
+        e.preventDefault();
+        seek(-1);
+      } else if (e.key === "End") {
+        e.preventDefault();
+        seek(last);
+      }
+    });
+    if (!inside) window.addEventListener("hashchange", () => {
+      const parts = new URLSearchParams(location.hash.slice(1));
+      state.now = clamp(Number(parts.get("step") ?? last), last);
+      const n = parts.get("node") !== null ? book.find(parts.get("node")) : -1;
+      state.chosen = n >= 0 ? n : null;
+      const view = parts.get("view") ?? "ledger";
+      if (VIEWS.includes(view) && view !== state.view) show2(view);
+      else refresh();
+    });
+    makeGraph();
+    if (state.chosen !== null) graph.reveal(state.chosen);
+    refresh();
+  }
+  function clamp(now, last) {
+    return Number.isFinite(now) ? Math.max(-1, Math.min(last, Math.round(now))) : last;
+  }
+
+  // src/story.ts
+  var WIDE = 520;
+  var HIGH2 = 340;
+  var EDGE = 34;
+  function storyPage(data, root) {
+    const asked = Number(new URLSearchParams(location.hash.slice(1)).get("chapter") ?? 1);
+    let at = Math.max(0, Math.min(data.chapters.length - 1, (Number.isFinite(asked) ? asked : 1) - 1));
+    const say = (text) => chinese() ? text.zh : text.en;
+    const draw = () => {
+      const chapter = data.chapters[at];
+      const go = (to) => {
+        at = Math.max(0, Math.min(data.chapters.length - 1, to));
+        remember(at);
+        draw();
+        root.querySelector("h2").focus();
+      };
+      const figure = h("div", { class: `figure ${chapter.figure.kind}` });
+      put(
+        root,
+        h("nav", { class: "chapters", "aria-label": w().chapter }, ...data.chapters.map((c, k) => h("button", { type: "button", "aria-current": k === at ? "step" : void 0, onclick: () => go(k) }, h("span", { class: "count" }, String(k + 1)), ` ${say(c.title)}`))),
+        h(
+          "article",
+          { class: "chapter" },
+          h("h2", { tabindex: "-1" }, say(chapter.title)),
+          ...chapter.text.map((t) => h("p", {}, say(t))),
+          figure,
+          h(
+            "div",
+            { class: "buttons" },
+            at > 0 && h("button", { type: "button", onclick: () => go(at - 1) }, w().previous),
+            at < data.chapters.length - 1 && h("button", { type: "button", class: "primary", onclick: () => go(at + 1) }, w().next)
+          )
+        )
+      );
+      paint(chapter.figure, figure);
+    };
+    draw();
+  }
+  function remember(at) {
+    try {
+      history.replaceState(null, "", `#chapter=${at + 1}`);
+    } catch {
+    }
+  }
+  function paint(figure, into) {
+    if (figure.kind === "ledger") {
+      ledgerPage(figure.data, into, true);
+      const tab = into.querySelectorAll("[role=tab]")[["ledger", "race", "paths", "whatif"].indexOf(figure.view)];
+      tab?.click();
+    } else if (figure.kind === "code") put(into, h("pre", {}, h("code", {}, clean(figure.text, 4e3))));
+    else if (figure.kind === "surface") put(into, surface(figure));
+    else put(into, plot(figure));
+  }
+  function scale(values, from, to) {
+    const least = Math.min(...values), most = Math.max(...values), wide = most - least || 1;
+    return (x) => from + (x - least) / wide * (to - from);
+  }
+  function plot(figure) {
+    const xs = figure.points.map((p) => p[0]);
+    const curves = figure.kind === "curve" ? [figure.curve] : figure.lines.map(([slope, height]) => [Math.min(...xs), Math.max(...xs)].map((x2) => [x2, slope * x2 + height]));
+    const ys = [...figure.points, ...curves.flat()].map((p) => p[1]);
+    const x = scale(xs, EDGE, WIDE - EDGE), y = scale(ys, HIGH2 - EDGE, EDGE);
+    const svg = s("svg", { viewBox: `0 0 ${WIDE} ${HIGH2}`, role: "img", class: "plot" });
+    svg.append(s("path", { d: `M${EDGE} ${EDGE}V${HIGH2 - EDGE}H${WIDE - EDGE}`, class: "axis" }));
+    curves.forEach((curve, k) => svg.append(s("path", {
+      d: "M" + curve.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L"),
+      class: "track",
+      style: void 0,
+      "stroke-opacity": curves.length > 1 ? 0.2 + 0.8 * (k + 1) / curves.length : 1
+    })));
+    for (const [a, b] of figure.points) svg.append(s("circle", { cx: x(a), cy: y(b), r: 4, class: "dot" }));
+    if (figure.kind === "line") figure.labels.forEach((label, k) => svg.append(s("text", { x: WIDE - EDGE, y: EDGE + 16 * k, class: "label" }, label)));
+    return svg;
+  }
+  function surface(figure) {
+    const x = scale(figure.x, EDGE, WIDE - EDGE), y = scale(figure.y, HIGH2 - EDGE, EDGE);
+    const flat = figure.z.flat().filter(Number.isFinite).sort((a, b) => a - b);
+    const rank = (v) => {
+      let a = 0, b = flat.length;
+      while (a < b) {
+        const m = a + b >> 1;
+        if (flat[m] < v) a = m + 1;
+        else b = m;
+      }
+      return a / flat.length;
+    };
+    const svg = s("svg", { viewBox: `0 0 ${WIDE} ${HIGH2}`, role: "img", class: "plot" });
+    const across = (WIDE - 2 * EDGE) / (figure.x.length - 1), up = (HIGH2 - 2 * EDGE) / (figure.y.length - 1);
+    figure.z.forEach((row, i) => row.forEach((v, j) => {
+      const cell = s("rect", { x: x(figure.x[j]) - across / 2, y: y(figure.y[i]) - up / 2, width: across + 0.5, height: up + 0.5 });
+      cell.style.fill = `color-mix(in oklab, var(--deep) ${Math.round(100 - 100 * rank(v))}%, var(--high))`;
+      svg.append(cell);
+    }));
+    for (const trail of figure.trails) {
+      svg.append(s("path", { d: "M" + trail.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L"), class: "track trail" }));
+      svg.append(s("circle", { cx: x(trail[0][0]), cy: y(trail[0][1]), r: 4, class: "begin" }));
+    }
+    for (const [a, b] of figure.minima) svg.append(s("circle", { cx: x(a), cy: y(b), r: 6, class: "minimum" }));
+    svg.append(s("text", { x: WIDE / 2, y: HIGH2 - 8, class: "label middle" }, figure.names[0]), s("text", { x: 12, y: HIGH2 / 2, class: "label" }, figure.names[1]));
+    return svg;
+  }
+
+  // src/page.ts
+  function start() {
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const page = document.getElementById("page");
+    const asked = new URLSearchParams(location.hash.slice(1)).get("lang");
+    speak(asked ?? navigator.language ?? "en");
+    const draw = () => {
+      const body = h("div", { class: "body" });
+      const title = h("h1", {}, h("code", {}, h("bdi", {}, clean(data.title, 160))));
+      put(page, h(
+        "header",
+        { class: "top" },
+        h("span", { class: "brand" }, "payback"),
+        title,
+        h(
+          "span",
+          { class: "switches" },
+          h("button", { type: "button", onclick: () => {
+            speak(chinese() ? "en" : "zh");
+            draw();
+          } }, w().language),
+          h("button", { type: "button", "aria-label": w().dark, title: w().dark, onclick: () => shade() }, "◐")
+        )
+      ), body);
+      if (data.kind === "ledger") ledgerPage(data, body);
+      else storyPage(data, body);
+    };
+    draw();
+  }
+  function shade() {
+    const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
+  }
+  start();
+})();

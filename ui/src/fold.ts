@@ -1,0 +1,90 @@
+// Which boxes stand for which nodes: everything, chains folded, lines of code folded, or the debts of one node.
+
+import { Book } from "./data";
+
+export type Folding = "none" | "chains" | "lines";
+
+export interface Box { id: number; nodes: number[]; layer: number; x: number } // id: its first node
+export interface Link { from: number; to: number; edges: number[] } // boxes by place; from pays to
+
+export interface Picture { boxes: Box[]; links: Link[]; at: Int32Array } // at: node -> box, -1: not shown
+
+const FOCUS_MOST = 60;
+
+export function picture(book: Book, folding: Folding, opened: Set<number>, focus: number | null): Picture {
+  const group = focus === null ? groups(book, folding, opened) : around(book, focus);
+  const at = new Int32Array(book.count).fill(-1);
+  const boxes: Box[] = [];
+  const place = new Map<number, number>();
+  const { layer, x } = book.data.nodes;
+  for (let n = 0; n < book.count; n++) {
+    const id = group[n];
+    if (id < 0) continue;
+    let k = place.get(id);
+    if (k === undefined) {
+      k = boxes.length;
+      place.set(id, k);
+      boxes.push({ id, nodes: [], layer: layer[n], x: 0 });
+    }
+    at[n] = k;
+    const box = boxes[k];
+    box.nodes.push(n);
+    box.layer = Math.min(box.layer, layer[n]);
+    box.x += x[n];
+  }
+  for (const box of boxes) box.x /= box.nodes.length;
+  const links = new Map<number, Link>();
+  book.data.edges.payer.forEach((payer, e) => {
+    const from = at[payer], to = at[book.data.edges.arg[e]];
+    if (from < 0 || to < 0 || from === to) return;
+    const key = from * boxes.length + to;
+    const link = links.get(key);
+    if (link) link.edges.push(e);
+    else links.set(key, { from, to, edges: [e] });
+  });
+  return { boxes, links: [...links.values()], at };
+}
+
+function groups(book: Book, folding: Folding, opened: Set<number>): Int32Array {
+  const group = Int32Array.from({ length: book.count }, (_, n) => n);
+  if (folding === "none") return group;
+  const { where } = book.data.nodes;
+  const kept = new Set([book.data.top, ...book.data.leaves]);
+  if (folding === "lines") {
+    const first = new Map<string, number>();
+    for (let n = 0; n < book.count; n++) {
+      if (kept.has(n) || where[n] < 0) continue;
+      const place = book.data.places[where[n]], key = `${place[0]}:${place[2]}`;
+      const id = first.get(key) ?? n;
+      first.set(key, id);
+      if (!opened.has(id)) group[n] = id;
+    }
+    return group;
+  }
+  const alone = (n: number) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
+  for (let n = book.count - 1; n >= 0; n--) { // a payer comes after what it pays
+    if (!alone(n)) continue;
+    const above = book.data.edges.payer[book.received[n][0]];
+    if (alone(above)) group[n] = group[above];
+  }
+  for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
+  return group;
+}
+
+function around(book: Book, focus: number): Int32Array {
+  const group = new Int32Array(book.count).fill(-1);
+  const { payer, arg } = book.data.edges;
+  let rim = [focus], shown = 0;
+  for (let far = 0; far < 3 && rim.length; far++) {
+    const next: number[] = [];
+    for (const n of rim) {
+      if (group[n] >= 0 || shown >= FOCUS_MOST) continue;
+      group[n] = n;
+      shown++;
+      next.push(...book.received[n].map((e) => payer[e]));
+      if (far < 2) next.push(...book.paying[n].map((e) => arg[e]));
+    }
+    rim = next;
+  }
+  return group;
+}

@@ -1,0 +1,282 @@
+// The graph: the top above, everybody below whom it owes. SVG for what can be read, Canvas for what can only be seen.
+
+import { Book, clean, show, showAmount, toNumber } from "./data";
+import { h, put, s } from "./dom";
+import { Box, Folding, Picture, picture } from "./fold";
+import { w } from "./words";
+
+export const READABLE = 400;
+const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 190;
+
+export interface GraphState { now: number; chosen: number | null; hover: number | null; cut: Set<number> }
+
+interface Spot { x: number; y: number; width: number }
+
+export class Graph {
+  readonly root = h("div", { class: "graph", role: "group" });
+  folding: Folding;
+  focus: number | null = null;
+  private opened = new Set<number>();
+  private picture!: Picture;
+  private spots: Spot[] = [];
+  private size = { width: 0, height: 0 };
+  private canvas: HTMLCanvasElement | null = null;
+  private boxes: SVGGElement[] = [];
+  private lines: SVGGElement[] = [];
+  private frame = h("div", { class: "graph-frame", tabindex: "-1" });
+  private bar = h("div", { class: "graph-bar" });
+
+  constructor(readonly book: Book, readonly state: () => GraphState, readonly choose: (node: number) => void,
+              readonly hover: (node: number | null) => void, readonly pick?: (edge: number) => void) {
+    this.folding = book.count > READABLE ? "lines" : "none";
+    this.root.append(this.bar, this.frame);
+    this.rebuild();
+  }
+
+  setFocus(node: number | null): void {
+    this.focus = node;
+    this.rebuild();
+  }
+
+  // Make a node visible: open the box that it is folded into, or look at its debts alone.
+  reveal(node: number): void {
+    const k = this.picture.at[node];
+    if (k >= 0 && this.picture.boxes[k].nodes.length === 1) return this.scrollTo(k);
+    this.setFocus(node);
+  }
+
+  private scrollTo(k: number): void {
+    const spot = this.spots[k], frame = this.frame;
+    const scale = frame.scrollWidth / Math.max(this.size.width, 1);
+    const x = spot.x * scale, y = spot.y * scale;
+    if (x < frame.scrollLeft || x > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
+    if (y < frame.scrollTop || y > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
+  }
+
+  rebuild(): void {
+    this.picture = picture(this.book, this.folding, this.opened, this.focus);
+    this.place();
+    const { boxes } = this.picture;
+    const select = h("select", { "aria-label": w().fold, onchange: (e: Event) => {
+      this.folding = (e.target as HTMLSelectElement).value as Folding;
+      this.opened.clear();
+      this.rebuild();
+    } }, ...(["none", "chains", "lines"] as Folding[]).map((f) =>
+      h("option", { value: f, selected: f === this.folding }, w()[f as "none" | "chains" | "lines"])));
+    put(this.bar, h("label", {}, `${w().fold} `, select), h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
+      this.focus !== null && h("span", { class: "focus" }, `${w().focus} `, h("bdi", {}, clean(this.book.data.nodes.name[this.focus])), " ",
+        h("button", { type: "button", onclick: () => this.setFocus(null) }, w().all)));
+    this.boxes = [];
+    this.lines = [];
+    this.canvas = null;
+    if (boxes.length <= READABLE) put(this.frame, this.drawing());
+    else {
+      this.canvas = h("canvas", { role: "img", "aria-label": `${boxes.length} ${w().nodes}` });
+      this.canvas.addEventListener("click", (e) => this.clickCanvas(e));
+      put(this.frame, this.canvas);
+    }
+    this.update();
+  }
+
+  private place(): void {
+    const { boxes } = this.picture;
+    const rows = new Map<number, number[]>();
+    boxes.forEach((box, k) => (rows.get(box.layer) ?? rows.set(box.layer, []).get(box.layer)!).push(k));
+    const dense = boxes.length > READABLE;
+    this.spots = new Array(boxes.length);
+    const levels = [...rows.keys()].sort((a, b) => a - b);
+    let width = 0;
+    const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
+    levels.forEach((level, row) => {
+      let edge = -Infinity;
+      for (const k of rows.get(level)!.sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
+        const own = dense ? 8 : this.widthOf(boxes[k]);
+        const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
+        const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
+        edge = x + own / 2;
+        this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
+        width = Math.max(width, edge);
+      }
+    });
+    if (this.focus !== null) for (const row of rows.values()) { // rows of a cut-out stand in the middle
+      const last = row[row.length - 1], first = row[0];
+      const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
+      for (const k of row) this.spots[k].x += shift;
+    }
+    const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+    for (const spot of this.spots) spot.x += 14 - least;
+    this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
+  }
+
+  private widthOf(box: Box): number {
+    return Math.min(MOST, Math.max(LEAST, CHAR * Math.max(...this.texts(box).map((text) => text.length)) + 20));
+  }
+
+  // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
+  private texts(box: Box): string[] {
+    const { name, value, settled, op } = this.book.data.nodes;
+    if (box.nodes.length > 1) return [this.nameOf(box), `${box.nodes.length.toLocaleString("en")} ${w().nodes}`];
+    const [n] = box.nodes;
+    const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
+    return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
+  }
+
+  private nameOf(box: Box): string {
+    const { name, where } = this.book.data.nodes;
+    if (this.folding === "lines" && where[box.id] >= 0) {
+      const place = this.book.data.places[where[box.id]];
+      return `${clean(place[0].split(/[\\/]/).pop() ?? "", 16)}:${place[2]}`;
+    }
+    return `${clean(name[box.nodes[0]], 9)} … ${clean(name[box.nodes[box.nodes.length - 1]], 9)}`;
+  }
+
+  pileText(node: number, now: number): string {
+    const pile = this.book.pile(node, now);
+    const terms = pile.map((e) => toNumber(this.book.data.edges.paid[e]));
+    if (terms.includes(null)) return pile.length ? `${pile.length} × [${"…"}]` : "";
+    const few = terms.slice(0, 4).map((t) => (t! < 0 ? `(${show(t!)})` : show(t!)));
+    return `${few.join("+")}${terms.length > 4 ? "+…" : ""}`;
+  }
+
+  private drawing(): SVGSVGElement {
+    const { boxes, links } = this.picture;
+    const { width, height } = this.size;
+    const edges = s("g"), nodes = s("g");
+    for (const link of links) {
+      const a = this.spots[link.from], b = this.spots[link.to];
+      const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
+      const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
+      const [e] = link.edges;
+      const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
+      const t = 0.36, u = 1 - t; // a label stands nearer to the payer, where edges are still apart
+      const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
+      const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
+      const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }),
+        s("text", { x: lx, y: ly + 4, class: "partial" }, partial));
+      if (this.pick && link.edges.length === 1) {
+        const name = this.book.data.nodes.name;
+        const label = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
+        for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(label) })) line.setAttribute(k, v);
+        line.classList.add("cuttable");
+        line.addEventListener("click", () => this.pick!(e));
+        line.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); this.pick!(e); } });
+      }
+      this.lines.push(line);
+      edges.append(line);
+    }
+    boxes.forEach((box, k) => {
+      const spot = this.spots[k];
+      const node = s("g", { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button" },
+        s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
+        s("text", { y: -6, class: "name" }), s("text", { y: 14, class: "owed" }), s("title"));
+      const act = () => {
+        if (box.nodes.length > 1) { this.opened.add(box.id); this.rebuild(); } else this.choose(box.nodes[0]);
+      };
+      node.addEventListener("click", act);
+      node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));
+      node.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); act(); } });
+      node.addEventListener("pointerenter", () => this.hover(box.nodes[0]));
+      node.addEventListener("pointerleave", () => this.hover(null));
+      node.addEventListener("focus", () => this.hover(box.nodes[0]));
+      node.addEventListener("blur", () => this.hover(null));
+      this.boxes.push(node);
+      nodes.append(node);
+    });
+    return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, nodes);
+  }
+
+  update(): void {
+    if (this.canvas) return this.paint();
+    const { now, chosen, hover, cut } = this.state();
+    const { data } = this.book;
+    const event = this.book.events[now];
+    this.picture.boxes.forEach((box, k) => {
+      const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
+      if (box.nodes.length > 1) {
+        const done = box.nodes.filter((n) => this.book.settledAt[n] >= 0 && this.book.settledAt[n] <= now).length;
+        name.textContent = this.nameOf(box);
+        owed.textContent = `${done.toLocaleString("en")} / ${box.nodes.length.toLocaleString("en")}`;
+        g.setAttribute("class", `node box ${done === box.nodes.length ? "settled" : done ? "some" : ""}`);
+        g.setAttribute("aria-label", `${w().box} ${box.nodes.length} ${w().nodes}: ${name.textContent}`);
+        return;
+      }
+      const [n] = box.nodes;
+      const settled = this.book.settledAt[n] >= 0 && this.book.settledAt[n] <= now;
+      const pile = this.pileText(n, now);
+      name.textContent = `${clean(data.nodes.name[n], 18)} = ${clean(showAmount(data.nodes.value[n]), 22)}`;
+      owed.textContent = settled ? showAmount(data.nodes.settled[n]) : pile ? `(${pile})` : data.nodes.settled[n] === null ? "–" : "·";
+      owed.textContent = clean(owed.textContent ?? "", 24);
+      title.textContent = `${clean(data.nodes.name[n], 200)} · ${data.nodes.op[n]}`;
+      const active = event !== undefined && (event.edge >= 0 ? event.node === n || data.edges.arg[event.edge] === n : event.node === n);
+      const kinds = ["node", settled ? "settled" : pile ? "some" : "", active ? "active" : "", n === chosen ? "chosen" : "",
+        n === hover ? "hover" : "", data.leaves.includes(n) ? "leaf" : "", n === data.top ? "top" : ""];
+      g.setAttribute("class", kinds.filter(Boolean).join(" "));
+      g.setAttribute("data-node", String(n));
+      g.setAttribute("aria-label", `${name.textContent}; ${w().owed} ${owed.textContent}`);
+      g.setAttribute("aria-pressed", String(n === chosen));
+    });
+    this.picture.links.forEach((link, k) => {
+      const paid = link.edges.every((e) => this.book.paidAt[e] >= 0 && this.book.paidAt[e] <= now);
+      const active = event !== undefined && link.edges.includes(event.edge);
+      const gone = link.edges.some((e) => cut.has(e));
+      this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}`);
+    });
+  }
+
+  heat(of: (edge: number) => number): void { // 0: cold, 1: hottest
+    this.picture.links.forEach((link, k) => {
+      const value = Math.max(...link.edges.map(of));
+      const line = this.lines[k]?.querySelector(".line") as SVGPathElement | null;
+      if (!line) return;
+      line.style.stroke = value > 0 ? `color-mix(in srgb, var(--hot) ${Math.round(25 + 75 * value)}%, var(--line))` : "";
+      line.style.strokeWidth = String(1.5 + 5 * value);
+    });
+  }
+
+  mark(nodes: Set<number>, edges: Set<number>): void { // where a collector stands
+    this.picture.boxes.forEach((box, k) => this.boxes[k]?.classList.toggle("walked", box.nodes.some((n) => nodes.has(n))));
+    this.picture.links.forEach((link, k) => this.lines[k]?.classList.toggle("walked", link.edges.some((e) => edges.has(e))));
+  }
+
+  private paint(): void {
+    const canvas = this.canvas!, { now, chosen } = this.state();
+    const width = Math.min(this.size.width, 4000), height = Math.min(this.size.height, 4000);
+    const sx = width / this.size.width, sy = height / this.size.height;
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    if (canvas.width !== Math.round(width * ratio)) {
+      canvas.width = width * ratio;
+      canvas.height = height * ratio;
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+    }
+    const pen = canvas.getContext("2d")!, style = getComputedStyle(this.root);
+    const color = (name: string) => style.getPropertyValue(name).trim() || "#888";
+    pen.setTransform(ratio * sx, 0, 0, ratio * sy, 0, 0);
+    pen.clearRect(0, 0, this.size.width, this.size.height);
+    pen.strokeStyle = color("--line");
+    pen.lineWidth = 0.6;
+    pen.beginPath();
+    for (const link of this.picture.links) {
+      const a = this.spots[link.from], b = this.spots[link.to];
+      pen.moveTo(a.x, a.y);
+      pen.lineTo(b.x, b.y);
+    }
+    pen.stroke();
+    this.picture.boxes.forEach((box, k) => {
+      const n = box.id, at = this.book.settledAt[n];
+      pen.fillStyle = n === chosen ? color("--hot") : at >= 0 && at <= now ? color("--settled-line") : color("--quiet");
+      pen.fillRect(this.spots[k].x - 4, this.spots[k].y - 3, 8, 6);
+    });
+  }
+
+  private clickCanvas(e: MouseEvent): void {
+    const box = this.canvas!.getBoundingClientRect();
+    const x = ((e.clientX - box.left) / box.width) * this.size.width, y = ((e.clientY - box.top) / box.height) * this.size.height;
+    let best = -1, least = 20;
+    this.spots.forEach((spot, k) => {
+      const far = Math.hypot(spot.x - x, spot.y - y);
+      if (far < least) [best, least] = [k, far];
+    });
+    if (best >= 0) this.choose(this.picture.boxes[best].id);
+  }
+}

@@ -1,0 +1,34 @@
+// The page: reads its data and shows them.
+
+import { LedgerData, clean } from "./data";
+import { h, put } from "./dom";
+import { StoryData, storyPage } from "./story";
+import { ledgerPage } from "./ledger";
+import { chinese, speak, w } from "./words";
+
+type Data = LedgerData | StoryData;
+
+function start(): void {
+  const data = JSON.parse(document.getElementById("data")!.textContent!) as Data;
+  const page = document.getElementById("page")!;
+  const asked = new URLSearchParams(location.hash.slice(1)).get("lang");
+  speak(asked ?? navigator.language ?? "en");
+  const draw = () => {
+    const body = h("div", { class: "body" });
+    const title = h("h1", {}, h("code", {}, h("bdi", {}, clean(data.title, 160))));
+    put(page, h("header", { class: "top" }, h("span", { class: "brand" }, "payback"), title,
+      h("span", { class: "switches" },
+        h("button", { type: "button", onclick: () => { speak(chinese() ? "en" : "zh"); draw(); } }, w().language),
+        h("button", { type: "button", "aria-label": w().dark, title: w().dark, onclick: () => shade() }, "◐"))), body);
+    if (data.kind === "ledger") ledgerPage(data, body);
+    else storyPage(data, body);
+  };
+  draw();
+}
+
+function shade(): void {
+  const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
+}
+
+start();
