@@ -12,7 +12,9 @@ from collections.abc import Sequence
 SWEEPS = 4
 
 
-def places(layers: Sequence[int], edges: Sequence[tuple[int, int]], widths: Sequence[float] | None = None) -> list[float]:
+def places(
+    layers: Sequence[int], edges: Sequence[tuple[int, int]], widths: Sequence[float] | None = None
+) -> list[float]:
     """The x of every node's middle, the least 0; nodes of a row are at least half their widths' sum apart.
 
     layers: the row of each node.  edges: pairs of nodes.  widths: 1 each unless given.

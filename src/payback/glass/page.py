@@ -179,7 +179,11 @@ def _paths(ledger: Ledger, leaf: Any, index: dict[Any, int]) -> dict[str, Any]:
         "gross": gross,
         "kappa": amount(kappa),
         "largest": [
-            {"edges": [numbered[edge] for edge in path.edges], "product": number(path.product), "paid": amount(path.paid)}
+            {
+                "edges": [numbered[edge] for edge in path.edges],
+                "product": number(path.product),
+                "paid": amount(path.paid),
+            }
             for path in top
         ],
     }
