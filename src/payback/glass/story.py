@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from payback.glass.ledger import Edge, Ledger, Pays, Settles, plain_number
+from payback.glass.accounts import Edge, Pays, Settles, plain_number
 from payback.glass.paths import Path, walks_per_edge
 from payback.ir.node import Node
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
 
 PATHS_SHOWN = 20  # of each leaf
 TERMS_SHOWN = 20  # of one sum
