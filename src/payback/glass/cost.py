@@ -32,13 +32,79 @@ if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
 
 BOUND = 5.0
-# fmt: off
-_ONE = frozenset(["add", "sub", "mul", "neg", "abs", "sign", "relu", "maximum", "minimum", "fmax", "fmin", "select", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "deg2rad", "rad2deg", "floor", "ceil", "trunc", "rint", "copysign", "heaviside", "ldexp", "fraction"])
+_ONE = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "sign",
+        "relu",
+        "maximum",
+        "minimum",
+        "fmax",
+        "fmin",
+        "select",
+        "gt",
+        "ge",
+        "lt",
+        "le",
+        "eq",
+        "ne",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "deg2rad",
+        "rad2deg",
+        "floor",
+        "ceil",
+        "trunc",
+        "rint",
+        "copysign",
+        "heaviside",
+        "ldexp",
+        "fraction",
+    ]
+)
 _TWO = frozenset({"clip"})
 _FOUR = frozenset({"div", "sqrt", "mod", "fmod", "floor_divide"})
-_TEN = frozenset(["exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "softplus", "exp2", "log2", "log10", "cbrt", "sinh", "cosh", "arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh", "hypot", "arctan2", "logaddexp", "logaddexp2", "expit", "logit", "log_expit"])
-_MOVES = frozenset(["identity", "stop_gradient", "cast", "reshape", "transpose", "broadcast", "index", "concatenate", "stack", "part"])
-# fmt: on
+_TEN = frozenset(
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "tanh",
+        "sigmoid",
+        "softplus",
+        "exp2",
+        "log2",
+        "log10",
+        "cbrt",
+        "sinh",
+        "cosh",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "hypot",
+        "arctan2",
+        "logaddexp",
+        "logaddexp2",
+        "expit",
+        "logit",
+        "log_expit",
+    ]
+)
+_MOVES = frozenset(
+    ["identity", "stop_gradient", "cast", "reshape", "transpose", "broadcast", "index", "concatenate", "stack", "part"]
+)
 _VIEWS = frozenset({"identity", "stop_gradient", "reshape", "transpose", "broadcast", "part"})
 _SPECIAL = 20
 
@@ -125,8 +191,13 @@ class _Counting(Recording):
 
     def apply(self, name: str, *operands: Any, **params: Any) -> Term:
         term = super().apply(name, *operands, **params)
-        if term.node.op is TABLE[name] and all(term is not operand for operand in operands):
-            self.counter.tally(term.node)
+        made = term.node
+        if any(term is operand for operand in operands):
+            return term
+        if made.op is not TABLE[name]:  # of constants: it is computed all the same
+            args = tuple(x.node if type(x) is Term else x if isinstance(x, Node) else const(x) for x in operands)
+            made = Node(TABLE[name], args, params, made.value, None, made.aval)
+        self.counter.tally(made)
         return term
 
 

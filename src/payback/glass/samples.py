@@ -65,10 +65,6 @@ def _owner(node: Node, labels: list[Any]) -> Any:
         operands = [label if slot == 0 or row.name != "index" else arg.value
                     for slot, (arg, label) in enumerate(zip(node.args, given, strict=True))]  # fmt: skip
         made = np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)
-        if row.name == "index":  # also whose the places are
-            for label in given[1:]:
-                fits = label.ndim <= made.ndim and np.broadcast_shapes(label.shape, node.shape) == node.shape
-                made = combine(made, np.broadcast_to(label, node.shape) if fits else gathered_all(label))
         return made
     if row.name == "contract":
         return _contracted(node, given)

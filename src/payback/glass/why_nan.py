@@ -71,8 +71,8 @@ class WhyNan:
 def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> WhyNan:
     """Where a NaN or an infinity was born, in the value of `f(*args, **kwargs)` or in its gradient.
 
-    f, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are looked
-    into, step by step.
+    f, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are
+    looked into, step by step.
 
     Returns a WhyNan: all origins in order, each with its element, the operands' values, the rule, the user's own
     sub-expression and the reason.  It is empty, and false, if value and gradient are finite.
