@@ -8,6 +8,7 @@ Layers, counts and sizes of paths come from the same sweep under other algebras.
 from __future__ import annotations
 
 import difflib
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -19,12 +20,15 @@ from payback.ad.algebra import Distance, Gradient, PathCount, Walks
 from payback.ad.paths import Sizes
 from payback.ad.sweep import everything, sweep
 from payback.errors import InputError
-from payback.glass import blame
+from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
+from payback.glass.cost import Cost, cost
 from payback.glass.expand import EntryNames, Expansion
+from payback.glass.flow import Flow, flow
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
+from payback.glass.step import Walk
 from payback.ir.aval import Avals
 from payback.ir.node import Node, ancestors
 from payback.ops.several import Share
@@ -273,8 +277,9 @@ class Ledger:
         except (IndexError, ValueError, TypeError):
             mask[...] = False
         if mask.sum() != 1 or not all(isinstance(i, (int, np.integer)) for i in places):
-            raise InputError(f"{account.name}{list(places)} is no entry", why=f"{account.name} has the shape {account.shape}",
-                             fix=f"give one whole number for each axis, as in {account.name}{[0] * len(account.shape)}")  # fmt: skip
+            example = f"{account.name}{[0] * len(account.shape)}"
+            raise InputError(f"{account.name}{list(places)} is no entry", why=f"it has the shape {account.shape}",
+                             fix=f"give one whole number for each axis, as in {example}")  # fmt: skip
         return self._expanded({account.node: mask})
 
     def by_entry(self, *leaves: Which) -> Ledger:
@@ -345,6 +350,18 @@ class Ledger:
         """
         return blame.blame(self, by, samples)
 
+    def flow(self) -> Flow:
+        """How large the adjoints are on their way down: norms before and after each payment, in powers of two."""
+        return flow(self)
+
+    def cost(self) -> Cost:
+        """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""
+        return cost(self)
+
+    def step(self) -> Walk:
+        """A walk through the events, forwards and back, with breakpoints."""
+        return Walk(self)
+
     def check(self, replay: bool = False) -> None:
         """Add everything up again, from an empty book: see `check.py`.
 
@@ -364,6 +381,21 @@ class Ledger:
         from payback.glass.record import to_json
 
         return to_json(self, values)
+
+    def to_text(self) -> str:
+        """The ledger for people: a small one as its story, a large one as a table."""
+        return text.to_text(self)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language."""
+        return text.to_dot(self)
+
+    def __repr__(self) -> str:
+        return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {sum(1 for _ in self.paying()):,} edges>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        told = self.to_text()
+        return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
 
 
 def _ratio(gross: Any, net: Any) -> Any:

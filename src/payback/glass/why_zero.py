@@ -172,7 +172,7 @@ def _kinds(leaf: Node, bar: Any, linked: dict[str, Any], gross: Any, known: bool
 
 
 def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, Node, dict[Node, Any], int]]:
-    """Where the sweep goes on under one algebra and stops under the next: (kind, payer, masks of arguments, entries)."""
+    """Where the sweep goes on under one algebra and stops under the next: (kind, payer, masks of arguments, number)."""
     stops = []
     for kind, loose, strict in (("masked", "edges", "choices"), ("zero partial", "choices", "nonzero")):
         for node, bar in linked[strict].items():
@@ -213,11 +213,11 @@ def _below(leaf: Node, masks: dict[str, Any], stops: list[tuple[str, Node, dict[
         if not count:
             continue
         node = group[0][1]
-        stopped = sum(part[3] for part in group)
+        count_stopped = sum(part[3] for part in group)
         size = sum(arg.aval.size for part in group for arg in part[2])
         flat = _FLAT.get(row.name) or f"flat: {row.facts.get('flat', 'its partial is 0')}"
         fact = "it is not taken" if kind == "masked" else flat
-        yield Cause(kind, count, _text(node), row.name, position(node.where), stopped, size, fact)
+        yield Cause(kind, count, _text(node), row.name, position(node.where), count_stopped, size, fact)
 
 
 def _cuts(top: Node, leaf: Node, mask: Any) -> Iterator[Cause]:
