@@ -14,6 +14,16 @@ import amount
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="generate more cases of the same tests (for CI)")
     parser.addoption("--soak", action="store_true", help="generate far more cases still (for a night)")
+    parser.addoption(
+        "--browser", action="store_true", help="also test the pages in a headless Chromium (tests/browser)"
+    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """What needs a browser is not collected without one, rather than skipped."""
+    if collection_path.name == "browser" and not config.getoption("--browser"):
+        return True
+    return None
 
 
 def pytest_configure(config):

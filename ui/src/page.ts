@@ -1,7 +1,8 @@
 // The page: reads its data and shows them.
 
-import { LedgerData, clean } from "./data";
+import { Book, LedgerData, clean } from "./data";
 import { h, put } from "./dom";
+import { evaluate, sweepWithout } from "./evaluate";
 import { StoryData, storyPage } from "./story";
 import { ledgerPage } from "./ledger";
 import { chinese, speak, w } from "./words";
@@ -31,4 +32,6 @@ function shade(): void {
   document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
 }
 
+// for tests, and for whoever opens the console: the page's own arithmetic
+Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout } });
 start();

@@ -11,12 +11,12 @@ const ROWS = 400;
 export function bookPanel(book: Book, now: number, chosen: number | null, choose: (node: number) => void): HTMLElement {
   const { nodes, edges } = book.data;
   const rows: HTMLElement[] = [];
-  const shown = chosen !== null ? [chosen] : book.events.slice(0, now + 1).filter((e) => e.edge < 0 || book.settledAt[edges.arg[e.edge]] > now)
-    .map((e) => (e.edge < 0 ? e.node : edges.arg[e.edge])).filter((n, k, all) => all.indexOf(n) === k).slice(-ROWS);
+  const shown = chosen !== null ? [chosen] : lately(book, now);
   for (const n of shown) {
     const pile = book.pile(n, now);
     const settled = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
-    const head = () => h("th", { scope: "rowgroup", rowspan: Math.max(pile.length, 1) },
+    const most = chosen !== null ? ROWS : 12, left = pile.length - most; // rows that are left out, before the last
+    const head = () => h("th", { scope: "rowgroup", rowspan: Math.max(left > 0 ? most + 1 : pile.length, 1) },
       h("button", { type: "button", class: "link", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 24))));
     const closing = settled ? "closed" : "";
     if (!pile.length) {
@@ -27,6 +27,10 @@ export function bookPanel(book: Book, now: number, chosen: number | null, choose
     pile.forEach((e, k) => {
       const payer = edges.payer[e], paid = toNumber(edges.paid[e]);
       total = paid === null ? null : k === 0 ? paid : total === null ? null : total + paid;
+      if (left > 0 && k >= most - 1 && k < pile.length - 1) {
+        if (k === most - 1) rows.push(h("tr", {}, h("td", { colspan: 5, class: "quiet" }, `… ${(left).toLocaleString("en")}`)));
+        return;
+      }
       const sum = total !== null ? show(total) : k === pile.length - 1 && settled ? showAmount(nodes.settled[n]) : "";
       rows.push(h("tr", { class: k === pile.length - 1 ? closing : "" }, k === 0 && head(), h("td", {}, h("bdi", {}, clean(nodes.name[payer], 24))),
         h("td", { class: "number" }, showAmount(nodes.settled[payer])), h("td", { class: "number" }, clean(showAmount(edges.partial[e]), 24)),
@@ -36,6 +40,17 @@ export function bookPanel(book: Book, now: number, chosen: number | null, choose
   if (!rows.length) return h("p", { class: "quiet" }, w().begin);
   return h("table", { class: "book" }, h("thead", {}, h("tr", {}, ...["", w().payer, w().owes, w().local, w().paid, w().sum].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...rows));
+}
+
+// The accounts that something happened to up to now, as far as they are readable: what happened first stands first.
+function lately(book: Book, now: number): number[] {
+  const found = new Set<number>();
+  for (let k = now; k >= 0 && found.size < ROWS; k--) {
+    const { node, edge } = book.events[k];
+    if (edge < 0) found.add(node);
+    else if (book.settledAt[book.data.edges.arg[edge]] > now) found.add(book.data.edges.arg[edge]);
+  }
+  return [...found].reverse();
 }
 
 export function sourcePanel(book: Book, now: number, active: number | null, choose: (node: number) => void): HTMLElement {

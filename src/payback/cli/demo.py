@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import webbrowser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +10,9 @@ from payback import nn
 from payback.cli.explain import evaluate
 from payback.cli.expression import parse
 from payback.cli.options import Out
+from payback.cli.pages import show_page
 from payback.glass.ledger import Ledger
-from payback.glass.page import columns, document, write
+from payback.glass.page import Written, columns, document
 from payback.optim.minimize import minimize
 from payback.optim.optimizers import GradientDescent
 from payback.optim.surface import surface
@@ -36,10 +34,7 @@ def demo(*, html: str | None = None, open: bool = True, out: Out) -> None:
     open
         Open it in the browser.
     """
-    target = Path(html) if html is not None else Path(tempfile.mkdtemp(prefix="payback-")) / "demo.html"
-    write(target, document(story()))
-    if open and not out.json:
-        webbrowser.open(target.resolve().as_uri())
+    target = show_page(document(story()), html, open and not out.json, "demo.html")
     if out.json:
         out.result({"payback": "demo", "page": str(target)})
     else:
@@ -50,7 +45,7 @@ def story() -> dict[str, Any]:
     """The chapters, with figures of what the engine computes."""
     sheet = evaluate(parse(EXPRESSION), GIVEN)
     ledger = Ledger(sheet.top, sheet.variables, sheet.names)
-    seed = {"kind": "ledger", "title": EXPRESSION, **columns(ledger)}
+    seed = {"kind": "ledger", "title": EXPRESSION, **columns(ledger, Written(EXPRESSION, sheet.spans))}
     owed, race = ledger.settled("b"), ledger.race()
     partials = {f"{edge.payer.name}{edge.arg.name}": edge.partial for edge in ledger.edges}
     path_texts = {
@@ -66,7 +61,8 @@ def story() -> dict[str, Any]:
         "chapters": [
             _chapter(
                 f"b is owed {owed:g}: why?", f"b 应得 {owed:g}：为什么？",
-                [(f"One line of code, e = (a + b) * (b + 1), at a = 2 and b = 1. Its result is {ledger.top.value:g}. If b grows a little, "
+                [(f"One line of code, e = (a + b) * (b + 1), at a = 2 and b = 1. Its result is "
+                  f"{ledger.top.value:g}. If b grows a little, "
                   f"the result grows {owed:g} times as much. The book on the right shows who paid that, and when.",
                   f"一行代码 e = (a + b) * (b + 1)，在 a = 2、b = 1 处。结果是 {ledger.top.value:g}。b 增加一点点，结果就增加它的 {owed:g} 倍。"
                   "右边的账簿说明是谁、在何时付的。")],
@@ -74,9 +70,11 @@ def story() -> dict[str, Any]:
             ),
             _chapter(
                 "Learning is fitting", "学习就是拟合",
-                [("Given sample points, find the curve that explains how they vary. For y = k·x + b the unknowns are k and b.",
+                [("Given sample points, find the curve that explains how they vary. For y = k·x + b the unknowns "
+                  "are k and b.",
                   "给定样本点，求能解释其变化的曲线。对 y = k·x + b，未知数是 k 和 b。"),
-                 (f"Gradient descent from a poor line, after {', '.join(map(str, steps))} epochs. The last one has k = {line[-1][0]:.3f} and b = {line[-1][1]:.3f}; "
+                 (f"Gradient descent from a poor line, after {', '.join(map(str, steps))} epochs. The last one "
+                  f"has k = {line[-1][0]:.3f} and b = {line[-1][1]:.3f}; "
                   "the points were made with k = 2 and b = −1 and some noise.",
                   f"从一条差的直线开始的梯度下降，经过 {'、'.join(map(str, steps))} 轮。最后一条 k = {line[-1][0]:.3f}，b = {line[-1][1]:.3f}；"
                   "样本点由 k = 2、b = −1 加噪声生成。")],
@@ -84,37 +82,44 @@ def story() -> dict[str, Any]:
             ),
             _chapter(
                 "A network is a composite function", "网络是复合函数",
-                [("A multilayer network is a function of functions; the weights W between neighbouring layers are its unknowns. "
+                [("A multilayer network is a function of functions; the weights W between neighbouring layers "
+                  "are its unknowns. "
                   "With enough of them it follows any curve: here 1-8-8-1 with tanh, trained on samples of sin(3x).",
                   "多层网络是函数的函数；相邻层之间的权重 W 是未知数。数量足够时，它可以跟随任何曲线：这里是 1-8-8-1、tanh，用 sin(3x) 的样本训练。")],
                 _curve(),
             ),
             _chapter(
                 "The cost surface", "代价曲面",
-                [("A cost function says which parameters are good. It is a composite function of all weights, and not convex: "
+                [("A cost function says which parameters are good. It is a composite function of all weights, "
+                  "and not convex: "
                   "it has many local minima. This one has two unknowns; the rings are its minima, deep is dark.",
                   "代价函数说明哪些参数是好的。它是所有权重的复合函数，而且不是凸的：有许多局部极小值。这个例子有两个未知数；圆环是极小值，越深越暗。")],
                 _surface(descents=0),
             ),
             _chapter(
                 "Descent", "下降",
-                [("An initial point, the gradient there, a step along the negative gradient, again, until the cost converges. "
+                [("An initial point, the gradient there, a step along the negative gradient, again, until the "
+                  "cost converges. "
                   "Where one arrives depends on where one starts: four starts, on the same surface.",
                   "一个初始点，那里的梯度，沿负梯度方向走一步，再来，直到代价收敛。到达哪里取决于从哪里出发：同一曲面上的四个起点。")],
                 _surface(descents=4),
             ),
             _chapter(
                 "Edges and paths", "边与路径",
-                [(f"On every edge stands the partial derivative between neighbours: ∂e/∂c = d = {partials['ec']:g}, ∂e/∂d = c = {partials['ed']:g}, all others 1. "
+                [(f"On every edge stands the partial derivative between neighbours: ∂e/∂c = d = "
+                  f"{partials['ec']:g}, ∂e/∂d = c = {partials['ed']:g}, all others 1. "
                   "The derivative of the top by a lower node is the sum over all paths of the product of the partials:",
-                  f"每条边上是相邻节点之间的偏导数：∂e/∂c = d = {partials['ec']:g}，∂e/∂d = c = {partials['ed']:g}，其余为 1。顶点对下面节点的导数，是所有路径上偏导之积的和："),
+                  f"每条边上是相邻节点之间的偏导数：∂e/∂c = d = {partials['ec']:g}，∂e/∂d = c = {partials['ed']:g}，其余为 1。"
+                  f"顶点对下面节点的导数，是所有路径上偏导之积的和："),
                  (f"∂e/∂a = {path_texts['a']} = {ledger.settled('a'):g},  ∂e/∂b = {path_texts['b']} = {owed:g}.",) * 2],
                 {"kind": "ledger", "data": seed, "view": "paths"},
             ),
             _chapter(
                 "The race", "赛跑",
-                [(f"Path by path is redundant: {race.paths} paths are {race.walks} walks, and the edge between c and e is walked twice. "
-                  f"Paying back visits each of the {race.visits} edges once. With tens of thousands of weights the difference is astronomical: "
+                [(f"Path by path is redundant: {race.paths} paths are {race.walks} walks, and the edge between c "
+                  f"and e is walked twice. "
+                  f"Paying back visits each of the {race.visits} edges once. With tens of thousands of weights "
+                  f"the difference is astronomical: "
                   f"{_astronomical()}.",
                   f"逐条路径是重复的：{race.paths} 条路径要走 {race.walks} 次边，c 与 e 之间的边走了两次。还债时 {race.visits} 条边各访问一次。"
                   f"有成千上万个权重时，差别是天文数字：{_astronomical(chinese=True)}。")],
@@ -122,7 +127,8 @@ def story() -> dict[str, Any]:
             ),
             _chapter(
                 "The debts", "还债",
-                [("An arrow c → e means that e owes c. Instead of a and b each going to collect, e pays actively: the top starts with 1, "
+                [("An arrow c → e means that e owes c. Instead of a and b each going to collect, e pays "
+                  "actively: the top starts with 1, "
                   "pays c and d, they pile up what they are paid, settle, and pass it on. Play it.",
                   "箭头 c → e 表示 e 欠 c。不必让 a 和 b 各自去收债，e 主动还：顶点从 1 开始，付给 c 和 d，它们把收到的堆起来，结清，再往下付。播放看看。"),
                  ("Then ask what your own function owes: payback explain FILE.py:function --html page.html",

@@ -14,12 +14,14 @@ from cyclopts import Parameter
 
 from payback.cli.expression import parse, parse_bindings
 from payback.cli.options import Out, unknown_option
+from payback.cli.pages import show_page
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass import story
 from payback.glass.ledger import Ledger, plain_number
 from payback.glass.names import letters
+from payback.glass.page import Written, html_of
 from payback.glass.record import VERSION, record
 from payback.ir.node import Node
 from payback.ops.append import const
@@ -35,6 +37,8 @@ def explain(
     /,
     *bindings: str,
     wrt: str | None = None,
+    html: str | None = None,
+    open: bool = False,
     out: Out,
 ) -> None:
     """Show where a derivative comes from: every value, every partial, every path, every payment.
@@ -58,6 +62,10 @@ def explain(
         The value of each variable, such as a=2 b=1.
     wrt
         Names, separated by commas: only the paths to these are followed. Default: all variables.
+    html
+        Also write the account book as a page into this file.
+    open
+        Open the page in the browser; without --html it lies in a new private temporary folder.
     """
     _check_expression(expression, bindings)
     program = parse(expression)
@@ -69,6 +77,10 @@ def explain(
     leaves = [sheet.node(name.strip()) for name in wrt.split(",")] if wrt is not None else sheet.variables
     ledger = Ledger(sheet.top, leaves, sheet.names)
     tell(sheet, ledger, out)
+    if html is not None or open:
+        page = html_of(ledger, expression, Written(program.text, sheet.spans))
+        out.line()
+        out.line(str(show_page(page, html, open)))
     if out.json:
         head = {"payback": "explain", "version": VERSION, "expression": expression, "top": ledger.top.name}
         given = {
@@ -99,6 +111,7 @@ class Sheet:
     names: dict[Node, str]
     known: dict[str, Node]
     lines: list[tuple[str, str, float]]
+    spans: dict[Node, tuple[int, int]]
 
     def node(self, name: str) -> Node:
         """The node of this name; raises InputError, with the nearest names, if there is none."""
@@ -122,10 +135,12 @@ def evaluate(program: Program, values: dict[str, float]) -> Sheet:
     # np.float64, as the functions of the table return it: with Python floats the engine would add casts
     variables = {name: variable(np.float64(values[name]), name) for name in order}
     seen: list[tuple[Node, int]] = []  # each operation on a variable, with where it begins in the text
+    spans: dict[Node, tuple[int, int]] = {}
 
     def observe(value: Any, source: str, span: tuple[int, int]) -> None:
         if isinstance(value, Traced):
             seen.append((value.node, span[0]))
+            spans[value.node] = span
 
     with np.errstate(all="ignore"):  # what is not finite is found and named by `evaluate`
         top, named = program.evaluate(variables, _FUNCTIONS, observe, number=lambda v: float(v.node.value))
@@ -145,7 +160,9 @@ def evaluate(program: Program, values: dict[str, float]) -> Sheet:
         names[top_node] = name or next(free)
         if name is None:
             lines.append((names[top_node], program.text[expression.start : expression.end], top))
-    return Sheet(top_node, [known[name] for name in order], names, {n: v for v, n in names.items()} | known, lines)
+    return Sheet(
+        top_node, [known[name] for name in order], names, {n: v for v, n in names.items()} | known, lines, spans
+    )
 
 
 def _lines(

@@ -11,6 +11,7 @@ import difflib
 import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -396,6 +397,22 @@ class Ledger:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         told = self.to_text()
         return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
+
+
+    def svg(self) -> str:
+        """The graph as a still picture, see `draw.py`.  Raises InputError for more than 400 nodes."""
+        from payback.glass.draw import svg
+
+        return svg(self)
+
+    def html(self, path: str | Path, title: str | None = None) -> Path:
+        """Write the ledger as a page of its own, one file without network; returns the path.
+
+        title: the page's; by default the source text of the top.  Raises InputError where the file cannot be written.
+        """
+        from payback.glass.page import html_of, write
+
+        return write(path, html_of(self, title))
 
 
 def _ratio(gross: Any, net: Any) -> Any:

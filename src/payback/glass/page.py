@@ -15,10 +15,11 @@ import html
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from importlib import resources
 from math import log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,18 +27,34 @@ from payback.errors import InputError, PaybackError
 from payback.glass.layout import places
 from payback.glass.paths import walks_per_edge
 from payback.glass.record import number, sources
+from payback.ir.node import Node
+from payback.ir.where import Position
 
 if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
+
+
+class Written(NamedTuple):
+    """A ledger's source where it is no file: an expression, and where in it each operation stands, in characters."""
+
+    text: str
+    spans: Mapping[Node, tuple[int, int]]
+
+    def position(self, node: Node) -> Position | None:
+        if node not in self.spans:
+            return None
+        start, end = (len(self.text[:k].encode()) for k in self.spans[node])
+        return Position("expression", "", 1, 1, start, end, self.text[slice(*self.spans[node])])
+
 
 COUNTED = 5_000  # nodes up to which every path is counted and the largest are looked for
 LEAVES_SHOWN = 20
 PATHS_SHOWN = 12
 
 
-def html_of(ledger: Ledger, title: str | None = None) -> str:
+def html_of(ledger: Ledger, title: str | None = None, written: Written | None = None) -> str:
     """The page's text."""
-    return document({"kind": "ledger", "title": title or _title(ledger), **columns(ledger)})
+    return document({"kind": "ledger", "title": title or _title(ledger), **columns(ledger, written)})
 
 
 def write(path: str | Path, text: str) -> Path:
@@ -96,7 +113,7 @@ def _title(ledger: Ledger) -> str:
     return top.where.text if top.where is not None and top.where.text else top.name
 
 
-def columns(ledger: Ledger) -> dict[str, Any]:
+def columns(ledger: Ledger, written: Written | None = None) -> dict[str, Any]:
     """The ledger in columns."""
     nodes, edges = ledger.nodes, ledger.edges
     index = {account: k for k, account in enumerate(nodes)}
@@ -106,7 +123,8 @@ def columns(ledger: Ledger) -> dict[str, Any]:
     layers = [account.layer if account.layer is not None else depth for account in nodes]
     counted = len(nodes) <= COUNTED
     found: dict[Any, int] = {}
-    where = [found.setdefault(account.where, len(found)) if account.where is not None else -1 for account in nodes]
+    spots = [account.where if written is None else written.position(account.node) for account in nodes]
+    where = [found.setdefault(spot, len(found)) if spot is not None else -1 for spot in spots]
     race = ledger.race() if counted else None
     walks = walks_per_edge(ledger) if counted else None
     return {
@@ -135,7 +153,7 @@ def columns(ledger: Ledger) -> dict[str, Any]:
         "race": {"paths": str(race.paths), "walks": str(race.walks), "visits": race.visits} if race else None,
         "paths": [_paths(ledger, leaf, index) for leaf in ledger.leaves[:LEAVES_SHOWN]] if counted else [],
         "places": [[p.file, p.function, p.line, p.end_line, p.column, p.end_column, p.text] for p in found],
-        "sources": sources(found),
+        "sources": sources(found) if written is None else [{"file": "expression", "first": 1, "lines": [written.text]}],
     }
 
 

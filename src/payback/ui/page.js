@@ -106,6 +106,95 @@
   }
   var calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+  // src/evaluate.ts
+  var RULES = {
+    add: (a, b) => a + b,
+    sub: (a, b) => a - b,
+    mul: (a, b) => a * b,
+    div: (a, b) => a / b,
+    neg: (a) => -a,
+    power: (a, b) => a === 1 || b === 0 ? 1 : Math.pow(a, b),
+    exp: Math.exp,
+    expm1: Math.expm1,
+    exp2: (a) => Math.pow(2, a),
+    log: Math.log,
+    log1p: Math.log1p,
+    log2: Math.log2,
+    log10: Math.log10,
+    sqrt: Math.sqrt,
+    cbrt: Math.cbrt,
+    sin: Math.sin,
+    cos: Math.cos,
+    tan: Math.tan,
+    tanh: Math.tanh,
+    sinh: Math.sinh,
+    cosh: Math.cosh,
+    arcsin: Math.asin,
+    arccos: Math.acos,
+    arctan: Math.atan,
+    arcsinh: Math.asinh,
+    arccosh: Math.acosh,
+    arctanh: Math.atanh,
+    arctan2: Math.atan2,
+    hypot: Math.hypot,
+    abs: Math.abs,
+    sign: (a) => Number.isNaN(a) ? NaN : Math.sign(a),
+    maximum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b),
+    minimum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.min(a, b),
+    relu: (a) => Number.isNaN(a) ? NaN : Math.max(a, 0),
+    sigmoid,
+    expit: sigmoid,
+    softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
+    logaddexp: (a, b) => a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b))),
+    identity: (a) => a,
+    cast: (a) => a,
+    stop_gradient: (a) => a,
+    sum: (a) => a,
+    reshape: (a) => a,
+    broadcast: (a) => a,
+    mean: (a) => a,
+    deg2rad: (a) => a * Math.PI / 180,
+    rad2deg: (a) => a * 180 / Math.PI
+  };
+  function sigmoid(a) {
+    const e = Math.exp(-Math.abs(a));
+    return (a >= 0 ? 1 : e) / (1 + e);
+  }
+  function unknownOps(book) {
+    const { op, args, value } = book.data.nodes;
+    const bad = /* @__PURE__ */ new Set();
+    op.forEach((name, n) => {
+      if (toNumber(value[n]) === null || args[n].includes(null)) bad.add(name);
+      else if (args[n].length && !RULES[name]) bad.add(name);
+    });
+    return [...bad];
+  }
+  function evaluate(book, changed) {
+    const { op, args, value } = book.data.nodes;
+    const out = [];
+    for (let n = 0; n < book.count; n++) {
+      if (changed.has(n)) out.push(changed.get(n));
+      else if (!args[n].length) out.push(toNumber(value[n]));
+      else out.push(RULES[op[n]](...args[n].map((arg) => typeof arg === "number" ? out[arg] : toNumber(arg[0]))));
+    }
+    return out;
+  }
+  function sweepWithout(book, cut) {
+    const { payer, partial, paid } = book.data.edges;
+    const owed = new Array(book.count).fill(null);
+    owed[book.data.top] = 1;
+    for (let n = book.count - 1; n >= 0; n--) {
+      if (n === book.data.top) continue;
+      for (const e of book.received[n]) {
+        const above = owed[payer[e]], d = toNumber(partial[e]);
+        if (cut.has(e) || above === null || d === null) continue;
+        const taken = Number.isFinite(d) || toNumber(paid[e]) !== 0;
+        owed[n] = (owed[n] ?? 0) + (taken ? above * d : 0);
+      }
+    }
+    return owed;
+  }
+
   // src/fold.ts
   var FOCUS_MOST = 60;
   function picture(book, folding, opened, focus) {
@@ -654,107 +743,19 @@
     }
   };
 
-  // src/evaluate.ts
-  var RULES = {
-    add: (a, b) => a + b,
-    sub: (a, b) => a - b,
-    mul: (a, b) => a * b,
-    div: (a, b) => a / b,
-    neg: (a) => -a,
-    power: (a, b) => a === 1 || b === 0 ? 1 : Math.pow(a, b),
-    exp: Math.exp,
-    expm1: Math.expm1,
-    exp2: (a) => Math.pow(2, a),
-    log: Math.log,
-    log1p: Math.log1p,
-    log2: Math.log2,
-    log10: Math.log10,
-    sqrt: Math.sqrt,
-    cbrt: Math.cbrt,
-    sin: Math.sin,
-    cos: Math.cos,
-    tan: Math.tan,
-    tanh: Math.tanh,
-    sinh: Math.sinh,
-    cosh: Math.cosh,
-    arcsin: Math.asin,
-    arccos: Math.acos,
-    arctan: Math.atan,
-    arcsinh: Math.asinh,
-    arccosh: Math.acosh,
-    arctanh: Math.atanh,
-    arctan2: Math.atan2,
-    hypot: Math.hypot,
-    abs: Math.abs,
-    sign: (a) => Number.isNaN(a) ? NaN : Math.sign(a),
-    maximum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b),
-    minimum: (a, b) => Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.min(a, b),
-    relu: (a) => Number.isNaN(a) ? NaN : Math.max(a, 0),
-    sigmoid,
-    expit: sigmoid,
-    softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
-    logaddexp: (a, b) => a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b))),
-    identity: (a) => a,
-    cast: (a) => a,
-    stop_gradient: (a) => a,
-    sum: (a) => a,
-    reshape: (a) => a,
-    broadcast: (a) => a,
-    mean: (a) => a,
-    deg2rad: (a) => a * Math.PI / 180,
-    rad2deg: (a) => a * 180 / Math.PI
-  };
-  function sigmoid(a) {
-    const e = Math.exp(-Math.abs(a));
-    return (a >= 0 ? 1 : e) / (1 + e);
-  }
-  function unknownOps(book) {
-    const { op, args, value } = book.data.nodes;
-    const bad = /* @__PURE__ */ new Set();
-    op.forEach((name, n) => {
-      if (toNumber(value[n]) === null || args[n].includes(null)) bad.add(name);
-      else if (args[n].length && !RULES[name]) bad.add(name);
-    });
-    return [...bad];
-  }
-  function evaluate(book, changed) {
-    const { op, args, value } = book.data.nodes;
-    const out = [];
-    for (let n = 0; n < book.count; n++) {
-      if (changed.has(n)) out.push(changed.get(n));
-      else if (!args[n].length) out.push(toNumber(value[n]));
-      else out.push(RULES[op[n]](...args[n].map((arg) => typeof arg === "number" ? out[arg] : toNumber(arg[0]))));
-    }
-    return out;
-  }
-  function sweepWithout(book, cut) {
-    const { payer, partial, paid } = book.data.edges;
-    const owed = new Array(book.count).fill(null);
-    owed[book.data.top] = 1;
-    for (let n = book.count - 1; n >= 0; n--) {
-      if (n === book.data.top) continue;
-      for (const e of book.received[n]) {
-        const above = owed[payer[e]], d = toNumber(partial[e]);
-        if (cut.has(e) || above === null || d === null) continue;
-        const taken = Number.isFinite(d) || toNumber(paid[e]) !== 0;
-        owed[n] = (owed[n] ?? 0) + (taken ? above * d : 0);
-      }
-    }
-    return owed;
-  }
-
   // src/panels.ts
   var ROWS = 400;
   function bookPanel(book, now, chosen, choose) {
     const { nodes, edges } = book.data;
     const rows = [];
-    const shown = chosen !== null ? [chosen] : book.events.slice(0, now + 1).filter((e) => e.edge < 0 || book.settledAt[edges.arg[e.edge]] > now).map((e) => e.edge < 0 ? e.node : edges.arg[e.edge]).filter((n, k, all) => all.indexOf(n) === k).slice(-ROWS);
+    const shown = chosen !== null ? [chosen] : lately(book, now);
     for (const n of shown) {
       const pile = book.pile(n, now);
       const settled = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
+      const most = chosen !== null ? ROWS : 12, left = pile.length - most;
       const head = () => h(
         "th",
-        { scope: "rowgroup", rowspan: Math.max(pile.length, 1) },
+        { scope: "rowgroup", rowspan: Math.max(left > 0 ? most + 1 : pile.length, 1) },
         h("button", { type: "button", class: "link", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 24)))
       );
       const closing = settled ? "closed" : "";
@@ -766,6 +767,10 @@
       pile.forEach((e, k) => {
         const payer = edges.payer[e], paid = toNumber(edges.paid[e]);
         total = paid === null ? null : k === 0 ? paid : total === null ? null : total + paid;
+        if (left > 0 && k >= most - 1 && k < pile.length - 1) {
+          if (k === most - 1) rows.push(h("tr", {}, h("td", { colspan: 5, class: "quiet" }, `… ${left.toLocaleString("en")}`)));
+          return;
+        }
         const sum = total !== null ? show(total) : k === pile.length - 1 && settled ? showAmount(nodes.settled[n]) : "";
         rows.push(h(
           "tr",
@@ -786,6 +791,15 @@
       h("thead", {}, h("tr", {}, ...["", w().payer, w().owes, w().local, w().paid, w().sum].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, ...rows)
     );
+  }
+  function lately(book, now) {
+    const found = /* @__PURE__ */ new Set();
+    for (let k = now; k >= 0 && found.size < ROWS; k--) {
+      const { node, edge } = book.events[k];
+      if (edge < 0) found.add(node);
+      else if (book.settledAt[book.data.edges.arg[edge]] > now) found.add(book.data.edges.arg[edge]);
+    }
+    return [...found].reverse();
   }
   function sourcePanel(book, now, active, choose) {
     const { nodes, places, sources, edges } = book.data;
@@ -1435,5 +1449,6 @@
     const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
   }
+  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout } });
   start();
 })();

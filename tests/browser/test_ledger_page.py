@@ -1,0 +1,309 @@
+"""The page of a ledger: what it shows is what the engine computed, in every view, at every event."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.cli.explain import evaluate
+from payback.cli.expression import parse
+from payback.glass.ledger import Ledger, Settles
+from payback.glass.page import Written, columns, html_of, write
+
+from .conftest import WIDTHS
+
+
+def seed_ledger() -> Ledger:
+    a, b = pb.variable(2.0, "a"), pb.variable(1.0, "b")
+    c = a + b
+    d = b + 1
+    e = c * d
+    return Ledger(e.node, [a.node, b.node], {c.node: "c", d.node: "d", e.node: "e"})
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory) -> Path:
+    return write(tmp_path_factory.mktemp("pages") / "seed.html", html_of(seed_ledger()))
+
+
+def of_expression(text: str, values: dict[str, float]) -> tuple[Ledger, str]:
+    program = parse(text)
+    sheet = evaluate(program, values)
+    ledger = Ledger(sheet.top, sheet.variables, sheet.names)
+    return ledger, html_of(ledger, text, Written(program.text, sheet.spans))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_screen_asks_and_one_click_answers(visit, seed, width):
+    page = visit(seed, width=width)
+    question = page.locator(".question")
+    assert question.inner_text() == "b is owed 5 — why?"
+    question.click()
+    rows = [row.inner_text().split() for row in page.locator(".book tbody tr").all()]
+    assert rows == [["b", "c", "2", "1", "2", "2"], ["d", "3", "1", "3", "5"]]
+
+
+def test_every_event_shows_the_engines_partial_sums(visit, seed):
+    ledger = seed_ledger()
+    page = visit(seed, "#step=-1")
+    assert page.locator(".told").inner_text() == "Nothing has been paid yet."
+    received: dict[str, list[float]] = {}
+    settled: dict[str, float] = {}
+    for event in ledger.events:
+        page.keyboard.press("ArrowRight")
+        if isinstance(event, Settles):
+            assert not [e for e in ledger.pile(event.account) if e.payer.name not in settled], (
+                "a pile that is not complete"
+            )
+            settled[event.account.name] = event.account.settled
+        else:
+            assert event.edge.payer.name in settled
+            received.setdefault(event.edge.arg.name, []).append(event.edge.paid)
+        for account in ledger.nodes:
+            text = page.locator(f'.node[data-node="{ledger.nodes.index(account)}"] .owed').text_content()
+            if account.name in settled:
+                assert text == f"{settled[account.name]:g}"
+            elif account.name in received:
+                assert text == "(" + "+".join(f"{x:g}" for x in received[account.name]) + ")"
+            else:
+                assert text == "·"
+    assert page.locator(".told").inner_text() == "b settles 2+3 = 5"
+
+
+def test_a_link_opens_the_same_picture(visit, seed):
+    page = visit(seed, "#step=7&node=b")
+    again = visit(seed, re.search("#.*", page.url)[0])
+    for where in (page, again):
+        assert where.locator(".counter").inner_text() == "Event 8 of 10"
+        assert "chosen" in where.locator('.node[data-node="1"]').get_attribute("class")
+    assert page.locator(".panes").inner_html() == again.locator(".panes").inner_html()
+
+
+def test_the_race(visit, seed):
+    page = visit(seed, "#view=race", reduced_motion="reduce")
+    page.get_by_role("button", name="Play").nth(1).click()
+    assert page.locator('[data-count="collect"]').inner_text() == "3 paths, 6 edges walked / 3 paths, 6 edges walked"
+    assert page.locator('[data-count="sweep"]').inner_text() == "5 / 5 edges paid"
+
+
+def test_the_race_is_exact_beyond_the_numbers_of_the_browser(visit, tmp_path):
+    x = pb.variable(1.0001, "x")
+    top = x
+    for _ in range(200):
+        top = top * top
+    page = visit(write(tmp_path / "deep.html", html_of(Ledger(top.node, [x.node]))), "#view=race")
+    shown = page.locator('[data-count="collect"]').inner_text()
+    assert f"{str(2**200)[0]}.{str(2**200)[1:3]}·10^{len(str(2**200)) - 1} paths" in shown
+
+
+class Model:
+    def method(self, a, b):
+        return np.sin(a + b) * (a + b) - b
+
+
+PLACES = {
+    "three on a line": lambda a, b: (a + b) * (b + 1) - a * b,
+    "a method": Model().method,
+    "a comprehension": lambda a, b: sum([a + b for _ in range(2)]) * b,
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_source_lens_marks_the_very_expression(visit, tmp_path, name):
+    ledger = pb.explain(PLACES[name], 2.0, 1.0)
+    page = visit(write(tmp_path / "lens.html", html_of(ledger)))
+    plus = [k for k, account in enumerate(ledger.nodes) if account.where is not None and account.where.text == "a + b"]
+    assert plus
+    for k in plus:
+        page.locator(f'.node[data-node="{k}"]').hover()
+        assert page.locator("mark").first.inner_text() == "a + b"
+
+
+def test_the_source_lens_in_an_expression_and_at_the_first_nan(visit, tmp_path):
+    _, text = of_expression("e=(a+b)*(b+1)", {"a": 2.0, "b": 1.0})
+    page = visit(write(tmp_path / "text.html", text))
+    page.locator(".node", has_text="c = 3").hover()
+    assert page.locator("mark").inner_text() == "a+b"
+    with np.errstate(all="ignore"):
+        sick = pb.explain(
+            lambda x: (np.log(x - 1.0) * x + np.sqrt(x)).sum() if x.shape else np.log(x - 2.0) * x, np.float64(1.0)
+        )
+    page = visit(write(tmp_path / "nan.html", html_of(sick)))
+    assert page.locator("mark.sick").inner_text() == "np.log(x - 2.0)"
+
+
+def test_paths_that_pay(visit, tmp_path):
+    ledger, text = of_expression("(a+b)*(b+1)*a - a*b", {"a": 2.0, "b": 1.0})
+    page = visit(write(tmp_path / "paths.html", text), "#view=paths")
+    for leaf in ledger.leaves:
+        page.locator(".paths select").select_option(label=leaf.name)
+        products = sorted((path.product for path in ledger.paths(ledger.top, leaf).all()), key=abs, reverse=True)
+        shown = [float(t.replace("−", "-")) for t in page.locator(".route .number").all_inner_texts()]
+        assert sorted(shown) == pytest.approx(sorted(products))
+        assert page.locator('[data-fact="count"]').inner_text() == str(len(products))
+        gross = float(page.locator('[data-fact="gross"]').inner_text())
+        assert gross == pytest.approx(sum(map(abs, products)))
+
+
+def test_what_cancels_is_shown(visit, tmp_path):
+    _, text = of_expression("x - x", {"x": 3.0})
+    page = visit(write(tmp_path / "cancel.html", text), "#view=paths")
+    assert page.locator(".route .number").all_inner_texts() in (["1", "−1"], ["−1", "1"])
+    assert page.locator('[data-fact="net"]').inner_text() == "0"
+    assert page.locator('[data-fact="kappa"]').inner_text() == "∞"
+
+
+def test_what_if(visit, seed):
+    page = visit(seed, "#view=whatif")
+    page.locator('input[data-leaf="b"]').fill("1.1")
+    assert page.locator('[data-fact="predicted"]').inner_text() == "6.5"
+    assert page.locator('[data-fact="truth"]').inner_text() == "6.51"
+    page.get_by_role("button", name="e → c").focus()
+    page.keyboard.press("Enter")
+    assert page.locator('[data-without="a"]').inner_text() == "–"
+    assert page.locator('[data-without="b"]').inner_text() == "3"
+    page.get_by_role("button", name="mend all edges").click()
+    assert page.locator('[data-without="b"]').inner_text() == "5"
+
+
+def random_expression(rng: random.Random, depth: int) -> str:
+    if depth == 0 or rng.random() < 0.12:
+        return rng.choice(["a", "b", "c", f"{rng.uniform(0.1, 3):.3f}", str(rng.randint(1, 4))])
+    part = lambda: random_expression(rng, depth - 1)  # noqa: E731
+    kind = rng.choice(["binary"] * 4 + ["call"] * 3 + ["power", "choice"])
+    if kind == "binary":
+        return f"({part()}{rng.choice(['+', '-', '*', '/'])}{part()})"
+    if kind == "power":
+        return f"(abs({part()})+0.5)**{rng.choice(['2', '3', '0.5', '(-1)', 'a'])}"
+    if kind == "choice":
+        return f"{rng.choice(['max', 'min'])}({part()},{part()})"
+    call = rng.choice(["sin", "cos", "tanh", "sigmoid", "softplus", "relu", "abs"])
+    return rng.choice(
+        [f"{call}({part()})", f"log(abs({part()})+1)", f"sqrt(abs({part()})+0.1)", f"exp(tanh({part()}))"]
+    )
+
+
+def test_the_pages_arithmetic_is_pythons(visit, seed):
+    """500 expressions evaluated at other values: to 1e-12 of the largest value on the way."""
+    page, rng, done = visit(seed), random.Random(1), 0
+    while done < 500:
+        text = random_expression(rng, 4)
+        try:
+            program = parse(text)
+            values = {name: rng.uniform(-2, 2) for name in program.inputs}
+            others = {name: rng.uniform(-2, 2) for name in program.inputs}
+            if not values:
+                continue
+            sheet, moved = evaluate(program, values), evaluate(program, others)
+        except pb.errors.PaybackError:
+            continue
+        data = json.loads(
+            json.dumps({"kind": "ledger", "title": text, **columns(Ledger(sheet.top, sheet.variables, sheet.names))})
+        )
+        changed = [[data["nodes"]["name"].index(name), value] for name, value in others.items()
+                   if name in data["nodes"]["name"]]  # fmt: skip
+        found = page.evaluate(
+            "([data, changed]) => { const book = new payback.Book(data);"
+            " return payback.evaluate(book, new Map(changed))[data.top]; }", [data, changed],
+        )  # fmt: skip
+        size = max([1.0, *(abs(value) for _, _, value in moved.lines)])
+        assert math.isclose(found, float(moved.top.value), rel_tol=1e-12, abs_tol=1e-12 * size), text
+        done += 1
+
+
+MALICIOUS = [
+    "</script><script>window.bad=1</script>",
+    "<img src=x onerror=window.bad=1>",
+    "\u202eevil\u2066",
+    "x" * 10_000,
+]
+
+
+def test_names_stay_text(visit, tmp_path):
+    names = [pb.variable(1.0 + k, name) for k, name in enumerate(MALICIOUS)]
+    top = names[0] * names[1] + names[2] * names[3]
+    ledger = Ledger(top.node, [n.node for n in names])
+    for view in ("ledger", "race", "paths", "whatif"):
+        page = visit(write(tmp_path / f"{view}.html", html_of(ledger, MALICIOUS[0])), f"#view={view}", width=390)
+        assert page.evaluate("window.bad") is None
+        assert page.locator("img").count() == 0
+        assert "</script>" in page.locator("h1").inner_text()
+        assert "‹U+202E›" in page.locator(".middle").text_content()
+
+
+def test_a_sandboxed_frame_and_the_keyboard_alone(visit, seed, tmp_path):
+    frame = tmp_path / "frame.html"
+    source = seed.read_text().replace("&", "&amp;").replace('"', "&quot;")
+    frame.write_text(
+        '<!doctype html><p class="top">outside</p><iframe sandbox="allow-scripts" width="900" height="700" '
+        f'srcdoc="{source}"></iframe>'
+    )
+    page = visit(frame)
+    inner = page.frame_locator("iframe")
+    inner.locator(".question").wait_for()
+    inner.locator(".question").focus()
+    page.keyboard.press("Enter")
+    assert inner.locator(".book tbody tr").count() == 2
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    assert (
+        inner.locator(".told").inner_text() == "e settles 1 (the top, starts with 1)"
+        or inner.locator(".told").inner_text()
+    )
+    page.keyboard.press("/")
+    page.keyboard.type("c")
+    page.keyboard.press("Enter")
+    assert "chosen" in inner.locator('.node[data-node="2"]').get_attribute("class")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("view", ["ledger", "race", "paths", "whatif"])
+def test_both_languages_and_shades(visit, seed, width, view):
+    page = visit(seed, f"#view={view}&lang=zh", width=width, color_scheme="dark", reduced_motion="reduce")
+    assert page.locator(".question").inner_text() == "b 应得 5 — 为什么？"
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    page.get_by_role("button", name="English").click()
+    assert page.locator(".question").inner_text() == "b is owed 5 — why?"
+
+
+def test_a_hundred_thousand_nodes_open_at_once(visit, tmp_path):
+    def f(x):
+        total = x[0] * 0.0
+        for k in range(25_000):
+            total = np.sin(total + x[k % 5]) * 0.5 + x[(k + 1) % 5]
+        return total
+
+    x = [pb.variable(0.1 * k, f"x{k}") for k in range(5)]
+    ledger = Ledger(f(x).node, [v.node for v in x])
+    assert len(ledger.nodes) >= 100_000
+    file = write(tmp_path / "large.html", html_of(ledger))
+    page = visit(file)
+    took = page.evaluate("performance.now()")
+    assert took < 3000
+    boxes = page.locator(".node").count()
+    assert 2 <= boxes < 40  # lines of code, folded
+    page.locator("input.search").fill("x3")
+    page.keyboard.press("Enter")
+    assert page.locator(".chosen").count() == 1
+    assert page.locator(".focus").count() in (0, 1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_demo_tells_its_story(visit, tmp_path, width):
+    from payback.cli.app import main
+
+    target = tmp_path / "demo.html"
+    assert main(["demo", "--no-open", "--html", str(target)]) == 0
+    for chapter in range(1, 9):
+        for language, count in (("en", 8), ("zh", 8)):
+            page = visit(target, f"#chapter={chapter}&lang={language}", width=width)
+            assert page.locator(".chapters button").count() == count
+            assert page.locator(".figure svg, .figure .panes").count() >= 1
+    assert len(target.read_bytes()) < 300_000
