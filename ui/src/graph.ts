@@ -76,6 +76,10 @@ export class Graph {
       put(this.frame, this.canvas);
     }
     this.update();
+    requestAnimationFrame(() => { // begin where the top is
+      const k = this.picture.at[this.focus ?? this.book.data.top];
+      if (k >= 0) this.frame.scrollLeft = (this.spots[k].x / this.size.width) * this.frame.scrollWidth - this.frame.clientWidth / 2;
+    });
   }
 
   private place(): void {
@@ -115,7 +119,8 @@ export class Graph {
   // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
   private texts(box: Box): string[] {
     const { name, value, settled, op } = this.book.data.nodes;
-    if (box.nodes.length > 1) return [this.nameOf(box), `${box.nodes.length.toLocaleString("en")} ${w().nodes}`];
+    const many = box.nodes.length.toLocaleString("en");
+    if (box.nodes.length > 1) return [this.nameOf(box), `${many} / ${many}`];
     const [n] = box.nodes;
     const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
     return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];

@@ -519,6 +519,10 @@
         put(this.frame, this.canvas);
       }
       this.update();
+      requestAnimationFrame(() => {
+        const k = this.picture.at[this.focus ?? this.book.data.top];
+        if (k >= 0) this.frame.scrollLeft = this.spots[k].x / this.size.width * this.frame.scrollWidth - this.frame.clientWidth / 2;
+      });
     }
     place() {
       const { boxes } = this.picture;
@@ -555,7 +559,8 @@
     // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
     texts(box) {
       const { name, value, settled, op } = this.book.data.nodes;
-      if (box.nodes.length > 1) return [this.nameOf(box), `${box.nodes.length.toLocaleString("en")} ${w().nodes}`];
+      const many = box.nodes.length.toLocaleString("en");
+      if (box.nodes.length > 1) return [this.nameOf(box), `${many} / ${many}`];
       const [n] = box.nodes;
       const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
       return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
