@@ -5,9 +5,10 @@ import { h, put } from "./dom";
 import { evaluate, sweepWithout } from "./evaluate";
 import { StoryData, storyPage } from "./story";
 import { ledgerPage } from "./ledger";
+import { RunData, exactSum, reconciled, runPage } from "./run";
 import { chinese, speak, w } from "./words";
 
-type Data = LedgerData | StoryData;
+type Data = LedgerData | StoryData | RunData;
 
 function start(): void {
   const data = JSON.parse(document.getElementById("data")!.textContent!) as Data;
@@ -22,6 +23,7 @@ function start(): void {
         h("button", { type: "button", onclick: () => { speak(chinese() ? "en" : "zh"); draw(); } }, w().language),
         h("button", { type: "button", "aria-label": w().dark, title: w().dark, onclick: () => shade() }, "◐"))), body);
     if (data.kind === "ledger") ledgerPage(data, body);
+    else if (data.kind === "run") runPage(data, body);
     else storyPage(data, body);
   };
   draw();
@@ -33,5 +35,5 @@ function shade(): void {
 }
 
 // for tests, and for whoever opens the console: the page's own arithmetic
-Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout } });
+Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled } });
 start();

@@ -18,6 +18,14 @@ const EN = {
   noeval: "This page can compute again only where every node is a number and every operation is known to it:", reset: "reset values",
   fewer: "Ask for one entry of an array to see it number by number.", dark: "dark or light", hidden: "not shown", box: "a folded box of",
   help: "← → one event · Home End · / find a node · Esc all nodes", chapter: "Chapter", next: "Next", previous: "Back",
+  runmap: "Run map", curves: "Learning curves", statement: "Statement of one weight", microscope: "Step microscope", step1: "step", epochs: "epochs",
+  measure: "colour", gradientsize: "size of the gradient", updateratio: "update by weight", deadshare: "share of dead units", worst: "worst first",
+  maptext: "One row a parameter, one column a step; blue is small, red is large (each unit a factor of ten), grey is not known, magenta is no number.",
+  nostatement: "The report was made without a weight: give one with --entry W1[3,7].", weight: "weight", bystep: "by step", bysample: "by sample", byclass: "by class",
+  reconciled: "reconciled: opening and all deposits come to the closing value", unreconciled: "does not add up; left over:", opening: "opening", deposits: "deposits",
+  decay: "weight decay", initial: "the optimizer's state at the opening", rounding: "rounding of the run's numbers", closing: "closing",
+  nolooks: "No step was looked at.", promise: "promised by g·Δθ", actual: "change of the cost", layer: "parameter", rowsworst: "The rows of the batch, the costliest first", row: "row", cost: "cost",
+  weights: "digest of the weights after the step:",
 };
 const ZH: typeof EN = {
   language: "English", owed: "应得", why: "为什么？", ledger: "账本", race: "赛跑", paths: "付款的路径",
@@ -37,6 +45,14 @@ const ZH: typeof EN = {
   noeval: "只有当每个节点都是数、且本页认识每个运算时，才能重新计算：", reset: "恢复原值",
   fewer: "请求数组的一个元素，就能逐个数地看。", dark: "深色或浅色", hidden: "未显示", box: "折叠的盒子：",
   help: "← → 一步 · Home End · / 查找 · Esc 全部", chapter: "第", next: "下一章", previous: "上一章",
+  runmap: "训练地图", curves: "学习曲线", statement: "一个权重的对账单", microscope: "步骤显微镜", step1: "步", epochs: "轮",
+  measure: "颜色", gradientsize: "梯度大小", updateratio: "更新与权重之比", deadshare: "死单元的比例", worst: "最差在前",
+  maptext: "一行一个参数，一列一步；蓝小红大（每单位十倍），灰色未知，洋红不是数。",
+  nostatement: "本报告没有选定权重：用 --entry W1[3,7] 指定。", weight: "权重", bystep: "按步", bysample: "按样本", byclass: "按类别",
+  reconciled: "对账一致：期初加全部存入等于期末", unreconciled: "对不上；差额：", opening: "期初", deposits: "笔存入",
+  decay: "权重衰减", initial: "期初时优化器的状态", rounding: "数值舍入", closing: "期末",
+  nolooks: "没有查看任何一步。", promise: "g·Δθ 的承诺", actual: "代价的实际变化", layer: "参数", rowsworst: "本批的行，代价最高在前", row: "行", cost: "代价",
+  weights: "这一步之后权重的摘要：",
 };
 
 let current: typeof EN = EN;

@@ -352,7 +352,40 @@
     help: "← → one event · Home End · / find a node · Esc all nodes",
     chapter: "Chapter",
     next: "Next",
-    previous: "Back"
+    previous: "Back",
+    runmap: "Run map",
+    curves: "Learning curves",
+    statement: "Statement of one weight",
+    microscope: "Step microscope",
+    step1: "step",
+    epochs: "epochs",
+    measure: "colour",
+    gradientsize: "size of the gradient",
+    updateratio: "update by weight",
+    deadshare: "share of dead units",
+    worst: "worst first",
+    maptext: "One row a parameter, one column a step; blue is small, red is large (each unit a factor of ten), grey is not known, magenta is no number.",
+    nostatement: "The report was made without a weight: give one with --entry W1[3,7].",
+    weight: "weight",
+    bystep: "by step",
+    bysample: "by sample",
+    byclass: "by class",
+    reconciled: "reconciled: opening and all deposits come to the closing value",
+    unreconciled: "does not add up; left over:",
+    opening: "opening",
+    deposits: "deposits",
+    decay: "weight decay",
+    initial: "the optimizer's state at the opening",
+    rounding: "rounding of the run's numbers",
+    closing: "closing",
+    nolooks: "No step was looked at.",
+    promise: "promised by g·Δθ",
+    actual: "change of the cost",
+    layer: "parameter",
+    rowsworst: "The rows of the batch, the costliest first",
+    row: "row",
+    cost: "cost",
+    weights: "digest of the weights after the step:"
   };
   var ZH = {
     language: "English",
@@ -432,7 +465,40 @@
     help: "← → 一步 · Home End · / 查找 · Esc 全部",
     chapter: "第",
     next: "下一章",
-    previous: "上一章"
+    previous: "上一章",
+    runmap: "训练地图",
+    curves: "学习曲线",
+    statement: "一个权重的对账单",
+    microscope: "步骤显微镜",
+    step1: "步",
+    epochs: "轮",
+    measure: "颜色",
+    gradientsize: "梯度大小",
+    updateratio: "更新与权重之比",
+    deadshare: "死单元的比例",
+    worst: "最差在前",
+    maptext: "一行一个参数，一列一步；蓝小红大（每单位十倍），灰色未知，洋红不是数。",
+    nostatement: "本报告没有选定权重：用 --entry W1[3,7] 指定。",
+    weight: "权重",
+    bystep: "按步",
+    bysample: "按样本",
+    byclass: "按类别",
+    reconciled: "对账一致：期初加全部存入等于期末",
+    unreconciled: "对不上；差额：",
+    opening: "期初",
+    deposits: "笔存入",
+    decay: "权重衰减",
+    initial: "期初时优化器的状态",
+    rounding: "数值舍入",
+    closing: "期末",
+    nolooks: "没有查看任何一步。",
+    promise: "g·Δθ 的承诺",
+    actual: "代价的实际变化",
+    layer: "参数",
+    rowsworst: "本批的行，代价最高在前",
+    row: "行",
+    cost: "代价",
+    weights: "这一步之后权重的摘要："
   };
   var current = EN;
   var w = () => current;
@@ -1378,16 +1444,16 @@
   }
   function plot(figure) {
     const xs = figure.points.map((p) => p[0]);
-    const curves = figure.kind === "curve" ? [figure.curve] : figure.lines.map(([slope, height]) => [Math.min(...xs), Math.max(...xs)].map((x2) => [x2, slope * x2 + height]));
-    const ys = [...figure.points, ...curves.flat()].map((p) => p[1]);
+    const curves2 = figure.kind === "curve" ? [figure.curve] : figure.lines.map(([slope, height]) => [Math.min(...xs), Math.max(...xs)].map((x2) => [x2, slope * x2 + height]));
+    const ys = [...figure.points, ...curves2.flat()].map((p) => p[1]);
     const x = scale(xs, EDGE, WIDE - EDGE), y = scale(ys, HIGH2 - EDGE, EDGE);
     const svg = s("svg", { viewBox: `0 0 ${WIDE} ${HIGH2}`, role: "img", class: "plot" });
     svg.append(s("path", { d: `M${EDGE} ${EDGE}V${HIGH2 - EDGE}H${WIDE - EDGE}`, class: "axis" }));
-    curves.forEach((curve, k) => svg.append(s("path", {
+    curves2.forEach((curve, k) => svg.append(s("path", {
       d: "M" + curve.map(([a, b]) => `${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("L"),
       class: "track",
       style: void 0,
-      "stroke-opacity": curves.length > 1 ? 0.2 + 0.8 * (k + 1) / curves.length : 1
+      "stroke-opacity": curves2.length > 1 ? 0.2 + 0.8 * (k + 1) / curves2.length : 1
     })));
     for (const [a, b] of figure.points) svg.append(s("circle", { cx: x(a), cy: y(b), r: 4, class: "dot" }));
     if (figure.kind === "line") figure.labels.forEach((label, k) => svg.append(s("text", { x: WIDE - EDGE, y: EDGE + 16 * k, class: "label" }, label)));
@@ -1421,6 +1487,227 @@
     return svg;
   }
 
+  // src/run.ts
+  var VIEWS2 = ["runmap", "curves", "statement", "microscope"];
+  function runPage(data, root) {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    let view = VIEWS2.includes(asked.get("view") ?? "") ? asked.get("view") : "runmap";
+    const body = h("section", { class: "runview" }), tabs = h("div", { class: "tabs", role: "tablist" });
+    const draw = () => {
+      put(tabs, ...VIEWS2.map((v) => h("button", { type: "button", role: "tab", "aria-selected": String(v === view), onclick: () => {
+        view = v;
+        draw();
+      } }, w()[v])));
+      put(body, view === "runmap" ? new RunMap(data).root : view === "curves" ? curves(data) : view === "statement" ? statements(data) : microscope(data, Number(asked.get("step") ?? -1)));
+      try {
+        history.replaceState(null, "", `#view=${view}`);
+      } catch {
+      }
+    };
+    put(root, h("dl", { class: "facts" }, ...data.facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, clean(name)), h("dd", {}, clean(value, 80))))), tabs, body);
+    draw();
+  }
+  var MEASURES = ["gradient", "update", "dead"];
+  var RunMap = class {
+    constructor(data) {
+      this.data = data;
+      this.root = h("div", { class: "runmap" });
+      this.measure = "gradient";
+      this.worst = false;
+      this.draw();
+    }
+    values() {
+      return this.data.map[this.measure].map((row) => row.map((v) => v === null ? null : toNumber(v)));
+    }
+    draw() {
+      const { rows, steps } = this.data.map, values = this.values(), share = this.measure === "dead";
+      const logs = values.map((row) => row.map((v) => v === null ? null : share ? v : v > 0 ? Math.log10(v) : v === 0 ? -Infinity : NaN));
+      const finite = logs.flat().filter((v) => v !== null && Number.isFinite(v)).sort((a, b) => a - b);
+      const middle = share ? 0 : finite[finite.length >> 1] ?? 0;
+      const badness = (row) => Math.max(...row.map((v) => v === null ? 0 : Number.isFinite(v) ? Math.abs(v - middle) : 99), 0);
+      const order = rows.map((_, k) => k);
+      if (this.worst) order.sort((a, b) => badness(logs[b]) - badness(logs[a]) || a - b);
+      const high = Math.max(2, Math.min(26, Math.floor(560 / Math.max(rows.length, 1))));
+      const canvas = h("canvas", { role: "img", "aria-label": w().runmap });
+      const [wide, tall] = [Math.max(steps.length, 1), Math.max(rows.length, 1)];
+      canvas.width = wide;
+      canvas.height = tall;
+      canvas.style.height = `${high * tall}px`;
+      const pen = canvas.getContext("2d"), picture2 = pen.createImageData(wide, tall);
+      const spread = share ? 1 : 4;
+      order.forEach((row, y) => {
+        for (let x = 0; x < steps.length; x++) {
+          const v = logs[row][x], at = 4 * (y * wide + x);
+          let color;
+          if (v === null) color = [190, 190, 190];
+          else if (Number.isNaN(v) || v === Infinity) color = [255, 0, 200];
+          else {
+            const t = Math.max(-1, Math.min(1, (v - middle) / spread));
+            color = t < 0 ? [Math.round(247 + 226 * t), Math.round(247 + 169 * t), Math.round(247 + 75 * t)] : [Math.round(247 - 49 * t), Math.round(247 - 168 * t), Math.round(247 - 217 * t)];
+          }
+          picture2.data.set([...color, 255], at);
+        }
+      });
+      pen.putImageData(picture2, 0, 0);
+      const told = h("p", { class: "told", "aria-live": "polite" });
+      canvas.addEventListener("pointermove", (e) => {
+        const box = canvas.getBoundingClientRect();
+        const x = Math.min(steps.length - 1, Math.max(0, Math.floor((e.clientX - box.left) / box.width * steps.length)));
+        const y = Math.min(rows.length - 1, Math.max(0, Math.floor((e.clientY - box.top) / box.height * rows.length)));
+        const v = values[order[y]][x];
+        put(told, h("bdi", {}, clean(rows[order[y]])), ` · ${w().step1} ${steps[x]} · ${v === null ? "–" : show(Number(v.toPrecision(5)))}`);
+      });
+      const select = h(
+        "select",
+        { "aria-label": w().measure, onchange: (e) => {
+          this.measure = e.target.value;
+          this.draw();
+        } },
+        ...MEASURES.map((m) => h("option", { value: m, selected: m === this.measure }, w()[m === "gradient" ? "gradientsize" : m === "update" ? "updateratio" : "deadshare"]))
+      );
+      const sort = h("button", { type: "button", "aria-pressed": String(this.worst), onclick: () => {
+        this.worst = !this.worst;
+        this.draw();
+      } }, w().worst);
+      put(
+        this.root,
+        h("div", { class: "buttons" }, select, sort),
+        h(
+          "div",
+          { class: "mapframe" },
+          h("ol", { class: "maprows" }, ...order.map((row) => {
+            const label = h("li", { title: clean(rows[row], 200) }, high >= 12 ? clean(rows[row], 28) : "");
+            label.style.height = `${high}px`;
+            return label;
+          })),
+          canvas
+        ),
+        h("p", { class: "quiet" }, w().maptext),
+        told
+      );
+    }
+  };
+  function curves(data) {
+    const WIDE2 = 560, HIGH3 = 260, EDGE2 = 48;
+    return h("div", {}, ...data.curves.map((curve) => {
+      const values = curve.values.map((v) => v === null ? null : toNumber(v));
+      const known = values.filter((v) => v !== null && Number.isFinite(v));
+      const positive = known.every((v) => v > 0) && known.length > 0 && Math.max(...known) / Math.min(...known) > 30;
+      const t = (v) => positive ? Math.log10(v) : v;
+      const least = Math.min(...known.map(t)), most = Math.max(...known.map(t));
+      const x = (k) => EDGE2 + k / Math.max(values.length - 1, 1) * (WIDE2 - 2 * EDGE2), y = (v) => HIGH3 - 30 - (t(v) - least) / (most - least || 1) * (HIGH3 - 60);
+      const points = values.map((v, k) => v !== null && Number.isFinite(v) ? `${x(k).toFixed(1)} ${y(v).toFixed(1)}` : null).filter(Boolean);
+      const last = known[known.length - 1];
+      return h(
+        "figure",
+        {},
+        h("figcaption", {}, clean(curve.name), " ", h("strong", {}, last === void 0 ? "–" : show(Number(last.toPrecision(6))))),
+        s(
+          "svg",
+          { viewBox: `0 0 ${WIDE2} ${HIGH3}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
+          s("path", { d: `M${EDGE2} 20V${HIGH3 - 30}H${WIDE2 - EDGE2}`, class: "axis" }),
+          s("path", { d: points.length ? `M${points.join("L")}` : "", class: "track" }),
+          known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.max(...known)) + 4, class: "label" }, show(Number(Math.max(...known).toPrecision(3)))),
+          known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.min(...known)) + 4, class: "label" }, show(Number(Math.min(...known).toPrecision(3)))),
+          s("text", { x: WIDE2 - EDGE2, y: HIGH3 - 12, class: "label" }, `${values.length} ${w().epochs}`)
+        )
+      );
+    }));
+  }
+  function exactSum(terms) {
+    let total = 0, lost = 0;
+    for (const x of terms) {
+      const next = total + x;
+      lost += Math.abs(total) >= Math.abs(x) ? total - next + x : x - next + total;
+      total = next;
+    }
+    return total + lost;
+  }
+  function reconciled(st) {
+    const rest = exactSum([st.closing, -st.opening, -st.initial, ...st.deposits.amount.map((x) => -x), ...st.steps.decay.map((x) => -x), -st.rounding]);
+    const size2 = Math.max(Math.abs(st.closing), Math.abs(st.opening), 1e-300);
+    return { rest, ok: Math.abs(rest) <= 1e-12 * size2 && Math.abs(st.rounding) <= st.bound };
+  }
+  function statements(data) {
+    const panel = h("div", { class: "statement" });
+    if (!data.statements.length) return h("p", { class: "quiet" }, w().nostatement);
+    let at = 0, by = "step";
+    const draw = () => {
+      const st = data.statements[at], { deposits } = st, { ok, rest } = reconciled(st);
+      const keys = by === "step" ? deposits.step : by === "sample" ? deposits.sample : deposits.class ?? deposits.sample;
+      const sums = /* @__PURE__ */ new Map();
+      keys.forEach((key, k) => (sums.get(key) ?? sums.set(key, []).get(key)).push(deposits.amount[k]));
+      const parts = [...sums].map(([key, amounts]) => [key, exactSum(amounts)]);
+      if (by !== "step") parts.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+      const most = Math.max(...parts.map(([, x]) => Math.abs(x)), 1e-300);
+      const line = (name, amount, kind = "") => h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", { class: "number" }, show(amount)));
+      const label = (one) => `${one.name}[${one.entry.join(", ")}]`;
+      put(
+        panel,
+        h(
+          "div",
+          { class: "buttons" },
+          h(
+            "select",
+            { "aria-label": w().weight, onchange: (e) => {
+              at = Number(e.target.value);
+              draw();
+            } },
+            ...data.statements.map((one, k) => h("option", { value: k, selected: k === at }, clean(label(one))))
+          ),
+          ...["step", "sample", "class"].filter((k) => k !== "class" || deposits.class).map((k) => h("button", { type: "button", "aria-pressed": String(k === by), onclick: () => {
+            by = k;
+            draw();
+          } }, w()[k === "step" ? "bystep" : k === "sample" ? "bysample" : "byclass"]))
+        ),
+        h("p", { class: `verdict ${ok ? "good" : "bad"}`, "data-ok": String(ok) }, ok ? `✓ ${w().reconciled}` : `✗ ${w().unreconciled} ${show(rest)}`),
+        h("table", { class: "book" }, h(
+          "tbody",
+          {},
+          line(w().opening, st.opening),
+          line(`${deposits.amount.length.toLocaleString("en")} ${w().deposits}`, exactSum(deposits.amount)),
+          line(w().decay, exactSum(st.steps.decay)),
+          line(w().initial, st.initial),
+          line(w().rounding, st.rounding),
+          line(w().closing, st.closing, "closed")
+        )),
+        h("ol", { class: "deposits" }, ...parts.slice(0, 200).map(([key, amount]) => {
+          const bar = h("span", { class: `ribbon ${amount < 0 ? "minus" : "plus"}` });
+          bar.style.width = `${100 * Math.abs(amount) / most}%`;
+          return h("li", {}, h("span", {}, clean(String(key))), bar, h("span", { class: "number" }, show(amount)));
+        })),
+        parts.length > 200 && h("p", { class: "quiet" }, `… ${parts.length - 200}`)
+      );
+    };
+    draw();
+    return panel;
+  }
+  function microscope(data, asked) {
+    const panel = h("div", { class: "microscope" });
+    if (!data.looks.length) return h("p", { class: "quiet" }, w().nolooks);
+    let at = Math.max(0, data.looks.findIndex((look) => look.n === asked));
+    const draw = () => {
+      const look = data.looks[at], promised = look.promise.map((p) => toNumber(p) ?? NaN), before = toNumber(look.before) ?? NaN, after = toNumber(look.after) ?? NaN;
+      const slider = h("input", { type: "range", min: 0, max: data.looks.length - 1, value: at, "aria-label": w().step1 });
+      slider.addEventListener("input", () => {
+        at = Number(slider.value);
+        draw();
+      });
+      put(
+        panel,
+        h("div", { class: "scrubber" }, slider, h("span", { class: "counter" }, `${w().step1} ${look.n}, ${w().epochs} ${look.epoch}`)),
+        h("dl", { class: "facts" }, ...[[w().promise, exactSum(promised)], [w().actual, after - before]].map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, String(name)), h("dd", {}, show(Number(value.toPrecision(6))))))),
+        h("table", { class: "book" }, h("thead", {}, h("tr", {}, h("th", {}, w().layer), h("th", {}, w().promise))), h("tbody", {}, ...promised.map((p, k) => h("tr", {}, h("th", { scope: "row" }, clean(data.map.rows[k], 40)), h("td", { class: "number" }, show(Number(p.toPrecision(5)))))))),
+        h("h3", {}, w().rowsworst),
+        h("table", { class: "book" }, h("thead", {}, h("tr", {}, h("th", {}, w().row), h("th", {}, w().cost))), h("tbody", {}, ...look.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, String(row.sample)), h("td", { class: "number" }, show(toNumber(row.cost) ?? NaN)))))),
+        h("p", { class: "quiet" }, `${w().weights} ${look.weights.slice(0, 16)}…`)
+      );
+      panel.querySelector("input[type=range]").focus();
+    };
+    draw();
+    return panel;
+  }
+
   // src/page.ts
   function start() {
     const data = JSON.parse(document.getElementById("data").textContent);
@@ -1446,6 +1733,7 @@
         )
       ), body);
       if (data.kind === "ledger") ledgerPage(data, body);
+      else if (data.kind === "run") runPage(data, body);
       else storyPage(data, body);
     };
     draw();
@@ -1454,6 +1742,6 @@
     const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
   }
-  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout } });
+  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled } });
   start();
 })();
