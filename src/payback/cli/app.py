@@ -29,6 +29,7 @@ COMMANDS = {
     "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
     "demo": "Open the story of back propagation as a page: b is owed 5, why?",
+    "report": "Show a recorded training as a page: its map, its curves, where a weight is from, its steps.",
     "audit": "List every place of your own function that cannot be differentiated, in one run.",
     "verify": "Compare what machine code computes for your own function with what the interpreter does.",
     "cache": "Show where compiled code is kept, or remove it.",

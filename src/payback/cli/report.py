@@ -1,0 +1,138 @@
+"""`payback report RUN`: a recorded training as a page: its map, its curves, the statement of a weight, its steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.cli.account import entry_of
+from payback.cli.options import Out
+from payback.cli.pages import show_page
+from payback.errors import InputError
+from payback.glass.page import amount, document
+from payback.nn.module import parameters
+from payback.trace.tree import leaves
+from payback.train.runs import RecordedRun, open_run
+from payback.transforms.compile import compile
+from payback.transforms.gradient import value_and_grad
+
+COLUMNS, LOOKS, ROWS_SHOWN, MOST_DEPOSITS = 400, 40, 10, 200_000
+
+
+def report(
+    run: str,
+    /,
+    *,
+    entry: tuple[str, ...] = (),
+    html: str | None = None,
+    open: bool = False,
+    out: Out,
+) -> None:
+    """Show a recorded training as a page: where gradients vanish or explode, what each step did, where a weight is from.
+
+    The run map has a row for each parameter and a column for each step (of long runs every n-th): the size of the
+    gradient, of the update beside the weight, and the share of units without a gradient. Then the learning curves, the
+    statement of each weight that --entry names, and steps under the microscope: what the gradient promised, how the
+    cost of the batch changed, and which of its rows cost most. Steps are computed again to the bits of the run, and
+    their weights must have the digest of its log. The page is one file that needs no network.
+
+    Parameters
+    ----------
+    run
+        The folder that payback train --record, or pb.fit(record=...), wrote.
+    entry
+        Weights whose statements the page has, such as W1[3,7]; may be given more than once.
+    html
+        Where to write the page. By default in a new private temporary folder; the path is printed.
+    open
+        Open it in the browser.
+    """
+    recorded = open_run(run)
+    data = gathered(recorded, entry)
+    target = show_page(document(data), html, open and not out.json, "report.html")
+    if out.json:
+        out.result({"payback": "report", "run": run, "page": str(target)})
+    else:
+        out.line(str(target))
+
+
+def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What the page shows."""
+    statements = []
+    for text in entries:
+        made = run.account(*entry_of(text))
+        if len(made) > MOST_DEPOSITS:
+            raise InputError(f"the account of {text} has {len(made):,} deposits", why=f"a page holds {MOST_DEPOSITS:,}",
+                             fix="print it with payback account, --start and --stop")  # fmt: skip
+        statements.append(made.to_json())
+    mapped = _map(run)
+    history = run.history
+    curves = [
+        {"name": name, "values": [amount(value) for value in history[name]]}
+        for name in history.columns
+        if name not in ("epoch", "step", "seconds")
+    ]
+    facts = [("steps", f"{len(run) - run.first:,}"), ("epochs", str(len(history))), ("stopped", run.stopped or "no end")]
+    facts += [(name, str(run.settings[name])) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
+              if name in run.settings]  # fmt: skip
+    return {
+        "kind": "run", "title": str(run.folder), "facts": facts, "curves": curves, "statements": statements, **mapped,
+    }  # fmt: skip
+
+
+def _chosen(first: int, last: int, most: int) -> list[int]:
+    """Numbers of steps, evenly from the first to the last, and no more than so many."""
+    return sorted({round(n) for n in np.linspace(first, last, min(most, last - first + 1))}) if last >= first else []
+
+
+def _map(run: RecordedRun) -> dict[str, Any]:
+    """Gradients and updates by parameter and step, and the steps to look at."""
+    steps = _chosen(run.first + 1, len(run), COLUMNS)
+    looked = set(_chosen(run.first + 1, len(run), LOOKS))
+    looked |= {step.n for step in run.steps if step.cost == max(line.cost for line in run.steps)}  # the worst of all
+    loss = run.loss
+
+    def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
+        return loss(net(X), y, weights)
+
+    value, both = compile(cost), compile(value_and_grad(cost))
+    names: list[str] = []
+    gradient: list[list[Any]] = []
+    update: list[list[Any]] = []
+    dead: list[list[Any]] = []
+    looks = []
+    for n in sorted({*steps, *looked}):
+        before, after, batch = run.step(n - 1), run.step(n), run.batch(n)
+        with np.errstate(all="ignore"):
+            at_first, slope = both(before.net, batch.X, batch.y, batch.weights)
+            old, new, slopes = leaves(before.net), leaves(after.net), leaves(slope)
+            if not names:
+                names = [name for name, _ in parameters(before.net)]
+                gradient, update, dead = ([[] for _ in names] for _ in range(3))
+            if n in steps:
+                for k, (a, b, g) in enumerate(zip(old, new, slopes, strict=True)):
+                    size = float(np.linalg.norm(a.ravel()))
+                    gradient[k].append(amount(float(np.linalg.norm(g.ravel()))))
+                    update[k].append(amount(float(np.linalg.norm((b - a).ravel())) / size) if size else None)
+                    dead[k].append(float(np.mean(~np.any(g.reshape(-1, g.shape[-1]), axis=0))) if g.ndim else None)
+            if n in looked:
+                promise = [float(np.sum(g.astype(float) * (b.astype(float) - a))) for a, b, g in
+                           zip(old, new, slopes, strict=True)]  # fmt: skip
+                looks.append({
+                    "n": n, "epoch": run.steps[n].epoch, "before": amount(at_first),
+                    "after": amount(value(after.net, batch.X, batch.y, batch.weights)),
+                    "promise": [amount(part) for part in promise], "rows": _rows(value, before.net, batch),
+                    "weights": after.weights,
+                })  # fmt: skip
+    return {"map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead}, "looks": looks}
+
+
+def _rows(value: Any, net: Any, batch: Any) -> list[dict[str, Any]]:
+    """The rows of a batch that cost most; what is no number first."""
+    costs = [
+        (float(value(net, batch.X[k : k + 1], batch.y[k : k + 1], None)), int(sample))
+        for k, sample in enumerate(batch.samples)
+    ]
+    costs.sort(key=lambda pair: (np.isfinite(pair[0]), -pair[0] if np.isfinite(pair[0]) else 0.0, pair[1]))
+    return [{"sample": sample, "cost": amount(cost)} for cost, sample in costs[:ROWS_SHOWN]]

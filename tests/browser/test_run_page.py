@@ -1,0 +1,105 @@
+"""The page of a recorded training: it adds up by itself, and names what went wrong first."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.cli.app import main
+from payback.cli.report import gathered
+from payback.glass.page import document, write
+
+from .conftest import WIDTHS
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """The digits, trained by the command line with --record."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "digits", "--epochs", "4", "--record", str(folder), "--seed", "0"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("reports") / "report.html"
+    assert main(["report", str(run), "--html", str(target), "--entry", "W1[20,7]", "--entry", "b2[3]"]) == 0
+    return target
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("view", ["runmap", "curves", "statement", "microscope"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_view_opens(visit, report, width, view, language):
+    page = visit(report, f"#view={view}&lang={language}", width=width, color_scheme="dark" if language == "zh" else "light")
+    assert page.get_by_role("tab", selected=True).count() == 1
+    assert page.locator(".runview").inner_text()
+
+
+def test_the_statement_is_reconciled_and_a_changed_amount_is_noticed(visit, report, run, tmp_path):
+    page = visit(report, "#view=statement")
+    assert page.locator(".verdict").get_attribute("data-ok") == "true"
+    account = pb.open_run(run).account("W1", (20, 7))
+    shown = page.locator("tr.closed .number").inner_text().replace("−", "-")
+    assert float(shown) == pytest.approx(account.closing, rel=1e-6)
+    text = report.read_text()
+    amounts = json.loads(re.search(r'"amount":(\[[^\]]*\])', text)[1])
+    largest = max(amounts, key=abs)
+    forged = tmp_path / "forged.html"
+    forged.write_text(text.replace(json.dumps(largest), json.dumps(largest * (1 + 1e-6) + 1e-9), 1))
+    assert visit(forged, "#view=statement").locator(".verdict").get_attribute("data-ok") == "false"
+
+
+def test_the_pages_sums_are_exact(visit, report):
+    page, rng = visit(report), np.random.default_rng(0)
+    for _ in range(20):
+        terms = (rng.standard_normal(1000) * 10.0 ** rng.integers(-9, 9, 1000)).tolist()
+        assert page.evaluate("t => payback.exactSum(t)", terms) == pytest.approx(math.fsum(terms), rel=1e-15)
+
+
+def test_promises_and_rows_under_the_microscope(visit, tmp_path):
+    """A poisoned row costs most, and is named first; for small steps the promise is kept."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((64, 5))
+    y = X @ np.arange(5.0)
+    X[17] = 40.0
+    net = pb.nn.MLP([5, 8, 1], activation="tanh", seed=0, dtype=float)
+    pb.fit(net, X, y, loss="squared_error", batch_size=32, validation=0, epochs=3, progress=False, record=tmp_path / "run",
+           optimizer=pb.optim.GradientDescent(1e-6))  # fmt: skip
+    data = gathered(pb.open_run(tmp_path / "run"))
+    for look in data["looks"]:
+        assert sum(look["promise"]) == pytest.approx(look["after"] - look["before"], rel=1e-2)
+    poisoned = [look for look in data["looks"] if 17 in pb.open_run(tmp_path / "run").batch(look["n"]).samples]
+    assert poisoned
+    assert all(look["rows"][0]["sample"] == 17 for look in poisoned)
+    page = visit(write(tmp_path / "page.html", document(data)), "#view=microscope")
+    page.locator(".microscope input[type=range]").focus()
+    for _ in range(data["looks"].index(poisoned[0])):
+        page.keyboard.press("ArrowRight")
+    assert page.locator(".microscope table").nth(1).locator("tbody th").first.inner_text() == "17"
+
+
+def test_vanishing_and_dead_rows_sort_first_and_the_map_is_quick(visit, tmp_path):
+    rng = np.random.default_rng(0)
+    rows, steps = 224, 5000
+    gradient = 10.0 ** rng.normal(-2, 0.2, (rows, steps))
+    gradient[100] *= 10.0 ** np.linspace(0, -6, steps)
+    dead = np.zeros((rows, steps))
+    dead[57, 2000:] = 1.0
+    data = {
+        "kind": "run", "title": "planted", "facts": [], "curves": [], "statements": [], "looks": [],
+        "map": {"rows": [f"layer {k}" for k in range(rows)], "steps": list(range(steps)), "gradient": gradient.tolist(),
+                "update": gradient.tolist(), "dead": dead.tolist()},
+    }  # fmt: skip
+    page = visit(write(tmp_path / "map.html", document(data)))
+    took = page.evaluate("() => { const t = performance.now(); document.querySelector('[aria-pressed]').click(); return performance.now() - t; }")
+    assert took < 300
+    assert page.locator(".maprows li").first.get_attribute("title") == "layer 100"
+    page.locator(".runmap select").select_option("dead")
+    assert page.locator(".maprows li").first.get_attribute("title") == "layer 57"
