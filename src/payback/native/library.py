@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite import ir
 
 from payback.native import cache
+from payback.native.clock import emit_now
 from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter, Loaded
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.threads import emit_barrier
@@ -29,7 +30,10 @@ def symbol(key: Any) -> str:
 
 
 class Driver(tuple):
-    """Runs a table of (kernel, its args): the native part of a program, once or many times over."""
+    """Runs a table of (kernel, its args): the native part of a program, once or many times over.
+
+    Empty, or ("timed",): this one adds up the ticks that each command takes, at the address in the next arg.
+    """
 
     __slots__ = ()
 
@@ -47,7 +51,10 @@ class Driver(tuple):
                 at = b.mul(i, e.int(2))
                 kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
                 own = b.inttoptr(e.load(table, b.add(at, e.int(1)), INT), POINTER)
+                begun = emit_now(e) if self else None
                 status = b.call(kernel, [bases, own])
+                if self:
+                    _count(e, b.inttoptr(e.load(args, 5, INT), POINTER), i, begun)
                 with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                     b.ret(b.add(b.add(b.mul(turn, count), i), e.int(1)))
             _advance(e, bases, advances, moves)
@@ -59,7 +66,8 @@ class TeamDriver(tuple):
 
     argument: [bases of the first thread, bytes from one thread's to the next's, table, flags, commands, rounds,
     advances, their number, state of the barrier, status].  A flag's bit 0: all threads run the command; bit 1: they
-    wait for each other before it.  The status is as the driver's.
+    wait for each other before it.  The status is as the driver's.  ("timed",) adds up each thread's ticks: the next word
+    is the address where a row of ticks for each thread is.
     """
 
     __slots__ = ()
@@ -87,7 +95,10 @@ class TeamDriver(tuple):
                 )
                 with b.if_then(mine):
                     kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
+                    begun = emit_now(e) if self else None
                     status = b.call(kernel, [bases, b.inttoptr(e.load(table, b.add(at, e.int(1)), INT), POINTER)])
+                    if self:
+                        _count(e, b.inttoptr(e.load(argument, 10, INT), POINTER), b.add(b.mul(thread, count), i), begun)
                     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                         e.store(b.add(b.add(b.mul(turn, count), i), e.int(1)), argument, 9)
                         emit_barrier(e, barrier, threads)
@@ -107,7 +118,12 @@ def _advance(e: Emitter, bases: ir.Value, advances: ir.Value, moves: ir.Value) -
         b.store(e.at(pointer, step, BYTE), e.at(bases, base, POINTER))
 
 
+def _count(e: Emitter, ticks: ir.Value, at: ir.Value, begun: ir.Value) -> None:
+    e.store(e.b.add(e.load(ticks, at, INT), e.b.sub(emit_now(e), begun)), ticks, at)
+
+
 DRIVER, TEAM = Driver(), TeamDriver()
+TIMED = Driver(("timed",)), TeamDriver(("timed",))
 
 
 def get(keys: Iterable[Any]) -> Callable[[Any], int]:

@@ -26,7 +26,7 @@ class NotNativeError(PaybackError):
 
 
 class Done(NamedTuple):
-    """How far a call came: the steps that were applied; bad: the next one is not finite, and before the update?"""
+    """How far a call came: the good steps; bad: the next one is not finite, and was that known before its update?"""
 
     steps: int
     bad: bool | None
@@ -165,26 +165,20 @@ class Loop:
         order: np.ndarray[Any, Any] | None,
         records: Mapping[int, np.ndarray[Any, Any]],
         steps: int,
+        ticks: np.ndarray[Any, Any] | None = None,
     ) -> Done:
         """Run up to `steps` steps on these arrays; carried inputs are changed in place.
 
-        Where a step is not finite it is not applied: the carried arrays are as they were before it.
+        A step that is not finite before its update is not applied: the carried arrays are as they were before it.  One
+        that is found afterwards has changed them: whoever kept a copy goes back to it and runs the good steps again.
         """
-        kept = [inputs[i].copy() for i in self.carried.values()] if self.after else []
-        status = self._call(inputs, order, records, steps)
+        status = self._call(inputs, order, records, steps, ticks)
         if not status:
             return Done(steps, None)
-        count = len(self.planner.commands)
-        done, command = divmod(status - 1, count)
-        late = bool(self.after) and command == self.stops[-1]
-        if late:  # the update is there already: go back, and to just before it
-            for i, array in zip(self.carried.values(), kept, strict=True):
-                inputs[i][...] = array
-            again = self._call(inputs, order, records, done)
-            assert not again, "a step that was finite is not when it is replayed"
-        return Done(done, True, not late)
+        done, command = divmod(status - 1, len(self.planner.commands))
+        return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
-    def _call(self, inputs: Any, order: Any, records: Any, steps: int) -> int:
+    def _call(self, inputs: Any, order: Any, records: Any, steps: int, ticks: Any = None) -> int:
         """0, or 1 + the number of commands that were run, over all rounds."""
         places = {base: inputs[i] for i, base in self.input_bases.items()}
         places |= {base: records[i] for i, base in self.output_bases.items()}
@@ -192,4 +186,4 @@ class Loop:
             places[self.order.base] = order
         for base, array in places.items():
             assert array.flags.c_contiguous, f"base {base} is not in order"
-        return self.machine.run(places, steps, self.advances)
+        return self.machine.run(places, steps, self.advances, ticks)

@@ -52,15 +52,28 @@ class Segment:
         self.job = self._job(1, np.zeros((1, 2), np.int64), 0)
         self.address = self.job.ctypes.data
 
-    def _job(self, rounds: int, moves: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-        return np.array([self.table.ctypes.data, self.commands, rounds, moves.ctypes.data, count], np.int64)
+    def _job(self, rounds: int, moves: np.ndarray[Any, Any], count: int, ticks: int = 0) -> np.ndarray[Any, Any]:
+        return np.array([self.table.ctypes.data, self.commands, rounds, moves.ctypes.data, count, ticks], np.int64)
 
-    def run(self, bases: np.ndarray[Any, Any], rounds: int = 1, advances: Sequence[tuple[int, int]] = ()) -> int:
-        """0, or 1 + the number of commands that were run; after each round base pointers move on by `advances`."""
+    def run(
+        self, bases: np.ndarray[Any, Any], rounds: int = 1, advances: Sequence[tuple[int, int]] = (),
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """0, or 1 + the number of commands that were run; after each round base pointers move on by `advances`.
+
+        To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
+        """
         moves = np.array(advances or [(0, 0)], np.int64)
+        drive, team_drive, counted = self._drive, self._team, 0
+        if ticks is not None:
+            assert ticks.shape == (self.threads, self.commands) and ticks.dtype == np.int64 and ticks.flags.c_contiguous
+            address_of = library.get(library.TIMED)
+            drive, team_drive = library.PROTOTYPE(address_of(library.TIMED[0])), address_of(library.TIMED[1])
+            counted = ticks.ctypes.data
         if self.threads == 1:
-            job = self._job(rounds, moves, len(advances)) if rounds != 1 or advances else self.job
-            return int(self._drive(bases.ctypes.data, job.ctypes.data))
+            job = self.job if rounds == 1 and not advances and not counted else (
+                self._job(rounds, moves, len(advances), counted))  # fmt: skip
+            return int(drive(bases.ctypes.data, job.ctypes.data))
         team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
         tables = np.zeros((team, width), np.int64)
         tables[:, 0], tables[:, 1] = np.arange(team), team
@@ -69,10 +82,10 @@ class Segment:
         barrier = -(-state.ctypes.data // 64) * 64
         job = np.array(
             [tables.ctypes.data + 16, 8 * width, self.table.ctypes.data, self.flags.ctypes.data, self.commands, rounds,
-             moves.ctypes.data, len(advances), barrier, 0],
+             moves.ctypes.data, len(advances), barrier, 0, counted],
             np.int64,
         )  # fmt: skip
-        threads.run(self._team, job.ctypes.data, team)
+        threads.run(team_drive, job.ctypes.data, team)
         return int(job[9])
 
 
@@ -91,7 +104,10 @@ class Machine:
         self._arena = np.empty(arena_bytes + memory.ALIGNMENT, np.uint8)
         self._bases[0] = -(-self._arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
 
-    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
+    def run(
+        self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]],
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
         for base, array in places.items():
             self._bases[base] = array.ctypes.data
-        return self.segment.run(self._bases.base.copy()[2:], rounds, advances)
+        return self.segment.run(self._bases.base.copy()[2:], rounds, advances, ticks)

@@ -13,6 +13,7 @@ from payback.trace.tree import leaves, unflatten
 from payback.train.step import Steps
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
+KEEP = 2.0  # seconds of steps that would have to be taken again, at most, where one goes wrong after its update
 
 
 class Taken(NamedTuple):
@@ -36,6 +37,7 @@ class Compiled:
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._weighted = weights is not None
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._kept: list[np.ndarray[Any, Any]] = []  # the arrays as they were, to go back to
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
@@ -67,22 +69,42 @@ class Compiled:
         rates = np.array(rates, np.float64)
         pace = size, order is not None
         done, some, bad = 0, self._pace.get(pace, 1), None
+        kept, since = 0, -KEEP  # the step of the copy, and when it was made
+
+        def run(start: int, count: int) -> Any:
+            records = {carried + k: array[start:] for k, array in enumerate(made)}
+            inputs = [*self._arrays, *self._data, rates[start:], numbers[start:]]
+            return loop.run(inputs, None if order is None else order[start * size :], records, count)
+
         while done < steps and bad is None:
-            count = min(some, steps - done)
-            records = {carried + k: array[done:] for k, array in enumerate(made)}
-            inputs = [*self._arrays, *self._data, rates[done:], numbers[done:]]
-            begun = time.perf_counter()
-            result = loop.run(inputs, None if order is None else order[done * size :], records, count)
+            count, begun = min(some, steps - done), time.perf_counter()
+            if begun - since >= KEEP:
+                self._keep()
+                kept, since, begun = done, begun, time.perf_counter()
+            result = run(done, count)
             took = time.perf_counter() - begun
             if result.bad is not None:
                 bad = tuple(float(array[done + result.steps]) for array in (made[0], made[2], made[3]))
                 if result.before:
                     bad = (*bad[:2], 0.0)
             done += result.steps
+            if result.bad and not result.before:  # go back, and to just before it
+                for array, old in zip(self._arrays, self._kept, strict=True):
+                    array[...] = old
+                for start in range(kept, done, some):
+                    again = run(start, min(some, done - start))
+                    assert not again.bad, "a step that was finite is not when it is taken again"
             some = max(1, min(some * 8, int(SLICE * count / max(took, 1e-9))))
         self._pace[pace] = some
         costs, predictions, norms, lengths = (array[:done] for array in made)
         return Taken(costs, norms, lengths, rates[:done], predictions, bad)  # type: ignore[arg-type]
+
+    def _keep(self) -> None:
+        """Copy the arrays; into the same memory as before, because new pages cost more than the copy."""
+        if not self._kept:
+            self._kept = [np.empty_like(array) for array in self._arrays]
+        for kept, array in zip(self._kept, self._arrays, strict=True):
+            kept[...] = array
 
 
 def _native(array: Any) -> Any:
