@@ -1,7 +1,7 @@
 """Copies of blocks of a matrix in the order in which the register tile of a product reads them.
 
-B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A with unit column stride
-keeps its rows, next to each other; A with unit row stride goes into panels of a tile's rows, column after column.
+B goes into panels of a tile's columns, row after row; columns beyond the matrix are zeros.  A goes into panels of a
+tile's rows, column after column.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 
 
 FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
+PIECE = 16  # rows of a panel of B that are packed at a time
 PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
 
 
@@ -100,9 +101,9 @@ def pieces(count: int) -> list[tuple[int, int]]:
 
 
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
-    """`void pack(columns, k, b, row_stride, column_stride, into)`: panels of vectors·lanes columns.
+    """`void pack(columns, k, b, row_stride, column_stride, into)`: some rows of a panel of vectors·lanes columns.
 
-    `unit` says which stride is 1: "column" (rows are contiguous), "row" (columns are) or "none".
+    k ≤ PIECE.  `unit` says which stride is 1: "column" (rows are contiguous), "row" (columns are) or "none".
     """
     name = f"payback.pack_b.{suffix(kind)}.{vectors}.{unit}"
     if name in e.module.globals:
@@ -112,57 +113,53 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     build, lanes = e.b, lanes_of(kind)
     width = lanes * vectors
     if unit == "column":
-        whole = build.sub(columns, build.srem(columns, e.int(width)))
-        with e.loop(0, k, FAR_APART) as k0:
-            stop = least(e, build.add(k0, e.int(FAR_APART)), k)
-            with e.loop(0, whole, width) as j0, e.loop(k0, stop) as i:
-                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
-                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
-                for v in range(vectors):
-                    e.store(e.load(line, v * lanes, kind, lanes), into, build.add(to, e.int(v * lanes)))
-        with e.loop(whole, columns, width) as j0:
-            count = build.sub(columns, j0)
-            masks = [lane_mask(e, build.sub(count, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
-            with e.loop(0, k) as i:
-                line = e.at(b, build.add(build.mul(i, row_stride), j0), kind)
-                to = build.add(build.mul(j0, k), build.mul(i, e.int(width)))
-                for v, mask in enumerate(masks):
-                    value = masked_load(e, e.at(line, v * lanes, kind), kind, lanes, mask)
-                    e.store(value, into, build.add(to, e.int(v * lanes)))
+        whole = build.and_(
+            build.icmp_signed("==", columns, e.int(width)), build.icmp_signed("==", k, e.int(PIECE))
+        )
+        with build.if_else(whole) as (yes, no):
+            with yes:
+                line = b
+                for i in range(PIECE):
+                    for v in range(vectors):
+                        e.store(e.load(line, v * lanes, kind, lanes), into, i * width + v * lanes)
+                    line = e.at(line, row_stride, kind)
+            with no:
+                masks = [lane_mask(e, build.sub(columns, e.int(v * lanes)), kind, lanes) for v in range(vectors)]
+                with e.loop(0, k) as i:
+                    line, to = e.at(b, build.mul(i, row_stride), kind), build.mul(i, e.int(width))
+                    for v, mask in enumerate(masks):
+                        value = masked_load(e, e.at(line, v * lanes, kind), kind, lanes, mask)
+                        e.store(value, into, build.add(to, e.int(v * lanes)))
         build.ret_void()
         return made
-    with e.loop(0, columns, width) as j0:
-        count = least(e, build.sub(columns, j0), e.int(width))
-        source = e.at(b, build.mul(j0, column_stride), kind)
-        target = e.at(into, build.mul(j0, k), kind)
-        even = e.int(0)  # rows of whole squares
-        if unit == "row":
-            whole = build.icmp_signed("==", count, e.int(width))
-            even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
-            with e.loop(0, even, lanes) as i, e.loop(0, vectors) as v:
-                first = build.mul(v, e.int(lanes))
+    even = e.int(0)  # rows of whole squares
+    if unit == "row":
+        whole = build.icmp_signed("==", columns, e.int(width))
+        even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
+        with e.loop(0, even, lanes) as i, e.loop(0, vectors) as v:
+            first = build.mul(v, e.int(lanes))
 
-                def load(row: int, start: int, size: int, first=first, i=i) -> ir.Value:
-                    column = build.mul(build.add(first, e.int(row)), column_stride)
-                    return e.load(source, build.add(column, build.add(i, e.int(start))), kind, size)
+            def load(row: int, start: int, size: int, first=first, i=i) -> ir.Value:
+                column = build.mul(build.add(first, e.int(row)), column_stride)
+                return e.load(b, build.add(column, build.add(i, e.int(start))), kind, size)
 
-                for lane, value in enumerate(turned(e, kind, load)):
-                    e.store(value, target, build.add(build.mul(build.add(i, e.int(lane)), e.int(width)), first))
-        with e.loop(even, k) as i:
-            line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
-            with e.loop(0, width) as j:
-                there = build.icmp_signed("<", j, count)
-                at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
-                value = build.select(there, e.load(source, at, kind), zero(kind))
-                e.store(value, target, build.add(to, j))
+            for lane, value in enumerate(turned(e, kind, load)):
+                e.store(value, into, build.add(build.mul(build.add(i, e.int(lane)), e.int(width)), first))
+    with e.loop(even, k) as i:
+        line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
+        with e.loop(0, width) as j:
+            there = build.icmp_signed("<", j, columns)
+            at = build.add(line, build.mul(build.select(there, j, e.int(0)), column_stride))
+            value = build.select(there, e.load(b, at, kind), zero(kind))
+            e.store(value, into, build.add(to, j))
     build.ret_void()
     return made
 
 
 def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
-    """`void pack(rows, k, a, row_stride, column_stride, into)`.
+    """`void pack(rows, k, a, row_stride, column_stride, into)`: panels of the tile's rows, k columns of them.
 
-    `unit` "row": panels of the tile's rows, k columns of them; else rows one after another, k elements each.
+    `unit` as in `pack_b`.  Rows beyond the matrix are any numbers.
     """
     name = f"payback.pack_a.{suffix(kind)}.{rows}.{unit}"
     if name in e.module.globals:
@@ -170,12 +167,12 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
     e, made = function(e, name, PACKS)
     count, k, a, row_stride, column_stride, into = made.args
     build, lanes = e.b, lanes_of(kind)
+    starts = range(0, rows, lanes)
     if unit == "row":
         with e.loop(0, k, FAR_APART) as k0:
             stop = least(e, build.add(k0, e.int(FAR_APART)), k)
             with e.loop(0, count, rows) as i0:
                 left = build.sub(count, i0)
-                starts = range(0, rows, lanes)
                 masks = [lane_mask(e, build.sub(left, e.int(start)), kind, lanes) for start in starts]
                 with e.loop(k0, stop) as j:
                     line = e.at(a, build.add(build.mul(j, column_stride), i0), kind)
@@ -184,14 +181,31 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
                         value = masked_load(e, e.at(line, start, kind), kind, lanes, mask)
                         for first, size in pieces(min(rows - start, lanes)):
                             e.store(take(e, value, first, size), to, start + first)
-    else:
-        with e.loop(0, count) as i:
-            source, target = e.at(a, build.mul(i, row_stride), kind), e.at(into, build.mul(i, k), kind)
-            even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
-            if unit == "column":
-                with e.loop(0, even, lanes) as j:
-                    e.store(e.load(source, j, kind, lanes), target, j)
-            with e.loop(even, k) as j:
-                e.store(e.load(source, build.mul(j, column_stride), kind), target, j)
+        build.ret_void()
+        return made
+    with e.loop(0, count, rows) as i0:
+        final = build.sub(count, e.int(1))
+        lines = [
+            e.at(a, build.mul(least(e, build.add(i0, e.int(r)), final), row_stride), kind) for r in range(rows)
+        ]
+        target = e.at(into, build.mul(i0, k), kind)
+        even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
+        if unit == "column":
+            with e.loop(0, even, lanes) as j:
+                squares = []
+                for start in starts:
+
+                    def load(row: int, column: int, size: int, start=start, j=j) -> ir.Value:
+                        return e.load(lines[min(start + row, rows - 1)], build.add(j, e.int(column)), kind, size)
+
+                    squares.append(turned(e, kind, load))
+                for lane in range(lanes):  # what a store leaves beyond its column, the next one overwrites
+                    to = build.mul(build.add(j, e.int(lane)), e.int(rows))
+                    for start, square in zip(starts, squares, strict=True):
+                        e.store(square[lane], target, build.add(to, e.int(start)))
+        with e.loop(even, k) as j:
+            to = e.at(target, build.mul(j, e.int(rows)), kind)
+            for r, line in enumerate(lines):
+                e.store(e.load(line, build.mul(j, column_stride), kind), to, r)
     build.ret_void()
     return made

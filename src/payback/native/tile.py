@@ -44,13 +44,13 @@ def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     return e.fma(a, b, c) if has_fma() else e.b.fadd(e.b.fmul(a, b), c)
 
 
-def prefetch(e: Emitter, pointer: ir.Value, write: bool) -> None:
-    """Bring a line that will be read, or written, into the first cache.  It need not exist."""
+def prefetch(e: Emitter, pointer: ir.Value, write: bool, cache: int = 1) -> None:
+    """Bring a line that will be read, or written, into the first cache or another.  It need not exist."""
     name = "llvm.prefetch.p0"
     function = e.module.globals.get(name) or ir.Function(
         e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
     )
-    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 3, 1))])
+    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 4 - cache, 1))])
 
 
 def accumulate(
