@@ -12,7 +12,7 @@ from payback.native.emit import INT, INT32, POINTER, Emitter
 
 
 def emit_now(e: Emitter) -> ir.Value:
-    """The time in ticks of `tick()` seconds, from some moment on: the system's monotonic clock, some 25 ns a reading."""
+    """The time in ticks of `tick()` seconds: the system's monotonic clock, some 25 ns a reading."""
     b = e.b
     with b.goto_entry_block():
         place = b.alloca(INT, ir.Constant(INT32, 2))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -23,8 +24,8 @@ from payback.native import threads
 from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
 from payback.native.packing import PACKER, PIECE, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer
-from payback.native.plan import K_BLOCK, Plan
-from payback.native.tile import accumulate, accumulate_turned, edge_tile, prefetch
+from payback.native.plan import BLOCK, K_BLOCK, Plan
+from payback.native.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
     makes the part C[row:rows, column:columns].  `packing` is (), or (where packed B goes, columns of a block, function
-    that packs B, is A packed, where, tiles of a block, function that packs A).
+    that packs B, is A packed, where, function that packs A).
     """
     name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
         return e.module.globals[name]
     edge = _edges(e, plan, epilogue, name)
-    packing = [POINTER, INT, PACKER, BIT, POINTER, INT, PACKER] * plan.pack_b
+    packing = [POINTER, INT, PACKER, BIT, POINTER, PACKER] * plan.pack_b
     kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
     e, made = function(e, name, kinds)
     m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
@@ -63,7 +64,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     if plan.blocked:
         step = block_size(e, k)
     if plan.pack_b:
-        packed_b, block_columns, packs_b, pack_a_too, packed_a, block_tiles, packs_a = packing
+        packed_b, block_columns, packs_b, pack_a_too, packed_a, packs_a = packing
     with (
         e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
         e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
@@ -77,6 +78,9 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
             columns = least(e, block_columns, columns)
         if plan.pack_b:  # where all rows are one block, a panel of B is used but once: there is room for two
             tiles = build.udiv(build.add(build.sub(m1, m0), e.int(plan.rows - 1)), e.int(plan.rows))
+            of_tile = build.mul(most(e, depth, e.int(1)), e.int(plan.rows * plan.dtype.itemsize))
+            fitting = most(e, build.udiv(e.int(BLOCK), of_tile), e.int(1))
+            block_tiles = build.select(pack_a_too, fitting, most(e, tiles, e.int(1)))
             blocks = most(e, build.udiv(build.add(tiles, build.sub(block_tiles, e.int(1))), block_tiles), e.int(1))
             block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
             block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
@@ -93,6 +97,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 source = e.at(b_block, build.mul(j, b_column), kind)
                 count = build.select(wanted, count, nought)
                 return _Ahead(e, plan, packs_b, count, depth, source, (b_row, b_column), panel_of(j))
+
         with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
             rows = build.sub(m1, ic)
             a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
@@ -135,6 +140,12 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                     if plan.turned:
                         long = plan.turned == "long"
                         sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
+                    elif plan.pack_b:
+                        sums = _either(
+                            build, pack_a_too,
+                            partial(accumulate_packed, e, kind, plan.rows, plan.vectors, depth, at, panel),
+                            partial(accumulate, e, kind, plan.rows, plan.vectors, None, *where),
+                        )  # fmt: skip
                     else:
                         sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
@@ -159,6 +170,22 @@ def _once(value: ir.Value) -> Iterator[ir.Value]:
     yield value
 
 
+def _either(build: ir.IRBuilder, condition: ir.Value, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """The vectors of one of two tiles."""
+    made = []
+    with build.if_else(condition) as ways:
+        for way, tile in zip(ways, (yes, no), strict=True):
+            with way:
+                made.append((tile(), build.block))
+    (left, from_left), (right, from_right) = made
+    sums = [[build.phi(x.type) for x in line] for line in left]
+    for phis, *values in zip(sums, left, right, strict=True):
+        for phi, x, y in zip(phis, *values, strict=True):
+            phi.add_incoming(x, from_left)
+            phi.add_incoming(y, from_right)
+    return sums
+
+
 class _Ahead:
     """Packs the next panel of B, piece by piece, between the tiles of this one.
 
@@ -169,7 +196,14 @@ class _Ahead:
     def __init__(self, e: Emitter, plan: Plan, packs: Any, columns: Any, k: Any, source: Any, strides: Any, into: Any):
         """`columns` of the panel, 0 if there is nothing to do."""
         self.e, self.plan, self.kind = e, plan, llvm_type(plan.dtype)
-        self.packs, self.columns, self.k, self.source, self.strides, self.into = packs, columns, k, source, strides, into
+        self.packs, self.columns, self.k, self.source, self.strides, self.into = (
+            packs,
+            columns,
+            k,
+            source,
+            strides,
+            into,
+        )
         pieces = e.b.udiv(e.b.add(k, e.int(PIECE - 1)), e.int(PIECE))
         self.pieces = e.b.select(e.b.icmp_signed(">", columns, e.int(0)), pieces, e.int(0))
 
@@ -351,9 +385,9 @@ def call(
         of_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
         packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
         if plan.pack_a:
-            packing += [e.int(plan.block_rows // plan.rows), pointer_to(pack_a(e, kind, plan.rows, plan.a_unit))]
+            packing.append(pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)))
         else:
-            packing += [most(e, m, e.int(1)), ir.Constant(POINTER, None)]
+            packing.append(ir.Constant(POINTER, None))
     if team is not None:
         thread, count = integer(e, team.thread), integer(e, team.threads)
         if plan.split == "sums":

@@ -66,8 +66,8 @@ class TeamDriver(tuple):
 
     argument: [bases of the first thread, bytes from one thread's to the next's, table, flags, commands, rounds,
     advances, their number, state of the barrier, status].  A flag's bit 0: all threads run the command; bit 1: they
-    wait for each other before it.  The status is as the driver's.  ("timed",) adds up each thread's ticks: the next word
-    is the address where a row of ticks for each thread is.
+    wait for each other before it.  The status is as the driver's.  ("timed",) adds up ticks at the address in the next
+    word, a row for each thread.
     """
 
     __slots__ = ()

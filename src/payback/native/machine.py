@@ -66,7 +66,9 @@ class Segment:
         moves = np.array(advances or [(0, 0)], np.int64)
         drive, team_drive, counted = self._drive, self._team, 0
         if ticks is not None:
-            assert ticks.shape == (self.threads, self.commands) and ticks.dtype == np.int64 and ticks.flags.c_contiguous
+            assert ticks.shape == (self.threads, self.commands)
+            assert ticks.dtype == np.int64
+            assert ticks.flags.c_contiguous
             address_of = library.get(library.TIMED)
             drive, team_drive = library.PROTOTYPE(address_of(library.TIMED[0])), address_of(library.TIMED[1])
             counted = ticks.ctypes.data

@@ -113,9 +113,7 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
     build, lanes = e.b, lanes_of(kind)
     width = lanes * vectors
     if unit == "column":
-        whole = build.and_(
-            build.icmp_signed("==", columns, e.int(width)), build.icmp_signed("==", k, e.int(PIECE))
-        )
+        whole = build.and_(build.icmp_signed("==", columns, e.int(width)), build.icmp_signed("==", k, e.int(PIECE)))
         with build.if_else(whole) as (yes, no):
             with yes:
                 line = b
@@ -185,9 +183,7 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
         return made
     with e.loop(0, count, rows) as i0:
         final = build.sub(count, e.int(1))
-        lines = [
-            e.at(a, build.mul(least(e, build.add(i0, e.int(r)), final), row_stride), kind) for r in range(rows)
-        ]
+        lines = [e.at(a, build.mul(least(e, build.add(i0, e.int(r)), final), row_stride), kind) for r in range(rows)]
         target = e.at(into, build.mul(i0, k), kind)
         even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
         if unit == "column":

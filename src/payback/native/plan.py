@@ -67,10 +67,9 @@ class Plan:
         """How a tile finds B: see `tile.edge_tile`."""
         return "packed" if self.pack_b else self.turned or "masked"
 
-    @property
-    def block_rows(self) -> int:
+    def block_rows(self, k: int) -> int:
         """Rows of A that are packed at a time, at most."""
-        return max(BLOCK // (K_BLOCK * self.dtype.itemsize * self.rows), 1) * self.rows
+        return max(BLOCK // (blocks_of(k)[1] * self.dtype.itemsize * self.rows), 1) * self.rows
 
     def block_columns(self, k: int) -> int:
         """Columns of B that are packed at a time: in the third cache."""
@@ -78,7 +77,7 @@ class Plan:
 
     @property
     def bytes_of_a(self) -> int:
-        return self.block_rows * K_BLOCK * self.dtype.itemsize + SLACK
+        return max(BLOCK, self.rows * K_BLOCK * self.dtype.itemsize) + SLACK
 
     def scratch(self, m: int, n: int, k: int) -> int:
         """Bytes that each thread needs to work in: 0, or a multiple of 64."""
@@ -86,7 +85,7 @@ class Plan:
             return 0
         rows, columns = (n, m) if self.down else (m, n)
         columns = min(-(-columns // self.width) * self.width, self.block_columns(k))
-        if rows <= self.block_rows or not self.pack_a:  # all rows are one block: a panel is used but once
+        if rows <= self.block_rows(k) or not self.pack_a:  # all rows are one block: a panel is used but once
             columns = min(columns, 2 * self.width)
         size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
         return -(-size // 64) * 64
