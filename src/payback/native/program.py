@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import cores, library, memory
+from payback.native import cores, library, memory, report
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
@@ -169,6 +169,21 @@ class Program:
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs' values for inputs of the graph's shapes and dtypes."""
+        return self._called(inputs, self._run)
+
+    def measured(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """Seconds of each command, in a call with these inputs."""
+        found: list[np.ndarray[Any, Any]] = []
+
+        def run(arena: Any, bases: Any, places: Any) -> int:
+            seconds = report.run(self._parts, bases, lambda part: self._interpret(part, arena, bases, places))
+            found.append(seconds)
+            return int(seconds.size < len(self.commands))
+
+        self._called(inputs, run)
+        return found[0]
+
+    def _called(self, inputs: Sequence[Any], run: Callable[..., int]) -> tuple[Any, ...]:
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
         arena, bases = self._pool.pop() if self._pool else self.memory()
@@ -190,7 +205,7 @@ class Program:
             bases[view.buffer.base] = array.ctypes.data
         places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
         places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
-        status = self._run(arena, bases, places)
+        status = run(arena, bases, places)
         self._pool.append((arena, bases))
         if status:  # an index out of bounds: the interpreter tells where
             return self.interpreted(inputs)
@@ -256,25 +271,5 @@ class Program:
         return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
 
     def explain(self) -> str:
-        """What the program consists of, for people."""
-        nodes, left = len(self.source.nodes), len(self.graph.nodes)
-        kernels = {c.kernel for c in self.commands if c.kernel is not None}
-        on_numpy = sum(c.kernel is None for c in self.commands)
-        lines = [
-            f"{nodes} nodes, {left} after folding constants and computing nothing twice",
-            f"{len(self.commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy",
-            f"{sum(c.flops for c in self.commands):,} operations in products; {self.arena_bytes:,} bytes of memory "
-            f"between arguments and results",
-            "",
-            *self._table(),
-        ]
-        return "\n".join(lines)
-
-    def _table(self) -> list[str]:
-        rows = []
-        for number, command in enumerate(self.commands):
-            shown = [view.shape for view in command.writes if view.shape != (0,)]
-            shapes = ", ".join("×".join(map(str, shape)) or "number" for shape in shown)
-            shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
-            rows.append(f"{number:4}  {command.text}  →  {shapes or '–'}{shared}")
-        return rows
+        """What the program consists of and how long each part takes, for people."""
+        return report.explain(self)

@@ -115,7 +115,11 @@ class CompiledFunction:
         return trace.rebuilt([_own(x, taken) for x in found])
 
     def explain_compilation(self) -> str:
-        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel."""
+        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel.
+
+        The times are the least of some runs on made-up numbers, by a driver that reads the clock around every
+        kernel; it is compiled for this alone, and the program itself stays as it is.
+        """
         return self._program().explain()
 
     @property
