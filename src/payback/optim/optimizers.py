@@ -157,8 +157,8 @@ class Adam(Optimizer):
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         m = self.beta1 * slots[0] + (1 - self.beta1) * g
         v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        first, second = 1 - self.beta1**step, 1 - self.beta2**step
-        return p - (rate / first) * m / (np.sqrt(v / second) + self.epsilon), (m, v)
+        length, scale = rate / (1 - self.beta1**step), (1 - self.beta2**step) ** -0.5
+        return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
 
 
 @dataclass(frozen=True)
