@@ -218,7 +218,7 @@ class Planner(Groups):
             self.require([part], shape)
         else:
             self.need(part)
-        self.group([part], shape, [sink], extra, text=text, sinking=node)
+        self.group([part], shape, [sink], extra, text=text, sinking=[node])
 
     def interpret(self, node: Node) -> None:
         """The program is split here: this node runs on the interpreter's rule."""

@@ -56,7 +56,7 @@ class Compiled:
             cost, prediction, norm, length = range(carried, carried + 4)
             self._loops[size, chosen] = loop_of(
                 graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
-                recorded=[cost, prediction, norm, length], before=[cost, norm], after=[length],
+                recorded=[cost, prediction, norm, length], before=[cost], after=[norm, length],
             )  # fmt: skip
         return self._loops[size, chosen]
 
