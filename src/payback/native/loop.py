@@ -14,7 +14,7 @@ from payback.native import cores, layout, memory
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
-from payback.native.lower.guard import AllFinite
+from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
@@ -31,7 +31,7 @@ class Done(NamedTuple):
     steps   that were applied
     bad     whether the next one is not finite
     before  whether that was seen before the update
-    start   the carried arrays as they were
+    start   the carried arrays as they were, where `after` may have to take a step back
     """
 
     steps: int
@@ -40,15 +40,20 @@ class Done(NamedTuple):
     start: list[np.ndarray[Any, Any]]
 
 
+def _bytes(node: Node) -> int:
+    return node.aval.size * node.aval.dtype.itemsize
+
+
 class Loop:
     """A step as a native loop.
 
     carried   number of an output -> number of the input that it becomes in the next step; updated in place
     rows      inputs that are batches: rows of a whole array, chosen by an index array (None: the array as it stands)
-    streams   inputs that are one number a step, from an array
+    streams   inputs that are one entry of an array a step
     recorded  outputs that are written to arrays, one entry a step
-    before    outputs that must be finite before anything is updated
+    before    outputs that must be finite (or true) before anything is updated
     after     outputs that must be finite afterwards
+    backwards whether streams and records are gone through from their last entry to the first
     """
 
     def __init__(
@@ -62,10 +67,11 @@ class Loop:
         recorded: Sequence[int],
         before: Sequence[int],
         after: Sequence[int],
+        backwards: bool = False,
     ):
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
-        self.before, self.after, self.chosen = list(before), list(after), chosen
+        self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
         for output, number in self.carried.items():
             new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
             if (new.shape, new.dtype) != (old.shape, old.dtype):
@@ -80,7 +86,7 @@ class Loop:
         outputs = self.graph.outputs
         planner.plan([outputs[i] for i in before], lambda planner: self._guard([outputs[i] for i in before]))
         self._guard([outputs[i] for i in after])
-        self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, AllFinite)]
+        self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         self._in_place()
         if any(command.kernel is None for command in planner.commands):
             raise NotNativeError("this step needs NumPy")
@@ -105,7 +111,8 @@ class Loop:
         """The program stops here if one of these is not finite."""
         views = [self.planner.view(node) for node in nodes]
         if views:
-            kernel = AllFinite(tuple(code_of(node.aval.dtype) for node in nodes))
+            codes = tuple(code_of(node.aval.dtype) for node in nodes)
+            kernel = AllTrue(len(codes)) if codes[0] == "b1" else AllFinite(codes)
             self.planner.command(kernel, views, [], views, [], "all finite?")
 
     def _in_place(self) -> None:
@@ -163,14 +170,15 @@ class Loop:
         self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
         advances: list[tuple[int, int]] = []
         for i in self.streams:
-            advances.append((self.input_bases[i], inputs[i].aval.dtype.itemsize))
+            advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            node = self.graph.outputs[i]
-            advances.append((self.output_bases[i], node.aval.size * node.aval.dtype.itemsize))
+            advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+        if self.backwards:
+            advances = [(base, -size) for base, size in advances]
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
             advances.append((self.order.base, batch * 8))
-        self.advances = np.array(advances or [(0, 0)], np.int64)
+        self.advances = np.array(advances, np.int64).reshape(-1, 2)
 
     def run(
         self,
@@ -183,7 +191,7 @@ class Loop:
 
         Where a step is not finite it is not applied: the carried arrays are as they were before it.
         """
-        kept = [inputs[i].copy() for i in self.carried.values()]
+        kept = [inputs[i].copy() for i in self.carried.values()] if self.after else []
         status = self._call(inputs, order, records, steps)
         if not status:
             return Done(steps, False, False, kept)
@@ -201,6 +209,9 @@ class Loop:
         """0, or 1 + the number of commands that were run, over all rounds."""
         places = {base: inputs[i] for i, base in self.input_bases.items()}
         places |= {base: records[i] for i, base in self.output_bases.items()}
+        if self.backwards:
+            for base, _ in self.advances:
+                places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
         for base, array in places.items():

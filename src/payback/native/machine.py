@@ -88,10 +88,16 @@ class Machine:
         self._bases = base_table(bases)
         for buffer in constants:
             self._bases[buffer.base] = buffer.array.ctypes.data
-        self._arena = np.empty(arena_bytes + memory.ALIGNMENT, np.uint8)
-        self._bases[0] = -(-self._arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        self._arena_bytes = arena_bytes
+        self._spare: list[np.ndarray[Any, Any]] = []  # memory between values that no call uses now
 
     def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, moves: np.ndarray[Any, Any]) -> int:
+        """As a segment's `run`.  Several threads may call it at once."""
+        bases = self._bases.base.copy()[2:]
+        arena = self._spare.pop() if self._spare else np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8)
+        bases[0] = -(-arena.__array_interface__["data"][0] // memory.ALIGNMENT) * memory.ALIGNMENT
         for base, array in places.items():
-            self._bases[base] = array.__array_interface__["data"][0]
-        return self.segment.run(self._bases.base.copy()[2:], rounds, moves)
+            bases[base] = array.__array_interface__["data"][0]
+        status = self.segment.run(bases, rounds, moves)
+        self._spare.append(arena)
+        return status

@@ -64,7 +64,7 @@ class Compiled:
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
-            from payback.native.loop import Loop
+            from payback.native.stepwise import loop_of
 
             X, y, *rest = self._data
             batch = X[:size], y[:size], rest[0][:size] if rest else None
@@ -77,7 +77,7 @@ class Compiled:
             rate, step = carried + len(rows), carried + len(rows) + 1
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
-            self._loops[size, chosen] = Loop(
+            self._loops[size, chosen] = loop_of(
                 traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
                 recorded=recorded, before=[cost, norm], after=[length],
             )  # fmt: skip

@@ -37,10 +37,10 @@ class Orders:
     def _draw(self, first: int, count: int) -> np.ndarray[Any, Any]:
         keys = folded(self.key, np.arange(first, first + count))
         if native.available() and self.n * self.epochs >= MANY:
-            from payback.native.bits import random_bits as bits
-        else:
-            bits = random_bits
-        return order_of(bits(keys, (2 * self.n,)))
+            from payback.native.bits import random_bits as natively
+
+            return order_of(natively(keys, (2 * self.n,)))
+        return order_of(random_bits(keys, (2 * self.n,)))
 
     def batches(self, epoch: int, size: int) -> Iterator[Any]:
         """Row numbers, batch by batch; None: all rows at once."""
