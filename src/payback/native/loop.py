@@ -80,6 +80,7 @@ class Loop:
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
+        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
         self.guards: dict[int, int] = {}  # command -> index into before + after
         for i, shape in self.rows.items() if chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
@@ -214,6 +215,5 @@ class Loop:
                 places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
-        for base, array in places.items():
-            assert array.flags.c_contiguous, f"base {base} is not in order"
-        return self.machine.run(places, steps, self.advances)
+        assert all(array.flags.c_contiguous for array in places.values()), "an array is not in order"
+        return self.machine.run(places, steps, self.advances, self.known)

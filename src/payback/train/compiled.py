@@ -10,7 +10,7 @@ import numpy as np
 
 from payback import native
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, rebuilder
 from payback.train.flat import flat
 from payback.train.step import Steps
 
@@ -45,22 +45,23 @@ class Compiled:
         predictions: bool = True,
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
-        self._net, self.flat = net, flat(net, optimizer)
+        self._rebuilt, self.flat = rebuilder(net), flat(net, optimizer)
         if self.flat is not None:
             vector = self.flat.join(net)
             net, state = vector, self.flat.optimizer.init([vector])
-        self._state = state
+        self._state, self._parameters = state, len(leaves(net))
         self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
         """A copy of the network as it is now."""
-        return self._net_of([array.copy() for array in self._arrays])
+        return self._net_of([array.copy() for array in self._arrays[: self._parameters]])
 
     def _net_of(self, arrays: list[Array]) -> Any:
-        return unflatten(self._net, iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
+        return self._rebuilt(iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
@@ -81,18 +82,19 @@ class Compiled:
                 traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
                 recorded=recorded, before=[cost, norm], after=[length],
             )  # fmt: skip
+            self._loops[size, chosen].known = {}
+            avals = [traced.graph.outputs[i].aval for i in recorded]
+            self._records[size, chosen] = [(aval.shape, aval.dtype) for aval in avals]
         return self._loops[size, chosen]
 
     def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
         """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
-        `first`: as many as a moment allows, and none from one on that is not finite."""
+        `first`: as many as a moment allows, and none from one on that is not finite.  rates: float64, one a step."""
         loop, pace = self._loop(size, order is not None), (size, order is not None)
         count = min(self._pace.get(pace, 1), steps)
-        numbers = np.arange(first, first + count, dtype=np.float64)
-        outputs = [loop.graph.outputs[i] for i in loop.recorded]
-        made = [np.empty((count, *node.aval.shape), node.aval.dtype) for node in outputs]
+        made = [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
         records = dict(zip(loop.recorded, made, strict=True))
-        streams = [*self._data, np.ascontiguousarray(rates, np.float64), numbers]
+        streams = [*self._data, rates, np.arange(first, first + count, dtype=np.float64)]
         begun = time.perf_counter()
         result = loop.run([*self._arrays, *streams], order, records, count)
         took = time.perf_counter() - begun

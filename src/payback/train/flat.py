@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, rebuilder
 
 LARGEST = 1 << 16  # entries, beyond which an update is as long for each array by itself
 
@@ -21,7 +21,9 @@ class Flat:
     def __init__(self, net: Any, optimizer: Optimizer):
         self.net, self.optimizer = net, optimizer
         self.shapes = [leaf.shape for leaf in leaves(net)]
-        self.ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+        ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+        self.parts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        self._rebuilt = rebuilder(net)
 
     def join(self, tree: Any) -> Any:
         """The vector of a container like the network."""
@@ -29,9 +31,8 @@ class Flat:
 
     def spread(self, vector: Any) -> Any:
         """A container like the network whose leaves are parts of the vector."""
-        starts = [0, *self.ends[:-1]]
-        parts = [vector[a:b].reshape(s) for a, b, s in zip(starts, self.ends, self.shapes, strict=True)]
-        return unflatten(self.net, iter(parts))
+        parts = zip(self.parts, self.shapes, strict=True)
+        return self._rebuilt(iter([vector[part].reshape(shape) for part, shape in parts]))
 
 
 def flat(net: Any, optimizer: Optimizer) -> Flat | None:
