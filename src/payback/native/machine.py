@@ -113,16 +113,18 @@ class Machine:
         """
         room = self._spare.pop() if self._spare else self._room()
         _, bases, job, bases_at, job_at = room
+        known = {} if known is None else known
         for base, array in places.items():
-            if known is None:
-                bases[base] = address(array)
-                continue
             there = known.get(base)
             if there is None or there[0] is not array:
+                assert array.flags.c_contiguous, f"base {base} is not in order"
                 there = known[base] = array, address(array)
             bases[base] = there[1]
+        there = known.get(-1)
+        if there is None or there[0] is not moves:
+            there = known[-1] = moves, address(moves)
         if self.segment.threads == 1:
-            job[2:] = rounds, address(moves), len(moves)
+            job[2:] = rounds, there[1], len(moves)
             status = self.segment.drive(bases_at, job_at)
         else:
             status = self.segment.run(bases, rounds, moves)

@@ -89,7 +89,7 @@ class Blocks:
             end = done + len(of_part)
             while done < end:
                 since, start = done, time.perf_counter()
-                rows = None if order is None else order[(done - end) * size :]
+                rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
                 taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1)
                 now = time.perf_counter()
                 done += len(taken.costs)

@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Taken(NamedTuple):
-    """What some steps came to, one entry a step.
+    """What some steps came to, one entry a step; valid until more steps are taken.
 
     predictions  of every step, where they were asked for
     bad          the step after them is not finite: its cost, norm and length
@@ -54,6 +54,7 @@ class Compiled:
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
         self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
+        self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
@@ -87,20 +88,29 @@ class Compiled:
             self._records[size, chosen] = [(aval.shape, aval.dtype) for aval in avals]
         return self._loops[size, chosen]
 
+    def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:
+        return [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
+
+    def _room(self, pace: tuple[int, bool], count: int) -> tuple[list[Array], list[Array]]:
+        """Arrays for what so many steps tell and are told: the same as in the last call of as many."""
+        if pace not in self._rooms or len(self._rooms[pace][1][0]) != count:
+            self._rooms[pace] = self._made(pace, count), list(np.empty((2, count)))
+        return self._rooms[pace]
+
     def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
         """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
         `first`: as many as a moment allows, and none from one on that is not finite.  rates: float64, one a step."""
         loop, pace = self._loop(size, order is not None), (size, order is not None)
         count = min(self._pace.get(pace, 1), steps)
-        made = [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
-        records = dict(zip(loop.recorded, made, strict=True))
-        streams = [*self._data, rates, np.arange(first, first + count, dtype=np.float64)]
+        room, streams = self._room(pace, count)
+        streams[0][:], streams[1][:] = rates[:count], np.arange(first, first + count)
+        records = dict(zip(loop.recorded, room, strict=True))
         begun = time.perf_counter()
-        result = loop.run([*self._arrays, *streams], order, records, count)
+        result = loop.run([*self._arrays, *self._data, *streams], order, records, count)
         took = time.perf_counter() - begun
         self._pace[pace] = max(1, min(count * 8, int(SLICE * count / max(took, 1e-9))))
         done = result.steps
-        costs, norms, lengths, *others = made
+        costs, norms, lengths, *others = room
         bad = None
         if result.bad:
             bad = float(costs[done]), float(norms[done]), 0.0 if result.before else float(lengths[done])
@@ -108,7 +118,9 @@ class Compiled:
         def after(some: int) -> Any:
             arrays = [array.copy() for array in result.start]
             if some:
-                loop.run([*arrays, *streams], order, records, some)
+                again = [rates[:some].copy(), np.arange(first, first + some, dtype=np.float64)]
+                unread = dict(zip(loop.recorded, self._made(pace, some), strict=True))
+                loop.run([*arrays, *self._data, *again], order, unread, some)
             return self._net_of(arrays)
 
         return Taken(costs[:done], norms[:done], lengths[:done], others[0][:done] if others else None, bad, after)
