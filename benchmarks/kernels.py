@@ -27,12 +27,10 @@ def report(work: Training, rounds: int) -> list[str]:
     net = pb.nn.MLP(list(work.sizes), activation="relu", seed=0, dtype=work.dtype)
     optimizer = pb.optim.Adam(RATE, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
     steps, state = Steps(net, LOSSES["squared_error"], optimizer), optimizer.init(net)
-    training = Compiled(steps, net, state, data["x"], data["y"], None)
-    loop = training._loop(work.batch, True)
-    arrays, count = training._arrays, work.batches
-    made = [np.empty((count, *node.aval.shape), node.aval.dtype) for node in loop.graph.outputs[len(arrays) :]]
-    records = {len(arrays) + k: array for k, array in enumerate(made)}
-    inputs = [*arrays, *training._data, np.full(count, RATE), np.arange(1.0, count + 1)]
+    training = Compiled(steps, optimizer, net, state, data["x"], data["y"], None, predictions=False)
+    loop, count = training._loop(work.batch, True), work.batches
+    records = dict(zip(loop.recorded, training._made((work.batch, True), count), strict=True))
+    inputs = [*training._arrays, *training._data, np.full(count, RATE), np.arange(1.0, count + 1)]
     segment, best, least = loop.machine.segment, None, float("inf")
     for _ in range(rounds + 1):
         ticks, begun = ticks_of(segment), time.perf_counter()

@@ -81,7 +81,7 @@ def test_times_are_added_up_over_rounds():
     _arena, bases = program.memory()
     out = np.empty((50, 50))
     bases[1], bases[program.outputs[0].buffer.base] = inputs[0].ctypes.data, out.ctypes.data
-    segment.run(bases, rounds=20, advances=[(0, 0)], ticks=ticks)
+    segment.run(bases, rounds=20, ticks=ticks)
     assert ticks.sum() > 0
     assert np.array_equal(out, program(*inputs)[0])
 

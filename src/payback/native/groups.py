@@ -270,9 +270,17 @@ class Groups:
     def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node in self.scalars:
             return True
-        if node.op.name in VIEWS and node not in self.views and node.args[0] in self.views:
+        if node not in self.views and self._shows(node):
             self.need(node)
         return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
+    def _shows(self, node: Node) -> bool:
+        """Whether a node is another view of what lies in memory."""
+        while node not in self.views:
+            if node.op.name not in VIEWS and (node.op.name != "index" or len(node.args) != 1 or self.fusible(node)):
+                return False
+            node = node.args[0]
+        return True
 
     def along(self, view: View, places: layout.Places) -> View:
         """An index array over the axes of the result."""
@@ -319,7 +327,7 @@ class Groups:
             strides = tuple(0 if a in axes else next(kept) for a in range(len(shape)))
             finish = ("div", float(count)) if name == "mean" else ()
             kind = "sum" if name == "mean" else name
-            sinks.append((kind, View(target.buffer, 0, shape, strides), number, wide, finish))
+            sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
         text = "+".join(dict.fromkeys(each.op.name for each in nodes))
         self.group(sources, shape, sinks, axes=axes, text=text, sinking=nodes)
 

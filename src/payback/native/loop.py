@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import PaybackError, TraceError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, memory
@@ -15,9 +15,11 @@ from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
+from payback.native.lower.move import SHORT, Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
+from payback.native.nests import SHARED
 from payback.native.program import HOOKS, simplified
 
 
@@ -26,11 +28,16 @@ class NotNativeError(PaybackError):
 
 
 class Done(NamedTuple):
-    """How far a call came: the good steps; bad: the next one is not finite, and was that known before its update?"""
+    """How far a call came.
+
+    steps   that are good
+    bad     whether the next one is not finite
+    before  whether that was seen before its update: then it is not applied
+    """
 
     steps: int
-    bad: bool | None
-    before: bool = False
+    bad: bool
+    before: bool
 
 
 def _bytes(node: Node) -> int:
@@ -65,9 +72,15 @@ class Loop:
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
+        for output, number in self.carried.items():
+            new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
+            if (new.shape, new.dtype) != (old.shape, old.dtype):
+                raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
+                                 fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
+        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
         self.guards: dict[int, int] = {}  # command -> index into before + after
         for i, shape in self.rows.items() if chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
@@ -88,6 +101,12 @@ class Loop:
         batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
         rest = (0,) * (len(aval.shape) - 1)
         code, stride = code_of(aval.dtype), int(np.prod(shape[1:], dtype=int))
+        size = stride * aval.dtype.itemsize
+        if aval.size < SHARED and size:
+            kernel, numbers = Rows(size if size <= SHORT else 0), View(self.order, 0, aval.shape[:1], (1,))
+            planner.command(kernel, [numbers, layout.whole(whole, shape), batch], [aval.shape[0], size],
+                            [numbers, layout.whole(whole, shape)], [batch], "batch")  # fmt: skip
+            return
         instrs = [
             ("load", View(self.order, 0, aval.shape, (1, *rest)), "i8"),
             ("gather", View(whole, 0, aval.shape, (0, *layout.contiguous(aval.shape)[1:])), code,
@@ -156,16 +175,17 @@ class Loop:
                 self.output_bases[i] = view.buffer.base
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
         self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
-        self.advances: list[tuple[int, int]] = []
+        advances: list[tuple[int, int]] = []
         for i in self.streams:
-            self.advances.append((self.input_bases[i], _bytes(inputs[i])))
+            advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            self.advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+            advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
         if self.backwards:
-            self.advances = [(base, -size) for base, size in self.advances]
+            advances = [(base, -size) for base, size in advances]
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
-            self.advances.append((self.order.base, batch * 8))
+            advances.append((self.order.base, batch * 8))
+        self.advances = np.array(advances, np.int64).reshape(-1, 2)
 
     def run(
         self,
@@ -182,7 +202,7 @@ class Loop:
         """
         status = self._call(inputs, order, records, steps, ticks)
         if not status:
-            return Done(steps, None)
+            return Done(steps, False, False)
         done, command = divmod(status - 1, len(self.planner.commands))
         return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
@@ -195,6 +215,4 @@ class Loop:
                 places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
-        for base, array in places.items():
-            assert array.flags.c_contiguous, f"base {base} is not in order"
-        return self.machine.run(places, steps, self.advances, ticks)
+        return self.machine.run(places, steps, self.advances, self.known, ticks)

@@ -39,7 +39,7 @@ class Stepwise:
                     return Done(step, True, place < self._before)
             for output, number in self.carried.items():
                 inputs[number][...] = results[output]
-        return Done(steps, None)
+        return Done(steps, False, False)
 
     def _given(self, number: int, array: Any, order: Any, step: int) -> Any:
         node = self.graph.inputs[number]

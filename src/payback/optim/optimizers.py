@@ -78,6 +78,13 @@ class Optimizer:
         """One parameter's step."""
         raise NotImplementedError
 
+    def flat(self, parameters: Any) -> Optimizer | None:
+        """An optimizer that does to all these parameters' entries in one vector what this one does to each array.
+
+        None where that is not known: of optimizers that others wrote.
+        """
+        return self if type(self) in OPTIMIZERS.values() else None
+
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
@@ -185,10 +192,37 @@ class AdamW(Adam):
     ) -> tuple[Any, list[Slots]]:
         stepped, state = super().update(gradient, state, parameters, rate, step)
         shrunk = [
-            q - (rate * self.weight_decay) * p if len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt else q
-            for path, p, q in zip(paths(parameters), leaves(parameters), leaves(stepped), strict=True)
+            q - (rate * self.weight_decay) * p if decays else q
+            for decays, p, q in zip(self._decays(parameters), leaves(parameters), leaves(stepped), strict=True)
         ]
         return unflatten(parameters, iter(shrunk)), state
+
+    def _decays(self, parameters: Any) -> list[bool]:
+        return [
+            len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt
+            for path, p in zip(paths(parameters), leaves(parameters), strict=True)
+        ]
+
+    def flat(self, parameters: Any) -> Optimizer | None:
+        if type(self) is not AdamW:
+            return None
+        shares = [
+            np.full(p.size, d, p.dtype) for d, p in zip(self._decays(parameters), leaves(parameters), strict=True)
+        ]
+        return _FlatAdamW(**vars(self), shares=np.concatenate(shares))
+
+
+@dataclass(frozen=True)
+class _FlatAdamW(AdamW):
+    """AdamW on one vector: `shares` are 1 where an entry decays, else 0."""
+
+    shares: Any = None
+
+    def update(
+        self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
+    ) -> tuple[Any, list[Slots]]:
+        (q,), state = Adam.update(self, gradient, state, parameters, rate, step)
+        return [q - (rate * self.weight_decay) * self.shares * parameters[0]], state
 
 
 # The closed list of optimizers that may be named, in code and on the command line.
