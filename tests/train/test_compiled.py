@@ -310,10 +310,12 @@ def test_steps_that_are_not_one_piece_of_machine_code(monkeypatch, kind):
     assert all(np.isfinite(leaf).all() for leaf in leaves(problem.value.run.net))
 
 
-@pytest.mark.parametrize("small", [True, False])
-def test_going_back_is_exact(monkeypatch, small):
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize(("small", "keep"), [(True, 2.0), (False, 2.0), (False, 0.0)])
+def test_going_back_is_exact(monkeypatch, small, keep, lasting):
     """Step 8 is seen to be bad when it is there already: all is as after 7, from a copy of this call or an earlier."""
     monkeypatch.setattr("payback.train.compiled.SMALL", 1 << 30 if small else 0)
+    monkeypatch.setattr("payback.train.compiled.KEEP", keep)
     monkeypatch.setattr("payback.train.compiled.SLICE", 0.0)  # a step a call
     order, rates = np.arange(100) % len(X), np.full(10, 0.01)
 
@@ -326,7 +328,7 @@ def test_going_back_is_exact(monkeypatch, small):
         """Until so many steps are taken, or one is bad."""
         done, taken = 0, None
         while done < count:
-            taken = fast.take(order[done * 10 :], 10, count - done, rates[done:], done + 1)
+            taken = fast.take(order[done * 10 :], 10, count - done, rates[done:], done + 1, lasting)
             done += len(taken.costs)
             if taken.bad:
                 break

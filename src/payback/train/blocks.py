@@ -90,7 +90,7 @@ class Blocks:
             while done < end:
                 since, start = done, time.perf_counter()
                 rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
-                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1)
+                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1, lasting=count > 1)
                 now = time.perf_counter()
                 done += len(taken.costs)
                 at.step = begun + done
@@ -136,5 +136,7 @@ class Blocks:
 
     def _net(self, taken: Taken, steps: int, last: bool) -> Callable[[], Any]:
         """What makes the network after so many steps of a call: a copy, or the steps taken again."""
-        net = self.fast.net() if last else None
-        return lambda: taken.after(steps) if net is None else net
+        if last:
+            net = self.fast.net()
+            return lambda: net
+        return lambda: taken.after(steps)

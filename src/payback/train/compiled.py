@@ -25,7 +25,7 @@ class Taken(NamedTuple):
 
     predictions  of every step, where they were asked for
     bad          the step after them is not finite: its cost, norm and length
-    after        the network after so many of these steps, made when it is called
+    after        the network after so many of these steps, made when it is called; if `lasting`, at any time
     """
 
     costs: Array
@@ -39,10 +39,13 @@ class Taken(NamedTuple):
 class _Past:
     """The arrays as they were, and the steps since (order, size, rates, first): any of these can be taken again."""
 
-    def __init__(self, arrays: list[Array]):
-        self.arrays = [array.copy() for array in arrays]
+    def __init__(self, arrays: list[Array], place: list[Array] | None = None):
+        """`place`: memory that is free now; new pages take longer than the copy."""
+        self.arrays = [np.empty_like(array) for array in arrays] if place is None else place
+        for kept, array in zip(self.arrays, arrays, strict=True):
+            kept[...] = array
         self.calls: list[tuple[Array | None, int, Array, int]] = []
-        self.made = time.perf_counter()
+        self.made, self.lasting = time.perf_counter(), False
 
 
 class Compiled:
@@ -120,7 +123,9 @@ class Compiled:
         found = loop.run([*arrays, *self._data, *streams], order, unread, count)
         assert not found.bad, "a step that was finite is not when it is taken again"
 
-    def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
+    def take(
+        self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True
+    ) -> Taken:  # fmt: skip
         """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
         `first`: as many as a moment allows, and none from one on that is not finite.  rates: float64, one a step."""
         loop, pace = self._loop(size, order is not None), (size, order is not None)
@@ -130,7 +135,8 @@ class Compiled:
         records = dict(zip(loop.recorded, room, strict=True))
         past = self._past
         if self._small or not past.arrays or time.perf_counter() - past.made >= KEEP:
-            past = self._past = _Past(self._arrays)
+            past = self._past = _Past(self._arrays, past.arrays if past.arrays and not past.lasting else None)
+        past.lasting |= lasting
         earlier = len(past.calls)
         begun = time.perf_counter()
         result = loop.run([*self._arrays, *self._data, *streams], order, records, count)
