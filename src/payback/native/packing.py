@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from payback.native.emit import INT, INT32, POINTER, Emitter, lanes_of, suffix
+from payback.native.emit import INT, INT32, POINTER, Emitter, itemsize, lanes_of, suffix
 from payback.native.place import lane_mask, masked_load, take, zero
 
 SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
@@ -98,6 +98,36 @@ def pieces(count: int) -> list[tuple[int, int]]:
         made.append((start, size))
         start += size
     return made
+
+
+def together(rows: int, kind: ir.Type) -> list[tuple[int, int]]:
+    """Rows that are turned together: as many as there are elements in 128 bits, or a power of two of them."""
+    most_rows, made, start = 16 // itemsize(kind), [], 0
+    while start < rows:
+        size = min(most_rows, 1 << ((rows - start).bit_length() - 1))
+        made.append((start, size))
+        start += size
+    return made
+
+
+def interleaved(e: Emitter, kind: ir.Type, values: list[ir.Value]) -> list[ir.Value]:
+    """1, 2 or 4 vectors as columns, within each 128 bits: the first vector has the first columns of all these."""
+    piece, lanes = 16 // itemsize(kind), values[0].type.count
+    starts = range(0, lanes, piece)
+
+    def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
+        whole = [start + (i % piece) + (lanes if i >= piece else 0) for start in starts for i in order]
+        return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, lanes), whole))
+
+    if len(values) == 1:
+        return values
+    half = piece // 2
+    low = [x for i in range(half) for x in (i, piece + i)]
+    high = [x for i in range(half, piece) for x in (i, piece + i)]
+    if len(values) == 2:
+        return [shuffle(*values, low), shuffle(*values, high)]
+    a, b = ([shuffle(*pair, order) for pair in (values[:2], values[2:])] for order in (low, high))
+    return [shuffle(*x, order) for x in (a, b) for order in ([0, 1, 4, 5], [2, 3, 6, 7])]
 
 
 def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
@@ -188,17 +218,14 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
         even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
         if unit == "column":
             with e.loop(0, even, lanes) as j:
-                squares = []
-                for start in starts:
-
-                    def load(row: int, column: int, size: int, start=start, j=j) -> ir.Value:
-                        return e.load(lines[min(start + row, rows - 1)], build.add(j, e.int(column)), kind, size)
-
-                    squares.append(turned(e, kind, load))
-                for lane in range(lanes):  # what a store leaves beyond its column, the next one overwrites
-                    to = build.mul(build.add(j, e.int(lane)), e.int(rows))
-                    for start, square in zip(starts, squares, strict=True):
-                        e.store(square[lane], target, build.add(to, e.int(start)))
+                for start, size in together(rows, kind):
+                    values = [e.load(line, j, kind, lanes) for line in lines[start : start + size]]
+                    for first, value in enumerate(interleaved(e, kind, values)):  # the entries of a column side by side
+                        for part in range(lanes // size):
+                            column = part // (16 // itemsize(kind) // size) * (16 // itemsize(kind))
+                            column += first * (16 // itemsize(kind) // size) + part % (16 // itemsize(kind) // size)
+                            to = build.add(build.mul(build.add(j, e.int(column)), e.int(rows)), e.int(start))
+                            e.store(take(e, value, part * size, size), target, to)
         with e.loop(even, k) as j:
             to = e.at(target, build.mul(j, e.int(rows)), kind)
             for r, line in enumerate(lines):
