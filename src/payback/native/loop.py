@@ -99,20 +99,27 @@ class Loop:
     def _in_place(self) -> None:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
+        users: dict[Buffer, list[int]] = {}  # the commands that touch a buffer, ascending
+        for k, command in enumerate(planner.commands):
+            for buffer in dict.fromkeys(view.buffer for view in (*command.operands, *command.reads, *command.writes)):
+                users.setdefault(buffer, []).append(k)
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            writes = [k for k, c in enumerate(planner.commands) if any(v.buffer is new.buffer for v in c.writes)]
-            guarded = not self.before or writes[0] > self.stops[0]
-            if guarded and all(
-                self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)
-            ):
-                for command in planner.commands:
-                    command.replace(new.buffer, old.buffer)
+            touching = users.get(new.buffer, [])
+            first = next(k for k in touching if any(v.buffer is new.buffer for v in planner.commands[k].writes))
+            guarded = not self.before or first > self.stops[0]
+            reading = users.get(old.buffer, [])
+            if guarded and all(self._may_write(planner.commands[k], k, first, new, old) for k in reading):
+                for k in touching:
+                    planner.commands[k].replace(new.buffer, old.buffer)
+                users[old.buffer] = sorted({*reading, *touching})
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
                 planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "carry over")
+                for buffer in (new.buffer, old.buffer):
+                    users.setdefault(buffer, []).append(len(planner.commands) - 1)
 
     def _may_write(self, command: Command, k: int, first: int, new: View, old: View) -> bool:
         reads = [v for v in command.reads if v.buffer is old.buffer]
