@@ -78,7 +78,7 @@ class After(NamedTuple):
                 made = pointwise.emit(e, instr[0], instr[1], [values[x] for x in instr[2:]])
             values.append(made)
         for operand, x in self.stores:
-            place.store(values[x], *arrays[operand])
+            place.store(pointwise.to_memory(e, values[x], self.operands[operand][0]), *arrays[operand])
         return values[self.result]
 
 
@@ -230,7 +230,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     def array(view: View, store: bool) -> int:
         down, across = view.strides
         way = {0: "z", 1: "u"}.get(across, "s")
-        operands.append((code, way, "s" if down else "z"))
+        operands.append((code_of(view.buffer.dtype), way, "s" if down else "z"))
         numbers.extend(([across] if way == "s" else []) + ([down] if down else []))
         others.append((view, store))
         return len(operands) - 1
