@@ -1,4 +1,4 @@
-"""What follows a product in the product's own kernel: whatever else is needed of it lies in memory, in its own dtype."""
+"""What follows a product in its kernel: whatever else is needed of that lies in memory, in its own dtype."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def of_two_masks(x, w):
 
 @pytest.mark.parametrize("f", [of_a_mask, of_two_masks])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("m, k, n", [(16, 7, 9), (1, 3, 5), (37, 64, 33), (40, 5, 1), (7, 2, 64), (64, 8, 3)])
+@pytest.mark.parametrize(("m", "k", "n"), [(16, 7, 9), (1, 3, 5), (37, 64, 33), (40, 5, 1), (7, 2, 64), (64, 8, 3)])
 def test_masks_of_an_epilogue(f, dtype, m, k, n):
     generator = np.random.default_rng(m + n)
     x, w = (generator.integers(-3, 4, shape).astype(dtype) for shape in ((m, k), (k, n)))

@@ -85,7 +85,7 @@ class Planner(Groups):
 
     def _waits(self, node: Node) -> bool:
         """Whether a node can be computed inside another's loops, or is a view or a constant."""
-        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or self.fusible(node)
+        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or node in self.waiting
 
     def prepare(self, node: Node) -> None:
         name = node.op.name

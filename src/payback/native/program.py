@@ -24,8 +24,7 @@ from payback.native.lower.random import lower_random_bits
 from payback.native.machine import DRIVERS, Segment, base_table
 from payback.ops.namespace import Values
 from payback.ops.row import Row
-from payback.passes.cse import cse
-from payback.passes.fold import fold, reuse_signs
+from payback.passes.fold import tidy
 from payback.passes.rewrite import rewrite
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import rebuilt
@@ -38,7 +37,7 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
 }
-
+_EXPANDED = {*EXPANSIONS, "part"}
 
 _PARTLY = {
     "power": "whole numbers",
@@ -73,16 +72,12 @@ def simplified(graph: Graph) -> Graph:
             return bodies[call][node.params["k"]]
         return None
 
-    before = None
-    while graph.nodes != before:
+    while any(node.op.name in _EXPANDED for node in graph.nodes):
         before = graph.nodes
         graph = rewrite(graph, expand)
-    graph, _ = fold(graph)
-    graph, _ = cse(graph)
-    graph, _ = fold(graph)
-    graph, _ = reuse_signs(graph)
-    graph, _ = cse(graph)
-    return graph
+        if graph.nodes == before:
+            break
+    return tidy(graph)
 
 
 class Program:

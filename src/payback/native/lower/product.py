@@ -219,7 +219,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     """The epilogue for the fused nodes: (key, C, [(view, is written)], numbers, text)."""
     if not fused:
         return None, planner.allocate(node, node.aval.dtype, node.aval.shape), [], [], text
-    code, shape = code_of(node.aval.dtype), node.aval.shape
+    shape = node.aval.shape
     instrs: list[tuple[Any, ...]] = [("product",)]
     at: dict[Any, int] = {node: 0}
     others: list[tuple[View, bool]] = []
