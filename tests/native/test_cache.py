@@ -43,6 +43,49 @@ def test_another_process_finds_the_code(home):
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in home.iterdir())
 
 
+COMMON = """
+import numpy as np, payback as pb
+from payback.native import library
+asked, module_of = [], library.module_of
+library.module_of = lambda keys: asked.extend(keys) or module_of(keys)
+{}
+print(len(asked), len(library._addresses))
+"""
+FIRST = "pb.compile(lambda x, y: (np.tanh(x) @ y).sum(0))(np.ones((5, 6)), np.ones((6, 7)))"
+SECOND = "pb.compile(lambda x, y: (np.exp(np.tanh(x) @ y)).sum(0))(np.ones((15, 16)), np.ones((16, 17)))"
+
+
+def asked_for(where, *programs):
+    """How many kernels a fresh process compiled, and how many it used."""
+    script = COMMON.format("\n".join(programs))
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {cache.SETTING: str(where)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return tuple(map(int, done.stdout.split()))
+
+
+def test_another_program_finds_what_it_has_in_common(home, tmp_path):
+    made, used = asked_for(home, FIRST)
+    assert made == used
+    alone, of_second = asked_for(tmp_path / "other", SECOND)
+    assert alone == of_second
+    new, used_again = asked_for(home, SECOND)
+    assert 0 < new < alone
+    assert used_again == of_second
+    assert asked_for(home, SECOND, FIRST)[0] == 0  # of several entries, some kernels asked for twice
+
+
+def test_a_list_that_names_what_is_gone_is_no_trouble(home):
+    assert compiled(home) == (True, "")
+    for entry in home.glob("*.code"):
+        entry.unlink()
+    assert compiled(home) == (True, "")
+    assert compiled(home) == (False, "")
+    for entry in home.glob("*.list"):
+        entry.write_bytes(b"")
+    assert compiled(home) == (True, "")
+    assert compiled(home) == (False, "")
+
+
 def test_an_altered_entry_is_compiled_again(home):
     compiled(home)
     entry = max(home.glob("*.code"), key=lambda path: path.stat().st_size)

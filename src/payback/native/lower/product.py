@@ -92,6 +92,11 @@ class Product(NamedTuple):
     after: After | None
     split: bool  # whether threads share it
 
+    @property
+    def family(self) -> str:
+        """Kernels that have functions in common."""
+        return f"{self.plan.dtype}.{self.plan.rows}x{self.plan.vectors}"
+
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         pointers = [args.pointer() for _ in range(4)]
