@@ -11,11 +11,10 @@ from payback.errors import PaybackError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, memory
-from payback.native.commands import Command
 from payback.native.fuse import Planner
+from payback.native.inplace import InPlace
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite
-from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
 from payback.native.program import HOOKS, simplified
@@ -99,39 +98,16 @@ class Loop:
     def _in_place(self) -> None:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
-        users: dict[Buffer, list[int]] = {}  # the commands that touch a buffer, ascending
-        for k, command in enumerate(planner.commands):
-            for buffer in dict.fromkeys(view.buffer for view in (*command.operands, *command.reads, *command.writes)):
-                users.setdefault(buffer, []).append(k)
+        memory_of = InPlace(planner.commands)
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            touching = users.get(new.buffer, [])
-            first = next(k for k in touching if any(v.buffer is new.buffer for v in planner.commands[k].writes))
-            guarded = not self.before or first > self.stops[0]
-            reading = users.get(old.buffer, [])
-            if guarded and all(self._may_write(planner.commands[k], k, first, new, old) for k in reading):
-                for k in touching:
-                    planner.commands[k].replace(new.buffer, old.buffer)
-                users[old.buffer] = sorted({*reading, *touching})
+            if memory_of.move(new, old, after=self.stops[0] if self.before else -1):
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
                 planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "carry over")
-                for buffer in (new.buffer, old.buffer):
-                    users.setdefault(buffer, []).append(len(planner.commands) - 1)
-
-    def _may_write(self, command: Command, k: int, first: int, new: View, old: View) -> bool:
-        reads = [v for v in command.reads if v.buffer is old.buffer]
-        if not reads or k < first:
-            return True
-        if k > first or not isinstance(command.kernel, Nest):
-            return False
-        if any(instr[0] == "gather" and command.operands[instr[1]].buffer is old.buffer
-               for instr in command.kernel.instrs):  # fmt: skip
-            return False
-        writes = [v for v in command.writes if v.buffer is new.buffer]
-        return all((r.offset, r.shape, r.strides) == (w.offset, w.shape, w.strides) for r in reads for w in writes)
+                memory_of.add(len(planner.commands) - 1)
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
