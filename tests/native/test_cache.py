@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+import amount
 from payback.native import cache
 
 SCRIPT = """
@@ -175,3 +176,66 @@ def test_names_depend_on_the_kernels():
     assert cache.name_of(["a", "b"]) != cache.name_of(["a", "c"])
     assert cache.name_of(["a"]) == cache.name_of(["a"])
     assert np.all([len(cache.name_of([str(k)])) == 45 for k in range(3)])
+
+
+def run(where, script):
+    return subprocess.run([sys.executable, "-c", script], env=os.environ | {cache.SETTING: str(where)},
+                          capture_output=True, text=True)  # fmt: skip
+
+
+def test_a_disk_that_takes_nothing_more(home):
+    """The system refuses every byte that is written to a file: one warning, and the right result."""
+    resource = pytest.importorskip("resource")
+    script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + SCRIPT
+    assert resource.RLIMIT_FSIZE >= 0
+    done = run(home, script)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert not list(home.glob("*.part"))
+    assert compiled(home) == (True, "")  # and later it is kept
+
+
+def test_a_folder_that_may_only_be_read(home):
+    """What is there is used without a word; what is new is compiled each time, with one warning."""
+    assert compiled(home) == (True, "")
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    only_read = """
+import tempfile
+def refused(*_, **__):
+    raise OSError(30, "Read-only file system")
+tempfile.mkstemp = refused
+"""
+    done = run(home, only_read + SCRIPT)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+    done = run(home, only_read + SCRIPT.replace("np.tanh(x * 3.0)", "np.tanh(x * 3.0) + (x * x - x * x)"))
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout.strip(), done.stderr.count("RuntimeWarning")) == ("True", 1)
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
+@pytest.mark.parametrize("number", [1, 2, 4][: amount.cases(1, 3)])
+def test_a_process_that_is_killed_while_it_writes(home, number):
+    """The entry before the last one is whole, the last one is not there, and the next process is not disturbed."""
+    killed = f"""
+import os, signal
+real, count = os.replace, []
+def replace(*paths):
+    count.append(paths)
+    if len(count) == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*paths)
+os.replace = replace
+"""
+    assert run(home, killed + SCRIPT).returncode == -9
+    assert len(list(home.glob("*.part"))) == 1
+    assert compiled(home) == (True, "")
+
+
+def test_two_processes_at_once(home):
+    command = [sys.executable, "-c", SCRIPT]
+    both = [subprocess.Popen(command, env=os.environ | {cache.SETTING: str(home)}, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True) for _ in range(2)]  # fmt: skip
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert [error for _, error in told] == ["", ""]
+    assert compiled(home) == (False, "")
