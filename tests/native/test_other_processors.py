@@ -52,11 +52,9 @@ def test_programs_and_a_training(name, tmp_path, monkeypatch):
     monkeypatch.setenv(cache.SETTING, str(tmp_path / "code"))
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("{count}", str(amount.cases(2, 40))), name, PROCESSORS[name]],
-        capture_output=True,
-        text=True,
-    )
+    script = SCRIPT.replace("{count}", str(amount.cases(2, 40)))
+    command = [sys.executable, "-c", script, name, PROCESSORS[name]]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
 
