@@ -17,7 +17,7 @@ from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
-from payback.native.program import HOOKS, simplified
+from payback.native.program import HOOKS, simplified, uncollected
 
 
 class NotNativeError(PaybackError):
@@ -55,7 +55,13 @@ class Loop:
         before: Sequence[int],
         after: Sequence[int],
     ):
-        self.graph = simplified(graph)
+        with uncollected():
+            self._build(simplified(graph), carried, rows, chosen, streams, recorded, before, after)
+
+    def _build(
+        self, graph: Graph, carried: Any, rows: Any, chosen: bool, streams: Any, recorded: Any, before: Any, after: Any
+    ) -> None:
+        self.graph = graph
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen = list(before), list(after), chosen
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())

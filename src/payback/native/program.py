@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,18 @@ def simplified(graph: Graph) -> Graph:
     return tidy(graph)
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through a growing graph again and again and find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 class Program:
     """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
     rest to the bit.
@@ -94,12 +108,13 @@ class Program:
     def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None):
         self.source = graph
         self.donated = dict(donated or {})
-        self.graph = simplified(graph)
-        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
-        planner.plan()
-        self.commands = planner.commands
-        self._in_place()
-        self.finish()
+        with uncollected():
+            self.graph = simplified(graph)
+            self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
+            planner.plan()
+            self.commands = planner.commands
+            self._in_place()
+            self.finish()
 
     def _in_place(self) -> None:
         """Results take the memory of what was donated for them: last, where it is needed until then."""
