@@ -16,6 +16,7 @@ from llvmlite import ir
 from payback.native import cache, cores
 from payback.native.assemble import assemble
 from payback.native.emit import BYTE, INT, POINTER, Emitter, Loaded
+from payback.native.lower import elementary
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.threads import emit_barrier
 
@@ -147,6 +148,8 @@ def module_of(keys: Iterable[Any]) -> ir.Module:
 def _compile(keys: list[Any]) -> None:
     """Kernels from the disk, and those that are not there from LLVM, as objects of several kernels each."""
     begun = time.perf_counter()
+    for key in keys:
+        elementary.link(key)
     symbols = {symbol(key): key for key in keys}
     stored = cache.objects_of(list(symbols))
     loaded = Loaded(*stored.values()) if stored else None
@@ -178,7 +181,10 @@ def _units(symbols: dict[str, Any]) -> list[list[str]]:
     """
     families: dict[str, list[str]] = {}
     for name in sorted(symbols):
-        families.setdefault(getattr(symbols[name], "family", ""), []).append(name)
+        key = symbols[name]
+        # what calls SciPy stands alone: others that ask for this object would have to import it
+        family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
+        families.setdefault(family, []).append(name)
     small = families.pop("", [])
     parts = -(-len(small) // UNIT)
     units = [small[k::parts] for k in range(parts)]
