@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,6 +157,12 @@ class Loop:
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
             self.advances.append((self.order.base, batch * 8))
+
+    def twin(self) -> Loop:
+        """The same loop, with memory of its own when it runs."""
+        made = copy(self)
+        made.machine = self.machine.twin()
+        return made
 
     def run(
         self,

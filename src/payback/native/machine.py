@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,12 @@ class Machine:
             self._bases[buffer.base] = buffer.array.ctypes.data
         self._arena_bytes = arena_bytes
         self._spare: list[np.ndarray[Any, Any]] = []  # memory between values that no call uses now
+
+    def twin(self) -> Machine:
+        """The same commands, with memory of its own when it runs."""
+        made = copy(self)
+        made._spare = []
+        return made
 
     def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
         """As a segment's `run`.  Several threads may call it at once."""
