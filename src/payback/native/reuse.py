@@ -55,8 +55,8 @@ def signature(graph: Graph, more: Any = ()) -> bytes:
     """A digest of all that a graph computes.  Raises _UnknownError for what it does not know."""
     number = {node: k for k, node in enumerate((*graph.inputs, *graph.nodes))}
     digest = hashlib.blake2b(repr(_told(more)).encode())
-    for node in (*graph.inputs, *graph.nodes):
-        digest.update(_line(node, number, node in graph.inputs).encode())
+    for k, node in enumerate((*graph.inputs, *graph.nodes)):
+        digest.update(_line(node, number, k < len(graph.inputs)).encode())
         if type(node.value) is np.ndarray:
             digest.update(node.value.tobytes())
     digest.update(repr([number[node] for node in graph.outputs]).encode())
