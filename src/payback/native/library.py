@@ -152,8 +152,10 @@ def _compile(keys: list[Any]) -> None:
         elementary.link(key)
     symbols = {symbol(key): key for key in keys}
     stored = cache.objects_of(list(symbols))
-    loaded = Loaded(*stored.values()) if stored else None
-    missing = {name: key for name, key in symbols.items() if loaded is None or not loaded.address(name)}
+    missing = dict(symbols)
+    if stored:
+        for name in _keep(Loaded(*stored.values()), symbols):
+            del missing[name]
     seconds["load"] += time.perf_counter() - begun
     if missing:
         units = _units(missing)
@@ -163,15 +165,17 @@ def _compile(keys: list[Any]) -> None:
         cache.keep_objects(made, list(symbols), list(stored))
         _keep(Loaded(*codes), missing)
         seconds["load"] += time.perf_counter() - begun_linking
-    if loaded is not None:
-        _keep(loaded, {name: key for name, key in symbols.items() if name not in missing})
     seconds["compile"] += time.perf_counter() - begun
 
 
-def _keep(loaded: Loaded, symbols: dict[str, Any]) -> None:
+def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
+    """Remember where kernels are; returns the names of those that are there."""
     _kept.append(loaded)
-    for name, key in symbols.items():
-        _addresses[type(key), key] = loaded.address(name)
+    found = {name: address for name in symbols if (address := loaded.address(name))}
+    for name, address in found.items():
+        key = symbols[name]
+        _addresses[type(key), key] = address
+    return list(found)
 
 
 def _units(symbols: dict[str, Any]) -> list[list[str]]:
