@@ -89,7 +89,7 @@ class Planner(Groups):
 
     def _waits(self, node: Node) -> bool:
         """Whether a node can be computed inside another's loops, or is a view or a constant."""
-        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or self.fusible(node)
+        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or node in self.waiting
 
     def _settle(self, node: Node) -> None:
         """Parts of a vector that a kernel of their own makes are made in their places."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 
-from payback.native import cache
+from payback.native import cache, cores
+from payback.native.assemble import assemble
 from payback.native.clock import emit_now
-from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter, Loaded
+from payback.native.emit import BYTE, INT, POINTER, Emitter, Loaded
 from payback.native.lower import elementary
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.threads import emit_barrier
@@ -21,7 +24,18 @@ from payback.native.threads import emit_barrier
 _lock = threading.Lock()
 _addresses: dict[Any, int] = {}
 _kept: list[Any] = []  # engines: their code lives as long as they do
-seconds = {"emit": 0.0, "compile": 0.0}
+seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
+UNIT = 7  # kernels in one object
+
+
+def _unlock() -> None:
+    """In the child of a fork nobody compiles, whatever another thread was doing in the parent."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def symbol(key: Any) -> str:
@@ -148,23 +162,68 @@ def module_of(keys: Iterable[Any]) -> ir.Module:
 
 
 def _compile(keys: list[Any]) -> None:
+    """Kernels from the disk, and those that are not there from LLVM, as objects of several kernels each."""
     begun = time.perf_counter()
     for key in keys:
         elementary.link(key)
     symbols = {symbol(key): key for key in keys}
-    name = cache.name_of(sorted(symbols))
-    stored = cache.load(name)
-    loaded = None if stored is None else Loaded(stored)
-    if loaded is None or not all(loaded.address(found) for found in symbols):
-        module = module_of([symbols[found] for found in sorted(symbols)])
-        seconds["emit"] += time.perf_counter() - begun
-        begun = time.perf_counter()
-        loaded = Compiled(module)
-        cache.save(name, loaded.code)
-    _kept.append(loaded)
-    for found, key in symbols.items():
-        _addresses[type(key), key] = loaded.address(found)
+    stored = cache.objects_of(list(symbols))
+    missing = dict(symbols)
+    if stored:
+        for name in _keep(Loaded(*stored.values()), symbols):
+            del missing[name]
+    seconds["load"] += time.perf_counter() - begun
+    if missing:
+        units = _units(missing)
+        codes = assemble(_texts([[missing[name] for name in unit] for unit in units]), cores.threads())
+        made = {cache.name_of(unit): (code, unit) for unit, code in zip(units, codes, strict=True)}
+        begun_linking = time.perf_counter()
+        cache.keep_objects(made, list(symbols), list(stored))
+        _keep(Loaded(*codes), missing)
+        seconds["load"] += time.perf_counter() - begun_linking
     seconds["compile"] += time.perf_counter() - begun
+
+
+def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
+    """Remember where kernels are; returns the names of those that are there."""
+    _kept.append(loaded)
+    found = {name: address for name in symbols if (address := loaded.address(name))}
+    for name, address in found.items():
+        key = symbols[name]
+        _addresses[type(key), key] = address
+    return list(found)
+
+
+def _units(symbols: dict[str, Any]) -> list[list[str]]:
+    """Kernels that become one object: those that share functions, and not so many that others would have to wait.
+
+    Small ones come first, so that other threads need not wait for the first text either, then the largest.
+    """
+    families: dict[str, list[str]] = {}
+    for name in sorted(symbols):
+        key = symbols[name]
+        # what calls SciPy stands alone: others that ask for this object would have to import it
+        family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
+        families.setdefault(family, []).append(name)
+    small = families.pop("", [])
+    parts = -(-len(small) // UNIT)
+    units = [small[k::parts] for k in range(parts)]
+    return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
+
+
+def _texts(units: Iterable[list[Any]]) -> Iterator[str]:
+    for keys in units:
+        begun = time.perf_counter()
+        text = text_of(keys)
+        seconds["emit"] += time.perf_counter() - begun
+        yield text
+
+
+def text_of(keys: Iterable[Any]) -> str:
+    """The kernels as LLVM IR for this process's kind of machine."""
+    module = module_of(keys)
+    module.triple = llvm.get_process_triple()
+    return str(module)
 
 
 PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)

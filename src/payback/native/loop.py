@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +12,15 @@ from payback.errors import PaybackError, TraceError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, memory
-from payback.native.commands import Command
 from payback.native.fuse import Planner
+from payback.native.inplace import InPlace
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.move import SHORT, Rows
-from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
 from payback.native.nests import SHARED
-from payback.native.program import HOOKS, simplified
+from payback.native.program import HOOKS, simplified, uncollected
 
 
 class NotNativeError(PaybackError):
@@ -69,7 +69,14 @@ class Loop:
         after: Sequence[int],
         backwards: bool = False,
     ):
-        self.graph = simplified(graph)
+        with uncollected():
+            self.graph = simplified(graph)
+            self._build(carried, rows, chosen, streams, recorded, before, after, backwards)
+
+    def _build(
+        self, carried: Any, rows: Any, chosen: bool, streams: Any, recorded: Any, before: Any, after: Any,
+        backwards: bool,
+    ) -> None:  # fmt: skip
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
         for output, number in self.carried.items():
@@ -125,32 +132,16 @@ class Loop:
     def _in_place(self) -> None:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
+        memory_of = InPlace(planner.commands)
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            writes = [k for k, c in enumerate(planner.commands) if any(v.buffer is new.buffer for v in c.writes)]
-            guarded = not self.before or writes[0] > self.stops[0]
-            if guarded and all(
-                self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)
-            ):
-                for command in planner.commands:
-                    command.replace(new.buffer, old.buffer)
+            if memory_of.move(new, old, after=self.stops[0] if self.before else -1):
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
                 planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "carry over")
-
-    def _may_write(self, command: Command, k: int, first: int, new: View, old: View) -> bool:
-        reads = [v for v in command.reads if v.buffer is old.buffer]
-        if not reads or k < first:
-            return True
-        if k > first or not isinstance(command.kernel, Nest):
-            return False
-        if any(instr[0] == "gather" and command.operands[instr[1]].buffer is old.buffer
-               for instr in command.kernel.instrs):  # fmt: skip
-            return False
-        writes = [v for v in command.writes if v.buffer is new.buffer]
-        return all((r.offset, r.shape, r.strides) == (w.offset, w.shape, w.strides) for r in reads for w in writes)
+                memory_of.add(len(planner.commands) - 1)
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
@@ -186,6 +177,12 @@ class Loop:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
             advances.append((self.order.base, batch * 8))
         self.advances = np.array(advances, np.int64).reshape(-1, 2)
+
+    def twin(self) -> Loop:
+        """The same loop, with memory of its own when it runs."""
+        made = copy(self)
+        made.machine = self.machine.twin()
+        return made
 
     def run(
         self,

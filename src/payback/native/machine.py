@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,12 @@ class Machine:
             self._bases[buffer.base] = buffer.array.ctypes.data
         self._arena_bytes = arena_bytes
         self._spare: list[tuple[Any, ...]] = []  # what a call works in, of calls that have ended
+
+    def twin(self) -> Machine:
+        """The same commands, with memory of its own when it runs."""
+        made = copy(self)
+        made._spare = []
+        return made
 
     def _room(self) -> tuple[Any, ...]:
         """Memory between values, a table of base pointers, a job for the driver; and where the latter two lie."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.optim.schedules import Constant, Schedule, positive
+from payback.trace.repeat import Repeated
 from payback.trace.tree import leaves, paths, unflatten
 
 Slots = tuple[Any, ...]
@@ -71,7 +72,9 @@ class Optimizer:
         if self.clip_norm is not None:
             scale = self.clip_norm / np.maximum(global_norm(gradient), self.clip_norm)
             grads = [g * scale.astype(g.dtype) for g in grads]
-        stepped = [self.leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
+        own = type(self).leaf.__module__ == __name__  # of others it is not known that all leaves are treated alike
+        leaf = Repeated(self.leaf) if own else self.leaf
+        stepped = [leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
         return unflatten(parameters, iter([p for p, _ in stepped])), [s for _, s in stepped]
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:

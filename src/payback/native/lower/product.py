@@ -78,7 +78,7 @@ class After(NamedTuple):
                 made = pointwise.emit(e, instr[0], instr[1], [values[x] for x in instr[2:]])
             values.append(made)
         for operand, x in self.stores:
-            place.store(values[x], *arrays[operand])
+            place.store(pointwise.to_memory(e, values[x], self.operands[operand][0]), *arrays[operand])
         return values[self.result]
 
 
@@ -91,6 +91,11 @@ class Product(NamedTuple):
     batch: int
     after: After | None
     split: bool  # whether threads share it
+
+    @property
+    def family(self) -> str:
+        """Kernels that have functions in common."""
+        return f"{self.plan.dtype}.{self.plan.rows}x{self.plan.vectors}"
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -219,7 +224,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     """The epilogue for the fused nodes: (key, C, [(view, is written)], numbers, text)."""
     if not fused:
         return None, planner.allocate(node, node.aval.dtype, node.aval.shape), [], [], text
-    code, shape = code_of(node.aval.dtype), node.aval.shape
+    shape = node.aval.shape
     instrs: list[tuple[Any, ...]] = [("product",)]
     at: dict[Any, int] = {node: 0}
     others: list[tuple[View, bool]] = []
@@ -230,7 +235,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     def array(view: View, store: bool) -> int:
         down, across = view.strides
         way = {0: "z", 1: "u"}.get(across, "s")
-        operands.append((code, way, "s" if down else "z"))
+        operands.append((code_of(view.buffer.dtype), way, "s" if down else "z"))
         numbers.extend(([across] if way == "s" else []) + ([down] if down else []))
         others.append((view, store))
         return len(operands) - 1
