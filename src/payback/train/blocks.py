@@ -90,7 +90,7 @@ class Blocks:
             while done < end:
                 since, start = done, time.perf_counter()
                 rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
-                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1, lasting=count > 1)
+                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1, count > 1)
                 now = time.perf_counter()
                 done += len(taken.costs)
                 at.step = begun + done
