@@ -70,11 +70,15 @@ class Expansion:
         self._gradient = Gradient(on_graph=False)
         order, live = live_nodes(reach([top], min(leaf.id for leaf in wanted), list(wanted)), set(wanted))
         self._live = live
+        self._used = {(node.args[0], node.params["k"]) for node in order if node.op is PART}
         with np.errstate(all="ignore"):
             for node in order:
                 if any(arg in self.entries for slot, arg in enumerate(node.args) if slot not in node.op.no_edge):
                     self.entries[node] = self._expanded(node)
                 if node in wanted:
+                    self._leaf(node, wanted[node])
+            for node in wanted:
+                if node not in live:  # no path leads there, but it is asked for
                     self._leaf(node, wanted[node])
 
     def _leaf(self, node: Node, mask: Array | None) -> None:
@@ -340,7 +344,8 @@ class Expansion:
         answers = []
         for k, aval in enumerate(avals):
             made = _nobody(aval.shape)
-            for index in np.ndindex(aval.shape):
+            unused = several and (node, k) not in self._used
+            for index in () if unused else np.ndindex(aval.shape):
                 unit = np.zeros(aval.shape, aval.dtype)
                 unit[index] = 1
                 bar: Any = unit[()]

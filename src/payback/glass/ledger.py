@@ -18,7 +18,7 @@ import numpy as np
 
 from payback.ad.algebra import Distance, Gradient, PathCount, Walks
 from payback.ad.paths import Sizes
-from payback.ad.sweep import everything, sweep
+from payback.ad.sweep import everything, reach, sweep
 from payback.errors import InputError
 from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
@@ -76,8 +76,10 @@ class Ledger:
         self._aliases: dict[str, str] = {}
         self.gradient = Gradient(on_graph=False)
         seed = seed_for(top)
+        floor = min((leaf.id for leaf in self._leaves), default=0)
+        self._reached = reach([top], floor, set(self._leaves))
         with np.errstate(all="ignore"):
-            self.bars = sweep(self.gradient, {top: seed}, self._leaves, keep=everything)
+            self.bars = sweep(self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything)
 
     # what is in it
 
@@ -119,17 +121,18 @@ class Ledger:
 
     @cached_property
     def events(self) -> tuple[Settles | Pays, ...]:
-        layers: dict[int, list[Account]] = {}
-        payments: dict[Account, list[Edge]] = {}
+        distance, received = self.layers, self.received
+        layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+        payments: list[list[Edge]] = [[] for _ in layers]
         for account in self.nodes:
-            if account.layer is not None:
-                layers.setdefault(account.layer, []).append(account)
+            if account.node in distance:
+                layers[distance[account.node]].append(account)
         for edge in self.edges:
-            payments.setdefault(edge.payer, []).append(edge)
+            payments[distance[edge.payer.node]].append(edge)
         events: list[Settles | Pays] = []
-        for _, layer in sorted(layers.items()):
-            events += [Settles(account, self.received.get(account, ())) for account in layer]
-            events += [Pays(edge) for account in layer for edge in payments.get(account, [])]
+        for settling, paying in zip(layers, payments, strict=True):
+            events += [Settles(account, received.get(account, ())) for account in settling]
+            events += map(Pays, paying)
         return tuple(events)
 
     @cached_property
@@ -204,6 +207,8 @@ class Ledger:
     # amounts
 
     def plain(self, bar: Any) -> Any:
+        if type(bar) is float:
+            return bar
         if isinstance(bar, list):
             return tuple(None if part is None else plain_number(self.gradient.dense(part)) for part in bar)
         return plain_number(self.gradient.dense(bar))
@@ -212,6 +217,8 @@ class Ledger:
         """What a node pays one of its arguments, as an array of the argument's shape."""
         with np.errstate(all="ignore"):
             paid = self.gradient.pull(payer, slot, self.bars[payer])
+            if type(paid) is float:
+                return paid
             if type(paid) is Share:
                 return self.plain(paid.bar)
             return self.plain(self.gradient.total(payer.args[slot], [(None, 0, paid)]))  # scattered: in one buffer
@@ -231,8 +238,9 @@ class Ledger:
         if self.unpaid:
             algebra.pull = _skipping(algebra.pull, self.unpaid)
         wrt = self._leaves if leaves is None else leaves
+        reached = self._reached if top is None and leaves is None else None
         with np.errstate(all="ignore"):
-            return sweep(algebra, {top or self._top: start}, wrt, keep=everything)
+            return sweep(algebra, {top or self._top: start}, wrt, reached=reached, keep=everything)
 
     @cached_property
     def layers(self) -> dict[Node, int]:
