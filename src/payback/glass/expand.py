@@ -9,8 +9,10 @@ its result, with its partials on the edges.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,7 +73,7 @@ class Expansion:
         order, live = live_nodes(reach([top], min(leaf.id for leaf in wanted), list(wanted)), set(wanted))
         self._live = live
         self._used = {(node.args[0], node.params["k"]) for node in order if node.op is PART}
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _no_collecting():
             for node in order:
                 if any(arg in self.entries for slot, arg in enumerate(node.args) if slot not in node.op.no_edge):
                     self.entries[node] = self._expanded(node)
@@ -383,6 +385,18 @@ class Expansion:
         mine = tuple(i for axis, i in enumerate(at) if axis not in axes)
         theirs = tuple(i for axis, i in enumerate(index) if axis not in axes) if keepdims else index
         return mine == theirs
+
+
+@contextlib.contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Millions of nodes without a cycle: looking for some, again and again, would take as long as making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _nobody(shape: tuple[int, ...]) -> Any:
