@@ -172,3 +172,33 @@ def test_an_eager_value_has_its_story_too():
         y = np.log(x).sum()
     (origin,) = pb.why_nan(y)
     assert (origin.index, dict(origin.operands)) == ((1,), {"x": 0.0})
+
+
+def test_data_behind_an_index_by_labels():
+    labels = np.array([0, 1, 1, 0])
+    net = pb.nn.MLP([3, 4, 2], seed=0)
+    (origin,) = pb.why_nan(lambda net, X: pb.nn.cross_entropy(net(X), labels), net, DATA)
+    assert (origin.what, origin.index) == ("X", (2, 1))
+
+
+def test_steps_that_undo_each_other_are_innocent():
+    def deep(w):
+        h = w * np.float32(1e-38)
+        for _ in range(300):
+            h = np.float32(2.0) * h
+            h = h * np.float32(0.5)
+        return h
+
+    assert not pb.why_nan(deep, np.float32(1.0))
+
+
+def test_an_adjoint_that_explodes():
+    def f(w):
+        h = w
+        for _ in range(200):
+            h = h * np.float32(2.0)  # the value stays 0, its derivative does not stay a number
+        return h
+
+    (origin,) = pb.why_nan(f, np.float32(0.0))
+    assert (origin.phase, origin.what) == ("gradient", "h * np.float32(2.0)")
+    assert "beyond the largest float32" in origin.fact

@@ -24,7 +24,8 @@ from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
-from payback.glass.expand import EntryNames, Expansion
+from payback.glass.entries import EntryNames
+from payback.glass.expand import Expansion
 from payback.glass.flow import Flow, flow
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
