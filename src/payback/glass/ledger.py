@@ -232,7 +232,13 @@ class Ledger:
         if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
             return str(payer.op.facts.get("math", payer.op.name))
         with np.errstate(all="ignore"):
-            return float(self.plain(Gradient(on_graph=False).pull(payer, slot, seed_for(payer))))
+            return float(self.plain(self.apart().pull(payer, slot, seed_for(payer))))
+
+    def apart(self) -> Gradient:
+        """The algebra of payments for other amounts than those of this ledger: rules of their own kind keep theirs."""
+        gradient = Gradient(on_graph=False)
+        gradient.live = self.bars.keys()  # type: ignore[assignment]
+        return gradient
 
     # other algebras
 
