@@ -62,6 +62,22 @@ def detached(x):
     return (x * pb.stop_gradient(np.log(x))).sum()
 
 
+def in_compiled_code(x):
+    return COMPILED(x) * 2.0
+
+
+COMPILED = pb.compile(lambda x: np.log(x).sum())
+
+
+@pb.custom_gradient
+def given(x):
+    return np.log(x), lambda bar: bar / x
+
+
+def in_a_given_derivative(x):
+    return given(x).sum()
+
+
 # fault: (function, arguments, phase, sub-expression, element, operands, words of the reason)
 FAULTS = {
     "log(0)": (log_of_zero, ([0.5, 0.0, 2.0],), "value", "np.log(p)", (1,), {"p": 0.0}, "log needs x > 0"),
@@ -94,6 +110,10 @@ FAULTS = {
         {"prediction - target": 2.0, "target": 0.0}, "div needs b ≠ 0",
     ),
     "in a branch": (hidden_in_a_branch, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
+    "in compiled code": (in_compiled_code, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
+    "in a function whose derivative is given": (
+        in_a_given_derivative, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0",
+    ),
     "behind a detached part": (detached, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
 }  # fmt: skip
 
@@ -115,7 +135,7 @@ def test_a_planted_fault_is_named_first_and_alone(fault):
     if what != "X":
         assert origin.place is not None
         assert origin.place.text == what
-        assert origin.place.function in (f.__name__, "step", "<lambda>")
+        assert origin.place.function in (f.__name__, "step", "<lambda>", "given")
 
 
 @pytest.mark.parametrize(

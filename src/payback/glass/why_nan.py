@@ -95,11 +95,12 @@ def nan_origins(
 
     data: arrays by name; a constant with the same numbers is called so.
     """
-    opened = Opened(top, wrt, values=True)
-    value = float(np.asarray(opened.top.value))
+    value = float(np.asarray(top.value))
+    finite = bool(np.isfinite(value))
+    opened = Opened(top, wrt, values=True, custom=not finite)
     told = Telling({opened.of.get(node, node): name for node, name in names.items()}, data or {})
     with np.errstate(all="ignore"):
-        if not np.isfinite(value):
+        if not finite:
             return WhyNan(_grouped(_births(opened.top, told)), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
     return WhyNan(_grouped(origins), value, {names.get(node, "?"): count for node, count in bad.items()})
