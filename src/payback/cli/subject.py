@@ -1,5 +1,8 @@
 """What `explain`, `why-nan` and `why-zero` look at: an expression, a function of the user's program, or a model on a
-table."""
+table.
+
+What files and models need is imported where they are looked at: an expression needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,11 @@ import numpy as np
 
 from payback.cli.expression import parse, parse_bindings
 from payback.cli.program import FLOAT_FUNCTIONS
-from payback.cli.tables import open_table
-from payback.cli.target import arguments, program
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.ir.node import Node
-from payback.nn.losses import cross_entropy, squared_error
 from payback.trace.array import Traced
 from payback.trace.numpy_map import emit
-from payback.train.table import TableModel
 
 _FILE = re.compile(r".*\.py(:.*)?")
 _ENTRY = re.compile(r"(.+)\[(\d+(?:,\d+)*)\]")
@@ -60,6 +59,8 @@ def subject(target: str, values: Sequence[str], row: str | None, out: Output) ->
     """Load what a command looks at; it has to be run inside the block.  Raises InputError."""
     if is_file(target):
         _no_row(row)
+        from payback.cli.target import arguments, program
+
         with program(target, out) as loaded:
             args, kwargs, varying = arguments(loaded, values)
             if not varying:
@@ -106,6 +107,10 @@ def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
     if len(values) != 1 or "=" in values[0]:
         raise InputError(f"{folder} is a model", why="it is looked at on a table",
                          fix=f"write {folder} TABLE: a CSV file with the target column")  # fmt: skip
+    from payback.cli.tables import open_table
+    from payback.nn.losses import cross_entropy, squared_error
+    from payback.train.table import TableModel
+
     trained = TableModel.load(folder)
     table = open_table(values[0])
     rows = _rows(row, table.n_rows)
