@@ -40,6 +40,7 @@ _PUBLIC = {
     "minimize": "optim.minimize",
     "surface": "optim.surface",
     "fit": "train.fit",
+    "open_run": "train.runs",
     "load": "io.model",
 }
 _MODULES = ("nn", "optim", "random")
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from payback.trace.array import stop_gradient as stop_gradient
     from payback.trace.array import variable as variable
     from payback.train.fit import fit as fit
+    from payback.train.runs import open_run as open_run
     from payback.transforms.audit import audit as audit
     from payback.transforms.check import check_grads as check_grads
     from payback.transforms.compile import compile as compile

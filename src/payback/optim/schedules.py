@@ -107,3 +107,12 @@ class WarmUp(Schedule):
         if step < self.steps:
             return self.rate * (step + 1) / self.steps
         return self.rate if self.then is None else self.then(step - self.steps, max(1, total - self.steps))
+
+
+# The closed list of schedules that may be named in files.
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step_decay": StepDecay,
+    "cosine": Cosine,
+    "warm_up": WarmUp,
+}

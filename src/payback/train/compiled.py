@@ -42,6 +42,11 @@ class Compiled:
         """A copy of the network as it is now."""
         return unflatten(self._net, iter([array.copy() for array in self._arrays]))
 
+    def now(self) -> tuple[Any, Any]:
+        """Network and state on the arrays themselves, which the next step changes."""
+        net, state = unflatten((self._net, self._state), iter(self._arrays))
+        return net, state
+
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
             from payback.native.loop import Loop

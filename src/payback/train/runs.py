@@ -1,0 +1,394 @@
+"""Recorded trainings: every step of them can be had again, to the bit.
+
+`open_run` reads what `fit(record=…)` wrote.  A step is restored by running the same native program from the nearest
+state that was written, on the same rows in the same order, and the digest of its weights must be the one in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback import native, random
+from payback.errors import InputError, ModelFileError
+from payback.io import runs as files
+from payback.io.model import network_of
+from payback.io.training import CUSTOM, build_optimizer
+from payback.nn.module import parameters
+from payback.optim.optimizers import Optimizer
+from payback.trace.tree import tree_map, unflatten
+from payback.train.compiled import Compiled
+from payback.train.history import History
+from payback.train.recording import rows_digest, weights_digest
+from payback.train.rows import Rows, loss_function, training_rows
+from payback.train.step import Steps
+
+Array = np.ndarray[Any, Any]
+STRETCH = 64  # steps of a replay in one native call, at most
+
+
+class Restored(NamedTuple):
+    """The training after n steps: the network, the optimizer's arrays, and the digest of the weights."""
+
+    n: int
+    net: Any
+    state: Any
+    weights: str
+
+
+class Batch(NamedTuple):
+    """The rows of one step.  rows: their numbers among the training rows; weights: None where none were given."""
+
+    n: int
+    rows: Array
+    X: Array
+    y: Array
+    weights: Array | None
+
+
+class RecordedRun:
+    """A training as it was recorded.
+
+    history      one record an epoch, as in the run itself
+    steps        the numbers of every step: epoch, rate, cost, norm (of the gradient), length
+    finished     whether it came to its end; a run that is still being written, or was cut short, can be read too
+    stopped      why it ended, None for a run without an end; best_epoch: whose weights it kept
+    failed       the step that was not applied because a number of it is not finite, or None
+    settings     what the training was told
+    """
+
+    def __init__(
+        self,
+        read: files.Read,
+        *,
+        data: tuple[Any, ...] | None = None,
+        loss: Callable[..., Any] | None = None,
+        optimizer: Optimizer | None = None,
+        like: Any = None,
+    ):
+        self.folder, self._document = read.folder, read.document
+        document = read.document
+        self.settings: dict[str, Any] = document.settings
+        self.first = document.first
+        self.steps = Log([line for line in read.lines if isinstance(line, files.Step)], document.first)
+        self.history = History([_epoch(line.record) for line in read.lines if isinstance(line, files.Epoch)])
+        self._states = {line.n: line for line in read.lines if isinstance(line, files.State)}
+        self.failed: files.Failed | None = next((x for x in read.lines if isinstance(x, files.Failed)), None)
+        end = next((line for line in read.lines if isinstance(line, files.End)), None)
+        self.finished = end is not None
+        self.stopped = end.stopped if end else None
+        self.best_epoch = end.best_epoch if end else None
+        if not self._states:
+            raise ModelFileError("the run has no state", where=str(self.folder), why="it was cut short at its start")
+        self._like = network_of(document.network, self.folder, like)
+        self._data = data
+        self._rows: Rows | None = None
+        self._now: Restored | None = None
+        self._loss = _given("loss", document.loss is None, loss) or loss_function(document.loss)[1]  # type: ignore[arg-type]
+        self._optimizer = _given("optimizer", CUSTOM in document.optimizer, optimizer) or build_optimizer(
+            document.optimizer
+        )
+        self._orders: dict[int, Array | None] = {}
+        self._traced: Steps | None = None
+
+    def __len__(self) -> int:
+        """The number of the last step that was applied."""
+        return self.first + len(self.steps)
+
+    def __repr__(self) -> str:
+        how = self.stopped or ("a cost that is not finite" if self.failed else "no end")
+        return f"RecordedRun({self.folder}: {len(self)} steps, {len(self.history)} epochs, stopped: {how})"
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._optimizer
+
+    @property
+    def net(self) -> Any:
+        """The network that the run kept; of a run without an end, the last one.  Raises as `step` does."""
+        return self.step(self._last_of(self.best_epoch) if self.finished else len(self)).net
+
+    def _last_of(self, epoch: int | None) -> int:
+        """The number of the last step of an epoch."""
+        ends = [step.n for step in self.steps if step.epoch == epoch]
+        return ends[-1] if ends else self.first
+
+    @property
+    def rows(self) -> Rows:
+        """The rows as they were trained on.  Raises InputError where they are not stored and were not given."""
+        if self._rows is None:
+            self._rows = self._stored() if self._document.stored else self._brought()
+        return self._rows
+
+    def batch(self, n: int) -> Batch:
+        """The rows of step n, from 1; of the step that failed too.  Raises InputError for a step that there is not."""
+        line = self._line(n)
+        rows = self._rows_of(line)
+        X, y, weights, _ = self.rows
+        if rows is None:
+            return Batch(n, np.arange(len(X)), X, y, weights)
+        return Batch(n, rows, X[rows], y[rows], None if weights is None else weights[rows])
+
+    def step(self, n: int) -> Restored:
+        """The training after n steps, computed again from the nearest state; n = 0: before the first.
+
+        Raises InputError for a step that there is not, or that this machine cannot compute as it was;
+        ModelFileError where the weights are not those of the log.
+        """
+        n = self._number(n, self.first)
+        start = max(m for m in self._states if m <= n)
+        if self._now is not None and start <= self._now.n <= n:
+            start = self._now.n
+        *_, restored = self._walk(start, n, STRETCH)
+        return restored
+
+    def walk(self, start: int | None = None, stop: int | None = None) -> Iterator[Restored]:
+        """The training before step start + 1, after it, and so on to after step stop, each restored as by `step`."""
+        first = self._number(self.first if start is None else start, self.first)
+        last = self._number(len(self) if stop is None else stop, first)
+        self._now = self.step(first)
+        yield from self._walk(first, last, 1)
+
+    def _walk(self, start: int, stop: int, stretch: int) -> Iterator[Restored]:
+        """States from `start`, which is written or was the last one restored, to `stop`."""
+        now = self._now if self._now is not None and self._now.n == start else self._load(start)
+        yield now
+        if start == stop:
+            return
+        player = self._player(now)
+        while now.n < stop:
+            some = self._alike(now.n, min(stop, now.n + stretch))
+            player.take([self.steps[k] for k in some], [self._rows_of(self.steps[k]) for k in some])
+            net, state = player.copy()
+            now = Restored(some[-1], net, state, weights_digest(net))
+            if now.weights != self.steps[now.n].weights:
+                raise ModelFileError(
+                    f"step {now.n} came to other weights than the recorded ones", where=str(self.folder),
+                    why=f"it was recorded with payback {self._document.payback}, {self._document.machine}; this is "
+                    f"payback {_version()}, {native.host(self._document.native)}",
+                    fix="replay it there, or record it here",
+                )  # fmt: skip
+            self._now = now
+            yield now
+
+    def _alike(self, n: int, stop: int) -> list[int]:
+        """Numbers of steps after n, up to stop, that one native call can take: batches of one size."""
+        size = self.steps[n + 1].size
+        some = [n + 1]
+        while some[-1] < stop and self.steps[some[-1] + 1].size == size and size < len(self.rows.X):
+            some.append(some[-1] + 1)
+        return some
+
+    def _player(self, now: Restored) -> Any:
+        if self._document.native and not native.available():
+            raise InputError("the run was recorded with machine code", where=str(self.folder), why="there is none here",
+                             fix="install llvmlite, or unset PAYBACK_NATIVE")  # fmt: skip
+        self._traced = self._traced or Steps(
+            self._like, self._loss, self._optimizer, interpreted=not self._document.native
+        )
+        searching = bool(getattr(self._optimizer, "line_search", False))
+        kind = Searched if searching else Native if self._document.native else Interpreted
+        return kind(self._traced, now, self.rows)
+
+    def _number(self, n: Any, least: int) -> int:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not least <= n <= len(self):
+            raise InputError(f"there is no step {n!r:.40}", why=f"the run has the steps {least} to {len(self)}")
+        return int(n)
+
+    def _line(self, n: int) -> Any:
+        if self.failed is not None and n == self.failed.n:
+            return self.failed
+        return self.steps[self._number(n, self.first + 1)]
+
+    def _rows_of(self, line: Any) -> Array | None:
+        """The row numbers of a step; None: all rows."""
+        order, size, n = self._order(line.epoch), self.settings["batch_size"], len(self.rows.X)
+        if order is None:
+            batches: list[Array | None] = [None]
+        else:
+            weights = self.rows.weights
+            batches = [order[start : start + size] for start in range(0, n, size)]
+            batches = [b for b in batches if weights is None or float(weights[b].sum()) > 0]
+        rows = batches[line.n - 1 - self._before(line.epoch)]
+        if rows_digest(rows) != line.rows:
+            raise ModelFileError(f"step {line.n} was taken on other rows", where=str(self.folder),
+                                 why="the order that the seed gives is not the recorded one")  # fmt: skip
+        return rows
+
+    def _before(self, epoch: int) -> int:
+        """The number of steps before an epoch."""
+        return next((step.n - 1 for step in self.steps if step.epoch == epoch), len(self))
+
+    def _order(self, epoch: int) -> Array | None:
+        if epoch not in self._orders:
+            n = len(self.rows.X)
+            key = random.fold_in(random.split(random.key(self.settings["seed"]), 2)[1], epoch)
+            order = random.permutation(key, n) if self.settings["shuffle"] else np.arange(n)
+            self._orders = {epoch: None if self.settings["batch_size"] >= n else order}
+        return self._orders[epoch]
+
+    def _load(self, n: int) -> Restored:
+        """A state that was written."""
+        line, name = self._states[n], files.state_name(n)
+        found = files.read_arrays(self.folder, name, line.digest)
+        names = list(parameters(self._like))
+        for parameter in names:
+            made, wanted = found.get(parameter), self._document.parameters.get(parameter)
+            if made is None or wanted is None or (list(made.shape), made.dtype.str[1:]) != (wanted.shape, wanted.dtype):
+                raise ModelFileError(f"the parameter {parameter} of step {n} is missing or not like the network's",
+                                     where=str(self.folder / name))  # fmt: skip
+        net = unflatten(self._like, iter([found[parameter] for parameter in names]))
+        slots = range(self._optimizer.slots)
+        state = [tuple(found[f"{parameter}:{k}"] for k in slots) for parameter in names]
+        if weights_digest(net) != line.weights:
+            raise ModelFileError(f"the weights of step {n} are not the recorded ones", where=str(self.folder / name))
+        return Restored(n, net, state, line.weights)
+
+    def _stored(self) -> Rows:
+        found = files.read_arrays(self.folder, files.DATA)
+        self._check_rows(found, "the stored rows")
+        held = (found["held_X"], found["held_y"], found.get("held_weights")) if "held_X" in found else None
+        return Rows(found["X"], found["y"], found.get("weights"), held)
+
+    def _brought(self) -> Rows:
+        if self._data is None:
+            raise InputError("the rows of the run are not stored", where=str(self.folder),
+                             why="there were too many, or data=False was said",
+                             fix="give them again: pb.open_run(RUN, data=(X, y))")  # fmt: skip
+        X, y, *rest = self._data
+        share = self.settings["validation"]
+        key = random.split(random.key(self.settings["seed"]), 2)[0]
+        # the network only tells the shape of its results, which its first state does
+        net = self._load(min(self._states)).net
+        _, _, rows = training_rows(net, X, y, rest[0] if rest else None, self._document.loss or self._loss,
+                                   0.0 if share is None else share, key)  # fmt: skip
+        self._check_rows(rows.named(), "the rows that are given")
+        return rows
+
+    def _check_rows(self, found: dict[str, Array], what: str) -> None:
+        for name, wanted in self._document.data.items():
+            if name.startswith("held") and name not in found:
+                continue  # a validation part that was given by itself
+            if name not in found or files.place(found[name]) != wanted:
+                raise ModelFileError(f"{what} are not those of the run", where=str(self.folder),
+                                     why=f"the digest of {name} is another one")  # fmt: skip
+
+
+class Log:
+    """The steps of a run: `log[n]` is the n-th, `log["cost"]` a column, iteration goes over all."""
+
+    def __init__(self, lines: list[files.Step], first: int):
+        self._lines, self._first = lines, first
+
+    def __getitem__(self, which: int | str) -> Any:
+        if isinstance(which, str):
+            return np.array([getattr(line, which) for line in self._lines])
+        if not self._first < which <= self._first + len(self._lines):
+            raise IndexError(f"there is no step {which}")
+        return self._lines[which - self._first - 1]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._lines)
+
+    def __repr__(self) -> str:
+        return f"Log({len(self)} steps: n, epoch, rows, size, rate, cost, norm, length, weights)"
+
+
+class Native:
+    """Steps taken by machine code."""
+
+    def __init__(self, steps: Steps, now: Restored, rows: Rows):
+        self._fast = Compiled(steps, now.net, now.state, rows.X, rows.y, rows.weights)
+
+    def take(self, lines: list[Any], rows: list[Any]) -> None:
+        order = None if rows[0] is None else np.concatenate([np.asarray(part, np.int64) for part in rows])
+        self._fast.take(order, lines[0].size, len(lines), np.array([line.rate for line in lines]), lines[0].n)
+
+    def copy(self) -> tuple[Any, Any]:
+        net, state = tree_map(np.copy, self._fast.now())
+        return net, state
+
+
+class Interpreted:
+    """Steps taken by the interpreter."""
+
+    def __init__(self, steps: Steps, now: Restored, rows: Rows):
+        self._steps, self._net, self._state, self._rows = steps, now.net, now.state, rows
+
+    def take(self, lines: list[Any], rows: list[Any]) -> None:
+        for line, part in zip(lines, rows, strict=True):
+            X, y, weights = (a if a is None or part is None else a[part] for a in self._rows[:3])
+            self._net, self._state = self._one(line, X, y, weights)
+
+    def _one(self, line: Any, X: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+        net, state, *_ = self._steps.train(self._net, self._state, X, y, weights, line.rate, float(line.n))
+        return net, state
+
+    def copy(self) -> tuple[Any, Any]:
+        return self._net, self._state
+
+
+class Searched(Interpreted):
+    """Steps of a line search, whose lengths the log has."""
+
+    def _one(self, line: Any, X: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+        gradient = self._steps.gradient(self._net, X, y, weights)[2]
+        return tree_map(lambda p, g: p - g.dtype.type(line.rate) * g, self._net, gradient), self._state
+
+
+def _given(name: str, wanted: bool, given: Any) -> Any:
+    """What the caller must supply: a function or a class of their own, whose code is in no file."""
+    if wanted and given is None:
+        raise InputError(f"the run's {name} is not payback's own", why="its code is not in the run, and never would be",
+                         fix=f"give it again: pb.open_run(RUN, {name}=…)")  # fmt: skip
+    if not wanted and given is not None:
+        raise InputError(f"the run has a {name} of its own", fix=f"leave {name}= away")
+    return given
+
+
+def _epoch(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: float(value) if isinstance(value, str) else value for name, value in record.items()}
+
+
+def _version() -> str:
+    from payback import __version__
+
+    return __version__
+
+
+def open_run(
+    folder: str | Path,
+    *,
+    data: tuple[Any, ...] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Optimizer | None = None,
+    like: Any = None,
+) -> RecordedRun:
+    """A training that `pb.fit(record=folder)` or `payback train --record folder` recorded.
+
+    data: (X, y) or (X, y, sample_weight) as they were given to `fit`, for a run whose rows are not stored; digests must
+    agree.  loss, optimizer, like: a loss function, an optimizer of your own class, a network of the same structure, for
+    a training that had such.
+    Returns a RecordedRun.  Raises ModelFileError for a folder that is no run, was damaged or altered; InputError where
+    something must be given, or must not.
+
+    >>> import tempfile, numpy as np, payback as pb
+    >>> X, folder = np.linspace(-1, 1, 40)[:, None], tempfile.mkdtemp()
+    >>> net = pb.nn.MLP([1, 4, 1], seed=0)
+    >>> kept = pb.fit(net, X, X[:, 0] ** 2, epochs=3, batch_size=8, validation=0, record=folder)
+    >>> run = pb.open_run(folder)
+    >>> len(run), run.stopped, run.step(7).n
+    (15, 'epochs', 7)
+    >>> bool((run.net.layers[0].weight == kept.net.layers[0].weight).all())
+    True
+    """
+    return RecordedRun(files.read_run(folder), data=data, loss=loss, optimizer=optimizer, like=like)
+
+
+__all__ = ["Batch", "RecordedRun", "Restored", "open_run"]
