@@ -171,12 +171,12 @@ def test_the_batches_are_those_of_the_training(tmp_path):
     for epoch in (1, 2, 3):
         steps = [step for step in run.steps if step.epoch == epoch]
         batches = [run.batch(step.n) for step in steps]
-        seen = np.concatenate([batch.rows for batch in batches])
+        seen = np.concatenate([batch.samples for batch in batches])
         assert len(set(seen.tolist())) == len(seen)
-        assert set(np.flatnonzero(rows.weights)) <= set(seen.tolist())
+        assert set(rows.numbers[np.flatnonzero(rows.weights)]) <= set(seen.tolist())
         for batch in batches:
-            assert (rows.X[batch.rows] == batch.X).all()
-            assert (batch.y == rows.y[batch.rows]).all()
+            assert (X.astype(np.float32)[batch.samples] == batch.X).all()
+            assert (batch.y == CLASSES[batch.samples]).all()
             assert batch.weights.sum() > 0
 
 

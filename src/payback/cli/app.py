@@ -28,6 +28,8 @@ COMMANDS = {
     "show": "Show a model: the composite function that it is, its columns, how it was trained.",
     "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
+    "account": "Show where one weight of a recorded training came from: opening + every deposit = closing.",
+    "bisect": "Show the first node at which two evaluations of a program part.",
     "audit": "List every place of your own function that cannot be differentiated, in one run.",
     "verify": "Compare what machine code computes for your own function with what the interpreter does.",
     "cache": "Show where compiled code is kept, or remove it.",

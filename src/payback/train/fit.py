@@ -140,7 +140,7 @@ def fit(
     net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
     loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
-    X, y, weights, held = rows
+    X, y, weights, held, _ = rows
     size = len(X) if batch_size == "all" else min(_whole("batch_size", batch_size, 1), len(X))
     if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < len(X):
         raise InputError(

@@ -37,13 +37,14 @@ class Recording:
 
     folder: new, or empty, or overwrite=True.  every: steps from one whole state to the next; by default about 32 states
     in all.  data: store the rows that are trained on; by default up to 256 MiB.  Without them, `pb.open_run` asks for
-    the same rows again.
+    the same rows again.  numbers: what the rows of X are called, (n,) whole numbers; by default 0, 1, …
     """
 
     folder: str | Path
     every: int | None = None
     data: bool | None = None
     overwrite: bool = False
+    numbers: Any = None
 
     def __post_init__(self) -> None:
         every = self.every
@@ -98,6 +99,9 @@ class Recorder:
         first: int = 0,
         native_steps: bool,
     ):
+        data = dict(data)
+        if options.numbers is not None:
+            data["numbers"] = np.asarray(options.numbers, np.int64)[data["numbers"]]
         size = sum(array.nbytes for array in data.values())
         self.every = int(options.every or max(1, -(-steps // STATES)))
         document = Document(

@@ -18,18 +18,23 @@ CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target i
 
 
 class Rows(NamedTuple):
-    """What is trained on, and what is held out: (X, y, weights) or None.  weights: one a sample, or None."""
+    """What is trained on, and what is held out: (X, y, weights) or None.
+
+    weights: one a sample, or None.  numbers: which rows of the caller's X they are.
+    """
 
     X: Any
     y: Any
     weights: Any
     held: tuple[Any, Any, Any] | None
+    numbers: Any
 
     def named(self) -> dict[str, Any]:
         """The arrays that there are, by name."""
         held = self.held or (None, None, None)
-        names = ("X", "y", "weights", "held_X", "held_y", "held_weights")
-        return {name: array for name, array in zip(names, (*self[:3], *held), strict=True) if array is not None}
+        names = ("X", "y", "weights", "held_X", "held_y", "held_weights", "numbers")
+        arrays = (*self[:3], *held, self.numbers)
+        return {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
 
 
 def loss_function(loss: Loss) -> tuple[Loss, Callable[..., Any]]:
@@ -48,12 +53,12 @@ def training_rows(
     X, y, weights = check_rows(X, y, sample_weight, np.result_type(*leaves(net)))
     loss, loss_of = loss_function(loss or ("cross_entropy" if y.dtype.kind in "iu" else "squared_error"))
     y = _fit_target(net, X, y, loss, "y")
-    X, y, weights, held = _hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
+    X, y, weights, held, numbers = _hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:
         held = (held[0], _fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
         if held[1].dtype != y.dtype:
             raise InputError(f"the validation y holds {held[1].dtype}", why=f"y holds {y.dtype}")
-    return loss, loss_of, Rows(X, y, weights, held)
+    return loss, loss_of, Rows(X, y, weights, held, numbers)
 
 
 def check_parameters(net: Any) -> None:
@@ -106,23 +111,24 @@ def _fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
 
 
 def _hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
-    """X, y and weights to train on, and those of the validation rows or None."""
+    """X, y and weights to train on, those of the validation rows or None, and the numbers of the former."""
+    everything = np.arange(len(X))
     if isinstance(validation, tuple) and len(validation) == 2:
         held_x, held_y, _ = check_rows(*validation, None, X.dtype)
         if held_x.shape[1:] != X.shape[1:]:
             shapes = f"the others have {X.shape[1:]}"
             raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
-        return X, y, weights, (held_x, held_y, None)
+        return X, y, weights, (held_x, held_y, None), everything
     if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
         why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
         raise InputError(f"validation is {validation!r:.60}", why=why)
     rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
     if len(part) == 0:
-        return X, y, weights, None
+        return X, y, weights, None, everything
     if weights is None:
-        return X[rest], y[rest], None, (X[part], y[part], None)
+        return X[rest], y[rest], None, (X[part], y[part], None), rest
     for rows, name in ((rest, "training"), (part, "validation")):
         if weights[rows].sum() == 0:
             raise InputError(f"the {name} rows all weigh nothing", why="sample_weight is 0 for each of them",
                              fix="leave out the rows without weight, or give another seed")  # fmt: skip
-    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part])
+    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part]), rest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from payback.train.recording import rows_digest, weights_digest
 from payback.train.rows import Rows, loss_function, training_rows
 from payback.train.step import Steps
 
+if TYPE_CHECKING:
+    from payback.glass.account import Statement
+
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
 
@@ -40,10 +43,10 @@ class Restored(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows of one step.  rows: their numbers among the training rows; weights: None where none were given."""
+    """The rows of one step.  samples: their numbers in the X that `fit` was given; weights: None where none were."""
 
     n: int
-    rows: Array
+    samples: Array
     X: Array
     y: Array
     weights: Array | None
@@ -107,6 +110,35 @@ class RecordedRun:
         return self._optimizer
 
     @property
+    def loss(self) -> Callable[..., Any]:
+        """The loss as a function (prediction, target, weights) -> scalar."""
+        return self._loss  # type: ignore[no-any-return]
+
+    @property
+    def interpreted(self) -> bool:
+        """Whether the training ran without machine code."""
+        return not self._document.native
+
+    @property
+    def first_net(self) -> Any:
+        """The network as the training began."""
+        return self._load(min(self._states)).net
+
+    def account(self, name: str, entry: Any = (), *, start: int | None = None, stop: int | None = None) -> Statement:
+        """The statement of one weight: opening + every deposit, by step and sample, = closing.
+
+        name: a parameter's path, such as "layers[0].weight", or its letter in `payback show`: W1[i, j] is output i and
+        input j of the first layer.  entry: its index, from 0.  start, stop: after which steps the account opens and
+        closes; by default the whole training.
+        A deposit is a sample's own share of the gradient at a step, with all that momentum carries of it later.
+        Returns a `payback.glass.account.Statement`.  Raises InputError for an entry that there is not, UnsupportedError
+        for an optimizer that is not payback's own, LedgerError if the statement does not add up.
+        """
+        from payback.train.callbacks import statement
+
+        return statement(self, name, entry, start, stop)
+
+    @property
     def net(self) -> Any:
         """The network that the run kept; of a run without an end, the last one.  Raises as `step` does."""
         return self.step(self._last_of(self.best_epoch) if self.finished else len(self)).net
@@ -127,10 +159,10 @@ class RecordedRun:
         """The rows of step n, from 1; of the step that failed too.  Raises InputError for a step that there is not."""
         line = self._line(n)
         rows = self._rows_of(line)
-        X, y, weights, _ = self.rows
+        X, y, weights, _, numbers = self.rows
         if rows is None:
-            return Batch(n, np.arange(len(X)), X, y, weights)
-        return Batch(n, rows, X[rows], y[rows], None if weights is None else weights[rows])
+            return Batch(n, numbers, X, y, weights)
+        return Batch(n, numbers[rows], X[rows], y[rows], None if weights is None else weights[rows])
 
     def step(self, n: int) -> Restored:
         """The training after n steps, computed again from the nearest state; n = 0: before the first.
@@ -249,9 +281,9 @@ class RecordedRun:
 
     def _stored(self) -> Rows:
         found = files.read_arrays(self.folder, files.DATA)
-        self._check_rows(found, "the stored rows")
+        self._check_rows(found, "the stored rows", set())
         held = (found["held_X"], found["held_y"], found.get("held_weights")) if "held_X" in found else None
-        return Rows(found["X"], found["y"], found.get("weights"), held)
+        return Rows(found["X"], found["y"], found.get("weights"), held, found["numbers"])
 
     def _brought(self) -> Rows:
         if self._data is None:
@@ -265,13 +297,15 @@ class RecordedRun:
         net = self._load(min(self._states)).net
         _, _, rows = training_rows(net, X, y, rest[0] if rest else None, self._document.loss or self._loss,
                                    0.0 if share is None else share, key)  # fmt: skip
-        self._check_rows(rows.named(), "the rows that are given")
+        # not compared: what the rows were called, and a validation part that was given by itself
+        self._check_rows({k: v for k, v in rows.named().items() if k != "numbers"}, "the rows that are given",
+                         {"numbers", "held_X", "held_y", "held_weights"})  # fmt: skip
         return rows
 
-    def _check_rows(self, found: dict[str, Array], what: str) -> None:
+    def _check_rows(self, found: dict[str, Array], what: str, optional: set[str]) -> None:
         for name, wanted in self._document.data.items():
-            if name.startswith("held") and name not in found:
-                continue  # a validation part that was given by itself
+            if name not in found and name in optional:
+                continue
             if name not in found or files.place(found[name]) != wanted:
                 raise ModelFileError(f"{what} are not those of the run", where=str(self.folder),
                                      why=f"the digest of {name} is another one")  # fmt: skip
