@@ -69,20 +69,13 @@ def _tell(out: Output, made: Statement, by: str | None, top: int) -> None:
         out.table(rows, headers=(by, "deposits"), align="rr")
         left = len(sums) - len(rows)
     else:
-        order = sorted(made, key=lambda deposit: -abs(deposit.amount))[:top]
-        rows = [
-            (
-                str(d.step),
-                str(d.sample),
-                f"{d.share:+.6g}",
-                f"{d.at_once:+.6g}",
-                f"{d.carried:+.6g}",
-                f"{d.amount:+.6g}",
-            )
-            for d in order
+        largest = sorted(made, key=lambda deposit: -abs(deposit.amount))[:top]
+        deposits = [
+            (str(d.step), str(d.sample), *(f"{x:+.6g}" for x in (d.share, d.at_once, d.carried, d.amount)))
+            for d in largest
         ]
-        out.table(rows, headers=("step", "sample", "share of gradient", "at once", "carried", "= deposit"),
-                  align="rrrrrr")  # fmt: skip
+        headers = ("step", "sample", "share of gradient", "at once", "carried", "= deposit")
+        out.table(deposits, headers=headers, align="rrrrrr")
         left = len(made) - len(largest)
     if left:
         out.line(f"and {left:,} more")

@@ -112,7 +112,7 @@ class RecordedRun:
     @property
     def loss(self) -> Callable[..., Any]:
         """The loss as a function (prediction, target, weights) -> scalar."""
-        return self._loss  # type: ignore[no-any-return]
+        return self._loss
 
     @property
     def interpreted(self) -> bool:
