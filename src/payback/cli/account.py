@@ -44,8 +44,8 @@ def account(
     run
         The folder that payback train --record, or pb.fit(record=...), wrote.
     entry
-        A weight, such as W1[3,7] (output 3, input 7 of the first layer, as "payback show" writes the network) or
-        "layers[0].weight[7,3]". Numbers count from 0.
+        A weight, such as W1[3,7] (from input 3 to output 7 of the first layer) or "layers[0].weight[3,7]". Numbers
+        count from 0.
     """
     found = _ENTRY.fullmatch(entry.strip())
     if found is None:

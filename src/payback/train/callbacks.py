@@ -63,25 +63,20 @@ def _carries(optimizer: Any) -> bool:
 
 
 def _entry(net: Any, name: Any, entry: Any) -> tuple[str, tuple[int, ...]]:
-    """(path, index) of an entry, named by its path or by the letter that `payback show` gives its matrix.
-
-    W1 multiplies a column, so W1[i, j] is layers[0].weight[j, i]: output i, input j.
-    """
+    """(path, index) of an entry of a parameter, named by its path or by its letter: W1 is the first weight."""
     known = parameters(net)
     letters = _letters(net)
     index = tuple(int(i) for i in ((entry,) if isinstance(entry, (int, np.integer)) else entry))
     path = str(name)
     letter = path.translate(_DIGITS)
     if path not in known and letter in letters:
-        path, index = letters[letter], index[::-1]
+        path = letters[letter]
     if path not in known:
         fix = f"its parameters are {', '.join([*letters, *known][:20])}"
         raise InputError(f"the network has no parameter {name}", fix=fix)
     shape = np.shape(known[path])
-    shown = shape if path == str(name) else shape[::-1]
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
-        asked = index if path == str(name) else index[::-1]
-        raise InputError(f"{name} has no entry {list(asked)}", why=f"its shape is {tuple(shown)}, counted from 0")
+        raise InputError(f"{name} has no entry {list(index)}", why=f"its shape is {tuple(shape)}, counted from 0")
     return path, index
 
 
