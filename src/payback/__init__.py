@@ -41,6 +41,7 @@ _PUBLIC = {
     "surface": "optim.surface",
     "fit": "train.fit",
     "open_run": "train.runs",
+    "bisect": "glass.bisect",
     "load": "io.model",
 }
 _MODULES = ("nn", "optim", "random")
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from payback import nn as nn
     from payback import optim as optim
     from payback import random as random
+    from payback.glass.bisect import bisect as bisect
     from payback.io.model import load as load
     from payback.native.cores import set_threads as set_threads
     from payback.optim.minimize import minimize as minimize

@@ -127,9 +127,9 @@ class RecordedRun:
     def account(self, name: str, entry: Any = (), *, start: int | None = None, stop: int | None = None) -> Statement:
         """The statement of one weight: opening + every deposit, by step and sample, = closing.
 
-        name: a parameter's path, such as "layers[0].weight", or its letter: W1 is the first layer's weight, and W1[i, j]
-        leads from input i to output j.  entry: its index, from 0.  start, stop: after which steps the account opens and
-        closes; by default the whole training.
+        name: a parameter's path, such as "layers[0].weight", or its letter: W1 is the first layer's weight, and
+        W1[i, j] leads from input i to output j.  entry: its index, from 0.
+        start, stop: after which steps the account opens and closes; by default the whole training.
         A deposit is a sample's own share of the gradient at a step, with all that momentum carries of it later.
         Returns a `payback.glass.account.Statement`.  Raises InputError for an entry that there is not, UnsupportedError
         for an optimizer that is not payback's own, LedgerError if the statement does not add up.
