@@ -102,7 +102,8 @@ class Parting:
         first = self.first
         lines = []
         if first is not None:
-            how = "born here" if first.born else f"its operands were {first.inherited:.2g} apart"
+            of = f"its operands were {first.inherited:.2g} apart"
+            how = of if not first.born else f"made here, {of}" if first.inherited else "born here"
             lines.append(f"the runs part at node {first.number + 1} of {len(self.pairs)}: {first}")
             lines.append(f"they are {first.difference:.2g} apart, beyond {self.tolerance:.2g}; {how}")
         elif not self.programs:
@@ -139,8 +140,8 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     ...     y = x + 1e4
     ...     return (y - 1e4) * x
     >>> found = pb.bisect((f, 0.1), "float32")
-    >>> found.first.a.name, found.first.born
-    ('y - 1e4', True)
+    >>> found.first.a.op, found.first.born
+    ('sub', True)
     """
     if isinstance(b, str) and b in WAYS:
         if not _call(a):

@@ -95,8 +95,8 @@ def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool 
     interpreter does.  Raises InputError where there is no machine code, and what `pb.grad` raises.
 
     >>> seen = evaluate(lambda a, b: (a + b) * (b + 1), 2.0, 1.0)
-    >>> [(r.kind, r.name, float(r.value)) for r in seen.records[-3:]]
-    [('adjoint', 'a + b', 2.0), ('adjoint', 'b', 5.0), ('adjoint', 'a', 2.0)]
+    >>> [(r.kind, r.op, float(r.value)) for r in seen.records[-3:]]
+    [('adjoint', 'add', 2.0), ('adjoint', 'input', 5.0), ('adjoint', 'input', 2.0)]
     """
     if dtype is not None:
         args, kwargs = tree_map(lambda leaf: _cast(leaf, np.dtype(dtype)), (args, kwargs))
