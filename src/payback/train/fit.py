@@ -18,7 +18,7 @@ from payback.optim.optimizers import Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.compiled import Compiled, compiled
-from payback.train.failing import BadStep, check_on_nan, tell_bad_step
+from payback.train.failing import BadStep, Failing, check_on_nan, tell
 from payback.train.history import History
 from payback.train.metrics import accuracy, binary_accuracy, r2
 from payback.train.progress import Progress, progress_on_stderr
@@ -223,7 +223,9 @@ def fit(
             shown.clear()
         if at.bad is not None:
             state = at.state if fast is None else fast.now()[1]
-            tell_bad_step(problem, steps, at.bad, (at.net, state), rows, at.step, at.recorder, settings, on_nan)
+            named = loss if isinstance(loss, str) else None
+            now = Failing(at.net, state, at.step, rows, loss_of, named, optimizer, settings)
+            tell(problem, at.bad, now, at.recorder, on_nan)
         if at.best is None:
             at.net = net  # the steps since may be what led astray
         problem.run = _finish(at, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]

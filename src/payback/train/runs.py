@@ -19,15 +19,19 @@ from payback.io.model import network_of
 from payback.io.training import CUSTOM, build_optimizer
 from payback.nn.module import parameters
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import tree_map, unflatten
-from payback.train.compiled import Compiled
+from payback.trace.tree import unflatten
 from payback.train.history import History
 from payback.train.recording import rows_digest, weights_digest
+from payback.train.replay import Batch, Interpreted, Log, Native, Searched
 from payback.train.rows import Rows, loss_function, training_rows
 from payback.train.step import Steps
 
 if TYPE_CHECKING:
     from payback.glass.account import Statement
+    from payback.glass.bisect import Parting
+    from payback.glass.evaluation import Evaluation
+    from payback.glass.ledger import Ledger
+    from payback.glass.why_nan import WhyNan
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
@@ -40,16 +44,6 @@ class Restored(NamedTuple):
     net: Any
     state: Any
     weights: str
-
-
-class Batch(NamedTuple):
-    """The rows of one step.  samples: their numbers in the X that `fit` was given; weights: None where none were."""
-
-    n: int
-    samples: Array
-    X: Array
-    y: Array
-    weights: Array | None
 
 
 class RecordedRun:
@@ -96,6 +90,41 @@ class RecordedRun:
         )
         self._orders: dict[int, Array | None] = {}
         self._traced: Steps | None = None
+
+    def evaluation(self, n: int, *, native: bool = False) -> Evaluation:
+        """The cost of step n and its gradient by the network, node by node, on the unsimplified graph.
+
+        The weights are those of before the step, restored as by `step`; n may be the step that failed.
+        native: each node by machine code, else by the interpreter.  Raises as `batch` and `step` do.
+        """
+        from payback.train.callbacks import evaluation
+
+        return evaluation(self.loss, self.step(n - 1).net, self.batch(n), native)
+
+    def agreement(self, n: int) -> Parting:
+        """Machine code beside the interpreter on step n, within 1e-12 (float64) or 1e-5 (float32), relative."""
+        from payback.train.callbacks import agreement
+
+        return agreement(self.evaluation(n, native=True), self.evaluation(n))
+
+    def why_nan(self, n: int | None = None) -> WhyNan:
+        """Where what is not finite in step n was born; by default in the step that failed.
+
+        Raises InputError for a run in which no step failed, and as `batch` and `step` do.
+        """
+        from payback.train.callbacks import why
+
+        if n is None:
+            if self.failed is None:
+                raise InputError("no step of the run failed", fix="give the number of a step")
+            n = self.failed.n
+        return why(self.loss, self.step(n - 1).net, self.batch(n))
+
+    def explain(self, n: int, **options: Any) -> Ledger:
+        """The ledger of step n: see `pb.explain`, of which these are the options.  Raises as `batch` and `step` do."""
+        from payback.train.callbacks import ledger
+
+        return ledger(self.loss, self.step(n - 1).net, self.batch(n), options)
 
     def __len__(self) -> int:
         """The number of the last step that was applied."""
@@ -223,7 +252,7 @@ class RecordedRun:
         )
         searching = bool(getattr(self._optimizer, "line_search", False))
         kind = Searched if searching else Native if self._document.native else Interpreted
-        return kind(self._traced, now, self.rows)
+        return kind(self._traced, now.net, now.state, self.rows)
 
     def _number(self, n: Any, least: int) -> int:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not least <= n <= len(self):
@@ -309,71 +338,6 @@ class RecordedRun:
             if name not in found or files.place(found[name]) != wanted:
                 raise ModelFileError(f"{what} are not those of the run", where=str(self.folder),
                                      why=f"the digest of {name} is another one")  # fmt: skip
-
-
-class Log:
-    """The steps of a run: `log[n]` is the n-th, `log["cost"]` a column, iteration goes over all."""
-
-    def __init__(self, lines: list[files.Step], first: int):
-        self._lines, self._first = lines, first
-
-    def __getitem__(self, which: int | str) -> Any:
-        if isinstance(which, str):
-            return np.array([getattr(line, which) for line in self._lines])
-        if not self._first < which <= self._first + len(self._lines):
-            raise IndexError(f"there is no step {which}")
-        return self._lines[which - self._first - 1]
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._lines)
-
-    def __repr__(self) -> str:
-        return f"Log({len(self)} steps: n, epoch, rows, size, rate, cost, norm, length, weights)"
-
-
-class Native:
-    """Steps taken by machine code."""
-
-    def __init__(self, steps: Steps, now: Restored, rows: Rows):
-        self._fast = Compiled(steps, now.net, now.state, rows.X, rows.y, rows.weights)
-
-    def take(self, lines: list[Any], rows: list[Any]) -> None:
-        order = None if rows[0] is None else np.concatenate([np.asarray(part, np.int64) for part in rows])
-        self._fast.take(order, lines[0].size, len(lines), np.array([line.rate for line in lines]), lines[0].n)
-
-    def copy(self) -> tuple[Any, Any]:
-        net, state = tree_map(np.copy, self._fast.now())
-        return net, state
-
-
-class Interpreted:
-    """Steps taken by the interpreter."""
-
-    def __init__(self, steps: Steps, now: Restored, rows: Rows):
-        self._steps, self._net, self._state, self._rows = steps, now.net, now.state, rows
-
-    def take(self, lines: list[Any], rows: list[Any]) -> None:
-        for line, part in zip(lines, rows, strict=True):
-            X, y, weights = (a if a is None or part is None else a[part] for a in self._rows[:3])
-            self._net, self._state = self._one(line, X, y, weights)
-
-    def _one(self, line: Any, X: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-        net, state, *_ = self._steps.train(self._net, self._state, X, y, weights, line.rate, float(line.n))
-        return net, state
-
-    def copy(self) -> tuple[Any, Any]:
-        return self._net, self._state
-
-
-class Searched(Interpreted):
-    """Steps of a line search, whose lengths the log has."""
-
-    def _one(self, line: Any, X: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-        gradient = self._steps.gradient(self._net, X, y, weights)[2]
-        return tree_map(lambda p, g: p - g.dtype.type(line.rate) * g, self._net, gradient), self._state
 
 
 def _given(name: str, wanted: bool, given: Any) -> Any:
