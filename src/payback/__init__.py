@@ -35,6 +35,9 @@ _PUBLIC = {
     "set_threads": "native.cores",
     "check_grads": "transforms.check",
     "audit": "transforms.audit",
+    "explain": "glass.explain",
+    "why_nan": "glass.why_nan",
+    "why_zero": "glass.why_zero",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
     "minimize": "optim.minimize",
@@ -71,6 +74,9 @@ if TYPE_CHECKING:
     from payback import optim as optim
     from payback import random as random
     from payback.glass.bisect import bisect as bisect
+    from payback.glass.explain import explain as explain
+    from payback.glass.why_nan import why_nan as why_nan
+    from payback.glass.why_zero import why_zero as why_zero
     from payback.io.model import load as load
     from payback.native.cores import set_threads as set_threads
     from payback.optim.minimize import minimize as minimize

@@ -280,15 +280,18 @@ def test_the_json_of_the_article(capsys):
     found = data(capsys, "(a+b)*(b+1)", "a=2", "b=1")
     assert list(found) == [
         *("payback", "version", "expression", "top", "wrt", "values", "formulas"),
-        *("nodes", "edges", "paths", "events", "ledger", "gradient"),
+        *("format", "level", "nodes", "edges", "paths", "events", "ledger", "gradient"),
+        *("places", "sources"),
     ]
-    assert (found["payback"], found["version"], found["top"], found["wrt"]) == ("explain", 1, "e", ["a", "b"])
+    assert (found["payback"], found["version"], found["top"], found["wrt"]) == ("explain", 2, "e", ["a", "b"])
     assert found["values"] == {"a": 2, "b": 1, "c": 3, "d": 2, "e": 6}
     assert found["formulas"] == {"c": "a+b", "d": "b+1", "e": "c·d"}
-    assert found["edges"][-2] == {"payer": "e", "slot": 0, "arg": "c", "partial": 2, "paid": 2, "walks": 2}
-    assert [found["paths"][key] for key in ("count", "walks", "visits")] == [3, 6, 5]
+    assert found["edges"][-2] == {
+        "payer": "e", "slot": 0, "arg": "c", "partial": 2, "rule": "b, a", "paid": 2, "walks": "2"
+    }  # fmt: skip
+    assert [found["paths"][key] for key in ("count", "walks", "visits")] == ["3", "6", 5]
     assert found["paths"]["by_leaf"]["a"] == {
-        "count": 1, "walks": 2, "sum": 2, "listed": [{"nodes": ["a", "c", "e"], "factors": [2, 1], "product": 2}],
+        "count": "1", "walks": "2", "sum": 2, "listed": [{"nodes": ["a", "c", "e"], "factors": [2, 1], "product": 2}],
     }  # fmt: skip
     assert found["events"][0] == {"event": "settles", "node": "e", "terms": [], "sum": 1}
     assert found["events"][-1] == {"event": "settles", "node": "b", "terms": [2, 3], "sum": 5}

@@ -12,7 +12,7 @@ import amount
 import payback as pb
 from payback.errors import InputError, UnsupportedError
 from payback.glass.account import Statement, Taken
-from payback.glass.ledger import LedgerError
+from payback.glass.accounts import LedgerError
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay
 from payback.optim.linear import line
 from payback.train.fit import fit

@@ -12,14 +12,15 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from payback.cli.expression import letters, parse, parse_bindings
+from payback.cli.expression import parse, parse_bindings
 from payback.cli.options import Out, unknown_option
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass import story
 from payback.glass.ledger import Ledger, plain_number
-from payback.glass.record import record
+from payback.glass.names import letters
+from payback.glass.record import VERSION, record
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.trace.array import Traced, variable
@@ -45,9 +46,9 @@ def explain(
     An expression has numbers, names, + - * / ** and parentheses, and the functions abs, cos, exp, expm1, log, log1p,
     max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d".
 
-    With --json one object: payback ("explain"), version (1), expression, top (a name), wrt (names), values and
-    formulas (by name, in order), then nodes, edges, paths, events, ledger and gradient as payback.glass.record
-    describes them. Integers beyond 2**53, NaN and infinities are strings; "no path" is null.
+    With --json one object: payback ("explain"), version (2), expression, top (a name), wrt (names), values and
+    formulas (by name, in order), then the ledger as payback.glass.record describes it. NaN, infinities and numbers of
+    paths are strings; "no path" is null.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def explain(
     ledger = Ledger(sheet.top, leaves, sheet.names)
     tell(sheet, ledger, out)
     if out.json:
-        head = {"payback": "explain", "version": 1, "expression": expression, "top": ledger.top.name}
+        head = {"payback": "explain", "version": VERSION, "expression": expression, "top": ledger.top.name}
         given = {
             "wrt": [leaf.name for leaf in ledger.leaves],
             "values": {name: value for name, _, value in sheet.lines},

@@ -4,7 +4,8 @@
 both in sentences and `record` writes them down as data.
 """
 
-from payback.glass.ledger import Account, Edge, Ledger, LedgerError, Pays, Race, Settles
+from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles
+from payback.glass.ledger import Ledger
 from payback.glass.paths import Path, Paths
 
 __all__ = ["Account", "Edge", "Ledger", "LedgerError", "Path", "Paths", "Pays", "Race", "Settles"]

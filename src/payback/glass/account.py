@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.errors import InputError
-from payback.glass.ledger import LedgerError
+from payback.glass.accounts import LedgerError
 
 Array = np.ndarray[Any, Any]
 # Roundings of a step, in eps: of the weight itself, and of what is added to it by the size of all its payments.

@@ -120,7 +120,7 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
         if node.args and (node.where is None or tuple(node.where[:2]) == here[0]):
             node.where = None  # the line that called fit says nothing
             names.setdefault(node, f"{node.op.name} {'in the loss' if node.id > last else f'at {layer}'}")
-    return nan_origins(seen.top, seen.wrt, names, {"X": batch.X, "y": batch.y})
+    return nan_origins(seen.top, seen.wrt, names, seen.data)
 
 
 def _carries(optimizer: Any) -> bool:
