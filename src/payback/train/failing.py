@@ -80,6 +80,9 @@ def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder 
     folder = recorder.folder if recorder is not None else _kept(bad, at, batch)
     problem.folder = folder  # type: ignore[attr-defined]
     lines = [f"{problem.what} ({problem.where}), which was not applied", str(found)]
+    first = next(iter(found.origins), None)
+    if first is not None and first.index and first.size % len(batch.X) == 0 and first.index[0] < len(batch.X):
+        lines.append(f"row {first.index[0]} of the batch is row {batch.samples[first.index[0]]} of X")
     if native.available():
         both = agreement(evaluation(at.loss, at.net, batch, True), evaluation(at.loss, at.net, batch, False))
         bound = f"machine code and the interpreter are {both.worst:.2g} apart on this step, bound {both.tolerance:.0g}"
