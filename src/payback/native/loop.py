@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import PaybackError, TraceError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, memory
@@ -26,11 +26,18 @@ class NotNativeError(PaybackError):
 
 
 class Done(NamedTuple):
-    """How far a call came: the steps that were applied; bad: the next one is not finite, and before the update?"""
+    """How far a call came.
+
+    steps   that were applied
+    bad     whether the next one is not finite
+    before  whether that was seen before the update
+    start   the carried arrays as they were, where `after` may have to take a step back
+    """
 
     steps: int
-    bad: bool | None
-    before: bool = False
+    bad: bool
+    before: bool
+    start: list[np.ndarray[Any, Any]]
 
 
 def _bytes(node: Node) -> int:
@@ -65,6 +72,11 @@ class Loop:
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
+        for output, number in self.carried.items():
+            new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
+            if (new.shape, new.dtype) != (old.shape, old.dtype):
+                raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
+                                 fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
@@ -156,16 +168,17 @@ class Loop:
                 self.output_bases[i] = view.buffer.base
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
         self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
-        self.advances: list[tuple[int, int]] = []
+        advances: list[tuple[int, int]] = []
         for i in self.streams:
-            self.advances.append((self.input_bases[i], _bytes(inputs[i])))
+            advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            self.advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+            advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
         if self.backwards:
-            self.advances = [(base, -size) for base, size in self.advances]
+            advances = [(base, -size) for base, size in advances]
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
-            self.advances.append((self.order.base, batch * 8))
+            advances.append((self.order.base, batch * 8))
+        self.advances = np.array(advances, np.int64).reshape(-1, 2)
 
     def run(
         self,
@@ -181,16 +194,16 @@ class Loop:
         kept = [inputs[i].copy() for i in self.carried.values()] if self.after else []
         status = self._call(inputs, order, records, steps)
         if not status:
-            return Done(steps, None)
+            return Done(steps, False, False, kept)
         count = len(self.planner.commands)
         done, command = divmod(status - 1, count)
         late = bool(self.after) and command == self.stops[-1]
         if late:  # the update is there already: go back, and to just before it
             for i, array in zip(self.carried.values(), kept, strict=True):
                 inputs[i][...] = array
-            again = self._call(inputs, order, records, done)
+            again = self._call(inputs, order, records, done) if done else 0
             assert not again, "a step that was finite is not when it is replayed"
-        return Done(done, True, not late)
+        return Done(done, True, not late, kept)
 
     def _call(self, inputs: Any, order: Any, records: Any, steps: int) -> int:
         """0, or 1 + the number of commands that were run, over all rounds."""

@@ -12,6 +12,7 @@ from payback.native.commands import Command
 from payback.native.layout import Buffer
 
 DRIVERS = (library.DRIVER, library.TEAM)
+_NO_MOVES = np.empty((0, 2), np.int64)
 SPEED, FLOW = 5e10, 2e10  # operations and bytes a second of one thread, roughly: what tells whether others are woken
 
 
@@ -49,17 +50,16 @@ class Segment:
         self.threads = min(cores.threads(seconds), most)
         self._drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM)
-        self.job = self._job(1, np.zeros((1, 2), np.int64), 0)
+        self.job = self._job(1, _NO_MOVES, 0)
         self.address = self.job.ctypes.data
 
     def _job(self, rounds: int, moves: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
         return np.array([self.table.ctypes.data, self.commands, rounds, moves.ctypes.data, count], np.int64)
 
-    def run(self, bases: np.ndarray[Any, Any], rounds: int = 1, advances: Sequence[tuple[int, int]] = ()) -> int:
-        """0, or 1 + the number of commands that were run; after each round base pointers move on by `advances`."""
-        moves = np.array(advances or [(0, 0)], np.int64)
+    def run(self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES) -> int:
+        """0, or 1 + the number of commands that were run; after each round base pointers (number, bytes) move on."""
         if self.threads == 1:
-            job = self._job(rounds, moves, len(advances)) if rounds != 1 or advances else self.job
+            job = self._job(rounds, moves, len(moves)) if rounds != 1 or len(moves) else self.job
             return int(self._drive(bases.ctypes.data, job.ctypes.data))
         team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
         tables = np.zeros((team, width), np.int64)
@@ -69,7 +69,7 @@ class Segment:
         barrier = -(-state.ctypes.data // 64) * 64
         job = np.array(
             [tables.ctypes.data + 16, 8 * width, self.table.ctypes.data, self.flags.ctypes.data, self.commands, rounds,
-             moves.ctypes.data, len(advances), barrier, 0],
+             moves.ctypes.data, len(moves), barrier, 0],
             np.int64,
         )  # fmt: skip
         threads.run(self._team, job.ctypes.data, team)
@@ -91,13 +91,13 @@ class Machine:
         self._arena_bytes = arena_bytes
         self._spare: list[np.ndarray[Any, Any]] = []  # memory between values that no call uses now
 
-    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
+    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, moves: np.ndarray[Any, Any]) -> int:
         """As a segment's `run`.  Several threads may call it at once."""
         bases = self._bases.base.copy()[2:]
         arena = self._spare.pop() if self._spare else np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8)
-        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        bases[0] = -(-arena.__array_interface__["data"][0] // memory.ALIGNMENT) * memory.ALIGNMENT
         for base, array in places.items():
-            bases[base] = array.ctypes.data
-        status = self.segment.run(bases, rounds, advances)
+            bases[base] = array.__array_interface__["data"][0]
+        status = self.segment.run(bases, rounds, moves)
         self._spare.append(arena)
         return status

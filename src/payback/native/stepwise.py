@@ -30,16 +30,17 @@ class Stepwise:
         steps: int,
     ) -> Done:  # fmt: skip
         """Run up to `steps` steps on these arrays, as `Loop.run` does; a step that is not finite is not applied."""
+        start = [inputs[number].copy() for number in self.carried.values()]
         for step in range(steps):
             results = self.program(*(self._given(i, array, order, step) for i, array in enumerate(inputs)))
             for output in self.recorded:
                 records[output][step] = results[output]
             for place, output in enumerate(self.guards):
                 if not np.isfinite(results[output]).all():
-                    return Done(step, True, place < self._before)
+                    return Done(step, True, place < self._before, start)
             for output, number in self.carried.items():
                 inputs[number][...] = results[output]
-        return Done(steps, None)
+        return Done(steps, False, False, start)
 
     def _given(self, number: int, array: Any, order: Any, step: int) -> Any:
         node = self.graph.inputs[number]

@@ -78,6 +78,13 @@ class Optimizer:
         """One parameter's step."""
         raise NotImplementedError
 
+    def flat(self, parameters: Any) -> Optimizer | None:
+        """An optimizer that does to all these parameters' entries in one vector what this one does to each array.
+
+        None where that is not known: of optimizers that others wrote.
+        """
+        return self if type(self) in OPTIMIZERS.values() else None
+
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
@@ -157,8 +164,9 @@ class Adam(Optimizer):
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         m = self.beta1 * slots[0] + (1 - self.beta1) * g
         v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        first, second = 1 - self.beta1**step, 1 - self.beta2**step
-        return p - (rate / first) * m / (np.sqrt(v / second) + self.epsilon), (m, v)
+        # The paper's (rate / first)·m / (√(v / second) + epsilon) with one division an entry (end of its section 2).
+        first, root = 1 - self.beta1**step, (1 - self.beta2**step) ** 0.5
+        return p - (rate * root / first) * m / (np.sqrt(v) + self.epsilon * root), (m, v)
 
 
 @dataclass(frozen=True)
@@ -185,10 +193,37 @@ class AdamW(Adam):
     ) -> tuple[Any, list[Slots]]:
         stepped, state = super().update(gradient, state, parameters, rate, step)
         shrunk = [
-            q - (rate * self.weight_decay) * p if len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt else q
-            for path, p, q in zip(paths(parameters), leaves(parameters), leaves(stepped), strict=True)
+            q - (rate * self.weight_decay) * p if decays else q
+            for decays, p, q in zip(self._decays(parameters), leaves(parameters), leaves(stepped), strict=True)
         ]
         return unflatten(parameters, iter(shrunk)), state
+
+    def _decays(self, parameters: Any) -> list[bool]:
+        return [
+            len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt
+            for path, p in zip(paths(parameters), leaves(parameters), strict=True)
+        ]
+
+    def flat(self, parameters: Any) -> Optimizer | None:
+        if type(self) is not AdamW:
+            return None
+        shares = [
+            np.full(p.size, d, p.dtype) for d, p in zip(self._decays(parameters), leaves(parameters), strict=True)
+        ]
+        return _FlatAdamW(**vars(self), shares=np.concatenate(shares))
+
+
+@dataclass(frozen=True)
+class _FlatAdamW(AdamW):
+    """AdamW on one vector: `shares` are 1 where an entry decays, else 0."""
+
+    shares: Any = None
+
+    def update(
+        self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
+    ) -> tuple[Any, list[Slots]]:
+        (q,), state = Adam.update(self, gradient, state, parameters, rate, step)
+        return [q - (rate * self.weight_decay) * self.shares * parameters[0]], state
 
 
 # The closed list of optimizers that may be named, in code and on the command line.

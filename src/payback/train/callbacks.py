@@ -112,11 +112,10 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
     names = dict(seen.names)
     last = max((node.id for node in result), default=0)
+    layers = {node: path.rpartition(".")[0] or path for node, path in zip(seen.wrt, parameters(net), strict=True)}
     layer = "the network"
     for node in ancestors([seen.top]):
-        for arg in node.args:
-            if "." in names.get(arg, "") and arg in seen.wrt:
-                layer = names[arg].removeprefix("net.").rpartition(".")[0] or names[arg]
+        layer = next((layers[arg] for arg in node.args if arg in layers), layer)
         if node.args and (node.where is None or tuple(node.where[:2]) == here[0]):
             node.where = None  # the line that called fit says nothing
             names.setdefault(node, f"{node.op.name} {'in the loss' if node.id > last else f'at {layer}'}")

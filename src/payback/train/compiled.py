@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,40 +11,61 @@ import numpy as np
 from payback import native
 from payback.optim.optimizers import Optimizer
 from payback.trace.tree import leaves, unflatten
+from payback.train.flat import flat
 from payback.train.step import Steps
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
+Array = np.ndarray[Any, Any]
 
 
 class Taken(NamedTuple):
-    """What the steps of an epoch came to, one entry a step; `bad`: the step after them is not finite."""
+    """What some steps came to, one entry a step.
 
-    costs: np.ndarray[Any, Any]
-    norms: np.ndarray[Any, Any]
-    lengths: np.ndarray[Any, Any]
-    rates: np.ndarray[Any, Any]
-    predictions: np.ndarray[Any, Any]
+    predictions  of every step, where they were asked for
+    bad          the step after them is not finite: its cost, norm and length
+    after        the network after so many of these steps, made when it is called
+    """
+
+    costs: Array
+    norms: Array
+    lengths: Array
+    predictions: Array | None
     bad: tuple[float, float, float] | None
+    after: Callable[[int], Any]
 
 
 class Compiled:
-    """A training whose steps run natively.  net and state are the arrays as they are now, changed in place."""
+    """A training whose steps run natively.
 
-    def __init__(self, steps: Steps, net: Any, state: Any, X: Any, y: Any, weights: Any):
-        self.steps = steps
-        self._net, self._state = net, state
+    predictions: whether those of the steps are wanted.
+    """
+
+    def __init__(
+        self, steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any,
+        predictions: bool = True,
+    ):  # fmt: skip
+        self.steps, self.predictions = steps, predictions
+        self._net, self.flat = net, flat(net, optimizer)
+        if self.flat is not None:
+            net, state = self.flat.join(net), self.flat.join_state(state)
+        self._state = state
         self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
-        self._weighted = weights is not None
         self._loops: dict[tuple[int, bool], Any] = {}
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
         """A copy of the network as it is now."""
-        return unflatten(self._net, iter([array.copy() for array in self._arrays]))
+        return self._net_of([array.copy() for array in self._arrays])
+
+    def _net_of(self, arrays: list[Array]) -> Any:
+        return unflatten(self._net, iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
 
     def now(self) -> tuple[Any, Any]:
         """Network and state on the arrays themselves, which the next step changes."""
+        if self.flat is not None:
+            vector, *slots = self._arrays
+            return self.flat.spread(vector), self.flat.spread_state(slots)
         net, state = unflatten((self._net, self._state), iter(self._arrays))
         return net, state
 
@@ -52,42 +74,49 @@ class Compiled:
             from payback.native.stepwise import loop_of
 
             X, y, *rest = self._data
-            traced = self.steps.traced_train(self._state, X[:size], y[:size], rest[0][:size] if rest else None)
-            graph, carried = traced.graph, len(self._arrays)
+            batch = X[:size], y[:size], rest[0][:size] if rest else None
+            if self.flat is None:
+                traced = self.steps.traced_train(self._state, *batch)
+            else:
+                traced = self.steps.traced_flat(self.flat, self._state, *batch)
+            carried = len(self._arrays)
             rows = {carried + k: array.shape for k, array in enumerate(self._data)}
             rate, step = carried + len(rows), carried + len(rows) + 1
             cost, prediction, norm, length = range(carried, carried + 4)
+            recorded = [cost, norm, length, *[prediction] * self.predictions]
             self._loops[size, chosen] = loop_of(
-                graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
-                recorded=[cost, prediction, norm, length], before=[cost, norm], after=[length],
+                traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
+                recorded=recorded, before=[cost, norm], after=[length],
             )  # fmt: skip
         return self._loops[size, chosen]
 
-    def take(self, order: np.ndarray[Any, Any] | None, size: int, steps: int, rates: Any, first: int) -> Taken:
-        """Take `steps` steps on batches of `size` rows in this order (None: on all); stop before one that fails."""
-        loop = self._loop(size, order is not None)
-        carried = len(self._arrays)
-        made = [np.empty((steps, *node.aval.shape), node.aval.dtype) for node in loop.graph.outputs[carried:]]
-        numbers = np.arange(first, first + steps, dtype=np.float64)
-        rates = np.array(rates, np.float64)
-        pace = size, order is not None
-        done, some, bad = 0, self._pace.get(pace, 1), None
-        while done < steps and bad is None:
-            count = min(some, steps - done)
-            records = {carried + k: array[done:] for k, array in enumerate(made)}
-            inputs = [*self._arrays, *self._data, rates[done:], numbers[done:]]
-            begun = time.perf_counter()
-            result = loop.run(inputs, None if order is None else order[done * size :], records, count)
-            took = time.perf_counter() - begun
-            if result.bad is not None:
-                bad = tuple(float(array[done + result.steps]) for array in (made[0], made[2], made[3]))
-                if result.before:
-                    bad = (*bad[:2], 0.0)
-            done += result.steps
-            some = max(1, min(some * 8, int(SLICE * count / max(took, 1e-9))))
-        self._pace[pace] = some
-        costs, predictions, norms, lengths = (array[:done] for array in made)
-        return Taken(costs, norms, lengths, rates[:done], predictions, bad)  # type: ignore[arg-type]
+    def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
+        """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
+        `first`: as many as a moment allows, and none from one on that is not finite."""
+        loop, pace = self._loop(size, order is not None), (size, order is not None)
+        count = min(self._pace.get(pace, 1), steps)
+        numbers = np.arange(first, first + count, dtype=np.float64)
+        outputs = [loop.graph.outputs[i] for i in loop.recorded]
+        made = [np.empty((count, *node.aval.shape), node.aval.dtype) for node in outputs]
+        records = dict(zip(loop.recorded, made, strict=True))
+        streams = [*self._data, np.ascontiguousarray(rates, np.float64), numbers]
+        begun = time.perf_counter()
+        result = loop.run([*self._arrays, *streams], order, records, count)
+        took = time.perf_counter() - begun
+        self._pace[pace] = max(1, min(count * 8, int(SLICE * count / max(took, 1e-9))))
+        done = result.steps
+        costs, norms, lengths, *others = made
+        bad = None
+        if result.bad:
+            bad = float(costs[done]), float(norms[done]), 0.0 if result.before else float(lengths[done])
+
+        def after(some: int) -> Any:
+            arrays = [array.copy() for array in result.start]
+            if some:
+                loop.run([*arrays, *streams], order, records, some)
+            return self._net_of(arrays)
+
+        return Taken(costs[:done], norms[:done], lengths[:done], others[0][:done] if others else None, bad, after)
 
 
 def _native(array: Any) -> Any:
@@ -95,8 +124,10 @@ def _native(array: Any) -> Any:
     return array.dtype.newbyteorder("=")
 
 
-def compiled(steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any) -> Compiled | None:
+def compiled(
+    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool
+) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
     if not native.available() or getattr(optimizer, "line_search", False):
         return None
-    return Compiled(steps, net, state, X, y, weights)
+    return Compiled(steps, optimizer, net, state, X, y, weights, predictions)

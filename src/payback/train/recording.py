@@ -159,24 +159,16 @@ def _number(value: Any) -> Any:
 
 
 class Watched:
-    """A compiled training whose steps are taken one at a time, and told to a recorder."""
+    """A compiled training that takes one step a call and tells a recorder of it."""
 
     def __init__(self, fast: Compiled, recorder: Recorder):
         self.fast, self.recorder = fast, recorder
         self.net, self.now = fast.net, fast.now
 
-    def take(self, order: Array | None, size: int, steps: int, rates: Any, first: int) -> Taken:
+    def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
         """What `Compiled.take` does."""
-        made: list[Taken] = []
-        for i in range(steps):
-            rows = None if order is None else order[i * size : (i + 1) * size]
-            taken = self.fast.take(rows, size, 1, rates[i : i + 1], first + i)
-            made.append(taken)
-            told = taken.bad or (taken.costs[0], taken.norms[0], taken.lengths[0])
-            self.recorder.step(rows, size, rates[i], told, self.fast.now(), self.fast.now())
-            if taken.bad is not None:
-                break
-        costs, norms, lengths, made_rates, predictions = (
-            np.concatenate(column) for column in zip(*(taken[:5] for taken in made), strict=True)
-        )
-        return Taken(costs, norms, lengths, made_rates, predictions, made[-1].bad)
+        rows = None if order is None else order[:size]
+        taken = self.fast.take(rows, size, 1, rates[:1], first)
+        told = taken.bad or (taken.costs[0], taken.norms[0], taken.lengths[0])
+        self.recorder.step(rows, size, float(rates[0]), told, self.fast.now(), self.fast.now())
+        return taken

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from payback.errors import NonFiniteError
 from payback.io import runs as files
 from payback.trace.tree import tree_map
+from payback.train.checks import right_of
 from payback.train.compiled import Compiled
 from payback.train.rows import Rows
 from payback.train.step import Steps
@@ -52,12 +54,20 @@ class Log:
 class Native:
     """Steps taken by machine code."""
 
-    def __init__(self, steps: Steps, net: Any, state: Any, rows: Rows):
-        self._fast = Compiled(steps, net, state, rows.X, rows.y, rows.weights)
+    def __init__(self, steps: Steps, net: Any, state: Any, rows: Rows, loss: str | None):
+        predictions = right_of(loss or "") is not None  # as `fit` has it: another program might have other bits
+        self._fast = Compiled(steps, steps.optimizer, net, state, *rows[:3], predictions)
 
     def take(self, lines: list[Any], rows: list[Any]) -> None:
+        size, first, done = lines[0].size, lines[0].n, 0
+        rates = np.array([line.rate for line in lines])
         order = None if rows[0] is None else np.concatenate([np.asarray(part, np.int64) for part in rows])
-        self._fast.take(order, lines[0].size, len(lines), np.array([line.rate for line in lines]), lines[0].n)
+        while done < len(lines):
+            some = None if order is None else order[done * size :]
+            taken = self._fast.take(some, size, len(lines) - done, rates[done:], first + done)
+            done += len(taken.costs)
+            if taken.bad is not None:
+                raise NonFiniteError(f"step {first + done} is not finite", why="it was when it was recorded")
 
     def copy(self) -> tuple[Any, Any]:
         net, state = tree_map(np.copy, self._fast.now())
@@ -67,7 +77,7 @@ class Native:
 class Interpreted:
     """Steps taken by the interpreter."""
 
-    def __init__(self, steps: Steps, net: Any, state: Any, rows: Rows):
+    def __init__(self, steps: Steps, net: Any, state: Any, rows: Rows, loss: str | None):
         self._steps, self._net, self._state, self._rows = steps, net, state, rows
 
     def take(self, lines: list[Any], rows: list[Any]) -> None:

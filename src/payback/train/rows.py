@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import InputError, ShapeError
+from payback.errors import InputError
 from payback.nn.layers import known
 from payback.nn.losses import LOSSES
-from payback.trace.tree import leaves, paths
-from payback.train.data import check_rows, split_rows
+from payback.trace.tree import leaves
+from payback.train.checks import fit_target, hold_out
+from payback.train.data import check_rows
 
 Loss = str | Callable[..., Any]
 CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target is a class: split class by class
@@ -52,83 +53,10 @@ def training_rows(
     """
     X, y, weights = check_rows(X, y, sample_weight, np.result_type(*leaves(net)))
     loss, loss_of = loss_function(loss or ("cross_entropy" if y.dtype.kind in "iu" else "squared_error"))
-    y = _fit_target(net, X, y, loss, "y")
-    X, y, weights, held, numbers = _hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
+    y = fit_target(net, X, y, loss, "y")
+    X, y, weights, held, numbers = hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:
-        held = (held[0], _fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
+        held = (held[0], fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
         if held[1].dtype != y.dtype:
             raise InputError(f"the validation y holds {held[1].dtype}", why=f"y holds {y.dtype}")
     return loss, loss_of, Rows(X, y, weights, held, numbers)
-
-
-def check_parameters(net: Any) -> None:
-    """Raises InputError for a network that cannot be trained."""
-    if not callable(net):
-        raise InputError(
-            f"the network is a {type(net).__name__}",
-            why="it must be callable on a batch",
-            fix="make one with pb.nn.MLP",
-        )
-    parameters = leaves(net)
-    if not parameters:
-        raise InputError("the network has no parameters", why="there is nothing to train")
-    for name, leaf in zip(paths(net, "net"), parameters, strict=True):
-        if not isinstance(leaf, (np.ndarray, np.floating)) or leaf.dtype.kind != "f":
-            raise InputError(
-                f"{name} is {leaf!r:.60}",
-                why="parameters are floating arrays",
-                fix="declare other fields with pb.nn.static()",
-            )
-
-
-def _fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
-    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
-
-    Raises ShapeError or InputError when they do not go together.
-    """
-    made = net(X[:1]).shape[1:]
-    if y.dtype.kind in "iu" and loss == "cross_entropy":
-        if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
-            raise InputError(
-                f"{name} has classes from {y.min()} to {y.max()}",
-                why=f"the network's {made[0]} outputs stand for the classes 0 to {made[0] - 1}",
-                fix="number the classes from 0, or give the last layer more outputs",
-            )
-        if y.ndim != 1:
-            fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
-            raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
-        return y
-    if y.dtype.kind in "iu" and isinstance(loss, str):
-        y = y.astype(X.dtype)
-    if y.ndim == 1 and made == (1,):
-        return y[:, None]
-    if isinstance(loss, str) and y.shape[1:] != made:
-        raise ShapeError(
-            f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}",
-            fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns",
-        )
-    return y
-
-
-def _hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
-    """X, y and weights to train on, those of the validation rows or None, and the numbers of the former."""
-    everything = np.arange(len(X))
-    if isinstance(validation, tuple) and len(validation) == 2:
-        held_x, held_y, _ = check_rows(*validation, None, X.dtype)
-        if held_x.shape[1:] != X.shape[1:]:
-            shapes = f"the others have {X.shape[1:]}"
-            raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
-        return X, y, weights, (held_x, held_y, None), everything
-    if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
-        why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
-        raise InputError(f"validation is {validation!r:.60}", why=why)
-    rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
-    if len(part) == 0:
-        return X, y, weights, None, everything
-    if weights is None:
-        return X[rest], y[rest], None, (X[part], y[part], None), rest
-    for rows, name in ((rest, "training"), (part, "validation")):
-        if weights[rows].sum() == 0:
-            raise InputError(f"the {name} rows all weigh nothing", why="sample_weight is 0 for each of them",
-                             fix="leave out the rows without weight, or give another seed")  # fmt: skip
-    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part]), rest

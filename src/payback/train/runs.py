@@ -252,7 +252,7 @@ class RecordedRun:
         )
         searching = bool(getattr(self._optimizer, "line_search", False))
         kind = Searched if searching else Native if self._document.native else Interpreted
-        return kind(self._traced, now.net, now.state, self.rows)
+        return kind(self._traced, now.net, now.state, self.rows, self._document.loss)
 
     def _number(self, n: Any, least: int) -> int:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not least <= n <= len(self):

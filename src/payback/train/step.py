@@ -12,6 +12,7 @@ from payback.ir.aval import Aval
 from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import tree_map
+from payback.train.flat import Flat
 from payback.transforms.gradient import value_and_grad
 
 Loss = Callable[..., Any]
@@ -69,6 +70,18 @@ class Steps:
     def traced_train(self, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
         """The traced step for batches like these."""
         return self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
+
+    def traced_flat(self, flat: Flat, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
+        """The same with all parameters in one vector: (vector, state, x, y, weights, rate, step) -> …"""
+
+        def train(vector: Any, state: Any, x: Any, y: Any, weights: Any, rate: Any, step: Any) -> tuple[Any, ...]:
+            (cost, prediction), by_leaf = value_and_grad(self._cost, has_aux=True)(flat.spread(vector), x, y, weights)
+            gradient = [flat.join(by_leaf)]
+            (new,), state = flat.optimizer.update(gradient, state, [vector], rate, step)
+            return new, state, cost, prediction, global_norm(gradient), global_norm([new - vector])
+
+        rows, vector = len(x), flat.join(self.net)
+        return trace(train, vector, state, _like(x, rows), _like(y, rows), _like(weights, rows), 1.0, 1.0)
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         return self.traced_train(state, x, y, weights)(net, state, x, y, weights, rate, step)

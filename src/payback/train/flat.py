@@ -1,0 +1,51 @@
+"""All parameters of a small network in one vector: its norms and its update are one loop each, not one an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.optim.optimizers import Optimizer
+from payback.trace.tree import leaves, unflatten
+
+LARGEST = 1 << 16  # entries, beyond which an update is as long for each array by itself
+
+
+class Flat:
+    """A network's parameters as one vector.
+
+    optimizer: what steps on vectors as the network's own optimizer steps on it.
+    """
+
+    def __init__(self, net: Any, optimizer: Optimizer):
+        self.net, self.optimizer = net, optimizer
+        self.shapes = [leaf.shape for leaf in leaves(net)]
+        self.ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+
+    def join(self, tree: Any) -> Any:
+        """The vector of a container like the network."""
+        return np.concatenate([leaf.reshape(-1) for leaf in leaves(tree)])
+
+    def spread(self, vector: Any) -> Any:
+        """A container like the network whose leaves are parts of the vector."""
+        starts = [0, *self.ends[:-1]]
+        parts = [vector[a:b].reshape(s) for a, b, s in zip(starts, self.ends, self.shapes, strict=True)]
+        return unflatten(self.net, iter(parts))
+
+    def join_state(self, state: Any) -> Any:
+        """The state of the one vector, from that of the network's leaves."""
+        return [tuple(np.concatenate([slot.reshape(-1) for slot in column]) for column in zip(*state, strict=True))]
+
+    def spread_state(self, slots: list[Any]) -> Any:
+        """The other way: what lies beside each leaf, as parts of the vectors."""
+        columns = [leaves(self.spread(slot)) for slot in slots]
+        return [tuple(column[k] for column in columns) for k in range(len(self.shapes))]
+
+
+def flat(net: Any, optimizer: Optimizer) -> Flat | None:
+    """The network's parameters as one vector, where that is known to train as they do and is worth it."""
+    if sum(leaf.size for leaf in leaves(net)) > LARGEST:
+        return None
+    together = optimizer.flat(net)
+    return None if together is None else Flat(net, together)
