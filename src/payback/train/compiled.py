@@ -46,6 +46,7 @@ class Compiled:
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
         self._net, self.flat = net, flat(net, optimizer)
+        self._leaves = len(leaves(net))
         if self.flat is not None:
             net, state = self.flat.join(net), self.flat.join_state(state)
         self._state = state
@@ -60,6 +61,10 @@ class Compiled:
 
     def _net_of(self, arrays: list[Array]) -> Any:
         return unflatten(self._net, iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
+
+    def weights(self) -> list[Array]:
+        """The network's leaves, on the arrays themselves."""
+        return self._arrays[: self._leaves] if self.flat is None else self.flat.parts(self._arrays[0])
 
     def now(self) -> tuple[Any, Any]:
         """Network and state on the arrays themselves, which the next step changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from payback.errors import NonFiniteError
 from payback.optim.minimize import backtrack
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import tree_map
+from payback.trace.tree import leaves, tree_map
 from payback.train.failing import BadStep
 from payback.train.history import History
 from payback.train.orders import Orders
@@ -67,7 +68,8 @@ def epochs_of(
                     at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
                 )
             if at.recorder is not None:
-                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), (net, state), (at.net, at.state))
+                now, before = partial(_both, net, state), partial(_both, at.net, at.state)
+                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), leaves(net), now, before)
             at.bad = BadStep(rows, rate, float(cost), float(norm), float(length))
             check_finite(at.step, epoch, cost, norm, length)
             at.net, at.state, at.step = net, state, at.step + 1
@@ -81,6 +83,10 @@ def epochs_of(
         count = at.step - first
         at.bad = None
         yield record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+
+
+def _both(net: Any, state: Any) -> tuple[Any, Any]:
+    return net, state
 
 
 def check_finite(step: int, epoch: int, cost: Any, norm: Any, length: Any) -> None:

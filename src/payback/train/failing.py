@@ -101,6 +101,6 @@ def _kept(bad: BadStep, at: Failing, batch: Batch) -> Path:
         Recording(folder, every=1, data=True), at.net, at.state, loss=at.named, optimizer=at.optimizer,
         settings=settings, data=rows.named(), steps=1, first=at.n, native_steps=native.available(),
     )  # fmt: skip
-    now = at.net, at.state
-    recorder.step(None, size, bad.rate, (bad.cost, bad.norm, bad.length), now, now)
+    told = bad.cost, bad.norm, bad.length
+    recorder.step(None, size, bad.rate, told, [], lambda: (at.net, at.state), lambda: (at.net, at.state))
     return folder

@@ -29,9 +29,12 @@ class Flat:
 
     def spread(self, vector: Any) -> Any:
         """A container like the network whose leaves are parts of the vector."""
+        return unflatten(self.net, iter(self.parts(vector)))
+
+    def parts(self, vector: Any) -> list[Any]:
+        """The parts of the vector, in the leaves' shapes."""
         starts = [0, *self.ends[:-1]]
-        parts = [vector[a:b].reshape(s) for a, b, s in zip(starts, self.ends, self.shapes, strict=True)]
-        return unflatten(self.net, iter(parts))
+        return [vector[a:b].reshape(s) for a, b, s in zip(starts, self.ends, self.shapes, strict=True)]
 
     def join_state(self, state: Any) -> Any:
         """The state of the one vector, from that of the network's leaves."""

@@ -6,7 +6,7 @@ arrays, only called one at a time, so a recorded training has the same bits as o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -26,6 +26,7 @@ from payback.trace.tree import leaves
 from payback.train.compiled import Compiled, Taken
 
 Array = np.ndarray[Any, Any]
+Moment = Callable[[], tuple[Any, Any]]  # network and state, made when they are asked for
 STORED = 256 * 2**20  # bytes of rows that are stored without being asked for
 STATES = 32  # states of a training that runs to its last epoch, unless told otherwise
 FLUSH = 0.5  # seconds between the times that lines go to the disk
@@ -116,22 +117,25 @@ class Recorder:
         self._n, self._epochs, self._told = first, 0, monotonic()
         self._written = first
         self._writer.state(first, arrays_of(net, state), weights_digest(net))
-        self._now = net, state
+        self._now: Moment = lambda: (net, state)
 
-    def step(self, rows: Array | None, size: int, rate: float, told: tuple[Any, ...], after: Any, before: Any) -> None:
-        """One step; told: its cost, the gradient's norm, its length; after, before: (network, state)."""
+    def step(
+        self, rows: Array | None, size: int, rate: float, told: tuple[Any, ...], weights: list[Array], after: Moment,
+        before: Moment,
+    ) -> None:  # fmt: skip
+        """One step; told: its cost, the gradient's norm, its length; weights: after it; after, before: (net, state)."""
         cost, norm, length = (float(number) for number in told)
         where = self._n + 1, self._epochs + 1, rows_digest(rows), size, float(rate)
         if not np.isfinite([cost, norm, length]).all():  # it is not applied
-            self._keep(*before)
+            self._keep(*before())
             self._writer.line(Failed(*where, *(_number(number) for number in (cost, norm, length))))
             self._writer.flush()
             return
         self._n += 1
         self._now = after
-        self._writer.line(Step(*where, cost, norm, length, weights_digest(after[0])))
+        self._writer.line(Step(*where, cost, norm, length, digest(weights)))
         if self._n % self.every == 0:
-            self._keep(*after)
+            self._keep(*after())
         elif monotonic() - self._told > FLUSH:
             self._writer.flush()
             self._told = monotonic()
@@ -148,7 +152,7 @@ class Recorder:
 
     def end(self, stopped: str, best_epoch: int) -> None:
         """The last line.  Raises InputError if it cannot be written."""
-        self._keep(*self._now)
+        self._keep(*self._now())
         self._writer.line(End(stopped, best_epoch, self._n))
         self._writer.flush()
 
@@ -170,5 +174,5 @@ class Watched:
         rows = None if order is None else order[:size]
         taken = self.fast.take(rows, size, 1, rates[:1], first)
         told = taken.bad or (taken.costs[0], taken.norms[0], taken.lengths[0])
-        self.recorder.step(rows, size, float(rates[0]), told, self.fast.now(), self.fast.now())
+        self.recorder.step(rows, size, float(rates[0]), told, self.fast.weights(), self.fast.now, self.fast.now)
         return taken
