@@ -67,11 +67,7 @@ def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder 
     if found.origins:
         problem.why = str(found.origins[0])
     elif np.isfinite(bad.cost):
-        what = (
-            "its square is beyond the largest number of the dtype"
-            if not np.isfinite(bad.norm)
-            else "they became too long"
-        )
+        what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
         problem.why = (
             f"cost and gradient are finite, but {what}: the steps are too long, or the data hold extreme values"
         )
