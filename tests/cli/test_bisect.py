@@ -74,3 +74,13 @@ def test_a_file_cannot_be_run_another_way(file, tmp_path, capsys):
     assert main(["bisect", f"{file}:cost", "--save", saved, "x=1"]) == 0
     assert main(["bisect", saved, "float32"]) == 2
     assert "is a file of numbers, which cannot be run" in capsys.readouterr().err
+
+
+def test_two_trainings(tmp_path, capsys):
+    for name, rate in (("a", "0.01"), ("b", "0.02")):
+        assert main(["train", "iris", "--epochs", "2", "--record", str(tmp_path / name), "--lr", rate]) == 0
+    capsys.readouterr()
+    assert main(["bisect", str(tmp_path / "a"), str(tmp_path / "b")]) == 3
+    assert "the trainings part at step 1: rate 0.01 against 0.02" in capsys.readouterr().out
+    assert main(["bisect", str(tmp_path / "a"), str(tmp_path / "a"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parted"] is False

@@ -208,6 +208,27 @@ def test_a_planted_change_is_found_at_its_node(seed):
     assert found.first.born
 
 
+def trained(folder, **others):
+    told = dict(epochs=3, batch_size=3, validation=0, seed=2, record=folder) | others
+    pb.fit(net(), X, Y, **told)
+    return pb.open_run(folder)
+
+
+def test_two_trainings_part_at_the_step_that_is_not_the_same(tmp_path):
+    run = trained(tmp_path / "a")
+    assert str(pb.bisect(run, trained(tmp_path / "b"))) == "the trainings agree to the bit in all steps"
+    found = pb.bisect(run, trained(tmp_path / "c", seed=3))
+    assert (found.step[0].n, found.parted) == (1, True)
+    assert "the trainings part at step 1: rows " in str(found)
+    falling = pb.optim.Adam(pb.optim.StepDecay(1e-3, every=4, factor=0.5))
+    found = pb.bisect(run, trained(tmp_path / "d", optimizer=falling))
+    assert (found.step[0].n, found.first) == (5, None)  # the same cost and gradient: another rate
+    assert "the trainings part at step 5: rate 0.001 against 0.0005" in str(found)
+    assert found.to_json()["step"] == 5
+    with pytest.raises(InputError, match="the trainings agree in all 9 steps that both have: one has 12"):
+        pb.bisect(run, trained(tmp_path / "e", epochs=4))
+
+
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [

@@ -12,9 +12,10 @@ from payback.cli.program import listed, shorten
 from payback.cli.target import arguments, program
 from payback.cli.terminal import Output
 from payback.errors import InputError
-from payback.glass.bisect import WAYS
+from payback.glass.bisect import WAYS, Parting
 from payback.glass.bisect import bisect as compare
 from payback.glass.evaluation import Evaluation, evaluate, load
+from payback.train.runs import open_run
 
 PARTED = 3
 
@@ -42,7 +43,8 @@ def bisect(
     Parameters
     ----------
     a
-        FILE.py:function, or a JSON file: of --save, or of a ledger.
+        FILE.py:function, or a JSON file: of --save, or of a ledger; or the folder of a recorded training, with another
+        one as B: the first step that is not the same in both is looked at.
     rest
         B: the same, or one of float32, float64, native, interpreter: A run that way; then name=VALUE for each argument.
         Without B, A is only saved.
@@ -51,6 +53,8 @@ def bisect(
     if b is None and save is None:
         raise InputError("B is missing", why="there is nothing to compare with",
                          fix=f"write FILE.py:function, a JSON file, or one of {listed(list(WAYS))}")  # fmt: skip
+    if b is not None and Path(a).is_dir() and Path(b).is_dir():
+        return _tell(compare(open_run(a), open_run(b), tol=tol), out)
     one = _evaluation(a, values, out)
     if save is not None:
         one.save(save)
@@ -62,7 +66,10 @@ def bisect(
         why = f"{shorten(a)} is a file of numbers, which cannot be run"
         raise InputError(f"B is {b}", why=why, fix="give a FILE.py:function as A")
     other = _evaluation(a, values, out, **WAYS[b]) if b in WAYS else _evaluation(b, values, out)
-    found = compare(one, other, tol=tol)
+    return _tell(compare(one, other, tol=tol), out)
+
+
+def _tell(found: Parting, out: Output) -> int:
     for line in str(found).splitlines():
         out.line(line)
     out.result(found.to_json())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,13 @@ class Parting:
     pairs       the nodes that both runs have, in the order of the sweep, up to where their programs differ
     tolerance   the relative difference that does not count
     programs    (record of a, record of b) where the programs differ, None for the one that has ended; or None
+    step        of two recorded trainings: the first step that was not the same in both; the nodes are of its cost
     """
 
     pairs: tuple[Pair, ...]
     tolerance: float
     programs: tuple[Record | None, Record | None] | None
+    step: tuple[Any, Any] | None = None
 
     @property
     def first(self) -> Pair | None:
@@ -68,7 +70,7 @@ class Parting:
 
     @property
     def parted(self) -> bool:
-        return self.first is not None or self.programs is not None
+        return self.first is not None or self.programs is not None or self.step is not None
 
     @property
     def worst(self) -> float:
@@ -84,7 +86,7 @@ class Parting:
         first = self.first
         return {
             "payback": "bisect", "version": 1, "parted": self.parted, "tolerance": self.tolerance,
-            "compared": len(self.pairs), "worst": _number(self.worst),
+            "compared": len(self.pairs), "worst": _number(self.worst), "step": self.step and self.step[0].n,
             "first": first and {
                 **told(first.a), "number": first.number, "difference": _number(first.difference),
                 "inherited": _number(first.inherited), "born": first.born, "entry": list(first.worst),
@@ -101,12 +103,19 @@ class Parting:
         """
         first = self.first
         lines = []
+        if self.step is not None:
+            a, b = self.step
+            pairs = [(name, getattr(a, name), getattr(b, name)) for name in ("rows", "rate", "cost", "norm")]
+            parts = [f"{name} {one} against {other}" for name, one, other in pairs if one != other]
+            lines.append(f"the trainings part at step {a.n}: {', '.join(parts) or 'the weights after it'}")
         if first is not None:
             of = f"its operands were {first.inherited:.2g} apart"
             how = of if not first.born else f"made here, {of}" if first.inherited else "born here"
             lines.append(f"the runs part at node {first.number + 1} of {len(self.pairs)}: {first}")
             lines.append(f"they are {first.difference:.2g} apart, beyond {self.tolerance:.2g}; {how}")
         elif not self.programs:
+            if not self.pairs:
+                return "the trainings agree to the bit in all steps"
             exact = "to the bit" if self.worst == 0 else f"to {self.worst:.2g}, within {self.tolerance:.2g},"
             lines.append(f"the runs agree {exact} in all {len(self.pairs)} nodes")
         if self.programs is not None:
@@ -127,7 +136,8 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     """The first node in the order of the sweep at which two runs part: values as computed, then adjoints as paid.
 
     a, b: what to compare: (function, *arguments), an `Evaluation`, a ledger, or a path to JSON that one of them wrote,
-    say by an earlier version of the program; b may also be "float32", "float64", "native" or "interpreter": a's
+    say by an earlier version of the program; or two runs of `pb.open_run`, whose first step that is not the same is
+    looked at; b may also be "float32", "float64", "native" or "interpreter": a's
     function, run that way.
     tol: the relative difference that does not count.  By default none, if both were computed in the same way and
     dtype, and else 256 roundings of the coarser dtype.
@@ -143,6 +153,8 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     >>> found.first.a.op, found.first.born
     ('sub', True)
     """
+    if _recorded(a) and _recorded(b):
+        return _trainings(a, b, tol)
     if isinstance(b, str) and b in WAYS:
         if not _call(a):
             raise InputError(f"{b!r} needs a function to run that way", fix="write pb.bisect((f, x), 'float32')")
@@ -163,6 +175,26 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
     elif not (isinstance(tol, (int, float)) and 0 <= tol < np.inf):
         raise InputError(f"tol is {tol!r:.40}", why="it is a relative difference, from 0 up")
     return Parting(tuple(pairs), float(tol), programs)
+
+
+def _recorded(run: Any) -> bool:
+    """A recorded training; told by what it has, for what glass reads is data."""
+    return hasattr(run, "evaluation") and hasattr(run, "steps")
+
+
+def _trainings(a: Any, b: Any, tol: float | None) -> Parting:
+    for one, other in zip(a.steps, b.steps, strict=False):
+        if one.n != other.n:
+            raise InputError(f"the runs begin after steps {one.n - 1} and {other.n - 1}", why="they must begin alike")
+        if (one.rows, one.rate, one.cost, one.norm, one.weights) != (
+            other.rows, other.rate, other.cost, other.norm, other.weights
+        ):  # fmt: skip
+            found = bisect(a.evaluation(one.n), b.evaluation(one.n), tol=tol)
+            return replace(found, step=(one, other))
+    if len(a.steps) != len(b.steps):
+        fewer, more = sorted((len(a.steps), len(b.steps)))
+        raise InputError(f"the trainings agree in all {fewer} steps that both have", why=f"one has {more}")
+    return Parting((), 0.0, None)
 
 
 def _call(run: Any) -> bool:
