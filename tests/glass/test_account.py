@@ -281,6 +281,22 @@ def test_a_wrong_line_of_an_optimizer_is_noticed(run, monkeypatch, change, by):
         run.account("W1", (1, 1))
 
 
+def test_a_share_that_is_left_out_or_given_twice_is_noticed(run, monkeypatch):
+    from payback.glass.shares import Shares
+
+    right = Shares.__call__
+    for change in (0.0, 2.0):
+
+        def wrong(self, net, x, y, weights, change=change):
+            shares = right(self, net, x, y, weights).copy()
+            shares[11] *= change
+            return shares
+
+        monkeypatch.setattr(Shares, "__call__", wrong)
+        with pytest.raises(LedgerError, match="does not add up"):
+            run.account("W1", (1, 1))
+
+
 def test_bad_use(run, tmp_path):
     for name, entry, message in (
         ("W7", (0, 0), "the network has no parameter W7. Its parameters are W1, b1, W2, b2"),
