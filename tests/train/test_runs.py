@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -253,6 +255,37 @@ def test_interrupted_and_stopped_by_a_callback(tmp_path):
     assert len(open_run(tmp_path / "b").history) == 1
 
 
+KILLED = """
+import os, sys, numpy as np, payback as pb
+from payback.train.recording import Recording
+X = np.random.default_rng(3).normal(size=(150, 4))
+def kill(record, net):
+    if record["epoch"] == 3:
+        os._exit(9)  # nothing is closed, nothing is flushed
+pb.fit(pb.nn.MLP([4, 6, 2], seed=1), X, (X[:, 0] > 0).astype(int), epochs=9, batch_size=32,
+       record=Recording(sys.argv[1], every=4), callbacks=[kill])
+"""
+
+
+def test_a_run_whose_process_was_killed(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "run")], check=False, capture_output=True)
+    assert done.returncode == 9, done.stderr
+    run = open_run(tmp_path / "run")
+    assert (run.finished, len(run.history), len(run)) == (False, 3, 15)
+    net, y = pb.nn.MLP([4, 6, 2], seed=1), (X[:, 0] > 0).astype(int)
+    assert bits(run.net) == bits(fit(net, X, y, epochs=3, batch_size=32, patience=None).net)
+
+
+def test_a_disk_that_fails_is_an_error_that_names_the_folder(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    told, _ = training("adam")
+    monkeypatch.setattr(files, "write_file", full)
+    with pytest.raises(InputError, match=r"the run cannot be recorded .*: No space left on device"):
+        fit(**told, record=tmp_path / "a")
+
+
 @pytest.fixture
 def recorded(tmp_path):
     told, _ = training("adam")
@@ -340,6 +373,9 @@ def test_files_that_are_damaged_missing_or_links(recorded, tmp_path_factory, nam
         (lambda d: d["optimizer"].update(more=1), "has other settings"),
         (lambda d: d["optimizer"].update(beta1=3.0), "the optimizer adam cannot be"),
         (lambda d: d.update(loss="os.system"), "the loss 'os.system'|loss is 'os.system'|os.system"),
+        (lambda d: d["settings"].update(batch_size=0), "the run has no batch_size that can be"),
+        (lambda d: d["settings"].update(seed="1"), "the run has no seed that can be"),
+        (lambda d: d["settings"].pop("shuffle"), "the run has no shuffle that can be"),
         (lambda d: d.update(version=2), "run.json is not a run that can be read"),
         (lambda d: d.update(format="payback model"), "run.json is not a run that can be read"),
         (lambda d: d.update(extra=1), "run.json is damaged"),

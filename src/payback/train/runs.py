@@ -69,6 +69,9 @@ class RecordedRun:
         self.folder, self._document = read.folder, read.document
         document = read.document
         self.settings: dict[str, Any] = document.settings
+        for name, kind in (("batch_size", int), ("seed", int), ("shuffle", bool)):
+            if type(self.settings.get(name)) is not kind or (kind is int and self.settings[name] < (name != "seed")):
+                raise ModelFileError(f"the run has no {name} that can be", where=str(self.folder / files.DOCUMENT))
         self.first = document.first
         self.steps = Log([line for line in read.lines if isinstance(line, files.Step)], document.first)
         self.history = History([_epoch(line.record) for line in read.lines if isinstance(line, files.Epoch)])
@@ -88,7 +91,10 @@ class RecordedRun:
         self._optimizer = _given("optimizer", CUSTOM in document.optimizer, optimizer) or build_optimizer(
             document.optimizer
         )
-        self._orders: dict[int, Array | None] = {}
+        self._begins: dict[int, int] = {}  # the number of steps before each epoch
+        for step in self.steps:
+            self._begins.setdefault(step.epoch, step.n - 1)
+        self._epoch: tuple[int, list[Array | None]] = (0, [])
         self._traced: Steps | None = None
 
     def evaluation(self, n: int, *, native: bool = False) -> Evaluation:
@@ -266,30 +272,25 @@ class RecordedRun:
 
     def _rows_of(self, line: Any) -> Array | None:
         """The row numbers of a step; None: all rows."""
-        order, size, n = self._order(line.epoch), self.settings["batch_size"], len(self.rows.X)
-        if order is None:
-            batches: list[Array | None] = [None]
-        else:
-            weights = self.rows.weights
-            batches = [order[start : start + size] for start in range(0, n, size)]
-            batches = [b for b in batches if weights is None or float(weights[b].sum()) > 0]
-        rows = batches[line.n - 1 - self._before(line.epoch)]
+        batches, number = self._batches(line.epoch), line.n - 1 - self._begins.get(line.epoch, len(self))
+        rows = batches[number] if 0 <= number < len(batches) else np.empty(0, np.int64)
         if rows_digest(rows) != line.rows:
             raise ModelFileError(f"step {line.n} was taken on other rows", where=str(self.folder),
                                  why="the order that the seed gives is not the recorded one")  # fmt: skip
         return rows
 
-    def _before(self, epoch: int) -> int:
-        """The number of steps before an epoch."""
-        return next((step.n - 1 for step in self.steps if step.epoch == epoch), len(self))
-
-    def _order(self, epoch: int) -> Array | None:
-        if epoch not in self._orders:
-            n = len(self.rows.X)
-            key = random.fold_in(random.split(random.key(self.settings["seed"]), 2)[1], epoch)
-            order = random.permutation(key, n) if self.settings["shuffle"] else np.arange(n)
-            self._orders = {epoch: None if self.settings["batch_size"] >= n else order}
-        return self._orders[epoch]
+    def _batches(self, epoch: int) -> list[Array | None]:
+        """The batches of an epoch as `fit` takes them: without those whose samples all weigh nothing."""
+        if self._epoch[0] != epoch:
+            n, size, weights = len(self.rows.X), self.settings["batch_size"], self.rows.weights
+            batches: list[Array | None] = [None]
+            if size < n:
+                key = random.fold_in(random.split(random.key(self.settings["seed"]), 2)[1], epoch)
+                order = random.permutation(key, n) if self.settings["shuffle"] else np.arange(n)
+                parts = [order[start : start + size] for start in range(0, n, size)]
+                batches = [p for p in parts if weights is None or weights[p].sum(dtype=float) > 0.0]
+            self._epoch = epoch, batches
+        return self._epoch[1]
 
     def _load(self, n: int) -> Restored:
         """A state that was written."""
