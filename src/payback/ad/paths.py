@@ -206,10 +206,11 @@ class Through(Gradient):
             return Amounts(passed, still)
         passing, closed = place
         still = self.dense(still)
-        through = np.where(passing, still, 0.0)[()]
-        passed = through if passed is None else self.dense(passed) + through
-        rest = np.where(np.logical_or(passing, closed), 0.0, still)[()]
-        return Amounts(passed, rest)
+        if np.any(passing):
+            through = np.where(passing, still, 0.0)[()]
+            passed = through if passed is None else self.dense(passed) + through
+        given = np.logical_or(passing, closed)
+        return Amounts(passed, None if np.all(given) else np.where(given, 0.0, still)[()])
 
 
 class Candidate(NamedTuple):

@@ -168,6 +168,7 @@ def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> 
 
 def _by_payer(book: Ledger, by: str) -> list[tuple[Any, dict[str, Any]]]:
     groups: dict[Any, dict[str, Any]] = {}
+    name: Any
     for leaf in book.leaves:
         if leaf is book.top:
             groups.setdefault("the top itself", {})[leaf.name] = leaf.settled
@@ -202,14 +203,13 @@ def _by_term(book: Ledger) -> list[tuple[Any, dict[str, Any]]]:
             terms.append(node)
     parts = []
     for term in terms:
-        others = set(terms) - {term}
-        gradient, _ = _passing(
-            book, book.top.node,
-            lambda node, term=term, others=others: (True, False) if node is term else (False, True) if node in others
-            else None,
-        )  # fmt: skip
+        gradient, _ = _passing(book, book.top.node, _first_of(term, set(terms) - {term}))
         parts.append((_term_name(book, term), gradient))
     return parts
+
+
+def _first_of(term: Node, others: set[Node]) -> Callable[[Node], tuple[Any, Any] | None]:
+    return lambda node: (True, False) if node is term else (False, True) if node in others else None
 
 
 def _term_name(book: Ledger, term: Node) -> str:

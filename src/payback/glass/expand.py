@@ -70,17 +70,21 @@ class Expansion:
         self._gradient = Gradient(on_graph=False)
         order, live = live_nodes(reach([top], min(leaf.id for leaf in wanted), list(wanted)), set(wanted))
         self._live = live
+        self._used = {(node.args[0], node.params["k"]) for node in order if node.op is PART}
         with np.errstate(all="ignore"):
             for node in order:
                 if any(arg in self.entries for slot, arg in enumerate(node.args) if slot not in node.op.no_edge):
                     self.entries[node] = self._expanded(node)
                 if node in wanted:
                     self._leaf(node, wanted[node])
+            for node in wanted:
+                if node not in live:  # no path leads there, but it is asked for
+                    self._leaf(node, wanted[node])
 
     def _leaf(self, node: Node, mask: Array | None) -> None:
         entries = self.entries.get(node)
         if entries is None:
-            entries = self.entries[node] = np.full(node.shape, None, object)
+            entries = self.entries[node] = _nobody(node.shape)
         for index in np.ndindex(node.shape) if mask is None else map(tuple, np.argwhere(mask).tolist()):
             if entries[index] is None:
                 entries[index] = self._node(INPUT, (), _scalar(node.value, index), node, index)
@@ -120,12 +124,12 @@ class Expansion:
         return found
 
     def _pointwise(self, node: Node) -> Array:
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         operands = self._operands(node)
         live = np.zeros(node.shape, bool)
         for entries, _ in operands:
             if entries is not None:
-                live = live | np.not_equal(entries, None)
+                live = live | _there(entries)
         for index in map(tuple, np.argwhere(live).tolist()):
             args = tuple(
                 _constant(_scalar(values, index)) if entries is None or entries[index] is None else entries[index]
@@ -143,21 +147,21 @@ class Expansion:
             for arg, start in zip(node.args, starts, strict=True)
         ]
         source = np.asarray(node.op.value(Values, *operands, **node.params))
-        pool = np.full(int(sum(sizes)), None, object)
+        pool = _nobody((int(sum(sizes)),))
         for arg, start in zip(node.args, starts, strict=True):
             if (entries := self.entries.get(arg)) is not None:
                 pool[start : start + arg.aval.size] = entries.ravel()
         return _object(pool[source], node.shape)
 
     def _scatter(self, node: Node, counts: tuple[int, ...], **params: Any) -> Array:
-        made = np.full(node.aval.size, None, object)
+        made = _nobody((node.aval.size,))
         terms: dict[int, list[Node]] = {}
         numbers = np.arange(node.aval.size).reshape(node.shape)
         for slot in _payment_positions(counts):
             entries = self.entries.get(node.args[slot])
             if entries is None:
                 continue
-            target = node.op.adjoint(Values, numbers, slot, *[a.value for a in node.args], counts=counts, **params)  # type: ignore[misc]
+            target = node.op.adjoint(Values, numbers, slot, *[a.value for a in node.args], counts=counts, **params)
             for to, entry in zip(np.ravel(target).tolist(), np.broadcast_to(entries, np.shape(target)).ravel(),
                                  strict=True):  # fmt: skip
                 if entry is not None:
@@ -188,7 +192,7 @@ class Expansion:
         entries = self.entries[node.args[0]]
         kept = [axis for axis in range(entries.ndim) if axis not in axes]
         rows = entries.transpose([*kept, *axes]).reshape(*(entries.shape[a] for a in kept), -1)
-        live = np.not_equal(rows, None).any(axis=-1)
+        live = _there(rows).any(axis=-1)
         for at in map(tuple, np.argwhere(live).tolist()):
             index = at
             if keepdims:
@@ -199,14 +203,14 @@ class Expansion:
             yield index, rows[at]
 
     def _sum(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         for index, row in self._groups(node, axes, keepdims):
             terms = [entry for entry in row if entry is not None]
             made[index] = self._chain(node, index, terms, len(terms) < len(row), _scalar(node.value, index))
         return made
 
     def _mean(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         for index, row in self._groups(node, axes, keepdims):
             terms, value, count = [entry for entry in row if entry is not None], _scalar(node.value, index), len(row)
             total = value * count
@@ -218,7 +222,7 @@ class Expansion:
 
     def _prod(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
         values = np.asarray(node.args[0].value)
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         numbers = np.arange(values.size).reshape(values.shape)
         kept = [axis for axis in range(values.ndim) if axis not in axes]
         groups = numbers.transpose([*kept, *axes]).reshape(*(values.shape[a] for a in kept), -1)
@@ -239,7 +243,7 @@ class Expansion:
 
     def _running(self, node: Node, axis: int, backwards: bool, step: Any) -> Array:
         entries, values = self.entries[node.args[0]], np.asarray(node.args[0].value)
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         lines = [range(extent) for k, extent in enumerate(node.shape) if k != axis]
         places = range(node.shape[axis])[::-1] if backwards else range(node.shape[axis])
         for rest in itertools.product(*lines):
@@ -255,14 +259,14 @@ class Expansion:
                 if before is None and last is None:
                     before = here
                 else:
-                    row, args = step(_constant(_scalar(node.value, last)) if before is None else before, here, i)
+                    row, args = step(_constant(_scalar(node.value, last or ())) if before is None else before, here, i)
                     before = self._node(row, args, _scalar(node.value, index), node, index)
                 made[index], last = before, index
         return made
 
     def _recurrence(self, node: Node, axis: int, backwards: bool) -> Array:
         (a_entries, a), (b_entries, b) = ((self.entries.get(arg), np.asarray(arg.value)) for arg in node.args)
-        made = np.full(node.shape, None, object)
+        made = _nobody(node.shape)
         lines = [range(extent) for k, extent in enumerate(node.shape) if k != axis]
         places = list(range(node.shape[axis]))[:: -1 if backwards else 1]
         for rest in itertools.product(*lines):
@@ -293,9 +297,18 @@ class Expansion:
             values = np.asarray(arg.value).transpose(axes).reshape(*lead, -1)
             entries = self.entries.get(arg)
             entries = None if entries is None else entries.transpose(axes).reshape(*lead, -1)
-            mask = None if entries is None else np.not_equal(entries, None)
+            mask = None if entries is None else _there(entries)
             sides.append(([out.index(c) for c in free], values, entries, mask))
-        made = np.full(node.shape, None, object)
+        kept: dict[Any, list[Any]] = {}
+
+        def numbers(values: Array, i: tuple[int, ...]) -> list[Any]:
+            """A row of numbers, as `_scalar` would give them."""
+            key = (id(values), i)
+            if key not in kept:
+                kept[key] = values[i].tolist() if values.dtype == np.float64 else list(values[i])
+            return kept[key]
+
+        made = _nobody(node.shape)
         live = np.zeros(node.shape, bool)
         for places, _, _, mask in sides:
             if mask is not None:
@@ -309,27 +322,30 @@ class Expansion:
             used = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] | masks[1]).tolist()
             count = len(masks[0])
             value = _scalar(node.value, index)
+            rows = [(numbers(side[1], i), None if side[2] is None else side[2][i])
+                    for side, i in zip(sides, at, strict=True)]  # fmt: skip
             terms = []
             for k in used:
-                args = []
-                for (_, values, entries, _), i in zip(sides, at, strict=True):
-                    entry = None if entries is None else entries[i][k]
-                    args.append(_constant(_scalar(values, (*i, k))) if entry is None else entry)
-                product = args[0].value * args[1].value if count > 1 else value
-                terms.append(self._node(_MUL, tuple(args), product, node, index, f"·{k}" if count > 1 else ""))
+                a, b = (
+                    _constant(values[k]) if entries is None or entries[k] is None else entries[k]
+                    for values, entries in rows
+                )
+                product = a.value * b.value if count > 1 else value
+                terms.append(self._node(_MUL, (a, b), product, node, index, f"·{k}" if count > 1 else ""))
             made[index] = self._chain(node, index, terms, len(terms) < count, value)
         return made
 
     def _whole(self, node: Node) -> Any:
         """One node for each entry of the result; its partials are found by paying from that entry alone."""
         several = isinstance(node.aval, Avals)
-        avals = list(node.aval) if several else [node.aval]
+        avals: list[Any] = list(node.aval) if several else [node.aval]
         slots = [slot for slot, arg in enumerate(node.args) if arg in self.entries and slot not in node.op.no_edge]
         self._gradient.live = self._live
         answers = []
         for k, aval in enumerate(avals):
-            made = np.full(aval.shape, None, object)
-            for index in np.ndindex(aval.shape):
+            made = _nobody(aval.shape)
+            unused = several and (node, k) not in self._used
+            for index in () if unused else np.ndindex(aval.shape):
                 unit = np.zeros(aval.shape, aval.dtype)
                 unit[index] = 1
                 bar: Any = unit[()]
@@ -346,7 +362,7 @@ class Expansion:
                     paid = self._gradient.total(node.args[slot], [(None, 0, paid)])
                     mask = np.broadcast_to(paid.mask, node.args[slot].shape) if type(paid) is Masked else None
                     amounts, entries = np.asarray(self._gradient.dense(paid)), self.entries[node.args[slot]]
-                    for at in map(tuple, np.argwhere(np.not_equal(entries, None)).tolist()):
+                    for at in map(tuple, np.argwhere(_there(entries)).tolist()):
                         partial = _scalar(amounts, at)
                         if partial != 0 or (
                             mask is not None and not mask[at] and self._same_case(node, slot, at, index)
@@ -367,6 +383,16 @@ class Expansion:
         mine = tuple(i for axis, i in enumerate(at) if axis not in axes)
         theirs = tuple(i for axis, i in enumerate(index) if axis not in axes) if keepdims else index
         return mine == theirs
+
+
+def _nobody(shape: tuple[int, ...]) -> Any:
+    return np.full(shape, None, object)
+
+
+def _there(entries: Any) -> Any:
+    """Which entries are nodes."""
+    nobody: Any = None
+    return np.not_equal(entries, nobody)
 
 
 def _object(entries: Any, shape: tuple[int, ...]) -> Array:

@@ -74,7 +74,7 @@ class Opened:
             if node.op is PART and (node.args[0], node.params["k"]) in found:
                 found[node] = found[node.args[0], node.params["k"]]
                 continue
-            args = [found[arg] if arg in found else arg for arg in node.args]
+            args = [found.get(arg, arg) for arg in node.args]
             if node.op.name in BODIES:
                 for k, made in enumerate(getattr(self, f"_{node.op.name}")(node, args, **node.params)):
                     found[node, k] = made

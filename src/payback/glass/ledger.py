@@ -8,6 +8,7 @@ Layers, counts and sizes of paths come from the same sweep under other algebras.
 from __future__ import annotations
 
 import difflib
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -17,14 +18,17 @@ import numpy as np
 
 from payback.ad.algebra import Distance, Gradient, PathCount, Walks
 from payback.ad.paths import Sizes
-from payback.ad.sweep import everything, sweep
+from payback.ad.sweep import everything, reach, sweep
 from payback.errors import InputError
-from payback.glass import blame
+from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
+from payback.glass.cost import Cost, cost
 from payback.glass.expand import EntryNames, Expansion
+from payback.glass.flow import Flow, flow
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
+from payback.glass.step import Walk
 from payback.ir.aval import Avals
 from payback.ir.node import Node, ancestors
 from payback.ops.several import Share
@@ -72,8 +76,10 @@ class Ledger:
         self._aliases: dict[str, str] = {}
         self.gradient = Gradient(on_graph=False)
         seed = seed_for(top)
+        floor = min((leaf.id for leaf in self._leaves), default=0)
+        self._reached = reach([top], floor, set(self._leaves))
         with np.errstate(all="ignore"):
-            self.bars = sweep(self.gradient, {top: seed}, self._leaves, keep=everything)
+            self.bars = sweep(self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything)
 
     # what is in it
 
@@ -115,17 +121,18 @@ class Ledger:
 
     @cached_property
     def events(self) -> tuple[Settles | Pays, ...]:
-        layers: dict[int, list[Account]] = {}
-        payments: dict[Account, list[Edge]] = {}
+        distance, received = self.layers, self.received
+        layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+        payments: list[list[Edge]] = [[] for _ in layers]
         for account in self.nodes:
-            if account.layer is not None:
-                layers.setdefault(account.layer, []).append(account)
+            if account.node in distance:
+                layers[distance[account.node]].append(account)
         for edge in self.edges:
-            payments.setdefault(edge.payer, []).append(edge)
+            payments[distance[edge.payer.node]].append(edge)
         events: list[Settles | Pays] = []
-        for _, layer in sorted(layers.items()):
-            events += [Settles(account, self.received.get(account, ())) for account in layer]
-            events += [Pays(edge) for account in layer for edge in payments.get(account, [])]
+        for settling, paying in zip(layers, payments, strict=True):
+            events += [Settles(account, received.get(account, ())) for account in settling]
+            events += map(Pays, paying)
         return tuple(events)
 
     @cached_property
@@ -200,6 +207,8 @@ class Ledger:
     # amounts
 
     def plain(self, bar: Any) -> Any:
+        if type(bar) is float:
+            return bar
         if isinstance(bar, list):
             return tuple(None if part is None else plain_number(self.gradient.dense(part)) for part in bar)
         return plain_number(self.gradient.dense(bar))
@@ -208,6 +217,8 @@ class Ledger:
         """What a node pays one of its arguments, as an array of the argument's shape."""
         with np.errstate(all="ignore"):
             paid = self.gradient.pull(payer, slot, self.bars[payer])
+            if type(paid) is float:
+                return paid
             if type(paid) is Share:
                 return self.plain(paid.bar)
             return self.plain(self.gradient.total(payer.args[slot], [(None, 0, paid)]))  # scattered: in one buffer
@@ -227,8 +238,9 @@ class Ledger:
         if self.unpaid:
             algebra.pull = _skipping(algebra.pull, self.unpaid)
         wrt = self._leaves if leaves is None else leaves
+        reached = self._reached if top is None and leaves is None else None
         with np.errstate(all="ignore"):
-            return sweep(algebra, {top or self._top: start}, wrt, keep=everything)
+            return sweep(algebra, {top or self._top: start}, wrt, reached=reached, keep=everything)
 
     @cached_property
     def layers(self) -> dict[Node, int]:
@@ -273,8 +285,9 @@ class Ledger:
         except (IndexError, ValueError, TypeError):
             mask[...] = False
         if mask.sum() != 1 or not all(isinstance(i, (int, np.integer)) for i in places):
-            raise InputError(f"{account.name}{list(places)} is no entry", why=f"{account.name} has the shape {account.shape}",
-                             fix=f"give one whole number for each axis, as in {account.name}{[0] * len(account.shape)}")  # fmt: skip
+            example = f"{account.name}{[0] * len(account.shape)}"
+            raise InputError(f"{account.name}{list(places)} is no entry", why=f"it has the shape {account.shape}",
+                             fix=f"give one whole number for each axis, as in {example}")  # fmt: skip
         return self._expanded({account.node: mask})
 
     def by_entry(self, *leaves: Which) -> Ledger:
@@ -345,6 +358,18 @@ class Ledger:
         """
         return blame.blame(self, by, samples)
 
+    def flow(self) -> Flow:
+        """How large the adjoints are on their way down: norms before and after each payment, in powers of two."""
+        return flow(self)
+
+    def cost(self) -> Cost:
+        """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""
+        return cost(self)
+
+    def step(self) -> Walk:
+        """A walk through the events, forwards and back, with breakpoints."""
+        return Walk(self)
+
     def check(self, replay: bool = False) -> None:
         """Add everything up again, from an empty book: see `check.py`.
 
@@ -364,6 +389,21 @@ class Ledger:
         from payback.glass.record import to_json
 
         return to_json(self, values)
+
+    def to_text(self) -> str:
+        """The ledger for people: a small one as its story, a large one as a table."""
+        return text.to_text(self)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language."""
+        return text.to_dot(self)
+
+    def __repr__(self) -> str:
+        return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {sum(1 for _ in self.paying()):,} edges>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        told = self.to_text()
+        return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
 
 
 def _ratio(gross: Any, net: Any) -> Any:

@@ -126,7 +126,7 @@ class Paths:
             if self.count > MOST_ARRAY_PATHS:
                 raise InputError(f"there are {self.count:,} paths between arrays", where=self.leaf.name,
                                  why="sizes of paths are numbers, of one entry each",
-                                 fix=f'ask for one entry: ledger["{self.leaf.name}"][i, j].paths().top({k})')  # fmt: skip
+                                 fix=f'ask for one entry: ledger["{self.leaf.name}"][i, j].paths().top()')  # fmt: skip
             return sorted(self.all(), key=lambda path: -_norm(path.paid))[:k]
         start = [Candidate(1.0, seed_for(self.top_account.node), None)]
         found = self.ledger.swept(Heaviest(k), start, self.top_account.node, [self.leaf.node])[self.leaf.node]

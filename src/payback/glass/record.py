@@ -127,8 +127,10 @@ def _amounts(limit: int) -> Callable[[Any], Any]:
     def full(value: Any) -> Any:
         if isinstance(value, (tuple, list)):
             return [full(part) for part in value]
+        if isinstance(value, np.generic):
+            return number(value.item())
         if not isinstance(value, np.ndarray):
-            return number(value.item() if isinstance(value, np.generic) else value)
+            return number(value)
         sized = bool(value.size)
         with np.errstate(all="ignore"):
             return {
@@ -152,13 +154,14 @@ def _norm(value: Any) -> float:
 def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: dict[Position, int]) -> dict[str, Any]:
     aval = account.node.aval
     several = isinstance(aval, Avals)
+    avals: list[Any] = list(aval)
     entry = (ledger.origin or {}).get(account.node)
     return {
         "name": account.name,
         "op": account.op,
         "leaf": account in ledger.leaves,
-        "shape": [list(part.shape) for part in aval] if several else list(account.shape),
-        "dtype": [str(part.dtype) for part in aval] if several else str(aval.dtype),
+        "shape": [list(part.shape) for part in avals] if several else list(account.shape),
+        "dtype": [str(part.dtype) for part in avals] if several else str(aval.dtype),
         "value": full(account.value),
         "layer": account.layer,
         "settled": full(account.settled),

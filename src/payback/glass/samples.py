@@ -1,7 +1,7 @@
 """Whose an entry is: the rows of some arrays followed through a computation.
 
-An entry belongs to row i if it was made from row i's entries and from what belongs to no row; to several rows (mixed) if
-it was made from more.  A sample's part of a gradient is what comes along the paths that reach its entries first.
+An entry belongs to row i if it was made from row i's entries and from what belongs to no row; it is mixed if it was
+made from several rows.  A sample's part of a gradient is what comes along the paths that reach its entries first.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ def _owner(node: Node, labels: list[Any]) -> Any:
     row, params = node.op, node.params
     if row is PART and isinstance(labels[0], list):
         return labels[0][params["k"]]
-    given = [np.full(arg.shape, NOBODY) if label is None or isinstance(label, list) else label
-             for arg, label in zip(node.args, labels, strict=True)]  # fmt: skip
+    given = []
+    for slot, (arg, label) in enumerate(zip(node.args, labels, strict=True)):
+        on_path = slot not in row.no_edge and arg.aval.dtype.kind == "f"  # a place, a condition is no part of a path
+        given.append(label if on_path and isinstance(label, np.ndarray) else np.full(arg.shape, NOBODY))
     if row.kind == "pointwise" or row.name == "cast":
         whole = np.full(node.shape, NOBODY)
         for label in given:
@@ -64,12 +66,7 @@ def _owner(node: Node, labels: list[Any]) -> Any:
     if row.name in _MOVES:
         operands = [label if slot == 0 or row.name != "index" else arg.value
                     for slot, (arg, label) in enumerate(zip(node.args, given, strict=True))]  # fmt: skip
-        made = np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)  # type: ignore[misc]
-        if row.name == "index":  # also whose the places are
-            for label in given[1:]:
-                made = combine(made, np.broadcast_to(label, node.shape) if label.ndim <= made.ndim
-                               and np.broadcast_shapes(label.shape, node.shape) == node.shape else gathered_all(label))  # fmt: skip
-        return made
+        return np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)
     if row.name == "contract":
         return _contracted(node, given)
     if row.name in ("sum", "mean", "prod") or row.kind == "reduction":
@@ -112,7 +109,7 @@ def _by_case(node: Node, given: list[Any]) -> Any:
     """A row whose entries hang together by cases, such as a batch of matrices."""
     whole = np.full(node.shape, NOBODY)
     for slot, label in enumerate(given):
-        ours, theirs = node.op.depends(slot, *[arg.aval for arg in node.args], **node.params)  # type: ignore[misc]
+        ours, theirs = node.op.depends(slot, *[arg.aval for arg in node.args], **node.params)
         ours, theirs = np.broadcast_to(ours, label.shape), np.broadcast_to(theirs, node.shape)
         found = np.full(1 + max(int(ours.max(initial=0)), int(theirs.max(initial=0))), NOBODY)
         for case in np.unique(ours):

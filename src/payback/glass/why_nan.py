@@ -8,7 +8,6 @@ payments of the backward pass, on to the gradients.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,64 +19,17 @@ from payback.ad.paths import MULTILINEAR, Links
 from payback.ad.sweep import Entry, everything, sweep
 from payback.glass.explain import run
 from payback.glass.inside import Opened
+from payback.glass.origins import MOVES, Origin, Telling, bad_entries
 from payback.glass.story import shown
 from payback.ir.node import Node, ancestors
-from payback.ir.where import Position, position
-from payback.ops.namespace import Select, Values
+from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST
 from payback.ops.several import PART
 from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
 
-_GROWS = frozenset({"add", "sub", "mul", "div", "power", "exp", "expm1", "exp2", "sinh", "cosh", "contract", "sum", "mean",
-                    "prod", "cumprod", "cumsum", "recurrence", "convolve", "softplus", "norm", "hypot"})  # fmt: skip
-_SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
-_MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
-_ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parentheses are needed around it
 _SHOWN = 10  # origins that are told in full
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A place where something that is not finite was born.
-
-    phase     "value", or "gradient": in the backward pass
-    what      the sub-expression, or the name of an argument
-    index     the first entry there; count: how many, of how many
-    operands  (text, number) at that entry
-    result    what came of them: a NaN or an infinity
-    rule      the operation; in the backward pass its partial
-    fact      why that has no finite result
-    place     the user's sub-expression; None for data
-    times     how often the sub-expression gave birth: the steps of a loop
-    """
-
-    phase: str
-    what: str
-    index: tuple[int, ...]
-    count: int
-    size: int
-    operands: tuple[tuple[str, float], ...]
-    result: float
-    rule: str
-    fact: str
-    place: Position | None
-    times: int = 1
-
-    def __str__(self) -> str:
-        what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
-        what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        where = f"{self.place.file}:{self.place.line} in {self.place.function}: " if self.place else ""
-        with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
-        born = "in the backward pass of " if self.phase == "gradient" else ""
-        told = f"{where}{born}{what} is {shown(float(self.result))}"
-        if self.phase == "gradient":
-            told = f"{where}{born}{what}: it pays {shown(float(self.result))}"
-        told += f" ({with_})" if with_ else ""
-        told += f": {self.fact}"
-        told += f"; {self.count:,} of {self.size:,} entries" if self.size > 1 else ""
-        return told + (f"; first of {self.times:,} times" if self.times > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +71,8 @@ class WhyNan:
 def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> WhyNan:
     """Where a NaN or an infinity was born, in the value of `f(*args, **kwargs)` or in its gradient.
 
-    f, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are looked
-    into, step by step.
+    f, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are
+    looked into, step by step.
 
     Returns a WhyNan: all origins in order, each with its element, the operands' values, the rule, the user's own
     sub-expression and the reason.  It is empty, and false, if value and gradient are finite.
@@ -145,18 +97,12 @@ def nan_origins(
     """
     opened = Opened(top, wrt, values=True)
     value = float(np.asarray(opened.top.value))
-    told = _Telling({opened.of.get(node, node): name for node, name in names.items()}, data or {})
+    told = Telling({opened.of.get(node, node): name for node, name in names.items()}, data or {})
     with np.errstate(all="ignore"):
         if not np.isfinite(value):
             return WhyNan(_grouped(_births(opened.top, told)), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
     return WhyNan(_grouped(origins), value, {names.get(node, "?"): count for node, count in bad.items()})
-
-
-def bad_entries(value: Any) -> Any:
-    """A mask of the entries that are not finite."""
-    value = np.asarray(value)
-    return ~np.isfinite(value) if value.dtype.kind == "f" else np.zeros(value.shape, bool)
 
 
 def _is_bad(node: Node) -> bool:
@@ -179,7 +125,7 @@ class _Guilt(Links):
         return total * bad_entries(node.value)
 
 
-def _births(top: Node, told: _Telling) -> list[tuple[Node, Origin]]:
+def _births(top: Node, told: Telling) -> list[tuple[Node, Origin]]:
     """Forward: entries of nodes that are not finite, are to blame for the top, and were made from finite ones."""
     nodes = ancestors([top])
     told.learn(nodes)
@@ -224,7 +170,7 @@ def _infinite_data(nodes: Sequence[Node]) -> set[Node]:
     """Nodes whose infinities were given, not made."""
     found: set[Node] = set()
     for node in nodes:
-        if not node.args or (node.op.name in _MOVES and all(arg in found or arg.op is CONST for arg in node.args)):
+        if not node.args or (node.op.name in MOVES and all(arg in found or arg.op is CONST for arg in node.args)):
             found.add(node)
     return found
 
@@ -273,7 +219,7 @@ def _fed(node: Node, infinite_data: set[Node]) -> Any:
     return np.where(becomes_nan, spread(masks(True)), spread(masks(False)))
 
 
-def _births_backward(top: Node, wrt: list[Node], told: _Telling) -> tuple[list[tuple[Node, Origin]], dict[Node, int]]:
+def _births_backward(top: Node, wrt: list[Node], told: Telling) -> tuple[list[tuple[Node, Origin]], dict[Node, int]]:
     """Payments that are not finite though their payer holds finite numbers, and that come through to a gradient."""
     gradient = Gradient(on_graph=False)
     bars = sweep(gradient, {top: seed_for(top)}, wrt, keep=everything)
@@ -334,150 +280,6 @@ def _grouped(found: list[tuple[Node, Origin]]) -> tuple[Origin, ...]:
 
 def _again(origin: Origin) -> Origin:
     return replace(origin, times=origin.times + 1)
-
-
-class _Telling:
-    """Origins in words."""
-
-    def __init__(self, names: Mapping[Node, str], data: Mapping[str, Any]):
-        self.names, self._data = dict(names), data
-        self._users: dict[Node, Node] = {}
-
-    def learn(self, nodes: Sequence[Node]) -> None:
-        for node in nodes:
-            for arg in node.args:
-                self._users.setdefault(arg, node)
-
-    def text(self, node: Node) -> str:
-        """What a node is called where it is an operand."""
-        if node in self.names:
-            return self.names[node]
-        if not node.args:
-            return self._constant(node)
-        if node.op.name in _MOVES and not (node.where and position(node.where)):
-            return self.text(node.args[0])
-        place = position(node.where)
-        text = place.text if place is not None else ""
-        return text if 0 < len(text) <= 60 else node.op.name
-
-    def _constant(self, node: Node) -> str:
-        for name, array in self._data.items():
-            if np.shape(array) == node.shape and np.array_equal(array, node.value, equal_nan=array.dtype.kind == "f"):
-                return name
-        return "a constant"
-
-    def operands(self, node: Node, index: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
-        """The numbers that went into an entry of a pointwise node; of others those that are single numbers."""
-        found = []
-        for arg in node.args:
-            if isinstance(arg.value, tuple) or arg.aval.dtype.kind == "b":
-                continue
-            if node.op.kind == "pointwise":
-                number = np.broadcast_to(arg.value, node.shape)[index]
-            elif not arg.shape:
-                number = arg.value
-            elif node.op.name in ("sum", "mean", "prod", "max", "min", "logsumexp", "norm"):
-                number = np.max(np.abs(arg.value))
-                found.append((f"max |{self.text(arg)}|", float(number)))
-                continue
-            else:
-                continue
-            found.append((self.text(arg), float(number)))
-        return tuple(found)
-
-    def forward(self, node: Node, born: Any) -> Origin:
-        index = _first(born)
-        result = float(np.asarray(node.value)[index])
-        operands = self.operands(node, index)
-        return Origin("value", self.text_of(node), index, int(born.sum()), born.size, operands, result, node.op.name,
-                      _fact(node, operands, result), position(node.where))  # fmt: skip
-
-    def text_of(self, node: Node) -> str:
-        place = position(node.where)
-        return place.text if place is not None and place.text else self.names.get(node, node.op.name)
-
-    def whole(self, node: Node) -> Origin:
-        domain = node.op.facts.get("domain", "the operation has no finite result")
-        return Origin(
-            "value", self.text_of(node), (), 1, 1, (), float("nan"), node.op.name, domain, position(node.where)
-        )
-
-    def data(self, node: Node, mask: Any) -> Origin:
-        index = _first(mask)
-        result = float(np.asarray(node.value)[index])
-        fact = "it was given"
-        if len(index) == 2:
-            fact = f"it was given: row {index[0]}, column {index[1]}"
-        name = self.names.get(node) or self._constant(node)
-        user = self._users.get(node)
-        place = position(user.where) if user is not None and name == "a constant" else None
-        return Origin("value", name, index, int(mask.sum()), mask.size, (), result, "data", fact, place)
-
-    def backward(self, node: Node, slot: int, born: Any, amount: Any, bar: Any) -> Origin:
-        index, result = _first(born), float(amount[_first(born)])
-        operands: tuple[tuple[str, float], ...] = ()
-        partial = None
-        if node.op.kind == "pointwise" and bar is not None:
-            partial = node.op.partials[slot](Values, *[arg.value for arg in node.args], node.value)
-            if type(partial) is Select:
-                partial = np.asarray(Gradient(False).dense(Gradient(False).times(np.ones(node.shape)[()], partial)))
-            paid = np.broadcast_to(np.asarray(bar) * partial, node.shape)
-            at = _first(bad_entries(paid)) if bad_entries(paid).any() else _first(np.ones(node.shape, bool))
-            partial = float(np.broadcast_to(partial, node.shape)[at])
-            owed = float(np.broadcast_to(bar, node.shape)[at])
-            operands = (*self.operands(node, at), ("owed", owed), ("partial", partial))
-            result = float(paid[at])
-        rule = str(node.op.facts.get("math", node.op.name))
-        fact = _fact_backward(node, partial, rule)
-        return Origin("gradient", self.text_of(node), index, int(born.sum()), born.size, operands, result, rule, fact,
-                      position(node.where))  # fmt: skip
-
-    def summed(self, node: Node, mask: Any, bar: Any) -> Origin:
-        index = _first(mask)
-        return Origin("gradient", self.text(node), index, int(mask.sum()), mask.size, (), float(np.asarray(bar)[index]),
-                      "sum", f"the sum of its payments is beyond {_largest(node)}", position(node.where))  # fmt: skip
-
-
-def _first(mask: Any) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argwhere(mask)[0]) if np.ndim(mask) else ()
-
-
-def _largest(node: Node) -> str:
-    return f"the largest {node.aval.dtype}, {float(np.finfo(node.aval.dtype).max):.3g}"
-
-
-def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) -> str:
-    name, domain = node.op.name, node.op.facts.get("domain")
-    numbers = [number for _, number in operands]
-    if np.isnan(result) and any(np.isinf(number) for number in numbers):
-        if name in _SIGNS and len(numbers) == 2:
-            return f"{_short(numbers[0])} {_SIGNS[name]} {_short(numbers[1])} has no value"
-        return f"{name} of an infinity has no value"
-    overflow = np.isinf(result) and name in _GROWS and not (name == "div" and numbers[-1:] == [0.0])
-    if overflow and not (name == "power" and numbers[:1] == [0.0]):
-        return f"the result is beyond {_largest(node)}"
-    if domain:
-        return f"{name} needs {domain}"
-    return "0·∞ or ∞ − ∞ in the sum" if name in ("contract", "sum") else f"{name} has no finite value there"
-
-
-def _fact_backward(node: Node, partial: float | None, rule: str) -> str:
-    domain = node.op.facts.get("domain")
-    if partial is None:
-        return (
-            f"{node.op.name} has a finite derivative where {domain}"
-            if domain
-            else f"what it pays is beyond {_largest(node)}"
-        )
-    if np.isfinite(partial):
-        return f"what it pays is beyond {_largest(node)}"
-    if not domain:
-        return f"the partial {rule} is {shown(partial)} there"
-    return f"the partial {rule} is {shown(partial)} there: {node.op.name} has a finite derivative where {domain}"
-
-
-def _short(number: float) -> str:
-    return {"inf": "∞", "-inf": "−∞", "nan": "NaN"}.get(repr(float(number)), shown(float(number)))
 
 
 __all__ = ["Origin", "WhyNan", "nan_origins", "why_nan"]
