@@ -269,9 +269,17 @@ class Groups:
     def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node in self.scalars:
             return True
-        if node.op.name in VIEWS and node not in self.views and node.args[0] in self.views:
+        if node not in self.views and self._shows(node):
             self.need(node)
         return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
+    def _shows(self, node: Node) -> bool:
+        """Whether a node is another view of what lies in memory."""
+        while node not in self.views:
+            if node.op.name not in VIEWS and (node.op.name != "index" or len(node.args) != 1 or self.fusible(node)):
+                return False
+            node = node.args[0]
+        return True
 
     def along(self, view: View, places: layout.Places) -> View:
         """An index array over the axes of the result."""
@@ -313,5 +321,5 @@ class Groups:
         count = prod(shape[a] for a in axes)
         finish = ("div", float(count)) if name == "mean" else ()
         kind = "sum" if name == "mean" else name
-        sink = (kind, View(target.buffer, 0, shape, strides), 0, wide, finish)
+        sink = (kind, View(target.buffer, target.offset, shape, strides), 0, wide, finish)
         self.group([source], shape, [sink], axes=axes, text=name, sinking=node)

@@ -15,9 +15,11 @@ from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
+from payback.native.lower.move import SHORT, Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
+from payback.native.nests import SHARED
 from payback.native.program import HOOKS, simplified
 
 
@@ -80,6 +82,7 @@ class Loop:
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
+        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
         self.guards: dict[int, int] = {}  # command -> index into before + after
         for i, shape in self.rows.items() if chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
@@ -100,6 +103,12 @@ class Loop:
         batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
         rest = (0,) * (len(aval.shape) - 1)
         code, stride = code_of(aval.dtype), int(np.prod(shape[1:], dtype=int))
+        size = stride * aval.dtype.itemsize
+        if aval.size < SHARED and size:
+            kernel, numbers = Rows(size if size <= SHORT else 0), View(self.order, 0, aval.shape[:1], (1,))
+            planner.command(kernel, [numbers, layout.whole(whole, shape), batch], [aval.shape[0], size],
+                            [numbers, layout.whole(whole, shape)], [batch], "batch")  # fmt: skip
+            return
         instrs = [
             ("load", View(self.order, 0, aval.shape, (1, *rest)), "i8"),
             ("gather", View(whole, 0, aval.shape, (0, *layout.contiguous(aval.shape)[1:])), code,
@@ -214,6 +223,4 @@ class Loop:
                 places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
-        for base, array in places.items():
-            assert array.flags.c_contiguous, f"base {base} is not in order"
-        return self.machine.run(places, steps, self.advances)
+        return self.machine.run(places, steps, self.advances, self.known)

@@ -164,9 +164,8 @@ class Adam(Optimizer):
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         m = self.beta1 * slots[0] + (1 - self.beta1) * g
         v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        # The paper's (rate / first)·m / (√(v / second) + epsilon) with one division an entry (end of its section 2).
-        first, root = 1 - self.beta1**step, (1 - self.beta2**step) ** 0.5
-        return p - (rate * root / first) * m / (np.sqrt(v) + self.epsilon * root), (m, v)
+        length, scale = rate / (1 - self.beta1**step), (1 - self.beta2**step) ** -0.5
+        return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,14 @@ from payback.train.recording import Watched
 
 STEPS, ROWS = 1 << 16, 1 << 20  # of a block at most: what stands in its arrays
 Array = np.ndarray[Any, Any]
+
+
+class Part(NamedTuple):
+    """Steps with one number of rows each: the order of their rows (None: all, as they stand), and shares of steps."""
+
+    order: Array | None
+    size: int
+    shares: Array
 
 
 class Blocks:
@@ -32,6 +40,7 @@ class Blocks:
         self.at, self.fast, self.schedule, self.y, self.weights, self.right = at, fast, schedule, y, weights, right
         self.size, self.orders, self.n = size, orders, len(y)
         self.steps = -(-self.n // size)  # an epoch
+        self._fixed: list[Part] | None = None  # the parts of any epoch, where rows are taken as they stand
 
     def epochs(self, looked: bool) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
         """The record of every epoch, and what makes the network after it.
@@ -46,71 +55,81 @@ class Blocks:
             yield from self._block(first, count)
             first += count
 
-    def _parts(self, first: int, count: int) -> list[tuple[Array | None, int, Array]]:
-        """(order of rows or None, rows a step, share of each step), with one number of rows a step."""
+    def _parts(self, first: int, count: int) -> list[Part]:
+        if self.orders.key is None and count == 1 and self._fixed is not None:
+            return self._fixed
         if self.size >= self.n:
             share = float(self.n) if self.weights is None else float(self.weights.sum())
-            return [(None, self.n, np.full(count, share))]
-        order = self.orders.of(first, count).reshape(-1)
-        whole = len(order) // self.size * self.size
-        parts: list[tuple[Array | None, int, Array]] = []
-        for rows, size in ((order[:whole], self.size), (order[whole:], len(order) - whole)):
-            if not len(rows):
-                continue
-            shares = np.full(len(rows) // size, float(size))
-            if self.weights is not None:
-                batches = rows.reshape(-1, size)
-                shares = self.weights[batches].sum(1, dtype=float)
-                rows, shares = batches[shares > 0.0].reshape(-1), shares[shares > 0.0]
-            if len(shares):  # samples that all weigh nothing are left out
-                parts.append((np.ascontiguousarray(rows, np.int64), size, shares))
-        return parts
+            made = [Part(None, self.n, np.full(count, share))]
+        else:
+            order = self.orders.of(first, count).reshape(-1)
+            whole = len(order) // self.size * self.size
+            made = [self._part(order[:whole], self.size), self._part(order[whole:], len(order) - whole)]
+            made = [part for part in made if len(part.shares)]
+        if count == 1:
+            self._fixed = made
+        return made
+
+    def _part(self, rows: Array, size: int) -> Part:
+        if self.weights is None or not len(rows):
+            return Part(np.ascontiguousarray(rows), size, np.full(len(rows) // max(size, 1), float(size)))
+        batches = rows.reshape(-1, size)
+        shares = self.weights[batches].sum(1, dtype=float)
+        some = shares > 0.0  # samples that all weigh nothing are left out
+        return Part(np.ascontiguousarray(batches[some].reshape(-1)), size, shares[some])
 
     def _block(self, first: int, count: int) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
         at, total = self.at, self.orders.epochs * self.steps
         parts = self._parts(first, count)
-        shares = np.concatenate([part[2] for part in parts])
+        shares = parts[0].shares if len(parts) == 1 else np.concatenate([part.shares for part in parts])
         each, begun, done, told = len(shares) // count, at.step, 0, 0  # steps an epoch and so far, epochs told
         rates = self.schedule.rates(begun, len(shares), total)
-        costs, norms, lengths, hits = np.zeros((4, len(shares)))
-        seen = np.concatenate([np.full(len(part[2]), part[1]) for part in parts])
+        # of every step: its share, times its cost, norm, length, rows, right predictions
+        table = np.empty((6 if self.right else 4, len(shares)))
+        table[0] = shares
         for order, size, of_part in parts:
             end = done + len(of_part)
             while done < end:
                 since, start = done, time.perf_counter()
-                rows = None if order is None else order[(done - end) * size :]
+                rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
                 taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1)
                 now = time.perf_counter()
-                here = slice(done, done + len(taken.costs))
-                done = here.stop
+                done += len(taken.costs)
                 at.step = begun + done
-                costs[here], norms[here], lengths[here] = taken.costs, taken.norms, taken.lengths
+                np.multiply(taken.costs, shares[since:done], out=table[1, since:done])
+                table[2, since:done], table[3, since:done] = taken.norms, taken.lengths
                 if self.right is not None:
-                    hits[here] = self._hits(taken.predictions, rows)
-                finished = slice(told, done // each)
-                if finished.stop > told:
-                    shape, steps = (-1, each), slice(told * each, finished.stop * each)
-                    mass = shares[steps].reshape(shape).sum(1)
-                    columns = {"loss": (costs[steps] * shares[steps]).reshape(shape).sum(1) / mass}
-                    if self.right is not None:
-                        columns["accuracy"] = hits[steps].reshape(shape).sum(1) / seen[steps].reshape(shape).sum(1)
-                    columns["gradient_norm"] = norms[steps].reshape(shape).sum(1) / each
-                    columns["step_length"] = lengths[steps].reshape(shape).sum(1) / each
-                    columns["rate"] = rates[steps][each - 1 :: each]
-                    values = np.stack(list(columns.values()), axis=1).tolist()
-                    for epoch, row in enumerate(values, told + 1):
-                        steps_there = epoch * each
-                        # where several epochs are one call, their times are told from its
-                        moment = start + (now - start) * (steps_there - since) / max(done - since, 1)
-                        head = {"epoch": first + epoch - 1, "step": begun + steps_there}
-                        record = head | dict(zip(columns, row, strict=True)) | {"seconds": moment}
-                        told = epoch
-                        yield record, self._net(taken, steps_there - since, count == 1)
+                    table[4, since:done], table[5, since:done] = size, self._hits(taken.predictions, rows)
+                for epoch, record in self._records(table, rates, each, told, done // each):
+                    there = epoch * each
+                    # where several epochs are one call, when each of them ended is told from the call's time
+                    moment = start + (now - start) * (there - since) / max(done - since, 1)
+                    head = {"epoch": first + told, "step": begun + there}
+                    told = epoch
+                    yield head | record | {"seconds": moment}, self._net(taken, there - since, count == 1)
                 if taken.bad is not None:
                     k = len(taken.costs)
                     failed = None if rows is None else rows[k * size : (k + 1) * size]
                     at.bad = BadStep(failed, float(rates[done]), *taken.bad)
                     check_finite(at.step, first + told, *taken.bad)
+
+    def _records(
+        self, table: Array, rates: Array, each: int, start: int, stop: int
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """What is told of the epochs from `start` to `stop` of a block, with the number after each."""
+        if stop == start:
+            return
+        sums = table[:, start * each : stop * each].reshape(len(table), -1, each).sum(2).T.tolist()
+        for epoch, (mass, costs, norms, lengths, *scores) in enumerate(sums, start + 1):
+            record = {"loss": costs / mass}
+            if scores:
+                record["accuracy"] = scores[1] / scores[0]
+            rest = {
+                "gradient_norm": norms / each,
+                "step_length": lengths / each,
+                "rate": float(rates[epoch * each - 1]),
+            }
+            yield epoch, record | rest
 
     def _hits(self, predictions: Any, rows: Array | None) -> Array:
         """How many predictions of each step are right."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from payback import native
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, rebuilder, unflatten
 from payback.train.flat import flat
 from payback.train.step import Steps
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Taken(NamedTuple):
-    """What some steps came to, one entry a step.
+    """What some steps came to, one entry a step; valid until more steps are taken.
 
     predictions  of every step, where they were asked for
     bad          the step after them is not finite: its cost, norm and length
@@ -45,26 +45,27 @@ class Compiled:
         predictions: bool = True,
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
-        self._net, self.flat = net, flat(net, optimizer)
-        self._leaves = len(leaves(net))
+        self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
         if self.flat is not None:
             net, state = self.flat.join(net), self.flat.join_state(state)
-        self._state = state
+        self._state, self._parameters = state, len(leaves(net))
         self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
+        self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
         """A copy of the network as it is now."""
-        return self._net_of([array.copy() for array in self._arrays])
+        return self._net_of([array.copy() for array in self._arrays[: self._parameters]])
 
     def _net_of(self, arrays: list[Array]) -> Any:
-        return unflatten(self._net, iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
+        return self._rebuilt(iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
 
     def weights(self) -> list[Array]:
         """The network's leaves, on the arrays themselves."""
-        return self._arrays[: self._leaves] if self.flat is None else self.flat.parts(self._arrays[0])
+        return self._arrays[: self._parameters] if self.flat is None else self.flat.views(self._arrays[0])
 
     def now(self) -> tuple[Any, Any]:
         """Network and state on the arrays themselves, which the next step changes."""
@@ -93,24 +94,34 @@ class Compiled:
                 traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
                 recorded=recorded, before=[cost, norm], after=[length],
             )  # fmt: skip
+            self._loops[size, chosen].known = {}
+            avals = [traced.graph.outputs[i].aval for i in recorded]
+            self._records[size, chosen] = [(aval.shape, aval.dtype) for aval in avals]
         return self._loops[size, chosen]
+
+    def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:
+        return [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
+
+    def _room(self, pace: tuple[int, bool], count: int) -> tuple[list[Array], list[Array]]:
+        """Arrays for what so many steps tell and are told: the same as in the last call of as many."""
+        if pace not in self._rooms or len(self._rooms[pace][1][0]) != count:
+            self._rooms[pace] = self._made(pace, count), list(np.empty((2, count)))
+        return self._rooms[pace]
 
     def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
         """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
-        `first`: as many as a moment allows, and none from one on that is not finite."""
+        `first`: as many as a moment allows, and none from one on that is not finite.  rates: float64, one a step."""
         loop, pace = self._loop(size, order is not None), (size, order is not None)
         count = min(self._pace.get(pace, 1), steps)
-        numbers = np.arange(first, first + count, dtype=np.float64)
-        outputs = [loop.graph.outputs[i] for i in loop.recorded]
-        made = [np.empty((count, *node.aval.shape), node.aval.dtype) for node in outputs]
-        records = dict(zip(loop.recorded, made, strict=True))
-        streams = [*self._data, np.ascontiguousarray(rates, np.float64), numbers]
+        room, streams = self._room(pace, count)
+        streams[0][:], streams[1][:] = rates[:count], np.arange(first, first + count)
+        records = dict(zip(loop.recorded, room, strict=True))
         begun = time.perf_counter()
-        result = loop.run([*self._arrays, *streams], order, records, count)
+        result = loop.run([*self._arrays, *self._data, *streams], order, records, count)
         took = time.perf_counter() - begun
         self._pace[pace] = max(1, min(count * 8, int(SLICE * count / max(took, 1e-9))))
         done = result.steps
-        costs, norms, lengths, *others = made
+        costs, norms, lengths, *others = room
         bad = None
         if result.bad:
             bad = float(costs[done]), float(norms[done]), 0.0 if result.before else float(lengths[done])
@@ -118,7 +129,9 @@ class Compiled:
         def after(some: int) -> Any:
             arrays = [array.copy() for array in result.start]
             if some:
-                loop.run([*arrays, *streams], order, records, some)
+                again = [rates[:some].copy(), np.arange(first, first + some, dtype=np.float64)]
+                unread = dict(zip(loop.recorded, self._made(pace, some), strict=True))
+                loop.run([*arrays, *self._data, *again], order, unread, some)
             return self._net_of(arrays)
 
         return Taken(costs[:done], norms[:done], lengths[:done], others[0][:done] if others else None, bad, after)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, rebuilder
 
 LARGEST = 1 << 16  # entries, beyond which an update is as long for each array by itself
 
@@ -21,7 +21,9 @@ class Flat:
     def __init__(self, net: Any, optimizer: Optimizer):
         self.net, self.optimizer = net, optimizer
         self.shapes = [leaf.shape for leaf in leaves(net)]
-        self.ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+        ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+        self.parts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        self._rebuilt = rebuilder(net)
 
     def join(self, tree: Any) -> Any:
         """The vector of a container like the network."""
@@ -29,12 +31,11 @@ class Flat:
 
     def spread(self, vector: Any) -> Any:
         """A container like the network whose leaves are parts of the vector."""
-        return unflatten(self.net, iter(self.parts(vector)))
+        return self._rebuilt(iter(self.views(vector)))
 
-    def parts(self, vector: Any) -> list[Any]:
+    def views(self, vector: Any) -> list[Any]:
         """The parts of the vector, in the leaves' shapes."""
-        starts = [0, *self.ends[:-1]]
-        return [vector[a:b].reshape(s) for a, b, s in zip(starts, self.ends, self.shapes, strict=True)]
+        return [vector[part].reshape(shape) for part, shape in zip(self.parts, self.shapes, strict=True)]
 
     def join_state(self, state: Any) -> Any:
         """The state of the one vector, from that of the network's leaves."""
@@ -42,7 +43,7 @@ class Flat:
 
     def spread_state(self, slots: list[Any]) -> Any:
         """The other way: what lies beside each leaf, as parts of the vectors."""
-        columns = [leaves(self.spread(slot)) for slot in slots]
+        columns = [self.views(slot) for slot in slots]
         return [tuple(column[k] for column in columns) for k in range(len(self.shapes))]
 
 
