@@ -19,7 +19,7 @@ from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nester
 from payback.optim.schedules import SCHEDULES
 from payback.trace.tree import leaves
 from payback.train.fit import fit
-from payback.train.recording import Recording, weights_digest
+from payback.train.recording import Recorder, Recording, weights_digest
 from payback.train.runs import open_run
 from payback.train.step import Steps
 
@@ -284,6 +284,35 @@ def test_a_disk_that_fails_is_an_error_that_names_the_folder(tmp_path, monkeypat
     monkeypatch.setattr(files, "write_file", full)
     with pytest.raises(InputError, match=r"the run cannot be recorded .*: No space left on device"):
         fit(**told, record=tmp_path / "a")
+
+
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_interrupted_before_the_first_epoch_ends(tmp_path, monkeypatch, interpreted):
+    if interpreted:
+        monkeypatch.setenv("PAYBACK_NATIVE", "0")
+    told, _ = training("adam")
+    count, step = [0], Recorder.step
+
+    def third(self, *args):
+        count[0] += 1
+        if count[0] == 3:
+            raise KeyboardInterrupt
+        step(self, *args)
+
+    monkeypatch.setattr(Recorder, "step", third)
+    fit(**told, record=Recording(tmp_path, every=50))  # the third step was taken, but not written down
+    run = open_run(tmp_path)
+    assert (run.stopped, run.best_epoch, len(run), len(run.history)) == ("interrupted", 0, 2, 0)
+    assert weights_digest(run.net) == run.steps[2].weights
+
+
+def test_no_epochs(tmp_path):
+    told, _ = training("adam")
+    fit(**(told | dict(epochs=0)), record=tmp_path)
+    run = open_run(tmp_path)
+    assert (len(run), run.finished) == (0, True)
+    assert bits(run.net) == bits(told["net"])
+    assert run.account("W1", (0, 0)).closing == told["net"].layers[0].weight[0, 0]
 
 
 @pytest.fixture

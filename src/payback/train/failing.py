@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback import native
-from payback.errors import InputError, NonFiniteError
+from payback.errors import InputError, NonFiniteError, PaybackError
 from payback.optim.optimizers import Optimizer
 from payback.train.recording import Recorder, Recording
 from payback.train.replay import Batch
@@ -62,7 +62,11 @@ def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder 
     from payback.train.callbacks import agreement, evaluation, why
 
     batch = at.batch(bad.rows)
-    found = why(at.loss, at.net, batch)
+    try:
+        found = why(at.loss, at.net, batch)
+    except PaybackError as other:  # the loss or the network cannot be looked into: the error is told as it is
+        problem.add_note(f"where it was born could not be found out: {other}")
+        return
     problem.origins = found.origins  # type: ignore[attr-defined]
     if found.origins:
         problem.why = str(found.origins[0])

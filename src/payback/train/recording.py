@@ -116,7 +116,8 @@ class Recorder:
         self._writer = Writer(self.folder, document, data)
         self._n, self._epochs, self._told = first, 0, monotonic()
         self._written = first
-        self._writer.state(first, arrays_of(net, state), weights_digest(net))
+        self._weights = weights_digest(net)
+        self._writer.state(first, arrays_of(net, state), self._weights)
         self._now: Moment = lambda: (net, state)
 
     def step(
@@ -133,7 +134,8 @@ class Recorder:
             return
         self._n += 1
         self._now = after
-        self._writer.line(Step(*where, cost, norm, length, digest(weights)))
+        self._weights = digest(weights)
+        self._writer.line(Step(*where, cost, norm, length, self._weights))
         if self._n % self.every == 0:
             self._keep(*after())
         elif monotonic() - self._told > FLUSH:
@@ -152,7 +154,9 @@ class Recorder:
 
     def end(self, stopped: str, best_epoch: int) -> None:
         """The last line.  Raises InputError if it cannot be written."""
-        self._keep(*self._now())
+        net, state = self._now()
+        if weights_digest(net) == self._weights:  # Ctrl-C may have come between a step and its line
+            self._keep(net, state)
         self._writer.line(End(stopped, best_epoch, self._n))
         self._writer.flush()
 

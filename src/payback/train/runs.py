@@ -176,7 +176,8 @@ class RecordedRun:
     @property
     def net(self) -> Any:
         """The network that the run kept; of a run without an end, the last one.  Raises as `step` does."""
-        return self.step(self._last_of(self.best_epoch) if self.finished else len(self)).net
+        # a run that ended before its first epoch did has kept where it was
+        return self.step(self._last_of(self.best_epoch) if self.best_epoch else len(self)).net
 
     def _last_of(self, epoch: int | None) -> int:
         """The number of the last step of an epoch."""
