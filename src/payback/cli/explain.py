@@ -17,7 +17,7 @@ from payback.cli.options import Out, unknown_option
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
 from payback.cli.subject import entry_of, is_file, is_model, split_names, subject
 from payback.cli.terminal import Output
-from payback.errors import InputError
+from payback.errors import DifferentiationError, InputError
 from payback.glass import story
 from payback.glass.explain import explain as glass_explain
 from payback.glass.ledger import Ledger, plain_number
@@ -140,22 +140,30 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
     told: dict[str, Any] = {}
     if paths:
         rows = []
+        try:
+            kappas = book.kappa
+        except DifferentiationError as problem:  # a factorization: its paths are counted, not sized
+            kappas = {}
+            rows.append(str(problem))
         for leaf in book.leaves[:_LEAVES]:
             found = book.paths(leaf=leaf)
             if not found.count:
                 continue
-            kappa = book.kappa[leaf.name]
-            size = f"cancellation κ = {_short(kappa)}" if np.ndim(kappa) == 0 else f"κ up to {_short(np.max(kappa))}"
-            rows.append(f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}, {size}")
+            counted = f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}"
+            kappa = kappas.get(leaf.name)
+            if kappa is not None:
+                size = _short(kappa) if np.ndim(kappa) == 0 else f"up to {_short(np.max(kappa))}"
+                counted += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
+            rows.append(counted)
             if all(edge.scalar for edge in book.edges):
                 top = found.top(_PATHS)
                 rows += [f"  {story.along(path)}" for path in top]
-                if len(top) < found.count:
+                if len(top) < found.count and kappas:
                     rows.append(f"  … these {len(top)} carry {found.share(top):.1%} of Σ|paths|")
         if len(book.leaves) > _LEAVES:
             rows.append(f"… and {len(book.leaves) - _LEAVES:,} more leaves")
         _section(out, "largest paths", rows)
-        told["kappa"] = {name: _data(kappa) for name, kappa in book.kappa.items()}
+        told["kappa"] = {name: _data(kappa) for name, kappa in kappas.items()}
     if flow:
         found_flow = book.flow()
         _section(out, "flow", str(found_flow).splitlines())

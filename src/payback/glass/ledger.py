@@ -24,7 +24,8 @@ from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
-from payback.glass.expand import EntryNames, Expansion
+from payback.glass.entries import EntryNames, no_collecting
+from payback.glass.expand import Expansion
 from payback.glass.flow import Flow, flow
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
@@ -113,7 +114,8 @@ class Ledger:
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         accounts = self.accounts
-        return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
+        with no_collecting():
+            return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
 
     @cached_property
     def by_slot(self) -> dict[tuple[Node, int], Edge]:
@@ -121,18 +123,19 @@ class Ledger:
 
     @cached_property
     def events(self) -> tuple[Settles | Pays, ...]:
-        distance, received = self.layers, self.received
-        layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
-        payments: list[list[Edge]] = [[] for _ in layers]
-        for account in self.nodes:
-            if account.node in distance:
-                layers[distance[account.node]].append(account)
-        for edge in self.edges:
-            payments[distance[edge.payer.node]].append(edge)
-        events: list[Settles | Pays] = []
-        for settling, paying in zip(layers, payments, strict=True):
-            events += [Settles(account, received.get(account, ())) for account in settling]
-            events += map(Pays, paying)
+        with no_collecting():
+            distance, received = self.layers, self.received
+            layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+            payments: list[list[Edge]] = [[] for _ in layers]
+            for account in self.nodes:
+                if account.node in distance:
+                    layers[distance[account.node]].append(account)
+            for edge in self.edges:
+                payments[distance[edge.payer.node]].append(edge)
+            events: list[Settles | Pays] = []
+            for settling, paying in zip(layers, payments, strict=True):
+                events += [Settles(account, received.get(account, ())) for account in settling]
+                events += map(Pays, paying)
         return tuple(events)
 
     @cached_property
@@ -229,7 +232,13 @@ class Ledger:
         if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
             return str(payer.op.facts.get("math", payer.op.name))
         with np.errstate(all="ignore"):
-            return float(self.plain(Gradient(on_graph=False).pull(payer, slot, seed_for(payer))))
+            return float(self.plain(self.apart().pull(payer, slot, seed_for(payer))))
+
+    def apart(self) -> Gradient:
+        """The algebra of payments for other amounts than those of this ledger: rules of their own kind keep theirs."""
+        gradient = Gradient(on_graph=False)
+        gradient.live = self.bars.keys()  # type: ignore[assignment]
+        return gradient
 
     # other algebras
 
