@@ -30,6 +30,8 @@ COMMANDS = {
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
     "why-nan": "Find where a NaN or an infinity was born, in a value or in its gradient.",
     "why-zero": "Tell the zeros of a gradient apart: no path, masked, zero partial, underflow, cancellation.",
+    "account": "Show where one weight of a recorded training came from: opening + every deposit = closing.",
+    "bisect": "Show the first node at which two evaluations of a program part.",
     "audit": "List every place of your own function that cannot be differentiated, in one run.",
     "verify": "Compare what machine code computes for your own function with what the interpreter does.",
     "cache": "Show where compiled code is kept, or remove it.",

@@ -45,6 +45,8 @@ class Planner(Groups):
         self.early: set[Node] | None = None
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
+        self.repeated = False  # a loop runs this very often: it may have kernels of its own
+        self.small: set[Any] = set()  # such kernels
         self.homes: dict[Node, View] = {}  # where a value is to lie: as part of another one
         for node in graph.nodes:
             for arg in node.args:

@@ -85,6 +85,7 @@ class Loop:
                 raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
                                  fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
+        planner.repeated = True
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
         self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again

@@ -134,3 +134,12 @@ class WarmUp(Schedule):
         rising = min(max(self.steps - first, 0), count)
         after = then.rates(first + rising - self.steps, count - rising, max(1, total - self.steps))
         return np.concatenate([self.rate * np.arange(first + 1, first + rising + 1) / self.steps, after])
+
+
+# The closed list of schedules that may be named in files.
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step_decay": StepDecay,
+    "cosine": Cosine,
+    "warm_up": WarmUp,
+}

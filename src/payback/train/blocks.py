@@ -11,7 +11,9 @@ import numpy as np
 from payback.optim.schedules import Schedule
 from payback.train.compiled import Compiled, Taken
 from payback.train.epochs import Progressing, check_finite
+from payback.train.failing import BadStep
 from payback.train.orders import Orders
+from payback.train.recording import Watched
 
 STEPS, ROWS = 1 << 16, 1 << 20  # of a block at most: what stands in its arrays
 Array = np.ndarray[Any, Any]
@@ -32,8 +34,8 @@ class Blocks:
     """
 
     def __init__(
-        self, at: Progressing, fast: Compiled, schedule: Schedule, y: Any, weights: Any, size: int, orders: Orders,
-        right: Callable[[Any, Any], Any] | None,
+        self, at: Progressing, fast: Compiled | Watched, schedule: Schedule, y: Any, weights: Any, size: int,
+        orders: Orders, right: Callable[[Any, Any], Any] | None,
     ):  # fmt: skip
         self.at, self.fast, self.schedule, self.y, self.weights, self.right = at, fast, schedule, y, weights, right
         self.size, self.orders, self.n = size, orders, len(y)
@@ -106,6 +108,9 @@ class Blocks:
                     told = epoch
                     yield head | record | {"seconds": moment}, self._net(taken, there - since, count == 1)
                 if taken.bad is not None:
+                    k = len(taken.costs)
+                    failed = None if rows is None else rows[k * size : (k + 1) * size]
+                    at.bad = BadStep(failed, float(rates[done]), *taken.bad)
                     check_finite(at.step, first + told, *taken.bad)
 
     def _records(

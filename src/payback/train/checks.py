@@ -43,7 +43,8 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
 
     Raises ShapeError or InputError when they do not go together.
     """
-    made = net(X[:1]).shape[1:]
+    with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
+        made = net(X[:1]).shape[1:]
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
             raise InputError(
@@ -68,26 +69,27 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
 
 
 def hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
-    """X, y and weights to train on, and those of the validation rows or None."""
+    """X, y and weights to train on, those of the validation rows or None, and the numbers of the former."""
+    everything = np.arange(len(X))
     if isinstance(validation, tuple) and len(validation) == 2:
         held_x, held_y, _ = check_rows(*validation, None, X.dtype)
         if held_x.shape[1:] != X.shape[1:]:
             shapes = f"the others have {X.shape[1:]}"
             raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
-        return X, y, weights, (held_x, held_y, None)
+        return X, y, weights, (held_x, held_y, None), everything
     if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
         why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
         raise InputError(f"validation is {validation!r:.60}", why=why)
     rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
     if len(part) == 0:
-        return X, y, weights, None
+        return X, y, weights, None, everything
     if weights is None:
-        return X[rest], y[rest], None, (X[part], y[part], None)
+        return X[rest], y[rest], None, (X[part], y[part], None), rest
     for rows, name in ((rest, "training"), (part, "validation")):
         if weights[rows].sum() == 0:
             raise InputError(f"the {name} rows all weigh nothing", why="sample_weight is 0 for each of them",
                              fix="leave out the rows without weight, or give another seed")  # fmt: skip
-    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part])
+    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part]), rest
 
 
 def right_of(loss: str) -> Callable[[Any, Any], Any] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from payback import native
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, rebuilder
+from payback.trace.tree import leaves, rebuilder, unflatten
 from payback.train.flat import flat
 from payback.train.step import Steps
 
@@ -59,10 +59,9 @@ class Compiled:
         predictions: bool = True,
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
-        self._rebuilt, self.flat = rebuilder(net), flat(net, optimizer)
+        self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
         if self.flat is not None:
-            vector = self.flat.join(net)
-            net, state = vector, self.flat.optimizer.init([vector])
+            net, state = self.flat.join(net), self.flat.join_state(state)
         self._state, self._parameters = state, len(leaves(net))
         self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
@@ -79,6 +78,18 @@ class Compiled:
 
     def _net_of(self, arrays: list[Array]) -> Any:
         return self._rebuilt(iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
+
+    def weights(self) -> list[Array]:
+        """The network's leaves, on the arrays themselves."""
+        return self._arrays[: self._parameters] if self.flat is None else self.flat.views(self._arrays[0])
+
+    def now(self) -> tuple[Any, Any]:
+        """Network and state on the arrays themselves, which the next step changes."""
+        if self.flat is not None:
+            vector, *slots = self._arrays
+            return self.flat.spread(vector), self.flat.spread_state(slots)
+        net, state = unflatten((self._net, self._state), iter(self._arrays))
+        return net, state
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy as np
 from payback.errors import NonFiniteError
 from payback.optim.minimize import backtrack
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import tree_map
+from payback.trace.tree import leaves, tree_map
+from payback.train.failing import BadStep
 from payback.train.history import History
 from payback.train.orders import Orders
+from payback.train.recording import Recorder
 from payback.train.step import Steps
 
 
@@ -23,8 +26,10 @@ class Progressing:
 
     net: Any
     state: Any
+    recorder: Recorder | None = None
     history: History = field(default_factory=History)
     step: int = 0
+    bad: BadStep | None = None
     best: tuple[float, int, Callable[[], Any]] | None = None  # cost, epoch, what makes its network
 
     def offer(self, cost: float, epoch: int, network: Callable[[], Any]) -> None:
@@ -62,6 +67,10 @@ def epochs_of(
                 net, state, cost, prediction, norm, length = steps.train(
                     at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
                 )
+            if at.recorder is not None:
+                now, before = partial(_both, net, state), partial(_both, at.net, at.state)
+                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), leaves(net), now, before)
+            at.bad = BadStep(rows, rate, float(cost), float(norm), float(length))
             check_finite(at.step, epoch, cost, norm, length)
             at.net, at.state, at.step = net, state, at.step + 1
             total, mass = total + float(cost) * share, mass + share
@@ -72,7 +81,12 @@ def epochs_of(
         if seen:
             record["accuracy"] = scores / seen
         count = at.step - first
+        at.bad = None
         yield record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+
+
+def _both(net: Any, state: Any) -> tuple[Any, Any]:
+    return net, state
 
 
 def check_finite(step: int, epoch: int, cost: Any, norm: Any, length: Any) -> None:

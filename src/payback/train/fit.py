@@ -14,24 +14,23 @@ import numpy as np
 from payback import random
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import save_model
-from payback.nn.layers import known
-from payback.nn.losses import LOSSES
 from payback.optim.minimize import has_converged
 from payback.optim.optimizers import Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, unflatten
 from payback.train.blocks import Blocks
-from payback.train.checks import check_parameters, fit_target, hold_out, metric_of, right_of, whole
+from payback.train.checks import check_parameters, metric_of, right_of, whole
 from payback.train.compiled import compiled
-from payback.train.data import check_rows
 from payback.train.epochs import Progressing, epochs_of
+from payback.train.failing import Failing, check_on_nan, tell
 from payback.train.history import History
 from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
+from payback.train.recording import Recorder, Recording, Watched, recording
+from payback.train.rows import training_rows
 from payback.train.step import Steps, in_chunks
 
 MIN_ROWS_TO_STOP = 100  # a smaller validation part is too noisy to decide when to stop
-CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target is a class: split class by class
 Callback = Callable[[dict[str, Any], Any], None]
 
 
@@ -79,6 +78,8 @@ def fit(
     seed: int = 0,
     progress: bool | Progress | None = None,
     callbacks: Sequence[Callback] = (),
+    record: str | Path | Recording | None = None,
+    on_nan: str = "refuse",
 ) -> Run:
     """Train a network.
 
@@ -96,6 +97,9 @@ def fit(
     seed: of the split and of the order of the rows.
     progress: False: none; by default a line with the time left, if standard error is a terminal.
     callbacks: called with (record, network) after every epoch.
+    record: a new folder (or a `Recording`) for every step, so that `pb.open_run` can go back to each of them.
+    on_nan: what becomes of a cost that is not finite. "refuse": NonFiniteError, saying where it was born. "explain":
+    its whole story on standard error too, and what is needed to replay the step, in `record` or a temporary folder.
 
     Ctrl-C ends the training and keeps the best network so far.
     Returns a Run.  Raises NonFiniteError when the cost or the gradient becomes NaN or infinite, before such a step is
@@ -112,11 +116,8 @@ def fit(
     parameters = leaves(net)
     check_parameters(net)
     dtype = np.result_type(*parameters)
-    X, y, weights = check_rows(X, y, sample_weight, dtype)
-    if loss is None:
-        loss = "cross_entropy" if y.dtype.kind in "iu" else "squared_error"
-    loss_of = known(loss, LOSSES, "loss") if isinstance(loss, str) else loss
-    loss = next((name for name, function in LOSSES.items() if function is loss), loss)
+    options = recording(record)
+    check_on_nan(on_nan)
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise InputError(f"the optimizer is {optimizer!r:.60}", why="that is none", fix="write pb.optim.Adam(1e-3)")
@@ -125,12 +126,8 @@ def fit(
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
-    y = fit_target(net, X, y, loss, "y")
-    X, y, weights, held = hold_out(X, y, weights, validation, keys[0], loss in CLASSIFYING)
-    if held is not None:
-        held = (held[0], fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
-        if held[1].dtype != y.dtype:
-            raise InputError(f"the validation y holds {held[1].dtype}", why=f"y holds {y.dtype}")
+    loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
+    X, y, weights, held, _ = rows
     size = len(X) if batch_size == "all" else min(whole("batch_size", batch_size, 1), len(X))
     if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < len(X):
         raise InputError(
@@ -138,12 +135,12 @@ def fit(
             why="each batch has another cost, so there is no line to search along",
             fix='give batch_size="all"',
         )
-    name = loss if isinstance(loss, str) else ""
-    metric, right = metric_of(name), right_of(name)
+    name = loss if isinstance(loss, str) else None
+    metric, right = metric_of(name or ""), right_of(name or "")
     steps = Steps(net, loss_of, optimizer)
     at = Progressing(net, optimizer.init(net))
     orders = Orders(len(X), keys[1] if shuffle else None, epochs)
-    fast = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None)
+    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
@@ -157,11 +154,18 @@ def fit(
         "validation_rows": 0 if held is None else len(held[0]),
         "dtype": str(dtype),
     }
+    if options is not None:
+        told = settings | {"validation": None if isinstance(validation, tuple) else float(validation)}
+        at.recorder = Recorder(
+            options, net, at.state, loss=name, optimizer=optimizer, settings=told, data=rows.named(),
+            steps=epochs * -(-len(X) // size), native_steps=steps.native,
+        )  # fmt: skip
+        fast = fast and Watched(fast, at.recorder)
     watch = held is not None and patience is not None and len(held[0]) >= MIN_ROWS_TO_STOP
     shown = (
         progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
     )
-    looked = held is not None or bool(callbacks) or tol is not None
+    looked = held is not None or bool(callbacks) or tol is not None or at.recorder is not None
     ends: Iterator[tuple[dict[str, Any], Callable[[], Any]]]
     if fast is not None:
         ends = Blocks(at, fast, optimizer.schedule, y, weights, size, orders, right).epochs(looked)
@@ -171,8 +175,8 @@ def fit(
     stopped = "epochs"
     begun = time.perf_counter()
     try:
-        for epoch, (record, network) in enumerate(ends, 1):
-            moment = record.pop("seconds", None)
+        for epoch, (entry, network) in enumerate(ends, 1):
+            moment = entry.pop("seconds", None)
             if held is not None:
                 cost, prediction = in_chunks(steps, network(), *held)
                 if not np.isfinite(cost):
@@ -182,19 +186,21 @@ def fit(
                         why="the steps are too long, or the validation rows hold extreme values",
                         fix="give a smaller step length, or look at those rows",
                     )
-                record["validation_loss"] = cost
+                entry["validation_loss"] = cost
                 if metric:
-                    record[f"validation_{metric[0]}"] = metric[1](prediction, held[1])
-            record["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
-            at.history.append(record)
-            at.offer(record["validation_loss" if watch else "loss"], epoch, network)
+                    entry[f"validation_{metric[0]}"] = metric[1](prediction, held[1])
+            entry["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
+            at.history.append(entry)
+            if at.recorder is not None:
+                at.recorder.epoch(entry)
+            at.offer(entry["validation_loss" if watch else "loss"], epoch, network)
             for callback in callbacks:
-                callback(record, network())
+                callback(entry, network())
             if shown:
-                shown.update(epoch, **{name: record[name] for name in ("loss", "validation_loss") if name in record})
+                shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
             previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
-            reason = has_converged(record["loss"], previous, record["gradient_norm"], tol) if tol is not None else None
-            if record["step_length"] == 0.0 and getattr(optimizer, "line_search", False):
+            reason = has_converged(entry["loss"], previous, entry["gradient_norm"], tol) if tol is not None else None
+            if entry["step_length"] == 0.0 and getattr(optimizer, "line_search", False):
                 reason = reason or "change of cost"
             if watch and at.best is not None and epoch - at.best[1] >= (patience or 0):
                 reason = reason or "early stopping"
@@ -204,6 +210,12 @@ def fit(
     except KeyboardInterrupt:
         stopped = "interrupted"
     except NonFiniteError as problem:
+        if shown:
+            shown.clear()
+        if at.bad is not None:
+            before, state = (at.net, at.state) if fast is None else fast.now()
+            failing = Failing(before, state, at.step, rows, loss_of, name, optimizer, settings)
+            tell(problem, at.bad, failing, at.recorder, on_nan)
         # without a best one, the network given: the steps since may be what led astray
         problem.run = _finish(at, net, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]
         raise
@@ -211,7 +223,10 @@ def fit(
         if shown:
             shown.clear()
     last = at.net if fast is None else fast.net()
-    return _finish(at, last, stopped, watch or stopped == "interrupted", settings)
+    run = _finish(at, last, stopped, watch or stopped == "interrupted", settings)
+    if at.recorder is not None:
+        at.recorder.end(stopped, run.best_epoch)
+    return run
 
 
 def _same(net: Any) -> Any:

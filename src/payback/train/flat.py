@@ -31,8 +31,20 @@ class Flat:
 
     def spread(self, vector: Any) -> Any:
         """A container like the network whose leaves are parts of the vector."""
-        parts = zip(self.parts, self.shapes, strict=True)
-        return self._rebuilt(iter([vector[part].reshape(shape) for part, shape in parts]))
+        return self._rebuilt(iter(self.views(vector)))
+
+    def views(self, vector: Any) -> list[Any]:
+        """The parts of the vector, in the leaves' shapes."""
+        return [vector[part].reshape(shape) for part, shape in zip(self.parts, self.shapes, strict=True)]
+
+    def join_state(self, state: Any) -> Any:
+        """The state of the one vector, from that of the network's leaves."""
+        return [tuple(np.concatenate([slot.reshape(-1) for slot in column]) for column in zip(*state, strict=True))]
+
+    def spread_state(self, slots: list[Any]) -> Any:
+        """The other way: what lies beside each leaf, as parts of the vectors."""
+        columns = [self.views(slot) for slot in slots]
+        return [tuple(column[k] for column in columns) for k in range(len(self.shapes))]
 
 
 def flat(net: Any, optimizer: Optimizer) -> Flat | None:

@@ -30,8 +30,9 @@ class Steps:
     cost(net, x, y, weights)                     -> (cost, prediction)
     """
 
-    def __init__(self, net: Any, loss: Loss, optimizer: Optimizer):
+    def __init__(self, net: Any, loss: Loss, optimizer: Optimizer, *, interpreted: bool = False):
         self.net, self.loss, self.optimizer = net, loss, optimizer
+        self.native = native.available() and not interpreted
         self._traced: dict[tuple[str, int, bool], TracedFunction] = {}
 
     def _get(self, name: str, f: Callable[..., Any], x: Any, y: Any, weights: Any, *others: Any) -> TracedFunction:
@@ -39,7 +40,7 @@ class Steps:
         if key not in self._traced:
             rows = len(x)
             traced = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
-            if native.available() and name != "train":  # whole trainings have a loop of their own
+            if self.native and name != "train":  # whole trainings have a loop of their own
                 from payback.native.program import Program
 
                 traced.run = Program(traced.graph)

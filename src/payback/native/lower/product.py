@@ -20,6 +20,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.small import small
 from payback.native.place import Place
 from payback.native.plan import Plan, plan
 
@@ -210,7 +211,11 @@ def _product(planner: Any, node: Node, found: Shape, fused: list[Node], text: st
     after, target, others, extra, text = _after(planner, node, fused, found, text)
     size = how.scratch(m, n, k)  # for each thread
     scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
-    key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
+    key: Any = None
+    if not shared and found.tags.count("b") == 0:
+        key = small(planner, how, code_of(dtype), m, n, k, after)
+    if key is None:
+        key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
     numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
     for axis in found.of("b"):
         numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
