@@ -37,7 +37,9 @@ def report(run, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("view", ["runmap", "curves", "statement", "microscope"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_view_opens(visit, report, width, view, language):
-    page = visit(report, f"#view={view}&lang={language}", width=width, color_scheme="dark" if language == "zh" else "light")
+    page = visit(
+        report, f"#view={view}&lang={language}", width=width, color_scheme="dark" if language == "zh" else "light"
+    )
     assert page.get_by_role("tab", selected=True).count() == 1
     assert page.locator(".runview").inner_text()
 
@@ -98,7 +100,9 @@ def test_vanishing_and_dead_rows_sort_first_and_the_map_is_quick(visit, tmp_path
                 "update": gradient.tolist(), "dead": dead.tolist()},
     }  # fmt: skip
     page = visit(write(tmp_path / "map.html", document(data)))
-    took = page.evaluate("() => { const t = performance.now(); document.querySelector('[aria-pressed]').click(); return performance.now() - t; }")
+    took = page.evaluate(
+        "() => { const t = performance.now(); document.querySelector('[aria-pressed]').click(); return performance.now() - t; }"
+    )
     assert took < 300
     assert page.locator(".maprows li").first.get_attribute("title") == "layer 100"
     page.locator(".runmap select").select_option("dead")

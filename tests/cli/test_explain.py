@@ -329,7 +329,7 @@ def test_counts_beyond_two_to_the_53_are_strings_in_json(capsys):
         (["--wtr", "b", "a*b", "a=2", "b=1"], "there is no option --wtr. Did you mean --wrt?"),
         (["--wtr=b", "a*b", "a=2", "b=1"], "there is no option --wtr. Did you mean --wrt?"),
         (["a*b", "a=2", "b=1", "--wtr", "b"], "there is no option --wtr. Did you mean --wrt?"),
-        ([], "EXPRESSION is missing. See payback explain --help."),
+        ([], "TARGET is missing. See payback explain --help."),
         (["a", "a=1\x1b[31m"], r"'a=1\x1b[31m' gives a no value: it is not a decimal number. Write for example a=2."),
         (["a", "a=1", "--wrt", "[red]\u202e"],
          r"--wrt names '[red]\u202e': the expression has no such variable. Its names are a."),

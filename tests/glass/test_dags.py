@@ -10,7 +10,7 @@ import pytest
 
 from amount import cases
 from payback.glass import Ledger
-from payback.glass.expand import _edges
+from payback.glass.entries import row_of_partials
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.row import TABLE, VARIABLE
 
@@ -25,7 +25,7 @@ def random_dag(seed):
     for _ in range(int(rng.integers(1, 15 - len(leaves)))):
         args = tuple(nodes[i] for i in rng.integers(max(0, len(nodes) - 5), len(nodes), int(rng.integers(1, 4))))
         numbers = [float(x) for x in rng.choice([-2.0, -1.0, -0.5, 0.0, 0.0, 0.25, 1.0, 3.0], len(args))]
-        node = Node(_edges(TABLE["add"], numbers), args, NO_PARAMS, 0.0, None)
+        node = Node(row_of_partials(TABLE["add"], numbers), args, NO_PARAMS, 0.0, None)
         nodes.append(node)
         partials |= {(node, slot): number for slot, number in enumerate(numbers)}
     return leaves, nodes, partials

@@ -148,6 +148,20 @@ def test_paths_between_arrays_pay_arrays_that_add_up():
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_paths_through_a_solution_pay_their_own_part():
+    def f(a, b):
+        x = np.linalg.solve(a, b)
+        return (x * x).sum() + 3.0 * x.sum()
+
+    a, b = PROGRAMS["solve, det"][1]
+    book = pb.explain(f, a, b)
+    for leaf, gradient in zip("ab", pb.grad(f, argnums=(0, 1))(a, b), strict=True):
+        paths = list(book.paths(leaf=leaf).all())
+        assert len(paths) == 3
+        book.settled(leaf), [edge.paid for edge in book.edges]
+        np.testing.assert_allclose(sum(path.paid for path in paths), gradient, rtol=1e-12)
+
+
 def tanh_network(sizes, params, x, t):
     h = x
     for w, b in params[:-1]:

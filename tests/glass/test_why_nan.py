@@ -62,6 +62,22 @@ def detached(x):
     return (x * pb.stop_gradient(np.log(x))).sum()
 
 
+def in_compiled_code(x):
+    return COMPILED(x) * 2.0
+
+
+COMPILED = pb.compile(lambda x: np.log(x).sum())
+
+
+@pb.custom_gradient
+def given(x):
+    return np.log(x), lambda bar: bar / x
+
+
+def in_a_given_derivative(x):
+    return given(x).sum()
+
+
 # fault: (function, arguments, phase, sub-expression, element, operands, words of the reason)
 FAULTS = {
     "log(0)": (log_of_zero, ([0.5, 0.0, 2.0],), "value", "np.log(p)", (1,), {"p": 0.0}, "log needs x > 0"),
@@ -94,6 +110,10 @@ FAULTS = {
         {"prediction - target": 2.0, "target": 0.0}, "div needs b ≠ 0",
     ),
     "in a branch": (hidden_in_a_branch, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
+    "in compiled code": (in_compiled_code, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
+    "in a function whose derivative is given": (
+        in_a_given_derivative, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0",
+    ),
     "behind a detached part": (detached, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
 }  # fmt: skip
 
@@ -115,7 +135,7 @@ def test_a_planted_fault_is_named_first_and_alone(fault):
     if what != "X":
         assert origin.place is not None
         assert origin.place.text == what
-        assert origin.place.function in (f.__name__, "step", "<lambda>")
+        assert origin.place.function in (f.__name__, "step", "<lambda>", "given")
 
 
 @pytest.mark.parametrize(
@@ -172,3 +192,33 @@ def test_an_eager_value_has_its_story_too():
         y = np.log(x).sum()
     (origin,) = pb.why_nan(y)
     assert (origin.index, dict(origin.operands)) == ((1,), {"x": 0.0})
+
+
+def test_data_behind_an_index_by_labels():
+    labels = np.array([0, 1, 1, 0])
+    net = pb.nn.MLP([3, 4, 2], seed=0)
+    (origin,) = pb.why_nan(lambda net, X: pb.nn.cross_entropy(net(X), labels), net, DATA)
+    assert (origin.what, origin.index) == ("X", (2, 1))
+
+
+def test_steps_that_undo_each_other_are_innocent():
+    def deep(w):
+        h = w * np.float32(1e-38)
+        for _ in range(300):
+            h = np.float32(2.0) * h
+            h = h * np.float32(0.5)
+        return h
+
+    assert not pb.why_nan(deep, np.float32(1.0))
+
+
+def test_an_adjoint_that_explodes():
+    def f(w):
+        h = w
+        for _ in range(200):
+            h = h * np.float32(2.0)  # the value stays 0, its derivative does not stay a number
+        return h
+
+    (origin,) = pb.why_nan(f, np.float32(0.0))
+    assert (origin.phase, origin.what) == ("gradient", "h * np.float32(2.0)")
+    assert "beyond the largest float32" in origin.fact

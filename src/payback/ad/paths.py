@@ -127,6 +127,8 @@ class Links(Sizes):
         return node.op.name in _ALWAYS or self.live is None or all(arg in self.live for arg in node.args)
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
+        if node.args[slot].aval.dtype.kind not in "fO":  # a place, a condition; O: several results
+            return None
         if node.op.kind == "pointwise" and self.chosen(node, None) is not None:  # as large as the result
             bar = self.dense(bar)
             return self.unbroadcast(np.broadcast_to(bar, node.shape), node.args[slot], node.args[slot].shape)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from payback.cli.account import entry_of
 from payback.cli.options import Out
 from payback.cli.pages import show_page
+from payback.cli.subject import entry_of
 from payback.errors import InputError
 from payback.glass.page import amount, document
 from payback.nn.module import parameters
@@ -61,7 +61,10 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the page shows."""
     statements = []
     for text in entries:
-        made = run.account(*entry_of(text))
+        named = entry_of(text)
+        if named is None:
+            raise InputError(f"{text!r:.60} names no entry", fix="write for example W1[3,7] or b1[0]")
+        made = run.account(*named)
         if len(made) > MOST_DEPOSITS:
             raise InputError(f"the account of {text} has {len(made):,} deposits", why=f"a page holds {MOST_DEPOSITS:,}",
                              fix="print it with payback account, --start and --stop")  # fmt: skip
@@ -73,7 +76,11 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
         for name in history.columns
         if name not in ("epoch", "step", "seconds")
     ]
-    facts = [("steps", f"{len(run) - run.first:,}"), ("epochs", str(len(history))), ("stopped", run.stopped or "no end")]
+    facts = [
+        ("steps", f"{len(run) - run.first:,}"),
+        ("epochs", str(len(history))),
+        ("stopped", run.stopped or "no end"),
+    ]
     facts += [(name, str(run.settings[name])) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
               if name in run.settings]  # fmt: skip
     return {
@@ -125,7 +132,10 @@ def _map(run: RecordedRun) -> dict[str, Any]:
                     "promise": [amount(part) for part in promise], "rows": _rows(value, before.net, batch),
                     "weights": after.weights,
                 })  # fmt: skip
-    return {"map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead}, "looks": looks}
+    return {
+        "map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead},
+        "looks": looks,
+    }
 
 
 def _rows(value: Any, net: Any, batch: Any) -> list[dict[str, Any]]:

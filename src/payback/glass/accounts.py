@@ -143,4 +143,6 @@ def plain_number(value: Any) -> Any:
     >>> plain_number(np.float64(2.0))
     2.0
     """
+    if type(value) is float:
+        return value
     return float(value) if not isinstance(value, (tuple, list)) and np.ndim(value) == 0 else value

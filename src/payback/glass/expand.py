@@ -18,40 +18,27 @@ import numpy as np
 from payback.ad.algebra import Gradient, Masked
 from payback.ad.sweep import live_nodes, reach
 from payback.errors import InputError
+from payback.glass.entries import (
+    Array,
+    Label,
+    constant,
+    no_collecting,
+    nobody,
+    objects,
+    row_of_partials,
+    scalar,
+    there,
+)
 from payback.ir.aval import Avals
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.index import _payment_positions
-from payback.ops.namespace import Select, Values
-from payback.ops.row import CONST, INPUT, TABLE, Row
+from payback.ops.namespace import Values
+from payback.ops.row import INPUT, TABLE, Row
 from payback.ops.several import PART
 
-Array = np.ndarray[Any, Any]
 MOST = 3_000_000  # nodes
 _MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack"})
 _ADD, _MUL, _DIV = TABLE["add"], TABLE["mul"], TABLE["div"]
-
-
-class Label:
-    """What a scalar node is: an entry of an array, or a part of the sum or product that makes one."""
-
-    __slots__ = ("index", "node", "part")
-
-    def __init__(self, node: Node, index: tuple[int, ...], part: str = ""):
-        self.node, self.index, self.part = node, index, part
-
-
-class EntryNames:
-    """What scalar nodes are called, put together when asked for: "W1[3,7]", "z[0,7]+3"."""
-
-    def __init__(self, labels: Mapping[Node, Label], arrays: Mapping[Node, str]):
-        self._labels, self._arrays = labels, arrays
-
-    def get(self, node: Node | None) -> str | None:
-        label = self._labels.get(node) if node is not None else None
-        if label is None:
-            return None
-        index = f"[{','.join(map(str, label.index))}]" if label.index else ""
-        return f"{self._arrays.get(label.node) or label.node.op.name}{index}{label.part}"
 
 
 class Expansion:
@@ -70,20 +57,24 @@ class Expansion:
         self._gradient = Gradient(on_graph=False)
         order, live = live_nodes(reach([top], min(leaf.id for leaf in wanted), list(wanted)), set(wanted))
         self._live = live
-        with np.errstate(all="ignore"):
+        self._used = {(node.args[0], node.params["k"]) for node in order if node.op is PART}
+        with np.errstate(all="ignore"), no_collecting():
             for node in order:
                 if any(arg in self.entries for slot, arg in enumerate(node.args) if slot not in node.op.no_edge):
                     self.entries[node] = self._expanded(node)
                 if node in wanted:
                     self._leaf(node, wanted[node])
+            for node in wanted:
+                if node not in live:  # no path leads there, but it is asked for
+                    self._leaf(node, wanted[node])
 
     def _leaf(self, node: Node, mask: Array | None) -> None:
         entries = self.entries.get(node)
         if entries is None:
-            entries = self.entries[node] = _nobody(node.shape)
+            entries = self.entries[node] = nobody(node.shape)
         for index in np.ndindex(node.shape) if mask is None else map(tuple, np.argwhere(mask).tolist()):
             if entries[index] is None:
-                entries[index] = self._node(INPUT, (), _scalar(node.value, index), node, index)
+                entries[index] = self._node(INPUT, (), scalar(node.value, index), node, index)
             self.leaves.append(entries[index])
 
     def _node(
@@ -120,18 +111,18 @@ class Expansion:
         return found
 
     def _pointwise(self, node: Node) -> Array:
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         operands = self._operands(node)
         live = np.zeros(node.shape, bool)
         for entries, _ in operands:
             if entries is not None:
-                live = live | _there(entries)
+                live = live | there(entries)
         for index in map(tuple, np.argwhere(live).tolist()):
             args = tuple(
-                _constant(_scalar(values, index)) if entries is None or entries[index] is None else entries[index]
+                constant(scalar(values, index)) if entries is None or entries[index] is None else entries[index]
                 for entries, values in operands
             )
-            made[index] = self._node(node.op, args, _scalar(node.value, index), node, index, params=node.params)
+            made[index] = self._node(node.op, args, scalar(node.value, index), node, index, params=node.params)
         return made
 
     def _moved(self, node: Node) -> Array:
@@ -143,14 +134,14 @@ class Expansion:
             for arg, start in zip(node.args, starts, strict=True)
         ]
         source = np.asarray(node.op.value(Values, *operands, **node.params))
-        pool = _nobody((int(sum(sizes)),))
+        pool = nobody((int(sum(sizes)),))
         for arg, start in zip(node.args, starts, strict=True):
             if (entries := self.entries.get(arg)) is not None:
                 pool[start : start + arg.aval.size] = entries.ravel()
-        return _object(pool[source], node.shape)
+        return objects(pool[source], node.shape)
 
     def _scatter(self, node: Node, counts: tuple[int, ...], **params: Any) -> Array:
-        made = _nobody((node.aval.size,))
+        made = nobody((node.aval.size,))
         terms: dict[int, list[Node]] = {}
         numbers = np.arange(node.aval.size).reshape(node.shape)
         for slot in _payment_positions(counts):
@@ -164,7 +155,7 @@ class Expansion:
                     terms.setdefault(to, []).append(entry)
         for to, summed in terms.items():
             index = tuple(int(i) for i in np.unravel_index(to, node.shape))
-            value = _scalar(node.value, index)
+            value = scalar(node.value, index)
             made[to] = self._chain(node, index, summed, value != sum(term.value for term in summed), value)
         return made.reshape(node.shape)
 
@@ -180,7 +171,7 @@ class Expansion:
             total = self._node(row, (total, term), so_far, node, index, "" if last else f"{sign}{k}")
         if rest:
             other = value - total.value if row is _ADD else Values.div(value, total.value)
-            total = self._node(row, (total, _constant(other)), value, node, index)
+            total = self._node(row, (total, constant(other)), value, node, index)
         return total
 
     def _groups(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Iterable[tuple[tuple[int, ...], Any]]:
@@ -188,7 +179,7 @@ class Expansion:
         entries = self.entries[node.args[0]]
         kept = [axis for axis in range(entries.ndim) if axis not in axes]
         rows = entries.transpose([*kept, *axes]).reshape(*(entries.shape[a] for a in kept), -1)
-        live = _there(rows).any(axis=-1)
+        live = there(rows).any(axis=-1)
         for at in map(tuple, np.argwhere(live).tolist()):
             index = at
             if keepdims:
@@ -199,36 +190,36 @@ class Expansion:
             yield index, rows[at]
 
     def _sum(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         for index, row in self._groups(node, axes, keepdims):
             terms = [entry for entry in row if entry is not None]
-            made[index] = self._chain(node, index, terms, len(terms) < len(row), _scalar(node.value, index))
+            made[index] = self._chain(node, index, terms, len(terms) < len(row), scalar(node.value, index))
         return made
 
     def _mean(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         for index, row in self._groups(node, axes, keepdims):
-            terms, value, count = [entry for entry in row if entry is not None], _scalar(node.value, index), len(row)
+            terms, value, count = [entry for entry in row if entry is not None], scalar(node.value, index), len(row)
             total = value * count
             whole = self._chain(node, index, terms, len(terms) < count, total)
             if len(terms) > 1 or len(terms) < count:
                 self.labels[whole].part = "Σ"
-            made[index] = self._node(_DIV, (whole, _constant(type(value)(count))), value, node, index)
+            made[index] = self._node(_DIV, (whole, constant(type(value)(count))), value, node, index)
         return made
 
     def _prod(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Array:
         values = np.asarray(node.args[0].value)
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         numbers = np.arange(values.size).reshape(values.shape)
         kept = [axis for axis in range(values.ndim) if axis not in axes]
         groups = numbers.transpose([*kept, *axes]).reshape(*(values.shape[a] for a in kept), -1)
         for index, row in self._groups(node, axes, keepdims):
             at = tuple(index[axis] for axis in kept) if keepdims else index
             factors = [
-                _constant(_scalar(values.ravel(), (int(number),))) if entry is None else entry
+                constant(scalar(values.ravel(), (int(number),))) if entry is None else entry
                 for entry, number in zip(row, groups[at], strict=True)
             ]
-            made[index] = self._chain(node, index, factors, False, _scalar(node.value, index), _MUL)
+            made[index] = self._chain(node, index, factors, False, scalar(node.value, index), _MUL)
         return made
 
     def _cumsum(self, node: Node, axis: int, backwards: bool) -> Array:
@@ -239,7 +230,7 @@ class Expansion:
 
     def _running(self, node: Node, axis: int, backwards: bool, step: Any) -> Array:
         entries, values = self.entries[node.args[0]], np.asarray(node.args[0].value)
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         lines = [range(extent) for k, extent in enumerate(node.shape) if k != axis]
         places = range(node.shape[axis])[::-1] if backwards else range(node.shape[axis])
         for rest in itertools.product(*lines):
@@ -251,18 +242,18 @@ class Expansion:
                 if before is None and entry is None:
                     last = index
                     continue
-                here = _constant(_scalar(values, index)) if entry is None else entry
+                here = constant(scalar(values, index)) if entry is None else entry
                 if before is None and last is None:
                     before = here
                 else:
-                    row, args = step(_constant(_scalar(node.value, last or ())) if before is None else before, here, i)
-                    before = self._node(row, args, _scalar(node.value, index), node, index)
+                    row, args = step(constant(scalar(node.value, last or ())) if before is None else before, here, i)
+                    before = self._node(row, args, scalar(node.value, index), node, index)
                 made[index], last = before, index
         return made
 
     def _recurrence(self, node: Node, axis: int, backwards: bool) -> Array:
         (a_entries, a), (b_entries, b) = ((self.entries.get(arg), np.asarray(arg.value)) for arg in node.args)
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         lines = [range(extent) for k, extent in enumerate(node.shape) if k != axis]
         places = list(range(node.shape[axis]))[:: -1 if backwards else 1]
         for rest in itertools.product(*lines):
@@ -273,11 +264,11 @@ class Expansion:
                 factor = None if a_entries is None else a_entries[index]
                 before = None if last is None else made[last]
                 if last is not None and (factor is not None or before is not None):
-                    x = _constant(_scalar(a, index)) if factor is None else factor
-                    y = _constant(_scalar(node.value, last)) if before is None else before
+                    x = constant(scalar(a, index)) if factor is None else factor
+                    y = constant(scalar(node.value, last)) if before is None else before
                     term = self._node(_MUL, (x, y), x.value * y.value, node, index, "·")
-                    other = _constant(_scalar(b, index)) if here is None else here
-                    here = self._node(_ADD, (term, other), _scalar(node.value, index), node, index)
+                    other = constant(scalar(b, index)) if here is None else here
+                    here = self._node(_ADD, (term, other), scalar(node.value, index), node, index)
                 made[index], last = here, index
         return made
 
@@ -293,7 +284,7 @@ class Expansion:
             values = np.asarray(arg.value).transpose(axes).reshape(*lead, -1)
             entries = self.entries.get(arg)
             entries = None if entries is None else entries.transpose(axes).reshape(*lead, -1)
-            mask = None if entries is None else _there(entries)
+            mask = None if entries is None else there(entries)
             sides.append(([out.index(c) for c in free], values, entries, mask))
         kept: dict[Any, list[Any]] = {}
 
@@ -304,7 +295,7 @@ class Expansion:
                 kept[key] = values[i].tolist() if values.dtype == np.float64 else list(values[i])
             return kept[key]
 
-        made = _nobody(node.shape)
+        made = nobody(node.shape)
         live = np.zeros(node.shape, bool)
         for places, _, _, mask in sides:
             if mask is not None:
@@ -317,13 +308,13 @@ class Expansion:
             masks = [side[3][i] for side, i in zip(sides, at, strict=True) if side[3] is not None]
             used = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] | masks[1]).tolist()
             count = len(masks[0])
-            value = _scalar(node.value, index)
+            value = scalar(node.value, index)
             rows = [(numbers(side[1], i), None if side[2] is None else side[2][i])
                     for side, i in zip(sides, at, strict=True)]  # fmt: skip
             terms = []
             for k in used:
                 a, b = (
-                    _constant(values[k]) if entries is None or entries[k] is None else entries[k]
+                    constant(values[k]) if entries is None or entries[k] is None else entries[k]
                     for values, entries in rows
                 )
                 product = a.value * b.value if count > 1 else value
@@ -339,8 +330,9 @@ class Expansion:
         self._gradient.live = self._live
         answers = []
         for k, aval in enumerate(avals):
-            made = _nobody(aval.shape)
-            for index in np.ndindex(aval.shape):
+            made = nobody(aval.shape)
+            unused = several and (node, k) not in self._used
+            for index in () if unused else np.ndindex(aval.shape):
                 unit = np.zeros(aval.shape, aval.dtype)
                 unit[index] = 1
                 bar: Any = unit[()]
@@ -357,16 +349,16 @@ class Expansion:
                     paid = self._gradient.total(node.args[slot], [(None, 0, paid)])
                     mask = np.broadcast_to(paid.mask, node.args[slot].shape) if type(paid) is Masked else None
                     amounts, entries = np.asarray(self._gradient.dense(paid)), self.entries[node.args[slot]]
-                    for at in map(tuple, np.argwhere(_there(entries)).tolist()):
-                        partial = _scalar(amounts, at)
+                    for at in map(tuple, np.argwhere(there(entries)).tolist()):
+                        partial = scalar(amounts, at)
                         if partial != 0 or (
                             mask is not None and not mask[at] and self._same_case(node, slot, at, index)
                         ):
                             args.append(entries[at])
                             partials.append(partial if mask is None or mask[at] else None)
                 if args:
-                    value = _scalar(node.value[k] if several else node.value, index)
-                    made[index] = self._node(_edges(node.op, partials), tuple(args), value, node, index)
+                    value = scalar(node.value[k] if several else node.value, index)
+                    made[index] = self._node(row_of_partials(node.op, partials), tuple(args), value, node, index)
             answers.append(made)
         return answers if several else answers[0]
 
@@ -378,44 +370,3 @@ class Expansion:
         mine = tuple(i for axis, i in enumerate(at) if axis not in axes)
         theirs = tuple(i for axis, i in enumerate(index) if axis not in axes) if keepdims else index
         return mine == theirs
-
-
-def _nobody(shape: tuple[int, ...]) -> Any:
-    return np.full(shape, None, object)
-
-
-def _there(entries: Any) -> Any:
-    """Which entries are nodes."""
-    nobody: Any = None
-    return np.not_equal(entries, nobody)
-
-
-def _object(entries: Any, shape: tuple[int, ...]) -> Array:
-    made = np.empty(shape, object)
-    made[...] = entries
-    return made
-
-
-def _scalar(values: Any, index: tuple[int, ...]) -> Any:
-    """An entry as a Python number; of an array of less precision as its own kind of number, so that it rounds alike."""
-    found = np.asarray(values)[index]
-    return found.item() if found.dtype.kind in "bi" or found.dtype == np.float64 else found
-
-
-def _constant(value: Any) -> Node:
-    return Node(CONST, (), NO_PARAMS, value, None)
-
-
-def _edges(row: Row, partials: list[Any]) -> Row:
-    """A row of that name for one entry, whose partials are known; None: masked, not taken."""
-    made = object.__new__(Row)
-    for name in Row.__slots__:
-        setattr(made, name, getattr(row, name))
-    made.kind, made.no_edge = "pointwise", frozenset()
-    made.partials = tuple(
-        (lambda m, *args, p=partial: Select(False, 1.0, None) if p is None else p) for partial in partials
-    )
-    return made
-
-
-__all__ = ["MOST", "Expansion", "Label"]

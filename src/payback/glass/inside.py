@@ -28,23 +28,27 @@ class Opened:
 
     top     its result
     of      what stands for a node of the original; one of several results: by (node, k)
+
+    values: also open what no derivative leads through.  custom: also functions whose derivative is given, which is then
+    lost: only the values are right.
     """
 
-    def __init__(self, top: Node, leaves: Sequence[Node], most: int = MOST, values: bool = False):
+    def __init__(self, top: Node, leaves: Sequence[Node], most: int = MOST, values: bool = False, custom: bool = False):
         self.of: dict[Any, Node] = {}
+        self._bodies = BODIES | {"custom"} if custom else BODIES  # whose derivative is not their body's
         self.most, self._made = most, 0
         if values:  # also what no derivative leads through
             order = ancestors([top])
         else:
             floor = min((leaf.id for leaf in leaves), default=0)
             order, _ = live_nodes(reach([top], floor, leaves), set(leaves))
-        if any(node.op.name in BODIES for node in order):
+        if any(node.op.name in self._bodies for node in order):
             for node in order:
                 self._open(node)
         self.top = self.of.get(top, top)
 
     def _open(self, node: Node) -> None:
-        if node.op.name in BODIES:
+        if node.op.name in self._bodies:
             args = [self.of.get(arg, arg) for arg in node.args]
             for k, made in enumerate(getattr(self, f"_{node.op.name}")(node, args, **node.params)):
                 self.of[node, k] = made
@@ -75,7 +79,7 @@ class Opened:
                 found[node] = found[node.args[0], node.params["k"]]
                 continue
             args = [found.get(arg, arg) for arg in node.args]
-            if node.op.name in BODIES:
+            if node.op.name in self._bodies:
                 for k, made in enumerate(getattr(self, f"_{node.op.name}")(node, args, **node.params)):
                     found[node, k] = made
             else:
@@ -83,6 +87,9 @@ class Opened:
         return [found[node] for node in graph.outputs]
 
     def _call(self, node: Node, args: list[Node], body: Any) -> list[Node]:
+        return self._graph(body.graph, args, node.where)
+
+    def _custom(self, node: Node, args: list[Node], body: Any, **_: Any) -> list[Node]:
         return self._graph(body.graph, args, node.where)
 
     def _branch(self, node: Node, args: list[Node], high: Any, low: Any) -> list[Node]:

@@ -19,13 +19,14 @@ import numpy as np
 
 from payback.ad.algebra import Distance, Gradient, PathCount, Walks
 from payback.ad.paths import Sizes
-from payback.ad.sweep import everything, sweep
+from payback.ad.sweep import everything, reach, sweep
 from payback.errors import InputError
 from payback.glass import blame, text
 from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
-from payback.glass.expand import EntryNames, Expansion
+from payback.glass.entries import EntryNames, no_collecting
+from payback.glass.expand import Expansion
 from payback.glass.flow import Flow, flow
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
@@ -77,8 +78,10 @@ class Ledger:
         self._aliases: dict[str, str] = {}
         self.gradient = Gradient(on_graph=False)
         seed = seed_for(top)
+        floor = min((leaf.id for leaf in self._leaves), default=0)
+        self._reached = reach([top], floor, set(self._leaves))
         with np.errstate(all="ignore"):
-            self.bars = sweep(self.gradient, {top: seed}, self._leaves, keep=everything)
+            self.bars = sweep(self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything)
 
     # what is in it
 
@@ -112,7 +115,8 @@ class Ledger:
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         accounts = self.accounts
-        return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
+        with no_collecting():
+            return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
 
     @cached_property
     def by_slot(self) -> dict[tuple[Node, int], Edge]:
@@ -120,17 +124,19 @@ class Ledger:
 
     @cached_property
     def events(self) -> tuple[Settles | Pays, ...]:
-        layers: dict[int, list[Account]] = {}
-        payments: dict[Account, list[Edge]] = {}
-        for account in self.nodes:
-            if account.layer is not None:
-                layers.setdefault(account.layer, []).append(account)
-        for edge in self.edges:
-            payments.setdefault(edge.payer, []).append(edge)
-        events: list[Settles | Pays] = []
-        for _, layer in sorted(layers.items()):
-            events += [Settles(account, self.received.get(account, ())) for account in layer]
-            events += [Pays(edge) for account in layer for edge in payments.get(account, [])]
+        with no_collecting():
+            distance, received = self.layers, self.received
+            layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+            payments: list[list[Edge]] = [[] for _ in layers]
+            for account in self.nodes:
+                if account.node in distance:
+                    layers[distance[account.node]].append(account)
+            for edge in self.edges:
+                payments[distance[edge.payer.node]].append(edge)
+            events: list[Settles | Pays] = []
+            for settling, paying in zip(layers, payments, strict=True):
+                events += [Settles(account, received.get(account, ())) for account in settling]
+                events += map(Pays, paying)
         return tuple(events)
 
     @cached_property
@@ -205,6 +211,8 @@ class Ledger:
     # amounts
 
     def plain(self, bar: Any) -> Any:
+        if type(bar) is float:
+            return bar
         if isinstance(bar, list):
             return tuple(None if part is None else plain_number(self.gradient.dense(part)) for part in bar)
         return plain_number(self.gradient.dense(bar))
@@ -213,6 +221,8 @@ class Ledger:
         """What a node pays one of its arguments, as an array of the argument's shape."""
         with np.errstate(all="ignore"):
             paid = self.gradient.pull(payer, slot, self.bars[payer])
+            if type(paid) is float:
+                return paid
             if type(paid) is Share:
                 return self.plain(paid.bar)
             return self.plain(self.gradient.total(payer.args[slot], [(None, 0, paid)]))  # scattered: in one buffer
@@ -223,7 +233,13 @@ class Ledger:
         if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
             return str(payer.op.facts.get("math", payer.op.name))
         with np.errstate(all="ignore"):
-            return float(self.plain(Gradient(on_graph=False).pull(payer, slot, seed_for(payer))))
+            return float(self.plain(self.apart().pull(payer, slot, seed_for(payer))))
+
+    def apart(self) -> Gradient:
+        """The algebra of payments for other amounts than those of this ledger: rules of their own kind keep theirs."""
+        gradient = Gradient(on_graph=False)
+        gradient.live = self.bars.keys()  # type: ignore[assignment]
+        return gradient
 
     # other algebras
 
@@ -232,8 +248,9 @@ class Ledger:
         if self.unpaid:
             algebra.pull = _skipping(algebra.pull, self.unpaid)
         wrt = self._leaves if leaves is None else leaves
+        reached = self._reached if top is None and leaves is None else None
         with np.errstate(all="ignore"):
-            return sweep(algebra, {top or self._top: start}, wrt, keep=everything)
+            return sweep(algebra, {top or self._top: start}, wrt, reached=reached, keep=everything)
 
     @cached_property
     def layers(self) -> dict[Node, int]:
@@ -397,7 +414,6 @@ class Ledger:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         told = self.to_text()
         return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
-
 
     def svg(self) -> str:
         """The graph as a still picture, see `draw.py`.  Raises InputError for more than 400 nodes."""

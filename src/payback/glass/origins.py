@@ -150,6 +150,8 @@ class Telling:
                       _fact(node, operands, result), position(node.where))  # fmt: skip
 
     def text_of(self, node: Node) -> str:
+        if node in self.names:
+            return self.names[node]
         place = position(node.where)
         return place.text if place is not None and place.text else node.op.name
 

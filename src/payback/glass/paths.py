@@ -54,9 +54,8 @@ class Path:
         bar: Any = seed_for(self.edges[-1].payer.node)
         with np.errstate(all="ignore"):
             for edge in reversed(self.edges):
-                node = edge.payer.node
-                bar = book.gradient.pull(node, edge.slot, bar)
-                bar = book.gradient.total(edge.arg.node, [(None, 0, bar)])
+                gradient = book.apart()  # it must not remember what the whole gradient has paid
+                bar = gradient.total(edge.arg.node, [(None, 0, gradient.pull(edge.payer.node, edge.slot, bar))])
             return book.plain(bar)
 
 
@@ -178,7 +177,7 @@ class Paths:
         accounts = (edges[0].arg, *(edge.payer for edge in edges))
         if any(isinstance(edge.partial, str) for edge in edges):
             return Path(accounts, edges, None)
-        gradient = Gradient(on_graph=False)
+        gradient = self.ledger.apart()
         bar: Any = seed_for(self.top_account.node)
         with np.errstate(all="ignore"):
             for edge in reversed(edges):  # the sweep's own product: what it masks out is masked here

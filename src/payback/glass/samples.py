@@ -54,8 +54,10 @@ def _owner(node: Node, labels: list[Any]) -> Any:
     row, params = node.op, node.params
     if row is PART and isinstance(labels[0], list):
         return labels[0][params["k"]]
-    given = [np.full(arg.shape, NOBODY) if label is None or isinstance(label, list) else label
-             for arg, label in zip(node.args, labels, strict=True)]  # fmt: skip
+    given = []
+    for slot, (arg, label) in enumerate(zip(node.args, labels, strict=True)):
+        on_path = slot not in row.no_edge and arg.aval.dtype.kind == "f"  # a place, a condition is no part of a path
+        given.append(label if on_path and isinstance(label, np.ndarray) else np.full(arg.shape, NOBODY))
     if row.kind == "pointwise" or row.name == "cast":
         whole = np.full(node.shape, NOBODY)
         for label in given:
@@ -64,8 +66,7 @@ def _owner(node: Node, labels: list[Any]) -> Any:
     if row.name in _MOVES:
         operands = [label if slot == 0 or row.name != "index" else arg.value
                     for slot, (arg, label) in enumerate(zip(node.args, given, strict=True))]  # fmt: skip
-        made = np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)
-        return made
+        return np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)
     if row.name == "contract":
         return _contracted(node, given)
     if row.name in ("sum", "mean", "prod") or row.kind == "reduction":

@@ -95,11 +95,12 @@ def nan_origins(
 
     data: arrays by name; a constant with the same numbers is called so.
     """
-    opened = Opened(top, wrt, values=True)
-    value = float(np.asarray(opened.top.value))
+    value = float(np.asarray(top.value))
+    finite = bool(np.isfinite(value))
+    opened = Opened(top, wrt, values=True, custom=not finite)
     told = Telling({opened.of.get(node, node): name for node, name in names.items()}, data or {})
     with np.errstate(all="ignore"):
-        if not np.isfinite(value):
+        if not finite:
             return WhyNan(_grouped(_births(opened.top, told)), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
     return WhyNan(_grouped(origins), value, {names.get(node, "?"): count for node, count in bad.items()})
@@ -230,6 +231,7 @@ def _births_backward(top: Node, wrt: list[Node], told: Telling) -> tuple[list[tu
     if not leaves_bad:
         return [], {}
     links = Links("masks")
+    places: set[Any] = set()  # sub-expressions that are known to be to blame
     origins: list[tuple[Node, Origin]] = []
     for node in sorted(bars, key=lambda node: -node.id):
         bar = bars[node]
@@ -251,7 +253,11 @@ def _births_backward(top: Node, wrt: list[Node], told: Telling) -> tuple[list[tu
             elif bad[node].any():
                 came = links.total(arg, [(None, 0, links.pull(node, slot, bad[node] * 1.0))])
                 born = born & ~(np.asarray(came) != 0)
-            if born.any() and _reaches(arg, born, bad, wrt):
+            if not born.any():
+                continue
+            place = (node.where[:2] if node.where is not None else node, node.op)
+            if place in places or _reaches(arg, born, bad, wrt):
+                places.add(place)
                 origins.append((node, told.backward(node, slot, born, amount, dense.get(node))))
     for node in sorted(bars, key=lambda node: -node.id):  # sums that are too large
         if node in bad and bad[node].any() and node is not top and not origins:

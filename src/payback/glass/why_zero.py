@@ -144,10 +144,11 @@ def zero_causes(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> Wh
             gross, known = {}, False
         stops = _stops(linked, found)
         leaves = {}
+        called = {opened.of.get(node, node): name for node, name in names.items()}
         for leaf in wrt:
             bar = gradient.dense(settled[leaf]) if leaf in settled else None
             masks = _kinds(leaf, bar, linked, gross.get(leaf), known)
-            causes = [*_cuts(root, leaf, masks["no path"]), *_below(leaf, masks, stops)]
+            causes = [*_cuts(root, leaf, masks["no path"], called), *_below(leaf, masks, stops, called)]
             counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
             name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
             leaves[name] = Zeros(name, leaf.aval.size, sum(counts.values()), counts, tuple(causes), masks)
@@ -195,7 +196,12 @@ def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, N
     return stops
 
 
-def _below(leaf: Node, masks: dict[str, Any], stops: list[tuple[str, Node, dict[Node, Any], int]]) -> Iterator[Cause]:
+def _below(
+    leaf: Node,
+    masks: dict[str, Any],
+    stops: list[tuple[str, Node, dict[Node, Any], int]],
+    names: Mapping[Node, str],
+) -> Iterator[Cause]:
     """The stops that zeros of a leaf lie below, one for each sub-expression."""
     groups: dict[Any, list[tuple[str, Node, dict[Node, Any], int]]] = {}
     for stop in stops:
@@ -217,10 +223,10 @@ def _below(leaf: Node, masks: dict[str, Any], stops: list[tuple[str, Node, dict[
         size = sum(arg.aval.size for part in group for arg in part[2])
         flat = _FLAT.get(row.name) or f"flat: {row.facts.get('flat', 'its partial is 0')}"
         fact = "it is not taken" if kind == "masked" else flat
-        yield Cause(kind, count, _text(node), row.name, position(node.where), count_stopped, size, fact)
+        yield Cause(kind, count, _text(node, names), row.name, position(node.where), count_stopped, size, fact)
 
 
-def _cuts(top: Node, leaf: Node, mask: Any) -> Iterator[Cause]:
+def _cuts(top: Node, leaf: Node, mask: Any, names: Mapping[Node, str]) -> Iterator[Cause]:
     """Steps without derivative between a leaf and the top."""
     count = int(mask.sum())
     if not count:
@@ -242,18 +248,20 @@ def _cuts(top: Node, leaf: Node, mask: Any) -> Iterator[Cause]:
             if arg in smooth and slot in node.op.no_edge and node not in moving:
                 key = (node.where[:2] if node.where is not None else node, node.op)
                 fact = f"cut: {node.op.facts.get('math', 'no derivative')}"
-                cut.setdefault(key, Cause("no path", count, _text(node), node.op.name, position(node.where), 0,
+                cut.setdefault(key, Cause("no path", count, _text(node, names), node.op.name, position(node.where), 0,
                                           node.aval.size, fact))  # fmt: skip
     if cut:
         yield from cut.values()
     elif leaf not in moving or top not in moving:
-        yield Cause("no path", count, leaf.params.get("name") or "it", "unused", None, 0, leaf.aval.size,
+        yield Cause("no path", count, names.get(leaf, "it"), "unused", None, 0, leaf.aval.size,
                     "the result does not depend on it, or on its bare value only")  # fmt: skip
     else:
-        yield Cause("no path", count, leaf.params.get("name") or "it", "index", None, 0, leaf.aval.size,
+        yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size,
                     "nothing that the result depends on reads these entries")  # fmt: skip
 
 
-def _text(node: Node) -> str:
+def _text(node: Node, names: Mapping[Node, str]) -> str:
+    if node in names:
+        return names[node]
     place = position(node.where)
     return place.text if place is not None and place.text else node.op.name
