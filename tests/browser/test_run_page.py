@@ -101,7 +101,8 @@ def test_vanishing_and_dead_rows_sort_first_and_the_map_is_quick(visit, tmp_path
     }  # fmt: skip
     page = visit(write(tmp_path / "map.html", document(data)))
     took = page.evaluate(
-        "() => { const t = performance.now(); document.querySelector('[aria-pressed]').click(); return performance.now() - t; }"
+        "() => { const t = performance.now(); document.querySelector('[aria-pressed]').click();"
+        " return performance.now() - t; }"
     )
     assert took < 300
     assert page.locator(".maprows li").first.get_attribute("title") == "layer 100"
