@@ -173,10 +173,12 @@ class Watched:
         self.fast, self.recorder = fast, recorder
         self.net, self.now = fast.net, fast.now
 
-    def take(self, order: Array | None, size: int, steps: int, rates: Array, first: int) -> Taken:
+    def take(
+        self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True
+    ) -> Taken:  # fmt: skip
         """What `Compiled.take` does."""
         rows = None if order is None else order[:size]
-        taken = self.fast.take(rows, size, 1, rates[:1], first)
+        taken = self.fast.take(rows, size, 1, rates[:1], first, lasting)
         told = taken.bad or (taken.costs[0], taken.norms[0], taken.lengths[0])
         self.recorder.step(rows, size, float(rates[0]), told, self.fast.weights(), self.fast.now, self.fast.now)
         return taken
