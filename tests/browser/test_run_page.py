@@ -70,10 +70,10 @@ def test_promises_and_rows_under_the_microscope(visit, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((64, 5))
     y = X @ np.arange(5.0)
-    X[17] = 40.0
+    y[17] = 300.0
     net = pb.nn.MLP([5, 8, 1], activation="tanh", seed=0, dtype=float)
-    pb.fit(net, X, y, loss="squared_error", batch_size=32, validation=0, epochs=3, progress=False, record=tmp_path / "run",
-           optimizer=pb.optim.GradientDescent(1e-6))  # fmt: skip
+    pb.fit(net, X, y, loss="squared_error", batch_size=32, validation=0, epochs=3, progress=False,
+           record=tmp_path / "run", optimizer=pb.optim.GradientDescent(1e-6))  # fmt: skip
     data = gathered(pb.open_run(tmp_path / "run"))
     for look in data["looks"]:
         assert sum(look["promise"]) == pytest.approx(look["after"] - look["before"], rel=1e-2)

@@ -29,11 +29,11 @@ def report(
     open: bool = False,
     out: Out,
 ) -> None:
-    """Show a recorded training as a page: where gradients vanish or explode, what each step did, where a weight is from.
+    """Show a recorded training as a page: where gradients vanish or explode, what steps did, where a weight is from.
 
     The run map has a row for each parameter and a column for each step (of long runs every n-th): the size of the
-    gradient, of the update beside the weight, and the share of units without a gradient. Then the learning curves, the
-    statement of each weight that --entry names, and steps under the microscope: what the gradient promised, how the
+    gradient, of the update beside the weight, and the share of units without a gradient. Then the learning curves,
+    the statement of each weight that --entry names, and steps under the microscope: what the gradient promised, how the
     cost of the batch changed, and which of its rows cost most. Steps are computed again to the bits of the run, and
     their weights must have the digest of its log. The page is one file that needs no network.
 
@@ -115,7 +115,7 @@ def _map(run: RecordedRun) -> dict[str, Any]:
             at_first, slope = both(before.net, batch.X, batch.y, batch.weights)
             old, new, slopes = leaves(before.net), leaves(after.net), leaves(slope)
             if not names:
-                names = [name for name, _ in parameters(before.net)]
+                names = list(parameters(before.net))
                 gradient, update, dead = ([[] for _ in names] for _ in range(3))
             if n in steps:
                 for k, (a, b, g) in enumerate(zip(old, new, slopes, strict=True)):
