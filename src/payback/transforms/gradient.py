@@ -193,9 +193,14 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
         asked = seed != 0 if units else None
+        mask = None
         if on_graph:
-            seed = gradient.operand(seed.node if isinstance(seed, Traced) else const(seed))
-            seed = _cast_like(gradient, seed, top)
+            if type(seed) is tuple:  # from a tape, with its mask
+                seed, mask = seed
+            node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
+            seed = _cast_like(gradient, gradient.operand(node), top)
+            if mask is not None:
+                seed = Masked(gradient.operand(mask), seed)
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed

@@ -39,11 +39,20 @@ def _shape(*args: Aval, body: Any, **_: Any) -> Avals:
 
 
 def _vjp(m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any) -> list[Any]:
+    """Masks of adjoints go in and come out beside them: calling a function changes nothing about its derivative."""
     present = owed(bar)
     slots = tuple(slot for slot in wanted if is_floating(body.takes[slot]))
-    pulled, answered = body.pullback(slots, present)
-    made = m.call(*args, *[bar[k] for k in present], body=pulled)
-    return scattered_among(slots, answered, parts(m, made, sum(answered)), len(args))
+    masked = tuple(k for k in present if hasattr(bar[k], "mask"))
+    masks = [bar[k].mask for k in masked]
+    for j, k in enumerate(masked):  # a condition may have been smaller
+        if m.shape(masks[j]) != body.gives[k].shape:
+            masks[j] = m.broadcast(masks[j], shape=body.gives[k].shape)
+    pulled, answered, beside = body.masked_pullback(slots, present, masked)
+    bars = [bar[k].value if k in masked else bar[k] for k in present]
+    made = parts(m, m.call(*args, *bars, *masks, body=pulled), len(pulled.gives))
+    for position, k in beside.items():
+        made[position] = m.select(made[k], made[position], None)
+    return scattered_among(slots, answered, made[: sum(answered)], len(args))
 
 
 def _jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any) -> list[Any]:
@@ -55,7 +64,7 @@ def _jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any) -> li
 
 
 Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape, vjp=_vjp, jvp=_jvp,
-    math="the body's")  # fmt: skip
+    masked=True, math="the body's")  # fmt: skip
 
 
 def _custom_vjp(
