@@ -152,6 +152,10 @@ class Tape:
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
         self._pool: list[Array] = []
 
+    def surely_pays(self, slot: int, aval: Aval) -> bool:
+        """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
+        return self.sure and len(np.unique(self.reads[slot][1])) == aval.size
+
     def _memory(self) -> Array:
         try:
             return self._pool.pop()
@@ -298,7 +302,7 @@ class Values(TapeBody):
         key = ("masked pullback", wrt, owed, masked)
         if key not in self.derived:
             body = Pullback(self, wrt, bool(masked))
-            beside = {k: len(wrt) + k for k in range(len(wrt))} if body.masks else {}
+            beside = {wrt.index(slot): len(wrt) + k for k, slot in enumerate(body.hidden)}
             self.derived[key] = Masking(body, (True,) * len(wrt), beside)
         return self.derived[key]  # type: ignore[no-any-return]
 
@@ -307,16 +311,16 @@ class Pullback(TapeBody):
     """(leaves, what the wanted numbers are owed) -> what the leaves `wrt` are owed.
 
     masked: there is one more input, which of the wanted numbers are owed anything.
-    Where not every edge surely pays, the results are followed by as many masks: which entries were paid at all.
+    hidden: the leaves that may not be paid, in whole or in part; masks of them follow the results.
     """
 
     def __init__(self, of: Values, wrt: tuple[int, ...], masked: bool):
         self.of, self.wrt, self.masked = of, wrt, masked
-        self.masks = masked or not of.tape.sure
+        self.hidden = [slot for slot in wrt if masked or not of.tape.surely_pays(slot, of.takes[slot])]
         (result,) = of.gives
         mask = [Aval(result.shape, BOOL)] if masked else []
         gives = [of.takes[slot] for slot in wrt]
-        masks = [Aval(aval.shape, BOOL) for aval in gives] if self.masks else []
+        masks = [Aval(of.takes[slot].shape, BOOL) for slot in self.hidden]
         super().__init__(of.tape, of.columns, (*of.takes, result, *mask), [*gives, *masks])
 
     def written(self) -> tuple[list[Node], list[Node]]:
@@ -327,33 +331,33 @@ class Pullback(TapeBody):
         for there, slot in zip(answered, self.wrt, strict=True):
             aval = self.of.takes[slot]
             made.append(outputs[position] if there else _zeros(aval))
-            if there and position in beside:
+            if slot in self.hidden and there and position in beside:
                 masks.append(outputs[beside[position]])
-            else:
+            elif slot in self.hidden:
                 masks.append(const(np.full(aval.shape, there)[()]))
             position += there
-        return list(pulled.graph.inputs), [*made, *masks] if self.masks else made
+        return list(pulled.graph.inputs), [*made, *masks]
 
     def __call__(self, *given: Any) -> tuple[Any, ...]:
         count = len(self.of.takes)
         leaves, seed = given[:count], given[count]
         values = self.tape.values(leaves)
         mask = given[count + 1] if self.masked else None
-        found, masks = self.tape.owed(values, seed, [aval.shape for aval in self.of.takes], mask, self.masks)
+        found, masks = self.tape.owed(values, seed, [aval.shape for aval in self.of.takes], mask, bool(self.hidden))
         self.tape.done(values)
         bars = [self._typed(found[slot], self.gives[k]) for k, slot in enumerate(self.wrt)]
-        return (*bars, *(masks[slot][()] for slot in self.wrt)) if self.masks else tuple(bars)
+        return (*bars, *(masks[slot][()] for slot in self.hidden))
 
 
 class ValueAndGradient(TapeBody):
     """leaves -> (the wanted number, what each leaf is owed for it).
 
-    masked: the leaves whose gradients are followed by masks at the end: those that pay others in their turn.
+    hidden: the leaves that pay others in their turn and may not be paid themselves; masks of them follow.
     """
 
-    def __init__(self, tape: Tape, columns: Columns, takes: Sequence[Aval], gives: Sequence[Aval], masked: list[int]):
-        self.masked = masked
-        super().__init__(tape, columns, takes, [*gives, *(Aval(takes[slot].shape, BOOL) for slot in masked)])
+    def __init__(self, tape: Tape, columns: Columns, takes: Sequence[Aval], gives: Sequence[Aval], hidden: list[int]):
+        self.hidden = hidden
+        super().__init__(tape, columns, takes, [*gives, *(Aval(takes[slot].shape, BOOL) for slot in hidden)])
 
     def written(self) -> tuple[list[Node], list[Node]]:
         leaves, top = self._leaves()
@@ -361,7 +365,7 @@ class ValueAndGradient(TapeBody):
         settled = sweep(gradient, {top: gradient.operand(const(self._typed(1.0, top.aval)))}, leaves)
         made = [_cast(gradient.result(settled[node]), node.aval) if node in settled else _zeros(node.aval)
                 for node in leaves]  # fmt: skip
-        for slot in self.masked:
+        for slot in self.hidden:
             node = leaves[slot]
             bar = settled.get(node)
             made.append(gradient.whole_mask(bar, node).node if type(bar) is Masked
@@ -371,11 +375,11 @@ class ValueAndGradient(TapeBody):
     def __call__(self, *leaves: Any) -> tuple[Any, ...]:
         values = self.tape.values(leaves)
         value = values[self.tape.wanted[0]]
-        found, masks = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes], None, bool(self.masked))
+        found, masks = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes], None, bool(self.hidden))
         self.tape.done(values)
         return (self._typed(value, self.gives[0]),
                 *(self._typed(bar, aval) for bar, aval in zip(found, self.takes, strict=True)),
-                *(masks[slot][()] for slot in self.masked))  # fmt: skip
+                *(masks[slot][()] for slot in self.hidden))  # fmt: skip
 
 
 def _zeros(aval: Aval) -> Node:
@@ -408,15 +412,17 @@ def call_of(columns: Columns, shape: tuple[int, ...] | None) -> list[Node]:
 def value_and_gradient(columns: Columns, weak: bool) -> list[Any]:
     """The result, and what each leaf is owed for it: nodes that one replay forwards and one backwards compute.
 
-    Where a leaf pays others in its turn and not every edge surely pays, a pair: what it is owed, and a mask.
+    Of a leaf that pays others in its turn and may not be paid itself, a pair: what it is owed, and a mask.
     """
     takes = [node.aval for node in columns.leaves]
     tape = Tape(columns)
-    masked = [] if tape.sure else [slot for slot, node in enumerate(columns.leaves) if not _is_end(node)]
-    body = ValueAndGradient(tape, columns, takes, [Aval((), FLOAT64, weak), *takes], masked)
+    hidden = [slot for slot, node in enumerate(columns.leaves)
+              if not _is_end(node) and not tape.surely_pays(slot, node.aval)]  # fmt: skip
+    body = ValueAndGradient(tape, columns, takes, [Aval((), FLOAT64, weak), *takes], hidden)
     made = _called(body, columns.wheres[columns.places[-1]])
-    masks = dict(zip(masked, made[1 + len(takes) :], strict=True))
-    return [made[0], *((bar, masks[slot]) if slot in masks else bar for slot, bar in enumerate(made[1:1 + len(takes)]))]
+    count = 1 + len(takes)
+    masks = dict(zip(hidden, made[count:], strict=True))
+    return [made[0], *((bar, masks[slot]) if slot in masks else bar for slot, bar in enumerate(made[1:count]))]
 
 
 def _is_end(node: Node) -> bool:
