@@ -44,7 +44,8 @@ class Row:
     batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they
               are), or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other
               row without one is run on one sample after another
-    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
+    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any; "both": and
+              the jvp tangents with theirs.  What such a rule answers may be a `m.select(mask, value, None)`
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
@@ -84,7 +85,7 @@ class Row:
         vjp: Rule | None = None,
         jvp: Rule | None = None,
         batch: Rule | str | None = None,
-        masked: bool = False,
+        masked: bool | str = False,
         depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,

@@ -55,9 +55,9 @@ class Derived(NamedTuple):
 
 
 class Masking(NamedTuple):
-    """A pull-back's body whose results are followed by masks.
+    """A derivative's body whose results are followed by masks, where a mask is false there is nothing.
 
-    beside: for answers that have one, the place of the mask among the results: where it is false nothing is owed.
+    beside: for the results that have one, the place of the mask.
     """
 
     body: Body
@@ -133,12 +133,7 @@ class Body:
             targets = [inputs[slot] for slot in wrt]
             settled = sweep(gradient, tops, targets)
             found = [(node, settled[node]) for node in targets if node in settled]
-            made = [_like(gradient, bar, node) for node, bar in found]
-            beside: dict[int, int] = {}
-            for position, (node, bar) in enumerate(found):
-                if type(bar) is Masked:
-                    beside[position] = len(made)
-                    made.append(gradient.whole_mask(bar, node).node)
+            made, beside = _beside_masks(gradient, [], found)
             answered = tuple(node in settled for node in targets)
             self.derived[key] = Masking(Body([*inputs, *bars, *masks], made), answered, beside)
         return self.derived[key]
@@ -155,6 +150,28 @@ class Body:
             made = [_like(gradient, found[node], node) for node in outputs if node in found]
             answered = tuple(node in found for node in outputs)
             self.derived[key] = Derived(Body([*inputs, *dots], [*outputs, *made]), answered)
+        return self.derived[key]
+
+    def masked_pushforward(self, moved: tuple[int, ...], masked: tuple[int, ...]) -> Masking:
+        """The body (*inputs, *tangents of the inputs `moved`, *masks of those of them that are `masked`) -> (*results,
+        *tangents of the results that move), then masks.
+        """
+        key = ("masked pushforward", moved, masked)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            dots = [fresh(self.takes[slot]) for slot in moved]
+            masks = [fresh(Aval(self.takes[slot].shape, BOOL)) for slot in masked]
+            gradient = Gradient(on_graph=True)
+            given: dict[Node, Any] = {
+                inputs[slot]: gradient.operand(dot) for slot, dot in zip(moved, dots, strict=True)
+            }
+            for slot, mask in zip(masked, masks, strict=True):
+                given[inputs[slot]] = gradient.masked(gradient.operand(mask), given[inputs[slot]])
+            found = push(gradient, ancestors(outputs), given) if given else {}
+            moving = [(node, found[node]) for node in outputs if node in found]
+            made, beside = _beside_masks(gradient, outputs, moving)
+            answered = tuple(node in found for node in outputs)
+            self.derived[key] = Masking(Body([*inputs, *dots, *masks], made), answered, beside)
         return self.derived[key]
 
     def once(self, key: Any, takes: Iterable[Aval], build: Callable[..., Sequence[Any]]) -> Body:
@@ -194,6 +211,19 @@ class Body:
 
 def _like(gradient: Gradient, bar: Any, node: Node) -> Node:
     return gradient.m.cast(gradient.dense(bar), dtype=node.aval.dtype, weak=node.aval.weak).node
+
+
+def _beside_masks(
+    gradient: Gradient, results: Sequence[Node], found: Sequence[tuple[Node, Any]]
+) -> tuple[list[Node], dict[int, int]]:
+    """The results, what was found for nodes, and their masks; where the masks are."""
+    made = [*results, *(_like(gradient, bar, node) for node, bar in found)]
+    beside = {}
+    for position, (node, bar) in enumerate(found, len(results)):
+        if type(bar) is Masked:
+            beside[position] = len(made)
+            made.append(gradient.whole_mask(bar, node).node)
+    return made, beside
 
 
 def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, list[Node]]:
