@@ -60,7 +60,7 @@ class Trace:
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program
-            from payback.native.tape import direct
+            from payback.native.tape_bodies import direct
 
             self.program = direct(self.body.graph) or Program(self.body.graph)
             if plain:
@@ -177,7 +177,7 @@ class CompiledFunction:
 
 def _recorder() -> Any:
     """What keeps the scalars of a program in columns, for there may be millions."""
-    from payback.native.tape import recorder
+    from payback.native.tape_bodies import recorder
 
     return recorder()
 

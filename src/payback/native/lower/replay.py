@@ -33,9 +33,9 @@ class Operation(NamedTuple):
 
 
 # Entries that are no rows: nothing to compute, the ends of a fan (as many copies of a number as it has users, each paid
-# by one of them, so that they are added in the order of the users), and x² for x**2.
+# by one of them, so that they are added in the order of the users); powers by small whole numbers: exponent -> name.
 REST, FAN, FAN_END = range(3)
-SQUARE = "square"
+POWERS = {2.0: "square", 3.0: "cube", -1.0: "reciprocal"}
 
 
 @cache
@@ -47,7 +47,8 @@ def able() -> frozenset[str]:
 @cache
 def operations() -> tuple[Operation | None, ...]:
     """The cases of the switch; the first are no rows."""
-    cases: list[Operation | None] = [None, None, None, Operation(SQUARE, (0,)), Operation(SQUARE, ())]
+    cases: list[Operation | None] = [None, None, None]
+    cases += [Operation(name, paid) for name in POWERS.values() for paid in ((0,), ())]
     for row in ROWS:
         if row.name not in able():
             continue
@@ -59,7 +60,7 @@ def operations() -> tuple[Operation | None, ...]:
 
 def always_pays(operation: Operation | None) -> bool:
     """Whether every argument is surely paid: no choice decides, and no slot is without derivative."""
-    if operation is None or operation.name == SQUARE:
+    if operation is None or operation.name in POWERS.values():
         return True
     row = TABLE[operation.name]
     return row.name in _SURE and None not in row.partials
@@ -206,7 +207,7 @@ class _Replay:
 
     def operands(self, name: str, k: ir.Value, a: ir.Value, b: ir.Value) -> tuple[list[Any], list[ir.Value]]:
         """The row's operands as lanes, and where they stand."""
-        count = 1 if name == SQUARE else len(TABLE[name].partials)
+        count = 1 if name in POWERS.values() else len(TABLE[name].partials)
         places = [a, b][:count]
         if count == 3:
             places.append(self.at(self.first, self.b.sub(k, self.e.int(1))))
@@ -263,10 +264,7 @@ class Forward(NamedTuple):
                 block = by_name[operation.name] = b.append_basic_block(operation.name)
                 b.position_at_end(block)
                 lanes, _ = r.operands(operation.name, k, first, second)
-                if operation.name == SQUARE:
-                    v = b.fmul(lanes[0].v, lanes[0].v)
-                else:
-                    v = r.m.apply(operation.name, *lanes).v
+                v = _value(r.m, operation.name, lanes).v
                 if v.type == BIT:
                     v = b.uitofp(v, FLOAT64)
                 result.add_incoming(v, b.block)
@@ -337,13 +335,7 @@ class Reverse(NamedTuple):
             lanes, places = r.operands(operation.name, k, first, second)
             y = Lane(r.m, e.load(r.values, k, FLOAT64))
             for slot in reversed(operation.paid):
-                if operation.name == SQUARE:
-                    partial: Any = lanes[0] * 2.0
-                else:
-                    rule = TABLE[operation.name].partials[slot]
-                    assert rule is not None
-                    partial = rule(r.m, *lanes, y)
-                self._pay(e, bars, places[slot], bar, partial)
+                self._pay(e, bars, places[slot], bar, _partial(r.m, operation.name, slot, lanes, y))
             b.branch(rest)
 
         switch.add_case(INT32(FAN_END), fan_end)
@@ -415,6 +407,31 @@ class Reverse(NamedTuple):
             result = b.select(unseeded, total, result)
             result = b.select(b.or_(any_, b.not_(unseeded)), result, b.bitcast(nothing, FLOAT64))
         e.store(result, bars, place)
+
+
+def _value(m: Registers, name: str, lanes: list[Any]) -> Any:
+    """What an entry is; powers as they are everywhere in native code (see `expand.py`)."""
+    match name:
+        case "square":
+            return lanes[0] * lanes[0]
+        case "cube":
+            return lanes[0] * lanes[0] * lanes[0]
+        case "reciprocal":
+            return m.div(1.0, lanes[0])
+    return m.apply(name, *lanes)
+
+
+def _partial(m: Registers, name: str, slot: int, lanes: list[Any], y: Lane) -> Any:
+    match name:
+        case "square":
+            return lanes[0] * 2.0
+        case "cube":
+            return lanes[0] * lanes[0] * 3.0
+        case "reciprocal":
+            return m.power(lanes[0], -2.0) * -1.0
+    rule = TABLE[name].partials[slot]
+    assert rule is not None
+    return rule(m, *lanes, y)
 
 
 def _bit(condition: Any) -> ir.Value:
