@@ -85,7 +85,7 @@ def simplified(graph: Graph) -> Graph:
     def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
         parts = EXPANSIONS.get(node.op.name)
         if parts is not None:
-            return parts(node, args[0])
+            return parts(node, *args)
         if node.op.name != "part":
             return None
         (call,) = args
