@@ -29,6 +29,8 @@ from payback.native.lower.replay import (
     always_pays,
     operations,
 )
+from payback.native.lower.rounds import ForwardRounds, ReverseRounds
+from payback.native.rounds import pieces
 from payback.ops.row import TABLE
 from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
 from payback.trace.number import Recorder
@@ -130,6 +132,7 @@ class Tape:
             self.reads.append((number[mine], np.maximum(columns.second[mine], 0)))
         cases = operations()
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
+        self.pieces = pieces(self)
         self._pool: list[Array] = []
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
@@ -159,7 +162,10 @@ class Tape:
         for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
             source = np.ascontiguousarray(leaf, np.float64)
             _run(Gather(VERSION), *map(_at, (source, places, values, entries)), len(entries))
-        _run(Forward(VERSION), *self._columns(values), self.base, self.size)
+        words = self._columns(values)
+        for start, stop, entries in self.pieces:
+            kernel = Forward(VERSION) if entries is None else ForwardRounds(VERSION, entries)
+            _run(kernel, *words, start, stop)
         return values
 
     def owed(
@@ -181,7 +187,10 @@ class Tape:
             if on:
                 there = bars[k]
                 bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
-        _run(Reverse(VERSION, sure), *self._columns(values), _at(bars), self.base, self.size)
+        words = (*self._columns(values), _at(bars))
+        for start, stop, entries in reversed(self.pieces):
+            kernel = Reverse(VERSION, sure) if entries is None else ReverseRounds(VERSION, sure, entries)
+            _run(kernel, *words, start, stop)
         found, paid_at_all = [], []
         for shape, (entries, places) in zip(shapes, self.reads, strict=True):
             gradient = np.zeros(shape)

@@ -16,7 +16,7 @@ from llvmlite import ir
 
 from payback.native import vector_math
 from payback.native.emit import BIT, BYTE, FLOAT64, INT, INT32, POINTER, Emitter
-from payback.native.lower import pointwise
+from payback.native.lower import elementary, pointwise
 from payback.ops.namespace import Select
 from payback.ops.row import TABLE
 from payback.trace.columns import ROWS
@@ -40,8 +40,15 @@ POWERS = {2.0: "square", 3.0: "cube", -1.0: "reciprocal"}
 
 @cache
 def able() -> frozenset[str]:
-    """The rows that may stand on a tape: those with code for float64, and with partials that have."""
-    return frozenset(row.name for row in ROWS if pointwise.can(row.name, "f8") or row.name in _TRUTHS)
+    """The rows that may stand on a tape: those with code for float64, and with partials that have.
+
+    None of SciPy's: one kernel replays all programs, and it is not to load SciPy for those that do without.
+    """
+    return frozenset(
+        row.name
+        for row in ROWS
+        if row.name not in elementary.SPECIAL and (pointwise.can(row.name, "f8") or row.name in _TRUTHS)
+    )
 
 
 @cache
@@ -56,6 +63,12 @@ def operations() -> tuple[Operation | None, ...]:
         for subset in range(1 << len(slots)):
             cases.append(Operation(row.name, tuple(slot for k, slot in enumerate(slots) if subset >> k & 1)))
     return tuple(cases)
+
+
+def arity(operation: Operation | None) -> int:
+    if operation is None:
+        return 0
+    return 1 if operation.name in POWERS.values() else len(TABLE[operation.name].partials)
 
 
 def always_pays(operation: Operation | None) -> bool:
@@ -207,7 +220,7 @@ class _Replay:
 
     def operands(self, name: str, k: ir.Value, a: ir.Value, b: ir.Value) -> tuple[list[Any], list[ir.Value]]:
         """The row's operands as lanes, and where they stand."""
-        count = 1 if name in POWERS.values() else len(TABLE[name].partials)
+        count = 1 if name in POWERS.values() else len(TABLE[name].partials)  # as `arity` has it
         places = [a, b][:count]
         if count == 3:
             places.append(self.at(self.first, self.b.sub(k, self.e.int(1))))
