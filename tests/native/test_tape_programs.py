@@ -14,6 +14,7 @@ import amount
 import payback as pb
 from native.compare import same_but_zeros
 from native.scalar_programs import native_functions, point, program, recording
+from payback.native import rounds
 from payback.trace.tree import leaves
 
 
@@ -115,3 +116,44 @@ def test_every_transform(name):
                 with recording(False):
                     found_without, _ = run(point(seed))
                 assert close(found, found_without), f"{name} {seed}: {found} is not {wanted}"
+
+
+def repeated(seed):
+    """A program that runs the same steps again and again: with what it has found, with entries of x in turn."""
+    made, random = program(seed), np.random.default_rng(seed)
+    rounds, back = int(random.integers(20, 40)), int(random.integers(1, 4))
+
+    def f(x):
+        state, total = [x[0], x[1], x[2]], 0.0
+        for k in range(rounds):
+            found = made([x[k % 3], state[-1] * 0.5, state[-back]])
+            state.append(np.tanh(found[-1]))
+            total = total + found[-1] * state[k]
+        return total + state[-1]
+
+    return f
+
+
+def test_rounds_of_a_loop(monkeypatch):
+    """Written out as machine code of their own they give what the switch gives, and the interpreter."""
+    written = 0
+    monkeypatch.setattr(rounds, "SMALLEST", 20)
+    with np.errstate(all="ignore"):
+        for seed in range(amount.cases(12, 150, 1500)):
+            f, x = pb.value_and_grad(repeated(seed)), point(seed)
+            with native_functions():
+                wanted = f(x)
+            with recording(True):
+                compiled = pb.compile(f)
+                found = compiled(x)
+                assert same(compiled(x), found), "memory is not left as it was"
+                with monkeypatch.context() as patch:
+                    patch.setattr(rounds, "SMALLEST", 10**9)
+                    by_switch = pb.compile(f)(x)
+            one = is_one_tape(compiled)
+            bodies = [node.params["body"] for node in compiled._last.body.graph.nodes if node.op.name == "call"]
+            written += any(piece.entries for body in bodies for piece in body.tape.pieces)
+            assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
+            agree = same(found, wanted) if one else close(found, wanted)
+            assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
+        assert written > seed // 2, "hardly a round was written out"

@@ -9,7 +9,8 @@ order of the users, as the sweep does it.  Value and gradient are one replay for
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ class Tape:
             self.second[at - base] = fans[fanned]
         self.constants = columns.constants[columns.first[constant]]
         self.wanted = number[columns.wanted]
+        self.wanted_list: list[int] = self.wanted.tolist()
         leaves = np.flatnonzero(codes == LEAF)
         slots = columns.first[leaves]
         self.reads = []
@@ -133,75 +135,108 @@ class Tape:
         cases = operations()
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
         self.pieces = pieces(self)
-        self._pool: list[Array] = []
+        self._pools: dict[bool | None, list[Memory]] = {None: [], True: [], False: []}
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
         """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
         return self.sure and len(np.unique(self.reads[slot][1])) == aval.size
 
-    def _memory(self) -> Array:
-        try:
-            return self._pool.pop()
-        except IndexError:
-            made = np.empty(self.size)
-            made[: self.base] = self.constants
-            return made
+    def run(
+        self, leaves: Sequence[Any], seed: Any = None, mask: Any = None, masks: bool = False
+    ) -> tuple[Array, list[Array], list[Array]]:
+        """The wanted numbers, and what the leaves are owed when these are owed the seed (None: that is not asked).
 
-    def done(self, *arrays: Array) -> None:
-        """Memory for another call."""
-        self._pool.extend(arrays)
-
-    def _columns(self, values: Array) -> tuple[int, ...]:
-        """Addresses such that an entry's number is its index in all of them."""
-        shift = self.base
-        return _at(self.codes) - shift, _at(self.first) - 4 * shift, _at(self.second) - 4 * shift, _at(values)
-
-    def values(self, leaves: Sequence[Any]) -> Array:
-        """All numbers, replayed from these leaves."""
-        values = self._memory()
-        for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
-            source = np.ascontiguousarray(leaf, np.float64)
-            _run(Gather(VERSION), *map(_at, (source, places, values, entries)), len(entries))
-        words = self._columns(values)
-        for start, stop, entries in self.pieces:
-            kernel = Forward(VERSION) if entries is None else ForwardRounds(VERSION, entries)
-            _run(kernel, *words, start, stop)
-        return values
-
-    def owed(
-        self, values: Array, seed: Any, shapes: Sequence[tuple[int, ...]], mask: Any = None, masks: bool = False
-    ) -> tuple[list[Array], list[Array]]:
-        """What leaves of these shapes are owed when the results are owed the seed, and which entries were paid at all.
-
-        mask: which of the results are owed anything; None: all.  masks: whether to find the second list.
+        mask: which of the results are owed anything; None: all.  masks: whether to tell, in the third list, which
+        entries of the leaves were paid at all.
         """
-        bars = self._memory()
-        own = bars[self.base :]
-        sure = self.sure and mask is None
-        if sure:
-            own.fill(-0.0)
+        sure = None if seed is None else self.sure and mask is None
+        try:
+            memory = self._pools[sure].pop()
+        except IndexError:
+            memory = Memory(self, sure)
+        words, found, touched = memory.words, [], []
+        given = [np.ascontiguousarray(leaf, np.float64) for leaf in leaves]
+        for at, leaf in zip(memory.sources, given, strict=True):
+            words[at] = _at(leaf)
+        if sure is None:
+            memory.forward()
         else:
-            own.view(np.int64).fill(NOTHING)
-        owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
-        for k, paid, on in zip(self.wanted.tolist(), np.ravel(seed).tolist(), owed, strict=True):
-            if on:
-                there = bars[k]
-                bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
-        words = (*self._columns(values), _at(bars))
-        for start, stop, entries in reversed(self.pieces):
-            kernel = Reverse(VERSION, sure) if entries is None else ReverseRounds(VERSION, sure, entries)
-            _run(kernel, *words, start, stop)
-        found, paid_at_all = [], []
-        for shape, (entries, places) in zip(shapes, self.reads, strict=True):
-            gradient = np.zeros(shape)
-            _run(Scatter(VERSION), *map(_at, (bars, entries, gradient, places)), len(entries))
-            found.append(gradient)
+            bars = memory.bars
+            owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
+            for k, paid, on in zip(self.wanted_list, np.ravel(seed).tolist(), owed, strict=True):
+                if on and k >= self.base:
+                    there = bars[k]
+                    bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
+            found = [np.zeros(np.shape(leaf)) for leaf in leaves]
+            for at, gradient in zip(memory.targets, found, strict=True):
+                words[at] = _at(gradient)
             if masks:
-                touched = np.zeros(shape, np.bool_)
-                touched.reshape(-1)[places[bars[entries].view(np.int64) != NOTHING]] = True
-                paid_at_all.append(touched)
-        self.done(bars)
-        return found, paid_at_all
+                memory.both()
+                for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
+                    shown = np.zeros(np.shape(leaf), np.bool_)
+                    shown.reshape(-1)[places[bars[entries].view(np.int64) != NOTHING]] = True
+                    touched.append(shown)
+                memory.scatter()
+            else:
+                memory.all()
+        wanted = memory.values[self.wanted]
+        self._pools[sure].append(memory)
+        return wanted, found, touched
+
+
+class Memory:
+    """What one call at a time uses: values, adjoints, and the kernels with their arguments in a table.
+
+    sure: as for `Reverse`; None: no adjoints.  These are left as they were found, so they need not be set each time.
+    """
+
+    def __init__(self, tape: Tape, sure: bool | None):
+        self.values = values = np.empty(tape.size)
+        values[: tape.base] = tape.constants
+        shift = tape.base  # an entry's number is its index in all columns
+        columns = _at(tape.codes) - shift, _at(tape.first) - 4 * shift, _at(tape.second) - 4 * shift, _at(values)
+        jobs: list[tuple[Any, tuple[int, ...]]] = [
+            (Gather(VERSION), (0, _at(places), _at(values), _at(entries), len(entries)))
+            for entries, places in tape.reads
+        ]
+        for start, stop, entries in tape.pieces:
+            kernel: Any = Forward(VERSION) if entries is None else ForwardRounds(VERSION, entries)
+            jobs.append((kernel, (*columns, start, stop)))
+        ends = [len(jobs)]
+        if sure is not None:
+            self.bars = np.full(tape.size, -0.0)
+            if not sure:
+                self.bars.view(np.int64).fill(NOTHING)
+            for start, stop, entries in reversed(tape.pieces):
+                kernel = Reverse(VERSION, sure) if entries is None else ReverseRounds(VERSION, sure, entries)
+                jobs.append((kernel, (*columns, _at(self.bars), start, stop)))
+            ends.append(len(jobs))
+            initial = int(np.float64(-0.0).view(np.int64)) if sure else NOTHING
+            for entries, places in tape.reads:
+                jobs.append((Scatter(VERSION), (_at(self.bars), _at(entries), 0, _at(places), len(entries), initial)))
+            ends.append(len(jobs))
+        addresses = library.get([*(kernel for kernel, _ in jobs), library.DRIVER])
+        begins = np.cumsum([0, *(len(words) for _, words in jobs)]).tolist()
+        self.words = np.array([word for _, words in jobs for word in words], np.int64)
+        reads = len(tape.reads)
+        self.sources = begins[:reads]
+        self.targets = [begin + 2 for begin in begins[len(jobs) - reads : len(jobs)]] if sure is not None else []
+        where = _at(self.words)
+        self._table = np.array([(addresses(kernel), where + 8 * begin)
+                                for (kernel, _), begin in zip(jobs, begins, strict=False)], np.int64)  # fmt: skip
+        self._drive = library.PROTOTYPE(addresses(library.DRIVER))
+        self._kept: list[Array] = []
+        self.forward = self._job(0, ends[0])
+        if sure is not None:
+            self.both, self.scatter, self.all = (
+                self._job(a, b) for a, b in ((0, ends[1]), (ends[1], ends[2]), (0, ends[2]))
+            )
+
+    def _job(self, start: int, stop: int) -> Callable[[], int]:
+        """Runs these lines of the table."""
+        words = np.array([_at(self._table) + 16 * start, stop - start, 1, 0, 0], np.int64)
+        self._kept.append(words)
+        return partial(self._drive, None, _at(words))
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:

@@ -88,9 +88,7 @@ class Values(TapeBody):
         return leaves, [top]
 
     def __call__(self, *leaves: Any) -> tuple[Any, ...]:
-        values = self.tape.values(leaves)
-        wanted = values[self.tape.wanted]
-        self.tape.done(values)
+        wanted, _, _ = self.tape.run(leaves)
         aval = self.gives[0]
         return (wanted if aval.shape else self._typed(wanted[0], aval),)
 
@@ -137,10 +135,8 @@ class Pullback(TapeBody):
     def __call__(self, *given: Any) -> tuple[Any, ...]:
         count = len(self.of.takes)
         leaves, seed = given[:count], given[count]
-        values = self.tape.values(leaves)
         mask = given[count + 1] if self.masked else None
-        found, masks = self.tape.owed(values, seed, [aval.shape for aval in self.of.takes], mask, bool(self.hidden))
-        self.tape.done(values)
+        _, found, masks = self.tape.run(leaves, seed, mask, bool(self.hidden))
         bars = [self._typed(found[slot], self.gives[k]) for k, slot in enumerate(self.wrt)]
         return (*bars, *(masks[slot][()] for slot in self.hidden))
 
@@ -169,10 +165,7 @@ class ValueAndGradient(TapeBody):
         return leaves, [top, *made]
 
     def __call__(self, *leaves: Any) -> tuple[Any, ...]:
-        values = self.tape.values(leaves)
-        value = values[self.tape.wanted[0]]
-        found, masks = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes], None, bool(self.hidden))
-        self.tape.done(values)
+        (value,), found, masks = self.tape.run(leaves, 1.0, None, bool(self.hidden))
         return (self._typed(value, self.gives[0]),
                 *(self._typed(bar, aval) for bar, aval in zip(found, self.takes, strict=True)),
                 *(masks[slot][()] for slot in self.hidden))  # fmt: skip
@@ -233,8 +226,22 @@ class Direct:
 
     segment = None
 
-    def __init__(self, body: TapeBody, given: list[int], parts: list[int]):
+    def __init__(self, body: TapeBody, given: list[int], parts: list[int], inputs: list[Aval]):
         self.body, self.given, self.parts = body, given, parts
+        self._count, self._avals = len(inputs), list(enumerate(inputs))
+
+    def quickly(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """The results, or None where the arguments are not those that the graph takes."""
+        if len(args) != self._count:
+            return None
+        for k, aval in self._avals:
+            x = args[k]
+            if aval.weak:
+                if type(x) is not float:
+                    return None
+            elif type(x) is not np.ndarray or x.dtype != aval.dtype or x.shape != aval.shape:
+                return None
+        return list(self(*args))
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         found = self.body(*[inputs[k] for k in self.given])
@@ -269,4 +276,4 @@ def direct(graph: Graph) -> Direct | None:
     if any(node not in place for node in calls[0].args) or any(node.op.name != "part" for node in graph.outputs):
         return None
     return Direct(calls[0].params["body"], [place[node] for node in calls[0].args],
-                  [node.params["k"] for node in graph.outputs])  # fmt: skip
+                  [node.params["k"] for node in graph.outputs], [node.aval for node in graph.inputs])  # fmt: skip

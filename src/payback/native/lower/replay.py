@@ -300,11 +300,15 @@ class Forward(NamedTuple):
 class Reverse(NamedTuple):
     """args: codes, first, second, values, adjoints, start, stop: what these entries pay, from the last to the first.
 
-    sure: every adjoint is paid, and begins as −0.0; else one that is not begins as NOTHING.
+    sure: every adjoint is paid, and begins as −0.0; else one that is not begins as NOTHING.  So it is again in the end.
     """
 
     version: int
     sure: bool
+
+    @property
+    def initial(self) -> ir.Value:
+        return initial(self.sure)
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         r, b = _Replay(e, function, 7), e.b
@@ -321,6 +325,9 @@ class Reverse(NamedTuple):
         code = b.zext(e.load(r.codes, k, BYTE), INT32)
         first, second = r.at(r.first, k), r.at(r.second, k)
         bar = e.load(bars, k, FLOAT64)
+        # as it was before; a leaf is read in the end, and what belongs to a fan with the fan
+        kept = b.icmp_unsigned("<=", code, INT32(FAN_END))
+        e.store(b.select(kept, bar, self.initial), bars, k)
         onward, rest, paying, fan_end = (b.append_basic_block(n) for n in ("onward", "rest", "paying", "fan"))
         if self.sure:
             b.branch(paying)
@@ -387,6 +394,7 @@ class Reverse(NamedTuple):
         before = b.block
         begin = b.add(b.sub(k, count), e.int(1))
         initial = e.load(bars, begin, FLOAT64)
+        e.store(self.initial, bars, begin)
         nothing = INT(NOTHING)
         some = BIT(1)
         if not self.sure:
@@ -403,6 +411,7 @@ class Reverse(NamedTuple):
         b.cbranch(b.icmp_signed("<=", i, k), body, after)
         b.position_at_end(body)
         paid = e.load(bars, i, FLOAT64)
+        e.store(self.initial, bars, i)
         more: ir.Value = any_
         if not self.sure:
             there = b.icmp_signed("!=", b.bitcast(paid, INT), nothing)
@@ -420,6 +429,11 @@ class Reverse(NamedTuple):
             result = b.select(unseeded, total, result)
             result = b.select(b.or_(any_, b.not_(unseeded)), result, b.bitcast(nothing, FLOAT64))
         e.store(result, bars, place)
+
+
+def initial(sure: bool) -> ir.Value:
+    """What an adjoint is before anybody has paid: nothing is added to −0.0, and NOTHING tells that it is nothing."""
+    return FLOAT64(-0.0) if sure else INT(NOTHING).bitcast(FLOAT64)
 
 
 def _value(m: Registers, name: str, lanes: list[Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from payback.native.emit import BIT, FLOAT64, INT, INT32, POINTER, Emitter
-from payback.native.lower.replay import NOTHING, Lane, Registers, _bit, _partial, _truth, _value
+from payback.native.lower.replay import NOTHING, Lane, Registers, _bit, _partial, _truth, _value, initial
 from payback.ops.namespace import Select
 
 
@@ -180,6 +180,8 @@ class ReverseRounds(NamedTuple):
             pile = list(piles.get(j, []))
             if not self.entries[j].private:
                 pile.insert(0, self._read(e, bars, r.at(j)))
+                if self.entries[j].kind != "rest":  # as it was before; a leaf is read in the end
+                    e.store(initial(self.sure), bars, r.at(j))
             total = None
             for bar in pile:
                 total = bar if total is None else self._plus(e, total, bar)
@@ -197,9 +199,9 @@ class ReverseRounds(NamedTuple):
 
         for j in reversed(range(len(self.entries))):
             entry = self.entries[j]
-            if entry.kind == "row" and entry.paid:
+            if entry.kind == "row":
                 bar = owed(j)
-                if bar is None:
+                if bar is None or not entry.paid:
                     continue
                 lanes, y = r.lanes(j), Lane(r.m, r.value(j))
                 for slot in reversed(entry.paid):
