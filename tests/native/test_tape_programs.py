@@ -139,7 +139,7 @@ def test_rounds_of_a_loop(monkeypatch):
     written = 0
     monkeypatch.setattr(rounds, "SMALLEST", 20)
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(12, 150, 1500)):
+        for seed in range(amount.cases(4, 60, 600)):
             f, x = pb.value_and_grad(repeated(seed)), point(seed)
             with native_functions():
                 wanted = f(x)

@@ -64,7 +64,7 @@ def _uses(tape: Any) -> Array:
 
 def _repeats(text: bytes, codes: Array, low: int, high: int) -> Iterator[tuple[int, int, int]]:
     """(start, stop, period) of stretches that repeat, in order."""
-    if high - low < SMALLEST:
+    if high - low < max(SMALLEST, 2 * WINDOW):
         return
     middle = (low + high) // 2
     best = (0, 0, 0)
