@@ -281,6 +281,18 @@ def test_nothing_is_traced_again_without_a_reason():
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize("kind", ["partial", "partial of keywords", "defaults"])
+def test_partial_and_defaults_are_traced_once(kind):
+    f, traces = counted(lambda x, w=2.0: x * w)
+    weights = np.array([1.0, 2.0, 3.0])
+    compiled = pb.compile({"partial": functools.partial(f, weights), "defaults": f,
+                           "partial of keywords": functools.partial(f, w=weights)}[kind])  # fmt: skip
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(X), X * (2.0 if kind == "defaults" else weights))
+    assert len(traces) == 1
+    assert compiled.reasons == ["first call"]
+
+
 def test_variables_around_it():
     """A variable's present value, and its gradient."""
     v = pb.variable(2.0)

@@ -155,7 +155,8 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield from _names(f.__func__, seen)
         return
     if isinstance(f, functools.partial):
-        yield "the arguments of partial", lambda: (f.args, f.keywords)
+        yield "the arguments of partial", lambda: f.args  # one thing a name: a new tuple of both would be a new value
+        yield "the arguments of partial", lambda: f.keywords
         yield from _names(f.func, seen)
         return
     if not isinstance(f, FunctionType):
@@ -168,7 +169,8 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
         return
     inside: list[Any] = []
     if f.__defaults__ or f.__kwdefaults__:
-        yield f"a default of {f.__name__}", lambda: (f.__defaults__, f.__kwdefaults__)
+        yield f"a default of {f.__name__}", lambda: f.__defaults__
+        yield f"a default of {f.__name__}", lambda: f.__kwdefaults__
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         look = functools.partial(_content, cell)
         yield name, look
