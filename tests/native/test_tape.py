@@ -20,7 +20,7 @@ from native.compare import same_but_zeros
 from ops.samples import POINTWISE
 from payback.errors import TraceError
 from payback.native import tape, tape_bodies
-from payback.native.lower.replay import able
+from payback.native.lower.cases import able
 from payback.ops import TABLE
 
 EPS = np.finfo(float).eps

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.native.lower.replay import FAN, FAN_END, Operation, arity, operations
+from payback.native.lower.cases import FAN, FAN_END, Operation, arity, operations
 from payback.native.lower.rounds import Entry, Operand
 
 Array = np.ndarray[Any, Any]

@@ -17,19 +17,9 @@ import numpy as np
 
 from payback.ir.aval import Aval
 from payback.native import library
+from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
-from payback.native.lower.replay import (
-    FAN,
-    FAN_END,
-    NOTHING,
-    POWERS,
-    Forward,
-    Operation,
-    Reverse,
-    able,
-    always_pays,
-    operations,
-)
+from payback.native.lower.replay import Forward, Reverse
 from payback.native.lower.rounds import ForwardRounds, ReverseRounds
 from payback.native.rounds import pieces
 from payback.ops.row import TABLE

@@ -17,7 +17,8 @@ from payback.ir.aval import BOOL, FLOAT64, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import library, tape
-from payback.native.lower.replay import FAN, Forward, Reverse, able
+from payback.native.lower.cases import FAN, able
+from payback.native.lower.replay import Forward, Reverse
 from payback.native.tape import Tape, ancestors
 from payback.ops.append import append, apply, const
 from payback.ops.row import TABLE

@@ -38,6 +38,7 @@ class Around:
         # where names stand for things that cannot change, it is enough to see that they still stand for the same
         self._fixed = all(_is_fixed(value) for _, value in looks)
         cells, names, others = [], [], []
+        look: Any
         for look, was in looks:
             kind = getattr(look, "func", None)
             if kind is _content and was is not None:

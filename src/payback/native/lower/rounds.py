@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from payback.native.emit import BIT, FLOAT64, INT, INT32, POINTER, Emitter
-from payback.native.lower.replay import NOTHING, Lane, Registers, _bit, _partial, _truth, _value, initial
+from payback.native.lower.cases import NOTHING, Lane, Registers, bit_of, initial, is_truth, partial_of, value_of
 from payback.ops.namespace import Select
 
 
@@ -105,7 +105,7 @@ class _Round:
         entry, made = self.entries[j], []
         for slot, operand in enumerate(entry.operands):
             target = self.inside(j, operand)
-            truth = _truth(entry.name, slot)
+            truth = is_truth(entry.name, slot)
             if target is not None and truth and (bit := self.bits.get(self.original(target))) is not None:
                 made.append(Lane(self.m, bit))
                 continue
@@ -136,7 +136,7 @@ class ForwardRounds(NamedTuple):
         k.add_incoming(start, before)
         for j, entry in enumerate(self.entries):
             if entry.kind == "row":
-                v = _value(r.m, entry.name, r.lanes(j)).v
+                v = value_of(r.m, entry.name, r.lanes(j)).v
                 if v.type == BIT:
                     r.bits[j], v = v, b.uitofp(v, FLOAT64)
                 r.held[j] = v
@@ -205,7 +205,7 @@ class ReverseRounds(NamedTuple):
                     continue
                 lanes, y = r.lanes(j), Lane(r.m, r.value(j))
                 for slot in reversed(entry.paid):
-                    pay(j, entry.operands[slot], self._times(e, bar, _partial(r.m, entry.name, slot, lanes, y)))
+                    pay(j, entry.operands[slot], self._times(e, bar, partial_of(r.m, entry.name, slot, lanes, y)))
             elif entry.kind == "fan":
                 total = None
                 for i in range(j, j + entry.count):  # in the order of the payers
@@ -250,7 +250,7 @@ class ReverseRounds(NamedTuple):
         if partial is None:
             return None
         if type(partial) is Select:
-            condition = _bit(partial.condition)
+            condition = bit_of(partial.condition)
             high, low = self._times(e, bar, partial.high), self._times(e, bar, partial.low)
             if high is None and low is None:
                 return None
