@@ -34,7 +34,7 @@ def getitem(x: Traced, key: Any) -> Traced:
         if len(parts) > 1:
             raise UnsupportedError("a single boolean stands in an index of several parts", fix="index in two steps")
         taken = getitem(x, None)
-        return taken if parts[0] else getitem(taken, slice(0, 0))
+        return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
     _check_masks(x.shape, parts)
     entries: list[Any] = []
     arrays: list[Any] = []

@@ -290,7 +290,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 
 @implements(np.astype)
 def as_type(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    return astype(x, dtype)
+    return astype(x, dtype, copy=copy)
 
 
 @implements(np.result_type)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from payback.trace.array import _NODE_TYPES, Traced, as_traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
-from payback.trace.operators import _HOOKS, where_of_caller
+from payback.trace.operators import _ARRAYS, _HOOKS, where_of_caller
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
 
@@ -58,9 +59,8 @@ class Storage:
     @classmethod
     def of_node(cls, node: Node) -> Storage:
         """Laid out as the node's value, if it is compact, so that `reshape` makes views where NumPy does."""
-        shape, value = node.shape, node.value
-        source = np.arange(node.aval.size).reshape(shape)
-        if type(value) is np.ndarray and value.flags.f_contiguous and not value.flags.c_contiguous:
+        source = np.arange(node.aval.size).reshape(node.shape)
+        if by_columns(node):
             source = np.asfortranarray(source)
         return cls(source, node, node.aval.dtype)
 
@@ -331,33 +331,102 @@ class Family:
 
 def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
     """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
-    if type(x) is Written:
-        held: View = _held.__get__(x)
-        at = _replay(held.at, name, params)
-        if np.may_share_memory(at, held.at):
-            return written(held.storage, at)
+    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
+        return there
     if type(x) is Traced and x.node.value is not None:
         made = Traced(append(TABLE[name], (x.node,), params, place))
     else:
         made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
-    if made.node.shape and type(x) in _NODE_TYPES:
-        alias = getattr(x, "alias", None)
-        if alias is None:
-            alias = x.alias = (Family(x), ())
-        steps = (*alias[1], (name, params))
-        made.alias = (alias[0], steps)
-        alias[0].add(made, steps)
+    return _remembered(made, x, name, params)
+
+
+def looked_at(x: Any, name: str, params: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """What `make` computes: entries of x, of which NumPy's function would be a view."""
+    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
+        return there
+    made = make()
+    return _remembered(Traced(made.node), x, name, params) if type(x) is Traced else made
+
+
+def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | None:
+    held: View = _held.__get__(x)
+    at = _replay(held.at, name, params)
+    return written(held.storage, at) if np.may_share_memory(at, held.at) else None
+
+
+def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
+    if type(x) not in _NODE_TYPES or not (made.node.shape or Ellipsis in params.get("template", ())):
+        return made
+    alias = getattr(x, "alias", None)
+    if name == "reshape" and _copies(x, alias, params):
+        return made
+    if alias is None:
+        alias = x.alias = (Family(x), ())
+    steps = (*alias[1], (name, params))
+    made.alias = (alias[0], steps)
+    alias[0].add(made, steps)
+    if not made.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
+        open_for_writing(made, None)
     return made
 
 
+def _copies(x: Traced, alias: Any, params: dict[str, Any]) -> bool:
+    """Whether NumPy would copy to reshape: what lies in memory in another order."""
+    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
+    columns = by_columns(root)
+    if not columns and all(name == "reshape" for name, _ in steps):
+        return False
+    at = memory = np.empty(root.shape, np.bool_, "F" if columns else "C")
+    for name, how in steps:
+        at = _replay(at, name, how)
+    return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
+
+
+def by_columns(node: Node, depth: int = 8) -> bool:
+    """Whether NumPy's array would lie in memory by columns; without numbers, as far as it is told by few nodes."""
+    value = node.value
+    if value is not None:
+        return type(value) is np.ndarray and value.flags.fnc
+    if len(node.shape) < 2 or not depth:
+        return False
+    args = [arg for arg in node.args if arg.shape == node.shape]
+    if node.op.name == "transpose":
+        (x,) = node.args
+        reverse = node.params["axes"] == tuple(range(len(node.shape)))[::-1]
+        return reverse and min(sum(n > 1 for n in node.shape), 2) > 1 and not by_columns(x, depth - 1)
+    pointwise = node.op.kind == "pointwise" or node.op.name in ("cast", "identity", "stop_gradient")
+    if not pointwise or any(arg.shape not in ((), node.shape) for arg in node.args):
+        return False
+    return bool(args) and all(by_columns(arg, depth - 1) for arg in args)
+
+
+def laid_out(x: Traced) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as x does in NumPy, as far as that is known."""
+    if type(x) is Written:
+        return _held.__get__(x).at  # type: ignore[no-any-return]
+    if x.node.value is not None:
+        return np.asarray(x.node.value)
+    alias = getattr(x, "alias", None)
+    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
+    at: Any = np.empty(root.shape, np.bool_, "F" if by_columns(root) else "C")
+    for name, params in steps:
+        at = _replay(at, name, params)
+    return at  # type: ignore[no-any-return]
+
+
+_WAYS: dict[str, Callable[..., Any]] = {
+    "index": lambda at, template: at[template],
+    "transpose": lambda at, axes: np.transpose(at, axes),
+    "reshape": lambda at, shape: np.reshape(at, shape),
+    "broadcast": lambda at, shape: np.broadcast_to(at, shape),
+    "diagonal": lambda at, **how: np.diagonal(at, **how),
+    "crossed": lambda at, of, first: np.einsum(at, of, [first, *sorted({*of} - {first})]),  # unlike diagonal, writable
+    "windows": lambda at, **how: np.lib.stride_tricks.sliding_window_view(at, **how),
+}
+
+
 def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
-    if name == "index":
-        return np.asarray(at[params["template"]])
-    if name == "transpose":
-        return np.transpose(at, params["axes"])
-    if name == "reshape":
-        return np.reshape(at, params["shape"])
-    return np.broadcast_to(at, params["shape"])
+    return np.asarray(_WAYS[name](at, **params))
 
 
 def open_for_writing(x: Traced, place: Any) -> View:
@@ -378,15 +447,9 @@ def open_for_writing(x: Traced, place: Any) -> View:
         at = storage.source
         for name, params in steps:
             at = _replay(at, name, params)
-        if np.may_share_memory(at, storage.source):
-            y.alias = None
-            y.__class__ = Written
-            y.node = View(storage, at)
-    if type(x) is not Written:  # a reshape that copied: an array of its own
-        x.alias = None
-        storage = Storage.of_node(x.node)
-        x.__class__ = Written
-        x.node = View(storage, storage.source)
+        y.alias = None
+        y.__class__ = Written
+        y.node = View(storage, at)
     return _held.__get__(x)
 
 
@@ -411,4 +474,5 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
     return x
 
 
+_ARRAYS.add(Written)
 _HOOKS.update(view=view, setitem=setitem, store=store)
