@@ -209,8 +209,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_OF_SEVERAL_LISTS, of_lists), **dict.fromkeys(_JOINING, joining),
     **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
-    "asarray_chkfinite": checked, "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
-    "nditer": of_memory, "asmatrix": of_memory,
+    "asarray_chkfinite": checked, "array": array, "full": full, "full_like": filled_like, "arange": arange,
+    "fromiter": from_iterable, "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 

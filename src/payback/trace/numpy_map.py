@@ -104,7 +104,9 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     shape = newshape if shape is None else shape
     if order not in "CFA":
         raise ValueError(f"order must be one of 'C', 'F' and 'A', not {order!r}")
-    if order == "F" or (order == "A" and x.ndim > 1 and _lies(x).flags.fnc):  # the first axis varies fastest: the same, seen from behind
+    if order == "F" or (
+        order == "A" and x.ndim > 1 and _lies(x).flags.fnc
+    ):  # the first axis varies fastest: the same, seen from behind
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
@@ -394,7 +396,7 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
 
 
 _METHODS.update(
-    view=_view_method, sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
-    flatten=lambda x, order="C": copy(ravel(x, order)), copy=lambda x, order="C": copy(x, order), squeeze=squeeze,
-    swapaxes=swapaxes, astype=astype, clip=clip, dot=dot, stack=stack,
+    sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
+    flatten=lambda x, order="C": copy(ravel(x, order)), copy=lambda x, order="C": copy(x, order), view=_view_method,
+    squeeze=squeeze, swapaxes=swapaxes, astype=astype, clip=clip, dot=dot, stack=stack,
 )  # fmt: skip
