@@ -27,7 +27,7 @@ VIEWS = {
     "reshape of a copy": lambda a: a.T.copy().reshape(16), "swapaxes": lambda a: np.swapaxes(a, 0, 1),
     "moveaxis": lambda a: np.moveaxis(a, 0, 1), "rollaxis": lambda a: np.rollaxis(a, 1), "permute": np.permute_dims,
     "squeeze": lambda a: np.squeeze(a[:1]), "expand_dims": lambda a: np.expand_dims(a, 1), "at least": np.atleast_3d,
-    "diagonal": lambda a: a.diagonal(), "another": lambda a: np.diagonal(a, 1), "diag": np.diag,
+    "diagonal": lambda a: a.diagonal(), "another": lambda a: np.diagonal(a, 1), "diag": lambda a: np.diag(a),
     "below": lambda a: np.diag(a, -1), "of a matrix": lambda a: np.linalg.diagonal(a),
     "of four axes": lambda a: a.reshape(2, 2, 2, 2).diagonal(0, 3, 1), "diag of a row": lambda a: np.diag(a[0]),
     "einsum": lambda a: np.einsum("ii->i", a), "einsum, transposed": lambda a: np.einsum("ij->ji", a),
