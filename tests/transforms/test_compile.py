@@ -338,7 +338,7 @@ def test_perturbations_are_not_confused():
 def test_a_branch_on_a_number_names_the_line():
     with pytest.raises(TraceError, match=r"not known while .*test_compile.py.*: x > 0\)"):
         pb.compile(lambda x: x if x > 0 else -x)(1.0)
-    with pytest.raises(TraceError, match=r"a mask cannot index while a function is compiled"):
+    with pytest.raises(TraceError, match=r"to return x\[mask\] needs to know how many entries"):
         pb.compile(lambda x: x[x > 0])(X)
 
 

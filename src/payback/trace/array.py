@@ -149,6 +149,13 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
+        if self.dtype.kind != "f":
+            raise TraceError(
+                "a plain array cannot be indexed by what is not known while a function is compiled",
+                where=_here(),
+                why="NumPy wants the numbers of an index or of a mask",
+                fix="write np.array(table)[i], np.take(table, i, axis), or np.where(mask, table, 0)",
+            )
         raise bare(
             "a traced value cannot become a plain array",
             why="the plain array would have no history, so what is computed from it would have no gradient",

@@ -19,7 +19,7 @@ from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
-from payback.trace.written import laid_out
+from payback.trace.views import laid_out
 
 _OPTIONS = {"axis", "keepdims"}
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
@@ -123,6 +123,13 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
     return Traced(np.broadcast_to(value, shape).node)
 
 
+def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.take: NumPy dispatches by the array alone, and the indices may be what is traced."""
+    if isinstance(now(indices), Traced) and not _holds_traced(a):
+        return _FUNCTIONS[original](a, now(indices), *args, **kwargs)
+    return original(listed(a), indices, *args, **kwargs)
+
+
 def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
     if type(a) in _NODE_TYPES and not args and kwargs.keys() <= _OPTIONS:
@@ -200,7 +207,7 @@ _OF_LISTS = [
 _OF_SEVERAL_LISTS = [
     "dot", "vdot", "inner", "outer", "kron", "cross", "tensordot", "einsum", "where", "clip", "interp", "convolve",
     "correlate", "trapezoid", "diff", "gradient", "polyval", "polyfit", "diag", "trace", "reshape", "ravel",
-    "transpose", "atleast_1d", "atleast_2d", "take", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
+    "transpose", "atleast_1d", "atleast_2d", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
     "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
 ]  # fmt: skip
 _JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
@@ -209,8 +216,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_OF_SEVERAL_LISTS, of_lists), **dict.fromkeys(_JOINING, joining),
     **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
-    "asarray_chkfinite": checked, "array": array, "full": full, "full_like": filled_like, "arange": arange,
-    "fromiter": from_iterable, "nditer": of_memory, "asmatrix": of_memory,
+    "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
+    "arange": arange, "fromiter": from_iterable, "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, as_traced, plain
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy_map import astype
-from payback.trace.written import looked_at
+from payback.trace.views import looked_at
 
 Labels = list[Hashable]
 

@@ -17,7 +17,7 @@ from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known,
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
-from payback.trace.written import laid_out
+from payback.trace.views import laid_out
 
 
 def _reduction(

@@ -25,7 +25,7 @@ from payback.trace.numpy_map import (
     transpose,
 )
 from payback.trace.operators import _FUNCTIONS, _METHODS
-from payback.trace.written import looked_at
+from payback.trace.views import looked_at
 
 # the same entries in another order ------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ Traced: Any = None  # see `know`
 Variable: Any = None
 as_traced: Any = None
 _NODE_TYPES: set[type] = set()
+_LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
 _ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
 

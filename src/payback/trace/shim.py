@@ -50,6 +50,7 @@ from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics
 from payback.trace.dispatch import _current
 from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.outside import refused
+from payback.trace.selected import Selected
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -418,4 +419,6 @@ def _place(problem: BaseException) -> str | None:
 
 
 def _settled(leaf: Any) -> Any:
+    if type(leaf) is Selected:
+        raise leaf.unknown("to return x[mask]")
     return now(leaf) if isinstance(leaf, Buffer) else leaf

@@ -15,26 +15,41 @@ itself; and no version of an array is ever copied.
 from __future__ import annotations
 
 import itertools
-import weakref
 from bisect import bisect_right
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError, UnsupportedError
-from payback.ir.aval import FLOAT64
+from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
-from payback.trace.array import _NODE_TYPES, Traced, as_traced
+from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
-from payback.trace.operators import _ARRAYS, _HOOKS, where_of_caller
+from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
+
+
+def by_columns(node: Node, depth: int = 8) -> bool:
+    """Whether NumPy's array would lie in memory by columns; without numbers, as far as it is told by few nodes."""
+    value = node.value
+    if value is not None:
+        return type(value) is np.ndarray and value.flags.fnc
+    if len(node.shape) < 2 or not depth:
+        return False
+    args = [arg for arg in node.args if arg.shape == node.shape]
+    if node.op.name == "transpose":
+        (x,) = node.args
+        reverse = node.params["axes"] == tuple(range(len(node.shape)))[::-1]
+        return reverse and min(sum(n > 1 for n in node.shape), 2) > 1 and not by_columns(x, depth - 1)
+    pointwise = node.op.kind == "pointwise" or node.op.name in ("cast", "identity", "stop_gradient")
+    if not pointwise or any(arg.shape not in ((), node.shape) for arg in node.args):
+        return False
+    return bool(args) and all(by_columns(arg, depth - 1) for arg in args)
 
 
 class Storage:
@@ -272,6 +287,8 @@ class Written(Traced):
 
     def __getitem__(self, key: Any) -> Any:
         view: View = _held.__get__(self)
+        if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
+            return _METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
         taken = view.at[plain_key(key)]
         place = where_of_caller(2)
         if type(taken) is not np.ndarray:
@@ -307,172 +324,4 @@ def plain_key(key: Any) -> Any:
     return key
 
 
-# Views of a traced array that nobody has written into yet.  NumPy's `row = y[1]; row[0] = v` writes into y too, so
-# every value made by a view remembers whose view it is, and the array its views (weakly): the first write turns them
-# all into `Written` ones.
-
-
-class Family:
-    """A traced array and the views of it, each with the steps that lead to it."""
-
-    __slots__ = ("is_variable", "members", "prune_at", "root")
-
-    def __init__(self, root: Traced):
-        self.root, self.is_variable = root.node, type(root) is not Traced
-        self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
-        self.prune_at = 32
-
-    def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
-        if len(self.members) >= self.prune_at:
-            self.members = [known for known in self.members if known[0]() is not None]
-            self.prune_at = 2 * len(self.members) + 32
-        self.members.append((weakref.ref(member), steps))
-
-
-def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
-    """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
-    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
-        return there
-    if type(x) is Traced and x.node.value is not None:
-        made = Traced(append(TABLE[name], (x.node,), params, place))
-    else:
-        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
-    return _remembered(made, x, name, params)
-
-
-def looked_at(x: Any, name: str, params: dict[str, Any], make: Callable[[], Any]) -> Any:
-    """What `make` computes: entries of x, of which NumPy's function would be a view."""
-    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
-        return there
-    made = make()
-    return _remembered(Traced(made.node), x, name, params) if type(x) is Traced else made
-
-
-def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | None:
-    held: View = _held.__get__(x)
-    at = _replay(held.at, name, params)
-    return written(held.storage, at) if np.may_share_memory(at, held.at) else None
-
-
-def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
-    if type(x) not in _NODE_TYPES or not (made.node.shape or Ellipsis in params.get("template", ())):
-        return made
-    alias = getattr(x, "alias", None)
-    if name == "reshape" and _copies(x, alias, params):
-        return made
-    if alias is None:
-        alias = x.alias = (Family(x), ())
-    steps = (*alias[1], (name, params))
-    made.alias = (alias[0], steps)
-    alias[0].add(made, steps)
-    if not made.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
-        open_for_writing(made, None)
-    return made
-
-
-def _copies(x: Traced, alias: Any, params: dict[str, Any]) -> bool:
-    """Whether NumPy would copy to reshape: what lies in memory in another order."""
-    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    columns = by_columns(root)
-    if not columns and all(name == "reshape" for name, _ in steps):
-        return False
-    at = memory = np.empty(root.shape, np.bool_, "F" if columns else "C")
-    for name, how in steps:
-        at = _replay(at, name, how)
-    return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
-
-
-def by_columns(node: Node, depth: int = 8) -> bool:
-    """Whether NumPy's array would lie in memory by columns; without numbers, as far as it is told by few nodes."""
-    value = node.value
-    if value is not None:
-        return type(value) is np.ndarray and value.flags.fnc
-    if len(node.shape) < 2 or not depth:
-        return False
-    args = [arg for arg in node.args if arg.shape == node.shape]
-    if node.op.name == "transpose":
-        (x,) = node.args
-        reverse = node.params["axes"] == tuple(range(len(node.shape)))[::-1]
-        return reverse and min(sum(n > 1 for n in node.shape), 2) > 1 and not by_columns(x, depth - 1)
-    pointwise = node.op.kind == "pointwise" or node.op.name in ("cast", "identity", "stop_gradient")
-    if not pointwise or any(arg.shape not in ((), node.shape) for arg in node.args):
-        return False
-    return bool(args) and all(by_columns(arg, depth - 1) for arg in args)
-
-
-def laid_out(x: Traced) -> np.ndarray[Any, Any]:
-    """An array that lies in memory as x does in NumPy, as far as that is known."""
-    if type(x) is Written:
-        return _held.__get__(x).at  # type: ignore[no-any-return]
-    if x.node.value is not None:
-        return np.asarray(x.node.value)
-    alias = getattr(x, "alias", None)
-    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    at: Any = np.empty(root.shape, np.bool_, "F" if by_columns(root) else "C")
-    for name, params in steps:
-        at = _replay(at, name, params)
-    return at  # type: ignore[no-any-return]
-
-
-_WAYS: dict[str, Callable[..., Any]] = {
-    "index": lambda at, template: at[template],
-    "transpose": lambda at, axes: np.transpose(at, axes),
-    "reshape": lambda at, shape: np.reshape(at, shape),
-    "broadcast": lambda at, shape: np.broadcast_to(at, shape),
-    "diagonal": lambda at, **how: np.diagonal(at, **how),
-    "crossed": lambda at, of, first: np.einsum(at, of, [first, *sorted({*of} - {first})]),  # unlike diagonal, writable
-    "windows": lambda at, **how: np.lib.stride_tricks.sliding_window_view(at, **how),
-}
-
-
-def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(_WAYS[name](at, **params))
-
-
-def open_for_writing(x: Traced, place: Any) -> View:
-    """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
-    if type(x) is Written:
-        return _held.__get__(x)
-    family, _ = getattr(x, "alias", None) or (Family(x), ())
-    if family.is_variable:
-        where = position(place)
-        raise MutationError("a variable cannot be written into", where=str(where) if where else None,
-                            why="it is what results are differentiated by",
-                            fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
-    storage = Storage.of_node(family.root)
-    for member, steps in family.members:
-        y = member()
-        if y is None:
-            continue
-        at = storage.source
-        for name, params in steps:
-            at = _replay(at, name, params)
-        y.alias = None
-        y.__class__ = Written
-        y.node = View(storage, at)
-    return _held.__get__(x)
-
-
-def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
-    """`x[key] = value`: the value is written where NumPy would write it, through views too."""
-    if isinstance(key, Traced) and key.dtype.kind == "b" and key.node.value is None:
-        _HOOKS["write_where"](x, key, value, place)
-        return
-    key = plain_key(key)
-    if type(value) is not Number or x.dtype != FLOAT64:
-        value = as_traced(value)  # read before: it may be a view of x
-    held = open_for_writing(x, place)
-    held.storage.write(held.at, key, value, place)
-
-
-def store(x: Traced, value: Any, place: Any) -> Traced:
-    """`x[...] = value` as `x += y` does it: an array that nothing else looks at only changes its node."""
-    if type(x) is Traced and getattr(x, "alias", None) is None and value.shape == x.shape and value.dtype == x.dtype:
-        x.node = value.node
-    else:
-        setitem(x, ..., value, place)
-    return x
-
-
 _ARRAYS.add(Written)
-_HOOKS.update(view=view, setitem=setitem, store=store)
