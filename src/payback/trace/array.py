@@ -18,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
+from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -287,7 +287,7 @@ def leaf_value(value: Any, name: str) -> Any:
             why="integers and booleans do not vary continuously",
             fix=f"give {name}.astype(float), or leave it out of argnums",
         )
-    return value
+    return freeze(native(value))
 
 
 def as_traced(operand: Any) -> Any:

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError
+from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
 from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.row import TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced
+from payback.trace.arrays import now
 from payback.trace.number import Number
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import _FUNCTIONS, _HOOKS
+from payback.trace.outside import by_compiled_code
 from payback.trace.written import _SIMPLE, Storage, View, Written, _held, by_columns, plain_key, written
 
 
@@ -148,15 +150,44 @@ def open_for_writing(x: Traced, place: Any) -> View:
     return _held.__get__(x)
 
 
+def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+    """np.may_share_memory and np.shares_memory: whether a write into one is seen in the other."""
+    a, b = now(a), now(b)
+    if not isinstance(a, Traced) or not isinstance(b, Traced):
+        return False
+    if a is b:
+        return True
+    held = [_held.__get__(x) if type(x) is Written else None for x in (a, b)]
+    if held[0] is not None and held[1] is not None:
+        return held[0].storage is held[1].storage and bool(np.intersect1d(held[0].at, held[1].at).size)
+    (first, steps), (second, others) = (getattr(x, "alias", None) or (None, ()) for x in (a, b))
+    if first is None or first is not second:
+        return False
+    at = np.arange(first.root.aval.size).reshape(first.root.shape)
+    seen = []
+    for way in (steps, others):
+        part = at
+        for name, params in way:
+            part = _replay(part, name, params)
+        seen.append(part)
+    return bool(np.intersect1d(*seen).size)
+
+
 def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
     """`x[key] = value`: the value is written where NumPy would write it, through views too."""
     if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
         _HOOKS["write_unknown"](x, key, value, place)
         return
-    key = plain_key(key)
+    key, given = plain_key(key), value
     if type(value) is not Number or x.dtype != FLOAT64:
         value = as_traced(value)  # read before: it may be a view of x
+    shown = type(given) is Written and given.ndim and type(key) is int
     held = open_for_writing(x, place)
+    if shown and _held.__get__(given).storage is held.storage and by_compiled_code():
+        where = position(place)
+        raise UnsupportedError("rows of a traced array cannot be exchanged by compiled code",
+                               where=str(where) if where else None, why="it would write one of them twice",
+                               fix="take them in another order: y = y[rng.permutation(len(y))]")  # fmt: skip
     held.storage.write(held.at, key, value, place)
 
 
@@ -169,4 +200,5 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
     return x
 
 
+_FUNCTIONS[np.may_share_memory] = _FUNCTIONS[np.shares_memory] = share_memory
 _HOOKS.update(view=view, setitem=setitem, store=store)
