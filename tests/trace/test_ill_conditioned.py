@@ -86,6 +86,7 @@ REGULAR = {
 POSITIVE = {
     "cholesky": (LA.cholesky, mp.cholesky),
     "cho_solve": (lambda a: scipy.linalg.cho_solve(scipy.linalg.cho_factor(a), B), REGULAR["solve"][1]),
+    "sqrtm": (scipy.linalg.sqrtm, lambda a: a * root(a)),
     "eigvalsh": (LA.eigvalsh, lambda a: mp.eigsy(a, eigvals_only=True)),
     "log det": (lambda a: 2 * np.sum(np.log(np.diag(LA.cholesky(a)))), REGULAR["slogdet"][1]),
 }
