@@ -124,7 +124,10 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 
 def _lies(x: Any) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does.  Raises TraceError where that is not known."""
-    if type(x) is Traced and x.node.value is None and x.node.op.name != "input" and getattr(x, "alias", None) is None:
+    node = x.node
+    while node.op.name == "identity":
+        node = node.args[0]
+    if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
         raise TraceError("order='K' and order='A' follow the memory", where=here(),
                          why="how it is laid out is not known while a function is compiled",
                          fix="write order='C' or order='F'")  # fmt: skip
