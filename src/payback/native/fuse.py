@@ -175,6 +175,9 @@ class Planner(Groups):
         stack = [node]
         while stack:
             top = stack[-1]
+            if top in self.gone and top is not node:  # with its last user, by a nest that was computed meanwhile
+                stack.pop()
+                continue
             assert top not in self.gone, f"{top!r} was computed and not kept"
             if top in self.views or top in self.scalars:
                 stack.pop()

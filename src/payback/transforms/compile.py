@@ -15,7 +15,7 @@ from payback.ir.node import Node
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now, watching
+from payback.trace.arrays import native, now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
@@ -103,7 +103,7 @@ class CompiledFunction:
             if quick is not None:
                 return self._rebuild(quick)
         tree = (args, kwargs)
-        values = [now(leaf) for leaf in leaves(tree)]
+        values = [native(now(leaf)) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
