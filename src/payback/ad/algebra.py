@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.sweep import Entry, Numbers, put
+from payback.ad.sweep import Entry
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -56,12 +55,6 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
-        # who counts or changes the payments by a `pull` of its own gets all of them there
-
-    @property
-    def numbers(self) -> Any:
-        """For the sweep; None on graphs, and where a class has a `pull` of its own, which is to see every payment."""
-        return self._numbers if not self.on_graph and type(self).pull is Gradient.pull else None
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -162,75 +155,6 @@ class Gradient:
         if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
-
-    def _numbers(
-        self, rest: Iterator[Node], piles: dict[Node, Any], settled: dict[Node, Any], wanted: Container[Node]
-    ) -> Node | None:
-        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop: scalar programs are made
-        of nothing else.  Goes on with `rest` and returns the first node that is none of them.
-        """
-        live, m = self.live, self.m
-        assert live is not None
-        kept = None if settled is piles else wanted
-        for node in rest:
-            bar = piles.get(node)
-            row, args = node.op, node.args
-            if type(bar) is not float:
-                if bar is None:
-                    continue
-                if type(bar) is not Numbers:
-                    return node
-                bar = bar.total()
-                piles[node] = bar
-            if row.kind != "pointwise" or len(args) > 2:
-                if args:
-                    return node
-                if kept is not None and node in kept:
-                    settled[node] = bar
-                continue
-            if kept is not None and node in kept:
-                settled[node] = bar
-            if len(args) == 2:
-                arg, second = args
-                x, y = arg.value, second.value
-                rule, rule_of_second = row.partials
-                if second in live and rule_of_second is not None:
-                    paid = rule_of_second(m, x, y, node.value)
-                    if type(paid) is float:
-                        paid *= bar
-                        pile = piles.get(second)
-                        if pile is None:
-                            piles[second] = paid
-                        elif type(pile) is Numbers:
-                            pile.append(paid)
-                        elif type(pile) is float:
-                            piles[second] = Numbers((pile, paid))
-                        else:
-                            pile.append((node, 1, paid))
-                    elif (paid := self.pull(node, 1, bar)) is not None:
-                        put(piles, second, node, 1, paid)
-                if arg not in live or rule is None:
-                    continue
-                paid = rule(m, x, y, node.value)
-            else:
-                (arg,), (rule,) = args, row.partials
-                if arg not in live or rule is None:
-                    continue
-                paid = rule(m, arg.value, node.value)
-            if type(paid) is float:
-                paid *= bar
-                pile = piles.get(arg)
-                if pile is None:
-                    piles[arg] = paid
-                elif type(pile) is Numbers:
-                    pile.append(paid)
-                elif type(pile) is float:
-                    piles[arg] = Numbers((pile, paid))
-                else:
-                    pile.append((node, 0, paid))
-            elif (paid := self.pull(node, 0, bar)) is not None:
-                put(piles, arg, node, 0, paid)
-        return None
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from payback.ir.node import Node, by_id
 from payback.ops.row import CONST, VARIABLE
 
@@ -140,33 +138,17 @@ def sweep(
         reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
     wanted = wrt if keep is None else live if keep is everything else set(filter(keep, order))
-    numbers = getattr(algebra, "numbers", None) if ledger is None else None
-    # a pile is a list of entries; where numbers are swept apart a Python float may stand for itself
-    piles: dict[Node, Any] = {
-        node: seed if numbers is not None and type(seed) is float else [(None, 0, seed)]
-        for node, seed in tops.items()
-        if node in live
-    }
+    piles: dict[Node, list[Entry]] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    if numbers is not None and wanted is live:
-        settled = piles  # every pile is visited, and stays there as what it came to
-    rest = reversed(order)
-    node = next(rest, None) if numbers is None else numbers(rest, piles, settled, wanted)
-    while node is not None:
+    for node in reversed(order):
         pile = piles.pop(node, None)
         if pile is None:
-            node = next(rest, None)
             continue
-        if type(pile) is not list:
-            pile = (Numbers((pile,)) if type(pile) is float else pile).entries()
         if ledger is not None:
             ledger[node] = pile
-        if numbers is not None and len(pile) == 1 and type(pile[0][2]) is np.ndarray:
-            bar = pile[0][2]  # what `total` says of a single array
-        else:
-            bar = total(node, pile)
+        bar = total(node, pile)
         if node in wanted:
             settled[node] = bar
         args, no_edge = node.args, node.op.no_edge
@@ -178,36 +160,7 @@ def sweep(
                     continue
                 pile = piles.get(arg)
                 if pile is None:
-                    piles[arg] = paid if numbers is not None and type(paid) is float else [(node, slot, paid)]
-                elif type(pile) is list:
-                    pile.append((node, slot, paid))
+                    piles[arg] = [(node, slot, paid)]
                 else:
-                    put(piles, arg, node, slot, paid)
-        # scalar programs: the algebra goes on by itself, to a node that is none of theirs
-        node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else next(rest, None)
+                    pile.append((node, slot, paid))
     return settled
-
-
-class Numbers(list[float]):
-    """A pile of bare floats, later payers first."""
-
-    def total(self) -> float:
-        """Ascending payer, one by one: `sum` would compensate in some versions of Python, and give other bits."""
-        total = self[-1]
-        for k in range(len(self) - 2, -1, -1):
-            total += self[k]
-        return total
-
-    def entries(self) -> list[Entry]:
-        return [(None, 0, paid) for paid in self]
-
-
-def put(piles: dict[Node, Any], arg: Node, node: Node, slot: int, paid: Any) -> None:
-    """Lay a payment on the pile of an argument."""
-    pile = piles.get(arg)
-    if type(pile) is list:
-        pile.append((node, slot, paid))
-    elif pile is None:
-        piles[arg] = [(node, slot, paid)]
-    else:
-        piles[arg] = [*(Numbers((pile,)) if type(pile) is float else pile).entries(), (node, slot, paid)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import _getframe
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,12 @@ _METHODS: dict[str, Callable[..., Any]] = {}
 _HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 
 
-_users: Any = None  # the namespace of the user's module that was seen last: most often it is seen again
+# The places of the user's code that have run, by code object, so that the nodes of one place share what says so; and
+# those of the code that ran last, in one tuple, for another thread may put another one there at any time.
+_Places = dict[int, tuple[CodeType, int]]
+_places: dict[int, tuple[CodeType, _Places]] = {}
+_last: tuple[CodeType | None, _Places] = (None, {})
+_MOST_CODES = 1000  # code that is made while a program runs is not kept for ever
 
 _PLAIN_TYPES = {float, int, bool, np.float64, np.float32}
 Traced: Any = None  # see `know`
@@ -33,22 +39,36 @@ as_traced: Any = None
 _NODE_TYPES: set[type] = set()
 
 
-def _is_users(frame: Any) -> bool:
+def is_users(frame: FrameType) -> bool:
     """Whether a frame is outside this package and NumPy."""
-    global _users
-    space = frame.f_globals
-    if space.get("__name__", "").startswith(NOT_USERS):
-        return False
-    _users = space
-    return True
+    return id(frame.f_code) in _places or not frame.f_globals.get("__name__", "").startswith(NOT_USERS)
+
+
+def _new_place(frame: FrameType, depth: int) -> tuple[CodeType, int] | None:
+    """The place of a frame that is not the one seen last, or is at a new place; the caller's if that one is ours."""
+    global _last
+    code = frame.f_code
+    found = _places.get(id(code))
+    if found is None:
+        if frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+            return caller(depth + 1)
+        if len(_places) >= _MOST_CODES:
+            _places.clear()
+        found = _places[id(code)] = (code, {})
+    _last = found
+    at = frame.f_lasti
+    return found[1].setdefault(at, (code, at))
 
 
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame = _getframe(depth)
-    if frame.f_globals is _users or _is_users(frame):
-        return frame.f_code, frame.f_lasti
-    return caller(depth + 1)
+    code, places = _last
+    if frame.f_code is code:
+        place = places.get(frame.f_lasti)
+        if place is not None:
+            return place
+    return _new_place(frame, depth + 1)
 
 
 def _binary(row: Row, a: Any, b: Any) -> Any:
@@ -114,11 +134,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
             other, y = None, snapshot(b)
         else:
             return None
-        frame = _getframe(2)
-        if frame.f_globals is _users or _is_users(frame):
-            where = (frame.f_code, frame.f_lasti)
-        else:
-            where = caller(3)
+        where = where_of_caller(3)
         try:
             value = compute(y, x) if swapped else compute(x, y)
         except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
@@ -143,10 +159,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 y = other
             if type(y) is float:
                 frame = _getframe(1)
-                if frame.f_globals is _users or _is_users(frame):
-                    where = (frame.f_code, frame.f_lasti)
-                else:
-                    where = caller(2)
+                code, places = _last
+                where = places.get(frame.f_lasti) if frame.f_code is code else None
+                if where is None:
+                    where = _new_place(frame, 2)
                 if second is None:
                     second = Node(CONST, (), NO_PARAMS, y, where)
                 made = new(Node)

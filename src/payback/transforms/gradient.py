@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
+from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
@@ -182,6 +183,13 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
 
     units: the seeds are unit vectors, whose zeros mean that nothing is asked there: they stay zero whatever they meet.
     """
+    if len(tops) == 1 and type(seeds[0]) is float and not units and not any(node.args for node in wrt):
+        leaves = set(wrt)
+        with np.errstate(all="ignore"):
+            found = pay_scalars(tops[0], seeds[0], lambda node: node in leaves and type(node.value) is float)
+        if found is not None:
+            paid = dict(zip(*found, strict=True))
+            return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt], True
     on_graph, reached = False, None
     for top in tops:
         reached, outside = reached_from(top, wrt)
