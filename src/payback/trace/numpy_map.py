@@ -9,13 +9,13 @@ import numpy as np
 
 from payback.errors import ShapeError
 from payback.ir.where import position
-from payback.ops.append import append
+from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
-from payback.ops.row import TABLE
+from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
-from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 
 
 def _reduction(
@@ -23,10 +23,12 @@ def _reduction(
 ) -> Any:
     """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
     if type(x) in _NODE_TYPES and dtype is None and where is True:
-        value = x.node.value
-        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size:  # nothing to be done first
+        node = x.node
+        value = node.value
+        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size and node.op is not CONST:
+            row = TABLE[name]  # nothing is to be done first
             params = {"axes": axes_of(axis, value.ndim), "keepdims": keep(keepdims)}
-            return Traced(append(TABLE[name], (x.node,), params, where_of_caller(3)))
+            return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
     x = traced_array(x)
     if dtype is not None:
         x = astype(x, dtype)
