@@ -13,9 +13,10 @@ from payback.ir.where import position
 from payback.ops.append import const
 from payback.ops.index import Scattered
 from payback.ops.move import unbroadcast, unbroadcast_mask
-from payback.ops.namespace import Select, Values, scatter_into
+from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
+from payback.ops.row import first, one, second
 from payback.ops.several import PART, Share
 
 
@@ -26,10 +27,10 @@ class Masked:
     partial and applied afterwards gives the zero that is meant.  Exact, and no rule need know of it.
     """
 
-    __slots__ = ("mask", "value")
+    __slots__ = ("applied", "mask", "value")
 
-    def __init__(self, mask: Any, value: Any):
-        self.mask, self.value = mask, value
+    def __init__(self, mask: Any, value: Any, applied: Any = None):
+        self.mask, self.value, self.applied = mask, value, applied  # applied: with the zeros, once someone has asked
 
 
 def no_derivative(node: Node, mode: str) -> DifferentiationError:
@@ -70,7 +71,9 @@ class Gradient:
 
     def dense(self, bar: Any) -> Any:
         if type(bar) is Masked:
-            return self.m.where(bar.mask, bar.value, 0.0)
+            if bar.applied is None:
+                bar.applied = self.m.where(bar.mask, bar.value, 0.0)
+            return bar.applied
         return bar
 
     def masked(self, mask: Any, bar: Any) -> Masked:
@@ -118,20 +121,25 @@ class Gradient:
         if self.on_graph:
             m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
             args = [Term(arg, m) for arg in node.args]
+        elif row.kind == "pointwise" and type(bar) is not Masked:  # most edges, and nothing masked on them
+            rule, into = row.partials[slot], node.args[slot]
+            if rule is one:
+                paid = bar
+            elif rule is second:
+                paid = bar * node.args[1].value
+            elif rule is first:
+                paid = bar * node.args[0].value
+            else:
+                partial = rule(m, *[arg.value for arg in node.args], node.value)
+                paid = bar * partial if type(partial) is np.ndarray else self.times(bar, partial)
+                if paid is None:
+                    return None
+            wanted = getattr(into.value, "shape", ())
+            if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
+                return self.unbroadcast(paid, into, wanted)
+            return paid
         else:
             args = [arg.value for arg in node.args]
-            if row.kind == "pointwise":  # most edges, and nothing masked on them
-                partial = row.partials[slot](m, *args, node.value)
-                if type(bar) is Masked or type(partial) is not np.ndarray:
-                    paid = self.times(bar, partial)
-                    if paid is None:
-                        return None
-                else:
-                    paid = bar * partial
-                wanted = getattr(args[slot], "shape", ())
-                if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
-                    return self.unbroadcast(paid, node.args[slot], wanted)
-                return paid
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
@@ -199,10 +207,10 @@ class Gradient:
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
-        if type(pile[0][2]) is Share:
+        only = pile[0][2]
+        if type(only) is Share:
             return self.shares(node, pile)
         if len(pile) == 1:
-            only = pile[0][2]
             return self.gathered(node, [only]) if type(only) is Scattered else only
         payments = [entry[2] for entry in reversed(pile)]  # ascending payer: the same sum in any order of visits
         scattered = [paid for paid in payments if type(paid) is Scattered]
@@ -242,10 +250,14 @@ class Gradient:
             touched = np.zeros(aval.shape, np.bool_) if node.args else None  # a leaf pays nobody
             for payment in scattered:
                 scatter_into(buffer, payment.template, payment.arrays, self.dense(payment.value))
-                if touched is not None:
-                    mask = payment.value.mask if type(payment.value) is Masked else True
-                    scatter_into(touched, payment.template, payment.arrays, mask)
-            return buffer[()] if touched is None else Masked(touched[()], buffer[()])
+                if touched is None:
+                    continue
+                if type(payment.value) is Masked:
+                    scatter_into(touched, payment.template, payment.arrays, payment.value.mask)
+                else:
+                    touched[full_index(payment.template, payment.arrays)] = True
+            buffer = buffer[()]  # zero already where it is not touched
+            return buffer if touched is None else Masked(touched[()], buffer, buffer)
         operands: list[Any] = []
         masks: list[Any] = []
         for payment in scattered:

@@ -146,6 +146,14 @@ def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
 
     None for all others; `apply` would make the same of these.
     """
+    if len(inputs) == 1 and type(inputs[0]) in _NODE_TYPES:
+        node = inputs[0].node
+        value = node.value
+        if type(value) not in FLOATING or node.op is CONST or value.dtype.kind != "f":
+            return None
+        if row.numeric == "wide" and value.dtype.itemsize == 2:
+            return None
+        return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(4))  # type: ignore[misc,no-any-return]
     dtype, fixed, nodes, values = None, True, [], []
     for x in inputs:
         kind = type(x)

@@ -26,12 +26,14 @@ from payback.ir.aval import FLOAT64
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
-from payback.ops.row import TABLE
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
 from payback.trace.operators import _HOOKS, where_of_caller
+from payback.trace.operators import made as at_hand
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
 
@@ -336,8 +338,9 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         at = _replay(held.at, name, params)
         if np.may_share_memory(at, held.at):
             return written(held.storage, at)
-    if type(x) is Traced and x.node.value is not None:
-        made = Traced(append(TABLE[name], (x.node,), params, place))
+    if type(x) is Traced and (value := x.node.value) is not None and x.node.op is not CONST:
+        row = TABLE[name]
+        made = at_hand(row, (x.node,), params, row.value(Values, value, **params), place)  # type: ignore[misc]
     else:
         made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
     if made.node.shape and type(x) in _NODE_TYPES:

@@ -16,15 +16,15 @@ from payback.ad.sweep import Reach, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import const
+from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now, outside
+from payback.trace.arrays import now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
-from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
+from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -49,15 +49,7 @@ class Opened:
         fresh: list[Any] = []
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
-            if type(tree) in _LEAVES:
-                fresh.append(self._leaf(tree, name))
-                continue
-            fresh.append(
-                unflatten(
-                    tree,
-                    iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)]),
-                )
-            )
+            fresh.append(map_named(self._leaf, tree, name))
         if not any(self.wrt):
             raise DifferentiationError(
                 "there is nothing to differentiate by",
@@ -66,10 +58,14 @@ class Opened:
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
         changed = dict(zip(self.positions, fresh, strict=True))
-        self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
+        self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
+        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.ndim and not watched():
+            node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
+            self.wrt.append(node)
+            return opened(node)
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -94,15 +90,8 @@ class Opened:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
         if self.single and type(self.given[0]) in _LEAVES:
             return found[0]
-        answers = iter(found)
-        trees = []
-        at = 0
-        for tree in self.given:
-            parts = []
-            for leaf in leaves(tree):
-                parts.append(leaf if self.wrt[at] is None else next(answers))
-                at += 1
-            trees.append(unflatten(tree, iter(parts)))
+        answers, asked = iter(found), iter(self.wrt)
+        trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
 
 
