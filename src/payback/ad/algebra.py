@@ -213,6 +213,11 @@ class Gradient:
         if len(pile) == 1:
             return self.gathered(node, [only]) if type(only) is Scattered else only
         payments = [entry[2] for entry in reversed(pile)]  # ascending payer: the same sum in any order of visits
+        for paid in payments:
+            if type(paid) is not np.ndarray:
+                break
+        else:
+            return self.add(payments)
         scattered = [paid for paid in payments if type(paid) is Scattered]
         if scattered:
             payments = [paid for paid in payments if type(paid) is not Scattered]
