@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
-from payback.ops.row import first, one, second
+from payback.ops.row import Rule, first, one, second
 from payback.ops.several import PART, Share
 
 
@@ -43,6 +45,25 @@ def no_derivative(node: Node, mode: str) -> DifferentiationError:
     )
 
 
+# Large arrays take their memory from the system, page by page, each time: a product or a sum is put where one of its
+# operands was, if nobody else holds that.  Python counts who does; what the counts are where nobody else does is
+# measured (`_measure`), for it differs between versions.
+_LARGE = 1 << 16  # bytes
+_count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: 0)
+_NOBODY = _PILE = -1
+
+
+def _is_like(x: Any, other: np.ndarray[Any, Any]) -> bool:
+    """Whether a result of the two fits into the other, and that one has its memory for itself."""
+    return (
+        type(x) is np.ndarray
+        and x.shape == other.shape
+        and x.dtype == other.dtype
+        and other.base is None
+        and other.flags.writeable
+    )
+
+
 class Gradient:
     """Payments are adjoint × partial.  On values no node is made; on a graph the payments are nodes again.
 
@@ -56,6 +77,7 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
+        self._square: tuple[Node | None, Any] = (None, None)
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -126,12 +148,22 @@ class Gradient:
             if rule is one:
                 paid = bar
             elif rule is second:
-                paid = bar * node.args[1].value
+                if into is node.args[1] and self._square[0] is node:  # x·x pays x twice the same, the later slot first
+                    paid, self._square = self._square[1], (None, None)
+                else:
+                    paid = bar * node.args[1].value
             elif rule is first:
                 paid = bar * node.args[0].value
+                if into is node.args[0]:
+                    self._square = (node, paid)
             else:
                 partial = rule(m, *[arg.value for arg in node.args], node.value)
-                paid = bar * partial if type(partial) is np.ndarray else self.times(bar, partial)
+                if type(partial) is not np.ndarray:
+                    paid = self.times(bar, partial)
+                elif partial.nbytes >= _LARGE and _is_like(bar, partial) and _count(partial) == _NOBODY:
+                    paid = np.multiply(bar, partial, out=partial)  # nobody else holds it
+                else:
+                    paid = bar * partial
                 if paid is None:
                     return None
             wanted = getattr(into.value, "shape", ())
@@ -231,7 +263,11 @@ class Gradient:
         return total
 
     def add(self, payments: list[Any]) -> Any:
-        total = payments[0] + payments[1]
+        start, then = payments[0], payments[1]
+        if type(start) is np.ndarray and start.nbytes >= _LARGE and _is_like(then, start) and _count(start) == _PILE:
+            total = np.add(start, then, out=start)  # nobody but this pile holds it
+        else:
+            total = start + then
         in_place = not self.on_graph and type(total) is np.ndarray
         for paid in payments[2:]:
             if in_place:
@@ -281,6 +317,31 @@ class Gradient:
         if not node.args:
             return buffer
         return Masked(m.apply("scatter", *masks, dtype=np.dtype(np.bool_), **shared), buffer)
+
+
+def _measure() -> None:
+    """Who holds an array in the two places of `Gradient`, where nobody else does."""
+    global _NOBODY, _PILE
+
+    class Counting(Gradient):
+        def add(self, payments: list[Any]) -> Any:
+            start, _then = payments[0], payments[1]
+            return _count(start)
+
+    def rule(*args: Any) -> Any:
+        return np.empty(1)
+
+    def pull(rules: tuple[Rule, ...], slot: int, args: list[Any]) -> int:
+        rule = rules[slot]
+        partial = rule(None, *args, None)
+        return _count(partial)
+
+    _NOBODY = pull((rule,), 0, [])
+    pile: list[Entry] = [(None, 0, np.empty(1)), (None, 0, np.empty(1))]
+    _PILE = Counting(on_graph=False).total(None, pile)  # type: ignore[arg-type]
+
+
+_measure()
 
 
 class Walks(NamedTuple):

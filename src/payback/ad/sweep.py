@@ -10,7 +10,7 @@ What "×" and "+" mean is the edge algebra's matter (see `algebra.py`): gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from payback.ir.node import Node, by_id
@@ -115,11 +115,12 @@ def everything(node: Node) -> bool:
 
 def sweep(
     algebra: Algebra,
-    tops: Mapping[Node, Any],
+    tops: dict[Node, Any],
     wrt: Iterable[Node],
     *,
     reached: Reach | list[Node] | None = None,
     keep: Callable[[Node], bool] | None = None,
+    free: bool = False,
     ledger: dict[Node, list[Entry]] | None = None,
 ) -> dict[Node, Any]:
     """Settle the nodes between `wrt` and the tops, each edge visited once.
@@ -127,6 +128,8 @@ def sweep(
     tops    what each top is owed to begin with
     reached the ancestors of the tops no older than `wrt`, if the caller has them
     keep    which settled nodes to return; without it, those of `wrt`
+    free    whether the caller is done with the nodes: `tops` and `reached` are emptied on the way, so that what nobody
+            else holds is freed as soon as it has paid, and later payments take its memory
     ledger  if given, the piles stay in it, so that the work can be shown
 
     Returns node -> what it is owed in all.  A node that no path reaches is not in it: *no path* is not zero.
@@ -142,25 +145,33 @@ def sweep(
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    for node in reversed(order):
+    if free:
+        tops.clear()
+    else:
+        order = order.copy()
+    while order:
+        node = order.pop()
         pile = piles.pop(node, None)
-        if pile is None:
-            continue
-        if ledger is not None:
-            ledger[node] = pile
-        bar = total(node, pile)
-        if node in wanted:
-            settled[node] = bar
-        args, no_edge = node.args, node.op.no_edge
-        for slot in range(len(args) - 1, -1, -1):
-            arg = args[slot]
-            if arg in live and slot not in no_edge:
-                paid = pull(node, slot, bar)
-                if paid is None:
-                    continue
-                pile = piles.get(arg)
-                if pile is None:
-                    piles[arg] = [(node, slot, paid)]
-                else:
-                    pile.append((node, slot, paid))
+        if pile is not None:
+            if ledger is not None:
+                ledger[node] = pile
+            bar = total(node, pile)
+            if node in wanted:
+                settled[node] = bar
+            payer = None if free else node
+            args, no_edge = node.args, node.op.no_edge
+            for slot in range(len(args) - 1, -1, -1):
+                arg = args[slot]
+                if arg in live and slot not in no_edge:
+                    paid = pull(node, slot, bar)
+                    if paid is None:
+                        continue
+                    pile = piles.get(arg)
+                    if pile is None:
+                        piles[arg] = [(payer, slot, paid)]
+                    else:
+                        pile.append((payer, slot, paid))
+            bar = paid = pile = None
+        if free:
+            live.discard(node)
     return settled

@@ -167,10 +167,13 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     return reached, False
 
 
-def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False) -> tuple[list[Any], bool]:
+def pull_back(
+    tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False, free: bool = False
+) -> tuple[list[Any], bool]:
     """What each node of `wrt` is owed (zeros where no path leads), and whether the answers are plain values.
 
     units: the seeds are unit vectors, whose zeros mean that nothing is asked there: they stay zero whatever they meet.
+    free: the caller is done with the nodes, if the answers are plain: then `tops` is emptied, see `sweep`.
     """
     if len(tops) == 1 and type(seeds[0]) is float and not units and not any(node.args for node in wrt):
         leaves = set(wrt)
@@ -196,8 +199,13 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
+    if len(tops) > 1:
+        reached = None
+    if free and not on_graph:
+        tops.clear()
+        del top
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
+        settled = sweep(gradient, owed, wrt, reached=reached, free=free and not on_graph)
         answers = []
         for node in wrt:
             bar = settled.get(node)
@@ -287,14 +295,16 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         top = _scalar(out, f)
         wrt = [node for node in given.wrt if node is not None]
         taped = on_tape(top)
+        value: Any
         if taped is None:
-            found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
+            tops, seeds, value = [top.node], [seed_for(top.node)], top.node.value
+            out = top = None  # nothing but the list holds the graph, so that it can be freed while it is swept
+            found, bare = pull_back(tops, seeds, wrt, free=True)
+            value = value if bare else Traced(tops[0])
         else:  # the tape pays what it has read, and the sweep goes on from there
-            top, read, bars = taped
+            value, read, bars = taped
             found, bare = pull_back(read, bars, wrt)
-        value: Any = top
-        if bare:
-            value = plain(top)
+            value = plain(value) if bare else value
         if has_aux:
             aux = tree_map(lambda leaf: _bare(leaf, wrt), aux)
         gradient = given.gradients(found)
