@@ -22,9 +22,9 @@ from benchmarks.contestants.__main__ import work_of
 from benchmarks.machine import bandwidth, fma_peak, told
 from benchmarks.works import FUNCTIONS, TRAININGS
 
-PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "autograd_": [""],
-         "casadi_": ["sx", "mx"], "micrograd_": [""]}  # fmt: skip
-NEEDS = {"torch_": "torch", "jax_": "jax", "autograd_": "autograd", "casadi_": "casadi",
+PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "sklearn_": [""],
+         "autograd_": [""], "casadi_": ["sx", "mx"], "micrograd_": [""]}  # fmt: skip
+NEEDS = {"torch_": "torch", "jax_": "jax", "sklearn_": "sklearn", "autograd_": "autograd", "casadi_": "casadi",
          "micrograd_": "micrograd"}  # fmt: skip
 
 
@@ -68,6 +68,15 @@ def _installed(python: str, module: str) -> bool:
     return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
 
 
+def _enters(library: str, variant: str, name: str, kind: str) -> bool:
+    """Whether a contestant has this kind of work at all."""
+    if kind == "training":
+        return library in ("payback_", "numpy_by_hand", "torch_", "jax_", "sklearn_")
+    if library in ("casadi_", "micrograd_"):
+        return name.startswith("scalar")
+    return library not in ("numpy_by_hand", "sklearn_") and (library, variant) != ("jax_", "scan")
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", help=f"of {', '.join([*TRAININGS, *FUNCTIONS])}, or WIDTHS:BATCH")
@@ -103,8 +112,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             if name in FUNCTIONS and dtype == "float32" and name != "options":
                 continue  # numerical code is written for float64
             for threads in given.threads:
-                entrants = [c for c in contestants if work.kind == "training" or c[0] != "numpy_by_hand"]
-                entrants = [c for c in entrants if name.startswith("scalar") or c[0] not in ("casadi_", "micrograd_")]
+                entrants = [pair for pair in contestants if _enters(*pair, name, work.kind)]
                 unit = work.batches if work.kind == "training" else 1
                 rows = contest(name, options, threads, entrants, given.rounds, unit, pythons)
                 print("\n".join(report(work, rows, threads)), flush=True)

@@ -211,6 +211,85 @@ def lstms(layers: int = 2, characters: int = 128, width: int = 14, dtype: str = 
     return Function(f"LSTM, {layers} layers, {characters} characters, {dtype}", lstm, data, 0.0, 0.0, dtype)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """Residuals of many observations and the block of the Jacobian that belongs to each.
+
+    one(xp, *rows) -> (r,) is the residual of one observation, whose rows of `data` are what it depends on: its first
+    `slots` arguments.  All blocks together are the sparse Jacobian.  `many` is the same on all rows at once, for those
+    who have no vmap.
+    """
+
+    name: str
+    one: Callable[..., Any]
+    many: Callable[..., Any]
+    slots: int
+    data: Callable[[], tuple[Any, ...]]
+    flops: float = 0.0
+    moved: float = 0.0
+    dtype: str = "float64"
+    kind: str = "blocks"
+
+
+def reprojection(xp: Any, camera: Any, point: Any, weight: Any, seen: Any) -> Any:
+    """ADBench's bundle adjustment: (…, 11), (…, 3), (…,), (…, 2) -> (…, 2).
+
+    A camera is a rotation vector, a centre, a focal length, a principal point and two radial distortions.
+    """
+    turn, centre, focal = camera[..., 0:3], camera[..., 3:6], camera[..., 6:7]
+    principal, radial = camera[..., 7:9], camera[..., 9:11]
+    x = point - centre
+    square = xp.sum(turn * turn, -1)[..., None]
+    theta = xp.sqrt(square)
+    axis = turn / theta
+    dot = xp.sum(axis * x, -1)[..., None]
+    a0, a1, a2 = axis[..., 0], axis[..., 1], axis[..., 2]
+    x0, x1, x2 = x[..., 0], x[..., 1], x[..., 2]
+    cross = xp.stack([a1 * x2 - a2 * x1, a2 * x0 - a0 * x2, a0 * x1 - a1 * x0], -1)
+    cosine = xp.cos(theta)
+    moved = x * cosine + cross * xp.sin(theta) + axis * dot * (1.0 - cosine)
+    flat = moved[..., 0:2] / moved[..., 2:3]
+    r2 = xp.sum(flat * flat, -1)[..., None]
+    distorted = flat * (1.0 + radial[..., 0:1] * r2 + radial[..., 1:2] * r2 * r2)
+    return weight[..., None] * (distorted * focal + principal - seen)
+
+
+def bundles(observations: int = 1_000, dtype: str = "float64") -> Blocks:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        cameras = generator.standard_normal((observations, 11)) * 0.1 + np.array([0.1] * 3 + [0, 0, -5, 1] + [0] * 4)
+        points, weights = generator.standard_normal((observations, 3)), generator.uniform(0.5, 1.5, observations)
+        seen = generator.standard_normal((observations, 2))
+        return tuple(array.astype(dtype) for array in (cameras, points, weights, seen))
+
+    name = f"bundle adjustment, {observations:,} observations × 15, {dtype}"
+    return Blocks(name, reprojection, reprojection, 3, data, dtype=dtype)
+
+
+def network(xp: Any, layers: Any, x: Any, y: Any) -> Any:
+    """Mean squared error of a tanh network: layers = (W, b, W, b, …)."""
+    h = x
+    for k in range(0, len(layers), 2):
+        h = h @ layers[k] + layers[k + 1]
+        if k + 2 < len(layers):
+            h = xp.tanh(h)
+    return xp.mean((h - y) ** 2)
+
+
+def networks(sizes: tuple[int, ...] = (64, 128, 64, 10), batch: int = 64, dtype: str = "float64") -> Function:
+    def data() -> tuple[Any, ...]:
+        generator = np.random.default_rng(0)
+        layers = [part for a, b in pairwise(sizes) for part in (generator.standard_normal((a, b)) / np.sqrt(a),
+                                                                 np.zeros(b))]  # fmt: skip
+        x, y = generator.standard_normal((batch, sizes[0])), generator.standard_normal((batch, sizes[-1]))
+        return tuple(layer.astype(dtype) for layer in layers), x.astype(dtype), y.astype(dtype)
+
+    products = [2.0 * a * b * batch for a, b in pairwise(sizes)]
+    told = "-".join(map(str, sizes))
+    return Function(f"tanh network {told}, batch {batch}, {dtype}", network, data, 3 * sum(products) - products[0],
+                    0.0, dtype)  # fmt: skip
+
+
 def recurrence(xp: Any, x: Any, rounds: int) -> Any:
     """A loop on numbers: a driven map of one state, ten operations a round, and a cost of it."""
     n, state, cost = len(x), x[0], 0.0
@@ -240,12 +319,14 @@ TRAININGS = {
     "mnist": ((784, 512, 256, 10), 128),
     "wide": ((1024, 2048, 2048, 1024), 256),
 }
-FUNCTIONS: dict[str, Callable[..., Function]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "logistic": logistic_data,
     "options": options,
     "small": small_function,
     "gmm": mixtures,
+    "bundle": bundles,
     "lstm": lstms,
+    "network": networks,
     "scalar": partial(scalars, 10_000),
     "scalars": scalars,
 }

@@ -2,7 +2,7 @@
 
 {"do": "prepare", "work": NAME, "options": {...}}  -> {"first": seconds until the first result, "check": numbers}
 {"do": "time", "count": N}                        -> {"seconds": for N repetitions}
-{"do": "memory"}                                  -> {"peak": bytes over what imports alone took}
+{"do": "memory"}                                  -> {"peak": bytes over what stood in memory after the imports}
 """
 
 from __future__ import annotations
@@ -31,6 +31,18 @@ def _parsed(name: str) -> tuple[tuple[int, ...], int]:
     return tuple(int(width) for width in widths.split("-")), int(batch)
 
 
+def _resident(forget: bool = False) -> int:
+    """The most bytes that were resident since the last `forget`; where the system cannot say, since the start."""
+    try:
+        if forget:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+        with open("/proc/self/status") as file:
+            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    except OSError:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def main() -> None:
     threads = int(os.environ["BENCHMARK_THREADS"])
     if hasattr(os, "sched_setaffinity"):
@@ -38,7 +50,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is not an answer
     module = importlib.import_module(f"benchmarks.contestants.{sys.argv[1]}")
-    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    baseline = _resident(forget=True)
     repeat: Any = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -55,7 +67,7 @@ def main() -> None:
                 own = repeat(request["count"])  # a contestant may leave out what it does once, like all others
                 answer = {"seconds": own if isinstance(own, float) else time.perf_counter() - start}
             else:
-                answer = {"peak": 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - baseline)}
+                answer = {"peak": _resident() - baseline}
         except Exception as problem:  # a contestant that cannot do a work says why; the others go on
             answer = {"cannot": f"{type(problem).__name__}: {problem}"[:300]}
         print(json.dumps(answer), file=answers, flush=True)

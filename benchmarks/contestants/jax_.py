@@ -16,6 +16,8 @@ VARIANTS = ["jit", "scan"]
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
     jax.config.update("jax_enable_x64", work.dtype == "float64")
+    if work.kind == "blocks":
+        return _blocks(work, data, variant)
     return (_training if work.kind == "training" else _function)(work, data, variant)
 
 
@@ -82,7 +84,8 @@ def _training(work: Any, data: Any, variant: str | None) -> Any:
 def _function(work: Any, data: Any, variant: str | None) -> Any:
     if variant == "scan":
         raise NotImplementedError("one call is one call")
-    f = jax.jit(jax.value_and_grad(partial(work.f, jnp)))
+    cost = partial(work.f, jnp)
+    f = jax.jit(cost if variant == "value" else jax.value_and_grad(cost))
     args = jax.tree.map(jnp.asarray, data)
 
     def repeat(count: int) -> None:
@@ -91,7 +94,34 @@ def _function(work: Any, data: Any, variant: str | None) -> Any:
         jax.block_until_ready(out)
 
     def check() -> list[float]:
+        if variant == "value":
+            return [float(f(*args))]
         value, gradient = f(*args)
         return [float(value), *(float(jnp.sum(g)) for g in jax.tree.leaves(gradient))]
+
+    return check, repeat
+
+
+def _blocks(work: Any, data: Any, variant: str | None) -> Any:
+    if variant == "scan":
+        raise NotImplementedError("one call is one call")
+    one, slots = partial(work.one, jnp), tuple(range(work.slots))
+
+    def block(*args: Any) -> Any:
+        residual, pull = jax.vjp(lambda *wrt: one(*wrt, *args[len(slots) :]), *args[: len(slots)])
+        return residual, jax.vmap(pull)(jnp.eye(residual.shape[0], dtype=residual.dtype))
+
+    f = jax.jit(jax.vmap(block))
+    args = jax.tree.map(jnp.asarray, data)
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            out = f(*args)
+        jax.block_until_ready(out)
+
+    def check() -> list[float]:
+        residuals, parts = f(*args)
+        rows = range(residuals.shape[-1])
+        return [float(jnp.sum(residuals)), *(float(jnp.sum(part[:, k])) for k in rows for part in parts)]
 
     return check, repeat

@@ -9,13 +9,19 @@ import numpy as np
 
 import payback as pb
 from benchmarks.works import BETA1, BETA2, EPSILON, RATE
+from payback import native
 from payback.trace.tree import leaves
 
 VARIANTS = [""]
 
+if native.available():
+    import llvmlite.binding  # noqa: F401  a peer's compiler is imported with it, too
+
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
-    return (_training if work.kind == "training" else _function)(work, data)
+    if work.kind == "blocks":
+        return _blocks(work, data)
+    return _training(work, data) if work.kind == "training" else _function(work, data, variant)
 
 
 def _training(work: Any, data: Any) -> Any:
@@ -52,16 +58,48 @@ def _with(net: Any, arrays: list[Any]) -> Any:
     return unflatten(net, iter(arrays))
 
 
-def _function(work: Any, data: Any) -> Any:
+def _function(work: Any, data: Any, variant: str | None) -> Any:
     function = work.f
-    f = pb.compile(pb.value_and_grad(lambda *args: function(np, *args)))
+
+    def cost(*args: Any) -> Any:
+        return function(np, *args)
+
+    f = pb.compile(cost) if variant == "value" else pb.compile(pb.value_and_grad(cost))
 
     def repeat(count: int) -> None:
         for _ in range(count):
             f(*data)
 
     def check() -> list[float]:
+        if variant == "value":
+            return [float(f(*data))]
         value, gradient = f(*data)
         return [float(value), *(float(np.sum(g)) for g in leaves(gradient))]
+
+    return check, repeat
+
+
+def _blocks(work: Any, data: Any) -> Any:
+    function, slots = work.many, work.slots
+
+    def blocks(*args: Any) -> Any:
+        residuals, pull = pb.vjp(lambda *wrt: function(np, *wrt, *args[slots:]), *args[:slots])
+        unit = np.zeros(residuals.shape, work.dtype)
+        rows = []
+        for k in range(residuals.shape[-1]):
+            one = unit.copy()
+            one[..., k] = 1.0
+            rows.append(pull(one))
+        return residuals, rows
+
+    f = pb.compile(blocks)
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            f(*data)
+
+    def check() -> list[float]:
+        residuals, rows = f(*data)
+        return [float(np.sum(residuals)), *(float(np.sum(part)) for row in rows for part in row)]
 
     return check, repeat

@@ -15,6 +15,8 @@ VARIANTS = ["eager", "compile"]
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
     torch.set_num_threads(threads)
+    if work.kind == "blocks":
+        return _blocks(work, data, variant)
     return (_training if work.kind == "training" else _function)(work, data, variant)
 
 
@@ -53,8 +55,8 @@ def _training(work: Any, data: Any, variant: str | None) -> Any:
 class _Names:
     """The functions that the works use, under NumPy's names."""
 
-    exp, log, sqrt, tanh, einsum, logaddexp = (
-        torch.exp, torch.log, torch.sqrt, torch.tanh, torch.einsum, torch.logaddexp
+    exp, log, sqrt, tanh, einsum, logaddexp, sin, cos, stack = (
+        torch.exp, torch.log, torch.sqrt, torch.tanh, torch.einsum, torch.logaddexp, torch.sin, torch.cos, torch.stack
     )  # fmt: skip
     __name__ = "torch"
     mean, from_numpy = staticmethod(torch.mean), staticmethod(torch.from_numpy)
@@ -100,5 +102,30 @@ def _function(work: Any, data: Any, variant: str | None) -> Any:
     def check() -> list[float]:
         cost, gradient = once()
         return [float(cost), *(float(g.sum()) for g in gradient)]
+
+    return check, repeat
+
+
+def _blocks(work: Any, data: Any, variant: str | None) -> Any:
+    args, slots = _tensors(data), work.slots
+
+    def block(*args: Any) -> Any:
+        def residual(*wrt: Any) -> Any:
+            return work.one(_Names(), *wrt, *args[slots:])
+
+        value, pull = torch.func.vjp(residual, *args[:slots])
+        return value, torch.vmap(pull)(torch.eye(2, dtype=value.dtype))
+
+    f = torch.vmap(block)
+    f = torch.compile(f) if variant == "compile" else f
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            f(*args)
+
+    def check() -> list[float]:
+        residuals, parts = f(*args)
+        rows = range(residuals.shape[-1])
+        return [float(residuals.sum()), *(float(part[:, k].sum()) for k in rows for part in parts)]
 
     return check, repeat

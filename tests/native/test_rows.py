@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import scipy.special
 
 import payback as pb
 from native.compare import both, check
@@ -195,3 +200,22 @@ def test_a_chain_of_thousands_of_operations():
     x = np.arange(5.0)
     graph = trace(f, x).graph
     assert np.array_equal(Program(graph)(x)[0], Interpreter(graph)(x)[0])
+
+
+def test_an_index_that_only_makes_axes_is_paid_without_a_buffer_of_zeros():
+    f = pb.grad(lambda x: (x[:, None] * x[None, ..., :] * np.arange(9.0).reshape(3, 3) * -0.0 + x[None] ** 3).sum())
+    for x in (np.array([1.0, -2.0, 3.0]), np.array([0.0, -0.0, 1.0])):
+        graph, found, wanted = both(f, x)
+        check(graph, found, wanted, 1e-15, "axes")
+        assert np.array_equal(np.signbit(found[0]), np.signbit(wanted[0]))
+    assert not any(node.op.name == "scatter" for node in Program(graph).graph.nodes)
+
+
+def test_code_that_calls_scipy_is_found_again_in_the_cache(tmp_path):
+    program = "import payback as pb, scipy.special as s; print(pb.compile(lambda x: s.gammaln(x) * s.j0(x))(2.5))"
+    environment = {**os.environ, "PAYBACK_CACHE": str(tmp_path / "cache")}
+    run = partial(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    first, second = run(check=True), run(check=True)
+    assert first.stdout == second.stdout
+    assert float(first.stdout) == pytest.approx(scipy.special.gammaln(2.5) * scipy.special.j0(2.5), rel=1e-15)
+    assert list((tmp_path / "cache").iterdir())

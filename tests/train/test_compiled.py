@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -167,3 +169,47 @@ def test_data_in_the_other_byte_order(monkeypatch):
         monkeypatch, net=pb.nn.MLP([5, 3], dtype=float), X=X.astype(">f8"), y=CLASSES.astype(">i8"), epochs=2
     )
     assert_alike(fast, slow, 1e-9)
+
+
+@dataclass
+class Recurrent:
+    """A network of one's own, with a scan over the axis of time."""
+
+    W: np.ndarray
+    U: np.ndarray
+    v: np.ndarray
+
+    def __call__(self, x):
+        def step(h, now):
+            h = np.tanh(h @ self.W + now @ self.U)
+            return h, h
+
+        return pb.scan(step, np.zeros((x.shape[0], 4), x.dtype), np.swapaxes(x, 0, 1))[0] @ self.v
+
+
+@dataclass
+class Solving:
+    """A network with a row that runs on NumPy."""
+
+    A: np.ndarray
+    v: np.ndarray
+
+    def __call__(self, x):
+        return np.linalg.solve(self.A @ self.A.T + np.eye(5), x.T).T @ self.v
+
+
+@pytest.mark.parametrize("kind", ["scan", "solve"])
+def test_steps_that_are_not_one_piece_of_machine_code(monkeypatch, kind):
+    net = (
+        Recurrent(*(RNG.normal(size=shape) / 2 for shape in ((4, 4), (5, 4), (4,))))
+        if kind == "scan"
+        else Solving(RNG.normal(size=(5, 5)), RNG.normal(size=5))
+    )
+    inputs = np.stack([X, X**2, np.cos(X)], axis=1) if kind == "scan" else X
+    usual = dict(net=net, X=inputs, y=VALUES, epochs=3, batch_size=32, loss=lambda p, t, w: np.mean((p - t) ** 2))
+    fast, slow = both(monkeypatch, **usual)
+    assert_alike(fast, slow, 1e-8)
+    monkeypatch.delenv("PAYBACK_NATIVE")
+    with pytest.raises(NonFiniteError) as problem:
+        fit(**usual | dict(optimizer=GradientDescent(1e200), epochs=5))
+    assert all(np.isfinite(leaf).all() for leaf in leaves(problem.value.run.net))

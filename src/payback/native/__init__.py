@@ -17,9 +17,17 @@ def coverage() -> str:
     from payback.ops import TABLE
 
     rows = {name: lowered(row) for name, row in TABLE.items() if row.value is not None}
-    on_numpy = [f"{name}: {why}" for name, why in rows.items() if why]
+    on_numpy = [f"{name}: {why}" for name, why in rows.items() if why not in (None, "split")]
+    split = [name for name, why in rows.items() if why == "split"]
     native = [name for name, why in rows.items() if why is None]
-    return "\n".join([f"native: {' '.join(native)}", "on NumPy:", *(f"  {line}" for line in on_numpy)])
+    return "\n".join(
+        [
+            f"native: {' '.join(native)}",
+            f"native, by calls of their own: {' '.join(split)}",
+            "on NumPy:",
+            *(f"  {line}" for line in on_numpy),
+        ]
+    )
 
 
 def _installed() -> bool:

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from payback.native import cache
 from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter, Loaded
+from payback.native.lower import elementary
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.threads import emit_barrier
 
@@ -132,6 +133,8 @@ def module_of(keys: Iterable[Any]) -> ir.Module:
 
 def _compile(keys: list[Any]) -> None:
     begun = time.perf_counter()
+    for key in keys:
+        elementary.link(key)
     symbols = {symbol(key): key for key in keys}
     name = cache.name_of(sorted(symbols))
     stored = cache.load(name)

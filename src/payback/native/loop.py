@@ -14,7 +14,7 @@ from payback.native import cores, layout, memory
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.layout import Buffer, View
-from payback.native.lower.guard import AllFinite
+from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
@@ -33,15 +33,20 @@ class Done(NamedTuple):
     before: bool = False
 
 
+def _bytes(node: Node) -> int:
+    return node.aval.size * node.aval.dtype.itemsize
+
+
 class Loop:
     """A step as a native loop.
 
     carried   number of an output -> number of the input that it becomes in the next step; updated in place
     rows      inputs that are batches: rows of a whole array, chosen by an index array (None: the array as it stands)
-    streams   inputs that are one number a step, from an array
+    streams   inputs that are one entry of an array a step
     recorded  outputs that are written to arrays, one entry a step
-    before    outputs that must be finite before anything is updated
+    before    outputs that must be finite (or true) before anything is updated
     after     outputs that must be finite afterwards
+    backwards whether streams and records are gone through from their last entry to the first
     """
 
     def __init__(
@@ -55,10 +60,11 @@ class Loop:
         recorded: Sequence[int],
         before: Sequence[int],
         after: Sequence[int],
+        backwards: bool = False,
     ):
         self.graph = simplified(graph)
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
-        self.before, self.after, self.chosen = list(before), list(after), chosen
+        self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
@@ -68,7 +74,7 @@ class Loop:
         outputs = self.graph.outputs
         planner.plan([outputs[i] for i in before], lambda planner: self._guard([outputs[i] for i in before]))
         self._guard([outputs[i] for i in after])
-        self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, AllFinite)]
+        self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         self._in_place()
         if any(command.kernel is None for command in planner.commands):
             raise NotNativeError("this step needs NumPy")
@@ -93,7 +99,8 @@ class Loop:
         """The program stops here if one of these is not finite."""
         views = [self.planner.view(node) for node in nodes]
         if views:
-            kernel = AllFinite(tuple(code_of(node.aval.dtype) for node in nodes))
+            codes = tuple(code_of(node.aval.dtype) for node in nodes)
+            kernel = AllTrue(len(codes)) if codes[0] == "b1" else AllFinite(codes)
             self.planner.command(kernel, views, [], views, [], "all finite?")
 
     def _in_place(self) -> None:
@@ -151,10 +158,11 @@ class Loop:
         self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
         self.advances: list[tuple[int, int]] = []
         for i in self.streams:
-            self.advances.append((self.input_bases[i], inputs[i].aval.dtype.itemsize))
+            self.advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            node = self.graph.outputs[i]
-            self.advances.append((self.output_bases[i], node.aval.size * node.aval.dtype.itemsize))
+            self.advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+        if self.backwards:
+            self.advances = [(base, -size) for base, size in self.advances]
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
             self.advances.append((self.order.base, batch * 8))
@@ -188,6 +196,9 @@ class Loop:
         """0, or 1 + the number of commands that were run, over all rounds."""
         places = {base: inputs[i] for i, base in self.input_bases.items()}
         places |= {base: records[i] for i, base in self.output_bases.items()}
+        if self.backwards:
+            for base, _ in self.advances:
+                places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
         for base, array in places.items():

@@ -88,10 +88,16 @@ class Machine:
         self._bases = base_table(bases)
         for buffer in constants:
             self._bases[buffer.base] = buffer.array.ctypes.data
-        self._arena = np.empty(arena_bytes + memory.ALIGNMENT, np.uint8)
-        self._bases[0] = -(-self._arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        self._arena_bytes = arena_bytes
+        self._spare: list[np.ndarray[Any, Any]] = []  # memory between values that no call uses now
 
     def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
+        """As a segment's `run`.  Several threads may call it at once."""
+        bases = self._bases.base.copy()[2:]
+        arena = self._spare.pop() if self._spare else np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8)
+        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
         for base, array in places.items():
-            self._bases[base] = array.ctypes.data
-        return self.segment.run(self._bases.base.copy()[2:], rounds, advances)
+            bases[base] = array.ctypes.data
+        status = self.segment.run(bases, rounds, advances)
+        self._spare.append(arena)
+        return status

@@ -22,7 +22,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
 from payback.native.machine import DRIVERS, Segment, base_table
-from payback.ops.namespace import Values
+from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.cse import cse
 from payback.passes.fold import fold, reuse_signs
@@ -47,30 +47,59 @@ _PARTLY = {
 }
 
 
+CHEAP = 2048  # entries that a side of a branch computes, at most, for both to be computed always
+_SPLIT = ("branch", "scan", "loop")
+
+
 def lowered(row: Row) -> str | None:
-    """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses)."""
+    """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses); "split": it is
+    machine code of its own, called between two pieces of the program."""
     name = row.name
-    known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "part", "stop_gradient")
+    known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
     if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
         return _PARTLY.get(name)
-    return "all"
+    return "split" if name in _SPLIT else "all"
+
+
+def cheap(body: Any) -> bool:
+    """Whether both sides of a branch may as well be computed: little work, and nothing in it can fail."""
+    nodes = body.graph.nodes
+    safe = all(
+        node.op.kind == "pointwise" or node.op.name in (*VIEWS, *REDUCES, "cast", "part") or node.op.value is None
+        or (node.op.name == "branch" and cheap(node.params["high"]) and cheap(node.params["low"]))
+        for node in nodes
+    )  # fmt: skip
+    return safe and sum(node.aval.size for node in nodes if not isinstance(node.aval, Avals)) <= CHEAP
 
 
 def simplified(graph: Graph) -> Graph:
     """The graph as it is lowered: the passes, and rows that are written with others."""
 
-    bodies: dict[Node, list[Node]] = {}
+    bodies: dict[tuple[Node, Any], list[Node]] = {}
+
+    def inside(call: Node, body: Any, args: tuple[Node, ...]) -> list[Node]:
+        if (call, body) not in bodies:
+            bodies[call, body] = rebuilt(body.graph.outputs, dict(zip(body.graph.inputs, args, strict=True)))
+        return bodies[call, body]
 
     def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
         parts = EXPANSIONS.get(node.op.name)
         if parts is not None:
-            return parts(node, args[0])
-        if node.op.name == "part" and args[0].op.name == "call" and not hasattr(args[0].params["body"], "replayed"):
-            call = args[0]  # what is called is part of the program
-            if call not in bodies:
-                body = call.params["body"].graph
-                bodies[call] = rebuilt(body.outputs, dict(zip(body.inputs, call.args, strict=True)))
-            return bodies[call][node.params["k"]]
+            return parts(node, *args)
+        if node.op.name != "part":
+            return None
+        (call,) = args
+        if call.op.name in ("call", "custom") and not hasattr(call.params["body"], "replayed"):
+            return inside(call, call.params["body"], call.args)[
+                node.params["k"]
+            ]  # what is called is part of the program
+        if call.op.name == "branch" and all(cheap(call.params[side]) for side in ("high", "low")):
+            m = Recording()
+            m.origin = node.where
+            sides = [
+                Term(inside(call, call.params[side], call.args[1:])[node.params["k"]], m) for side in ("high", "low")
+            ]
+            return m.where(Term(call.args[0], m), *sides).node
         return None
 
     before = None
@@ -189,6 +218,8 @@ class Program:
 
     def _interpret(self, command: Command, arena: Any, bases: Any, places: dict[Buffer, Any]) -> None:
         """A row that is not lowered, on NumPy views of the program's memory."""
+        from payback.native import control  # which makes programs
+
         node = command.node
         assert node is not None
 
@@ -213,7 +244,7 @@ class Program:
             value = array(next(given))
             args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
         with quietly():
-            result = node.op.value(Values, *args, **node.params)
+            result = control.run(node.op.name, node.op.value, args, node.params)
         if isinstance(node.aval, Avals):
             for part, view in zip(self.planner.users.get(node, []), command.writes, strict=True):
                 array(view)[...] = result[part.params["k"]]

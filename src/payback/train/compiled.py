@@ -44,7 +44,7 @@ class Compiled:
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
-            from payback.native.loop import Loop
+            from payback.native.stepwise import loop_of
 
             X, y, *rest = self._data
             traced = self.steps.traced_train(self._state, X[:size], y[:size], rest[0][:size] if rest else None)
@@ -52,7 +52,7 @@ class Compiled:
             rows = {carried + k: array.shape for k, array in enumerate(self._data)}
             rate, step = carried + len(rows), carried + len(rows) + 1
             cost, prediction, norm, length = range(carried, carried + 4)
-            self._loops[size, chosen] = Loop(
+            self._loops[size, chosen] = loop_of(
                 graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
                 recorded=[cost, prediction, norm, length], before=[cost, norm], after=[length],
             )  # fmt: skip

@@ -1,6 +1,11 @@
-"""Elementary functions in kernels: by `vector_math`, else lane by lane by the C library's functions of doubles."""
+"""Elementary and special functions in kernels: by `vector_math`, else lane by lane by the C library's or SciPy's."""
 
 from __future__ import annotations
+
+import ctypes
+import re
+from functools import cache
+from typing import Any
 
 from llvmlite import ir
 
@@ -19,6 +24,15 @@ _LIBRARY = {
     "log2": "log2", "log10": "log10", "cbrt": "cbrt", "power": "pow", "erf": "erf",
     "erfc": "erfc",
 }  # fmt: skip
+# The rows whose values are SciPy's: its own compiled functions of doubles, and how many arguments they take.
+_SCIPY = {
+    **dict.fromkeys(
+        ("erfcx", "erfinv", "erfcinv", "ndtr", "log_ndtr", "ndtri", "gammaln", "gamma", "psi", "logit", "log_expit",
+         "entr", "exp1", "expi", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e", "k0", "k1"), 1),
+    **dict.fromkeys(("beta", "betaln", "xlogy", "xlog1py", "rel_entr", "kl_div"), 2),
+}  # fmt: skip
+_RENAMED = {"digamma": "psi"}
+SPECIAL = frozenset((*_SCIPY, *_RENAMED)) - {"psi"}
 _SAME = {"expit": "sigmoid"}  # rows that are one function under two names
 NAMES = frozenset((*_LIBRARY, *_SAME, "sigmoid", "softplus", "logaddexp", "erf", "erfc"))
 
@@ -27,17 +41,60 @@ def nan(kind: ir.Type) -> ir.Constant:
     return constant(kind, float("nan"))
 
 
-def by_lanes(e: Emitter, symbol: str, *operands: ir.Value) -> ir.Value:
-    """A function of the C library on every lane, in double precision; fmod is exact in float32 too."""
+@cache
+def scipy_functions() -> dict[str, int]:
+    """Where SciPy's compiled functions of doubles are, by the names that machine code calls them; {} without SciPy."""
+    try:
+        from scipy.special import cython_special
+    except ImportError:
+        return {}
+    name_of = ctypes.pythonapi.PyCapsule_GetName
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    found: dict[str, int] = {}
+    for name, capsule in getattr(cython_special, "__pyx_capi__", {}).items():
+        plain = re.sub(r"^__pyx_fuse_\d+", "", name)
+        signature = name_of(capsule)
+        if plain in _SCIPY and signature == f"double ({'double, ' * _SCIPY[plain]}int __pyx_skip_dispatch)".encode():
+            found[f"payback_scipy_{plain}"] = pointer_of(capsule, signature)
+    return found
+
+
+def has(name: str) -> bool:
+    """Whether SciPy has a compiled function for this row."""
+    return name in SPECIAL and f"payback_scipy_{_RENAMED.get(name, name)}" in scipy_functions()
+
+
+def link(key: Any) -> None:
+    """Make SciPy's functions known to the linker, if a kernel names one."""
+    if isinstance(key, tuple):
+        for part in key:
+            link(part)
+    elif isinstance(key, str) and key in SPECIAL:
+        _link_all()
+
+
+@cache
+def _link_all() -> None:
+    from llvmlite import binding
+
+    for symbol, address in scipy_functions().items():
+        binding.add_symbol(symbol, address)
+
+
+def by_lanes(e: Emitter, symbol: str, *operands: ir.Value, more: tuple[ir.Constant, ...] = ()) -> ir.Value:
+    """A compiled function of doubles on every lane; fmod is exact in float32 too.  more: its further arguments."""
     kind = operands[0].type
     function = e.module.globals.get(symbol)
     if function is None:
-        function = ir.Function(e.module, ir.FunctionType(FLOAT64, [FLOAT64] * len(operands)), symbol)
+        types = [FLOAT64] * len(operands) + [value.type for value in more]
+        function = ir.Function(e.module, ir.FunctionType(FLOAT64, types), symbol)
     b = e.b
 
     def one(values: list[ir.Value]) -> ir.Value:
         single = values[0].type == FLOAT32
-        made = b.call(function, [b.fpext(v, FLOAT64) if single else v for v in values])
+        made = b.call(function, [*(b.fpext(v, FLOAT64) if single else v for v in values), *more])
         return b.fptrunc(made, FLOAT32) if single else made
 
     if not isinstance(kind, ir.VectorType):
@@ -62,6 +119,9 @@ def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
         return e.b.extract_element(vector_math.emit(e, name, *spread), first)
     if name in _LIBRARY:
         return by_lanes(e, _LIBRARY[name], *operands)
+    if name in SPECIAL:
+        symbol = f"payback_scipy_{_RENAMED.get(name, name)}"
+        return by_lanes(e, symbol, *operands, more=(ir.Constant(INT32, 0),))
     return {"sigmoid": _sigmoid, "softplus": _softplus, "logaddexp": _logaddexp}[name](e, *operands)
 
 

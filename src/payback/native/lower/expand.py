@@ -1,9 +1,10 @@
-"""Rows that are written with other rows before they are lowered: logsumexp, norm, powers by small whole numbers."""
+"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, whole scatters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -46,9 +47,8 @@ def _norm(node: Node, x: Node) -> Node | None:
     return m.sqrt(square).node
 
 
-def _power(node: Node, x: Node) -> Node | None:
+def _power(node: Node, x: Node, exponent: Node) -> Node | None:
     """Small whole exponents as products, as NumPy does with squares."""
-    exponent = node.args[1]
     if (
         node.aval.dtype.kind != "f"
         or exponent.op is not CONST
@@ -73,4 +73,47 @@ def _power(node: Node, x: Node) -> Node | None:
     return None
 
 
-EXPANSIONS: dict[str, Parts] = {"logsumexp": _logsumexp, "norm": _norm, "power": _power}
+def _scatter(node: Node, *payments: Node) -> Node | None:
+    """Payments to all entries, by indices that only make new axes, in no buffer of zeros."""
+    templates, aval = node.params["templates"], node.aval
+    every = all(part is None or part is Ellipsis or part == slice(None) for template in templates for part in template)
+    if (
+        not every
+        or any(node.params["counts"])
+        or any(payment.aval.dtype != aval.dtype or payment.aval.size != aval.size for payment in payments)
+        or aval.dtype.kind != "f"
+    ):
+        return None
+    m = Recording()
+    m.origin = node.where
+    total: Any = 0.0  # as where payments are added to zeros: it makes 0 of −0
+    for payment in payments:
+        total = total + m.reshape(Term(payment, m), shape=aval.shape)
+    return total.node  # type: ignore[no-any-return]
+
+
+def _sinc(node: Node, x: Node) -> Node | None:
+    if x.aval.dtype.kind != "f":
+        return None
+    m = Recording()
+    m.origin = node.where
+    y = Term(x, m) * np.pi
+    safe = m.where(m.eq(y, 0.0), 1e-20 if x.aval.dtype.itemsize > 2 else 1e-7, y)
+    return m.div(m.sin(safe), safe).node
+
+
+def _logaddexp2(node: Node, x: Node, y: Node) -> Node | None:
+    m = Recording()
+    m.origin = node.where
+    return (m.logaddexp(Term(x, m) * _LOG_2, Term(y, m) * _LOG_2) * (1.0 / _LOG_2)).node
+
+
+_LOG_2 = float(np.log(2.0))
+EXPANSIONS: dict[str, Parts] = {
+    "sinc": _sinc,
+    "logaddexp2": _logaddexp2,
+    "logsumexp": _logsumexp,
+    "norm": _norm,
+    "power": _power,
+    "scatter": _scatter,
+}

@@ -1,4 +1,4 @@
-"""Kernels that stop a program: an index out of bounds, a number that is not finite."""
+"""Kernels that stop a program: an index out of bounds, a number that is not finite, a condition that fails."""
 
 from __future__ import annotations
 
@@ -43,5 +43,18 @@ class AllFinite(NamedTuple):
             value = load(e, args.pointer(), 0, code)
             infinite = constant(value.type, float("inf"))
             with b.if_then(b.not_(b.fcmp_ordered("<", e.intrinsic("fabs", value), infinite))):
+                b.ret(e.int(1))
+        b.ret(e.int(0))
+
+
+class AllTrue(NamedTuple):
+    """1 if one of some conditions is false; args: the conditions."""
+
+    count: int
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        for _ in range(self.count):
+            with b.if_then(b.not_(load(e, args.pointer(), 0, "b1"))):
                 b.ret(e.int(1))
         b.ret(e.int(0))

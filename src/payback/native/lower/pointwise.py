@@ -387,7 +387,7 @@ def can(name: str, code: str) -> bool:
     """Whether there is code for the row on operands of the dtype."""
     if code == "f2" and not half_is_native():
         return False
-    if name in elementary.NAMES:
+    if name in elementary.NAMES or elementary.has(name):
         return _is_float(code)
     if name == "select":
         return True

@@ -1,0 +1,159 @@
+"""Scans, loops and branches inside compiled functions: machine code that does what the interpreter does."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.native import control
+from payback.trace.tree import leaves
+
+rng = np.random.default_rng(0)
+W, U = rng.standard_normal((4, 4)) / 2, rng.standard_normal((3, 4))
+XS = rng.standard_normal((7, 3))
+
+
+def recurrent(W, U, h, xs):
+    def step(h, x):
+        h = np.tanh(h @ W + x @ U)
+        return h, (h * h).sum()
+
+    h, ys = pb.scan(step, h, xs)
+    return ys.sum() + (h * np.arange(4, dtype=h.dtype)).sum()
+
+
+def swap(a, b, xs):
+    """What is carried changes places, and nothing may be overwritten before it is read."""
+    (a, b, c), ys = pb.scan(lambda s, x: ((s[1], s[2] + x, s[0] * s[1]), s[0] - s[2]), (a, b, a + b), xs)
+    return (a * b + c).sum() + (ys * np.arange(ys.shape[0])[:, None]).sum()
+
+
+def counted(x, xs):
+    """A whole number, a truth value and an empty array are carried beside the numbers."""
+
+    def step(state, x):
+        n, seen, empty, total = state
+        return (n + 1, seen | (x > 0), empty * 2.0, total * np.where(seen, 0.5, 1.0) + x * n), total
+
+    (n, seen, empty, total), ys = pb.scan(step, (np.int64(0), np.bool_(False), np.zeros((0, 2)), x), xs)
+    return total * n + np.where(seen, 1.0, 2.0) * ys.sum() + empty.sum()
+
+
+def nested(x, xs):
+    def row(h, x):
+        h, ys = pb.scan(lambda h, v: (np.sin(h) + v, h * v), h, x)
+        return h, ys.sum()
+
+    h, ys = pb.scan(row, x, xs)
+    return h * ys.sum()
+
+
+def chosen(x, xs):
+    return pb.scan(lambda h, v: (pb.cond(h > 0.5, lambda h: h * 0.5, lambda h: h + v * v, h), h), x, xs)[1].sum()
+
+
+def newton(a):
+    return pb.while_loop(lambda x: np.abs(x * x - a) > 1e-13, lambda x: 0.5 * (x + a / x), a)
+
+
+def bounded(a):
+    return pb.while_loop(lambda x: x < 100.0, lambda x: x * x + a, a, max_steps=12)
+
+
+PROGRAMS = {
+    "a recurrent network": (recurrent, (W, U, np.zeros(4), XS)),
+    "in float32": (recurrent, tuple(np.float32(a) for a in (W, U, np.zeros(4), XS))),
+    "one step": (recurrent, (W, U, np.zeros(4), XS[:1])),
+    "no step": (recurrent, (W, U, np.ones(4), XS[:0])),
+    "strided sequences": (recurrent, (W.T, U, np.zeros(8)[::2], XS[::-2])),
+    "places change": (swap, (np.arange(3.0), np.ones(3), XS)),
+    "whole numbers": (counted, (0.5, XS[:, 0])),
+    "a scan of scans": (nested, (0.3, XS)),
+    "a branch in a scan": (chosen, (0.3, XS[:, 0])),
+    "a loop with a bound": (bounded, (1.5,)),
+}
+
+
+def close(found: Any, wanted: Any) -> None:
+    for a, b in zip(leaves(found), leaves(wanted), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        eps = np.finfo(np.asarray(b).dtype).eps if np.asarray(b).dtype.kind == "f" else 0
+        np.testing.assert_allclose(a, b, rtol=64 * eps, atol=64 * eps * max(np.abs(b).max(initial=0), 1))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_derivatives(name):
+    f, args = PROGRAMS[name]
+    slots = tuple(range(len(args)))
+    for transform in (lambda f: f, lambda f: pb.value_and_grad(f, argnums=slots)):
+        close(pb.compile(transform(f))(*args), transform(f)(*args))
+    tangents = tuple(np.ones_like(a) if isinstance(a, np.ndarray) else 1.0 for a in args)
+    close(pb.compile(lambda *a: pb.jvp(f, a, tangents))(*args), pb.jvp(f, args, tangents))
+
+
+def test_second_order_and_batches():
+    g = pb.hessian(lambda h: recurrent(W, U, h, XS))
+    close(pb.compile(g)(np.ones(4)), g(np.ones(4)))
+    many = pb.vmap(pb.grad(chosen), in_axes=(0, None))
+    close(pb.compile(many)(np.linspace(0, 1, 5), XS[:, 0]), many(np.linspace(0, 1, 5), XS[:, 0]))
+
+
+def test_a_loop_without_a_bound():
+    close(pb.compile(newton)(7.0), newton(7.0))
+    assert pb.compile(newton)(7.0) == pytest.approx(7.0**0.5, rel=1e-14)
+    assert pb.compile(lambda n: pb.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] + s[0]), (0.0, 0.0)))(
+        100_000.0
+    ) == (100_000.0, 4_999_950_000.0)
+
+
+@pytest.mark.parametrize("name", ["a recurrent network", "places change", "whole numbers", "a loop with a bound"])
+def test_the_steps_run_natively(name, monkeypatch):
+    f, args = PROGRAMS[name]
+    calls = []
+    for rule in ("scan_values", "loop_values"):
+        monkeypatch.setattr(control, rule, lambda *a, **k: calls.append(a))
+    pb.compile(pb.grad(f))(*args)
+    assert not calls
+
+
+def test_a_branch_that_costs_much_runs_one_side():
+    big = np.ones(10_000)
+    f = pb.compile(lambda c, x: pb.cond(c > 0, lambda x: np.sin(x), lambda x: np.sqrt(x) * x, x))
+    close(f(1.0, big), np.sin(big))
+    close(f(-1.0, big), big)
+    assert "branch" in f.explain_compilation()
+    small = pb.compile(lambda c, x: pb.cond(c > 0, lambda x: np.log(x), lambda x: x * 0.0, x))
+    close(small(0.0, np.zeros(3)), np.zeros(3))  # the side not taken is no number, and is not seen
+    assert "branch" not in small.explain_compilation()
+
+
+def test_an_index_out_of_bounds_is_told_as_by_the_interpreter():
+    def f(x, order):
+        return pb.scan(lambda h, i: (h + x[i], h), 0.0 * x[0], order)[0]
+
+    g = pb.compile(f)
+    assert g(np.arange(3.0), np.array([0, 2, 1])) == 3.0
+    with pytest.raises(IndexError):
+        g(np.arange(3.0), np.array([0, 5, 1]))
+    assert g(np.arange(3.0), np.array([2, 2, 2])) == 6.0
+
+
+def test_several_threads_at_once():
+    g = pb.compile(pb.grad(recurrent, argnums=2))
+    starts = [np.full(4, 0.1 * k) for k in range(16)]
+    alone = [g(W, U, h, XS) for h in starts]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            for a, b in zip(pool.map(lambda h: g(W, U, h, XS), starts), alone, strict=True):
+                assert np.array_equal(a, b)
+
+
+def test_arguments_are_left_as_they_were():
+    h = np.ones(4)
+    before = [a.copy() for a in (W, U, h, XS)]
+    pb.compile(pb.grad(recurrent, argnums=(0, 1, 2, 3)))(W, U, h, XS)
+    assert all(np.array_equal(a, b) for a, b in zip(before, (W, U, h, XS), strict=True))
