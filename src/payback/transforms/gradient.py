@@ -298,7 +298,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         value: Any
         if taped is None:
             tops, seeds, value = [top.node], [seed_for(top.node)], top.node.value
-            out = top = None  # nothing but the list holds the graph, so that it can be freed while it is swept
+            del out, top  # nothing but the list holds the graph, so that it can be freed while it is swept
             found, bare = pull_back(tops, seeds, wrt, free=True)
             value = value if bare else Traced(tops[0])
         else:  # the tape pays what it has read, and the sweep goes on from there
