@@ -35,11 +35,16 @@ _PUBLIC = {
     "set_threads": "native.cores",
     "check_grads": "transforms.check",
     "audit": "transforms.audit",
+    "explain": "glass.explain",
+    "why_nan": "glass.why_nan",
+    "why_zero": "glass.why_zero",
     "stop_gradient": "trace.array",
     "variable": "trace.array",
     "minimize": "optim.minimize",
     "surface": "optim.surface",
     "fit": "train.fit",
+    "open_run": "train.runs",
+    "bisect": "glass.bisect",
     "load": "io.model",
 }
 _MODULES = ("nn", "optim", "random")
@@ -68,6 +73,10 @@ if TYPE_CHECKING:
     from payback import nn as nn
     from payback import optim as optim
     from payback import random as random
+    from payback.glass.bisect import bisect as bisect
+    from payback.glass.explain import explain as explain
+    from payback.glass.why_nan import why_nan as why_nan
+    from payback.glass.why_zero import why_zero as why_zero
     from payback.io.model import load as load
     from payback.native.cores import set_threads as set_threads
     from payback.optim.minimize import minimize as minimize
@@ -75,6 +84,7 @@ if TYPE_CHECKING:
     from payback.trace.array import stop_gradient as stop_gradient
     from payback.trace.array import variable as variable
     from payback.train.fit import fit as fit
+    from payback.train.runs import open_run as open_run
     from payback.transforms.audit import audit as audit
     from payback.transforms.check import check_grads as check_grads
     from payback.transforms.compile import compile as compile

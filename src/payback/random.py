@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.ops.philox import folded, random_bits
+from payback.ops.philox import folded, order_of, random_bits
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
 
@@ -97,5 +97,4 @@ def permutation(key: Array, n: int) -> Array:
     if isinstance(key, Traced):
         raise InputError("permutation was given a key whose value is not known while a function is traced",
                          why="an order decides places", fix="draw it outside, and give it as an argument")  # fmt: skip
-    words = random_bits(_check(key), (2 * n,)).astype(np.uint64)
-    return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")
+    return order_of(random_bits(_check(key), (2 * n,)))

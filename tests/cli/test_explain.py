@@ -280,15 +280,18 @@ def test_the_json_of_the_article(capsys):
     found = data(capsys, "(a+b)*(b+1)", "a=2", "b=1")
     assert list(found) == [
         *("payback", "version", "expression", "top", "wrt", "values", "formulas"),
-        *("nodes", "edges", "paths", "events", "ledger", "gradient"),
+        *("format", "level", "nodes", "edges", "paths", "events", "ledger", "gradient"),
+        *("places", "sources"),
     ]
-    assert (found["payback"], found["version"], found["top"], found["wrt"]) == ("explain", 1, "e", ["a", "b"])
+    assert (found["payback"], found["version"], found["top"], found["wrt"]) == ("explain", 2, "e", ["a", "b"])
     assert found["values"] == {"a": 2, "b": 1, "c": 3, "d": 2, "e": 6}
     assert found["formulas"] == {"c": "a+b", "d": "b+1", "e": "c·d"}
-    assert found["edges"][-2] == {"payer": "e", "slot": 0, "arg": "c", "partial": 2, "paid": 2, "walks": 2}
-    assert [found["paths"][key] for key in ("count", "walks", "visits")] == [3, 6, 5]
+    assert found["edges"][-2] == {
+        "payer": "e", "slot": 0, "arg": "c", "partial": 2, "rule": "b, a", "paid": 2, "walks": "2"
+    }  # fmt: skip
+    assert [found["paths"][key] for key in ("count", "walks", "visits")] == ["3", "6", 5]
     assert found["paths"]["by_leaf"]["a"] == {
-        "count": 1, "walks": 2, "sum": 2, "listed": [{"nodes": ["a", "c", "e"], "factors": [2, 1], "product": 2}],
+        "count": "1", "walks": "2", "sum": 2, "listed": [{"nodes": ["a", "c", "e"], "factors": [2, 1], "product": 2}],
     }  # fmt: skip
     assert found["events"][0] == {"event": "settles", "node": "e", "terms": [], "sum": 1}
     assert found["events"][-1] == {"event": "settles", "node": "b", "terms": [2, 3], "sum": 5}
@@ -326,7 +329,7 @@ def test_counts_beyond_two_to_the_53_are_strings_in_json(capsys):
         (["--wtr", "b", "a*b", "a=2", "b=1"], "there is no option --wtr. Did you mean --wrt?"),
         (["--wtr=b", "a*b", "a=2", "b=1"], "there is no option --wtr. Did you mean --wrt?"),
         (["a*b", "a=2", "b=1", "--wtr", "b"], "there is no option --wtr. Did you mean --wrt?"),
-        ([], "EXPRESSION is missing. See payback explain --help."),
+        ([], "TARGET is missing. See payback explain --help."),
         (["a", "a=1\x1b[31m"], r"'a=1\x1b[31m' gives a no value: it is not a decimal number. Write for example a=2."),
         (["a", "a=1", "--wrt", "[red]\u202e"],
          r"--wrt names '[red]\u202e': the expression has no such variable. Its names are a."),

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payback.cli.expression import _ALIASES, _CALLABLE, _LANGUAGE, letters, parse, parse_bindings
+from payback.cli.expression import _ALIASES, _CALLABLE, _LANGUAGE, parse, parse_bindings
 from payback.cli.program import FLOAT_FUNCTIONS, Program
 from payback.errors import InputError
+from payback.glass.names import letters
 
 
 def value(text: str, **values: float) -> float:

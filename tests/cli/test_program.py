@@ -163,8 +163,9 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_begins_as_the_help_of_each_does(capsys, name):
-    module = __import__(f"payback.cli.{name}", fromlist=[name])
-    assert getattr(module, name).__doc__[:20] == COMMANDS[name][:20]
+    word = name.replace("-", "_")
+    module = __import__(f"payback.cli.{word}", fromlist=[word])
+    assert getattr(module, word).__doc__[:20] == COMMANDS[name][:20]
 
 
 def in_a_new_process(code):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import payback as pb
 from native.test_random_programs import test_exact_programs_to_the_bit as exact_program
 from native.test_random_programs import test_programs_to_rounding as rounded_program
 from payback.native import library
@@ -70,3 +72,16 @@ def test_an_elementary_function_of_half_the_digits(fresh, monkeypatch):
 
     monkeypatch.setattr(elementary, "emit", coarse)
     assert caught(rounded_program, range(100_000, 100_100))
+
+
+def test_writing_in_place_too_early_is_noticed(monkeypatch):
+    """Without the look at who still reads the old values, a donated array is overwritten before its last use."""
+    from payback.native import inplace
+
+    def results():
+        a, b = np.arange(3.0), np.arange(10.0, 13.0)
+        return [array.tolist() for array in pb.compile(lambda a, b: (b, a), donate=(0, 1), native=True)(a, b)]
+
+    assert results() == [[10.0, 11.0, 12.0], [0.0, 1.0, 2.0]]
+    monkeypatch.setattr(inplace, "_may_write", lambda *_: True)
+    assert results() != [[10.0, 11.0, 12.0], [0.0, 1.0, 2.0]]

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+import amount
 from payback.native import cache
 
 SCRIPT = """
@@ -41,6 +42,49 @@ def test_another_process_finds_the_code(home):
     assert compiled(home) == (False, "")
     assert home.stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in home.iterdir())
+
+
+COMMON = """
+import numpy as np, payback as pb
+from payback.native import library
+asked, module_of = [], library.module_of
+library.module_of = lambda keys: asked.extend(keys) or module_of(keys)
+{}
+print(len(asked), len(library._addresses))
+"""
+FIRST = "pb.compile(lambda x, y: (np.tanh(x) @ y).sum(0))(np.ones((5, 6)), np.ones((6, 7)))"
+SECOND = "pb.compile(lambda x, y: (np.exp(np.tanh(x) @ y)).sum(0))(np.ones((15, 16)), np.ones((16, 17)))"
+
+
+def asked_for(where, *programs):
+    """How many kernels a fresh process compiled, and how many it used."""
+    script = COMMON.format("\n".join(programs))
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {cache.SETTING: str(where)},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return tuple(map(int, done.stdout.split()))
+
+
+def test_another_program_finds_what_it_has_in_common(home, tmp_path):
+    made, used = asked_for(home, FIRST)
+    assert made == used
+    alone, of_second = asked_for(tmp_path / "other", SECOND)
+    assert alone == of_second
+    new, used_again = asked_for(home, SECOND)
+    assert 0 < new < alone
+    assert used_again == of_second
+    assert asked_for(home, SECOND, FIRST)[0] == 0  # of several entries, some kernels asked for twice
+
+
+def test_a_list_that_names_what_is_gone_is_no_trouble(home):
+    assert compiled(home) == (True, "")
+    for entry in home.glob("*.code"):
+        entry.unlink()
+    assert compiled(home) == (True, "")
+    assert compiled(home) == (False, "")
+    for entry in home.glob("*.list"):
+        entry.write_bytes(b"")
+    assert compiled(home) == (True, "")
+    assert compiled(home) == (False, "")
 
 
 def test_an_altered_entry_is_compiled_again(home):
@@ -132,3 +176,66 @@ def test_names_depend_on_the_kernels():
     assert cache.name_of(["a", "b"]) != cache.name_of(["a", "c"])
     assert cache.name_of(["a"]) == cache.name_of(["a"])
     assert np.all([len(cache.name_of([str(k)])) == 45 for k in range(3)])
+
+
+def run(where, script):
+    return subprocess.run([sys.executable, "-c", script], env=os.environ | {cache.SETTING: str(where)},
+                          capture_output=True, text=True)  # fmt: skip
+
+
+def test_a_disk_that_takes_nothing_more(home):
+    """The system refuses every byte that is written to a file: one warning, and the right result."""
+    resource = pytest.importorskip("resource")
+    script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + SCRIPT
+    assert resource.RLIMIT_FSIZE >= 0
+    done = run(home, script)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert not list(home.glob("*.part"))
+    assert compiled(home) == (True, "")  # and later it is kept
+
+
+def test_a_folder_that_may_only_be_read(home):
+    """What is there is used without a word; what is new is compiled each time, with one warning."""
+    assert compiled(home) == (True, "")
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    only_read = """
+import tempfile
+def refused(*_, **__):
+    raise OSError(30, "Read-only file system")
+tempfile.mkstemp = refused
+"""
+    done = run(home, only_read + SCRIPT)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+    done = run(home, only_read + SCRIPT.replace("np.tanh(x * 3.0)", "np.tanh(x * 3.0) + (x * x - x * x)"))
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout.strip(), done.stderr.count("RuntimeWarning")) == ("True", 1)
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
+@pytest.mark.parametrize("number", [1, 2, 4][: amount.cases(1, 3)])
+def test_a_process_that_is_killed_while_it_writes(home, number):
+    """The entry before the last one is whole, the last one is not there, and the next process is not disturbed."""
+    killed = f"""
+import os, signal
+real, count = os.replace, []
+def replace(*paths):
+    count.append(paths)
+    if len(count) == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*paths)
+os.replace = replace
+"""
+    assert run(home, killed + SCRIPT).returncode == -9
+    assert len(list(home.glob("*.part"))) == 1
+    assert compiled(home) == (True, "")
+
+
+def test_two_processes_at_once(home):
+    command = [sys.executable, "-c", SCRIPT]
+    both = [subprocess.Popen(command, env=os.environ | {cache.SETTING: str(home)}, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True) for _ in range(2)]  # fmt: skip
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert [error for _, error in told] == ["", ""]
+    assert compiled(home) == (False, "")

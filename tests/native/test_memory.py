@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import amount
+import payback as pb
 from payback.native.layout import Buffer
 from payback.native.memory import ALIGNMENT, arrange
 
@@ -39,3 +40,13 @@ def test_the_arena_is_not_much_larger_than_what_lives_at_once(seed):
     rounded = [-(-max(b.bytes, 1) // ALIGNMENT) * ALIGNMENT for b in made]
     most = max(sum(size for b, size in zip(made, rounded, strict=True) if b.first <= t <= b.last) for t in range(52))
     assert arrange(made) <= 1.5 * most
+
+
+def test_what_is_cheap_is_not_stored():
+    """The square of an array that is there is computed where it is needed, in each of two loops."""
+    f = pb.compile(lambda g, v: ((g * g).sum(), 0.9 * v + 0.1 * (g * g) * (g * g).mean()), native=True)
+    g, v = np.arange(1000.0), np.ones(1000)
+    total, new = f(g, v)
+    assert f._program().arena_bytes < g.nbytes
+    np.testing.assert_allclose(total, (g * g).sum())
+    np.testing.assert_allclose(new, 0.9 * v + 0.1 * (g * g) * (g * g).mean())

@@ -8,6 +8,7 @@ import pytest
 
 from payback.errors import InputError
 from payback.optim import Adam, Constant, Cosine, Momentum, StepDecay, WarmUp
+from payback.optim.schedules import Schedule
 
 
 def rates(schedule, total):
@@ -62,3 +63,25 @@ def test_an_optimizer_takes_a_schedule():
 def test_settings_that_cannot_be(make):
     with pytest.raises(InputError, match="it must be a"):
         make()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Constant(0.3), StepDecay(0.1, every=7, factor=0.3), Cosine(0.37, final=0.01), WarmUp(0.2, steps=5),
+        WarmUp(0.2, steps=5, then=Cosine(0.2)), WarmUp(0.2, steps=2.5), WarmUp(1.0, 3, StepDecay(1.0, every=4)),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_rates_of_many_steps_are_those_of_each_to_the_bit(schedule):
+    whole = rates(schedule, 40)
+    for first, count in ((0, 40), (0, 0), (3, 11), (4, 1), (30, 10)):
+        assert schedule.rates(first, count, 40).tolist() == whole[first : first + count]
+
+
+def test_a_schedule_that_others_wrote_needs_no_more_than_a_call():
+    class Halves(Schedule):
+        def __call__(self, step, total):
+            return self.rate / (1 + step % 2)
+
+    assert Halves(1.0).rates(0, 4, 4).tolist() == [1.0, 0.5, 1.0, 0.5]

@@ -12,9 +12,13 @@ import payback as pb
 from payback import native
 from payback.errors import NonFiniteError
 from payback.native.loop import Loop
+from payback.nn.losses import LOSSES
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay, WarmUp
 from payback.trace.tree import leaves
+from payback.train.compiled import Compiled
 from payback.train.fit import fit
+from payback.train.flat import flat
+from payback.train.step import Steps
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="native code is off")
 
@@ -134,8 +138,9 @@ def test_an_epoch_is_one_call(monkeypatch):
     assert len(counts) < 10  # slices of a tenth of a second, so that Ctrl-C is heard
 
 
-@pytest.mark.parametrize("call", [1, 2, 4])
-def test_interrupted(monkeypatch, call):
+@pytest.mark.parametrize(("call", "epochs"), [(1, 0), (2, 1), (4, 73)])
+def test_interrupted(monkeypatch, call, epochs):
+    """Calls are of 1, 8, 64 … epochs of one step; those of the calls that came back are told."""
     counts, run = [], Loop.run
 
     def interrupted(self, *arguments):
@@ -144,11 +149,101 @@ def test_interrupted(monkeypatch, call):
             raise KeyboardInterrupt
         return run(self, *arguments)
 
+    monkeypatch.setattr("payback.train.compiled.SLICE", 60.0)
     monkeypatch.setattr(Loop, "run", interrupted)
-    result = fit(pb.nn.MLP([5, 3]), X, CLASSES, epochs=5, batch_size=203, validation=0)
+    result = fit(pb.nn.MLP([5, 3]), X, CLASSES, epochs=500, batch_size=203, validation=0)
     assert result.stopped == "interrupted"
-    assert len(result.history) == call - 1
+    assert len(result.history) == epochs
     assert all(np.isfinite(p).all() for p in leaves(result.net))
+
+
+BLOCKS = [
+    dict(batch_size="all", epochs=300), dict(batch_size=29, epochs=20), dict(batch_size=29, epochs=20, shuffle=False),
+    dict(batch_size=30, epochs=5), dict(batch_size=1, epochs=3), dict(y=VALUES, net=pb.nn.MLP([5, 4, 1]), epochs=4),
+    dict(batch_size=29, epochs=9, sample_weight=RNG.integers(0, 3, 203)),
+    dict(batch_size=29, epochs=9, optimizer=Adam(WarmUp(1e-2, steps=30, then=Cosine(1e-2)))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", BLOCKS, ids=lambda options: " ".join(map(str, options)))
+def test_epochs_that_nobody_looks_at_are_the_same(options):
+    """Many epochs a call, or one: the same history and the same network, to the bit."""
+    usual = dict(net=pb.nn.MLP([5, 9, 3]), X=X, y=CLASSES, optimizer=Adam(1e-2), validation=0) | options
+    quiet, looked = fit(**usual), fit(**usual, callbacks=[lambda record, net: None])
+    for name in looked.history.columns:
+        assert name == "seconds" or quiet.history[name] == looked.history[name], name
+    assert quiet.history["seconds"] == sorted(quiet.history["seconds"])
+    for a, b in zip(leaves(quiet.net), leaves(looked.net), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("size", [203, 29])
+def test_the_best_network_of_epochs_that_nobody_looked_at(monkeypatch, size):
+    """It is made again from where its call began."""
+    usual = dict(net=pb.nn.MLP([5, 9, 3]), X=X, y=RNG.integers(0, 3, 203), batch_size=size, validation=0, epochs=400,
+                 optimizer=GradientDescent(6.0))  # fmt: skip
+    seen, run, calls = [], Loop.run, []
+    fit(**usual, callbacks=[lambda record, net: seen.append((record["loss"], net))])
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Loop, "run", interrupted)
+    result = fit(**usual)
+    costs = [cost for cost, _ in seen[: len(result.history)]]
+    best = int(np.argmin(costs))
+    assert result.best_epoch == best + 1 < len(costs)
+    for a, b in zip(leaves(result.net), leaves(seen[best][1]), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_not_finite_among_epochs_that_nobody_looked_at():
+    """The epoch is named, and the run holds the best network before it."""
+    usual = dict(net=pb.nn.MLP([5, 1], dtype=float), X=X, y=VALUES, batch_size="all", validation=0, epochs=4000,
+                 optimizer=GradientDescent(0.9))  # fmt: skip
+    errors = []
+    for callbacks in ([], [lambda record, net: None]):
+        with pytest.raises(NonFiniteError) as caught:
+            fit(**usual, callbacks=callbacks)
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+    runs = [error.run for error in errors]
+    assert runs[0].history["loss"] == runs[1].history["loss"]
+    assert runs[0].best_epoch == runs[1].best_epoch
+    for a, b in zip(*(leaves(run.net) for run in runs), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_a_small_network_steps_as_one_vector(monkeypatch):
+    """Its update is one loop; an optimizer that others wrote gets its parameters one by one."""
+    net = pb.nn.MLP([5, 9, 3], dtype=float)
+    for optimizer in OPTIMIZERS:
+        assert flat(net, optimizer) is not None
+    monkeypatch.setattr("payback.train.flat.LARGEST", 10)
+    assert flat(net, Adam()) is None
+    monkeypatch.undo()
+
+    class Largest(GradientDescent):
+        """The step of each array has the length `rate`."""
+
+        def leaf(self, p, g, slots, rate, step):
+            return p - rate * g / np.sqrt((g * g).sum()), ()
+
+    assert flat(net, Largest(0.1)) is None
+    fast, slow = both(monkeypatch, net=net, X=X, y=CLASSES, optimizer=Largest(0.01), epochs=2)
+    assert_alike(fast, slow, 1e-8)
+
+
+def test_an_optimizer_that_changes_the_dtype_is_refused():
+    class Widening(GradientDescent):
+        def leaf(self, p, g, slots, rate, step):
+            return p - np.float64(0.1) * g, ()
+
+    with pytest.raises(pb.errors.TraceError, match="keeps its shape and dtype"):
+        fit(pb.nn.MLP([5, 3]), X, CLASSES, optimizer=Widening(0.1), epochs=1)
 
 
 def test_the_networks_of_callbacks_stay_as_they_are():
@@ -213,3 +308,39 @@ def test_steps_that_are_not_one_piece_of_machine_code(monkeypatch, kind):
     with pytest.raises(NonFiniteError) as problem:
         fit(**usual | dict(optimizer=GradientDescent(1e200), epochs=5))
     assert all(np.isfinite(leaf).all() for leaf in leaves(problem.value.run.net))
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize(("small", "keep"), [(True, 2.0), (False, 2.0), (False, 0.0)])
+def test_going_back_is_exact(monkeypatch, small, keep, lasting):
+    """Step 8 is seen to be bad when it is there already: all is as after 7, from a copy of this call or an earlier."""
+    monkeypatch.setattr("payback.train.compiled.SMALL", 1 << 30 if small else 0)
+    monkeypatch.setattr("payback.train.compiled.KEEP", keep)
+    monkeypatch.setattr("payback.train.compiled.SLICE", 0.0)  # a step a call
+    order, rates = np.arange(100) % len(X), np.full(10, 0.01)
+
+    def training():
+        net, optimizer = pb.nn.MLP([5, 6, 1], seed=0, dtype=float), pb.optim.Momentum()
+        steps = Steps(net, LOSSES["squared_error"], optimizer)
+        return Compiled(steps, optimizer, net, optimizer.init(net), X, VALUES[:, None], None, predictions=False)
+
+    def take(fast, count, rates):
+        """Until so many steps are taken, or one is bad."""
+        done, taken = 0, None
+        while done < count:
+            taken = fast.take(order[done * 10 :], 10, count - done, rates[done:], done + 1, lasting)
+            done += len(taken.costs)
+            if taken.bad:
+                break
+        return done, taken
+
+    wanted, failing = training(), training()
+    assert take(wanted, 7, rates)[0] == 7
+    rates[7] = 1e308
+    done, taken = take(failing, 10, rates)
+    assert done == 7
+    assert np.isfinite(taken.bad[:2]).all()
+    assert not np.isfinite(taken.bad[2])
+    for net in (failing.net(), taken.after(0)):
+        for a, b in zip(leaves(net), leaves(wanted.net()), strict=True):
+            assert np.array_equal(a, b)

@@ -15,6 +15,7 @@ import payback as pb
 from payback.errors import InputError, NonFiniteError, ShapeError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
+from payback.train.checks import hold_out
 from payback.train.compiled import Compiled
 from payback.train.fit import fit
 from payback.train.step import Steps
@@ -52,9 +53,10 @@ def batches(monkeypatch):
 
     def watched_natively(self, order, size, steps, *others):
         x = self._data[0].reshape(len(self._data[0]), -1)[:, 0].astype(int)
-        rows = np.arange(len(x)) if order is None else order
-        seen.extend(x[part].tolist() for part in rows.reshape(steps, size))
-        return take(self, order, size, steps, *others)
+        rows = np.tile(np.arange(len(x)), steps) if order is None else order
+        taken = take(self, order, size, steps, *others)
+        seen.extend(x[part].tolist() for part in rows[: len(taken.costs) * size].reshape(-1, size))
+        return taken
 
     monkeypatch.setattr(Steps, "train", watched)
     monkeypatch.setattr(Compiled, "take", watched_natively)
@@ -260,7 +262,7 @@ def test_without_patience_nothing_stops_and_the_last_weights_are_kept():
 def test_validation_rows_are_split_class_by_class():
     classes = np.array([0] * 300 + [1] * 60 + [2] * 40)
     seen = []
-    held = fit.__globals__["_hold_out"](X, classes, None, 0.1, pb.random.key(0), True)[3][1]
+    held = hold_out(X, classes, None, 0.1, pb.random.key(0), True)[3][1]
     assert np.bincount(held).tolist() == [30, 6, 4]
     run = fit(classifier(), X, classes, epochs=1, validation=0.1, callbacks=[lambda record, net: seen.append(record)])
     assert run.settings["validation_rows"] == 40

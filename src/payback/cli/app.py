@@ -28,6 +28,10 @@ COMMANDS = {
     "show": "Show a model: the composite function that it is, its columns, how it was trained.",
     "data": "List the tables that payback carries, or write one of them as CSV.",
     "explain": "Show where a derivative comes from: every value, every partial, every path, every payment.",
+    "why-nan": "Find where a NaN or an infinity was born, in a value or in its gradient.",
+    "why-zero": "Tell the zeros of a gradient apart: no path, masked, zero partial, underflow, cancellation.",
+    "account": "Show where one weight of a recorded training came from: opening + every deposit = closing.",
+    "bisect": "Show the first node at which two evaluations of a program part.",
     "audit": "List every place of your own function that cannot be differentiated, in one run.",
     "verify": "Compare what machine code computes for your own function with what the interpreter does.",
     "cache": "Show where compiled code is kept, or remove it.",
@@ -86,7 +90,8 @@ def _dispatch(tokens: list[str], out: Output) -> int:
         console=Console() if styled else Console(file=picture, width=_WIDTH, no_color=True),
     )
     for name, summary in COMMANDS.items():
-        place = f"payback.cli.{name}:{name}"
+        word = name.replace("-", "_")
+        place = f"payback.cli.{word}:{word}"
         if name in tokens[:1]:
             app.command(place, name=name)  # its docstring is the help
         else:

@@ -65,9 +65,11 @@ def _entries(where: Path | None) -> list[os.DirEntry[str]]:
     """The files that payback wrote there, and no other."""
     if where is None:
         return []
+    from payback.native.cache import SUFFIXES
+
     try:
         with os.scandir(where) as found:
-            return [e for e in found if e.name.endswith((".code", ".part")) and e.is_file(follow_symlinks=False)]
+            return [e for e in found if e.name.endswith(SUFFIXES) and e.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     except OSError as problem:

@@ -12,52 +12,108 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from payback.cli.expression import letters, parse, parse_bindings
+from payback.cli.expression import parse, parse_bindings
 from payback.cli.options import Out, unknown_option
 from payback.cli.program import FLOAT_FUNCTIONS, Program, listed
+from payback.cli.subject import entry_of, is_file, is_model, split_names, subject
 from payback.cli.terminal import Output
-from payback.errors import InputError
+from payback.errors import DifferentiationError, InputError
 from payback.glass import story
+from payback.glass.explain import explain as glass_explain
 from payback.glass.ledger import Ledger, plain_number
-from payback.glass.record import record
+from payback.glass.names import letters
+from payback.glass.record import VERSION, number, record
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.trace.array import Traced, variable
 from payback.trace.numpy_map import emit
 
 _FUNCTIONS = {name: partial(emit, name) for name in FLOAT_FUNCTIONS}
+_LEAVES, _PATHS = 12, 5  # that are listed with --paths
 _OPTION = re.compile(r"--([A-Za-z][A-Za-z0-9-]*)(=.*)?")
 
 
 def explain(
-    expression: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    target: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
-    *bindings: str,
+    *values: str,
     wrt: str | None = None,
+    row: str | None = None,
+    paths: Annotated[bool, Parameter(negative="")] = False,
+    flow: Annotated[bool, Parameter(negative="")] = False,
+    cost: Annotated[bool, Parameter(negative="")] = False,
     out: Out,
 ) -> None:
     """Show where a derivative comes from: every value, every partial, every path, every payment.
 
-    It prints the value of each node, the partial on each edge, what collecting path by path would walk, the payments
-    of the reverse sweep in order, and the ledger of each node. Parts without a name are called by the next free
-    letters.
+    Of an expression it prints the value of each node, the partial on each edge, what collecting path by path would
+    walk, the payments of the reverse sweep in order, and the ledger of each node; parts without a name are called by
+    the next free letters. Of a function or a model it prints the nodes from the result down, and of one entry
+    (--wrt W1[3,7]) its paths, number by number.
 
     An expression has numbers, names, + - * / ** and parentheses, and the functions abs, cos, exp, expm1, log, log1p,
-    max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d".
+    max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d". A file is run
+    as "python FILE.py" would run it, without the part under if __name__ == ...
 
-    With --json one object: payback ("explain"), version (1), expression, top (a name), wrt (names), values and
-    formulas (by name, in order), then nodes, edges, paths, events, ledger and gradient as payback.glass.record
-    describes them. Integers beyond 2**53, NaN and infinities are strings; "no path" is null.
+    With --json one object: payback ("explain"), version (2), target, top (a name), wrt (names), of an expression also
+    expression, values and formulas (by name, in order), then the ledger as payback.glass.record describes it, and
+    kappa, flow and cost where they are asked for. NaN, infinities and numbers of paths are strings; "no path" is null.
 
     Parameters
     ----------
-    expression
-        What to explain, such as "(a+b)*(b+1)". It may begin with a minus sign.
-    bindings
-        The value of each variable, such as a=2 b=1.
+    target
+        An expression such as "(a+b)*(b+1)", which may begin with a minus sign; a file and a function such as
+        model.py:cost; or the folder of a model.
+    values
+        The value of each variable or argument, such as a=2 b=1 or x=[1,2]; for a model a table.
     wrt
-        Names, separated by commas: only the paths to these are followed. Default: all variables.
+        Names, separated by commas: only the paths to these are followed. Default: all variables, of a model its
+        weights, W1, b1, W2, ... One entry of an array: W1[3,7].
+    row
+        For a model: the number of a row of the table, from 0, or all.
+    paths
+        Also the largest paths to each leaf, and how much cancels on the way.
+    flow
+        Also how large the adjoints are on their way down, in powers of two.
+    cost
+        Also the flops and bytes of the value and of its gradient.
     """
+    extra = {"paths": paths, "flow": flow, "cost": cost}
+    if is_file(target) or is_model(target):
+        with subject(target, values, row, out) as looked_at:
+            called = looked_at.function, *looked_at.args
+            book = glass_explain(*called, argnums=looked_at.argnums, wrt=_bare(wrt), **looked_at.kwargs)
+        book = _entry(book, wrt)
+        for line in book.to_text().splitlines():
+            out.line(line)
+        told = tell_more(book, out, **extra)
+        if out.json:
+            by = [leaf.name for leaf in book.leaves]
+            head = {"payback": "explain", "version": VERSION, "target": target, "top": book.top.name, "wrt": by}
+            out.result(head | record(book) | told)
+        return
+    if row is not None:
+        raise InputError("--row is given", why="only a model on a table has rows", fix="leave it out")
+    _explain_expression(target, values, wrt, extra, out)
+
+
+def _bare(wrt: str | None) -> list[str] | None:
+    """The names without an index."""
+    return [entry[0] if (entry := entry_of(name)) else name for name in split_names(wrt)] or None
+
+
+def _entry(book: Ledger, wrt: str | None) -> Ledger:
+    entries = [entry for name in split_names(wrt) if (entry := entry_of(name)) is not None]
+    if not entries:
+        return book
+    if len(entries) > 1 or len(split_names(wrt)) > 1:
+        raise InputError(f"--wrt is {wrt!r}", why="of entries one at a time is explained", fix="give one of them")
+    return book.entry(*entries[0])
+
+
+def _explain_expression(
+    expression: str, bindings: tuple[str, ...], wrt: str | None, extra: dict[str, bool], out: Output
+) -> None:
     _check_expression(expression, bindings)
     program = parse(expression)
     values = parse_bindings(bindings, program)
@@ -68,21 +124,86 @@ def explain(
     leaves = [sheet.node(name.strip()) for name in wrt.split(",")] if wrt is not None else sheet.variables
     ledger = Ledger(sheet.top, leaves, sheet.names)
     tell(sheet, ledger, out)
+    told = tell_more(ledger, out, **extra)
     if out.json:
-        head = {"payback": "explain", "version": 1, "expression": expression, "top": ledger.top.name}
+        head = {"payback": "explain", "version": VERSION, "expression": expression, "top": ledger.top.name}
         given = {
             "wrt": [leaf.name for leaf in ledger.leaves],
             "values": {name: value for name, _, value in sheet.lines},
             "formulas": {name: formula for name, formula, _ in sheet.lines if formula},
         }
-        out.result(head | given | record(ledger))
+        out.result(head | given | record(ledger) | told)
+
+
+def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) -> dict[str, Any]:
+    """Print what is asked for, and return it as data."""
+    told: dict[str, Any] = {}
+    if paths:
+        rows = []
+        try:
+            kappas = book.kappa
+        except DifferentiationError as problem:  # a factorization: its paths are counted, not sized
+            kappas = {}
+            rows.append(str(problem))
+        for leaf in book.leaves[:_LEAVES]:
+            found = book.paths(leaf=leaf)
+            if not found.count:
+                continue
+            counted = f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}"
+            kappa = kappas.get(leaf.name)
+            if kappa is not None:
+                size = _short(kappa) if np.ndim(kappa) == 0 else f"up to {_short(np.max(kappa))}"
+                counted += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
+            rows.append(counted)
+            if all(edge.scalar for edge in book.edges):
+                top = found.top(_PATHS)
+                rows += [f"  {story.along(path)}" for path in top]
+                if len(top) < found.count and kappas:
+                    rows.append(f"  … these {len(top)} carry {found.share(top):.1%} of Σ|paths|")
+        if len(book.leaves) > _LEAVES:
+            rows.append(f"… and {len(book.leaves) - _LEAVES:,} more leaves")
+        _section(out, "largest paths", rows)
+        told["kappa"] = {name: _data(kappa) for name, kappa in kappas.items()}
+    if flow:
+        found_flow = book.flow()
+        _section(out, "flow", str(found_flow).splitlines())
+        told["flow"] = [
+            {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
+             "gain": number(s.gain), "after": number(s.after)}
+            for s in found_flow
+        ]  # fmt: skip
+    if cost:
+        found_cost = book.cost()
+        _section(out, "cost", str(found_cost).splitlines())
+        told["cost"] = {
+            "value_flops": found_cost.value_flops, "gradient_flops": found_cost.gradient_flops,
+            "ratio": found_cost.ratio, "value_bytes": found_cost.value_bytes,
+            "gradient_bytes": found_cost.gradient_bytes, "uncounted": list(found_cost.uncounted),
+            "ops": [
+                {"name": line.account.name, "op": line.account.op, "value_flops": line.value_flops,
+                 "gradient_flops": line.gradient_flops, "value_bytes": line.value_bytes,
+                 "gradient_bytes": line.gradient_bytes}
+                for line in found_cost
+            ],
+        }  # fmt: skip
+    return told
+
+
+def _short(kappa: Any) -> str:
+    return f"{float(kappa):.4g}"
+
+
+def _data(kappa: Any) -> Any:
+    if kappa is None or np.ndim(kappa) == 0:
+        return None if kappa is None else number(float(kappa))
+    return {"shape": list(np.shape(kappa)), "max": number(float(np.max(kappa)))}
 
 
 def _check_expression(expression: str, bindings: tuple[str, ...]) -> None:
     """A mistyped option before the expression would be taken for one: `--wtr b`.  (`--a` with a=2 is minus minus a.)"""
     option = _OPTION.fullmatch(expression)
     if option and not any(binding.partition("=")[0].strip() == option[1] for binding in bindings):
-        raise unknown_option(expression.partition("=")[0], ["--wrt"])
+        raise unknown_option(expression.partition("=")[0], ["--wrt", "--row", "--paths", "--flow", "--cost"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +246,7 @@ def evaluate(program: Program, values: dict[str, float]) -> Sheet:
     def observe(value: Any, source: str, span: tuple[int, int]) -> None:
         if isinstance(value, Traced):
             seen.append((value.node, span[0]))
+            value.node.where = None  # its place is in the expression, not in the program that called this one
 
     with np.errstate(all="ignore"):  # what is not finite is found and named by `evaluate`
         top, named = program.evaluate(variables, _FUNCTIONS, observe, number=lambda v: float(v.node.value))

@@ -25,14 +25,13 @@ from payback.cli.program import (
     Program,
     Statement,
     Step,
-    letters,
     listed,
     parse_bindings,
     shorten,
 )
 from payback.errors import InputError
 
-__all__ = ["Program", "letters", "parse", "parse_bindings"]
+__all__ = ["Program", "parse", "parse_bindings"]
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 100

@@ -10,8 +10,7 @@ import difflib
 import math
 import operator
 import re
-import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -254,26 +253,6 @@ def _check_extra(program: Program, values: Mapping[str, Any]) -> None:
             fix = f"its variables are {listed(program.inputs)}" if program.inputs else "remove that"
             fix = f"did you mean {listed(near, 'or')}?" if near else fix
             raise InputError(f"{name} is given a value", why="the expression has no such variable", fix=fix)
-
-
-def letters(used: set[str], inputs: Iterable[str] = ()) -> Iterator[str]:
-    """Names for unnamed intermediates, none of them in `used`: the letters after the last one-letter input (after z
-    comes a), then v1, v2, ….
-
-    >>> from itertools import islice
-    >>> list(islice(letters({"a", "b", "e"}, inputs=("a", "b")), 3))
-    ['c', 'd', 'f']
-    """
-    alphabet = string.ascii_lowercase
-    last = max((alphabet.index(name) for name in inputs if len(name) == 1 and name in alphabet), default=-1)
-    for letter in alphabet[last + 1 :] + alphabet[: last + 1]:
-        if letter not in used:
-            yield letter
-    number = 0
-    while True:
-        number += 1
-        if f"v{number}" not in used:
-            yield f"v{number}"
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

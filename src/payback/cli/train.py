@@ -21,6 +21,7 @@ from payback.nn.formula import formula
 from payback.nn.module import parameters
 from payback.optim.optimizers import OPTIMIZERS
 from payback.train.recipe import Recipe
+from payback.train.recording import Recording, recording
 from payback.train.table import Prepared, Trained, prepare, train_prepared
 
 _INTERRUPTED = 130
@@ -60,6 +61,9 @@ def train(
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,
     overwrite: Annotated[bool, Parameter(help="Write into a folder that is not empty.", negative="")] = False,
+    record: Annotated[str | None, _option("A folder for the whole training: every step can be had again.")] = None,
+    record_every: Annotated[int | None, _option("Steps from one recorded state to the next.")] = None,
+    on_nan: Annotated[Literal["refuse", "explain"], _option("What becomes of a cost that is not finite.")] = "refuse",
     delimiter: Delimiter = None,
     decimal: Decimal = None,
     out: Out,
@@ -91,6 +95,10 @@ def train(
         raise InputError(what, why=why, fix="write --batch-size all")
     if out_dir is not None:
         check_folder(out_dir, overwrite)
+    if record is None and record_every is not None:
+        raise InputError("the option --record-every without --record", fix="name a folder: --record RUN")
+    _least("--record-every", record_every, 1)
+    recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
     data = open_table(table, delimiter, decimal)
     targets = target_names(data, target)
     prepared = prepare(data, targets, task=task, recipe=recipe, test=test, seed=seed)
@@ -99,7 +107,7 @@ def train(
     failed: NonFiniteError | None = None
     try:
         with out.progress(prepared.recipe.epochs or 0) as bar:
-            trained = train_prepared(prepared, seed=seed, starts=starts, progress=bar)
+            trained = train_prepared(prepared, seed=seed, starts=starts, progress=bar, record=recorded, on_nan=on_nan)
     except NonFiniteError as problem:
         failed = problem
         if not hasattr(problem, "trained"):
@@ -118,6 +126,8 @@ def train(
     for note in prepared.notes:
         out.line(f"note      {note}")
     out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
+    if record is not None:
+        out.line(f"run       recorded in {record}")
     out.result(
         {
             "table": data.source,
@@ -125,6 +135,7 @@ def train(
             "left_out": dict(prepared.model.encoder.left_out),
             "history": trained.run.history.records,
             "model": saved,
+            "run": record,
         }
     )
     return _INTERRUPTED if trained.run.stopped == "interrupted" else 0

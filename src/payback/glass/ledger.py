@@ -1,101 +1,43 @@
 """The ledger: one reverse sweep whose payments stay apart, so that a gradient can show what it is made of.
 
-The sweep is the engine's own (`ad.sweep`), asked to leave its piles; nothing here walks the graph.  A pile holds who
-paid, for which argument and how much.  Layers and counts of paths come from the same sweep under other algebras.
+The sweep is the engine's own (`ad.sweep`); nothing here walks the graph.  It keeps what every node holds; what a node
+pays is what it holds × the partial, the same bits whenever it is asked, so payments are computed when somebody looks.
+Layers, counts and sizes of paths come from the same sweep under other algebras.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import html
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from payback.ad.algebra import Distance, Gradient, PathCount, Walks
-from payback.ad.sweep import Entry, sweep
-from payback.errors import InputError, PaybackError
+from payback.ad.paths import Sizes
+from payback.ad.sweep import everything, reach, sweep
+from payback.errors import InputError
+from payback.glass import blame, text
+from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
+from payback.glass.blame import Blame, Cut, Part
+from payback.glass.cost import Cost, cost
+from payback.glass.entries import EntryNames, no_collecting
+from payback.glass.expand import Expansion
+from payback.glass.flow import Flow, flow
+from payback.glass.inside import Opened
 from payback.glass.paths import Paths
-from payback.ir.node import Node
+from payback.glass.step import Walk
+from payback.ir.aval import Avals
+from payback.ir.node import Node, ancestors
+from payback.ops.several import Share
 from payback.trace.backward import seed_for
 
+__all__ = ["Account", "Edge", "Ledger", "LedgerError", "Pays", "Race", "Settles", "plain_number"]
 
-class LedgerError(PaybackError, AssertionError):
-    """A ledger that does not add up."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Account:
-    """One node in the book.
-
-    layer: edges from the top on the longest path.  settled: the sum of its pile, the derivative of the top by this
-    node; None, as layer, where no path leads from the top to it, which is not the same as 0.
-    """
-
-    node: Node
-    name: str
-    layer: int | None
-    settled: Any
-
-    @property
-    def id(self) -> int:
-        return self.node.id
-
-    @property
-    def op(self) -> str:
-        return str(self.node.op.name)
-
-    @property
-    def value(self) -> Any:
-        return plain_number(self.node.value)
-
-    def __repr__(self) -> str:
-        return f"<{self.name} = {self.value!r}, settled {self.settled!r}>"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Edge:
-    """One payment: `payer` pays `arg`, its argument in `slot`, what it holds × the partial on the edge.
-
-    partial: a number; between arrays the text of the op's rule, for the partial itself would be a large matrix.
-    """
-
-    payer: Account
-    slot: int
-    arg: Account
-    partial: float | str
-    paid: Any
-
-    @property
-    def parallel(self) -> bool:
-        """Whether the payer uses the same argument more than once, as in a·a."""
-        return self.payer.node.args.count(self.arg.node) > 1
-
-    def __repr__(self) -> str:
-        return f"<{self.payer.name} pays {self.arg.name} {self.paid!r}>"
-
-
-class Settles(NamedTuple):
-    """The event: all its users have paid, and the node adds up its pile (the top: what it is owed to begin with)."""
-
-    account: Account
-    pile: tuple[Edge, ...]
-
-
-class Pays(NamedTuple):
-    """The event: a settled node pays one argument."""
-
-    edge: Edge
-
-
-class Race(NamedTuple):
-    """Collecting path by path against paying back: exact numbers of paths, edges walked on them, edges swept."""
-
-    paths: int
-    walks: int
-    visits: int
+Which = Account | Node | str
 
 
 class Ledger:
@@ -124,36 +66,116 @@ class Ledger:
     >>> book.check()
     """
 
-    def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):
-        self._algebra = Gradient(on_graph=False)
-        piles: dict[Node, list[Entry]] = {}
-        wrt = list(dict.fromkeys(leaves))
-        with np.errstate(all="ignore"):
-            self._bars = sweep(self._algebra, {top: seed_for(top)}, wrt, keep=lambda _: True, ledger=piles)
-            layers = sweep(Distance(), {top: 0}, wrt, keep=lambda _: True)
-            accounts: dict[Node, Account] = {}
-            for node in sorted({*self._bars, *wrt, top}, key=lambda node: node.id):
-                name = (names or {}).get(node) or node.params.get("name") or f"%{node.id}"
-                settled = self._plain(self._bars[node]) if node in self._bars else None
-                accounts[node] = Account(node, name, layers.get(node), settled)
-            self._accounts = accounts
-            self.top, self.leaves = accounts[top], tuple(accounts[leaf] for leaf in wrt)
-            self.nodes = tuple(accounts.values())
-            entries = [(p, slot, arg, paid) for arg, pile in piles.items() for p, slot, paid in pile if p is not None]
-            entries.sort(key=lambda entry: (entry[0].id, entry[1]))
-            self.edges = tuple(
-                Edge(accounts[payer], slot, accounts[arg], self._partial(payer, slot), self._payment(arg, paid))
-                for payer, slot, arg, paid in entries
-            )
-        self.events = self._tell()
+    level = "op"  # or "entry": number by number
+    origin: dict[Node, tuple[str, tuple[int, ...], str]] | None = None  # level "entry": (array, index, part) of a node
+    data: Mapping[str, Any] = MappingProxyType({})  # the arrays among the arguments, by name
+    again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
-    def account(self, which: Account | Node | str) -> Account:
+    def __init__(self, top: Node, leaves: Iterable[Node], names: Mapping[Node, str] | None = None):
+        self._top, self._leaves = top, list(dict.fromkeys(leaves))
+        self._given: Any = dict(names or {})
+        self._aliases: dict[str, str] = {}
+        self.gradient = Gradient(on_graph=False)
+        seed = seed_for(top)
+        floor = min((leaf.id for leaf in self._leaves), default=0)
+        self._reached = reach([top], floor, set(self._leaves))
+        with np.errstate(all="ignore"):
+            self.bars = sweep(self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything)
+
+    # what is in it
+
+    @cached_property
+    def accounts(self) -> dict[Node, Account]:
+        nodes = sorted({*self.bars, *self._leaves, self._top}, key=lambda node: node.id)
+        accounts: dict[Node, Account] = {}
+        taken: set[str] = set()
+        for node in nodes:
+            base = name = self._given.get(node) or node.params.get("name") or f"%{node.id}"
+            count = 1
+            while name in taken:
+                count += 1
+                name = f"{base}#{count}"
+            taken.add(name)
+            accounts[node] = Account(self, node, name)
+        return accounts
+
+    @cached_property
+    def top(self) -> Account:
+        return self.accounts[self._top]
+
+    @cached_property
+    def leaves(self) -> tuple[Account, ...]:
+        return tuple(self.accounts[leaf] for leaf in self._leaves)
+
+    @cached_property
+    def nodes(self) -> tuple[Account, ...]:
+        return tuple(self.accounts.values())
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        accounts = self.accounts
+        with no_collecting():
+            return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
+
+    @cached_property
+    def by_slot(self) -> dict[tuple[Node, int], Edge]:
+        return {(edge.payer.node, edge.slot): edge for edge in self.edges}
+
+    @cached_property
+    def events(self) -> tuple[Settles | Pays, ...]:
+        with no_collecting():
+            distance, received = self.layers, self.received
+            layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+            payments: list[list[Edge]] = [[] for _ in layers]
+            for account in self.nodes:
+                if account.node in distance:
+                    layers[distance[account.node]].append(account)
+            for edge in self.edges:
+                payments[distance[edge.payer.node]].append(edge)
+            events: list[Settles | Pays] = []
+            for settling, paying in zip(layers, payments, strict=True):
+                events += [Settles(account, received.get(account, ())) for account in settling]
+                events += map(Pays, paying)
+        return tuple(events)
+
+    @cached_property
+    def received(self) -> dict[Account, tuple[Edge, ...]]:
+        received: dict[Account, list[Edge]] = {}
+        for edge in self.edges:
+            received.setdefault(edge.arg, []).append(edge)
+        return {account: tuple(edges) for account, edges in received.items()}
+
+    def paying(self) -> Iterator[tuple[Node, int]]:
+        """The edges as the graph has them: (payer, slot), ascending."""
+        bars = self.bars
+        for payer in sorted(bars, key=lambda node: node.id):
+            no_edge, own = payer.op.no_edge, payer.op.kind == "own"
+            for slot, arg in enumerate(payer.args):
+                if arg in bars and slot not in no_edge and not (own and (payer, slot) in self.unpaid):
+                    yield payer, slot
+
+    @cached_property
+    def unpaid(self) -> frozenset[tuple[Node, int]]:
+        """Arguments that a rule of its own kind pays nothing."""
+        with np.errstate(all="ignore"):
+            return frozenset(
+                (payer, slot)
+                for payer, bar in self.bars.items()
+                if payer.op.kind == "own"
+                for slot, arg in enumerate(payer.args)
+                if arg in self.bars and slot not in payer.op.no_edge and self.gradient.pull(payer, slot, bar) is None
+            )
+
+    # looking things up
+
+    def account(self, which: Which) -> Account:
         """The account of a node, or of a name; raises InputError, with the nearest names, if it has none."""
         node = which.node if isinstance(which, Account) else which
         if isinstance(node, Node):
-            found = self._accounts.get(node)
+            found = self.accounts.get(node)
         else:
-            found = next((account for account in self.nodes if account.name == node), None)
+            name = self._aliases.get(node, node)
+            found = next((account for account in self.nodes if account.name == name), None)
         if found is not None:
             return found
         names = [account.name for account in self.nodes]
@@ -162,136 +184,249 @@ class Ledger:
         fix = f"did you mean {' or '.join(near)}?" if near else f"its nodes are {known}"
         raise InputError(f"there is no node {node} in the ledger", fix=fix)
 
-    def pile(self, which: Account | Node | str) -> tuple[Edge, ...]:
-        """The payments that a node has received, ascending (payer, slot); raises InputError as `account` does."""
-        return self._received.get(self.account(which), ())
+    def __getitem__(self, which: Which) -> Account:
+        return self.account(which)
 
-    def settled(self, which: Account | Node | str) -> Any:
+    def pile(self, which: Which) -> tuple[Edge, ...]:
+        """The payments that a node has received, ascending (payer, slot); raises InputError as `account` does."""
+        return self.received.get(self.account(which), ())
+
+    def settled(self, which: Which) -> Any:
         """The derivative of the top by a node, or None: no path.  Raises InputError as `account` does."""
         return self.account(which).settled
 
-    def paths(self, top: Account | Node | str, leaf: Account | Node | str) -> Paths:
-        """The paths from one node down to another; raises InputError as `account` does."""
-        return Paths(self, self.account(top), self.account(leaf))
+    def edge(self, payer: Which, arg: Which, slot: int | None = None) -> Edge:
+        """The payment from one node to another; `slot` tells which, where there are several.  Raises InputError."""
+        payer, arg = self.account(payer), self.account(arg)
+        found = [e for e in self.pile(arg) if e.payer is payer and slot in (None, e.slot)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            payers = ", ".join(dict.fromkeys(e.payer.name for e in self.pile(arg))) or "nobody"
+            raise InputError(f"{payer.name} does not pay {arg.name}", why=f"it is paid by {payers}")
+        raise InputError(f"{payer.name} pays {arg.name} {len(found)} times",
+                         fix=f"say which: slot={' or '.join(str(e.slot) for e in found)}")  # fmt: skip
 
-    def race(self) -> Race:
-        """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
-        counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
-        return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), len(self.edges))
+    # amounts
 
-    def check(self) -> None:
-        """Go through the events with an empty book and add everything up again.
+    def plain(self, bar: Any) -> Any:
+        if type(bar) is float:
+            return bar
+        if isinstance(bar, list):
+            return tuple(None if part is None else plain_number(self.gradient.dense(part)) for part in bar)
+        return plain_number(self.gradient.dense(bar))
 
-        Every edge that has a derivative is paid exactly once, after its payer has settled; every payment is what the
-        payer holds × the partial; a node settles once, after all its users have paid, on the sum of its pile.
-        Raises LedgerError naming the first thing that does not add up.
-        """
-        received: dict[Account, list[Edge]] = {}
-        settled: set[Account] = set()
-        paid: set[Edge] = set()
+    def payment(self, payer: Node, slot: int) -> Any:
+        """What a node pays one of its arguments, as an array of the argument's shape."""
         with np.errstate(all="ignore"):
-            due = self._due()
-            for event in self.events:
-                if isinstance(event, Settles):
-                    self._check_settlement(event, received.get(event.account, []), due, settled)
-                    settled.add(event.account)
-                else:
-                    edge = event.edge
-                    if edge.payer not in settled or edge.arg in settled or edge in paid:
-                        raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} at the wrong time, or twice")
-                    self._check_payment(edge)
-                    paid.add(edge)
-                    received.setdefault(edge.arg, []).append(edge)
-        if paid != set(self.edges) or {(edge.payer.node, edge.slot) for edge in paid} != set().union(*due.values()):
-            raise LedgerError("an edge was not paid, or is not of this graph")
-        if settled != {account for account in self.nodes if account.settled is not None}:
-            raise LedgerError("a node has not settled")
+            paid = self.gradient.pull(payer, slot, self.bars[payer])
+            if type(paid) is float:
+                return paid
+            if type(paid) is Share:
+                return self.plain(paid.bar)
+            return self.plain(self.gradient.total(payer.args[slot], [(None, 0, paid)]))  # scattered: in one buffer
 
-    def _due(self) -> dict[Node, set[tuple[Node, int]]]:
-        """Who must pay each node, read off the graph and not off the book."""
-        due: dict[Node, set[tuple[Node, int]]] = {node: set() for node in self._bars}
-        for node, bar in self._bars.items():
-            for slot, arg in enumerate(node.args):
-                if arg in due and slot not in node.op.no_edge and self._algebra.pull(node, slot, bar) is not None:
-                    due[arg].add((node, slot))
-        return due
+    def partial(self, payer: Node, slot: int) -> float | str:
+        """What the payer would pay if it held 1; between arrays the text of the rule."""
+        arg = payer.args[slot]
+        if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
+            return str(payer.op.facts.get("math", payer.op.name))
+        with np.errstate(all="ignore"):
+            return float(self.plain(self.apart().pull(payer, slot, seed_for(payer))))
 
-    def _check_settlement(
-        self, event: Settles, received: list[Edge], due: dict[Node, set[tuple[Node, int]]], settled: set[Account]
-    ) -> None:
-        account = event.account
-        if account in settled or {(e.payer.node, e.slot) for e in received} != due.get(account.node):
-            raise LedgerError(f"{account.name} settles before all have paid, or twice")
-        entries: list[Entry] = [
-            (e.payer.node, e.slot, self._algebra.pull(e.payer.node, e.slot, self._bars[e.payer.node]))
-            for e in sorted(received, key=lambda e: (e.payer.id, e.slot), reverse=True)
-        ]
-        if account is self.top:
-            entries = [(None, 0, seed_for(account.node))]
-        if not _same(self._plain(self._algebra.total(account.node, entries)), account.settled):
-            why = f"its pile comes to another sum than {account.settled!r}"
-            raise LedgerError(f"the pile of {account.name} does not add up", why=why)
+    def apart(self) -> Gradient:
+        """The algebra of payments for other amounts than those of this ledger: rules of their own kind keep theirs."""
+        gradient = Gradient(on_graph=False)
+        gradient.live = self.bars.keys()  # type: ignore[assignment]
+        return gradient
 
-    def _check_payment(self, edge: Edge) -> None:
-        payer = edge.payer.node
-        paid = self._payment(edge.arg.node, self._algebra.pull(payer, edge.slot, self._bars[payer]))
-        partial = self._partial(payer, edge.slot)
-        if not _same(paid, edge.paid) or not _same(partial, edge.partial):
-            why = f"it holds {edge.payer.settled!r}, and the partial is {partial!r}, not {edge.partial!r}"
-            raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} a wrong amount, {edge.paid!r}", why=why)
+    # other algebras
+
+    def swept(self, algebra: Any, start: Any, top: Node | None = None, leaves: list[Node] | None = None) -> Any:
+        """The same sweep under another algebra: node -> what it comes to."""
+        if self.unpaid:
+            algebra.pull = _skipping(algebra.pull, self.unpaid)
+        wrt = self._leaves if leaves is None else leaves
+        reached = self._reached if top is None and leaves is None else None
+        with np.errstate(all="ignore"):
+            return sweep(algebra, {top or self._top: start}, wrt, reached=reached, keep=everything)
+
+    @cached_property
+    def layers(self) -> dict[Node, int]:
+        layers: dict[Node, int] = self.swept(Distance(), 0)
+        return layers
 
     @cached_property
     def counts(self) -> dict[Node, Walks]:
         """The exact numbers of paths from the top to each node, and of the edges walked on them."""
-        leaves = [leaf.node for leaf in self.leaves]
-        return sweep(PathCount(), {self.top.node: Walks(1, 0)}, leaves, keep=lambda _: True)
+        counts: dict[Node, Walks] = self.swept(PathCount(), Walks(1, 0))
+        return counts
 
     @cached_property
-    def _received(self) -> dict[Account, tuple[Edge, ...]]:
-        received: dict[Account, list[Edge]] = {}
-        for edge in self.edges:
-            received.setdefault(edge.arg, []).append(edge)
-        return {account: tuple(edges) for account, edges in received.items()}
+    def gross(self) -> dict[Node, Any]:
+        """Σ |product of the partials| over the paths to each leaf (and to what the ledger and its opened loops share).
 
-    def _tell(self) -> tuple[Settles | Pays, ...]:
-        layers: dict[int, list[Account]] = {}
-        payments: dict[Account, list[Edge]] = {}
-        for account in self.nodes:
-            if account.layer is not None:
-                layers.setdefault(account.layer, []).append(account)
-        for edge in self.edges:
-            payments.setdefault(edge.payer, []).append(edge)
-        events: list[Settles | Pays] = []
-        for _, layer in sorted(layers.items()):
-            events += [Settles(account, self._received.get(account, ())) for account in layer]
-            events += [Pays(edge) for account in layer for edge in payments.get(account, [])]
-        return tuple(events)
+        Raises DifferentiationError where a row has no paths inside ("not defined for `solve`").
+        """
+        opened = Opened(self._top, self._leaves)
+        with np.errstate(all="ignore"):
+            found = sweep(Sizes(), {opened.top: seed_for(opened.top)}, self._leaves, keep=everything)
+        return {node: self.plain(bar) for node, bar in found.items()}
 
-    def _partial(self, payer: Node, slot: int) -> float | str:
-        """What the payer would pay if it held 1."""
-        if payer.shape or payer.args[slot].shape:
-            return str(payer.op.facts.get("math", payer.op.name))
-        number = self._plain(self._algebra.pull(payer, slot, seed_for(payer)))
-        assert isinstance(number, float)
-        return number
+    @property
+    def kappa(self) -> dict[str, Any]:
+        """Σ |paths| / |Σ paths| for each entry of each leaf: what cancels.  1: nothing; 1e6: six digits are lost.
 
-    def _payment(self, arg: Node, paid: Any) -> Any:
-        return self._plain(self._algebra.total(arg, [(None, 0, paid)]))  # a scattered payment becomes an array
+        Infinite where the paths cancel exactly; 1 where they are all 0, and None for a leaf without a path.
+        """
+        return {leaf.name: _ratio(self.gross.get(leaf.node), leaf.settled) for leaf in self.leaves}
 
-    def _plain(self, bar: Any) -> Any:
-        return plain_number(self._algebra.dense(bar))
+    def entry(self, which: Which, index: Any = ()) -> Ledger:
+        """The ledger of one entry of an array, number by number: its cone alone, see `expand.py`.
+
+        Raises InputError for an index that is none, and for an entry that no path leads to.
+        """
+        account = self.account(which)
+        mask = np.zeros(account.shape, bool)
+        places = index if isinstance(index, tuple) else (index,)
+        try:
+            mask[index] = True
+        except (IndexError, ValueError, TypeError):
+            mask[...] = False
+        if mask.sum() != 1 or not all(isinstance(i, (int, np.integer)) for i in places):
+            example = f"{account.name}{[0] * len(account.shape)}"
+            raise InputError(f"{account.name}{list(places)} is no entry", why=f"it has the shape {account.shape}",
+                             fix=f"give one whole number for each axis, as in {example}")  # fmt: skip
+        return self._expanded({account.node: mask})
+
+    def by_entry(self, *leaves: Which) -> Ledger:
+        """The whole ledger number by number: every entry of the leaves (all, or those named) is a leaf."""
+        chosen = [self.account(leaf).node for leaf in leaves] or self._leaves
+        return self._expanded(dict.fromkeys(chosen))
+
+    def _expanded(self, wanted: dict[Node, Any]) -> Ledger:
+        opened = Opened(self._top, list(wanted))
+        made = Expansion(opened.top, wanted)
+        found = made.entries.get(opened.top)
+        top = None if found is None else found[()]
+        known = {opened.of.get(node, node): account.name for node, account in self.accounts.items()}
+        names = EntryNames(made.labels, known)
+        if top is None:
+            leaf = made.leaves[0] if made.leaves else None
+            what = names.get(leaf) or "the entry"
+            raise InputError(
+                f"no path leads from {self.top.name} to {what}", why="nothing that the result depends on reads it"
+            )
+        book = Ledger(top, made.leaves)
+        book._given, book.level = names, "entry"
+        book.origin = {node: (known.get(label.node, label.node.op.name), label.index, label.part)
+                       for node, label in made.labels.items()}  # fmt: skip
+        return book
+
+    def paths(self, top: Which | None = None, leaf: Which | None = None) -> Paths:
+        """The paths from one node (the top) down to another (the only leaf); raises InputError as `account` does."""
+        if leaf is None and len(self.leaves) != 1:
+            raise InputError("paths() does not say to which leaf", fix=f"name one of {_listed(self.leaves)}")
+        return Paths(self, self.account(top or self.top), self.account(self.leaves[0] if leaf is None else leaf))
+
+    def race(self) -> Race:
+        """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
+        counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
+        return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), sum(1 for _ in self.paying()))
+
+    def arrays(self) -> dict[str, list[Node]]:
+        """The nodes of what was given, by name: the leaves, and arguments that are constants."""
+        found = {leaf.name: [leaf.node] for leaf in self.leaves}
+        ends = [node for node in ancestors([self._top]) if not node.args and node.shape]
+        for name, array in self.data.items():
+            nodes = [n for n in ends if n.shape == array.shape and np.array_equal(n.value, array)]
+            if nodes and name not in found:
+                found[name] = nodes
+        return found
+
+    def cut(self, edge: Edge) -> Cut:
+        """The exact gradient without an edge, by one more sweep, and its cosine to the real one.
+
+        Raises InputError for an edge of another ledger.
+        """
+        return blame.cut(self, edge)
+
+    def through(self, predicate: Callable[[Account], Any] | None = None, **where: Any) -> Part:
+        """The part of the gradient along the paths that pass a place: see `blame.through`.
+
+        One of: a predicate on accounts, layer=3 (edges from the top), line=12 or "file.py:12", term="…" (of the loss),
+        sample=5 with samples="X".  Raises InputError for a place that is not there.
+        """
+        return blame.through(self, predicate, **where)
+
+    def blame(self, by: str, samples: Any = None) -> Blame:
+        """The gradient in parts that add up to it.
+
+        by: "line", "layer" or "op" (who pays the leaves in the end), "term" (of the loss), "sample" (through which row
+        of the arrays that `samples` names; one sweep for each).  Raises InputError for other words.
+        """
+        return blame.blame(self, by, samples)
+
+    def flow(self) -> Flow:
+        """How large the adjoints are on their way down: norms before and after each payment, in powers of two."""
+        return flow(self)
+
+    def cost(self) -> Cost:
+        """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""
+        return cost(self)
+
+    def step(self) -> Walk:
+        """A walk through the events, forwards and back, with breakpoints."""
+        return Walk(self)
+
+    def check(self, replay: bool = False) -> None:
+        """Add everything up again, from an empty book: see `check.py`.
+
+        replay: also run the function once more, and compare every value.  Raises LedgerError naming the first thing
+        that does not add up.
+        """
+        from payback.glass.check import check, check_replay
+
+        check(self)
+        if replay:
+            check_replay(self)
+
+    # as data
+
+    def to_json(self, values: int = 64) -> str:
+        """The ledger as JSON text, see `record.py` for its format; arrays of up to `values` entries in full."""
+        from payback.glass.record import to_json
+
+        return to_json(self, values)
+
+    def to_text(self) -> str:
+        """The ledger for people: a small one as its story, a large one as a table."""
+        return text.to_text(self)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's language."""
+        return text.to_dot(self)
+
+    def __repr__(self) -> str:
+        return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {sum(1 for _ in self.paying()):,} edges>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        told = self.to_text()
+        return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
 
 
-def plain_number(value: Any) -> Any:
-    """A scalar as a Python float, whatever type computed it; an array as it is.
+def _ratio(gross: Any, net: Any) -> Any:
+    if net is None or gross is None or isinstance(net, tuple):
+        return None
+    with np.errstate(all="ignore"):
+        size = np.abs(net)
+        ratio = np.where((gross == 0) & (size == 0), 1.0, np.divide(gross, size))[()]
+    return plain_number(ratio)
 
-    >>> plain_number(np.float64(2.0))
-    2.0
-    """
-    return float(value) if np.ndim(value) == 0 else value
+
+def _skipping(pull: Callable[..., Any], unpaid: frozenset[tuple[Node, int]]) -> Callable[..., Any]:
+    return lambda node, slot, bar: None if (node, slot) in unpaid else pull(node, slot, bar)
 
 
-def _same(x: Any, y: Any) -> bool:
-    if isinstance(x, str) or isinstance(y, str):
-        return type(x) is type(y) and bool(x == y)
-    return y is not None and np.array_equal(x, y, equal_nan=True)
+def _listed(accounts: Iterable[Account]) -> str:
+    return ", ".join(account.name for account in accounts)

@@ -1,85 +1,214 @@
-"""A ledger as data: what `payback explain --json` prints and what pages are drawn from."""
+"""A ledger as data: what `ledger.to_json()` and `payback explain --json` write and what pages are drawn from.
+
+The format, version 2 (a number is a JSON number, or one of the strings "NaN", "Infinity", "-Infinity"; numbers of paths
+and walks are strings of digits, for they go beyond 2**53; *no path* is null; nodes are referred to by their names,
+which are unique, and stand in ascending order: a node's arguments before it):
+
+    format      "payback ledger"
+    version     2
+    level       "op": a node is an operation on arrays; "entry": a node is one number
+    top         name
+    nodes       [{name, op, leaf, shape, dtype, value, layer, settled, where, entry}]
+                  layer: edges from the top on the longest path; settled: what it is owed in all
+                  where: a number in places, or null
+                  entry: {of: name of the array, index: [..], part} at level "entry", else null; part: "" for the entry
+                  itself, "·3" and "+3" for the 3rd product and the 3rd partial sum that it is made of
+                  value and settled of a node with several results are lists
+    edges       [{payer, slot, arg, partial, rule, paid, walks}]; partial: a number, or between arrays the rule's text;
+                  walks: how often collecting path by path passes the edge
+    paths       {count, walks, visits, by_leaf: {name: {count, walks, sum, listed: [{nodes, factors, product}]}}}
+                  visits: edges the sweep went along; listed: the first 20 (none beyond the 20th leaf), nodes from the
+                  leaf up, factors from the top down; sum: of the products if all are listed, else null
+    events      [{event: "settles", node, terms, sum} | {event: "pays", payer, slot, arg, owes, partial, paid}]
+    ledger      {name: [{payer, slot, owes, local, paid, sum}]}: the piles; sum: the running sum
+    gradient    {leaf: amount}
+    places      [{file, function, line, end_line, column, end_column, text}], as Python's `ast` counts
+    sources     [{file, first, lines}]: the lines of the program that the places refer to
+
+An amount is a number, or an array: {shape, dtype, norm, min, max, zeros, nonfinite, values}, `values` flat in row-major
+order and null where the array is larger than asked for.  In events and piles an array is {shape, norm} only.
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+import json
+import linecache
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from payback.glass.ledger import Account, Ledger, Pays, Settles
+from payback.ad.algebra import Walks
+from payback.glass.accounts import Account, Pays, Settles
 from payback.glass.paths import walks_per_edge
 from payback.glass.story import PATHS_SHOWN, running
+from payback.ir.aval import Avals
+from payback.ir.where import Position
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
+
+VERSION = 2
+LEAVES_LISTED = 20
+_STRINGS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
-def record(ledger: Ledger) -> dict[str, Any]:
-    """The parts of a ledger as lists and dicts of numbers and names; counts are exact integers.
-
-    nodes      name, op, value, layer, settled (layer and settled are None where no path leads)
-    edges      payer, slot, arg, partial, paid, walks (how often collecting passes it)
-    paths      count, walks, and by leaf: count, sum (None: too many to collect), listed (the first of them: nodes from
-               the leaf up, factors from the top down, product)
-    events     {"event": "settles", node, terms, sum} and {"event": "pays", payer, slot, arg, owes, partial, paid}
-    ledger     by node: the pile's entries with payer, slot, owes, local, paid, sum (running)
-    gradient   by leaf: the derivative; None: no path
+def to_json(ledger: Ledger, values: int = 64) -> str:
+    """The JSON text; arrays of up to `values` entries in full.
 
     >>> import payback as pb
+    >>> from payback.glass import Ledger
     >>> a = pb.variable(3.0, "a")
-    >>> record(Ledger((a * a).node, [a.node]))["gradient"]
+    >>> json.loads(to_json(Ledger((a * a).node, [a.node])))["gradient"]
     {'a': 6.0}
     """
+    return json.dumps(record(ledger, values), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def record(ledger: Ledger, values: int = 64) -> dict[str, Any]:
+    """The ledger in dicts and lists as the format says."""
     count, walks = ledger.race(), walks_per_edge(ledger)
+    full = _amounts(values)
+    places: dict[Position, int] = {}
     return {
-        "nodes": [
-            {"name": n.name, "op": n.op, "value": n.value, "layer": n.layer, "settled": n.settled} for n in ledger.nodes
-        ],
+        "format": "payback ledger",
+        "version": VERSION,
+        "level": ledger.level,
+        "top": ledger.top.name,
+        "nodes": [_node(ledger, account, full, places) for account in ledger.nodes],
         "edges": [
-            {"payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "partial": e.partial, "paid": e.paid,
-             "walks": walks[e]}
+            {"payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "partial": number(e.partial), "rule": e.rule,
+             "paid": full(e.paid), "walks": str(walks[e])}
             for e in ledger.edges
         ],
         "paths": {
-            "count": count.paths,
-            "walks": count.walks,
+            "count": str(count.paths),
+            "walks": str(count.walks),
             "visits": count.visits,
-            "by_leaf": {leaf.name: _paths(ledger, leaf) for leaf in ledger.leaves},
+            "by_leaf": {leaf.name: _paths(ledger, leaf, k < LEAVES_LISTED) for k, leaf in enumerate(ledger.leaves)},
         },
         "events": [_event(event) for event in ledger.events],
         "ledger": {
             node.name: [
-                {"payer": e.payer.name, "slot": e.slot, "owes": e.payer.settled, "local": e.partial, "paid": e.paid,
-                 "sum": so_far}
+                {"payer": e.payer.name, "slot": e.slot, "owes": short(e.payer.settled), "local": number(e.partial),
+                 "paid": short(e.paid), "sum": short(so_far)}
                 for e, so_far in zip(ledger.pile(node), running(ledger.pile(node)), strict=True)
             ]
             for node in ledger.nodes
         },
-        "gradient": {leaf.name: leaf.settled for leaf in ledger.leaves},
+        "gradient": {leaf.name: full(leaf.settled) for leaf in ledger.leaves},
+        "places": [place._asdict() for place in places],
+        "sources": _sources(places),
     }  # fmt: skip
 
 
-def _paths(ledger: Ledger, leaf: Account) -> dict[str, Any]:
+def number(value: Any) -> Any:
+    """A number as JSON has it; texts and None as they are.
+
+    >>> number(2.0), number(float("-inf")), number(None)
+    (2.0, '-Infinity', None)
+    """
+    if isinstance(value, float) and not np.isfinite(value):
+        return _STRINGS[repr(float(value))]
+    return value
+
+
+def short(value: Any) -> Any:
+    """An amount in events and piles."""
+    if isinstance(value, (tuple, list)):
+        return [short(part) for part in value]
+    if isinstance(value, np.ndarray):
+        return {"shape": list(value.shape), "norm": number(_norm(value))}
+    return number(value)
+
+
+def _amounts(limit: int) -> Callable[[Any], Any]:
+    def full(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [full(part) for part in value]
+        if isinstance(value, np.generic):
+            return number(value.item())
+        if not isinstance(value, np.ndarray):
+            return number(value)
+        sized = bool(value.size)
+        with np.errstate(all="ignore"):
+            return {
+                **short(value),
+                "dtype": str(value.dtype),
+                "min": number(float(value.min())) if sized else None,
+                "max": number(float(value.max())) if sized else None,
+                "zeros": int(value.size - np.count_nonzero(value)),
+                "nonfinite": int(value.size - np.count_nonzero(np.isfinite(value))),
+                "values": [number(x) for x in value.ravel().tolist()] if value.size <= limit else None,
+            }
+
+    return full
+
+
+def _norm(value: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
+
+
+def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: dict[Position, int]) -> dict[str, Any]:
+    aval = account.node.aval
+    several = isinstance(aval, Avals)
+    avals: list[Any] = list(aval)
+    entry = (ledger.origin or {}).get(account.node)
+    return {
+        "name": account.name,
+        "op": account.op,
+        "leaf": account in ledger.leaves,
+        "shape": [list(part.shape) for part in avals] if several else list(account.shape),
+        "dtype": [str(part.dtype) for part in avals] if several else str(aval.dtype),
+        "value": full(account.value),
+        "layer": account.layer,
+        "settled": full(account.settled),
+        "where": places.setdefault(account.where, len(places)) if account.where is not None else None,
+        "entry": {"of": entry[0], "index": list(entry[1]), "part": entry[2]} if entry is not None else None,
+    }
+
+
+def _paths(ledger: Ledger, leaf: Account, listing: bool) -> dict[str, Any]:
+    if not listing:
+        counts = ledger.counts.get(leaf.node, Walks(0, 0))
+        return {"count": str(counts.paths), "walks": str(counts.walks), "sum": None, "listed": []}
     paths = ledger.paths(ledger.top, leaf)
     listed = list(itertools.islice(paths.all(), PATHS_SHOWN))
     products = [path.product for path in listed if path.product is not None]
     with np.errstate(all="ignore"):
         collected = list(itertools.accumulate(products))
     return {
-        "count": paths.count,
-        "walks": paths.walks,
-        "sum": collected[-1] if products and len(products) == paths.count else None,
+        "count": str(paths.count),
+        "walks": str(paths.walks),
+        "sum": number(collected[-1]) if products and len(products) == paths.count else None,
         "listed": [
-            {"nodes": [a.name for a in path.accounts], "factors": list(path.factors), "product": path.product}
+            {"nodes": [a.name for a in path.accounts], "factors": [number(f) for f in path.factors],
+             "product": number(path.product)}
             for path in listed
         ],
-    }
+    }  # fmt: skip
 
 
 def _event(event: Settles | Pays) -> dict[str, Any]:
     if isinstance(event, Pays):
         e = event.edge
         return {
-            "event": "pays", "payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "owes": e.payer.settled,
-            "partial": e.partial, "paid": e.paid,
+            "event": "pays", "payer": e.payer.name, "slot": e.slot, "arg": e.arg.name, "owes": short(e.payer.settled),
+            "partial": number(e.partial), "paid": short(e.paid),
         }  # fmt: skip
-    terms = [e.paid for e in event.pile]
-    return {"event": "settles", "node": event.account.name, "terms": terms, "sum": event.account.settled}
+    terms = [short(e.paid) for e in event.pile]
+    return {"event": "settles", "node": event.account.name, "terms": terms, "sum": short(event.account.settled)}
+
+
+def _sources(places: Iterable[Position]) -> list[dict[str, Any]]:
+    reach: dict[str, tuple[int, int]] = {}
+    for place in places:
+        first, last = reach.get(place.file, (place.line, place.end_line))
+        reach[place.file] = (min(first, place.line), max(last, place.end_line))
+    return [
+        {"file": file, "first": first,
+         "lines": [linecache.getline(file, n).rstrip("\n") for n in range(first, last + 1)]}
+        for file, (first, last) in reach.items()
+    ]  # fmt: skip

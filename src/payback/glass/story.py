@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from payback.glass.ledger import Edge, Ledger, Pays, Settles, plain_number
+from payback.glass.accounts import Edge, Pays, Settles, plain_number
 from payback.glass.paths import Path, walks_per_edge
+from payback.ir.aval import Avals
 from payback.ir.node import Node
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
 
 PATHS_SHOWN = 20  # of each leaf
 TERMS_SHOWN = 20  # of one sum
@@ -152,7 +157,12 @@ def book(ledger: Ledger) -> list[tuple[str, ...]]:
 
 
 def running(pile: Sequence[Edge]) -> list[float]:
-    """The sums of a pile as it grows, in the order in which the sweep adds it up: ascending payer."""
+    """The sums of a pile as it grows, in the order in which the sweep adds it up: ascending payer.
+
+    What several results of one node are paid is not added up: there the payments themselves.
+    """
+    if pile and isinstance(pile[0].arg.node.aval, Avals):
+        return [edge.paid for edge in pile]
     with np.errstate(all="ignore"):
         return list(itertools.accumulate(edge.paid for edge in pile))
 

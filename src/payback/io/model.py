@@ -167,7 +167,7 @@ def read_model(folder: str | Path, like: Any = None) -> tuple[Any, Document]:
     data = _belonging(folder, TENSORS, document.tensors, MAX_TENSORS)
     _belonging(folder, HISTORY, document.history, MAX_HISTORY)
     tensors = _tensors(data, folder / TENSORS)
-    net = _network(document, folder, like)
+    net = network_of(document.network, folder, like)
     expected = parameters(net)
     for name, p in expected.items():
         found = tensors.get(name)
@@ -189,9 +189,11 @@ def read_model(folder: str | Path, like: Any = None) -> tuple[Any, Document]:
     return unflatten(net, iter([tensors[name] for name in expected])), document
 
 
-def _network(document: Document, folder: Path, like: Any) -> Any:
-    """A network with places for the parameters: built from its description, or the caller's own."""
-    spec = document.network
+def network_of(spec: Spec, folder: Path, like: Any) -> Any:
+    """A network with places for the parameters: built from its description, or the caller's own.
+
+    Raises ModelFileError for a description that cannot be, or that `like` does not have.
+    """
     if like is not None and describe(like) == spec:
         return like
     if isinstance(spec, Custom):
@@ -308,4 +310,4 @@ def load(folder: str | Path, like: Any = None) -> Any:
     return read_model(folder, like)[0]
 
 
-__all__ = ["Document", "check_folder", "load", "read_model", "save_model"]
+__all__ = ["Document", "check_folder", "load", "network_of", "read_model", "save_model"]

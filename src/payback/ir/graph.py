@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node, by_id
 
 
 class Graph:
@@ -18,8 +18,17 @@ class Graph:
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        given = frozenset(self.inputs)
-        self.nodes = tuple(node for node in ancestors(self.outputs, cut=given) if node not in given)
+        seen = set(self.inputs)
+        found = []
+        stack = list(self.outputs)
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                found.append(node)
+                stack += node.args
+        found.sort(key=by_id)
+        self.nodes = tuple(found)
 
     def __str__(self) -> str:
         lines = [f"inputs  {', '.join(f'%{n.id}: {n.aval}' for n in self.inputs)}"]

@@ -30,6 +30,27 @@ def coverage() -> str:
     )
 
 
+def host(compiled: bool) -> str:
+    """What the bits of a computation depend on besides the program: the CPU, and what makes code for it.
+
+    >>> host(compiled=False).startswith("interpreter, NumPy ")
+    True
+    """
+    import platform
+
+    if not compiled:
+        import numpy
+
+        return f"interpreter, NumPy {numpy.__version__} on {platform.machine()}"
+    import hashlib
+
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    features = hashlib.sha256(llvm.get_host_cpu_features().flatten().encode()).hexdigest()[:12]
+    return f"{llvm.get_host_cpu_name()} with features {features}, llvmlite {llvmlite.__version__}"
+
+
 def _installed() -> bool:
     try:
         return importlib.util.find_spec("llvmlite") is not None

@@ -22,7 +22,8 @@ import llvmlite
 import llvmlite.binding as llvm
 
 SETTING = "PAYBACK_CACHE"
-MOST_ENTRIES = 2000  # then the oldest quarter goes
+MOST_ENTRIES = 10_000  # then the oldest quarter goes
+SUFFIXES = (".code", ".list", ".part")
 DIGEST = 32
 
 _warned = False
@@ -130,7 +131,16 @@ def _basis() -> bytes:
 
 def name_of(symbols: list[str]) -> str:
     """The entry for kernels of these names."""
-    return hashlib.sha256(_basis() + "\0".join(symbols).encode()).hexdigest()[:40] + ".code"
+    return _digest(symbols) + ".code"
+
+
+def list_of(symbols: list[str]) -> str:
+    """The entry that says where kernels of these names are."""
+    return _digest(sorted(symbols)) + ".list"
+
+
+def _digest(symbols: list[str]) -> str:
+    return hashlib.sha256(_basis() + "\0".join(symbols).encode()).hexdigest()[:40]
 
 
 def _seal(home: Path, name: str, code: bytes) -> bytes:
@@ -155,21 +165,51 @@ def load(name: str) -> bytes | None:
         return None
 
 
+def objects_of(symbols: list[str]) -> dict[str, bytes]:
+    """The objects that hold kernels of these names, as far as they are kept: name of the entry -> object code.
+
+    Entries that end in .list say which objects hold some kernels; there is one for each set that a program asked for
+    and one for each kernel, so that another program finds what it has in common with earlier ones.
+    """
+    if folder() is None:
+        return {}
+    together = load(list_of(symbols))
+    lists = [together] if together is not None else [load(list_of([symbol])) for symbol in symbols]
+    names = dict.fromkeys(name for told in lists if told is not None for name in told.decode().split())
+    found = {name: load(name) for name in names}
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def keep_objects(made: dict[str, tuple[bytes, list[str]]], symbols: list[str], others: list[str]) -> None:
+    """Keep objects, and which kernels they hold.  symbols: all that a program asked for; others: where the rest is."""
+    entries = {name: code for name, (code, _) in made.items()}
+    for name, (_, unit) in made.items():
+        entries |= {list_of([symbol]): name.encode() for symbol in unit}
+    entries[list_of(symbols)] = "\n".join([*made, *others]).encode()
+    save_all(entries)
+
+
 def save(name: str, code: bytes) -> None:
     """Keep object code; where that fails, one warning and nothing else."""
+    save_all({name: code})
+
+
+def save_all(entries: dict[str, bytes]) -> None:
+    """Keep several entries, in this order."""
     home = folder()
     if home is None or _warned:
         return
     try:
         _open(home)
-        _write(home / name, _seal(home, name, code) + code)
+        for name, content in entries.items():
+            _write(home / name, _seal(home, name, content) + content)
         _prune(home)
     except OSError as problem:
         _complain(home, problem)
 
 
 def _prune(home: Path) -> None:
-    entries = [entry for entry in os.scandir(home) if entry.name.endswith((".code", ".part"))]
+    entries = [entry for entry in os.scandir(home) if entry.name.endswith(SUFFIXES)]
     if len(entries) > MOST_ENTRIES:
         entries.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
         for entry in entries[: MOST_ENTRIES // 4]:

@@ -15,16 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
 from payback.native import threads
+from payback.native.ahead import Ahead
 from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
 from payback.native.packing import PACKER, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer
-from payback.native.plan import K_BLOCK, Plan
-from payback.native.tile import accumulate, accumulate_turned, edge_tile, prefetch
+from payback.native.plan import BLOCK, K_BLOCK, Plan
+from payback.native.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`
     makes the part C[row:rows, column:columns].  `packing` is (), or (where packed B goes, columns of a block, function
-    that packs B, is A packed, where, rows of a block, function that packs A, does it make panels).
+    that packs B, is A packed, where, function that packs A).
     """
     name = f"payback.product.{plan.name}.{epilogue.name if epilogue else 'none'}"
     if name in e.module.globals:
         return e.module.globals[name]
     edge = _edges(e, plan, epilogue, name)
-    packing = [POINTER, INT, PACKER, BIT, POINTER, INT, PACKER, BIT] * plan.pack_b
+    packing = [POINTER, INT, PACKER, BIT, POINTER, PACKER] * plan.pack_b
     kinds = [INT] * 5 + [POINTER, INT, INT] * 3 + packing + list(epilogue.kinds if epilogue else ())
     e, made = function(e, name, kinds)
     m0, m1, n0, n1, k, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, *more = made.args
@@ -63,7 +65,7 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
     if plan.blocked:
         step = block_size(e, k)
     if plan.pack_b:
-        packed_b, block_columns, packs_b, pack_a_too, packed_a, block_rows, packs_a, panels = packing
+        packed_b, block_columns, packs_b, pack_a_too, packed_a, packs_a = packing
     with (
         e.loop(n0, n1, block_columns) if plan.pack_b or plan.turned else _once(n0) as jc,
         e.loop(0, most(e, k, e.int(1)), step) if plan.blocked else _once(nought) as k0,
@@ -75,8 +77,28 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
         b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
         if plan.pack_b or plan.turned:
             columns = least(e, block_columns, columns)
-        if plan.pack_b:
-            build.call(packs_b, [columns, depth, b_block, b_row, b_column, packed_b])
+        if plan.pack_b:  # where all rows are one block, a panel of B is used but once: there is room for two
+            tiles = build.udiv(build.add(build.sub(m1, m0), e.int(plan.rows - 1)), e.int(plan.rows))
+            of_tile = build.mul(most(e, depth, e.int(1)), e.int(plan.rows * plan.dtype.itemsize))
+            fitting = most(e, build.udiv(e.int(BLOCK), of_tile), e.int(1))
+            block_tiles = build.select(pack_a_too, fitting, most(e, tiles, e.int(1)))
+            blocks = most(e, build.udiv(build.add(tiles, build.sub(block_tiles, e.int(1))), block_tiles), e.int(1))
+            block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
+            block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
+            alone = build.icmp_signed("==", blocks, e.int(1))
+            of_panel = build.mul(depth, e.int(plan.width))
+
+            def panel_of(j: ir.Value) -> ir.Value:
+                number = build.udiv(j, e.int(plan.width))
+                number = build.select(alone, build.and_(number, e.int(1)), number)
+                return e.at(packed_b, build.mul(number, of_panel), kind)
+
+            def packing_of(j: ir.Value, wanted: ir.Value) -> Ahead:
+                count = least(e, build.sub(columns, j), e.int(plan.width))
+                source = e.at(b_block, build.mul(j, b_column), kind)
+                count = build.select(wanted, count, nought)
+                return Ahead(e, plan, packs_b, count, depth, source, (b_row, b_column), panel_of(j))
+
         with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
             rows = build.sub(m1, ic)
             a_block = e.at(a, build.add(build.mul(ic, a_row), build.mul(k0, a_column)), kind)
@@ -86,15 +108,20 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 with build.if_then(pack_a_too):
                     build.call(packs_a, [rows, depth, a_block, a_row, a_column, packed_a])
                 a_block, step_a = build.select(pack_a_too, packed_a, a_block), build.select(pack_a_too, depth, a_row)
-                row_a = build.select(panels, e.int(1), step_a)
-                column_a = build.select(pack_a_too, build.select(panels, e.int(plan.rows), e.int(1)), a_column)
+                row_a = build.select(pack_a_too, e.int(1), a_row)
+                column_a = build.select(pack_a_too, e.int(plan.rows), a_column)
             full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
+            if plan.pack_b:
+                packing_of(nought, build.icmp_signed("==", ic, m0)).pack(nought, depth)
             with e.loop(0, columns, plan.width) as j:
+                left = least(e, build.sub(columns, j), e.int(plan.width))
                 if plan.pack_b:
-                    panel, stride_b = e.at(packed_b, build.mul(j, depth), kind), e.int(plan.width)
+                    panel, stride_b = panel_of(j), e.int(plan.width)
+                    ahead = packing_of(build.add(j, e.int(plan.width)), build.icmp_signed("==", ic, m0))
+                    tiles = most(e, build.udiv(rows, e.int(plan.rows)), e.int(1))
+                    each = build.udiv(build.add(ahead.pieces, build.sub(tiles, e.int(1))), tiles)
                 else:
                     panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
-                left = least(e, build.sub(columns, j), e.int(plan.width))
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
                 column = build.add(jc, j)
                 with e.loop(0, full, plan.rows) as i:
@@ -107,14 +134,25 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                     if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
                         for line in places:
                             prefetch(e, line[0].address(c, *strides, kind), True)
+                        number = build.mul(build.udiv(i, e.int(plan.rows)), each)
+                        ahead.pack(number, build.add(number, each))
+                        ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
                     where = [depth, at, row_a, column_a, panel, stride_b]
                     if plan.turned:
                         long = plan.turned == "long"
                         sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
+                    elif plan.pack_b:
+                        sums = _either(
+                            build, pack_a_too,
+                            partial(accumulate_packed, e, kind, plan.rows, plan.vectors, depth, at, panel),
+                            partial(accumulate, e, kind, plan.rows, plan.vectors, None, *where),
+                        )  # fmt: skip
                     else:
                         sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
+                if plan.pack_b:
+                    ahead.pack(build.mul(build.udiv(full, e.int(plan.rows)), each), depth)
                 with e.loop(full, rows, plan.rows) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
                     some = least(e, build.sub(rows, i), e.int(plan.rows))
@@ -131,6 +169,22 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
 @contextmanager
 def _once(value: ir.Value) -> Iterator[ir.Value]:
     yield value
+
+
+def _either(build: ir.IRBuilder, condition: ir.Value, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """The vectors of one of two tiles."""
+    made = []
+    with build.if_else(condition) as ways:
+        for way, tile in zip(ways, (yes, no), strict=True):
+            with way:
+                made.append((tile(), build.block))
+    (left, from_left), (right, from_right) = made
+    sums = [[build.phi(x.type) for x in line] for line in left]
+    for phis, *values in zip(sums, left, right, strict=True):
+        for phi, x, y in zip(phis, *values, strict=True):
+            phi.add_incoming(x, from_left)
+            phi.add_incoming(y, from_right)
+    return sums
 
 
 def block_size(e: Emitter, k: ir.Value) -> ir.Value:
@@ -286,10 +340,9 @@ def call(
         of_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
         packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
         if plan.pack_a:
-            packing += [e.int(plan.block_rows), pointer_to(pack_a(e, kind, plan.rows, plan.a_unit))]
+            packing.append(pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)))
         else:
-            packing += [most(e, m, e.int(1)), ir.Constant(POINTER, None)]
-        packing += [ir.Constant(BIT, int(plan.pack_a and plan.a_unit == "row"))]
+            packing.append(ir.Constant(POINTER, None))
     if team is not None:
         thread, count = integer(e, team.thread), integer(e, team.threads)
         if plan.split == "sums":

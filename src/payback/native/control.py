@@ -98,7 +98,7 @@ def loop(*args: Any, test: Any, body: Any, constants: int) -> tuple[Any, ...]:
         begun = time.perf_counter()
         done = ready.run(inputs, None, {}, some)
         took = time.perf_counter() - begun
-        if done.bad is not None:
+        if done.bad:
             if not done.before:  # an index out of bounds: the rule tells where
                 return loop_values(*args, test=test, body=body, constants=constants)
             return _values(inputs[constants:], body.gives)

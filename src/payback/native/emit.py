@@ -155,25 +155,33 @@ def constant(kind: ir.Type, value: Any) -> ir.Constant:
     return ir.Constant(kind, value)
 
 
-def _machine(level: int) -> llvm.TargetMachine:
+def target_machine() -> llvm.TargetMachine:
+    """What makes code for the host.  Level 2 of code generation: with 0 it is four times slower, with 3 no faster."""
     initialize()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=level, jit=True
+        cpu=llvm.get_host_cpu_name(), features=_feature_text(), opt=2, jit=True
     )
+
+
+@cache
+def _feature_text() -> str:
+    return llvm.get_host_cpu_features().flatten()
 
 
 class Loaded:
     """Object code in memory.  Holds the engine: the code lives as long as this object."""
 
-    def __init__(self, code: bytes):
-        self.code = code
+    def __init__(self, *codes: bytes):
+        self.codes = codes
         empty = llvm.parse_assembly("")
         empty.triple = llvm.get_process_triple()
-        self.engine = llvm.create_mcjit_compiler(empty, _machine(2))
-        self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self.engine = llvm.create_mcjit_compiler(empty, target_machine())
+        for code in codes:
+            self.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
 
     def address(self, name: str) -> int:
+        """Where a function is; 0 where there is none of this name."""
         return self.engine.get_function_address(name)
 
 
@@ -183,9 +191,8 @@ class Compiled(Loaded):
     The object code is asked for and not taken from the engine's callbacks: there Ctrl-C would be lost.
     """
 
-    def __init__(self, module: ir.Module, level: int = 2):
-        machine = _machine(level)
+    def __init__(self, module: ir.Module):
         module.triple = llvm.get_process_triple()
         self.parsed = llvm.parse_assembly(str(module))
         self.parsed.verify()
-        super().__init__(machine.emit_object(self.parsed))
+        super().__init__(target_machine().emit_object(self.parsed))

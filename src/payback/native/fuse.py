@@ -45,6 +45,9 @@ class Planner(Groups):
         self.early: set[Node] | None = None
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
+        self.repeated = False  # a loop runs this very often: it may have kernels of its own
+        self.small: set[Any] = set()  # such kernels
+        self.homes: dict[Node, View] = {}  # where a value is to lie: as part of another one
         for node in graph.nodes:
             for arg in node.args:
                 self.users.setdefault(arg, []).append(node)
@@ -60,6 +63,9 @@ class Planner(Groups):
         """All commands.  first: nodes that are computed, with what they need, before `between` is called."""
         for node in self.graph.nodes:
             self.prepare(node)
+        for node in self.graph.nodes:
+            if node.op.name == "concatenate":
+                self._settle(node)
         ends = [node for node in self.graph.nodes if not self._waits(node)]
         before = set(ancestors(first))
         self.early = before if first else None  # what may be computed by now
@@ -85,7 +91,24 @@ class Planner(Groups):
 
     def _waits(self, node: Node) -> bool:
         """Whether a node can be computed inside another's loops, or is a view or a constant."""
-        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or self.fusible(node)
+        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or node in self.waiting
+
+    def _settle(self, node: Node) -> None:
+        """Parts of a vector that a kernel of their own makes are made in their places."""
+        if len(node.aval.shape) != 1:
+            return
+        target = self.homes.get(node) or self._new(node, node.aval.dtype, node.aval.shape, "arena")
+        self.homes[node] = target
+        start = 0
+        for part in node.args:
+            maker = part
+            while maker.op.name in ("reshape", "identity"):
+                maker = maker.args[0]
+            own = maker.op.name in ("contract", "concatenate") or (maker.op.name in REDUCES and self.reducible(maker))
+            if own and maker.aval.dtype == node.aval.dtype and maker not in self.wanted and maker not in self.homes:
+                shape = maker.aval.shape
+                self.homes[maker] = View(target.buffer, target.offset + start, shape, layout.contiguous(shape))
+            start += part.aval.size
 
     def prepare(self, node: Node) -> None:
         name = node.op.name
@@ -123,13 +146,17 @@ class Planner(Groups):
 
     def allocate(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str = "arena") -> View:
         """A new buffer; that of a result is the caller's."""
-        if node is not None and node in self.wanted:
-            kind = "output"
-        buffer = Buffer(kind, dtype, prod(shape))
-        view = layout.whole(buffer, shape)
+        view = self.homes.get(node) if node is not None else None
+        if view is None or view.shape != shape or view.buffer.dtype != dtype:
+            view = self._new(node, dtype, shape, kind)
         if node is not None:
             self.views[node] = view
         return view
+
+    def _new(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str) -> View:
+        if node is not None and node in self.wanted:
+            kind = "output"
+        return layout.whole(Buffer(kind, dtype, prod(shape)), shape)
 
     def view(self, node: Node) -> View:
         """Where the node's value lies; computed now if it is not yet."""
@@ -148,6 +175,9 @@ class Planner(Groups):
         stack = [node]
         while stack:
             top = stack[-1]
+            if top in self.gone and top is not node:  # with its last user, by a nest that was computed meanwhile
+                stack.pop()
+                continue
             assert top not in self.gone, f"{top!r} was computed and not kept"
             if top in self.views or top in self.scalars:
                 stack.pop()
@@ -218,7 +248,7 @@ class Planner(Groups):
             self.require([part], shape)
         else:
             self.need(part)
-        self.group([part], shape, [sink], extra, text=text, sinking=node)
+        self.group([part], shape, [sink], extra, text=text, sinking=[node])
 
     def interpret(self, node: Node) -> None:
         """The program is split here: this node runs on the interpreter's rule."""

@@ -20,6 +20,8 @@ from payback.native.lower.pointwise import code_of
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
 GROUP = 160  # nodes in one nest at most
+TOGETHER = 1 << 14  # entries from which on two sums are worth to be found in one pass
+AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
@@ -94,7 +96,7 @@ class Groups:
                     found[arg] = None
         return list(found)
 
-    def members(self, roots: Sequence[Node], shape: layout.Shape, sinking: Node | None) -> list[Node]:
+    def members(self, roots: Sequence[Node], shape: layout.Shape, sinking: Sequence[Node]) -> list[Node]:
         """The waiting nodes that the nest of these roots computes, in order."""
         seen = dict.fromkeys(root for root in roots if self.inline(root, shape))
         stack = list(seen)
@@ -108,7 +110,7 @@ class Groups:
             def there(node: Node) -> bool:
                 inside = () if node.op.name == "index" else seen
                 return all(
-                    arg in inside or arg in self.scalars or (arg in self.views and arg is not sinking)
+                    arg in inside or arg in self.scalars or (arg in self.views and arg not in sinking)
                     for arg in node.args
                 )
 
@@ -125,7 +127,8 @@ class Groups:
             if self.inline(node, shape):
                 while missing := self.missing(node):
                     for arg in missing:
-                        self.need(arg)
+                        if arg not in self.gone:  # with its last user, by a nest that was computed meanwhile
+                            self.need(arg)
                     if not self.inline(node, shape):
                         break
             else:
@@ -139,12 +142,12 @@ class Groups:
         extra: Sequence[tuple[Any, ...]] = (),
         axes: layout.Shape | None = None,
         text: str = "",
-        sinking: Node | None = None,
+        sinking: Sequence[Node] = (),
     ) -> None:
         """One nest for the roots and what waits for them.
 
         sinks: (kind, view over `shape`, number of its root, …) beside the stores of what others need; they stand for
-        the node `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
+        the nodes `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
         """
         members = self.members(roots, shape, sinking)
         inside = set(members)
@@ -197,13 +200,25 @@ class Groups:
             self.waiting.pop(node, None)
         for node in members:
             others = [user for user in self.users.get(node, ()) if user not in inside]
-            if sinks and node in roots and others.count(sinking) == 1:  # an argument given twice is read again
-                others = [user for user in others if user is not sinking]
+            if sinks and node in roots:  # an argument given twice is read again
+                others = [user for user in others if user not in sinking or others.count(user) > 1]
             if not others and node not in self.wanted:
                 self.gone.add(node)
+            elif (sinks or node not in roots) and self._is_cheaper_again(node):
+                self.waiting[node] = None
             else:
                 made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
+
+    def _is_cheaper_again(self, node: Node) -> bool:
+        """Whether a value is better computed again from one array in memory than written there and read again."""
+        if node in self.wanted or node.op.name not in AGAIN or node.aval.shape == ():
+            return False
+        arrays = {arg for arg in node.args if arg not in self.scalars}
+        return len(arrays) == 1 and all(
+            arg in self.views and (arg.aval.shape, arg.aval.dtype) == (node.aval.shape, node.aval.dtype)
+            for arg in arrays
+        )
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
         source, *arrays = node.args
@@ -269,9 +284,17 @@ class Groups:
     def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node in self.scalars:
             return True
-        if node.op.name in VIEWS and node not in self.views and node.args[0] in self.views:
+        if node not in self.views and self._shows(node):
             self.need(node)
         return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
+    def _shows(self, node: Node) -> bool:
+        """Whether a node is another view of what lies in memory."""
+        while node not in self.views:
+            if node.op.name not in VIEWS and (node.op.name != "index" or len(node.args) != 1 or self.fusible(node)):
+                return False
+            node = node.args[0]
+        return True
 
     def along(self, view: View, places: layout.Places) -> View:
         """An index array over the axes of the result."""
@@ -303,15 +326,71 @@ class Groups:
         return node.op.name not in ("max", "min") or prod(x.shape[a] for a in axes) > 0
 
     def reduce(self, node: Node) -> None:
+        """The command of a reduction, and of others that can be found in the same pass."""
+        axes, shape = node.params["axes"], node.args[0].aval.shape
+        nodes = [node, *self.beside(node)]
+        self.require([each.args[0] for each in nodes], shape)
+        nodes = [each for each in nodes if each not in self.views]  # what was needed first may have brought some along
+        sources = [each.args[0] for each in nodes]
+        count, sinks = prod(shape[a] for a in axes), []
+        for number, (each, source) in enumerate(zip(nodes, sources, strict=True)):
+            name = each.op.name
+            wide = code_of(each.aval.dtype) if name in ("sum", "mean") else code_of(source.aval.dtype)
+            target = self.allocate(each, each.aval.dtype, each.aval.shape)
+            kept = iter(layout.contiguous(tuple(n for a, n in enumerate(shape) if a not in axes)))
+            strides = tuple(0 if a in axes else next(kept) for a in range(len(shape)))
+            finish = ("div", float(count)) if name == "mean" else ()
+            kind = "sum" if name == "mean" else name
+            sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
+        text = "+".join(dict.fromkeys(each.op.name for each in nodes))
+        self.group(sources, shape, sinks, axes=axes, text=text, sinking=nodes)
+
+    def beside(self, node: Node) -> list[Node]:
+        """Sums of other things over the same entries, which can be found in the same pass over memory.
+
+        The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
+        on the way.  Only large ones that read some of the same arrays and need but numbers to be computed first.
+        """
         source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
-        self.require([source], shape)
-        name = node.op.name
-        wide = code_of(node.aval.dtype) if name in ("sum", "mean") else code_of(source.aval.dtype)
-        target = self.allocate(node, node.aval.dtype, node.aval.shape)
-        kept = iter(layout.contiguous(tuple(n for a, n in enumerate(shape) if a not in axes)))
-        strides = tuple(0 if a in axes else next(kept) for a in range(len(shape)))
-        count = prod(shape[a] for a in axes)
-        finish = ("div", float(count)) if name == "mean" else ()
-        kind = "sum" if name == "mean" else name
-        sink = (kind, View(target.buffer, 0, shape, strides), 0, wide, finish)
-        self.group([source], shape, [sink], axes=axes, text=name, sinking=node)
+        if prod(shape) < TOGETHER or not self._summed(node):
+            return []
+        inside, read = {source}, {}
+        stack = [source]
+        while stack:
+            for arg in stack.pop().args:
+                if arg in inside or arg in self.scalars:
+                    continue
+                if self.inline(arg, shape) and len(inside) < GROUP:
+                    inside.add(arg)
+                    stack.append(arg)
+                elif arg in self.views and arg.aval.shape == shape:
+                    read[arg] = None
+        seen: dict[Node, None] = dict.fromkeys(read)
+        stack, found = list(read), []
+        while stack and len(seen) < GROUP:
+            for user in self.users.get(stack.pop(), ()):
+                if user in seen:
+                    continue
+                if self.inline(user, shape):
+                    seen[user] = None
+                    stack.append(user)
+                elif user is not node and self._summed(user) and user.params["axes"] == axes and (
+                    user.args[0].aval.shape == shape and user not in found and self._ready(user)
+                ):  # fmt: skip
+                    found.append(user)
+        accepted = [node]
+        for each in sorted(found, key=by_id):
+            makes = ancestors([each], floor=min(x.id for x in accepted))
+            if not any(x in makes for x in accepted) and each not in ancestors([node], floor=each.id):
+                accepted.append(each)
+        fits = len(self.members([x.args[0] for x in accepted], shape, ())) <= GROUP
+        return accepted[1:] if fits else []
+
+    def _summed(self, node: Node) -> bool:
+        there = node in self.views or node in self.scalars
+        return node.op.name == "sum" and not there and self.reducible(node) and node.args[0] in self.waiting
+
+    def _ready(self, node: Node) -> bool:
+        """Whether a sum needs but numbers to be computed first."""
+        allowed = self.early is None or node in self.early
+        return allowed and all(arg.aval.shape == () for arg in self.missing(node.args[0]))

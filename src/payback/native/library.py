@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 
-from payback.native import cache
-from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter, Loaded
+from payback.native import cache, cores
+from payback.native.assemble import assemble
+from payback.native.clock import emit_now
+from payback.native.emit import BYTE, INT, POINTER, Emitter, Loaded
 from payback.native.lower import elementary
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.threads import emit_barrier
@@ -20,7 +24,18 @@ from payback.native.threads import emit_barrier
 _lock = threading.Lock()
 _addresses: dict[Any, int] = {}
 _kept: list[Any] = []  # engines: their code lives as long as they do
-seconds = {"emit": 0.0, "compile": 0.0}
+seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
+UNIT = 7  # kernels in one object
+
+
+def _unlock() -> None:
+    """In the child of a fork nobody compiles, whatever another thread was doing in the parent."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def symbol(key: Any) -> str:
@@ -30,7 +45,10 @@ def symbol(key: Any) -> str:
 
 
 class Driver(tuple):
-    """Runs a table of (kernel, its args): the native part of a program, once or many times over."""
+    """Runs a table of (kernel, its args): the native part of a program, once or many times over.
+
+    Empty, or ("timed",): this one adds up the ticks that each command takes, at the address in the next arg.
+    """
 
     __slots__ = ()
 
@@ -48,7 +66,10 @@ class Driver(tuple):
                 at = b.mul(i, e.int(2))
                 kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
                 own = b.inttoptr(e.load(table, b.add(at, e.int(1)), INT), POINTER)
+                begun = emit_now(e) if self else None
                 status = b.call(kernel, [bases, own])
+                if self:
+                    _count(e, b.inttoptr(e.load(args, 5, INT), POINTER), i, begun)
                 with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                     b.ret(b.add(b.add(b.mul(turn, count), i), e.int(1)))
             _advance(e, bases, advances, moves)
@@ -60,7 +81,8 @@ class TeamDriver(tuple):
 
     argument: [bases of the first thread, bytes from one thread's to the next's, table, flags, commands, rounds,
     advances, their number, state of the barrier, status].  A flag's bit 0: all threads run the command; bit 1: they
-    wait for each other before it.  The status is as the driver's.
+    wait for each other before it.  The status is as the driver's.  ("timed",) adds up ticks at the address in the next
+    word, a row for each thread.
     """
 
     __slots__ = ()
@@ -88,7 +110,10 @@ class TeamDriver(tuple):
                 )
                 with b.if_then(mine):
                     kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
+                    begun = emit_now(e) if self else None
                     status = b.call(kernel, [bases, b.inttoptr(e.load(table, b.add(at, e.int(1)), INT), POINTER)])
+                    if self:
+                        _count(e, b.inttoptr(e.load(argument, 10, INT), POINTER), b.add(b.mul(thread, count), i), begun)
                     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                         e.store(b.add(b.add(b.mul(turn, count), i), e.int(1)), argument, 9)
                         emit_barrier(e, barrier, threads)
@@ -108,7 +133,12 @@ def _advance(e: Emitter, bases: ir.Value, advances: ir.Value, moves: ir.Value) -
         b.store(e.at(pointer, step, BYTE), e.at(bases, base, POINTER))
 
 
+def _count(e: Emitter, ticks: ir.Value, at: ir.Value, begun: ir.Value) -> None:
+    e.store(e.b.add(e.load(ticks, at, INT), e.b.sub(emit_now(e), begun)), ticks, at)
+
+
 DRIVER, TEAM = Driver(), TeamDriver()
+TIMED = Driver(("timed",)), TeamDriver(("timed",))
 
 
 def get(keys: Iterable[Any]) -> Callable[[Any], int]:
@@ -132,23 +162,68 @@ def module_of(keys: Iterable[Any]) -> ir.Module:
 
 
 def _compile(keys: list[Any]) -> None:
+    """Kernels from the disk, and those that are not there from LLVM, as objects of several kernels each."""
     begun = time.perf_counter()
     for key in keys:
         elementary.link(key)
     symbols = {symbol(key): key for key in keys}
-    name = cache.name_of(sorted(symbols))
-    stored = cache.load(name)
-    loaded = None if stored is None else Loaded(stored)
-    if loaded is None or not all(loaded.address(found) for found in symbols):
-        module = module_of([symbols[found] for found in sorted(symbols)])
-        seconds["emit"] += time.perf_counter() - begun
-        begun = time.perf_counter()
-        loaded = Compiled(module)
-        cache.save(name, loaded.code)
-    _kept.append(loaded)
-    for found, key in symbols.items():
-        _addresses[type(key), key] = loaded.address(found)
+    stored = cache.objects_of(list(symbols))
+    missing = dict(symbols)
+    if stored:
+        for name in _keep(Loaded(*stored.values()), symbols):
+            del missing[name]
+    seconds["load"] += time.perf_counter() - begun
+    if missing:
+        units = _units(missing)
+        codes = assemble(_texts([[missing[name] for name in unit] for unit in units]), cores.threads())
+        made = {cache.name_of(unit): (code, unit) for unit, code in zip(units, codes, strict=True)}
+        begun_linking = time.perf_counter()
+        cache.keep_objects(made, list(symbols), list(stored))
+        _keep(Loaded(*codes), missing)
+        seconds["load"] += time.perf_counter() - begun_linking
     seconds["compile"] += time.perf_counter() - begun
+
+
+def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
+    """Remember where kernels are; returns the names of those that are there."""
+    _kept.append(loaded)
+    found = {name: address for name in symbols if (address := loaded.address(name))}
+    for name, address in found.items():
+        key = symbols[name]
+        _addresses[type(key), key] = address
+    return list(found)
+
+
+def _units(symbols: dict[str, Any]) -> list[list[str]]:
+    """Kernels that become one object: those that share functions, and not so many that others would have to wait.
+
+    Small ones come first, so that other threads need not wait for the first text either, then the largest.
+    """
+    families: dict[str, list[str]] = {}
+    for name in sorted(symbols):
+        key = symbols[name]
+        # what calls SciPy stands alone: others that ask for this object would have to import it
+        family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
+        families.setdefault(family, []).append(name)
+    small = families.pop("", [])
+    parts = -(-len(small) // UNIT)
+    units = [small[k::parts] for k in range(parts)]
+    return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
+
+
+def _texts(units: Iterable[list[Any]]) -> Iterator[str]:
+    for keys in units:
+        begun = time.perf_counter()
+        text = text_of(keys)
+        seconds["emit"] += time.perf_counter() - begun
+        yield text
+
+
+def text_of(keys: Iterable[Any]) -> str:
+    """The kernels as LLVM IR for this process's kind of machine."""
+    module = module_of(keys)
+    module.triple = llvm.get_process_triple()
+    return str(module)
 
 
 PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)

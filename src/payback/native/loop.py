@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import PaybackError, TraceError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, memory
-from payback.native.commands import Command
 from payback.native.fuse import Planner
+from payback.native.inplace import InPlace
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
-from payback.native.lower.nest import Nest
+from payback.native.lower.move import SHORT, Rows
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
-from payback.native.program import HOOKS, simplified
+from payback.native.nests import SHARED
+from payback.native.program import HOOKS, simplified, uncollected
 
 
 class NotNativeError(PaybackError):
@@ -26,11 +28,16 @@ class NotNativeError(PaybackError):
 
 
 class Done(NamedTuple):
-    """How far a call came: the steps that were applied; bad: the next one is not finite, and before the update?"""
+    """How far a call came.
+
+    steps   that are good
+    bad     whether the next one is not finite
+    before  whether that was seen before its update: then it is not applied
+    """
 
     steps: int
-    bad: bool | None
-    before: bool = False
+    bad: bool
+    before: bool
 
 
 def _bytes(node: Node) -> int:
@@ -62,12 +69,26 @@ class Loop:
         after: Sequence[int],
         backwards: bool = False,
     ):
-        self.graph = simplified(graph)
+        with uncollected():
+            self.graph = simplified(graph)
+            self._build(carried, rows, chosen, streams, recorded, before, after, backwards)
+
+    def _build(
+        self, carried: Any, rows: Any, chosen: bool, streams: Any, recorded: Any, before: Any, after: Any,
+        backwards: bool,
+    ) -> None:  # fmt: skip
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
+        for output, number in self.carried.items():
+            new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
+            if (new.shape, new.dtype) != (old.shape, old.dtype):
+                raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
+                                 fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
         self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
+        planner.repeated = True
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
+        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
         self.guards: dict[int, int] = {}  # command -> index into before + after
         for i, shape in self.rows.items() if chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
@@ -88,6 +109,12 @@ class Loop:
         batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
         rest = (0,) * (len(aval.shape) - 1)
         code, stride = code_of(aval.dtype), int(np.prod(shape[1:], dtype=int))
+        size = stride * aval.dtype.itemsize
+        if aval.size < SHARED and size:
+            kernel, numbers = Rows(size if size <= SHORT else 0), View(self.order, 0, aval.shape[:1], (1,))
+            planner.command(kernel, [numbers, layout.whole(whole, shape), batch], [aval.shape[0], size],
+                            [numbers, layout.whole(whole, shape)], [batch], "batch")  # fmt: skip
+            return
         instrs = [
             ("load", View(self.order, 0, aval.shape, (1, *rest)), "i8"),
             ("gather", View(whole, 0, aval.shape, (0, *layout.contiguous(aval.shape)[1:])), code,
@@ -106,32 +133,16 @@ class Loop:
     def _in_place(self) -> None:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
+        memory_of = InPlace(planner.commands)
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            writes = [k for k, c in enumerate(planner.commands) if any(v.buffer is new.buffer for v in c.writes)]
-            guarded = not self.before or writes[0] > self.stops[0]
-            if guarded and all(
-                self._may_write(command, k, writes[0], new, old) for k, command in enumerate(planner.commands)
-            ):
-                for command in planner.commands:
-                    command.replace(new.buffer, old.buffer)
+            if memory_of.move(new, old, after=self.stops[0] if self.before else -1):
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
                 planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "carry over")
-
-    def _may_write(self, command: Command, k: int, first: int, new: View, old: View) -> bool:
-        reads = [v for v in command.reads if v.buffer is old.buffer]
-        if not reads or k < first:
-            return True
-        if k > first or not isinstance(command.kernel, Nest):
-            return False
-        if any(instr[0] == "gather" and command.operands[instr[1]].buffer is old.buffer
-               for instr in command.kernel.instrs):  # fmt: skip
-            return False
-        writes = [v for v in command.writes if v.buffer is new.buffer]
-        return all((r.offset, r.shape, r.strides) == (w.offset, w.shape, w.strides) for r in reads for w in writes)
+                memory_of.add(len(planner.commands) - 1)
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
@@ -156,16 +167,23 @@ class Loop:
                 self.output_bases[i] = view.buffer.base
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
         self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
-        self.advances: list[tuple[int, int]] = []
+        advances: list[tuple[int, int]] = []
         for i in self.streams:
-            self.advances.append((self.input_bases[i], _bytes(inputs[i])))
+            advances.append((self.input_bases[i], _bytes(inputs[i])))
         for i in self.recorded:
-            self.advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
+            advances.append((self.output_bases[i], _bytes(self.graph.outputs[i])))
         if self.backwards:
-            self.advances = [(base, -size) for base, size in self.advances]
+            advances = [(base, -size) for base, size in advances]
         if self.chosen and self.rows:
             batch = inputs[next(iter(self.rows))].aval.shape[0]
-            self.advances.append((self.order.base, batch * 8))
+            advances.append((self.order.base, batch * 8))
+        self.advances = np.array(advances, np.int64).reshape(-1, 2)
+
+    def twin(self) -> Loop:
+        """The same loop, with memory of its own when it runs."""
+        made = copy(self)
+        made.machine = self.machine.twin()
+        return made
 
     def run(
         self,
@@ -173,26 +191,20 @@ class Loop:
         order: np.ndarray[Any, Any] | None,
         records: Mapping[int, np.ndarray[Any, Any]],
         steps: int,
+        ticks: np.ndarray[Any, Any] | None = None,
     ) -> Done:
         """Run up to `steps` steps on these arrays; carried inputs are changed in place.
 
-        Where a step is not finite it is not applied: the carried arrays are as they were before it.
+        A step that is not finite before its update is not applied: the carried arrays are as they were before it.  One
+        that is found afterwards has changed them: whoever kept a copy goes back to it and runs the good steps again.
         """
-        kept = [inputs[i].copy() for i in self.carried.values()] if self.after else []
-        status = self._call(inputs, order, records, steps)
+        status = self._call(inputs, order, records, steps, ticks)
         if not status:
-            return Done(steps, None)
-        count = len(self.planner.commands)
-        done, command = divmod(status - 1, count)
-        late = bool(self.after) and command == self.stops[-1]
-        if late:  # the update is there already: go back, and to just before it
-            for i, array in zip(self.carried.values(), kept, strict=True):
-                inputs[i][...] = array
-            again = self._call(inputs, order, records, done)
-            assert not again, "a step that was finite is not when it is replayed"
-        return Done(done, True, not late)
+            return Done(steps, False, False)
+        done, command = divmod(status - 1, len(self.planner.commands))
+        return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
-    def _call(self, inputs: Any, order: Any, records: Any, steps: int) -> int:
+    def _call(self, inputs: Any, order: Any, records: Any, steps: int, ticks: Any = None) -> int:
         """0, or 1 + the number of commands that were run, over all rounds."""
         places = {base: inputs[i] for i, base in self.input_bases.items()}
         places |= {base: records[i] for i, base in self.output_bases.items()}
@@ -201,6 +213,4 @@ class Loop:
                 places[base] = places[base][steps - 1 :]
         if order is not None:
             places[self.order.base] = order
-        for base, array in places.items():
-            assert array.flags.c_contiguous, f"base {base} is not in order"
-        return self.machine.run(places, steps, self.advances)
+        return self.machine.run(places, steps, self.advances, self.known, ticks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from payback.native.commands import Command
 from payback.native.layout import Buffer
 
 DRIVERS = (library.DRIVER, library.TEAM)
+_NO_MOVES = np.empty((0, 2), np.int64)
 SPEED, FLOW = 5e10, 2e10  # operations and bytes a second of one thread, roughly: what tells whether others are woken
+
+
+def address(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's data lie."""
+    return array.ctypes.data
 
 
 def base_table(count: int) -> np.ndarray[Any, Any]:
@@ -47,20 +54,32 @@ class Segment:
         )  # who waits for whom: before and after what is shared
         seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
         self.threads = min(cores.threads(seconds), most)
-        self._drive = library.PROTOTYPE(address_of(library.DRIVER))
+        self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM)
-        self.job = self._job(1, np.zeros((1, 2), np.int64), 0)
-        self.address = self.job.ctypes.data
+        self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
+        self.address = address(self.job)
 
-    def _job(self, rounds: int, moves: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-        return np.array([self.table.ctypes.data, self.commands, rounds, moves.ctypes.data, count], np.int64)
+    def run(
+        self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES,
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """0, or 1 + the number of commands that were run; after each round base pointers (number, bytes) move on.
 
-    def run(self, bases: np.ndarray[Any, Any], rounds: int = 1, advances: Sequence[tuple[int, int]] = ()) -> int:
-        """0, or 1 + the number of commands that were run; after each round base pointers move on by `advances`."""
-        moves = np.array(advances or [(0, 0)], np.int64)
+        To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
+        """
+        drive, team_drive, counted = self.drive, self._team, 0
+        if ticks is not None:
+            assert ticks.shape == (self.threads, self.commands)
+            assert ticks.dtype == np.int64
+            assert ticks.flags.c_contiguous
+            address_of = library.get(library.TIMED)
+            drive, team_drive = library.PROTOTYPE(address_of(library.TIMED[0])), address_of(library.TIMED[1])
+            counted = address(ticks)
         if self.threads == 1:
-            job = self._job(rounds, moves, len(advances)) if rounds != 1 or advances else self.job
-            return int(self._drive(bases.ctypes.data, job.ctypes.data))
+            job = self.job
+            if rounds != 1 or len(moves) or counted:
+                job = np.array([*job[:2], rounds, address(moves), len(moves), counted], np.int64)
+            return int(drive(address(bases), address(job)))
         team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
         tables = np.zeros((team, width), np.int64)
         tables[:, 0], tables[:, 1] = np.arange(team), team
@@ -69,10 +88,10 @@ class Segment:
         barrier = -(-state.ctypes.data // 64) * 64
         job = np.array(
             [tables.ctypes.data + 16, 8 * width, self.table.ctypes.data, self.flags.ctypes.data, self.commands, rounds,
-             moves.ctypes.data, len(advances), barrier, 0],
+             moves.ctypes.data, len(moves), barrier, 0, counted],
             np.int64,
         )  # fmt: skip
-        threads.run(self._team, job.ctypes.data, team)
+        threads.run(team_drive, job.ctypes.data, team)
         return int(job[9])
 
 
@@ -89,15 +108,46 @@ class Machine:
         for buffer in constants:
             self._bases[buffer.base] = buffer.array.ctypes.data
         self._arena_bytes = arena_bytes
-        self._spare: list[np.ndarray[Any, Any]] = []  # memory between values that no call uses now
+        self._spare: list[tuple[Any, ...]] = []  # what a call works in, of calls that have ended
 
-    def run(self, places: dict[int, np.ndarray[Any, Any]], rounds: int, advances: Sequence[tuple[int, int]]) -> int:
-        """As a segment's `run`.  Several threads may call it at once."""
-        bases = self._bases.base.copy()[2:]
-        arena = self._spare.pop() if self._spare else np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8)
-        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+    def twin(self) -> Machine:
+        """The same commands, with memory of its own when it runs."""
+        made = copy(self)
+        made._spare = []
+        return made
+
+    def _room(self) -> tuple[Any, ...]:
+        """Memory between values, a table of base pointers, a job for the driver; and where the latter two lie."""
+        arena, table = np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8), self._bases.base.copy()
+        job = self.segment.job.copy()
+        table[2] = -(-address(arena) // memory.ALIGNMENT) * memory.ALIGNMENT
+        return arena, table[2:], job, address(table) + 16, address(job)
+
+    def run(
+        self, places: dict[int, np.ndarray[Any, Any]], rounds: int, moves: np.ndarray[Any, Any],
+        known: dict[int, tuple[np.ndarray[Any, Any], int]] | None = None,
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """As a segment's `run`.  Several threads may call it at once.
+
+        known: base -> an array that stood there before, and its address; asking for one takes a microsecond.
+        """
+        room = self._spare.pop() if self._spare else self._room()
+        _, bases, job, bases_at, job_at = room
+        known = {} if known is None else known
         for base, array in places.items():
-            bases[base] = array.ctypes.data
-        status = self.segment.run(bases, rounds, advances)
-        self._spare.append(arena)
-        return status
+            there = known.get(base)
+            if there is None or there[0] is not array:
+                assert array.flags.c_contiguous, f"base {base} is not in order"
+                there = known[base] = array, address(array)
+            bases[base] = there[1]
+        there = known.get(-1)
+        if there is None or there[0] is not moves:
+            there = known[-1] = moves, address(moves)
+        if self.segment.threads == 1 and ticks is None:
+            job[2:] = rounds, there[1], len(moves)
+            status = self.segment.drive(bases_at, job_at)
+        else:
+            status = self.segment.run(bases, rounds, moves, ticks)
+        self._spare.append(room)
+        return int(status)

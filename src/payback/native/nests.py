@@ -16,6 +16,8 @@ from payback.native.lower import pointwise
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 
+SHARED = 1 << 14  # entries of a nest, from which on threads share it
+
 
 def nest(
     instrs: Sequence[tuple[Any, ...]],
@@ -129,9 +131,9 @@ def _parts(entries: int) -> int:
 
 
 def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether a nest is large, and its first loop can be cut: no two threads would write one place."""
-    if prod(extents) < 1 << 14 or any(end[0] in ("scatter", "plus") for end in ends):
+    """Whether a nest is large, and its first loop or its columns can be cut: no two threads would write one place."""
+    if prod(extents) < SHARED or any(end[0] in ("scatter", "plus") for end in ends):
         return False
-    if order:
-        return letters[order[0]] == "k" and extents[order[0]] >= 8
-    return letters == "k"
+    if order and letters[order[0]] == "k":
+        return extents[order[0]] >= 8
+    return letters[-1:] == "k"  # its columns

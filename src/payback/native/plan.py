@@ -12,6 +12,7 @@ from payback.native.emit import lanes_of, llvm_type
 from payback.native.packing import SLACK
 from payback.native.tile import has_masked_loads, tile
 
+BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
 
@@ -66,25 +67,26 @@ class Plan:
         """How a tile finds B: see `tile.edge_tile`."""
         return "packed" if self.pack_b else self.turned or "masked"
 
-    @property
-    def block_rows(self) -> int:
-        """Rows of A that are packed at a time: they fill about half of a usual second cache."""
-        return max(196608 // (K_BLOCK * self.dtype.itemsize * self.rows), 1) * self.rows
+    def block_rows(self, k: int) -> int:
+        """Rows of A that are packed at a time, at most."""
+        return max(BLOCK // (blocks_of(k)[1] * self.dtype.itemsize * self.rows), 1) * self.rows
 
     def block_columns(self, k: int) -> int:
-        """Columns of B that are packed at a time: in the third cache, or the first where A is not packed for them."""
-        size = 4194304 if self.pack_a else 16384
-        return max(size // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
+        """Columns of B that are packed at a time: in the third cache."""
+        return max(4194304 // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
 
     @property
     def bytes_of_a(self) -> int:
-        return self.block_rows * K_BLOCK * self.dtype.itemsize + SLACK
+        return max(BLOCK, self.rows * K_BLOCK * self.dtype.itemsize) + SLACK
 
     def scratch(self, m: int, n: int, k: int) -> int:
         """Bytes that each thread needs to work in: 0, or a multiple of 64."""
         if not self.pack_b:
             return 0
-        columns = min(-(-(m if self.down else n) // self.width) * self.width, self.block_columns(k))
+        rows, columns = (n, m) if self.down else (m, n)
+        columns = min(-(-columns // self.width) * self.width, self.block_columns(k))
+        if rows <= self.block_rows(k) or not self.pack_a:  # all rows are one block: a panel is used but once
+            columns = min(columns, 2 * self.width)
         size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
         return -(-size // 64) * 64
 

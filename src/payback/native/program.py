@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,22 +12,23 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import cores, library, memory
+from payback.native import cores, library, memory, report
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
+from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
+from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
 from payback.native.machine import DRIVERS, Segment, base_table
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
-from payback.passes.cse import cse
-from payback.passes.fold import fold, reuse_signs
+from payback.passes.fold import tidy
 from payback.passes.rewrite import rewrite
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import rebuilt
@@ -38,7 +41,7 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
 }
-
+_EXPANDED = {*EXPANSIONS, "part"}
 
 _PARTLY = {
     "power": "whole numbers",
@@ -102,32 +105,58 @@ def simplified(graph: Graph) -> Graph:
             return m.where(Term(call.args[0], m), *sides).node
         return None
 
-    before = None
-    while graph.nodes != before:
+    while any(node.op.name in _EXPANDED for node in graph.nodes):
         before = graph.nodes
         graph = rewrite(graph, expand)
-    graph, _ = fold(graph)
-    graph, _ = cse(graph)
-    graph, _ = fold(graph)
-    graph, _ = reuse_signs(graph)
-    graph, _ = cse(graph)
-    return graph
+        if graph.nodes == before:
+            break
+    return tidy(graph)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through a growing graph again and again and find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Program:
     """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
     rest to the bit.
 
+    donated: number of an output -> number of the input whose array that result is written into.  Such an array has the
+    graph's dtype, is aligned, C-contiguous and writable, and no other argument shares its memory.
     Safe to call from several threads at once: each call has memory of its own.
     """
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None):
         self.source = graph
-        self.graph = simplified(graph)
-        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
-        planner.plan()
-        self.commands = planner.commands
-        self.finish()
+        self.donated = dict(donated or {})
+        with uncollected():
+            self.graph = simplified(graph)
+            self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
+            planner.plan()
+            self.commands = planner.commands
+            self._in_place()
+            self.finish()
+
+    def _in_place(self) -> None:
+        """Results take the memory of what was donated for them: last, where it is needed until then."""
+        planner = self.planner
+        memory_of, failing = InPlace(self.commands), last_that_may_fail(self.commands)
+        for output, number in self.donated.items():
+            new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
+            if not memory_of.move(new, old, after=failing):
+                new.buffer.kind = "arena"
+                code = code_of(new.buffer.dtype)
+                planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "into what was donated")
+                memory_of.add(len(self.commands) - 1)
+            planner.outputs[output] = old
 
     def finish(self) -> None:
         """Memory and code for the commands."""
@@ -139,7 +168,8 @@ class Program:
         for buffer in planner.constants:
             buffer.base, number = number, number + 1
         for view in self.outputs:
-            view.buffer.base, number = number, number + 1
+            if view.buffer.kind == "output":
+                view.buffer.base, number = number, number + 1
         self.bases = number
         self.arena_bytes = memory.arrange(memory.lives(self.commands))
         addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], *DRIVERS])
@@ -169,6 +199,21 @@ class Program:
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs' values for inputs of the graph's shapes and dtypes."""
+        return self._called(inputs, self._run)
+
+    def measured(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """Seconds of each command, in a call with these inputs."""
+        found: list[np.ndarray[Any, Any]] = []
+
+        def run(arena: Any, bases: Any, places: Any) -> int:
+            seconds = report.run(self._parts, bases, lambda part: self._interpret(part, arena, bases, places))
+            found.append(seconds)
+            return int(seconds.size < len(self.commands))
+
+        self._called(inputs, run)
+        return found[0]
+
+    def _called(self, inputs: Sequence[Any], run: Callable[..., int]) -> tuple[Any, ...]:
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
         arena, bases = self._pool.pop() if self._pool else self.memory()
@@ -184,13 +229,16 @@ class Program:
             arrays.append(array)
             bases[number] = array.ctypes.data
         made = []
-        for view in self.outputs:
-            array = np.empty(view.shape, view.buffer.dtype)
+        for k, view in enumerate(self.outputs):
+            if k in self.donated:
+                array = arrays[self.donated[k]]
+            else:
+                array = np.empty(view.shape, view.buffer.dtype)
+                bases[view.buffer.base] = array.ctypes.data
             made.append(array)
-            bases[view.buffer.base] = array.ctypes.data
         places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
         places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
-        status = self._run(arena, bases, places)
+        status = run(arena, bases, places)
         self._pool.append((arena, bases))
         if status:  # an index out of bounds: the interpreter tells where
             return self.interpreted(inputs)
@@ -256,25 +304,5 @@ class Program:
         return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
 
     def explain(self) -> str:
-        """What the program consists of, for people."""
-        nodes, left = len(self.source.nodes), len(self.graph.nodes)
-        kernels = {c.kernel for c in self.commands if c.kernel is not None}
-        on_numpy = sum(c.kernel is None for c in self.commands)
-        lines = [
-            f"{nodes} nodes, {left} after folding constants and computing nothing twice",
-            f"{len(self.commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy",
-            f"{sum(c.flops for c in self.commands):,} operations in products; {self.arena_bytes:,} bytes of memory "
-            f"between arguments and results",
-            "",
-            *self._table(),
-        ]
-        return "\n".join(lines)
-
-    def _table(self) -> list[str]:
-        rows = []
-        for number, command in enumerate(self.commands):
-            shown = [view.shape for view in command.writes if view.shape != (0,)]
-            shapes = ", ".join("×".join(map(str, shape)) or "number" for shape in shown)
-            shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
-            rows.append(f"{number:4}  {command.text}  →  {shapes or '–'}{shared}")
-        return rows
+        """What the program consists of and how long each part takes, for people."""
+        return report.explain(self)

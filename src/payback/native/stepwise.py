@@ -10,6 +10,7 @@ import numpy as np
 from payback.ir.graph import Graph
 from payback.native.loop import Done, Loop, NotNativeError
 from payback.native.program import Program
+from payback.native.reuse import loop_again
 
 
 class Stepwise:
@@ -39,7 +40,7 @@ class Stepwise:
                     return Done(step, True, place < self._before)
             for output, number in self.carried.items():
                 inputs[number][...] = results[output]
-        return Done(steps, None)
+        return Done(steps, False, False)
 
     def _given(self, number: int, array: Any, order: Any, step: int) -> Any:
         node = self.graph.inputs[number]
@@ -56,6 +57,6 @@ class Stepwise:
 def loop_of(graph: Graph, **options: Any) -> Loop | Stepwise:
     """The step as one native loop; where that cannot be, step by step."""
     try:
-        return Loop(graph, **options)
+        return loop_again(graph, options, lambda: Loop(graph, **options))
     except NotNativeError:
         return Stepwise(graph, **options)

@@ -44,13 +44,13 @@ def multiply_add(e: Emitter, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     return e.fma(a, b, c) if has_fma() else e.b.fadd(e.b.fmul(a, b), c)
 
 
-def prefetch(e: Emitter, pointer: ir.Value, write: bool) -> None:
-    """Bring a line that will be read, or written, into the first cache.  It need not exist."""
+def prefetch(e: Emitter, pointer: ir.Value, write: bool, cache: int = 1) -> None:
+    """Bring a line that will be read, or written, into the first cache or another.  It need not exist."""
     name = "llvm.prefetch.p0"
     function = e.module.globals.get(name) or ir.Function(
         e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
     )
-    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 3, 1))])
+    e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 4 - cache, 1))])
 
 
 def accumulate(
@@ -106,6 +106,54 @@ def accumulate(
                 phi.add_incoming(nothing, before)
                 phi.add_incoming(new[i][j], body)
     return result
+
+
+def accumulate_packed(
+    e: Emitter, kind: ir.Type, rows: int, vectors: int, k: ir.Value, a: ir.Value, b: ir.Value
+) -> list[list[ir.Value]]:
+    """The same sums where A and B are packed in panels.
+
+    All places are known distances from two pointers, and several rows of B are one round of the loop: with strides at
+    run time, computing the addresses takes as long as the sums.
+    """
+    build, lanes, unroll = e.b, lanes_of(kind), 4
+    vector = ir.VectorType(kind, lanes)
+    State = tuple[ir.Value, ir.Value, list[ir.Value]]
+
+    def loop(state: State, count: ir.Value, depth: int) -> State:
+        """`count` rounds of `depth` rows of B."""
+        before = build.block
+        body, after = build.append_basic_block("k"), build.append_basic_block("summed")
+        build.cbranch(build.icmp_signed(">", count, e.int(0)), body, after)
+        build.position_at_end(body)
+        left, at_a, at_b = build.phi(INT), build.phi(POINTER), build.phi(POINTER)
+        sums = [build.phi(vector) for _ in range(rows * vectors)]
+        new: list[ir.Value] = list(sums)
+        for p in range(depth):
+            b_values = [e.load(at_b, (p * vectors + j) * lanes, kind, lanes) for j in range(vectors)]
+            for i in range(rows):
+                a_value = e.splat(e.load(at_a, p * rows + i, kind), lanes)
+                for j in range(vectors):
+                    new[i * vectors + j] = multiply_add(e, a_value, b_values[j], new[i * vectors + j])
+        fewer = build.sub(left, e.int(1))
+        further = e.at(at_a, depth * rows, kind), e.at(at_b, depth * vectors * lanes, kind)
+        starts, ends = [count, *state[:2], *state[2]], [fewer, *further, *new]
+        for phi, start, end in zip([left, at_a, at_b, *sums], starts, ends, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(end, body)
+        build.cbranch(build.icmp_signed(">", fewer, e.int(0)), body, after)
+        build.position_at_end(after)
+        result = []
+        for start, end in zip(starts[1:], ends[1:], strict=True):
+            phi = build.phi(start.type)
+            phi.add_incoming(start, before)
+            phi.add_incoming(end, body)
+            result.append(phi)
+        return result[0], result[1], result[2:]
+
+    state = loop((a, b, [ir.Constant(vector, None)] * (rows * vectors)), build.lshr(k, e.int(2)), unroll)
+    sums = loop(state, build.and_(k, e.int(unroll - 1)), 1)[2]
+    return [sums[i * vectors : (i + 1) * vectors] for i in range(rows)]
 
 
 def accumulate_turned(

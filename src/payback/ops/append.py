@@ -176,20 +176,26 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     return head + tuple(_settle(operand, dtype, where) for operand in operands[first:])
 
 
-def settled(operands: Sequence[Any], where: Any, literals: bool) -> tuple[Node, ...] | None:
+def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = False) -> tuple[Node, ...] | None:
     """The operands as nodes, if they are floating and of one dtype, so that nothing is promoted; else None.
 
     What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python floats
-    may stand among them.
+    may stand among them; bare: whether nodes without numbers may.
     """
     dtype = None
     for operand in operands:
         kind = type(operand)
         if kind is Node:
             value = operand.value
-            if value is None or type(value) in WEAK_DTYPES or type(value) is tuple:
+            if value is None:
+                aval = operand.aval
+                if aval.weak or not bare:
+                    return None
+                found = aval.dtype
+            elif type(value) in WEAK_DTYPES or type(value) is tuple:
                 return None
-            found = value.dtype
+            else:
+                found = value.dtype
         elif kind is np.ndarray:
             found = operand.dtype
         elif kind is float and literals:
@@ -220,7 +226,7 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     """
     pointwise = row.kind == "pointwise"
     if pointwise or row.numeric == "float" or row.name in _JOINING:
-        args = settled(operands, where, pointwise) if row.name not in _OF_CONDITIONS else None
+        args = settled(operands, where, pointwise, True) if row.name not in _OF_CONDITIONS else None
         if args is not None and (row.numeric != "wide" or args[0].aval.dtype != np.float16):
             return append_settled(row, args, params, where)
     if row.kind == "pointwise":

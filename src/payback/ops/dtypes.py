@@ -50,7 +50,7 @@ def weak_result(row: Row, kinds: tuple[str, ...]) -> Aval:
 
 def result_dtype(row: Row, avals: Sequence[Aval]) -> np.dtype[Any]:
     """The dtype of a pointwise result, arguments promoted."""
-    return _probe(row, tuple(a.dtype for a in avals))
+    return _probe(row, tuple([a.dtype for a in avals]))
 
 
 def kind_of(aval: Aval) -> np.dtype[Any] | str:

@@ -214,6 +214,7 @@ class Values:
     argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
     argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
     running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
+    last_written = staticmethod(sequences.last_written)
     reduceat = staticmethod(sequences.reduceat)
     mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)

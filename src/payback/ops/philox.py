@@ -55,3 +55,26 @@ def random_bits(key: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
     counters[:, 0], counters[:, 1] = number & _LOW, number >> _HALF
     lead = key.shape[:-1]
     return philox(counters, key).reshape((*lead, 4 * blocks))[..., :size].reshape((*lead, *shape))
+
+
+def order_of(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The orders that random words make: of each row of (..., 2·n) words, the stable order of its n pairs.
+
+    Pairs are sorted with their numbers in their lowest bits, which is several times as fast as sorting numbers by
+    pairs and gives the same, unless two pairs agree in all other bits.
+
+    >>> import numpy as np
+    >>> order_of(np.array([7, 0, 3, 9, 3, 8], np.uint32))
+    array([2, 1, 0])
+    """
+    wide = words.astype(np.uint64)
+    pairs = wide[..., 0::2] << _HALF | wide[..., 1::2]
+    n = pairs.shape[-1]
+    bits = np.uint64(max(n - 1, 1).bit_length())
+    number = np.uint64((1 << int(bits)) - 1)
+    mixed = pairs & ~number | np.arange(n, dtype=np.uint64)
+    mixed.sort(axis=-1)
+    high = mixed >> bits
+    if (high[..., 1:] == high[..., :-1]).any():
+        return np.argsort(pairs, axis=-1, kind="stable")
+    return (mixed & number).astype(np.int64)

@@ -14,6 +14,7 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.optim.schedules import Constant, Schedule, positive
+from payback.trace.repeat import Repeated
 from payback.trace.tree import leaves, paths, unflatten
 
 Slots = tuple[Any, ...]
@@ -71,12 +72,21 @@ class Optimizer:
         if self.clip_norm is not None:
             scale = self.clip_norm / np.maximum(global_norm(gradient), self.clip_norm)
             grads = [g * scale.astype(g.dtype) for g in grads]
-        stepped = [self.leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
+        own = type(self).leaf.__module__ == __name__  # of others it is not known that all leaves are treated alike
+        leaf = Repeated(self.leaf) if own else self.leaf
+        stepped = [leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
         return unflatten(parameters, iter([p for p, _ in stepped])), [s for _, s in stepped]
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         """One parameter's step."""
         raise NotImplementedError
+
+    def flat(self, parameters: Any) -> Optimizer | None:
+        """An optimizer that does to all these parameters' entries in one vector what this one does to each array.
+
+        None where that is not known: of optimizers that others wrote.
+        """
+        return self if type(self) in OPTIMIZERS.values() else None
 
 
 @dataclass(frozen=True)
@@ -157,8 +167,8 @@ class Adam(Optimizer):
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         m = self.beta1 * slots[0] + (1 - self.beta1) * g
         v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        first, second = 1 - self.beta1**step, 1 - self.beta2**step
-        return p - (rate / first) * m / (np.sqrt(v / second) + self.epsilon), (m, v)
+        length, scale = rate / (1 - self.beta1**step), (1 - self.beta2**step) ** -0.5
+        return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
 
 
 @dataclass(frozen=True)
@@ -185,10 +195,37 @@ class AdamW(Adam):
     ) -> tuple[Any, list[Slots]]:
         stepped, state = super().update(gradient, state, parameters, rate, step)
         shrunk = [
-            q - (rate * self.weight_decay) * p if len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt else q
-            for path, p, q in zip(paths(parameters), leaves(parameters), leaves(stepped), strict=True)
+            q - (rate * self.weight_decay) * p if decays else q
+            for decays, p, q in zip(self._decays(parameters), leaves(parameters), leaves(stepped), strict=True)
         ]
         return unflatten(parameters, iter(shrunk)), state
+
+    def _decays(self, parameters: Any) -> list[bool]:
+        return [
+            len(p.shape) > 1 and path.rsplit(".", 1)[-1] not in self.exempt
+            for path, p in zip(paths(parameters), leaves(parameters), strict=True)
+        ]
+
+    def flat(self, parameters: Any) -> Optimizer | None:
+        if type(self) is not AdamW:
+            return None
+        shares = [
+            np.full(p.size, d, p.dtype) for d, p in zip(self._decays(parameters), leaves(parameters), strict=True)
+        ]
+        return _FlatAdamW(**vars(self), shares=np.concatenate(shares))
+
+
+@dataclass(frozen=True)
+class _FlatAdamW(AdamW):
+    """AdamW on one vector: `shares` are 1 where an entry decays, else 0."""
+
+    shares: Any = None
+
+    def update(
+        self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
+    ) -> tuple[Any, list[Slots]]:
+        (q,), state = Adam.update(self, gradient, state, parameters, rate, step)
+        return [q - (rate * self.weight_decay) * self.shares * parameters[0]], state
 
 
 # The closed list of optimizers that may be named, in code and on the command line.

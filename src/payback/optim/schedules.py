@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,14 @@ class Schedule:
     def __call__(self, step: int, total: int) -> float:
         raise NotImplementedError
 
+    def rates(self, first: int, count: int, total: int) -> np.ndarray[Any, Any]:
+        """The rates of `count` steps from `first` on, as float64: those of the calls, to the bit.
+
+        >>> Cosine(1.0).rates(0, 5, 5).round(3)
+        array([1.   , 0.854, 0.5  , 0.146, 0.   ])
+        """
+        return np.array([self(step, total) for step in range(first, first + count)], np.float64)
+
 
 @dataclass(frozen=True)
 class Constant(Schedule):
@@ -47,6 +56,9 @@ class Constant(Schedule):
 
     def __call__(self, step: int, total: int) -> float:
         return self.rate
+
+    def rates(self, first: int, count: int, total: int) -> np.ndarray[Any, Any]:
+        return np.full(count, self.rate, np.float64)
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,10 @@ class StepDecay(Schedule):
     def __call__(self, step: int, total: int) -> float:
         return self.rate * self.factor ** (step // self.every)
 
+    def rates(self, first: int, count: int, total: int) -> np.ndarray[Any, Any]:
+        times, which = np.unique(np.arange(first, first + count) // self.every, return_inverse=True)
+        return np.array([self.rate * self.factor**k for k in times.tolist()], np.float64)[which]
+
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
@@ -84,8 +100,11 @@ class Cosine(Schedule):
         positive("final", self.final, zero=True)
 
     def __call__(self, step: int, total: int) -> float:
-        part = min(1.0, step / max(1, total - 1))
-        return self.final + (self.rate - self.final) * 0.5 * (1 + math.cos(math.pi * part))
+        return float(self.rates(step, 1, total)[0])  # one cosine for both: the system's may round another way
+
+    def rates(self, first: int, count: int, total: int) -> np.ndarray[Any, Any]:
+        part = np.minimum(1.0, np.arange(first, first + count) / max(1, total - 1))
+        return self.final + (self.rate - self.final) * 0.5 * (1 + np.cos(math.pi * part))
 
 
 @dataclass(frozen=True)
@@ -107,3 +126,20 @@ class WarmUp(Schedule):
         if step < self.steps:
             return self.rate * (step + 1) / self.steps
         return self.rate if self.then is None else self.then(step - self.steps, max(1, total - self.steps))
+
+    def rates(self, first: int, count: int, total: int) -> np.ndarray[Any, Any]:
+        if not isinstance(self.steps, int):
+            return super().rates(first, count, total)
+        then = Constant(self.rate) if self.then is None else self.then
+        rising = min(max(self.steps - first, 0), count)
+        after = then.rates(first + rising - self.steps, count - rising, max(1, total - self.steps))
+        return np.concatenate([self.rate * np.arange(first + 1, first + rising + 1) / self.steps, after])
+
+
+# The closed list of schedules that may be named in files.
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step_decay": StepDecay,
+    "cosine": Cosine,
+    "warm_up": WarmUp,
+}

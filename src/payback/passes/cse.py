@@ -8,7 +8,7 @@ import numpy as np
 
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.passes.rewrite import Change, rewrite
+from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # bytes of a constant that is compared with others
 
@@ -23,13 +23,18 @@ def _key(node: Node, args: tuple[Node, ...]) -> Any:
                 return None
             return ("const", node.aval, value.tobytes())
         return ("const", node.aval, type(value), np.float64(value).tobytes() if type(value) is float else value)
-    params = tuple((key, repr(value)) for key, value in sorted(node.params.items()))
+    params = tuple((key, repr(value)) for key, value in sorted(node.params.items())) if node.params else ()
     return (node.op.name, node.aval, params, *[arg.id for arg in args])
 
 
 def cse(graph: Graph) -> tuple[Graph, list[Change]]:
     """The graph with each value computed once.  Rows are pure functions, random bits too (their key is an argument)."""
     log: list[Change] = []
+    return rewrite(graph, once(log)), log
+
+
+def once(log: list[Change]) -> Rule:
+    """The rule of `cse`, for one graph."""
     found: dict[Any, Node] = {}
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
@@ -46,7 +51,7 @@ def cse(graph: Graph) -> tuple[Graph, list[Change]]:
         found[key] = made
         return made
 
-    return rewrite(graph, rule), log
+    return rule
 
 
 def dce(graph: Graph) -> tuple[Graph, list[Node]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import freeze
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
-from payback.passes.rewrite import Change, rewrite
+from payback.passes.cse import once
+from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
 
@@ -63,6 +65,11 @@ def _masked_sum(node: Node, args: tuple[Node, ...]) -> Node | None:
 def fold(graph: Graph) -> tuple[Graph, list[Change]]:
     """The graph without operations on constants and operations that change nothing; the same bits."""
     log: list[Change] = []
+    return rewrite(graph, folding(log)), log
+
+
+def folding(log: list[Change]) -> Rule:
+    """The rule of `fold`."""
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         if node.op.value is None:
@@ -82,12 +89,14 @@ def fold(graph: Graph) -> tuple[Graph, list[Change]]:
             log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
         return total
 
-    return rewrite(graph, rule), log
+    return rule
 
 
-def _slope(node: Node, args: tuple[Node, ...], rectified: dict[Node, Node]) -> Node | None:
+def _slope(
+    node: Node, args: tuple[Node, ...], rectified: dict[Node, Node], made_once: Callable[[Node], Node]
+) -> Node | None:
     """select(not y ≤ 0, v·sign x, 0) with y = relu(x): v where y > 0, and NaN where x is NaN; written with y alone."""
-    if node.op.name != "select" or not _zero(args[2]) or args[0].op.name != "logical_not":
+    if not _zero(args[2]) or args[0].op.name != "logical_not":
         return None
     below, product = args[0].args[0], args[1]
     if below.op.name != "le" or product.op.name != "mul" or product.args[1].op.name != "sign":
@@ -96,28 +105,61 @@ def _slope(node: Node, args: tuple[Node, ...], rectified: dict[Node, Node]) -> N
     if y is None or below.args[0] is not y or v.aval != y.aval or y.aval.dtype != node.aval.dtype:
         return None
     zero = below.args[1]
-    above = Node(TABLE["gt"], (y, zero), NO_PARAMS, None, node.where, below.aval)
-    taken = Node(TABLE["select"], (above, v, y), NO_PARAMS, None, node.where, node.aval)
-    return Node(TABLE["select"], (below, args[2], taken), NO_PARAMS, None, node.where, node.aval)
+    above = made_once(Node(TABLE["gt"], (y, zero), NO_PARAMS, None, node.where, below.aval))
+    taken = made_once(Node(TABLE["select"], (above, v, y), NO_PARAMS, None, node.where, node.aval))
+    return made_once(Node(TABLE["select"], (below, args[2], taken), NO_PARAMS, None, node.where, node.aval))
 
 
 def reuse_signs(graph: Graph) -> tuple[Graph, list[Change]]:
     """x > 0 and x ≤ 0 read off relu(x) where that is computed anyway, and its slope too: then x need not be kept."""
     log: list[Change] = []
+    return rewrite(graph, _reusing(log, lambda node, args: None)), log
+
+
+def _reusing(log: list[Change], known: Rule) -> Rule:
+    """The rule of `reuse_signs`; `known` says which node there is already for one that would be made."""
     rectified: dict[Node, Node] = {}
 
+    def made_once(node: Node) -> Node:
+        return known(node, node.args) or node
+
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        if node.op.name == "relu" and node.aval.dtype.kind == "f":
-            made = Node(node.op, args, node.params, None, node.where, node.aval)
-            rectified[args[0]] = made
+        name = node.op.name
+        if name == "relu" and node.aval.dtype.kind == "f":
+            made = rectified[args[0]] = made_once(Node(node.op, args, node.params, None, node.where, node.aval))
             return made
-        if node.op.name in ("gt", "le") and args[0] in rectified and _zero(args[1]):
-            made = Node(node.op, (rectified[args[0]], args[1]), node.params, None, node.where, node.aval)
+        if name in ("gt", "le") and args[0] in rectified and _zero(args[1]):
+            made = made_once(Node(node.op, (rectified[args[0]], args[1]), node.params, None, node.where, node.aval))
             log.append(Change(node, made, "relu(x) has the signs of x"))
             return made
-        slope = _slope(node, args, rectified)
-        if slope is not None:
-            log.append(Change(node, slope, "the slope of relu(x) is read off it"))
-        return slope
+        if name == "select":
+            slope = _slope(node, args, rectified, made_once)
+            if slope is not None:
+                log.append(Change(node, slope, "the slope of relu(x) is read off it"))
+            return slope
+        return None
 
-    return rewrite(graph, rule), log
+    return rule
+
+
+def tidy(graph: Graph) -> Graph:
+    """What `fold`, `cse` and `reuse_signs` come to when they are repeated until nothing changes.
+
+    Two passes do, for a node's arguments are final before it is looked at.  The second is for the signs alone: what is
+    folded is known by the form that it has before them.
+    """
+    log: list[Change] = []
+    folded, known = folding(log), once(log)
+
+    def first(node: Node, args: tuple[Node, ...]) -> Node | None:
+        made = folded(node, args)
+        if made is None:
+            return known(node, args)
+        return made if made in args or made.op is not CONST else known(made, ()) or made
+
+    graph = rewrite(graph, first)
+    if not any(node.op.name == "relu" for node in graph.nodes):
+        return graph
+    known = once(log)
+    signs = _reusing(log, known)
+    return rewrite(graph, lambda node, args: signs(node, args) or known(node, args))

@@ -30,13 +30,15 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
     """
     new: dict[Node, Node] = {node: node for node in graph.inputs}
     changed = False
+    of = new.__getitem__
     for node in graph.nodes:
-        args = tuple(new[arg] for arg in node.args)
+        args = tuple(map(of, node.args))
         made = rule(node, args)
         if made is None:
             made = node
             if changed and node.op.value is not None:  # ids ascend: whatever follows a new node is new
                 made = Node(node.op, args, node.params, None, node.where, node.aval)
-        changed = changed or made is not node
+        if made is not node:
+            changed = True
         new[node] = made
     return Graph(graph.inputs, [new[node] for node in graph.outputs])

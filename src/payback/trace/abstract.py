@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,10 @@ class TracedFunction:
 
     def __init__(self, graph: Graph, arguments: tuple[Any, ...], result: Any):
         self.graph, self.arguments, self._result = graph, arguments, result
-        self.run: Callable[..., tuple[Any, ...]] = Interpreter(graph)
+
+    @cached_property
+    def run(self) -> Callable[..., tuple[Any, ...]]:
+        return Interpreter(self.graph)
 
     def __call__(self, *arguments: Any) -> Any:
         """The result for arguments of the same structure, shapes and dtypes.  Raises TypeError for another one."""

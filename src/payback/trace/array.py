@@ -18,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
+from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -149,6 +149,13 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
+        if self.dtype.kind != "f":
+            raise TraceError(
+                "a plain array cannot be indexed by what is not known while a function is compiled",
+                where=_here(),
+                why="NumPy wants the numbers of an index or of a mask",
+                fix="write np.array(table)[i], np.take(table, i, axis), or np.where(mask, table, 0)",
+            )
         raise bare(
             "a traced value cannot become a plain array",
             why="the plain array would have no history, so what is computed from it would have no gradient",
@@ -280,7 +287,7 @@ def leaf_value(value: Any, name: str) -> Any:
             why="integers and booleans do not vary continuously",
             fix=f"give {name}.astype(float), or leave it out of argnums",
         )
-    return value
+    return freeze(native(value))
 
 
 def as_traced(operand: Any) -> Any:

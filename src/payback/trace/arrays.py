@@ -108,6 +108,13 @@ def decides(array: np.ndarray[Any, Any]) -> None:
         watch.masks.append((array, array.copy()))
 
 
+def native(x: Any) -> Any:
+    """An array with its bytes in this machine's order; anything else as it is."""
+    if type(x) is np.ndarray and not x.dtype.isnative:
+        return x.astype(x.dtype.newbyteorder("="))
+    return x
+
+
 def now(x: Any) -> Any:
     """What a buffer is by now; anything else as it is."""
     return x.now() if isinstance(x, Buffered) else x

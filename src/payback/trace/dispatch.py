@@ -24,7 +24,7 @@ from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, FLOATING, made, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
 from payback.trace.outside import into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
@@ -106,6 +106,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         row = _FLOATING.get(ufunc)
         if row is not None and (answer := _at_once(row, inputs)) is not None:
             return answer
+    if any(type(x) in _LATER for x in inputs):
+        return NotImplemented
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
@@ -289,6 +291,8 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     for kind in types:
+        if kind in _LATER:
+            return NotImplemented
         if kind is not Traced and issubclass(kind, Buffered):
             args, kwargs = _current(args), _current(kwargs)
             break

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError
+from payback.errors import ShapeError, TraceError, UnsupportedError
+from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
-from payback.ops.append import append, settled
+from payback.ops.append import append, freeze, settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
@@ -17,6 +18,7 @@ from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known,
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
+from payback.trace.views import laid_out
 
 
 def _reduction(
@@ -105,7 +107,9 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     shape = newshape if shape is None else shape
     if order not in "CFA":
         raise ValueError(f"order must be one of 'C', 'F' and 'A', not {order!r}")
-    if order == "F" or (order == "A" and _fortran(x)):  # the first axis varies fastest: the same, seen from behind
+    if order == "F" or (
+        order == "A" and x.ndim > 1 and _lies(x).flags.fnc
+    ):  # the first axis varies fastest: the same, seen from behind
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
@@ -121,10 +125,16 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     return Traced(made.node) if copy else made
 
 
-def _fortran(x: Any) -> bool:
-    """Whether a value lies in memory by columns."""
-    value = x.node.value
-    return isinstance(value, np.ndarray) and value.flags.fnc
+def _lies(x: Any) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as x does.  Raises TraceError where that is not known."""
+    node = x.node
+    while node.op.name == "identity":
+        node = node.args[0]
+    if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
+        raise TraceError("order='K' and order='A' follow the memory", where=here(),
+                         why="how it is laid out is not known while a function is compiled",
+                         fix="write order='C' or order='F'")  # fmt: skip
+    return laid_out(x)
 
 
 @implements(np.transpose)
@@ -163,7 +173,9 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
-    return reshape(x, (-1,) if x.size else (0,), {"K": "A"}.get(order, order))
+    if order == "K" and x.ndim > 1:
+        x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
+    return reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
 
 
 @implements(np.broadcast_to)
@@ -241,16 +253,24 @@ def _at_least(part: Any, ndim: int) -> Any:
     return part if part.ndim >= ndim else part.reshape((1,) * (ndim - part.ndim) + part.shape)
 
 
-def astype(x: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+def astype(
+    x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True, **_: Any
+) -> Any:
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
+    if not copy and x.dtype == dtype and not x.node.aval.weak:
+        return x
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
     return emit("cast", x, dtype=np.dtype(dtype), weak=False)
 
 
 @implements(np.copy)
-def copy(x: Any, *args: Any, **kwargs: Any) -> Any:
-    return Traced(x.node)  # what is written into one is not seen in the other
+def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
+    node = x.node  # what is written into one is not seen in the other
+    value = node.value
+    if order in "CF" and type(value) is np.ndarray and not value.flags[f"{order}_CONTIGUOUS"]:  # to be viewed so
+        node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(value.copy(order)), node.where)
+    return Traced(node)
 
 
 @implements(np.where)
@@ -381,6 +401,13 @@ _FUNCTIONS[np.ndim] = lambda x: x.ndim
 _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
 
 
+def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
+    if dtype is not None and np.dtype(dtype) != x.dtype:
+        raise UnsupportedError("the bytes of traced values cannot be viewed as another dtype", where=here(),
+                               fix="convert with .astype")  # fmt: skip
+    return x[...]
+
+
 def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
     return reshape(x, shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape, order)
 
@@ -393,6 +420,6 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
 
 _METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
-    flatten=lambda x, order="C": copy(ravel(x, order)), squeeze=squeeze,
-    swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
+    flatten=lambda x, order="C": copy(ravel(x, order)), copy=lambda x, order="C": copy(x, order), view=_view_method,
+    squeeze=squeeze, swapaxes=swapaxes, astype=astype, clip=clip, dot=dot, stack=stack,
 )  # fmt: skip

@@ -39,6 +39,8 @@ Traced: Any = None  # see `know`
 Variable: Any = None
 as_traced: Any = None
 _NODE_TYPES: set[type] = set()
+_LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
+_ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
 
 def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
@@ -213,7 +215,8 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         result = fast(self, other, False)
         if result is None:
             result = _binary(row, self, other)
-        if type(self.node.value) is float or not self.node.shape or type(self) is Variable or result is NotImplemented:
+        number = type(self.node.value) is float or (not self.node.shape and type(self) not in _ARRAYS)
+        if number or type(self) is Variable or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
         return _HOOKS["store"](self, result, where_of_caller(2))
 

@@ -51,6 +51,7 @@ from payback.trace.dispatch import _COPIES, _current
 from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
+from payback.trace.selected import Selected
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -417,11 +418,20 @@ def _hidden(problem: BaseException) -> PaybackError | None:
     text = str(problem)
     if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
         return refused.get()
+    if (
+        text == "array is read-only"
+        and (frame := _last_frame(problem)) is not None
+        and any(isinstance(x, Buffer) and isinstance(x.now(), Traced) for x in frame.f_locals.values())
+    ):  # random generators shuffle the memory itself
+        return TraceError("compiled code cannot write into an array that holds traced values", where=_place(problem),
+                          why="it sees the memory only, in which there are no numbers",
+                          fix="compute a new array; to shuffle, y = y[rng.permutation(len(y))]")  # fmt: skip
     if MARK in text:  # C code has met the memory of a traced array
         return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
                           why="compiled code takes bare numbers, and what it computes from them has no history",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
-    if "payback.trace." in text and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+    ours = "payback.trace." in text or text.startswith("Cannot convert Traced")
+    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
     cause = problem.__cause__
@@ -430,14 +440,23 @@ def _hidden(problem: BaseException) -> PaybackError | None:
     return cause if isinstance(cause, PaybackError) else None
 
 
-def _place(problem: BaseException) -> str | None:
-    """The last of the user's lines that an exception has passed."""
-    place = None
+def _last_frame(problem: BaseException) -> Any:
+    """The last of the user's frames that an exception has passed."""
+    found = None
     for frame, _ in traceback.walk_tb(problem.__traceback__):
         if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            place = position((frame.f_code, frame.f_lasti))
+            found = frame
+    return found
+
+
+def _place(problem: BaseException) -> str | None:
+    """The last of the user's lines that an exception has passed."""
+    frame = _last_frame(problem)
+    place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     return str(place) if place else None
 
 
 def _settled(leaf: Any) -> Any:
+    if type(leaf) is Selected:
+        raise leaf.unknown("to return x[mask]")
     return now(leaf) if isinstance(leaf, Buffer) else leaf

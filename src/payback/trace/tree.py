@@ -102,6 +102,35 @@ def unflatten(tree: Any, values: Iterator[Any]) -> Any:
     return _like(tree, iter([unflatten(child, values) for child in parts[0]]))
 
 
+def rebuilder(tree: Any) -> Callable[[Iterator[Any]], Any]:
+    """`unflatten` for one container and many sets of leaves: its structure is looked at once.
+
+    >>> rebuilder({"w": [1.0, 2.0], "b": 3.0})(iter("xyz"))
+    {'w': ['x', 'y'], 'b': 'z'}
+    """
+    parts = _parts(tree)
+    if parts is None:
+        return next
+    inner = [rebuilder(child) for child in parts[0]]
+    kind = type(tree)
+    if not dataclasses.is_dataclass(tree) or not hasattr(tree, "__dict__") or hasattr(kind, "__slots__"):
+        return lambda values: _like(tree, iter([build(values) for build in inner]))
+    static = {
+        field.name: getattr(tree, field.name) for field in dataclasses.fields(tree) if field.metadata.get("static")
+    }
+    named = list(zip(parts[1], inner, strict=True))
+
+    def build_all(values: Iterator[Any]) -> Any:
+        twin = object.__new__(kind)
+        into = twin.__dict__
+        into.update(static)
+        for name, build in named:
+            into[name] = build(values)
+        return twin
+
+    return build_all
+
+
 def structure(tree: Any) -> Any:
     """A container's structure, static fields of dataclasses included, as a value that can be hashed and compared."""
     parts = _parts(tree)

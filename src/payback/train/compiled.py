@@ -3,86 +3,180 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from payback import native
 from payback.optim.optimizers import Optimizer
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, rebuilder, unflatten
+from payback.train.flat import flat
 from payback.train.step import Steps
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
+SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to
+KEEP = 2.0  # seconds of steps, at most, that are taken again to go back to one, where the arrays are larger
+Array = np.ndarray[Any, Any]
 
 
 class Taken(NamedTuple):
-    """What the steps of an epoch came to, one entry a step; `bad`: the step after them is not finite."""
+    """What some steps came to, one entry a step; valid until more steps are taken.
 
-    costs: np.ndarray[Any, Any]
-    norms: np.ndarray[Any, Any]
-    lengths: np.ndarray[Any, Any]
-    rates: np.ndarray[Any, Any]
-    predictions: np.ndarray[Any, Any]
+    predictions  of every step, where they were asked for
+    bad          the step after them is not finite: its cost, norm and length
+    after        the network after so many of these steps, made when it is called; if `lasting`, at any time
+    """
+
+    costs: Array
+    norms: Array
+    lengths: Array
+    predictions: Array | None
     bad: tuple[float, float, float] | None
+    after: Callable[[int], Any]
+
+
+class _Past:
+    """The arrays as they were, and the steps since (order, size, rates, first): any of these can be taken again."""
+
+    def __init__(self, arrays: list[Array], place: list[Array] | None = None):
+        """`place`: memory that is free now; new pages take longer than the copy."""
+        self.arrays = [np.empty_like(array) for array in arrays] if place is None else place
+        for kept, array in zip(self.arrays, arrays, strict=True):
+            kept[...] = array
+        self.calls: list[tuple[Array | None, int, Array, int]] = []
+        self.made, self.lasting = time.perf_counter(), False
 
 
 class Compiled:
-    """A training whose steps run natively.  net and state are the arrays as they are now, changed in place."""
+    """A training whose steps run natively.
 
-    def __init__(self, steps: Steps, net: Any, state: Any, X: Any, y: Any, weights: Any):
-        self.steps = steps
-        self._net, self._state = net, state
+    predictions: whether those of the steps are wanted.
+    """
+
+    def __init__(
+        self, steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any,
+        predictions: bool = True,
+    ):  # fmt: skip
+        self.steps, self.predictions = steps, predictions
+        self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
+        if self.flat is not None:
+            net, state = self.flat.join(net), self.flat.join_state(state)
+        self._state, self._parameters = state, len(leaves(net))
         self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
-        self._weighted = weights is not None
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
+        self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
+        self._small = sum(array.nbytes for array in self._arrays) <= SMALL
+        self._past = _Past([])
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
     def net(self) -> Any:
         """A copy of the network as it is now."""
-        return unflatten(self._net, iter([array.copy() for array in self._arrays]))
+        return self._net_of([array.copy() for array in self._arrays[: self._parameters]])
+
+    def _net_of(self, arrays: list[Array]) -> Any:
+        return self._rebuilt(iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
+
+    def weights(self) -> list[Array]:
+        """The network's leaves, on the arrays themselves."""
+        return self._arrays[: self._parameters] if self.flat is None else self.flat.views(self._arrays[0])
+
+    def now(self) -> tuple[Any, Any]:
+        """Network and state on the arrays themselves, which the next step changes."""
+        if self.flat is not None:
+            vector, *slots = self._arrays
+            return self.flat.spread(vector), self.flat.spread_state(slots)
+        net, state = unflatten((self._net, self._state), iter(self._arrays))
+        return net, state
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
             from payback.native.stepwise import loop_of
 
             X, y, *rest = self._data
-            traced = self.steps.traced_train(self._state, X[:size], y[:size], rest[0][:size] if rest else None)
-            graph, carried = traced.graph, len(self._arrays)
+            batch = X[:size], y[:size], rest[0][:size] if rest else None
+            if self.flat is None:
+                traced = self.steps.traced_train(self._state, *batch)
+            else:
+                traced = self.steps.traced_flat(self.flat, self._state, *batch)
+            carried = len(self._arrays)
             rows = {carried + k: array.shape for k, array in enumerate(self._data)}
             rate, step = carried + len(rows), carried + len(rows) + 1
             cost, prediction, norm, length = range(carried, carried + 4)
+            recorded = [cost, norm, length, *[prediction] * self.predictions]
             self._loops[size, chosen] = loop_of(
-                graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
-                recorded=[cost, prediction, norm, length], before=[cost, norm], after=[length],
+                traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
+                recorded=recorded, before=[cost], after=[norm, length],
             )  # fmt: skip
+            self._loops[size, chosen].known = {}
+            avals = [traced.graph.outputs[i].aval for i in recorded]
+            self._records[size, chosen] = [(aval.shape, aval.dtype) for aval in avals]
         return self._loops[size, chosen]
 
-    def take(self, order: np.ndarray[Any, Any] | None, size: int, steps: int, rates: Any, first: int) -> Taken:
-        """Take `steps` steps on batches of `size` rows in this order (None: on all); stop before one that fails."""
-        loop = self._loop(size, order is not None)
-        carried = len(self._arrays)
-        made = [np.empty((steps, *node.aval.shape), node.aval.dtype) for node in loop.graph.outputs[carried:]]
-        numbers = np.arange(first, first + steps, dtype=np.float64)
-        rates = np.array(rates, np.float64)
-        pace = size, order is not None
-        done, some, bad = 0, self._pace.get(pace, 1), None
-        while done < steps and bad is None:
-            count = min(some, steps - done)
-            records = {carried + k: array[done:] for k, array in enumerate(made)}
-            inputs = [*self._arrays, *self._data, rates[done:], numbers[done:]]
-            begun = time.perf_counter()
-            result = loop.run(inputs, None if order is None else order[done * size :], records, count)
-            took = time.perf_counter() - begun
-            if result.bad is not None:
-                bad = tuple(float(array[done + result.steps]) for array in (made[0], made[2], made[3]))
-                if result.before:
-                    bad = (*bad[:2], 0.0)
-            done += result.steps
-            some = max(1, min(some * 8, int(SLICE * count / max(took, 1e-9))))
-        self._pace[pace] = some
-        costs, predictions, norms, lengths = (array[:done] for array in made)
-        return Taken(costs, norms, lengths, rates[:done], predictions, bad)  # type: ignore[arg-type]
+    def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:
+        return [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
+
+    def _room(self, pace: tuple[int, bool], count: int) -> tuple[list[Array], list[Array]]:
+        """Arrays for what so many steps tell and are told: the same as in the last call of as many."""
+        if pace not in self._rooms or len(self._rooms[pace][1][0]) != count:
+            self._rooms[pace] = self._made(pace, count), list(np.empty((2, count)))
+        return self._rooms[pace]
+
+    def _again(self, arrays: list[Array], order: Array | None, size: int, rates: Array, first: int) -> None:
+        """Take steps that were good, on these arrays; what they tell is known."""
+        if not len(rates):
+            return
+        loop, pace, count = self._loop(size, order is not None), (size, order is not None), len(rates)
+        streams = [rates.copy(), np.arange(first, first + count, dtype=np.float64)]
+        unread = dict(zip(loop.recorded, self._made(pace, count), strict=True))
+        found = loop.run([*arrays, *self._data, *streams], order, unread, count)
+        assert not found.bad, "a step that was finite is not when it is taken again"
+
+    def take(
+        self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True
+    ) -> Taken:  # fmt: skip
+        """Take up to `steps` steps on batches of `size` rows in this order (None: on all), the first being number
+        `first`: as many as a moment allows, and none from one on that is not finite.  rates: float64, one a step."""
+        loop, pace = self._loop(size, order is not None), (size, order is not None)
+        count = min(self._pace.get(pace, 1), steps)
+        room, streams = self._room(pace, count)
+        streams[0][:], streams[1][:] = rates[:count], np.arange(first, first + count)
+        records = dict(zip(loop.recorded, room, strict=True))
+        past = self._past
+        if self._small or not past.arrays or time.perf_counter() - past.made >= KEEP:
+            past = self._past = _Past(self._arrays, past.arrays if past.arrays and not past.lasting else None)
+        past.lasting |= lasting
+        earlier = len(past.calls)
+        begun = time.perf_counter()
+        result = loop.run([*self._arrays, *self._data, *streams], order, records, count)
+        took = time.perf_counter() - begun
+        self._pace[pace] = max(1, min(count * 8, int(SLICE * count / max(took, 1e-9))))
+        done = result.steps
+        costs, norms, lengths, *others = room
+        bad = None
+        if result.bad:
+            bad = float(costs[done]), float(norms[done]), 0.0 if result.before else float(lengths[done])
+
+        def again(arrays: list[Array], some: int) -> None:
+            """The arrays as they were before this call, and so many of its steps."""
+            for args in (*past.calls[:earlier], (order, size, rates[:some], first)):
+                self._again(arrays, *args)
+
+        if result.bad and not result.before:  # the step is there already
+            for array, old in zip(self._arrays, past.arrays, strict=True):
+                array[...] = old
+            again(self._arrays, done)
+        if not self._small:
+            past.calls.append((order, size, rates[:done].copy(), first))
+
+        def after(some: int) -> Any:
+            arrays = [array.copy() for array in past.arrays]
+            again(arrays, some)
+            return self._net_of(arrays)
+
+        return Taken(costs[:done], norms[:done], lengths[:done], others[0][:done] if others else None, bad, after)
 
 
 def _native(array: Any) -> Any:
@@ -90,8 +184,10 @@ def _native(array: Any) -> Any:
     return array.dtype.newbyteorder("=")
 
 
-def compiled(steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any) -> Compiled | None:
+def compiled(
+    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool
+) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
     if not native.available() or getattr(optimizer, "line_search", False):
         return None
-    return Compiled(steps, net, state, X, y, weights)
+    return Compiled(steps, optimizer, net, state, X, y, weights, predictions)

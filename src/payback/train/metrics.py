@@ -23,14 +23,24 @@ def accuracy(logits: Array, target: Array) -> float:
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([0, 0]))
     0.5
     """
+    return float(np.mean(right_classes(logits, target)))
+
+
+def right_classes(logits: Array, target: Array) -> Array:
+    """Of each sample whether its class is right."""
     if target.ndim == 2 and target.shape[1] > 1:
         target = np.argmax(target, axis=1)
-    return float(np.mean(predicted_classes(logits) == target.reshape(len(target))))
+    return predicted_classes(logits) == target.reshape(len(target))
 
 
 def binary_accuracy(logits: Array, target: Array) -> float:
     """The share of yes-or-no answers that are right; logits and targets of one shape."""
     return float(np.mean((logits > 0) == (target > 0.5)))
+
+
+def right_answers(logits: Array, target: Array) -> Array:
+    """Of each sample the share of its answers that are right."""
+    return ((logits > 0) == (target > 0.5)).reshape(len(target), -1).mean(axis=1)
 
 
 def confusion_matrix(predicted: Array, target: Array, classes: int) -> Array:

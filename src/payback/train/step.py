@@ -12,6 +12,7 @@ from payback.ir.aval import Aval
 from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import tree_map
+from payback.train.flat import Flat
 from payback.transforms.gradient import value_and_grad
 
 Loss = Callable[..., Any]
@@ -29,8 +30,9 @@ class Steps:
     cost(net, x, y, weights)                     -> (cost, prediction)
     """
 
-    def __init__(self, net: Any, loss: Loss, optimizer: Optimizer):
+    def __init__(self, net: Any, loss: Loss, optimizer: Optimizer, *, interpreted: bool = False):
         self.net, self.loss, self.optimizer = net, loss, optimizer
+        self.native = native.available() and not interpreted
         self._traced: dict[tuple[str, int, bool], TracedFunction] = {}
 
     def _get(self, name: str, f: Callable[..., Any], x: Any, y: Any, weights: Any, *others: Any) -> TracedFunction:
@@ -38,7 +40,7 @@ class Steps:
         if key not in self._traced:
             rows = len(x)
             traced = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
-            if native.available() and name != "train":  # whole trainings have a loop of their own
+            if self.native and name != "train":  # whole trainings have a loop of their own
                 from payback.native.program import Program
 
                 traced.run = Program(traced.graph)
@@ -68,6 +70,18 @@ class Steps:
     def traced_train(self, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
         """The traced step for batches like these."""
         return self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
+
+    def traced_flat(self, flat: Flat, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
+        """The same with all parameters in one vector: (vector, state, x, y, weights, rate, step) -> …"""
+
+        def train(vector: Any, state: Any, x: Any, y: Any, weights: Any, rate: Any, step: Any) -> tuple[Any, ...]:
+            (cost, prediction), by_leaf = value_and_grad(self._cost, has_aux=True)(flat.spread(vector), x, y, weights)
+            gradient = [flat.join(by_leaf)]
+            (new,), state = flat.optimizer.update(gradient, state, [vector], rate, step)
+            return new, state, cost, prediction, global_norm(gradient), global_norm([new - vector])
+
+        rows, vector = len(x), flat.join(self.net)
+        return trace(train, vector, state, _like(x, rows), _like(y, rows), _like(weights, rows), 1.0, 1.0)
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         return self.traced_train(state, x, y, weights)(net, state, x, y, weights, rate, step)

@@ -133,7 +133,8 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield from _names(f.__func__, seen)
         return
     if isinstance(f, functools.partial):
-        yield "the arguments of partial", lambda: (f.args, f.keywords)
+        yield "the arguments of partial", lambda: f.args
+        yield "the keywords of partial", lambda: f.keywords
         yield from _names(f.func, seen)
         return
     if not isinstance(f, FunctionType):
@@ -145,8 +146,11 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
             yield from _names(type(f).__call__, seen)
         return
     inside: list[Any] = []
-    if f.__defaults__ or f.__kwdefaults__:
-        yield f"a default of {f.__name__}", lambda: (f.__defaults__, f.__kwdefaults__)
+    # the containers themselves: a tuple made of them would be another one at each look
+    if f.__defaults__:
+        yield f"a default of {f.__name__}", lambda: f.__defaults__
+    if f.__kwdefaults__:
+        yield f"a default of {f.__name__}", lambda: f.__kwdefaults__
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         look = functools.partial(_content, cell)
         yield name, look

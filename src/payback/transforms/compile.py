@@ -15,7 +15,7 @@ from payback.ir.node import Node
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now, watching
+from payback.trace.arrays import native, now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
@@ -23,6 +23,7 @@ from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import leaves, paths, structure, unflatten
 from payback.transforms.around import Around
+from payback.transforms.donation import Donation, matched, prepare, settle
 
 Function = Callable[..., Any]
 
@@ -35,7 +36,10 @@ class Trace:
     masks: plain masks that decided shapes, with their contents then.
     """
 
-    def __init__(self, f: Function, tree: Any, values: list[Any], dynamic: list[bool], native: bool = False):
+    def __init__(
+        self, f: Function, tree: Any, values: list[Any], dynamic: list[bool], native: bool = False,
+        offered: Sequence[bool] = (),
+    ):  # fmt: skip
         inputs = [fresh(_aval(leaf), path) for leaf, path, on in zip(values, paths(tree), dynamic, strict=True) if on]
         following = iter(inputs)
         with watching() as watched, recorded(_recorder() if native else None):
@@ -51,6 +55,10 @@ class Trace:
         if self.captured and not tracing():
             check(outputs, own)
         self.masks = watched.lasting_masks()
+        self.donated: dict[int, int] = {}
+        if any(offered):
+            inside = [give for give, on in zip(offered, dynamic, strict=True) if on]
+            self.donated = matched(self.body.graph.inputs, self.body.graph.outputs, inside)
         self.program: Any = None  # machine code, made at the first call
         self.entry: Any = None  # a fast way into it for plain positional arguments
         self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
@@ -62,8 +70,8 @@ class Trace:
             from payback.native.program import Program
             from payback.native.tape import direct
 
-            self.program = direct(self.body.graph) or Program(self.body.graph)
-            if plain:
+            self.program = direct(self.body.graph) or Program(self.body.graph, self.donated)
+            if plain and not self.donated:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program
 
@@ -77,8 +85,9 @@ class Trace:
 class CompiledFunction:
     """What `compile` returns: call it as the function that it was made of."""
 
-    def __init__(self, f: Function, static: tuple[int, ...], native: bool):
+    def __init__(self, f: Function, static: tuple[int, ...], native: bool, donate: Any = ()):
         functools.update_wrapper(self, f)
+        self.donation = Donation(f, donate, static) if donate != () else None
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
         self._rebuild: Callable[[list[Any]], Any] = tuple
@@ -94,9 +103,10 @@ class CompiledFunction:
             if quick is not None:
                 return self._rebuild(quick)
         tree = (args, kwargs)
-        values = [now(leaf) for leaf in leaves(tree)]
+        values = [native(now(leaf)) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
-        trace = self._trace(tree, values, dynamic)
+        offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
+        trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
         around = (*trace.outside, *trace.captured)
         if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
@@ -104,6 +114,8 @@ class CompiledFunction:
             return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
         given = [_bare(x) for x in given]
         self._last = trace
+        if trace.donated:
+            prepare(trace.donated, given, around)
         if self.native:
             plain = not around and not trace.masks and not kwargs and all(dynamic) and len(given) == len(args)
             found = trace.compiled(plain)(*given, *around)
@@ -111,11 +123,19 @@ class CompiledFunction:
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
-        taken = {id(x) for x in (*given, *around)}
+        if trace.donated:
+            found = list(found)
+            settle(trace.donated, given, found)
+        written = set(trace.donated.values())
+        taken = {id(x) for k, x in enumerate((*given, *around)) if k not in written}
         return trace.rebuilt([_own(x, taken) for x in found])
 
     def explain_compilation(self) -> str:
-        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel."""
+        """What the last call's program consists of: passes, kernels, memory, operations, time by kernel.
+
+        The times are the least of some runs on made-up numbers, by a driver that reads the clock around every
+        kernel; it is compiled for this alone, and the program itself stays as it is.
+        """
         return self._program().explain()
 
     @property
@@ -140,7 +160,7 @@ class CompiledFunction:
                 at += count
         return dynamic
 
-    def _trace(self, tree: Any, values: list[Any], dynamic: list[bool]) -> Trace:
+    def _trace(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool] = ()) -> Trace:
         key = (
             structure(tree),
             tuple(_aval(leaf) if on else (type(leaf), leaf) for leaf, on in zip(values, dynamic, strict=True)),
@@ -170,7 +190,7 @@ class CompiledFunction:
         )  # fmt: skip
         if self.reasons[-1:] != [reason]:
             self.reasons.append(reason)
-        trace = self._traces[key] = Trace(self.f, tree, values, dynamic, self.native)
+        trace = self._traces[key] = Trace(self.f, tree, values, dynamic, self.native, offered)
         self._around = Around(self.f)  # now, for what the function itself has changed is no news
         return trace
 
@@ -225,6 +245,7 @@ def compile(
     f: Function | None = None,
     *,
     static_argnums: int | Sequence[int] = (),
+    donate: str | int | Sequence[str | int] = (),
     native: bool | None = None,
 ) -> Any:
     """The same function, traced once for each kind of arguments and run as a graph from then on.
@@ -238,6 +259,10 @@ def compile(
     that was given another value, an array behind such a name that was written into, and a mask that has changed make a
     new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
     large, or changes often, is better an argument.
+    donate: names or positions of arguments whose arrays the caller gives up: each is for the first result of its shape
+    and dtype, in order, which is written into it and *is* it (`new is old`): what it held is gone, and arrays that show
+    its memory see the new values.  An array that is read-only, a view, not C-contiguous, or overlaps another array of
+    the call is left as it is.  Results are the same with and without.  Inside a transform nothing is donated.
     native: True: machine code, or InputError where there is no compiler; False: the interpreter; None: what there is.
     Machine code gives what the interpreter gives, sums, products and elementary functions to rounding.
         The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
@@ -249,9 +274,9 @@ def compile(
     array([0.5, 1. ])
     """
     if f is None:
-        return functools.partial(compile, static_argnums=static_argnums, native=native)
+        return functools.partial(compile, static_argnums=static_argnums, donate=donate, native=native)
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     if native and not machine.available():
         raise InputError("native=True", where="pb.compile", why="there is no compiler here, or PAYBACK_NATIVE is 0",
                          fix="install llvmlite, or leave native out to run on the interpreter")  # fmt: skip
-    return CompiledFunction(f, static, machine.available() if native is None else native)
+    return CompiledFunction(f, static, machine.available() if native is None else native, donate)

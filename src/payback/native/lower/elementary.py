@@ -66,12 +66,14 @@ def has(name: str) -> bool:
     return name in SPECIAL and f"payback_scipy_{_RENAMED.get(name, name)}" in scipy_functions()
 
 
+def calls_scipy(key: Any) -> bool:
+    """Whether a kernel's code calls functions of SciPy."""
+    return any(map(calls_scipy, key)) if isinstance(key, tuple) else isinstance(key, str) and key in SPECIAL
+
+
 def link(key: Any) -> None:
-    """Make SciPy's functions known to the linker, if a kernel names one."""
-    if isinstance(key, tuple):
-        for part in key:
-            link(part)
-    elif isinstance(key, str) and key in SPECIAL:
+    """Make SciPy's functions known to the linker, if a kernel calls one."""
+    if calls_scipy(key):
         _link_all()
 
 

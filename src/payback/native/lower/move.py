@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from payback.ir.node import Node
 from payback.native import layout
-from payback.native.emit import Emitter, constant
+from payback.native.emit import BYTE, INT, Emitter, constant, vector_bytes
 from payback.native.layout import View
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
@@ -24,6 +25,10 @@ def lower_concatenate(planner: Any, node: Node) -> bool:
         shape = part.aval.shape
         place = View(target.buffer, target.offset + start * target.strides[axis], shape, target.strides)
         start += shape[axis]
+        if part not in planner.waiting:
+            planner.need(part)
+            if planner.views.get(part) == place:  # it was made there
+                continue
         planner.write(node, part, shape, ("store", place, 0), "concatenate")
     return True
 
@@ -36,6 +41,49 @@ def lower_stack(planner: Any, node: Node) -> bool:
         place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
         planner.write(node, part, part.aval.shape, ("store", place, 0), "stack")
     return True
+
+
+SHORT = 64  # bytes of a row that is copied without a loop
+
+
+class Rows(NamedTuple):
+    """Rows of an array, in the order of an array of numbers; args: numbers, array, rows, count, bytes of a row.
+
+    width: the bytes of a row, where they are SHORT at most; else 0.
+    """
+
+    width: int
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        numbers, source, target = args.pointer(), args.pointer(), args.pointer()
+        count, size = args.int(), args.int()
+        wide = vector_bytes()
+
+        def copy(start: Any, to: ir.Value, at: ir.Value, bytes_: int) -> None:
+            kind = ir.VectorType(BYTE, bytes_)
+            e.b.store(e.b.load(e.at(start, at, BYTE), typ=kind, align=1), e.at(to, at, BYTE), align=1)
+
+        with e.loop(0, count) as i:
+            row = e.at(source, b.mul(e.load(numbers, i, INT), size), BYTE)
+            to = e.at(target, b.mul(i, size), BYTE)
+            for at, part in _pieces(self.width, wide):
+                copy(row, to, e.int(at), part)
+            if not self.width:
+                last = b.sub(size, e.int(wide))
+                with e.loop(0, last, wide) as at:
+                    copy(row, to, at, wide)
+                copy(row, to, last, wide)  # some bytes once more, unless the row is of whole vectors
+        b.ret(e.int(0))
+
+
+def _pieces(size: int, wide: int) -> Iterator[tuple[int, int]]:
+    """Bytes in pieces of powers of two: (start, size) of each."""
+    at = 0
+    while at < size:
+        part = min(wide, 1 << (size - at).bit_length() - 1)
+        yield at, part
+        at += part
 
 
 class RunningSum(NamedTuple):

@@ -266,7 +266,10 @@ class _Loops(Body):
         """The inner axis is kept: several vectors of columns at a time go down the reduced axes."""
         e, b, lanes = self.e, self.e.b, self.key.lanes
         n, done = self.extents[-1], e.int(0)
-        for width in ([4, 1] if len(self.key.instrs) <= LIGHT else [1]) if lanes > 1 else []:
+        if self.key.split and not self.key.outer:
+            done, n = self.args.share(n, 4 * lanes)
+        # a strip of whole lines of the cache, which would be fetched anew for each part of them
+        for width in ([4, 1] if len(self.key.instrs) <= LIGHT else [2, 1]) if lanes > 1 else []:
             end = b.add(done, b.and_(b.sub(n, done), e.int(-(lanes * width))))
             with e.loop(done, end, lanes * width) as j:
                 self._strip(self.along(offsets, j), lanes, width)

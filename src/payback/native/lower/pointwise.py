@@ -7,6 +7,7 @@ float32 and rounded after every operation, as NumPy does it.  Comparisons, choic
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from payback.native.lower import elementary
 _REGISTER = {"f2": FLOAT32, "f4": FLOAT32, "f8": FLOAT64, "b1": BIT}
 
 
+@cache
 def code_of(dtype: np.dtype[Any]) -> str:
     return dtype.str[1:]
 

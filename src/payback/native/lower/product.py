@@ -20,6 +20,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.small import small
 from payback.native.place import Place
 from payback.native.plan import Plan, plan
 
@@ -78,7 +79,7 @@ class After(NamedTuple):
                 made = pointwise.emit(e, instr[0], instr[1], [values[x] for x in instr[2:]])
             values.append(made)
         for operand, x in self.stores:
-            place.store(values[x], *arrays[operand])
+            place.store(pointwise.to_memory(e, values[x], self.operands[operand][0]), *arrays[operand])
         return values[self.result]
 
 
@@ -91,6 +92,11 @@ class Product(NamedTuple):
     batch: int
     after: After | None
     split: bool  # whether threads share it
+
+    @property
+    def family(self) -> str:
+        """Kernels that have functions in common."""
+        return f"{self.plan.dtype}.{self.plan.rows}x{self.plan.vectors}"
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -205,7 +211,11 @@ def _product(planner: Any, node: Node, found: Shape, fused: list[Node], text: st
     after, target, others, extra, text = _after(planner, node, fused, found, text)
     size = how.scratch(m, n, k)  # for each thread
     scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
-    key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
+    key: Any = None
+    if not shared and found.tags.count("b") == 0:
+        key = small(planner, how, code_of(dtype), m, n, k, after)
+    if key is None:
+        key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
     numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
     for axis in found.of("b"):
         numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
@@ -219,7 +229,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     """The epilogue for the fused nodes: (key, C, [(view, is written)], numbers, text)."""
     if not fused:
         return None, planner.allocate(node, node.aval.dtype, node.aval.shape), [], [], text
-    code, shape = code_of(node.aval.dtype), node.aval.shape
+    shape = node.aval.shape
     instrs: list[tuple[Any, ...]] = [("product",)]
     at: dict[Any, int] = {node: 0}
     others: list[tuple[View, bool]] = []
@@ -230,7 +240,7 @@ def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str)
     def array(view: View, store: bool) -> int:
         down, across = view.strides
         way = {0: "z", 1: "u"}.get(across, "s")
-        operands.append((code, way, "s" if down else "z"))
+        operands.append((code_of(view.buffer.dtype), way, "s" if down else "z"))
         numbers.extend(([across] if way == "s" else []) + ([down] if down else []))
         others.append((view, store))
         return len(operands) - 1

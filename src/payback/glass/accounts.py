@@ -1,0 +1,148 @@
+"""The parts of a ledger: accounts, the payments between them, and the events of their story.
+
+What is expensive to know (a payment between arrays, a partial) is computed when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from payback.errors import PaybackError
+from payback.ir.aval import Avals
+from payback.ir.node import Node
+from payback.ir.where import Position, position
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
+
+
+@lru_cache(maxsize=65536)
+def _position(code: Any, offset: int) -> Position | None:
+    return position((code, offset))
+
+
+class LedgerError(PaybackError, AssertionError):
+    """A ledger that does not add up."""
+
+
+class Account:
+    """One node in the book.
+
+    layer: edges from the top on the longest path.  settled: the sum of its pile, the derivative of the top by this
+    node (of a node with several results a tuple of them, None for one that nobody pays); None, as layer, where no path
+    leads from the top to it, which is not the same as 0.
+
+    `account[i, j]`, for an array, is the ledger of that entry alone, number by number (see `expand.py`).
+    """
+
+    def __init__(self, book: Ledger, node: Node, name: str):
+        self.book, self.node, self.name = book, node, name
+
+    @cached_property
+    def settled(self) -> Any:
+        return self.book.plain(self.book.bars[self.node]) if self.node in self.book.bars else None
+
+    @cached_property
+    def layer(self) -> int | None:
+        return self.book.layers.get(self.node)
+
+    @property
+    def id(self) -> int:
+        return self.node.id
+
+    @property
+    def op(self) -> str:
+        return str(self.node.op.name)
+
+    @property
+    def value(self) -> Any:
+        return plain_number(self.node.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.node.shape
+
+    @cached_property
+    def where(self) -> Position | None:
+        """The user's sub-expression that made it."""
+        return _position(*self.node.where[:2]) if self.node.where is not None else None
+
+    def __getitem__(self, index: Any) -> Ledger:
+        return self.book.entry(self, index)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} = {self.value!r}, settled {self.settled!r}>"
+
+
+class Edge:
+    """One payment: `payer` pays `arg`, its argument in `slot`, what it holds × the partial on the edge.
+
+    partial: a number; between arrays the text of the op's rule, for the partial itself would be a large matrix.
+    paid: of the shape of `arg`.
+    """
+
+    def __init__(self, book: Ledger, payer: Account, slot: int, arg: Account):
+        self.book, self.payer, self.slot, self.arg = book, payer, slot, arg
+
+    @cached_property
+    def partial(self) -> float | str:
+        return self.book.partial(self.payer.node, self.slot)
+
+    @cached_property
+    def paid(self) -> Any:
+        return self.book.payment(self.payer.node, self.slot)
+
+    @property
+    def rule(self) -> str:
+        """The text of the op's rule."""
+        row = self.payer.node.op
+        return str(row.facts.get("math", row.name))
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the payer uses the same argument more than once, as in a·a."""
+        return self.payer.node.args.count(self.arg.node) > 1
+
+    @property
+    def scalar(self) -> bool:
+        """Whether its partial is a number."""
+        return not (self.payer.shape or self.arg.shape or isinstance(self.payer.node.aval, Avals)
+                    or isinstance(self.arg.node.aval, Avals))  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<{self.payer.name} pays {self.arg.name} {self.paid!r}>"
+
+
+class Settles(NamedTuple):
+    """The event: all its users have paid, and the node adds up its pile (the top: what it is owed to begin with)."""
+
+    account: Account
+    pile: tuple[Edge, ...]
+
+
+class Pays(NamedTuple):
+    """The event: a settled node pays one argument."""
+
+    edge: Edge
+
+
+class Race(NamedTuple):
+    """Collecting path by path against paying back: exact numbers of paths, edges walked on them, edges swept."""
+
+    paths: int
+    walks: int
+    visits: int
+
+
+def plain_number(value: Any) -> Any:
+    """A scalar as a Python float, whatever type computed it; anything else as it is.
+
+    >>> plain_number(np.float64(2.0))
+    2.0
+    """
+    if type(value) is float:
+        return value
+    return float(value) if not isinstance(value, (tuple, list)) and np.ndim(value) == 0 else value

@@ -1,0 +1,104 @@
+"""Auditing a ledger: everything is added up again, and the graph, not the book, says what has to be in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from payback.ad.sweep import Entry
+from payback.errors import InputError
+from payback.glass.accounts import Account, Edge, LedgerError, Settles
+from payback.ir.node import Node, ancestors
+from payback.ir.where import position
+from payback.trace.backward import seed_for
+
+if TYPE_CHECKING:
+    from payback.glass.ledger import Ledger
+
+
+def check(book: Ledger) -> None:
+    """Go through the events with an empty book and add everything up again.
+
+    Every edge that has a derivative is paid exactly once, after its payer has settled; every payment is what the
+    payer holds × the partial; a node settles once, after all its users have paid, on the sum of its pile.
+    Raises LedgerError naming the first thing that does not add up.
+    """
+    received: dict[Account, list[Edge]] = {}
+    settled: set[Account] = set()
+    paid: set[Edge] = set()
+    with np.errstate(all="ignore"):
+        due: dict[Node, set[tuple[Node, int]]] = {node: set() for node in book.bars}
+        for payer, slot in book.paying():  # read off the graph
+            due[payer.args[slot]].add((payer, slot))
+        for event in book.events:
+            if isinstance(event, Settles):
+                _check_settlement(book, event.account, received.get(event.account, []), due, settled)
+                settled.add(event.account)
+            else:
+                edge = event.edge
+                if edge.payer not in settled or edge.arg in settled or edge in paid:
+                    raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} at the wrong time, or twice")
+                _check_payment(book, edge)
+                paid.add(edge)
+                received.setdefault(edge.arg, []).append(edge)
+    if paid != set(book.edges) or {(edge.payer.node, edge.slot) for edge in paid} != set().union(*due.values()):
+        raise LedgerError("an edge was not paid, or is not of this graph")
+    if settled != {account for account in book.nodes if account.settled is not None}:
+        raise LedgerError("a node has not settled")
+
+
+def _check_settlement(
+    book: Ledger, account: Account, received: list[Edge], due: dict[Node, set[tuple[Node, int]]], settled: set[Account]
+) -> None:
+    if account in settled or {(e.payer.node, e.slot) for e in received} != due.get(account.node):
+        raise LedgerError(f"{account.name} settles before all have paid, or twice")
+    entries: list[Entry] = [
+        (e.payer.node, e.slot, book.gradient.pull(e.payer.node, e.slot, book.bars[e.payer.node]))
+        for e in sorted(received, key=lambda e: (e.payer.id, e.slot), reverse=True)
+    ]
+    if account is book.top:
+        entries = [(None, 0, seed_for(account.node))]
+    if not same(book.plain(book.gradient.total(account.node, entries)), account.settled):
+        why = f"its pile comes to another sum than {account.settled!r}"
+        raise LedgerError(f"the pile of {account.name} does not add up", why=why)
+
+
+def _check_payment(book: Ledger, edge: Edge) -> None:
+    paid = book.payment(edge.payer.node, edge.slot)
+    partial = book.partial(edge.payer.node, edge.slot)
+    if not same(paid, edge.paid) or not same(partial, edge.partial):
+        why = f"it holds {edge.payer.settled!r}, and the partial is {partial!r}, not {edge.partial!r}"
+        raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} a wrong amount, {edge.paid!r}", why=why)
+
+
+def check_replay(book: Ledger) -> None:
+    """Run the function again and compare the values, node by node.
+
+    Raises LedgerError at the first that differs: the function reads something else than its arguments.
+    """
+    if book.again is None:
+        raise InputError("the ledger cannot be replayed", why="it was not made from a function", fix="use pb.explain")
+    first, second = ancestors([book.top.node]), ancestors([book.again()])
+    why = "it depends on something else than its arguments: a random state, a counter, a file"
+    fix = "give all that varies as arguments; for random numbers use pb.random with a key"
+    for old, new in zip(first, second, strict=False):
+        if old.op is not new.op or not same(old.value, new.value):
+            place = position(new.where)
+            raise LedgerError("the function gives other values when it is run again",
+                              where=str(place) if place else None, why=why, fix=fix)  # fmt: skip
+    if len(first) != len(second):
+        raise LedgerError("the function computes something else when it is run again", why=why, fix=fix)
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two amounts have the same bits, NaN among them."""
+    if type(x) is float and type(y) is float:
+        return x == y or (x != x and y != y)
+    if isinstance(x, tuple) and isinstance(y, tuple):
+        return len(x) == len(y) and all(same(a, b) for a, b in zip(x, y, strict=True))
+    if isinstance(x, str) or isinstance(y, str):
+        return type(x) is type(y) and bool(x == y)
+    if x is None or y is None:
+        return x is y
+    return np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")

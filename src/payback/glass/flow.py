@@ -1,0 +1,106 @@
+"""`flow`: how large the adjoints are on their way down, and which ops make them larger or smaller.
+
+For each payment the norm of what the payer holds, the op's gain, and the norm of what arrives, in powers of two:
+before + gain = after.  Gradients that vanish or explode do so somewhere; this says where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from payback.glass.accounts import Edge
+    from payback.glass.ledger import Ledger
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One payment: log2 of the norms before and after, and of the op's gain.  −inf: nothing is left."""
+
+    edge: Edge
+    before: float
+    gain: float
+    after: float
+
+    def __str__(self) -> str:
+        place = self.edge.payer.where
+        text = f"  {place.text}" if place is not None else ""
+        names = f"{self.edge.payer.name} → {self.edge.arg.name}"
+        return f"{self.before:9.2f} {self.gain:+9.2f} {self.after:9.2f}  {names} ({self.edge.payer.op}){text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """All payments in the order of their story.
+
+    layers: for each distance from the top log2 of the norm of all that its nodes are owed.
+    """
+
+    steps: tuple[Step, ...]
+    layers: tuple[float, ...]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def shrinking(self, k: int = 10) -> list[Step]:
+        """The k payments with the smallest gain."""
+        return sorted(self.steps, key=lambda step: step.gain)[:k]
+
+    def growing(self, k: int = 10) -> list[Step]:
+        """The k payments with the largest gain."""
+        return sorted((step for step in self.steps if not math.isnan(step.gain)), key=lambda step: -step.gain)[:k]
+
+    def __str__(self) -> str:
+        lines = ["   before      gain     after  (log2 of norms)", *map(str, self.steps[:_SHOWN])]
+        more = len(self.steps) - _SHOWN
+        return "\n".join([*lines, *([f"… and {more:,} more"] if more > 0 else [])])
+
+
+def flow(book: Ledger) -> Flow:
+    """The waterfall of a ledger's sweep, payment by payment."""
+    size = {account: log2_norm(account.settled) for account in book.nodes if account.settled is not None}
+    edges = sorted(book.edges, key=lambda edge: (edge.payer.layer or 0, edge.payer.id, edge.slot))
+    steps = []
+    for edge in edges:
+        before, after = size[edge.payer], log2_norm(edge.paid)
+        gain = after - before if not (math.isinf(before) and before == after) else math.nan
+        steps.append(Step(edge, before, gain, after))
+    layers: dict[int, list[float]] = {}
+    for account, norm in size.items():
+        layers.setdefault(account.layer or 0, []).append(norm)
+    return Flow(tuple(steps), tuple(_together(layers[k]) for k in sorted(layers)))
+
+
+def log2_norm(value: Any) -> float:
+    """log2 of √Σ x², also where the squares would overflow or vanish.
+
+    >>> log2_norm(2.0**-700)
+    -700.0
+    """
+    if isinstance(value, tuple):
+        return _together([log2_norm(part) for part in value if part is not None])
+    size = np.abs(np.asarray(value, np.float64)).ravel()
+    largest = float(size.max()) if size.size else 0.0
+    if largest == 0.0:
+        return -math.inf
+    if not math.isfinite(largest):
+        return math.nan if math.isnan(largest) else math.inf
+    power = math.frexp(largest)[1]
+    return power + 0.5 * math.log2(float(np.sum(np.ldexp(size, -power) ** 2)))
+
+
+def _together(logs: list[float]) -> float:
+    largest = max(logs, default=-math.inf)
+    if not math.isfinite(largest):
+        return largest
+    return largest + 0.5 * math.log2(sum(4.0 ** (log - largest) for log in logs))

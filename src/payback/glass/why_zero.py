@@ -1,0 +1,267 @@
+"""`why_zero`: the zeros of a gradient, told apart.
+
+Five different things look like 0.0, and an entry belongs to the first that applies:
+
+no path       nothing that the result depends on reads the entry, or a step without derivative cuts it off
+masked        a choice (where, max, the maximum of two, …) has not taken what the entry leads to
+zero partial  on every path some partial is exactly 0: a dead ReLU (also np.maximum(z, 0)), a clip, a saturated sigmoid,
+              a factor that is 0
+underflow     no partial is 0, but their products are too small for a floating-point number
+cancellation  paths that are not 0 add up to 0
+
+Each is one sweep under another algebra; the entries where two of them first differ are the causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from payback.ad.algebra import Gradient
+from payback.ad.paths import Links, Sizes
+from payback.ad.sweep import everything, live_nodes, reach, sweep
+from payback.errors import DifferentiationError, InputError
+from payback.glass.explain import Wrt, _chosen, run
+from payback.glass.inside import Opened
+from payback.ir.node import Node, ancestors
+from payback.ir.where import Position, position
+from payback.ops.several import PART
+from payback.trace.backward import seed_for
+from payback.transforms.gradient import ArgNums
+
+KINDS = ("no path", "masked", "zero partial", "underflow", "cancellation", "not told apart")
+_FLAT = {"relu": "dead: its input is not above 0", "clip": "outside of the limits", "contract": "the other factor is 0",
+         "mul": "the other factor is 0", "maximum": "dead: it is below the limit", "minimum": "it is above the limit",
+         "fmax": "dead: it is below the limit", "fmin": "it is above the limit"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Where entries of a gradient become zero.
+
+    kind      "no path", "masked" or "zero partial"
+    count     entries of the leaf's gradient below it that are zero for this reason (of some there are several causes)
+    what      the user's sub-expression; op: the operation; place: where it is
+    stopped   entries at which it stops the sweep, of `size`; 0 where the edge has no derivative at all
+    fact      why
+    """
+
+    kind: str
+    count: int
+    what: str
+    op: str
+    place: Position | None
+    stopped: int
+    size: int
+    fact: str
+
+    def __str__(self) -> str:
+        where = f"{self.place.file}:{self.place.line} in {self.place.function}: " if self.place else ""
+        part = f", {self.stopped:,} of {self.size:,} entries" if self.stopped else ""
+        return f"{where}{self.what} ({self.op}{part}): {self.fact}"
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """The zeros of one leaf's gradient.
+
+    size: entries of the leaf.  zeros: those whose gradient is exactly 0, or that have none.  counts: by kind, exact,
+    together `zeros`.  entries: by kind a mask.
+    """
+
+    leaf: str
+    size: int
+    zeros: int
+    counts: dict[str, int]
+    causes: tuple[Cause, ...]
+    entries: dict[str, Any]
+
+    def __str__(self) -> str:
+        if not self.zeros:
+            return f"{self.leaf}: none of {self.size:,} entries has a zero gradient"
+        told = ", ".join(f"{kind} {count:,}" for kind, count in self.counts.items() if count)
+        lines = [f"{self.leaf}: {self.zeros:,} of {self.size:,} entries have a zero gradient: {told}"]
+        return "\n".join([*lines, *(f"  {cause.kind} {cause.count:,}: {cause}" for cause in self.causes)])
+
+
+@dataclass(frozen=True, slots=True)
+class WhyZero:
+    """What `why_zero` found, leaf by leaf: `found["W1"].counts["zero partial"]`."""
+
+    leaves: dict[str, Zeros]
+    value: float
+
+    def __getitem__(self, name: str) -> Zeros:
+        if name not in self.leaves:
+            raise InputError(f"there is no leaf {name}", fix=f"its leaves are {', '.join(self.leaves)}")
+        return self.leaves[name]
+
+    def __iter__(self) -> Iterator[Zeros]:
+        return iter(self.leaves.values())
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.leaves.values()))
+
+
+def why_zero(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None, **kwargs: Any) -> WhyZero:
+    """Which entries of a gradient are zero, and why: no path, masked, zero partial, underflow, cancellation.
+
+    f, wrt, argnums: as for `pb.explain`.  Loops, branches and calls are looked into, step by step.
+
+    Returns a WhyZero: for each leaf the exact number of entries of each kind, and the causes, with the user's
+    sub-expressions.
+
+    Raises InputError for a name that is none of the leaves.
+
+    >>> import numpy as np, payback as pb
+    >>> found = pb.why_zero(lambda w: (np.maximum(w, 0.0) ** 2).sum() + (w - w)[0], np.array([1.0, -2.0, 0.0, 3.0]))
+    >>> found["w"].zeros, {kind: n for kind, n in found["w"].counts.items() if n}
+    (2, {'zero partial': 2})
+    """
+    seen = run(f, args, kwargs, argnums)
+    return zero_causes(seen.top, _chosen(seen, wrt), seen.names)
+
+
+def zero_causes(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> WhyZero:
+    """The same for a graph that has values: a scalar node, the leaves to differentiate by, what nodes are called."""
+    opened = Opened(top, wrt, values=True)
+    root = opened.top
+    with np.errstate(all="ignore"):
+        gradient = Gradient(on_graph=False)
+        settled = sweep(gradient, {root: seed_for(root)}, wrt)
+        found = {rule: Links(rule) for rule in ("edges", "choices", "nonzero")}
+        linked = {rule: sweep(links, {root: 1.0}, wrt, keep=everything) for rule, links in found.items()}
+        known = not found["nonzero"].opaque
+        try:
+            gross = sweep(Sizes(), {root: seed_for(root)}, wrt) if known else {}
+        except DifferentiationError:
+            gross, known = {}, False
+        stops = _stops(linked, found)
+        leaves = {}
+        called = {opened.of.get(node, node): name for node, name in names.items()}
+        for leaf in wrt:
+            bar = gradient.dense(settled[leaf]) if leaf in settled else None
+            masks = _kinds(leaf, bar, linked, gross.get(leaf), known)
+            causes = [*_cuts(root, leaf, masks["no path"], called), *_below(leaf, masks, stops, called)]
+            counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
+            name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
+            leaves[name] = Zeros(name, leaf.aval.size, sum(counts.values()), counts, tuple(causes), masks)
+    return WhyZero(leaves, float(np.asarray(root.value)))
+
+
+def _kinds(leaf: Node, bar: Any, linked: dict[str, Any], gross: Any, known: bool) -> dict[str, Any]:
+    """A mask for each kind; together they are the entries whose gradient is zero."""
+    full = np.ones(leaf.shape, bool)
+    if bar is None:
+        return dict(zip(KINDS, (full, *(~full for _ in KINDS[1:])), strict=True))
+    zero = np.broadcast_to(np.equal(bar, 0), leaf.shape)
+    reached = {rule: np.broadcast_to(np.not_equal(found[leaf], 0), leaf.shape) if leaf in found else ~full
+               for rule, found in linked.items()}  # fmt: skip
+    none = zero & ~reached["edges"]
+    masked = zero & reached["edges"] & ~reached["choices"]
+    flat = zero & reached["choices"] & ~reached["nonzero"]
+    rest = zero & reached["nonzero"]
+    small = rest & np.equal(gross, 0) if known else ~full
+    equal = rest & ~small if known else ~full
+    return dict(zip(KINDS, (none, masked, flat, small, equal, rest & ~small & ~equal), strict=True))
+
+
+def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, Node, dict[Node, Any], int]]:
+    """Where the sweep goes on under one algebra and stops under the next: (kind, payer, masks of arguments, number)."""
+    stops = []
+    for kind, loose, strict in (("masked", "edges", "choices"), ("zero partial", "choices", "nonzero")):
+        for node, bar in linked[strict].items():
+            if isinstance(bar, list) or node.op is PART or node.op.kind == "own":
+                continue
+            masks: dict[Node, Any] = {}
+            count = 0
+            for slot, arg in enumerate(node.args):
+                if arg not in linked[loose] or slot in node.op.no_edge:
+                    continue
+                more, less = (
+                    found[rule].total(arg, [(None, 0, found[rule].pull(node, slot, bar))]) for rule in (loose, strict)
+                )
+                stopped = np.not_equal(more, 0) & np.equal(less, 0)
+                if stopped.any():
+                    masks[arg] = stopped | masks.get(arg, False)
+                    count += int(stopped.sum())
+            if masks:
+                stops.append((kind, node, masks, count))
+    return stops
+
+
+def _below(
+    leaf: Node,
+    masks: dict[str, Any],
+    stops: list[tuple[str, Node, dict[Node, Any], int]],
+    names: Mapping[Node, str],
+) -> Iterator[Cause]:
+    """The stops that zeros of a leaf lie below, one for each sub-expression."""
+    groups: dict[Any, list[tuple[str, Node, dict[Node, Any], int]]] = {}
+    for stop in stops:
+        kind, node = stop[:2]
+        if masks[kind].any():
+            where = node.where[:2] if node.where is not None else node
+            groups.setdefault((kind, where, node.op), []).append(stop)
+    for (kind, _, row), group in groups.items():
+        tops: dict[Node, Any] = {}
+        for _, _, stopped, _ in group:
+            for arg, mask in stopped.items():
+                tops[arg] = np.maximum(tops.get(arg, 0.0), mask * 1.0)
+        under = sweep(Links("edges" if kind == "masked" else "choices"), tops, [leaf])
+        count = int((masks[kind] & np.not_equal(under[leaf], 0)).sum()) if leaf in under else 0
+        if not count:
+            continue
+        node = group[0][1]
+        count_stopped = sum(part[3] for part in group)
+        size = sum(arg.aval.size for part in group for arg in part[2])
+        flat = _FLAT.get(row.name) or f"flat: {row.facts.get('flat', 'its partial is 0')}"
+        fact = "it is not taken" if kind == "masked" else flat
+        yield Cause(kind, count, _text(node, names), row.name, position(node.where), count_stopped, size, fact)
+
+
+def _cuts(top: Node, leaf: Node, mask: Any, names: Mapping[Node, str]) -> Iterator[Cause]:
+    """Steps without derivative between a leaf and the top."""
+    count = int(mask.sum())
+    if not count:
+        return
+    nodes = ancestors([top], leaf.id)
+    depends, users = {leaf}, []
+    for node in nodes:
+        if node is not leaf and any(arg in depends for arg in node.args):
+            depends.add(node)
+            users.append(node)
+    moving = set(live_nodes(reach([top], leaf.id, [leaf]), {leaf})[1]) | {leaf}
+    smooth = {leaf}
+    for node in users:
+        if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
+            smooth.add(node)
+    cut: dict[Any, Cause] = {}
+    for node in users:
+        for slot, arg in enumerate(node.args):
+            if arg in smooth and slot in node.op.no_edge and node not in moving:
+                key = (node.where[:2] if node.where is not None else node, node.op)
+                fact = f"cut: {node.op.facts.get('math', 'no derivative')}"
+                cut.setdefault(key, Cause("no path", count, _text(node, names), node.op.name, position(node.where), 0,
+                                          node.aval.size, fact))  # fmt: skip
+    if cut:
+        yield from cut.values()
+    elif leaf not in moving or top not in moving:
+        yield Cause("no path", count, names.get(leaf, "it"), "unused", None, 0, leaf.aval.size,
+                    "the result does not depend on it, or on its bare value only")  # fmt: skip
+    else:
+        yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size,
+                    "nothing that the result depends on reads these entries")  # fmt: skip
+
+
+def _text(node: Node, names: Mapping[Node, str]) -> str:
+    if node in names:
+        return names[node]
+    place = position(node.where)
+    return place.text if place is not None and place.text else node.op.name

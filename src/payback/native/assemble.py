@@ -1,0 +1,74 @@
+"""From LLVM IR to object code: modules are compiled in several threads, while further ones are still being written.
+
+Writing IR is Python and holds the GIL; LLVM does not.  Each module is compiled in a context of its own, which LLVM may
+do at the same time, and what comes out depends on the module alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite.binding import ffi
+
+from payback.native.emit import target_machine
+
+
+def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
+    """Object code for each module of LLVM IR, in order."""
+    jobs: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
+    made: dict[int, bytes] = {}
+    troubles: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while (job := jobs.get()) is not None:
+                made[job[0]] = object_code(job[1])
+        except BaseException as trouble:  # raised where the caller waits
+            troubles.append(trouble)
+
+    count, helpers = 0, []
+    try:
+        for text in texts:
+            jobs.put((count, text))
+            count += 1
+            if len(helpers) < min(threads - 1, count):
+                helpers.append(threading.Thread(target=work, name="payback compiles", daemon=True))
+                helpers[-1].start()
+    finally:
+        for _ in range(len(helpers) + 1):
+            jobs.put(None)
+    work()
+    for helper in helpers:
+        helper.join()
+    if troubles:
+        raise troubles[0]
+    return [made[k] for k in range(count)]
+
+
+def object_code(text: str) -> bytes:
+    """The object code of one module."""
+    module = llvm.parse_assembly(text, llvm.create_context())
+    module.verify()
+    machine = target_machine()
+    with ffi.OutputString() as complaint:
+        buffer = _emit(machine, module, 1, complaint)
+        if not buffer:
+            raise RuntimeError(str(complaint))
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _unlocked(function: Any) -> Any:
+    """llvmlite lets one thread into LLVM at a time, for most of what it does is in one context.  Where it has changed
+    how, the lock stays, and modules are compiled one after another."""
+    return getattr(function, "_cfn", function)
+
+
+_emit = _unlocked(ffi.lib.LLVMPY_TargetMachineEmitToMemory)

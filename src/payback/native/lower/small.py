@@ -1,0 +1,115 @@
+"""Small products of a training: columns known when code is emitted, so that there are no edges.
+
+What is left over at the end of rows or columns is done with a tile that begins earlier: some entries are computed
+twice, to the same bits.  Sums are those of `contraction`: one product after another from 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from payback.native.emit import Emitter, lanes_of
+from payback.native.lower import pointwise
+from payback.native.lower.kernel import Arguments, fold
+from payback.native.packing import least, pack_b
+from payback.native.place import Place
+from payback.native.plan import K_BLOCK, Plan
+from payback.native.tile import multiply_add, registers
+
+VECTORS = 2  # of a tile, side by side
+WIDEST = 64  # columns
+MOST = 24  # such kernels in a program: each is compiled for one number of columns
+
+
+class Small(NamedTuple):
+    """A kernel with the arguments of `Product`.
+
+    columns  of B and C, both contiguous along rows; turned: B is contiguous along columns and is packed first
+    rows     of a tile; A has that many
+    """
+
+    code: str
+    columns: int
+    rows: int
+    turned: bool
+    after: Any
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        a, of_b, c, scratch = (args.pointer() for _ in range(4))
+        others = [args.pointer() for _ in self.after.operands] if self.after else []
+        m, _, k, a0, a1, b0, b1, c0, _, _, _ = args.ints(11)
+        extra: list[ir.Value] = []
+        if self.after:
+            for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
+                extra += [pointer, *args.ints((across == "s") + (down == "s"))]
+            extra += args.ints(self.after.factors)
+        kind = pointwise.register_type(self.code)
+        lanes = lanes_of(kind)
+        epilogue = self.after.epilogue() if self.after else None
+        last = b.sub(m, e.int(self.rows))
+        starts = list(range(0, self.columns - lanes + 1, lanes))
+        if self.columns % lanes:
+            starts.append(self.columns - lanes)
+        for first in range(0, len(starts), VECTORS):
+            group = starts[first : first + VECTORS]
+            panel, step, width = e.at(of_b, group[0], kind), b0, VECTORS * lanes
+            if self.turned:
+                source = e.at(of_b, b.mul(b1, e.int(group[0])), kind)
+                count = min(width, self.columns - group[0])
+                b.call(pack_b(e, kind, VECTORS, "row"), [e.int(count), k, source, b0, b1, scratch])
+                panel, step = scratch, e.int(width)
+            offsets = [start - group[0] for start in group]
+            with e.loop(0, m, self.rows) as i:
+                row = least(e, i, last)
+                sums = self._sums(e, kind, k, e.at(a, b.mul(row, a0), kind), a0, a1, panel, step, offsets)
+                known: dict[Any, ir.Value] = {}
+                for r in range(self.rows):
+                    for v, start in enumerate(group):
+                        value = sums[r * len(group) + v]
+                        place = Place(e, kind, lanes, row, e.int(0), None, False, (r, start), known)
+                        if epilogue:
+                            value = epilogue.emit(place, value, extra)
+                        place.store(value, c, c0, 1)
+        b.ret(e.int(0))
+
+    def _sums(
+        self, e: Emitter, kind: ir.Type, k: ir.Value, a: ir.Value, a_row: ir.Value, a_column: ir.Value, panel: ir.Value,
+        step: ir.Value, offsets: list[int],
+    ) -> list[ir.Value]:  # fmt: skip
+        """The sums of a tile, row by row."""
+        b, lanes = e.b, lanes_of(kind)
+        rows = [e.at(a, b.mul(a_row, e.int(r)), kind) for r in range(self.rows)]
+        nothing = ir.Constant(ir.VectorType(kind, lanes), None)
+
+        def body(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            along, at = b.mul(i, a_column), e.at(panel, b.mul(i, step), kind)
+            vectors = [e.load(at, offset, kind, lanes) for offset in offsets]
+            made = []
+            for r, row in enumerate(rows):
+                value = e.splat(e.load(row, along, kind), lanes)
+                made += [multiply_add(e, value, v, sums[r * len(offsets) + j]) for j, v in enumerate(vectors)]
+            return made
+
+        return fold(e, 0, k, 1, [nothing] * (self.rows * len(offsets)), body)
+
+
+def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any) -> Small | None:
+    """The kernel for a product of a training that is small enough, in which threads have no part."""
+    lanes = lanes_of(pointwise.register_type(code))
+    if not planner.repeated or how.down or how.turned or how.pack_a or not how.c_unit or not lanes <= n <= WIDEST:
+        return None
+    if not 0 < k <= K_BLOCK or m == 0 or registers() < 16:
+        return None
+    turned = how.b_unit != "column"
+    if turned and how.b_unit != "row":
+        return None
+    vectors = min(-(-n // lanes), VECTORS)
+    rows = min(m, 8 if vectors == 1 else 4 if m % 4 == 0 else 6)
+    key = Small(code, n, rows, turned, after)
+    if key not in planner.small and len(planner.small) >= MOST:
+        return None
+    planner.small.add(key)
+    return key

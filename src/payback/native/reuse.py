@@ -1,0 +1,110 @@
+"""Loops that are planned once a process: a second training of the same step finds what the first one had planned.
+
+What is compared is the traced graph: everything that the step computes, its constants to the bit.  So a changed
+network, loss or optimizer is another step, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.ir.graph import Graph
+from payback.ir.node import Node
+from payback.native import cores
+from payback.native.loop import Loop
+from payback.ops.namespace import Place
+
+MOST = 16  # steps that are remembered
+LARGEST = 1 << 16  # bytes of a constant: larger ones would be kept alive, and take long to compare
+
+_lock = threading.Lock()
+_known: OrderedDict[bytes, Loop] = OrderedDict()
+
+
+class _UnknownError(Exception):
+    """Something whose meaning is not told by its value: a body, a function."""
+
+
+def loop_again(graph: Graph, options: dict[str, Any], make: Callable[[], Loop]) -> Loop:
+    """The loop for this graph and these options, with memory of its own."""
+    try:
+        key = signature(graph, (cores.threads(), *sorted(options.items())))
+    except _UnknownError:
+        return make()
+    with _lock:
+        known = _known.get(key)
+        if known is not None:
+            _known.move_to_end(key)
+    if known is not None:
+        return known.twin()
+    made = make()
+    with _lock:
+        _known[key] = made.twin()  # which never runs, so it keeps no memory
+        while len(_known) > MOST:
+            _known.popitem(last=False)
+    return made
+
+
+def signature(graph: Graph, more: Any = ()) -> bytes:
+    """A digest of all that a graph computes.  Raises _UnknownError for what it does not know."""
+    number = {node: k for k, node in enumerate((*graph.inputs, *graph.nodes))}
+    digest = hashlib.blake2b(repr(_told(more)).encode())
+    for k, node in enumerate((*graph.inputs, *graph.nodes)):
+        digest.update(_line(node, number, k < len(graph.inputs)).encode())
+        if type(node.value) is np.ndarray:
+            digest.update(node.value.tobytes())
+    digest.update(repr([number[node] for node in graph.outputs]).encode())
+    return digest.digest()
+
+
+def _line(node: Node, number: dict[Node, int], given: bool) -> str:
+    aval = node.aval
+    try:
+        kind = aval.shape, aval.dtype.str, aval.weak
+    except AttributeError:
+        raise _UnknownError from None
+    if given:
+        return repr(kind)
+    value: Any = None
+    if node.op.value is None:
+        if node.value is None:
+            raise _UnknownError
+        if type(node.value) is np.ndarray:
+            if node.value.nbytes > LARGEST:
+                raise _UnknownError
+            value = node.value.shape, node.value.dtype.str, node.value.strides
+        else:
+            value = _told(node.value)
+    return repr((node.op.name, kind, [number[arg] for arg in node.args], _told(node.params), value))
+
+
+def _told(thing: Any) -> Any:
+    """A value as what its repr tells all of it."""
+    kind = type(thing)
+    if kind in (int, bool, str, type(None), type(Ellipsis), bytes):
+        return thing
+    if kind is float:
+        return thing.hex()  # every bit but those of a NaN
+    if kind in (tuple, list):
+        return (kind.__name__, *map(_told, thing))
+    if kind is dict:
+        return ("dict", *((_told(key), _told(value)) for key, value in thing.items()))
+    if kind is range:
+        return ("range", thing.start, thing.stop, thing.step)
+    if kind is slice:
+        return ("slice", _told(thing.start), _told(thing.stop), _told(thing.step))
+    if isinstance(thing, np.dtype) and not thing.hasobject:
+        return ("dtype", thing.str)
+    if isinstance(thing, np.generic):
+        return (thing.dtype.str, thing.tobytes())
+    if isinstance(thing, np.ndarray) and not thing.dtype.hasobject and thing.nbytes <= LARGEST:
+        return (thing.dtype.str, thing.shape, thing.tobytes())
+    if kind is Place:
+        return ("Place", thing.k)
+    raise _UnknownError

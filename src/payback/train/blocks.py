@@ -1,0 +1,147 @@
+"""Epochs by native code, many a call where nobody looks in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.optim.schedules import Schedule
+from payback.train.compiled import Compiled, Taken
+from payback.train.epochs import Progressing, check_finite
+from payback.train.failing import BadStep
+from payback.train.orders import Orders
+from payback.train.recording import Watched
+
+STEPS, ROWS = 1 << 16, 1 << 20  # of a block at most: what stands in its arrays
+Array = np.ndarray[Any, Any]
+
+
+class Part(NamedTuple):
+    """Steps with one number of rows each: the order of their rows (None: all, as they stand), and shares of steps."""
+
+    order: Array | None
+    size: int
+    shares: Array
+
+
+class Blocks:
+    """What `epochs_of` does, by native code.
+
+    right: tells of every prediction whether it is, where that is recorded.
+    """
+
+    def __init__(
+        self, at: Progressing, fast: Compiled | Watched, schedule: Schedule, y: Any, weights: Any, size: int,
+        orders: Orders, right: Callable[[Any, Any], Any] | None,
+    ):  # fmt: skip
+        self.at, self.fast, self.schedule, self.y, self.weights, self.right = at, fast, schedule, y, weights, right
+        self.size, self.orders, self.n = size, orders, len(y)
+        self.steps = -(-self.n // size)  # an epoch
+        self._fixed: list[Part] | None = None  # the parts of any epoch, where rows are taken as they stand
+
+    def epochs(self, looked: bool) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+        """The record of every epoch, and what makes the network after it.
+
+        looked: whether each epoch is looked at before the next one may begin.
+        """
+        first, epochs = 1, self.orders.epochs
+        while first <= epochs:
+            count = 1
+            if not looked and self.weights is None and self.n % self.size == 0:
+                count = max(min(STEPS // self.steps, ROWS // self.n, epochs + 1 - first), 1)
+            yield from self._block(first, count)
+            first += count
+
+    def _parts(self, first: int, count: int) -> list[Part]:
+        if self.orders.key is None and count == 1 and self._fixed is not None:
+            return self._fixed
+        if self.size >= self.n:
+            share = float(self.n) if self.weights is None else float(self.weights.sum())
+            made = [Part(None, self.n, np.full(count, share))]
+        else:
+            order = self.orders.of(first, count).reshape(-1)
+            whole = len(order) // self.size * self.size
+            made = [self._part(order[:whole], self.size), self._part(order[whole:], len(order) - whole)]
+            made = [part for part in made if len(part.shares)]
+        if count == 1:
+            self._fixed = made
+        return made
+
+    def _part(self, rows: Array, size: int) -> Part:
+        if self.weights is None or not len(rows):
+            return Part(np.ascontiguousarray(rows), size, np.full(len(rows) // max(size, 1), float(size)))
+        batches = rows.reshape(-1, size)
+        shares = self.weights[batches].sum(1, dtype=float)
+        some = shares > 0.0  # samples that all weigh nothing are left out
+        return Part(np.ascontiguousarray(batches[some].reshape(-1)), size, shares[some])
+
+    def _block(self, first: int, count: int) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+        at, total = self.at, self.orders.epochs * self.steps
+        parts = self._parts(first, count)
+        shares = parts[0].shares if len(parts) == 1 else np.concatenate([part.shares for part in parts])
+        each, begun, done, told = len(shares) // count, at.step, 0, 0  # steps an epoch and so far, epochs told
+        rates = self.schedule.rates(begun, len(shares), total)
+        # of every step: its share, times its cost, norm, length, rows, right predictions
+        table = np.empty((6 if self.right else 4, len(shares)))
+        table[0] = shares
+        for order, size, of_part in parts:
+            end = done + len(of_part)
+            while done < end:
+                since, start = done, time.perf_counter()
+                rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
+                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1, count > 1)
+                now = time.perf_counter()
+                done += len(taken.costs)
+                at.step = begun + done
+                np.multiply(taken.costs, shares[since:done], out=table[1, since:done])
+                table[2, since:done], table[3, since:done] = taken.norms, taken.lengths
+                if self.right is not None:
+                    table[4, since:done], table[5, since:done] = size, self._hits(taken.predictions, rows)
+                for epoch, record in self._records(table, rates, each, told, done // each):
+                    there = epoch * each
+                    # where several epochs are one call, when each of them ended is told from the call's time
+                    moment = start + (now - start) * (there - since) / max(done - since, 1)
+                    head = {"epoch": first + told, "step": begun + there}
+                    told = epoch
+                    yield head | record | {"seconds": moment}, self._net(taken, there - since, count == 1)
+                if taken.bad is not None:
+                    k = len(taken.costs)
+                    failed = None if rows is None else rows[k * size : (k + 1) * size]
+                    at.bad = BadStep(failed, float(rates[done]), *taken.bad)
+                    check_finite(at.step, first + told, *taken.bad)
+
+    def _records(
+        self, table: Array, rates: Array, each: int, start: int, stop: int
+    ) -> Iterator[tuple[int, dict[str, float]]]:
+        """What is told of the epochs from `start` to `stop` of a block, with the number after each."""
+        if stop == start:
+            return
+        sums = table[:, start * each : stop * each].reshape(len(table), -1, each).sum(2).T.tolist()
+        for epoch, (mass, costs, norms, lengths, *scores) in enumerate(sums, start + 1):
+            record = {"loss": costs / mass}
+            if scores:
+                record["accuracy"] = scores[1] / scores[0]
+            rest = {
+                "gradient_norm": norms / each,
+                "step_length": lengths / each,
+                "rate": float(rates[epoch * each - 1]),
+            }
+            yield epoch, record | rest
+
+    def _hits(self, predictions: Any, rows: Array | None) -> Array:
+        """How many predictions of each step are right."""
+        steps, size, *_ = predictions.shape
+        target = np.broadcast_to(self.y, (steps, *self.y.shape)) if rows is None else self.y[rows[: steps * size]]
+        assert self.right is not None
+        right = self.right(predictions.reshape(-1, *predictions.shape[2:]), target.reshape(-1, *self.y.shape[1:]))
+        return right.reshape(steps, size).sum(1)
+
+    def _net(self, taken: Taken, steps: int, last: bool) -> Callable[[], Any]:
+        """What makes the network after so many steps of a call: a copy, or the steps taken again."""
+        if last:
+            net = self.fast.net()
+            return lambda: net
+        return lambda: taken.after(steps)

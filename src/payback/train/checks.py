@@ -1,0 +1,107 @@
+"""What `fit` is told, checked: parameters, targets, metric, and the rows that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import InputError, ShapeError
+from payback.trace.tree import leaves, paths
+from payback.train.data import check_rows, split_rows
+from payback.train.metrics import accuracy, binary_accuracy, r2, right_answers, right_classes
+
+
+def check_parameters(net: Any) -> None:
+    if not callable(net):
+        raise InputError(
+            f"the network is a {type(net).__name__}",
+            why="it must be callable on a batch",
+            fix="make one with pb.nn.MLP",
+        )
+    parameters = leaves(net)
+    if not parameters:
+        raise InputError("the network has no parameters", why="there is nothing to train")
+    for name, leaf in zip(paths(net, "net"), parameters, strict=True):
+        if not isinstance(leaf, (np.ndarray, np.floating)) or leaf.dtype.kind != "f":
+            raise InputError(
+                f"{name} is {leaf!r:.60}",
+                why="parameters are floating arrays",
+                fix="declare other fields with pb.nn.static()",
+            )
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} is {value!r}", why=f"it must be a whole number from {least} up")
+    return int(value)
+
+
+def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
+    """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
+
+    Raises ShapeError or InputError when they do not go together.
+    """
+    with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
+        made = net(X[:1]).shape[1:]
+    if y.dtype.kind in "iu" and loss == "cross_entropy":
+        if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
+            raise InputError(
+                f"{name} has classes from {y.min()} to {y.max()}",
+                why=f"the network's {made[0]} outputs stand for the classes 0 to {made[0] - 1}",
+                fix="number the classes from 0, or give the last layer more outputs",
+            )
+        if y.ndim != 1:
+            fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
+            raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
+        return y
+    if y.dtype.kind in "iu" and isinstance(loss, str):
+        y = y.astype(X.dtype)
+    if y.ndim == 1 and made == (1,):
+        return y[:, None]
+    if isinstance(loss, str) and y.shape[1:] != made:
+        raise ShapeError(
+            f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}",
+            fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns",
+        )
+    return y
+
+
+def hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
+    """X, y and weights to train on, those of the validation rows or None, and the numbers of the former."""
+    everything = np.arange(len(X))
+    if isinstance(validation, tuple) and len(validation) == 2:
+        held_x, held_y, _ = check_rows(*validation, None, X.dtype)
+        if held_x.shape[1:] != X.shape[1:]:
+            shapes = f"the others have {X.shape[1:]}"
+            raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
+        return X, y, weights, (held_x, held_y, None), everything
+    if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
+        why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
+        raise InputError(f"validation is {validation!r:.60}", why=why)
+    rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
+    if len(part) == 0:
+        return X, y, weights, None, everything
+    if weights is None:
+        return X[rest], y[rest], None, (X[part], y[part], None), rest
+    for rows, name in ((rest, "training"), (part, "validation")):
+        if weights[rows].sum() == 0:
+            raise InputError(f"the {name} rows all weigh nothing", why="sample_weight is 0 for each of them",
+                             fix="leave out the rows without weight, or give another seed")  # fmt: skip
+    return X[rest], y[rest], weights[rest], (X[part], y[part], weights[part]), rest
+
+
+def right_of(loss: str) -> Callable[[Any, Any], Any] | None:
+    """What tells of every prediction of a training step whether it is right, where that is recorded."""
+    return {"cross_entropy": right_classes, "binary_cross_entropy": right_answers}.get(loss)
+
+
+def metric_of(loss: str) -> tuple[str, Callable[[Any, Any], float]] | None:
+    """The metric of a loss: its name, and what computes it from predictions and targets."""
+    return {
+        "cross_entropy": ("accuracy", accuracy),
+        "binary_cross_entropy": ("accuracy", binary_accuracy),
+        "squared_error": ("r2", r2),
+        "huber": ("r2", r2),
+    }.get(loss)

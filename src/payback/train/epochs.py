@@ -1,0 +1,119 @@
+"""Epochs, step by step on the interpreter, and where a training is after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from payback.errors import NonFiniteError
+from payback.optim.minimize import backtrack
+from payback.optim.optimizers import Optimizer
+from payback.trace.tree import leaves, tree_map
+from payback.train.failing import BadStep
+from payback.train.history import History
+from payback.train.orders import Orders
+from payback.train.recording import Recorder
+from payback.train.step import Steps
+
+
+@dataclass
+class Progressing:
+    """Where a training is: what a run is made of when it ends, however it ends."""
+
+    net: Any
+    state: Any
+    recorder: Recorder | None = None
+    history: History = field(default_factory=History)
+    step: int = 0
+    bad: BadStep | None = None
+    best: tuple[float, int, Callable[[], Any]] | None = None  # cost, epoch, what makes its network
+
+    def offer(self, cost: float, epoch: int, network: Callable[[], Any]) -> None:
+        if self.best is None or cost < self.best[0]:
+            self.best = (cost, epoch, network)
+
+
+def epochs_of(
+    at: Progressing,
+    steps: Steps,
+    optimizer: Optimizer,
+    X: Any,
+    y: Any,
+    weights: Any,
+    size: int,
+    orders: Orders,
+    metric: Any,
+) -> Iterator[dict[str, Any]]:
+    """The record of every epoch.  Costs are those of each batch before its step, averaged over samples."""
+    n = len(X)
+    all_steps = orders.epochs * -(-n // size)
+    for epoch in range(1, orders.epochs + 1):
+        total, mass, norms, lengths, rates, scores, seen, first = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, at.step
+        for rows in orders.batches(epoch, size):
+            x_batch, y_batch = (X, y) if rows is None else (X[rows], y[rows])
+            w_batch = None if weights is None else weights if rows is None else weights[rows]
+            share = float(n if rows is None else len(rows)) if w_batch is None else float(w_batch.sum())
+            if share == 0.0:  # samples that all weigh nothing
+                continue
+            rate = optimizer.schedule(at.step, all_steps)
+            if getattr(optimizer, "line_search", False):
+                searched = _line_search(at, steps, x_batch, y_batch, w_batch, rate)
+                net, state, cost, prediction, norm, length, rate = searched
+            else:
+                net, state, cost, prediction, norm, length = steps.train(
+                    at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
+                )
+            if at.recorder is not None:
+                now, before = partial(_both, net, state), partial(_both, at.net, at.state)
+                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), leaves(net), now, before)
+            at.bad = BadStep(rows, rate, float(cost), float(norm), float(length))
+            check_finite(at.step, epoch, cost, norm, length)
+            at.net, at.state, at.step = net, state, at.step + 1
+            total, mass = total + float(cost) * share, mass + share
+            norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
+            if metric and metric[0] == "accuracy":
+                scores, seen = scores + metric[1](prediction, y_batch) * len(y_batch), seen + len(y_batch)
+        record = {"epoch": epoch, "step": at.step, "loss": total / mass}
+        if seen:
+            record["accuracy"] = scores / seen
+        count = at.step - first
+        at.bad = None
+        yield record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+
+
+def _both(net: Any, state: Any) -> tuple[Any, Any]:
+    return net, state
+
+
+def check_finite(step: int, epoch: int, cost: Any, norm: Any, length: Any) -> None:
+    """Raises NonFiniteError, naming what is not finite in the step after `step` steps."""
+    if np.isfinite(cost) and np.isfinite(norm) and np.isfinite(length):
+        return
+    what = "cost" if not np.isfinite(cost) else "gradient" if not np.isfinite(norm) else "step"
+    value = {"cost": cost, "gradient": norm, "step": length}[what]
+    raise NonFiniteError(
+        f"the {what} became {float(value)} at step {step + 1}",
+        where=f"epoch {epoch}",
+        why="the steps are too long, or the data hold extreme values",
+        fix="give a smaller step length, or clip the gradient with clip_norm",
+    )
+
+
+def _line_search(at: Progressing, steps: Steps, x: Any, y: Any, weights: Any, rate: float) -> tuple[Any, ...]:
+    """One step of descent whose length a backtracking search finds; at.state keeps the last accepted length."""
+    cost, prediction, gradient, norm = steps.gradient(at.net, x, y, weights)
+    net, rate = at.net, at.state[0] if isinstance(at.state, tuple) and at.state else rate
+    if not (np.isfinite(cost) and np.isfinite(norm)):
+        return net, at.state, cost, prediction, norm, 0.0, rate
+
+    def moved(by: float) -> Any:
+        return tree_map(lambda p, g: p - g.dtype.type(by) * g, net, gradient)
+
+    length, _ = backtrack(
+        lambda by: float(steps.cost(moved(by), x, y, weights)[0]), float(cost), float(norm) ** 2, rate
+    )
+    return moved(length), (2 * length or rate,), cost, prediction, norm, length * float(norm), length

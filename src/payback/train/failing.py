@@ -1,0 +1,106 @@
+"""A step whose numbers are not finite: where they were born, and what is needed to take it again."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback import native
+from payback.errors import InputError, NonFiniteError, PaybackError
+from payback.optim.optimizers import Optimizer
+from payback.train.recording import Recorder, Recording
+from payback.train.replay import Batch
+from payback.train.rows import Rows
+
+ON_NAN = ("refuse", "explain")
+
+
+class BadStep(NamedTuple):
+    """The step that was not applied.  rows: of its batch; None: all."""
+
+    rows: Any
+    rate: float
+    cost: float
+    norm: float
+    length: float
+
+
+class Failing(NamedTuple):
+    """A training at its bad step: n is the number of the last good one, after which net and state are."""
+
+    net: Any
+    state: Any
+    n: int
+    rows: Rows
+    loss: Callable[..., Any]
+    named: str | None
+    optimizer: Optimizer
+    settings: dict[str, Any]
+
+    def batch(self, rows: Any) -> Batch:
+        X, y, weights, _, numbers = self.rows
+        some = slice(None) if rows is None else rows
+        return Batch(self.n + 1, numbers[some], X[some], y[some], None if weights is None else weights[some])
+
+
+def check_on_nan(on_nan: Any) -> None:
+    if on_nan not in ON_NAN:
+        raise InputError(f"on_nan is {on_nan!r:.40}", why=f"it is {' or '.join(map(repr, ON_NAN))}")
+
+
+def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder | None, on_nan: str) -> None:
+    """Have the error say where the numbers were born; with "explain" keep the step and print its whole story.
+
+    The weights are the training's own, to the bit; the step is looked at in the interpreter, on the unsimplified graph.
+    problem.origins: what `pb.why_nan` found.  problem.folder: a run folder, which has the step.
+    """
+    from payback.train.callbacks import agreement, evaluation, why
+
+    batch = at.batch(bad.rows)
+    try:
+        found = why(at.loss, at.net, batch)
+    except PaybackError as other:  # the loss or the network cannot be looked into: the error is told as it is
+        problem.add_note(f"where it was born could not be found out: {other}")
+        return
+    problem.origins = found.origins  # type: ignore[attr-defined]
+    if found.origins:
+        problem.why = str(found.origins[0])
+    elif np.isfinite(bad.cost):
+        what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
+        problem.why = (
+            f"cost and gradient are finite, but {what}: the steps are too long, or the data hold extreme values"
+        )
+    if on_nan == "refuse":
+        return
+    folder = recorder.folder if recorder is not None else _kept(bad, at, batch)
+    problem.folder = folder  # type: ignore[attr-defined]
+    lines = [f"{problem.what} ({problem.where}), which was not applied", str(found)]
+    first = next(iter(found.origins), None)
+    if first is not None and first.index and first.size % len(batch.X) == 0 and first.index[0] < len(batch.X):
+        lines.append(f"row {first.index[0]} of the batch is row {batch.samples[first.index[0]]} of X")
+    if native.available():
+        both = agreement(evaluation(at.loss, at.net, batch, True), evaluation(at.loss, at.net, batch, False))
+        bound = f"machine code and the interpreter are {both.worst:.2g} apart on this step, bound {both.tolerance:.0g}"
+        lines.append(bound if not both.parted else f"{bound}: {both}")
+    lines.append(f"the step is kept in {folder}: pb.open_run({str(folder)!r}).why_nan() tells this again")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _kept(bad: BadStep, at: Failing, batch: Batch) -> Path:
+    """A run folder of its own that has this step alone, in a private temporary place."""
+    folder = Path(tempfile.mkdtemp(prefix="payback-nan-"))
+    size = len(batch.X)
+    rows = Rows(batch.X, batch.y, batch.weights, None, batch.samples)
+    settings = at.settings | {"batch_size": size, "rows": size, "shuffle": False, "validation": None, "epochs": 1}
+    recorder = Recorder(
+        Recording(folder, every=1, data=True), at.net, at.state, loss=at.named, optimizer=at.optimizer,
+        settings=settings, data=rows.named(), steps=1, first=at.n, native_steps=native.available(),
+    )  # fmt: skip
+    told = bad.cost, bad.norm, bad.length
+    recorder.step(None, size, bad.rate, told, [], lambda: (at.net, at.state), lambda: (at.net, at.state))
+    return folder

@@ -1,0 +1,55 @@
+"""All parameters of a small network in one vector: its norms and its update are one loop each, not one an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.optim.optimizers import Optimizer
+from payback.trace.tree import leaves, rebuilder
+
+LARGEST = 1 << 16  # entries, beyond which an update is as long for each array by itself
+
+
+class Flat:
+    """A network's parameters as one vector.
+
+    optimizer: what steps on vectors as the network's own optimizer steps on it.
+    """
+
+    def __init__(self, net: Any, optimizer: Optimizer):
+        self.net, self.optimizer = net, optimizer
+        self.shapes = [leaf.shape for leaf in leaves(net)]
+        ends = np.cumsum([leaf.size for leaf in leaves(net)]).tolist()
+        self.parts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        self._rebuilt = rebuilder(net)
+
+    def join(self, tree: Any) -> Any:
+        """The vector of a container like the network."""
+        return np.concatenate([leaf.reshape(-1) for leaf in leaves(tree)])
+
+    def spread(self, vector: Any) -> Any:
+        """A container like the network whose leaves are parts of the vector."""
+        return self._rebuilt(iter(self.views(vector)))
+
+    def views(self, vector: Any) -> list[Any]:
+        """The parts of the vector, in the leaves' shapes."""
+        return [vector[part].reshape(shape) for part, shape in zip(self.parts, self.shapes, strict=True)]
+
+    def join_state(self, state: Any) -> Any:
+        """The state of the one vector, from that of the network's leaves."""
+        return [tuple(np.concatenate([slot.reshape(-1) for slot in column]) for column in zip(*state, strict=True))]
+
+    def spread_state(self, slots: list[Any]) -> Any:
+        """The other way: what lies beside each leaf, as parts of the vectors."""
+        columns = [self.views(slot) for slot in slots]
+        return [tuple(column[k] for column in columns) for k in range(len(self.shapes))]
+
+
+def flat(net: Any, optimizer: Optimizer) -> Flat | None:
+    """The network's parameters as one vector, where that is known to train as they do and is worth it."""
+    if sum(leaf.size for leaf in leaves(net)) > LARGEST:
+        return None
+    together = optimizer.flat(net)
+    return None if together is None else Flat(net, together)

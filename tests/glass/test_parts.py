@@ -1,0 +1,235 @@
+"""through, blame, cut, flow, cost and step: parts add up, edges can be taken out, costs are formulas."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import payback as pb
+from payback.errors import InputError
+
+RNG = np.random.default_rng(0)
+W, V, X, Y = (RNG.normal(size=shape) for shape in ((3, 4), (4,), (6, 3), (6,)))
+
+
+def cost(W, V, X, Y):
+    h = np.tanh(X @ W)
+    r = h @ V - Y
+    return (r * r).mean() + 0.1 * (W * W).sum() - 0.01 * np.abs(V).sum()
+
+
+@pytest.fixture(scope="module")
+def book():
+    return pb.explain(cost, W, V, X, Y)
+
+
+@pytest.mark.parametrize("by", ["line", "layer", "op", "term", "sample"])
+def test_the_parts_add_up_to_the_whole(book, by):
+    found = book.blame(by, samples=["X", "Y"] if by == "sample" else None)
+    for name, whole in found.total.items():
+        parts = [part.gradient[name] for part in found if part.gradient[name] is not None]
+        np.testing.assert_allclose(sum(parts), whole, rtol=1e-13, atol=1e-15)
+    assert sum(part.share for part in found) == pytest.approx(1.0, abs=1e-12)
+    assert str(found).startswith(f"the gradient by {by}")
+
+
+def test_a_sample_s_part_is_the_gradient_of_that_sample_alone(book):
+    found = book.blame("sample", samples=["X", "Y"])
+    for i in range(6):
+        alone = pb.grad(lambda W, V, i=i: ((np.tanh(X[i] @ W) @ V - Y[i]) ** 2) / 6, argnums=(0, 1))(W, V)
+        for name, expected in zip("WV", alone, strict=True):
+            np.testing.assert_allclose(found[i].gradient[name], expected, rtol=1e-12, atol=1e-16)
+            np.testing.assert_array_equal(
+                book.through(sample=i, samples=["X", "Y"]).gradient[name], found[i].gradient[name]
+            )
+    penalty = pb.grad(lambda W: 0.1 * (W * W).sum())(W)
+    np.testing.assert_allclose(found["no sample"].gradient["W"], penalty, rtol=1e-14)
+
+
+def test_samples_are_followed_where_they_are_sorted_and_indexed():
+    def f(w, X):
+        order = np.argsort(X[:, 0])
+        z = np.concatenate([X[order], X[order] ** 2], axis=1) @ w
+        return np.sum(np.exp(z.reshape(6, 1))) / 6
+
+    w = RNG.normal(size=6) / 9
+    found = pb.explain(f, w, X).blame("sample", samples="X")
+    assert len(found) == 6
+    for i in range(6):
+        alone = pb.grad(lambda w, i=i: np.exp(np.concatenate([X[i], X[i] ** 2]) @ w) / 6)(w)
+        np.testing.assert_allclose(found[i].gradient["w"], alone, rtol=1e-12)
+
+
+def test_samples_that_meet_belong_to_the_one_that_comes_first(book):
+    def normalized(w, X):
+        z = X @ w
+        return (((z - z.mean()) ** 2) * np.arange(6.0)).sum()
+
+    found = pb.explain(normalized, V[:3], X).blame("sample", samples="X")
+    total = sum(part.gradient["w"] for part in found)
+    np.testing.assert_allclose(total, pb.grad(normalized)(V[:3], X), rtol=1e-12)
+
+
+def test_a_term_s_part_is_the_gradient_of_that_term(book):
+    found = book.blame("term")
+    assert {part.name for part in found} == {"(r * r).mean()", "(W * W).sum()", "np.abs(V).sum()"}
+    np.testing.assert_allclose(found["np.abs(V).sum()"].gradient["V"], -0.01 * np.sign(V), rtol=1e-14)
+    assert found["np.abs(V).sum()"].gradient["W"] is None
+
+
+def test_through_is_linear_in_paths(book):
+    everything = book.through(layer=0)
+    np.testing.assert_allclose(everything.gradient["W"], book.settled("W"), rtol=1e-14)
+    tanh = book.through(lambda account: account.op == "tanh")
+    rest = book.settled("W") - tanh.gradient["W"]
+    np.testing.assert_allclose(rest, 0.2 * W, rtol=1e-12)
+    line = book["h"].where.line
+    np.testing.assert_allclose(book.through(line=line).gradient["W"], tanh.gradient["W"], rtol=1e-14)
+
+
+def test_a_cut_is_the_gradient_without_that_edge(book):
+    edge = book.edge("h", book["h"].node.args[0])
+    found = book.cut(edge)
+    np.testing.assert_allclose(found.gradient["W"], 0.2 * W, rtol=1e-12)
+    np.testing.assert_array_equal(found.gradient["V"], book.settled("V"))
+    assert found.gradient["X"] is None
+    assert {account.name for account in found.unpaid} >= {"X"}
+    whole = np.concatenate([np.ravel(book.settled(name)) for name in "WVXY"])
+    zeros = {name: np.zeros(book[name].shape) for name in "WVXY"}
+    left = np.concatenate([np.ravel(zeros[n] if found.gradient[n] is None else found.gradient[n]) for n in "WVXY"])
+    assert found.cosine == pytest.approx(whole @ left / np.linalg.norm(whole) / np.linalg.norm(left), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("do", "text"),
+    [
+        (lambda book: book.blame("color"), "by is 'color'"),
+        (lambda book: book.blame("sample"), "it is not said what the samples are"),
+        (lambda book: book.blame("sample", samples="Q"), "samples names 'Q'"),
+        (lambda book: book.blame("sample", samples=["X", "W"]), "have no rows in common"),
+        (lambda book: book.through(), "through\\(\\) got 0 places"),
+        (lambda book: book.through(layer=1, line=2), "through\\(\\) got 2 places"),
+        (lambda book: book.through(line=1), "no node of the ledger is in line 1"),
+        (lambda book: book.through(sample=6, samples="X"), "there is no sample 6"),
+        (lambda book: book.through(term="q"), "there is no term q"),
+        (lambda book: book.step().until("inf"), "the breakpoint is 'inf'"),
+        (lambda book: book.step().goto(-1), "there is no place -1"),
+    ],
+)
+def test_bad_use_gets_a_clear_error(book, do, text):
+    with pytest.raises(InputError, match=text):
+        do(book)
+
+
+# flow
+
+
+def test_flow_says_where_a_gradient_vanishes():
+    def deep(x):
+        for _ in range(6):
+            x = np.tanh(4.0 * x)
+        return x.sum()
+
+    found = pb.explain(deep, np.array([0.5, 0.3])).flow()
+    for step in found:
+        assert step.before + step.gain == pytest.approx(step.after)
+        assert step.after == pytest.approx(math.log2(np.linalg.norm(step.edge.paid)), rel=1e-12)
+    assert found.shrinking(1)[0].edge.payer.op == "tanh"
+    assert found.growing(1)[0].edge.payer.op == "mul"
+    assert found.layers[0] == 0.0
+
+
+def test_flow_knows_norms_whose_squares_are_no_numbers():
+    small = pb.explain(lambda x: (x * 1e-200 * 1e-100).sum(), np.ones(4)).flow()
+    assert small.layers[-1] == pytest.approx(math.log2(2e-300))
+
+
+# cost
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(16, (20, 30, 10)), (1, (3, 5)), (7, (4, 4, 4, 2))])
+def test_the_flops_of_a_network_are_the_formula(batch, sizes):
+    pairs = list(itertools.pairwise(sizes))
+    weights = [RNG.normal(size=pair) for pair in pairs]
+    data = RNG.normal(size=(batch, sizes[0]))
+
+    def product(weights):
+        h = data
+        for w in weights:
+            h = h @ w
+        return h.sum()
+
+    found = pb.explain(product, weights).cost()
+    products = [2 * batch * m * n for m, n in pairs]
+    assert found.value_flops == sum(products) + batch * sizes[-1] - 1
+    assert found.gradient_flops == 2 * sum(products) - products[0]  # nobody asks for the data's gradient
+    assert found.uncounted == ()
+
+
+def test_a_loop_costs_its_steps():
+    def loop(x):
+        return pb.scan(lambda h, _: (h * x, None), x, None, length=50)[0]
+
+    assert pb.explain(loop, 1.01).cost().value_flops == 50
+
+
+ELEMENTARY = {
+    "+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y, "/": lambda x, y: x / (y * y + 1.0),
+    "exp": lambda x, y: np.exp(x), "sin": lambda x, y: np.sin(x), "cos": lambda x, y: np.cos(y),
+    "tanh": lambda x, y: np.tanh(x), "log": lambda x, y: np.log(x * x + 1.0), "sqrt": lambda x, y: np.sqrt(y * y + 1.0),
+    "neg": lambda x, y: -y, "sigmoid": lambda x, y: pb.nn.sigmoid(x), "relu": lambda x, y: pb.nn.relu(x),
+}  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(ELEMENTARY)), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20
+    ),
+    st.booleans(),
+)
+def test_a_gradient_costs_at_most_five_times_its_value(program, arrays):
+    def f(a, b):
+        known = [a, b]
+        for name, i, j in program:
+            known.append(ELEMENTARY[name](known[-1 - i % len(known)], known[-1 - j % len(known)]))
+        return known[-1].sum() if arrays else known[-1]
+
+    start = (np.array([0.3, -0.2, 0.9]), np.array([0.7, 0.1, -0.4])) if arrays else (0.3, 0.7)
+    found = pb.explain(f, *start).cost()
+    assert found.ratio <= 5.0, str(found)
+
+
+# step
+
+
+def test_a_walk_goes_both_ways():
+    walk = pb.explain(lambda a, b: (a + b) * (b + 1), 2, 1).step()
+    there = []
+    while walk.forward() is not None:
+        there.append((walk.at, walk.piles, walk.settled))
+    back = [(walk.at, walk.piles, walk.settled)]
+    while walk.back() is not None:
+        back.append((walk.at, walk.piles, walk.settled))
+    assert back == there[::-1]
+    assert there[-1][2] == {"e": 1.0, "c": 2.0, "d": 3.0, "a": 2.0, "b": 5.0}
+    assert walk.at == 0
+
+
+def test_breakpoints_in_both_directions():
+    walk = pb.explain(lambda x: ((x * 10.0) * 10.0) * 10.0, 1.0).step()
+    assert walk.until(50).account.settled == 100.0
+    assert walk.until(50).account.settled == 1000.0
+    assert walk.until(50) is None
+    assert walk.back_until(lambda account: account.settled == 10.0).account.settled == 10.0
+    assert walk.back_until(1e6) is None
+    assert walk.at == 0
+
+
+def test_a_breakpoint_at_the_first_nan():
+    walk = pb.explain(lambda x: (np.sqrt(x) * 0.0).sum(), np.zeros(2)).step()
+    assert walk.until("nan").account.name == "x"

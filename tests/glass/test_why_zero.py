@@ -1,0 +1,99 @@
+"""`pb.why_zero`: every zero of a gradient belongs to one kind, with exact counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import InputError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(7, 3))
+W1, W2 = RNG.normal(size=(3, 5)), RNG.normal(size=(5, 2))
+DEAD = np.array([0.0, 0.0, -100.0, 0.0, -100.0])
+
+
+def relu_network(W1, b1, W2):
+    z = X @ W1 + b1
+    h = np.maximum(z, 0.0)
+    return (h @ W2).sum()
+
+
+def counts(f, *args, leaf=None, **options):
+    found = pb.why_zero(f, *args, **options)
+    zeros = found[leaf] if leaf else next(iter(found))
+    assert sum(zeros.counts.values()) == zeros.zeros
+    for kind, mask in zeros.entries.items():
+        assert mask.sum() == zeros.counts[kind]
+    return {kind: count for kind, count in zeros.counts.items() if count}
+
+
+# what is planted: (function, arguments, leaf, counts by kind)
+PLANTED = {
+    "dead ReLUs": (relu_network, (W1, DEAD, W2), "W1", {"zero partial": 6}),
+    "dead ReLUs, biases": (relu_network, (W1, DEAD, W2), "b1", {"zero partial": 2}),
+    "what dead ReLUs feed": (relu_network, (W1, DEAD, W2), "W2", {"zero partial": 4}),
+    "saturated sigmoids": (
+        lambda x: pb.nn.sigmoid(x).sum(), (np.array([0.0, 800.0, -800.0]),), "x", {"zero partial": 2},
+    ),
+    "saturated tanh": (lambda x: np.tanh(x).sum(), (np.array([0.0, 40.0]),), "x", {"zero partial": 1}),
+    "clips": (lambda x: np.clip(x, -1, 1).sum(), (np.array([0.0, 2.0, -3.0, 0.5]),), "x", {"zero partial": 2}),
+    "a detached part": (
+        lambda x, y: (pb.stop_gradient(x) * y).sum(), (np.ones(3), np.ones(3)), "x", {"no path": 3},
+    ),
+    "a step function": (lambda x: np.floor(x).sum() + x[0] * 0 + x[0], (np.ones(3),), "x", {"no path": 2}),
+    "unused": (lambda x, y: y.sum(), (np.ones(3), np.ones(2)), "x", {"no path": 3}),
+    "never read": (lambda x: x[np.array([0, 2, 2])].sum(), (np.ones(5),), "x", {"no path": 3}),
+    "exact cancellation": (lambda x: (x - x).sum() + x[0], (np.ones(3),), "x", {"cancellation": 2}),
+    "underflow": (lambda x: (x * 1e-200 * 1e-200).sum(), (np.ones(3),), "x", {"underflow": 3}),
+    "a branch not taken": (
+        lambda x: np.where(x > 0, x * x, 0.0).sum(), (np.array([1.0, -1.0, 2.0]),), "x", {"masked": 1},
+    ),
+    "not the largest": (lambda x: np.max(x), (np.array([1.0, 3.0, 2.0]),), "x", {"masked": 2}),
+    "the smaller of two": (
+        lambda x, y: np.maximum(x, y).sum(), (np.array([1.0, 3.0]), np.array([2.0, 2.0])), "x", {"masked": 1},
+    ),
+    "all at once": (
+        lambda x: (
+            np.where(x[0] > 0, 0.0, x[0]) + np.maximum(x[1], 0.0) + (x[2] - x[2]) + x[3] * 1e-300 * 1e-300
+            + pb.stop_gradient(x[4]) + x[5]
+        ),
+        (np.array([1.0, -1.0, 1.0, 1.0, 1.0, 1.0]),), "x",
+        {"masked": 1, "zero partial": 1, "cancellation": 1, "underflow": 1, "no path": 1},
+    ),
+    "inside a scan": (
+        lambda w: pb.scan(lambda h, x: (h + np.maximum(w * x, 0.0).sum(), None), np.float64(0.0), np.ones(4))[0],
+        (np.array([1.0, -1.0]),), "w", {"zero partial": 1},
+    ),
+    "nothing": (lambda x: (x * x).sum(), (np.ones(2),), "x", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLANTED.values(), ids=PLANTED)
+def test_what_is_planted_is_classified_and_counted(case):
+    f, args, leaf, expected = case
+    assert counts(f, *args, leaf=leaf) == expected
+    gradient = pb.grad(f, argnums=leaf)(*args)
+    assert sum(expected.values()) == np.count_nonzero(gradient == 0)
+
+
+def test_causes_are_the_user_s_sub_expressions():
+    found = pb.why_zero(relu_network, W1, DEAD, W2, wrt="W1")
+    (cause,) = found["W1"].causes
+    assert (cause.what, cause.op, cause.count) == ("np.maximum(z, 0.0)", "maximum", 6)
+    assert (cause.stopped, cause.size) == (int((X @ W1 + DEAD <= 0).sum()), 35)
+    assert "dead" in cause.fact
+    (cut,) = pb.why_zero(lambda x, y: (pb.stop_gradient(x) * y).sum(), np.ones(3), np.ones(3))["x"].causes
+    assert (cut.kind, cut.what, cut.op) == ("no path", "pb.stop_gradient(x)", "stop_gradient")
+
+
+def test_it_does_not_pretend_to_know_the_inside_of_a_factorization():
+    assert counts(lambda a, b: np.linalg.solve(a, b)[0], np.eye(2), np.ones(2), leaf="b") == {"not told apart": 1}
+
+
+def test_no_such_leaf():
+    with pytest.raises(InputError, match="there is no leaf q"):
+        pb.why_zero(lambda x: x * x, 1.0)["q"]
+    with pytest.raises(InputError, match="wrt names 'q'"):
+        pb.why_zero(lambda x: x * x, 1.0, wrt="q")

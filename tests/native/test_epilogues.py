@@ -1,0 +1,33 @@
+"""What follows a product in its kernel: whatever else is needed of that lies in memory, in its own dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+
+
+def of_a_mask(x, w):
+    """The mask is used in the epilogue, and once more after it."""
+    z = x @ w
+    mask = z > 0
+    return np.where(mask, z, 0.5 * z), mask.sum(0), np.where(mask, 2.0, 3.0) @ w.T
+
+
+def of_two_masks(x, w):
+    z = np.maximum(x @ w, 0.0)
+    above, small = z > 0.5, z <= 0.25
+    return np.where(above, z, np.where(small, 1.0, z * z)), above.sum(1), small.sum(0)
+
+
+@pytest.mark.parametrize("f", [of_a_mask, of_two_masks])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "k", "n"), [(16, 7, 9), (1, 3, 5), (37, 64, 33), (40, 5, 1), (7, 2, 64), (64, 8, 3)])
+def test_masks_of_an_epilogue(f, dtype, m, k, n):
+    generator = np.random.default_rng(m + n)
+    x, w = (generator.integers(-3, 4, shape).astype(dtype) for shape in ((m, k), (k, n)))
+    found, expected = pb.compile(f, native=True)(x, w), pb.compile(f, native=False)(x, w)
+    for got, wanted in zip(found, expected, strict=True):
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)  # whole numbers: no rounding

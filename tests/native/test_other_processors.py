@@ -1,0 +1,71 @@
+"""Processors that this one is not: without AVX, without fused multiply-add.  LLVM is told that the host is one."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import amount
+from payback.native import cache
+
+OLD = "64bit,cmov,cx8,fxsr,mmx,sse,sse2"
+NEWER = f"{OLD},sse3,ssse3,sse4.1,sse4.2,popcnt,cx16,avx"
+PROCESSORS = {"x86-64": OLD, "sandybridge": NEWER} if platform.machine().lower() in ("x86_64", "amd64") else {}
+SCRIPT = """
+import sys, warnings
+import llvmlite.binding as llvm
+from llvmlite.binding.targets import FeatureMap
+
+name, features = sys.argv[1:]
+all_features = llvm.get_host_cpu_features()
+host = FeatureMap({one: one in features.split(",") for one in all_features})
+llvm.get_host_cpu_features, llvm.get_host_cpu_name = lambda: host, lambda: name
+
+import os
+import numpy as np, payback as pb
+from native.test_random_programs import test_exact_programs_to_the_bit as exact_program
+from native.test_random_programs import test_programs_to_rounding as rounded_program
+from payback.native import emit
+
+assert emit.vector_bytes() == (32 if "avx" in features.split(",") else 16)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # means of nothing are among the programs
+    for seed in range({count}):
+        exact_program(seed)
+        rounded_program(100_000 + seed)
+net, x = pb.nn.MLP([5, 16, 3], seed=0), np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
+costs = []
+for native in "10":
+    os.environ["PAYBACK_NATIVE"] = native
+    run = pb.fit(net, x, 2.0 * x[:, :3], epochs=3, progress=False, validation=0)
+    costs.append([record["loss"] for record in run.history])
+np.testing.assert_allclose(*costs, rtol=1e-5)
+"""
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_programs_and_a_training(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.SETTING, str(tmp_path / "code"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    script = SCRIPT.replace("{count}", str(amount.cases(2, 40)))
+    command = [sys.executable, "-c", script, name, PROCESSORS[name]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_code_for_another_processor_is_not_used(monkeypatch):
+    own = cache._basis.__wrapped__()
+    monkeypatch.setattr(cache.llvm, "get_host_cpu_name", lambda: "another")
+    assert cache._basis.__wrapped__() != own
+    monkeypatch.undo()
+    assert cache._basis.__wrapped__() == own
+    features = cache.llvm.get_host_cpu_features()
+    features["avx2"] = not features.get("avx2")
+    monkeypatch.setattr(cache.llvm, "get_host_cpu_features", lambda: features)
+    assert cache._basis.__wrapped__() != own

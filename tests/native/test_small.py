@@ -1,0 +1,124 @@
+"""Kernels of small products, and parts of vectors that are made in their places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from payback import native
+from payback.native import cores
+from payback.native.lower import small
+from payback.native.lower.small import Small
+from payback.optim import Adam
+from payback.trace.tree import leaves
+from payback.train.compiled import Compiled
+from payback.train.step import Steps
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="native code is off")
+
+
+def trained(sizes, batch, dtype, activation="tanh"):
+    """The network after some steps on batches, and the kernels that were used."""
+    rng = np.random.default_rng(0)
+    X, y = (rng.normal(size=(3 * batch, width)).astype(dtype) for width in (sizes[0], sizes[-1]))
+    net, optimizer = pb.nn.MLP(sizes, activation=activation, seed=1, dtype=dtype), Adam(1e-2)
+    steps = Steps(net, pb.nn.squared_error, optimizer)
+    run = Compiled(steps, optimizer, net, optimizer.init(net), X, y, None)
+    order, done = np.tile(rng.permutation(3 * batch), 2), 0
+    while done < 6:
+        done += len(run.take(order[done * batch :], batch, 6 - done, np.full(6 - done, 1e-2), done + 1).costs)
+    kernels = [command.kernel for command in run._loop(batch, True).planner.commands]
+    return [leaf.tobytes() for leaf in leaves(run.net())], [k for k in kernels if isinstance(k, Small)]
+
+
+def sizes_of(seed):
+    rng = np.random.default_rng(seed)
+    return [int(n) for n in rng.integers(1, 70, rng.integers(2, 5))], int(rng.integers(1, 80))
+
+
+CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 320), ([5, 4, 9], 321), ([3, 65, 8], 5)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("sizes", "batch"), [*CASES, *map(sizes_of, range(amount.cases(3, 60)))], ids=str)
+def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, batch):
+    of_small, kernels = trained(sizes, batch, dtype)
+    monkeypatch.setattr(small, "MOST", 0)
+    of_others, none = trained(sizes, batch, dtype)
+    assert of_small == of_others
+    assert not none
+    if (sizes, batch) in CASES[:4]:
+        assert kernels
+
+
+def test_the_bits_do_not_depend_on_threads():
+    made = []
+    for threads in (1, 2, 3):
+        cores.set_threads(threads)
+        made.append(trained([64, 128, 64, 10], 64, "float32", "relu")[0])
+    cores.set_threads(None)
+    assert made[0] == made[1] == made[2]
+
+
+def test_programs_that_run_once_share_the_kernels_for_all_sizes():
+    f = pb.compile(lambda x, w: x @ w)
+    f(np.ones((8, 16)), np.ones((16, 16)))
+    trained([2, 16, 16], 8, "float64")
+    assert len({kernel.columns for kernel in trained([16, 16, 16], 8, "float64")[1]}) == 1
+
+
+def joined(x, w):
+    """Parts that have kernels of their own, one that has none, one that others read too, a vector in a vector."""
+    product, total = x @ w, x.sum(axis=0)
+    inner = np.concatenate([total, product.reshape(-1)])
+    return np.concatenate([inner, np.tanh(total), (x * x).sum(axis=1), x.max(axis=1), inner]), product * 2.0, total
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 1, 1), (8, 16, 8), (0, 2, 3)])
+def test_parts_of_a_vector(shape):
+    m, k, n = shape
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(m, k)), rng.normal(size=(k, n))
+    if m == 0:
+        k = 1
+    f = joined if m else lambda x, w: (np.concatenate([(x @ w).reshape(-1), x.sum(axis=0)]),)
+    for found, wanted in zip(pb.compile(f)(x, w), f(x, w), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-13)
+
+
+def test_the_same_part_twice_and_as_a_result():
+    def f(x, w):
+        product = (x @ w).reshape(-1)
+        return np.concatenate([product, product]), product, np.concatenate([product, product[:2]])
+
+    x, w = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    for found, wanted in zip(pb.compile(f)(x, w), f(x, w), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_gradients_of_parts_of_a_vector():
+    def f(p):
+        w, b = p[:12].reshape(3, 4), p[12:]
+        return (np.tanh(np.arange(6.0).reshape(2, 3) @ w + b) ** 2).sum()
+
+    p = np.random.default_rng(0).normal(size=16)
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(p), pb.grad(f)(p), rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", [*range(1, 20), 31, 33, 64, 65, 100])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_are_gathered_whole(width, dtype):
+    """A linear network from `width` columns: one step on chosen rows, against NumPy."""
+    rng = np.random.default_rng(width)
+    X, y = rng.normal(size=(40, width)).astype(dtype), rng.normal(size=(40, 1)).astype(dtype)
+    net, optimizer = pb.nn.MLP([width, 1], seed=0, dtype=dtype), pb.optim.GradientDescent(0.5)
+    run = Compiled(Steps(net, pb.nn.squared_error, optimizer), optimizer, net, [(), ()], X, y, None)
+    order = rng.permutation(40)[:7]
+    run.take(order, 7, 1, np.array([0.5]), 1)
+    w, b = leaves(net)
+    error = X[order] @ w + b - y[order]
+    after = leaves(run.net())
+    np.testing.assert_allclose(after[0], w - 0.5 * 2 / 7 * X[order].T @ error, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after[1], b - 0.5 * 2 / 7 * error.sum(0), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,211 @@
+"""A cost that is not finite: the error says where it was born, and the step can be taken again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback import native
+from payback.errors import InputError, NonFiniteError
+from payback.optim import Adam, GradientDescent, Momentum
+from payback.trace.tree import leaves
+from payback.train.callbacks import BOUNDS
+from payback.train.fit import fit
+from payback.train.recording import weights_digest
+from payback.train.runs import open_run
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(100, 3))
+VALUES = X @ [1.0, -2.0, 0.5] + 0.3
+ways = pytest.mark.parametrize("interpreted", [pytest.param(True, id="interpreter"), pytest.param(False, id="native")])
+
+
+def log_loss(prediction, target, weights=None):
+    r = prediction - target
+    return np.log(1.0 - r * r * 0.001).mean()
+
+
+def three_on_a_line(prediction, target, weights=None):
+    r = prediction - target
+    return (np.exp(r * 0.0) + np.sqrt(2.5 - r) + np.exp(r * 0.0)).mean()
+
+
+def divided(prediction, target, weights=None):
+    spread = (target * 0.0).sum()
+    return ((prediction - target) ** 2).sum() / spread
+
+
+class Rooted(pb.nn.Module):
+    """Finite itself, but its derivative at 0 is not."""
+
+    w: np.ndarray
+
+    def __call__(self, x):
+        inside = x * self.w * 0.0
+        return np.sqrt(inside).sum(axis=1, keepdims=True)
+
+
+class Recurrent(pb.nn.Module):
+    w: np.ndarray
+
+    def __call__(self, x):
+        h = x
+        for _ in range(60):
+            h = h * self.w
+        return h.sum(axis=1, keepdims=True)
+
+
+# planted fault -> (what fit is told, the expression that is named, a word of its story)
+PLANTED = {
+    "log of a negative number": (dict(loss=log_loss, optimizer=GradientDescent(30.0)),
+                                 "np.log(1.0 - r * r * 0.001)", "log needs x > 0"),
+    "three on one line": (dict(loss=three_on_a_line, optimizer=GradientDescent(-0.5 + 1.0)),
+                          "np.sqrt(2.5 - r)", "sqrt needs"),
+    "a division in a loss": (dict(loss=divided), "((prediction - target) ** 2).sum() / spread", "div"),
+    "a root in the backward pass": (dict(net=Rooted(np.ones(3))), "np.sqrt(inside)", "the backward pass"),
+    "an exploding product": (dict(net=Recurrent(np.full(3, 1e6)), loss="squared_error"), "h * self.w", "beyond"),
+}  # fmt: skip
+
+
+def failing(name, **others):
+    told = dict(net=pb.nn.MLP([3, 8, 1], "tanh", seed=0, dtype=float), X=X, y=VALUES, epochs=50, batch_size=20,
+                validation=0, seed=3) | PLANTED[name][0] | others  # fmt: skip
+    with pytest.raises(NonFiniteError) as caught:
+        fit(**told)
+    return caught.value, told
+
+
+@ways
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_error_says_where_it_was_born_first_and_alone(monkeypatch, name, interpreted):
+    if interpreted:
+        monkeypatch.setenv("PAYBACK_NATIVE", "0")
+    error, _ = failing(name)
+    _, expression, story = PLANTED[name]
+    assert [origin.what for origin in error.origins] == [expression]
+    assert expression in str(error)
+    assert story in str(error)
+    assert "test_failing.py:" in str(error)
+    assert "Give a smaller step length" in str(error)
+
+
+@ways
+def test_what_the_layers_compute_is_called_by_its_layer(monkeypatch, interpreted):
+    if interpreted:
+        monkeypatch.setenv("PAYBACK_NATIVE", "0")
+    net = pb.nn.MLP([3, 8, 1], seed=0)
+    with pytest.raises(NonFiniteError) as caught:
+        fit(net, X, VALUES, optimizer=GradientDescent(0.9), epochs=50, batch_size=20, validation=0)
+    assert "mul in the loss" in str(caught.value)
+    assert "is beyond the largest float32" in str(caught.value)
+    far = X * 1e30
+    object.__setattr__(net.layers[0], "weight", net.layers[0].weight * np.float32(1e10))
+    with pytest.raises(NonFiniteError, match=r"contract at layers\[0\]"):
+        fit(net, far, VALUES, epochs=1, validation=0)
+
+
+@ways
+@pytest.mark.parametrize("name", PLANTED)
+def test_explained_the_step_is_kept_and_comes_back(monkeypatch, capsys, tmp_path, name, interpreted):
+    if interpreted:
+        monkeypatch.setenv("PAYBACK_NATIVE", "0")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    refused, _ = failing(name)
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == ""
+    error, told = failing(name, on_nan="explain")
+    assert str(error) == str(refused)
+    story = capsys.readouterr().err
+    assert f"{error.what} ({error.where}), which was not applied" in story
+    assert PLANTED[name][1] in story
+    assert f"the step is kept in {error.folder}" in story
+    again = dict(loss=told["loss"]) if callable(told.get("loss")) else {}
+    if not isinstance(told["net"], pb.nn.MLP):
+        again["like"] = told["net"]
+    run = open_run(error.folder, **again)
+    assert (run.finished, run.stopped) == (False, None)
+    assert run.failed.n == len(run) + 1
+    assert f"at step {run.failed.n}" in error.what
+    assert [origin.what for origin in run.why_nan()] == [origin.what for origin in error.origins]
+    # the weights are those that the training has without the bad step
+    steps = run.failed.n - 1
+    if steps:
+        per_epoch = 5
+        shorter = told | dict(epochs=-(-steps // per_epoch), record=tmp_path / "whole")
+        with pytest.raises(NonFiniteError):
+            fit(**(shorter | dict(epochs=50)))
+        assert open_run(tmp_path / "whole", **again).step(steps).weights == run.step(steps).weights
+    if not interpreted and native.available():
+        found = run.agreement(run.failed.n)
+        assert not found.parted, str(found)
+        assert found.tolerance == BOUNDS["float64"]
+        assert f"bound {BOUNDS['float64']:.0g}" in story
+
+
+def test_a_recorded_training_keeps_the_step_in_its_own_folder(tmp_path, capsys):
+    error, _ = failing("log of a negative number", on_nan="explain", record=tmp_path / "run")
+    assert error.folder == tmp_path / "run"
+    run = open_run(tmp_path / "run", loss=log_loss)
+    assert run.why_nan()[0].what == PLANTED["log of a negative number"][1]
+    assert weights_digest(run.step(len(run)).net) == run.step(len(run)).weights
+    assert run.batch(run.failed.n).X.shape == (20, 3)
+    assert "a cost that is not finite" in repr(run)
+    # a step that did not fail can be explained too
+    book = run.explain(1)
+    book.check()
+    assert book.top.value == pytest.approx(run.steps[1].cost, rel=1e-12)
+    gradient = np.concatenate([np.ravel(leaf.settled) for leaf in book.leaves])
+    assert np.linalg.norm(gradient) == pytest.approx(run.steps[1].norm, rel=1e-10)
+
+
+def test_an_extreme_row_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rows = X.copy()
+    rows[37, 1] = 1e200
+    with pytest.raises(NonFiniteError):
+        fit(pb.nn.MLP([3, 1], dtype=float), rows, VALUES, batch_size=10, epochs=1, validation=0, on_nan="explain")
+    assert "is row 37 of X" in capsys.readouterr().err
+
+
+def test_a_gradient_whose_square_is_too_large_and_steps_too_long():
+    with pytest.raises(NonFiniteError, match="cost and gradient are finite, but"):
+        fit(pb.nn.MLP([3, 1], dtype=float), X * 1e80, VALUES * 1e80, epochs=1, validation=0, optimizer=Momentum(1e300))
+    big = VALUES * 1e100
+    with pytest.raises(NonFiniteError, match="cost and gradient are finite, but"):
+        fit(pb.nn.MLP([3, 1], dtype=float), X, big, epochs=1, validation=0, optimizer=GradientDescent(1e200))
+
+
+def test_line_search(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    error, _ = failing("a division in a loss", optimizer=GradientDescent(line_search=True), batch_size="all",
+                       on_nan="explain")  # fmt: skip
+    run = open_run(error.folder, loss=divided)
+    assert run.why_nan()[0].what == PLANTED["a division in a loss"][1]
+
+
+def test_the_best_network_is_kept_as_before():
+    error, _ = failing("log of a negative number")
+    assert all(np.isfinite(p).all() for p in leaves(error.run.net))
+
+
+def test_other_words_are_refused(tmp_path):
+    with pytest.raises(InputError, match="on_nan is 'ignore': it is 'refuse' or 'explain'"):
+        fit(pb.nn.MLP([3, 1]), X, VALUES, on_nan="ignore")
+    fit(pb.nn.MLP([3, 1]), X, VALUES, epochs=1, optimizer=Adam(), record=tmp_path)
+    with pytest.raises(InputError, match="no step of the run failed"):
+        open_run(tmp_path).why_nan()
+    assert not open_run(tmp_path).why_nan(1)
+
+
+def test_what_cannot_be_looked_into_is_told_as_it_is(monkeypatch):
+    from payback.errors import TraceError
+    from payback.train import callbacks
+
+    def cannot(*args):
+        raise TraceError("the loss looks at numbers")
+
+    monkeypatch.setattr(callbacks, "why", cannot)
+    with pytest.raises(NonFiniteError, match="the steps are too long, or the data hold extreme values") as caught:
+        fit(pb.nn.MLP([3, 8, 1], seed=0), X, VALUES, optimizer=GradientDescent(0.9), validation=0)
+    assert caught.value.__notes__ == ["where it was born could not be found out: the loss looks at numbers."]
