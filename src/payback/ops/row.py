@@ -67,6 +67,7 @@ class Row:
         "no_edge",
         "numeric",
         "partials",
+        "scalar",
         "shape",
         "value",
         "vjp",
@@ -98,12 +99,33 @@ class Row:
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if kind == "constant":
             self.no_edge = frozenset(range(_MOST_ARGUMENTS))
+        # whether `ad/scalars.py` takes it: of one or two numbers, with a derivative by each
+        self.scalar = kind == "pointwise" and not self.no_edge and len(self.partials) <= 2
         if name in TABLE:
             raise ValueError(f"the row {name} is in the table already")
         TABLE[name] = self
 
     def __repr__(self) -> str:
         return f"<row {self.name}>"
+
+
+# The partials of most edges, by name: sweeps on values know them, and call nothing.
+
+
+def one(m: Any, *args: Any) -> float:
+    return 1.0
+
+
+def minus_one(m: Any, *args: Any) -> float:
+    return -1.0
+
+
+def first(m: Any, a: Any, b: Any, y: Any) -> Any:
+    return a
+
+
+def second(m: Any, a: Any, b: Any, y: Any) -> Any:
+    return b
 
 
 INPUT = Row("input", "leaf")

@@ -88,6 +88,11 @@ def watching() -> Iterator[Watch]:
         _watch.reset(token)
 
 
+def watched() -> bool:
+    """Whether the plain arrays that are used are noticed."""
+    return _watch.get() is not None
+
+
 def outside(array: Any) -> Any:
     """A plain array as an operand: itself, or while such arrays are watched the input that stands for it."""
     watch = _watch.get()

@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
-from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.dispatch import _UFUNCS, emit, here, implements
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
 from payback.trace.views import laid_out
 
-_OPTIONS = {"axis", "keepdims"}
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
@@ -132,10 +131,6 @@ def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwar
 
 def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
-    if type(a) in _NODE_TYPES and not args and kwargs.keys() <= _OPTIONS:
-        answer = _FUNCTIONS.get(original)  # what NumPy's dispatch would come to, after a few more calls
-        if answer is not None and original not in _COPIES:
-            return answer(a, **kwargs)
     if isinstance(a, (list, tuple)) and _holds_traced(a):
         a = array(np.array, a)
     return original(a, *args, **kwargs)

@@ -32,6 +32,12 @@ def getitem(x: Traced, key: Any) -> Traced:
     if type(key) is int or type(key) is slice:
         return view("index", x, {"template": (key,)}, place)
     parts = key if isinstance(key, tuple) else (key,)
+    at_once = _at_once(parts)
+    if at_once is not None:
+        template, arrays = at_once
+        if not arrays:
+            return view("index", x, {"template": template}, place)
+        return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": template}))
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):
@@ -56,6 +62,22 @@ def getitem(x: Traced, key: Any) -> Traced:
             entries.append(Place(len(arrays)))
             arrays.append(array)
     return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+
+
+def _at_once(parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
+    """The template and the index arrays of integers, slices, None and plain arrays of integers; None for others."""
+    entries: list[Any] = []
+    arrays: list[Any] = []
+    for part in parts:
+        if type(part) in _SIMPLE:
+            entries.append(part)
+            continue
+        array = now(part)
+        if type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "iu":
+            return None
+        entries.append(Place(len(arrays)))
+        arrays.append(outside(array))
+    return tuple(entries), arrays
 
 
 def _is_mask(part: Any) -> bool:

@@ -10,13 +10,14 @@ import numpy as np
 from payback.errors import ShapeError, TraceError, UnsupportedError
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
-from payback.ops.append import append, freeze
+from payback.ops.append import append, freeze, settled
+from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
-from payback.ops.row import TABLE
+from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
-from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 from payback.trace.views import laid_out
 
 
@@ -25,10 +26,12 @@ def _reduction(
 ) -> Any:
     """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
     if type(x) in _NODE_TYPES and dtype is None and where is True:
-        value = x.node.value
-        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size:  # nothing to be done first
+        node = x.node
+        value = node.value
+        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size and node.op is not CONST:
+            row = TABLE[name]  # nothing is to be done first
             params = {"axes": axes_of(axis, value.ndim), "keepdims": keep(keepdims)}
-            return Traced(append(TABLE[name], (x.node,), params, where_of_caller(3)))
+            return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
     x = traced_array(x)
     if dtype is not None:
         x = astype(x, dtype)
@@ -136,10 +139,13 @@ def _lies(x: Any) -> np.ndarray[Any, Any]:
 
 @implements(np.transpose)
 def transpose(x: Any, axes: Any = None) -> Any:
-    axes = tuple(range(x.ndim))[::-1] if axes is None else np.lib.array_utils.normalize_axis_tuple(tuple(axes), x.ndim)
-    if len(axes) != x.ndim:
+    ndim = x.ndim
+    axes = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
+    if sorted(axes) != list(range(ndim)):  # or counted from the end, or wrong
+        axes = np.lib.array_utils.normalize_axis_tuple(axes, ndim)
+    if len(axes) != ndim:
         raise ShapeError(f"axes {axes} for an array of {x.ndim} axes", where=here())
-    return emit("transpose", x, axes=tuple(axes))
+    return emit("transpose", x, axes=axes)
 
 
 @implements(np.swapaxes)
@@ -189,11 +195,25 @@ def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
+    if type(axis) is int and out is None and dtype is None and (whole := _joined(parts, axis)) is not None:
+        return whole
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
     return into(out, "concatenate", made if dtype is None else astype(made, dtype))
+
+
+def _joined(parts: list[Any], axis: int) -> Traced | None:
+    """The parts in a row where nothing is to be promoted and they fit; else None, for the long way and its errors."""
+    ndim, place = parts[0].ndim, where_of_caller(3)
+    nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
+    if nodes is None or not -ndim <= axis < ndim:
+        return None
+    try:
+        return Traced(append(TABLE["concatenate"], nodes, {"axis": axis % ndim}, place))
+    except ValueError:
+        return None
 
 
 @implements(np.stack)
