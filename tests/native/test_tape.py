@@ -19,27 +19,18 @@ import payback as pb
 from native.compare import same_but_zeros
 from ops.samples import POINTWISE
 from payback.errors import TraceError
-from payback.native import tape
-from payback.native.lower.replay import able
+from payback.native import tape, tape_bodies
+from payback.native.lower.cases import able
 from payback.ops import TABLE
 
 EPS = np.finfo(float).eps
 SPECIAL = (0.0, -0.0, 1.0, -1.5, math.inf, -math.inf, math.nan, 5e-324, -1e-310, 1e300, 0.75)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def switched_on():
-    """The tape is off in the library until the failing programs below are understood."""
-    assert tape.ON is False
-    tape.ON = True
-    yield
-    tape.ON = False
-
-
 @pytest.fixture
 def short(monkeypatch):
     """Tapes of any length, so that small programs are on one."""
-    monkeypatch.setattr(tape, "MANY", 1)
+    monkeypatch.setattr(tape_bodies, "MANY", 1)
 
 
 def tapes(compiled):
@@ -93,10 +84,9 @@ def program(steps, operations):
 
 @given(st.lists(STEP, min_size=3, max_size=60), st.lists(st.one_of(NUMBER, st.sampled_from(SPECIAL)), min_size=3,
                                                         max_size=3))  # fmt: skip
-@pytest.mark.xfail(strict=False, reason="known wrong: --full finds programs whose value differs; the tape is off")
 def test_exact_programs_to_the_bit(steps, x):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape, "MANY", 1)
+        patch.setattr(tape_bodies, "MANY", 1)
         same(*both(program(steps, EXACT), np.array(x)))
 
 
@@ -104,7 +94,7 @@ def test_exact_programs_to_the_bit(steps, x):
 def test_smooth_programs_to_rounding(steps, x):
     """Each operation is within a few ulp; what becomes of that is bounded by the gross gradient's growth."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape, "MANY", 1)
+        patch.setattr(tape_bodies, "MANY", 1)
         (value, gradient), (value_, gradient_) = both(program(steps, SMOOTH), np.array(x))
     if not np.isfinite([value_, *gradient_]).all() or max(map(abs, [value_, *gradient_])) > 1e6:
         return
@@ -338,7 +328,7 @@ def test_recording_takes_twelve_bytes_an_entry():
     from payback.trace.body import fresh
     from payback.trace.number import recorded
 
-    recorder = tape.recorder()
+    recorder = tape_bodies.recorder()
     with recorded(recorder):
         top = chain(Traced(fresh(Aval((4,), np.dtype(float)))), 1000)
     columns = (recorder.what, recorder.first, recorder.second)

@@ -366,6 +366,7 @@ ELSEWHERE = {
     "argmax",
     "argmin",
     "running",
+    "last_written",
     "searchsorted",
     "exponent",
 }

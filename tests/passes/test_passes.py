@@ -53,6 +53,34 @@ def test_cse_tells_zeros_and_dtypes_apart():
     assert names(changed).count("mul") == 3
 
 
+def test_cse_tells_bodies_apart_that_look_alike():
+    """Of as many nodes, on the same arguments: they are the same only if they are one body."""
+
+    def f(x):
+        twice, thrice = (pb.scan(lambda c, _, k=k: (c * k, c), x, None, length=3)[0] for k in (2.0, 3.0))
+        chosen = [pb.cond((x > k).sum() > 0, lambda x, k=k: x * k, lambda x, k=k: x - k, x) for k in (0.5, 0.25)]
+        return (twice, thrice, *chosen)
+
+    x = np.array([1.0, -2.0, 0.5])
+    graph = trace(f, x).graph
+    changed, _ = cse(graph)
+    assert (names(changed).count("scan"), names(changed).count("branch")) == (2, 2)
+    for found, wanted in zip(pb.compile(f)(x), f(x), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert names(cse(trace(lambda x: np.stack([x, x]) + np.stack([x, x]), X).graph)[0]).count("stack") == 1
+
+
+def test_cse_tells_parameters_apart_that_look_alike():
+    rows = np.arange(5000)
+    others = rows.copy()
+    others[2000] = 0  # in the middle, which NumPy does not show
+    graph = trace(lambda x: (x[rows], x[others], x[1:], x[1:2], x[True]), np.arange(5000.0)).graph
+    assert names(cse(graph)[0]).count("index") == 5
+    zeros = (np.float64(0.0), np.float64(-0.0))
+    found = pb.compile(lambda x: [x * zero for zero in zeros])(np.ones(2))
+    assert [np.signbit(part).all() for part in found] == [False, True]
+
+
 def test_fold_takes_out_what_changes_nothing():
     graph = trace(lambda x: pb.grad(lambda x: (x * x).sum())(x), X).graph
     changed, log = fold(graph)

@@ -136,6 +136,11 @@ ENTRIES = [
 
         pb.grad(lambda x: sum(array("d", x)))(np.ones(3))
         """),
+    Entry("TraceError", "A list of traced values given to a ufunc", """
+        import numpy as np, payback as pb
+
+        pb.grad(lambda x, y: np.sum(np.exp([x, y])), argnums=(0, 1))(1.0, 2.0)
+        """),
     Entry("TraceError", "SciPy's compiled code", """
         import numpy as np, payback as pb
         from scipy.optimize import brentq
@@ -189,9 +194,20 @@ ENTRIES = [
         @pb.compile
         def f(x):
             positive = x[x > 0]
-            return positive.sum()
+            return np.median(positive)
 
         f(np.array([1.0, -2.0]))
+        """),
+    Entry("TraceError", "A plain array indexed inside compile", """
+        import numpy as np, payback as pb
+
+        table = np.array([1.0, 4.0, 9.0])
+
+        @pb.compile
+        def f(x):
+            return x * table[np.argmax(x)]
+
+        f(np.ones(3))
         """),
     Entry("TraceError", "A Python loop that unrolls too far", """
         import numpy as np, payback as pb

@@ -1,4 +1,4 @@
-"""`x[mask] = value` where the mask has no numbers: in compiled functions, batches and bodies of loops."""
+"""Masks and indices that have no numbers: in compiled functions, batches and bodies of loops."""
 
 from __future__ import annotations
 
@@ -55,7 +55,102 @@ def careful(x):
     return y
 
 
-FUNCTIONS = [cut, into_zeros, flags, counts, rows, through_a_view, careful]
+def doubled(x):
+    y = x.copy()
+    y[y > 0] *= 2
+    y[x < 0.3] -= x[0]
+    return y
+
+
+def one_column(x):
+    out = np.zeros((4, 2, 3))
+    out[x > 0, 0] = x[:3]
+    out[x < 0, :, 1] = 7.0
+    out[x > 0.3, 1, 1:] = x[x > 0.3][:, None] ** 2
+    out[0, x[:2] > 0] = x[1:]
+    return out
+
+
+def sent_back(x):
+    m = x > 0
+    out = np.empty(4)
+    out[m] = np.sqrt(x[m]) + x[m].max()
+    out[~m] = np.exp(x[~m]) * np.where(x[~m] < -0.5, x[~m], 2.0)
+    return out
+
+
+def of_two_axes(x):
+    a = np.outer(x, x)
+    b = np.zeros((2, 4, 4))
+    b[:, a > 0] = np.log(a[a > 0])
+    b[1][a < 0] = a[a < 0] ** 2
+    return b
+
+
+def summed(x):
+    v = x[x > 0]
+    w = v**2 + x[2] * v - np.abs(np.sin(v))
+    return np.array([
+        np.sum(v), v.mean(), np.max(w), w.min(), v.prod(), np.std(w), w.var(ddof=1), v @ w, np.dot(v, v), v.size,
+        np.linalg.norm(v), np.log(v).sum(), np.ptp(v), np.count_nonzero(v > 0.3), v[v > 0.3].sum(), np.average(w),
+        (v / v.sum()).max(), np.add.reduce(v), np.clip(v, 0.3, 1.0).sum(), np.extract(x > 0, x).sum(), (v > 0.3).mean(),
+    ])  # fmt: skip
+
+
+def chosen_rows(x):
+    a, m = np.outer(x, x) + np.arange(4.0), x > 0
+    r = a[m] * 2 + x
+    return np.concatenate([r.sum(axis=0), a[:, m].mean(axis=1), (r @ x).sum()[None], a[m].max(axis=0),
+                           a[m, 1].sum()[None], a[1:3, m].sum(1), a[m][:, 1:].min(axis=0)])  # fmt: skip
+
+
+def in_place(x):
+    v = x[x > 0]
+    v += 1.0
+    v *= v
+    v[v > 2.0] = 0.5
+    v[:] = v - 1
+    return np.sum(v) * x
+
+
+def one_place(x):
+    out, i = np.zeros((4, 3)), np.argmax(x)
+    out[i] = x[:3]
+    out[i - 1, 1] += x[i] ** 2
+    out[np.argmin(x), 1:] *= np.sum(x)
+    return out
+
+
+def permuted(x):
+    rank = np.empty(4, int)
+    rank[np.argsort(-x)] = np.arange(4)
+    out = np.zeros(4)
+    out[rank] = np.sin(x)
+    out[rank[1:] // 2] = x[:3]  # a place twice: the last one stays
+    return out / np.log2(rank + 2.0)
+
+
+def at_places(x):
+    out, i = np.ones(4), np.argsort(x) // 2
+    np.add.at(out, i, x**2)
+    np.subtract.at(out, i, 1.0)
+    np.put(out, np.argmax(x), x[0])
+    out.flat[np.argmin(x)] = x[1] * x[2]
+    np.putmask(out, out > 0.9, x)
+    np.place(out, x < -0.5, 3.0)
+    np.put_along_axis(out, np.argsort(x)[:1], x[3], 0)
+    return out * out.flat[np.argmax(x)] + np.take(np.arange(4.0) ** 2, i)
+
+
+def sorted_buffer(x):
+    out = np.zeros((2, 4))
+    out[0] = x
+    out[1] = np.sort(out[0]) * np.median(out[0]) + np.take_along_axis(out[0], np.argsort(-x), 0)
+    return out
+
+
+FUNCTIONS = [cut, into_zeros, flags, counts, rows, through_a_view, careful, doubled, one_column, sent_back, of_two_axes,
+             summed, chosen_rows, in_place, one_place, permuted, at_places, sorted_buffer]  # fmt: skip
 
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
@@ -68,13 +163,14 @@ def test_it_is_what_numpy_does(f):
 
     with np.errstate(all="ignore"):
         for native in (None, False):
-            np.testing.assert_array_equal(pb.compile(f, native=native)(X), f(X))
+            np.testing.assert_allclose(pb.compile(f, native=native)(X), f(X), rtol=1e-15)
             np.testing.assert_allclose(pb.compile(slope, native=native)(X), slope(X), rtol=1e-14)
             np.testing.assert_allclose(pb.compile(second, native=native)(X), second(X), rtol=1e-13)
-        batch = np.stack([X, X + 0.25, -X])
-        np.testing.assert_array_equal(pb.vmap(f)(batch), np.stack([f(x) for x in batch]))
+        batch = np.stack([X, X + 0.25, 0.75 - X])
+        np.testing.assert_allclose(pb.vmap(f)(batch), np.stack([f(x) for x in batch]), rtol=1e-15)
         np.testing.assert_allclose(pb.vmap(slope)(batch), np.stack([slope(x) for x in batch]), rtol=1e-14)
-        np.testing.assert_array_equal(pb.scan(lambda c, x: (c, f(x)), 0.0, batch)[1], np.stack([f(x) for x in batch]))
+        scanned = pb.scan(lambda c, x: (c, f(x)), 0.0, batch)[1]
+        np.testing.assert_allclose(scanned, np.stack([f(x) for x in batch]), rtol=1e-15)
         np.testing.assert_allclose(pb.compile(lambda x: pb.jvp(f, (x,), (x * 0 + 1,))[1])(X),
                                    pb.jvp(f, (X,), (X * 0 + 1,))[1], rtol=1e-14)  # fmt: skip
         assert np.isfinite(slope(X)).all()
@@ -102,3 +198,69 @@ def test_what_cannot_be_written():
         pb.compile(of_another_shape)(X)
     with pytest.raises(UnsupportedError, match="cannot be stored in an array of int64"):
         pb.compile(into_whole_numbers)(X)
+
+
+TABLE = np.arange(16.0).reshape(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (lambda x: x[x > 0], r"to return x\[mask\] needs to know how many entries"),
+        (lambda x: len(x[x > 0]), r"len\(x\[mask\]\) needs"),
+        (lambda x: x[x > 0].shape, r"the shape of x\[mask\] needs"),
+        (lambda x: x[x > 0][0], r"an index of x\[mask\] needs"),
+        (lambda x: sum(x[x > 0]), r"a loop over x\[mask\] needs .*np\.sum"),
+        (lambda x: x[x > 0] + x, r"an array of known length needs"),
+        (lambda x: x[x > 0] + x[x > 0.2], r"two masks .*Name the mask once"),
+        (lambda x: np.sort(x[x > 0]), r"np\.sort of x\[mask\] needs"),
+        (lambda x: x[x > 0].cumsum(), r"\.cumsum of x\[mask\] needs"),
+        (lambda x: np.array(x[x > 0]), r"an array of x\[mask\] needs"),
+        (lambda x: x[x > 0] @ np.ones(3), r"a product of x\[mask\] and an array"),
+        (lambda x: float(x[x > 0]), r"float\(x\[mask\]\) needs"),
+        (lambda x: 1 if np.any(x[x > 0]) else 0, "is not known"),
+        (lambda x: np.outer(x, x)[x > 0, np.arange(2)], "a mask stands beside another array"),
+        (lambda x: x[x[0] > 0], "is not known"),
+        (lambda x: TABLE[np.argmax(x)], r"a plain array cannot be indexed .*np\.take\(table, i, axis\)"),
+        (lambda x: TABLE[x > 0], r"a plain array cannot be indexed .*np\.where"),
+        (lambda x: np.bincount(np.argsort(x), x), r"np\.bincount .*np\.add\.at\(out, x, weights\)"),
+    ],
+)
+def test_what_cannot_be_known_is_said(f, text):
+    with pytest.raises((TraceError, UnsupportedError), match=rf"(?s)(?=.*{text}).*test_unknown_masks\.py:\d+ in "):
+        pb.compile(f)(X)
+
+
+def test_of_nothing_there_is_no_extreme():
+    """NumPy raises; where it is not known whether there is anything, the answer is NaN."""
+    assert np.isnan(pb.compile(lambda x: x[x > 9].max())(X))
+    assert np.isnan(pb.compile(lambda x: x[x > 9].mean())(X))
+    assert pb.compile(lambda x: x[x > 9].sum())(X) == 0.0
+
+
+def test_an_index_out_of_bounds_raises():
+    def f(x):
+        out = np.zeros(3)
+        out[np.argmax(x) + 1] = x[0]
+        return out
+
+    with pytest.raises(IndexError, match="out of bounds"):
+        pb.compile(f)(X)
+    with pytest.raises(IndexError, match="out of bounds"):
+        pb.compile(f, native=False)(X)
+
+
+def test_rows_of_a_loop_are_written_by_its_number():
+    """`path[i] = …` in the body of a scan that counts."""
+
+    def f(x):
+        def step(state, _):
+            path, i, y = state
+            path = path.copy()
+            path[i] = y
+            return (path, i + 1, np.sin(y) + x), None
+
+        return pb.scan(step, (np.zeros((3, 4)), 0, x), None, length=3)[0][0]
+
+    np.testing.assert_allclose(f(X), [X, np.sin(X) + X, np.sin(np.sin(X) + X) + X], rtol=1e-15)
+    pb.check_grads(f, X, order=2)

@@ -281,6 +281,18 @@ def test_nothing_is_traced_again_without_a_reason():
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize("kind", ["partial", "partial of keywords", "defaults"])
+def test_partial_and_defaults_are_traced_once(kind):
+    f, traces = counted(lambda x, w=2.0: x * w)
+    weights = np.array([1.0, 2.0, 3.0])
+    compiled = pb.compile({"partial": functools.partial(f, weights), "defaults": f,
+                           "partial of keywords": functools.partial(f, w=weights)}[kind])  # fmt: skip
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(X), X * (2.0 if kind == "defaults" else weights))
+    assert len(traces) == 1
+    assert compiled.reasons == ["first call"]
+
+
 def test_variables_around_it():
     """A variable's present value, and its gradient."""
     v = pb.variable(2.0)
@@ -338,7 +350,7 @@ def test_perturbations_are_not_confused():
 def test_a_branch_on_a_number_names_the_line():
     with pytest.raises(TraceError, match=r"not known while .*test_compile.py.*: x > 0\)"):
         pb.compile(lambda x: x if x > 0 else -x)(1.0)
-    with pytest.raises(TraceError, match=r"a mask cannot index while a function is compiled"):
+    with pytest.raises(TraceError, match=r"to return x\[mask\] needs to know how many entries"):
         pb.compile(lambda x: x[x > 0])(X)
 
 
@@ -378,3 +390,26 @@ def test_one_entry_of_a_large_array(dtype, layout):
     array[5, 7] = 1
     compiled(1.0)
     assert compiled.reasons[1:] == ["the array array was written into"]
+
+
+def scaled(v, scale=1.5, *, shift=0.5):
+    return scale * v + shift
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: scaled(x), scaled, functools.partial(scaled, shift=2.0), lambda x: functools.partial(scaled)(x)]
+)
+def test_defaults_and_partial_are_the_same_at_each_call(f):
+    compiled = pb.compile(f)
+    for k in range(3):
+        assert np.array_equal(compiled(X * k), f(X * k))
+    assert compiled.reasons == ["first call"]
+
+
+def test_another_default_is_noticed(monkeypatch):
+    compiled = pb.compile(lambda x: scaled(x))
+    assert compiled(2.0) == 3.5
+    monkeypatch.setattr(scaled, "__defaults__", (10.0,))
+    assert compiled(2.0) == 20.5
+    monkeypatch.setitem(scaled.__kwdefaults__, "shift", 1.0)
+    assert compiled(2.0) == 21.0

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.sweep import Entry, Numbers, put
+from payback.ad.sweep import Entry
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import const
 from payback.ops.index import Scattered
 from payback.ops.move import unbroadcast, unbroadcast_mask
-from payback.ops.namespace import Select, Values, scatter_into
+from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
+from payback.ops.row import Rule, first, one, second
 from payback.ops.several import PART, Share
 
 
@@ -27,10 +29,10 @@ class Masked:
     partial and applied afterwards gives the zero that is meant.  Exact, and no rule need know of it.
     """
 
-    __slots__ = ("mask", "value")
+    __slots__ = ("applied", "mask", "value")
 
-    def __init__(self, mask: Any, value: Any):
-        self.mask, self.value = mask, value
+    def __init__(self, mask: Any, value: Any, applied: Any = None):
+        self.mask, self.value, self.applied = mask, value, applied  # applied: with the zeros, once someone has asked
 
 
 def no_derivative(node: Node, mode: str) -> DifferentiationError:
@@ -40,6 +42,25 @@ def no_derivative(node: Node, mode: str) -> DifferentiationError:
         where=str(place) if place else None,
         why=node.op.facts.get("why"),
         fix=node.op.facts.get("fix"),
+    )
+
+
+# Large arrays take their memory from the system, page by page, each time: a product or a sum is put where one of its
+# operands was, if nobody else holds that.  Python counts who does; what the counts are where nobody else does is
+# measured (`_measure`), for it differs between versions.
+_LARGE = 1 << 16  # bytes
+_count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: 0)
+_NOBODY = _PILE = -1
+
+
+def _is_like(x: Any, other: np.ndarray[Any, Any]) -> bool:
+    """Whether a result of the two fits into the other, and that one has its memory for itself."""
+    return (
+        type(x) is np.ndarray
+        and x.shape == other.shape
+        and x.dtype == other.dtype
+        and other.base is None
+        and other.flags.writeable
     )
 
 
@@ -56,12 +77,7 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
-        # who counts or changes the payments by a `pull` of its own gets all of them there
-
-    @property
-    def numbers(self) -> Any:
-        """For the sweep; None on graphs, and where a class has a `pull` of its own, which is to see every payment."""
-        return self._numbers if not self.on_graph and type(self).pull is Gradient.pull else None
+        self._square: tuple[Node | None, Any] = (None, None)
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -77,7 +93,9 @@ class Gradient:
 
     def dense(self, bar: Any) -> Any:
         if type(bar) is Masked:
-            return self.m.where(bar.mask, bar.value, 0.0)
+            if bar.applied is None:
+                bar.applied = self.m.where(bar.mask, bar.value, 0.0)
+            return bar.applied
         return bar
 
     def masked(self, mask: Any, bar: Any) -> Masked:
@@ -125,20 +143,35 @@ class Gradient:
         if self.on_graph:
             m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
             args = [Term(arg, m) for arg in node.args]
-        else:
-            args = [arg.value for arg in node.args]
-            if row.kind == "pointwise":  # most edges, and nothing masked on them
-                partial = row.partials[slot](m, *args, node.value)
-                if type(bar) is Masked or type(partial) is not np.ndarray:
+        elif row.kind == "pointwise" and type(bar) is not Masked:  # most edges, and nothing masked on them
+            rule, into = row.partials[slot], node.args[slot]
+            if rule is one:
+                paid = bar
+            elif rule is second:
+                if into is node.args[1] and self._square[0] is node:  # x·x pays x twice the same, the later slot first
+                    paid, self._square = self._square[1], (None, None)
+                else:
+                    paid = bar * node.args[1].value
+            elif rule is first:
+                paid = bar * node.args[0].value
+                if into is node.args[0]:
+                    self._square = (node, paid)
+            else:
+                partial = rule(m, *[arg.value for arg in node.args], node.value)
+                if type(partial) is not np.ndarray:
                     paid = self.times(bar, partial)
-                    if paid is None:
-                        return None
+                elif partial.nbytes >= _LARGE and _is_like(bar, partial) and _count(partial) == _NOBODY:
+                    paid = np.multiply(bar, partial, out=partial)  # nobody else holds it
                 else:
                     paid = bar * partial
-                wanted = getattr(args[slot], "shape", ())
-                if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
-                    return self.unbroadcast(paid, node.args[slot], wanted)
-                return paid
+                if paid is None:
+                    return None
+            wanted = getattr(into.value, "shape", ())
+            if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
+                return self.unbroadcast(paid, into, wanted)
+            return paid
+        else:
+            args = [arg.value for arg in node.args]
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
@@ -150,6 +183,8 @@ class Gradient:
             if self._payments[0] is not node:  # one rule pays all arguments
                 self._payments = (node, self.own(node, bar, args))
             paid = self._payments[1][slot]
+            if type(paid) is Select:  # None beside it: where the condition does not hold nothing is paid
+                paid = Masked(paid.condition, paid.high)
         else:
             shape, spread_over = m.shape(arg), params
             y = spread(m, self.operand(node), shape, **spread_over)
@@ -162,75 +197,6 @@ class Gradient:
         if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
             paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
         return paid
-
-    def _numbers(
-        self, rest: Iterator[Node], piles: dict[Node, Any], settled: dict[Node, Any], wanted: Container[Node]
-    ) -> Node | None:
-        """The sweep through Python floats: `total`, `pull` and the bookkeeping in one loop: scalar programs are made
-        of nothing else.  Goes on with `rest` and returns the first node that is none of them.
-        """
-        live, m = self.live, self.m
-        assert live is not None
-        kept = None if settled is piles else wanted
-        for node in rest:
-            bar = piles.get(node)
-            row, args = node.op, node.args
-            if type(bar) is not float:
-                if bar is None:
-                    continue
-                if type(bar) is not Numbers:
-                    return node
-                bar = bar.total()
-                piles[node] = bar
-            if row.kind != "pointwise" or len(args) > 2:
-                if args:
-                    return node
-                if kept is not None and node in kept:
-                    settled[node] = bar
-                continue
-            if kept is not None and node in kept:
-                settled[node] = bar
-            if len(args) == 2:
-                arg, second = args
-                x, y = arg.value, second.value
-                rule, rule_of_second = row.partials
-                if second in live and rule_of_second is not None:
-                    paid = rule_of_second(m, x, y, node.value)
-                    if type(paid) is float:
-                        paid *= bar
-                        pile = piles.get(second)
-                        if pile is None:
-                            piles[second] = paid
-                        elif type(pile) is Numbers:
-                            pile.append(paid)
-                        elif type(pile) is float:
-                            piles[second] = Numbers((pile, paid))
-                        else:
-                            pile.append((node, 1, paid))
-                    elif (paid := self.pull(node, 1, bar)) is not None:
-                        put(piles, second, node, 1, paid)
-                if arg not in live or rule is None:
-                    continue
-                paid = rule(m, x, y, node.value)
-            else:
-                (arg,), (rule,) = args, row.partials
-                if arg not in live or rule is None:
-                    continue
-                paid = rule(m, arg.value, node.value)
-            if type(paid) is float:
-                paid *= bar
-                pile = piles.get(arg)
-                if pile is None:
-                    piles[arg] = paid
-                elif type(pile) is Numbers:
-                    pile.append(paid)
-                elif type(pile) is float:
-                    piles[arg] = Numbers((pile, paid))
-                else:
-                    pile.append((node, 0, paid))
-            elif (paid := self.pull(node, 0, bar)) is not None:
-                put(piles, arg, node, 0, paid)
-        return None
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op
@@ -275,12 +241,17 @@ class Gradient:
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
-        if type(pile[0][2]) is Share:
+        only = pile[0][2]
+        if type(only) is Share:
             return self.shares(node, pile)
         if len(pile) == 1:
-            only = pile[0][2]
             return self.gathered(node, [only]) if type(only) is Scattered else only
         payments = [entry[2] for entry in reversed(pile)]  # ascending payer: the same sum in any order of visits
+        for paid in payments:
+            if type(paid) is not np.ndarray:
+                break
+        else:
+            return self.add(payments)
         scattered = [paid for paid in payments if type(paid) is Scattered]
         if scattered:
             payments = [paid for paid in payments if type(paid) is not Scattered]
@@ -294,7 +265,11 @@ class Gradient:
         return total
 
     def add(self, payments: list[Any]) -> Any:
-        total = payments[0] + payments[1]
+        start, then = payments[0], payments[1]
+        if type(start) is np.ndarray and start.nbytes >= _LARGE and _is_like(then, start) and _count(start) == _PILE:
+            total = np.add(start, then, out=start)  # nobody but this pile holds it
+        else:
+            total = start + then
         in_place = not self.on_graph and type(total) is np.ndarray
         for paid in payments[2:]:
             if in_place:
@@ -318,10 +293,14 @@ class Gradient:
             touched = np.zeros(aval.shape, np.bool_) if node.args else None  # a leaf pays nobody
             for payment in scattered:
                 scatter_into(buffer, payment.template, payment.arrays, self.dense(payment.value))
-                if touched is not None:
-                    mask = payment.value.mask if type(payment.value) is Masked else True
-                    scatter_into(touched, payment.template, payment.arrays, mask)
-            return buffer[()] if touched is None else Masked(touched[()], buffer[()])
+                if touched is None:
+                    continue
+                if type(payment.value) is Masked:
+                    scatter_into(touched, payment.template, payment.arrays, payment.value.mask)
+                else:
+                    touched[full_index(payment.template, payment.arrays)] = True
+            buffer = buffer[()]  # zero already where it is not touched
+            return buffer if touched is None else Masked(touched[()], buffer, buffer)
         operands: list[Any] = []
         masks: list[Any] = []
         for payment in scattered:
@@ -340,6 +319,31 @@ class Gradient:
         if not node.args:
             return buffer
         return Masked(m.apply("scatter", *masks, dtype=np.dtype(np.bool_), **shared), buffer)
+
+
+def _measure() -> None:
+    """Who holds an array in the two places of `Gradient`, where nobody else does."""
+    global _NOBODY, _PILE
+
+    class Counting(Gradient):
+        def add(self, payments: list[Any]) -> Any:
+            start, _then = payments[0], payments[1]
+            return _count(start)
+
+    def rule(*args: Any) -> Any:
+        return np.empty(1)
+
+    def pull(rules: tuple[Rule, ...], slot: int, args: list[Any]) -> int:
+        rule = rules[slot]
+        partial = rule(None, *args, None)
+        return _count(partial)
+
+    _NOBODY = pull((rule,), 0, [])
+    pile: list[Entry] = [(None, 0, np.empty(1)), (None, 0, np.empty(1))]
+    _PILE = Counting(on_graph=False).total(None, pile)  # type: ignore[arg-type]
+
+
+_measure()
 
 
 class Walks(NamedTuple):

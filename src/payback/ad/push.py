@@ -15,6 +15,7 @@ import numpy as np
 from payback.ad.algebra import Gradient, Masked, no_derivative
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
+from payback.ops.namespace import Select
 from payback.ops.reduce import spread
 from payback.ops.several import PART
 
@@ -43,12 +44,15 @@ def _pushed(gradient: Gradient, node: Node, dots: dict[int, Any]) -> Any:
     if not dots:
         return None
     if row is PART:
-        return dots[0][params["k"]]
+        dot = dots[0][params["k"]]
+        return Masked(dot.condition, dot.high) if type(dot) is Select else dot
     args = [gradient.operand(arg) for arg in node.args]
     if row.kind == "own":
         if row.jvp is None:
             raise no_derivative(node, "forward")
-        return row.jvp(m, {s: gradient.dense(dot) for s, dot in dots.items()}, args, gradient.operand(node), **params)
+        if row.masked != "both":
+            dots = {slot: gradient.dense(dot) for slot, dot in dots.items()}
+        return row.jvp(m, dots, args, gradient.operand(node), **params)
     if row.kind == "pointwise":
         parts = [
             gradient.times(dot, row.partials[slot](m, *args, gradient.operand(node))) for slot, dot in dots.items()

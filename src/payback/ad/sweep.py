@@ -10,10 +10,8 @@ What "×" and "+" mean is the edge algebra's matter (see `algebra.py`): gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, Protocol
-
-import numpy as np
 
 from payback.ir.node import Node, by_id
 from payback.ops.row import CONST, VARIABLE
@@ -117,11 +115,12 @@ def everything(node: Node) -> bool:
 
 def sweep(
     algebra: Algebra,
-    tops: Mapping[Node, Any],
+    tops: dict[Node, Any],
     wrt: Iterable[Node],
     *,
     reached: Reach | list[Node] | None = None,
     keep: Callable[[Node], bool] | None = None,
+    free: bool = False,
     ledger: dict[Node, list[Entry]] | None = None,
 ) -> dict[Node, Any]:
     """Settle the nodes between `wrt` and the tops, each edge visited once.
@@ -129,6 +128,8 @@ def sweep(
     tops    what each top is owed to begin with
     reached the ancestors of the tops no older than `wrt`, if the caller has them
     keep    which settled nodes to return; without it, those of `wrt`
+    free    whether the caller is done with the nodes: `tops` and `reached` are emptied on the way, so that what nobody
+            else holds is freed as soon as it has paid, and later payments take its memory
     ledger  if given, the piles stay in it, so that the work can be shown
 
     Returns node -> what it is owed in all.  A node that no path reaches is not in it: *no path* is not zero.
@@ -140,74 +141,37 @@ def sweep(
         reached = reach(tops, min(node.id for node in wrt), wrt)
     order, live = live_nodes(reached, wrt)
     wanted = wrt if keep is None else live if keep is everything else set(filter(keep, order))
-    numbers = getattr(algebra, "numbers", None) if ledger is None else None
-    # a pile is a list of entries; where numbers are swept apart a Python float may stand for itself
-    piles: dict[Node, Any] = {
-        node: seed if numbers is not None and type(seed) is float else [(None, 0, seed)]
-        for node, seed in tops.items()
-        if node in live
-    }
+    piles: dict[Node, list[Entry]] = {node: [(None, 0, seed)] for node, seed in tops.items() if node in live}
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    if numbers is not None and wanted is live:
-        settled = piles  # every pile is visited, and stays there as what it came to
-    rest = reversed(order)
-    node = next(rest, None) if numbers is None else numbers(rest, piles, settled, wanted)
-    while node is not None:
-        pile = piles.pop(node, None)
-        if pile is None:
-            node = next(rest, None)
-            continue
-        if type(pile) is not list:
-            pile = (Numbers((pile,)) if type(pile) is float else pile).entries()
-        if ledger is not None:
-            ledger[node] = pile
-        if numbers is not None and len(pile) == 1 and type(pile[0][2]) is np.ndarray:
-            bar = pile[0][2]  # what `total` says of a single array
-        else:
-            bar = total(node, pile)
-        if node in wanted:
-            settled[node] = bar
-        args, no_edge = node.args, node.op.no_edge
-        for slot in range(len(args) - 1, -1, -1):
-            arg = args[slot]
-            if arg in live and slot not in no_edge:
-                paid = pull(node, slot, bar)
-                if paid is None:
-                    continue
-                pile = piles.get(arg)
-                if pile is None:
-                    piles[arg] = paid if numbers is not None and type(paid) is float else [(node, slot, paid)]
-                elif type(pile) is list:
-                    pile.append((node, slot, paid))
-                else:
-                    put(piles, arg, node, slot, paid)
-        # scalar programs: the algebra goes on by itself, to a node that is none of theirs
-        node = numbers(rest, piles, settled, wanted) if numbers is not None and type(bar) is float else next(rest, None)
-    return settled
-
-
-class Numbers(list[float]):
-    """A pile of bare floats, later payers first."""
-
-    def total(self) -> float:
-        """Ascending payer, one by one: `sum` would compensate in some versions of Python, and give other bits."""
-        total = self[-1]
-        for k in range(len(self) - 2, -1, -1):
-            total += self[k]
-        return total
-
-    def entries(self) -> list[Entry]:
-        return [(None, 0, paid) for paid in self]
-
-
-def put(piles: dict[Node, Any], arg: Node, node: Node, slot: int, paid: Any) -> None:
-    """Lay a payment on the pile of an argument."""
-    pile = piles.get(arg)
-    if type(pile) is list:
-        pile.append((node, slot, paid))
-    elif pile is None:
-        piles[arg] = [(node, slot, paid)]
+    if free:
+        tops.clear()
     else:
-        piles[arg] = [*(Numbers((pile,)) if type(pile) is float else pile).entries(), (node, slot, paid)]
+        order = order.copy()
+    while order:
+        node = order.pop()
+        pile = piles.pop(node, None)
+        if pile is not None:
+            if ledger is not None:
+                ledger[node] = pile
+            bar = total(node, pile)
+            if node in wanted:
+                settled[node] = bar
+            payer = None if free else node
+            args, no_edge = node.args, node.op.no_edge
+            for slot in range(len(args) - 1, -1, -1):
+                arg = args[slot]
+                if arg in live and slot not in no_edge:
+                    paid = pull(node, slot, bar)
+                    if paid is None:
+                        continue
+                    pile = piles.get(arg)
+                    if pile is None:
+                        piles[arg] = [(payer, slot, paid)]
+                    else:
+                        pile.append((payer, slot, paid))
+            bar = paid = pile = None
+        if free:
+            live.discard(node)
+    return settled

@@ -160,6 +160,7 @@ class Planner(Groups):
 
     def view(self, node: Node) -> View:
         """Where the node's value lies; computed now if it is not yet."""
+        assert node not in self.gone, f"{node!r} was computed and not kept"
         self.need(node)
         view = self.views.get(node)
         if view is None:  # a number as an array
@@ -171,12 +172,15 @@ class Planner(Groups):
         return view
 
     def need(self, node: Node) -> None:
-        """Have the node computed, and what it needs before it."""
+        """Have the node computed, and what it needs before it.
+
+        A number that stands on the stack may be computed together with what it was wanted for, by a nest of numbers
+        that are at hand; nothing needs it then.
+        """
         stack = [node]
         while stack:
             top = stack[-1]
-            assert top not in self.gone, f"{top!r} was computed and not kept"
-            if top in self.views or top in self.scalars:
+            if top in self.views or top in self.scalars or top in self.gone:
                 stack.pop()
                 continue
             if top in self.waiting:

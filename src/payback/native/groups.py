@@ -127,7 +127,8 @@ class Groups:
             if self.inline(node, shape):
                 while missing := self.missing(node):
                     for arg in missing:
-                        self.need(arg)
+                        if arg not in self.gone:  # with its last user, by a nest that was computed meanwhile
+                            self.need(arg)
                     if not self.inline(node, shape):
                         break
             else:

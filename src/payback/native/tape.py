@@ -4,57 +4,30 @@ LLVM on straight-line code of a million operations would take minutes; the repla
 and serve every program.  A `Tape` is laid out from a recorder's columns: constants first, then the entries in order;
 behind a number with three users or more stands a fan, a copy for each user, so that what they pay is added in the
 order of the users, as the sweep does it.  Value and gradient are one replay forwards and one backwards.
-
-The bodies made here stand in graphs as those of any call do.  Whatever else is done with them (second derivatives,
-forward mode, batches) is done with their graph, one node for each entry, made when it is first asked for.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
-from payback.ad.sweep import sweep
-from payback.ir.aval import FLOAT64, Aval
-from payback.ir.graph import Graph
-from payback.ir.node import Node
+from payback.ir.aval import Aval
 from payback.native import library
+from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
-from payback.native.lower.replay import (
-    FAN,
-    FAN_END,
-    NOTHING,
-    SQUARE,
-    Forward,
-    Operation,
-    Reverse,
-    able,
-    always_pays,
-    operations,
-)
-from payback.ops.append import append, apply, const
+from payback.native.lower.replay import Forward, Reverse
+from payback.native.lower.rounds import ForwardRounds, ReverseRounds
+from payback.native.rounds import pieces
 from payback.ops.row import TABLE
-from payback.trace.body import Body, Derived, fresh
 from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
 from payback.trace.number import Recorder
 
 Array = np.ndarray[Any, Any]
-MANY = 3000  # entries from which on a tape is made: LLVM compiles fewer within a tenth of a second
-VERSION = 1  # of the kernels
-# Off: among thousands of random programs some with maximum, minimum, clip or choices had another value than the
-# interpreter's (tests/native/test_tape.py, with --full).  A wrong number is worse than a slow program.
-ON = False
-
-
-def recorder() -> Recorder | None:
-    """What records the scalars of one trace; None: nothing is recorded, they become nodes."""
-    if not ON:
-        return None
-    return Recorder(able(), MANY, _ancestors, call_of, value_and_gradient)
+VERSION = 2  # of the kernels
 
 
 _functions: dict[Any, Any] = {}
@@ -72,7 +45,7 @@ def _at(array: Array) -> int:
     return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
-def _ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
+def ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
     """Which entries the tops were made from, themselves included."""
     count = max(tops) + 1
     marks = np.zeros(count, np.uint8)
@@ -142,6 +115,7 @@ class Tape:
             self.second[at - base] = fans[fanned]
         self.constants = columns.constants[columns.first[constant]]
         self.wanted = number[columns.wanted]
+        self.wanted_list: list[int] = self.wanted.tolist()
         leaves = np.flatnonzero(codes == LEAF)
         slots = columns.first[leaves]
         self.reads = []
@@ -150,53 +124,109 @@ class Tape:
             self.reads.append((number[mine], np.maximum(columns.second[mine], 0)))
         cases = operations()
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
-        self._pool: list[Array] = []
+        self.pieces = pieces(self)
+        self._pools: dict[bool | None, list[Memory]] = {None: [], True: [], False: []}
 
-    def _memory(self) -> Array:
+    def surely_pays(self, slot: int, aval: Aval) -> bool:
+        """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
+        return self.sure and len(np.unique(self.reads[slot][1])) == aval.size
+
+    def run(
+        self, leaves: Sequence[Any], seed: Any = None, mask: Any = None, masks: bool = False
+    ) -> tuple[Array, list[Array], list[Array]]:
+        """The wanted numbers, and what the leaves are owed when these are owed the seed (None: that is not asked).
+
+        mask: which of the results are owed anything; None: all.  masks: whether to tell, in the third list, which
+        entries of the leaves were paid at all.
+        """
+        sure = None if seed is None else self.sure and mask is None
         try:
-            return self._pool.pop()
+            memory = self._pools[sure].pop()
         except IndexError:
-            made = np.empty(self.size)
-            made[: self.base] = self.constants
-            return made
-
-    def done(self, *arrays: Array) -> None:
-        """Memory for another call."""
-        self._pool.extend(arrays)
-
-    def _columns(self, values: Array) -> tuple[int, ...]:
-        """Addresses such that an entry's number is its index in all of them."""
-        shift = self.base
-        return _at(self.codes) - shift, _at(self.first) - 4 * shift, _at(self.second) - 4 * shift, _at(values)
-
-    def values(self, leaves: Sequence[Any]) -> Array:
-        """All numbers, replayed from these leaves."""
-        values = self._memory()
-        for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
-            source = np.ascontiguousarray(leaf, np.float64)
-            _run(Gather(VERSION), *map(_at, (source, places, values, entries)), len(entries))
-        _run(Forward(VERSION), *self._columns(values), self.base, self.size)
-        return values
-
-    def owed(self, values: Array, seed: Any, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-        """What leaves of these shapes are owed when the results are owed the seed."""
-        bars = self._memory()
-        own = bars[self.base :]
-        if self.sure:
-            own.fill(-0.0)
+            memory = Memory(self, sure)
+        words, found, touched = memory.words, [], []
+        given = [np.ascontiguousarray(leaf, np.float64) for leaf in leaves]
+        for at, leaf in zip(memory.sources, given, strict=True):
+            words[at] = _at(leaf)
+        if sure is None:
+            memory.forward()
         else:
-            own.view(np.int64).fill(NOTHING)
-        for k, paid in zip(self.wanted.tolist(), np.ravel(seed).tolist(), strict=True):
-            there = bars[k]
-            bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
-        _run(Reverse(VERSION, self.sure), *self._columns(values), _at(bars), self.base, self.size)
-        found = []
-        for shape, (entries, places) in zip(shapes, self.reads, strict=True):
-            gradient = np.zeros(shape)
-            _run(Scatter(VERSION), *map(_at, (bars, entries, gradient, places)), len(entries))
-            found.append(gradient)
-        self.done(bars)
-        return found
+            bars = memory.bars
+            owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
+            for k, paid, on in zip(self.wanted_list, np.ravel(seed).tolist(), owed, strict=True):
+                if on and k >= self.base:
+                    there = bars[k]
+                    bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
+            found = [np.zeros(np.shape(leaf)) for leaf in leaves]
+            for at, gradient in zip(memory.targets, found, strict=True):
+                words[at] = _at(gradient)
+            if masks:
+                memory.both()
+                for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
+                    shown = np.zeros(np.shape(leaf), np.bool_)
+                    shown.reshape(-1)[places[bars[entries].view(np.int64) != NOTHING]] = True
+                    touched.append(shown)
+                memory.scatter()
+            else:
+                memory.all()
+        wanted = memory.values[self.wanted]
+        self._pools[sure].append(memory)
+        return wanted, found, touched
+
+
+class Memory:
+    """What one call at a time uses: values, adjoints, and the kernels with their arguments in a table.
+
+    sure: as for `Reverse`; None: no adjoints.  These are left as they were found, so they need not be set each time.
+    """
+
+    def __init__(self, tape: Tape, sure: bool | None):
+        self.values = values = np.empty(tape.size)
+        values[: tape.base] = tape.constants
+        shift = tape.base  # an entry's number is its index in all columns
+        columns = _at(tape.codes) - shift, _at(tape.first) - 4 * shift, _at(tape.second) - 4 * shift, _at(values)
+        jobs: list[tuple[Any, tuple[int, ...]]] = [
+            (Gather(VERSION), (0, _at(places), _at(values), _at(entries), len(entries)))
+            for entries, places in tape.reads
+        ]
+        for start, stop, entries in tape.pieces:
+            kernel: Any = Forward(VERSION) if entries is None else ForwardRounds(VERSION, entries)
+            jobs.append((kernel, (*columns, start, stop)))
+        ends = [len(jobs)]
+        if sure is not None:
+            self.bars = np.full(tape.size, -0.0)
+            if not sure:
+                self.bars.view(np.int64).fill(NOTHING)
+            for start, stop, entries in reversed(tape.pieces):
+                kernel = Reverse(VERSION, sure) if entries is None else ReverseRounds(VERSION, sure, entries)
+                jobs.append((kernel, (*columns, _at(self.bars), start, stop)))
+            ends.append(len(jobs))
+            initial = int(np.float64(-0.0).view(np.int64)) if sure else NOTHING
+            for entries, places in tape.reads:
+                jobs.append((Scatter(VERSION), (_at(self.bars), _at(entries), 0, _at(places), len(entries), initial)))
+            ends.append(len(jobs))
+        addresses = library.get([*(kernel for kernel, _ in jobs), library.DRIVER])
+        begins = np.cumsum([0, *(len(words) for _, words in jobs)]).tolist()
+        self.words = np.array([word for _, words in jobs for word in words], np.int64)
+        reads = len(tape.reads)
+        self.sources = begins[:reads]
+        self.targets = [begin + 2 for begin in begins[len(jobs) - reads : len(jobs)]] if sure is not None else []
+        where = _at(self.words)
+        self._table = np.array([(addresses(kernel), where + 8 * begin)
+                                for (kernel, _), begin in zip(jobs, begins, strict=False)], np.int64)  # fmt: skip
+        self._drive = library.PROTOTYPE(addresses(library.DRIVER))
+        self._kept: list[Array] = []
+        self.forward = self._job(0, ends[0])
+        if sure is not None:
+            self.both, self.scatter, self.all = (
+                self._job(a, b) for a, b in ((0, ends[1]), (ends[1], ends[2]), (0, ends[2]))
+            )
+
+    def _job(self, start: int, stop: int) -> Callable[[], int]:
+        """Runs these lines of the table."""
+        words = np.array([_at(self._table) + 16 * start, stop - start, 1, 0, 0], np.int64)
+        self._kept.append(words)
+        return partial(self._drive, None, _at(words))
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:
@@ -213,198 +243,10 @@ def _cases(columns: Columns, edges: Array, constant: Array) -> Array:
     thirds = np.flatnonzero(columns.codes == THIRD)
     mask[thirds + 1] |= varies[edges[thirds, 0]].astype(np.uint8) << 2
     cases = table[columns.codes, mask]
-    squared = np.flatnonzero(columns.codes == FIRST_ROW + ROWS.index(TABLE["power"]))
-    exponents = edges[squared, 1]
-    exponents = exponents[constant[exponents]], squared[constant[exponents]]
-    twice = exponents[1][columns.constants[columns.first[exponents[0]]] == 2.0]
-    cases[twice] = np.where(mask[twice] & 1, number[Operation(SQUARE, (0,))], number[Operation(SQUARE, ())])
+    powers = np.flatnonzero(columns.codes == FIRST_ROW + ROWS.index(TABLE["power"]))
+    powers = powers[constant[edges[powers, 1]]]
+    exponents = columns.constants[columns.first[edges[powers, 1]]]
+    for exponent, name in {1.0: "identity", **POWERS}.items():
+        these = powers[exponents == exponent]
+        cases[these] = np.where(mask[these] & 1, number[Operation(name, (0,))], number[Operation(name, ())])
     return cases
-
-
-# bodies ---------------------------------------------------------------------------------------------------------
-
-
-class TapeBody(Body):
-    """A body that replays a tape; its graph is made when something asks for it."""
-
-    replayed = True
-
-    def __init__(self, tape: Tape, columns: Columns, takes: Sequence[Aval], gives: Sequence[Aval]):
-        self.tape, self.columns = tape, columns
-        self.takes, self.gives = tuple(takes), tuple(gives)
-        self.derived = {}
-        self._graph: Graph | None = None
-
-    @property
-    def graph(self) -> Graph:  # type: ignore[override]
-        if self._graph is None:
-            self._graph = Graph(*self.written())
-        return self._graph
-
-    def written(self) -> tuple[list[Node], list[Node]]:
-        """Inputs and outputs, written out as nodes."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"<tape of {self.tape.size} numbers: {', '.join(map(str, self.takes))}>"
-
-    def run(self, values: Sequence[Any]) -> tuple[Any, ...]:  # type: ignore[override]
-        return self(*values)
-
-    def _leaves(self) -> tuple[list[Node], Node]:
-        """Fresh inputs, and the result made from them."""
-        leaves = [fresh(node.aval, node.params.get("name") or "") for node in self.columns.leaves]
-        made = self.columns.nodes(leaves)
-        return leaves, _stacked(made) if self.result.shape else _cast(made[0], self.result)
-
-    @property
-    def result(self) -> Aval:
-        """Of the values."""
-        return self.gives[0]
-
-    def _typed(self, value: Any, aval: Aval) -> Any:
-        if aval.shape:
-            return value
-        return float(value) if aval.weak else np.float64(value)
-
-
-class Values(TapeBody):
-    """leaves -> the wanted numbers: one, or several in a row."""
-
-    def written(self) -> tuple[list[Node], list[Node]]:
-        leaves, top = self._leaves()
-        return leaves, [top]
-
-    def __call__(self, *leaves: Any) -> tuple[Any, ...]:
-        values = self.tape.values(leaves)
-        wanted = values[self.tape.wanted]
-        self.tape.done(values)
-        aval = self.gives[0]
-        return (wanted if aval.shape else self._typed(wanted[0], aval),)
-
-    def pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...]) -> Derived:
-        key = ("pullback", wrt, owed)
-        if key not in self.derived:
-            body = Pullback(self.tape, self.columns, (*self.takes, *self.gives), [self.takes[slot] for slot in wrt])
-            body.wrt, body.values = wrt, self
-            self.derived[key] = Derived(body, (True,) * len(wrt))
-        return self.derived[key]  # type: ignore[no-any-return]
-
-
-class Pullback(TapeBody):
-    """(leaves, what the wanted numbers are owed) -> what the leaves `wrt` are owed."""
-
-    wrt: tuple[int, ...]
-    values: Values
-
-    def written(self) -> tuple[list[Node], list[Node]]:
-        whole = Body(self.values.graph.inputs, self.values.graph.outputs)
-        pulled, answered = whole.pullback(self.wrt, (0,))
-        following = iter(pulled.graph.outputs)
-        made = [next(following) if there else _zeros(aval) for there, aval in zip(answered, self.gives, strict=True)]
-        return list(pulled.graph.inputs), made
-
-    def __call__(self, *given: Any) -> tuple[Any, ...]:
-        *leaves, seed = given
-        values = self.tape.values(leaves)
-        found = self.tape.owed(values, seed, [aval.shape for aval in self.takes[:-1]])
-        self.tape.done(values)
-        return tuple(self._typed(found[slot], self.gives[k]) for k, slot in enumerate(self.wrt))
-
-
-class ValueAndGradient(TapeBody):
-    """leaves -> (the wanted number, what each leaf is owed for it)."""
-
-    def written(self) -> tuple[list[Node], list[Node]]:
-        leaves, top = self._leaves()
-        gradient = Gradient(on_graph=True)
-        settled = sweep(gradient, {top: gradient.operand(const(self._typed(1.0, top.aval)))}, leaves)
-        made = [_cast(gradient.result(settled[node]), node.aval) if node in settled else _zeros(node.aval)
-                for node in leaves]  # fmt: skip
-        return leaves, [top, *made]
-
-    def __call__(self, *leaves: Any) -> tuple[Any, ...]:
-        values = self.tape.values(leaves)
-        value = values[self.tape.wanted[0]]
-        found = self.tape.owed(values, 1.0, [aval.shape for aval in self.takes])
-        self.tape.done(values)
-        return (self._typed(value, self.gives[0]),
-                *(self._typed(bar, aval) for bar, aval in zip(found, self.takes, strict=True)))  # fmt: skip
-
-
-def _zeros(aval: Aval) -> Node:
-    return const(0.0 if aval.weak else np.zeros(aval.shape, aval.dtype)[()])
-
-
-def _cast(node: Node, aval: Aval) -> Node:
-    if node.aval.weak == aval.weak:
-        return node
-    return append(TABLE["cast"], (node,), {"dtype": aval.dtype, "weak": aval.weak}, node.where)
-
-
-def _stacked(nodes: list[Node]) -> Node:
-    strong = [_cast(node, Aval((), FLOAT64)) for node in nodes]
-    return apply(TABLE["stack"], strong, None, {"axis": 0})
-
-
-def _called(body: TapeBody, where: Any) -> list[Node]:
-    node = apply(TABLE["call"], body.columns.leaves, where, {"body": body})
-    return [append(TABLE["part"], (node,), {"k": k}, where) for k in range(len(body.gives))]
-
-
-def call_of(columns: Columns, shape: tuple[int, ...] | None) -> list[Node]:
-    """The results as one node that replays the columns: of this shape, or a Python float."""
-    takes = [node.aval for node in columns.leaves]
-    gives = Aval(shape or (), FLOAT64, shape is None)
-    return _called(Values(Tape(columns), columns, takes, [gives]), columns.wheres[columns.places[-1]])
-
-
-def value_and_gradient(columns: Columns, weak: bool) -> list[Node]:
-    """The result, and what each leaf is owed for it: nodes that one replay forwards and one backwards compute."""
-    takes = [node.aval for node in columns.leaves]
-    body = ValueAndGradient(Tape(columns), columns, takes, [Aval((), FLOAT64, weak), *takes])
-    return _called(body, columns.wheres[columns.places[-1]])
-
-
-class Direct:
-    """A program that is a tape and nothing else, called without a detour: in it are the call's parts alone."""
-
-    segment = None
-
-    def __init__(self, body: TapeBody, given: list[int], parts: list[int]):
-        self.body, self.given, self.parts = body, given, parts
-
-    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
-        found = self.body(*[inputs[k] for k in self.given])
-        return tuple(found[k] for k in self.parts)
-
-    def llvm(self) -> str:
-        """The kernels that replay tapes, as LLVM IR."""
-        return str(library.module_of([Forward(VERSION), Reverse(VERSION, self.body.tape.sure)]))
-
-    def explain(self) -> str:
-        """What the program consists of, for people."""
-        tape = self.body.tape
-        fans = int((tape.codes == FAN).sum())
-        return (f"a scalar program of {len(self.body.columns.codes):,} entries on a tape, {fans:,} fans among "
-                f"{tape.size:,} numbers; {21 * tape.size:,} bytes with their adjoints")  # fmt: skip
-
-
-def direct(graph: Graph) -> Direct | None:
-    """The program of a graph that is one tape's call of its inputs; else None."""
-    place = {node: k for k, node in enumerate(graph.inputs)}
-    calls = [node for node in graph.nodes if node.op.name == "call" and isinstance(node.params["body"], TapeBody)]
-    if len(calls) != 1:
-        return None
-    for node in graph.nodes:
-        if node.op.name == "identity" and node.args[0] in place:
-            place[node] = place[node.args[0]]
-        elif node.op.name == "part":
-            if node.args[0] is not calls[0]:
-                return None
-        elif node is not calls[0]:
-            return None
-    if any(node not in place for node in calls[0].args) or any(node.op.name != "part" for node in graph.outputs):
-        return None
-    return Direct(calls[0].params["body"], [place[node] for node in calls[0].args],
-                  [node.params["k"] for node in graph.outputs])  # fmt: skip

@@ -26,7 +26,7 @@ from payback.ops import (  # noqa: F401 (the rows that the rules are for)
 )
 from payback.ops import order as _orders  # noqa: F401
 from payback.ops.index import Place
-from payback.ops.namespace import _full_index
+from payback.ops.namespace import full_index
 from payback.ops.row import TABLE
 
 
@@ -119,7 +119,7 @@ def _probe(template: tuple[Any, ...], source: tuple[int, ...], arrays: Sequence[
         for part in template
     )
     places = tuple(np.zeros(shape, np.intp) for shape in arrays)
-    return np.zeros(source, bool)[_full_index(plain, places)].shape.index(2)
+    return np.zeros(source, bool)[full_index(plain, places)].shape.index(2)
 
 
 def _ones(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import Aval
-from payback.ops.namespace import Place, _full_index
+from payback.ops.namespace import Place, full_index
 from payback.ops.row import Row
 
 
@@ -33,7 +33,7 @@ def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
         read = _axes_of_places(template, len(x.shape))
         roomy = tuple(1 if axis in read else extent for axis, extent in enumerate(x.shape))
         source = np.broadcast_to(np.zeros((), bool), roomy)
-    return Aval(source[_full_index(template, places)].shape, x.dtype)
+    return Aval(source[full_index(template, places)].shape, x.dtype)
 
 
 def _axes_of_places(template: tuple[Any, ...], rank: int) -> set[int]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from payback.ir.aval import Aval, Avals
 from payback.ops.matrices import (
-    complement,
     folded,
     halved,
     inner,
@@ -210,18 +209,63 @@ Row("cholesky", "own", lambda m, a, upper: m.cholesky(a, upper=upper), shape=_sa
 # squares problems whose variables separate, SIAM J. Numer. Anal. 10 (1973).  Along matrices of one rank.
 
 
+# What lies outside the columns of a matrix, z − a·a⁺·z, is a row of its own: the derivative of that difference would
+# lose as many digits again as a has lost, and nothing at all lies outside the columns of a regular matrix.
+
+
+def _rejected(a: Any, z: Any, rcond: float | None) -> Any:
+    cutoff = 1e-15 if rcond is None else rcond
+    if a.shape[-2] <= a.shape[-1]:
+        s = np.linalg.svdvals(a)
+        if np.all(s > cutoff * np.max(s, axis=-1, keepdims=True, initial=0)):
+            return np.zeros_like(z)
+    u, s, _ = np.linalg.svd(a, full_matrices=False)
+    used = s > cutoff * np.max(s, axis=-1, keepdims=True, initial=0)
+    u = u * used[..., None, :]
+    for _ in range(2):  # again, for what rounding has left
+        z = z - u @ (np.swapaxes(u, -1, -2) @ z)
+    whole = np.sum(used, axis=-1) == a.shape[-2]
+    return np.where(whole[..., None, None], 0, z).astype(z.dtype)
+
+
+def _rejected_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Slots, rcond: float | None) -> list[Any]:
+    a, z = args
+    of_z = m.rejected(a, bar, rcond=rcond)
+    if 0 not in wanted:
+        return [None, of_z]
+    p = m.pinv(a, rcond=rcond)
+    return [-(product(m, of_z, _T(m, product(m, p, z))) + product(m, y, _T(m, product(m, p, bar)))), of_z]
+
+
+def _rejected_jvp(m: Any, dots: Any, args: Any, y: Any, rcond: float | None) -> Any:
+    a, z = args
+    made = m.rejected(a, dots[1], rcond=rcond) if 1 in dots else None
+    if 0 in dots:
+        p, dot = m.pinv(a, rcond=rcond), dots[0]
+        by_a = -m.rejected(a, product(m, dot, product(m, p, z)), rcond=rcond)
+        by_a = by_a - product(m, _T(m, p), product(m, _T(m, dot), y))
+        made = by_a if made is None else made + by_a
+    return made
+
+
+provide(rejected=_rejected)
+Row("rejected", "own", lambda m, a, z, rcond: m.rejected(a, z, rcond=rcond), numeric="float",
+    shape=lambda a, z, rcond: Aval(z.shape, z.dtype), vjp=_rejected_vjp, jvp=_rejected_jvp, batch="leading",
+    math="Golub & Pereyra (1973)", domain="along matrices of one rank")  # fmt: skip
+
+
 def _pinv_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Slots, rcond: float | None) -> list[Any]:
-    a, t = args[0], _T(m, bar)
-    outside = complement(m, a, y, product(m, t, y, _T(m, y)))
-    within = product(m, _T(m, y), y, t)
-    return [outside + (within - product(m, within, y, a)) - product(m, _T(m, y), bar, _T(m, y))]
+    a = args[0]
+    outside = product(m, m.rejected(a, _T(m, bar), rcond=rcond), product(m, y, _T(m, y)))
+    within = product(m, product(m, _T(m, y), y), _T(m, m.rejected(_T(m, a), bar, rcond=rcond)))
+    return [outside + within - product(m, _T(m, y), bar, _T(m, y))]
 
 
 def _pinv_jvp(m: Any, dots: Any, args: Any, y: Any, rcond: float | None) -> Any:
     a, dot = args[0], dots[0]
-    outside = product(m, y, _T(m, y), _T(m, dot))
-    within = complement(m, y, a, product(m, _T(m, dot), _T(m, y), y))
-    return (outside - product(m, outside, a, y)) + within - product(m, y, dot, y)
+    outside = product(m, product(m, y, _T(m, y)), _T(m, m.rejected(a, dot, rcond=rcond)))
+    within = product(m, m.rejected(_T(m, a), _T(m, dot), rcond=rcond), product(m, _T(m, y), y))
+    return outside + within - product(m, y, dot, y)
 
 
 def _flipped(a: Aval, **_: Any) -> Aval:
@@ -233,27 +277,34 @@ Row("pinv", "own", lambda m, a, rcond: m.pinv(a, rcond=rcond), shape=_flipped, v
     numeric="float", math="Golub & Pereyra (1973)", domain="along matrices of one rank")  # fmt: skip
 
 
+def _relative(m: Any, a: Any, rcond: float | None) -> float:
+    """NumPy's cutoff for small singular values."""
+    eps = float(np.finfo(m.dtype(a)).eps)
+    return eps * max(m.shape(a)) if rcond is None else eps if rcond < 0 else rcond
+
+
 def _lstsq_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Slots, rcond: float | None) -> list[Any]:
     a, b = args
-    p = m.pinv(a, rcond=rcond)
+    cutoff = _relative(m, a, rcond)
+    p = m.pinv(a, rcond=cutoff)
     of_b = product(m, _T(m, p), bar)
     if 0 not in wanted:
         return [None, of_b]
-    rest, t = b - product(m, a, y), _T(m, bar)
-    within = product(m, _T(m, p), y, t)
-    of_a = product(m, rest, product(m, t, p, _T(m, p))) + (within - product(m, within, p, a))
+    rest = m.rejected(a, b, rcond=cutoff)
+    within = m.rejected(_T(m, a), bar, rcond=cutoff)
+    of_a = product(m, rest, _T(m, product(m, p, of_b))) + product(m, product(m, _T(m, p), y), _T(m, within))
     return [of_a - product(m, of_b, _T(m, y)), of_b]
 
 
 def _lstsq_jvp(m: Any, dots: Any, args: Any, y: Any, rcond: float | None) -> Any:
     a, b = args
-    p = m.pinv(a, rcond=rcond)
+    cutoff = _relative(m, a, rcond)
+    p = m.pinv(a, rcond=cutoff)
     made = product(m, p, dots[1]) if 1 in dots else None
     if 0 in dots:
-        dot = dots[0]
-        rest = b - product(m, a, y)
+        dot, rest = dots[0], m.rejected(a, b, rcond=cutoff)
         by_a = product(m, p, product(m, _T(m, p), product(m, _T(m, dot), rest)) - product(m, dot, y))
-        by_a = by_a + complement(m, p, a, product(m, _T(m, dot), product(m, _T(m, p), y)))
+        by_a = by_a + m.rejected(_T(m, a), product(m, _T(m, dot), product(m, _T(m, p), y)), rcond=cutoff)
         made = by_a if made is None else made + by_a
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,13 @@ def _select(condition: Any, high: Any, low: Any) -> Any:
         case = high if condition else low
         if case is not None:
             return case
+    elif high is None and type(low) is Select and low.high is not None and _covered(condition, low.condition):
+        low = low.high  # nobody is left for the other case: most often one of two is larger, with no ties
     return Select(condition, high, low)
+
+
+def _covered(condition: Any, other: Any) -> bool:
+    return type(condition) is type(other) is np.ndarray and bool(np.logical_or(condition, other).all())
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -118,6 +125,8 @@ def _cast(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
 
 
 def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    if type(x) is np.ndarray:
+        return x.reshape(shape)
     return np.reshape(x, shape)
 
 
@@ -125,7 +134,7 @@ def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return np.add.reduce(x, axis=axes, keepdims=keepdims)
 
 
-def _full_index(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+def full_index(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index with the arrays in their places (`Place(k)` holds the k-th)."""
     if not arrays:
         return template
@@ -151,14 +160,14 @@ class Place:
 
 
 def _index(x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
-    return x[_full_index(template, arrays)]
+    return x[full_index(template, arrays)]
 
 
 def scatter_into(
     buffer: np.ndarray[Any, Any], template: tuple[Any, ...], arrays: tuple[Any, ...], payment: Any
 ) -> None:
     """Add a payment to the places that the index reads; a place read twice is paid twice."""
-    index = _full_index(template, arrays)
+    index = full_index(template, arrays)
     if arrays:
         np.add.at(buffer, index, payment)
     else:
@@ -205,6 +214,7 @@ class Values:
     argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
     argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
     running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
+    last_written = staticmethod(sequences.last_written)
     reduceat = staticmethod(sequences.reduceat)
     mod, floor_divide = staticmethod(_mod), staticmethod(_floor_divide)
     abs = staticmethod(operator.abs)
@@ -258,6 +268,11 @@ class Values:
 
     @staticmethod
     def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        if type(x) is np.ndarray and x.dtype.char in "fd":
+            count = prod([x.shape[axis] for axis in axes])
+            if 0 < count <= 2**24:  # what np.mean comes to, sooner; larger numbers are not exact in float32
+                total = np.add.reduce(x, axis=axes, keepdims=keepdims)
+                return total / total.dtype.type(count)
         return np.mean(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
@@ -286,11 +301,22 @@ class Values:
     def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
         if isinstance(x, np.generic) and shape:  # a view of the number with no step: what broadcast_to makes, sooner
             return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        if type(x) is np.ndarray and x.ndim == len(shape) and x.flags.c_contiguous:
+            steps = list(x.strides)
+            for axis, extent in enumerate(x.shape):
+                if extent != shape[axis]:
+                    if extent != 1:
+                        break  # it does not fit: the error is NumPy's
+                    steps[axis] = 0
+            else:
+                made: Any = np.ndarray(shape, x.dtype, x, 0, steps)
+                made.flags.writeable = False
+                return made
         return np.broadcast_to(x, shape)
 
     @staticmethod
     def transpose(x: Any, axes: tuple[int, ...]) -> Any:
-        return np.transpose(x, axes)
+        return x.transpose(axes) if type(x) is np.ndarray else np.transpose(x, axes)
 
     @staticmethod
     def concatenate(*parts: Any, axis: int) -> Any:

@@ -32,5 +32,8 @@ Row("argmin", "constant", lambda m, x, axis, keepdims: m.argmin(x, axis=axis, ke
     math="no derivative: a place")  # fmt: skip
 Row("running", "constant", lambda m, x, axis, largest: m.running(x, axis=axis, largest=largest), shape=_same_shape,
     math="no derivative: places")  # fmt: skip
+Row("last_written", "constant", lambda m, places, size: m.last_written(places, size=size),
+    shape=lambda places, size: Aval((*places.shape[:-1], size), INTP), batch="leading",
+    math="no derivative: places")  # fmt: skip
 Row("searchsorted", "constant", lambda m, a, v, side: m.searchsorted(a, v, side=side),
     shape=lambda a, v, side: Aval(v.shape, INTP), math="no derivative: places")  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from payback.ir.aval import BOOL, Aval
 from payback.ops.dtypes import result_dtype, weak_result
-from payback.ops.row import Row, Rule
+from payback.ops.row import Row, Rule, first, minus_one, one, second
 
 NAN = float("nan")
 
@@ -40,15 +40,15 @@ def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
 
 # fmt: off
 #         name       value                                  partials, one per argument
-pointwise("identity", lambda m, x: x, [lambda m, x, y: 1.0], math="1")
+pointwise("identity", lambda m, x: x, [one], math="1")
 pointwise("stop_gradient", lambda m, x: x, [None], math="no derivative, on purpose")
 
-pointwise("add", lambda m, a, b: a + b, [lambda m, a, b, y: 1.0, lambda m, a, b, y: 1.0], math="1, 1")
-pointwise("sub", lambda m, a, b: a - b, [lambda m, a, b, y: 1.0, lambda m, a, b, y: -1.0], math="1, −1")
-pointwise("mul", lambda m, a, b: a * b, [lambda m, a, b, y: b, lambda m, a, b, y: a], math="b, a")
+pointwise("add", lambda m, a, b: a + b, [one, one], math="1, 1")
+pointwise("sub", lambda m, a, b: a - b, [one, minus_one], math="1, −1")
+pointwise("mul", lambda m, a, b: a * b, [second, first], math="b, a")
 pointwise("div", lambda m, a, b: m.div(a, b), [lambda m, a, b, y: m.div(1.0, b), lambda m, a, b, y: m.div(-y, b)],
           "float", math="1/b, −y/b", domain="b ≠ 0")
-pointwise("neg", lambda m, x: -x, [lambda m, x, y: -1.0], math="−1")
+pointwise("neg", lambda m, x: -x, [minus_one], math="−1")
 pointwise("power", lambda m, a, b: m.power(a, b),
           [lambda m, a, b, y: m.select(b == 0, None, b * m.power(a, b - 1)),
            lambda m, a, b, y: m.select(a == 0, m.select(b > 0, None, NAN), y * m.log(a))],

@@ -44,7 +44,8 @@ class Row:
     batch     how the row runs on a batch, see `ops/batching.py`: a rule, or "leading" (it takes leading axes as they
               are), or "axis" (its parameter `axis` moves by one).  Pointwise rows and reductions need none; any other
               row without one is run on one sample after another
-    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any
+    masked    own: whether the vjp takes adjoints with their masks, `value` and `mask`, where they have any; "both": and
+              the jvp tangents with theirs.  What such a rule answers may be a `m.select(mask, value, None)`
     depends   own: depends(slot, *avals, **params) -> two integer arrays that broadcast to the shapes of that argument
               and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
@@ -66,6 +67,7 @@ class Row:
         "no_edge",
         "numeric",
         "partials",
+        "scalar",
         "shape",
         "value",
         "vjp",
@@ -84,7 +86,7 @@ class Row:
         vjp: Rule | None = None,
         jvp: Rule | None = None,
         batch: Rule | str | None = None,
-        masked: bool = False,
+        masked: bool | str = False,
         depends: Rule | None = None,
         numeric: str = "same",
         **facts: str,
@@ -97,12 +99,33 @@ class Row:
         self.no_edge = frozenset(slot for slot, partial in enumerate(self.partials) if partial is None)
         if kind == "constant":
             self.no_edge = frozenset(range(_MOST_ARGUMENTS))
+        # whether `ad/scalars.py` takes it: of one or two numbers, with a derivative by each
+        self.scalar = kind == "pointwise" and not self.no_edge and len(self.partials) <= 2
         if name in TABLE:
             raise ValueError(f"the row {name} is in the table already")
         TABLE[name] = self
 
     def __repr__(self) -> str:
         return f"<row {self.name}>"
+
+
+# The partials of most edges, by name: sweeps on values know them, and call nothing.
+
+
+def one(m: Any, *args: Any) -> float:
+    return 1.0
+
+
+def minus_one(m: Any, *args: Any) -> float:
+    return -1.0
+
+
+def first(m: Any, a: Any, b: Any, y: Any) -> Any:
+    return a
+
+
+def second(m: Any, a: Any, b: Any, y: Any) -> Any:
+    return b
 
 
 INPUT = Row("input", "leaf")

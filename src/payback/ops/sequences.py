@@ -62,6 +62,15 @@ def searchsorted(a: Any, v: Any, side: str) -> Any:
     return np.searchsorted(a, v, side=side)
 
 
+def last_written(places: Any, size: int) -> Any:
+    """Which of the places along the last axis names each of `size` entries last; -1 where none does."""
+    lead, count = places.shape[:-1], places.shape[-1]
+    rows = places.reshape(-1, count)
+    made = np.full((len(rows), size), -1, np.intp)
+    made[np.arange(len(rows))[:, None], rows] = np.arange(count)  # of repeated places NumPy keeps the last
+    return made.reshape(*lead, size)
+
+
 def exponent(x: Any) -> Any:
     """e of x = f·2**e with ½ ≤ |f| < 1."""
     return np.frexp(x)[1]

@@ -11,6 +11,26 @@ from payback.ir.node import Node
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # bytes of a constant that is compared with others
+_COMPARED = (str, bytes, type(None), type(Ellipsis), np.dtype, type)
+
+
+def _of(param: Any) -> Any:
+    """What two parameters have in common only if they mean the same.
+
+    Bodies, functions and whatever else is not known here are the same only if they are one thing: what they are shown
+    as is for people, and two of them may look alike.
+    """
+    if isinstance(param, _COMPARED):
+        return param
+    if isinstance(param, (bool, int, float, complex)):
+        return type(param), repr(param)
+    if isinstance(param, (np.ndarray, np.generic)) and not param.dtype.hasobject and param.nbytes <= LARGEST:
+        return param.shape, param.dtype, param.tobytes()
+    if isinstance(param, slice):
+        return slice, _of(param.start), _of(param.stop), _of(param.step)
+    if isinstance(param, (tuple, list)):
+        return type(param), *map(_of, param)
+    return id(param)  # the node keeps it alive
 
 
 def _key(node: Node, args: tuple[Node, ...]) -> Any:
@@ -22,8 +42,9 @@ def _key(node: Node, args: tuple[Node, ...]) -> Any:
             if value.nbytes > LARGEST:
                 return None
             return ("const", node.aval, value.tobytes())
-        return ("const", node.aval, type(value), np.float64(value).tobytes() if type(value) is float else value)
-    params = tuple((key, repr(value)) for key, value in sorted(node.params.items())) if node.params else ()
+        bits = isinstance(value, (float, np.generic))  # 0.0 == -0.0
+        return ("const", node.aval, type(value), np.asarray(value).tobytes() if bits else value)
+    params = tuple((key, _of(value)) for key, value in sorted(node.params.items())) if node.params else ()
     return (node.op.name, node.aval, params, *[arg.id for arg in args])
 
 

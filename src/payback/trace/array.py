@@ -18,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
+from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -149,12 +149,23 @@ class Traced:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
+        if self.dtype.kind != "f":
+            raise TraceError(
+                "a plain array cannot be indexed by what is not known while a function is compiled",
+                where=_here(),
+                why="NumPy wants the numbers of an index or of a mask",
+                fix="write np.array(table)[i], np.take(table, i, axis), or np.where(mask, table, 0)",
+            )
         raise bare(
             "a traced value cannot become a plain array",
             why="the plain array would have no history, so what is computed from it would have no gradient",
             fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for bare "
             "numbers write x.value",
         )
+
+    def stopped(self, where: Any) -> Traced:
+        """The same value with no derivative."""
+        return Traced(apply(TABLE["stop_gradient"], (self.node,), where))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _HOOKS["setitem"](self, key, value, where_of_caller(2))
@@ -280,7 +291,7 @@ def leaf_value(value: Any, name: str) -> Any:
             why="integers and booleans do not vary continuously",
             fix=f"give {name}.astype(float), or leave it out of argnums",
         )
-    return value
+    return freeze(native(value))
 
 
 def as_traced(operand: Any) -> Any:
@@ -315,7 +326,7 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     x = now(x)
-    return Traced(apply(TABLE["stop_gradient"], (x.node,), where_of_caller(2))) if isinstance(x, Traced) else x
+    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) else x
 
 
 def plain(value: Any) -> Any:

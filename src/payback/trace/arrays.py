@@ -88,6 +88,11 @@ def watching() -> Iterator[Watch]:
         _watch.reset(token)
 
 
+def watched() -> bool:
+    """Whether the plain arrays that are used are noticed."""
+    return _watch.get() is not None
+
+
 def outside(array: Any) -> Any:
     """A plain array as an operand: itself, or while such arrays are watched the input that stands for it."""
     watch = _watch.get()
@@ -101,6 +106,13 @@ def decides(array: np.ndarray[Any, Any]) -> None:
     watch = _watch.get()
     if watch is not None and type(array) is np.ndarray and not is_immutable(array):
         watch.masks.append((array, array.copy()))
+
+
+def native(x: Any) -> Any:
+    """An array with its bytes in this machine's order; anything else as it is."""
+    if type(x) is np.ndarray and not x.dtype.isnative:
+        return x.astype(x.dtype.newbyteorder("="))
+    return x
 
 
 def now(x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import everything, reach, sweep
 from payback.errors import DifferentiationError, MutationError
 from payback.ir.node import Node
@@ -51,6 +52,13 @@ def seed_for(node: Node, seed: Any = None) -> Any:
 def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     node = top.node
     bar = seed_for(node, plain(seed))
+    if type(bar) is float:
+        with np.errstate(all="ignore"):
+            found = pay_scalars(node, bar, _is_unchanged)
+        if found is not None:
+            for n, owed in zip(*found, strict=True):
+                n.grad = owed if not accumulate or n.grad is None else n.grad + owed
+            return
     reached = reach([node])
     leaves = [n for n in reached.ends if n.op is VARIABLE]
     for leaf in leaves:
@@ -75,6 +83,10 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
         else:
             for n, owed in settled.items():
                 n.grad = owed if type(owed) is float else _kept(gradient, n, owed)
+
+
+def _is_unchanged(node: Node) -> bool:
+    return node.op is VARIABLE and node.params["replaced"] is None and type(node.value) is float
 
 
 def _kept(gradient: Gradient, node: Node, owed: Any) -> Any:

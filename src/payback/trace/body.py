@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.algebra import Gradient
+from payback.ad.algebra import Gradient, Masked
 from payback.ad.batch import Batch
 from payback.ad.push import push
 from payback.ad.sweep import sweep
-from payback.ir.aval import Aval
+from payback.ir.aval import BOOL, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import append, apply, const
@@ -52,6 +52,17 @@ class Derived(NamedTuple):
 
     body: Body
     answered: tuple[bool, ...]
+
+
+class Masking(NamedTuple):
+    """A derivative's body whose results are followed by masks, where a mask is false there is nothing.
+
+    beside: for the results that have one, the place of the mask.
+    """
+
+    body: Body
+    answered: tuple[bool, ...]
+    beside: dict[int, int]
 
 
 class Batched(NamedTuple):
@@ -100,6 +111,33 @@ class Body:
             self.derived[key] = Derived(Body([*inputs, *bars], made), tuple(node in settled for node in targets))
         return self.derived[key]
 
+    def masked_pullback(self, wrt: tuple[int, ...], owed: tuple[int, ...], masked: tuple[int, ...]) -> Masking:
+        """The body (*inputs, *what the results `owed` are owed, *masks of those of them that are `masked`) -> what the
+        inputs `wrt` are owed, then masks.
+        """
+        key = ("masked pullback", wrt, owed, masked)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            bars = [fresh(self.gives[k]) for k in owed]
+            masks = [fresh(Aval(self.gives[k].shape, BOOL)) for k in masked]
+            gradient = Gradient(on_graph=True)
+            hides = dict(zip(masked, masks, strict=True))
+            piles: dict[Node, list[Any]] = {}
+            for k, bar in zip(owed, bars, strict=True):
+                term: Any = gradient.operand(bar)
+                if k in hides:
+                    term = gradient.masked(gradient.operand(hides[k]), term)
+                piles.setdefault(outputs[k], []).append(term)
+            tops = {node: gradient.total(node, [(None, 0, term) for term in reversed(pile)])
+                    for node, pile in piles.items()}  # fmt: skip
+            targets = [inputs[slot] for slot in wrt]
+            settled = sweep(gradient, tops, targets)
+            found = [(node, settled[node]) for node in targets if node in settled]
+            made, beside = _beside_masks(gradient, [], found)
+            answered = tuple(node in settled for node in targets)
+            self.derived[key] = Masking(Body([*inputs, *bars, *masks], made), answered, beside)
+        return self.derived[key]
+
     def pushforward(self, moved: tuple[int, ...]) -> Derived:
         """The body (*inputs, *tangents of the inputs `moved`) -> (*results, *tangents of the results that move)."""
         key = ("pushforward", moved)
@@ -112,6 +150,28 @@ class Body:
             made = [_like(gradient, found[node], node) for node in outputs if node in found]
             answered = tuple(node in found for node in outputs)
             self.derived[key] = Derived(Body([*inputs, *dots], [*outputs, *made]), answered)
+        return self.derived[key]
+
+    def masked_pushforward(self, moved: tuple[int, ...], masked: tuple[int, ...]) -> Masking:
+        """The body (*inputs, *tangents of the inputs `moved`, *masks of those of them that are `masked`) -> (*results,
+        *tangents of the results that move), then masks.
+        """
+        key = ("masked pushforward", moved, masked)
+        if key not in self.derived:
+            inputs, outputs = self.graph.inputs, self.graph.outputs
+            dots = [fresh(self.takes[slot]) for slot in moved]
+            masks = [fresh(Aval(self.takes[slot].shape, BOOL)) for slot in masked]
+            gradient = Gradient(on_graph=True)
+            given: dict[Node, Any] = {
+                inputs[slot]: gradient.operand(dot) for slot, dot in zip(moved, dots, strict=True)
+            }
+            for slot, mask in zip(masked, masks, strict=True):
+                given[inputs[slot]] = gradient.masked(gradient.operand(mask), given[inputs[slot]])
+            found = push(gradient, ancestors(outputs), given) if given else {}
+            moving = [(node, found[node]) for node in outputs if node in found]
+            made, beside = _beside_masks(gradient, outputs, moving)
+            answered = tuple(node in found for node in outputs)
+            self.derived[key] = Masking(Body([*inputs, *dots, *masks], made), answered, beside)
         return self.derived[key]
 
     def once(self, key: Any, takes: Iterable[Aval], build: Callable[..., Sequence[Any]]) -> Body:
@@ -151,6 +211,19 @@ class Body:
 
 def _like(gradient: Gradient, bar: Any, node: Node) -> Node:
     return gradient.m.cast(gradient.dense(bar), dtype=node.aval.dtype, weak=node.aval.weak).node
+
+
+def _beside_masks(
+    gradient: Gradient, results: Sequence[Node], found: Sequence[tuple[Node, Any]]
+) -> tuple[list[Node], dict[int, int]]:
+    """The results, what was found for nodes, and their masks; where the masks are."""
+    made = [*results, *(_like(gradient, bar, node) for node, bar in found)]
+    beside = {}
+    for position, (node, bar) in enumerate(found, len(results)):
+        if type(bar) is Masked:
+            beside[position] = len(made)
+            made.append(gradient.whole_mask(bar, node).node)
+    return made, beside
 
 
 def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, list[Node]]:

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+import payback.trace.views  # noqa: F401 (is found by its hooks)
 from payback.errors import MissingAttributeError, UnsupportedError
 from payback.ops.append import const
 from payback.trace.array import Traced, _holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
-from payback.trace.masked import write_where  # noqa: F401 (is found by its hook)
+from payback.trace.indexing import unknown
 from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
+from payback.trace.unknown import write_unknown  # noqa: F401 (is found by its hook)
 from payback.trace.written import Storage, Written, plain_key, written
 
 _KINDS = "fiub"
@@ -69,20 +71,18 @@ class Buffer(Buffered):
     def __getitem__(self, key: Any) -> Any:
         if _root(self)._storage is not None:
             return self.now()[key]
-        if any(
-            isinstance(part, Traced) and part.node.value is None for part in (key if type(key) is tuple else (key,))
-        ):
+        if unknown(key):
             return Traced(const(np.asarray(self)))[key]  # read at places that are not known yet
         return np.ndarray.__getitem__(self, plain_key(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if _root(self)._storage is None:
-            unknown = isinstance(key, Traced) and key.dtype.kind == "b" and key.node.value is None
-            if not (unknown or _holds_traced(value)):
+            open_end = unknown(key)
+            if not (open_end or _holds_traced(value)):
                 np.ndarray.__setitem__(self, plain_key(key), value)
                 return
             bare = isinstance(value, Traced) and value.dtype.kind != "f" and value.node.value is not None
-            if bare and not unknown and self.dtype.kind != "f":  # no derivative to lose
+            if bare and not open_end and self.dtype.kind != "f":  # no derivative to lose
                 np.ndarray.__setitem__(self, plain_key(key), value.value)
                 return
             if not self.flags.writeable:

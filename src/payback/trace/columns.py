@@ -114,7 +114,7 @@ class Entries:
         return self.new_word(code, frame) if found is None else found
 
     def new_word(self, code: int, frame: Any) -> int:
-        users = frame.f_globals is traced._users or traced._is_users(frame)
+        users = traced.is_users(frame)
         where = (frame.f_code, frame.f_lasti) if users else caller(3)
         if where is None:
             return code

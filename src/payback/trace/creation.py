@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, buffer
-from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.dispatch import _UFUNCS, emit, here, implements
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
+from payback.trace.views import laid_out
 
-_OPTIONS = {"axis", "keepdims"}
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
@@ -54,14 +54,16 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
     obj = now(obj)
+    if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
+        return as_array(original, obj, dtype)
     if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
         made = original(obj, dtype, **kwargs)
         return buffer(made) if made is not obj and isinstance(obj, (np.ndarray, list, tuple, int, float)) else made
-    made = Traced(as_traced(obj))
+    made = obj if isinstance(obj, Traced) and not kwargs.get("copy", True) else Traced(as_traced(obj))
     if made.node.aval.weak:
         made = astype(made, made.dtype)
     if dtype is not None:
-        made = astype(made, dtype)
+        made = astype(made, dtype, copy=False)
     extra = kwargs.get("ndmin", 0) - made.ndim
     return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
 
@@ -77,6 +79,42 @@ def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any
     return original(a, dtype, *args, **kwargs)
 
 
+def in_order(order: str) -> Callable[..., Any]:
+    """np.ascontiguousarray, np.asfortranarray: a copy of what lies in memory otherwise."""
+
+    def answer(original: Callable[..., Any], a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        made = as_array(np.asarray, a, dtype, **kwargs) if _holds_traced(a) else original(a, dtype, **kwargs)
+        if not isinstance(made, (Traced, Buffered)):
+            return buffer(made)
+        current = now(made)
+        at = laid_out(current) if isinstance(current, Traced) else current
+        if at.ndim < 2 or at.flags[f"{order}_CONTIGUOUS"]:
+            return made
+        return made.copy(order)
+
+    return answer
+
+
+def required(original: Callable[..., Any], a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
+    """np.require."""
+    if not _holds_traced(a):
+        return original(a, dtype, requirements, **kwargs)
+    for wanted in requirements or ():
+        if str(wanted)[0].upper() in "CF":
+            return in_order(str(wanted)[0].upper())(np.asarray, a, dtype)
+    return as_array(np.asarray, a, dtype)
+
+
+def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any = None) -> Any:
+    """np.asarray_chkfinite."""
+    if not _holds_traced(a):
+        return original(a, dtype, order)
+    made = as_array(np.asarray, a, dtype)
+    if not np.all(np.isfinite(made)):
+        raise ValueError("array must not contain infs or NaNs")
+    return made
+
+
 def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not _holds_traced(fill_value):
         return buffer(original(shape, fill_value, dtype, **kwargs))
@@ -84,12 +122,15 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
     return Traced(np.broadcast_to(value, shape).node)
 
 
+def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.take: NumPy dispatches by the array alone, and the indices may be what is traced."""
+    if isinstance(now(indices), Traced) and not _holds_traced(a):
+        return _FUNCTIONS[original](a, now(indices), *args, **kwargs)
+    return original(listed(a), indices, *args, **kwargs)
+
+
 def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
-    if type(a) in _NODE_TYPES and not args and kwargs.keys() <= _OPTIONS:
-        answer = _FUNCTIONS.get(original)  # what NumPy's dispatch would come to, after a few more calls
-        if answer is not None and original not in _COPIES:
-            return answer(a, **kwargs)
     if isinstance(a, (list, tuple)) and _holds_traced(a):
         a = array(np.array, a)
     return original(a, *args, **kwargs)
@@ -153,7 +194,7 @@ _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
     "identity", "copy", "tri",
 ]  # fmt: skip
-_ALREADY = ["asarray", "asanyarray", "ascontiguousarray", "asfortranarray"]
+_ALREADY = ["asarray", "asanyarray"]
 _OF_LISTS = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "median", "average", "cumsum", "cumprod", "sort",
     "argmax", "argmin",
@@ -161,7 +202,7 @@ _OF_LISTS = [
 _OF_SEVERAL_LISTS = [
     "dot", "vdot", "inner", "outer", "kron", "cross", "tensordot", "einsum", "where", "clip", "interp", "convolve",
     "correlate", "trapezoid", "diff", "gradient", "polyval", "polyfit", "diag", "trace", "reshape", "ravel",
-    "transpose", "atleast_1d", "atleast_2d", "take", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
+    "transpose", "atleast_1d", "atleast_2d", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
     "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
 ]  # fmt: skip
 _JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
@@ -169,8 +210,9 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
     **dict.fromkeys(_OF_SEVERAL_LISTS, of_lists), **dict.fromkeys(_JOINING, joining),
     **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
-    "array": array, "full": full, "full_like": filled_like, "arange": arange, "fromiter": from_iterable,
-    "nditer": of_memory, "asmatrix": of_memory,
+    "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
+    "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
+    "arange": arange, "fromiter": from_iterable, "nditer": of_memory, "asmatrix": of_memory,
 }  # fmt: skip
 
 

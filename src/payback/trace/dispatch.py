@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.ir.aval import WEAK_DTYPES
+from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, append_settled, apply, settled
-from payback.ops.row import TABLE
+from payback.ops.append import append, apply, check_broadcast, snapshot
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
 from payback.trace.outside import into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
@@ -47,8 +48,8 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 
 def emit(name: str, *operands: Any, **params: Any) -> Traced:
     """The row's node on traced and plain operands, with the place of the user's code that is running."""
-    if not params and recording.get() is not None and (made := record(name, operands)) is not None:
-        return made
+    if not params and recording.get() is not None and (number := record(name, operands)) is not None:
+        return number
     if name in _VIEWS:
         return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
     return Traced(
@@ -80,7 +81,7 @@ _UFUNCS: dict[Any, Any] = {
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
 _NAMES.update(_UFUNCS)
-# What is quickly told where no operand needs promotion, see `settled`; products of matrices and vectors by their axes.
+# What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
 _FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
 _SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
@@ -103,16 +104,10 @@ _HARMLESS = {"order", "subok", "casting"}
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not kwargs and method == "__call__":
         row = _FLOATING.get(ufunc)
-        if row is not None:
-            place = where_of_caller(3)
-            args = settled([x.node if type(x) in _NODE_TYPES else x for x in inputs], place, row is not _CONTRACT)
-            if args is not None and row is not _CONTRACT:
-                return Traced(append_settled(row, args, NO_PARAMS, place))
-            if args is not None:
-                left, right = (arg.value.shape for arg in args)
-                spec = _SPECS.get((len(left), len(right)))
-                if spec is not None and left[-1] == right[0]:
-                    return Traced(append(row, args, {"spec": spec}, place))
+        if row is not None and (answer := _at_once(row, inputs)) is not None:
+            return answer
+    if any(type(x) in _LATER for x in inputs):
+        return NotImplemented
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
@@ -146,6 +141,67 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
     if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
         return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
     return Traced(apply(TABLE[name], operands, place))
+
+
+def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
+    """What most calls are: floating values at hand, of one dtype, beside Python floats: nothing is promoted.
+
+    None for all others; `apply` would make the same of these.
+    """
+    if len(inputs) == 1 and type(inputs[0]) in _NODE_TYPES:
+        node = inputs[0].node
+        value = node.value
+        if type(value) not in FLOATING or node.op is CONST or value.dtype.kind != "f":
+            return None
+        if row.numeric == "wide" and value.dtype.itemsize == 2:
+            return None
+        return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(4))  # type: ignore[misc,no-any-return]
+    dtype, fixed, nodes, values = None, True, [], []
+    for x in inputs:
+        kind = type(x)
+        if kind in _NODE_TYPES:
+            node = x.node
+            value = node.value
+            if type(value) not in FLOATING:
+                return None
+            if node.op is not CONST:
+                fixed = False
+        elif kind is np.ndarray:
+            node, value = None, x
+        elif kind is float and row is not _CONTRACT:
+            nodes.append(None)
+            values.append(x)
+            continue
+        else:
+            return None
+        if value.dtype is not dtype:
+            if dtype is not None or value.dtype.kind != "f":
+                return None
+            dtype = value.dtype
+        nodes.append(node)
+        values.append(value)
+    if fixed or dtype is None or (dtype.itemsize == 2 and row.numeric == "wide"):
+        return None
+    params: dict[str, Any] = NO_PARAMS
+    if row is _CONTRACT:
+        left, right = values[0].shape, values[1].shape
+        spec = _SPECS.get((len(left), len(right)))
+        if spec is None or left[-1] != right[0]:
+            return None
+        params = {"spec": spec}
+    place = where_of_caller(4)
+    for slot, node in enumerate(nodes):
+        if node is None:
+            values[slot] = value = snapshot(values[slot])
+            nodes[slot] = Node(CONST, (), NO_PARAMS, value, place, Aval((), dtype) if type(value) is float else None)
+    args = tuple(nodes)
+    try:
+        value = row.value(Values, *values, **params)  # type: ignore[misc]
+    except ValueError:
+        if row is not _CONTRACT:
+            check_broadcast(row, args, place)
+        raise
+    return made(row, args, params, value, place)  # type: ignore[no-any-return]
 
 
 def _question(ufunc: Any, operands: list[Any]) -> Any:
@@ -235,6 +291,8 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     for kind in types:
+        if kind in _LATER:
+            return NotImplemented
         if kind is not Traced and issubclass(kind, Buffered):
             args, kwargs = _current(args), _current(kwargs)
             break

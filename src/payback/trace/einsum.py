@@ -8,7 +8,7 @@ diagonals, labels that stand nowhere else are summed); then the operands are con
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import lru_cache
+from functools import lru_cache, partial
 from string import ascii_letters
 from typing import Any
 
@@ -18,6 +18,7 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, as_traced, plain
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy_map import astype
+from payback.trace.views import looked_at
 
 Labels = list[Hashable]
 
@@ -91,16 +92,19 @@ def _alone(x: Any, labels: Labels, extents: dict[Hashable, int], elsewhere: set[
         first = labels.index(label)
         second = labels.index(label, first + 1)
         rest = [i for i in range(len(labels)) if i not in (first, second)]
-        x = np.transpose(x, (first, second, *rest)) if (first, second) != (0, 1) else x
-        n = extents[label]
-        # as a slice it is a view where NumPy's is one: np.einsum("ii->i", x)[:] = 1 writes into x
-        x = np.reshape(x, (n * n, *x.shape[2:]))[:: n + 1] if n else np.reshape(x, (0, *x.shape[2:]))
+        # a view where NumPy's is one: np.einsum("ii->i", x)[:] = 1 writes into x
+        x = looked_at(x, "crossed", {"of": [*range(second), first, *range(second + 1, x.ndim)], "first": first},
+                      partial(_crossed, x, first, second))  # fmt: skip
         labels = [label, *(labels[i] for i in rest)]
     lonely = tuple(i for i, label in enumerate(labels) if label not in elsewhere)
     if lonely:
         x = np.sum(x, axis=lonely)
         labels = [label for label in labels if label in elsewhere]
     return x, labels
+
+
+def _crossed(x: Any, first: int, second: int) -> Any:
+    return np.moveaxis(np.diagonal(x, 0, first, second), -1, 0)
 
 
 def _arranged(x: Any, labels: Labels, order: Labels) -> Any:

@@ -11,9 +11,11 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
+from payback.trace.arguments import traced_array
 from payback.trace.array import Traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import here, implements
+from payback.trace.indexing import unknown
 from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.written import plain_key
@@ -52,11 +54,14 @@ class Flat:
 
     def __getitem__(self, key: Any) -> Any:
         """A copy, as flatiter's is, or one entry."""
+        if unknown(key):
+            return _line(self.base)[key]
         places = np.arange(len(self))[plain_key(key)]
         return self.base[np.unravel_index(places, self.base.shape)] if self.base.shape else self.base[None][places]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        put_at(self.base, np.arange(len(self))[plain_key(key)], value)
+        places = np.arange(len(self))
+        put_at(self.base, traced_array(places)[key] if unknown(key) else places[plain_key(key)], value)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         return np.array(now(self.base).reshape(-1), *args, **kwargs)
@@ -73,10 +78,22 @@ def traced_or_plain(value: Any) -> Any:
     return Traced(value) if isinstance(value, Node) else np.asarray(value)
 
 
+def _line(target: Any) -> Traced:
+    """A copy of the entries in a row."""
+    return Traced(traced_array(now(target)).reshape(-1).node)
+
+
 def put_at(target: Any, places: Any, value: Any) -> None:
     """The values, from the beginning again if they are too few, at flat places of the target."""
-    places = np.asarray(places).reshape(-1)
     values = traced_or_plain(value).reshape(-1)
+    if unknown(places):
+        count = int(np.prod(places.shape, dtype=int))
+        if count and values.size:
+            line = _line(target)
+            line[places.reshape(-1)] = values if values.size == count else values[np.arange(count) % values.size]
+            target[...] = line.reshape(target.shape)
+        return
+    places = np.asarray(places).reshape(-1)
     if not places.size or not values.size:
         return
     if values.size != places.size:
@@ -92,17 +109,20 @@ def _writable(target: Any, name: str) -> None:
 @implements(np.put)
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     _writable(a, "put")
-    ind = np.asarray(plain(ind))
+    ind = ind if unknown(ind) else np.asarray(plain(ind))
     if mode == "wrap":
         ind = ind % a.size
     elif mode == "clip":
         ind = np.clip(ind, 0, a.size - 1)
-    put_at(a, np.arange(a.size)[ind], v)
+    put_at(a, traced_array(np.arange(a.size))[ind] if unknown(ind) else np.arange(a.size)[ind], v)
 
 
 @implements(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
     _writable(arr, "place")
+    if unknown(mask) and np.size(vals) == 1:
+        arr[...] = np.where(mask, traced_or_plain(vals).reshape(()), arr)
+        return
     places = np.flatnonzero(plain(mask))
     if places.size and not np.size(vals):
         raise ValueError("Cannot insert from an empty array!")
@@ -114,17 +134,21 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
     _writable(a, "putmask")
     if np.shape(mask) != a.shape:
         raise ValueError("putmask: mask and data must be the same size")
-    places = np.flatnonzero(plain(mask))
     values = traced_or_plain(values)
+    if unknown(mask):
+        if values.size:
+            a[...] = np.where(mask, values.reshape(-1)[np.arange(a.size) % values.size].reshape(a.shape), a)
+        return
+    places = np.flatnonzero(plain(mask))
     put_at(a, places, values.reshape(-1)[places % max(values.size, 1)] if values.size else values)
 
 
 @implements(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
     _writable(arr, "put_along_axis")
-    indices = np.asarray(plain(indices))
+    indices = indices if unknown(indices) else np.asarray(plain(indices))
     if axis is None:
-        put_at(arr, np.arange(arr.size)[indices], values)
+        put_at(arr, indices if unknown(indices) else np.arange(arr.size)[indices], values)
         return
     if indices.ndim != arr.ndim:
         raise ValueError("`indices` and `arr` must have the same number of dimensions")

@@ -6,35 +6,51 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import TraceError, UnsupportedError
-from payback.ir.where import caller, position
+from payback.errors import UnsupportedError
 from payback.ops.append import apply
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import decides, outside
-from payback.trace.operators import where_of_caller
-from payback.trace.written import view
+from payback.trace.arrays import decides, now, outside
+from payback.trace.operators import _HOOKS, where_of_caller
+from payback.trace.views import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
+def unknown(key: Any) -> bool:
+    """Whether an index has a part whose numbers are not known."""
+    if type(key) is tuple:
+        return any(unknown(part) for part in key)
+    key = now(key)
+    return isinstance(key, Traced) and key.node.value is None and key.dtype.kind in "iub"
+
+
 def getitem(x: Traced, key: Any) -> Traced:
-    """Basic and fancy indexing.  Raises IndexError as NumPy does, TraceError for a mask without numbers."""
+    """Basic and fancy indexing.  Raises IndexError as NumPy does."""
     place = where_of_caller(3)
     if type(key) is int or type(key) is slice:
         return view("index", x, {"template": (key,)}, place)
     parts = key if isinstance(key, tuple) else (key,)
+    at_once = _at_once(parts)
+    if at_once is not None:
+        template, arrays = at_once
+        if not arrays:
+            return view("index", x, {"template": template}, place)
+        return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": template}))
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):
         template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
         return view("index", x, {"template": template}, place)
+    parts = tuple(map(now, parts))
     if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
         if len(parts) > 1:
             raise UnsupportedError("a single boolean stands in an index of several parts", fix="index in two steps")
         taken = getitem(x, None)
-        return taken if parts[0] else getitem(taken, slice(0, 0))
+        return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
+    if any(isinstance(part, Traced) and part.node.value is None and _is_mask(part) for part in parts):
+        return _HOOKS["read_where"](x, parts, place)  # type: ignore[no-any-return]
     _check_masks(x.shape, parts)
     entries: list[Any] = []
     arrays: list[Any] = []
@@ -46,6 +62,22 @@ def getitem(x: Traced, key: Any) -> Traced:
             entries.append(Place(len(arrays)))
             arrays.append(array)
     return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+
+
+def _at_once(parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:
+    """The template and the index arrays of integers, slices, None and plain arrays of integers; None for others."""
+    entries: list[Any] = []
+    arrays: list[Any] = []
+    for part in parts:
+        if type(part) in _SIMPLE:
+            entries.append(part)
+            continue
+        array = now(part)
+        if type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "iu":
+            return None
+        entries.append(Place(len(arrays)))
+        arrays.append(outside(array))
+    return tuple(entries), arrays
 
 
 def _is_mask(part: Any) -> bool:
@@ -72,16 +104,8 @@ def _check_masks(shape: tuple[int, ...], parts: tuple[Any, ...]) -> None:
 
 def _index_arrays(part: Any) -> tuple[Any, ...]:
     """The integer arrays that an index entry stands for; a mask becomes the positions where it holds."""
-    if isinstance(part, Traced) and part.node.value is None:
-        if part.dtype.kind == "b":
-            raise TraceError(
-                "a mask cannot index while a function is compiled",
-                where=str(place) if (place := position(caller(2))) else None,
-                why="the number of entries that it takes is not known",
-                fix="use np.where(mask, x, 0)",
-            )
-        if part.dtype.kind in "iu":
-            return (part.node,)
+    if isinstance(part, Traced) and part.node.value is None and part.dtype.kind in "iu":
+        return (part.node,)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":
         decides(array)

@@ -280,6 +280,10 @@ class Number(Traced):
         """As a float64, where it is a Python float."""
         return number(self.recorder, self.k, STRONG_KIND) if self.kind else self
 
+    def stopped(self, where: Any) -> Traced:
+        made = self.recorded("stop_gradient", (self,), False, _getframe(2))
+        return super().stopped(where) if made is None else made
+
     def __pos__(self) -> Any:
         return self
 
@@ -404,8 +408,11 @@ def chosen(condition: Any, high: Any, low: Any) -> Any:
     return traced._FUNCTIONS[np.where](condition, high, low)
 
 
-def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Traced]] | None:
-    """Of a number that much was computed for: its value, the nodes that were read and what each is owed for it."""
+def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Any]] | None:
+    """Of a number that much was computed for: its value, the nodes that were read and what each is owed for it.
+
+    Where a choice may have paid nothing, that is a pair: what is owed, and a mask.
+    """
     if type(top) is not Number:
         return None
     recorder = top.recorder
@@ -414,4 +421,4 @@ def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Traced]] | None:
         return None
     value, *bars = recorder.gradient(columns, bool(top.kind))
     recorder.nodes[top.k] = value
-    return Traced(value), columns.leaves, [Traced(bar) for bar in bars]
+    return Traced(value), columns.leaves, bars

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, UnsupportedError
+from payback.errors import ShapeError, TraceError, UnsupportedError
 from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.array import Traced, plain
@@ -290,7 +290,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 
 @implements(np.astype)
 def as_type(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    return astype(x, dtype)
+    return astype(x, dtype, copy=copy)
 
 
 @implements(np.result_type)
@@ -308,6 +308,10 @@ for _function in (np.fft.fftshift, np.fft.ifftshift):
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """By the weights; what is counted are plain whole numbers."""
+    if not known(x):
+        raise TraceError("np.bincount of what is not known while a function is compiled", where=here(),
+                         why="the largest number decides how long the result is",
+                         fix="write out = np.zeros(n); np.add.at(out, x, weights)")  # fmt: skip
     x = np.asarray(plain(x))
     if not isinstance(weights, Traced):
         return np.bincount(x, weights, minlength)

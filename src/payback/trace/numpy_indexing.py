@@ -12,6 +12,7 @@ from payback.errors import UnsupportedError
 from payback.trace.arguments import array_of, axis_of, known, part_of, traced_array
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
+from payback.trace.indexing import unknown
 from payback.trace.numpy_map import astype, broadcast_any, reshape
 from payback.trace.operators import _METHODS
 
@@ -61,11 +62,16 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 
 @implements(np.compress)
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    if unknown(condition):
+        made = (np.ravel(a) if axis is None else a)[(slice(None),) * (0 if axis is None else axis) + (condition,)]
+        return into(out, "compress", made)
     return into(out, "compress", take(a, np.flatnonzero(plain(condition)), axis))
 
 
 @implements(np.extract)
 def extract(condition: Any, arr: Any) -> Any:
+    if unknown(condition):
+        return np.ravel(traced_array(arr))[np.ravel(condition)]
     return take(arr, np.flatnonzero(np.ravel(plain(condition))))
 
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError
+from payback.errors import ShapeError, TraceError, UnsupportedError
+from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
-from payback.ops.append import append
+from payback.ops.append import append, freeze, settled
+from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
-from payback.ops.row import TABLE
+from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
-from payback.trace.operators import _FUNCTIONS, _METHODS, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
+from payback.trace.views import laid_out
 
 
 def _reduction(
@@ -23,10 +26,12 @@ def _reduction(
 ) -> Any:
     """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
     if type(x) in _NODE_TYPES and dtype is None and where is True:
-        value = x.node.value
-        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size:  # nothing to be done first
+        node = x.node
+        value = node.value
+        if type(value) is np.ndarray and value.dtype.kind == "f" and value.size and node.op is not CONST:
+            row = TABLE[name]  # nothing is to be done first
             params = {"axes": axes_of(axis, value.ndim), "keepdims": keep(keepdims)}
-            return Traced(append(TABLE[name], (x.node,), params, where_of_caller(3)))
+            return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
     x = traced_array(x)
     if dtype is not None:
         x = astype(x, dtype)
@@ -102,7 +107,9 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     shape = newshape if shape is None else shape
     if order not in "CFA":
         raise ValueError(f"order must be one of 'C', 'F' and 'A', not {order!r}")
-    if order == "F" or (order == "A" and _fortran(x)):  # the first axis varies fastest: the same, seen from behind
+    if order == "F" or (
+        order == "A" and x.ndim > 1 and _lies(x).flags.fnc
+    ):  # the first axis varies fastest: the same, seen from behind
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
@@ -118,18 +125,27 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     return Traced(made.node) if copy else made
 
 
-def _fortran(x: Any) -> bool:
-    """Whether a value lies in memory by columns."""
-    value = x.node.value
-    return isinstance(value, np.ndarray) and value.flags.fnc
+def _lies(x: Any) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as x does.  Raises TraceError where that is not known."""
+    node = x.node
+    while node.op.name == "identity":
+        node = node.args[0]
+    if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
+        raise TraceError("order='K' and order='A' follow the memory", where=here(),
+                         why="how it is laid out is not known while a function is compiled",
+                         fix="write order='C' or order='F'")  # fmt: skip
+    return laid_out(x)
 
 
 @implements(np.transpose)
 def transpose(x: Any, axes: Any = None) -> Any:
-    axes = tuple(range(x.ndim))[::-1] if axes is None else np.lib.array_utils.normalize_axis_tuple(tuple(axes), x.ndim)
-    if len(axes) != x.ndim:
+    ndim = x.ndim
+    axes = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
+    if sorted(axes) != list(range(ndim)):  # or counted from the end, or wrong
+        axes = np.lib.array_utils.normalize_axis_tuple(axes, ndim)
+    if len(axes) != ndim:
         raise ShapeError(f"axes {axes} for an array of {x.ndim} axes", where=here())
-    return emit("transpose", x, axes=tuple(axes))
+    return emit("transpose", x, axes=axes)
 
 
 @implements(np.swapaxes)
@@ -157,7 +173,9 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
-    return reshape(x, (-1,) if x.size else (0,), {"K": "A"}.get(order, order))
+    if order == "K" and x.ndim > 1:
+        x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
+    return reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
 
 
 @implements(np.broadcast_to)
@@ -177,11 +195,25 @@ def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
+    if type(axis) is int and out is None and dtype is None and (whole := _joined(parts, axis)) is not None:
+        return whole
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
     return into(out, "concatenate", made if dtype is None else astype(made, dtype))
+
+
+def _joined(parts: list[Any], axis: int) -> Traced | None:
+    """The parts in a row where nothing is to be promoted and they fit; else None, for the long way and its errors."""
+    ndim, place = parts[0].ndim, where_of_caller(3)
+    nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
+    if nodes is None or not -ndim <= axis < ndim:
+        return None
+    try:
+        return Traced(append(TABLE["concatenate"], nodes, {"axis": axis % ndim}, place))
+    except ValueError:
+        return None
 
 
 @implements(np.stack)
@@ -221,16 +253,24 @@ def _at_least(part: Any, ndim: int) -> Any:
     return part if part.ndim >= ndim else part.reshape((1,) * (ndim - part.ndim) + part.shape)
 
 
-def astype(x: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+def astype(
+    x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True, **_: Any
+) -> Any:
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
+    if not copy and x.dtype == dtype and not x.node.aval.weak:
+        return x
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
     return emit("cast", x, dtype=np.dtype(dtype), weak=False)
 
 
 @implements(np.copy)
-def copy(x: Any, *args: Any, **kwargs: Any) -> Any:
-    return Traced(x.node)  # what is written into one is not seen in the other
+def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
+    node = x.node  # what is written into one is not seen in the other
+    value = node.value
+    if order in "CF" and type(value) is np.ndarray and not value.flags[f"{order}_CONTIGUOUS"]:  # to be viewed so
+        node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(value.copy(order)), node.where)
+    return Traced(node)
 
 
 @implements(np.where)
@@ -361,6 +401,13 @@ _FUNCTIONS[np.ndim] = lambda x: x.ndim
 _FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
 
 
+def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
+    if dtype is not None and np.dtype(dtype) != x.dtype:
+        raise UnsupportedError("the bytes of traced values cannot be viewed as another dtype", where=here(),
+                               fix="convert with .astype")  # fmt: skip
+    return x[...]
+
+
 def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
     return reshape(x, shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape, order)
 
@@ -373,6 +420,6 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
 
 _METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
-    flatten=lambda x, order="C": copy(ravel(x, order)), squeeze=squeeze,
-    swapaxes=swapaxes, astype=astype, copy=copy, clip=clip, dot=dot, stack=stack,
+    flatten=lambda x, order="C": copy(ravel(x, order)), copy=lambda x, order="C": copy(x, order), view=_view_method,
+    squeeze=squeeze, swapaxes=swapaxes, astype=astype, clip=clip, dot=dot, stack=stack,
 )  # fmt: skip

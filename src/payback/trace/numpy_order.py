@@ -188,11 +188,21 @@ def _bare(x: Any) -> Any:
 
 
 for _function in (
-    np.nonzero, np.flatnonzero, np.argwhere, np.lexsort, np.isin, np.allclose, np.isclose, np.array_equal,
+    np.nonzero, np.flatnonzero, np.argwhere, np.lexsort, np.isin, np.allclose, np.array_equal,
     np.array_equiv, np.isposinf, np.isneginf, np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj,
     np.array_repr, np.array_str, np.array2string,
 ):  # fmt: skip
     _FUNCTIONS[_function] = _constant(_function)
+
+
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """Truths without derivative; where there are no numbers, nodes that will find them."""
+    if known(a, b, rtol, atol):
+        return np.isclose(plain(a), plain(b), rtol=plain(rtol), atol=plain(atol), equal_nan=equal_nan)
+    a, b = traced_array(a), traced_array(b)
+    near = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b) | (a == b)
+    return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
 
 
 # medians and quantiles ------------------------------------------------------------------------------------------

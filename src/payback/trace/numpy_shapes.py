@@ -25,6 +25,7 @@ from payback.trace.numpy_map import (
     transpose,
 )
 from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.views import looked_at
 
 # the same entries in another order ------------------------------------------------------------------------------
 
@@ -255,17 +256,24 @@ def _depth(arrays: Any) -> int:
 def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Any:
-    """All windows, as a copy: nothing is written through it, as nothing may be through NumPy's."""
+    if writeable:
+        raise UnsupportedError("sliding_window_view with writeable=True of traced values", where=here(),
+                               fix="write into the array itself")  # fmt: skip
     windows = (window_shape,) if isinstance(window_shape, (int, np.integer)) else tuple(window_shape)
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     if len(windows) != len(axes):
         raise ValueError("Must provide matching length window_shape and axis")
-    for axis, window in zip((axis_of(a, x.ndim) for a in axes), windows, strict=True):
-        count = x.shape[axis] - window + 1
-        if count < 1 or window < 0:
-            raise ValueError("window shape cannot be larger than input array shape")
-        x = moveaxis(part_of(x, axis, np.arange(count)[:, None] + np.arange(window)), axis + 1, -1)
-    return Traced(x.node)
+
+    def entries() -> Any:
+        made = x
+        for axis, window in zip((axis_of(a, x.ndim) for a in axes), windows, strict=True):
+            count = made.shape[axis] - window + 1
+            if count < 1 or window < 0:
+                raise ValueError("window shape cannot be larger than input array shape")
+            made = moveaxis(part_of(made, axis, np.arange(count)[:, None] + np.arange(window)), axis + 1, -1)
+        return made
+
+    return looked_at(x, "windows", {"window_shape": windows, "axis": axes}, entries)
 
 
 @implements(np.broadcast_arrays)
@@ -287,7 +295,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     if not sparse:
         shape = np.broadcast_shapes(*[part.shape for part in parts])
         parts = [broadcast_any(part, shape) for part in parts]
-    return tuple(Traced(part.node) if isinstance(part, Traced) else part for part in parts)
+    return tuple(Traced(part.node) if isinstance(part, Traced) and copy else part for part in parts)
 
 
 # triangles and diagonals ----------------------------------------------------------------------------------------
@@ -326,9 +334,12 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if first == second:
         raise ValueError("axis1 and axis2 cannot be the same")
     rest = [i for i in range(a.ndim) if i not in (first, second)]
-    moved = transpose(a, [*rest, first, second])
     rows = np.arange(max(0, min(a.shape[first] + min(offset, 0), a.shape[second] - max(offset, 0)))) - min(offset, 0)
-    return moved[..., rows, rows + offset]
+
+    def entries() -> Any:
+        return transpose(a, [*rest, first, second])[..., rows, rows + offset]
+
+    return looked_at(a, "diagonal", {"offset": offset, "axis1": first, "axis2": second}, entries)
 
 
 @implements(np.trace)

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import TraceError, UnsupportedError
 from payback.ir.node import Node
+from payback.ops.append import const
 from payback.ops.index import Place
 from payback.trace.array import Traced, Variable, as_traced, plain
 from payback.trace.arrays import Buffered
 from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
+from payback.trace.indexing import unknown
 from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.written import plain_key
@@ -170,7 +172,14 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     """`np.add.at` and its kin: entries that repeat are worked on one after the other."""
     if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
         raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
-    places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
+    if unknown(key):
+        if ufunc not in (np.add, np.subtract):
+            raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
+                             why="which of them repeat decides what is computed",
+                             fix="np.add.at and np.subtract.at can")  # fmt: skip
+        places = Traced(const(np.arange(target.size).reshape(target.shape)))[key]
+    else:
+        places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
     value = [np.broadcast_to(Traced(node) if isinstance(node := as_traced(v), Node) else node, places.shape)
              for v in values]  # fmt: skip
     if ufunc in (np.add, np.subtract):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import _getframe
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
-from payback.ir.where import NOT_USERS, caller
+from payback.ir.where import NOT_USERS
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
@@ -24,31 +25,83 @@ _METHODS: dict[str, Callable[..., Any]] = {}
 _HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 
 
-_users: Any = None  # the namespace of the user's module that was seen last: most often it is seen again
+# The places of the user's code that have run, by code object, so that the nodes of one place share what says so; None
+# for code that is not the user's.  And those of the code that ran last, in one tuple: other threads put theirs there.
+_Places = dict[int, tuple[CodeType, int]]
+_places: dict[int, tuple[CodeType, _Places | None]] = {}
+_last: tuple[CodeType | None, _Places] = (None, {})
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
+_new = object.__new__
 _PLAIN_TYPES = {float, int, bool, np.float64, np.float32}
+FLOATING = {np.ndarray, np.float64, np.float32, np.float16}  # or an array of another kind
 Traced: Any = None  # see `know`
 Variable: Any = None
 as_traced: Any = None
 _NODE_TYPES: set[type] = set()
+_LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
+_ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
 
-def _is_users(frame: Any) -> bool:
+def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
+    """The code of a frame, and its places if it is outside this package and NumPy."""
+    code = frame.f_code
+    found = _places.get(id(code))
+    if found is None:
+        if len(_places) >= _MOST_CODES:
+            _places.clear()
+        inner = frame.f_globals.get("__name__", "").startswith(NOT_USERS)
+        found = _places[id(code)] = (code, None if inner else {})
+    return found
+
+
+def is_users(frame: FrameType) -> bool:
     """Whether a frame is outside this package and NumPy."""
-    global _users
-    space = frame.f_globals
-    if space.get("__name__", "").startswith(NOT_USERS):
-        return False
-    _users = space
-    return True
+    return _known(frame)[1] is not None
+
+
+def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
+    """Where a frame is, or if it is not the user's, the nearest one above that is."""
+    global _last
+    while frame is not None:
+        code, places = _known(frame)
+        if places is not None:
+            _last = (code, places)
+            at = frame.f_lasti
+            return places.setdefault(at, (code, at))
+        frame = frame.f_back
+    return None
 
 
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame = _getframe(depth)
-    if frame.f_globals is _users or _is_users(frame):
-        return frame.f_code, frame.f_lasti
-    return caller(depth + 1)
+    code, places = _last
+    if frame.f_code is code:
+        place = places.get(frame.f_lasti)
+        if place is not None:
+            return place
+    return _place(frame)
+
+
+def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any) -> Any:
+    """A traced value for what a row has made of its arguments, one of which at least is no constant.
+
+    As `Traced(Node(...))`, filled by hand: two calls of classes cost as much as the rest.
+    """
+    if type(value) is np.ndarray:
+        if value.ndim:
+            value.flags.writeable = False
+        else:
+            value = value[()]
+    node = _new(Node)
+    node.value = value
+    node.id = _next_id()
+    node.op, node.args, node.params, node.where = row, args, params, where
+    node._aval = node.grad = None
+    result = _new(Traced)
+    result.node = node
+    return result
 
 
 def _binary(row: Row, a: Any, b: Any) -> Any:
@@ -89,7 +142,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
     Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
     scalar programs are made of nothing else.
     """
-    row, compute, new = TABLE[name], getattr(Values, name), object.__new__
+    row, compute, new = TABLE[name], getattr(Values, name), _new
 
     def fast(a: Any, b: Any, swapped: bool) -> Any:
         node = a.node
@@ -114,20 +167,14 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
             other, y = None, snapshot(b)
         else:
             return None
-        frame = _getframe(2)
-        if frame.f_globals is _users or _is_users(frame):
-            where = (frame.f_code, frame.f_lasti)
-        else:
-            where = caller(3)
+        where = where_of_caller(3)
         try:
             value = compute(y, x) if swapped else compute(x, y)
         except (ValueError, OverflowError):  # shapes that do not broadcast, a huge integer: the long way says so
             return None
-        if type(value) is np.ndarray:
-            value.flags.writeable = False
         if other is None:
             other = Node(CONST, (), NO_PARAMS, y, where)
-        return Traced(Node(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where))
+        return made(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where)
 
     def forward(self: Any, other: Any) -> Any:
         # Two Python floats, the case of scalar programs, spelled out: objects are filled by hand, for a call of a class
@@ -143,19 +190,19 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 y = other
             if type(y) is float:
                 frame = _getframe(1)
-                if frame.f_globals is _users or _is_users(frame):
-                    where = (frame.f_code, frame.f_lasti)
-                else:
-                    where = caller(2)
+                code, places = _last
+                where = places.get(frame.f_lasti) if frame.f_code is code else None
+                if where is None:
+                    where = _place(frame)
                 if second is None:
                     second = Node(CONST, (), NO_PARAMS, y, where)
-                made = new(Node)
-                made.value = compute(x, y)
-                made.id = _next_id()
-                made.op, made.args, made.params, made.where = row, (node, second), NO_PARAMS, where
-                made._aval = made.grad = None
+                answer = new(Node)
+                answer.value = compute(x, y)
+                answer.id = _next_id()
+                answer.op, answer.args, answer.params, answer.where = row, (node, second), NO_PARAMS, where
+                answer._aval = answer.grad = None
                 result = new(Traced)
-                result.node = made
+                result.node = answer
                 return result
         result = fast(self, other, False)
         return _binary(row, self, other) if result is None else result
@@ -168,7 +215,8 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         result = fast(self, other, False)
         if result is None:
             result = _binary(row, self, other)
-        if type(self.node.value) is float or not self.node.shape or type(self) is Variable or result is NotImplemented:
+        number = type(self.node.value) is float or (not self.node.shape and type(self) not in _ARRAYS)
+        if number or type(self) is Variable or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
         return _HOOKS["store"](self, result, where_of_caller(2))
 
@@ -176,8 +224,15 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
-    row = TABLE[name]
-    return lambda self: Traced(apply(row, (self.node,), where_of_caller(2)))
+    row, compute = TABLE[name], getattr(Values, name)
+
+    def forward(self: Any) -> Any:
+        node = self.node
+        if type(node.value) in FLOATING and node.value.dtype.kind == "f" and node.op is not CONST:
+            return made(row, (node,), NO_PARAMS, compute(node.value), where_of_caller(2))
+        return Traced(apply(row, (node,), where_of_caller(2)))
+
+    return forward
 
 
 def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:

@@ -37,8 +37,20 @@ BY_LIBRARY = {
     ),
     "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
     "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
+    "numpy.polynomial": (
+        "the classes of np.polynomial take bare coefficients",
+        "they make plain arrays of them",
+        "use functions, which take traced ones: np.polynomial.polynomial.polyval, chebyshev.chebval; np.polyfit to fit",
+    ),
     "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, "write this step with NumPy functions"),
 }
+
+
+_DRAWN = (
+    "a random generator takes bare numbers",
+    "what it draws has no derivative by its parameters",
+    "draw with plain ones and move what was drawn: loc + scale * rng.standard_normal(size)",
+)
 
 
 def users_frame(depth: int) -> FrameType | None:
@@ -65,6 +77,12 @@ def storing() -> MutationError | None:
     return problem
 
 
+def by_compiled_code() -> bool:
+    """Whether it is no statement of the user's frame that stores, but something that the frame has called."""
+    frame = users_frame(2)
+    return frame is not None and frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] not in _STORES
+
+
 def bare(what: str, why: str, fix: str) -> PaybackError:
     """The error for a traced value that is asked for its bare numbers: by an assignment, a library, anything else."""
     problem = storing()
@@ -72,8 +90,11 @@ def bare(what: str, why: str, fix: str) -> PaybackError:
         return problem
     frame: FrameType | None = inspect.currentframe()
     while frame is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
-        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
+        known = BY_LIBRARY.get(module.partition(".")[0]) or BY_LIBRARY.get(".".join(module.split(".")[:2]))
+        what, why, fix = known or (what, why, fix)
         frame = frame.f_back
+    if frame is not None and _draws(frame):
+        what, why, fix = _DRAWN
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
     refused.set(found)
@@ -103,17 +124,31 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
     return MutationError(what, where=str(place), why=why, fix=fix)
 
 
-def _subscripted(frame: FrameType) -> ast.expr | None:
-    """What stands before the brackets of the assignment that is running."""
+def _draws(frame: FrameType) -> bool:
+    """Whether the user's frame calls a method of a random generator of NumPy's."""
+    for call in _running(frame, ast.Call):
+        owner = _look_up(frame, call.func.value)[0] if isinstance(call.func, ast.Attribute) else None
+        if owner is np.random or isinstance(owner, (np.random.Generator, np.random.RandomState)):
+            return True
+    return False
+
+
+def _running(frame: FrameType, kind: type) -> list[Any]:
+    """The expressions of one kind in what the frame is executing, the outermost first."""
     place = position((frame.f_code, frame.f_lasti))
     if place is None or not place.text:
-        return None
+        return []
     try:
         with parsing:
             tree = ast.parse(place.text.strip())
     except (SyntaxError, SystemError):
-        return None
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, kind)]
+
+
+def _subscripted(frame: FrameType) -> ast.expr | None:
+    """What stands before the brackets of the assignment that is running."""
+    found = _running(frame, ast.Subscript)
     return found[0].value if found else None
 
 

@@ -11,6 +11,7 @@ from payback.errors import DifferentiationError, UnsupportedError
 from payback.trace.arguments import array_of, axes_of
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import _COMPOSED, _UFUNCS, emit, here
+from payback.trace.number import _NAMES
 from payback.trace.numpy_map import astype
 from payback.trace.operators import _HOOKS
 
@@ -35,7 +36,7 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
         return False
     name = ufunc.__name__
     if name in _ROWS:
-        _UFUNCS[ufunc] = _ROWS[name]
+        _UFUNCS[ufunc] = _NAMES[ufunc] = _ROWS[name]
     elif name in _OTHERS:
         _COMPOSED[ufunc] = _OTHERS[name]
     elif not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):

@@ -42,18 +42,21 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_ufuncs,
     questions,
 )
-from payback.trace.array import Traced
+from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import MARK, Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
-from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, vectorized
-from payback.trace.dispatch import _current
+from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, of_list, vectorized
+from payback.trace.dispatch import _COPIES, _current
 from payback.trace.libraries import LIBRARIES, Watch, complete
+from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
+from payback.trace.selected import Selected
 from payback.trace.tree import tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
+_OPTIONS = {"axis", "keepdims"}
 # Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
 _NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
 _NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
@@ -63,9 +66,15 @@ tracing = _tracing.get  # whether a function is being differentiated in this con
 
 
 def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    of_one = answer is of_list and original not in _COPIES  # it is for lists; a traced value would be dispatched
+
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if _tracing.get():
+            if of_one and args and type(args[0]) in _NODE_TYPES and len(args) <= 2 and kwargs.keys() <= _OPTIONS:
+                known = _FUNCTIONS.get(original)  # what the dispatch would come to, after a few more calls
+                if known is not None:
+                    return known(*args, **kwargs)
             caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
             if caller not in _NOT_USERS:
                 return answer(original, *args, **kwargs)
@@ -143,14 +152,15 @@ class _Pair:
 
     def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
         self.originals, self.wrappers = originals, wrappers
-        self._take = operator.itemgetter("__name__", *originals)
-        self._tuples = {id(names): tuple(names.values()) for names in (originals, wrappers)}
+        names = [*originals]
+        self._take = operator.itemgetter(*names, names[-1])  # of two at least, so that it makes a tuple
+        self._tuples = {id(pairs): self._take(pairs) for pairs in (originals, wrappers)}
 
     def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
         """Whether a namespace has exactly these under the names."""
         try:
             # the same objects: tuples compare them by identity first, and functions know no other equality
-            return bool(self._take(space)[1:] == self._tuples[id(names)])
+            return bool(self._take(space) == self._tuples[id(names)])
         except KeyError:
             return False
 
@@ -185,6 +195,10 @@ class _Installed:
         self.seen: Any = None
         self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
         self.watch = Watch(self.imported)
+        # since sys.modules was seen last: libraries that are complete, whether some are not, whether some may yet come
+        self.found: list[tuple[dict[str, Any], _Pair]] = []
+        self.busy = False
+        self.watching = False
 
     def enter(self, f: Any) -> None:
         with self.lock:
@@ -195,11 +209,19 @@ class _Installed:
                     self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
-                    self.watch.start()
-                    for name in LIBRARIES:
-                        if (module := complete(name)) is not None:
-                            self.put(*self.library(name, module))
-                    self.modules()
+                    modules = sys.modules
+                    last = next(reversed(modules))
+                    state = (len(modules), last, id(modules[last]))
+                    if state != self.seen or self.busy:
+                        self.watching = any(name not in modules for name in LIBRARIES)
+                        found = {name: module for name in LIBRARIES if (module := complete(name)) is not None}
+                        self.busy = any(name in modules and name not in found for name in LIBRARIES)
+                        self.found = [self.library(name, module) for name, module in found.items()]
+                    if self.watching:
+                        self.watch.start()
+                    for space, pair in self.found:
+                        self.put(space, pair)
+                    self.modules(state)
                 self.function(f, set())
             except BaseException:
                 self.leave()
@@ -229,15 +251,15 @@ class _Installed:
         """Replace names of a namespace, but for those that someone else has replaced already."""
         if not pair.stands(space, pair.originals):
             kept = [name for name, f in pair.originals.items() if space.get(name) is f]
+            if not kept:
+                return
             pair = _Pair({n: pair.originals[n] for n in kept}, {n: pair.wrappers[n] for n in kept})
         space.update(pair.wrappers)
         self.names.append((space, pair))
 
-    def modules(self) -> None:
-        """Put wrappers into the modules that imported originals by name."""
+    def modules(self, state: Any) -> None:
+        """Put wrappers into the modules that imported originals by name; `state`: what sys.modules is told by."""
         modules = sys.modules
-        last = next(reversed(modules))
-        state = (len(modules), last, id(modules[last]))
         if state != self.seen:
             for name, module in list(modules.items()):
                 known = self.known.get(name)
@@ -343,7 +365,8 @@ class _Installed:
                 cell.cell_contents = content
             for owner, name, original, _ in _SPECIAL:
                 setattr(owner, name, original)
-            self.watch.stop()
+            if self.watching:
+                self.watch.stop()
             self.names.clear()
             self.cells.clear()
             self.spaces.clear()
@@ -395,11 +418,20 @@ def _hidden(problem: BaseException) -> PaybackError | None:
     text = str(problem)
     if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
         return refused.get()
+    if (
+        text == "array is read-only"
+        and (frame := _last_frame(problem)) is not None
+        and any(isinstance(x, Buffer) and isinstance(x.now(), Traced) for x in frame.f_locals.values())
+    ):  # random generators shuffle the memory itself
+        return TraceError("compiled code cannot write into an array that holds traced values", where=_place(problem),
+                          why="it sees the memory only, in which there are no numbers",
+                          fix="compute a new array; to shuffle, y = y[rng.permutation(len(y))]")  # fmt: skip
     if MARK in text:  # C code has met the memory of a traced array
         return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
                           why="compiled code takes bare numbers, and what it computes from them has no history",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
-    if "payback.trace." in text and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+    ours = "payback.trace." in text or text.startswith("Cannot convert Traced")
+    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
     cause = problem.__cause__
@@ -408,14 +440,23 @@ def _hidden(problem: BaseException) -> PaybackError | None:
     return cause if isinstance(cause, PaybackError) else None
 
 
-def _place(problem: BaseException) -> str | None:
-    """The last of the user's lines that an exception has passed."""
-    place = None
+def _last_frame(problem: BaseException) -> Any:
+    """The last of the user's frames that an exception has passed."""
+    found = None
     for frame, _ in traceback.walk_tb(problem.__traceback__):
         if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            place = position((frame.f_code, frame.f_lasti))
+            found = frame
+    return found
+
+
+def _place(problem: BaseException) -> str | None:
+    """The last of the user's lines that an exception has passed."""
+    frame = _last_frame(problem)
+    place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     return str(place) if place else None
 
 
 def _settled(leaf: Any) -> Any:
+    if type(leaf) is Selected:
+        raise leaf.unknown("to return x[mask]")
     return now(leaf) if isinstance(leaf, Buffer) else leaf

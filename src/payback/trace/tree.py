@@ -141,6 +141,24 @@ def structure(tree: Any) -> Any:
     return type(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
 
 
+def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    parts = _parts(tree)
+    return f(tree) if parts is None else _like(tree, iter([_mapped(f, child) for child in parts[0]]))
+
+
+def map_named(f: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
+    """`f(leaf, what it is called)` on every leaf, in order, in a container like `tree`; see `paths` for the names."""
+    parts = _parts(tree)
+    if parts is None:
+        return f(tree, name)
+    children, keys = parts
+    if dataclasses.is_dataclass(tree) or hasattr(tree, "_fields"):
+        names = [f"{name}.{key}" for key in keys]
+    else:
+        names = [f"{name}[{key!r}]" for key in keys]
+    return _like(tree, iter([map_named(f, child, called) for child, called in zip(children, names, strict=True)]))
+
+
 def spread_prefix(prefix: Any, tree: Any) -> list[Any] | None:
     """For each leaf of the tree what a prefix says of it; None where the prefix does not fit.
 
@@ -186,5 +204,7 @@ def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     for other in others:
         if not same_structure(tree, other):
             raise ValueError(f"containers of different structure: {paths(tree)} and {paths(other)}")
+    if not others:
+        return _mapped(f, tree)
     columns = [leaves(other) for other in others]
     return unflatten(tree, iter([f(*row) for row in zip(leaves(tree), *columns, strict=True)]))

@@ -15,25 +15,41 @@ itself; and no version of an array is ever copied.
 from __future__ import annotations
 
 import itertools
-import weakref
 from bisect import bisect_right
 from typing import Any
 
 import numpy as np
 
-from payback.errors import MutationError, UnsupportedError
-from payback.ir.aval import FLOAT64
+from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
-from payback.trace.array import _NODE_TYPES, Traced, as_traced
+from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
-from payback.trace.operators import _HOOKS, where_of_caller
+from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
+
+
+def by_columns(node: Node, depth: int = 8) -> bool:
+    """Whether NumPy's array would lie in memory by columns; without numbers, as far as it is told by few nodes."""
+    value = node.value
+    if value is not None:
+        return type(value) is np.ndarray and value.flags.fnc
+    if len(node.shape) < 2 or not depth:
+        return False
+    args = [arg for arg in node.args if arg.shape == node.shape]
+    if node.op.name == "transpose":
+        (x,) = node.args
+        reverse = node.params["axes"] == tuple(range(len(node.shape)))[::-1]
+        return reverse and min(sum(n > 1 for n in node.shape), 2) > 1 and not by_columns(x, depth - 1)
+    pointwise = node.op.kind == "pointwise" or node.op.name in ("cast", "identity", "stop_gradient")
+    if not pointwise or any(arg.shape not in ((), node.shape) for arg in node.args):
+        return False
+    return bool(args) and all(by_columns(arg, depth - 1) for arg in args)
 
 
 class Storage:
@@ -58,9 +74,8 @@ class Storage:
     @classmethod
     def of_node(cls, node: Node) -> Storage:
         """Laid out as the node's value, if it is compact, so that `reshape` makes views where NumPy does."""
-        shape, value = node.shape, node.value
-        source = np.arange(node.aval.size).reshape(shape)
-        if type(value) is np.ndarray and value.flags.f_contiguous and not value.flags.c_contiguous:
+        source = np.arange(node.aval.size).reshape(node.shape)
+        if by_columns(node):
             source = np.asfortranarray(source)
         return cls(source, node, node.aval.dtype)
 
@@ -272,6 +287,8 @@ class Written(Traced):
 
     def __getitem__(self, key: Any) -> Any:
         view: View = _held.__get__(self)
+        if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
+            return _METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
         taken = view.at[plain_key(key)]
         place = where_of_caller(2)
         if type(taken) is not np.ndarray:
@@ -307,108 +324,4 @@ def plain_key(key: Any) -> Any:
     return key
 
 
-# Views of a traced array that nobody has written into yet.  NumPy's `row = y[1]; row[0] = v` writes into y too, so
-# every value made by a view remembers whose view it is, and the array its views (weakly): the first write turns them
-# all into `Written` ones.
-
-
-class Family:
-    """A traced array and the views of it, each with the steps that lead to it."""
-
-    __slots__ = ("is_variable", "members", "prune_at", "root")
-
-    def __init__(self, root: Traced):
-        self.root, self.is_variable = root.node, type(root) is not Traced
-        self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
-        self.prune_at = 32
-
-    def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
-        if len(self.members) >= self.prune_at:
-            self.members = [known for known in self.members if known[0]() is not None]
-            self.prune_at = 2 * len(self.members) + 32
-        self.members.append((weakref.ref(member), steps))
-
-
-def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
-    """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
-    if type(x) is Written:
-        held: View = _held.__get__(x)
-        at = _replay(held.at, name, params)
-        if np.may_share_memory(at, held.at):
-            return written(held.storage, at)
-    if type(x) is Traced and x.node.value is not None:
-        made = Traced(append(TABLE[name], (x.node,), params, place))
-    else:
-        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
-    if made.node.shape and type(x) in _NODE_TYPES:
-        alias = getattr(x, "alias", None)
-        if alias is None:
-            alias = x.alias = (Family(x), ())
-        steps = (*alias[1], (name, params))
-        made.alias = (alias[0], steps)
-        alias[0].add(made, steps)
-    return made
-
-
-def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
-    if name == "index":
-        return np.asarray(at[params["template"]])
-    if name == "transpose":
-        return np.transpose(at, params["axes"])
-    if name == "reshape":
-        return np.reshape(at, params["shape"])
-    return np.broadcast_to(at, params["shape"])
-
-
-def open_for_writing(x: Traced, place: Any) -> View:
-    """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
-    if type(x) is Written:
-        return _held.__get__(x)
-    family, _ = getattr(x, "alias", None) or (Family(x), ())
-    if family.is_variable:
-        where = position(place)
-        raise MutationError("a variable cannot be written into", where=str(where) if where else None,
-                            why="it is what results are differentiated by",
-                            fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
-    storage = Storage.of_node(family.root)
-    for member, steps in family.members:
-        y = member()
-        if y is None:
-            continue
-        at = storage.source
-        for name, params in steps:
-            at = _replay(at, name, params)
-        if np.may_share_memory(at, storage.source):
-            y.alias = None
-            y.__class__ = Written
-            y.node = View(storage, at)
-    if type(x) is not Written:  # a reshape that copied: an array of its own
-        x.alias = None
-        storage = Storage.of_node(x.node)
-        x.__class__ = Written
-        x.node = View(storage, storage.source)
-    return _held.__get__(x)
-
-
-def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
-    """`x[key] = value`: the value is written where NumPy would write it, through views too."""
-    if isinstance(key, Traced) and key.dtype.kind == "b" and key.node.value is None:
-        _HOOKS["write_where"](x, key, value, place)
-        return
-    key = plain_key(key)
-    if type(value) is not Number or x.dtype != FLOAT64:
-        value = as_traced(value)  # read before: it may be a view of x
-    held = open_for_writing(x, place)
-    held.storage.write(held.at, key, value, place)
-
-
-def store(x: Traced, value: Any, place: Any) -> Traced:
-    """`x[...] = value` as `x += y` does it: an array that nothing else looks at only changes its node."""
-    if type(x) is Traced and getattr(x, "alias", None) is None and value.shape == x.shape and value.dtype == x.dtype:
-        x.node = value.node
-    else:
-        setitem(x, ..., value, place)
-    return x
-
-
-_HOOKS.update(view=view, setitem=setitem, store=store)
+_ARRAYS.add(Written)

@@ -36,13 +36,36 @@ class Around:
 
         looks = [(look, look()) for _, look in self.names]
         # where names stand for things that cannot change, it is enough to see that they still stand for the same
-        self._looks = looks if all(_is_fixed(value) for _, value in looks) else None
+        self._fixed = all(_is_fixed(value) for _, value in looks)
+        cells, names, others = [], [], []
+        look: Any
+        for look, was in looks:
+            kind = getattr(look, "func", None)
+            if kind is _content and was is not None:
+                cells.append((look.args[0], was))
+            elif kind is _named:
+                names.append((*look.args, was))
+            else:
+                others.append((look, was))
+        self._cells, self._names, self._others = cells, names, others
 
     def unchanged(self) -> bool:
         """Whether all is as it was; quicker than `changes` where it can be."""
-        if self._looks is None:
+        if not self._fixed:
             return not self.changes()
-        return all(look() is was for look, was in self._looks)
+        try:
+            for cell, was in self._cells:
+                if cell.cell_contents is not was:
+                    return False
+        except ValueError:  # it is not bound any more
+            return False
+        for space, name, was in self._names:
+            if space.get(name) is not was:
+                return False
+        for look, was in self._others:  # noqa: SIM110 (a loop takes half the time)
+            if look() is not was:
+                return False
+        return True
 
     def changes(self) -> list[str]:
         """What is different now, for people."""
@@ -133,7 +156,8 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield from _names(f.__func__, seen)
         return
     if isinstance(f, functools.partial):
-        yield "the arguments of partial", lambda: (f.args, f.keywords)
+        yield "the arguments of partial", lambda: f.args
+        yield "the keywords of partial", lambda: f.keywords
         yield from _names(f.func, seen)
         return
     if not isinstance(f, FunctionType):
@@ -145,8 +169,11 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
             yield from _names(type(f).__call__, seen)
         return
     inside: list[Any] = []
-    if f.__defaults__ or f.__kwdefaults__:
-        yield f"a default of {f.__name__}", lambda: (f.__defaults__, f.__kwdefaults__)
+    # the containers themselves: a tuple made of them would be another one at each look
+    if f.__defaults__:
+        yield f"a default of {f.__name__}", lambda: f.__defaults__
+    if f.__kwdefaults__:
+        yield f"a default of {f.__name__}", lambda: f.__kwdefaults__
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         look = functools.partial(_content, cell)
         yield name, look
@@ -155,13 +182,17 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
     if space.get("__name__", "").partition(".")[0] not in _LIBRARIES:
         for name in dict.fromkeys(_global_names(f.__code__)):
             if name in space and not isinstance(space[name], (ModuleType, type, BuiltinFunctionType, np.ufunc)):
-                look = functools.partial(space.get, name)
+                look = functools.partial(_named, space, name)
                 yield name, look
                 inside.append(look())
     for value in inside:
         for part in _contents(value):
             if callable(part):
                 yield from _names(part, seen)
+
+
+def _named(space: dict[str, Any], name: str) -> Any:
+    return space.get(name)
 
 
 def _content(cell: Any) -> Any:

@@ -15,7 +15,7 @@ from payback.ir.node import Node
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now, watching
+from payback.trace.arrays import native, now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
@@ -68,7 +68,7 @@ class Trace:
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program
-            from payback.native.tape import direct
+            from payback.native.tape_bodies import direct
 
             self.program = direct(self.body.graph) or Program(self.body.graph, self.donated)
             if plain and not self.donated:
@@ -103,7 +103,7 @@ class CompiledFunction:
             if quick is not None:
                 return self._rebuild(quick)
         tree = (args, kwargs)
-        values = [now(leaf) for leaf in leaves(tree)]
+        values = [native(now(leaf)) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
@@ -197,7 +197,7 @@ class CompiledFunction:
 
 def _recorder() -> Any:
     """What keeps the scalars of a program in columns, for there may be millions."""
-    from payback.native.tape import recorder
+    from payback.native.tape_bodies import recorder
 
     return recorder()
 

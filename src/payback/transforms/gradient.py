@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
+from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import const
+from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now, outside
+from payback.trace.arrays import now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
-from payback.trace.tree import is_leaf, leaves, paths, tree_map, unflatten
+from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -48,15 +49,7 @@ class Opened:
         fresh: list[Any] = []
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
-            if type(tree) in _LEAVES:
-                fresh.append(self._leaf(tree, name))
-                continue
-            fresh.append(
-                unflatten(
-                    tree,
-                    iter([self._leaf(leaf, name + path) for leaf, path in zip(leaves(tree), paths(tree), strict=True)]),
-                )
-            )
+            fresh.append(map_named(self._leaf, tree, name))
         if not any(self.wrt):
             raise DifferentiationError(
                 "there is nothing to differentiate by",
@@ -65,10 +58,14 @@ class Opened:
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
         changed = dict(zip(self.positions, fresh, strict=True))
-        self.args = tuple(changed.get(i, arg) for i, arg in enumerate(args))
+        self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
+        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.ndim and not watched():
+            node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
+            self.wrt.append(node)
+            return opened(node)
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -93,15 +90,8 @@ class Opened:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
         if self.single and type(self.given[0]) in _LEAVES:
             return found[0]
-        answers = iter(found)
-        trees = []
-        at = 0
-        for tree in self.given:
-            parts = []
-            for leaf in leaves(tree):
-                parts.append(leaf if self.wrt[at] is None else next(answers))
-                at += 1
-            trees.append(unflatten(tree, iter(parts)))
+        answers, asked = iter(found), iter(self.wrt)
+        trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
 
 
@@ -177,11 +167,21 @@ def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:
     return reached, False
 
 
-def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False) -> tuple[list[Any], bool]:
+def pull_back(
+    tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: bool = False, free: bool = False
+) -> tuple[list[Any], bool]:
     """What each node of `wrt` is owed (zeros where no path leads), and whether the answers are plain values.
 
     units: the seeds are unit vectors, whose zeros mean that nothing is asked there: they stay zero whatever they meet.
+    free: the caller is done with the nodes, if the answers are plain: then `tops` is emptied, see `sweep`.
     """
+    if len(tops) == 1 and type(seeds[0]) is float and not units and not any(node.args for node in wrt):
+        leaves = set(wrt)
+        with np.errstate(all="ignore"):
+            found = pay_scalars(tops[0], seeds[0], lambda node: node in leaves and type(node.value) is float)
+        if found is not None:
+            paid = dict(zip(*found, strict=True))
+            return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt], True
     on_graph, reached = False, None
     for top in tops:
         reached, outside = reached_from(top, wrt)
@@ -193,14 +193,24 @@ def pull_back(tops: list[Node], seeds: list[Any], wrt: list[Node], *, units: boo
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
         asked = seed != 0 if units else None
+        mask = None
         if on_graph:
-            seed = gradient.operand(seed.node if isinstance(seed, Traced) else const(seed))
-            seed = _cast_like(gradient, seed, top)
+            if type(seed) is tuple:  # from a tape, with its mask
+                seed, mask = seed
+            node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
+            seed = _cast_like(gradient, gradient.operand(node), top)
+            if mask is not None:
+                seed = Masked(gradient.operand(mask), seed)
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
+    if len(tops) > 1:
+        reached = None
+    if free and not on_graph:
+        tops.clear()
+        del top
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
+        settled = sweep(gradient, owed, wrt, reached=reached, free=free and not on_graph)
         answers = []
         for node in wrt:
             bar = settled.get(node)
@@ -290,14 +300,16 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         top = _scalar(out, f)
         wrt = [node for node in given.wrt if node is not None]
         taped = on_tape(top)
+        value: Any
         if taped is None:
-            found, bare = pull_back([top.node], [seed_for(top.node)], wrt)
+            tops, seeds, value = [top.node], [seed_for(top.node)], top.node.value
+            del out, top  # nothing but the list holds the graph, so that it can be freed while it is swept
+            found, bare = pull_back(tops, seeds, wrt, free=True)
+            value = value if bare else Traced(tops[0])
         else:  # the tape pays what it has read, and the sweep goes on from there
-            top, read, bars = taped
+            value, read, bars = taped
             found, bare = pull_back(read, bars, wrt)
-        value: Any = top
-        if bare:
-            value = plain(top)
+            value = plain(value) if bare else value
         if has_aux:
             aux = tree_map(lambda leaf: _bare(leaf, wrt), aux)
         gradient = given.gradients(found)

@@ -16,7 +16,7 @@ from payback.ops.batching import from_front, to_front
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST
 from payback.run.interpreter import quietly
-from payback.trace.arrays import now
+from payback.trace.arrays import native, now
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
@@ -53,7 +53,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
     def batched(*args: Any, **kwargs: Any) -> Any:
         where = where_of_caller(2)
         tree = (args, kwargs)
-        given = [now(leaf) for leaf in leaves(tree)]
+        given = [native(now(leaf)) for leaf in leaves(tree)]
         names = _names(f, args, kwargs)
         axes = _in_axes(in_axes, args, kwargs)
         mapped = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from payback.native.emit import BYTE, FLOAT64, INT, INT32, POINTER, Emitter
-from payback.native.lower.replay import NOTHING
+from payback.native.lower.cases import NOTHING
 from payback.trace.columns import CODES, ROWS, THIRD
 
 
@@ -27,16 +27,21 @@ class Gather(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """args: from, which, into, places, count: into[places[i]] += from[which[i]], where that was paid."""
+    """args: from, which, into, places, count, initial: into[places[i]] += from[which[i]], where that was paid.
+
+    What was read is the initial number then, as it was before the sweep.
+    """
 
     version: int
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         b = e.b
-        words = [e.load(function.args[1], k, INT) for k in range(5)]
+        words = [e.load(function.args[1], k, INT) for k in range(6)]
         source, which, target, places = (b.inttoptr(w, POINTER) for w in words[:4])
         with e.loop(0, words[4]) as i:
-            value = e.load(source, b.sext(e.load(which, i, INT32), INT), FLOAT64)
+            at = b.sext(e.load(which, i, INT32), INT)
+            value = e.load(source, at, FLOAT64)
+            e.store(words[5], source, at)
             place = b.sext(e.load(places, i, INT32), INT)
             with b.if_then(b.icmp_signed("!=", b.bitcast(value, INT), INT(NOTHING))):
                 e.store(b.fadd(e.load(target, place, FLOAT64), value), target, place)

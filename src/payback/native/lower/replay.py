@@ -8,188 +8,27 @@ that nobody has paid is told by its bits, and pays nobody: what `algebra.Masked`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.native import vector_math
 from payback.native.emit import BIT, BYTE, FLOAT64, INT, INT32, POINTER, Emitter
-from payback.native.lower import pointwise
+from payback.native.lower.cases import (
+    FAN,
+    FAN_END,
+    NOTHING,
+    POWERS,
+    Lane,
+    Registers,
+    bit_of,
+    initial,
+    is_truth,
+    operations,
+    partial_of,
+    value_of,
+)
 from payback.ops.namespace import Select
 from payback.ops.row import TABLE
-from payback.trace.columns import ROWS
-
-NOTHING = 0x7FF8_5AFE_0DD5_0001  # an adjoint that nobody has paid: a NaN that no arithmetic makes
-_TRUTHS = ("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not")
-
-
-class Operation(NamedTuple):
-    """A case of the switch: a row, and those of its arguments that are paid."""
-
-    name: str
-    paid: tuple[int, ...]
-
-
-# Entries that are no rows: nothing to compute, the ends of a fan (as many copies of a number as it has users, each paid
-# by one of them, so that they are added in the order of the users), and x² for x**2.
-REST, FAN, FAN_END = range(3)
-SQUARE = "square"
-
-
-@cache
-def able() -> frozenset[str]:
-    """The rows that may stand on a tape: those with code for float64, and with partials that have."""
-    return frozenset(row.name for row in ROWS if pointwise.can(row.name, "f8") or row.name in _TRUTHS)
-
-
-@cache
-def operations() -> tuple[Operation | None, ...]:
-    """The cases of the switch; the first are no rows."""
-    cases: list[Operation | None] = [None, None, None, Operation(SQUARE, (0,)), Operation(SQUARE, ())]
-    for row in ROWS:
-        if row.name not in able():
-            continue
-        slots = [slot for slot, partial in enumerate(row.partials) if partial is not None]
-        for subset in range(1 << len(slots)):
-            cases.append(Operation(row.name, tuple(slot for k, slot in enumerate(slots) if subset >> k & 1)))
-    return tuple(cases)
-
-
-def always_pays(operation: Operation | None) -> bool:
-    """Whether every argument is surely paid: no choice decides, and no slot is without derivative."""
-    if operation is None or operation.name == SQUARE:
-        return True
-    row = TABLE[operation.name]
-    return row.name in _SURE and None not in row.partials
-
-
-_SURE = frozenset(
-    [
-        "identity",
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "sqrt",
-        "sin",
-        "cos",
-        "tanh",
-        "sigmoid",
-        "expit",
-        "softplus",
-        "abs",
-        "tan",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arctan2",
-        "sinh",
-        "cosh",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-        "exp2",
-        "log2",
-        "log10",
-        "cbrt",
-        "logaddexp",
-        "deg2rad",
-        "rad2deg",
-        "mod",
-        "fmod",
-        "erf",
-        "erfc",
-    ]
-)
-
-
-class Lane:
-    """A register with the operators that rules use."""
-
-    __slots__ = ("m", "v")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, m: Registers, v: ir.Value):
-        self.m, self.v = m, v
-
-    def __add__(self, other: Any) -> Lane:
-        return self.m.apply("add", self, other)
-
-    def __radd__(self, other: Any) -> Lane:
-        return self.m.apply("add", other, self)
-
-    def __sub__(self, other: Any) -> Lane:
-        return self.m.apply("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Lane:
-        return self.m.apply("sub", other, self)
-
-    def __mul__(self, other: Any) -> Lane:
-        return self.m.apply("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Lane:
-        return self.m.apply("mul", other, self)
-
-    def __neg__(self) -> Lane:
-        return self.m.apply("neg", self)
-
-    def __gt__(self, other: Any) -> Lane:
-        return self.m.apply("gt", self, other)
-
-    def __ge__(self, other: Any) -> Lane:
-        return self.m.apply("ge", self, other)
-
-    def __lt__(self, other: Any) -> Lane:
-        return self.m.apply("lt", self, other)
-
-    def __le__(self, other: Any) -> Lane:
-        return self.m.apply("le", self, other)
-
-    def __eq__(self, other: object) -> Lane:  # type: ignore[override]
-        return self.m.apply("eq", self, other)
-
-    def __ne__(self, other: object) -> Lane:  # type: ignore[override]
-        return self.m.apply("ne", self, other)
-
-
-class Registers:
-    """The namespace `m` on registers of one float64 each."""
-
-    def __init__(self, e: Emitter):
-        self.e = e
-
-    def value(self, x: Any) -> ir.Value:
-        if type(x) is Lane:
-            return x.v
-        return BIT(x) if isinstance(x, bool) else FLOAT64(float(x))
-
-    def apply(self, name: str, *operands: Any) -> Lane:
-        values = [self.value(x) for x in operands]
-        if name in vector_math.FORMULAS:  # at one lane; a vector's first lane would cost twice as much
-            return Lane(self, vector_math.emit(self.e, name, *values))
-        return Lane(self, pointwise.emit(self.e, name, "b1" if name.startswith("logical") else "f8", values))
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in TABLE:
-            raise AttributeError(name)
-        return lambda *operands: self.apply(name, *operands)
-
-    def where(self, condition: Any, high: Any, low: Any) -> Lane:
-        return self.apply("select", condition, high, low)
-
-    select = Select
-
-
-def _truth(name: str, slot: int) -> bool:
-    """Whether the argument of a row is a truth, kept as 1.0 or 0.0."""
-    return name.startswith("logical") or (name == "select" and slot == 0)
 
 
 class _Replay:
@@ -206,14 +45,14 @@ class _Replay:
 
     def operands(self, name: str, k: ir.Value, a: ir.Value, b: ir.Value) -> tuple[list[Any], list[ir.Value]]:
         """The row's operands as lanes, and where they stand."""
-        count = 1 if name == SQUARE else len(TABLE[name].partials)
+        count = 1 if name in POWERS.values() else len(TABLE[name].partials)  # as `arity` has it
         places = [a, b][:count]
         if count == 3:
             places.append(self.at(self.first, self.b.sub(k, self.e.int(1))))
         lanes = []
         for slot, place in enumerate(places):
             v = self.e.load(self.values, place, FLOAT64)
-            if _truth(name, slot):
+            if is_truth(name, slot):
                 v = self.b.fcmp_unordered("!=", v, FLOAT64(0.0))
             lanes.append(Lane(self.m, v))
         return lanes, places
@@ -263,10 +102,7 @@ class Forward(NamedTuple):
                 block = by_name[operation.name] = b.append_basic_block(operation.name)
                 b.position_at_end(block)
                 lanes, _ = r.operands(operation.name, k, first, second)
-                if operation.name == SQUARE:
-                    v = b.fmul(lanes[0].v, lanes[0].v)
-                else:
-                    v = r.m.apply(operation.name, *lanes).v
+                v = value_of(r.m, operation.name, lanes).v
                 if v.type == BIT:
                     v = b.uitofp(v, FLOAT64)
                 result.add_incoming(v, b.block)
@@ -289,11 +125,15 @@ class Forward(NamedTuple):
 class Reverse(NamedTuple):
     """args: codes, first, second, values, adjoints, start, stop: what these entries pay, from the last to the first.
 
-    sure: every adjoint is paid, and begins as −0.0; else one that is not begins as NOTHING.
+    sure: every adjoint is paid, and begins as −0.0; else one that is not begins as NOTHING.  So it is again in the end.
     """
 
     version: int
     sure: bool
+
+    @property
+    def initial(self) -> ir.Value:
+        return initial(self.sure)
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         r, b = _Replay(e, function, 7), e.b
@@ -310,6 +150,9 @@ class Reverse(NamedTuple):
         code = b.zext(e.load(r.codes, k, BYTE), INT32)
         first, second = r.at(r.first, k), r.at(r.second, k)
         bar = e.load(bars, k, FLOAT64)
+        # as it was before; a leaf is read in the end, and what belongs to a fan with the fan
+        kept = b.icmp_unsigned("<=", code, INT32(FAN_END))
+        e.store(b.select(kept, bar, self.initial), bars, k)
         onward, rest, paying, fan_end = (b.append_basic_block(n) for n in ("onward", "rest", "paying", "fan"))
         if self.sure:
             b.branch(paying)
@@ -337,13 +180,7 @@ class Reverse(NamedTuple):
             lanes, places = r.operands(operation.name, k, first, second)
             y = Lane(r.m, e.load(r.values, k, FLOAT64))
             for slot in reversed(operation.paid):
-                if operation.name == SQUARE:
-                    partial: Any = lanes[0] * 2.0
-                else:
-                    rule = TABLE[operation.name].partials[slot]
-                    assert rule is not None
-                    partial = rule(r.m, *lanes, y)
-                self._pay(e, bars, places[slot], bar, partial)
+                self._pay(e, bars, places[slot], bar, partial_of(r.m, operation.name, slot, lanes, y))
             b.branch(rest)
 
         switch.add_case(INT32(FAN_END), fan_end)
@@ -360,7 +197,7 @@ class Reverse(NamedTuple):
         if partial is None:
             return
         if type(partial) is Select:
-            with b.if_else(_bit(partial.condition)) as (high, low):
+            with b.if_else(bit_of(partial.condition)) as (high, low):
                 with high:
                     self._pay(e, bars, place, bar, partial.high)
                 with low:
@@ -382,6 +219,7 @@ class Reverse(NamedTuple):
         before = b.block
         begin = b.add(b.sub(k, count), e.int(1))
         initial = e.load(bars, begin, FLOAT64)
+        e.store(self.initial, bars, begin)
         nothing = INT(NOTHING)
         some = BIT(1)
         if not self.sure:
@@ -398,6 +236,7 @@ class Reverse(NamedTuple):
         b.cbranch(b.icmp_signed("<=", i, k), body, after)
         b.position_at_end(body)
         paid = e.load(bars, i, FLOAT64)
+        e.store(self.initial, bars, i)
         more: ir.Value = any_
         if not self.sure:
             there = b.icmp_signed("!=", b.bitcast(paid, INT), nothing)
@@ -415,7 +254,3 @@ class Reverse(NamedTuple):
             result = b.select(unseeded, total, result)
             result = b.select(b.or_(any_, b.not_(unseeded)), result, b.bitcast(nothing, FLOAT64))
         e.store(result, bars, place)
-
-
-def _bit(condition: Any) -> ir.Value:
-    return condition.v if type(condition) is Lane else BIT(bool(condition))

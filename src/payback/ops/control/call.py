@@ -41,21 +41,42 @@ def _shape(*args: Aval, body: Any, **_: Any) -> Avals:
 def _vjp(m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any) -> list[Any]:
     present = owed(bar)
     slots = tuple(slot for slot in wanted if is_floating(body.takes[slot]))
-    pulled, answered = body.pullback(slots, present)
-    made = m.call(*args, *[bar[k] for k in present], body=pulled)
-    return scattered_among(slots, answered, parts(m, made, sum(answered)), len(args))
+    masked, values, masks = _unmasked(m, {k: bar[k] for k in present}, body.gives)
+    pulled, answered, beside = body.masked_pullback(slots, present, masked)
+    made = _masked_again(m, m.call(*args, *values, *masks, body=pulled), len(pulled.gives), beside)
+    return scattered_among(slots, answered, made[: sum(answered)], len(args))
 
 
 def _jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any) -> list[Any]:
-    moved = tuple(sorted(dots))
-    pushed, answered = body.pushforward(moved)
-    count = len(body.gives)
-    made = parts(m, m.call(*args, *[dots[slot] for slot in moved], body=pushed), count + sum(answered))
-    return scattered_among(range(count), answered, made[count:], count)
+    moved, count = tuple(sorted(dots)), len(body.gives)
+    masked, values, masks = _unmasked(m, {slot: dots[slot] for slot in moved}, body.takes)
+    pushed, answered, beside = body.masked_pushforward(moved, masked)
+    made = _masked_again(m, m.call(*args, *values, *masks, body=pushed), len(pushed.gives), beside)
+    return scattered_among(range(count), answered, made[count : count + sum(answered)], count)
+
+
+def _unmasked(m: Any, given: dict[int, Any], avals: Sequence[Aval]) -> tuple[tuple[int, ...], list[Any], list[Any]]:
+    """Which of the adjoints or tangents are masked, their values, and the masks.
+
+    Masks go into a body and come out of it: that a function is called changes nothing about its derivative.
+    """
+    masked = tuple(k for k, value in given.items() if hasattr(value, "mask"))
+    masks = [given[k].mask for k in masked]
+    for j, k in enumerate(masked):  # a condition may have been smaller
+        if m.shape(masks[j]) != avals[k].shape:
+            masks[j] = m.broadcast(masks[j], shape=avals[k].shape)
+    return masked, [value.value if k in masked else value for k, value in given.items()], masks
+
+
+def _masked_again(m: Any, several: Any, count: int, beside: dict[int, int]) -> list[Any]:
+    made = parts(m, several, count)
+    for position, k in beside.items():
+        made[position] = m.select(made[k], made[position], None)
+    return made
 
 
 Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape, vjp=_vjp, jvp=_jvp,
-    math="the body's")  # fmt: skip
+    masked="both", math="the body's")  # fmt: skip
 
 
 def _custom_vjp(

@@ -1,0 +1,147 @@
+"""Which parts of a tape are rounds of a loop.
+
+A loop of the user's program leaves the same cases again and again.  Distances between equal stretches of cases are
+tried as lengths of a round; where cases repeat with one for long enough, a round is written out in machine code of its
+own (`lower/rounds.py`).  What the arguments are may differ from round to round: then a column says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.native.lower.cases import FAN, FAN_END, Operation, arity, operations
+from payback.native.lower.rounds import Entry, Operand
+
+Array = np.ndarray[Any, Any]
+LONGEST = 300  # entries of a round: LLVM compiles them within some tenths of a second
+FEWEST = 16  # rounds
+WINDOW = 48  # cases that are looked for again
+TRIES = 40
+SMALLEST = 2000  # entries that are worth code of their own
+
+
+class Piece(NamedTuple):
+    """Entries from start to stop, numbered as values are; entries of one round, or None where the switch has them."""
+
+    start: int
+    stop: int
+    entries: tuple[Entry, ...] | None
+
+
+def pieces(tape: Any) -> list[Piece]:
+    """The whole tape in order."""
+    base, size = tape.base, tape.size
+    uses = _uses(tape)
+    made, left, at = [], 4 * LONGEST, base
+    for a, b, period in _repeats(tape.codes.tobytes(), tape.codes, 0, size - base):
+        found = _round(tape, uses, a, b, period) if period <= left else None
+        if found is None:
+            continue
+        left -= period
+        if found.start > at:
+            made.append(Piece(at, found.start, None))
+        made.append(found)
+        at = found.stop
+    if at < size:
+        made.append(Piece(at, size, None))
+    return made
+
+
+def _uses(tape: Any) -> Array:
+    """For each number, how many rows have it as an argument; that of a result is too large for any round."""
+    count = np.zeros(tape.size, np.int64)
+    kinds = np.array([arity(case) for case in operations()], np.int8)[tape.codes]
+    for least, column in ((1, tape.first), (2, tape.second)):
+        count += np.bincount(column[kinds >= least], minlength=tape.size)
+    thirds = np.flatnonzero(kinds == 3)
+    count += np.bincount(tape.first[thirds - 1], minlength=tape.size)
+    count[tape.wanted] = 1 << 40
+    return count
+
+
+def _repeats(text: bytes, codes: Array, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    """(start, stop, period) of stretches that repeat, in order."""
+    if high - low < max(SMALLEST, 2 * WINDOW):
+        return
+    middle = (low + high) // 2
+    best = (0, 0, 0)
+    for window in {middle, low + (high - low) // 4}:
+        window = min(window, high - WINDOW)
+        pattern, at = text[window : window + WINDOW], window
+        for _ in range(TRIES):
+            at = text.find(pattern, at + 1, min(high, window + LONGEST + WINDOW))
+            if at < 0:
+                break
+            period = at - window
+            same = codes[low : high - period] == codes[low + period : high]
+            other = np.flatnonzero(~same)
+            k = int(np.searchsorted(other, window - low))
+            start = int(other[k - 1]) + 1 if k else 0
+            stop = (int(other[k]) if k < len(other) else len(same)) + period
+            if stop - start > max(1.2 * (best[1] - best[0]), FEWEST * period, SMALLEST):
+                best = (low + start, low + stop, period)
+            if stop - start == high - low:
+                break
+    if best[2]:
+        yield from _repeats(text, codes, low, best[0])
+        yield best
+        yield from _repeats(text, codes, best[1], high)
+
+
+def _round(tape: Any, uses: Array, a: int, b: int, period: int) -> Piece | None:
+    """The piece of a stretch that repeats; it begins where a round can."""
+    base, cases = tape.base, operations()
+    codes = tape.codes
+    for start in range(a, min(a + period, b)):  # not inside a fan, nor before a row of three arguments
+        fans = np.flatnonzero((codes[a:start] == FAN) | (codes[a:start] == FAN_END))
+        open_ = len(fans) and codes[a + fans[-1]] == FAN
+        first_end = codes[start : start + period].tolist()
+        ends = [case for case in first_end if case in (FAN, FAN_END)]
+        if not open_ and (not ends or ends[0] == FAN) and arity(cases[codes[start]]) < 3:
+            break
+    else:
+        return None
+    rounds = (b - start) // period
+    if rounds < FEWEST:
+        return None
+    stop = start + rounds * period
+    body = codes[start : start + period].tolist()
+    numbers = np.arange(base + start, base + stop, dtype=np.int64).reshape(rounds, period)
+    columns = [column[start:stop].reshape(rounds, period) for column in (tape.first, tape.second)]
+
+    def operand(j: int, column: int, shift: int = 0) -> Operand:
+        said = columns[column][:, j - shift]
+        back = numbers[:, j] - said
+        if (back == back[0]).all():
+            return Operand(int(back[0]))
+        return Operand(0, column, shift, bool((said == said[0]).all() and said[0] < base + start))
+
+    entries: list[Entry] = []
+    inner = [0] * period  # how many entries of the same round use it
+    for j, code in enumerate(body):
+        case = cases[code]
+        if len(entries) > j:  # a copy
+            continue
+        if code == FAN:
+            count = columns[1][:, j]
+            if (count != count[0]).any() or j + count[0] > period:
+                return None
+            made = Entry("fan", operands=(operand(j, 0),), count=int(count[0]))
+            entries += [made, *[Entry("copy")] * (made.count - 1)]
+        elif type(case) is Operation:
+            places = [(0, 0), (1, 0), (0, 1)][: arity(case)]
+            operands = tuple(operand(j, column, shift) for column, shift in places)
+            for part in operands:
+                if 0 < part.back <= j:
+                    inner[j - part.back] += 1
+            entries.append(Entry("row", case.name, case.paid, operands))
+        else:
+            entries.append(Entry("rest"))
+    if not any(entry.kind == "row" for entry in entries):
+        return None
+    all_ = uses[base + start : base + stop].reshape(rounds, period).max(axis=0)
+    finished = [entry._replace(private=bool(all_[j] == inner[j])) for j, entry in enumerate(entries)]
+    return Piece(base + start, base + stop, tuple(finished))

@@ -1,0 +1,204 @@
+"""Views of traced arrays: which array a write goes into, and who sees it.
+
+NumPy's `row = y[1]; row[0] = v` writes into y too, so every value made by a view remembers whose view it is, and the
+array its views (weakly): the first write turns them all into `Written` ones (`written.py`).  What NumPy copies, by a
+reshape of what lies in memory in another order, is an array of its own; the layout is NumPy's where the numbers are
+known, and told by the last few nodes where they are not.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import MutationError, UnsupportedError
+from payback.ir.aval import FLOAT64
+from payback.ir.where import position
+from payback.ops.append import append, apply
+from payback.ops.row import TABLE
+from payback.trace.array import _NODE_TYPES, Traced, as_traced
+from payback.trace.arrays import now
+from payback.trace.number import Number
+from payback.trace.operators import _FUNCTIONS, _HOOKS
+from payback.trace.outside import by_compiled_code
+from payback.trace.written import _SIMPLE, Storage, View, Written, _held, by_columns, plain_key, written
+
+
+class Family:
+    """A traced array and the views of it, each with the steps that lead to it."""
+
+    __slots__ = ("is_variable", "members", "prune_at", "root")
+
+    def __init__(self, root: Traced):
+        self.root, self.is_variable = root.node, type(root) is not Traced
+        self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
+        self.prune_at = 32
+
+    def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
+        if len(self.members) >= self.prune_at:
+            self.members = [known for known in self.members if known[0]() is not None]
+            self.prune_at = 2 * len(self.members) + 32
+        self.members.append((weakref.ref(member), steps))
+
+
+def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
+    """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
+    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
+        return there
+    if type(x) is Traced and x.node.value is not None:
+        made = Traced(append(TABLE[name], (x.node,), params, place))
+    else:
+        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
+    return _remembered(made, x, name, params)
+
+
+def looked_at(x: Any, name: str, params: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """What `make` computes: entries of x, of which NumPy's function would be a view."""
+    if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
+        return there
+    made = make()
+    return _remembered(Traced(made.node), x, name, params) if type(x) is Traced else made
+
+
+def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | None:
+    held: View = _held.__get__(x)
+    at = _replay(held.at, name, params)
+    return written(held.storage, at) if np.may_share_memory(at, held.at) else None
+
+
+def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
+    if type(x) not in _NODE_TYPES or not (made.node.shape or Ellipsis in params.get("template", ())):
+        return made
+    alias = getattr(x, "alias", None)
+    if name == "reshape" and _copies(x, alias, params):
+        return made
+    if alias is None:
+        alias = x.alias = (Family(x), ())
+    steps = (*alias[1], (name, params))
+    made.alias = (alias[0], steps)
+    alias[0].add(made, steps)
+    if not made.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
+        open_for_writing(made, None)
+    return made
+
+
+def _copies(x: Traced, alias: Any, params: dict[str, Any]) -> bool:
+    """Whether NumPy would copy to reshape: what lies in memory in another order."""
+    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
+    columns = by_columns(root)
+    if not columns and all(name == "reshape" for name, _ in steps):
+        return False
+    at = memory = np.empty(root.shape, np.bool_, "F" if columns else "C")
+    for name, how in steps:
+        at = _replay(at, name, how)
+    return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
+
+
+def laid_out(x: Traced) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as x does in NumPy, as far as that is known."""
+    if type(x) is Written:
+        return _held.__get__(x).at  # type: ignore[no-any-return]
+    if x.node.value is not None:
+        return np.asarray(x.node.value)
+    alias = getattr(x, "alias", None)
+    root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
+    at: Any = np.empty(root.shape, np.bool_, "F" if by_columns(root) else "C")
+    for name, params in steps:
+        at = _replay(at, name, params)
+    return at  # type: ignore[no-any-return]
+
+
+_WAYS: dict[str, Callable[..., Any]] = {
+    "index": lambda at, template: at[template],
+    "transpose": lambda at, axes: np.transpose(at, axes),
+    "reshape": lambda at, shape: np.reshape(at, shape),
+    "broadcast": lambda at, shape: np.broadcast_to(at, shape),
+    "diagonal": lambda at, **how: np.diagonal(at, **how),
+    "crossed": lambda at, of, first: np.einsum(at, of, [first, *sorted({*of} - {first})]),  # unlike diagonal, writable
+    "windows": lambda at, **how: np.lib.stride_tricks.sliding_window_view(at, **how),
+}
+
+
+def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(_WAYS[name](at, **params))
+
+
+def open_for_writing(x: Traced, place: Any) -> View:
+    """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
+    if type(x) is Written:
+        return _held.__get__(x)
+    family, _ = getattr(x, "alias", None) or (Family(x), ())
+    if family.is_variable:
+        where = position(place)
+        raise MutationError("a variable cannot be written into", where=str(where) if where else None,
+                            why="it is what results are differentiated by",
+                            fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
+    storage = Storage.of_node(family.root)
+    for member, steps in family.members:
+        y = member()
+        if y is None:
+            continue
+        at = storage.source
+        for name, params in steps:
+            at = _replay(at, name, params)
+        y.alias = None
+        y.__class__ = Written
+        y.node = View(storage, at)
+    return _held.__get__(x)
+
+
+def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+    """np.may_share_memory and np.shares_memory: whether a write into one is seen in the other."""
+    a, b = now(a), now(b)
+    if not isinstance(a, Traced) or not isinstance(b, Traced):
+        return False
+    if a is b:
+        return True
+    held = [_held.__get__(x) if type(x) is Written else None for x in (a, b)]
+    if held[0] is not None and held[1] is not None:
+        return held[0].storage is held[1].storage and bool(np.intersect1d(held[0].at, held[1].at).size)
+    (first, steps), (second, others) = (getattr(x, "alias", None) or (None, ()) for x in (a, b))
+    if first is None or first is not second:
+        return False
+    at = np.arange(first.root.aval.size).reshape(first.root.shape)
+    seen = []
+    for way in (steps, others):
+        part = at
+        for name, params in way:
+            part = _replay(part, name, params)
+        seen.append(part)
+    return bool(np.intersect1d(*seen).size)
+
+
+def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
+    """`x[key] = value`: the value is written where NumPy would write it, through views too."""
+    if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
+        _HOOKS["write_unknown"](x, key, value, place)
+        return
+    key, given = plain_key(key), value
+    if type(value) is not Number or x.dtype != FLOAT64:
+        value = as_traced(value)  # read before: it may be a view of x
+    shown = type(given) is Written and given.ndim and type(key) is int
+    held = open_for_writing(x, place)
+    if shown and _held.__get__(given).storage is held.storage and by_compiled_code():
+        where = position(place)
+        raise UnsupportedError("rows of a traced array cannot be exchanged by compiled code",
+                               where=str(where) if where else None, why="it would write one of them twice",
+                               fix="take them in another order: y = y[rng.permutation(len(y))]")  # fmt: skip
+    held.storage.write(held.at, key, value, place)
+
+
+def store(x: Traced, value: Any, place: Any) -> Traced:
+    """`x[...] = value` as `x += y` does it: an array that nothing else looks at only changes its node."""
+    if type(x) is Traced and getattr(x, "alias", None) is None and value.shape == x.shape and value.dtype == x.dtype:
+        x.node = value.node
+    else:
+        setitem(x, ..., value, place)
+    return x
+
+
+_FUNCTIONS[np.may_share_memory] = _FUNCTIONS[np.shares_memory] = share_memory
+_HOOKS.update(view=view, setitem=setitem, store=store)

@@ -1,0 +1,159 @@
+"""Random scalar programs on a tape: what the interpreter gives, by whatever transform and at whatever numbers.
+
+The interpreter computes elementary functions with the bits of machine code here, so a program that is one tape has to
+agree to the bit, in value and gradient.  What other rows split is several tapes, whose payments are added in another
+order.  NumPy's maximum of 0 and −0 is either: where the sign matters, the same program without a tape has the say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from native.compare import same_but_zeros
+from native.scalar_programs import native_functions, point, program, recording
+from payback.native import rounds
+from payback.trace.tree import leaves
+
+
+def same(found, wanted):
+    found, wanted = leaves(found), leaves(wanted)
+    return len(found) == len(wanted) and all(
+        np.shape(a) == np.shape(b) and same_but_zeros(a, b) for a, b in zip(found, wanted, strict=True)
+    )
+
+
+def close(found, wanted):
+    """Up to rounding that grew on the way; what is not finite is where it was."""
+    for a, b in zip(leaves(found), leaves(wanted), strict=True):
+        a, b = np.asarray(a, float), np.asarray(b, float)
+        finite = np.isfinite(b)
+        if a.shape != b.shape or (np.isfinite(a) != finite).any():
+            return False
+        size = max(1.0, np.abs(b[finite]).max(initial=0.0))
+        if not np.allclose(a[finite], b[finite], rtol=1e-7, atol=1e-9 * size):
+            return False
+    return True
+
+
+def without(f, *args):
+    with recording(False):
+        return pb.compile(f)(*args)
+
+
+def is_one_tape(compiled):
+    names = [node.op.name for node in compiled._last.body.graph.nodes]
+    return names.count("call") == 1 and set(names) <= {"call", "part", "identity", "input"}
+
+
+def test_value_and_gradient():
+    whole = 0
+    with np.errstate(all="ignore"):
+        for seed in range(amount.cases(150, 2000, 20000)):
+            made, x = program(seed), point(seed)
+            f = pb.value_and_grad(lambda x, made=made: (lambda y: y[-1] + 0.5 * y[-2])(made(x)))
+            with native_functions():
+                wanted = f(x)
+            with recording(True):
+                compiled = pb.compile(f)
+                found = compiled(x)
+            one = is_one_tape(compiled)
+            agree = same(found, wanted) if one else close(found, wanted)
+            assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
+            whole += one
+        assert whole > seed // 2, "they are hardly on tapes"
+
+
+def transforms(made, count, random):
+    """Name -> (on a tape, what it has to give)."""
+
+    def several(x):
+        found = made(x)
+        return tuple(found[-1 - 2 * k] for k in range(count))
+
+    vector, one = lambda x: np.array(list(several(x))), lambda x: several(x)[0]
+    three = lambda a, b, x: made([a, x[1], b])[-1]  # noqa: E731
+    bars, dot = random.normal(size=count), random.normal(size=3)
+    plainly = lambda f: pb.compile(f, native=False)  # noqa: E731
+    return {
+        "values": lambda x: (pb.compile(several)(x), plainly(several)(x)),
+        "a vector": lambda x: (pb.compile(vector)(x), plainly(vector)(x)),
+        "vjp": lambda x: [pb.vjp(f, x)[1](tuple(bars.tolist())) for f in (pb.compile(several), several)],
+        "vjp of a vector": lambda x: [pb.vjp(f, x)[1](bars) for f in (pb.compile(vector), vector)],
+        "an entry": lambda x: [g(pb.grad(lambda x: vector(x)[-1]))(x) for g in (pb.compile, lambda f: f)],
+        "jacobian": lambda x: (pb.compile(pb.jacobian(vector))(x), pb.jacobian(vector)(x)),
+        "jvp": lambda x: [pb.jvp(f, (x,), (dot,)) for f in (pb.compile(one), one)],
+        "jvp inside": lambda x: [
+            g(lambda x, d: pb.jvp(one, (x,), (d,)))(x, dot) for g in (pb.compile, lambda f: f)
+        ],
+        "numbers": lambda x: [
+            g(pb.value_and_grad(three, (0, 1, 2)))(float(x[0]), float(x[2]), x) for g in (pb.compile, lambda f: f)
+        ],
+        "grad outside": lambda x: (pb.grad(pb.compile(one))(x), pb.grad(one)(x)),
+        "composed": lambda x: [g(pb.grad(lambda x: one(np.log(x))))(abs(x)) for g in (pb.compile, lambda f: f)],
+        "composed outside": lambda x: [pb.grad(lambda x, f=f: f(np.log(x)))(abs(x)) for f in (pb.compile(one), one)],
+        "hessian": lambda x: (pb.compile(pb.hessian(one))(x), pb.hessian(one)(x)),
+        "hessian outside": lambda x: (pb.hessian(pb.compile(one))(x), pb.hessian(one)(x)),
+        "vmap": lambda x: (pb.vmap(pb.compile(one))(np.stack([x, x / 2])),
+                           np.array([plainly(one)(part) for part in (x, x / 2)])),
+    }  # fmt: skip
+
+
+NAMES = list(transforms(None, 1, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_transform(name):
+    with np.errstate(all="ignore"):
+        for seed in range(amount.cases(4, 40, 400)):
+            random = np.random.default_rng(seed)
+            run = transforms(program(seed), int(random.integers(1, 4)), random)[name]
+            with native_functions(), recording(True):
+                found, wanted = run(point(seed))
+            if not close(found, wanted):
+                with recording(False):
+                    found_without, _ = run(point(seed))
+                assert close(found, found_without), f"{name} {seed}: {found} is not {wanted}"
+
+
+def repeated(seed):
+    """A program that runs the same steps again and again: with what it has found, with entries of x in turn."""
+    made, random = program(seed), np.random.default_rng(seed)
+    rounds, back = int(random.integers(20, 40)), int(random.integers(1, 4))
+
+    def f(x):
+        state, total = [x[0], x[1], x[2]], 0.0
+        for k in range(rounds):
+            found = made([x[k % 3], state[-1] * 0.5, state[-back]])
+            state.append(np.tanh(found[-1]))
+            total = total + found[-1] * state[k]
+        return total + state[-1]
+
+    return f
+
+
+def test_rounds_of_a_loop(monkeypatch):
+    """Written out as machine code of their own they give what the switch gives, and the interpreter."""
+    written = 0
+    monkeypatch.setattr(rounds, "SMALLEST", 20)
+    with np.errstate(all="ignore"):
+        for seed in range(amount.cases(4, 60, 600)):
+            f, x = pb.value_and_grad(repeated(seed)), point(seed)
+            with native_functions():
+                wanted = f(x)
+            with recording(True):
+                compiled = pb.compile(f)
+                found = compiled(x)
+                assert same(compiled(x), found), "memory is not left as it was"
+                with monkeypatch.context() as patch:
+                    patch.setattr(rounds, "SMALLEST", 10**9)
+                    by_switch = pb.compile(f)(x)
+            one = is_one_tape(compiled)
+            bodies = [node.params["body"] for node in compiled._last.body.graph.nodes if node.op.name == "call"]
+            written += any(piece.entries for body in bodies for piece in body.tape.pieces)
+            assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
+            agree = same(found, wanted) if one else close(found, wanted)
+            assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
+        assert written > seed // 2, "hardly a round was written out"

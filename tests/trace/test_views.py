@@ -1,0 +1,128 @@
+"""What NumPy answers with a view sees later writes, and is written through; what it answers with a copy does neither.
+
+Each case writes into the array, then into what the function made of it, and compares everything with plain NumPy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from amount import cases
+from payback.errors import TraceError, UnsupportedError
+
+X = np.arange(1.0, 17).reshape(4, 4) / 7
+
+VIEWS = {
+    "slice": lambda a: a[1:], "row": lambda a: a[1], "T": lambda a: a.T, "mT": lambda a: a.mT,
+    "backwards": lambda a: a[::-1, ::2], "newaxis": lambda a: a[None, ..., None], "ellipsis": lambda a: a[...],
+    "no axes": lambda a: a[0, 0, ...], "reshape": lambda a: a.reshape(2, 8), "ravel": lambda a: a.ravel(),
+    "np.ravel": np.ravel, "flatten": lambda a: a.flatten(), "ravel F": lambda a: a.ravel("F"),
+    "ravel of columns": lambda a: a.T.ravel(), "reshape of columns": lambda a: a.T.reshape(16),
+    "reshape F": lambda a: a.reshape(2, 8, order="F"), "F of columns": lambda a: a.T.reshape(2, 8, order="F"),
+    "as it lies": lambda a: a.T.ravel("K"), "A": lambda a: a.T.ravel("A"),
+    "three axes as they lie": lambda a: a.reshape(2, 2, 4).transpose(1, 2, 0).ravel("K"),
+    "of a slice": lambda a: a[:, 1:3].reshape(-1), "of a view of a copy": lambda a: a.T.ravel()[2:9],
+    "reshape of a copy": lambda a: a.T.copy().reshape(16), "swapaxes": lambda a: np.swapaxes(a, 0, 1),
+    "moveaxis": lambda a: np.moveaxis(a, 0, 1), "rollaxis": lambda a: np.rollaxis(a, 1), "permute": np.permute_dims,
+    "squeeze": lambda a: np.squeeze(a[:1]), "expand_dims": lambda a: np.expand_dims(a, 1), "at least": np.atleast_3d,
+    "diagonal": lambda a: a.diagonal(), "another": lambda a: np.diagonal(a, 1), "diag": lambda a: np.diag(a),
+    "below": lambda a: np.diag(a, -1), "of a matrix": lambda a: np.linalg.diagonal(a),
+    "of four axes": lambda a: a.reshape(2, 2, 2, 2).diagonal(0, 3, 1), "diag of a row": lambda a: np.diag(a[0]),
+    "einsum": lambda a: np.einsum("ii->i", a), "einsum, transposed": lambda a: np.einsum("ij->ji", a),
+    "einsum of three axes": lambda a: np.einsum("aba->ab", a.reshape(2, 4, 2)),
+    "split": lambda a: np.split(a, [1, 3], axis=1)[1], "hsplit": lambda a: np.hsplit(a, 2)[1],
+    "unstack": lambda a: np.unstack(a)[1], "iteration": lambda a: list(a)[2], "flip": np.flip, "rot90": np.rot90,
+    "broadcast_to": lambda a: np.broadcast_to(a, (2, 4, 4)), "roll": lambda a: np.roll(a, 1),
+    "meshgrid": lambda a: np.meshgrid(a[0], a[1])[0], "sparse": lambda a: np.meshgrid(a[0], a[1], sparse=True)[1],
+    "meshgrid without copies": lambda a: np.meshgrid(a[0], a[1], copy=False, sparse=True)[0],
+    "windows": lambda a: np.lib.stride_tricks.sliding_window_view(a[0], 2),
+    "windows of two axes": lambda a: np.lib.stride_tricks.sliding_window_view(a, (2, 3)),
+    "real": lambda a: a.real, "conj": lambda a: a.conj(), "asarray": lambda a: np.asarray(a, float),
+    "contiguous": np.ascontiguousarray, "contiguous columns": lambda a: np.ascontiguousarray(a.T),
+    "contiguous part": lambda a: np.ascontiguousarray(a[:, :2]), "fortran": np.asfortranarray,
+    "fortran columns": lambda a: np.asfortranarray(a.T), "require": lambda a: np.require(a, float, ["C"]),
+    "array": np.array, "no copy": lambda a: np.array(a, copy=False), "if needed": lambda a: np.array(a, copy=None),
+    "more axes": lambda a: np.array(a, ndmin=3, copy=None), "np.copy": np.copy, "astype": lambda a: a.astype(float),
+    "astype, no copy": lambda a: a.astype(float, copy=False), "np.astype": lambda a: np.astype(a, float, copy=False),
+    "view": lambda a: a.view(), "plus": lambda a: +a, "fancy": lambda a: a[[0, 1]], "mask": lambda a: a[X > 1],
+    "one mask for all": lambda a: a[True], "take": lambda a: np.take(a, [0, 1], 0), "repeat": lambda a: np.repeat(a, 1),
+    "tile": lambda a: np.tile(a, 1), "one block": lambda a: np.block([a]), "one part": lambda a: np.concatenate([a]),
+    "nothing padded": lambda a: np.pad(a, 0), "no axis summed": lambda a: np.sum(a, axis=()), "sorted": np.sort,
+    "clip": lambda a: np.clip(a, -9, 9), "no difference": lambda a: np.diff(a, n=0),
+    "of a list": lambda a: np.array([*a]),
+}  # fmt: skip
+READ_ONLY = {VIEWS[name] for name in ["diagonal", "another", "diag", "below", "of a matrix", "of four axes", "windows",
+                                      "windows of two axes", "broadcast_to"]}  # fmt: skip
+MADE = {
+    "a copy": lambda x: x.copy(),
+    "a sum": lambda x: x + 0.0,
+    "written into": lambda x: written(x.copy()),
+    "zeros": lambda x: filled(np.zeros((4, 4)), x),
+    "part of zeros": lambda x: filled(np.zeros((5, 5))[1:, :4], x),
+    "columns": lambda x: filled(np.zeros((4, 4), order="F"), x),
+}
+
+
+def written(a):
+    a[0, 0] = 3.0
+    return a
+
+
+def filled(a, x):
+    a[...] = x
+    return a
+
+
+def program(view, made):
+    def f(x):
+        a = made(x)
+        v = view(a)
+        a += 1.0
+        a[1:3] = a[1:3] * 2.0
+        seen = [v * 1.0]
+        if view not in READ_ONLY:
+            v[...] = -5.0
+            v *= 3.0
+        a[:, 1] *= v.ravel()[0]
+        return np.concatenate([np.ravel(part) for part in (*seen, v, a)])
+
+    return f
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_numpys(name, made):
+    f = program(VIEWS[name], MADE[made])
+    np.testing.assert_array_equal(pb.vjp(f, X)[0], f(X))
+
+
+@pytest.mark.parametrize("made", cases(["a copy", "zeros"], list(MADE)))
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_without_numbers(name, made):
+    if name in ("as it lies", "A", "three axes as they lie") and made == "a sum":
+        with pytest.raises(TraceError, match=r"test_views.py:\d+ in .*order='C' or order='F'"):
+            pb.compile(program(VIEWS[name], MADE[made]), native=False)(X)
+        return
+    f = program(VIEWS[name], MADE[made])
+    np.testing.assert_allclose(pb.compile(f, native=False)(X), f(X), rtol=1e-14)
+
+
+def test_gradients_go_through_views():
+    def f(x):
+        a = x.copy()
+        d, windows = np.einsum("ii->i", a), np.lib.stride_tricks.sliding_window_view(a, (2, 2))
+        columns = a.T.reshape(-1)
+        d *= a[0]
+        a[1] = columns[:4] * windows[0, 0].sum()
+        return np.sum(np.sin(a)) + np.sum(windows**2) + np.prod(columns)
+
+    pb.check_grads(f, X, order=2)
+
+
+def test_what_a_view_cannot_be():
+    with pytest.raises(UnsupportedError, match=r"test_views.py:\d+ .*Convert with \.astype"):
+        pb.grad(lambda x: np.sum(x.view(np.float32)))(X)
+    with pytest.raises(ValueError, match="read-only"):
+        pb.grad(lambda x: np.fill_diagonal(np.broadcast_to(x.copy(), (4, 4, 4)), 0.0))(X)
