@@ -36,6 +36,7 @@ export function runPage(data: RunData, root: Element): void {
 
 const MEASURES = ["gradient", "update", "dead"] as const;
 type Measure = (typeof MEASURES)[number];
+const UNKNOWN = Infinity; // in the map's columns
 
 // blue: small, white: usual, red: large; the scale is logarithmic (dead: a share)
 class RunMap {
@@ -45,18 +46,38 @@ class RunMap {
 
   constructor(readonly data: RunData) { this.draw(); }
 
-  private values(): (number | null)[][] {
-    return this.data.map[this.measure].map((row) => row.map((v) => (v === null ? null : toNumber(v))));
+  private known = new Map<Measure, { logs: Float64Array[]; middle: number }>();
+
+  // The numbers of a measure, logarithms where it has a size; -Infinity: 0; NaN: no number; +Infinity beyond: not known.
+  private values(): { logs: Float64Array[]; middle: number } {
+    let found = this.known.get(this.measure);
+    if (!found) {
+      const share = this.measure === "dead";
+      const logs = this.data.map[this.measure].map((row) => Float64Array.from(row, (v) => {
+        if (v === null) return UNKNOWN;
+        const x = typeof v === "number" ? v : toNumber(v)!;
+        return share ? x : x === Infinity ? NaN : Math.log10(x);
+      }));
+      const some: number[] = []; // the median of a sample of them
+      const stride = Math.max(1, Math.floor((logs.length * (logs[0]?.length ?? 0)) / 20_000));
+      let k = 0;
+      for (const row of logs) for (const v of row) if (k++ % stride === 0 && Number.isFinite(v)) some.push(v);
+      some.sort((a, b) => a - b);
+      found = { logs, middle: share ? 0 : some[some.length >> 1] ?? 0 };
+      this.known.set(this.measure, found);
+    }
+    return found;
   }
 
   private draw(): void {
-    const { rows, steps } = this.data.map, values = this.values(), share = this.measure === "dead";
-    const logs = values.map((row) => row.map((v) => (v === null ? null : share ? v : v > 0 ? Math.log10(v) : v === 0 ? -Infinity : NaN)));
-    const finite = logs.flat().filter((v): v is number => v !== null && Number.isFinite(v)).sort((a, b) => a - b);
-    const middle = share ? 0 : finite[finite.length >> 1] ?? 0;
-    const badness = (row: (number | null)[]) => Math.max(...row.map((v) => (v === null ? 0 : Number.isFinite(v) ? Math.abs(v - middle) : 99)), 0);
+    const { rows, steps } = this.data.map, { logs, middle } = this.values(), share = this.measure === "dead";
+    const badness = logs.map((row) => {
+      let most = 0;
+      for (const v of row) if (v !== UNKNOWN) most = Math.max(most, Number.isFinite(v) ? Math.abs(v - middle) : 99);
+      return most;
+    });
     const order = rows.map((_, k) => k);
-    if (this.worst) order.sort((a, b) => badness(logs[b]) - badness(logs[a]) || a - b);
+    if (this.worst) order.sort((a, b) => badness[b] - badness[a] || a - b);
     const high = Math.max(2, Math.min(26, Math.floor(560 / Math.max(rows.length, 1))));
     const canvas = h("canvas", { role: "img", "aria-label": w().runmap });
     const [wide, tall] = [Math.max(steps.length, 1), Math.max(rows.length, 1)];
@@ -65,17 +86,19 @@ class RunMap {
     canvas.style.height = `${high * tall}px`;
     const pen = canvas.getContext("2d")!, picture = pen.createImageData(wide, tall);
     const spread = share ? 1 : 4;
+    const pixels = picture.data;
     order.forEach((row, y) => {
       for (let x = 0; x < steps.length; x++) {
         const v = logs[row][x], at = 4 * (y * wide + x);
-        let color: [number, number, number];
-        if (v === null) color = [190, 190, 190];
-        else if (Number.isNaN(v) || v === Infinity) color = [255, 0, 200];
+        const t = Math.max(-1, Math.min(1, (v - middle) / spread));
+        if (v === UNKNOWN) pixels[at] = pixels[at + 1] = pixels[at + 2] = 190;
+        else if (Number.isNaN(v)) [pixels[at], pixels[at + 1], pixels[at + 2]] = [255, 0, 200];
         else {
-          const t = Math.max(-1, Math.min(1, (v - middle) / spread));
-          color = t < 0 ? [Math.round(247 + 226 * t), Math.round(247 + 169 * t), Math.round(247 + 75 * t)] : [Math.round(247 - 49 * t), Math.round(247 - 168 * t), Math.round(247 - 217 * t)];
+          pixels[at] = t < 0 ? 247 + 226 * t : 247 - 49 * t;
+          pixels[at + 1] = t < 0 ? 247 + 169 * t : 247 - 168 * t;
+          pixels[at + 2] = t < 0 ? 247 + 75 * t : 247 - 217 * t;
         }
-        picture.data.set([...color, 255], at);
+        pixels[at + 3] = 255;
       }
     });
     pen.putImageData(picture, 0, 0);
@@ -84,7 +107,7 @@ class RunMap {
       const box = canvas.getBoundingClientRect();
       const x = Math.min(steps.length - 1, Math.max(0, Math.floor(((e.clientX - box.left) / box.width) * steps.length)));
       const y = Math.min(rows.length - 1, Math.max(0, Math.floor(((e.clientY - box.top) / box.height) * rows.length)));
-      const v = values[order[y]][x];
+      const given = this.data.map[this.measure][order[y]][x], v = given === null ? null : toNumber(given);
       put(told, h("bdi", {}, clean(rows[order[y]])), ` · ${w().step1} ${steps[x]} · ${v === null ? "–" : show(Number(v.toPrecision(5)))}`);
     });
     const select = h("select", { "aria-label": w().measure, onchange: (e: Event) => { this.measure = (e.target as HTMLSelectElement).value as Measure; this.draw(); } },

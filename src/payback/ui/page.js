@@ -1508,25 +1508,45 @@
     draw();
   }
   var MEASURES = ["gradient", "update", "dead"];
+  var UNKNOWN = Infinity;
   var RunMap = class {
     constructor(data) {
       this.data = data;
       this.root = h("div", { class: "runmap" });
       this.measure = "gradient";
       this.worst = false;
+      this.known = /* @__PURE__ */ new Map();
       this.draw();
     }
+    // The numbers of a measure, logarithms where it has a size; -Infinity: 0; NaN: no number; +Infinity beyond: not known.
     values() {
-      return this.data.map[this.measure].map((row) => row.map((v) => v === null ? null : toNumber(v)));
+      let found = this.known.get(this.measure);
+      if (!found) {
+        const share = this.measure === "dead";
+        const logs = this.data.map[this.measure].map((row) => Float64Array.from(row, (v) => {
+          if (v === null) return UNKNOWN;
+          const x = typeof v === "number" ? v : toNumber(v);
+          return share ? x : x === Infinity ? NaN : Math.log10(x);
+        }));
+        const some = [];
+        const stride = Math.max(1, Math.floor(logs.length * (logs[0]?.length ?? 0) / 2e4));
+        let k = 0;
+        for (const row of logs) for (const v of row) if (k++ % stride === 0 && Number.isFinite(v)) some.push(v);
+        some.sort((a, b) => a - b);
+        found = { logs, middle: share ? 0 : some[some.length >> 1] ?? 0 };
+        this.known.set(this.measure, found);
+      }
+      return found;
     }
     draw() {
-      const { rows, steps } = this.data.map, values = this.values(), share = this.measure === "dead";
-      const logs = values.map((row) => row.map((v) => v === null ? null : share ? v : v > 0 ? Math.log10(v) : v === 0 ? -Infinity : NaN));
-      const finite = logs.flat().filter((v) => v !== null && Number.isFinite(v)).sort((a, b) => a - b);
-      const middle = share ? 0 : finite[finite.length >> 1] ?? 0;
-      const badness = (row) => Math.max(...row.map((v) => v === null ? 0 : Number.isFinite(v) ? Math.abs(v - middle) : 99), 0);
+      const { rows, steps } = this.data.map, { logs, middle } = this.values(), share = this.measure === "dead";
+      const badness = logs.map((row) => {
+        let most = 0;
+        for (const v of row) if (v !== UNKNOWN) most = Math.max(most, Number.isFinite(v) ? Math.abs(v - middle) : 99);
+        return most;
+      });
       const order = rows.map((_, k) => k);
-      if (this.worst) order.sort((a, b) => badness(logs[b]) - badness(logs[a]) || a - b);
+      if (this.worst) order.sort((a, b) => badness[b] - badness[a] || a - b);
       const high = Math.max(2, Math.min(26, Math.floor(560 / Math.max(rows.length, 1))));
       const canvas = h("canvas", { role: "img", "aria-label": w().runmap });
       const [wide, tall] = [Math.max(steps.length, 1), Math.max(rows.length, 1)];
@@ -1535,17 +1555,19 @@
       canvas.style.height = `${high * tall}px`;
       const pen = canvas.getContext("2d"), picture2 = pen.createImageData(wide, tall);
       const spread = share ? 1 : 4;
+      const pixels = picture2.data;
       order.forEach((row, y) => {
         for (let x = 0; x < steps.length; x++) {
           const v = logs[row][x], at = 4 * (y * wide + x);
-          let color;
-          if (v === null) color = [190, 190, 190];
-          else if (Number.isNaN(v) || v === Infinity) color = [255, 0, 200];
+          const t = Math.max(-1, Math.min(1, (v - middle) / spread));
+          if (v === UNKNOWN) pixels[at] = pixels[at + 1] = pixels[at + 2] = 190;
+          else if (Number.isNaN(v)) [pixels[at], pixels[at + 1], pixels[at + 2]] = [255, 0, 200];
           else {
-            const t = Math.max(-1, Math.min(1, (v - middle) / spread));
-            color = t < 0 ? [Math.round(247 + 226 * t), Math.round(247 + 169 * t), Math.round(247 + 75 * t)] : [Math.round(247 - 49 * t), Math.round(247 - 168 * t), Math.round(247 - 217 * t)];
+            pixels[at] = t < 0 ? 247 + 226 * t : 247 - 49 * t;
+            pixels[at + 1] = t < 0 ? 247 + 169 * t : 247 - 168 * t;
+            pixels[at + 2] = t < 0 ? 247 + 75 * t : 247 - 217 * t;
           }
-          picture2.data.set([...color, 255], at);
+          pixels[at + 3] = 255;
         }
       });
       pen.putImageData(picture2, 0, 0);
@@ -1554,7 +1576,7 @@
         const box = canvas.getBoundingClientRect();
         const x = Math.min(steps.length - 1, Math.max(0, Math.floor((e.clientX - box.left) / box.width * steps.length)));
         const y = Math.min(rows.length - 1, Math.max(0, Math.floor((e.clientY - box.top) / box.height * rows.length)));
-        const v = values[order[y]][x];
+        const given = this.data.map[this.measure][order[y]][x], v = given === null ? null : toNumber(given);
         put(told, h("bdi", {}, clean(rows[order[y]])), ` · ${w().step1} ${steps[x]} · ${v === null ? "–" : show(Number(v.toPrecision(5)))}`);
       });
       const select = h(
