@@ -81,10 +81,10 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
         ("epochs", str(len(history))),
         ("stopped", run.stopped or "no end"),
     ]
-    facts += [(name, str(run.settings[name])) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
+    facts += [(name, str(run.settings[name]).partition("(")[0]) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
               if name in run.settings]  # fmt: skip
     return {
-        "kind": "run", "title": str(run.folder), "facts": facts, "curves": curves, "statements": statements, **mapped,
+        "kind": "run", "title": f"{run.settings.get('optimizer', '').partition('(')[0]} · {run.folder.name}", "facts": facts, "curves": curves, "statements": statements, **mapped,
     }  # fmt: skip
 
 
