@@ -83,9 +83,9 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
     ]
     facts += [(name, str(run.settings[name]).partition("(")[0]) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
               if name in run.settings]  # fmt: skip
-    return {
-        "kind": "run", "title": f"{run.settings.get('optimizer', '').partition('(')[0]} · {run.folder.name}", "facts": facts, "curves": curves, "statements": statements, **mapped,
-    }  # fmt: skip
+    title = f"{str(run.settings.get('optimizer', '')).partition('(')[0]} · {run.folder.name}"
+    head = {"kind": "run", "title": title, "facts": facts, "curves": curves, "statements": statements}
+    return head | mapped
 
 
 def _chosen(first: int, last: int, most: int) -> list[int]:
