@@ -81,7 +81,8 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
         ("epochs", str(len(history))),
         ("stopped", run.stopped or "no end"),
     ]
-    facts += [(name, str(run.settings[name]).partition("(")[0]) for name in ("optimizer", "loss", "batch_size", "rows", "dtype")
+    names = ("optimizer", "loss", "batch_size", "rows", "dtype")
+    facts += [(name, str(run.settings[name]).partition("(")[0]) for name in names
               if name in run.settings]  # fmt: skip
     title = f"{str(run.settings.get('optimizer', '')).partition('(')[0]} · {run.folder.name}"
     head = {"kind": "run", "title": title, "facts": facts, "curves": curves, "statements": statements}
