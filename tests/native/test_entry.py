@@ -14,6 +14,7 @@ from payback.errors import InputError
 from payback.native.entry import entry, places
 from payback.native.program import Program
 from payback.trace.abstract import trace
+from payback.trace.tree import leaves, structure
 
 
 def f(x, s):
@@ -129,3 +130,33 @@ except pb.errors.InputError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert "there is no compiler here" in done.stdout
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_containers_of_arguments_are_taken_apart_quickly(seed):
+    """The short way and the long way agree, whatever is nested in what; another nesting is never misread."""
+    rng = np.random.default_rng(seed)
+
+    def part(depth):
+        kind = rng.integers(4) if depth else 0
+        if kind == 0:
+            return rng.standard_normal((2, 3)) if rng.random() < 0.7 else float(rng.standard_normal())
+        children = [part(depth - 1) for _ in range(rng.integers(1, 4))]
+        return {1: tuple, 2: list, 3: lambda c: {f"k{i}": x for i, x in enumerate(c)}}[kind](children)
+
+    def cost(*args):
+        return sum(np.sum(np.sin(leaf) * (k + 1.0)) for k, leaf in enumerate(leaves(args)))
+
+    args = (part(3), part(2))
+    f = pb.compile(pb.value_and_grad(cost, argnums=(0, 1)))
+    for _ in range(3):
+        value, gradient = f(*args)
+        wanted, by_hand = pb.value_and_grad(cost, argnums=(0, 1))(*args)
+        assert value == pytest.approx(wanted, rel=1e-13)
+        assert structure(gradient) == structure(by_hand)
+        for a, b in zip(leaves(gradient), leaves(by_hand), strict=True):
+            assert type(a) is type(b)
+            np.testing.assert_allclose(a, b, rtol=1e-13)
+    other = (args[1], args[0])
+    assert f(*other)[0] == pytest.approx(pb.value_and_grad(cost, argnums=(0, 1))(*other)[0], rel=1e-13)
+    assert f(*args)[0] == pytest.approx(wanted, rel=1e-13)

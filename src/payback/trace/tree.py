@@ -102,6 +102,55 @@ def unflatten(tree: Any, values: Iterator[Any]) -> Any:
     return _like(tree, iter([unflatten(child, values) for child in parts[0]]))
 
 
+def opener(tree: Any) -> Callable[[Any], tuple[Any, ...] | None] | None:
+    """`leaves` for containers built like this one, quickly: None for one that is built otherwise.
+
+    There is none (None) for what holds anything but tuples, lists and dicts.
+
+    >>> take = opener(((1.0, 2.0), {"b": 3.0}))
+    >>> take(((4.0, 5.0), {"b": 6.0})), take(((4.0, 5.0), {"c": 6.0}))
+    ((4.0, 5.0, 6.0), None)
+    """
+    spec = _spec(tree)
+    if spec is False:
+        return None
+
+    def take(given: Any) -> tuple[Any, ...] | None:
+        found: list[Any] = []
+        return tuple(found) if _open(given, spec, found) else None
+
+    return take
+
+
+def _spec(tree: Any) -> Any:
+    """(type, keys, the children's specs, whether all of them are leaves); None for a leaf; False for other containers."""
+    parts = _parts(tree)
+    if parts is None:
+        return None
+    if type(tree) not in (tuple, list, dict):
+        return False
+    children = [_spec(child) for child in parts[0]]
+    if any(child is False for child in children):
+        return False
+    return type(tree), list(tree) if type(tree) is dict else len(tree), children, not any(children)
+
+
+def _open(tree: Any, spec: Any, found: list[Any]) -> bool:
+    kind, keys, children, flat = spec
+    if type(tree) is not kind or (list(tree) if kind is dict else len(tree)) != keys:
+        return False
+    parts = tree.values() if kind is dict else tree
+    if flat:
+        found += parts
+        return True
+    for part, child in zip(parts, children, strict=True):
+        if child is None:
+            found.append(part)
+        elif not _open(part, child, found):
+            return False
+    return True
+
+
 def rebuilder(tree: Any) -> Callable[[Iterator[Any]], Any]:
     """`unflatten` for one container and many sets of leaves: its structure is looked at once.
 

@@ -21,7 +21,7 @@ from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
-from payback.trace.tree import leaves, paths, structure, unflatten
+from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
 from payback.transforms.around import Around
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -64,7 +64,7 @@ class Trace:
         self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
 
     def compiled(self, plain: bool) -> Any:
-        """The machine code.  plain: whether the arguments are arrays and numbers, each by itself, and nothing else."""
+        """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them, and nothing else."""
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program
@@ -90,6 +90,7 @@ class CompiledFunction:
         self.donation = Donation(f, donate, static) if donate != () else None
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
+        self._open: Callable[[Any], tuple[Any, ...] | None] | None = None  # takes containers of arguments apart
         self._rebuild: Callable[[list[Any]], Any] = tuple
         self._last: Trace | None = None
         self.f, self.static = f, frozenset(static)
@@ -99,7 +100,8 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._fast is not None and not kwargs and self._around is not None and self._around.unchanged():
-            quick = self._fast(args)
+            flat = args if self._open is None else self._open(args)
+            quick = self._fast(flat) if flat is not None else None
             if quick is not None:
                 return self._rebuild(quick)
         tree = (args, kwargs)
@@ -117,9 +119,11 @@ class CompiledFunction:
         if trace.donated:
             prepare(trace.donated, given, around)
         if self.native:
-            plain = not around and not trace.masks and not kwargs and all(dynamic) and len(given) == len(args)
+            nested = any(not is_leaf(arg) for arg in args)
+            take = opener(args) if nested else None
+            plain = not around and not trace.masks and not kwargs and all(dynamic) and (take is not None or not nested)
             found = trace.compiled(plain)(*given, *around)
-            self._fast, self._rebuild = trace.entry, trace.rebuild
+            self._fast, self._open, self._rebuild = trace.entry, take, trace.rebuild
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
@@ -230,6 +234,9 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
     pair = type(result) is tuple and len(result) == 2 and is_number(result[0]) and type(result[1]) is tuple
     if pair and all(is_number(part) for part in result[1]):  # a value and a gradient by several arguments
         return lambda found: (found[0], tuple(found[1:]))
+    if all(is_number(leaf) for leaf in leaves(result)):
+        make = rebuilder(result)
+        return lambda found: make(iter(found))
     return slow
 
 
