@@ -8,7 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback import native
-from payback.native import cores
+from payback.native import cores, reuse
 from payback.native.lower import small
 from payback.native.lower.small import Small
 from payback.optim import Adam
@@ -44,8 +44,10 @@ CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 32
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("sizes", "batch"), [*CASES, *map(sizes_of, range(amount.cases(3, 60)))], ids=str)
 def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, batch):
+    reuse.forget()
     of_small, kernels = trained(sizes, batch, dtype)
     monkeypatch.setattr(small, "MOST", 0)
+    reuse.forget()
     of_others, none = trained(sizes, batch, dtype)
     assert of_small == of_others
     assert not none

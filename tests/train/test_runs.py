@@ -143,7 +143,7 @@ def test_what_is_restored_is_what_was(tmp_path, monkeypatch, each_step, name):
 @pytest.mark.skipif(not native.available(), reason="native code is off")
 def test_the_program_is_the_same_with_recording_and_without(tmp_path, monkeypatch):
     """Machine code: the same kernels with the same LLVM text, the same commands on the same numbers."""
-    from payback.native import library, loop
+    from payback.native import library, loop, reuse
 
     made = []
     finish = loop.Loop._finish
@@ -157,9 +157,11 @@ def test_the_program_is_the_same_with_recording_and_without(tmp_path, monkeypatc
 
     monkeypatch.setattr(loop.Loop, "_finish", noted)
     told, _ = training("adam")
+    reuse.forget()
     fit(**told)
     without = list(made)
     made.clear()
+    reuse.forget()
     fit(**told, record=tmp_path)
     assert "define" in without[0][0]
     assert made == without

@@ -51,6 +51,12 @@ def loop_again(graph: Graph, options: dict[str, Any], make: Callable[[], Loop]) 
     return made
 
 
+def forget() -> None:
+    """Plan every loop anew from here on."""
+    with _lock:
+        _known.clear()
+
+
 def signature(graph: Graph, more: Any = ()) -> bytes:
     """A digest of all that a graph computes.  Raises _UnknownError for what it does not know."""
     number = {node: k for k, node in enumerate((*graph.inputs, *graph.nodes))}

@@ -14,7 +14,6 @@ import math
 import operator
 import sys
 import threading
-import traceback
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -23,9 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError, TraceError
+from payback.errors import PaybackError
 from payback.ir.loops import counts
-from payback.ir.where import NOT_USERS, position
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
     numpy_calculus,
@@ -44,11 +42,12 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
 )
 from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now
-from payback.trace.buffer import MARK, Buffer, _any_traced
+from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, of_list, vectorized
 from payback.trace.dispatch import _COPIES, _current
 from payback.trace.libraries import LIBRARIES, Watch, complete
+from payback.trace.meaning import meant
 from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
@@ -397,7 +396,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         except PaybackError:
             raise
         except Exception as problem:
-            hidden = _hidden(problem)
+            hidden = meant(problem)
             if hidden is not None:
                 raise hidden from None
             raise
@@ -407,53 +406,6 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         _tracing.reset(token)
         if counting is not None:
             counts.reset(counting)
-
-
-def _hidden(problem: BaseException) -> PaybackError | None:
-    """The error of ours that compiled code has put behind, or replaced by, one of its own.
-
-    NumPy does so where it stores an entry, MINPACK where it reads a result; SciPy's root finders call the function
-    again though it has failed, which Python tells by a SystemError.
-    """
-    text = str(problem)
-    if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
-        return refused.get()
-    if (
-        text == "array is read-only"
-        and (frame := _last_frame(problem)) is not None
-        and any(isinstance(x, Buffer) and isinstance(x.now(), Traced) for x in frame.f_locals.values())
-    ):  # random generators shuffle the memory itself
-        return TraceError("compiled code cannot write into an array that holds traced values", where=_place(problem),
-                          why="it sees the memory only, in which there are no numbers",
-                          fix="compute a new array; to shuffle, y = y[rng.permutation(len(y))]")  # fmt: skip
-    if MARK in text:  # C code has met the memory of a traced array
-        return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
-                          why="compiled code takes bare numbers, and what it computes from them has no history",
-                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
-    ours = "payback.trace." in text or text.startswith("Cannot convert Traced")
-    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
-        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
-                          fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
-    cause = problem.__cause__
-    while type(cause) is SystemError:
-        cause = cause.__cause__
-    return cause if isinstance(cause, PaybackError) else None
-
-
-def _last_frame(problem: BaseException) -> Any:
-    """The last of the user's frames that an exception has passed."""
-    found = None
-    for frame, _ in traceback.walk_tb(problem.__traceback__):
-        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            found = frame
-    return found
-
-
-def _place(problem: BaseException) -> str | None:
-    """The last of the user's lines that an exception has passed."""
-    frame = _last_frame(problem)
-    place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
-    return str(place) if place else None
 
 
 def _settled(leaf: Any) -> Any:

@@ -123,7 +123,7 @@ def opener(tree: Any) -> Callable[[Any], tuple[Any, ...] | None] | None:
 
 
 def _spec(tree: Any) -> Any:
-    """(type, keys, the children's specs, whether all of them are leaves); None for a leaf; False for other containers."""
+    """(type, keys, the specs of its children, whether they are all leaves); None for a leaf; False for others."""
     parts = _parts(tree)
     if parts is None:
         return None

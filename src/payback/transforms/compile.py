@@ -64,7 +64,7 @@ class Trace:
         self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
 
     def compiled(self, plain: bool) -> Any:
-        """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them, and nothing else."""
+        """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them."""
         if self.program is None:
             from payback.native.entry import entry
             from payback.native.program import Program

@@ -62,7 +62,7 @@ class Opened:
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
     def _leaf(self, leaf: Any, name: str) -> Any:
-        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.ndim and not watched():
+        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
             node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
             self.wrt.append(node)
             return opened(node)
