@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 READABLE = 400  # nodes; more are no picture
 ROW, HIGH, GAP, CHARACTER, LEAST = 104, 48, 22, 7.3, 70
-_STYLE = (
-    "text{font:12.5px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;text-anchor:middle;fill:#1d2329}"
-    ".box{fill:#e1f0fb;stroke:#0b62a8;stroke-width:1.5}.leaf{stroke-dasharray:5 3}.none{fill:#fff;stroke:#b6bfc7}"
-    ".owed{font-weight:700;fill:#0b62a8}.edge{fill:none;stroke:#0b62a8;stroke-width:1.5}"
-    ".partial{font-size:11px;fill:#5d6770;paint-order:stroke;stroke:#fff;stroke-width:4px}"
+_STYLE = "".join(
+    f".payback {rule}"
+    for rule in (
+        "text{font:12.5px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;text-anchor:middle;fill:#1d2329}",
+        ".box{fill:#e1f0fb;stroke:#0b62a8;stroke-width:1.5}",
+        ".leaf{stroke-dasharray:5 3}",
+        ".none{fill:#fff;stroke:#b6bfc7}",
+        ".owed{font-weight:700;fill:#0b62a8}",
+        ".edge{fill:none;stroke:#0b62a8;stroke-width:1.5}",
+        ".partial{font-size:11px;fill:#5d6770;paint-order:stroke;stroke:#fff;stroke-width:4px}",
+    )
 )
 
 
@@ -55,8 +61,8 @@ def svg(ledger: Ledger) -> str:
     high = max(ys, default=0.0) + HIGH / 2 + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
-        f'height="{high:.0f}" role="img"><title>{escape(_cut(ledger.top.name, 60))}: who owes whom</title>'
-        f"<style>{_STYLE}</style>"
+        f'height="{high:.0f}" class="payback" role="img">'
+        f"<title>{escape(_cut(ledger.top.name, 60))}: who owes whom</title><style>{_STYLE}</style>"
     ]
     for edge, (payer, arg) in zip(ledger.edges, edges, strict=True):
         x1, y1, x2, y2 = xs[payer], ys[payer] + HIGH / 2, xs[arg], ys[arg] - HIGH / 2

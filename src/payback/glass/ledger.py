@@ -8,7 +8,6 @@ Layers, counts and sizes of paths come from the same sweep under other algebras.
 from __future__ import annotations
 
 import difflib
-import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -412,8 +411,10 @@ class Ledger:
         return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {sum(1 for _ in self.paying()):,} edges>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        told = self.to_text()
-        return {"text/plain": told, "text/html": f"<pre>{html.escape(told)}</pre>"}
+        """For notebooks: a still picture, the table, and the page in a frame of its own."""
+        from payback.glass.page import bundle
+
+        return bundle(self)
 
     def svg(self) -> str:
         """The graph as a still picture, see `draw.py`.  Raises InputError for more than 400 nodes."""

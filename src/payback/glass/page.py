@@ -49,12 +49,27 @@ class Written(NamedTuple):
 
 COUNTED = 5_000  # nodes up to which every path is counted and the largest are looked for
 LEAVES_SHOWN = 20
+LIVE = 400  # nodes up to which a notebook shows picture and page
 PATHS_SHOWN = 12
 
 
 def html_of(ledger: Ledger, title: str | None = None, written: Written | None = None) -> str:
     """The page's text."""
     return document({"kind": "ledger", "title": title or _title(ledger), **columns(ledger, written)})
+
+
+def bundle(ledger: Ledger) -> dict[str, str]:
+    """What a notebook shows: a still picture and the table, and below them the page, in a frame of its own."""
+    told = ledger.to_text()
+    parts = [f"<pre>{html.escape(told)}</pre>"]
+    if len(ledger.nodes) <= LIVE:
+        page = html.escape(html_of(ledger), quote=True)
+        parts.insert(0, ledger.svg())
+        parts.append(
+            '<details><summary>account book</summary><iframe sandbox="allow-scripts" width="100%" height="760" '
+            f'style="border:0" srcdoc="{page}"></iframe></details>'
+        )
+    return {"text/plain": told, "text/html": "\n".join(parts)}
 
 
 def write(path: str | Path, text: str) -> Path:
