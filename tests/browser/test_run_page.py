@@ -87,6 +87,15 @@ def test_promises_and_rows_under_the_microscope(visit, tmp_path):
     assert page.locator(".microscope table").nth(1).locator("tbody th").first.inner_text() == "17"
 
 
+def test_the_book_of_a_step_opens_under_the_microscope(visit, report, run):
+    page = visit(report, "#view=microscope")
+    page.locator(".replay").click()
+    book = pb.open_run(run).explain(1)
+    assert page.locator(".stepbook .node").count() == len(book.nodes)
+    told = page.locator(".stepbook .told").inner_text()
+    assert told.endswith(("]", "‖"))
+
+
 def test_vanishing_and_dead_rows_sort_first(visit, tmp_path):
     rng = np.random.default_rng(0)
     rows, steps = 224, 5000

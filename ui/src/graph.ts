@@ -6,7 +6,7 @@ import { Box, Folding, Picture, picture } from "./fold";
 import { w } from "./words";
 
 export const READABLE = 400;
-const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 190;
+const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 240;
 
 export interface GraphState { now: number; chosen: number | null; hover: number | null; cut: Set<number> }
 

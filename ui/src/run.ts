@@ -1,7 +1,8 @@
 // A recorded training: its map, its curves, the statement of one weight, and steps under the microscope.
 
-import { Num, clean, show, toNumber } from "./data";
+import { LedgerData, Num, clean, show, toNumber } from "./data";
 import { h, put, s } from "./dom";
+import { ledgerPage } from "./ledger";
 import { w } from "./words";
 
 interface Statement {
@@ -9,7 +10,7 @@ interface Statement {
   steps: { n: number[]; decay: number[] };
   deposits: { step: number[]; sample: number[]; class: (string | number)[] | null; amount: number[] };
 }
-interface Look { n: number; epoch: number; before: Num; after: Num; promise: Num[]; rows: { sample: number; cost: Num }[]; weights: string }
+interface Look { n: number; epoch: number; before: Num; after: Num; promise: Num[]; rows: { sample: number; cost: Num }[]; weights: string; ledger: LedgerData | null }
 export interface RunData {
   kind: "run"; title: string; facts: [string, string][];
   curves: { name: string; values: (Num | null)[] }[];
@@ -193,6 +194,7 @@ function microscope(data: RunData, asked: number): HTMLElement {
   let at = Math.max(0, data.looks.findIndex((look) => look.n === asked));
   const draw = () => {
     const look = data.looks[at], promised = look.promise.map((p) => toNumber(p) ?? NaN), before = toNumber(look.before) ?? NaN, after = toNumber(look.after) ?? NaN;
+    const book = h("div", { class: "stepbook" });
     const slider = h("input", { type: "range", min: 0, max: data.looks.length - 1, value: at, "aria-label": w().step1 });
     slider.addEventListener("input", () => { at = Number(slider.value); draw(); });
     put(panel, h("div", { class: "scrubber" }, slider, h("span", { class: "counter" }, `${w().step1} ${look.n}, ${w().epochs} ${look.epoch}`)),
@@ -202,7 +204,8 @@ function microscope(data: RunData, asked: number): HTMLElement {
         h("tr", {}, h("th", { scope: "row" }, clean(data.map.rows[k], 40)), h("td", { class: "number" }, show(Number(p.toPrecision(5)))))))),
       h("h3", {}, w().rowsworst), h("table", { class: "book" }, h("thead", {}, h("tr", {}, h("th", {}, w().row), h("th", {}, w().cost))), h("tbody", {}, ...look.rows.map((row) =>
         h("tr", {}, h("th", { scope: "row" }, String(row.sample)), h("td", { class: "number" }, show(toNumber(row.cost) ?? NaN)))))),
-      h("p", { class: "quiet" }, `${w().weights} ${look.weights.slice(0, 16)}…`));
+      h("p", { class: "quiet" }, `${w().weights} ${look.weights.slice(0, 16)}…`),
+      look.ledger && h("div", { class: "buttons" }, h("button", { type: "button", class: "replay", onclick: () => ledgerPage(look.ledger!, book, true) }, w().replay)), book);
     (panel.querySelector("input[type=range]") as HTMLElement).focus();
   };
   draw();

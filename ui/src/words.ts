@@ -25,7 +25,7 @@ const EN = {
   reconciled: "reconciled: opening and all deposits come to the closing value", unreconciled: "does not add up; left over:", opening: "opening", deposits: "deposits",
   decay: "weight decay", initial: "the optimizer's state at the opening", rounding: "rounding of the run's numbers", closing: "closing",
   nolooks: "No step was looked at.", promise: "promised by g·Δθ", actual: "change of the cost", layer: "parameter", rowsworst: "The rows of the batch, the costliest first", row: "row", cost: "cost",
-  weights: "digest of the weights after the step:",
+  weights: "digest of the weights after the step:", replay: "open the account book of this step",
 };
 const ZH: typeof EN = {
   language: "English", owed: "应得", why: "为什么？", ledger: "账本", race: "赛跑", paths: "付款的路径",
@@ -52,7 +52,7 @@ const ZH: typeof EN = {
   reconciled: "对账一致：期初加全部存入等于期末", unreconciled: "对不上；差额：", opening: "期初", deposits: "笔存入",
   decay: "权重衰减", initial: "期初时优化器的状态", rounding: "数值舍入", closing: "期末",
   nolooks: "没有查看任何一步。", promise: "g·Δθ 的承诺", actual: "代价的实际变化", layer: "参数", rowsworst: "本批的行，代价最高在前", row: "行", cost: "代价",
-  weights: "这一步之后权重的摘要：",
+  weights: "这一步之后权重的摘要：", replay: "打开这一步的账簿",
 };
 
 let current: typeof EN = EN;

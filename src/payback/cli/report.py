@@ -10,14 +10,14 @@ from payback.cli.options import Out
 from payback.cli.pages import show_page
 from payback.cli.subject import entry_of
 from payback.errors import InputError
-from payback.glass.page import amount, document
+from payback.glass.page import amount, columns, document
 from payback.nn.module import parameters
 from payback.trace.tree import leaves
 from payback.train.runs import RecordedRun, open_run
 from payback.transforms.compile import compile
 from payback.transforms.gradient import value_and_grad
 
-COLUMNS, LOOKS, ROWS_SHOWN, MOST_DEPOSITS = 400, 40, 10, 200_000
+COLUMNS, LOOKS, BOOKS, ROWS_SHOWN, MOST_DEPOSITS = 400, 40, 12, 10, 200_000
 
 
 def report(
@@ -34,8 +34,8 @@ def report(
     The run map has a row for each parameter and a column for each step (of long runs every n-th): the size of the
     gradient, of the update beside the weight, and the share of units without a gradient. Then the learning curves,
     the statement of each weight that --entry names, and steps under the microscope: what the gradient promised, how the
-    cost of the batch changed, and which of its rows cost most. Steps are computed again to the bits of the run, and
-    their weights must have the digest of its log. The page is one file that needs no network.
+    cost of the batch changed, which of its rows cost most, and the account book. Steps are computed again to the bits
+    of the run, and their weights must have the digest of its log. The page is one file that needs no network.
 
     Parameters
     ----------
@@ -98,6 +98,8 @@ def _map(run: RecordedRun) -> dict[str, Any]:
     """Gradients and updates by parameter and step, and the steps to look at."""
     steps = _chosen(run.first + 1, len(run), COLUMNS)
     looked = set(_chosen(run.first + 1, len(run), LOOKS))
+    booked = set(_chosen(run.first + 1, len(run), BOOKS))
+    looked |= booked
     looked |= {step.n for step in run.steps if step.cost == max(line.cost for line in run.steps)}  # the worst of all
     loss = run.loss
 
@@ -131,12 +133,17 @@ def _map(run: RecordedRun) -> dict[str, Any]:
                     "n": n, "epoch": run.steps[n].epoch, "before": amount(at_first),
                     "after": amount(value(after.net, batch.X, batch.y, batch.weights)),
                     "promise": [amount(part) for part in promise], "rows": _rows(value, before.net, batch),
-                    "weights": after.weights,
+                    "weights": after.weights, "ledger": _book(run, n) if n in booked else None,
                 })  # fmt: skip
     return {
         "map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead},
         "looks": looks,
     }
+
+
+def _book(run: RecordedRun, n: int) -> dict[str, Any]:
+    """The ledger of a step, computed again from the weights before it."""
+    return {"kind": "ledger", "title": f"step {n}", **columns(run.explain(n))}
 
 
 def _rows(value: Any, net: Any, batch: Any) -> list[dict[str, Any]]:

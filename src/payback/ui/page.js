@@ -385,7 +385,8 @@
     rowsworst: "The rows of the batch, the costliest first",
     row: "row",
     cost: "cost",
-    weights: "digest of the weights after the step:"
+    weights: "digest of the weights after the step:",
+    replay: "open the account book of this step"
   };
   var ZH = {
     language: "English",
@@ -498,7 +499,8 @@
     rowsworst: "本批的行，代价最高在前",
     row: "行",
     cost: "代价",
-    weights: "这一步之后权重的摘要："
+    weights: "这一步之后权重的摘要：",
+    replay: "打开这一步的账簿"
   };
   var current = EN;
   var w = () => current;
@@ -514,7 +516,7 @@
   var GAP = 26;
   var CHAR = 7.4;
   var LEAST = 74;
-  var MOST = 190;
+  var MOST = 240;
   var Graph = class {
     constructor(book, state, choose, hover, pick) {
       this.book = book;
@@ -1710,6 +1712,7 @@
     let at = Math.max(0, data.looks.findIndex((look) => look.n === asked));
     const draw = () => {
       const look = data.looks[at], promised = look.promise.map((p) => toNumber(p) ?? NaN), before = toNumber(look.before) ?? NaN, after = toNumber(look.after) ?? NaN;
+      const book = h("div", { class: "stepbook" });
       const slider = h("input", { type: "range", min: 0, max: data.looks.length - 1, value: at, "aria-label": w().step1 });
       slider.addEventListener("input", () => {
         at = Number(slider.value);
@@ -1722,7 +1725,9 @@
         h("table", { class: "book" }, h("thead", {}, h("tr", {}, h("th", {}, w().layer), h("th", {}, w().promise))), h("tbody", {}, ...promised.map((p, k) => h("tr", {}, h("th", { scope: "row" }, clean(data.map.rows[k], 40)), h("td", { class: "number" }, show(Number(p.toPrecision(5)))))))),
         h("h3", {}, w().rowsworst),
         h("table", { class: "book" }, h("thead", {}, h("tr", {}, h("th", {}, w().row), h("th", {}, w().cost))), h("tbody", {}, ...look.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, String(row.sample)), h("td", { class: "number" }, show(toNumber(row.cost) ?? NaN)))))),
-        h("p", { class: "quiet" }, `${w().weights} ${look.weights.slice(0, 16)}…`)
+        h("p", { class: "quiet" }, `${w().weights} ${look.weights.slice(0, 16)}…`),
+        look.ledger && h("div", { class: "buttons" }, h("button", { type: "button", class: "replay", onclick: () => ledgerPage(look.ledger, book, true) }, w().replay)),
+        book
       );
       panel.querySelector("input[type=range]").focus();
     };
