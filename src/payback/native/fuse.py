@@ -221,7 +221,7 @@ class Planner(Groups):
         elif name == "identity":
             made = source
         else:
-            places = layout.indexed(source, params["template"], [])
+            places = layout.indexed(source, params["template"], []) if len(node.args) == 1 else None
             if places is None:
                 self.interpret(node)
                 return
