@@ -5,7 +5,7 @@ multiple of the value, whatever the number of variables; with the weights below 
 
 Weights, in flops an entry: + − · comparisons and choices 1; ÷ √ 4; exp, log, sin and their like 10; powers and other
 special functions 20.  A product of matrices: 2 for each pair that is multiplied and added.  What only moves entries
-computes nothing.  Bytes: each op reads its arguments and writes its result, once; views move nothing.
+computes nothing, nor do operations on truth values.  Bytes: each op reads its arguments and writes its result, once; views move nothing.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ _ONE = frozenset(
         "le",
         "eq",
         "ne",
-        "logical_and",
-        "logical_or",
-        "logical_not",
         "deg2rad",
         "rad2deg",
         "floor",
@@ -103,8 +100,9 @@ _TEN = frozenset(
     ]
 )
 _MOVES = frozenset(
-    ["identity", "stop_gradient", "cast", "reshape", "transpose", "broadcast", "index", "concatenate", "stack", "part"]
-)
+    ["identity", "stop_gradient", "cast", "reshape", "transpose", "broadcast", "index", "concatenate", "stack", "part",
+     "logical_and", "logical_or", "logical_not"]  # truth values are no floating numbers
+)  # fmt: skip
 _VIEWS = frozenset({"identity", "stop_gradient", "reshape", "transpose", "broadcast", "part"})
 _SPECIAL = 20
 
