@@ -5,7 +5,8 @@ multiple of the value, whatever the number of variables; with the weights below 
 
 Weights, in flops an entry: + − · comparisons and choices 1; ÷ √ 4; exp, log, sin and their like 10; powers and other
 special functions 20.  A product of matrices: 2 for each pair that is multiplied and added.  What only moves entries
-computes nothing, nor do operations on truth values.  Bytes: each op reads its arguments and writes its result, once; views move nothing.
+computes nothing, nor do operations on truth values.  Bytes: each op reads its arguments and writes its result, once;
+views move nothing.
 """
 
 from __future__ import annotations
