@@ -253,10 +253,7 @@ def test_a_sandboxed_frame_and_the_keyboard_alone(visit, seed, tmp_path):
     assert inner.locator(".book tbody tr").count() == 2
     page.keyboard.press("Escape")
     page.keyboard.press("Home")
-    assert (
-        inner.locator(".told").inner_text() == "e settles 1 (the top, starts with 1)"
-        or inner.locator(".told").inner_text()
-    )
+    assert inner.locator(".told").inner_text() == "Nothing has been paid yet."
     page.keyboard.press("/")
     page.keyboard.type("c")
     page.keyboard.press("Enter")
@@ -290,7 +287,6 @@ def test_a_hundred_thousand_nodes_open_folded(visit, tmp_path):
     page.locator("input.search").fill("x3")
     page.keyboard.press("Enter")
     assert page.locator(".chosen").count() == 1
-    assert page.locator(".focus").count() in (0, 1)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

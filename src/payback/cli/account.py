@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from payback.cli.options import Out
 from payback.cli.program import shorten
+from payback.cli.subject import entry_of
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass.account import Statement
 from payback.train.runs import open_run
-
-_ENTRY = re.compile(r"(?P<name>.*?)\[(?P<index>\s*\d+\s*(,\s*\d+\s*)*)\]")
 
 
 def account(
@@ -47,14 +45,13 @@ def account(
         A weight, such as W1[3,7] (from input 3 to output 7 of the first layer) or "layers[0].weight[3,7]". Numbers
         count from 0.
     """
-    found = _ENTRY.fullmatch(entry.strip())
-    if found is None:
+    named = entry_of(entry)
+    if named is None:
         fix = "write for example W1[3,7] or b1[0]"
         raise InputError(f"{shorten(entry)!r} names no entry", why="it wants a parameter and a place in it", fix=fix)
     if top < 0:
         raise InputError(f"the option --top is {top}", why="it wants a whole number from 0 up")
-    index = tuple(int(i) for i in found["index"].split(","))
-    made = open_run(run).account(found["name"].strip(), index, start=start, stop=stop)
+    made = open_run(run).account(*named, start=start, stop=stop)
     _tell(out, made, by, top)
     out.result(made.to_json())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def _trainings(a: Any, b: Any, tol: float | None) -> Parting:
 
 
 def _call(run: Any) -> bool:
-    return isinstance(run, tuple) and bool(run) and isinstance(run[0], Callable)  # type: ignore[arg-type]
+    return isinstance(run, tuple) and bool(run) and callable(run[0])
 
 
 def _evaluation(run: Any) -> Evaluation:
