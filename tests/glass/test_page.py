@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -64,9 +65,14 @@ def test_infinities_and_arrays_are_told():
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):
-    target = write(tmp_path / "page.html", "text")
-    assert target.read_text() == "text"
-    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    for umask in (0o077, 0o022):
+        before = os.umask(umask)
+        try:
+            target = write(tmp_path / "page.html", "text")
+        finally:
+            os.umask(before)
+        assert target.read_text() == "text"
+        assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
     with pytest.raises(InputError, match="cannot be written"):
         seed().html(tmp_path / "no" / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

@@ -14,7 +14,7 @@ import hashlib
 import html
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from importlib import resources
 from math import log10
@@ -75,12 +75,12 @@ def bundle(ledger: Ledger) -> dict[str, str]:
 def write(path: str | Path, text: str) -> Path:
     """Write a page, whole or not at all.  Raises InputError where that cannot be."""
     target = Path(path)
+    partial = target.with_name(f".{secrets.token_hex(8)}.html")
     try:
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".html")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less what the user's umask takes away
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(partial, 0o644)
             os.replace(partial, target)
         except BaseException:
             os.unlink(partial)
