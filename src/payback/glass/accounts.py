@@ -25,7 +25,7 @@ def _position(code: Any, offset: int) -> Position | None:
     return position((code, offset))
 
 
-class lazy:
+class lazy:  # noqa: N801 (as `property`)
     """An attribute that is computed when it is first read.  (`cached_property` takes a lock each time, in Python 3.11:
     of a ledger's hundred thousand amounts that is most of the time.)"""
 

@@ -71,7 +71,9 @@ class Ledger:
     """
 
     level = "op"  # or "entry": number by number
-    origin: dict[Node, tuple[str, tuple[int, ...], str]] | None = None  # level "entry": (array, index, part) of a node
+    origin: Callable[[Node], tuple[str, tuple[int, ...], str] | None] | None = (
+        None  # level "entry": (array, index, part)
+    )
     data: Mapping[str, Any] = MappingProxyType({})  # the arrays among the arguments, by name
     again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
@@ -355,8 +357,7 @@ class Ledger:
             )
         book = Ledger(top, made.leaves)
         book._given, book.level = names, "entry"
-        book.origin = {node: (known.get(label.node, label.node.op.name), label.index, label.part)
-                       for node, label in made.labels.items()}  # fmt: skip
+        book.origin = names.origin
         return book
 
     def paths(self, top: Which | None = None, leaf: Which | None = None) -> Paths:

@@ -155,7 +155,7 @@ def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: 
     aval = account.node.aval
     several = isinstance(aval, Avals)
     avals: list[Any] = list(aval)
-    entry = (ledger.origin or {}).get(account.node)
+    entry = ledger.origin(account.node) if ledger.origin is not None else None
     return {
         "name": account.name,
         "op": account.op,
