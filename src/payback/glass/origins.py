@@ -42,6 +42,7 @@ _GROWS = frozenset(
 )
 _SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
 MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
+_SILENT = frozenset({"cast", "part", "identity"})  # in no program, or no operation
 _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parentheses are needed around it
 
 
@@ -75,7 +76,7 @@ class Origin:
     def __str__(self) -> str:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
         what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        where = f"{self.place.file}:{self.place.line} in {self.place.function}: " if self.place else ""
+        where = f"{self.place.at}: " if self.place else ""
         with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
         born = "in the backward pass of " if self.phase == "gradient" else ""
         told = f"{where}{born}{what} is {shown(float(self.result))}"
@@ -111,7 +112,7 @@ class Telling:
             return self.names[node]
         if not node.args:
             return self._constant(node)
-        if node.op.name in MOVES and not (node.where and position(node.where)):
+        if node.op.name in MOVES and (node.op.name in _SILENT or not (node.where and position(node.where))):
             return self.text(node.args[0])
         place = position(node.where)
         text = place.text if place is not None else ""
