@@ -105,7 +105,7 @@ class Opened:
         for i in reversed(range(length)) if backwards else range(length):
             for kept, value in zip(before, state, strict=True):
                 kept.append(value)
-            here = [self._append(TABLE["index"], (xs,), {"template": (i,)}, node.where) for xs in sequences]
+            here = [self._append(TABLE["index"], (xs,), {"template": (i,)}, None) for xs in sequences]  # in no program
             results = self._graph(body.graph, [*fixed, *state, *here], node.where)
             state = results[:carried]
             for kept, value in zip(made, results[carried:], strict=True):

@@ -135,6 +135,8 @@ class Telling:
             elif not arg.shape:
                 number = arg.value
             elif node.op.name in ("sum", "mean", "prod", "max", "min", "logsumexp", "norm"):
+                if not arg.aval.size:
+                    continue
                 number = np.max(np.abs(arg.value))
                 found.append((f"max |{self.text(arg)}|", float(number)))
                 continue
@@ -157,10 +159,12 @@ class Telling:
         return place.text if place is not None and place.text else node.op.name
 
     def whole(self, node: Node) -> Origin:
-        domain = node.op.facts.get("domain", "the operation has no finite result")
-        return Origin(
-            "value", self.text_of(node), (), 1, 1, (), float("nan"), node.op.name, domain, position(node.where)
-        )
+        """Of an operation with several results."""
+        domain = node.op.facts.get("domain")
+        fact = f"{node.op.name} needs this: {domain}" if domain else "the operation has no finite result"
+        numbers = np.concatenate([np.ravel(part)[bad_entries(part).ravel()] for part in node.value])
+        return Origin("value", self.text_of(node), (), 1, 1, (), float(numbers[0]), node.op.name, fact,
+                      position(node.where))  # fmt: skip
 
     def data(self, node: Node, mask: Any) -> Origin:
         index = _first(mask)
@@ -218,6 +222,8 @@ def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) ->
         return f"the result is beyond {_largest(node)}"
     if domain:
         return f"{name} needs {domain}"
+    if node.args and not node.args[0].aval.size:
+        return f"{name} of no entries has no value"
     return "0·∞ or ∞ − ∞ in the sum" if name in ("contract", "sum") else f"{name} has no finite value there"
 
 
