@@ -23,6 +23,7 @@ from payback import native as machine_code
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import Entry, everything, sweep
 from payback.errors import InputError
+from payback.files import write_file
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
@@ -83,7 +84,7 @@ class Evaluation:
             ],
         }  # fmt: skip
         try:
-            Path(path).write_text(json.dumps(data, ensure_ascii=False, allow_nan=False), "utf-8")
+            write_file(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False).encode())
         except OSError as problem:
             raise InputError("the evaluation cannot be written", where=str(path), why=problem.strerror) from None
 

@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from payback.errors import InputError, ModelFileError
-from payback.io.files import OLD, read_file, write_files
+from payback.files import OLD, write_files
+from payback.io.files import read_file
 from payback.io.network import Custom, Spec, build, describe
 from payback.nn.module import parameters
 from payback.trace.tree import unflatten
