@@ -10,7 +10,7 @@ from payback.ad.sweep import Entry
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge, LedgerError, Settles
 from payback.glass.entries import no_collecting
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node, by_id
 from payback.ir.where import position
 from payback.trace.backward import seed_for
 
@@ -99,16 +99,24 @@ def check_replay(book: Ledger) -> None:
     """
     if book.again is None:
         raise InputError("the ledger cannot be replayed", why="it was not made from a function", fix="use pb.explain")
-    first, second = ancestors([book.top.node]), ancestors([book.again()])
-    why = "it depends on something else than its arguments: a random state, a counter, a file"
-    fix = "give all that varies as arguments; for random numbers use pb.random with a key"
-    for old, new in zip(first, second, strict=False):
-        if old.op is not new.op or not same(old.value, new.value):
+    pairs: dict[Node, Node] = {}
+    stack = [(book.top.node, book.again())]
+    while stack:
+        old, new = stack.pop()
+        if old not in pairs:
+            pairs[old] = new
+            if len(old.args) == len(new.args):
+                stack.extend(zip(old.args, new.args, strict=True))
+    for old in sorted(pairs, key=by_id):
+        new = pairs[old]
+        if old.op is not new.op or len(old.args) != len(new.args) or not same(old.value, new.value):
             place = position(new.where)
-            raise LedgerError("the function gives other values when it is run again",
-                              where=str(place) if place else None, why=why, fix=fix)  # fmt: skip
-    if len(first) != len(second):
-        raise LedgerError("the function computes something else when it is run again", why=why, fix=fix)
+            raise LedgerError(
+                "the function gives other values when it is run again",
+                where=str(place) if place else None,
+                why="it depends on something else than its arguments: a random state, a counter, a file",
+                fix="give all that varies as arguments; for random numbers use pb.random with a key",
+            )
 
 
 def same(x: Any, y: Any) -> bool:
