@@ -217,11 +217,11 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
         found_cost = book.cost()
         _section(out, "cost", [found_cost.summary])
         out.table([
-            (line.account.name, line.account.op, f"{line.value_flops:,}", f"{line.gradient_flops:,}",
+            (line.account.name, f"{line.value_flops:,}", f"{line.gradient_flops:,}",
              "" if line.ratio is None else f"{line.ratio:.2f}", f"{line.value_bytes:,}", f"{line.gradient_bytes:,}",
              _text(line.account)) for line in itertools.islice(found_cost, _ROWS)
-        ], headers=("node", "op", "flops", "gradient", "ratio", "bytes", "gradient", "where"),
-            align="llrrrrrl")  # fmt: skip
+        ], headers=("node", "flops", "sweep", "ratio", "bytes", "sweep", "where"),
+            align="lrrrrrl")  # fmt: skip
         if len(found_cost.lines) > _ROWS:
             out.line(f"… and {len(found_cost.lines) - _ROWS:,} more")
         if found_cost.uncounted:

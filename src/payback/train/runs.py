@@ -83,7 +83,7 @@ class RecordedRun:
         self.best_epoch = end.best_epoch if end else None
         if not self._states:
             raise ModelFileError("the run has no state", where=str(self.folder), why="it was cut short at its start")
-        self._like = network_of(document.network, self.folder, like)
+        self._like = network_of(document.network, self.folder, like, "pb.open_run")
         self._data = data
         self._rows: Rows | None = None
         self._now: Restored | None = None
