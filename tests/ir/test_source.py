@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import linecache
 import subprocess
 import sys
@@ -27,7 +28,10 @@ def told(f):
 def test_a_string_that_the_program_holds():
     text = TEXT
     assert told(made(text)) == ["<string>:2 in f: np.log(x - y) is -inf (x - y = 0): log needs x > 0"]
-    assert pb.explain(made(text), 2.0, 1.0)["z"].where.text == "np.log(x - y) * np.exp(y)"
+    book = pb.explain(made(text, "<program>"), 2.0, 1.0)
+    assert book["z"].where.text == "np.log(x - y) * np.exp(y)"
+    (source,) = json.loads(book.to_json())["sources"]
+    assert source == {"file": "<program>", "first": 2, "lines": [TEXT.splitlines()[1]]}
 
 
 def test_a_string_in_the_code_itself():

@@ -21,7 +21,7 @@ parsing = threading.Lock()  # Python's own parser is not safe in several threads
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _LONGEST = 1_000_000  # characters of a string that may be a program
 _KEPT = 256
-_found: dict[CodeType, list[str]] = {}
+_found: dict[tuple[str, CodeType], list[str]] = {}  # equal code may have several names
 
 
 def lines_of(code: CodeType) -> list[str]:
@@ -29,11 +29,21 @@ def lines_of(code: CodeType) -> list[str]:
     lines = linecache.getlines(code.co_filename)
     if lines or not code.co_filename.startswith("<"):
         return lines
-    if code not in _found:
+    key = code.co_filename, code
+    if key not in _found:
         if len(_found) >= _KEPT:
             _found.clear()
-        _found[code] = next((text.splitlines(keepends=True) for text in _strings() if _makes(text, code)), [])
-    return _found[code]
+        _found[key] = next((text.splitlines(keepends=True) for text in _strings() if _makes(text, code)), [])
+    return _found[key]
+
+
+def lines_of_file(file: str) -> list[str]:
+    """The lines of a file, or of the one string that code of this name was found to be made of."""
+    lines = linecache.getlines(file)
+    if lines or not file.startswith("<"):
+        return lines
+    texts = {tuple(text) for (name, _), text in _found.items() if text and name == file}
+    return [*texts.pop()] if len(texts) == 1 else []
 
 
 def _strings() -> Iterator[str]:
