@@ -363,15 +363,3 @@ class PathCount:
 
     def total(self, node: Node, pile: list[Entry]) -> Walks:
         return Walks(sum(entry[2].paths for entry in pile), sum(entry[2].walks for entry in pile))
-
-
-class Distance:
-    """Payments are numbers of edges from the top, along the longest path: the layers in which a sweep is told."""
-
-    live: set[Node] | None = None
-
-    def pull(self, node: Node, slot: int, bar: int) -> int:
-        return bar + 1
-
-    def total(self, node: Node, pile: list[Entry]) -> int:
-        return max(entry[2] for entry in pile)
