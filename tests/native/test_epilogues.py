@@ -31,3 +31,20 @@ def test_masks_of_an_epilogue(f, dtype, m, k, n):
     for got, wanted in zip(found, expected, strict=True):
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)  # whole numbers: no rounding
+
+
+def squares(x):
+    return np.einsum("ij,ij->", x, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 4), (5, 1), (7, 20)])
+def test_what_follows_a_product_whose_axes_are_all_of_one_argument(shape, dtype):
+    """The product is of one long row then; what is added to it is not."""
+    generator = np.random.default_rng(sum(shape))
+    rows, columns = shape
+    x = generator.integers(-3, 4, shape).astype(dtype)
+    for other in ((columns,), (rows, 1)):
+        v = generator.integers(-3, 4, other).astype(dtype)
+        f = pb.compile(lambda x, v: pb.grad(squares)(x) + v)
+        np.testing.assert_array_equal(f(x, v), 2 * x + v)

@@ -187,8 +187,9 @@ def lower_contract(planner: Any, node: Node) -> bool:
         numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
         planner.command(key, [*found.views, target], numbers, found.views, [target], text, flops)
         return True
-    inner = prod(found.extents[i] for i in found.of("k"))
-    fuse = len(node.aval.shape) == 2 and found.tags.count("b") == 0 and inner <= SHORT
+    m, n, inner = (prod(found.extents[i] for i in found.of(kind)) for kind in "mnk")
+    # Where both axes of the result come from one argument they are merged, and what follows has no such axis.
+    fuse = (m, n) == node.aval.shape and found.tags.count("b") == 0 and inner <= SHORT
     fused = planner.followers(node, LONGEST) if fuse else []
     _product(planner, node, found, fused, text, flops)
     return True
