@@ -152,3 +152,17 @@ def test_a_real_infinity_stays():
     with np.errstate(all="ignore"):
         assert pb.grad(lambda x: np.where(x >= 0, np.sqrt(x), 0.0))(0.0) == np.inf
         assert np.isnan(pb.grad(lambda x: 0.0 * np.log(x))(0.0))
+
+
+@pytest.mark.parametrize("read", [slice(None, 3), np.array([0, 2, 1]), (np.arange(4), np.array([0, 0, 0, 0]))])
+def test_reads_that_leave_entries_out_keep_them_zero(read):
+    """Some entries of √x at 0 are never read, of other rows all are: what is unread stays 0, and nothing is NaN."""
+    x = np.where(np.eye(4), 0.0, 4.0)
+    y = np.array(x)
+    y[read] = 1.0  # what is read has a finite derivative
+    found = pb.grad(lambda x: np.sum(np.sqrt(x)[read]))(y)
+    expected = np.zeros_like(y)
+    expected[read] = 0.5
+    np.testing.assert_array_equal(found, expected)
+    whole = pb.grad(lambda x: np.sum(np.sqrt(x)[:2]) + np.sum(np.sqrt(x)[2:]))(x + 4.0)
+    np.testing.assert_array_equal(whole, 0.5 / np.sqrt(x + 4.0))

@@ -168,3 +168,27 @@ def test_careful_rules_keep_their_digits(name, seed):
     for point, got in zip(x, found, strict=True):
         exact = mp.diff(POINTWISE[name].exact, mp.mpf(float(point)))
         assert abs(mp.mpf(float(got)) - exact) <= 8 * np.finfo(float).eps * abs(exact)
+
+
+@pytest.mark.parametrize("extreme", [np.max, np.min])
+@pytest.mark.parametrize("axis", [1, (1,), None])
+def test_as_many_winners_as_groups_are_not_one_each(extreme, axis):
+    """Two entries share the first row and nobody wins the second: NaN there, though two of two rows' places are won."""
+    x = np.array([[1.0, 1.0, 0.5], [NAN, 0.0, 7.0]])
+    x = -x if extreme is np.min else x
+    found = pb.grad(lambda x: np.sum(extreme(x, axis=axis)))(x)
+    np.testing.assert_array_equal(found, [[0.5, 0.5, 0.0], [NAN] * 3] if axis else np.full((2, 3), NAN))
+    alone = pb.grad(lambda x: np.sum(extreme(x, axis=axis) * [3.0, 5.0]) if axis else 3.0 * extreme(x))
+    x = np.array([[1.0, 2.0, 0.5], [9.0, 0.0, 7.0]])
+    x = -x if extreme is np.min else x
+    np.testing.assert_array_equal(alone(x), [[0.0, 3.0, 0.0], [5.0, 0.0, 0.0]] if axis else [[0] * 3, [3.0, 0, 0]])
+
+
+def test_ties_of_a_maximum_share_where_others_win():
+    a, b = np.array([1.0, 2.0, 0.0, NAN]), np.array([0.0, 2.0, 3.0, 1.0])
+    for f, order in ((np.maximum, 1.0), (np.minimum, -1.0)):
+        by_a, by_b = pb.grad(lambda a, b, f=f: np.sum(f(a, b)), (0, 1))(order * a, order * b)
+        np.testing.assert_array_equal(by_a, [1.0, 0.5, 0.0, NAN])
+        np.testing.assert_array_equal(by_b, [0.0, 0.5, 1.0, NAN])
+        by_a, by_b = pb.grad(lambda a, b, f=f: np.sum(f(a, b)), (0, 1))(order * a[::2], order * b[::2])
+        np.testing.assert_array_equal([by_a, by_b], [[1.0, 0.0], [0.0, 1.0]])

@@ -172,6 +172,12 @@ class Gradient:
             return paid
         else:
             args = [arg.value for arg in node.args]
+            if row.kind == "linear" and type(bar) is not Masked:  # most others: what it comes to below, sooner
+                paid = row.adjoint(m, bar, slot, *args, **params)
+                if type(paid) is Scattered or type(paid) is Share:
+                    return paid
+                wanted = getattr(args[slot], "shape", ())
+                return paid if getattr(paid, "shape", ()) == wanted else unbroadcast(m, paid, wanted)
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
@@ -227,7 +233,13 @@ class Gradient:
         mask = paid.mask
         if m.shape(mask) != m.shape(paid.value):
             mask = m.broadcast(mask, shape=m.shape(paid.value))
-        return Masked(unbroadcast_mask(m, mask, shape), unbroadcast(m, self.dense(paid), shape))
+        return self.unless_whole(unbroadcast_mask(m, mask, shape), unbroadcast(m, self.dense(paid), shape))
+
+    def unless_whole(self, mask: Any, value: Any, applied: Any = None) -> Any:
+        """A masked adjoint; the bare one where the mask is seen to hold everywhere."""
+        if not self.on_graph and mask.all():
+            return value
+        return Masked(mask, value, applied)
 
     def through_linear(self, node: Node, slot: int, bar: Any, args: list[Any]) -> Any:
         row, params = node.op, node.params
@@ -261,7 +273,9 @@ class Gradient:
         total = self.add([self.dense(paid) for paid in payments])
         if all(type(paid) is Masked for paid in payments):
             masks = [paid.mask for paid in payments]
-            return Masked(masks[0] if all(mask is masks[0] for mask in masks) else self.m.any(masks), total)
+            if all(mask is masks[0] for mask in masks):
+                return Masked(masks[0], total)
+            return self.unless_whole(self.m.any(masks), total)
         return total
 
     def add(self, payments: list[Any]) -> Any:
@@ -300,7 +314,7 @@ class Gradient:
                 else:
                     touched[full_index(payment.template, payment.arrays)] = True
             buffer = buffer[()]  # zero already where it is not touched
-            return buffer if touched is None else Masked(touched[()], buffer, buffer)
+            return buffer if touched is None else self.unless_whole(touched[()], buffer, buffer)
         operands: list[Any] = []
         masks: list[Any] = []
         for payment in scattered:

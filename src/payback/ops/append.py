@@ -229,6 +229,8 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         args = settled(operands, where, pointwise, True) if row.name not in _OF_CONDITIONS else None
         if args is not None and (row.numeric != "wide" or args[0].aval.dtype != np.float16):
             return append_settled(row, args, params, where)
+    if row.name == "select" and (cases := settled(operands[1:], where, True, True)) is not None:
+        return append_settled(row, (_settle(operands[0], None, where), *cases), params, where)
     if row.kind == "pointwise":
         args = settle(row, operands, where)
         if len(args) > 1:

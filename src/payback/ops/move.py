@@ -28,7 +28,11 @@ def _summed_axes(extents: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tupl
 
 def unbroadcast_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
     """Whether the mask holds anywhere among the entries that `unbroadcast` sums."""
-    return m.ne(unbroadcast(m, mask, shape), 0)
+    if type(mask) is not np.ndarray:
+        return m.ne(unbroadcast(m, mask, shape), 0)
+    axes, reshaped = _summed_axes(mask.shape, shape)
+    held = np.logical_or.reduce(mask, axis=axes)
+    return held.reshape(shape) if reshaped else held
 
 
 def _cast_shape(x: Aval, dtype: np.dtype[Any], weak: bool) -> Aval:

@@ -41,13 +41,15 @@ def _select(condition: Any, high: Any, low: Any) -> Any:
         case = high if condition else low
         if case is not None:
             return case
-    elif high is None and type(low) is Select and low.high is not None and _covered(condition, low.condition):
-        low = low.high  # nobody is left for the other case: most often one of two is larger, with no ties
+    elif high is None and type(low) is Select and low.high is not None:
+        # often nobody is left for the other case: one of two is larger, with no ties
+        other = low.condition
+        if type(condition) is type(other) is np.ndarray and condition.shape == other.shape:
+            if np.not_equal(condition, other).all():
+                return Select(other, low.high, None)
+            if np.logical_or(condition, other).all():
+                low = low.high
     return Select(condition, high, low)
-
-
-def _covered(condition: Any, other: Any) -> bool:
-    return type(condition) is type(other) is np.ndarray and bool(np.logical_or(condition, other).all())
 
 
 def _shape(x: Any) -> tuple[int, ...]:

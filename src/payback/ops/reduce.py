@@ -14,6 +14,7 @@ from payback.ops.index import Place, Scattered
 from payback.ops.row import Row
 
 Axes = tuple[int, ...]
+_ARRAYS = {np.ndarray, np.float64, np.float32}  # which say their dtype themselves
 
 
 def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ...]:
@@ -60,7 +61,8 @@ def _mean_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: Axes, keepdims: boo
 
 def _wide(m: Any, x: Any) -> np.dtype[Any] | None:
     """Numbers of entries are not kept in float16, which ends at 65504: NumPy's mean divides in float32 as well."""
-    return np.dtype(np.float32) if m.dtype(x) == np.float16 else None
+    dtype = x.dtype if type(x) in _ARRAYS else m.dtype(x)
+    return np.dtype(np.float32) if dtype == np.float16 else None
 
 
 Row("sum", "linear", lambda m, x, axes, keepdims: m.sum(x, axes=axes, keepdims=keepdims),
@@ -81,12 +83,21 @@ def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0."""
 
     def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
+        won = m.eq(x, y_spread)
+        if type(won) is np.ndarray and _one_each(won, axes):
+            return m.select(won, 1.0, None)  # what it comes to below, sooner
         wide = _wide(m, x) or m.dtype(x)
-        count = m.sum(m.cast(m.eq(x, y_spread), dtype=wide, weak=False), axes=axes, keepdims=True)
+        count = m.sum(m.cast(won, dtype=wide, weak=False), axes=axes, keepdims=True)
         share = m.cast(m.div(m.sign(count), count), dtype=m.dtype(x), weak=False)
         return m.select(loses(x, y_spread), None, m.broadcast(share, shape=m.shape(x)))
 
     return partial
+
+
+def _one_each(won: Any, axes: Axes) -> bool:
+    """Whether one entry holds in each group over the axes: there are as many as groups, and every group has some."""
+    groups = np.logical_or.reduce(won, axis=axes)
+    return bool(np.count_nonzero(won) == groups.size and groups.all())
 
 
 def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.ops.append import apply
+from payback.ir.node import Node
+from payback.ops.append import append, apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
@@ -37,7 +38,8 @@ def getitem(x: Traced, key: Any) -> Traced:
         template, arrays = at_once
         if not arrays:
             return view("index", x, {"template": template}, place)
-        return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": template}))
+        nodes = [array if isinstance(array, Node) else const(array, place) for array in arrays]
+        return Traced(append(TABLE["index"], (x.node, *nodes), {"template": template}, place))
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
     ):

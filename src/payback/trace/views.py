@@ -73,7 +73,7 @@ def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
     if type(x) not in _NODE_TYPES or not (made.node.shape or Ellipsis in params.get("template", ())):
         return made
     alias = getattr(x, "alias", None)
-    if name == "reshape" and _copies(x, alias, params):
+    if name == "reshape" and _copies(made, x, alias, params):
         return made
     if alias is None:
         alias = x.alias = (Family(x), ())
@@ -85,8 +85,11 @@ def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
     return made
 
 
-def _copies(x: Traced, alias: Any, params: dict[str, Any]) -> bool:
+def _copies(made: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool:
     """Whether NumPy would copy to reshape: what lies in memory in another order."""
+    value, of = made.node.value, x.node.value
+    if type(value) is type(of) is np.ndarray:
+        return value.size > 0 and not np.may_share_memory(value, of)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
     columns = by_columns(root)
     if not columns and all(name == "reshape" for name, _ in steps):
