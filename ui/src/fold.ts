@@ -1,8 +1,9 @@
-// Which boxes stand for which nodes: everything, chains folded, lines of code folded, or the debts of one node.
+// Which boxes stand for which nodes: everything, chains folded, lines of code or functions folded, or the debts of one node.
 
 import { Book } from "./data";
 
-export type Folding = "none" | "chains" | "lines";
+export const FOLDINGS = ["none", "chains", "lines", "functions"] as const;
+export type Folding = (typeof FOLDINGS)[number];
 
 export interface Box { id: number; nodes: number[]; layer: number; x: number } // id: its first node
 export interface Link { from: number; to: number; edges: number[] } // boxes by place; from pays to
@@ -50,11 +51,11 @@ function groups(book: Book, folding: Folding, opened: Set<number>): Int32Array {
   if (folding === "none") return group;
   const { where } = book.data.nodes;
   const kept = new Set([book.data.top, ...book.data.leaves]);
-  if (folding === "lines") {
+  if (folding === "lines" || folding === "functions") {
     const first = new Map<string, number>();
     for (let n = 0; n < book.count; n++) {
       if (kept.has(n) || where[n] < 0) continue;
-      const place = book.data.places[where[n]], key = `${place[0]}:${place[2]}`;
+      const place = book.data.places[where[n]], key = `${place[0]}:${folding === "lines" ? place[2] : place[1]}`;
       const id = first.get(key) ?? n;
       first.set(key, id);
       if (!opened.has(id)) group[n] = id;
