@@ -119,9 +119,11 @@ export function toNumber(amount: Amount | string | undefined): number | null {
 }
 
 // With fewer digits, where columns stand side by side.
-export function brief(amount: Amount | string | undefined): string {
+export function brief(amount: Amount | string | undefined, digits = 5): string {
   const x = toNumber(amount as Amount);
-  return x !== null && Number.isFinite(x) ? show(Number(x.toPrecision(6))) : showAmount(amount);
+  if (x !== null) return Number.isFinite(x) ? show(Number(x.toPrecision(digits))) : show(x);
+  const norm = amount !== null && typeof amount === "object" && !Array.isArray(amount) ? toNumber(amount.norm) : null;
+  return norm === null ? showAmount(amount) : `‖${show(Number.isFinite(norm) ? Number(norm.toPrecision(4)) : norm)}‖`;
 }
 
 export function show(x: number): string {

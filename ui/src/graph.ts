@@ -71,8 +71,9 @@ export class Graph {
     const spot = this.spots[k], frame = this.frame;
     const scale = frame.scrollWidth / Math.max(this.size.width, 1);
     const x = spot.x * scale, y = spot.y * scale;
-    if (x < frame.scrollLeft || x > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
-    if (y < frame.scrollTop || y > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
+    const half = (spot.width * scale) / 2;
+    if (x - half < frame.scrollLeft || x + half > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
+    if (y - 30 < frame.scrollTop || y + 30 > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
   }
 
   rebuild(): void {
@@ -95,9 +96,9 @@ export class Graph {
       put(this.frame, this.canvas);
     }
     this.update();
-    requestAnimationFrame(() => { // begin where the top is
-      const k = this.picture.at[this.focus ?? this.book.data.top];
-      if (k >= 0) this.frame.scrollLeft = (this.spots[k].x / this.size.width) * this.frame.scrollWidth - this.frame.clientWidth / 2;
+    requestAnimationFrame(() => { // begin with what is chosen, or where the top is
+      const k = this.picture.at[this.state().chosen ?? this.focus ?? this.book.data.top] ?? -1;
+      if (k >= 0) this.scrollTo(k);
     });
   }
 
@@ -237,7 +238,7 @@ export class Graph {
     if (this.canvas) return this.paint();
     const { now, chosen, hover, cut } = this.state();
     const { data } = this.book;
-    const event = this.book.events[now];
+    const event = now < this.book.events.length - 1 ? this.book.events[now] : undefined; // at the end nothing happens any more
     this.picture.boxes.forEach((box, k) => {
       const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
       if (box.nodes.length > 1) {
@@ -269,7 +270,7 @@ export class Graph {
       const gone = link.edges.some((e) => cut.has(e));
       this.labels[k].setAttribute("class", `partial${gone ? " cut" : ""}`);
       if (this.pick && link.edges.length === 1) this.lines[k].setAttribute("aria-pressed", String(gone));
-      this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}`);
+      this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}${chosen !== null && paid && link.edges.some((e) => data.edges.arg[e] === chosen) ? " due" : ""}`);
     });
   }
 

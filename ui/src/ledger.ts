@@ -179,7 +179,7 @@ export function ledgerPage(data: LedgerData, root: HTMLElement, inside = false, 
     h("div", { class: "views" }, bar.root, search),
     scrubber, told,
     h("div", { class: "panes" }, lens, middle, side),
-    h("p", { class: "quiet help" }, w().help));
+    h("p", { class: "quiet help" }, ...(data.nodes.value.some((v) => v !== null && typeof v === "object" && !Array.isArray(v)) ? [w().norms, h("br")] : []), w().help));
   const pressed = (e: KeyboardEvent) => {
     const typing = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
     if (e.key === "/" && !typing) { e.preventDefault(); search.focus(); }

@@ -3,6 +3,7 @@
 import { Book, LedgerData, clean, showAmount } from "./data";
 import { address, h, keep, put } from "./dom";
 import { evaluate, sweepWithout } from "./evaluate";
+import { walksTo } from "./panels";
 import { StoryData, storyPage } from "./story";
 import { ledgerPage } from "./ledger";
 import { RunData, exactSum, reconciled, runPage } from "./run";
@@ -43,5 +44,5 @@ function shade(): void {
 }
 
 // for tests, and for whoever opens the console: the page's own arithmetic
-Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled } });
+Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, walksTo } });
 start();

@@ -6,7 +6,8 @@ import { evaluate, sweepWithout, unknownOps } from "./evaluate";
 import { Graph } from "./graph";
 import { w } from "./words";
 
-const ROWS = 400;
+const WALKED = 200; // paths that collectors walk on the page
+const ROWS = 400, ACCOUNTS = 60; // of one account; accounts that are listed together
 
 export function bookPanel(book: Book, now: number, chosen: number | null, choose: (node: number) => void): HTMLElement {
   const { nodes, edges } = book.data;
@@ -32,12 +33,13 @@ export function bookPanel(book: Book, now: number, chosen: number | null, choose
         return;
       }
       const sum = total !== null ? brief(total) : k === pile.length - 1 && settled ? brief(nodes.settled[n]) : "";
-      rows.push(h("tr", { class: k === pile.length - 1 ? closing : "" }, k === 0 && head(), h("td", {}, h("bdi", {}, clean(nodes.name[payer], 24))),
+      rows.push(h("tr", { class: k === pile.length - 1 ? closing : "" }, k === 0 && head(), h("td", { class: "who" }, h("bdi", {}, clean(nodes.name[payer], 24))),
         h("td", { class: "number" }, brief(nodes.settled[payer])), partialCell(edges.partial[e]),
         h("td", { class: "number" }, brief(edges.paid[e])), h("td", { class: "number", "data-sum": sum !== "" && k === pile.length - 1 ? nodes.name[n] : undefined }, sum)));
     });
   }
   if (!rows.length) return h("p", { class: "quiet" }, w().begin);
+  if (chosen === null && shown.length >= ACCOUNTS) rows.unshift(h("tr", {}, h("td", { colspan: 6, class: "quiet" }, w().latest.replace("{n}", String(ACCOUNTS)))));
   return h("table", { class: "book" }, h("thead", {}, h("tr", {}, ...["", w().payer, w().owes, w().local, w().paid, w().sum].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...rows));
 }
@@ -50,12 +52,29 @@ function partialCell(partial: Amount | string): HTMLElement {
 // The accounts that something happened to up to now, as far as they are readable: what happened first stands first.
 function lately(book: Book, now: number): number[] {
   const found = new Set<number>();
-  for (let k = now; k >= 0 && found.size < ROWS; k--) {
+  for (let k = now; k >= 0 && found.size < ACCOUNTS; k--) {
     const { node, edge } = book.events[k];
     if (edge < 0) found.add(node);
     else if (book.settledAt[book.data.edges.arg[edge]] > now) found.add(book.data.edges.arg[edge]);
   }
   return [...found].reverse();
+}
+
+// The paths from a leaf to the top, as edges, the first so many: depth first, with a stack of its own.
+export function walksTo(book: Book, leaf: number, most: number): number[][] {
+  const found: number[][] = [], trail: number[] = [], open: number[][] = [[...book.received[leaf]]];
+  if (leaf === book.data.top && most > 0) found.push([]);
+  while (open.length && found.length < most) {
+    const e = open[open.length - 1].shift();
+    if (e === undefined) { open.pop(); trail.pop(); continue; }
+    const payer = book.data.edges.payer[e];
+    if (payer === book.data.top) found.push([...trail, e]);
+    else if (book.settledAt[payer] >= 0) {
+      trail.push(e);
+      open.push([...book.received[payer]]);
+    }
+  }
+  return found;
 }
 
 export class Race {
@@ -70,25 +89,11 @@ export class Race {
 
   constructor(readonly book: Book, readonly graph: Graph) {
     this.heat = new Float64Array(book.data.edges.payer.length);
-    for (const leaf of book.data.leaves) this.collect(leaf, 200 - this.paths);
-    this.show();
-  }
-
-  private collect(leaf: number, most: number): void { // depth first from the leaf up, with a stack of its own
-    const trail: number[] = [], open: number[][] = [[...this.book.received[leaf]]];
-    while (open.length && most > 0) {
-      const e = open[open.length - 1].shift();
-      if (e === undefined) { open.pop(); trail.pop(); continue; }
-      const payer = this.book.data.edges.payer[e];
-      if (payer === this.book.data.top) {
-        this.walks.push(...trail, e, -1);
-        this.paths++;
-        most--;
-      } else if (this.book.settledAt[payer] >= 0) {
-        trail.push(e);
-        open.push([...this.book.received[payer]]);
-      }
+    for (const leaf of book.data.leaves) for (const walk of walksTo(book, leaf, WALKED - this.paths)) {
+      this.walks.push(...walk, -1);
+      this.paths++;
     }
+    this.show();
   }
 
   private step(): void {

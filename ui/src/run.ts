@@ -51,11 +51,19 @@ export function findings(data: RunData): string[] {
   const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
   if (end < 0) return [];
   const found: string[] = [], sizes = gradient.map((row) => toNumber(row[end])), say = (text: string, row: string, n: string) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
-  rows.forEach((row, k) => { if (sizes[k] !== null && !Number.isFinite(sizes[k]!)) found.push(say(w().foundnan, row, String(steps[end]))); });
-  rows.forEach((row, k) => { const share = toNumber(dead[k][end]); if (share !== null && share >= 0.2) found.push(say(w().founddead, row, show(Math.round(100 * share)))); });
+  const tell = (text: string, badness: (number | null)[], told: (x: number) => string) => { // the worst row, and how many more
+    const bad = badness.map((x, k) => [x, k] as [number | null, number]).filter((pair): pair is [number, number] => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+    if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
+  };
   const most = Math.max(...sizes.map((x) => (x !== null && Number.isFinite(x) ? x : 0)));
-  rows.forEach((row, k) => { const x = sizes[k]; if (x !== null && x > 0 && x < most / 1e4) found.push(say(w().foundsmall, row, show(Number((most / x).toPrecision(2))))); });
-  return found.slice(0, 8);
+  const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
+  const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
+  const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
+  if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
+  tell(w().foundnan, sizes.map((x) => (x !== null && !Number.isFinite(x) ? 1 : null)), () => String(steps[end]));
+  tell(w().founddead, dead.map((row) => { const share = toNumber(row[end]); return share !== null && share >= 0.2 ? share : null; }), (x) => show(Math.round(100 * x)));
+  tell(w().foundsmall, sizes.map((x) => (x !== null && x > 0 && x < most / 1e4 ? most / x : null)), (x) => Number(x.toPrecision(2)).toLocaleString("en"));
+  return found;
 }
 
 const MEASURES = ["gradient", "update", "dead"] as const;
@@ -135,12 +143,13 @@ class RunMap {
       }
     });
     pen.putImageData(picture, 0, 0);
-    const told = h("p", { class: "told", "aria-live": "polite" }), cursor = h("span", { class: "cursor" });
+    const told = h("p", { class: "told", "aria-live": "polite" }), cursor = h("span", { class: "cursor", hidden: true });
     const read = (x: number, y: number) => {
       if (!steps.length || !rows.length) return;
       this.cell = { x: Math.min(steps.length - 1, Math.max(0, x)), y: Math.min(rows.length - 1, Math.max(0, y)) };
       const row = order[this.cell.y], given = this.data.map[this.measure][row][this.cell.x], v = given === null ? null : toNumber(given);
       put(told, h("bdi", {}, clean(rows[row])), ` · ${w().step1} ${steps[this.cell.x]} · ${v === null ? "–" : share ? this.told(v) : show(Number(v.toPrecision(5)))}`);
+      cursor.hidden = false;
       cursor.style.left = `${(100 * (this.cell.x + 0.5)) / steps.length}%`;
       cursor.style.top = `${high * this.cell.y}px`;
       cursor.style.height = `${high}px`;

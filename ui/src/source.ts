@@ -1,6 +1,6 @@
 // The user's own lines: what each expression is called, what it is worth and owed, and what a line pays.
 
-import { Book, clean, show, showAmount, sizeOf } from "./data";
+import { Book, brief, clean, show, sizeOf } from "./data";
 import { h, put } from "./dom";
 import { w } from "./words";
 
@@ -42,7 +42,7 @@ export function sourcePanel(book: Book, now: number, active: number | null, choo
       const notes = of.slice(0, NOTES).map((n) => {
         const done = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
         return h("button", { type: "button", class: `note${n === active ? " on" : ""}`, "data-key": `note-${n}`, onclick: () => choose(n) },
-          h("bdi", {}, clean(nodes.name[n], 14)), ` = ${showAmount(nodes.value[n])}`, done && h("b", {}, ` ${w().owedshort} ${showAmount(nodes.settled[n])}`));
+          h("bdi", {}, clean(nodes.name[n], 14)), ` = ${brief(nodes.value[n], 4)}`, done && h("b", {}, ` ${w().owedshort} ${brief(nodes.settled[n], 4)}`));
       });
       list.append(h("li", { class: here ? "here" : "", value: line }, code, all.length > 0 && h("span", { class: "notes" }, ...notes,
         of.length > NOTES && h("span", { class: "quiet" }, `… ${of.length - NOTES}`),

@@ -79,9 +79,11 @@
     if (amount === "-Infinity") return -Infinity;
     return null;
   }
-  function brief(amount) {
+  function brief(amount, digits = 5) {
     const x = toNumber(amount);
-    return x !== null && Number.isFinite(x) ? show(Number(x.toPrecision(6))) : showAmount(amount);
+    if (x !== null) return Number.isFinite(x) ? show(Number(x.toPrecision(digits))) : show(x);
+    const norm = amount !== null && typeof amount === "object" && !Array.isArray(amount) ? toNumber(amount.norm) : null;
+    return norm === null ? showAmount(amount) : `‖${show(Number.isFinite(norm) ? Number(norm.toPrecision(4)) : norm)}‖`;
   }
   function show(x) {
     if (Number.isNaN(x)) return "NaN";
@@ -258,85 +260,6 @@
     return owed;
   }
 
-  // src/fold.ts
-  var FOLDINGS = ["none", "chains", "lines", "functions"];
-  var FOCUS_MOST = 60;
-  function picture(book, folding, opened, focus) {
-    const group = focus === null ? groups(book, folding, opened) : around(book, focus);
-    const at = new Int32Array(book.count).fill(-1);
-    const boxes = [];
-    const place2 = /* @__PURE__ */ new Map();
-    const { layer, x } = book.data.nodes;
-    for (let n = 0; n < book.count; n++) {
-      const id = group[n];
-      if (id < 0) continue;
-      let k = place2.get(id);
-      if (k === void 0) {
-        k = boxes.length;
-        place2.set(id, k);
-        boxes.push({ id, nodes: [], layer: layer[n], x: 0 });
-      }
-      at[n] = k;
-      const box = boxes[k];
-      box.nodes.push(n);
-      box.layer = Math.min(box.layer, layer[n]);
-      box.x += x[n];
-    }
-    for (const box of boxes) box.x /= box.nodes.length;
-    const links = /* @__PURE__ */ new Map();
-    book.data.edges.payer.forEach((payer, e) => {
-      const from = at[payer], to = at[book.data.edges.arg[e]];
-      if (from < 0 || to < 0 || from === to) return;
-      const key = from * boxes.length + to;
-      const link = links.get(key);
-      if (link) link.edges.push(e);
-      else links.set(key, { from, to, edges: [e] });
-    });
-    return { boxes, links: [...links.values()], at };
-  }
-  function groups(book, folding, opened) {
-    const group = Int32Array.from({ length: book.count }, (_, n) => n);
-    if (folding === "none") return group;
-    const { where } = book.data.nodes;
-    const kept = /* @__PURE__ */ new Set([book.data.top, ...book.data.leaves]);
-    if (folding === "lines" || folding === "functions") {
-      const first = /* @__PURE__ */ new Map();
-      for (let n = 0; n < book.count; n++) {
-        if (kept.has(n) || where[n] < 0) continue;
-        const place2 = book.data.places[where[n]], key = `${place2[0]}:${folding === "lines" ? place2[2] : place2[1]}`;
-        const id = first.get(key) ?? n;
-        first.set(key, id);
-        if (!opened.has(id)) group[n] = id;
-      }
-      return group;
-    }
-    const alone = (n) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
-    for (let n = book.count - 1; n >= 0; n--) {
-      if (!alone(n)) continue;
-      const above = book.data.edges.payer[book.received[n][0]];
-      if (alone(above)) group[n] = group[above];
-    }
-    for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
-    return group;
-  }
-  function around(book, focus) {
-    const group = new Int32Array(book.count).fill(-1);
-    const { payer, arg } = book.data.edges;
-    let rim = [focus], shown = 0;
-    for (let far = 0; far < 3 && rim.length; far++) {
-      const next = [];
-      for (const n of rim) {
-        if (group[n] >= 0 || shown >= FOCUS_MOST) continue;
-        group[n] = n;
-        shown++;
-        next.push(...book.received[n].map((e) => payer[e]));
-        if (far < 2) next.push(...book.paying[n].map((e) => arg[e]));
-      }
-      rim = next;
-    }
-    return group;
-  }
-
   // src/words.ts
   var EN = {
     language: "中文",
@@ -402,7 +325,7 @@
     predicted: "predicted by the gradient",
     truth: "true value",
     off: "off by",
-    cut: "Cut an edge: who is no longer paid?",
+    cut: "Click an edge of the graph to cut it: who is no longer paid?",
     uncut: "mend all edges",
     cutcount: "edges cut",
     whole: "gradient",
@@ -417,6 +340,8 @@
     chapter: "Chapters",
     next: "Next",
     previous: "Back",
+    latest: "The latest {n} accounts; click a node for its own.",
+    norms: "[4×3] ‖2.5‖ is an array: its shape and its norm.",
     samples: "Samples and curves",
     surface: "The cost over two weights: deep is dark, rings are minima",
     views: "Views",
@@ -447,6 +372,8 @@
     foundnan: "The gradient of {row} is not a number at step {n}.",
     founddead: "{n} % of the units of {row} get no gradient at the last step.",
     foundsmall: "The gradient of {row} is {n} times smaller than the largest one at the last step.",
+    foundrow: "Row {row} costs {x} at step {n}; the median of the costliest rows is {usual}.",
+    foundmore: "So it is with {n} more.",
     logaxis: "logarithmic",
     nextstep: "Next",
     together: "all together",
@@ -556,7 +483,7 @@
     predicted: "梯度的预测",
     truth: "真值",
     off: "相差",
-    cut: "切断一条边：谁不再得到付款？",
+    cut: "点击图中的一条边将它切断：谁不再得到付款？",
     uncut: "恢复所有的边",
     cutcount: "条边已切断",
     whole: "梯度",
@@ -571,6 +498,8 @@
     chapter: "章节",
     next: "下一章",
     previous: "上一章",
+    latest: "最近的 {n} 个账户；点击节点可看它自己的账户。",
+    norms: "[4×3] ‖2.5‖ 表示数组：形状与范数。",
     samples: "样本与曲线",
     surface: "代价随两个权重的变化：越深越暗，圆环是极小值",
     views: "视图",
@@ -601,6 +530,8 @@
     foundnan: "{row} 的梯度在第 {n} 步不是数。",
     founddead: "{row} 中有 {n}% 的单元在最后一步得不到梯度。",
     foundsmall: "在最后一步，{row} 的梯度只有最大梯度的 1/{n}。",
+    foundrow: "第 {row} 行在第 {n} 步的代价为 {x}；代价最高的各行的中位数为 {usual}。",
+    foundmore: "另有 {n} 个参数也是如此。",
     logaxis: "对数刻度",
     nextstep: "下一步",
     together: "合计",
@@ -654,352 +585,10 @@
     document.documentElement.lang = chinese() ? "zh-CN" : "en";
   }
 
-  // src/graph.ts
-  var READABLE = 400;
-  var HIGH = 112;
-  var GAP = 26;
-  var CHAR = 7.4;
-  var LEAST = 74;
-  var MOST = 240;
-  var SMALL = 12;
-  var LEGIBLE = 0.68;
-  var Graph = class {
-    constructor(book, state, choose, hover, pick) {
-      this.book = book;
-      this.state = state;
-      this.choose = choose;
-      this.hover = hover;
-      this.pick = pick;
-      this.root = h("div", { class: "graph", role: "group" });
-      this.focus = null;
-      this.opened = /* @__PURE__ */ new Set();
-      this.spots = [];
-      this.size = { width: 0, height: 0 };
-      this.canvas = null;
-      this.barFor = null;
-      this.boxes = [];
-      this.lines = [];
-      this.labels = [];
-      this.zoom = null;
-      // null: fitted
-      this.frame = h("div", { class: "graph-frame", tabindex: "-1" });
-      this.bar = h("div", { class: "graph-bar" });
-      this.folding = book.count > READABLE ? "lines" : "none";
-      this.root.append(this.bar, this.frame);
-      this.rebuild();
-      new ResizeObserver(() => this.fit()).observe(this.frame);
-    }
-    get scale() {
-      return this.zoom ?? Math.max(LEGIBLE, Math.min(1, (this.frame.clientWidth || this.size.width) / Math.max(this.size.width, 1)));
-    }
-    fit() {
-      const svg = this.frame.querySelector("svg");
-      if (!svg) return;
-      svg.setAttribute("width", String(Math.round(this.size.width * this.scale)));
-      svg.setAttribute("height", String(Math.round(this.size.height * this.scale)));
-    }
-    magnify(by) {
-      this.zoom = by === null ? null : Math.max(0.2, Math.min(3, this.scale * by));
-      this.fit();
-    }
-    setFocus(node) {
-      this.focus = node;
-      this.rebuild();
-    }
-    // Make a node visible: open the box that it is folded into, or look at its debts alone.
-    reveal(node) {
-      const k = this.picture.at[node];
-      if (k >= 0 && this.picture.boxes[k].nodes.length === 1) return this.scrollTo(k);
-      this.setFocus(node);
-    }
-    scrollTo(k) {
-      const spot = this.spots[k], frame = this.frame;
-      const scale2 = frame.scrollWidth / Math.max(this.size.width, 1);
-      const x = spot.x * scale2, y = spot.y * scale2;
-      if (x < frame.scrollLeft || x > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
-      if (y < frame.scrollTop || y > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
-    }
-    rebuild() {
-      keep(this.root, () => this.build());
-    }
-    build() {
-      this.picture = picture(this.book, this.folding, this.opened, this.focus);
-      this.place();
-      const { boxes } = this.picture;
-      this.drawBar();
-      this.boxes = [];
-      this.lines = [];
-      this.labels = [];
-      this.canvas = null;
-      if (boxes.length <= READABLE) {
-        put(this.frame, this.drawing());
-        this.fit();
-      } else {
-        this.canvas = h("canvas", { role: "img", "aria-label": `${boxes.length} ${w().nodes}` });
-        this.canvas.addEventListener("click", (e) => this.clickCanvas(e));
-        put(this.frame, this.canvas);
-      }
-      this.update();
-      requestAnimationFrame(() => {
-        const k = this.picture.at[this.focus ?? this.book.data.top];
-        if (k >= 0) this.frame.scrollLeft = this.spots[k].x / this.size.width * this.frame.scrollWidth - this.frame.clientWidth / 2;
-      });
-    }
-    drawBar() {
-      const { boxes } = this.picture;
-      this.bar.hidden = this.book.count <= SMALL;
-      const select = h("select", { "data-key": "fold", onchange: (e) => {
-        this.folding = e.target.value;
-        this.opened.clear();
-        this.rebuild();
-      } }, ...FOLDINGS.map((f) => h("option", { value: f, selected: f === this.folding }, w()[f])));
-      const chosen = this.state().chosen;
-      const button = (text, label, go) => h("button", { type: "button", class: "small", "data-key": label, "aria-label": label, title: label, onclick: go }, text);
-      put(
-        this.bar,
-        h("label", {}, `${w().fold} `, select),
-        boxes.length <= READABLE && h("span", { class: "zoom" }, button("−", w().smaller, () => this.magnify(1 / 1.25)), button("+", w().larger, () => this.magnify(1.25)), button("⤢", w().fitted, () => this.magnify(null))),
-        h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
-        this.focus !== null && h(
-          "span",
-          { class: "focus" },
-          `${w().focus} `,
-          h("bdi", {}, clean(this.book.data.nodes.name[this.focus])),
-          " ",
-          h("button", { type: "button", class: "small", "data-key": "all", onclick: () => this.setFocus(null) }, w().all)
-        ),
-        chosen !== null && this.focus !== chosen && h("button", { type: "button", class: "small", "data-key": "only", onclick: () => this.setFocus(chosen) }, `${w().focus} ${clean(this.book.data.nodes.name[chosen], 16)}`)
-      );
-      this.barFor = chosen;
-    }
-    place() {
-      const { boxes } = this.picture;
-      const rows = /* @__PURE__ */ new Map();
-      boxes.forEach((box, k) => (rows.get(box.layer) ?? rows.set(box.layer, []).get(box.layer)).push(k));
-      const dense = boxes.length > READABLE;
-      this.spots = new Array(boxes.length);
-      const levels = [...rows.keys()].sort((a, b) => a - b);
-      let width = 0;
-      const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
-      levels.forEach((level, row) => {
-        let edge = -Infinity;
-        for (const k of rows.get(level).sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
-          const own = dense ? 8 : this.widthOf(boxes[k]);
-          const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
-          const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
-          edge = x + own / 2;
-          this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
-          width = Math.max(width, edge);
-        }
-      });
-      if (this.focus !== null) for (const row of rows.values()) {
-        const last = row[row.length - 1], first = row[0];
-        const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
-        for (const k of row) this.spots[k].x += shift;
-      }
-      const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
-      for (const spot of this.spots) spot.x += 14 - least;
-      this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
-    }
-    widthOf(box) {
-      return Math.min(MOST, Math.max(LEAST, CHAR * Math.max(...this.texts(box).map((text) => text.length)) + 20));
-    }
-    // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
-    texts(box) {
-      const { name, value, settled, op } = this.book.data.nodes;
-      const many = box.nodes.length.toLocaleString("en");
-      if (box.nodes.length > 1) return [this.nameOf(box), `${many} / ${many}`];
-      const [n] = box.nodes;
-      const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
-      return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
-    }
-    nameOf(box) {
-      const { name, where } = this.book.data.nodes;
-      if (this.folding !== "chains" && where[box.id] >= 0) {
-        const place2 = this.book.data.places[where[box.id]];
-        if (this.folding === "functions") return clean(place2[1] || place2[0], 22);
-        return `${clean(place2[0].split(/[\\/]/).pop() ?? "", 16)}:${place2[2]}`;
-      }
-      return `${clean(name[box.nodes[0]], 9)} … ${clean(name[box.nodes[box.nodes.length - 1]], 9)}`;
-    }
-    pileText(node, now) {
-      const pile = this.book.pile(node, now);
-      const terms = pile.map((e) => toNumber(this.book.data.edges.paid[e]));
-      if (terms.includes(null)) return pile.length ? `${pile.length} × [${"…"}]` : "";
-      const few = terms.slice(0, 4).map((t) => t < 0 ? `(${show(t)})` : show(t));
-      return `${few.join("+")}${terms.length > 4 ? "+…" : ""}`;
-    }
-    drawing() {
-      const { boxes, links } = this.picture;
-      const { width, height } = this.size;
-      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g");
-      for (const link of links) {
-        const a = this.spots[link.from], b = this.spots[link.to];
-        const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
-        const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
-        const [e] = link.edges;
-        const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
-        const t = 0.36, u = 1 - t;
-        const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
-        const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
-        const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
-        const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
-        if (this.pick && link.edges.length === 1) {
-          const name = this.book.data.nodes.name;
-          const said = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
-          for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(said), "data-key": `edge-${e}` })) line.setAttribute(k, v);
-          line.classList.add("cuttable");
-          line.addEventListener("click", () => this.pick(e));
-          line.addEventListener("keydown", (event) => {
-            if (event.key === "Enter" || event.key === " ") {
-              event.preventDefault();
-              this.pick(e);
-            }
-          });
-        }
-        this.lines.push(line);
-        this.labels.push(label);
-        edges.append(line);
-        labels.append(label);
-      }
-      boxes.forEach((box, k) => {
-        const spot = this.spots[k];
-        const node = s(
-          "g",
-          { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button", "data-key": `box-${box.id}` },
-          s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
-          s("text", { y: -6, class: "name" }),
-          s("text", { y: 14, class: "owed" }),
-          s("title")
-        );
-        const act = () => {
-          if (box.nodes.length > 1) {
-            this.opened.add(box.id);
-            this.rebuild();
-          } else this.choose(box.nodes[0]);
-        };
-        node.addEventListener("click", act);
-        node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));
-        node.addEventListener("keydown", (e) => {
-          if (e.key === "Enter" || e.key === " ") {
-            e.preventDefault();
-            act();
-          }
-        });
-        node.addEventListener("pointerenter", () => this.hover(box.nodes[0]));
-        node.addEventListener("pointerleave", () => this.hover(null));
-        node.addEventListener("focus", () => this.hover(box.nodes[0]));
-        node.addEventListener("blur", () => this.hover(null));
-        this.boxes.push(node);
-        nodes.append(node);
-      });
-      return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, labels, nodes);
-    }
-    update() {
-      if (this.state().chosen !== this.barFor) keep(this.bar, () => this.drawBar());
-      if (this.canvas) return this.paint();
-      const { now, chosen, hover, cut } = this.state();
-      const { data } = this.book;
-      const event = this.book.events[now];
-      this.picture.boxes.forEach((box, k) => {
-        const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
-        if (box.nodes.length > 1) {
-          const done = box.nodes.filter((n2) => this.book.settledAt[n2] >= 0 && this.book.settledAt[n2] <= now).length;
-          name.textContent = this.nameOf(box);
-          owed.textContent = `${done.toLocaleString("en")} / ${box.nodes.length.toLocaleString("en")}`;
-          g.setAttribute("class", `node box ${done === box.nodes.length ? "settled" : done ? "some" : ""}`);
-          g.setAttribute("aria-label", `${w().box} ${box.nodes.length} ${w().nodes}: ${name.textContent}`);
-          return;
-        }
-        const [n] = box.nodes;
-        const settled = this.book.settledAt[n] >= 0 && this.book.settledAt[n] <= now;
-        const pile = this.pileText(n, now);
-        name.textContent = `${clean(data.nodes.name[n], 18)} = ${clean(showAmount(data.nodes.value[n]), 22)}`;
-        owed.textContent = settled ? showAmount(data.nodes.settled[n]) : pile ? `(${pile})` : data.nodes.settled[n] === null ? "–" : "·";
-        owed.textContent = clean(owed.textContent ?? "", 24);
-        title.textContent = `${clean(data.nodes.name[n], 200)} · ${data.nodes.op[n]}`;
-        const active = event !== void 0 && (event.edge >= 0 ? event.node === n || data.edges.arg[event.edge] === n : event.node === n);
-        const kinds = [
-          "node",
-          settled ? "settled" : pile ? "some" : "",
-          active ? "active" : "",
-          n === chosen ? "chosen" : "",
-          isBad(data.nodes.value[n]) || settled && isBad(data.nodes.settled[n]) ? "sick" : "",
-          n === hover ? "hover" : "",
-          data.leaves.includes(n) ? "leaf" : "",
-          n === data.top ? "top" : ""
-        ];
-        g.setAttribute("class", kinds.filter(Boolean).join(" "));
-        g.setAttribute("data-node", String(n));
-        g.setAttribute("aria-label", `${name.textContent}; ${w().owed} ${owed.textContent}`);
-        g.setAttribute("aria-pressed", String(n === chosen));
-      });
-      this.picture.links.forEach((link, k) => {
-        const paid = link.edges.every((e) => this.book.paidAt[e] >= 0 && this.book.paidAt[e] <= now);
-        const active = event !== void 0 && link.edges.includes(event.edge);
-        const gone = link.edges.some((e) => cut.has(e));
-        this.labels[k].setAttribute("class", `partial${gone ? " cut" : ""}`);
-        if (this.pick && link.edges.length === 1) this.lines[k].setAttribute("aria-pressed", String(gone));
-        this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}`);
-      });
-    }
-    heat(of) {
-      this.picture.links.forEach((link, k) => {
-        const value = Math.max(...link.edges.map(of));
-        const line = this.lines[k]?.querySelector(".line");
-        if (!line) return;
-        line.style.stroke = value > 0 ? `color-mix(in srgb, var(--hot) ${Math.round(25 + 75 * value)}%, var(--line))` : "";
-        line.style.strokeWidth = String(1.5 + 5 * value);
-      });
-    }
-    mark(nodes, edges) {
-      this.picture.boxes.forEach((box, k) => this.boxes[k]?.classList.toggle("walked", box.nodes.some((n) => nodes.has(n))));
-      this.picture.links.forEach((link, k) => this.lines[k]?.classList.toggle("walked", link.edges.some((e) => edges.has(e))));
-    }
-    paint() {
-      const canvas = this.canvas, { now, chosen } = this.state();
-      const width = Math.min(this.size.width, 4e3), height = Math.min(this.size.height, 4e3);
-      const sx = width / this.size.width, sy = height / this.size.height;
-      const ratio = Math.min(devicePixelRatio || 1, 2);
-      if (canvas.width !== Math.round(width * ratio)) {
-        canvas.width = width * ratio;
-        canvas.height = height * ratio;
-        canvas.style.width = `${width}px`;
-        canvas.style.height = `${height}px`;
-      }
-      const pen = canvas.getContext("2d"), style = getComputedStyle(this.root);
-      const color = (name) => style.getPropertyValue(name).trim() || "#888";
-      pen.setTransform(ratio * sx, 0, 0, ratio * sy, 0, 0);
-      pen.clearRect(0, 0, this.size.width, this.size.height);
-      pen.strokeStyle = color("--line");
-      pen.lineWidth = 0.6;
-      pen.beginPath();
-      for (const link of this.picture.links) {
-        const a = this.spots[link.from], b = this.spots[link.to];
-        pen.moveTo(a.x, a.y);
-        pen.lineTo(b.x, b.y);
-      }
-      pen.stroke();
-      this.picture.boxes.forEach((box, k) => {
-        const n = box.id, at = this.book.settledAt[n];
-        pen.fillStyle = n === chosen ? color("--hot") : at >= 0 && at <= now ? color("--settled-line") : color("--quiet");
-        pen.fillRect(this.spots[k].x - 4, this.spots[k].y - 3, 8, 6);
-      });
-    }
-    clickCanvas(e) {
-      const box = this.canvas.getBoundingClientRect();
-      const x = (e.clientX - box.left) / box.width * this.size.width, y = (e.clientY - box.top) / box.height * this.size.height;
-      let best = -1, least = 20;
-      this.spots.forEach((spot, k) => {
-        const far = Math.hypot(spot.x - x, spot.y - y);
-        if (far < least) [best, least] = [k, far];
-      });
-      if (best >= 0) this.choose(this.picture.boxes[best].id);
-    }
-  };
-
   // src/panels.ts
+  var WALKED = 200;
   var ROWS = 400;
+  var ACCOUNTS = 60;
   function bookPanel(book, now, chosen, choose) {
     const { nodes, edges } = book.data;
     const rows = [];
@@ -1031,7 +620,7 @@
           "tr",
           { class: k === pile.length - 1 ? closing : "" },
           k === 0 && head(),
-          h("td", {}, h("bdi", {}, clean(nodes.name[payer], 24))),
+          h("td", { class: "who" }, h("bdi", {}, clean(nodes.name[payer], 24))),
           h("td", { class: "number" }, brief(nodes.settled[payer])),
           partialCell(edges.partial[e]),
           h("td", { class: "number" }, brief(edges.paid[e])),
@@ -1040,6 +629,7 @@
       });
     }
     if (!rows.length) return h("p", { class: "quiet" }, w().begin);
+    if (chosen === null && shown.length >= ACCOUNTS) rows.unshift(h("tr", {}, h("td", { colspan: 6, class: "quiet" }, w().latest.replace("{n}", String(ACCOUNTS)))));
     return h(
       "table",
       { class: "book" },
@@ -1053,12 +643,31 @@
   }
   function lately(book, now) {
     const found = /* @__PURE__ */ new Set();
-    for (let k = now; k >= 0 && found.size < ROWS; k--) {
+    for (let k = now; k >= 0 && found.size < ACCOUNTS; k--) {
       const { node, edge } = book.events[k];
       if (edge < 0) found.add(node);
       else if (book.settledAt[book.data.edges.arg[edge]] > now) found.add(book.data.edges.arg[edge]);
     }
     return [...found].reverse();
+  }
+  function walksTo(book, leaf, most) {
+    const found = [], trail = [], open = [[...book.received[leaf]]];
+    if (leaf === book.data.top && most > 0) found.push([]);
+    while (open.length && found.length < most) {
+      const e = open[open.length - 1].shift();
+      if (e === void 0) {
+        open.pop();
+        trail.pop();
+        continue;
+      }
+      const payer = book.data.edges.payer[e];
+      if (payer === book.data.top) found.push([...trail, e]);
+      else if (book.settledAt[payer] >= 0) {
+        trail.push(e);
+        open.push([...book.received[payer]]);
+      }
+    }
+    return found;
   }
   var Race = class {
     constructor(book, graph) {
@@ -1073,28 +682,11 @@
       this.counts = { paths: 0, walks: 0 };
       this.top = 1;
       this.heat = new Float64Array(book.data.edges.payer.length);
-      for (const leaf of book.data.leaves) this.collect(leaf, 200 - this.paths);
-      this.show();
-    }
-    collect(leaf, most) {
-      const trail = [], open = [[...this.book.received[leaf]]];
-      while (open.length && most > 0) {
-        const e = open[open.length - 1].shift();
-        if (e === void 0) {
-          open.pop();
-          trail.pop();
-          continue;
-        }
-        const payer = this.book.data.edges.payer[e];
-        if (payer === this.book.data.top) {
-          this.walks.push(...trail, e, -1);
-          this.paths++;
-          most--;
-        } else if (this.book.settledAt[payer] >= 0) {
-          trail.push(e);
-          open.push([...this.book.received[payer]]);
-        }
+      for (const leaf of book.data.leaves) for (const walk of walksTo(book, leaf, WALKED - this.paths)) {
+        this.walks.push(...walk, -1);
+        this.paths++;
       }
+      this.show();
     }
     step() {
       const e = this.walks[this.at++];
@@ -1312,6 +904,430 @@
     return Number.isFinite(x) ? Number(x.toPrecision(14)) : x;
   }
 
+  // src/fold.ts
+  var FOLDINGS = ["none", "chains", "lines", "functions"];
+  var FOCUS_MOST = 60;
+  function picture(book, folding, opened, focus) {
+    const group = focus === null ? groups(book, folding, opened) : around(book, focus);
+    const at = new Int32Array(book.count).fill(-1);
+    const boxes = [];
+    const place2 = /* @__PURE__ */ new Map();
+    const { layer, x } = book.data.nodes;
+    for (let n = 0; n < book.count; n++) {
+      const id = group[n];
+      if (id < 0) continue;
+      let k = place2.get(id);
+      if (k === void 0) {
+        k = boxes.length;
+        place2.set(id, k);
+        boxes.push({ id, nodes: [], layer: layer[n], x: 0 });
+      }
+      at[n] = k;
+      const box = boxes[k];
+      box.nodes.push(n);
+      box.layer = Math.min(box.layer, layer[n]);
+      box.x += x[n];
+    }
+    for (const box of boxes) box.x /= box.nodes.length;
+    const links = /* @__PURE__ */ new Map();
+    book.data.edges.payer.forEach((payer, e) => {
+      const from = at[payer], to = at[book.data.edges.arg[e]];
+      if (from < 0 || to < 0 || from === to) return;
+      const key = from * boxes.length + to;
+      const link = links.get(key);
+      if (link) link.edges.push(e);
+      else links.set(key, { from, to, edges: [e] });
+    });
+    return { boxes, links: [...links.values()], at };
+  }
+  function groups(book, folding, opened) {
+    const group = Int32Array.from({ length: book.count }, (_, n) => n);
+    if (folding === "none") return group;
+    const { where } = book.data.nodes;
+    const kept = /* @__PURE__ */ new Set([book.data.top, ...book.data.leaves]);
+    if (folding === "lines" || folding === "functions") {
+      const first = /* @__PURE__ */ new Map();
+      for (let n = 0; n < book.count; n++) {
+        if (kept.has(n) || where[n] < 0) continue;
+        const place2 = book.data.places[where[n]], key = `${place2[0]}:${folding === "lines" ? place2[2] : place2[1]}`;
+        const id = first.get(key) ?? n;
+        first.set(key, id);
+        if (!opened.has(id)) group[n] = id;
+      }
+      return group;
+    }
+    const alone = (n) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
+    for (let n = book.count - 1; n >= 0; n--) {
+      if (!alone(n)) continue;
+      const above = book.data.edges.payer[book.received[n][0]];
+      if (alone(above)) group[n] = group[above];
+    }
+    for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
+    return group;
+  }
+  function around(book, focus) {
+    const group = new Int32Array(book.count).fill(-1);
+    const { payer, arg } = book.data.edges;
+    let rim = [focus], shown = 0;
+    for (let far = 0; far < 3 && rim.length; far++) {
+      const next = [];
+      for (const n of rim) {
+        if (group[n] >= 0 || shown >= FOCUS_MOST) continue;
+        group[n] = n;
+        shown++;
+        next.push(...book.received[n].map((e) => payer[e]));
+        if (far < 2) next.push(...book.paying[n].map((e) => arg[e]));
+      }
+      rim = next;
+    }
+    return group;
+  }
+
+  // src/graph.ts
+  var READABLE = 400;
+  var HIGH = 112;
+  var GAP = 26;
+  var CHAR = 7.4;
+  var LEAST = 74;
+  var MOST = 240;
+  var SMALL = 12;
+  var LEGIBLE = 0.68;
+  var Graph = class {
+    constructor(book, state, choose, hover, pick) {
+      this.book = book;
+      this.state = state;
+      this.choose = choose;
+      this.hover = hover;
+      this.pick = pick;
+      this.root = h("div", { class: "graph", role: "group" });
+      this.focus = null;
+      this.opened = /* @__PURE__ */ new Set();
+      this.spots = [];
+      this.size = { width: 0, height: 0 };
+      this.canvas = null;
+      this.barFor = null;
+      this.boxes = [];
+      this.lines = [];
+      this.labels = [];
+      this.zoom = null;
+      // null: fitted
+      this.frame = h("div", { class: "graph-frame", tabindex: "-1" });
+      this.bar = h("div", { class: "graph-bar" });
+      this.folding = book.count > READABLE ? "lines" : "none";
+      this.root.append(this.bar, this.frame);
+      this.rebuild();
+      new ResizeObserver(() => this.fit()).observe(this.frame);
+    }
+    get scale() {
+      return this.zoom ?? Math.max(LEGIBLE, Math.min(1, (this.frame.clientWidth || this.size.width) / Math.max(this.size.width, 1)));
+    }
+    fit() {
+      const svg = this.frame.querySelector("svg");
+      if (!svg) return;
+      svg.setAttribute("width", String(Math.round(this.size.width * this.scale)));
+      svg.setAttribute("height", String(Math.round(this.size.height * this.scale)));
+    }
+    magnify(by) {
+      this.zoom = by === null ? null : Math.max(0.2, Math.min(3, this.scale * by));
+      this.fit();
+    }
+    setFocus(node) {
+      this.focus = node;
+      this.rebuild();
+    }
+    // Make a node visible: open the box that it is folded into, or look at its debts alone.
+    reveal(node) {
+      const k = this.picture.at[node];
+      if (k >= 0 && this.picture.boxes[k].nodes.length === 1) return this.scrollTo(k);
+      this.setFocus(node);
+    }
+    scrollTo(k) {
+      const spot = this.spots[k], frame = this.frame;
+      const scale2 = frame.scrollWidth / Math.max(this.size.width, 1);
+      const x = spot.x * scale2, y = spot.y * scale2;
+      const half = spot.width * scale2 / 2;
+      if (x - half < frame.scrollLeft || x + half > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
+      if (y - 30 < frame.scrollTop || y + 30 > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
+    }
+    rebuild() {
+      keep(this.root, () => this.build());
+    }
+    build() {
+      this.picture = picture(this.book, this.folding, this.opened, this.focus);
+      this.place();
+      const { boxes } = this.picture;
+      this.drawBar();
+      this.boxes = [];
+      this.lines = [];
+      this.labels = [];
+      this.canvas = null;
+      if (boxes.length <= READABLE) {
+        put(this.frame, this.drawing());
+        this.fit();
+      } else {
+        this.canvas = h("canvas", { role: "img", "aria-label": `${boxes.length} ${w().nodes}` });
+        this.canvas.addEventListener("click", (e) => this.clickCanvas(e));
+        put(this.frame, this.canvas);
+      }
+      this.update();
+      requestAnimationFrame(() => {
+        const k = this.picture.at[this.state().chosen ?? this.focus ?? this.book.data.top] ?? -1;
+        if (k >= 0) this.scrollTo(k);
+      });
+    }
+    drawBar() {
+      const { boxes } = this.picture;
+      this.bar.hidden = this.book.count <= SMALL;
+      const select = h("select", { "data-key": "fold", onchange: (e) => {
+        this.folding = e.target.value;
+        this.opened.clear();
+        this.rebuild();
+      } }, ...FOLDINGS.map((f) => h("option", { value: f, selected: f === this.folding }, w()[f])));
+      const chosen = this.state().chosen;
+      const button = (text, label, go) => h("button", { type: "button", class: "small", "data-key": label, "aria-label": label, title: label, onclick: go }, text);
+      put(
+        this.bar,
+        h("label", {}, `${w().fold} `, select),
+        boxes.length <= READABLE && h("span", { class: "zoom" }, button("−", w().smaller, () => this.magnify(1 / 1.25)), button("+", w().larger, () => this.magnify(1.25)), button("⤢", w().fitted, () => this.magnify(null))),
+        h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
+        this.focus !== null && h(
+          "span",
+          { class: "focus" },
+          `${w().focus} `,
+          h("bdi", {}, clean(this.book.data.nodes.name[this.focus])),
+          " ",
+          h("button", { type: "button", class: "small", "data-key": "all", onclick: () => this.setFocus(null) }, w().all)
+        ),
+        chosen !== null && this.focus !== chosen && h("button", { type: "button", class: "small", "data-key": "only", onclick: () => this.setFocus(chosen) }, `${w().focus} ${clean(this.book.data.nodes.name[chosen], 16)}`)
+      );
+      this.barFor = chosen;
+    }
+    place() {
+      const { boxes } = this.picture;
+      const rows = /* @__PURE__ */ new Map();
+      boxes.forEach((box, k) => (rows.get(box.layer) ?? rows.set(box.layer, []).get(box.layer)).push(k));
+      const dense = boxes.length > READABLE;
+      this.spots = new Array(boxes.length);
+      const levels = [...rows.keys()].sort((a, b) => a - b);
+      let width = 0;
+      const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
+      levels.forEach((level, row) => {
+        let edge = -Infinity;
+        for (const k of rows.get(level).sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
+          const own = dense ? 8 : this.widthOf(boxes[k]);
+          const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
+          const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
+          edge = x + own / 2;
+          this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
+          width = Math.max(width, edge);
+        }
+      });
+      if (this.focus !== null) for (const row of rows.values()) {
+        const last = row[row.length - 1], first = row[0];
+        const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
+        for (const k of row) this.spots[k].x += shift;
+      }
+      const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+      for (const spot of this.spots) spot.x += 14 - least;
+      this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
+    }
+    widthOf(box) {
+      return Math.min(MOST, Math.max(LEAST, CHAR * Math.max(...this.texts(box).map((text) => text.length)) + 20));
+    }
+    // The two lines of a box: name and value, and beneath it the widest thing that it will ever say.
+    texts(box) {
+      const { name, value, settled, op } = this.book.data.nodes;
+      const many = box.nodes.length.toLocaleString("en");
+      if (box.nodes.length > 1) return [this.nameOf(box), `${many} / ${many}`];
+      const [n] = box.nodes;
+      const pile = this.book.received[n].length > 1 ? this.pileText(n, Infinity) : "";
+      return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
+    }
+    nameOf(box) {
+      const { name, where } = this.book.data.nodes;
+      if (this.folding !== "chains" && where[box.id] >= 0) {
+        const place2 = this.book.data.places[where[box.id]];
+        if (this.folding === "functions") return clean(place2[1] || place2[0], 22);
+        return `${clean(place2[0].split(/[\\/]/).pop() ?? "", 16)}:${place2[2]}`;
+      }
+      return `${clean(name[box.nodes[0]], 9)} … ${clean(name[box.nodes[box.nodes.length - 1]], 9)}`;
+    }
+    pileText(node, now) {
+      const pile = this.book.pile(node, now);
+      const terms = pile.map((e) => toNumber(this.book.data.edges.paid[e]));
+      if (terms.includes(null)) return pile.length ? `${pile.length} × [${"…"}]` : "";
+      const few = terms.slice(0, 4).map((t) => t < 0 ? `(${show(t)})` : show(t));
+      return `${few.join("+")}${terms.length > 4 ? "+…" : ""}`;
+    }
+    drawing() {
+      const { boxes, links } = this.picture;
+      const { width, height } = this.size;
+      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g");
+      for (const link of links) {
+        const a = this.spots[link.from], b = this.spots[link.to];
+        const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
+        const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
+        const [e] = link.edges;
+        const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
+        const t = 0.36, u = 1 - t;
+        const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
+        const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
+        const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
+        const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
+        if (this.pick && link.edges.length === 1) {
+          const name = this.book.data.nodes.name;
+          const said = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
+          for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(said), "data-key": `edge-${e}` })) line.setAttribute(k, v);
+          line.classList.add("cuttable");
+          line.addEventListener("click", () => this.pick(e));
+          line.addEventListener("keydown", (event) => {
+            if (event.key === "Enter" || event.key === " ") {
+              event.preventDefault();
+              this.pick(e);
+            }
+          });
+        }
+        this.lines.push(line);
+        this.labels.push(label);
+        edges.append(line);
+        labels.append(label);
+      }
+      boxes.forEach((box, k) => {
+        const spot = this.spots[k];
+        const node = s(
+          "g",
+          { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button", "data-key": `box-${box.id}` },
+          s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
+          s("text", { y: -6, class: "name" }),
+          s("text", { y: 14, class: "owed" }),
+          s("title")
+        );
+        const act = () => {
+          if (box.nodes.length > 1) {
+            this.opened.add(box.id);
+            this.rebuild();
+          } else this.choose(box.nodes[0]);
+        };
+        node.addEventListener("click", act);
+        node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));
+        node.addEventListener("keydown", (e) => {
+          if (e.key === "Enter" || e.key === " ") {
+            e.preventDefault();
+            act();
+          }
+        });
+        node.addEventListener("pointerenter", () => this.hover(box.nodes[0]));
+        node.addEventListener("pointerleave", () => this.hover(null));
+        node.addEventListener("focus", () => this.hover(box.nodes[0]));
+        node.addEventListener("blur", () => this.hover(null));
+        this.boxes.push(node);
+        nodes.append(node);
+      });
+      return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, labels, nodes);
+    }
+    update() {
+      if (this.state().chosen !== this.barFor) keep(this.bar, () => this.drawBar());
+      if (this.canvas) return this.paint();
+      const { now, chosen, hover, cut } = this.state();
+      const { data } = this.book;
+      const event = now < this.book.events.length - 1 ? this.book.events[now] : void 0;
+      this.picture.boxes.forEach((box, k) => {
+        const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
+        if (box.nodes.length > 1) {
+          const done = box.nodes.filter((n2) => this.book.settledAt[n2] >= 0 && this.book.settledAt[n2] <= now).length;
+          name.textContent = this.nameOf(box);
+          owed.textContent = `${done.toLocaleString("en")} / ${box.nodes.length.toLocaleString("en")}`;
+          g.setAttribute("class", `node box ${done === box.nodes.length ? "settled" : done ? "some" : ""}`);
+          g.setAttribute("aria-label", `${w().box} ${box.nodes.length} ${w().nodes}: ${name.textContent}`);
+          return;
+        }
+        const [n] = box.nodes;
+        const settled = this.book.settledAt[n] >= 0 && this.book.settledAt[n] <= now;
+        const pile = this.pileText(n, now);
+        name.textContent = `${clean(data.nodes.name[n], 18)} = ${clean(showAmount(data.nodes.value[n]), 22)}`;
+        owed.textContent = settled ? showAmount(data.nodes.settled[n]) : pile ? `(${pile})` : data.nodes.settled[n] === null ? "–" : "·";
+        owed.textContent = clean(owed.textContent ?? "", 24);
+        title.textContent = `${clean(data.nodes.name[n], 200)} · ${data.nodes.op[n]}`;
+        const active = event !== void 0 && (event.edge >= 0 ? event.node === n || data.edges.arg[event.edge] === n : event.node === n);
+        const kinds = [
+          "node",
+          settled ? "settled" : pile ? "some" : "",
+          active ? "active" : "",
+          n === chosen ? "chosen" : "",
+          isBad(data.nodes.value[n]) || settled && isBad(data.nodes.settled[n]) ? "sick" : "",
+          n === hover ? "hover" : "",
+          data.leaves.includes(n) ? "leaf" : "",
+          n === data.top ? "top" : ""
+        ];
+        g.setAttribute("class", kinds.filter(Boolean).join(" "));
+        g.setAttribute("data-node", String(n));
+        g.setAttribute("aria-label", `${name.textContent}; ${w().owed} ${owed.textContent}`);
+        g.setAttribute("aria-pressed", String(n === chosen));
+      });
+      this.picture.links.forEach((link, k) => {
+        const paid = link.edges.every((e) => this.book.paidAt[e] >= 0 && this.book.paidAt[e] <= now);
+        const active = event !== void 0 && link.edges.includes(event.edge);
+        const gone = link.edges.some((e) => cut.has(e));
+        this.labels[k].setAttribute("class", `partial${gone ? " cut" : ""}`);
+        if (this.pick && link.edges.length === 1) this.lines[k].setAttribute("aria-pressed", String(gone));
+        this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}${chosen !== null && paid && link.edges.some((e) => data.edges.arg[e] === chosen) ? " due" : ""}`);
+      });
+    }
+    heat(of) {
+      this.picture.links.forEach((link, k) => {
+        const value = Math.max(...link.edges.map(of));
+        const line = this.lines[k]?.querySelector(".line");
+        if (!line) return;
+        line.style.stroke = value > 0 ? `color-mix(in srgb, var(--hot) ${Math.round(25 + 75 * value)}%, var(--line))` : "";
+        line.style.strokeWidth = String(1.5 + 5 * value);
+      });
+    }
+    mark(nodes, edges) {
+      this.picture.boxes.forEach((box, k) => this.boxes[k]?.classList.toggle("walked", box.nodes.some((n) => nodes.has(n))));
+      this.picture.links.forEach((link, k) => this.lines[k]?.classList.toggle("walked", link.edges.some((e) => edges.has(e))));
+    }
+    paint() {
+      const canvas = this.canvas, { now, chosen } = this.state();
+      const width = Math.min(this.size.width, 4e3), height = Math.min(this.size.height, 4e3);
+      const sx = width / this.size.width, sy = height / this.size.height;
+      const ratio = Math.min(devicePixelRatio || 1, 2);
+      if (canvas.width !== Math.round(width * ratio)) {
+        canvas.width = width * ratio;
+        canvas.height = height * ratio;
+        canvas.style.width = `${width}px`;
+        canvas.style.height = `${height}px`;
+      }
+      const pen = canvas.getContext("2d"), style = getComputedStyle(this.root);
+      const color = (name) => style.getPropertyValue(name).trim() || "#888";
+      pen.setTransform(ratio * sx, 0, 0, ratio * sy, 0, 0);
+      pen.clearRect(0, 0, this.size.width, this.size.height);
+      pen.strokeStyle = color("--line");
+      pen.lineWidth = 0.6;
+      pen.beginPath();
+      for (const link of this.picture.links) {
+        const a = this.spots[link.from], b = this.spots[link.to];
+        pen.moveTo(a.x, a.y);
+        pen.lineTo(b.x, b.y);
+      }
+      pen.stroke();
+      this.picture.boxes.forEach((box, k) => {
+        const n = box.id, at = this.book.settledAt[n];
+        pen.fillStyle = n === chosen ? color("--hot") : at >= 0 && at <= now ? color("--settled-line") : color("--quiet");
+        pen.fillRect(this.spots[k].x - 4, this.spots[k].y - 3, 8, 6);
+      });
+    }
+    clickCanvas(e) {
+      const box = this.canvas.getBoundingClientRect();
+      const x = (e.clientX - box.left) / box.width * this.size.width, y = (e.clientY - box.top) / box.height * this.size.height;
+      let best = -1, least = 20;
+      this.spots.forEach((spot, k) => {
+        const far = Math.hypot(spot.x - x, spot.y - y);
+        if (far < least) [best, least] = [k, far];
+      });
+      if (best >= 0) this.choose(this.picture.boxes[best].id);
+    }
+  };
+
   // src/source.ts
   var LINES = 400;
   var NOTES = 12;
@@ -1354,8 +1370,8 @@
             "button",
             { type: "button", class: `note${n === active ? " on" : ""}`, "data-key": `note-${n}`, onclick: () => choose(n) },
             h("bdi", {}, clean(nodes.name[n], 14)),
-            ` = ${showAmount(nodes.value[n])}`,
-            done && h("b", {}, ` ${w().owedshort} ${showAmount(nodes.settled[n])}`)
+            ` = ${brief(nodes.value[n], 4)}`,
+            done && h("b", {}, ` ${w().owedshort} ${brief(nodes.settled[n], 4)}`)
           );
         });
         list.append(h("li", { class: here ? "here" : "", value: line }, code, all.length > 0 && h(
@@ -1593,7 +1609,7 @@
       scrubber,
       told,
       h("div", { class: "panes" }, lens, middle, side),
-      h("p", { class: "quiet help" }, w().help)
+      h("p", { class: "quiet help" }, ...data.nodes.value.some((v) => v !== null && typeof v === "object" && !Array.isArray(v)) ? [w().norms, h("br")] : [], w().help)
     );
     const pressed = (e) => {
       const typing = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
@@ -1812,19 +1828,22 @@
     const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
     if (end < 0) return [];
     const found = [], sizes = gradient.map((row) => toNumber(row[end])), say = (text, row, n) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
-    rows.forEach((row, k) => {
-      if (sizes[k] !== null && !Number.isFinite(sizes[k])) found.push(say(w().foundnan, row, String(steps[end])));
-    });
-    rows.forEach((row, k) => {
-      const share = toNumber(dead[k][end]);
-      if (share !== null && share >= 0.2) found.push(say(w().founddead, row, show(Math.round(100 * share))));
-    });
+    const tell = (text, badness, told) => {
+      const bad = badness.map((x, k) => [x, k]).filter((pair) => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+      if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));
+    };
     const most = Math.max(...sizes.map((x) => x !== null && Number.isFinite(x) ? x : 0));
-    rows.forEach((row, k) => {
-      const x = sizes[k];
-      if (x !== null && x > 0 && x < most / 1e4) found.push(say(w().foundsmall, row, show(Number((most / x).toPrecision(2)))));
-    });
-    return found.slice(0, 8);
+    const costs = data.looks.flatMap((look) => look.rows.map((row) => ({ ...row, n: look.n, x: toNumber(row.cost) ?? NaN })));
+    const usual = costs.map((one) => one.x).filter(Number.isFinite).sort((a, b) => a - b)[costs.length >> 1] ?? 0;
+    const worst = costs.filter((one) => !Number.isFinite(one.x) || one.x > 100 * usual).sort((a, b) => Number(Number.isFinite(a.x)) - Number(Number.isFinite(b.x)) || b.x - a.x)[0];
+    if (worst) found.push(w().foundrow.replace("{row}", String(worst.sample)).replace("{x}", show(Number(worst.x.toPrecision(3)))).replace("{n}", String(worst.n)).replace("{usual}", show(Number(usual.toPrecision(2)))));
+    tell(w().foundnan, sizes.map((x) => x !== null && !Number.isFinite(x) ? 1 : null), () => String(steps[end]));
+    tell(w().founddead, dead.map((row) => {
+      const share = toNumber(row[end]);
+      return share !== null && share >= 0.2 ? share : null;
+    }), (x) => show(Math.round(100 * x)));
+    tell(w().foundsmall, sizes.map((x) => x !== null && x > 0 && x < most / 1e4 ? most / x : null), (x) => Number(x.toPrecision(2)).toLocaleString("en"));
+    return found;
   }
   var MEASURES = ["gradient", "update", "dead"];
   var UNKNOWN = Infinity;
@@ -1900,12 +1919,13 @@
         }
       });
       pen.putImageData(picture2, 0, 0);
-      const told = h("p", { class: "told", "aria-live": "polite" }), cursor = h("span", { class: "cursor" });
+      const told = h("p", { class: "told", "aria-live": "polite" }), cursor = h("span", { class: "cursor", hidden: true });
       const read = (x, y) => {
         if (!steps.length || !rows.length) return;
         this.cell = { x: Math.min(steps.length - 1, Math.max(0, x)), y: Math.min(rows.length - 1, Math.max(0, y)) };
         const row = order[this.cell.y], given = this.data.map[this.measure][row][this.cell.x], v = given === null ? null : toNumber(given);
         put(told, h("bdi", {}, clean(rows[row])), ` · ${w().step1} ${steps[this.cell.x]} · ${v === null ? "–" : share ? this.told(v) : show(Number(v.toPrecision(5)))}`);
+        cursor.hidden = false;
         cursor.style.left = `${100 * (this.cell.x + 0.5) / steps.length}%`;
         cursor.style.top = `${high * this.cell.y}px`;
         cursor.style.height = `${high}px`;
@@ -2161,6 +2181,6 @@
     const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
   }
-  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled } });
+  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, walksTo } });
   start();
 })();
