@@ -2,7 +2,7 @@
 
 import { Book, clean, isBad, show, showAmount, toNumber } from "./data";
 import { h, keep, put, s } from "./dom";
-import { Box, FOLDINGS, Folding, Picture, picture } from "./fold";
+import { Box, FOLDINGS, Folding, Opened, Picture, picture } from "./fold";
 import { w } from "./words";
 
 export const READABLE = 400;
@@ -18,7 +18,8 @@ export class Graph {
   readonly root = h("div", { class: "graph", role: "group" });
   folding: Folding;
   focus: number | null = null;
-  private opened = new Set<number>();
+  private opened: Opened = new Map();
+  private whole = new Map<number, number>(); // the boxes of which none was opened, and how many nodes they hold
   private picture!: Picture;
   private spots: Spot[] = [];
   private size = { width: 0, height: 0 };
@@ -60,6 +61,12 @@ export class Graph {
     this.rebuild();
   }
 
+  // Everything again, folded as in the beginning.
+  reset(): void {
+    this.opened.clear();
+    this.setFocus(null);
+  }
+
   // Make a node visible: open the box that it is folded into, or look at its debts alone.
   reveal(node: number): void {
     const k = this.picture.at[node];
@@ -82,6 +89,7 @@ export class Graph {
 
   private build(): void {
     this.picture = picture(this.book, this.folding, this.opened, this.focus);
+    if (!this.opened.size) this.whole = new Map(this.picture.boxes.map((box) => [box.id, box.nodes.length]));
     this.place();
     const { boxes } = this.picture;
     this.drawBar();
@@ -147,7 +155,8 @@ export class Graph {
       const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
       for (const k of row) this.spots[k].x += shift;
     }
-    const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+    let least = Infinity;
+    for (const spot of this.spots) least = Math.min(least, spot.x - spot.width / 2);
     for (const spot of this.spots) spot.x += 14 - least;
     this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
   }
@@ -168,7 +177,7 @@ export class Graph {
 
   private nameOf(box: Box): string {
     const { name, where } = this.book.data.nodes;
-    if (this.folding !== "chains" && where[box.id] >= 0) {
+    if (this.folding !== "chains" && where[box.id] >= 0 && this.whole.get(box.id) === box.nodes.length) {
       const place = this.book.data.places[where[box.id]];
       if (this.folding === "functions") return clean(place[1] || place[0], 22);
       return `${clean(place[0].split(/[\\/]/).pop() ?? "", 16)}:${place[2]}`;
@@ -218,7 +227,7 @@ export class Graph {
         s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
         s("text", { y: -6, class: "name" }), s("text", { y: 14, class: "owed" }), s("title"));
       const act = () => {
-        if (box.nodes.length > 1) { this.opened.add(box.id); this.rebuild(); } else this.choose(box.nodes[0]);
+        if (box.nodes.length > 1) { this.opened.set(box.id, (this.opened.get(box.id) ?? 0) + 1); this.rebuild(); } else this.choose(box.nodes[0]);
       };
       node.addEventListener("click", act);
       node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));

@@ -183,7 +183,7 @@ export function ledgerPage(data: LedgerData, root: HTMLElement, inside = false, 
   const pressed = (e: KeyboardEvent) => {
     const typing = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
     if (e.key === "/" && !typing) { e.preventDefault(); search.focus(); }
-    else if (e.key === "Escape") { stop(); state.chosen = null; graph.setFocus(null); refresh(); }
+    else if (e.key === "Escape") { stop(); state.chosen = null; graph.reset(); refresh(); }
     else if (typing || e.ctrlKey || e.metaKey || e.altKey || state.view !== "ledger") return;
     else if (e.key === "ArrowLeft") { e.preventDefault(); seek(state.now - 1); }
     else if (e.key === "ArrowRight") { e.preventDefault(); seek(state.now + 1); }

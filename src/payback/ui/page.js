@@ -157,10 +157,10 @@
   function address() {
     return new URLSearchParams(place ?? location.hash.slice(1));
   }
-  function setAddress(parts) {
+  function setAddress(parts2) {
     const language = address().get("lang");
-    if (language) parts.set("lang", language);
-    place = parts.toString();
+    if (language) parts2.set("lang", language);
+    place = parts2.toString();
     try {
       history.replaceState(null, "", place ? `#${place}` : location.pathname + location.search);
     } catch {
@@ -840,9 +840,9 @@
     }
     show() {
       const { nodes, leaves, top, edges } = this.book.data;
-      const parts = [];
+      const parts2 = [];
       if (this.unknown.length) {
-        parts.push(h("p", { class: "quiet" }, `${w().noeval} ${this.unknown.slice(0, 6).join(", ")}. ${w().fewer}`));
+        parts2.push(h("p", { class: "quiet" }, `${w().noeval} ${this.unknown.slice(0, 6).join(", ")}. ${w().fewer}`));
       } else {
         const result = h("dl", { class: "facts" });
         const tell = () => {
@@ -852,7 +852,7 @@
           const fact = (title, value, key) => h("div", { class: "fact" }, h("dt", {}, title), h("dd", { "data-fact": key }, show(round(value))));
           put(result, fact(w().predicted, predicted, "predicted"), fact(w().truth, now, "truth"), fact(w().off, predicted - now, "off"));
         };
-        parts.push(h("p", {}, w().drag), ...leaves.slice(0, 12).map((n) => {
+        parts2.push(h("p", {}, w().drag), ...leaves.slice(0, 12).map((n) => {
           const x = toNumber(nodes.value[n]), wide = Math.max(1, Math.abs(x));
           const number = h("input", { type: "number", step: "any", value: this.changed.get(n) ?? x, "aria-label": clean(nodes.name[n]), "data-leaf": clean(nodes.name[n]) });
           const slider = h("input", { type: "range", min: x - wide, max: x + wide, step: wide / 100, value: this.changed.get(n) ?? x, "aria-label": clean(nodes.name[n]) });
@@ -876,7 +876,7 @@
       const numbers = edges.partial.every((partial) => toNumber(partial) !== null);
       if (numbers) {
         const owed = sweepWithout(this.book, this.cut);
-        parts.push(
+        parts2.push(
           h("p", {}, w().cut),
           h(
             "table",
@@ -897,7 +897,7 @@
           } }, w().uncut))
         );
       }
-      keep(this.root, () => put(this.root, ...parts));
+      keep(this.root, () => put(this.root, ...parts2));
     }
   };
   function round(x) {
@@ -907,6 +907,8 @@
   // src/fold.ts
   var FOLDINGS = ["none", "chains", "lines", "functions"];
   var FOCUS_MOST = 60;
+  var FEW = 40;
+  var PARTS = 24;
   function picture(book, folding, opened, focus) {
     const group = focus === null ? groups(book, folding, opened) : around(book, focus);
     const at = new Int32Array(book.count).fill(-1);
@@ -952,9 +954,9 @@
         const place2 = book.data.places[where[n]], key = `${place2[0]}:${folding === "lines" ? place2[2] : place2[1]}`;
         const id = first.get(key) ?? n;
         first.set(key, id);
-        if (!opened.has(id)) group[n] = id;
+        group[n] = id;
       }
-      return group;
+      return refined(book, group, opened);
     }
     const alone = (n) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
     for (let n = book.count - 1; n >= 0; n--) {
@@ -962,8 +964,31 @@
       const above = book.data.edges.payer[book.received[n][0]];
       if (alone(above)) group[n] = group[above];
     }
-    for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
+    return refined(book, group, opened);
+  }
+  function refined(book, group, opened) {
+    const members = /* @__PURE__ */ new Map();
+    group.forEach((id, n) => {
+      if (opened.has(id)) (members.get(id) ?? members.set(id, []).get(id)).push(n);
+    });
+    const open = (nodes, times) => {
+      const id = nodes[0];
+      if (nodes.length > 1 && (opened.get(id) ?? 0) > times) for (const part of parts(book, nodes)) open(part, part[0] === id ? times + 1 : 0);
+      else for (const n of nodes) group[n] = id;
+    };
+    for (const nodes of members.values()) open(nodes, 0);
     return group;
+  }
+  function parts(book, nodes) {
+    if (nodes.length <= FEW) return nodes.map((n) => [n]);
+    const lines = /* @__PURE__ */ new Map();
+    for (const n of nodes) {
+      const at = book.data.nodes.where[n], line = at < 0 ? -1 : book.data.places[at][2];
+      (lines.get(line) ?? lines.set(line, []).get(line)).push(n);
+    }
+    if (lines.size > 1 && lines.size <= FEW) return [...lines.values()];
+    const size2 = Math.ceil(nodes.length / PARTS);
+    return Array.from({ length: Math.ceil(nodes.length / size2) }, (_, k) => nodes.slice(k * size2, (k + 1) * size2));
   }
   function around(book, focus) {
     const group = new Int32Array(book.count).fill(-1);
@@ -1001,7 +1026,8 @@
       this.pick = pick;
       this.root = h("div", { class: "graph", role: "group" });
       this.focus = null;
-      this.opened = /* @__PURE__ */ new Set();
+      this.opened = /* @__PURE__ */ new Map();
+      this.whole = /* @__PURE__ */ new Map();
       this.spots = [];
       this.size = { width: 0, height: 0 };
       this.canvas = null;
@@ -1035,6 +1061,11 @@
       this.focus = node;
       this.rebuild();
     }
+    // Everything again, folded as in the beginning.
+    reset() {
+      this.opened.clear();
+      this.setFocus(null);
+    }
     // Make a node visible: open the box that it is folded into, or look at its debts alone.
     reveal(node) {
       const k = this.picture.at[node];
@@ -1054,6 +1085,7 @@
     }
     build() {
       this.picture = picture(this.book, this.folding, this.opened, this.focus);
+      if (!this.opened.size) this.whole = new Map(this.picture.boxes.map((box) => [box.id, box.nodes.length]));
       this.place();
       const { boxes } = this.picture;
       this.drawBar();
@@ -1127,7 +1159,8 @@
         const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
         for (const k of row) this.spots[k].x += shift;
       }
-      const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+      let least = Infinity;
+      for (const spot of this.spots) least = Math.min(least, spot.x - spot.width / 2);
       for (const spot of this.spots) spot.x += 14 - least;
       this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
     }
@@ -1145,7 +1178,7 @@
     }
     nameOf(box) {
       const { name, where } = this.book.data.nodes;
-      if (this.folding !== "chains" && where[box.id] >= 0) {
+      if (this.folding !== "chains" && where[box.id] >= 0 && this.whole.get(box.id) === box.nodes.length) {
         const place2 = this.book.data.places[where[box.id]];
         if (this.folding === "functions") return clean(place2[1] || place2[0], 22);
         return `${clean(place2[0].split(/[\\/]/).pop() ?? "", 16)}:${place2[2]}`;
@@ -1204,7 +1237,7 @@
         );
         const act = () => {
           if (box.nodes.length > 1) {
-            this.opened.add(box.id);
+            this.opened.set(box.id, (this.opened.get(box.id) ?? 0) + 1);
             this.rebuild();
           } else this.choose(box.nodes[0]);
         };
@@ -1560,11 +1593,11 @@
     }
     function link() {
       if (inside) return;
-      const parts = new URLSearchParams();
-      if (state.now !== last) parts.set("step", String(state.now));
-      if (state.chosen !== null) parts.set("node", data.nodes.name[state.chosen]);
-      if (state.view !== "ledger") parts.set("view", state.view);
-      setAddress(parts);
+      const parts2 = new URLSearchParams();
+      if (state.now !== last) parts2.set("step", String(state.now));
+      if (state.chosen !== null) parts2.set("node", data.nodes.name[state.chosen]);
+      if (state.view !== "ledger") parts2.set("view", state.view);
+      setAddress(parts2);
     }
     slider.addEventListener("input", () => seek(Number(slider.value)));
     const search = h("input", { type: "search", placeholder: w().search, "aria-label": w().search, class: "search" });
@@ -1619,7 +1652,7 @@
       } else if (e.key === "Escape") {
         stop();
         state.chosen = null;
-        graph.setFocus(null);
+        graph.reset();
         refresh();
       } else if (typing || e.ctrlKey || e.metaKey || e.altKey || state.view !== "ledger") return;
       else if (e.key === "ArrowLeft") {
@@ -1644,11 +1677,11 @@
       signal.addEventListener("abort", stop);
       document.addEventListener("keydown", pressed, { signal });
       window.addEventListener("hashchange", () => {
-        const parts = address();
-        state.now = clamp(Number(parts.get("step") ?? last), last);
-        const n = parts.get("node") !== null ? book.find(parts.get("node")) : -1;
+        const parts2 = address();
+        state.now = clamp(Number(parts2.get("step") ?? last), last);
+        const n = parts2.get("node") !== null ? book.find(parts2.get("node")) : -1;
         state.chosen = n >= 0 ? n : null;
-        const view = parts.get("view") ?? "ledger";
+        const view = parts2.get("view") ?? "ledger";
         if (isView(view) && view !== state.view) open(view);
         else refresh();
       }, { signal });
@@ -1657,8 +1690,8 @@
     if (state.chosen !== null) graph.reveal(state.chosen);
     refresh();
   }
-  function fill2(text, parts) {
-    return text.split(/(\{\w+\})/).map((piece) => parts[piece.slice(1, -1)] ?? piece);
+  function fill2(text, parts2) {
+    return text.split(/(\{\w+\})/).map((piece) => parts2[piece.slice(1, -1)] ?? piece);
   }
   function clamp(now, last) {
     return Number.isFinite(now) ? Math.max(-1, Math.min(last, Math.round(now))) : last;
@@ -2039,9 +2072,9 @@
       const keys = by === "step" ? deposits.step : by === "sample" ? deposits.sample : deposits.class ?? deposits.sample;
       const sums = /* @__PURE__ */ new Map();
       keys.forEach((key, k) => (sums.get(key) ?? sums.set(key, []).get(key)).push(deposits.amount[k]));
-      const parts = [...sums].map(([key, amounts]) => [key, exactSum(amounts)]);
-      if (by !== "step") parts.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
-      const most = Math.max(...parts.map(([, x]) => Math.abs(x)), 1e-300);
+      const parts2 = [...sums].map(([key, amounts]) => [key, exactSum(amounts)]);
+      if (by !== "step") parts2.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
+      const most = Math.max(...parts2.map(([, x]) => Math.abs(x)), 1e-300);
       const line = (name, amount, kind = "") => h("tr", { class: kind }, h("th", { scope: "row" }, name), h("td", { class: "number" }, show(amount)));
       const label = (one) => `${one.name}[${one.entry.join(", ")}]`;
       keep(panel, () => put(
@@ -2073,12 +2106,12 @@
           line(w().rounding, st.rounding),
           line(w().closing, st.closing, "closed")
         )),
-        h("ol", { class: "deposits" }, ...parts.slice(0, 200).map(([key, amount]) => {
+        h("ol", { class: "deposits" }, ...parts2.slice(0, 200).map(([key, amount]) => {
           const bar = h("span", { class: `ribbon ${amount < 0 ? "minus" : "plus"}` });
           bar.style.width = `${100 * Math.abs(amount) / most}%`;
           return h("li", {}, h("span", {}, clean(String(key))), bar, h("span", { class: "number" }, show(amount)));
         })),
-        parts.length > 200 && h("p", { class: "quiet" }, `… ${parts.length - 200}`)
+        parts2.length > 200 && h("p", { class: "quiet" }, `… ${parts2.length - 200}`)
       ));
     };
     draw();
