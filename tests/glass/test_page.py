@@ -61,7 +61,7 @@ def test_infinities_and_arrays_are_told():
     with np.errstate(all="ignore"):
         book = pb.explain(lambda x: np.sum(np.log(x) * x), np.array([0.0, 1.0, 2.0]))
     data = json.loads(json.dumps(columns(book), allow_nan=False))
-    assert {"shape": "3", "norm": "NaN", "values": ["NaN", 0.0, pytest.approx(2 * np.log(2))]} in data["nodes"]["value"]
+    assert {"shape": "3", "norm": "NaN", "bad": True, "values": ["NaN", 0.0, pytest.approx(2 * np.log(2))]} in data["nodes"]["value"]
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):
