@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 
 import payback as pb
+from glass.test_dags import random_dag
 from payback.cli.explain import evaluate
 from payback.cli.expression import parse
 from payback.glass.ledger import Ledger, Settles
 from payback.glass.page import Written, columns, html_of, write
-
-from glass.test_dags import random_dag
 
 from .conftest import WIDTHS
 

@@ -3,6 +3,7 @@
 import { Book, LedgerData, clean, showAmount } from "./data";
 import { address, h, keep, put } from "./dom";
 import { evaluate, sweepWithout } from "./evaluate";
+import { sha256 } from "./exact";
 import { walksTo } from "./panels";
 import { StoryData, storyPage } from "./story";
 import { ledgerPage } from "./ledger";
@@ -44,5 +45,5 @@ function shade(): void {
 }
 
 // for tests, and for whoever opens the console: the page's own arithmetic
-Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, walksTo } });
+Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, sha256, walksTo } });
 start();

@@ -2,6 +2,7 @@
 
 import { LedgerData, Num, clean, show, toNumber } from "./data";
 import { address, h, keep, put, s, setAddress, tabs } from "./dom";
+import { Exact, stepHolds } from "./exact";
 import { ledgerPage } from "./ledger";
 import { w } from "./words";
 
@@ -10,7 +11,7 @@ interface Statement {
   steps: { n: number[]; decay: number[] };
   deposits: { step: number[]; sample: number[]; class: (string | number)[] | null; amount: number[] };
 }
-interface Look { n: number; epoch: number; before: Num; after: Num; promise: Num[]; alone: Num[]; rows: { sample: number; cost: Num }[]; weights: string; ledger: LedgerData | null }
+interface Look { n: number; epoch: number; before: Num; after: Num; promise: Num[]; alone: Num[]; rows: { sample: number; cost: Num }[]; weights: string; exact: Exact | null; ledger: LedgerData | null }
 export interface RunData {
   kind: "run"; title: string; facts: [string, string][];
   curves: { name: string; values: (Num | null)[] }[];
@@ -252,6 +253,13 @@ function statements(data: RunData): HTMLElement {
   return panel;
 }
 
+// Every step was replayed when the report was made; where the page holds its numbers, it computes them again itself.
+function verified(look: Look): HTMLElement {
+  const ok = look.exact === null || stepHolds(look.exact, look.weights, look.promise);
+  return h("p", { class: `verdict ${ok ? "good" : "bad"}`, "data-ok": String(ok), "data-exact": String(look.exact !== null) },
+    ok ? "✓ " : "✗ ", look.exact === null ? w().weights : ok ? w().exact : w().inexact, " ", h("code", {}, look.weights.slice(0, 16)));
+}
+
 function microscope(data: RunData, asked: number, moved: (step: number) => void): HTMLElement {
   const panel = h("div", { class: "microscope" });
   const { looks } = data;
@@ -269,7 +277,7 @@ function microscope(data: RunData, asked: number, moved: (step: number) => void)
     const short = (x: number) => h("td", { class: "number" }, show(Number(x.toPrecision(5))));
     keep(panel, () => put(panel, h("div", { class: "scrubber" }, h("button", { type: "button", "data-key": "back", "aria-label": w().previous, onclick: () => go(at - 1) }, "◀"),
       h("button", { type: "button", "data-key": "on", "aria-label": w().nextstep, onclick: () => go(at + 1) }, "▶"), slider, h("label", { class: "counter" }, `${w().step1} `, number, ` ${w().epoch} ${look.epoch}`)),
-      h("p", { class: "verdict good" }, "✓ ", w().weights, " ", h("code", {}, look.weights.slice(0, 16))),
+      verified(look),
       h("div", { class: "columns" },
         h("table", { class: "book promises" }, h("thead", {}, h("tr", {}, ...[w().layer, w().promise, w().actualalone].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, ...promised.map((p, k) =>
           h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, clean(data.map.rows[k], 40))), short(p), short(toNumber(look.alone[k]) ?? NaN))),

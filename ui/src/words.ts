@@ -34,7 +34,8 @@ const EN = {
   reconciled: "reconciled: opening and all deposits come to the closing value", unreconciled: "does not add up; left over:", opening: "opening", deposits: "deposits",
   decay: "weight decay", initial: "the optimizer's state at the opening", rounding: "rounding of the run's numbers", closing: "closing",
   nolooks: "No step was looked at.", promise: "promised by the gradient (g·Δθ)", actual: "what the cost did", actualalone: "what the cost does if only this one is updated", layer: "parameter", rowsworst: "The rows of the batch that cost most, the costliest first", row: "row", cost: "cost",
-  weights: "This step was computed again, and its weights have the digest of the run's log:", replay: "Open the account book of this step", nobook: "This page does not hold the account book of this step. To have it: payback report RUN --steps",
+  weights: "This step was computed again, and its weights have the digest of the run's log:", exact: "This page holds every weight of the step: it has computed their digest again, and the promise, and both are those of the run:",
+  inexact: "The weights that this page holds do not have the digest of the run, or the promise is not theirs:", replay: "Open the account book of this step", nobook: "This page does not hold the account book of this step. To have it: payback report RUN --steps",
 };
 const ZH: typeof EN = {
   language: "English", owed: "应得", why: "为什么？", ledger: "账本", race: "赛跑", paths: "付款的路径",
@@ -70,7 +71,8 @@ const ZH: typeof EN = {
   reconciled: "对账一致：期初加全部存入等于期末", unreconciled: "对不上；差额：", opening: "期初", deposits: "笔存入",
   decay: "权重衰减", initial: "期初时优化器的状态", rounding: "数值舍入", closing: "期末",
   nolooks: "没有查看任何一步。", promise: "梯度的承诺（g·Δθ）", actual: "代价的实际变化", actualalone: "只更新这一个参数时代价的变化", layer: "参数", rowsworst: "本批的行，代价最高在前", row: "行", cost: "代价",
-  weights: "这一步已重新计算，权重的摘要与训练日志一致：", replay: "打开这一步的账目", nobook: "本页没有这一步的账目。要看它：payback report RUN --steps",
+  weights: "这一步已重新计算，权重的摘要与训练日志一致：", exact: "本页保存了这一步的全部权重：已在此重新计算其摘要与承诺，均与训练记录一致：",
+  inexact: "本页保存的权重与训练记录的摘要不符，或承诺不是由它们算出的：", replay: "打开这一步的账目", nobook: "本页没有这一步的账目。要看它：payback report RUN --steps",
 };
 
 let current: typeof EN = EN;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from payback.transforms.gradient import value_and_grad
 
 COLUMNS, LOOKS, BOOKS, ROWS_SHOWN, MOST_DEPOSITS = 400, 40, 12, 10, 200_000
 MOST_STEPS = 200  # that may be asked for
+MOST_HELD, MOST_ASKED = 2_000, 50_000  # weights up to which a page holds all numbers of a step, chosen or asked for
 
 
 def report(
@@ -150,6 +152,8 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
                     update[k].append(amount(float(np.linalg.norm((b - a).ravel())) / size) if size else None)
                     dead[k].append(float(np.mean(~np.any(g.reshape(-1, g.shape[-1]), axis=0))) if g.ndim else None)
             if n in looked:
+                most = MOST_ASKED if n in asked else MOST_HELD
+                held = n in booked and sum(array.size for array in old) <= most
                 costs = partial(value, X=batch.X, y=batch.y, weights=batch.weights)
                 promise = [float(np.sum(g.astype(float) * (b.astype(float) - a))) for a, b, g in
                            zip(old, new, slopes, strict=True)]  # fmt: skip
@@ -159,7 +163,8 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
                     "promise": [amount(part) for part in promise],
                     "alone": _alone(costs, before.net, old, new, float(at_first)),
                     "rows": _rows(value, before.net, batch),
-                    "weights": after.weights, "ledger": _book(run, n) if n in booked else None,
+                    "weights": after.weights,
+                    "exact": _exact(old, new, slopes) if held else None, "ledger": _book(run, n) if n in booked else None,
                 })  # fmt: skip
     return {
         "map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead},
@@ -172,6 +177,18 @@ def _alone(cost: Callable[[Any], Any], net: Any, old: list[Any], new: list[Any],
     return [
         amount(float(cost(unflatten(net, iter([*old[:k], new[k], *old[k + 1 :]])))) - before) for k in range(len(old))
     ]
+
+
+def _exact(before: list[Any], after: list[Any], gradient: list[Any]) -> dict[str, Any] | None:
+    """All numbers of a step, from which the page computes digest and promise again; None for mixed dtypes."""
+    dtypes = {array.dtype.newbyteorder("<") for array in [*before, *after, *gradient]}
+    if dtypes not in ({np.dtype("<f4")}, {np.dtype("<f8")}):
+        return None
+    dtype = dtypes.pop()
+    texts = [[base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode() for array in arrays]
+             for arrays in (before, after, gradient)]  # fmt: skip
+    return {"dtype": dtype.str, "shapes": [list(array.shape) for array in after],
+            **dict(zip(("before", "after", "gradient"), texts, strict=True))}  # fmt: skip
 
 
 def _book(run: RecordedRun, n: int) -> dict[str, Any]:

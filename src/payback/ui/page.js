@@ -260,6 +260,72 @@
     return owed;
   }
 
+  // src/exact.ts
+  var PRIMES = (() => {
+    const found = [];
+    for (let n = 2; found.length < 64; n++) if (found.every((p) => n % p)) found.push(n);
+    return found;
+  })();
+  var fraction = (x) => (x - Math.floor(x)) * 2 ** 32 | 0;
+  function sha256(bytes) {
+    const K = PRIMES.map((p) => fraction(Math.cbrt(p))), H = PRIMES.slice(0, 8).map((p) => fraction(Math.sqrt(p)));
+    const padded = new Uint8Array((bytes.length + 8 >> 6 << 6) + 64);
+    padded.set(bytes);
+    padded[bytes.length] = 128;
+    const view = new DataView(padded.buffer);
+    view.setUint32(padded.length - 8, Math.floor(bytes.length / 2 ** 29));
+    view.setUint32(padded.length - 4, bytes.length << 3 >>> 0);
+    const W = new Int32Array(64), turn = (x, n) => x >>> n | x << 32 - n;
+    for (let at = 0; at < padded.length; at += 64) {
+      for (let t = 0; t < 16; t++) W[t] = view.getInt32(at + 4 * t);
+      for (let t = 16; t < 64; t++) {
+        const u = W[t - 15], v = W[t - 2];
+        W[t] = (turn(v, 17) ^ turn(v, 19) ^ v >>> 10) + W[t - 7] + (turn(u, 7) ^ turn(u, 18) ^ u >>> 3) + W[t - 16];
+      }
+      let [a, b, c, d, e, f, g, h2] = H;
+      for (let t = 0; t < 64; t++) {
+        const x = h2 + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + (e & f ^ ~e & g) + K[t] + W[t] | 0;
+        const y = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + (a & b ^ a & c ^ b & c) | 0;
+        [a, b, c, d, e, f, g, h2] = [x + y | 0, a, b, c, d + x | 0, e, f, g];
+      }
+      [a, b, c, d, e, f, g, h2].forEach((x, k) => {
+        H[k] = H[k] + x | 0;
+      });
+    }
+    return H.map((x) => (x >>> 0).toString(16).padStart(8, "0")).join("");
+  }
+  var bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  function numbers(bytes, dtype) {
+    return dtype === "<f4" ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+  }
+  function digestOf(exact) {
+    const parts2 = exact.after.flatMap((text, k) => {
+      const shape = exact.shapes[k], told = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
+      return [new TextEncoder().encode(exact.dtype + told), bytesOf(text)];
+    });
+    const all = new Uint8Array(parts2.reduce((n, part) => n + part.length, 0));
+    let at = 0;
+    for (const part of parts2) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return sha256(all);
+  }
+  function stepHolds(exact, weights, promise) {
+    if (digestOf(exact) !== weights) return false;
+    return exact.shapes.every((_, k) => {
+      const [g, a, b] = [exact.gradient, exact.before, exact.after].map((texts) => numbers(bytesOf(texts[k]), exact.dtype));
+      let sum = 0, size2 = 0;
+      for (let i = 0; i < g.length; i++) {
+        const term = g[i] * (b[i] - a[i]);
+        sum += term;
+        size2 += Math.abs(term);
+      }
+      const told = toNumber(promise[k]) ?? NaN;
+      return Number.isFinite(sum) ? Math.abs(sum - told) <= 1e-12 * size2 : !Number.isFinite(told);
+    });
+  }
+
   // src/words.ts
   var EN = {
     language: "中文",
@@ -416,6 +482,8 @@
     row: "row",
     cost: "cost",
     weights: "This step was computed again, and its weights have the digest of the run's log:",
+    exact: "This page holds every weight of the step: it has computed their digest again, and the promise, and both are those of the run:",
+    inexact: "The weights that this page holds do not have the digest of the run, or the promise is not theirs:",
     replay: "Open the account book of this step",
     nobook: "This page does not hold the account book of this step. To have it: payback report RUN --steps"
   };
@@ -574,6 +642,8 @@
     row: "行",
     cost: "代价",
     weights: "这一步已重新计算，权重的摘要与训练日志一致：",
+    exact: "本页保存了这一步的全部权重：已在此重新计算其摘要与承诺，均与训练记录一致：",
+    inexact: "本页保存的权重与训练记录的摘要不符，或承诺不是由它们算出的：",
     replay: "打开这一步的账目",
     nobook: "本页没有这一步的账目。要看它：payback report RUN --steps"
   };
@@ -873,8 +943,8 @@
         } }, w().reset)));
         tell();
       }
-      const numbers = edges.partial.every((partial) => toNumber(partial) !== null);
-      if (numbers) {
+      const numbers2 = edges.partial.every((partial) => toNumber(partial) !== null);
+      if (numbers2) {
         const owed = sweepWithout(this.book, this.cut);
         parts2.push(
           h("p", {}, w().cut),
@@ -2117,6 +2187,17 @@
     draw();
     return panel;
   }
+  function verified(look) {
+    const ok = look.exact === null || stepHolds(look.exact, look.weights, look.promise);
+    return h(
+      "p",
+      { class: `verdict ${ok ? "good" : "bad"}`, "data-ok": String(ok), "data-exact": String(look.exact !== null) },
+      ok ? "✓ " : "✗ ",
+      look.exact === null ? w().weights : ok ? w().exact : w().inexact,
+      " ",
+      h("code", {}, look.weights.slice(0, 16))
+    );
+  }
   function microscope(data, asked, moved) {
     const panel = h("div", { class: "microscope" });
     const { looks } = data;
@@ -2148,7 +2229,7 @@
           slider,
           h("label", { class: "counter" }, `${w().step1} `, number, ` ${w().epoch} ${look.epoch}`)
         ),
-        h("p", { class: "verdict good" }, "✓ ", w().weights, " ", h("code", {}, look.weights.slice(0, 16))),
+        verified(look),
         h(
           "div",
           { class: "columns" },
@@ -2214,6 +2295,6 @@
     const dark = document.documentElement.dataset.shade ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     document.documentElement.dataset.shade = dark === "dark" ? "light" : "dark";
   }
-  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, walksTo } });
+  Object.assign(globalThis, { payback: { Book, evaluate, sweepWithout, exactSum, reconciled, sha256, walksTo } });
   start();
 })();
