@@ -164,7 +164,8 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
                     "alone": _alone(costs, before.net, old, new, float(at_first)),
                     "rows": _rows(value, before.net, batch),
                     "weights": after.weights,
-                    "exact": _exact(old, new, slopes) if held else None, "ledger": _book(run, n) if n in booked else None,
+                    "exact": _exact(old, new, slopes) if held else None,
+                    "ledger": _book(run, n) if n in booked else None,
                 })  # fmt: skip
     return {
         "map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead},
