@@ -64,7 +64,7 @@ def svg(ledger: Ledger) -> str:
         f'height="{high:.0f}" class="payback" role="img">'
         f"<title>{escape(_cut(ledger.top.name, 60))}: who owes whom</title><style>{_STYLE}</style>"
     ]
-    labels = []
+    partials = []
     for edge, (payer, arg) in zip(ledger.edges, edges, strict=True):
         x1, y1, x2, y2 = xs[payer], ys[payer] + HIGH / 2, xs[arg], ys[arg] - HIGH / 2
         bend = max(20.0, (y2 - y1) / 2.2)
@@ -75,10 +75,10 @@ def svg(ledger: Ledger) -> str:
             f'<path class="edge" d="M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} '
             f'{y2:.1f}"/>'
         )
-        labels.append(
+        partials.append(
             f'<text class="partial" x="{at:.1f}" y="{down + 4:.1f}">{escape(_cut(_amount(edge.partial), 20))}</text>'
         )
-    parts += labels  # above every edge
+    parts += partials  # above every edge
     for account, (first, second), x, y, width in zip(nodes, labels, xs, ys, widths, strict=True):
         kind = "box" + " leaf" * (account in ledger.leaves) + " none" * (account.settled is None)
         parts.append(
