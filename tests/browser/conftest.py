@@ -44,6 +44,7 @@ def visit(browser, pictures, request):
     def go(file: Path, hash: str = "", width: int = 1200, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
         page = context.new_page()
+        page.set_default_timeout(8_000)
         complaints: list[str] = []
         page.on(
             "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import linecache
 import math
 import random
 import re
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from glass.test_dags import random_dag
 from payback.cli.explain import evaluate
 from payback.cli.expression import parse
 from payback.glass.ledger import Ledger, Settles
@@ -48,6 +51,13 @@ def test_the_first_screen_asks_and_one_click_answers(visit, seed, width):
     question.click()
     rows = [row.inner_text().split() for row in page.locator(".book tbody tr").all()]
     assert rows == [["b", "c", "2", "1", "2", "2"], ["d", "3", "1", "3", "5"]]
+    told = page.locator(".answer").inner_text()
+    assert told == "b is owed 5 = 2 (from c) + 3 (from d). If b grows a little, e changes 5 times as much."
+    for answer in (page.locator(".answer"), page.locator('.node[data-node="1"]')):
+        box = answer.bounding_box()
+        assert box["y"] >= 0
+    assert page.locator(".answer").bounding_box()["y"] < 400  # seen without scrolling
+    assert page.locator(".edge.due").count() == 2
 
 
 def test_every_event_shows_the_engines_partial_sums(visit, seed):
@@ -77,6 +87,49 @@ def test_every_event_shows_the_engines_partial_sums(visit, seed):
     assert page.locator(".told").inner_text() == "b settles 2+3 = 5"
 
 
+def test_piles_and_paths_of_random_graphs(visit, seed):
+    """200 graphs: at every event the page's piles are the engine's; brute force in the page = counts = gradients."""
+    page = visit(seed)
+    for number in range(200):
+        leaves, nodes, _ = random_dag(number)
+        ledger = Ledger(nodes[-1], leaves)
+        data = json.loads(json.dumps({"kind": "ledger", "title": "", **columns(ledger)}))
+        found = page.evaluate(
+            """data => {
+                const book = new payback.Book(data), { partial } = data.edges;
+                const piles = book.events.map((_, now) => data.nodes.name.map((_, n) => book.sum(book.pile(n, now))));
+                const walks = data.leaves.map(leaf => payback.walksTo(book, leaf, Infinity));
+                return { events: book.events, piles, walks,
+                         products: walks.map(paths => paths.map(path => path.reduce((t, e) => t * partial[e], 1))) };
+            }""", data,
+        )  # fmt: skip
+        index = {account: k for k, account in enumerate(ledger.nodes)}
+        edges = {edge: k for k, edge in enumerate(ledger.edges)}
+        sums: list[float | None] = [None] * len(index)
+        assert len(found["events"]) == len(ledger.events)
+        for event, shown, piles in zip(ledger.events, found["events"], found["piles"], strict=True):
+            if isinstance(event, Settles):
+                assert shown == {"node": index[event.account], "edge": -1}
+                assert event.account is ledger.top or sums[index[event.account]] == event.account.settled
+            else:
+                assert shown == {"node": index[event.edge.payer], "edge": edges[event.edge]}
+                at = index[event.edge.arg]
+                sums[at] = event.edge.paid if sums[at] is None else sums[at] + event.edge.paid
+            assert piles == sums
+        assert data["race"]["paths"] == str(sum(map(len, found["walks"])))
+        assert data["race"]["walks"] == str(sum(len(path) for paths in found["walks"] for path in paths))
+        assert data["race"]["visits"] == len(ledger.edges)
+        for leaf, products, paths in zip(ledger.leaves, found["products"], data["paths"], strict=True):
+            assert paths["count"] == str(len(products))
+            if products:
+                gross = math.fsum(map(abs, products))
+                assert leaf.settled == pytest.approx(math.fsum(products), abs=1e-12 * gross)
+                assert paths["gross"] == pytest.approx(gross, rel=1e-12)
+                largest = [abs(path["product"]) for path in paths["largest"]]
+                assert largest == sorted(map(abs, products), reverse=True)[: len(largest)]
+                assert len(largest) == min(len(products), 12)
+
+
 def test_a_link_opens_the_same_picture(visit, seed):
     page = visit(seed, "#step=7&node=b")
     again = visit(seed, re.search("#.*", page.url)[0])
@@ -88,7 +141,7 @@ def test_a_link_opens_the_same_picture(visit, seed):
 
 def test_the_race(visit, seed):
     page = visit(seed, "#view=race", reduced_motion="reduce")
-    page.get_by_role("button", name="Play").nth(1).click()
+    page.locator(".race .primary").click()
     assert page.locator('[data-count="collect"]').inner_text() == "3 paths, 6 edges walked / 3 paths, 6 edges walked"
     assert page.locator('[data-count="sweep"]').inner_text() == "5 / 5 edges paid"
 
@@ -108,7 +161,19 @@ class Model:
         return np.sin(a + b) * (a + b) - b
 
 
+def cell():
+    """A function of a notebook's cell: its text is in `linecache`, as IPython leaves it."""
+    text, name = "def f(a, b):\n    return (a + b) * (b + 1); 0\n", "<ipython-input-7-0123456789ab>"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    found: dict = {}
+    exec(compile(text, name, "exec"), found)
+    return found["f"]
+
+
 PLACES = {
+    "a notebook's cell": cell(),
+    "a lambda inside": lambda a, b: (lambda u, v: u * 2 - v)(a + b, 3) * b,
+    "a loop": lambda a, b: functools.reduce(lambda t, _: t * (a + b), range(3), 1.0),
     "three on a line": lambda a, b: (a + b) * (b + 1) - a * b,
     "a method": Model().method,
     "a comprehension": lambda a, b: sum([a + b for _ in range(2)]) * b,
@@ -273,7 +338,7 @@ def test_both_languages_and_shades(visit, seed, width, view):
 def test_a_hundred_thousand_nodes_open_folded(visit, tmp_path):
     def f(x):
         total = x[0] * 0.0
-        for k in range(25_000):
+        for k in range(16_800):
             total = np.sin(total + x[k % 5]) * 0.5 + x[(k + 1) % 5]
         return total
 
@@ -287,6 +352,31 @@ def test_a_hundred_thousand_nodes_open_folded(visit, tmp_path):
     page.locator("input.search").fill("x3")
     page.keyboard.press("Enter")
     assert page.locator(".chosen").count() == 1
+    shown = page.locator(".node").count()  # only the debts of x3, and what is near
+    assert 2 < shown <= 61
+    page.keyboard.press("Escape")
+    assert page.locator(".node").count() == boxes
+    page.locator(".graph-bar select").select_option("functions")
+    assert page.locator(".node").count() < boxes
+    page.locator(".node.box").first.focus()
+    smallest = 1_000_000
+    while smallest > 1:  # a box of many opens into boxes of fewer, down to nodes; the smallest is opened each time
+        labels = page.locator(".node.box").evaluate_all("boxes => boxes.map(box => box.getAttribute('aria-label'))")
+        sizes = [int(label.split()[4]) for label in labels]
+        plain, boxes = page.locator(".node:not(.box)").count(), len(sizes)
+        assert min(sizes) < smallest
+        smallest = min(sizes)
+        page.locator(".node.box").nth(sizes.index(smallest)).focus()
+        page.keyboard.press("Enter")
+        assert boxes + plain < page.locator(".node").count() <= 400
+        if page.locator(".node:not(.box)").count() > plain + 1:
+            break
+    page.locator(".graph-bar select").select_option("none")
+    assert page.locator("canvas").count() == 1  # more than can be read is drawn, not written
+    page.keyboard.press("Escape")
+    again = visit(file, "#step=100&node=x3")
+    assert again.locator(".node.chosen .name").text_content().startswith("x3 = ")
+    assert again.locator(".counter").inner_text().startswith("Event 101 of ")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

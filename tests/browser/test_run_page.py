@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,88 @@ def test_promises_and_rows_under_the_microscope(visit, tmp_path):
     for _ in range(data["looks"].index(poisoned[0])):
         page.keyboard.press("ArrowRight")
     assert page.locator(".microscope table").nth(1).locator("tbody th").first.inner_text() == "17"
+
+
+def test_any_step_is_replayed_to_the_bit_and_the_page_computes_it_again(visit, run, report, tmp_path):
+    """20 steps on request: their weights are the log's; digest and promise are computed again in the page."""
+    recorded = pb.open_run(run)
+    steps = sorted(np.random.default_rng(3).choice(np.arange(1, len(recorded) + 1), 20, replace=False).tolist())
+    target = tmp_path / "asked.html"
+    assert main(["report", str(run), "--html", str(target), "--steps", f"{steps[0]}-{steps[0]},"
+                 + ",".join(map(str, steps[1:]))]) == 0  # fmt: skip
+    page, text = visit(target, f"#view=microscope&step={steps[4]}"), target.read_text()
+    shown = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    by_number = {look["n"]: look for look in shown["looks"]}
+    for n in steps:
+        assert by_number[n]["weights"] == recorded.steps[n].weights
+        assert by_number[n]["ledger"] is not None
+        number = page.locator(".microscope input[type=number]")
+        number.fill(str(n))
+        number.press("Enter")
+        verdict = page.locator(".microscope .verdict")
+        assert (verdict.get_attribute("data-ok"), verdict.get_attribute("data-exact")) == ("true", "true")
+        assert verdict.locator("code").inner_text() == recorded.steps[n].weights[:16]
+    page.locator(".replay").click()
+    assert page.locator(".stepbook .node").count() == len(recorded.explain(steps[-1]).nodes)
+    weights = by_number[steps[0]]["exact"]["after"][0]
+    changed = ("B" if weights[40] == "A" else "A").join((weights[:40], weights[41:]))
+    forged = tmp_path / "forged.html"
+    forged.write_text(text.replace(weights, changed))
+    page = visit(forged, f"#view=microscope&step={steps[0]}")
+    assert page.locator(".microscope .verdict").get_attribute("data-ok") == "false"
+    for wrong in ("0", "1,x", f"1-{len(recorded) + 1}", "5-2", ""):
+        assert main(["report", str(run), "--html", str(tmp_path / "no.html"), f"--steps={wrong}"]) == 2
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_the_pages_digest_is_sha256(visit, report):
+    page, rng = visit(report), np.random.default_rng(0)
+    for size in (0, 1, 55, 56, 63, 64, 65, 119, 120, 1000, 100_003):
+        data = rng.integers(0, 256, size).astype(np.uint8)
+        assert page.evaluate("b => payback.sha256(Uint8Array.from(b))", data.tolist()) == sha256(data).hexdigest()
+
+
+def planted(folder: Path, kind: str):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((96, 6))
+    y = np.sin(X @ np.arange(6.0) / 4)
+    if kind == "vanishing":
+        net = pb.nn.MLP([6] + [10] * 9 + [1], activation="sigmoid", seed=0, dtype=float)
+    else:
+        net = pb.nn.MLP([6, 16, 16, 1], activation="relu", seed=0, dtype=float)
+    if kind == "dead":
+        net.layers[0].bias[:] = -99.0
+    if kind == "poisoned":
+        y[17] = 1e6
+    pb.fit(net, X, y, loss="squared_error", batch_size=32, validation=0, epochs=2, progress=False, record=folder,
+           optimizer=pb.optim.GradientDescent(1e-9 if kind == "poisoned" else 0.01))  # fmt: skip
+    return document(gathered(pb.open_run(folder)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "first", "told"),
+    [
+        ("vanishing", "gradient", "layers[0].", "times smaller than the largest one at the last step"),
+        ("dead", "dead", "layers[0].weight", "100 % of the units of layers[0].weight get no gradient"),
+        ("poisoned", "gradient", "", "Row 17 costs"),
+    ],
+)
+def test_what_goes_wrong_in_a_run_is_named_and_sorts_first(visit, tmp_path, kind, measure, first, told):
+    page = visit(write(tmp_path / "page.html", planted(tmp_path / "run", kind)))
+    assert told in page.locator(".findings").inner_text()
+    page.locator(".runmap select").select_option(measure)
+    page.locator("[aria-pressed]").click()
+    assert page.locator(".maprows li").first.get_attribute("title").startswith(first)
+
+
+def test_deposits_by_sample_and_class_are_the_same_money(visit, report, run):
+    page = visit(report, "#view=statement")
+    account = pb.open_run(run).account("W1", (20, 7))
+    total = account.deposits
+    for by in ("by step", "by class"):
+        page.get_by_role("button", name=by).click()
+        shown = [float(x.replace("−", "-")) for x in page.locator(".deposits .number").all_inner_texts()]
+        assert math.fsum(shown) == pytest.approx(total, abs=1e-6 * math.fsum(map(abs, shown)))
 
 
 def test_the_book_of_a_step_opens_under_the_microscope(visit, report, run):

@@ -15,6 +15,7 @@ import pytest
 
 import payback as pb
 from payback.errors import InputError
+from payback.glass.curves import _thinned
 from payback.glass.layout import places
 from payback.glass.ledger import Ledger
 from payback.glass.page import columns, html_of, write
@@ -61,7 +62,9 @@ def test_infinities_and_arrays_are_told():
     with np.errstate(all="ignore"):
         book = pb.explain(lambda x: np.sum(np.log(x) * x), np.array([0.0, 1.0, 2.0]))
     data = json.loads(json.dumps(columns(book), allow_nan=False))
-    assert {"shape": "3", "norm": "NaN", "values": ["NaN", 0.0, pytest.approx(2 * np.log(2))]} in data["nodes"]["value"]
+    assert {"shape": "3", "norm": "NaN", "bad": True, "values": ["NaN", 0.0, pytest.approx(2 * np.log(2))]} in data[
+        "nodes"
+    ]["value"]
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):
@@ -121,3 +124,23 @@ def test_the_layout_keeps_distances(seed_):
         row = sorted((x[k], widths[k]) for k in range(count) if layers[k] == layer)
         for (a, wide), (b, other) in itertools.pairwise(row):
             assert b - a >= (wide + other) / 2 - 1e-3
+
+
+def test_a_run_is_drawn_for_papers(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((64, 3))
+    pb.fit(pb.nn.MLP([3, 1], seed=0, dtype=float), X, X.sum(axis=1), loss="squared_error", batch_size=16, validation=0,
+           epochs=3, progress=False, record=tmp_path / "run")  # fmt: skip
+    run = pb.open_run(tmp_path / "run")
+    root = ElementTree.fromstring(run.svg())
+    tracks = [path.get("d") for path in root.iter("{http://www.w3.org/2000/svg}path") if path.get("class") == "track"]
+    assert [track.count("L") + 1 for track in tracks] == [len(run), len(run)]
+    heights = [float(point.split()[1]) for point in tracks[0][1:].split("L")]
+    assert np.argsort(heights)[::-1].tolist() == np.argsort([step.cost for step in run.steps], kind="stable").tolist()
+
+
+def test_a_long_line_keeps_its_peaks():
+    points = [(n, 1.0 + (n == 4_321) - 0.5 * (n == 7_777)) for n in range(10_000)]
+    thinned = _thinned(points)
+    assert len(thinned) <= 600
+    assert {(4_321, 2.0), (7_777, 0.5)} <= set(thinned)

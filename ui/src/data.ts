@@ -1,7 +1,7 @@
 // The data of a page, as `payback/glass/page.py` writes them, and what follows from them: events, piles, order.
 
 export type Num = number | "NaN" | "Infinity" | "-Infinity";
-export interface ArrayAmount { shape: string; norm: Num; values?: Num[] }
+export interface ArrayAmount { shape: string; norm: Num; values?: Num[]; bad?: true } // bad: not all of it is finite
 export type Amount = Num | ArrayAmount | Amount[] | null;
 export type Argument = number | [Num] | null; // a node, a constant, no number
 
@@ -83,9 +83,31 @@ export class Book {
     return total;
   }
 
+  // The first node, in the order of computing, whose value is not finite; then, in the order of paying, whose gradient is not.
+  firstBad(): { node: number; backward: boolean } | null {
+    const { value, settled } = this.data.nodes;
+    const node = value.findIndex(isBad);
+    if (node >= 0) return { node, backward: false };
+    const event = this.events.find((one) => one.edge < 0 && isBad(settled[one.node]));
+    return event ? { node: event.node, backward: true } : null;
+  }
+
   find(name: string): number {
     return this.data.nodes.name.indexOf(name);
   }
+}
+
+export function isBad(amount: Amount): boolean {
+  const x = toNumber(amount);
+  if (x !== null) return !Number.isFinite(x);
+  if (Array.isArray(amount)) return amount.some(isBad);
+  return amount !== null && (amount as ArrayAmount).bad === true;
+}
+
+export function sizeOf(amount: Amount): number | null {
+  const x = toNumber(amount);
+  if (x !== null) return Math.abs(x);
+  return amount !== null && !Array.isArray(amount) ? toNumber((amount as ArrayAmount).norm) : null;
 }
 
 export function toNumber(amount: Amount | string | undefined): number | null {
@@ -94,6 +116,14 @@ export function toNumber(amount: Amount | string | undefined): number | null {
   if (amount === "Infinity") return Infinity;
   if (amount === "-Infinity") return -Infinity;
   return null;
+}
+
+// With fewer digits, where columns stand side by side.
+export function brief(amount: Amount | string | undefined, digits = 5): string {
+  const x = toNumber(amount as Amount);
+  if (x !== null) return Number.isFinite(x) ? show(Number(x.toPrecision(digits))) : show(x);
+  const norm = amount !== null && typeof amount === "object" && !Array.isArray(amount) ? toNumber(amount.norm) : null;
+  return norm === null ? showAmount(amount) : `‖${show(Number.isFinite(norm) ? Number(norm.toPrecision(4)) : norm)}‖`;
 }
 
 export function show(x: number): string {

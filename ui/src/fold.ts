@@ -1,8 +1,9 @@
-// Which boxes stand for which nodes: everything, chains folded, lines of code folded, or the debts of one node.
+// Which boxes stand for which nodes: everything, chains folded, lines of code or functions folded, or the debts of one node.
 
 import { Book } from "./data";
 
-export type Folding = "none" | "chains" | "lines";
+export const FOLDINGS = ["none", "chains", "lines", "functions"] as const;
+export type Folding = (typeof FOLDINGS)[number];
 
 export interface Box { id: number; nodes: number[]; layer: number; x: number } // id: its first node
 export interface Link { from: number; to: number; edges: number[] } // boxes by place; from pays to
@@ -10,8 +11,12 @@ export interface Link { from: number; to: number; edges: number[] } // boxes by 
 export interface Picture { boxes: Box[]; links: Link[]; at: Int32Array } // at: node -> box, -1: not shown
 
 const FOCUS_MOST = 60;
+const FEW = 40; // nodes that a box opens into at once; more come in PARTS boxes
+const PARTS = 24;
 
-export function picture(book: Book, folding: Folding, opened: Set<number>, focus: number | null): Picture {
+export type Opened = Map<number, number>; // by a box's first node: how many times it was opened
+
+export function picture(book: Book, folding: Folding, opened: Opened, focus: number | null): Picture {
   const group = focus === null ? groups(book, folding, opened) : around(book, focus);
   const at = new Int32Array(book.count).fill(-1);
   const boxes: Box[] = [];
@@ -45,21 +50,21 @@ export function picture(book: Book, folding: Folding, opened: Set<number>, focus
   return { boxes, links: [...links.values()], at };
 }
 
-function groups(book: Book, folding: Folding, opened: Set<number>): Int32Array {
+function groups(book: Book, folding: Folding, opened: Opened): Int32Array {
   const group = Int32Array.from({ length: book.count }, (_, n) => n);
   if (folding === "none") return group;
   const { where } = book.data.nodes;
   const kept = new Set([book.data.top, ...book.data.leaves]);
-  if (folding === "lines") {
+  if (folding === "lines" || folding === "functions") {
     const first = new Map<string, number>();
     for (let n = 0; n < book.count; n++) {
       if (kept.has(n) || where[n] < 0) continue;
-      const place = book.data.places[where[n]], key = `${place[0]}:${place[2]}`;
+      const place = book.data.places[where[n]], key = `${place[0]}:${folding === "lines" ? place[2] : place[1]}`;
       const id = first.get(key) ?? n;
       first.set(key, id);
-      if (!opened.has(id)) group[n] = id;
+      group[n] = id;
     }
-    return group;
+    return refined(book, group, opened);
   }
   const alone = (n: number) => !kept.has(n) && book.received[n].length === 1 && book.paying[n].length === 1;
   for (let n = book.count - 1; n >= 0; n--) { // a payer comes after what it pays
@@ -67,8 +72,32 @@ function groups(book: Book, folding: Folding, opened: Set<number>): Int32Array {
     const above = book.data.edges.payer[book.received[n][0]];
     if (alone(above)) group[n] = group[above];
   }
-  for (let n = 0; n < book.count; n++) if (opened.has(group[n])) group[n] = n;
+  return refined(book, group, opened);
+}
+
+// What was opened, in its parts: a few nodes at once, many by line or in stretches that open again.
+function refined(book: Book, group: Int32Array, opened: Opened): Int32Array {
+  const members = new Map<number, number[]>();
+  group.forEach((id, n) => { if (opened.has(id)) (members.get(id) ?? members.set(id, []).get(id)!).push(n); });
+  const open = (nodes: number[], times: number) => {
+    const id = nodes[0];
+    if (nodes.length > 1 && (opened.get(id) ?? 0) > times) for (const part of parts(book, nodes)) open(part, part[0] === id ? times + 1 : 0);
+    else for (const n of nodes) group[n] = id;
+  };
+  for (const nodes of members.values()) open(nodes, 0);
   return group;
+}
+
+function parts(book: Book, nodes: number[]): number[][] {
+  if (nodes.length <= FEW) return nodes.map((n) => [n]);
+  const lines = new Map<number, number[]>();
+  for (const n of nodes) {
+    const at = book.data.nodes.where[n], line = at < 0 ? -1 : book.data.places[at][2];
+    (lines.get(line) ?? lines.set(line, []).get(line)!).push(n);
+  }
+  if (lines.size > 1 && lines.size <= FEW) return [...lines.values()];
+  const size = Math.ceil(nodes.length / PARTS);
+  return Array.from({ length: Math.ceil(nodes.length / size) }, (_, k) => nodes.slice(k * size, (k + 1) * size));
 }
 
 function around(book: Book, focus: number): Int32Array {

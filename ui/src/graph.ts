@@ -1,12 +1,14 @@
 // The graph: the top above, everybody below whom it owes. SVG for what can be read, Canvas for what can only be seen.
 
-import { Book, clean, show, showAmount, toNumber } from "./data";
-import { h, put, s } from "./dom";
-import { Box, Folding, Picture, picture } from "./fold";
+import { Book, clean, isBad, show, showAmount, toNumber } from "./data";
+import { h, keep, put, s } from "./dom";
+import { Box, FOLDINGS, Folding, Opened, Picture, picture } from "./fold";
 import { w } from "./words";
 
 export const READABLE = 400;
 const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 240;
+const SMALL = 12; // nodes that need no folding
+const LEGIBLE = 0.68; // the smallest scale that a graph is fitted to its frame with
 
 export interface GraphState { now: number; chosen: number | null; hover: number | null; cut: Set<number> }
 
@@ -16,13 +18,17 @@ export class Graph {
   readonly root = h("div", { class: "graph", role: "group" });
   folding: Folding;
   focus: number | null = null;
-  private opened = new Set<number>();
+  private opened: Opened = new Map();
+  private whole = new Map<number, number>(); // the boxes of which none was opened, and how many nodes they hold
   private picture!: Picture;
   private spots: Spot[] = [];
   private size = { width: 0, height: 0 };
   private canvas: HTMLCanvasElement | null = null;
+  private barFor: number | null = null;
   private boxes: SVGGElement[] = [];
   private lines: SVGGElement[] = [];
+  private labels: SVGTextElement[] = [];
+  private zoom: number | null = null; // null: fitted
   private frame = h("div", { class: "graph-frame", tabindex: "-1" });
   private bar = h("div", { class: "graph-bar" });
 
@@ -31,11 +37,34 @@ export class Graph {
     this.folding = book.count > READABLE ? "lines" : "none";
     this.root.append(this.bar, this.frame);
     this.rebuild();
+    new ResizeObserver(() => this.fit()).observe(this.frame);
+  }
+
+  private get scale(): number {
+    return this.zoom ?? Math.max(LEGIBLE, Math.min(1, (this.frame.clientWidth || this.size.width) / Math.max(this.size.width, 1)));
+  }
+
+  private fit(): void {
+    const svg = this.frame.querySelector("svg");
+    if (!svg) return;
+    svg.setAttribute("width", String(Math.round(this.size.width * this.scale)));
+    svg.setAttribute("height", String(Math.round(this.size.height * this.scale)));
+  }
+
+  private magnify(by: number | null): void {
+    this.zoom = by === null ? null : Math.max(0.2, Math.min(3, this.scale * by));
+    this.fit();
   }
 
   setFocus(node: number | null): void {
     this.focus = node;
     this.rebuild();
+  }
+
+  // Everything again, folded as in the beginning.
+  reset(): void {
+    this.opened.clear();
+    this.setFocus(null);
   }
 
   // Make a node visible: open the box that it is folded into, or look at its debts alone.
@@ -49,37 +78,56 @@ export class Graph {
     const spot = this.spots[k], frame = this.frame;
     const scale = frame.scrollWidth / Math.max(this.size.width, 1);
     const x = spot.x * scale, y = spot.y * scale;
-    if (x < frame.scrollLeft || x > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
-    if (y < frame.scrollTop || y > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
+    const half = (spot.width * scale) / 2;
+    if (x - half < frame.scrollLeft || x + half > frame.scrollLeft + frame.clientWidth) frame.scrollLeft = x - frame.clientWidth / 2;
+    if (y - 30 < frame.scrollTop || y + 30 > frame.scrollTop + frame.clientHeight) frame.scrollTop = y - frame.clientHeight / 2;
   }
 
   rebuild(): void {
+    keep(this.root, () => this.build());
+  }
+
+  private build(): void {
     this.picture = picture(this.book, this.folding, this.opened, this.focus);
+    if (!this.opened.size) this.whole = new Map(this.picture.boxes.map((box) => [box.id, box.nodes.length]));
     this.place();
     const { boxes } = this.picture;
-    const select = h("select", { "aria-label": w().fold, onchange: (e: Event) => {
-      this.folding = (e.target as HTMLSelectElement).value as Folding;
-      this.opened.clear();
-      this.rebuild();
-    } }, ...(["none", "chains", "lines"] as Folding[]).map((f) =>
-      h("option", { value: f, selected: f === this.folding }, w()[f as "none" | "chains" | "lines"])));
-    put(this.bar, h("label", {}, `${w().fold} `, select), h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
-      this.focus !== null && h("span", { class: "focus" }, `${w().focus} `, h("bdi", {}, clean(this.book.data.nodes.name[this.focus])), " ",
-        h("button", { type: "button", onclick: () => this.setFocus(null) }, w().all)));
+    this.drawBar();
     this.boxes = [];
     this.lines = [];
+    this.labels = [];
     this.canvas = null;
-    if (boxes.length <= READABLE) put(this.frame, this.drawing());
+    if (boxes.length <= READABLE) { put(this.frame, this.drawing()); this.fit(); }
     else {
       this.canvas = h("canvas", { role: "img", "aria-label": `${boxes.length} ${w().nodes}` });
       this.canvas.addEventListener("click", (e) => this.clickCanvas(e));
       put(this.frame, this.canvas);
     }
     this.update();
-    requestAnimationFrame(() => { // begin where the top is
-      const k = this.picture.at[this.focus ?? this.book.data.top];
-      if (k >= 0) this.frame.scrollLeft = (this.spots[k].x / this.size.width) * this.frame.scrollWidth - this.frame.clientWidth / 2;
+    requestAnimationFrame(() => { // begin with what is chosen, or where the top is
+      const k = this.picture.at[this.state().chosen ?? this.focus ?? this.book.data.top] ?? -1;
+      if (k >= 0) this.scrollTo(k);
     });
+  }
+
+  private drawBar(): void {
+    const { boxes } = this.picture;
+    this.bar.hidden = this.book.count <= SMALL;
+    const select = h("select", { "data-key": "fold", onchange: (e: Event) => {
+      this.folding = (e.target as HTMLSelectElement).value as Folding;
+      this.opened.clear();
+      this.rebuild();
+    } }, ...FOLDINGS.map((f) =>
+      h("option", { value: f, selected: f === this.folding }, w()[f])));
+    const chosen = this.state().chosen;
+    const button = (text: string, label: string, go: () => void) => h("button", { type: "button", class: "small", "data-key": label, "aria-label": label, title: label, onclick: go }, text);
+    put(this.bar, h("label", {}, `${w().fold} `, select),
+      boxes.length <= READABLE && h("span", { class: "zoom" }, button("−", w().smaller, () => this.magnify(1 / 1.25)), button("+", w().larger, () => this.magnify(1.25)), button("⤢", w().fitted, () => this.magnify(null))),
+      h("span", { class: "quiet" }, `${boxes.length.toLocaleString("en")} / ${this.book.count.toLocaleString("en")} ${w().nodes}`),
+      this.focus !== null && h("span", { class: "focus" }, `${w().focus} `, h("bdi", {}, clean(this.book.data.nodes.name[this.focus])), " ",
+        h("button", { type: "button", class: "small", "data-key": "all", onclick: () => this.setFocus(null) }, w().all)),
+      chosen !== null && this.focus !== chosen && h("button", { type: "button", class: "small", "data-key": "only", onclick: () => this.setFocus(chosen) }, `${w().focus} ${clean(this.book.data.nodes.name[chosen], 16)}`));
+    this.barFor = chosen;
   }
 
   private place(): void {
@@ -107,7 +155,8 @@ export class Graph {
       const shift = (width - (this.spots[last].x + this.spots[last].width / 2) - (this.spots[first].x - this.spots[first].width / 2)) / 2;
       for (const k of row) this.spots[k].x += shift;
     }
-    const least = Math.min(...this.spots.map((spot) => spot.x - spot.width / 2), Infinity);
+    let least = Infinity;
+    for (const spot of this.spots) least = Math.min(least, spot.x - spot.width / 2);
     for (const spot of this.spots) spot.x += 14 - least;
     this.size = { width: width + 28 - least, height: levels.length * (dense ? 14 : HIGH) - (dense ? 0 : HIGH - 68) + 12 };
   }
@@ -128,8 +177,9 @@ export class Graph {
 
   private nameOf(box: Box): string {
     const { name, where } = this.book.data.nodes;
-    if (this.folding === "lines" && where[box.id] >= 0) {
+    if (this.folding !== "chains" && where[box.id] >= 0 && this.whole.get(box.id) === box.nodes.length) {
       const place = this.book.data.places[where[box.id]];
+      if (this.folding === "functions") return clean(place[1] || place[0], 22);
       return `${clean(place[0].split(/[\\/]/).pop() ?? "", 16)}:${place[2]}`;
     }
     return `${clean(name[box.nodes[0]], 9)} … ${clean(name[box.nodes[box.nodes.length - 1]], 9)}`;
@@ -146,7 +196,7 @@ export class Graph {
   private drawing(): SVGSVGElement {
     const { boxes, links } = this.picture;
     const { width, height } = this.size;
-    const edges = s("g"), nodes = s("g");
+    const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g");
     for (const link of links) {
       const a = this.spots[link.from], b = this.spots[link.to];
       const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
@@ -156,26 +206,28 @@ export class Graph {
       const t = 0.36, u = 1 - t; // a label stands nearer to the payer, where edges are still apart
       const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
       const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
-      const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }),
-        s("text", { x: lx, y: ly + 4, class: "partial" }, partial));
+      const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
+      const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
       if (this.pick && link.edges.length === 1) {
         const name = this.book.data.nodes.name;
-        const label = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
-        for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(label) })) line.setAttribute(k, v);
+        const said = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
+        for (const [k, v] of Object.entries({ tabindex: "0", role: "button", "aria-label": clean(said), "data-key": `edge-${e}` })) line.setAttribute(k, v);
         line.classList.add("cuttable");
         line.addEventListener("click", () => this.pick!(e));
         line.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); this.pick!(e); } });
       }
       this.lines.push(line);
+      this.labels.push(label);
       edges.append(line);
+      labels.append(label);
     }
     boxes.forEach((box, k) => {
       const spot = this.spots[k];
-      const node = s("g", { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button" },
+      const node = s("g", { class: "node", transform: `translate(${spot.x} ${spot.y})`, tabindex: "0", role: "button", "data-key": `box-${box.id}` },
         s("rect", { x: -spot.width / 2, y: -25, width: spot.width, height: 50, rx: 9 }),
         s("text", { y: -6, class: "name" }), s("text", { y: 14, class: "owed" }), s("title"));
       const act = () => {
-        if (box.nodes.length > 1) { this.opened.add(box.id); this.rebuild(); } else this.choose(box.nodes[0]);
+        if (box.nodes.length > 1) { this.opened.set(box.id, (this.opened.get(box.id) ?? 0) + 1); this.rebuild(); } else this.choose(box.nodes[0]);
       };
       node.addEventListener("click", act);
       node.addEventListener("dblclick", () => this.setFocus(box.nodes[0]));
@@ -187,14 +239,15 @@ export class Graph {
       this.boxes.push(node);
       nodes.append(node);
     });
-    return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, nodes);
+    return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": w().graph }, edges, labels, nodes);
   }
 
   update(): void {
+    if (this.state().chosen !== this.barFor) keep(this.bar, () => this.drawBar());
     if (this.canvas) return this.paint();
     const { now, chosen, hover, cut } = this.state();
     const { data } = this.book;
-    const event = this.book.events[now];
+    const event = now < this.book.events.length - 1 ? this.book.events[now] : undefined; // at the end nothing happens any more
     this.picture.boxes.forEach((box, k) => {
       const g = this.boxes[k], [name, owed, title] = [g.children[1], g.children[2], g.children[3]];
       if (box.nodes.length > 1) {
@@ -213,7 +266,7 @@ export class Graph {
       owed.textContent = clean(owed.textContent ?? "", 24);
       title.textContent = `${clean(data.nodes.name[n], 200)} · ${data.nodes.op[n]}`;
       const active = event !== undefined && (event.edge >= 0 ? event.node === n || data.edges.arg[event.edge] === n : event.node === n);
-      const kinds = ["node", settled ? "settled" : pile ? "some" : "", active ? "active" : "", n === chosen ? "chosen" : "",
+      const kinds = ["node", settled ? "settled" : pile ? "some" : "", active ? "active" : "", n === chosen ? "chosen" : "", isBad(data.nodes.value[n]) || (settled && isBad(data.nodes.settled[n])) ? "sick" : "",
         n === hover ? "hover" : "", data.leaves.includes(n) ? "leaf" : "", n === data.top ? "top" : ""];
       g.setAttribute("class", kinds.filter(Boolean).join(" "));
       g.setAttribute("data-node", String(n));
@@ -224,7 +277,9 @@ export class Graph {
       const paid = link.edges.every((e) => this.book.paidAt[e] >= 0 && this.book.paidAt[e] <= now);
       const active = event !== undefined && link.edges.includes(event.edge);
       const gone = link.edges.some((e) => cut.has(e));
-      this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}`);
+      this.labels[k].setAttribute("class", `partial${gone ? " cut" : ""}`);
+      if (this.pick && link.edges.length === 1) this.lines[k].setAttribute("aria-pressed", String(gone));
+      this.lines[k].setAttribute("class", `edge${this.pick ? " cuttable" : ""}${paid ? " paid" : ""}${active ? " active" : ""}${gone ? " cut" : ""}${chosen !== null && paid && link.edges.some((e) => data.edges.arg[e] === chosen) ? " due" : ""}`);
     });
   }
 

@@ -1,12 +1,13 @@
-// What stands beside the graph: the account book, the source, the race, the paths, what if.
+// What stands beside the graph: the account book, the race, the paths, what if.
 
-import { Amount, Book, PathsTo, clean, show, showAmount, toNumber } from "./data";
-import { calm, h, put } from "./dom";
+import { Amount, Book, PathsTo, brief, clean, show, showAmount, toNumber } from "./data";
+import { calm, h, keep, put } from "./dom";
 import { evaluate, sweepWithout, unknownOps } from "./evaluate";
 import { Graph } from "./graph";
 import { w } from "./words";
 
-const ROWS = 400;
+const WALKED = 200; // paths that collectors walk on the page
+const ROWS = 400, ACCOUNTS = 60; // of one account; accounts that are listed together
 
 export function bookPanel(book: Book, now: number, chosen: number | null, choose: (node: number) => void): HTMLElement {
   const { nodes, edges } = book.data;
@@ -17,11 +18,11 @@ export function bookPanel(book: Book, now: number, chosen: number | null, choose
     const settled = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
     const most = chosen !== null ? ROWS : 12, left = pile.length - most; // rows that are left out, before the last
     const head = () => h("th", { scope: "rowgroup", rowspan: Math.max(left > 0 ? most + 1 : pile.length, 1) },
-      h("button", { type: "button", class: "link", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 24))));
+      h("button", { type: "button", class: "link", "data-key": `book-${n}`, onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 24))));
     const closing = settled ? "closed" : "";
     if (!pile.length) {
       const text = n === book.data.top ? w().starts : nodes.settled[n] === null ? w().nobody : "";
-      rows.push(h("tr", { class: closing }, head(), h("td", { colspan: 4, class: "quiet" }, text), h("td", { class: "number" }, settled ? showAmount(nodes.settled[n]) : "")));
+      rows.push(h("tr", { class: closing }, head(), h("td", { colspan: 4, class: "quiet" }, text), h("td", { class: "number" }, settled ? brief(nodes.settled[n]) : "")));
     }
     let total: number | null = null;
     pile.forEach((e, k) => {
@@ -31,21 +32,27 @@ export function bookPanel(book: Book, now: number, chosen: number | null, choose
         if (k === most - 1) rows.push(h("tr", {}, h("td", { colspan: 5, class: "quiet" }, `… ${(left).toLocaleString("en")}`)));
         return;
       }
-      const sum = total !== null ? show(total) : k === pile.length - 1 && settled ? showAmount(nodes.settled[n]) : "";
-      rows.push(h("tr", { class: k === pile.length - 1 ? closing : "" }, k === 0 && head(), h("td", {}, h("bdi", {}, clean(nodes.name[payer], 24))),
-        h("td", { class: "number" }, showAmount(nodes.settled[payer])), h("td", { class: "number" }, clean(showAmount(edges.partial[e]), 24)),
-        h("td", { class: "number" }, showAmount(edges.paid[e])), h("td", { class: "number", "data-sum": sum !== "" && k === pile.length - 1 ? nodes.name[n] : undefined }, sum)));
+      const sum = total !== null ? brief(total) : k === pile.length - 1 && settled ? brief(nodes.settled[n]) : "";
+      rows.push(h("tr", { class: k === pile.length - 1 ? closing : "" }, k === 0 && head(), h("td", { class: "who" }, h("bdi", {}, clean(nodes.name[payer], 24))),
+        h("td", { class: "number" }, brief(nodes.settled[payer])), partialCell(edges.partial[e]),
+        h("td", { class: "number" }, brief(edges.paid[e])), h("td", { class: "number", "data-sum": sum !== "" && k === pile.length - 1 ? nodes.name[n] : undefined }, sum)));
     });
   }
   if (!rows.length) return h("p", { class: "quiet" }, w().begin);
+  if (chosen === null && shown.length >= ACCOUNTS) rows.unshift(h("tr", {}, h("td", { colspan: 6, class: "quiet" }, w().latest.replace("{n}", String(ACCOUNTS)))));
   return h("table", { class: "book" }, h("thead", {}, h("tr", {}, ...["", w().payer, w().owes, w().local, w().paid, w().sum].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...rows));
+}
+
+function partialCell(partial: Amount | string): HTMLElement {
+  const number = toNumber(partial as Amount) !== null;
+  return h("td", { class: number ? "number" : "rule" }, number ? brief(partial) : clean(showAmount(partial), 48));
 }
 
 // The accounts that something happened to up to now, as far as they are readable: what happened first stands first.
 function lately(book: Book, now: number): number[] {
   const found = new Set<number>();
-  for (let k = now; k >= 0 && found.size < ROWS; k--) {
+  for (let k = now; k >= 0 && found.size < ACCOUNTS; k--) {
     const { node, edge } = book.events[k];
     if (edge < 0) found.add(node);
     else if (book.settledAt[book.data.edges.arg[edge]] > now) found.add(book.data.edges.arg[edge]);
@@ -53,59 +60,21 @@ function lately(book: Book, now: number): number[] {
   return [...found].reverse();
 }
 
-export function sourcePanel(book: Book, now: number, active: number | null, choose: (node: number) => void): HTMLElement {
-  const { nodes, places, sources, edges } = book.data;
-  if (!sources.length || !sources.some((source) => source.lines.some(Boolean))) return h("p", { class: "quiet" }, w().nosource);
-  const debts = new Map<string, number>();
-  edges.payer.forEach((payer, e) => {
-    const paid = toNumber(edges.paid[e]), at = nodes.where[payer];
-    if (paid === null || at < 0 || book.paidAt[e] > now) return;
-    const key = `${places[at][0]}:${places[at][2]}`;
-    debts.set(key, (debts.get(key) ?? 0) + Math.abs(paid));
-  });
-  const sick = nodes.value.findIndex((value) => { const x = toNumber(value); return x !== null && !Number.isFinite(x); });
-  const byLine = new Map<string, number[]>();
-  nodes.where.forEach((at, n) => {
-    if (at < 0) return;
-    const key = `${places[at][0]}:${places[at][2]}`;
-    (byLine.get(key) ?? byLine.set(key, []).get(key)!).push(n);
-  });
-  const marked = active !== null && nodes.where[active] >= 0 ? places[nodes.where[active]] : null;
-  const panel = h("div", { class: "sources" });
-  for (const source of sources) {
-    const list = h("ol", { class: "source", start: source.first });
-    source.lines.slice(0, ROWS).forEach((text, k) => {
-      const line = source.first + k, key = `${source.file}:${line}`;
-      const code = h("code");
-      const here = marked && marked[0] === source.file && marked[2] <= line && line <= marked[3];
-      const wrong = sick >= 0 && nodes.where[sick] >= 0 && places[nodes.where[sick]][0] === source.file && places[nodes.where[sick]][2] === line ? places[nodes.where[sick]] : null;
-      const span = here ? marked! : wrong;
-      if (span && span[5] > span[4]) {
-        const [a, b] = [line === span[2] ? chars(text, span[4]) : 0, line === span[3] ? chars(text, span[5]) : text.length];
-        put(code, clean(text.slice(0, a), 400), h("mark", { class: here ? "" : "sick", title: here ? undefined : w().nan }, clean(text.slice(a, b), 400)), clean(text.slice(b), 400));
-      } else code.textContent = clean(text, 400);
-      const of = byLine.get(key) ?? [];
-      const notes = of.filter((n) => !nodes.name[n].startsWith("%")).slice(0, 4).map((n) => {
-        const done = book.settledAt[n] >= 0 && book.settledAt[n] <= now;
-        return h("button", { type: "button", class: "note", onclick: () => choose(n) }, h("bdi", {}, clean(nodes.name[n], 14)), `=${showAmount(nodes.value[n])}`, done ? ` ←${showAmount(nodes.settled[n])}` : "");
-      });
-      const debt = debts.get(key);
-      list.append(h("li", { class: here ? "here" : "", value: line }, code, of.length > 0 && h("span", { class: "notes" }, ...notes, debt !== undefined && h("span", { class: "debt", title: w().debt }, `Σ ${show(debt)}`))));
-    });
-    panel.append(h("h3", {}, h("bdi", {}, clean(source.file.split(/[\\/]/).pop() ?? "", 40))), list);
+// The paths from a leaf to the top, as edges, the first so many: depth first, with a stack of its own.
+export function walksTo(book: Book, leaf: number, most: number): number[][] {
+  const found: number[][] = [], trail: number[] = [], open: number[][] = [[...book.received[leaf]]];
+  if (leaf === book.data.top && most > 0) found.push([]);
+  while (open.length && found.length < most) {
+    const e = open[open.length - 1].shift();
+    if (e === undefined) { open.pop(); trail.pop(); continue; }
+    const payer = book.data.edges.payer[e];
+    if (payer === book.data.top) found.push([...trail, e]);
+    else if (book.settledAt[payer] >= 0) {
+      trail.push(e);
+      open.push([...book.received[payer]]);
+    }
   }
-  return panel;
-}
-
-// Python counts columns in UTF-8 bytes, JavaScript in UTF-16 units.
-function chars(text: string, bytes: number): number {
-  let seen = 0, at = 0;
-  for (const c of text) {
-    if (seen >= bytes) break;
-    seen += new TextEncoder().encode(c).length;
-    at += c.length;
-  }
-  return at;
+  return found;
 }
 
 export class Race {
@@ -120,25 +89,11 @@ export class Race {
 
   constructor(readonly book: Book, readonly graph: Graph) {
     this.heat = new Float64Array(book.data.edges.payer.length);
-    for (const leaf of book.data.leaves) this.collect(leaf, 200 - this.paths);
-    this.show();
-  }
-
-  private collect(leaf: number, most: number): void { // depth first from the leaf up, with a stack of its own
-    const trail: number[] = [], open: number[][] = [[...this.book.received[leaf]]];
-    while (open.length && most > 0) {
-      const e = open[open.length - 1].shift();
-      if (e === undefined) { open.pop(); trail.pop(); continue; }
-      const payer = this.book.data.edges.payer[e];
-      if (payer === this.book.data.top) {
-        this.walks.push(...trail, e, -1);
-        this.paths++;
-        most--;
-      } else if (this.book.settledAt[payer] >= 0) {
-        trail.push(e);
-        open.push([...this.book.received[payer]]);
-      }
+    for (const leaf of book.data.leaves) for (const walk of walksTo(book, leaf, WALKED - this.paths)) {
+      this.walks.push(...walk, -1);
+      this.paths++;
     }
+    this.show();
   }
 
   private step(): void {
@@ -191,13 +146,13 @@ export class Race {
       h("p", { class: "big", "data-count": kind }, done, h("span", { class: "quiet" }, ` / ${total}`)),
       h("div", { class: `bar ${kind}`, role: "img", "aria-label": `${total}` }, fill(value / Math.max(all, swept, 1e-9))));
     const listed = this.paths < Number(race.paths);
-    put(this.root, h("p", {}, w().racetext),
+    keep(this.root, () => put(this.root, h("p", {}, w().racetext),
       bar(w().collectors, all, `${this.counts.paths} ${w().pathsOf}, ${this.counts.walks} ${w().walksOf}`, `${grouped(race.paths)} ${w().pathsOf}, ${grouped(race.walks)} ${w().walksOf}`, "collect"),
       bar(w().sweep, swept, `${Math.min(visits, race.visits)}`, `${race.visits} ${w().visitsOf}`, "sweep"),
       digits > 6 && h("p", { class: "quiet" }, `10^${all.toFixed(1)} : 10^${swept.toFixed(1)}`),
       listed && h("p", { class: "quiet" }, w().shownwalks.replace("{n}", String(this.paths))),
-      h("div", { class: "buttons" }, h("button", { type: "button", class: "primary", onclick: () => this.play() }, this.timer ? w().pause : w().play),
-        h("button", { type: "button", onclick: () => { this.stop(); this.step(); } }, w().forward), h("button", { type: "button", onclick: () => this.reset() }, w().first)));
+      h("p", { class: "quiet" }, w().logscale), h("div", { class: "buttons" }, h("button", { type: "button", class: "primary", "data-key": "race-play", onclick: () => this.play() }, this.timer ? w().pause : w().play),
+        h("button", { type: "button", "data-key": "race-step", onclick: () => { this.stop(); this.step(); } }, w().forward), h("button", { type: "button", "data-key": "race-reset", onclick: () => this.reset() }, w().first))));
   }
 }
 
@@ -220,7 +175,7 @@ export function pathsPanel(book: Book, which: number, choose: (leaf: number) => 
   const all = book.data.paths, { name } = book.data.nodes;
   if (!all.length) return h("p", { class: "quiet" }, w().manypaths);
   const found: PathsTo = all.find((p) => p.leaf === which) ?? all[0];
-  const select = h("select", { onchange: (e: Event) => choose(Number((e.target as HTMLSelectElement).value)) },
+  const select = h("select", { "data-key": "leaf", onchange: (e: Event) => choose(Number((e.target as HTMLSelectElement).value)) },
     ...all.map((p) => h("option", { value: p.leaf, selected: p === found }, clean(name[p.leaf], 40))));
   const gross = toNumber(found.gross), net = book.data.nodes.settled[found.leaf], kappa = toNumber(found.kappa);
   const fact = (title: string, value: string, key: string) => h("div", { class: "fact" }, h("dt", {}, title), h("dd", { "data-fact": key }, value));
@@ -300,7 +255,7 @@ export class WhatIf {
         number.addEventListener("input", () => change(number, slider));
         slider.addEventListener("input", () => change(slider, number));
         return h("div", { class: "knob" }, h("bdi", {}, clean(nodes.name[n], 16)), slider, number);
-      }), result, h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => { this.changed.clear(); this.show(); } }, w().reset)));
+      }), result, h("div", { class: "buttons" }, h("button", { type: "button", "data-key": "reset", onclick: () => { this.changed.clear(); this.show(); } }, w().reset)));
       tell();
     }
     const numbers = edges.partial.every((partial) => toNumber(partial) !== null);
@@ -309,9 +264,9 @@ export class WhatIf {
       parts.push(h("p", {}, w().cut), h("table", { class: "book" }, h("thead", {}, h("tr", {}, ...[w().leaf, w().whole, w().without].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, ...leaves.slice(0, 40).map((n) => h("tr", { class: owed[n] === toNumber(nodes.settled[n]) ? "" : "changed" }, h("th", { scope: "row" }, h("bdi", {}, clean(nodes.name[n], 24))), h("td", { class: "number" }, showAmount(nodes.settled[n])),
           h("td", { class: "number", "data-without": clean(nodes.name[n]) }, owed[n] === null ? "–" : show(owed[n]!)))))),
-        this.cut.size > 0 && h("div", { class: "buttons" }, h("span", { class: "quiet" }, `${this.cut.size} ${w().cutcount} `), h("button", { type: "button", onclick: () => { this.cut.clear(); this.redraw(); this.show(); } }, w().uncut)));
+        this.cut.size > 0 && h("div", { class: "buttons" }, h("span", { class: "quiet" }, `${this.cut.size} ${w().cutcount} `), h("button", { type: "button", "data-key": "mend", onclick: () => { this.cut.clear(); this.redraw(); this.show(); } }, w().uncut)));
     }
-    put(this.root, ...parts);
+    keep(this.root, () => put(this.root, ...parts));
   }
 }
 

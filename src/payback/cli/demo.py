@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -63,10 +65,10 @@ def story() -> dict[str, Any]:
                 f"b is owed {owed:g}: why?", f"b 应得 {owed:g}：为什么？",
                 [(f"One line of code, e = (a + b) * (b + 1), at a = 2 and b = 1. Its result is "
                   f"{ledger.top.value:g}. If b grows a little, "
-                  f"the result grows {owed:g} times as much. The book on the right shows who paid that, and when.",
+                  f"the result grows {owed:g} times as much. Who paid that? Click.",
                   f"一行代码 e = (a + b) * (b + 1)，在 a = 2、b = 1 处。结果是 {ledger.top.value:g}。b 增加一点点，结果就增加它的 {owed:g} 倍。"
-                  "右边的账簿说明是谁、在何时付的。")],
-                {"kind": "ledger", "data": seed, "view": "ledger"},
+                  "是谁付的？点一下。")],
+                {"kind": "ledger", "data": seed, "view": "question"},
             ),
             _chapter(
                 "Learning is fitting", "学习就是拟合",
@@ -74,9 +76,9 @@ def story() -> dict[str, Any]:
                   "are k and b.",
                   "给定样本点，求能解释其变化的曲线。对 y = k·x + b，未知数是 k 和 b。"),
                  (f"Gradient descent from a poor line, after {', '.join(map(str, steps))} epochs. The last one "
-                  f"has k = {line[-1][0]:.3f} and b = {line[-1][1]:.3f}; "
+                  f"has k = {_signed(line[-1][0])} and b = {_signed(line[-1][1])}; "
                   "the points were made with k = 2 and b = −1 and some noise.",
-                  f"从一条差的直线开始的梯度下降，经过 {'、'.join(map(str, steps))} 轮。最后一条 k = {line[-1][0]:.3f}，b = {line[-1][1]:.3f}；"
+                  f"从一条差的直线开始的梯度下降，经过 {'、'.join(map(str, steps))} 轮。最后一条 k = {_signed(line[-1][0])}，b = {_signed(line[-1][1])}；"
                   "样本点由 k = 2、b = −1 加噪声生成。")],
                 {"kind": "line", "points": _points().tolist(), "lines": line, "labels": [f"{n}" for n in steps]},
             ),
@@ -110,7 +112,7 @@ def story() -> dict[str, Any]:
                   f"{partials['ec']:g}, ∂e/∂d = c = {partials['ed']:g}, all others 1. "
                   "The derivative of the top by a lower node is the sum over all paths of the product of the partials:",
                   f"每条边上是相邻节点之间的偏导数：∂e/∂c = d = {partials['ec']:g}，∂e/∂d = c = {partials['ed']:g}，其余为 1。"
-                  f"顶点对下面节点的导数，是所有路径上偏导之积的和："),
+                  f"顶层节点对下面节点的导数，是所有路径上偏导之积的和："),
                  (f"∂e/∂a = {path_texts['a']} = {ledger.settled('a'):g},  ∂e/∂b = {path_texts['b']} = {owed:g}.",) * 2],
                 {"kind": "ledger", "data": seed, "view": "paths"},
             ),
@@ -130,7 +132,7 @@ def story() -> dict[str, Any]:
                 [("An arrow c → e means that e owes c. Instead of a and b each going to collect, e pays "
                   "actively: the top starts with 1, "
                   "pays c and d, they pile up what they are paid, settle, and pass it on. Play it.",
-                  "箭头 c → e 表示 e 欠 c。不必让 a 和 b 各自去收债，e 主动还：顶点从 1 开始，付给 c 和 d，它们把收到的堆起来，结清，再往下付。播放看看。"),
+                  "箭头 c → e 表示 e 欠 c。不必让 a 和 b 各自去收债，e 主动还：顶层节点从 1 开始，付给 c 和 d，它们把收到的堆起来，结清，再往下付。播放看看。"),
                  ("Then ask what your own function owes: payback explain FILE.py:function --html page.html",
                   "然后看看你自己的函数欠了什么：payback explain FILE.py:function --html page.html")],
                 {"kind": "ledger", "data": seed, "view": "ledger"},
@@ -147,6 +149,10 @@ def _chapter(
         "text": [{"en": pair[0], "zh": pair[1]} for pair in paragraphs],
         "figure": figure,
     }
+
+
+def _signed(x: float) -> str:
+    return f"{x:.3f}".replace("-", "−")
 
 
 def _points() -> Any:
@@ -185,22 +191,28 @@ def _cost(w: Any) -> Any:
     return 0.2 * (w[0] ** 2 + w[1] ** 2) + np.sin(2.0 * w[0]) * np.cos(1.5 * w[1]) + 0.1 * w[0]
 
 
+@cache
+def _minima() -> list[list[float]]:
+    """Where descents from a grid of starts end: every well of the surface has starts in it."""
+    found: list[list[float]] = []
+    for start in product(np.linspace(-2.5, 2.5, 5), repeat=2):
+        place = [float(v) for v in minimize(_cost, np.array(start), step=0.08).x]
+        if not any(np.hypot(*(np.array(place) - other)) < 0.05 for other in found):
+            found.append(place)
+    return found
+
+
 def _surface(descents: int) -> dict[str, Any]:
     grid = surface(_cost, np.zeros(2), extent=3.0, points=49)
     starts = [np.array(s) for s in ((2.7, 2.4), (-2.6, 2.5), (2.5, -2.6), (0.6, 0.3))]
     ends = [minimize(_cost, start, step=0.08) for start in starts]
-    minima: list[list[float]] = []
-    for end in ends:
-        place = [float(v) for v in end.x]
-        if not any(np.hypot(*(np.array(place) - other)) < 0.05 for other in minima):
-            minima.append(place)
     return {
         "kind": "surface",
         "x": grid.axes[0].tolist(),
         "y": grid.axes[1].tolist(),
         "z": grid.costs.T.round(6).tolist(),
         "trails": [np.stack(end.path).round(4)[:200].tolist() for end in ends[:descents]],
-        "minima": minima,
+        "minima": _minima(),
         "names": ["W₁", "W₂"],
     }
 

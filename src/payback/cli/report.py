@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +16,14 @@ from payback.cli.subject import entry_of
 from payback.errors import InputError
 from payback.glass.page import amount, columns, document
 from payback.nn.module import parameters
-from payback.trace.tree import leaves
+from payback.trace.tree import leaves, unflatten
 from payback.train.runs import RecordedRun, open_run
 from payback.transforms.compile import compile
 from payback.transforms.gradient import value_and_grad
 
 COLUMNS, LOOKS, BOOKS, ROWS_SHOWN, MOST_DEPOSITS = 400, 40, 12, 10, 200_000
+MOST_STEPS = 200  # that may be asked for
+MOST_HELD, MOST_ASKED = 2_000, 50_000  # weights up to which a page holds all numbers of a step, chosen or asked for
 
 
 def report(
@@ -25,6 +31,7 @@ def report(
     /,
     *,
     entry: tuple[str, ...] = (),
+    steps: str | None = None,
     html: str | None = None,
     open: bool = False,
     out: Out,
@@ -43,13 +50,15 @@ def report(
         The folder that payback train --record, or pb.fit(record=...), wrote.
     entry
         Weights whose statements the page has, such as W1[3,7]; may be given more than once.
+    steps
+        Steps to look at besides those that are chosen, with their account books: 37, 1,5,9 or 100-120.
     html
         Where to write the page. By default in a new private temporary folder; the path is printed.
     open
         Open it in the browser.
     """
     recorded = open_run(run)
-    data = gathered(recorded, entry)
+    data = gathered(recorded, entry, numbers(steps, recorded) if steps is not None else ())
     target = show_page(document(data), html, open and not out.json, "report.html")
     if out.json:
         out.result({"payback": "report", "run": run, "page": str(target)})
@@ -57,8 +66,24 @@ def report(
         out.line(str(target))
 
 
-def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the page shows."""
+def numbers(text: str, run: RecordedRun) -> tuple[int, ...]:
+    """The steps that a text such as 1,5,100-120 names.  Raises InputError for what is none of the run."""
+    found: set[int] = set()
+    first, last = run.first + 1, len(run)
+    for part in text.split(","):
+        matched = re.fullmatch(r"\s*(\d{1,12})\s*(?:-\s*(\d{1,12})\s*)?", part)
+        if matched is None:
+            raise InputError(f"--steps has {part!r:.40}", fix="write numbers of steps, such as 1,5,9 or 100-120")
+        start, stop = int(matched[1]), int(matched[2] or matched[1])
+        if not first <= start <= stop <= last:
+            raise InputError(f"the run has no step {part.strip()}", why=f"it has the steps {first} to {last}")
+        if stop - start >= MOST_STEPS or len(found := found | set(range(start, stop + 1))) > MOST_STEPS:
+            raise InputError("--steps names too many steps", why=f"a page holds {MOST_STEPS}")
+    return tuple(sorted(found))
+
+
+def gathered(run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, ...] = ()) -> dict[str, Any]:
+    """What the page shows.  steps: to look at besides those that are chosen."""
     statements = []
     for text in entries:
         named = entry_of(text)
@@ -69,7 +94,7 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = ()) -> dict[str, Any]:
             raise InputError(f"the account of {text} has {len(made):,} deposits", why=f"a page holds {MOST_DEPOSITS:,}",
                              fix="print it with payback account, --start and --stop")  # fmt: skip
         statements.append(made.to_json())
-    mapped = _map(run)
+    mapped = _map(run, steps)
     history = run.history
     curves = [
         {"name": name, "values": [amount(value) for value in history[name]]}
@@ -94,11 +119,11 @@ def _chosen(first: int, last: int, most: int) -> list[int]:
     return sorted({round(n) for n in np.linspace(first, last, min(most, last - first + 1))}) if last >= first else []
 
 
-def _map(run: RecordedRun) -> dict[str, Any]:
+def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
     """Gradients and updates by parameter and step, and the steps to look at."""
     steps = _chosen(run.first + 1, len(run), COLUMNS)
     looked = set(_chosen(run.first + 1, len(run), LOOKS))
-    booked = set(_chosen(run.first + 1, len(run), BOOKS))
+    booked = set(_chosen(run.first + 1, len(run), BOOKS)) | set(asked)
     looked |= booked
     looked |= {step.n for step in run.steps if step.cost == max(line.cost for line in run.steps)}  # the worst of all
     loss = run.loss
@@ -127,18 +152,44 @@ def _map(run: RecordedRun) -> dict[str, Any]:
                     update[k].append(amount(float(np.linalg.norm((b - a).ravel())) / size) if size else None)
                     dead[k].append(float(np.mean(~np.any(g.reshape(-1, g.shape[-1]), axis=0))) if g.ndim else None)
             if n in looked:
+                most = MOST_ASKED if n in asked else MOST_HELD
+                held = n in booked and sum(array.size for array in old) <= most
+                costs = partial(value, X=batch.X, y=batch.y, weights=batch.weights)
                 promise = [float(np.sum(g.astype(float) * (b.astype(float) - a))) for a, b, g in
                            zip(old, new, slopes, strict=True)]  # fmt: skip
                 looks.append({
                     "n": n, "epoch": run.steps[n].epoch, "before": amount(at_first),
                     "after": amount(value(after.net, batch.X, batch.y, batch.weights)),
-                    "promise": [amount(part) for part in promise], "rows": _rows(value, before.net, batch),
-                    "weights": after.weights, "ledger": _book(run, n) if n in booked else None,
+                    "promise": [amount(part) for part in promise],
+                    "alone": _alone(costs, before.net, old, new, float(at_first)),
+                    "rows": _rows(value, before.net, batch),
+                    "weights": after.weights,
+                    "exact": _exact(old, new, slopes) if held else None,
+                    "ledger": _book(run, n) if n in booked else None,
                 })  # fmt: skip
     return {
         "map": {"rows": names, "steps": steps, "gradient": gradient, "update": update, "dead": dead},
         "looks": looks,
     }
+
+
+def _alone(cost: Callable[[Any], Any], net: Any, old: list[Any], new: list[Any], before: float) -> list[Any]:
+    """How the cost changes if one parameter is updated and the others are not, for each."""
+    return [
+        amount(float(cost(unflatten(net, iter([*old[:k], new[k], *old[k + 1 :]])))) - before) for k in range(len(old))
+    ]
+
+
+def _exact(before: list[Any], after: list[Any], gradient: list[Any]) -> dict[str, Any] | None:
+    """All numbers of a step, from which the page computes digest and promise again; None for mixed dtypes."""
+    dtypes = {array.dtype.newbyteorder("<") for array in [*before, *after, *gradient]}
+    if dtypes not in ({np.dtype("<f4")}, {np.dtype("<f8")}):
+        return None
+    dtype = dtypes.pop()
+    texts = [[base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode() for array in arrays]
+             for arrays in (before, after, gradient)]  # fmt: skip
+    return {"dtype": dtype.str, "shapes": [list(array.shape) for array in after],
+            **dict(zip(("before", "after", "gradient"), texts, strict=True))}  # fmt: skip
 
 
 def _book(run: RecordedRun, n: int) -> dict[str, Any]:

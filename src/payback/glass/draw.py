@@ -25,7 +25,7 @@ _STYLE = "".join(
         ".none{fill:#fff;stroke:#b6bfc7}",
         ".owed{font-weight:700;fill:#0b62a8}",
         ".edge{fill:none;stroke:#0b62a8;stroke-width:1.5}",
-        ".partial{font-size:11px;fill:#5d6770;paint-order:stroke;stroke:#fff;stroke-width:4px}",
+        ".partial{font-size:11px;fill:#5d6770;paint-order:stroke;stroke:#fff;stroke-width:6px}",
     )
 )
 
@@ -64,6 +64,7 @@ def svg(ledger: Ledger) -> str:
         f'height="{high:.0f}" class="payback" role="img">'
         f"<title>{escape(_cut(ledger.top.name, 60))}: who owes whom</title><style>{_STYLE}</style>"
     ]
+    partials = []
     for edge, (payer, arg) in zip(ledger.edges, edges, strict=True):
         x1, y1, x2, y2 = xs[payer], ys[payer] + HIGH / 2, xs[arg], ys[arg] - HIGH / 2
         bend = max(20.0, (y2 - y1) / 2.2)
@@ -72,9 +73,12 @@ def svg(ledger: Ledger) -> str:
         down = u**3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t**3 * y2
         parts.append(
             f'<path class="edge" d="M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} '
-            f'{y2:.1f}"/><text class="partial" x="{at:.1f}" y="{down + 4:.1f}">'
-            f"{escape(_cut(_amount(edge.partial), 20))}</text>"
+            f'{y2:.1f}"/>'
         )
+        partials.append(
+            f'<text class="partial" x="{at:.1f}" y="{down + 4:.1f}">{escape(_cut(_amount(edge.partial), 20))}</text>'
+        )
+    parts += partials  # above every edge
     for account, (first, second), x, y, width in zip(nodes, labels, xs, ys, widths, strict=True):
         kind = "box" + " leaf" * (account in ledger.leaves) + " none" * (account.settled is None)
         parts.append(
@@ -95,7 +99,7 @@ def _amount(value: Any) -> str:
     if isinstance(value, np.ndarray):
         with np.errstate(all="ignore"):
             return f"[{'×'.join(map(str, value.shape))}] ‖{float(np.linalg.norm(value.ravel().astype(float))):.4g}‖"
-    return shown(value)
+    return shown(float(f"{value:.6g}")) if isinstance(value, float) else shown(value)
 
 
 def _cut(text: str, most: int) -> str:

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from math import log10
@@ -28,8 +29,10 @@ from payback.glass.paths import walks_per_edge
 from payback.glass.record import number, sources
 from payback.ir.node import Node
 from payback.ir.where import Position
+from payback.ops.row import TABLE
 
 if TYPE_CHECKING:
+    from payback.glass.accounts import Edge
     from payback.glass.ledger import Ledger
 
 
@@ -124,6 +127,7 @@ def columns(ledger: Ledger, written: Written | None = None) -> dict[str, Any]:
     nodes, edges = ledger.nodes, ledger.edges
     index = {account: k for k, account in enumerate(nodes)}
     of_node = {account.node: k for k, account in enumerate(nodes)}
+    names = {account.node: account.name for account in nodes}
     ends = [(index[edge.payer], index[edge.arg]) for edge in edges]
     depth = max((account.layer for account in nodes if account.layer is not None), default=0)
     layers = [account.layer if account.layer is not None else depth for account in nodes]
@@ -151,7 +155,7 @@ def columns(ledger: Ledger, written: Written | None = None) -> dict[str, Any]:
             "payer": [payer for payer, _ in ends],
             "arg": [arg for _, arg in ends],
             "slot": [edge.slot for edge in edges],
-            "partial": [number(edge.partial) for edge in edges],
+            "partial": [_partial(edge, names) for edge in edges],
             "paid": [amount(edge.paid) for edge in edges],
             "walks": [str(walks[edge]) for edge in edges] if walks is not None else None,
             "heat": [log10(walks[edge]) if walks[edge] else 0.0 for edge in edges] if walks is not None else None,
@@ -173,10 +177,31 @@ def amount(value: Any) -> Any:
         with np.errstate(all="ignore"):
             norm = float(np.linalg.norm(np.asarray(value, np.float64).ravel()))
         made: dict[str, Any] = {"shape": "×".join(map(str, value.shape)), "norm": number(norm)}
+        if not np.isfinite(value).all():
+            made["bad"] = True
         if value.size <= 16:
             made["values"] = [number(float(entry)) for entry in value.ravel()]
         return made
     return number(float(value))
+
+
+def _partial(edge: Edge, names: Mapping[Node, str]) -> Any:
+    """A partial as it is shown: a number; of arrays the rule of the edge's own argument, with names for its letters."""
+    if not isinstance(edge.partial, str):
+        return number(edge.partial)
+    args, rules = edge.payer.node.args, edge.partial.split(", ")
+    text = rules[edge.slot] if len(rules) == len(args) else edge.partial
+    words = set(re.findall(r"[^\W\d_]+", text))
+    called = {"y": edge.payer.name}
+    for letter, arg in zip("abc", args, strict=False):
+        if arg in names:
+            called[letter] = names[arg]
+        elif arg.shape == () and isinstance(arg.value, (float, int, np.number)):
+            called[letter] = f"{float(arg.value):g}"
+    letters = words & set("abcy")
+    if letters <= set(called) and all(word in TABLE for word in words - letters):  # a formula, not a sentence
+        return re.sub(r"\b[abcy]\b", lambda found: called[found[0]], text)
+    return text
 
 
 def _argument(arg: Any, of_node: dict[Any, int]) -> Any:

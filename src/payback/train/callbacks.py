@@ -93,6 +93,13 @@ def ledger(loss: Loss, net: Any, batch: Batch, options: dict[str, Any]) -> Ledge
     return explain(cost, net, batch.X, batch.y, batch.weights, **({"argnums": 0} | options))
 
 
+def picture(recorded: RecordedRun) -> str:
+    """The run as SVG."""
+    from payback.glass.curves import run_svg
+
+    return run_svg(recorded)
+
+
 def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
     """Where what is not finite in the cost of a batch, or in its gradient, was born.
 

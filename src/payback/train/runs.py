@@ -144,6 +144,12 @@ class RecordedRun:
 
         return ledger(self.loss, self.step(n - 1).net, self.batch(n), options)
 
+    def svg(self) -> str:
+        """The run as a picture for papers (SVG): the cost and the gradient's norm of every step."""
+        from payback.train.callbacks import picture
+
+        return picture(self)
+
     def __len__(self) -> int:
         """The number of the last step that was applied."""
         return self.first + len(self.steps)
