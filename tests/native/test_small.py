@@ -13,6 +13,7 @@ from payback.native.lower import small
 from payback.native.lower.small import Small
 from payback.optim import Adam
 from payback.trace.tree import leaves
+from payback.train import compiled
 from payback.train.compiled import Compiled
 from payback.train.step import Steps
 
@@ -38,7 +39,8 @@ def sizes_of(seed):
     return [int(n) for n in rng.integers(1, 70, rng.integers(2, 5))], int(rng.integers(1, 80))
 
 
-CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 320), ([5, 4, 9], 321), ([3, 65, 8], 5)]
+CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 320), ([5, 4, 9], 321), ([3, 65, 8], 5),
+         ([4, 32, 64, 3], 9), ([8, 24, 40, 8], 2)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -53,6 +55,24 @@ def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, b
     assert not none
     if (sizes, batch) in CASES[:4]:
         assert kernels
+
+
+def test_tiles_are_low_and_wide_where_no_vector_lies_across_two_lines():
+    _, kernels = trained([32, 64, 64, 64], 32, "float64")
+    assert {(kernel.rows, kernel.vectors) for kernel in kernels} == {(2, 4)}
+    _, kernels = trained([32, 63, 63], 32, "float64")  # rows of 504 bytes
+    assert (2, 4) not in {(kernel.rows, kernel.vectors) for kernel in kernels if not kernel.turned}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 64])
+def test_arrays_of_a_training_begin_a_line_of_the_cache(count):
+    for dtype in ("<f4", ">f8"):
+        given = np.arange(count, dtype=dtype)
+        made = compiled._apart(given)
+        assert count == 0 or made.ctypes.data % compiled.LINE == 0  # an empty array lies nowhere
+        assert made.dtype.isnative
+        assert made.flags.c_contiguous
+        assert np.array_equal(made, given)
 
 
 def test_the_bits_do_not_depend_on_threads():

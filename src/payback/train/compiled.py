@@ -16,6 +16,7 @@ from payback.train.step import Steps
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to
+LINE = 64  # bytes of a line of the cache
 KEEP = 2.0  # seconds of steps, at most, that are taken again to go back to one, where the arrays are larger
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +64,7 @@ class Compiled:
         if self.flat is not None:
             net, state = self.flat.join(net), self.flat.join_state(state)
         self._state, self._parameters = state, len(leaves(net))
-        self._arrays = [np.array(leaf, _native(leaf), order="C") for leaf in leaves((net, state))]
+        self._arrays = [_apart(leaf) for leaf in leaves((net, state))]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
         self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
@@ -177,6 +178,16 @@ class Compiled:
             return self._net_of(arrays)
 
         return Taken(costs[:done], norms[:done], lengths[:done], others[0][:done] if others else None, bad, after)
+
+
+def _apart(array: Any) -> Array:
+    """A copy at the begin of a line of the cache: a vector across two lines takes as long as two."""
+    kind = _native(array)
+    room = np.empty(array.size * kind.itemsize + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    made = room[start : start + array.size * kind.itemsize].view(kind).reshape(array.shape)
+    made[...] = array
+    return made
 
 
 def _native(array: Any) -> Any:

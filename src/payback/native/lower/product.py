@@ -214,7 +214,7 @@ def _product(planner: Any, node: Node, found: Shape, fused: list[Node], text: st
     scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
     key: Any = None
     if not shared and found.tags.count("b") == 0:
-        key = small(planner, how, code_of(dtype), m, n, k, after)
+        key = small(planner, how, code_of(dtype), m, n, k, after, (found.views[1].offset, strides[1][0]))
     if key is None:
         key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
     numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.native.emit import Emitter, lanes_of
+from payback.native.emit import Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.packing import least, pack_b
@@ -18,7 +18,7 @@ from payback.native.place import Place
 from payback.native.plan import K_BLOCK, Plan
 from payback.native.tile import multiply_add, registers
 
-VECTORS = 2  # of a tile, side by side
+LINE = 64  # bytes: vectors that lie across two lines of the cache take two reads
 WIDEST = 64  # columns
 MOST = 24  # such kernels in a program: each is compiled for one number of columns
 
@@ -28,11 +28,13 @@ class Small(NamedTuple):
 
     columns  of B and C, both contiguous along rows; turned: B is contiguous along columns and is packed first
     rows     of a tile; A has that many
+    vectors  of a tile, side by side
     """
 
     code: str
     columns: int
     rows: int
+    vectors: int
     turned: bool
     after: Any
 
@@ -53,13 +55,13 @@ class Small(NamedTuple):
         starts = list(range(0, self.columns - lanes + 1, lanes))
         if self.columns % lanes:
             starts.append(self.columns - lanes)
-        for first in range(0, len(starts), VECTORS):
-            group = starts[first : first + VECTORS]
-            panel, step, width = e.at(of_b, group[0], kind), b0, VECTORS * lanes
+        for first in range(0, len(starts), self.vectors):
+            group = starts[first : first + self.vectors]
+            panel, step, width = e.at(of_b, group[0], kind), b0, self.vectors * lanes
             if self.turned:
                 source = e.at(of_b, b.mul(b1, e.int(group[0])), kind)
                 count = min(width, self.columns - group[0])
-                b.call(pack_b(e, kind, VECTORS, "row"), [e.int(count), k, source, b0, b1, scratch])
+                b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), k, source, b0, b1, scratch])
                 panel, step = scratch, e.int(width)
             offsets = [start - group[0] for start in group]
             with e.loop(0, m, self.rows) as i:
@@ -96,9 +98,13 @@ class Small(NamedTuple):
         return fold(e, 0, k, 1, [nothing] * (self.rows * len(offsets)), body)
 
 
-def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any) -> Small | None:
-    """The kernel for a product of a training that is small enough, in which threads have no part."""
-    lanes = lanes_of(pointwise.register_type(code))
+def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, b: tuple[int, int]) -> Small | None:
+    """The kernel for a product of a training that is small enough, in which threads have no part.
+
+    b: where B begins, and how far its rows are apart, in elements.
+    """
+    kind = pointwise.register_type(code)
+    lanes = lanes_of(kind)
     if not planner.repeated or how.down or how.turned or how.pack_a or not how.c_unit or not lanes <= n <= WIDEST:
         return None
     if not 0 < k <= K_BLOCK or m == 0 or registers() < 16:
@@ -106,10 +112,25 @@ def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any
     turned = how.b_unit != "column"
     if turned and how.b_unit != "row":
         return None
-    vectors = min(-(-n // lanes), VECTORS)
-    rows = min(m, 8 if vectors == 1 else 4 if m % 4 == 0 else 6)
-    key = Small(code, n, rows, turned, after)
+    straight = turned or all(x * itemsize(kind) % LINE == 0 for x in b)
+    rows, vectors = tile(m, -(-n // lanes), straight)
+    key = Small(code, n, rows, vectors, turned, after)
     if key not in planner.small and len(planner.small) >= MOST:
         return None
     planner.small.add(key)
     return key
+
+
+def tile(m: int, across: int, straight: bool) -> tuple[int, int]:
+    """Rows and vectors of a tile for m rows of `across` vectors: 8 sums side by side hide the latency of one.
+
+    straight: no vector of B lies across two lines.  Then few rows are best: they are read lane by lane.
+
+    >>> tile(64, 4, True), tile(64, 4, False), tile(1, 8, False)
+    ((2, 4), (4, 2), (1, 8))
+    """
+    if m < 4:
+        return m, min(across, 8 // m)
+    if straight and across % 4 == 0:
+        return 2, 4
+    return (min(m, 8), 1) if across == 1 else (4 if m % 4 == 0 else min(m, 6), 2)
