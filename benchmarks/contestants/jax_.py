@@ -84,7 +84,7 @@ def _training(work: Any, data: Any, variant: str | None) -> Any:
 def _function(work: Any, data: Any, variant: str | None) -> Any:
     if variant == "scan":
         raise NotImplementedError("one call is one call")
-    cost = partial(work.f, jnp)
+    cost = work.of(jnp, jax.lax.scan)
     f = jax.jit(cost if variant == "value" else jax.value_and_grad(cost))
     args = jax.tree.map(jnp.asarray, data)
 

@@ -56,10 +56,7 @@ def _with(net: Any, arrays: list[Any]) -> Any:
 
 
 def _function(work: Any, data: Any, variant: str | None) -> Any:
-    function = work.f
-
-    def cost(*args: Any) -> Any:
-        return function(np, *args)
+    cost = work.of(np, pb.scan)
 
     f = pb.compile(cost) if variant == "value" else pb.compile(pb.value_and_grad(cost))
 
