@@ -291,10 +291,11 @@ class Program:
                 continue
             value = array(next(given))
             args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
+        parts = self.planner.users.get(node, []) if isinstance(node.aval, Avals) else []
         with quietly():
-            result = control.run(node.op.name, node.op.value, args, node.params)
+            result = control.run(node.op.name, node.op.value, args, node.params, {part.params["k"] for part in parts})
         if isinstance(node.aval, Avals):
-            for part, view in zip(self.planner.users.get(node, []), command.writes, strict=True):
+            for part, view in zip(parts, command.writes, strict=True):
                 array(view)[...] = result[part.params["k"]]
         else:
             array(command.writes[0])[...] = result
