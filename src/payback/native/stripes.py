@@ -1,8 +1,8 @@
 """Gradients that nobody needs whole: made and used stripe by stripe, in a piece of memory that stays in a cache.
 
-A large weight's gradient is a product, and its one reader is the loop that updates the weight.  Both are cut at the same
-rows: the product of some rows, their update, the next ones.  No entry's bits change: each entry of a product is summed
-by itself, and the parts of the sums over it (the gradient's norm) are the same.
+A large weight's gradient is a product, and its one reader is the loop that updates the weight.  Both are cut at the
+same rows: the product of some rows, their update, the next ones.  No entry's bits change: each entry of a product is
+summed by itself, and the parts of the sums over it (the gradient's norm) are the same.
 
 Such a pair is run as early as the old weight is not needed any more, so that activations can go, too.
 """
@@ -149,7 +149,7 @@ def _cuttable(command: Command) -> bool:
 
 
 def _rows(product: Command, update: Command) -> int:
-    """How many rows a stripe has: whole parts of the sums over the rows, and a number that divides them all; 0: none."""
+    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: none."""
     nest, target = update.kernel, product.operands[2]
     if not isinstance(nest, Nest) or (nest.outer, nest.reduced, nest.inner) != (1, 0, "r") or not nest.split:
         return 0
