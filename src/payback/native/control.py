@@ -6,7 +6,7 @@ A program is split where one of these stands.  What they run is compiled at the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.namespace import Values
 from payback.trace.body import rebuilt
 
+Array = np.ndarray[Any, Any]
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 
 
@@ -52,10 +53,10 @@ def _loop(make: Callable[[], Loop]) -> Loop | None:
 
 
 def scan(
-    *args: Any, body: Any, constants: int, carried: int, length: int, backwards: bool, wanted: Collection[int],
+    *args: Any, body: Any, constants: int, carried: int, length: int, backwards: bool, into: Mapping[int, Array],
 ) -> tuple[Any, ...]:  # fmt: skip
-    """What the rule of `scan` gives; nothing is stacked that is not among the `wanted` results."""
-    stacked = [k for k in sorted(wanted) if k >= carried]
+    """What the rule of `scan` gives; only what is asked for in `into` is stacked, there."""
+    stacked = [k for k in sorted(into) if k >= carried]
 
     def make() -> Loop:
         inputs, outputs = body.graph.inputs, body.graph.outputs
@@ -72,7 +73,7 @@ def scan(
         return scan_values(*args, body=natively(body), constants=constants, carried=carried, length=length,
                            backwards=backwards)  # fmt: skip
     gives = (*body.gives, *body.gives[:carried])
-    made = {k: np.empty((length, *gives[k].shape), gives[k].dtype) for k in stacked}
+    made = {k: _place(into[k], (length, *gives[k].shape), gives[k].dtype) for k in stacked}
     inputs = _arrays(args, body.takes, range(constants, constants + carried), range(constants + carried, len(args)))
     if length:
         records = dict(enumerate(made.values(), carried))
@@ -83,7 +84,12 @@ def scan(
     return (*ends, *(made.get(k) for k in range(carried, len(gives))))
 
 
-def loop(*args: Any, test: Any, body: Any, constants: int, wanted: Collection[int]) -> tuple[Any, ...]:
+def _place(there: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    fits = there.flags.c_contiguous and there.flags.aligned and (there.shape, there.dtype) == (shape, dtype)
+    return there if fits else np.empty(shape, dtype)
+
+
+def loop(*args: Any, test: Any, body: Any, constants: int, into: Mapping[int, Array]) -> tuple[Any, ...]:
     """What the rule of `loop` gives."""
 
     def make() -> Loop:
@@ -110,7 +116,7 @@ def loop(*args: Any, test: Any, body: Any, constants: int, wanted: Collection[in
         some = max(1, min(some * 8, int(SLICE * some / max(took, 1e-9))))
 
 
-def branch(condition: Any, *args: Any, high: Any, low: Any, wanted: Collection[int]) -> tuple[Any, ...]:
+def branch(condition: Any, *args: Any, high: Any, low: Any, into: Mapping[int, Array]) -> tuple[Any, ...]:
     """What the rule of `branch` gives."""
     return natively(high if condition else low).run(args)  # type: ignore[no-any-return]
 
@@ -118,10 +124,10 @@ def branch(condition: Any, *args: Any, high: Any, low: Any, wanted: Collection[i
 RUNNERS: dict[str, Callable[..., tuple[Any, ...]]] = {"scan": scan, "loop": loop, "branch": branch}
 
 
-def run(name: str, rule: Callable[..., Any], args: Any, params: dict[str, Any], wanted: Collection[int]) -> Any:
-    """The value of a row that is not lowered; of several, those that are `wanted`."""
+def run(name: str, rule: Callable[..., Any], args: Any, params: dict[str, Any], into: Mapping[int, Array]) -> Any:
+    """The value of a row that is not lowered; of several, those with a place in `into`, in their places if they can."""
     runner = RUNNERS.get(name)
-    return rule(Values, *args, **params) if runner is None else runner(*args, **params, wanted=wanted)
+    return rule(Values, *args, **params) if runner is None else runner(*args, **params, into=into)
 
 
 def _arrays(args: Any, takes: Any, changed: range, stacked: Any) -> list[np.ndarray[Any, Any]]:
