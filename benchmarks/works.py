@@ -72,7 +72,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Function:
-    """Value and gradient of a scalar function by its first argument."""
+    """Value and gradient of a scalar function f(xp, *data) by its first argument; with `loops`, f(xp, scan, *data)."""
 
     name: str
     f: Callable[..., Any]
@@ -80,7 +80,12 @@ class Function:
     flops: float
     moved: float
     dtype: str = "float64"
+    loops: bool = False
     kind: str = "function"
+
+    def of(self, xp: Any, scan: Callable[..., Any]) -> Callable[..., Any]:
+        """The function of its data alone, for a library with these names and this loop."""
+        return partial(self.f, xp, scan) if self.loops else partial(self.f, xp)
 
 
 def logistic(xp: Any, w: Any, x: Any, y: Any) -> Any:
@@ -172,43 +177,67 @@ def mixtures(d: int = 20, k: int = 25, n: int = 10_000, dtype: str = "float64") 
                     0.0, dtype)  # fmt: skip
 
 
-def lstm(xp: Any, main: Any, x: Any) -> Any:
-    """ADBench's LSTM objective in its essence: two layers of gates that act entry by entry, a linear read-out."""
-    layers, extra = main
-    width = x.shape[1]
-    state = [(xp.zeros(width), xp.zeros(width)) for _ in range(layers.shape[0])]
-    total = 0.0
-    for t in range(x.shape[0] - 1):
-        h = x[t] * extra[0]
-        for k in range(layers.shape[0]):
-            w, b = layers[k, :4], layers[k, 4:]
-            hidden, cell = state[k]
-            forget = sigmoid(xp, h * w[0] + b[0])
-            ingate = sigmoid(xp, hidden * w[1] + b[1])
-            outgate = sigmoid(xp, h * w[2] + b[2])
-            change = xp.tanh(hidden * w[3] + b[3])
+def lstm(xp: Any, scan: Callable[..., Any], parameters: Any, state: Any, x: Any) -> Any:
+    """ADBench's LSTM objective: layers whose gates act entry by entry, a linear read-out, and a log-softmax.
+
+    parameters = (layers, 8, width): four weights and four biases of forget, in, out and change gates; (3, width): the
+    weight of what comes in, weight and bias of what goes out.  state: (layers, 2, width), hidden and cell; x: one row a
+    character.  Only what needs the state before it is in the loop, `scan(step, state, rows) -> (state, stacked)`.
+    """
+    layers, outside = parameters
+    count = layers.shape[0]
+
+    def step(state: Any, h: Any) -> tuple[Any, Any]:
+        new = []
+        for k in range(count):
+            (hidden, cell), w = state[k], layers[k]
+            forget = sigmoid(xp, h * w[0] + w[4])
+            ingate = sigmoid(xp, hidden * w[1] + w[5])
+            outgate = sigmoid(xp, h * w[2] + w[6])
+            change = xp.tanh(hidden * w[3] + w[7])
             cell = cell * forget + ingate * change
-            hidden = outgate * xp.tanh(cell)
-            state[k] = (hidden, cell)
-            h = hidden
-        y = h * extra[1] + extra[2]
-        normal_ = y - xp.log(2.0 + xp.sum(xp.exp(y)))
-        total = total + xp.sum(x[t + 1] * normal_)
-    return -total / ((x.shape[0] - 1) * width)
+            h = outgate * xp.tanh(cell)
+            new.append((h, cell))
+        return tuple(new), h
+
+    start = tuple((state[k, 0], state[k, 1]) for k in range(count))
+    _, h = scan(step, start, x[:-1] * outside[0])
+    y = h * outside[1] + outside[2]
+    total = xp.log(2.0 + xp.sum(xp.exp(y), 1))
+    return -xp.sum(x[1:] * (y - total[:, None])) / ((x.shape[0] - 1) * x.shape[1])
 
 
 def sigmoid(xp: Any, x: Any) -> Any:
     return 1.0 / (1.0 + xp.exp(-x))
 
 
-def lstms(layers: int = 2, characters: int = 128, width: int = 14, dtype: str = "float64") -> Function:
+def in_python(xp: Any) -> Callable[..., Any]:
+    """The `scan` of who has none: the loop itself."""
+
+    def scan(step: Callable[..., Any], state: Any, rows: Any) -> Any:
+        made = []
+        for t in range(rows.shape[0]):
+            state, y = step(state, rows[t])
+            made.append(y)
+        return state, xp.stack(made)
+
+    return scan
+
+
+def lstms(layers: int = 2, characters: int = 1024, width: int = 14, dtype: str = "float64") -> Function:
+    """Of ADBench's size and distribution: parameters and state uniform in [0, 1), characters by the bits of their code,
+    as wide as the widest in its text."""
+
     def data() -> tuple[Any, ...]:
         generator = np.random.default_rng(0)
-        main = (generator.standard_normal((layers, 8, width)).astype(dtype),
-                generator.standard_normal((3, width)).astype(dtype))  # fmt: skip
-        return main, generator.standard_normal((characters, width)).astype(dtype)
+        parameters = generator.random((layers, 8, width)), generator.random((3, width))
+        state = generator.random((layers, 2, width))
+        letters = generator.integers(32, 127, characters)
+        bits = (letters[:, None] >> np.arange(width)) & 1
+        return tuple(part.astype(dtype) for part in parameters), state.astype(dtype), bits.astype(dtype)
 
-    return Function(f"LSTM, {layers} layers, {characters} characters, {dtype}", lstm, data, 0.0, 0.0, dtype)
+    return Function(f"LSTM, {layers} layers, {characters:,} characters × {width} bits, {dtype}", lstm, data, 0.0, 0.0,
+                    dtype, loops=True)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 from autograd import make_vjp, value_and_grad
+
+from benchmarks.works import in_python
 
 VARIANTS = [""]
 
@@ -17,7 +18,7 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
         raise NotImplementedError("it has no training; by hand it is slower than NumPy")
     if work.kind == "blocks":
         return _blocks(work, data)
-    f = value_and_grad(partial(work.f, anp))
+    f = value_and_grad(work.of(anp, in_python(anp)))
 
     def repeat(count: int) -> None:
         for _ in range(count):

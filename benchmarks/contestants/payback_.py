@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 import payback as pb
 from benchmarks.works import BETA1, BETA2, EPSILON, RATE
 from payback import native
+from payback.optim.schedules import Schedule
 from payback.trace.tree import leaves
 
 VARIANTS = [""]
@@ -38,14 +40,22 @@ def _training(work: Any, data: Any) -> Any:
 
     def check() -> list[float]:
         # the history has means over epochs: the cost before step 21 is that of a training of 20 steps on its batch
-        rows = np.arange(21) % work.batches
-        order = np.concatenate([np.arange(r * work.batch, (r + 1) * work.batch) for r in rows])
-        first = order[: 20 * work.batch]
-        trained = pb.fit(net, x[first], y[first], epochs=1, **options).net
-        last = order[20 * work.batch :]
-        return [float(np.mean((trained(x[last]) - y[last]) ** 2))]
+        epochs = -(-20 // work.batches)
+        trained = pb.fit(net, x, y, epochs=epochs, **options | {"optimizer": replace(optimizer, rate=Until(RATE, 20))})
+        batch = slice(20 % work.batches * work.batch, (20 % work.batches + 1) * work.batch)
+        return [float(np.mean((trained.net(x[batch]) - y[batch]) ** 2))]
 
     return check, repeat
+
+
+@dataclass(frozen=True)
+class Until(Schedule):
+    """A rate for so many steps, then none: what is trained stays as it is."""
+
+    steps: int
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.rate if step < self.steps else 0.0
 
 
 def _with(net: Any, arrays: list[Any]) -> Any:
@@ -56,10 +66,7 @@ def _with(net: Any, arrays: list[Any]) -> Any:
 
 
 def _function(work: Any, data: Any, variant: str | None) -> Any:
-    function = work.f
-
-    def cost(*args: Any) -> Any:
-        return function(np, *args)
+    cost = work.of(np, pb.scan)
 
     f = pb.compile(cost) if variant == "value" else pb.compile(pb.value_and_grad(cost))
 

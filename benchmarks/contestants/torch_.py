@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.works import BETA1, BETA2, EPSILON, RATE
+from benchmarks.works import BETA1, BETA2, EPSILON, RATE, in_python
 
 VARIANTS = ["eager", "compile"]
 
@@ -62,10 +62,6 @@ class _Names:
     mean, from_numpy = staticmethod(torch.mean), staticmethod(torch.from_numpy)
 
     @staticmethod
-    def zeros(shape: Any) -> Any:
-        return torch.zeros(shape, dtype=torch.float64)
-
-    @staticmethod
     def sum(x: Any, axis: Any = None) -> Any:
         return x.sum() if axis is None else x.sum(axis)
 
@@ -83,11 +79,10 @@ def _function(work: Any, data: Any, variant: str | None) -> Any:
     wrt = args[0] if isinstance(args[0], tuple) else (args[0],)
     for part in wrt:
         part.requires_grad_()
-    if "GMM" in work.name or "LSTM" in work.name:
+    if "GMM" in work.name:
         torch.set_default_dtype(getattr(torch, work.dtype))
 
-    def value(*args: Any) -> Any:
-        return work.f(_Names(), *args)
+    value = work.of(_Names(), in_python(_Names()))
 
     f = torch.compile(value) if variant == "compile" else value
 

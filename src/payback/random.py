@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.ops.philox import folded, order_of, random_bits
+from payback.ops.philox import PIECE, folded, order_of, random_bits
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
 
@@ -74,8 +74,11 @@ def uniform(
             words = emit("random_bits", key, shape=(size,)).astype(np.float64)
             unit = np.floor(words * 2.0**-8).astype(np.float32) * np.float32(2.0**-24)
     elif np.dtype(dtype) == np.float64:
-        words = random_bits(_check(key), (2 * size,)).astype(np.uint64)
-        unit = ((words[0::2] << np.uint64(32) | words[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        bits, unit = random_bits(_check(key), (2 * size,)), np.empty(size)
+        for start in range(0, size, PIECE):
+            words = bits[2 * start : 2 * (start + PIECE)].astype(np.uint64)
+            unit[start : start + PIECE] = (words[0::2] << np.uint64(32) | words[1::2]) >> np.uint64(11)
+        unit *= 2.0**-53
     else:
         unit = (random_bits(_check(key), (size,)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     return (unit * (high - low) + low).astype(dtype).reshape(shape)[()]
@@ -86,6 +89,14 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     half = (prod(shape) + 1) // 2
     u = uniform(key, (2 * half,))
+    if not isinstance(u, Traced):
+        made = np.empty(2 * half, dtype)
+        for start in range(0, half, PIECE):
+            a, b = u[:half][start : start + PIECE], u[half:][start : start + PIECE]
+            radius, angle = np.sqrt(-2.0 * np.log1p(-a)), 2.0 * np.pi * b
+            made[:half][start : start + PIECE] = radius * np.cos(angle)
+            made[half:][start : start + PIECE] = radius * np.sin(angle)
+        return made[: prod(shape)].reshape(shape)[()]
     radius, angle = np.sqrt(-2.0 * np.log1p(-u[:half])), 2.0 * np.pi * u[half:]
     return (
         np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[: prod(shape)].astype(dtype).reshape(shape)[()]

@@ -10,6 +10,7 @@ import pytest
 
 import payback as pb
 from payback.native import control
+from payback.native.loop import Loop
 from payback.trace.tree import leaves
 
 rng = np.random.default_rng(0)
@@ -64,7 +65,37 @@ def bounded(a):
     return pb.while_loop(lambda x: x < 100.0, lambda x: x * x + a, a, max_steps=12)
 
 
+def gates(w, xs):
+    """Layers of gates: more results of one shape than one nest makes."""
+
+    def step(state, x):
+        new = []
+        for k, (hidden, cell) in enumerate(state):
+            forget, ingate, outgate = (1.0 / (1.0 + np.exp(-(x * w[k, j] + hidden * w[k, j + 1]))) for j in range(3))
+            cell = cell * forget + ingate * np.tanh(hidden * w[k, 4])
+            x = outgate * np.tanh(cell)
+            new.append((x, cell))
+        return tuple(new), x
+
+    start = tuple((w[k, 0], w[k, 1]) for k in range(w.shape[0]))
+    state, ys = pb.scan(step, start, xs)
+    return (ys * ys).sum() + sum((h * c).sum() for h, c in state)
+
+
+def twice(x, xs):
+    """One value is a result several times, an old one and a constant too."""
+
+    def step(s, v):
+        new = np.sin(s[0]) * v
+        return (new, s[0], 2.0), (new, new, s[1], s[0] + s[2])
+
+    (a, b, c), (p, q, r, t) = pb.scan(step, (x, x * 2.0, 1.0), xs)
+    return a * b * c + (p * q + r * t).sum()
+
+
 PROGRAMS = {
+    "layers of gates": (gates, (rng.standard_normal((4, 5, 3)), XS)),
+    "one value several times": (twice, (0.3, XS[:, 0])),
     "a recurrent network": (recurrent, (W, U, np.zeros(4), XS)),
     "in float32": (recurrent, tuple(np.float32(a) for a in (W, U, np.zeros(4), XS))),
     "one step": (recurrent, (W, U, np.zeros(4), XS[:1])),
@@ -118,6 +149,23 @@ def test_the_steps_run_natively(name, monkeypatch):
         monkeypatch.setattr(control, rule, lambda *a, **k: calls.append(a))
     pb.compile(pb.grad(f))(*args)
     assert not calls
+
+
+def test_small_results_of_one_shape_are_made_together():
+    """A step's kernel does nothing but compute: nothing is stacked that nobody reads, states stay where they are."""
+    f = pb.compile(pb.value_and_grad(gates, argnums=(0, 1)), native=True)
+    f(rng.standard_normal((1, 5, 3)), XS)
+    program = f._program()
+    loops = [
+        loop
+        for command in program.commands
+        if command.node is not None and command.node.op.name == "scan"
+        for loop in command.node.params["body"].derived.values()
+        if isinstance(loop, Loop)
+    ]
+    assert len(loops) == 2
+    for loop in loops:
+        assert len(loop.planner.commands) == 1, [command.text for command in loop.planner.commands]
 
 
 def test_a_branch_that_costs_much_runs_one_side():

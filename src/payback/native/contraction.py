@@ -23,7 +23,7 @@ from llvmlite import ir
 from payback.native import threads
 from payback.native.ahead import Ahead
 from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
-from payback.native.packing import PACKER, function, least, most, pack_a, pack_b, pointer_to
+from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer
 from payback.native.plan import BLOCK, K_BLOCK, Plan
 from payback.native.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
@@ -337,7 +337,7 @@ def call(
     kind = llvm_type(plan.dtype)
     if plan.pack_b:
         packs_b = pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))
-        of_b = e.at(scratch, plan.bytes_of_a if plan.pack_a else 0, BYTE)
+        of_b = e.at(scratch, _bytes_of_a(e, plan, m, k) if plan.pack_a else 0, BYTE)
         packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
         if plan.pack_a:
             packing.append(pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)))
@@ -353,6 +353,15 @@ def call(
         else:
             parts[2:] = _share(e, n, plan.width, thread, count)
     e.b.call(gemm(e, plan, epilogue), [*parts, k, *a, *b, *c, *packing, *extra])
+
+
+def _bytes_of_a(e: Emitter, plan: Plan, rows: ir.Value, k: ir.Value) -> ir.Value:
+    """`plan.bytes_of_a` at run time."""
+    b, one = e.b, e.int(1)
+    tiles = most(e, b.udiv(b.add(rows, e.int(plan.rows - 1)), e.int(plan.rows)), one)
+    depth = most(e, least(e, k, e.int(K_BLOCK)), one)
+    size = b.mul(b.mul(tiles, depth), e.int(plan.rows * plan.dtype.itemsize))
+    return b.and_(b.add(least(e, size, e.int(plan.most_of_a)), e.int(SLACK + 63)), e.int(-64))
 
 
 def _call_in_blocks(e, plan, m, n, k, a, b, c, packing, share, team, epilogue, extra) -> None:

@@ -6,7 +6,7 @@ A program is split where one of these stands.  What they run is compiled at the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.namespace import Values
 from payback.trace.body import rebuilt
 
+Array = np.ndarray[Any, Any]
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 
 
@@ -51,34 +52,44 @@ def _loop(make: Callable[[], Loop]) -> Loop | None:
         return None
 
 
-def scan(*args: Any, body: Any, constants: int, carried: int, length: int, backwards: bool) -> tuple[Any, ...]:
-    """What the rule of `scan` gives."""
+def scan(
+    *args: Any, body: Any, constants: int, carried: int, length: int, backwards: bool, into: Mapping[int, Array],
+) -> tuple[Any, ...]:  # fmt: skip
+    """What the rule of `scan` gives; only what is asked for in `into` is stacked, there."""
+    stacked = [k for k in sorted(into) if k >= carried]
 
     def make() -> Loop:
         inputs, outputs = body.graph.inputs, body.graph.outputs
-        state = inputs[constants : constants + carried]
+        results = [*outputs, *inputs[constants : constants + carried]]
         return Loop(
-            Graph(inputs, [*outputs, *state]),
+            Graph(inputs, [*outputs[:carried], *(results[k] for k in stacked)]),
             carried={k: constants + k for k in range(carried)}, rows={}, chosen=False,
-            streams=range(constants + carried, len(inputs)), recorded=range(carried, len(outputs) + carried),
+            streams=range(constants + carried, len(inputs)), recorded=range(carried, carried + len(stacked)),
             before=[], after=[], backwards=backwards,
         )  # fmt: skip
 
-    loop = _kept(body, ("scan", constants, carried, backwards), lambda: _loop(make))
+    loop = _kept(body, ("scan", constants, carried, backwards, tuple(stacked)), lambda: _loop(make))
     if loop is None:
         return scan_values(*args, body=natively(body), constants=constants, carried=carried, length=length,
                            backwards=backwards)  # fmt: skip
-    made = [np.empty((length, *aval.shape), aval.dtype) for aval in (*body.gives[carried:], *body.gives[:carried])]
+    gives = (*body.gives, *body.gives[:carried])
+    made = {k: _place(into[k], (length, *gives[k].shape), gives[k].dtype) for k in stacked}
     inputs = _arrays(args, body.takes, range(constants, constants + carried), range(constants + carried, len(args)))
     if length:
-        records = {carried + k: array for k, array in enumerate(made)}
+        records = dict(enumerate(made.values(), carried))
         if loop.run(inputs, None, records, length).steps != length:  # an index out of bounds: the rule tells where
             return scan_values(*args, body=body, constants=constants, carried=carried, length=length,
                                backwards=backwards)  # fmt: skip
-    return (*_values(inputs[constants : constants + carried], body.gives), *made)
+    ends = _values(inputs[constants : constants + carried], body.gives)
+    return (*ends, *(made.get(k) for k in range(carried, len(gives))))
 
 
-def loop(*args: Any, test: Any, body: Any, constants: int) -> tuple[Any, ...]:
+def _place(there: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    fits = there.flags.c_contiguous and there.flags.aligned and (there.shape, there.dtype) == (shape, dtype)
+    return there if fits else np.empty(shape, dtype)
+
+
+def loop(*args: Any, test: Any, body: Any, constants: int, into: Mapping[int, Array]) -> tuple[Any, ...]:
     """What the rule of `loop` gives."""
 
     def make() -> Loop:
@@ -105,7 +116,7 @@ def loop(*args: Any, test: Any, body: Any, constants: int) -> tuple[Any, ...]:
         some = max(1, min(some * 8, int(SLICE * some / max(took, 1e-9))))
 
 
-def branch(condition: Any, *args: Any, high: Any, low: Any) -> tuple[Any, ...]:
+def branch(condition: Any, *args: Any, high: Any, low: Any, into: Mapping[int, Array]) -> tuple[Any, ...]:
     """What the rule of `branch` gives."""
     return natively(high if condition else low).run(args)  # type: ignore[no-any-return]
 
@@ -113,10 +124,10 @@ def branch(condition: Any, *args: Any, high: Any, low: Any) -> tuple[Any, ...]:
 RUNNERS: dict[str, Callable[..., tuple[Any, ...]]] = {"scan": scan, "loop": loop, "branch": branch}
 
 
-def run(name: str, rule: Callable[..., Any], args: Any, params: dict[str, Any]) -> Any:
-    """The value of a row that is not lowered."""
+def run(name: str, rule: Callable[..., Any], args: Any, params: dict[str, Any], into: Mapping[int, Array]) -> Any:
+    """The value of a row that is not lowered; of several, those with a place in `into`, in their places if they can."""
     runner = RUNNERS.get(name)
-    return rule(Values, *args, **params) if runner is None else runner(*args, **params)
+    return rule(Values, *args, **params) if runner is None else runner(*args, **params, into=into)
 
 
 def _arrays(args: Any, takes: Any, changed: range, stacked: Any) -> list[np.ndarray[Any, Any]]:

@@ -18,9 +18,11 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors, by_id
 from payback.native import layout, nests
 from payback.native.commands import Command, Scalar, scalar_constant
-from payback.native.groups import REDUCES, VIEWS, Groups
+from payback.native.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.layout import Buffer, View
 from payback.native.lower.pointwise import code_of
+
+SMALL_RESULT = 512  # entries of a result up to which calling a kernel costs as much as computing them
 
 
 class Planner(Groups):
@@ -79,15 +81,55 @@ class Planner(Groups):
         self.early = None
         for node in ends:
             self.finish(node)
+        copies = self.small_results() if self.repeated else {}
         for node in sorted(self.wanted, key=by_id, reverse=True):
             self.need(node)
         taken: set[Buffer] = set()
-        for node in self.graph.outputs:
-            view = self.view(node)
+        for place, node in enumerate(self.graph.outputs):
+            view = copies.get(place) or self.view(node)
             if view.buffer.kind != "output" or not view.whole or view.buffer in taken:
                 view = self.copy(view, node.aval.dtype, "output")
             taken.add(view.buffer)
             self.outputs.append(view)
+
+    def small_results(self) -> dict[int, View]:
+        """Small results of one shape are made in as few nests as can be, for each costs as much as its entries.
+
+        Results that are inputs, or that stand there twice, are copied on the way; returns the copies, by their places.
+        """
+        alike: dict[layout.Shape, list[tuple[int, Node]]] = {}
+        for place, node in enumerate(self.graph.outputs):
+            if node.aval.size <= SMALL_RESULT:
+                alike.setdefault(node.aval.shape, []).append((place, node))
+        copies: dict[int, View] = {}
+        for shape, results in alike.items():
+            if len(results) > 1:
+                self._results_together(shape, results, copies)
+        return copies
+
+    def _results_together(self, shape: layout.Shape, results: list[tuple[int, Node]], copies: dict[int, View]) -> None:
+        self.require([node for _, node in results], shape)
+        while results:
+            roots: list[Node] = []
+            sinks: list[tuple[Any, ...]] = []
+            rest = []
+            for place, node in results:
+                known = node in self.scalars
+                if known or (sinks and len(self.members([*roots, node], shape, ())) + len(sinks) > GROUP):
+                    rest += [] if known else [(place, node)]
+                    continue
+                twice = node in roots
+                if twice or node not in self.waiting:
+                    view = self.views.get(node)
+                    if not twice and view is not None and view.buffer.kind == "output" and view.whole:
+                        continue  # it is there
+                    copies[place] = self._new(None, node.aval.dtype, shape, "output")
+                    sinks.append(("store", copies[place], len(roots)))
+                roots.append(node)
+            if not roots:
+                return
+            self.group(roots, shape, sinks)
+            results = rest
 
     def _waits(self, node: Node) -> bool:
         """Whether a node can be computed inside another's loops, or is a view or a constant."""

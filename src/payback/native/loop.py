@@ -21,6 +21,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.machine import Machine
 from payback.native.nests import SHARED
 from payback.native.program import HOOKS, simplified, uncollected
+from payback.native.stripes import striped
 
 
 class NotNativeError(PaybackError):
@@ -146,6 +147,8 @@ class Loop:
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
+        planner.commands = striped(planner.commands, planner.threads)
+        self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         number = 1
         self.input_bases: dict[int, int] = {}
         for i, node in enumerate(inputs):

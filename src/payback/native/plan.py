@@ -76,8 +76,15 @@ class Plan:
         return max(4194304 // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
 
     @property
-    def bytes_of_a(self) -> int:
-        return max(BLOCK, self.rows * K_BLOCK * self.dtype.itemsize) + SLACK
+    def most_of_a(self) -> int:
+        """Bytes of A that are packed at a time, at most."""
+        return max(BLOCK, self.rows * K_BLOCK * self.dtype.itemsize)
+
+    def bytes_of_a(self, rows: int, k: int) -> int:
+        """Room for packed A, before that for B: a multiple of 64."""
+        tiles = max(-(-rows // self.rows), 1) * self.rows
+        size = min(self.most_of_a, tiles * max(min(k, K_BLOCK), 1) * self.dtype.itemsize) + SLACK
+        return -(-size // 64) * 64
 
     def scratch(self, m: int, n: int, k: int) -> int:
         """Bytes that each thread needs to work in: 0, or a multiple of 64."""
@@ -87,7 +94,9 @@ class Plan:
         columns = min(-(-columns // self.width) * self.width, self.block_columns(k))
         if rows <= self.block_rows(k) or not self.pack_a:  # all rows are one block: a panel is used but once
             columns = min(columns, 2 * self.width)
-        size = columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a if self.pack_a else 0)
+        size = (
+            columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
+        )
         return -(-size // 64) * 64
 
     def sums(self, m: int, n: int, k: int) -> int:

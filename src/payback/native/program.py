@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -271,17 +272,21 @@ class Program:
         node = command.node
         assert node is not None
 
+        home = int(bases[0]) - arena.ctypes.data
+
         def array(view: View) -> np.ndarray[Any, Any]:
-            buffer = view.buffer
-            if buffer.kind == "arena":
-                start = int(bases[0]) - arena.ctypes.data + buffer.start
-                flat = arena[start : start + buffer.bytes].view(buffer.dtype)
-            else:
-                flat = (buffer.array if buffer.kind == "const" else places[buffer]).reshape(-1)
-            size = buffer.dtype.itemsize
-            return np.lib.stride_tricks.as_strided(
-                flat[view.offset :], view.shape, [s * size for s in view.strides], writeable=view in command.writes
+            buffer, size = view.buffer, view.buffer.dtype.itemsize
+            if not prod(view.shape):
+                return np.empty(view.shape, buffer.dtype)
+            memory, start = arena, home + buffer.start
+            if buffer.kind != "arena":
+                memory, start = buffer.array if buffer.kind == "const" else places[buffer], 0
+            strides = [stride * size for stride in view.strides]
+            made: np.ndarray[Any, Any] = np.ndarray(
+                view.shape, buffer.dtype, memory.reshape(-1), start + view.offset * size, strides
             )
+            made.flags.writeable &= view in command.writes
+            return made
 
         given = iter(command.reads)
         args = []
@@ -291,11 +296,15 @@ class Program:
                 continue
             value = array(next(given))
             args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
+        several = isinstance(node.aval, Avals)
+        parts = [part.params["k"] for part in self.planner.users.get(node, [])] if several else []
+        targets = list(zip(parts, map(array, command.writes), strict=several))
         with quietly():
-            result = control.run(node.op.name, node.op.value, args, node.params)
-        if isinstance(node.aval, Avals):
-            for part, view in zip(self.planner.users.get(node, []), command.writes, strict=True):
-                array(view)[...] = result[part.params["k"]]
+            result = control.run(node.op.name, node.op.value, args, node.params, dict(targets))
+        if several:
+            for k, target in targets:
+                if result[k] is not target:
+                    target[...] = result[k]
         else:
             array(command.writes[0])[...] = result
 

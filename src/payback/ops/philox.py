@@ -16,6 +16,7 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+PIECE = 1 << 14  # of long streams, so that what is computed on the way stays in a cache
 
 
 def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -48,13 +49,15 @@ def folded(key: np.ndarray[Any, Any], number: Any) -> np.ndarray[Any, Any]:
 
 def random_bits(key: np.ndarray[Any, Any], shape: tuple[int, ...]) -> Any:
     """The first random words of a key's stream, as a uint32 array of the shape; of several keys, (..., *shape)."""
-    size = prod(shape)
+    size, lead = prod(shape), key.shape[:-1]
     blocks = -(-size // 4)
-    number = np.arange(blocks, dtype=np.uint64)
-    counters = np.zeros((blocks, 4), np.uint32)
-    counters[:, 0], counters[:, 1] = number & _LOW, number >> _HALF
-    lead = key.shape[:-1]
-    return philox(counters, key).reshape((*lead, 4 * blocks))[..., :size].reshape((*lead, *shape))
+    made = np.empty((*lead, blocks, 4), np.uint32)
+    for start in range(0, blocks, PIECE):
+        number = np.arange(start, min(start + PIECE, blocks), dtype=np.uint64)
+        counters = np.zeros((len(number), 4), np.uint32)
+        counters[:, 0], counters[:, 1] = number & _LOW, number >> _HALF
+        made[..., start : start + PIECE, :] = philox(counters, key)
+    return made.reshape((*lead, 4 * blocks))[..., :size].reshape((*lead, *shape))
 
 
 def order_of(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -62,7 +62,8 @@ class Optimizer:
 
     def init(self, parameters: Any) -> list[Slots]:
         """Zeros: `slots` arrays for each parameter."""
-        return [tuple(np.zeros_like(leaf) for _ in range(self.slots)) for leaf in leaves(parameters)]
+        # unlike zeros_like, this takes no memory before it is written to
+        return [tuple(np.zeros(leaf.shape, leaf.dtype) for _ in range(self.slots)) for leaf in leaves(parameters)]
 
     def update(
         self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any

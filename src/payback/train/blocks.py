@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from payback.optim.schedules import Schedule
 from payback.train.compiled import Compiled, Taken
-from payback.train.epochs import Progressing, check_finite
+from payback.train.epochs import Now, Progressing, check_finite
 from payback.train.failing import BadStep
 from payback.train.orders import Orders
 from payback.train.recording import Watched
@@ -92,7 +93,10 @@ class Blocks:
             while done < end:
                 since, start = done, time.perf_counter()
                 rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
-                taken = self.fast.take(rows, size, end - done, rates[done:], at.step + 1, count > 1)
+                lasting, most = count > 1, end - done
+                if lasting and self.fast.apart(each, size, order is not None):
+                    lasting, most = False, min(most, each - done % each)
+                taken = self.fast.take(rows, size, most, rates[done:], at.step + 1, lasting)
                 now = time.perf_counter()
                 done += len(taken.costs)
                 at.step = begun + done
@@ -106,7 +110,7 @@ class Blocks:
                     moment = start + (now - start) * (there - since) / max(done - since, 1)
                     head = {"epoch": first + told, "step": begun + there}
                     told = epoch
-                    yield head | record | {"seconds": moment}, self._net(taken, there - since, count == 1)
+                    yield head | record | {"seconds": moment}, self._net(taken, there - since, lasting)
                 if taken.bad is not None:
                     k = len(taken.costs)
                     failed = None if rows is None else rows[k * size : (k + 1) * size]
@@ -139,9 +143,6 @@ class Blocks:
         right = self.right(predictions.reshape(-1, *predictions.shape[2:]), target.reshape(-1, *self.y.shape[1:]))
         return right.reshape(steps, size).sum(1)
 
-    def _net(self, taken: Taken, steps: int, last: bool) -> Callable[[], Any]:
-        """What makes the network after so many steps of a call: a copy, or the steps taken again."""
-        if last:
-            net = self.fast.net()
-            return lambda: net
-        return lambda: taken.after(steps)
+    def _net(self, taken: Taken, steps: int, lasting: bool) -> Callable[[], Any]:
+        """What makes the network after so many steps of a call: the steps taken again, or a copy, if made now."""
+        return partial(taken.after, steps) if lasting else Now(self.fast.net)

@@ -17,7 +17,9 @@ from payback.train.step import Steps
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to
 LINE = 64  # bytes of a line of the cache
-KEEP = 2.0  # seconds of steps, at most, that are taken again to go back to one, where the arrays are larger
+KEEP = 2.0  # seconds of steps, at least, from one copy of larger arrays to the next, by which one goes back
+RARELY = 100  # times as long as a copy takes, at least, from one to the next
+NEW_MEMORY = 1e9  # bytes a second that are copied into pages which the system has yet to find, roughly
 Array = np.ndarray[Any, Any]
 
 
@@ -40,13 +42,18 @@ class Taken(NamedTuple):
 class _Past:
     """The arrays as they were, and the steps since (order, size, rates, first): any of these can be taken again."""
 
-    def __init__(self, arrays: list[Array], place: list[Array] | None = None):
-        """`place`: memory that is free now; new pages take longer than the copy."""
-        self.arrays = [np.empty_like(array) for array in arrays] if place is None else place
-        for kept, array in zip(self.arrays, arrays, strict=True):
-            kept[...] = array
+    def __init__(self, arrays: list[Array], lasting: bool = False):
+        """`lasting`: the arrays are somebody's, who does not change them."""
+        self.arrays = arrays
         self.calls: list[tuple[Array | None, int, Array, int]] = []
-        self.made, self.lasting = time.perf_counter(), False
+        self.made, self.lasting = time.perf_counter(), lasting
+
+    def copy_of(self, arrays: list[Array]) -> _Past:
+        """What takes this one's place: in its memory if that is free, for new pages take longer than the copy."""
+        kept = [np.empty_like(array) for array in arrays] if self.lasting else self.arrays
+        for place, array in zip(kept, arrays, strict=True):
+            place[...] = array
+        return _Past(kept)
 
 
 class Compiled:
@@ -64,18 +71,39 @@ class Compiled:
         if self.flat is not None:
             net, state = self.flat.join(net), self.flat.join_state(state)
         self._state, self._parameters = state, len(leaves(net))
-        self._arrays = [_apart(leaf) for leaf in leaves((net, state))]
+        given = [np.ascontiguousarray(leaf, _native(leaf)).reshape(leaf.shape) for leaf in leaves((net, state))]
+        self._arrays = [_apart(array) for array in given]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
         self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
         self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
-        self._small = sum(array.nbytes for array in self._arrays) <= SMALL
-        self._past = _Past([])
+        size = sum(array.nbytes for array in self._arrays)
+        self._small, self._copying = size <= SMALL, size / NEW_MEMORY  # seconds that a copy takes
+        self._past = _Past(given, lasting=True)
+        self._kept: list[Array] = []
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
-    def net(self) -> Any:
-        """A copy of the network as it is now."""
-        return self._net_of([array.copy() for array in self._arrays[: self._parameters]])
+    def net(self, again: bool = False) -> Any:
+        """A copy of the network as it is now; `again`: in the memory of the last one that was made so."""
+        arrays = self._arrays[: self._parameters]
+        if not again:
+            return self._net_of([array.copy() for array in arrays])
+        self._kept = self._kept or [np.empty_like(array) for array in arrays]
+        for place, array in zip(self._kept, arrays, strict=True):
+            place[...] = array
+        return self._net_of(self._kept)
+
+    def last(self) -> Any:
+        """The network as it is now, of which no further step is taken."""
+        return self._net_of(self._arrays[: self._parameters])
+
+    def apart(self, steps: int, size: int, chosen: bool) -> bool:
+        """Whether networks that are to last are copied at the ends of epochs of so many steps, and calls end there.
+
+        Else they are made by taking steps again, from a copy of all arrays that lasts as long as they do.
+        """
+        seconds = steps * SLICE / self._pace.get((size, chosen), 1)
+        return not self._small and self._copying * RARELY / 2 <= seconds
 
     def _net_of(self, arrays: list[Array]) -> Any:
         return self._rebuilt(iter(arrays)) if self.flat is None else self.flat.spread(arrays[0])
@@ -145,9 +173,10 @@ class Compiled:
         room, streams = self._room(pace, count)
         streams[0][:], streams[1][:] = rates[:count], np.arange(first, first + count)
         records = dict(zip(loop.recorded, room, strict=True))
-        past = self._past
-        if self._small or not past.arrays or time.perf_counter() - past.made >= KEEP:
-            past = self._past = _Past(self._arrays, past.arrays if past.arrays and not past.lasting else None)
+        past, begun = self._past, time.perf_counter()
+        if self._small or begun - past.made >= max(KEEP, RARELY * self._copying):
+            past = self._past = past.copy_of(self._arrays)
+            self._copying = past.made - begun
         past.lasting |= lasting
         earlier = len(past.calls)
         begun = time.perf_counter()

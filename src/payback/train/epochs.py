@@ -20,6 +20,25 @@ from payback.train.recording import Recorder
 from payback.train.step import Steps
 
 
+class Now:
+    """The network as it is when this is first called, which is before another step is taken; later, that again.
+
+    copy() makes it; copy(True) in the memory of the last one that was made so.
+    """
+
+    def __init__(self, copy: Callable[[bool], Any]):
+        self._copy, self._made = copy, None
+
+    def __call__(self) -> Any:
+        if self._made is None:
+            self._made = self._copy(False)
+        return self._made
+
+    def kept(self) -> Any:
+        """The same, for the one who keeps but the last of these."""
+        return self._copy(True) if self._made is None else self._made
+
+
 @dataclass
 class Progressing:
     """Where a training is: what a run is made of when it ends, however it ends."""
@@ -34,6 +53,9 @@ class Progressing:
 
     def offer(self, cost: float, epoch: int, network: Callable[[], Any]) -> None:
         if self.best is None or cost < self.best[0]:
+            if isinstance(network, Now):
+                self.best = None  # if Ctrl-C comes here, the network as it is now is the best
+                network = partial(same, network.kept())
             self.best = (cost, epoch, network)
 
 
@@ -83,6 +105,11 @@ def epochs_of(
         count = at.step - first
         at.bad = None
         yield record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+
+
+def same(net: Any) -> Any:
+    """With `partial`: what makes a network that is there."""
+    return net
 
 
 def _both(net: Any, state: Any) -> tuple[Any, Any]:

@@ -17,11 +17,11 @@ from payback.io.model import save_model
 from payback.optim.minimize import has_converged
 from payback.optim.optimizers import Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
-from payback.trace.tree import leaves, unflatten
+from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.blocks import Blocks
 from payback.train.checks import check_parameters, metric_of, right_of, whole
 from payback.train.compiled import compiled
-from payback.train.epochs import Progressing, epochs_of
+from payback.train.epochs import Progressing, epochs_of, same
 from payback.train.failing import Failing, check_on_nan, tell
 from payback.train.history import History
 from payback.train.orders import Orders
@@ -124,7 +124,7 @@ def fit(
     epochs = whole("epochs", epochs, 0)
     patience = None if patience is None else whole("patience", patience, 1)
     tol = None if tol is None else positive("tol", tol, zero=True)
-    net = unflatten(net, iter([np.array(p, dtype) for p in parameters]))
+    net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
     loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
     X, y, weights, held, _ = rows
@@ -171,7 +171,7 @@ def fit(
         ends = Blocks(at, fast, optimizer.schedule, y, weights, size, orders, right).epochs(looked)
     else:
         records = epochs_of(at, steps, optimizer, X, y, weights, size, orders, metric)
-        ends = ((record, partial(_same, at.net)) for record in records)
+        ends = ((record, partial(same, at.net)) for record in records)
     stopped, astray = "epochs", None
     begun = time.perf_counter()
     try:
@@ -219,20 +219,17 @@ def fit(
                               settings)  # fmt: skip
             tell(problem, at.bad, failing, at.recorder, on_nan)
         # without a best one, the network given: the steps since may be what led astray
+        at.net = tree_map(np.copy, at.net)
         problem.run = _finish(at, net, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]
         raise
     finally:
         if shown:
             shown.clear()
-    last = at.net if fast is None else fast.net()
+    last = fast.last() if fast is not None else at.net if at.step else tree_map(np.copy, at.net)
     run = _finish(at, last, stopped, watch or stopped == "interrupted", settings)
     if at.recorder is not None:
         at.recorder.end(stopped, run.best_epoch)
     return run
-
-
-def _same(net: Any) -> Any:
-    return net
 
 
 def _finish(at: Progressing, last: Any, stopped: str, restore: bool, settings: dict[str, Any]) -> Run:

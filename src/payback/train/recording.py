@@ -206,7 +206,7 @@ class Watched:
 
     def __init__(self, fast: Compiled, recorder: Recorder):
         self.fast, self.recorder = fast, recorder
-        self.net, self.now = fast.net, fast.now
+        self.net, self.now, self.last, self.apart = fast.net, fast.now, fast.last, fast.apart
 
     def take(
         self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True

@@ -1,0 +1,208 @@
+"""Gradients that nobody needs whole: made and used stripe by stripe, in a piece of memory that stays in a cache.
+
+A large weight's gradient is a product, and its one reader is the loop that updates the weight.  Both are cut at the
+same rows: the product of some rows, their update, the next ones.  No entry's bits change: each entry of a product is
+summed by itself, and the parts of the sums over it (the gradient's norm) are the same.
+
+Such a pair is run as early as the old weight is not needed any more, so that activations can go, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from payback.native.commands import Command
+from payback.native.layout import Buffer, View, whole
+from payback.native.lower.guard import AllFinite, AllTrue, InBounds
+from payback.native.lower.nest import Nest
+from payback.native.lower.product import Product
+
+STRIPE, ROWS = 1 << 19, 256  # bytes and rows of a gradient that are made at a time, at least
+LARGE = 1 << 16  # bytes of a product that is worth to be run at another time
+SMALL = 1 << 12  # bytes of a command that may be run earlier than it stands, for what waits for it
+
+
+class Pair(NamedTuple):
+    """The numbers of a product and of its only reader; how many rows of the product each stripe has."""
+
+    product: int
+    update: int
+    rows: int
+
+
+def striped(commands: Sequence[Command], threads: int) -> list[Command]:
+    """The commands, with products and what alone reads them side by side and in stripes."""
+    pairs = _pairs(commands)
+    if not pairs:
+        return list(commands)
+    needs = _needs(commands)
+    late = {pair.product for pair in pairs}
+    ready: dict[int, list[Pair]] = {}  # after which command a pair can run
+    for pair in pairs:
+        ready.setdefault(_last(commands, needs, late, pair), []).append(pair)
+    made: dict[int, None] = {}  # numbers of commands in the order in which they run
+
+    def run(k: int) -> None:
+        stack = [k]
+        while stack:
+            waiting = [n for n in needs[stack[-1]] if n not in made]
+            if waiting:
+                stack += waiting
+            else:
+                made.setdefault(stack.pop())
+
+    both = {pair.update: pair for pair in pairs}
+    for k in range(len(commands)):
+        if k not in late and k not in both:
+            run(k)
+        for pair in (*ready.get(k, ()), *([both[k]] if k in both else ())):
+            for n in needs[pair.update]:  # the product last, so that nothing comes between
+                if n != pair.product:
+                    run(n)
+            run(pair.product)
+            run(pair.update)
+    place = {k: at for at, k in enumerate(made)}
+    stripes = {pair.product: pair for pair in pairs if place[pair.update] == place[pair.product] + 1}
+    ends = {pair.update for pair in stripes.values()}
+    found: list[Command] = []
+    for k in made:
+        if k in stripes:
+            found += _stripes(commands, stripes[k], threads)
+        elif k not in ends:
+            found.append(commands[k])
+    return found
+
+
+def _last(commands: Sequence[Command], needs: list[list[int]], late: set[int], pair: Pair) -> int:
+    """The last command that must have run before a pair does; little ones do not count, for they run when needed."""
+    stack, seen, last = [*needs[pair.product], *needs[pair.update]], {pair.product, pair.update}, -1
+    while stack:
+        k = stack.pop()
+        if k in seen or k <= last:
+            continue
+        seen.add(k)
+        if k in late:  # a pair that needs another one runs where it stands
+            return pair.update
+        if _fixed(commands[k]) or commands[k].bytes > SMALL:
+            last = max(last, k)
+        else:
+            stack += needs[k]
+    return max(last, 0)
+
+
+def _fixed(command: Command) -> bool:
+    """What may say stop, or runs on NumPy: nothing is moved over it."""
+    return command.kernel is None or isinstance(command.kernel, (AllFinite, AllTrue, InBounds))
+
+
+def _needs(commands: Sequence[Command]) -> list[list[int]]:
+    """For each command those that must run before it: who writes what it reads, or touched what it writes."""
+    writer: dict[Buffer, int] = {}
+    readers: dict[Buffer, list[int]] = {}
+    fence, since = -1, []
+    found: list[list[int]] = []
+    for k, command in enumerate(commands):
+        needs = {fence} if fence >= 0 else set()
+        if _fixed(command):
+            needs |= set(since)
+            fence, since = k, []
+        else:
+            since.append(k)
+        written = {view.buffer for view in command.writes}
+        for buffer in {view.buffer for view in (*command.reads, *command.operands)} - written:
+            if buffer in writer:
+                needs.add(writer[buffer])
+            readers.setdefault(buffer, []).append(k)
+        for buffer in written:
+            needs |= {*readers.pop(buffer, []), *([writer[buffer]] if buffer in writer else [])}
+            writer[buffer] = k
+        found.append(sorted(needs - {k}))
+    return found
+
+
+def _pairs(commands: Sequence[Command]) -> list[Pair]:
+    users: dict[Buffer, list[int]] = {}
+    for k, command in enumerate(commands):
+        for buffer in {view.buffer for view in (*command.operands, *command.reads, *command.writes)}:
+            users.setdefault(buffer, []).append(k)
+    pairs = []
+    taken: set[int] = set()
+    for k, command in enumerate(commands):
+        if not isinstance(command.kernel, Product) or command.operands[2].buffer.bytes < LARGE:
+            continue
+        both = users[command.operands[2].buffer]
+        if len(both) == 2 and both[0] == k and both[1] not in taken and command.operands[2].buffer.kind == "arena":
+            taken.add(both[1])
+            rows = _rows(command, commands[both[1]]) if _cuttable(command) else 0
+            pairs.append(Pair(k, both[1], rows or command.numbers[0]))
+    return pairs
+
+
+def _cuttable(command: Command) -> bool:
+    kernel = command.kernel
+    if kernel.batch or kernel.after is not None or not kernel.split:
+        return False
+    return command.operands[2].whole and tuple(command.numbers[7:9]) == (command.numbers[1], 1)
+
+
+def _rows(product: Command, update: Command) -> int:
+    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: none."""
+    nest, target = update.kernel, product.operands[2]
+    if not isinstance(nest, Nest) or (nest.outer, nest.reduced, nest.inner) != (1, 0, "r") or not nest.split:
+        return 0
+    parts, step = update.numbers[:2]
+    m, n = product.numbers[:2]
+    if parts * step != m * n or any(instr[0] == "gather" for instr in nest.instrs):
+        return 0
+    moves = update.numbers[2 : 2 + len(update.operands)]
+    sums = {sink[1] for sink in nest.sinks if sink[0] in ("sum", "max", "min")}
+    for place, (view, move) in enumerate(zip(update.operands, moves, strict=True)):
+        how = nest.operands[place][1]
+        if place in sums:
+            if move != 1:
+                return 0
+        elif (how, move) not in (("u", step), ("z", 0)):
+            return 0
+        if view.buffer is target.buffer and (view.offset != 0 or how != "u"):
+            return 0
+    for count in range(parts, 1, -1):
+        rows = m // count
+        if parts % count == 0 and m % count == 0 and rows >= ROWS and rows * n * target.buffer.dtype.itemsize >= STRIPE:
+            return rows
+    return 0
+
+
+def _stripes(commands: Sequence[Command], pair: Pair, threads: int) -> list[Command]:
+    product, update = commands[pair.product], commands[pair.update]
+    kernel, rows = product.kernel, pair.rows
+    m, n, k, a_row = product.numbers[:4]
+    count = m // rows
+    if count == 1:
+        return [product, update]
+    old = product.operands[2].buffer
+    stripe = whole(Buffer("arena", old.dtype, rows * n), (rows, n))
+    size = kernel.plan.scratch(rows, n, k)
+    scratch = whole(Buffer("arena", np.dtype(np.uint8), size * threads), (size,))
+    parts = update.numbers[0] // count
+    moves = update.numbers[2 : 2 + len(update.operands)]
+    made = []
+    for i in range(count):
+        a, b, _, _, *others = product.operands
+        part = View(a.buffer, a.offset + i * rows * a_row, (rows, k), a.strides[:2])
+        numbers = [rows, *product.numbers[1:10], size, *product.numbers[11:]]
+        text = f"{product.text}, stripe {i + 1} of {count}"
+        made.append(Command(kernel, [part, b, stripe, scratch, *others], numbers, [part, b], [stripe, scratch], None,
+                            text, product.flops // count))  # fmt: skip
+        views = [
+            view._replace(buffer=stripe.buffer) if view.buffer is old
+            else view._replace(offset=view.offset + i * parts * move)
+            for view, move in zip(update.operands, moves, strict=True)
+        ]  # fmt: skip
+        places = [update.operands.index(view) for view in update.reads]
+        stored = [update.operands.index(view) for view in update.writes]
+        made.append(Command(update.kernel, views, [parts, *update.numbers[1:]], [views[p] for p in places],
+                            [views[p] for p in stored], None, update.text))  # fmt: skip
+    return made
