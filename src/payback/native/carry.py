@@ -57,4 +57,3 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
         members.update(more)
         found.append(node)
     return found
-

@@ -119,7 +119,7 @@ def nest(
 def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = ()) -> int:
     """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short.
 
-    Twice as many where elementary functions are computed: their chains are long, and two vectors hide each other's waits.
+    Twice as many where elementary functions are computed: their chains are long, two vectors hide each other's waits.
     """
     sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
     lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
