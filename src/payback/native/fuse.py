@@ -16,7 +16,7 @@ import numpy as np
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors, by_id
-from payback.native import layout, nests
+from payback.native import carry, layout, nests
 from payback.native.commands import Command, Scalar, scalar_constant
 from payback.native.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.layout import Buffer, View
@@ -68,6 +68,8 @@ class Planner(Groups):
         for node in self.graph.nodes:
             if node.op.name == "concatenate":
                 self._settle(node)
+            elif node.op.name == "stack":
+                carry.settle(self, node)
         ends = [node for node in self.graph.nodes if not self._waits(node)]
         before = set(ancestors(first))
         self.early = before if first else None  # what may be computed by now
@@ -139,7 +141,7 @@ class Planner(Groups):
         """Parts of a vector that a kernel of their own makes are made in their places."""
         if len(node.aval.shape) != 1:
             return
-        target = self.homes.get(node) or self._new(node, node.aval.dtype, node.aval.shape, "arena")
+        target = self.homes.get(node) or self.new(node, node.aval.dtype, node.aval.shape, "arena")
         self.homes[node] = target
         start = 0
         for part in node.args:
@@ -190,12 +192,12 @@ class Planner(Groups):
         """A new buffer; that of a result is the caller's."""
         view = self.homes.get(node) if node is not None else None
         if view is None or view.shape != shape or view.buffer.dtype != dtype:
-            view = self._new(node, dtype, shape, kind)
+            view = self.new(node, dtype, shape, kind)
         if node is not None:
             self.views[node] = view
         return view
 
-    def _new(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str) -> View:
+    def new(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str) -> View:
         if node is not None and node in self.wanted:
             kind = "output"
         return layout.whole(Buffer(kind, dtype, prod(shape)), shape)

@@ -11,7 +11,8 @@ import numpy as np
 
 from payback.ir.aval import BOOL
 from payback.ir.node import Node, ancestors, by_id
-from payback.native import layout
+from payback.native import carry, layout
+from payback.native.carry import GROUP, TOGETHER
 from payback.native.commands import Command, Scalar, text_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
@@ -19,8 +20,6 @@ from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
-GROUP = 160  # nodes in one nest at most
-TOGETHER = 1 << 14  # entries from which on two sums are worth to be found in one pass
 AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
@@ -284,11 +283,11 @@ class Groups:
     def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node in self.scalars:
             return True
-        if node not in self.views and self._shows(node):
+        if node not in self.views and self.shows(node):
             self.need(node)
         return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
 
-    def _shows(self, node: Node) -> bool:
+    def shows(self, node: Node) -> bool:
         """Whether a node is another view of what lies in memory."""
         while node not in self.views:
             if node.op.name not in VIEWS and (node.op.name != "index" or len(node.args) != 1 or self.fusible(node)):
@@ -343,6 +342,7 @@ class Groups:
             kind = "sum" if name == "mean" else name
             sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
         text = "+".join(dict.fromkeys(each.op.name for each in nodes))
+        sources += carry.carried(self, sources, shape)
         self.group(sources, shape, sinks, axes=axes, text=text, sinking=nodes)
 
     def beside(self, node: Node) -> list[Node]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.native import layout
+from payback.native import layout, vector_math
 from payback.native.commands import Command, bits_of, number
 from payback.native.emit import lanes_of
 from payback.native.layout import Buffer, View
@@ -87,7 +87,7 @@ def nest(
     )
     empty = axes is not None and prod(shape[a] for a in axes) == 0
     key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-               inner, _lanes(codes, extents[-1]) if inner else 1, empty,
+               inner, _lanes(codes, extents[-1], body) if inner else 1, empty,
                _worth_sharing(letters, extents, order, ends))  # fmt: skip
     numbers = [extents[i] for i in order] + extents[-1:]
     for move in moves:
@@ -116,10 +116,15 @@ def nest(
     return commands
 
 
-def _lanes(codes: Sequence[str], extent: int) -> int:
-    """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short."""
+def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = ()) -> int:
+    """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short.
+
+    Twice as many where elementary functions are computed: their chains are long, two vectors hide each other's waits.
+    """
     sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
     lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
+    if any(instr[0] in vector_math.FORMULAS for instr in body) and extent >= 16 * lanes:
+        return 2 * lanes
     return lanes if extent >= lanes else 1
 
 

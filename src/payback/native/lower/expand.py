@@ -1,4 +1,4 @@
-"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, whole scatters."""
+"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, scatters, known choices."""
 
 from __future__ import annotations
 
@@ -76,6 +76,9 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
 def _scatter(node: Node, *payments: Node) -> Node | None:
     """Payments to all entries, by indices that only make new axes, in no buffer of zeros."""
     templates, aval = node.params["templates"], node.aval
+    stacked = _stacked(node, payments)
+    if stacked is not None:
+        return stacked
     every = all(part is None or part is Ellipsis or part == slice(None) for template in templates for part in template)
     if (
         not every
@@ -90,6 +93,64 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
     for payment in payments:
         total = total + m.reshape(Term(payment, m), shape=aval.shape)
     return total.node  # type: ignore[no-any-return]
+
+
+def _stacked(node: Node, payments: tuple[Node, ...]) -> Node | None:
+    """Payments to the layers of an array, to each of them by its number, as a stack of the layers' sums."""
+    templates, aval = node.params["templates"], node.aval
+    if any(node.params["counts"]) or aval.dtype.kind != "f" or aval.size < _LARGE:
+        return None
+    places = [_layer(template, aval.shape) for template in templates]
+    axes = {place[0] for place in places if place is not None}
+    if None in places or len(axes) != 1:
+        return None
+    axis = axes.pop()
+    layers: list[list[Node]] = [[] for _ in range(aval.shape[axis])]
+    if len(layers) > _LAYERS or aval.size < _LARGE * len(layers):
+        return None
+    shape = aval.shape[:axis] + aval.shape[axis + 1 :]
+    for place, payment in zip(places, payments, strict=True):
+        if payment.aval.dtype != aval.dtype or payment.aval.shape != shape:
+            return None
+        layers[place[1]].append(payment)
+    if not all(layers):
+        return None
+    m = Recording()
+    m.origin = node.where
+    totals = []
+    for layer in layers:
+        total: Any = 0.0  # as in `_scatter`
+        for payment in layer:
+            total = total + Term(payment, m)
+        totals.append(total)
+    return m.stack(*totals, axis=axis).node  # type: ignore[no-any-return]
+
+
+def _layer(template: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """The axis and the number of the layer that an index reads: one whole number among full slices; else None."""
+    parts = list(template)
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+    numbers = [axis for axis, part in enumerate(parts) if isinstance(part, int) and not isinstance(part, bool)]
+    if len(numbers) != 1 or any(part != slice(None) for axis, part in enumerate(parts) if axis != numbers[0]):
+        return None
+    return numbers[0], parts[numbers[0]] % shape[numbers[0]]
+
+
+def _select(node: Node, condition: Node, high: Node, low: Node) -> Node | None:
+    """A choice that is known: the mask of what was paid, where all of it was."""
+    if condition.op is not CONST or condition.aval.size < _LARGE:
+        return None
+    known = np.asarray(condition.value)
+    chosen = high if known.all() else None if known.any() else low
+    if chosen is None or (chosen.aval.shape, chosen.aval.dtype) != (node.aval.shape, node.aval.dtype):
+        return None
+    return None if chosen.aval.weak != node.aval.weak else chosen
+
+
+_LARGE = 1 << 12  # entries of what is worth to be rewritten
+_LAYERS = 16
 
 
 def _sinc(node: Node, x: Node) -> Node | None:
@@ -116,4 +177,5 @@ EXPANSIONS: dict[str, Parts] = {
     "norm": _norm,
     "power": _power,
     "scatter": _scatter,
+    "select": _select,
 }

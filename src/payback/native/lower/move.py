@@ -39,6 +39,10 @@ def lower_stack(planner: Any, node: Node) -> bool:
     strides = target.strides[:axis] + target.strides[axis + 1 :]
     for k, part in enumerate(node.args):
         place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
+        if part not in planner.waiting:
+            planner.need(part)
+            if planner.views.get(part) == place:  # it was made there
+                continue
         planner.write(node, part, part.aval.shape, ("store", place, 0), "stack")
     return True
 

@@ -1,0 +1,59 @@
+"""What is computed on the way: results over the same entries as a sum, in its pass over memory.
+
+A gradient by an array reads what its value is a sum of.  Computed after the sum, all that both need would be written to
+memory and read again; computed with it, only the results are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from payback.ir.node import Node, by_id
+from payback.native.layout import View
+
+GROUP = 160  # nodes in one nest at most
+TOGETHER = 1 << 14  # entries from which on two results are worth to be found in one pass
+
+
+def settle(planner: Any, node: Node) -> None:
+    """The large parts of a stack that wait to be computed are to lie in their places."""
+    if node.aval.size < TOGETHER:
+        return
+    target = planner.homes.get(node) or planner.new(node, node.aval.dtype, node.aval.shape, "arena")
+    planner.homes[node] = target
+    axis = node.params["axis"]
+    strides = target.strides[:axis] + target.strides[axis + 1 :]
+    for k, part in enumerate(node.args):
+        fits = part in planner.waiting and part.aval.dtype == node.aval.dtype and not part.aval.weak
+        if fits and part not in planner.wanted and part not in planner.homes:
+            place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
+            planner.homes[part] = place
+
+
+def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> list[Node]:
+    """Waiting results over `shape` that a pass computing `sources` can make as well: they share work, and need
+    nothing else but what lies in memory or is a view of it."""
+    if prod(shape) < TOGETHER:
+        return []
+    members = set(planner.members(sources, shape, ()))
+    found: list[Node] = []
+    for node in sorted({*planner.homes, *planner.wanted}, key=by_id):
+        if node in members or not planner.inline(node, shape):
+            continue
+        if planner.early is not None and node not in planner.early:
+            continue
+        more = planner.members([node], shape, ())
+        if not members.intersection(more) or len(members.union(more)) > GROUP:
+            continue
+        missing = planner.missing(node)
+        if not all(planner.shows(arg) for arg in missing):
+            continue
+        for arg in missing:
+            planner.need(arg)
+        if planner.missing(node) or not planner.inline(node, shape):
+            continue
+        members.update(more)
+        found.append(node)
+    return found

@@ -1,0 +1,70 @@
+"""Gradients over the entries of a sum are computed in its pass, and are those of the interpreter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+
+COUNT = 20_003
+
+
+def _commands(f) -> int:
+    return len(f._program().commands)
+
+
+def _numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.5, 1.5, shape)
+
+
+def _agree(f, *args):
+    compiled = pb.compile(pb.value_and_grad(f))
+    value, gradient = compiled(*args)
+    expected, slowly = pb.value_and_grad(f)(*args)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    np.testing.assert_allclose(gradient, slowly, rtol=1e-12, atol=1e-14)
+    return compiled
+
+
+def test_one_pass_makes_value_and_gradient():
+    compiled = _agree(lambda x, y: np.sum(np.exp(x) * np.tanh(x * y)), _numbers(COUNT), _numbers(COUNT))
+    assert _commands(compiled) == 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_layers_of_a_stack_are_made_in_their_places(axis):
+    def f(x, y):
+        template = [slice(None)] * axis
+        first, second, third = (x[(*template, k)] for k in (0, -2, 2))
+        return np.sum(np.exp(first) * second / (y + third))
+
+    shape = [150, 140]
+    x, y = _numbers(*shape[:axis], 3, *shape[axis:]), _numbers(*shape)
+    assert _commands(_agree(f, x, y)) <= 2
+
+
+def test_a_layer_that_is_read_twice_or_never():
+    x = _numbers(3, COUNT)
+    _agree(lambda x: np.sum(np.exp(x[0]) * x[1] + np.sin(x[-3]) * x[2]), x)
+    _agree(lambda x: np.sum(np.exp(x[0]) * x[2]), x)
+
+
+def test_zero_that_is_paid_is_positive():
+    gradient = pb.compile(pb.grad(lambda x: np.sum(-0.0 * x[0] + np.exp(x[1]))))(_numbers(2, COUNT))
+    assert not np.signbit(gradient[0]).any()
+
+
+def test_a_gradient_that_needs_the_sum_waits_for_it():
+    _agree(lambda x: np.log(np.sum(np.exp(x))), _numbers(COUNT))
+    _agree(lambda x: np.sum(np.exp(x)) ** 2 + np.sum(x * np.sin(x)), _numbers(COUNT))
+
+
+def test_a_choice_that_is_known_is_no_choice_and_an_unknown_one_stays():
+    mask = np.ones(COUNT, bool)
+    x = _numbers(COUNT)
+    _agree(lambda x: np.sum(np.where(mask, np.exp(x), 2.0 * x)), x)
+    _agree(lambda x: np.sum(np.where(~mask, np.exp(x), 2.0 * x)), x)
+    some = mask.copy()
+    some[3] = False
+    _agree(lambda x: np.sum(np.where(some, np.exp(x), 2.0 * x)), x)
