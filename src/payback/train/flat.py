@@ -10,6 +10,7 @@ from payback.optim.optimizers import Optimizer
 from payback.trace.tree import leaves, rebuilder
 
 LARGEST = 1 << 16  # entries, beyond which an update is as long for each array by itself
+SMALL = 1 << 12  # entries an array, on average, up to which there are so many that each is too short a loop
 
 
 class Flat:
@@ -49,7 +50,8 @@ class Flat:
 
 def flat(net: Any, optimizer: Optimizer) -> Flat | None:
     """The network's parameters as one vector, where that is known to train as they do and is worth it."""
-    if sum(leaf.size for leaf in leaves(net)) > LARGEST:
+    sizes = [leaf.size for leaf in leaves(net)]
+    if sum(sizes) > LARGEST and sum(sizes) > SMALL * len(sizes):
         return None
     together = optimizer.flat(net)
     return None if together is None else Flat(net, together)
