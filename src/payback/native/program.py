@@ -25,7 +25,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
-from payback.native.machine import DRIVERS, Segment, base_table
+from payback.native.machine import DRIVERS, Segment, base_table, write
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
@@ -180,7 +180,7 @@ class Program:
                 run.append(command)
                 continue
             if run:
-                self._parts.append(Segment(run, addresses, planner.threads))
+                self._parts.append(Segment(write(run), addresses, planner.threads))
                 run = []
             if command is not None:
                 self._parts.append(command)
