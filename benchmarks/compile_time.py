@@ -80,6 +80,7 @@ def child(text: str) -> None:
 
     clock = Clock()
     clock.watch(Steps, "traced_train", "trace")
+    clock.watch(Steps, "traced_flat", "trace")
     clock.watch(gradient, "sweep", "sweep")
     clock.watch(loop, "simplified", "passes")
     clock.watch(compiled.Compiled, "_loop", "plan")

@@ -21,6 +21,7 @@ from payback.ir.node import Node
 from payback.native import cache, cores
 from payback.native.kept import keep, kept
 from payback.native.loop import Loop
+from payback.native.program import uncollected
 from payback.ops.namespace import Place
 
 MOST = 16  # steps that are remembered
@@ -42,7 +43,8 @@ def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any = 
     """
 
     def make() -> Loop:
-        return Loop(graph(), **options)
+        with uncollected():
+            return Loop(graph(), **options)
 
     most = cores.threads()
     more = most, *sorted(options.items())
