@@ -41,8 +41,6 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
 }
-_EXPANDED = {*EXPANSIONS, "part"}
-
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
@@ -105,7 +103,11 @@ def simplified(graph: Graph) -> Graph:
             return m.where(Term(call.args[0], m), *sides).node
         return None
 
-    while any(node.op.name in _EXPANDED for node in graph.nodes):
+    def expands(node: Node) -> bool:
+        parts = EXPANSIONS.get(node.op.name)
+        return node.op.name == "part" or (parts is not None and parts(node, *node.args) is not None)
+
+    while any(map(expands, graph.nodes)):
         before = graph.nodes
         graph = rewrite(graph, expand)
         if graph.nodes == before:

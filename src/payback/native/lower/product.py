@@ -136,10 +136,11 @@ class Product(NamedTuple):
 class Shape(NamedTuple):
     """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, m, n, k.
 
-    turned: whether b comes first.
+    turned: whether b comes first; plain: whether there is one axis of each of m, n, k at most.
     """
 
     turned: bool
+    plain: bool
     tags: str
     extents: list[int]
     moves: list[list[int]]
@@ -182,7 +183,7 @@ def shape_of(
     tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
     lengths = tuple(extent[c] for c in letters)
     extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
-    return Shape(turned, tags, extents, axes)
+    return Shape(turned, all(tags.count(kind) <= 1 for kind in "mnk"), tags, extents, axes)
 
 
 class Run(NamedTuple):
@@ -224,7 +225,7 @@ def lower_contract(planner: Any, node: Node) -> bool:
     views = (b, a) if found.turned else (a, b)
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     flops = 2 * prod(found.extents)
-    if code not in ("f4", "f8") or any(found.tags.count(kind) > 1 for kind in "mnk"):
+    if code not in ("f4", "f8") or not found.plain:
         target = planner.allocate(node, dtype, node.aval.shape)
         lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
         at = found.tags.rfind("n")
