@@ -17,15 +17,16 @@ from payback.ad.algebra import PathCount, Walks
 from payback.ad.sweep import sweep
 
 
-def test_a_chain_of_a_million_nodes():
+def test_a_chain_of_very_many_nodes():
     """Built, swept and dropped without recursion, with the usual recursion limit."""
+    n = amount.cases(200_000, 1_000_000)
     x = pb.variable(1.0)
     y = x
-    for _ in range(1_000_000):
+    for _ in range(n):
         y = y * 1.0
     y.backward()
     assert x.grad == 1.0
-    assert y.node.id - x.node.id >= 1_000_000
+    assert y.node.id - x.node.id >= n
     del y
     gc.collect()
 
@@ -49,7 +50,7 @@ def test_a_long_sum_of_reads():
 
 def test_memory_stays_flat():
     """A long-lived weight keeps no old graph alive: round after round of loss(w).backward()."""
-    rounds = amount.cases(10_000, 100_000)
+    rounds = amount.cases(3_000, 100_000)
     w = pb.variable(np.array([0.5, -0.25]))
     x = np.array([1.0, 2.0])
 

@@ -154,7 +154,7 @@ def test_the_number_of_lanes_changes_no_bit(name, dtype):
     rng = np.random.default_rng(3)
     inputs = operands_of(name, 300, rng, dtype)
     alone = function(name, dtype, 1)(*inputs)
-    for lanes in amount.cases((3, 16), (2, 3, 4, 7, 8, 16)):
+    for lanes in amount.cases((3,), (2, 3, 4, 7, 8, 16)):
         assert np.array_equal(function(name, dtype, lanes)(*inputs), alone, equal_nan=True), lanes
 
 
@@ -249,7 +249,7 @@ TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("table", "bits", "k"), TABLES)
+@pytest.mark.parametrize(("table", "bits", "k"), TABLES[:: amount.cases(4, 1)])
 def test_a_polynomial_with_one_coefficient_changed_is_caught(table, bits, k, monkeypatch):
     values = list(getattr(coefficients, table)[bits])
     values[k] *= 1.1

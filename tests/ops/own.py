@@ -139,6 +139,29 @@ def check_without_numbers(case: Own, dtype: Any) -> None:
         check_abstract(lambda *xs, k=k: leaves(case.call(*xs))[k], args)
 
 
+def check_compiled(case: Own, dtype: Any) -> None:
+    """Value, derivative and (in float64) second derivative in machine code, beside the interpreter."""
+    args = tuple(np.asarray(a, dtype)[()] for a in case.args)
+
+    def f(*xs: Any) -> Any:
+        return tuple(x for x in leaves(case.call(*xs)) if isinstance(x, Traced) and x.dtype.kind == "f")
+
+    plain, _ = pb.vjp(f, *args)
+    bars, tangents = tuple(_weights(plain, 3)), tuple(_weights(list(args), 9))
+
+    def first(*xs: Any) -> Any:
+        return pb.vjp(f, *xs)[1](bars)
+
+    orders = [(f, plain), (first, first(*args))]
+    if dtype is np.float64:
+        orders.append((lambda *xs: pb.jvp(first, xs, tangents)[1], pb.jvp(first, args, tangents)[1]))
+    for of_order, wanted in orders:
+        for got, want in zip(leaves(pb.compile(of_order)(*args)), leaves(wanted), strict=True):
+            size = float(np.max(np.abs(want), initial=0, where=np.isfinite(want)))
+            assert np.asarray(got).dtype == np.asarray(want).dtype
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e4 * float(np.finfo(dtype).eps) * size)
+
+
 def rows_used(case: Own) -> set[str]:
     """The rows in the graph of a use: those that it says it uses must be among them."""
     tops: list[Node] = [x.node for x in leaves(case.call(*inputs(case.args))) if isinstance(x, Traced)]

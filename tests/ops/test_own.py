@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import amount
 from ops import own, own_control, own_linalg, own_scans, own_scipy
 from payback.ops import TABLE
 
@@ -43,6 +44,12 @@ def test_forward_mode(name, dtype):
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract])
 def test_without_numbers(name):
     own.check_without_numbers(CASES[name], np.float64)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract][:: amount.cases(2, 1)])
+@pytest.mark.parametrize("dtype", DTYPES[-amount.cases(1, 2) :])
+def test_compiled(name, dtype):
+    own.check_compiled(CASES[name], dtype)
 
 
 @pytest.mark.parametrize("factor", [-1.0, 2.0, 1.001], ids=["sign flipped", "factor 2", "a thousandth off"])

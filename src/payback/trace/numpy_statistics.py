@@ -235,4 +235,4 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _held(np.count_nonzero, a, axis, keepdims, True)
 
 
-_METHODS.update(var=var, std=std, ptp=ptp, prod=prod, cumsum=cumsum, cumprod=cumprod, any=any_of, all=all_of)
+_METHODS.update(var=var, std=std, prod=prod, cumsum=cumsum, cumprod=cumprod, any=any_of, all=all_of)

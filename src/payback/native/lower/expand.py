@@ -93,7 +93,7 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
 
 
 def _sinc(node: Node, x: Node) -> Node | None:
-    if x.aval.dtype.kind != "f":
+    if x.aval.dtype.kind != "f" or node.params["order"]:  # its derivatives are on NumPy
         return None
     m = Recording()
     m.origin = node.where
