@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.row import Row, Rule, first, minus_one, one, second
