@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 
@@ -85,7 +86,6 @@ def test_bad_use(run, capsys, arguments, message):
         (["--record", "{run}"], "the folder is not empty"),
         (["--record-every", "3"], "the option --record-every without --record"),
         (["--record", "{new}", "--record-every", "0"], "the option --record-every is 0"),
-        (["--record", "{new}", "--starts", "2"], "a recording of 2 starts"),
         (["--on-nan", "shrug"], "the option --on-nan is 'shrug'"),
     ],
 )
@@ -93,6 +93,28 @@ def test_bad_use_of_record(run, capsys, tmp_path, arguments, message):
     given = [argument.format(run=run, new=tmp_path / "new") for argument in arguments]
     assert main(["train", "iris", "--epochs", "1", *given]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_each_of_several_starts_has_a_folder(capsys, tmp_path):
+    arguments = ["train", "iris", "--epochs", "2", "--starts", "3", "--seed", "5", "--record", str(tmp_path / "runs")]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    (best,) = re.findall(r"recorded in \S+(start-\d); all 3 starts in", told)
+    runs = {k: open_run(tmp_path / "runs" / f"start-{k}") for k in (1, 2, 3)}
+    assert [run.settings["seed"] for run in runs.values()] == [5, 6, 7]
+    costs = {f"start-{k}": run.history[-1]["loss"] for k, run in runs.items()}
+    assert costs[best] == min(costs.values())
+    assert main(["account", str(tmp_path / "runs"), "W1[0,0]"]) == 2
+    message = capsys.readouterr().err
+    assert "holds the recordings of 3 trainings" in message
+    assert "start-1" in message
+    assert main(arguments) == 2
+    assert "the folder is not empty" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["start-1", "start-2", "start-3"]
+    assert main(["train", "iris", "--epochs", "1", "--record", str(tmp_path / "runs"), "--overwrite"]) == 0
+    assert not list((tmp_path / "runs").glob("start-*"))  # nothing old is left
+    assert len(open_run(tmp_path / "runs").history) == 1
 
 
 def test_no_run(capsys, tmp_path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 import payback as pb
 from payback.cli.app import main
+from payback.cli.explain import _tell_book, tell_more
+from payback.cli.terminal import Output, width
 
 PROGRAM = """
 import numpy as np
@@ -147,3 +151,40 @@ def test_a_row_that_is_not_there(capsys, folder):
     assert run(capsys, "train", "iris", "--epochs", "1", "--out", "m")[0] == 0
     code, _, err = run(capsys, "explain", "m", "iris", "--row", "150")
     assert (code, err) == (2, "payback: --row is '150': it is 'all' or a number from 0 to 149.\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_on_a_terminal_a_tree_that_fits(folder, columns):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Screen()
+    book = pb.explain(lambda w, x: np.mean((np.log(x @ w) - w[0]) ** 2), np.ones(2), np.ones((3, 2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("payback.cli.terminal.columns_of", lambda stream: columns)
+        patch.setenv("TERM", "xterm-256color")
+        patch.delenv("NO_COLOR", raising=False)
+        out = Output(stdout=screen)
+        assert out.styled
+        _tell_book(book, out)
+        tell_more(book, out, paths=True, flow=True, cost=True)
+    lines = re.sub("\x1b\\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert any(line.startswith("├─") for line in lines)
+    assert max(width(line) for line in lines if ";" not in line) <= columns  # sentences are the terminal's to break
+    plain = io.StringIO()
+    _tell_book(book, Output(stdout=plain))
+    assert "paid by" in plain.getvalue()
+    assert "├─" not in plain.getvalue()
+
+
+def test_a_model_s_own_operations_are_called_by_their_layers(capsys, folder):
+    assert main(["train", "iris", "--epochs", "2", "--hidden", "6", "--out", "m"]) == 0
+    capsys.readouterr()
+    code, out, _ = run(capsys, "why-zero", "m", "iris", "--row", "0")
+    assert code == 0
+    assert "subject.py" not in out
+    assert "at layers[0]" in out
+    code, out, err = run(capsys, "explain", "m", "iris", "--row", "all", "--wrt", "W1[0,99]")
+    assert (code, out) == (2, "")
+    assert "W1[0, 99] is no entry" in err

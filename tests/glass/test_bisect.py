@@ -264,3 +264,20 @@ def test_more_bad_use(tmp_path, monkeypatch):
     monkeypatch.setenv("PAYBACK_NATIVE", "0")
     with pytest.raises(InputError, match="there is no machine code here"):
         pb.bisect((article, 1.0, 2.0), "native")
+
+
+def test_loops_are_told_step_by_step():
+    def loop(x, far):
+        def step(c, v):
+            c = (c + far) - far + v * v
+            return c, c
+
+        return pb.scan(step, 0.0, x)[0]
+
+    x = np.linspace(0.1, 0.5, 5)
+    found = bisect((loop, x, 0.0), (loop, x, 1e9), tol=1e-9)
+    assert (found.first.a.op, found.first.a.name) == ("input", "far")
+    found = bisect((lambda x: loop(x, 1e9), x), "float32")
+    assert (found.first.a.op, found.first.a.name) == ("sub", "(c + far) - far")
+    assert found.first.a.where.endswith(f":{loop.__code__.co_firstlineno + 2}")
+    assert len(bisect((loop, x, 1.0), (loop, x, 1.0)).pairs) > 5 * 4

@@ -13,6 +13,7 @@ import payback as pb
 from amount import cases
 from payback.errors import DifferentiationError, InputError
 from payback.glass import LedgerError
+from payback.glass.text import tree_of
 
 
 def article(a, b):
@@ -343,3 +344,48 @@ def test_a_notebook_shows_the_story():
     bundle = pb.explain(article, 2, 1)._repr_mimebundle_()
     assert "b settled 2+3 = 5" in bundle["text/plain"]
     assert "<pre>" in bundle["text/html"]
+
+
+def test_a_compiled_function_shows_its_work():
+    compiled = pb.compile(cost)
+    book, plain = pb.explain(compiled, W, V, X, Y), pb.explain(cost, W, V, X, Y)
+    assert [account.op for account in book.nodes] == [account.op for account in plain.nodes]
+    assert [leaf.name for leaf in book.leaves] == ["W", "V", "X", "Y"]
+    assert all(np.array_equal(book.settled(name), plain.settled(name)) for name in "WVXY")
+    assert book["h"].where.text == "np.tanh(X @ W)"
+    book.check(replay=True)
+
+
+def test_events_are_a_sequence():
+    events = pb.explain(article, 2, 1).events
+    assert len(events) == 10
+    assert events[0] == next(iter(events)) == events[:2][0]
+    assert events[-1].account.name == "b"
+    assert [type(event).__name__ for event in events[1:4]] == ["Pays", "Pays", "Settles"]
+    with pytest.raises(IndexError):
+        events[10]
+
+
+def test_as_a_tree_a_shared_node_stands_once():
+    book = pb.explain(cost, W, V, X, Y, wrt=["W", "V"])
+    told = [row[0] for row in tree_of(book)]
+    names = [line.lstrip("├─└│ ") for line in told]
+    assert sorted(name for name in names if not name.endswith("↑")) == sorted(account.name for account in book.nodes)
+    assert told[0] == book.top.name
+    assert names.count("W ↑") == 1
+    assert all(row[1] == "" for row, name in zip(tree_of(book), names, strict=True) if name.endswith("↑"))
+
+
+def test_labels_of_an_entry_s_parts():
+    cone = pb.explain(cost, W, V, X, Y)["W"][1, 2]
+    assert cone.origin(cone.leaves[0].node) == ("W", (1, 2), "")
+    assert cone.origin(pb.variable(1.0).node) is None
+    products = [cone.origin(account.node) for account in cone.nodes if account.op == "mul"]
+    assert ("product1", (3, 2), "·1") in products
+    assert len({account.name for account in cone.nodes}) == len(cone.nodes)
+    assert all(account.name == _called(cone.origin(account.node)) for account in cone.nodes)
+
+
+def _called(origin):
+    name, index, part = origin
+    return f"{name}{list(index) if index else ''}{part}".replace(" ", "")

@@ -15,8 +15,9 @@ from safetensors.numpy import save as save_tensors
 
 import amount
 import payback as pb
+from payback import files
 from payback.errors import InputError, ModelFileError
-from payback.io import files, model
+from payback.io import model
 from payback.io.model import check_folder, read_model, save_model
 from payback.trace.tree import leaves
 

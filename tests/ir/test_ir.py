@@ -135,7 +135,7 @@ def test_a_string_that_is_executed():
     exec(compile(text, "<notebook cell>", "exec"), names)
     assert place(names["y"]).text == "x * x  +  x"
     names = {"x": pb.variable(2.0)}
-    exec(compile("y = x * x", "<gone>", "exec"), names)
+    exec(compile("y = {}".format("x * x"), "<gone>", "exec"), names)
     assert place(names["y"]).file == "<gone>"
     assert place(names["y"]).text == ""
 

@@ -203,9 +203,18 @@ def test_operators_in_both_orders(operate, other):
         assert_same(found.node.value, expected)
 
 
+def test_a_fraction_asks_for_the_bare_number():
+    half = fractions.Fraction(1, 2)
+    with pytest.raises(TraceError, match="lose the derivative"):
+        operator.mul(traced(2.0), half)
+    with pytest.raises(TypeError):
+        operator.mul(traced(V), half)
+    assert operator.mul(half, traced(2.0)).value == 1.0  # as a float beside a float
+
+
 @pytest.mark.parametrize(
     "other",
-    [fractions.Fraction(1, 2), decimal.Decimal("0.5"), 1j, "text", None, object(), {"a": 1}],
+    [decimal.Decimal("0.5"), 1j, "text", None, object(), {"a": 1}],
     ids=lambda o: type(o).__name__,
 )
 def test_operands_that_are_no_numbers(other):

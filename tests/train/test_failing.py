@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,25 @@ def test_what_cannot_be_looked_into_is_told_as_it_is(monkeypatch):
     with pytest.raises(NonFiniteError, match="the steps are too long, or the data hold extreme values") as caught:
         fit(pb.nn.MLP([3, 8, 1], seed=0), X, VALUES, optimizer=GradientDescent(0.9), validation=0)
     assert caught.value.__notes__ == ["where it was born could not be found out: the loss looks at numbers."]
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_a_cost_of_the_rows_held_out_has_its_story_too(capsys, tmp_path, record):
+    held = X[:20].copy()
+    held[7, 1] = 1e200
+    net = pb.nn.MLP([3, 4, 1], "relu", seed=0, dtype=float)
+    told = dict(loss="squared_error", epochs=3, batch_size=16, validation=(held, X[:20, :1]), progress=False)
+    with pytest.raises(NonFiniteError, match=r"the validation cost became inf after step \d+ \(epoch 1\)") as caught:
+        pb.fit(net, X, X[:, :1], **told)
+    assert caught.value.why.startswith("(mul in the loss)[7, 0] is inf")
+    with pytest.raises(NonFiniteError) as caught:
+        pb.fit(net, X, X[:, :1], **told, on_nan="explain", record=tmp_path / "run" if record else None)
+    assert (caught.value.folder == tmp_path / "run") is record
+    run = pb.open_run(caught.value.folder)
+    (origin,) = run.why_nan(held=True)
+    assert (origin.index, origin.rule) == ((7, 0), "mul")
+    assert "row 7 of the rows held out" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no step of the run failed"):
+        run.why_nan()
+    if not record:
+        shutil.rmtree(caught.value.folder)

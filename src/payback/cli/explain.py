@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,16 +21,18 @@ from payback.cli.terminal import Output
 from payback.errors import DifferentiationError, InputError
 from payback.glass import story
 from payback.glass.explain import explain as glass_explain
-from payback.glass.ledger import Ledger, plain_number
+from payback.glass.ledger import Account, Ledger, plain_number
 from payback.glass.names import letters
 from payback.glass.page import Written, html_of
 from payback.glass.record import VERSION, number, record
+from payback.glass.text import HEADERS, TREE_HEADERS, closing, is_story, rows_of, tree_of
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.trace.array import Traced, variable
 from payback.trace.numpy_map import emit
 
 _FUNCTIONS = {name: partial(emit, name) for name in FLOAT_FUNCTIONS}
+_ROWS = 40
 _LEAVES, _PATHS = 12, 5  # that are listed with --paths
 _OPTION = re.compile(r"--([A-Za-z][A-Za-z0-9-]*)(=.*)?")
 
@@ -91,8 +94,7 @@ def explain(
             called = looked_at.function, *looked_at.args
             book = glass_explain(*called, argnums=looked_at.argnums, wrt=_bare(wrt), **looked_at.kwargs)
         book = _entry(book, wrt)
-        for line in book.to_text().splitlines():
-            out.line(line)
+        _tell_book(book, out)
         told = tell_more(book, out, **extra)
         if html is not None or open:
             _page(html_of(book, target), html, open, out)
@@ -106,6 +108,20 @@ def explain(
     ledger, written = _explain_expression(target, values, wrt, extra, out)
     if html is not None or open:
         _page(html_of(ledger, target, written), html, open, out)
+
+
+def _tell_book(book: Ledger, out: Output) -> None:
+    """A small one of numbers as its story; else a table, which is a tree on a terminal."""
+    if is_story(book):
+        for line in book.to_text().splitlines():
+            out.line(line)
+        return
+    if out.styled:
+        out.table(tree_of(book), headers=TREE_HEADERS, align="lllrrl")
+    else:
+        out.table(rows_of(book), headers=HEADERS)
+    for line in closing(book):
+        out.line(line)
 
 
 def _page(text: str, file: str | None, browser: bool, out: Output) -> None:
@@ -185,7 +201,13 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
         told["kappa"] = {name: _data(kappa) for name, kappa in kappas.items()}
     if flow:
         found_flow = book.flow()
-        _section(out, "flow", str(found_flow).splitlines())
+        _section(out, "flow: norms in powers of two", [])
+        out.table([
+            (f"{s.edge.payer.name} → {s.edge.arg.name}", s.edge.payer.op, f"{s.before:.2f}", f"{s.gain:+.2f}",
+             f"{s.after:.2f}", _text(s.edge.payer)) for s in itertools.islice(found_flow, _ROWS)
+        ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
+        if len(found_flow) > _ROWS:
+            out.line(f"… and {len(found_flow) - _ROWS:,} more")
         told["flow"] = [
             {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
              "gain": number(s.gain), "after": number(s.after)}
@@ -193,19 +215,33 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
         ]  # fmt: skip
     if cost:
         found_cost = book.cost()
-        _section(out, "cost", str(found_cost).splitlines())
+        _section(out, "cost", [found_cost.summary])
+        out.table([
+            (line.account.name, f"{line.value_flops:,}", f"{line.gradient_flops:,}",
+             "" if line.ratio is None else f"{line.ratio:.2f}", f"{line.value_bytes:,}", f"{line.gradient_bytes:,}",
+             _text(line.account)) for line in itertools.islice(found_cost, _ROWS)
+        ], headers=("node", "flops", "sweep", "ratio", "bytes", "sweep", "where"),
+            align="lrrrrrl")  # fmt: skip
+        if len(found_cost.lines) > _ROWS:
+            out.line(f"… and {len(found_cost.lines) - _ROWS:,} more")
+        if found_cost.uncounted:
+            out.line(f"not counted: {', '.join(found_cost.uncounted)}")
         told["cost"] = {
             "value_flops": found_cost.value_flops, "gradient_flops": found_cost.gradient_flops,
             "ratio": found_cost.ratio, "value_bytes": found_cost.value_bytes,
             "gradient_bytes": found_cost.gradient_bytes, "uncounted": list(found_cost.uncounted),
             "ops": [
                 {"name": line.account.name, "op": line.account.op, "value_flops": line.value_flops,
-                 "gradient_flops": line.gradient_flops, "value_bytes": line.value_bytes,
+                 "gradient_flops": line.gradient_flops, "ratio": line.ratio, "value_bytes": line.value_bytes,
                  "gradient_bytes": line.gradient_bytes}
                 for line in found_cost
             ],
         }  # fmt: skip
     return told
+
+
+def _text(account: Account) -> str:
+    return account.where.text if account.where is not None else ""
 
 
 def _short(kappa: Any) -> str:

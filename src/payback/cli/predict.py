@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from payback.cli.options import Out
 from payback.cli.tables import Decimal, Delimiter, open_table
 from payback.errors import InputError
-from payback.io.files import write_file
+from payback.files import write_file
 from payback.train.table import TableModel
 
 

@@ -131,7 +131,7 @@ class Program:
         """
         _check_missing(self, values)
         known: dict[str, Any] = dict(CONSTANTS)
-        known.update((name, float(v) if isinstance(v, int | float) else v) for name, v in values.items())
+        known.update((name, float(v) if type(v) in (int, float) else v) for name, v in values.items())
         named: dict[str, Any] = {}
         for name, expression in self.statements:
             stack: list[tuple[Any, Step]] = []

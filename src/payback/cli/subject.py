@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
@@ -20,6 +20,7 @@ from payback.cli.expression import parse, parse_bindings
 from payback.cli.program import FLOAT_FUNCTIONS
 from payback.cli.terminal import Output
 from payback.errors import InputError
+from payback.glass.explain import Seen
 from payback.ir.node import Node
 from payback.trace.array import Traced
 from payback.trace.numpy_map import emit
@@ -34,7 +35,7 @@ class Subject:
     """A function and what it is called with.
 
     argnums: which arguments vary.  names: what nodes are called by the expression that they come from; filled in when
-    the function is run.
+    the function is run.  named: what nodes are called by whoever ran it.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Subject:
     kwargs: dict[str, Any] = field(default_factory=dict)
     argnums: list[str | int] | None = None
     names: dict[Node, str] = field(default_factory=dict)
+    named: Callable[[Seen], dict[Node, str]] = field(default=lambda seen: seen.names)
 
 
 def is_file(target: str) -> bool:
@@ -100,6 +102,7 @@ def _no_row(row: str | None) -> None:
 
 def _cost(net: Any, x: Any, y: Any) -> Any:
     prediction = net(x)
+    result.append(prediction.node)  # type: ignore[name-defined] # noqa: F821
     return loss(prediction, y)  # type: ignore[name-defined] # noqa: F821
 
 
@@ -114,14 +117,22 @@ def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
     trained = TableModel.load(folder)
     table = open_table(values[0])
     rows = _rows(row, table.n_rows)
-    x = np.ascontiguousarray(trained.encoder.transform(table, rows), trained.net.layers[0].weight.dtype)
+    with np.errstate(over="ignore"):  # it is told what is infinite
+        x = np.ascontiguousarray(trained.encoder.transform(table, rows), trained.net.layers[0].weight.dtype)
     y: Any = trained.target.encode(table, rows)
     classify = trained.target.task == "classify"
     y = np.asarray(y) if classify else np.asarray(y, x.dtype).reshape(len(x), -1)
     # a user's function, so that its lines are shown and not those of the command
-    cost = FunctionType(_cost.__code__, {"__name__": "__payback_model__", "loss": cross_entropy if classify else
-                                         squared_error}, "cost")  # fmt: skip
-    return Subject(folder, cost, [trained.net, x, y], argnums=[0])
+    result: list[Node] = []
+    loss = cross_entropy if classify else squared_error
+    cost = FunctionType(_cost.__code__, {"__name__": "__payback_model__", "loss": loss, "result": result}, "cost")
+
+    def named(seen: Seen) -> dict[Node, str]:
+        from payback.train.callbacks import called_by_layers
+
+        return called_by_layers(seen, trained.net, result, lambda where: where[0] is _cost.__code__)
+
+    return Subject(folder, cost, [trained.net, x, y], argnums=[0], named=named)
 
 
 def _rows(row: str | None, count: int) -> Any:

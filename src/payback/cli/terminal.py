@@ -134,6 +134,11 @@ class Output:
         self._answered = False
         self._gone: set[int] = set()  # ids of the streams whose reader has gone away
 
+    @property
+    def styled(self) -> bool:
+        """Whether text goes to a terminal that shows styles."""
+        return _styled(self._text)
+
     def line(self, text: str = "", style: str | None = None) -> None:
         """Print one line; style is bold, dim, red, green or yellow, where the terminal shows styles.
 

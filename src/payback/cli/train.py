@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from payback.cli.tables import Decimal, Delimiter, open_table, target_names, tel
 from payback.cli.terminal import Output
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import check_folder
+from payback.io.runs import start_name
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.formula import formula
 from payback.nn.module import parameters
@@ -61,7 +63,10 @@ def train(
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,
     overwrite: Annotated[bool, Parameter(help="Write into a folder that is not empty.", negative="")] = False,
-    record: Annotated[str | None, _option("A folder for the whole training: every step can be had again.")] = None,
+    record: Annotated[
+        str | None,
+        _option("A folder for the whole training: every step can be had again. Of several starts: start-1, ... in it."),
+    ] = None,
     record_every: Annotated[int | None, _option("Steps from one recorded state to the next.")] = None,
     on_nan: Annotated[Literal["refuse", "explain"], _option("What becomes of a cost that is not finite.")] = "refuse",
     delimiter: Delimiter = None,
@@ -127,7 +132,11 @@ def train(
         out.line(f"note      {note}")
     out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
     if record is not None:
-        out.line(f"run       recorded in {record}")
+        best = next(k for k, start in enumerate(trained.starts, 1) if start.run is trained.run)
+        kept = record if starts == 1 else str(Path(record) / start_name(best))
+        others = f"; all {len(trained.starts)} starts in {record}" if starts > 1 else ""
+        out.line(f"run       recorded in {kept}{others}")
+        record = kept
     out.result(
         {
             "table": data.source,

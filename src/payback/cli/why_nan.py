@@ -40,7 +40,7 @@ def why_nan(
     """
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
-        found = nan_origins(seen.top, seen.wrt, looked_at.names | seen.names, seen.data)
+        found = nan_origins(seen.top, seen.wrt, looked_at.names | looked_at.named(seen), seen.data)
     for line in str(found).splitlines():
         out.line(line)
     if not out.json:

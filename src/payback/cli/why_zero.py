@@ -38,7 +38,7 @@ def why_zero(
     """
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
-        found = zero_causes(seen.top, _chosen(seen, split_names(wrt) or None), looked_at.names | seen.names)
+        found = zero_causes(seen.top, _chosen(seen, split_names(wrt) or None), looked_at.names | looked_at.named(seen))
     for line in str(found).splitlines():
         out.line(line)
     if out.json:

@@ -5,8 +5,9 @@ What is expensive to know (a payment between arrays, a partial) is computed when
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -24,6 +25,24 @@ def _position(code: Any, offset: int) -> Position | None:
     return position((code, offset))
 
 
+class lazy:  # noqa: N801 (as `property`)
+    """An attribute that is computed when it is first read.  (`cached_property` takes a lock each time, in Python 3.11:
+    of a ledger's hundred thousand amounts that is most of the time.)"""
+
+    def __init__(self, compute: Callable[[Any], Any]):
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, owner: type | None = None) -> Any:
+        if thing is None:
+            return self
+        value = self.compute(thing)
+        setattr(thing, self.name, value)  # from now on it is found there
+        return value
+
+
 class LedgerError(PaybackError, AssertionError):
     """A ledger that does not add up."""
 
@@ -38,14 +57,21 @@ class Account:
     `account[i, j]`, for an array, is the ledger of that entry alone, number by number (see `expand.py`).
     """
 
-    def __init__(self, book: Ledger, node: Node, name: str):
-        self.book, self.node, self.name = book, node, name
+    def __init__(self, book: Ledger, node: Node, name: str | None = None):
+        self.book, self.node = book, node
+        if name is not None:
+            self.name = name
 
-    @cached_property
+    @lazy
+    def name(self) -> str:
+        return self.book.names[self.node]
+
+    @lazy
     def settled(self) -> Any:
-        return self.book.plain(self.book.bars[self.node]) if self.node in self.book.bars else None
+        bar = self.book.bars.get(self.node)
+        return bar if type(bar) is float or bar is None else self.book.plain(bar)
 
-    @cached_property
+    @lazy
     def layer(self) -> int | None:
         return self.book.layers.get(self.node)
 
@@ -65,7 +91,7 @@ class Account:
     def shape(self) -> tuple[int, ...]:
         return self.node.shape
 
-    @cached_property
+    @lazy
     def where(self) -> Position | None:
         """The user's sub-expression that made it."""
         return _position(*self.node.where[:2]) if self.node.where is not None else None
@@ -84,15 +110,21 @@ class Edge:
     paid: of the shape of `arg`.
     """
 
-    def __init__(self, book: Ledger, payer: Account, slot: int, arg: Account):
+    def __init__(self, book: Ledger, payer: Account, slot: int, arg: Account, paid: Any = None):
         self.book, self.payer, self.slot, self.arg = book, payer, slot, arg
+        if type(paid) is float:
+            self.paid = paid
+        else:
+            self._paid = paid  # as it lay on the pile; None: not kept
 
-    @cached_property
+    @lazy
     def partial(self) -> float | str:
         return self.book.partial(self.payer.node, self.slot)
 
-    @cached_property
+    @lazy
     def paid(self) -> Any:
+        if self._paid is not None:
+            return self.book.plain(self._paid)
         return self.book.payment(self.payer.node, self.slot)
 
     @property
@@ -127,6 +159,39 @@ class Pays(NamedTuple):
     """The event: a settled node pays one argument."""
 
     edge: Edge
+
+
+_event: Any = tuple.__new__  # a NamedTuple's own constructor is a function of Python's
+
+
+class Events(Sequence[Settles | Pays]):
+    """What happened, in order; an event is made when it is looked at.  A slice is a tuple."""
+
+    def __init__(self, things: list[Account | Edge], received: Mapping[Account, tuple[Edge, ...]]):
+        self._things, self._received = things, received
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def __iter__(self) -> Iterator[Settles | Pays]:
+        received = self._received
+        for thing in self._things:
+            if isinstance(thing, Edge):
+                yield _event(Pays, (thing,))
+            else:
+                yield _event(Settles, (thing, received.get(thing, ())))
+
+    @overload
+    def __getitem__(self, which: int) -> Settles | Pays: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Settles | Pays, ...]: ...
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return tuple(Events(self._things[which], self._received))
+        return next(iter(Events([self._things[which]], self._received)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} events>"
 
 
 class Race(NamedTuple):

@@ -244,8 +244,10 @@ def _by_sample(book: Ledger, samples: str | Sequence[str] | None) -> _Samples:
     names = [samples] if isinstance(samples, str) else list(samples or [])
     arrays = {name: nodes for name, nodes in book.arrays().items() if nodes[0].shape}
     if not names:
+        parameters = {*book._aliases, *book._aliases.values()}  # of a network: those have no samples
+        likely = next((name for name in arrays if name not in parameters), "X")
         raise InputError("it is not said what the samples are", why="they are the rows of some of the arrays",
-                         fix=f"name them: samples={next(iter(arrays), 'X')!r}")  # fmt: skip
+                         fix=f"name them: samples={likely!r}")  # fmt: skip
     chosen: list[Node] = []
     for name in names:
         if name not in arrays:

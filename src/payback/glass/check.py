@@ -9,7 +9,8 @@ import numpy as np
 from payback.ad.sweep import Entry
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge, LedgerError, Settles
-from payback.ir.node import Node, ancestors
+from payback.glass.entries import no_collecting
+from payback.ir.node import Node, by_id
 from payback.ir.where import position
 from payback.trace.backward import seed_for
 
@@ -26,50 +27,69 @@ def check(book: Ledger) -> None:
     """
     received: dict[Account, list[Edge]] = {}
     settled: set[Account] = set()
-    paid: set[Edge] = set()
-    with np.errstate(all="ignore"):
-        due: dict[Node, set[tuple[Node, int]]] = {node: set() for node in book.bars}
-        for payer, slot in book.paying():  # read off the graph
-            due[payer.args[slot]].add((payer, slot))
+    paid: dict[Edge, Any] = {}  # the payments as the sweep makes them, made again
+    due = _due(book)
+    with np.errstate(all="ignore"), no_collecting():
         for event in book.events:
             if isinstance(event, Settles):
-                _check_settlement(book, event.account, received.get(event.account, []), due, settled)
+                mine = received.pop(event.account, [])
+                _check_settlement(book, event.account, mine, paid, due, settled)
                 settled.add(event.account)
             else:
                 edge = event.edge
                 if edge.payer not in settled or edge.arg in settled or edge in paid:
                     raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} at the wrong time, or twice")
-                _check_payment(book, edge)
-                paid.add(edge)
+                paid[edge] = _check_payment(book, edge)
                 received.setdefault(edge.arg, []).append(edge)
-    if paid != set(book.edges) or {(edge.payer.node, edge.slot) for edge in paid} != set().union(*due.values()):
+    told = {(edge.payer.node, edge.slot) for edge in paid}
+    if paid.keys() != set(book.edges) or told != set().union(*due.values()):
         raise LedgerError("an edge was not paid, or is not of this graph")
     if settled != {account for account in book.nodes if account.settled is not None}:
         raise LedgerError("a node has not settled")
 
 
+def _due(book: Ledger) -> dict[Node, set[tuple[Node, int]]]:
+    """Who has to pay each node, (payer, slot): read off the graph."""
+    bars = book.bars
+    due: dict[Node, set[tuple[Node, int]]] = {node: set() for node in bars}
+    for payer in bars:
+        no_edge, own = payer.op.no_edge, payer.op.kind == "own"
+        for slot, arg in enumerate(payer.args):
+            if arg in bars and slot not in no_edge and not (own and (payer, slot) in book.unpaid):
+                due[arg].add((payer, slot))
+    return due
+
+
 def _check_settlement(
-    book: Ledger, account: Account, received: list[Edge], due: dict[Node, set[tuple[Node, int]]], settled: set[Account]
+    book: Ledger,
+    account: Account,
+    received: list[Edge],
+    paid: dict[Edge, Any],
+    due: dict[Node, set[tuple[Node, int]]],
+    settled: set[Account],
 ) -> None:
     if account in settled or {(e.payer.node, e.slot) for e in received} != due.get(account.node):
         raise LedgerError(f"{account.name} settles before all have paid, or twice")
-    entries: list[Entry] = [
-        (e.payer.node, e.slot, book.gradient.pull(e.payer.node, e.slot, book.bars[e.payer.node]))
-        for e in sorted(received, key=lambda e: (e.payer.id, e.slot), reverse=True)
-    ]
+    received.sort(key=lambda e: (e.payer.id, e.slot), reverse=True)
+    entries: list[Entry] = [(e.payer.node, e.slot, paid[e]) for e in received]
     if account is book.top:
         entries = [(None, 0, seed_for(account.node))]
     if not same(book.plain(book.gradient.total(account.node, entries)), account.settled):
         why = f"its pile comes to another sum than {account.settled!r}"
         raise LedgerError(f"the pile of {account.name} does not add up", why=why)
+    for edge in received:
+        paid[edge] = None  # an array need not be held any longer
 
 
-def _check_payment(book: Ledger, edge: Edge) -> None:
-    paid = book.payment(edge.payer.node, edge.slot)
-    partial = book.partial(edge.payer.node, edge.slot)
+def _check_payment(book: Ledger, edge: Edge) -> Any:
+    payer, slot = edge.payer.node, edge.slot
+    pulled = book.gradient.pull(payer, slot, book.bars[payer])
+    paid = book.amount(payer.args[slot], pulled)
+    partial = book.partial(payer, slot)
     if not same(paid, edge.paid) or not same(partial, edge.partial):
         why = f"it holds {edge.payer.settled!r}, and the partial is {partial!r}, not {edge.partial!r}"
         raise LedgerError(f"{edge.payer.name} pays {edge.arg.name} a wrong amount, {edge.paid!r}", why=why)
+    return pulled
 
 
 def check_replay(book: Ledger) -> None:
@@ -79,16 +99,24 @@ def check_replay(book: Ledger) -> None:
     """
     if book.again is None:
         raise InputError("the ledger cannot be replayed", why="it was not made from a function", fix="use pb.explain")
-    first, second = ancestors([book.top.node]), ancestors([book.again()])
-    why = "it depends on something else than its arguments: a random state, a counter, a file"
-    fix = "give all that varies as arguments; for random numbers use pb.random with a key"
-    for old, new in zip(first, second, strict=False):
-        if old.op is not new.op or not same(old.value, new.value):
+    pairs: dict[Node, Node] = {}
+    stack = [(book.top.node, book.again())]
+    while stack:
+        old, new = stack.pop()
+        if old not in pairs:
+            pairs[old] = new
+            if len(old.args) == len(new.args):
+                stack.extend(zip(old.args, new.args, strict=True))
+    for old in sorted(pairs, key=by_id):
+        new = pairs[old]
+        if old.op is not new.op or len(old.args) != len(new.args) or not same(old.value, new.value):
             place = position(new.where)
-            raise LedgerError("the function gives other values when it is run again",
-                              where=str(place) if place else None, why=why, fix=fix)  # fmt: skip
-    if len(first) != len(second):
-        raise LedgerError("the function computes something else when it is run again", why=why, fix=fix)
+            raise LedgerError(
+                "the function gives other values when it is run again",
+                where=str(place) if place else None,
+                why="it depends on something else than its arguments: a random state, a counter, a file",
+                fix="give all that varies as arguments; for random numbers use pb.random with a key",
+            )
 
 
 def same(x: Any, y: Any) -> bool:

@@ -166,11 +166,16 @@ class Cost:
     def __iter__(self) -> Iterator[Line]:
         return iter(self.lines)
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """One line about all."""
         ratio = f"{self.ratio:.2f} (bound {BOUND:g})" if self.ratio is not None else "none: nothing is computed"
+        return (f"flops {self.value_flops:,} + {self.gradient_flops:,} for the gradient, ratio {ratio}; "
+                f"bytes {self.value_bytes:,} + {self.gradient_bytes:,}")  # fmt: skip
+
+    def __str__(self) -> str:
         lines = [
-            f"flops {self.value_flops:,} + {self.gradient_flops:,} for the gradient, ratio {ratio}; "
-            f"bytes {self.value_bytes:,} + {self.gradient_bytes:,}",
+            self.summary,
             "   value flops gradient flops    ratio    value bytes gradient bytes",
             *map(str, self.lines[:30]),
         ]

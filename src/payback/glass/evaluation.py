@@ -10,6 +10,7 @@ strings "NaN", "Infinity", "-Infinity".
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from payback import native as machine_code
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import Entry, everything, sweep
 from payback.errors import InputError
+from payback.files import write_file
+from payback.glass.inside import Opened as Inside
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
@@ -40,6 +43,7 @@ Array = np.ndarray[Any, Any]
 FORMAT, VERSION = "payback evaluation", 1
 SILENT = ("const", "cast", "identity", "part")  # nodes that compute nothing of their own
 MOST = 10**7  # numbers in a file
+STEPS = 3000  # operations in loops, that are told apart
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -83,7 +87,7 @@ class Evaluation:
             ],
         }  # fmt: skip
         try:
-            Path(path).write_text(json.dumps(data, ensure_ascii=False, allow_nan=False), "utf-8")
+            write_file(Path(path), json.dumps(data, ensure_ascii=False, allow_nan=False).encode())
         except OSError as problem:
             raise InputError("the evaluation cannot be written", where=str(path), why=problem.strerror) from None
 
@@ -91,6 +95,7 @@ class Evaluation:
 def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool = False, **kwargs: Any) -> Evaluation:
     """Run `f(*args, **kwargs)`, a floating scalar, and its gradient by every floating argument, keeping every node.
 
+    Loops of up to 3,000 operations are told step by step, branches and calls by what is in them.
     dtype: the floating arguments are rounded to it first.  native: machine code computes every node, else the
     interpreter does.  Raises InputError where there is no machine code, and what `pb.grad` raises.
 
@@ -112,6 +117,8 @@ def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool 
         )
     top = out.node
     check([top], wrt)
+    with contextlib.suppress(InputError):  # else a loop is one node
+        top = Inside(top, [], STEPS, values=True).top
     forward = [n for n in ancestors([top], min(n.id for n in wrt)) if n.op.name != "const" and _plain(n)]
     return _evaluation(top, wrt, forward, native)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from operator import add, mul
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from payback.ad.sweep import live_nodes, reach
 from payback.errors import InputError
 from payback.glass.entries import (
     Array,
-    Label,
+    Labels,
     constant,
     no_collecting,
     nobody,
     objects,
     row_of_partials,
     scalar,
+    scalars,
     there,
 )
 from payback.ir.aval import Avals
@@ -41,6 +43,16 @@ _MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate",
 _ADD, _MUL, _DIV = TABLE["add"], TABLE["mul"], TABLE["div"]
 
 
+class _Numbered:
+    """Labels of parts: a sign and a number each, and none for what comes after the last number."""
+
+    def __init__(self, sign: str, numbers: Any):
+        self._sign, self._numbers = sign, numbers
+
+    def __getitem__(self, k: int) -> str:
+        return f"{self._sign}{self._numbers[k]}" if k < len(self._numbers) else ""
+
+
 class Expansion:
     """The scalar computation behind `top`, as far as the entries `wanted` (leaf -> mask or None: all) reach.
 
@@ -52,7 +64,7 @@ class Expansion:
     def __init__(self, top: Node, wanted: Mapping[Node, Array | None], most: int = MOST):
         self.most, self._made = most, 0
         self.entries: dict[Node, Any] = {}
-        self.labels: dict[Node, Label] = {}
+        self.labels = Labels()
         self.leaves: list[Node] = []
         self._gradient = Gradient(on_graph=False)
         order, live = live_nodes(reach([top], min(leaf.id for leaf in wanted), list(wanted)), set(wanted))
@@ -81,14 +93,17 @@ class Expansion:
         self, row: Row, args: tuple[Node, ...], value: Any, of: Node, index: tuple[int, ...], part: str = "",
         params: dict[str, Any] = NO_PARAMS,
     ) -> Node:  # fmt: skip
-        self._made += 1
+        self._count(1)
+        made = Node(row, args, params, value, of.where)
+        self.labels.parts(of, index, (part,), [made])
+        return made
+
+    def _count(self, number: int) -> None:
+        self._made += number
         if self._made > self.most:
             raise InputError(f"the computation has more than {self.most:,} numbers",
                              why="every number that depends on the entry is a node of its own",
                              fix="take fewer samples, or an entry nearer to the top")  # fmt: skip
-        made = Node(row, args, params, value, of.where)
-        self.labels[made] = Label(of, index, part)
-        return made
 
     def _expanded(self, node: Node) -> Any:
         row = node.op
@@ -117,12 +132,24 @@ class Expansion:
         for entries, _ in operands:
             if entries is not None:
                 live = live | there(entries)
-        for index in map(tuple, np.argwhere(live).tolist()):
-            args = tuple(
-                constant(scalar(values, index)) if entries is None or entries[index] is None else entries[index]
-                for entries, values in operands
-            )
-            made[index] = self._node(node.op, args, scalar(node.value, index), node, index, params=node.params)
+        indices = np.argwhere(live)
+        self._count(len(indices))
+        columns = []
+        for entries, values in operands:
+            column = None if entries is None else entries[live]
+            if column is None or (column == None).any():  # noqa: E711
+                numbers = map(constant, scalars(values[live]))
+                column = [n if e is None else e for e, n in zip(column, numbers, strict=True)] if column is not None \
+                    else list(numbers)  # fmt: skip
+            columns.append(column)
+        row, params, where = node.op, node.params, node.where
+        values = scalars(np.broadcast_to(node.value, node.shape)[live])
+        nodes = [
+            Node(row, args, params, value, where)
+            for args, value in zip(zip(*columns, strict=True), values, strict=True)
+        ]
+        self.labels.entries(node, indices, nodes)
+        made[live] = nodes
         return made
 
     def _moved(self, node: Node) -> Array:
@@ -164,14 +191,22 @@ class Expansion:
     ) -> Node:
         """terms[0] ∘ terms[1] ∘ … (∘ what is constant), whose value is known."""
         sign = "+" if row is _ADD else "·"
-        total = terms[0]
-        for k, term in enumerate(terms[1:], 1):
-            last = k == len(terms) - 1 and not rest
-            so_far = value if last else total.value + term.value if row is _ADD else total.value * term.value
-            total = self._node(row, (total, term), so_far, node, index, "" if last else f"{sign}{k}")
+        total, where = terms[0], node.where
+        nodes: list[Node] = []
+        if len(terms) > 1:
+            sums = itertools.accumulate((term.value for term in terms), add if row is _ADD else mul)
+            for term, so_far in zip(terms, sums, strict=True):
+                if term is not terms[0] or nodes:
+                    total = Node(row, (total, term), NO_PARAMS, so_far, where)
+                    nodes.append(total)
         if rest:
             other = value - total.value if row is _ADD else Values.div(value, total.value)
-            total = self._node(row, (total, constant(other)), value, node, index)
+            total = Node(row, (total, constant(other)), NO_PARAMS, value, where)
+            nodes.append(total)
+        elif nodes:
+            total.value = value
+        self._count(len(nodes))
+        self.labels.parts(node, index, _Numbered(sign, range(1, len(nodes))), nodes)
         return total
 
     def _groups(self, node: Node, axes: tuple[int, ...], keepdims: bool) -> Iterable[tuple[tuple[int, ...], Any]]:
@@ -203,7 +238,7 @@ class Expansion:
             total = value * count
             whole = self._chain(node, index, terms, len(terms) < count, total)
             if len(terms) > 1 or len(terms) < count:
-                self.labels[whole].part = "Σ"
+                self.labels.rename(whole, "Σ")
             made[index] = self._node(_DIV, (whole, constant(type(value)(count))), value, node, index)
         return made
 
@@ -286,14 +321,14 @@ class Expansion:
             entries = None if entries is None else entries.transpose(axes).reshape(*lead, -1)
             mask = None if entries is None else there(entries)
             sides.append(([out.index(c) for c in free], values, entries, mask))
-        kept: dict[Any, list[Any]] = {}
+        kept: dict[Any, dict[int, Node]] = {}
 
-        def numbers(values: Array, i: tuple[int, ...]) -> list[Any]:
-            """A row of numbers, as `_scalar` would give them."""
-            key = (id(values), i)
-            if key not in kept:
-                kept[key] = values[i].tolist() if values.dtype == np.float64 else list(values[i])
-            return kept[key]
+        def numbers(side: int, values: Array, i: tuple[int, ...], used: Array) -> dict[int, Node]:
+            """Constants of a row by their places; each is made once, however many products it is in."""
+            row = kept.setdefault((side, i), {})
+            new = [k for k in used.tolist() if k not in row]
+            row.update(zip(new, map(constant, scalars(values[i][new])), strict=True))
+            return row
 
         made = nobody(node.shape)
         live = np.zeros(node.shape, bool)
@@ -303,22 +338,24 @@ class Expansion:
                 live |= np.broadcast_to(
                     np.expand_dims(hit, [i for i in range(len(out)) if i not in places]), node.shape
                 )
+        where = node.where
         for index in map(tuple, np.argwhere(live).tolist()):
             at = [tuple(index[i] for i in side[0]) for side in sides]
             masks = [side[3][i] for side, i in zip(sides, at, strict=True) if side[3] is not None]
-            used = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] | masks[1]).tolist()
-            count = len(masks[0])
-            value = scalar(node.value, index)
-            rows = [(numbers(side[1], i), None if side[2] is None else side[2][i])
-                    for side, i in zip(sides, at, strict=True)]  # fmt: skip
-            terms = []
-            for k in used:
-                a, b = (
-                    constant(values[k]) if entries is None or entries[k] is None else entries[k]
-                    for values, entries in rows
-                )
-                product = a.value * b.value if count > 1 else value
-                terms.append(self._node(_MUL, (a, b), product, node, index, f"·{k}" if count > 1 else ""))
+            used = np.flatnonzero(masks[0] if len(masks) == 1 else masks[0] | masks[1])
+            count, value = len(masks[0]), scalar(node.value, index)
+            columns: list[list[Node]] = []
+            for n, ((_, values, entries, mask), i) in enumerate(zip(sides, at, strict=True)):
+                row = nobody(used.shape) if entries is None else entries[i][used]
+                if mask is None or not mask[i].all():
+                    fixed = numbers(n, values, i, used)
+                    row = [fixed[k] if e is None else e for k, e in zip(used.tolist(), row.tolist(), strict=True)]
+                columns.append(list(row))
+            self._count(len(used))
+            products = [a.value * b.value for a, b in zip(*columns, strict=True)] if count > 1 else [value]
+            terms = [Node(_MUL, pair, NO_PARAMS, x, where)
+                     for pair, x in zip(zip(*columns, strict=True), products, strict=True)]  # fmt: skip
+            self.labels.parts(node, index, _Numbered("·", used) if count > 1 else ("",), terms)
             made[index] = self._chain(node, index, terms, len(terms) < count, value)
         return made
 
@@ -349,11 +386,11 @@ class Expansion:
                     paid = self._gradient.total(node.args[slot], [(None, 0, paid)])
                     mask = np.broadcast_to(paid.mask, node.args[slot].shape) if type(paid) is Masked else None
                     amounts, entries = np.asarray(self._gradient.dense(paid)), self.entries[node.args[slot]]
-                    for at in map(tuple, np.argwhere(there(entries)).tolist()):
+                    candidates = there(entries)
+                    candidates &= (amounts != 0) if mask is None else (amounts != 0) | ~mask
+                    for at in map(tuple, np.argwhere(candidates).tolist()):
                         partial = scalar(amounts, at)
-                        if partial != 0 or (
-                            mask is not None and not mask[at] and self._same_case(node, slot, at, index)
-                        ):
+                        if partial != 0 or self._same_case(node, slot, at, index):
                             args.append(entries[at])
                             partials.append(partial if mask is None or mask[at] else None)
                 if args:

@@ -9,6 +9,8 @@ import numpy as np
 
 from payback.ad.sweep import reach
 from payback.errors import DifferentiationError, InputError
+from payback.glass.inside import CALLS
+from payback.glass.inside import Opened as Inside
 from payback.glass.ledger import Ledger
 from payback.glass.names import name_nodes, parameter_names
 from payback.ir.node import Node, ancestors
@@ -63,11 +65,14 @@ def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None,
     """
     seen = run(f, args, kwargs, argnums)
     chosen = _chosen(seen, wrt)
-    between = [node for node in ancestors([seen.top], min(node.id for node in chosen)) if node.op.name != "const"]
+    top = Inside(seen.top, [], values=True, bodies=CALLS).top  # a compiled function shows its work as any other does
+    between = [node for node in ancestors([top], min(node.id for node in chosen)) if node.op.name != "const"]
     live = _depending(between, chosen)
     names = name_nodes(live, seen.names)
-    book = Ledger(seen.top, chosen, names)
-    book._aliases, book.again, book.data = seen.aliases, seen.again, seen.data
+    book = Ledger(top, chosen, names)
+    book._aliases, book.data = seen.aliases, seen.data
+    if (again := seen.again) is not None:
+        book.again = lambda: Inside(again(), [], values=True, bodies=CALLS).top
     return book
 
 

@@ -19,6 +19,7 @@ from payback.ops.append import append, const
 from payback.ops.row import CONST, TABLE
 from payback.ops.several import PART
 
+CALLS = frozenset({"call"})  # of functions that were compiled, or are computed again in the backward pass
 BODIES = frozenset({"call", "branch", "scan"})
 MOST = 1_000_000  # nodes
 
@@ -30,12 +31,15 @@ class Opened:
     of      what stands for a node of the original; one of several results: by (node, k)
 
     values: also open what no derivative leads through.  custom: also functions whose derivative is given, which is then
-    lost: only the values are right.
+    lost: only the values are right.  bodies: which are opened.
     """
 
-    def __init__(self, top: Node, leaves: Sequence[Node], most: int = MOST, values: bool = False, custom: bool = False):
+    def __init__(
+        self, top: Node, leaves: Sequence[Node], most: int = MOST, values: bool = False, custom: bool = False,
+        bodies: frozenset[str] = BODIES,
+    ):  # fmt: skip
         self.of: dict[Any, Node] = {}
-        self._bodies = BODIES | {"custom"} if custom else BODIES  # whose derivative is not their body's
+        self._bodies = bodies | {"custom"} if custom else bodies  # whose derivative is not their body's
         self.most, self._made = most, 0
         if values:  # also what no derivative leads through
             order = ancestors([top])
@@ -105,7 +109,7 @@ class Opened:
         for i in reversed(range(length)) if backwards else range(length):
             for kept, value in zip(before, state, strict=True):
                 kept.append(value)
-            here = [self._append(TABLE["index"], (xs,), {"template": (i,)}, node.where) for xs in sequences]
+            here = [self._append(TABLE["index"], (xs,), {"template": (i,)}, None) for xs in sequences]  # in no program
             results = self._graph(body.graph, [*fixed, *state, *here], node.where)
             state = results[:carried]
             for kept, value in zip(made, results[carried:], strict=True):

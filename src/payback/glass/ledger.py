@@ -1,27 +1,29 @@
 """The ledger: one reverse sweep whose payments stay apart, so that a gradient can show what it is made of.
 
-The sweep is the engine's own (`ad.sweep`); nothing here walks the graph.  It keeps what every node holds; what a node
-pays is what it holds × the partial, the same bits whenever it is asked, so payments are computed when somebody looks.
-Layers, counts and sizes of paths come from the same sweep under other algebras.
+The sweep is the engine's own (`ad.sweep`); nothing here walks the graph.  It keeps what every node holds, and every
+pile: who has paid, for which argument.  Between numbers the amounts stay in the piles; between arrays what a node pays
+is what it holds × the partial, the same bits whenever it is asked, and is computed when somebody looks.  Counts and
+sizes of paths come from the same sweep under other algebras.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from payback.ad.algebra import Distance, Gradient, PathCount, Walks
+from payback.ad.algebra import Gradient, Masked, PathCount, Walks
 from payback.ad.paths import Sizes
-from payback.ad.sweep import everything, reach, sweep
+from payback.ad.sweep import Entry, everything, reach, sweep
 from payback.errors import InputError
 from payback.glass import blame, text
-from payback.glass.accounts import Account, Edge, LedgerError, Pays, Race, Settles, plain_number
+from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
 from payback.glass.entries import EntryNames, no_collecting
@@ -31,7 +33,9 @@ from payback.glass.inside import Opened
 from payback.glass.paths import Paths
 from payback.glass.step import Walk
 from payback.ir.aval import Avals
-from payback.ir.node import Node, ancestors
+from payback.ir.node import Node, ancestors, by_id
+from payback.ops.index import Scattered
+from payback.ops.row import first, one, second
 from payback.ops.several import Share
 from payback.trace.backward import seed_for
 
@@ -67,7 +71,9 @@ class Ledger:
     """
 
     level = "op"  # or "entry": number by number
-    origin: dict[Node, tuple[str, tuple[int, ...], str]] | None = None  # level "entry": (array, index, part) of a node
+    origin: Callable[[Node], tuple[str, tuple[int, ...], str] | None] | None = (
+        None  # level "entry": (array, index, part)
+    )
     data: Mapping[str, Any] = MappingProxyType({})  # the arrays among the arguments, by name
     again: Callable[[], Node] | None = None  # runs the function once more, for `check(replay=True)`
 
@@ -79,25 +85,39 @@ class Ledger:
         seed = seed_for(top)
         floor = min((leaf.id for leaf in self._leaves), default=0)
         self._reached = reach([top], floor, set(self._leaves))
-        with np.errstate(all="ignore"):
-            self.bars = sweep(self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything)
+        self.piles: dict[Node, list[Entry]] = {}
+        with np.errstate(all="ignore"), no_collecting():
+            self.bars = sweep(
+                self.gradient, {top: seed}, self._leaves, reached=self._reached, keep=everything, ledger=self.piles
+            )
+        self._numbers = all(map(_is_number, self.bars.values()))
+        if not self._numbers:  # an array on a pile would be held, or used again for a sum
+            self.piles = {node: [(p, slot, None) for p, slot, _ in pile] for node, pile in self.piles.items()}
 
     # what is in it
 
     @cached_property
     def accounts(self) -> dict[Node, Account]:
-        nodes = sorted({*self.bars, *self._leaves, self._top}, key=lambda node: node.id)
-        accounts: dict[Node, Account] = {}
+        nodes = [*reversed(self.bars)]  # they have settled by descending id
+        missing = {*self._leaves, self._top}.difference(nodes)
+        if missing:
+            nodes = sorted([*nodes, *missing], key=by_id)
+        return {node: Account(self, node) for node in nodes}
+
+    @cached_property
+    def names(self) -> dict[Node, str]:
+        """What the nodes are called; no two of them alike."""
+        names: dict[Node, str] = {}
         taken: set[str] = set()
-        for node in nodes:
+        for node in self.accounts:
             base = name = self._given.get(node) or node.params.get("name") or f"%{node.id}"
             count = 1
             while name in taken:
                 count += 1
                 name = f"{base}#{count}"
             taken.add(name)
-            accounts[node] = Account(self, node, name)
-        return accounts
+            names[node] = name
+        return names
 
     @cached_property
     def top(self) -> Account:
@@ -113,46 +133,42 @@ class Ledger:
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        accounts = self.accounts
         with no_collecting():
-            return tuple(Edge(self, accounts[payer], slot, accounts[payer.args[slot]]) for payer, slot in self.paying())
+            edges = [edge for pile in self.received.values() for edge in pile]
+            edges.sort(key=attrgetter("slot"))
+            edges.sort(key=attrgetter("payer.node.id"))
+            return tuple(edges)
 
     @cached_property
     def by_slot(self) -> dict[tuple[Node, int], Edge]:
         return {(edge.payer.node, edge.slot): edge for edge in self.edges}
 
     @cached_property
-    def events(self) -> tuple[Settles | Pays, ...]:
+    def events(self) -> Sequence[Settles | Pays]:
         with no_collecting():
-            distance, received = self.layers, self.received
-            layers: list[list[Account]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
-            payments: list[list[Edge]] = [[] for _ in layers]
-            for account in self.nodes:
-                if account.node in distance:
-                    layers[distance[account.node]].append(account)
+            distance, accounts = self.layers, self.accounts
+            layers: list[list[Account | Edge]] = [[] for _ in range(1 + max(distance.values(), default=-1))]
+            for node in reversed(distance):  # ascending id
+                layers[distance[node]].append(accounts[node])
             for edge in self.edges:
-                payments[distance[edge.payer.node]].append(edge)
-            events: list[Settles | Pays] = []
-            for settling, paying in zip(layers, payments, strict=True):
-                events += [Settles(account, received.get(account, ())) for account in settling]
-                events += map(Pays, paying)
-        return tuple(events)
+                layers[distance[edge.payer.node]].append(edge)
+            return Events([thing for layer in layers for thing in layer], self.received)
 
     @cached_property
     def received(self) -> dict[Account, tuple[Edge, ...]]:
-        received: dict[Account, list[Edge]] = {}
-        for edge in self.edges:
-            received.setdefault(edge.arg, []).append(edge)
-        return {account: tuple(edges) for account, edges in received.items()}
-
-    def paying(self) -> Iterator[tuple[Node, int]]:
-        """The edges as the graph has them: (payer, slot), ascending."""
-        bars = self.bars
-        for payer in sorted(bars, key=lambda node: node.id):
-            no_edge, own = payer.op.no_edge, payer.op.kind == "own"
-            for slot, arg in enumerate(payer.args):
-                if arg in bars and slot not in no_edge and not (own and (payer, slot) in self.unpaid):
-                    yield payer, slot
+        accounts = self.accounts
+        received: dict[Account, tuple[Edge, ...]] = {}
+        with no_collecting():
+            for node, pile in self.piles.items():
+                arg = accounts[node]
+                if len(pile) == 1:
+                    payer, slot, paid = pile[0]
+                    if payer is not None:  # None: what the top is owed to begin with
+                        received[arg] = (Edge(self, accounts[payer], slot, arg, paid),)
+                else:
+                    edges = [Edge(self, accounts[payer], slot, arg, paid) for payer, slot, paid in pile]  # type: ignore[index]
+                    received[arg] = (*reversed(edges),)
+        return received
 
     @cached_property
     def unpaid(self) -> frozenset[tuple[Node, int]]:
@@ -212,6 +228,8 @@ class Ledger:
     def plain(self, bar: Any) -> Any:
         if type(bar) is float:
             return bar
+        if type(bar) is np.float64:
+            return float(bar)
         if isinstance(bar, list):
             return tuple(None if part is None else plain_number(self.gradient.dense(part)) for part in bar)
         return plain_number(self.gradient.dense(bar))
@@ -219,20 +237,37 @@ class Ledger:
     def payment(self, payer: Node, slot: int) -> Any:
         """What a node pays one of its arguments, as an array of the argument's shape."""
         with np.errstate(all="ignore"):
-            paid = self.gradient.pull(payer, slot, self.bars[payer])
-            if type(paid) is float:
-                return paid
-            if type(paid) is Share:
-                return self.plain(paid.bar)
-            return self.plain(self.gradient.total(payer.args[slot], [(None, 0, paid)]))  # scattered: in one buffer
+            return self.amount(payer.args[slot], self.gradient.pull(payer, slot, self.bars[payer]))
+
+    def amount(self, arg: Node, paid: Any) -> Any:
+        """A payment as the sweep hands it over, in the shape of the argument."""
+        if type(paid) is Share:
+            return self.plain(paid.bar)
+        if type(paid) is Scattered:
+            return self.plain(self.gradient.total(arg, [(None, 0, paid)]))  # in one buffer
+        return self.plain(paid)
 
     def partial(self, payer: Node, slot: int) -> float | str:
         """What the payer would pay if it held 1; between arrays the text of the rule."""
         arg = payer.args[slot]
-        if payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals):
+        if not self._numbers and (
+            payer.shape or arg.shape or isinstance(payer.aval, Avals) or isinstance(arg.aval, Avals)
+        ):
             return str(payer.op.facts.get("math", payer.op.name))
+        if payer.op.kind == "pointwise":
+            rule = payer.op.partials[slot]
+            if rule is one:
+                return 1.0
+            if rule is first or rule is second:
+                return float(payer.args[rule is second].value)
         with np.errstate(all="ignore"):
-            return float(self.plain(self.apart().pull(payer, slot, seed_for(payer))))
+            gradient = self._alone
+            gradient._payments, gradient._square = (None, []), (None, None)
+            return float(self.plain(gradient.pull(payer, slot, seed_for(payer))))
+
+    @cached_property
+    def _alone(self) -> Gradient:
+        return self.apart()
 
     def apart(self) -> Gradient:
         """The algebra of payments for other amounts than those of this ledger: rules of their own kind keep theirs."""
@@ -253,7 +288,10 @@ class Ledger:
 
     @cached_property
     def layers(self) -> dict[Node, int]:
-        layers: dict[Node, int] = self.swept(Distance(), 0)
+        """Edges from the top, along the longest path: read off the piles, whose payers have all settled before."""
+        layers: dict[Node, int] = {}
+        for node, pile in self.piles.items():
+            layers[node] = 0 if pile[0][0] is None else 1 + max([layers[payer] for payer, _, _ in pile])  # type: ignore[index]
         return layers
 
     @cached_property
@@ -319,8 +357,7 @@ class Ledger:
             )
         book = Ledger(top, made.leaves)
         book._given, book.level = names, "entry"
-        book.origin = {node: (known.get(label.node, label.node.op.name), label.index, label.part)
-                       for node, label in made.labels.items()}  # fmt: skip
+        book.origin = names.origin
         return book
 
     def paths(self, top: Which | None = None, leaf: Which | None = None) -> Paths:
@@ -332,7 +369,10 @@ class Ledger:
     def race(self) -> Race:
         """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
         counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
-        return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), sum(1 for _ in self.paying()))
+        return Race(sum(c.paths for c in counts), sum(c.walks for c in counts), self._visits())
+
+    def _visits(self) -> int:
+        return sum(map(len, self.piles.values())) - (self._top in self.piles)
 
     def arrays(self) -> dict[str, list[Node]]:
         """The nodes of what was given, by name: the leaves, and arguments that are constants."""
@@ -408,7 +448,7 @@ class Ledger:
         return text.to_dot(self)
 
     def __repr__(self) -> str:
-        return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {sum(1 for _ in self.paying()):,} edges>"
+        return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {self._visits():,} edges>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """For notebooks: a still picture, the table, and the page in a frame of its own."""
@@ -430,6 +470,13 @@ class Ledger:
         from payback.glass.page import html_of, write
 
         return write(path, html_of(self, title))
+
+
+_NUMBERS = frozenset({float, np.float64, np.float32, np.float16})
+
+
+def _is_number(bar: Any) -> bool:
+    return type(bar) in _NUMBERS or (type(bar) is Masked and type(bar.value) in _NUMBERS)
 
 
 def _ratio(gross: Any, net: Any) -> Any:

@@ -64,7 +64,7 @@ def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]
     names = dict(named)
     if len(nodes) > MOST:
         return names
-    assigned: dict[str, dict[tuple[int, ...], str]] = {}
+    assigned: dict[Any, dict[tuple[int, ...], str]] = {}
     users: dict[Node, list[Node]] = {}
     for node in nodes:
         for arg in node.args:
@@ -76,9 +76,10 @@ def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]
         place = position(node.where)
         if place is None or any(_same_place(node, user) for user in users.get(node, ())):
             continue
-        if place.file not in assigned:
-            assigned[place.file] = _assignments(place.file)
-        name = assigned[place.file].get((place.line, place.column, place.end_line, place.end_column))
+        source = node.where[0] if place.file.startswith("<") else place.file
+        if source not in assigned:
+            assigned[source] = _assignments(source)
+        name = assigned[source].get((place.line, place.column, place.end_line, place.end_column))
         if name is not None:
             names[node] = _free(name, taken)
     rest = [node for node in nodes if node not in names]
@@ -107,10 +108,10 @@ def _free(name: str, taken: set[str]) -> str:
     return made
 
 
-def _assignments(file: str) -> dict[tuple[int, ...], str]:
+def _assignments(source: Any) -> dict[tuple[int, ...], str]:
     """Where the right sides of `name = …` stand -> the name."""
     found: dict[tuple[int, ...], str] = {}
-    for statement in ast.walk(syntax(file)):
+    for statement in ast.walk(syntax(source)):
         target: Any = None
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             target = statement.targets[0]

@@ -42,6 +42,7 @@ _GROWS = frozenset(
 )
 _SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
 MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
+_SILENT = frozenset({"cast", "part", "identity"})  # in no program, or no operation
 _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parentheses are needed around it
 
 
@@ -75,7 +76,7 @@ class Origin:
     def __str__(self) -> str:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
         what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        where = f"{self.place.file}:{self.place.line} in {self.place.function}: " if self.place else ""
+        where = f"{self.place.at}: " if self.place else ""
         with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
         born = "in the backward pass of " if self.phase == "gradient" else ""
         told = f"{where}{born}{what} is {shown(float(self.result))}"
@@ -111,7 +112,7 @@ class Telling:
             return self.names[node]
         if not node.args:
             return self._constant(node)
-        if node.op.name in MOVES and not (node.where and position(node.where)):
+        if node.op.name in MOVES and (node.op.name in _SILENT or not (node.where and position(node.where))):
             return self.text(node.args[0])
         place = position(node.where)
         text = place.text if place is not None else ""
@@ -134,6 +135,8 @@ class Telling:
             elif not arg.shape:
                 number = arg.value
             elif node.op.name in ("sum", "mean", "prod", "max", "min", "logsumexp", "norm"):
+                if not arg.aval.size:
+                    continue
                 number = np.max(np.abs(arg.value))
                 found.append((f"max |{self.text(arg)}|", float(number)))
                 continue
@@ -156,10 +159,12 @@ class Telling:
         return place.text if place is not None and place.text else node.op.name
 
     def whole(self, node: Node) -> Origin:
-        domain = node.op.facts.get("domain", "the operation has no finite result")
-        return Origin(
-            "value", self.text_of(node), (), 1, 1, (), float("nan"), node.op.name, domain, position(node.where)
-        )
+        """Of an operation with several results."""
+        domain = node.op.facts.get("domain")
+        fact = f"{node.op.name} needs this: {domain}" if domain else "the operation has no finite result"
+        numbers = np.concatenate([np.ravel(part)[bad_entries(part).ravel()] for part in node.value])
+        return Origin("value", self.text_of(node), (), 1, 1, (), float(numbers[0]), node.op.name, fact,
+                      position(node.where))  # fmt: skip
 
     def data(self, node: Node, mask: Any) -> Origin:
         index = _first(mask)
@@ -217,6 +222,8 @@ def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) ->
         return f"the result is beyond {_largest(node)}"
     if domain:
         return f"{name} needs {domain}"
+    if node.args and not node.args[0].aval.size:
+        return f"{name} of no entries has no value"
     return "0·∞ or ∞ − ∞ in the sum" if name in ("contract", "sum") else f"{name} has no finite value there"
 
 

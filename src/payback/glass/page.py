@@ -13,8 +13,6 @@ import base64
 import hashlib
 import html
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from importlib import resources
 from math import log10
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from payback.errors import InputError, PaybackError
+from payback.files import write_file
 from payback.glass.layout import places
 from payback.glass.paths import walks_per_edge
 from payback.glass.record import number, sources
@@ -75,16 +74,8 @@ def bundle(ledger: Ledger) -> dict[str, str]:
 def write(path: str | Path, text: str) -> Path:
     """Write a page, whole or not at all.  Raises InputError where that cannot be."""
     target = Path(path)
-    partial = target.with_name(f".{secrets.token_hex(8)}.html")
     try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less what the user's umask takes away
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(partial, target)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        write_file(target, text.encode())
     except OSError as error:
         raise InputError(f"{target} cannot be written", why=str(error.strerror or error)) from error
     return target

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import linecache
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ from payback.glass.accounts import Account, Pays, Settles
 from payback.glass.paths import walks_per_edge
 from payback.glass.story import PATHS_SHOWN, running
 from payback.ir.aval import Avals
+from payback.ir.source import lines_of_file
 from payback.ir.where import Position
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _node(ledger: Ledger, account: Account, full: Callable[[Any], Any], places: 
     aval = account.node.aval
     several = isinstance(aval, Avals)
     avals: list[Any] = list(aval)
-    entry = (ledger.origin or {}).get(account.node)
+    entry = ledger.origin(account.node) if ledger.origin is not None else None
     return {
         "name": account.name,
         "op": account.op,
@@ -209,6 +209,6 @@ def sources(places: Iterable[Position]) -> list[dict[str, Any]]:
         reach[place.file] = (min(first, place.line), max(last, place.end_line))
     return [
         {"file": file, "first": first,
-         "lines": [linecache.getline(file, n).rstrip("\n") for n in range(first, last + 1)]}
+         "lines": [line.rstrip("\n") for line in lines_of_file(file)[first - 1 : last]] or [""] * (last - first + 1)}
         for file, (first, last) in reach.items()
     ]  # fmt: skip

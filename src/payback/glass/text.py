@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,38 +14,86 @@ if TYPE_CHECKING:
     from payback.glass.accounts import Account
     from payback.glass.ledger import Ledger
 
+Row = tuple[str, ...]
+HEADERS: Row = ("node", "op", "shape", "value", "owed", "paid by", "where")
+TREE_HEADERS: Row = (*HEADERS[:5], HEADERS[6])
 _STORY = 60  # edges between scalars that are told in full
 _ROWS = 100
 
 
 def to_text(book: Ledger) -> str:
     """A small scalar ledger as its story; any other as a table, a line for each node from the top down."""
-    if all(edge.scalar for edge in book.edges) and len(book.edges) <= _STORY:
+    if is_story(book):
         parts = [story.partials(book), story.collecting(book), [story.race(book)], story.paying_back(book),
                  [story.visits(book)]]  # fmt: skip
         return "\n\n".join("\n".join(part) for part in parts if part)
-    rows: list[tuple[str, ...]] = [("node", "op", "shape", "value", "owed", "paid by", "where")]
-    told = sorted((a for a in book.nodes if a.layer is not None), key=lambda a: (a.layer or 0, a.id))
-    rows += [_row(book, account) for account in told[:_ROWS]]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    rows = [HEADERS, *rows_of(book)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADERS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if len(told) > _ROWS:
-        lines.append(f"… and {len(told) - _ROWS:,} more")
+    return "\n".join([*lines, *closing(book)])
+
+
+def is_story(book: Ledger) -> bool:
+    """Whether it is small enough to be told in full."""
+    return len(book.edges) <= _STORY and all(edge.scalar for edge in book.edges)
+
+
+def tree_of(book: Ledger) -> list[Row]:
+    """The table as a tree under TREE_HEADERS, at most 100 lines of it.
+
+    A node stands below who pays it; below another one that pays it too it is only named, with an arrow up.
+    """
+    return [(*row[:5], row[6]) for row in itertools.islice(_tree(book), _ROWS)]
+
+
+def rows_of(book: Ledger) -> list[Row]:
+    """What the table says under HEADERS, layer by layer, at most 100 lines of it."""
+    told = sorted((a for a in book.nodes if a.layer is not None), key=lambda a: (a.layer or 0, a.id))
+    return [_row(book, account, account.name) for account in told[:_ROWS]]
+
+
+def closing(book: Ledger) -> list[str]:
+    """What stands below the table."""
+    count = sum(account.layer is not None for account in book.nodes)
+    lines = [f"… and {count - _ROWS:,} more"] if count > _ROWS else []
     race = book.race()
-    lines.append(f"{race.visits:,} edges, each paid once; path by path: {race.paths:,} paths, {race.walks:,} walks")
+    paths, walks = f"{race.paths:,} path{'s' * (race.paths != 1)}", f"{race.walks:,} walk{'s' * (race.walks != 1)}"
+    lines.append(f"{race.visits:,} edge{'s' * (race.visits != 1)}, each paid once; path by path: {paths}, {walks}")
     unpaid = [leaf.name for leaf in book.leaves if leaf.settled is None]
-    return "\n".join([*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else [])])
+    return [*lines, *([f"no path: {', '.join(unpaid)}"] if unpaid else [])]
 
 
-def _row(book: Ledger, account: Account) -> tuple[str, ...]:
-    payers = ", ".join(edge.payer.name for edge in book.pile(account)[:4]) or "(the top)"
+def _tree(book: Ledger) -> Iterator[Row]:
+    pays: dict[Account, dict[Account, None]] = {}
+    for edge in book.edges:
+        pays.setdefault(edge.payer, {})[edge.arg] = None
+    seen: set[Account] = set()
+    stack = [(book.top, "", "")]
+    while stack:
+        account, before, below = stack.pop()
+        if account in seen:
+            yield (f"{before}{account.name} ↑", *[""] * (len(HEADERS) - 1))
+            continue
+        seen.add(account)
+        yield _row(book, account, before + account.name)
+        below_it = list(pays.get(account, ()))
+        if len(below_it) == 1:  # a chain stays in its column
+            stack.append((below_it[0], below, below))
+            continue
+        for k, arg in reversed(list(enumerate(below_it))):
+            last = k == len(below_it) - 1
+            stack.append((arg, below + ("└─" if last else "├─"), below + ("  " if last else "│ ")))
+
+
+def _row(book: Ledger, account: Account, name: str) -> Row:
+    payers = ", ".join(dict.fromkeys(edge.payer.name for edge in book.pile(account)[:4])) or "(the top)"
     text = account.where.text if account.where is not None else ""
     shape = "×".join(map(str, account.shape))
-    return (account.name, account.op, shape, size(account.value), size(account.settled), payers, text[:60])
+    return (name, account.op, shape, size(account.value), size(account.settled), payers, text[:60])
 
 
 def size(value: Any) -> str:
-    """A number as it is, an array by its norm.
+    """A number by six digits, an array by its norm.
 
     >>> size(2.0), size(np.array([3.0, 4.0]))
     ('2', '‖5‖')
@@ -53,7 +103,7 @@ def size(value: Any) -> str:
     if isinstance(value, np.ndarray):
         with np.errstate(all="ignore"):
             return f"‖{float(np.linalg.norm(np.asarray(value, float).ravel())):.4g}‖"
-    return story.shown(value) if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def to_dot(book: Ledger) -> str:

@@ -59,7 +59,7 @@ class Cause:
     fact: str
 
     def __str__(self) -> str:
-        where = f"{self.place.file}:{self.place.line} in {self.place.function}: " if self.place else ""
+        where = f"{self.place.at}: " if self.place else ""
         part = f", {self.stopped:,} of {self.size:,} entries" if self.stopped else ""
         return f"{where}{self.what} ({self.op}{part}): {self.fact}"
 

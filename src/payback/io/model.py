@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from payback.errors import InputError, ModelFileError
-from payback.io.files import OLD, read_file, write_files
+from payback.files import OLD, write_files
+from payback.io.files import read_file
 from payback.io.network import Custom, Spec, build, describe
 from payback.nn.module import parameters
 from payback.trace.tree import unflatten
@@ -189,9 +190,10 @@ def read_model(folder: str | Path, like: Any = None) -> tuple[Any, Document]:
     return unflatten(net, iter([tensors[name] for name in expected])), document
 
 
-def network_of(spec: Spec, folder: Path, like: Any) -> Any:
+def network_of(spec: Spec, folder: Path, like: Any, call: str = "pb.load") -> Any:
     """A network with places for the parameters: built from its description, or the caller's own.
 
+    call: what the caller is to call again with `like`, for the error.
     Raises ModelFileError for a description that cannot be, or that `like` does not have.
     """
     if like is not None and describe(like) == spec:
@@ -204,7 +206,7 @@ def network_of(spec: Spec, folder: Path, like: Any) -> Any:
             else f"the model is a {spec.name}"
         )
         raise ModelFileError(
-            what, where=str(folder), why=why, fix="make a network of that class and give it: pb.load(folder, like=net)"
+            what, where=str(folder), why=why, fix=f"make a network of that class and give it: {call}(folder, like=net)"
         )
     if like is not None:
         raise ModelFileError(

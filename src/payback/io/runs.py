@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 
 from payback.errors import InputError, ModelFileError
-from payback.io.files import read_file, write_file
+from payback.files import write_file
+from payback.io.files import read_file
 from payback.io.network import Spec
 
 FORMAT, VERSION = "payback run", 1
@@ -170,8 +171,7 @@ class Writer:
         self._seal = _UNSEALED
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for old in (DOCUMENT, LOG, DATA, *(path.name for path in folder.glob("state-*.safetensors"))):
-                (folder / old).unlink(missing_ok=True)  # of the run that is overwritten
+            clear(folder)  # the run that is overwritten
             if document.stored:
                 write_file(folder / DATA, tensors(data))
             (folder / LOG).touch()
@@ -209,6 +209,29 @@ class Writer:
         self._lines.clear()
 
 
+def start_name(k: int) -> str:
+    """Where the k-th of several trainings is recorded, from 1, in a folder for all of them."""
+    return f"start-{k}"
+
+
+def clear(folder: Path) -> None:
+    """Take away the run of a folder, and those of the several trainings that may have been recorded in it.
+
+    Raises OSError.
+    """
+    for name in (DOCUMENT, LOG, DATA, *(path.name for path in folder.glob("state-*.safetensors"))):
+        (folder / name).unlink(missing_ok=True)
+    for start in _starts(folder):
+        clear(start)
+        if not any(start.iterdir()):
+            start.rmdir()
+
+
+def _starts(folder: Path) -> list[Path]:
+    found = {k: folder / start_name(k) for k in range(1, 1 + sum(1 for _ in folder.glob("start-*")))}
+    return [path for path in found.values() if (path / DOCUMENT).is_file()]
+
+
 def _chained(seal: str, body: bytes) -> str:
     return hashlib.sha256(seal.encode() + body).hexdigest()
 
@@ -234,6 +257,11 @@ def _document(path: Path) -> Document:
     try:
         data = read_file(path, MAX_DOCUMENT)
     except FileNotFoundError:
+        starts = _starts(path.parent)
+        if starts:
+            why = f"it holds the recordings of {len(starts)} trainings from different initial weights"
+            raise ModelFileError("the folder is not a run itself", where=str(path.parent), why=why,
+                                 fix=f"give one of them: {starts[0]}") from None  # fmt: skip
         raise ModelFileError("there is no run.json", where=str(path.parent), fix=_GIVE) from None
     try:
         head = msgspec.json.decode(data)

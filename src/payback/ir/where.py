@@ -9,9 +9,10 @@ import ast
 import itertools
 import linecache
 import sys
-import threading
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
+
+from payback.ir.source import lines_of, parsing
 
 # Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
 NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
@@ -31,18 +32,25 @@ class Position(NamedTuple):
     end_column: int
     text: str
 
+    @property
+    def at(self) -> str:
+        """`file:line in function`; of code whose text is not to be had also the columns, from 1."""
+        columns = ""
+        if not self.text and self.end_column > self.column:
+            lines = f"line {self.end_line}, " if self.end_line > self.line else ""
+            columns = f", columns {self.column + 1} to {lines}{self.end_column}"
+        return f"{self.file}:{self.line}{columns} in {self.function}"
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
+        return f"{self.at}: {self.text}" if self.text else self.at
 
 
-parsing = threading.Lock()  # Python's own parser is not safe in several threads (3.11)
-
-
-def syntax(file: str) -> ast.Module:
-    """The syntax tree of a source file, empty where there is no source to be had."""
+def syntax(source: str | CodeType) -> ast.Module:
+    """The syntax tree of a source file, or of what a piece of code was made from; empty where that is not to be had."""
     try:
+        lines = linecache.getlines(source) if isinstance(source, str) else lines_of(source)
         with parsing:
-            return ast.parse("".join(linecache.getlines(file)))
+            return ast.parse("".join(lines))
     except (SyntaxError, ValueError, SystemError):
         return ast.Module([], [])
 
@@ -69,11 +77,10 @@ def position(where: Any) -> Position | None:
     line, end_line, column, end_column = positions or (None, None, None, None)
     if line is None:
         return Position(code.co_filename, code.co_name, code.co_firstlineno, code.co_firstlineno, 0, 0, "")
+    source = [text.rstrip("\n") for text in lines_of(code)[line - 1 : end_line or line]] or [""]
     if end_line is None or column is None or end_column is None:  # python -X no_debug_ranges
-        return Position(
-            code.co_filename, code.co_name, line, line, 0, 0, linecache.getline(code.co_filename, line).strip()
-        )
-    lines = [linecache.getline(code.co_filename, n).rstrip("\n").encode() for n in range(line, end_line + 1)]
+        return Position(code.co_filename, code.co_name, line, line, 0, 0, source[0].strip())
+    lines = [text.encode() for text in source]
     lines[-1] = lines[-1][:end_column]
     lines[0] = lines[0][column:]
     text = " ".join(part.decode(errors="replace").strip() for part in lines)

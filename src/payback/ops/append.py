@@ -50,7 +50,7 @@ def snapshot(value: Any) -> Any:
         raise DifferentiationError("a numpy.matrix cannot enter a computation", where=_here(),
                                    why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
-    if not isinstance(value, np.ndarray):
+    if not issubclass(type(value), np.ndarray):  # a traced value says that it is one
         value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
         value.flags.writeable = False

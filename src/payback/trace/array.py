@@ -24,6 +24,8 @@ from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recor
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
+become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
+
 
 class Traced:
     """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
@@ -36,6 +38,16 @@ class Traced:
         self.node = node
 
     # what it is
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
+        aval = self.node.aval
+        if aval.shape:
+            return np.ndarray
+        if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
+            return type(self)
+        return float if aval.weak else aval.dtype.type
 
     @property
     def value(self) -> Any:
@@ -126,6 +138,14 @@ class Traced:
                    why="a Python float has no history, so what is computed from it would have no gradient",
                    fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
 
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """As of a Python float: of a value that has a derivative to lose TraceError is raised."""
+        return float(self).as_integer_ratio()
+
+    def is_integer(self) -> bool:
+        """Whether it is a whole number, as of a Python float."""
+        return float(self.value).is_integer()
+
     def __int__(self) -> int:
         if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
@@ -183,7 +203,7 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         method = _METHODS.get(name)
         if method is None:
-            if name.startswith("__") or not hasattr(np.ndarray, name):
+            if name.startswith("__") or not (hasattr(np.ndarray, name) or hasattr(float, name)):
                 raise AttributeError(f"a traced value has no attribute {name!r}")
             raise MissingAttributeError(f".{name} of a traced array has no derivative in payback", where=_here(),
                                         fix="write it with NumPy functions that have one")  # fmt: skip

@@ -24,7 +24,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append
 from payback.ops.row import TABLE
 from payback.trace import operators as traced
-from payback.trace.array import Traced
+from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
 
@@ -153,7 +153,7 @@ def number(recorder: Recorder, k: int, kind: int) -> Number:
 def _of(made: Number, truth: bool) -> Number:
     """The entry as the number or the truth that it is."""
     if truth:
-        made.__class__ = Truth
+        become(made, Truth)
     return made
 
 
@@ -187,7 +187,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         made.recorder, made.k, made.kind = recorder, len(seconds), kind
         seconds.append(b)
         if truth:
-            made.__class__ = Truth
+            become(made, Truth)
         return made
 
     def reflected(self: Number, other: Any) -> Any:
@@ -231,6 +231,10 @@ class Number(Traced):
     @property
     def node(self) -> Node:  # type: ignore[override]
         return self.recorder.node(self)
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return float if self.kind else np.float64
 
     @property
     def value(self) -> Any:
@@ -346,6 +350,10 @@ class Truth(Number):
 
     __slots__ = ()
     __hash__ = Traced.__hash__
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return Truth
 
     @property
     def dtype(self) -> np.dtype[Any]:

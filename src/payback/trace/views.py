@@ -19,7 +19,7 @@ from payback.ir.aval import FLOAT64
 from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.row import TABLE
-from payback.trace.array import _NODE_TYPES, Traced, as_traced
+from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS
@@ -145,7 +145,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
         for name, params in steps:
             at = _replay(at, name, params)
         y.alias = None
-        y.__class__ = Written
+        become(y, Written)
         y.node = View(storage, at)
     return _held.__get__(x)
 

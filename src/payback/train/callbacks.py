@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from payback.trace.array import Traced
 from payback.trace.tree import leaves
 
 if TYPE_CHECKING:
+    from payback.glass.explain import Seen
     from payback.glass.why_nan import WhyNan
     from payback.train.replay import Batch
     from payback.train.runs import RecordedRun
@@ -110,16 +111,26 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
         return loss(prediction, y, weights)
 
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
+    names = called_by_layers(seen, net, result, lambda where: tuple(where[:2]) == here[0])
+    return nan_origins(seen.top, seen.wrt, names, seen.data)
+
+
+def called_by_layers(seen: Seen, net: Any, result: Sequence[Node], ours: Callable[[Any], bool]) -> dict[Node, str]:
+    """What nodes are called that no line of the user's has made: by the layer that they belong to.
+
+    result: the nodes of what the network returned; those made later belong to the loss.  ours: whether a `where` is the
+    place that called the network, which says nothing; such nodes lose it.
+    """
     names = dict(seen.names)
     last = max((node.id for node in result), default=0)
     layers = {node: path.rpartition(".")[0] or path for node, path in zip(seen.wrt, parameters(net), strict=True)}
     layer = "the network"
     for node in ancestors([seen.top]):
         layer = next((layers[arg] for arg in node.args if arg in layers), layer)
-        if node.args and (node.where is None or tuple(node.where[:2]) == here[0]):
-            node.where = None  # the line that called fit says nothing
+        if node.args and (node.where is None or ours(node.where)):
+            node.where = None
             names.setdefault(node, f"{node.op.name} {'in the loss' if node.id > last else f'at {layer}'}")
-    return nan_origins(seen.top, seen.wrt, names, seen.data)
+    return names
 
 
 def _carries(optimizer: Any) -> bool:

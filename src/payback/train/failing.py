@@ -42,6 +42,12 @@ class Failing(NamedTuple):
     optimizer: Optimizer
     settings: dict[str, Any]
 
+    def held(self) -> Batch:
+        """The rows that are held out."""
+        assert self.rows.held is not None
+        X, y, weights = self.rows.held
+        return Batch(self.n, np.arange(len(X)), X, y, weights)
+
     def batch(self, rows: Any) -> Batch:
         X, y, weights, _, numbers = self.rows
         some = slice(None) if rows is None else rows
@@ -53,15 +59,16 @@ def check_on_nan(on_nan: Any) -> None:
         raise InputError(f"on_nan is {on_nan!r:.40}", why=f"it is {' or '.join(map(repr, ON_NAN))}")
 
 
-def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder | None, on_nan: str) -> None:
+def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Recorder | None, on_nan: str) -> None:
     """Have the error say where the numbers were born; with "explain" keep the step and print its whole story.
 
+    bad: None where the steps are finite and the cost of the rows held out is not.
     The weights are the training's own, to the bit; the step is looked at in the interpreter, on the unsimplified graph.
     problem.origins: what `pb.why_nan` found.  problem.folder: a run folder, which has the step.
     """
     from payback.train.callbacks import agreement, evaluation, why
 
-    batch = at.batch(bad.rows)
+    batch = at.held() if bad is None else at.batch(bad.rows)
     try:
         found = why(at.loss, at.net, batch)
     except PaybackError as other:  # the loss or the network cannot be looked into: the error is told as it is
@@ -70,37 +77,49 @@ def tell(problem: NonFiniteError, bad: BadStep, at: Failing, recorder: Recorder 
     problem.origins = found.origins  # type: ignore[attr-defined]
     if found.origins:
         problem.why = str(found.origins[0])
-    elif np.isfinite(bad.cost):
+    elif bad is not None and np.isfinite(bad.cost):
         what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
         problem.why = (
             f"cost and gradient are finite, but {what}: the steps are too long, or the data hold extreme values"
         )
     if on_nan == "refuse":
         return
-    folder = recorder.folder if recorder is not None else _kept(bad, at, batch)
+    if recorder is not None:
+        folder = recorder.folder
+        recorder.keep(at.net, at.state)
+    else:
+        folder = _kept(bad, at, batch)
     problem.folder = folder  # type: ignore[attr-defined]
-    lines = [f"{problem.what} ({problem.where}), which was not applied", str(found)]
+    applied = ", which was not applied" if bad is not None else ""
+    lines = [f"{problem.what} ({problem.where}){applied}", str(found)]
     first = next(iter(found.origins), None)
     if first is not None and first.index and first.size % len(batch.X) == 0 and first.index[0] < len(batch.X):
-        lines.append(f"row {first.index[0]} of the batch is row {batch.samples[first.index[0]]} of X")
+        lines.append(
+            f"row {first.index[0]} of the rows held out" if bad is None
+            else f"row {first.index[0]} of the batch is row {batch.samples[first.index[0]]} of X"
+        )  # fmt: skip
     if native.available():
         both = agreement(evaluation(at.loss, at.net, batch, True), evaluation(at.loss, at.net, batch, False))
         bound = f"machine code and the interpreter are {both.worst:.2g} apart on this step, bound {both.tolerance:.0g}"
         lines.append(bound if not both.parted else f"{bound}: {both}")
-    lines.append(f"the step is kept in {folder}: pb.open_run({str(folder)!r}).why_nan() tells this again")
+    again = "why_nan()" if bad is not None else "why_nan(held=True)"
+    lines.append(f"the step is kept in {folder}: pb.open_run({str(folder)!r}).{again} tells this again")
     print("\n".join(lines), file=sys.stderr)
 
 
-def _kept(bad: BadStep, at: Failing, batch: Batch) -> Path:
+def _kept(bad: BadStep | None, at: Failing, batch: Batch) -> Path:
     """A run folder of its own that has this step alone, in a private temporary place."""
     folder = Path(tempfile.mkdtemp(prefix="payback-nan-"))
     size = len(batch.X)
-    rows = Rows(batch.X, batch.y, batch.weights, None, batch.samples)
+    rows = Rows(batch.X, batch.y, batch.weights, at.rows.held if bad is None else None, batch.samples)
     settings = at.settings | {"batch_size": size, "rows": size, "shuffle": False, "validation": None, "epochs": 1}
     recorder = Recorder(
         Recording(folder, every=1, data=True), at.net, at.state, loss=at.named, optimizer=at.optimizer,
         settings=settings, data=rows.named(), steps=1, first=at.n, native_steps=native.available(),
     )  # fmt: skip
+    if bad is None:
+        recorder.flush()
+        return folder
     told = bad.cost, bad.norm, bad.length
     recorder.step(None, size, bad.rate, told, [], lambda: (at.net, at.state), lambda: (at.net, at.state))
     return folder

@@ -172,7 +172,7 @@ def fit(
     else:
         records = epochs_of(at, steps, optimizer, X, y, weights, size, orders, metric)
         ends = ((record, partial(_same, at.net)) for record in records)
-    stopped = "epochs"
+    stopped, astray = "epochs", None
     begun = time.perf_counter()
     try:
         for epoch, (entry, network) in enumerate(ends, 1):
@@ -180,6 +180,7 @@ def fit(
             if held is not None:
                 cost, prediction = in_chunks(steps, network(), *held)
                 if not np.isfinite(cost):
+                    astray = network()
                     raise NonFiniteError(
                         f"the validation cost became {cost} after step {at.step}",
                         where=f"epoch {epoch}",
@@ -212,9 +213,10 @@ def fit(
     except NonFiniteError as problem:
         if shown:
             shown.clear()
-        if at.bad is not None:
+        if at.bad is not None or astray is not None:
             before, state = (at.net, at.state) if fast is None else fast.now()
-            failing = Failing(before, state, at.step, rows, loss_of, name, optimizer, settings)
+            failing = Failing(before if astray is None else astray, state, at.step, rows, loss_of, name, optimizer,
+                              settings)  # fmt: skip
             tell(problem, at.bad, failing, at.recorder, on_nan)
         # without a best one, the network given: the steps since may be what led astray
         problem.run = _finish(at, net, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ arrays, only called one at a time, so a recorded training has the same bits as o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -18,7 +18,20 @@ from payback import __version__, native
 from payback.errors import InputError
 from payback.io.model import check_folder
 from payback.io.network import describe
-from payback.io.runs import FORMAT, VERSION, Document, End, Epoch, Failed, Step, Writer, digest, place
+from payback.io.runs import (
+    FORMAT,
+    VERSION,
+    Document,
+    End,
+    Epoch,
+    Failed,
+    Step,
+    Writer,
+    clear,
+    digest,
+    place,
+    start_name,
+)
 from payback.io.training import describe_optimizer
 from payback.nn.module import parameters
 from payback.optim.optimizers import Optimizer
@@ -62,6 +75,20 @@ def recording(record: Any) -> Recording | None:
     made = record if isinstance(record, Recording) else Recording(record)
     check_folder(made.folder, made.overwrite)
     return made
+
+
+def clear_for_starts(options: Recording) -> None:
+    """Make room for the recordings of several trainings.  Raises InputError where that cannot be."""
+    check_folder(options.folder, options.overwrite)
+    try:
+        clear(Path(options.folder))
+    except OSError as problem:
+        raise InputError("the run cannot be recorded", where=str(options.folder), why=problem.strerror) from None
+
+
+def start_of(options: Recording, k: int) -> Recording:
+    """How the k-th of several trainings is recorded, from 1: in a folder of its own."""
+    return replace(options, folder=Path(options.folder) / start_name(k))
 
 
 def arrays_of(net: Any, state: Any) -> dict[str, Array]:
@@ -141,6 +168,14 @@ class Recorder:
         elif monotonic() - self._told > FLUSH:
             self._writer.flush()
             self._told = monotonic()
+
+    def keep(self, net: Any, state: Any) -> None:
+        """Write the state now.  Raises InputError if it cannot be written."""
+        self._keep(net, state)
+        self.flush()
+
+    def flush(self) -> None:
+        self._writer.flush()
 
     def _keep(self, net: Any, state: Any) -> None:
         if self._n != self._written:

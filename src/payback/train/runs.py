@@ -83,7 +83,7 @@ class RecordedRun:
         self.best_epoch = end.best_epoch if end else None
         if not self._states:
             raise ModelFileError("the run has no state", where=str(self.folder), why="it was cut short at its start")
-        self._like = network_of(document.network, self.folder, like)
+        self._like = network_of(document.network, self.folder, like, "pb.open_run")
         self._data = data
         self._rows: Rows | None = None
         self._now: Restored | None = None
@@ -113,18 +113,30 @@ class RecordedRun:
 
         return agreement(self.evaluation(n, native=True), self.evaluation(n))
 
-    def why_nan(self, n: int | None = None) -> WhyNan:
+    def why_nan(self, n: int | None = None, *, held: bool = False) -> WhyNan:
         """Where what is not finite in step n was born; by default in the step that failed.
 
-        Raises InputError for a run in which no step failed, and as `batch` and `step` do.
+        held: in the cost of the rows held out, by the weights after step n; by default after the last one.
+        Raises InputError for a run in which no step failed, or without such rows, and as `batch` and `step` do.
         """
         from payback.train.callbacks import why
 
+        if held:
+            X, y, weights = self._held()
+            now = self.step(len(self) if n is None else n)
+            return why(self.loss, now.net, Batch(now.n, np.arange(len(X)), X, y, weights))
         if n is None:
             if self.failed is None:
-                raise InputError("no step of the run failed", fix="give the number of a step")
+                raise InputError("no step of the run failed",
+                                 fix="give the number of a step, or held=True for the rows held out")  # fmt: skip
             n = self.failed.n
         return why(self.loss, self.step(n - 1).net, self.batch(n))
+
+    def _held(self) -> tuple[Array, Array, Array | None]:
+        if self.rows.held is None:
+            raise InputError("the run held no rows out", why="there was no validation part")
+        X, y, weights = self.rows.held
+        return X, y, weights
 
     def explain(self, n: int, **options: Any) -> Ledger:
         """The ledger of step n: see `pb.explain`, of which these are the options.  Raises as `batch` and `step` do."""

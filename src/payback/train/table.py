@@ -27,7 +27,7 @@ from payback.train.fit import Run, fit
 from payback.train.metrics import confusion_matrix, r2, rmse
 from payback.train.progress import Progress
 from payback.train.recipe import Recipe
-from payback.train.recording import Recording
+from payback.train.recording import Recording, clear_for_starts, start_of
 
 Array = np.ndarray[Any, Any]
 MAX_PARAMETERS = 10**8  # the memory of an ordinary machine holds them, their gradient and two arrays of state
@@ -235,18 +235,18 @@ def train_prepared(
 ) -> Trained:
     """Train on prepared rows, from `starts` different initial weights; the lowest final cost is kept.
 
-    record, on_nan: as of `fit`; rows are recorded by their numbers in the table.  A recording is of one start.
+    record, on_nan: as of `fit`; rows are recorded by their numbers in the table.  Of several starts each is recorded in
+    a folder of its own: record/start-1, record/start-2, …
 
     Raises NonFiniteError as `fit` does; its `trained` then holds what was best before, if anything was.
     """
     table, recipe, base = prepared.table, prepared.recipe, prepared.model
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
-    if record is not None and starts > 1:
-        raise InputError(f"a recording of {starts} starts", why="a run folder holds one training",
-                         fix="record with one start, and the seed of the one that you want to see")  # fmt: skip
     if record is not None:
         record = dataclasses.replace(record, numbers=prepared.train)
+        if starts > 1:
+            clear_for_starts(record)
     random.key(seed + starts - 1)  # all seeds are good, or none is tried
     x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
     validation: Any = 0.0
@@ -273,7 +273,7 @@ def train_prepared(
                 tol=recipe.tol,
                 seed=seed + start,
                 progress=progress,
-                record=record,
+                record=record if record is None or starts == 1 else start_of(record, start + 1),
                 on_nan=on_nan,
             )
         except NonFiniteError as problem:

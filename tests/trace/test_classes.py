@@ -1,0 +1,85 @@
+"""`isinstance` says of a traced value what it says of the plain one, so that a program takes the same branch."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.trace.array import Traced
+
+VALUES = [2.0, np.float64(2.0), np.float32(2.0), np.float16(2.0), np.ones(2), np.ones((2, 0), np.float32)]
+CLASSES = [float, int, bool, str, list, tuple, complex, np.ndarray, np.generic, np.number, np.floating, np.float64,
+           np.float32, np.float16, np.integer, numbers.Number, numbers.Real, numbers.Integral, object]  # fmt: skip
+
+
+def asked(x, told):
+    told.append([isinstance(x, kind) for kind in CLASSES] + [np.isscalar(x)])
+    return np.sum(x * x)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_the_answers_are_those_for_the_plain_value(value):
+    plain, eager, compiled, forward = [], [], [], []
+    asked(value, plain)
+    pb.grad(lambda x: asked(x, eager))(value)
+    pb.compile(pb.grad(lambda x: asked(x, compiled)))(value)
+    pb.jvp(lambda x: asked(x, forward), (value,), (value,))
+    assert plain == eager[:1] == compiled[:1] == forward[:1]
+
+
+def test_an_entry_is_a_number_of_numpy():
+    def f(x):
+        return x[0] * 3 if isinstance(x[0], np.float64) and isinstance(x[0], float) else -x[0]
+
+    assert (pb.grad(f)(np.ones(2)) == [3, 0]).all()
+    assert (pb.compile(pb.grad(f))(np.ones(2)) == [3, 0]).all()
+
+
+def test_on_the_tape_too():
+    def f(x):
+        total = 0.0
+        for k in range(3000):
+            v = x[k % 3]
+            total = total + (v * 2 if isinstance(v, float) and not isinstance(v, np.ndarray) else -v)
+        return total if isinstance(total, float) else -total
+
+    assert (pb.compile(pb.grad(f))(np.ones(3)) == 2000).all()
+
+
+def test_single_dispatch_and_patterns():
+    @functools.singledispatch
+    def square(x):
+        raise AssertionError(type(x))
+
+    @square.register
+    def _(x: float):
+        return x * x
+
+    @square.register
+    def _(x: np.ndarray):
+        return np.sum(x * x)
+
+    def matched(x):
+        match x:
+            case float():
+                return x * 3
+            case np.ndarray():
+                return np.sum(x) * 5
+        raise AssertionError(type(x))
+
+    assert pb.grad(square)(3.0) == 6.0
+    assert (pb.grad(square)(np.ones(2)) == 2).all()
+    assert pb.grad(matched)(3.0) == 3.0
+    assert (pb.grad(matched)(np.ones(2)) == 5).all()
+
+
+def test_it_is_a_traced_value_all_the_same():
+    x = pb.variable(np.ones(2))
+    assert isinstance(x, Traced)
+    assert isinstance(np.argmax(x), (Traced, np.integer))
+    with pytest.raises(pb.errors.TraceError, match=r"x\.value"):
+        x.value = x - 1.0
