@@ -83,11 +83,11 @@ class Around:
 def _is_fixed(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_fixed, value))
-    return isinstance(value, (*_WHOLE, FunctionType))
+    return issubclass(type(value), (*_WHOLE, FunctionType))  # a traced value tells isinstance that it is a number
 
 
 def _same(now: Any, was: Any) -> bool:
-    return now is was or (isinstance(now, _NUMBERS) and type(now) is type(was) and (now == was or now != now))
+    return now is was or (issubclass(type(now), _NUMBERS) and type(now) is type(was) and (now == was or now != now))
 
 
 _SMALL = 4096
