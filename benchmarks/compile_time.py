@@ -80,10 +80,12 @@ def child(text: str) -> None:
 
     clock = Clock()
     clock.watch(Steps, "traced_train", "trace")
+    clock.watch(Steps, "traced_flat", "trace")
     clock.watch(gradient, "sweep", "sweep")
     clock.watch(loop, "simplified", "passes")
     clock.watch(compiled.Compiled, "_loop", "plan")
     clock.watch(library, "get", "kernels")
+    clock.watch(library, "get_named", "kernels")
     clock.watch(loop.Loop, "run", "first step")
     widths, batch = sizes_of(text)
     net = pb.nn.MLP(widths, activation="relu", seed=0)

@@ -18,6 +18,7 @@ def planned(monkeypatch):
     build = Loop._build
     monkeypatch.setattr(Loop, "_build", lambda self, *args: (count.append(1), build(self, *args))[1])
     monkeypatch.setattr(reuse, "_known", type(reuse._known)())
+    monkeypatch.setattr(reuse, "_kept", False)  # those on the disk are in test_kept.py
     return count
 
 
@@ -71,6 +72,17 @@ def test_a_loss_that_computes_something_else_under_the_same_name(planned):
     np.testing.assert_allclose(two[0], 2.0 * one[0], rtol=0.2)
     assert numbers(fit(loss=scaled(2.0))) == two
     assert len(planned) == 2
+
+
+def test_a_step_of_own_parts_is_not_even_traced_again(planned, monkeypatch):
+    from payback.train import step
+
+    first = numbers(fit())
+    with monkeypatch.context() as patched:
+        patched.delattr(step, "trace")
+        assert numbers(fit()) == first
+        with pytest.raises(NameError, match="trace"):
+            fit(width=9)
 
 
 def test_two_trainings_at_once_have_memory_of_their_own():

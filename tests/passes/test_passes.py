@@ -90,10 +90,10 @@ def test_fold_takes_out_what_changes_nothing():
 
 
 def test_a_masked_sum_needs_no_mask():
-    """The gradient of a bias before a rectifier: the sum itself is zero where the mask is empty."""
+    """The gradient of what is added before a rectifier: the sum itself is zero where the mask is empty."""
 
     def cost(b, x):
-        return (pb.nn.relu(x + b) ** 2).sum()
+        return (pb.nn.relu(x + (b + 1.0)) ** 2).sum()
 
     graph = trace(pb.grad(cost), np.zeros(3), X).graph
     changed = fold(cse(fold(graph)[0])[0])[0]

@@ -223,6 +223,8 @@ def test_a_small_network_steps_as_one_vector(monkeypatch):
     for optimizer in OPTIMIZERS:
         assert flat(net, optimizer) is not None
     monkeypatch.setattr("payback.train.flat.LARGEST", 10)
+    assert flat(net, Adam()) is not None  # many, each of them small
+    monkeypatch.setattr("payback.train.flat.SMALL", 10)
     assert flat(net, Adam()) is None
     monkeypatch.undo()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -303,6 +304,109 @@ def test_variables_around_it():
         v.value -= 0.5
 
 
+def test_a_variable_s_new_value_is_no_new_graph():
+    """Wherever a name leads to it; its gradient follows, and so does that of what was computed from it inside."""
+    v, w = pb.variable(2.0), pb.variable(np.array([1.0, 2.0, 4.0]), name="w")
+    held = {"both": [v, SimpleNamespace(w=w)]}
+    f, traces = counted(lambda x: np.sum(np.sin(x * (held["both"][1].w * w)) * v))
+    compiled = pb.compile(f)
+    for _ in range(4):
+        compiled(X).backward()
+        assert v.grad == pytest.approx(np.sin(X * w.value**2).sum(), rel=1e-14)
+        np.testing.assert_allclose(w.grad, v.value * np.cos(X * w.value**2) * 2 * X * w.value, rtol=1e-12)
+        assert compiled(X).value == pytest.approx(v.value * np.sin(X * w.value**2).sum(), rel=1e-14)
+        v.value, w.value = v.value - 0.3, w.value * 1.1
+    np.testing.assert_allclose(pb.grad(compiled)(X).value, v.value * np.cos(X * w.value**2) * w.value**2, rtol=1e-12)
+    assert len(traces) == 1
+    assert compiled.reasons == ["first call"]
+
+
+def test_another_variable_under_a_name_is_a_new_graph():
+    v = pb.variable(2.0)
+    f, traces = counted(lambda x: x * v)
+    compiled = pb.compile(f)
+    assert np.array_equal(compiled(X).value, X * 2.0)
+    v = pb.variable(3.0)
+    assert np.array_equal(compiled(X).value, X * 3.0)
+    v = pb.variable(X)
+    assert np.array_equal(compiled(X).value, X * X)
+    v = 4.0
+    assert np.array_equal(compiled(X), X * 4.0)
+    assert len(traces) == 4
+
+
+def test_a_variable_that_becomes_of_another_kind_is_a_new_graph():
+    v = pb.variable(2.0)
+    compiled = pb.compile(lambda x: x * v)
+    x = X.astype(np.float32)
+    assert compiled(x).dtype == np.float32
+    v.node = pb.variable(np.float64(2.0)).node
+    assert compiled(x).dtype == (x * np.float64(2.0)).dtype
+    assert compiled.reasons[1:] == ["a variable around it is of another kind"]
+
+
+LOOKING = {
+    "a branch": lambda v: lambda x: x * v if v > 1.0 else x - v,
+    "a branch alone": lambda v: lambda x: x * 2.0 if v > 1.0 else x - 3.0,
+    "its value": lambda v: lambda x: x * v.value,
+    "its gradient": lambda v: lambda x: x * (v.grad if v.grad is not None else 3.0),
+    "a count": lambda v: lambda x: sum([x] * int(v + 1.5)) + v,
+    "an index": lambda v: lambda x: x[[int(v)]] * v,
+    "a mask": lambda v: lambda x: x[v.value < X] * v,
+}
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_what_looks_at_a_variable_s_number_is_never_stale(name):
+    v = pb.variable(2.0)
+    f = LOOKING[name](v)
+    compiled = pb.compile(f)
+    for number in (2.0, 0.5, 1.0, 2.0):
+        v.value = number
+        expected, found = f(X), compiled(X)
+        np.testing.assert_array_equal(np.shape(found), np.shape(expected))
+        np.testing.assert_allclose(*(getattr(x, "value", x) for x in (found, expected)), rtol=1e-15)
+        if hasattr(expected, "node"):
+            gradients = []
+            for result in (expected, found):
+                np.sum(result).backward()
+                gradients.append(v.grad)
+            assert gradients[0] == pytest.approx(gradients[1], rel=1e-14)
+
+
+def test_a_variable_is_itself_elsewhere_while_a_function_that_uses_it_is_traced():
+    v, seen = pb.variable(2.0), []
+
+    def elsewhere():
+        seen.append((v.value, (v * v).value))
+
+    def f(x):
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        return x * v
+
+    assert np.array_equal(pb.compile(f)(X).value, X * 2.0)
+    assert seen == [(2.0, 4.0)]
+    v.value *= 2
+    v += 1.0
+    assert v.value == 5.0
+
+
+def test_variables_through_several_compiled_functions():
+    v = pb.variable(0.7)
+    inner = pb.compile(lambda x: np.sin(x * v))
+    outer = pb.compile(lambda x: np.sum(inner(x) * v))
+    slope = pb.compile(lambda x: pb.grad(lambda x: np.sum(inner(x)) * v)(x))
+    for _ in range(2):
+        outer(X).backward()
+        a = v.value
+        assert v.grad == pytest.approx(np.sum(np.sin(X * a) + a * X * np.cos(X * a)), rel=1e-13)
+        np.testing.assert_allclose(slope(X).value, a * a * np.cos(X * a), rtol=1e-13)
+        v.value += 0.4
+    assert outer.reasons == inner.reasons == slope.reasons == ["first call"]
+
+
 # inside and outside of the other transforms
 
 
@@ -413,3 +517,23 @@ def test_another_default_is_noticed(monkeypatch):
     assert compiled(2.0) == 20.5
     monkeypatch.setitem(scaled.__kwdefaults__, "shift", 1.0)
     assert compiled(2.0) == 21.0
+
+
+BIG = np.arange(4096.0)  # more than is kept as bytes
+
+
+@pytest.mark.parametrize("make", [
+    lambda: BIG[:8].copy(), lambda: BIG.copy(), lambda: BIG.copy()[::2], lambda: BIG.reshape(64, 64).copy("F"),
+    lambda: BIG.reshape(64, 64).copy()[:, ::-1], lambda: BIG.reshape(16, 16, 16).copy().transpose(1, 0, 2),
+    lambda: BIG.astype(np.int16), lambda: BIG.astype(np.float32)[1:],
+], ids=["few", "many", "every other", "by columns", "backwards", "turned", "short", "odd start"])  # fmt: skip
+def test_one_bit_of_an_array_around_it(make):
+    """The last entry counts, -0.0 is not 0.0, and the same NaN is no change."""
+    array = make()
+    last, floating = (-1,) * array.ndim, array.dtype.kind == "f"
+    f, traces = counted(lambda x: np.copysign(x, array[last]) + array.sum() * 0.0)
+    compiled = pb.compile(f)
+    for number in (0, 1, 1, *((-0.0, 0.0, np.nan, np.nan) if floating else ())):
+        array[last] = number
+        np.testing.assert_array_equal(compiled(1.0), np.copysign(1.0, array[last]) + array.sum() * 0.0)
+    assert len(traces) == (5 if floating else 2)

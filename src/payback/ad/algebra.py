@@ -228,7 +228,8 @@ class Gradient:
     def unbroadcast(self, paid: Any, arg: Node, shape: tuple[int, ...]) -> Any:
         """A payment summed to the shape that was broadcast, masked where all of its parts were."""
         m = self.m
-        if type(paid) is not Masked or not arg.args:  # a leaf pays nobody
+        pays = arg.args if self.live is None else any(part in self.live for part in arg.args)
+        if type(paid) is not Masked or not pays:  # a leaf pays nobody
             return unbroadcast(m, self.dense(paid), shape)
         mask = paid.mask
         if m.shape(mask) != m.shape(paid.value):

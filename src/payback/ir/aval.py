@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 FLOAT64 = np.dtype(np.float64)
 BOOL = np.dtype(np.bool_)
 INT64 = np.dtype(np.int64)
+
+broadcast_shapes = lru_cache(1 << 12)(np.broadcast_shapes)  # NumPy asks by arrays; a graph asks again and again
 
 # A Python number keeps its type on a node: it is *weak*, NumPy promotes it to the other operand's dtype.
 WEAK_DTYPES = {float: FLOAT64, int: INT64, bool: BOOL}

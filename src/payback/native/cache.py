@@ -14,18 +14,24 @@ import secrets
 import stat
 import sys
 import tempfile
+import time
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
+
+from payback import __version__
 
 SETTING = "PAYBACK_CACHE"
 MOST_ENTRIES = 10_000  # then the oldest quarter goes
-SUFFIXES = (".code", ".list", ".part")
+SUFFIXES = (".code", ".list", ".plan", ".part")
 DIGEST = 32
 
+_BEGUN = time.time_ns()
 _warned = False
 _keys: dict[Path, bytes] = {}
 
@@ -122,11 +128,45 @@ def _basis() -> bytes:
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
-    features = llvm.get_host_cpu_features().flatten()
-    for part in (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name(),
-                 features):  # fmt: skip
-        digest.update(part.encode() + b"\0")
+    digest.update(_host())
     return digest.digest()
+
+
+@cache
+def _host() -> bytes:
+    features = llvm.get_host_cpu_features().flatten()
+    parts = (llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple(), llvm.get_host_cpu_name())
+    return b"".join(part.encode() + b"\0" for part in (*parts, features))
+
+
+@cache
+def _stamp() -> bytes | None:
+    """What all that a plan depends on is: every file of payback, by size and times, for reading them takes long;
+    Python and NumPy.  None: a file is younger than this process's payback, so what is written there may be another.
+    """
+    digest, newest = hashlib.sha256(_host()), 0
+    told = sys.version, np.__version__, __version__
+    for entry in sorted(_files(str(Path(__file__).parent.parent)), key=lambda entry: entry.path):
+        status = entry.stat()
+        told += (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)  # type: ignore[assignment]
+        newest = max(newest, status.st_mtime_ns)
+    digest.update(repr(told).encode())
+    return digest.digest() if newest < _BEGUN else None
+
+
+def _files(where: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(where) as entries:
+        for entry in entries:
+            if entry.name.endswith((".py", ".pyc")):
+                yield entry
+            elif entry.name != "__pycache__" and entry.is_dir():
+                yield from _files(entry.path)
+
+
+def plan_of(key: bytes) -> str | None:
+    """The entry for what planning came to; the key says what was planned.  None: it cannot be kept."""
+    stamp = _stamp() if folder() is not None else None
+    return None if stamp is None else hashlib.sha256(stamp + key).hexdigest()[:40] + ".plan"
 
 
 def name_of(symbols: list[str]) -> str:

@@ -42,7 +42,8 @@ class Groups:
 
     def fusible(self, node: Node) -> bool:
         name, args, aval = node.op.name, node.args, node.aval
-        if node.op.value is None:
+        one_by_one = node.op.kind == "pointwise" and name != "identity"
+        if node.op.value is None or not (one_by_one or name in ("cast", "index")):
             return False
         if aval.weak and aval.dtype.kind == "i":  # Python's whole numbers have no end
             return False
@@ -55,7 +56,7 @@ class Groups:
             return True
         if name == "index":
             return any(isinstance(part, layout.Place) for part in node.params["template"]) and self._fancy(node)
-        return node.op.kind == "pointwise" and name != "identity" and pointwise.can(name, self.operand_code(node))
+        return one_by_one and pointwise.can(name, self.operand_code(node))
 
     def _fancy(self, node: Node) -> bool:
         source, *arrays = node.args

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -23,6 +23,8 @@ from payback.native.threads import emit_barrier
 
 _lock = threading.Lock()
 _addresses: dict[Any, int] = {}
+_named: dict[str, int] = {}  # the same by symbol
+_homes: dict[str, tuple[str, ...]] = {}  # symbol -> the entries of the cache that it was found in
 _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
 UNIT = 7  # kernels in one object
@@ -152,6 +154,33 @@ def get(keys: Iterable[Any]) -> Callable[[Any], int]:
     return lambda key: found[type(key), key]
 
 
+def entries_of(symbols: Iterable[str]) -> list[str] | None:
+    """The entries of the cache that hold these kernels; None where one of them is in none."""
+    homes = [_homes.get(name) for name in symbols]
+    return list(dict.fromkeys(entry for home in homes if home for entry in home)) if all(homes) else None
+
+
+def get_named(symbols: Sequence[str], entries: Sequence[str]) -> dict[str, int] | None:
+    """Where kernels of these names are, which these entries of the cache hold; None if one cannot be had so."""
+    with _lock:
+        missing = [name for name in symbols if name not in _named]
+        if missing:
+            begun = time.perf_counter()
+            codes = [cache.load(entry) for entry in entries]
+            if any(code is None for code in codes):
+                return None
+            loaded = Loaded(*[code for code in codes if code is not None])
+            _kept.append(loaded)
+            for name in missing:
+                at = loaded.address(name)
+                if at:
+                    _named[name], _homes[name] = at, tuple(entries)
+            seconds["load"] += time.perf_counter() - begun
+            seconds["compile"] += time.perf_counter() - begun
+        found = {name: _named.get(name, 0) for name in symbols}
+    return found if all(found.values()) else None
+
+
 def module_of(keys: Iterable[Any]) -> ir.Module:
     """The kernels as LLVM IR."""
     module = ir.Module("payback")
@@ -164,14 +193,22 @@ def module_of(keys: Iterable[Any]) -> ir.Module:
 def _compile(keys: list[Any]) -> None:
     """Kernels from the disk, and those that are not there from LLVM, as objects of several kernels each."""
     begun = time.perf_counter()
+    symbols: dict[str, Any] = {}
     for key in keys:
-        elementary.link(key)
-    symbols = {symbol(key): key for key in keys}
+        name = symbol(key)
+        if name in _named:
+            _addresses[type(key), key] = _named[name]
+        else:
+            elementary.link(key)
+            symbols[name] = key
+    if not symbols:
+        return
     stored = cache.objects_of(list(symbols))
     missing = dict(symbols)
     if stored:
         for name in _keep(Loaded(*stored.values()), symbols):
             del missing[name]
+            _homes[name] = tuple(stored)
     seconds["load"] += time.perf_counter() - begun
     if missing:
         units = _units(missing)
@@ -179,6 +216,7 @@ def _compile(keys: list[Any]) -> None:
         made = {cache.name_of(unit): (code, unit) for unit, code in zip(units, codes, strict=True)}
         begun_linking = time.perf_counter()
         cache.keep_objects(made, list(symbols), list(stored))
+        _homes.update({name: (entry,) for entry, (_, unit) in made.items() for name in unit})
         _keep(Loaded(*codes), missing)
         seconds["load"] += time.perf_counter() - begun_linking
     seconds["compile"] += time.perf_counter() - begun
@@ -190,7 +228,7 @@ def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
     found = {name: address for name in symbols if (address := loaded.address(name))}
     for name, address in found.items():
         key = symbols[name]
-        _addresses[type(key), key] = address
+        _addresses[type(key), key] = _named[name] = address
     return list(found)
 
 

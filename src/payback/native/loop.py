@@ -11,14 +11,14 @@ import numpy as np
 from payback.errors import PaybackError, TraceError
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import cores, layout, memory
+from payback.native import cores, layout, library, memory
 from payback.native.fuse import Planner
 from payback.native.inplace import InPlace
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.move import SHORT, Rows
 from payback.native.lower.pointwise import code_of
-from payback.native.machine import Machine
+from payback.native.machine import DRIVERS, Machine, Segment, write
 from payback.native.nests import SHARED
 from payback.native.program import HOOKS, simplified, uncollected
 from payback.native.stripes import striped
@@ -70,16 +70,20 @@ class Loop:
         after: Sequence[int],
         backwards: bool = False,
     ):
+        self._options(carried, rows, chosen, streams, recorded, before, after, backwards)
         with uncollected():
             self.graph = simplified(graph)
-            self._build(carried, rows, chosen, streams, recorded, before, after, backwards)
+            self._build()
 
-    def _build(
+    def _options(
         self, carried: Any, rows: Any, chosen: bool, streams: Any, recorded: Any, before: Any, after: Any,
-        backwards: bool,
+        backwards: bool = False,
     ) -> None:  # fmt: skip
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), list(streams), list(recorded)
         self.before, self.after, self.chosen, self.backwards = list(before), list(after), chosen, backwards
+        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
+
+    def _build(self) -> None:
         for output, number in self.carried.items():
             new, old = self.graph.outputs[output].aval, self.graph.inputs[number].aval
             if (new.shape, new.dtype) != (old.shape, old.dtype):
@@ -89,13 +93,13 @@ class Loop:
         planner.repeated = True
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
-        self.known: dict[int, Any] | None = None  # {}: the arrays of the last call are kept, they come again
         self.guards: dict[int, int] = {}  # command -> index into before + after
-        for i, shape in self.rows.items() if chosen else ():
+        for i, shape in self.rows.items() if self.chosen else ():
             self._gather(self.graph.inputs[i], i, shape)
         outputs = self.graph.outputs
-        planner.plan([outputs[i] for i in before], lambda planner: self._guard([outputs[i] for i in before]))
-        self._guard([outputs[i] for i in after])
+        before = [outputs[i] for i in self.before]
+        planner.plan(before, lambda planner: self._guard(before))
+        self._guard([outputs[i] for i in self.after])
         self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         self._in_place()
         if any(command.kernel is None for command in planner.commands):
@@ -169,7 +173,9 @@ class Loop:
                 view.buffer.base, number = number, number + 1
                 self.output_bases[i] = view.buffer.base
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
-        self.machine = Machine(planner.commands, planner.constants, number, self.arena_bytes, planner.threads)
+        written = write(planner.commands)
+        segment = Segment(written, library.get([*written.kernels, *DRIVERS]), planner.threads)
+        self.machine = Machine(segment, {b.base: b.array for b in planner.constants}, number, self.arena_bytes)
         advances: list[tuple[int, int]] = []
         for i in self.streams:
             advances.append((self.input_bases[i], _bytes(inputs[i])))
@@ -182,8 +188,13 @@ class Loop:
             advances.append((self.order.base, batch * 8))
         self.advances = np.array(advances, np.int64).reshape(-1, 2)
 
-    def twin(self) -> Loop:
-        """The same loop, with memory of its own when it runs."""
+    @property
+    def records(self) -> list[tuple[layout.Shape, np.dtype[Any]]]:
+        """Shape and dtype of what is recorded."""
+        return [(aval.shape, aval.dtype) for aval in (self.graph.outputs[i].aval for i in self.recorded)]
+
+    def twin(self, make: Any = None) -> Loop:
+        """The same loop, with memory of its own when it runs.  make: for loops from the disk."""
         made = copy(self)
         made.machine = self.machine.twin()
         return made
@@ -204,7 +215,7 @@ class Loop:
         status = self._call(inputs, order, records, steps, ticks)
         if not status:
             return Done(steps, False, False)
-        done, command = divmod(status - 1, len(self.planner.commands))
+        done, command = divmod(status - 1, self.machine.segment.commands)
         return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
     def _call(self, inputs: Any, order: Any, records: Any, steps: int, ticks: Any = None) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from payback.native import cores, library, memory, threads
 from payback.native.commands import Command
-from payback.native.layout import Buffer
 
 DRIVERS = (library.DRIVER, library.TEAM)
 _NO_MOVES = np.empty((0, 2), np.int64)
@@ -29,31 +28,53 @@ def base_table(count: int) -> np.ndarray[Any, Any]:
     return table[2:]
 
 
+class Written(NamedTuple):
+    """Commands as numbers.
+
+    kernels  of each command
+    flat     operands and numbers of all of them, one after another; starts: where those of each begin
+    shared   1 where threads share a command
+    seconds  of these, roughly
+    """
+
+    kernels: Sequence[Any]
+    flat: np.ndarray[Any, Any]
+    starts: np.ndarray[Any, Any]
+    shared: np.ndarray[Any, Any]
+    seconds: float
+
+
+def write(commands: Sequence[Command]) -> Written:
+    """Commands whose buffers have their places."""
+    starts, flat = [], []
+    for command in commands:
+        starts.append(len(flat))
+        for view in command.operands:
+            buffer = view.buffer
+            flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
+        flat += command.numbers
+    shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
+    seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
+    numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
+    return Written([command.kernel for command in commands], *numbers, seconds)
+
+
 class Segment:
     """Commands that run one after another without Python: their table, in the form that the drivers read."""
 
-    def __init__(self, commands: Sequence[Command], address_of: Callable[[Any], int], most: int):
-        starts, flat = [], []
-        for command in commands:
-            starts.append(len(flat))
-            for view in command.operands:
-                buffer = view.buffer
-                flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
-            flat += command.numbers
-        self.flat = np.array(flat or [0], np.int64)
-        home = self.flat.ctypes.data
-        self.table = np.array(
-            [x for c, start in zip(commands, starts, strict=True) for x in (address_of(c.kernel), home + 8 * start)]
-            or [0],
-            np.int64,
-        )
-        self.commands = len(commands)
-        shared = [bool(getattr(command.kernel, "split", False)) for command in commands]
-        self.flags = np.array(
-            [s | (i > 0 and (s or shared[i - 1])) << 1 for i, s in enumerate(shared)] or [0], np.int64
-        )  # who waits for whom: before and after what is shared
-        seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
-        self.threads = min(cores.threads(seconds), most)
+    def __init__(self, written: Written, address_of: Callable[[Any], int], most: int):
+        """address_of: where a kernel of those that are written is, and a driver; most: threads."""
+        self.written = written
+        self.flat = written.flat
+        table = np.zeros((max(len(written.kernels), 1), 2), np.int64)
+        table[: len(written.kernels), 0] = [address_of(kernel) for kernel in written.kernels]
+        table[:, 1] = address(self.flat) + 8 * written.starts
+        self.table = table.reshape(-1)
+        self.commands = len(written.kernels)
+        shared = written.shared
+        self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
+        self.flags[0] &= 1
+        self.threads = min(cores.threads(written.seconds), most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM)
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
@@ -98,17 +119,19 @@ class Segment:
 class Machine:
     """Commands in one piece, for a loop over steps."""
 
-    def __init__(
-        self, commands: Sequence[Command], constants: Sequence[Buffer], bases: int, arena_bytes: int, most: int
-    ):
-        addresses = library.get([*[c.kernel for c in commands], *DRIVERS])
-        self.segment = Segment(commands, addresses, most)
-        self._constants = [buffer.array for buffer in constants]
+    def __init__(self, segment: Segment, constants: Mapping[int, np.ndarray[Any, Any]], bases: int, arena_bytes: int):
+        """constants: by the numbers of their bases; bases: how many there are in all."""
+        self.segment = segment
+        self.constants = dict(constants)
         self._bases = base_table(bases)
-        for buffer in constants:
-            self._bases[buffer.base] = buffer.array.ctypes.data
-        self._arena_bytes = arena_bytes
+        for base, array in self.constants.items():
+            self._bases[base] = address(array)
+        self.arena_bytes = arena_bytes
         self._spare: list[tuple[Any, ...]] = []  # what a call works in, of calls that have ended
+
+    @property
+    def bases(self) -> int:
+        return len(self._bases)
 
     def twin(self) -> Machine:
         """The same commands, with memory of its own when it runs."""
@@ -118,7 +141,7 @@ class Machine:
 
     def _room(self) -> tuple[Any, ...]:
         """Memory between values, a table of base pointers, a job for the driver; and where the latter two lie."""
-        arena, table = np.empty(self._arena_bytes + memory.ALIGNMENT, np.uint8), self._bases.base.copy()
+        arena, table = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8), self._bases.base.copy()
         job = self.segment.job.copy()
         table[2] = -(-address(arena) // memory.ALIGNMENT) * memory.ALIGNMENT
         return arena, table[2:], job, address(table) + 16, address(job)

@@ -26,7 +26,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
-from payback.native.machine import DRIVERS, Segment, base_table
+from payback.native.machine import DRIVERS, Segment, base_table, write
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
@@ -42,8 +42,6 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
 }
-_EXPANDED = {*EXPANSIONS, "part"}
-
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
@@ -106,7 +104,11 @@ def simplified(graph: Graph) -> Graph:
             return m.where(Term(call.args[0], m), *sides).node
         return None
 
-    while any(node.op.name in _EXPANDED for node in graph.nodes):
+    def expands(node: Node) -> bool:
+        parts = EXPANSIONS.get(node.op.name)
+        return node.op.name == "part" or (parts is not None and parts(node, *node.args) is not None)
+
+    while any(map(expands, graph.nodes)):
         before = graph.nodes
         graph = rewrite(graph, expand)
         if graph.nodes == before:
@@ -181,7 +183,7 @@ class Program:
                 run.append(command)
                 continue
             if run:
-                self._parts.append(Segment(run, addresses, planner.threads))
+                self._parts.append(Segment(write(run), addresses, planner.threads))
                 run = []
             if command is not None:
                 self._parts.append(command)

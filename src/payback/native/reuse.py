@@ -1,7 +1,9 @@
-"""Loops that are planned once a process: a second training of the same step finds what the first one had planned.
+"""Loops that are planned once: a second training of the same step finds what the first one had planned, in this process
+or on the disk.
 
 What is compared is the traced graph: everything that the step computes, its constants to the bit.  So a changed
-network, loss or optimizer is another step, whatever it is called.
+network, loss or optimizer is another step, whatever it is called.  Where the step consists of payback's own parts alone
+(see `train.told`), what it is made of is compared instead, and it is not even traced.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import numpy as np
 
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import cores
+from payback.native import cache, cores
+from payback.native.kept import keep, kept
 from payback.native.loop import Loop
+from payback.native.program import uncollected
 from payback.ops.namespace import Place
 
 MOST = 16  # steps that are remembered
@@ -25,16 +29,27 @@ LARGEST = 1 << 16  # bytes of a constant: larger ones would be kept alive, and t
 
 _lock = threading.Lock()
 _known: OrderedDict[bytes, Loop] = OrderedDict()
+_kept = True  # whether loops are kept on the disk
 
 
 class _UnknownError(Exception):
     """Something whose meaning is not told by its value: a body, a function."""
 
 
-def loop_again(graph: Graph, options: dict[str, Any], make: Callable[[], Loop]) -> Loop:
-    """The loop for this graph and these options, with memory of its own."""
+def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any = None) -> Loop:
+    """The loop for this graph and these options, with memory of its own; from the disk, if it is there.
+
+    told: all that the graph depends on but payback itself, where that is known: then it need not be traced.
+    """
+
+    def make() -> Loop:
+        with uncollected():
+            return Loop(graph(), **options)
+
+    most = cores.threads()
+    more = most, *sorted(options.items())
     try:
-        key = signature(graph, (cores.threads(), *sorted(options.items())))
+        key = signature(graph(), more) if told is None else _digest(("told", told, more)).digest()
     except _UnknownError:
         return make()
     with _lock:
@@ -42,8 +57,13 @@ def loop_again(graph: Graph, options: dict[str, Any], make: Callable[[], Loop]) 
         if known is not None:
             _known.move_to_end(key)
     if known is not None:
-        return known.twin()
-    made = make()
+        return known.twin(make)
+    name = cache.plan_of(key) if _kept else None
+    made = kept(name, options, most, make) if name is not None else None
+    if made is None:
+        made = make()
+        if name is not None:
+            keep(name, made)
     with _lock:
         _known[key] = made.twin()  # which never runs, so it keeps no memory
         while len(_known) > MOST:
@@ -52,21 +72,27 @@ def loop_again(graph: Graph, options: dict[str, Any], make: Callable[[], Loop]) 
 
 
 def forget() -> None:
-    """Plan every loop anew from here on."""
+    """Plan every loop anew from here on: what is on the disk is not looked at either, nor is anything added to it."""
+    global _kept
     with _lock:
         _known.clear()
+        _kept = False
 
 
 def signature(graph: Graph, more: Any = ()) -> bytes:
     """A digest of all that a graph computes.  Raises _UnknownError for what it does not know."""
     number = {node: k for k, node in enumerate((*graph.inputs, *graph.nodes))}
-    digest = hashlib.blake2b(repr(_told(more)).encode())
+    digest = _digest(more)
     for k, node in enumerate((*graph.inputs, *graph.nodes)):
         digest.update(_line(node, number, k < len(graph.inputs)).encode())
         if type(node.value) is np.ndarray:
             digest.update(node.value.tobytes())
     digest.update(repr([number[node] for node in graph.outputs]).encode())
     return digest.digest()
+
+
+def _digest(thing: Any) -> Any:
+    return hashlib.blake2b(repr(_told(thing)).encode())
 
 
 def _line(node: Node, number: dict[Node, int], given: bool) -> str:

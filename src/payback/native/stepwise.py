@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,11 @@ class Stepwise:
         self.carried, self.rows, self.streams, self.recorded = dict(carried), dict(rows), set(streams), list(recorded)
         self.chosen, self.guards = chosen, (*before, *after)
         self._before = len(before)
+
+    @property
+    def records(self) -> list[Any]:
+        """Shape and dtype of what is recorded."""
+        return [(aval.shape, aval.dtype) for aval in (self.graph.outputs[i].aval for i in self.recorded)]
 
     def run(
         self, inputs: Sequence[Any], order: np.ndarray[Any, Any] | None, records: Mapping[int, np.ndarray[Any, Any]],
@@ -54,9 +59,10 @@ class Stepwise:
         return value.item() if node.aval.weak else value
 
 
-def loop_of(graph: Graph, **options: Any) -> Loop | Stepwise:
-    """The step as one native loop; where that cannot be, step by step."""
+def loop_of(graph: Callable[[], Graph], told: Any = None, **options: Any) -> Loop | Stepwise:
+    """The step as one native loop; where that cannot be, step by step.  graph: is called where it is needed; told: see
+    `loop_again`."""
     try:
-        return loop_again(graph, options, lambda: Loop(graph, **options))
+        return loop_again(graph, options, told)
     except NotNativeError:
-        return Stepwise(graph, **options)
+        return Stepwise(graph(), **options)

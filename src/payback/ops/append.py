@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError
-from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
+from payback.ir.aval import WEAK_DTYPES, Aval, aval_of, broadcast_shapes
 from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
@@ -265,7 +265,7 @@ def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
     else:
         return
     try:
-        np.broadcast_shapes(*shapes)
+        broadcast_shapes(*shapes)
     except ValueError:
         place = position(where)
         made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]

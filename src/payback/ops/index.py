@@ -26,6 +26,8 @@ class Scattered:
 
 
 def _index_shape(x: Aval, *arrays: Aval, template: tuple[Any, ...]) -> Aval:
+    if x.shape and len(template) == 1 and type(template[0]) is slice:
+        return Aval((len(range(*template[0].indices(x.shape[0]))), *x.shape[1:]), x.dtype)
     # NumPy's own rules, on arrays without storage: every entry is the same zero
     source = np.broadcast_to(np.zeros((), bool), x.shape)
     places = tuple(np.broadcast_to(np.zeros((), np.intp), a.shape) for a in arrays)

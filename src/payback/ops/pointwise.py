@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from payback.ir.aval import BOOL, Aval
+from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.row import Row, Rule, first, minus_one, one, second
 
@@ -22,7 +20,7 @@ def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str 
         if all(a.weak for a in avals):
             return weak_result(row, tuple(a.dtype.kind for a in avals))
         first = avals[0].shape
-        extents = first if all(a.shape == first for a in avals) else np.broadcast_shapes(*[a.shape for a in avals])
+        extents = first if all(a.shape == first for a in avals) else broadcast_shapes(*[a.shape for a in avals])
         return Aval(extents, BOOL if numeric == "bool" else result_dtype(row, avals))
 
     row = Row(name, "pointwise", value, shape=shape, partials=partials, numeric=numeric, **facts)

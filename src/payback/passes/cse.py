@@ -22,6 +22,8 @@ def _of(param: Any) -> Any:
     """
     if isinstance(param, _COMPARED):
         return param
+    if type(param) is int:
+        return int, param
     if isinstance(param, (bool, int, float, complex)):
         return type(param), repr(param)
     if isinstance(param, (np.ndarray, np.generic)) and not param.dtype.hasobject and param.nbytes <= LARGEST:
@@ -44,7 +46,9 @@ def _key(node: Node, args: tuple[Node, ...]) -> Any:
             return ("const", node.aval, value.tobytes())
         bits = isinstance(value, (float, np.generic))  # 0.0 == -0.0
         return ("const", node.aval, type(value), np.asarray(value).tobytes() if bits else value)
-    params = tuple((key, _of(value)) for key, value in sorted(node.params.items())) if node.params else ()
+    if not node.params:
+        return (node.op.name, node.aval, *[arg.id for arg in args])
+    params = tuple([(key, _of(value)) for key, value in sorted(node.params.items())])
     return (node.op.name, node.aval, params, *[arg.id for arg in args])
 
 

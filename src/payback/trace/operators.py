@@ -216,7 +216,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         if result is None:
             result = _binary(row, self, other)
         number = type(self.node.value) is float or (not self.node.shape and type(self) not in _ARRAYS)
-        if number or type(self) is Variable or result is NotImplemented:
+        if number or isinstance(self, Variable) or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
         return _HOOKS["store"](self, result, where_of_caller(2))
 
@@ -243,4 +243,4 @@ def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:
     """The classes whose operators these are, once they exist."""
     global Traced, Variable, as_traced, _NODE_TYPES
-    Traced, Variable, as_traced, _NODE_TYPES = traced, variable, convert, {traced, variable}
+    Traced, Variable, as_traced, _NODE_TYPES = traced, variable, convert, {traced, variable, *variable.__subclasses__()}

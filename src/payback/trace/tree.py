@@ -10,11 +10,13 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from payback.ir.aval import Aval
 
+_names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()  # of dataclasses: the fields that are no structure
 _LEAVES = {np.ndarray, float, int, bool, str, np.float64, np.float32}  # the most frequent ones, told at once
 
 
@@ -31,10 +33,12 @@ def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
         return list(tree), list(range(len(tree)))
     if isinstance(tree, tuple) and hasattr(tree, "_fields") and kind is not Aval:
         return list(tree), list(tree._fields)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [field.name for field in dataclasses.fields(tree) if not field.metadata.get("static")]
-        return [getattr(tree, name) for name in names], names
-    return None
+    names = _names.get(kind)
+    if names is None:
+        if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
+            return None
+        names = _names[kind] = [field.name for field in dataclasses.fields(tree) if not field.metadata.get("static")]
+    return [getattr(tree, name) for name in names], names
 
 
 def _like(tree: Any, children: Iterator[Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from payback.optim.optimizers import Optimizer
 from payback.trace.tree import leaves, rebuilder, unflatten
 from payback.train.flat import flat
 from payback.train.step import Steps
+from payback.train.told import told
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to
@@ -126,22 +128,29 @@ class Compiled:
 
             X, y, *rest = self._data
             batch = X[:size], y[:size], rest[0][:size] if rest else None
-            if self.flat is None:
-                traced = self.steps.traced_train(self._state, *batch)
-            else:
-                traced = self.steps.traced_flat(self.flat, self._state, *batch)
+
+            steps, vector, state = self.steps, self.flat, self._state  # a loop may hold on to these, not to this object
+
+            @cache
+            def graph() -> Any:
+                traced = (
+                    steps.traced_train(state, *batch) if vector is None else steps.traced_flat(vector, state, *batch)
+                )
+                return traced.graph
+
+            known = told(self._net, steps.loss, steps.optimizer, vector is not None, state, batch)
             carried = len(self._arrays)
             rows = {carried + k: array.shape for k, array in enumerate(self._data)}
             rate, step = carried + len(rows), carried + len(rows) + 1
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
-            self._loops[size, chosen] = loop_of(
-                traced.graph, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
+            loop: Any = loop_of(
+                graph, known, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
                 recorded=recorded, before=[cost], after=[norm, length],
             )  # fmt: skip
-            self._loops[size, chosen].known = {}
-            avals = [traced.graph.outputs[i].aval for i in recorded]
-            self._records[size, chosen] = [(aval.shape, aval.dtype) for aval in avals]
+            loop.known = {}
+            self._loops[size, chosen] = loop
+            self._records[size, chosen] = loop.records
         return self._loops[size, chosen]
 
     def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:

@@ -80,8 +80,8 @@ class Steps:
             (new,), state = flat.optimizer.update(gradient, state, [vector], rate, step)
             return new, state, cost, prediction, global_norm(gradient), global_norm([new - vector])
 
-        rows, vector = len(x), flat.join(self.net)
-        return trace(train, vector, state, _like(x, rows), _like(y, rows), _like(weights, rows), 1.0, 1.0)
+        rows = len(x)
+        return trace(train, flat.aval, state, _like(x, rows), _like(y, rows), _like(weights, rows), 1.0, 1.0)
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         return self.traced_train(state, x, y, weights)(net, state, x, y, weights, rate, step)

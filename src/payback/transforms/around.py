@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import functools
 import sys
@@ -23,11 +24,12 @@ class Around:
     """The contents of a function's closure, defaults and module names, and of the functions that it calls by name.
 
     Containers, dataclasses and plain objects are looked into; an array is kept as a copy, for it may be written into.
+    values: whether another value of a variable is a change, or only another variable.
     """
 
-    def __init__(self, f: Any):
-        self.names = list(_names(f, set()))
-        self.was = [list(_contents(look())) for _, look in self.names]
+    def __init__(self, f: Any, values: bool = True):
+        self.names, self.values = list(_names(f, set())), values
+        self.was = [list(_contents(look(), values)) for _, look in self.names]
         self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
         for (name, _), parts in zip(self.names, self.was, strict=True):
             for part in parts:
@@ -71,7 +73,7 @@ class Around:
         """What is different now, for people."""
         found = []
         for (name, look), was in zip(self.names, self.was, strict=True):
-            now = list(_contents(look()))
+            now = list(_contents(look(), self.values))
             if len(now) != len(was) or not all(map(_same, now, was)):
                 found.append(f"{name} was given another value")
         written = {name for name, array, kept in self.copies.values() if not _unchanged(array, kept)}
@@ -81,41 +83,54 @@ class Around:
 def _is_fixed(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_fixed, value))
-    return isinstance(value, (*_WHOLE, FunctionType))
+    return issubclass(type(value), (*_WHOLE, FunctionType))  # a traced value tells isinstance that it is a number
 
 
 def _same(now: Any, was: Any) -> bool:
-    return now is was or (isinstance(now, _NUMBERS) and type(now) is type(was) and (now == was or now != now))
+    return now is was or (issubclass(type(now), _NUMBERS) and type(now) is type(was) and (now == was or now != now))
 
 
-_SMALL, _PIECE = 4096, 1 << 16
+_SMALL = 4096
 
 
 def _kept(array: np.ndarray[Any, Any]) -> Any:
-    return array.tobytes() if array.nbytes <= _SMALL else (array.shape, array.copy())
+    return array.tobytes() if array.nbytes <= _SMALL and array.dtype.kind != "O" else array.copy("K")
 
 
-def _unchanged(now: np.ndarray[Any, Any], kept: Any) -> bool:
-    """Bit by bit: a NaN is the same NaN.  Piece by piece, so that a long comparison stays in the cache."""
-    if type(kept) is bytes:
-        return now.tobytes() == kept
-    shape, was = kept
-    if now.shape != shape or now.dtype != was.dtype:
+def _unchanged(now: np.ndarray[Any, Any], was: Any) -> bool:
+    """Bit by bit: a NaN is the same NaN, and -0.0 is not 0.0."""
+    if type(was) is bytes:
+        return now.tobytes() == was
+    if now.shape != was.shape or now.dtype != was.dtype:
         return False
-    if now.dtype.kind == "O" or not (now.flags.c_contiguous and was.flags.c_contiguous):
-        return np.array_equal(now, was, equal_nan=now.dtype.kind in "fc")
-    kind = f"u{now.itemsize}" if now.itemsize in (1, 2, 4, 8) else "u1"
-    a, b = (x.reshape(-1).view(kind) for x in (now, was))
-    return all((a[i : i + _PIECE] == b[i : i + _PIECE]).all() for i in range(0, a.size, _PIECE))
+    if now.dtype.kind == "O":
+        return np.array_equal(now, was)
+    if now.strides != was.strides or not (now.flags.c_contiguous or now.flags.f_contiguous):
+        now, was = np.ascontiguousarray(now), np.ascontiguousarray(was)
+    return _memcmp()(now.ctypes.data, was.ctypes.data, now.nbytes) == 0
 
 
-def _contents(value: Any) -> Iterator[Any]:
-    """The value and all that it holds, each thing once."""
+@functools.cache
+def _memcmp() -> Callable[[int, int, int], int]:
+    """The C library's: as fast as memory, and it makes no array of truths."""
+    function = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).memcmp
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], ctypes.c_int
+    return function
+
+
+def variables_of(f: Any) -> list[Variable]:
+    """The variables that a function uses by its names."""
+    found = [part for _, look in _names(f, set()) for part in _contents(look(), False) if isinstance(part, Variable)]
+    return list({id(part): part for part in found}.values())
+
+
+def _contents(value: Any, values: bool = True) -> Iterator[Any]:
+    """The value and all that it holds, each thing once; for a variable its node, if values count, else itself."""
     stack, seen = [value], set()
     while stack:
         value = stack.pop()
         if isinstance(value, Variable):
-            yield value.node
+            yield value.node if values else value
             continue
         yield value
         if isinstance(value, (*_WHOLE, np.ndarray, FunctionType)) or id(value) in seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from payback import native as machine
-from payback.errors import InputError
+from payback.errors import InputError, PaybackError
 from payback.ir.aval import aval_of
-from payback.ir.node import Node
+from payback.ir.node import Node, ancestors
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
-from payback.trace.array import Traced
+from payback.trace.array import Traced, Variable, standing
 from payback.trace.arrays import native, now, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
@@ -22,7 +23,7 @@ from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.transforms.around import Around
+from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
 Function = Callable[..., Any]
@@ -32,24 +33,30 @@ class Trace:
     """One graph of a compiled function.
 
     body: takes the dynamic leaves of the arguments, then what the function uses from around it.
-    outside: the arrays around it that it reads anew at each call; captured: traced values around it.
+    outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with their
+    avals; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
     """
 
     def __init__(
         self, f: Function, tree: Any, values: list[Any], dynamic: list[bool], native: bool = False,
-        offered: Sequence[bool] = (),
+        offered: Sequence[bool] = (), variables: Sequence[Variable] = (),
     ):  # fmt: skip
+        """variables: those that it may read as inputs, so that it cannot look at their numbers."""
         inputs = [fresh(_aval(leaf), path) for leaf, path, on in zip(values, paths(tree), dynamic, strict=True) if on]
         following = iter(inputs)
-        with watching() as watched, recorded(_recorder() if native else None):
+        stands = [fresh(variable.node.aval, variable.name or "a variable") for variable in variables]
+        with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
             given = [opened(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         arrays = watched.inputs()
-        close(inputs)
-        own = [*inputs, *(node for _, node in arrays)]
+        close([*inputs, *stands])
+        read = set(ancestors(outputs, floor=min(node.id for node in stands))) if stands else set()
+        used = [(variable, node) for variable, node in zip(variables, stands, strict=True) if node in read]
+        self.variables = [(variable, node.aval) for variable, node in used]
+        own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
         self.body, self.captured = enclosed(own, outputs)
         if self.captured and not tracing():
@@ -96,6 +103,7 @@ class CompiledFunction:
         self.f, self.static = f, frozenset(static)
         self._traces: dict[Any, Trace] = {}
         self._around: Around | None = None
+        self._looks = False  # whether it looks at the numbers of variables around it
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -110,8 +118,8 @@ class CompiledFunction:
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
-        around = (*trace.outside, *trace.captured)
-        if trace.captured or any(isinstance(leaf, Traced) for leaf in given):
+        around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
+        if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
             return trace.rebuilt(run_node("call", nodes, where_of_caller(2), body=trace.body))
         given = [_bare(x) for x in given]
@@ -183,19 +191,30 @@ class CompiledFunction:
             self._traces.clear()
             self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
-        if known is not None and not changed and not stale and not known.captured:
+        other = known is not None and any(variable.node.aval != aval for variable, aval in known.variables)
+        if known is not None and not (changed or stale or other or known.captured):
             return known
         reason = (
             ", ".join(changed) if changed
             else "a mask around it has changed" if stale
+            else "a variable around it is of another kind" if other
             else "it uses traced values from around it" if known is not None
             else f"arguments of a new kind: {', '.join(str(part) for part in key[1])}" if self._traces or self.reasons
             else "first call"
         )  # fmt: skip
         if self.reasons[-1:] != [reason]:
             self.reasons.append(reason)
-        trace = self._traces[key] = Trace(self.f, tree, values, dynamic, self.native, offered)
-        self._around = Around(self.f)  # now, for what the function itself has changed is no news
+        trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
+        self._around = Around(self.f, self._looks)  # now, for what the function itself has changed is no news
+        return trace
+
+    def _traced(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool]) -> Trace:
+        variables = [] if self._looks else variables_of(self.f)
+        if variables:
+            with contextlib.suppress(PaybackError):
+                return Trace(self.f, tree, values, dynamic, self.native, offered, variables)
+        trace = Trace(self.f, tree, values, dynamic, self.native, offered)
+        self._looks = bool(variables) or self._looks
         return trace
 
 
@@ -265,7 +284,8 @@ def compile(
         What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
     that was given another value, an array behind such a name that was written into, and a mask that has changed make a
     new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
-    large, or changes often, is better an argument.
+    large, or changes often, is better an argument, or read-only.  A `pb.variable` is read anew at each call; only where
+    f looks at its number (it is called once more to find out) a new value makes a new graph.
     donate: names or positions of arguments whose arrays the caller gives up: each is for the first result of its shape
     and dtype, in order, which is written into it and *is* it (`new is old`): what it held is gone, and arrays that show
     its memory see the new values.  An array that is read-only, a view, not C-contiguous, or overlaps another array of

@@ -77,6 +77,12 @@ def link(key: Any) -> None:
         _link_all()
 
 
+def linked() -> bool:
+    """Whether there are functions of SciPy; the linker knows them from here on."""
+    _link_all()
+    return bool(scipy_functions())
+
+
 @cache
 def _link_all() -> None:
     from llvmlite import binding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -133,9 +134,13 @@ class Product(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, m, n, k."""
+    """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, m, n, k.
 
-    views: tuple[View, View]
+    turned: whether b comes first; plain: whether there is one axis of each of m, n, k at most.
+    """
+
+    turned: bool
+    plain: bool
     tags: str
     extents: list[int]
     moves: list[list[int]]
@@ -143,28 +148,69 @@ class Shape(NamedTuple):
     def of(self, kind: str) -> list[int]:
         return [i for i, tag in enumerate(self.tags) if tag == kind]
 
+    def size(self, kind: str) -> int:
+        return prod(self.extents[i] for i in self.of(kind))
 
-def shape_of(spec: tuple[str, str, str], a: View, b: View, target: View) -> Shape:
-    """The axes sorted and merged; rows and columns are exchanged where the result is contiguous along rows."""
+    def stride(self, which: int, kind: str) -> int:
+        """Of an operand's only axis of a kind."""
+        axes = self.of(kind)
+        return self.moves[which][axes[0]] if axes else 1
+
+
+@lru_cache(1 << 12)
+def shape_of(
+    spec: tuple[str, str, str], a: tuple[layout.Shape, layout.Shape], b: tuple[layout.Shape, layout.Shape],
+    target: tuple[layout.Shape, layout.Shape],
+) -> Shape:  # fmt: skip
+    """The axes sorted and merged; rows and columns are exchanged where the result is contiguous along rows.
+
+    a, b, target: their shapes and strides.  Equal layers ask for the same again and again.
+    """
     left, right, out = spec
-    extent = dict(zip(left, a.shape, strict=True)) | dict(zip(right, b.shape, strict=True))
-    views = [a, b]
-    moves = [dict(zip(letters, view.strides, strict=True)) for letters, view in ((left, a), (right, b), (out, target))]
+    extent = dict(zip(left, a[0], strict=True)) | dict(zip(right, b[0], strict=True))
+    moves = [dict(zip(letters, view[1], strict=True)) for letters, view in ((left, a), (right, b), (out, target))]
     kinds = {
         "b": [c for c in out if c in left and c in right],
         "m": [c for c in out if c in left and c not in right],
         "n": [c for c in out if c in right and c not in left],
         "k": [c for c in left if c not in out],
     }
-    if out and out[-1] in kinds["m"]:
+    turned = bool(out) and out[-1] in kinds["m"]
+    if turned:
         moves[0], moves[1] = moves[1], moves[0]
-        views.reverse()
         kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
     letters = "".join("".join(kinds[kind]) for kind in "bmnk")
     tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
     lengths = tuple(extent[c] for c in letters)
     extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
-    return Shape((views[0], views[1]), tags, extents, axes)
+    return Shape(turned, all(tags.count(kind) <= 1 for kind in "mnk"), tags, extents, axes)
+
+
+class Run(NamedTuple):
+    """How a product of one shape is run."""
+
+    how: Plan
+    sizes: tuple[int, int, int]
+    shared: bool
+    scratch: int  # bytes for each thread
+    numbers: tuple[int, ...]
+
+
+@lru_cache(1 << 12)
+def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]) -> Run:
+    found = shape_of(spec, *views)
+    m, n, k = (found.size(kind) for kind in "mnk")
+    strides = [(found.stride(0, "m"), found.stride(0, "k")), (found.stride(1, "k"), found.stride(1, "n")),
+               (found.stride(2, "m"), found.stride(2, "n"))]  # fmt: skip
+    how = plan(dtype, m, n, k, *strides)
+    shared = 2 * prod(found.extents) >= WORTH_SHARING and how.split != "sums"
+    if not shared:
+        how = replace(how, split="rows")
+    size = how.scratch(m, n, k)
+    numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
+    for axis in found.of("b"):
+        numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
+    return Run(how, (m, n, k), shared, size, tuple(numbers))
 
 
 def lower_contract(planner: Any, node: Node) -> bool:
@@ -174,59 +220,46 @@ def lower_contract(planner: Any, node: Node) -> bool:
         return False
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
-    sketch = layout.whole(Buffer("arena", dtype, node.aval.size), node.aval.shape)
-    found = shape_of(spec, a, b, sketch)
+    forms = (a.shape, a.strides), (b.shape, b.strides), (node.aval.shape, layout.contiguous(node.aval.shape))
+    found = shape_of(spec, *forms)
+    views = (b, a) if found.turned else (a, b)
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     flops = 2 * prod(found.extents)
-    if code not in ("f4", "f8") or any(found.tags.count(kind) > 1 for kind in "mnk"):
+    if code not in ("f4", "f8") or not found.plain:
         target = planner.allocate(node, dtype, node.aval.shape)
         lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
         at = found.tags.rfind("n")
         unit = at >= 0 and found.moves[1][at] == found.moves[2][at] == 1
         key = Contraction(code, *[found.tags.count(kind) for kind in "bmnk"], unit, lanes)
         numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
-        planner.command(key, [*found.views, target], numbers, found.views, [target], text, flops)
+        planner.command(key, [*views, target], numbers, views, [target], text, flops)
         return True
-    m, n, inner = (prod(found.extents[i] for i in found.of(kind)) for kind in "mnk")
     # Where both axes of the result come from one argument they are merged, and what follows has no such axis.
-    fuse = (m, n) == node.aval.shape and found.tags.count("b") == 0 and inner <= SHORT
+    rows_and_columns = (found.size("m"), found.size("n")) == node.aval.shape
+    fuse = rows_and_columns and found.tags.count("b") == 0 and found.size("k") <= SHORT
     fused = planner.followers(node, LONGEST) if fuse else []
-    _product(planner, node, found, fused, text, flops)
+    _product(planner, node, views, found.tags.count("b"), _run(dtype, spec, *forms), fused, text, flops)
     return True
 
 
-def _product(planner: Any, node: Node, found: Shape, fused: list[Node], text: str, flops: int) -> None:
-    dtype = node.aval.dtype
-    rows, columns, inner = (found.of(kind) for kind in "mnk")
-    m, n, k = (prod(found.extents[i] for i in axes) for axes in (rows, columns, inner))
-
-    def stride(which: int, axes: list[int]) -> int:
-        return found.moves[which][axes[0]] if axes else 1
-
-    strides = [(stride(0, rows), stride(0, inner)), (stride(1, inner), stride(1, columns)),
-               (stride(2, rows), stride(2, columns))]  # fmt: skip
-    how = plan(dtype, m, n, k, *strides)
-    shared = flops >= WORTH_SHARING and how.split != "sums"
-    if not shared:
-        how = replace(how, split="rows")
-    after, target, others, extra, text = _after(planner, node, fused, found, text)
-    size = how.scratch(m, n, k)  # for each thread
+def _product(
+    planner: Any, node: Node, views: tuple[View, View], batch: int, run: Run, fused: list[Node], text: str, flops: int
+) -> None:
+    how, (m, n, k), shared, size, numbers = run
+    after, target, others, extra, text = _after(planner, node, fused, text)
     scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
     key: Any = None
-    if not shared and found.tags.count("b") == 0:
-        key = small(planner, how, code_of(dtype), m, n, k, after, (found.views[1].offset, strides[1][0]))
+    if not shared and batch == 0:
+        key = small(planner, how, code_of(node.aval.dtype), m, n, k, after, (views[1].offset, numbers[5]))
     if key is None:
-        key = Product(how, (how.a_unit, how.b_unit, how.split), found.tags.count("b"), after, shared)
-    numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
-    for axis in found.of("b"):
-        numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
-    reads = [*found.views, *[view for view, store in others if not store]]
+        key = Product(how, (how.a_unit, how.b_unit, how.split), batch, after, shared)
+    reads = [*views, *[view for view, store in others if not store]]
     writes = [target, scratch, *[view for view, store in others if store]]
-    planner.command(key, [*found.views, target, scratch, *[view for view, _ in others]], [*numbers, *extra], reads,
+    planner.command(key, [*views, target, scratch, *[view for view, _ in others]], [*numbers, *extra], reads,
                     writes, text, flops)  # fmt: skip
 
 
-def _after(planner: Any, node: Node, fused: list[Node], found: Shape, text: str) -> Any:
+def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
     """The epilogue for the fused nodes: (key, C, [(view, is written)], numbers, text)."""
     if not fused:
         return None, planner.allocate(node, node.aval.dtype, node.aval.shape), [], [], text
