@@ -116,7 +116,8 @@ def test_machine_code_and_the_interpreter_agree_on_networks():
 @natively
 def test_wrong_machine_code_is_named(monkeypatch):
     monkeypatch.setenv("PAYBACK_CACHE", "off")
-    monkeypatch.setattr(library, "_addresses", {})
+    for known in ("_addresses", "_named", "_homes"):
+        monkeypatch.setattr(library, known, {})
     right = pointwise.RULES["maximum"]
     monkeypatch.setitem(pointwise.RULES, "maximum", lambda e, code, x, y: e.b.fadd(right(e, code, x, y), x))
 

@@ -37,7 +37,8 @@ RULES = {
 def fresh(monkeypatch):
     """Nothing that was compiled rightly before is found."""
     monkeypatch.setenv("PAYBACK_CACHE", "off")
-    monkeypatch.setattr(library, "_addresses", {})
+    for known in ("_addresses", "_named", "_homes"):
+        monkeypatch.setattr(library, known, {})
 
 
 def caught(run, seeds):

@@ -60,12 +60,15 @@ def test_programs_and_a_training(name, tmp_path, monkeypatch):
 
 
 def test_code_for_another_processor_is_not_used(monkeypatch):
-    own = cache._basis.__wrapped__()
-    monkeypatch.setattr(cache.llvm, "get_host_cpu_name", lambda: "another")
-    assert cache._basis.__wrapped__() != own
-    monkeypatch.undo()
-    assert cache._basis.__wrapped__() == own
+    def basis():
+        cache._host.cache_clear()
+        return cache._basis.__wrapped__()
+
+    own = basis()
     features = cache.llvm.get_host_cpu_features()
     features["avx2"] = not features.get("avx2")
-    monkeypatch.setattr(cache.llvm, "get_host_cpu_features", lambda: features)
-    assert cache._basis.__wrapped__() != own
+    for name, answer in (("get_host_cpu_name", "another"), ("get_host_cpu_features", features)):
+        with monkeypatch.context() as patch:
+            patch.setattr(cache.llvm, name, lambda answer=answer: answer)
+            assert basis() != own
+    assert basis() == own

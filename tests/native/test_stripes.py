@@ -46,13 +46,11 @@ def trained(sizes, optimizer, dtype="float32", batch=16, threads=None):
     reuse.forget()
     original = loop.Loop
     try:
-        from payback.native import stepwise
-
-        stepwise.Loop = Kept
+        reuse.Loop = Kept
         run = pb.fit(net, X.astype(dtype), y.astype(dtype), loss="squared_error", optimizer=OPTIMIZERS[optimizer],
                      epochs=2, batch_size=batch, seed=0, validation=0, progress=False)  # fmt: skip
     finally:
-        stepwise.Loop = original
+        reuse.Loop = original
         pb.set_threads(None)
     numbers = [run.history["loss"], run.history["gradient_norm"], run.history["step_length"]]
     return [np.asarray(x).tobytes() for x in (*leaves(run.net), *numbers)], made

@@ -76,6 +76,7 @@ class Gradient:
     def __init__(self, on_graph: bool):
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
+        self._usual = type(self).through_linear is Gradient.through_linear  # no other algebra pays otherwise
         self._payments: tuple[Node | None, list[Any]] = (None, [])
         self._square: tuple[Node | None, Any] = (None, None)
 
@@ -172,7 +173,7 @@ class Gradient:
             return paid
         else:
             args = [arg.value for arg in node.args]
-            if row.kind == "linear" and type(bar) is not Masked:  # most others: what it comes to below, sooner
+            if self._usual and row.kind == "linear" and type(bar) is not Masked:  # most others: as below, sooner
                 paid = row.adjoint(m, bar, slot, *args, **params)
                 if type(paid) is Scattered or type(paid) is Share:
                     return paid

@@ -12,7 +12,6 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -22,13 +21,14 @@ from payback.ad.algebra import Gradient, Masked, PathCount, Walks
 from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, reach, sweep
 from payback.errors import InputError
-from payback.glass import blame, text
+from payback.glass import blame
 from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
 from payback.glass.entries import EntryNames, no_collecting
 from payback.glass.expand import Expansion
 from payback.glass.flow import Flow, flow
+from payback.glass.forms import Forms
 from payback.glass.inside import Opened
 from payback.glass.paths import Paths
 from payback.glass.step import Walk
@@ -44,7 +44,7 @@ __all__ = ["Account", "Edge", "Ledger", "LedgerError", "Pays", "Race", "Settles"
 Which = Account | Node | str
 
 
-class Ledger:
+class Ledger(Forms):
     """The account book of one gradient: the top's derivative by each of the leaves, payment by payment.
 
     top       the scalar to differentiate: a node with a value
@@ -431,45 +431,8 @@ class Ledger:
         if replay:
             check_replay(self)
 
-    # as data
-
-    def to_json(self, values: int = 64) -> str:
-        """The ledger as JSON text, see `record.py` for its format; arrays of up to `values` entries in full."""
-        from payback.glass.record import to_json
-
-        return to_json(self, values)
-
-    def to_text(self) -> str:
-        """The ledger for people: a small one as its story, a large one as a table."""
-        return text.to_text(self)
-
-    def to_dot(self) -> str:
-        """The graph in Graphviz's language."""
-        return text.to_dot(self)
-
     def __repr__(self) -> str:
         return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {self._visits():,} edges>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """For notebooks: a still picture, the table, and the page in a frame of its own."""
-        from payback.glass.page import bundle
-
-        return bundle(self)
-
-    def svg(self) -> str:
-        """The graph as a still picture, see `draw.py`.  Raises InputError for more than 400 nodes."""
-        from payback.glass.draw import svg
-
-        return svg(self)
-
-    def html(self, path: str | Path, title: str | None = None) -> Path:
-        """Write the ledger as a page of its own, one file without network; returns the path.
-
-        title: the page's; by default the source text of the top.  Raises InputError where the file cannot be written.
-        """
-        from payback.glass.page import html_of, write
-
-        return write(path, html_of(self, title))
 
 
 _NUMBERS = frozenset({float, np.float64, np.float32, np.float16})

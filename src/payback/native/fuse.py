@@ -125,7 +125,7 @@ class Planner(Groups):
                     view = self.views.get(node)
                     if not twice and view is not None and view.buffer.kind == "output" and view.whole:
                         continue  # it is there
-                    copies[place] = self._new(None, node.aval.dtype, shape, "output")
+                    copies[place] = self.new(None, node.aval.dtype, shape, "output")
                     sinks.append(("store", copies[place], len(roots)))
                 roots.append(node)
             if not roots:
