@@ -1,8 +1,8 @@
 """Where nodes stand in a picture: rows by their distance to the top, places in a row by those they are tied to.
 
 Source: Sugiyama, Tagawa & Toda, Methods for Visual Understanding of Hierarchical System Structures (1981): order by
-barycentres, here without dummy nodes; then each row takes the places nearest to its neighbours' that keep the order
-and the distance, which is isotonic regression (pool adjacent violators).
+barycentres; then each row takes the places nearest to its neighbours' that keep the order and the distance, which is
+isotonic regression (pool adjacent violators).  An edge over several rows holds a narrow place free in those between.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SWEEPS = 4
+LANE = 0.25  # of the narrowest node: the place that an edge keeps free where it passes a row
+MOST_LANES = 2  # for each node: beyond that edges pass behind nodes
 
 
 def places(
@@ -22,8 +24,11 @@ def places(
     >>> places([0, 1, 1, 2, 2], [(0, 1), (0, 2), (1, 3), (1, 4), (2, 4)])
     [0.75, 0.25, 1.25, 0.0, 1.0]
     """
+    real = len(layers)
+    width = [1.0] * real if widths is None else list(widths)
+    layers, edges = _with_lanes(layers, edges)
     count = len(layers)
-    width = [1.0] * count if widths is None else list(widths)
+    width += [LANE * min(width, default=1.0)] * (count - real)
     ties: list[list[int]] = [[] for _ in range(count)]
     for a, b in edges:
         if layers[a] != layers[b]:
@@ -47,8 +52,29 @@ def places(
             if turn < 2 * SWEEPS - 2:
                 row.sort(key=lambda node: wish[node])  # stable: equal wishes keep their order
             _spread(row, [wish[node] for node in row], width, x)
-    least = min(x, default=0.0)
-    return [round(place - least, 4) for place in x]
+    least = min(x[:real], default=0.0)
+    return [round(place - least, 4) for place in x[:real]]
+
+
+def _with_lanes(
+    layers: Sequence[int], edges: Sequence[tuple[int, int]]
+) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+    """The graph with a node of its own wherever an edge passes a row."""
+    levels = sorted(set(layers))
+    rank = {layer: k for k, layer in enumerate(levels)}
+    spans = [(min(a, b, key=lambda node: rank[layers[node]]), max(a, b, key=lambda node: rank[layers[node]]))
+             for a, b in dict.fromkeys(edges)]  # fmt: skip
+    if sum(max(0, rank[layers[b]] - rank[layers[a]] - 1) for a, b in spans) > MOST_LANES * len(layers):
+        return layers, edges
+    every, pieces = list(layers), []
+    for a, b in spans:
+        last = a
+        for k in range(rank[layers[a]] + 1, rank[layers[b]]):
+            every.append(levels[k])
+            pieces.append((last, len(every) - 1))
+            last = len(every) - 1
+        pieces.append((last, b))
+    return every, pieces
 
 
 def _spread(row: Sequence[int], wish: Sequence[float], width: Sequence[float], x: list[float]) -> None:
