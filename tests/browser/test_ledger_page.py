@@ -379,6 +379,22 @@ def test_a_hundred_thousand_nodes_open_folded(visit, tmp_path):
     assert again.locator(".counter").inner_text().startswith("Event 101 of ")
 
 
+def test_a_network_is_folded_by_layers_and_modules(visit, tmp_path):
+    net = pb.nn.MLP([3, 5, 4, 2], activation="tanh", seed=0, dtype=float)
+    book = pb.explain(lambda net, X: pb.nn.cross_entropy(net(X), np.array([0, 1])), net, np.ones((2, 3)))
+    page = visit(write(tmp_path / "net.html", html_of(book)))
+    page.locator(".graph-bar select").select_option("layers")
+    folded = page.locator(".node.box")
+    names = folded.locator(".name").all_text_contents()
+    assert sorted(names) == ["layer 1", "layer 2", "layer 3"]
+    assert page.locator(".node").count() == 3 + 1 + len(book.leaves)  # and the top
+    folded.nth(names.index("layer 2")).focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".node.box").count() == 2
+    page.locator(".graph-bar select").select_option("modules")
+    assert page.locator(".node.box .name").all_text_contents() == ["test_ledger_page.py"]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_demo_tells_its_story(visit, tmp_path, width):
     from payback.cli.app import main

@@ -14,7 +14,7 @@ export interface LedgerData {
   kind: "ledger"; title: string; level: string; top: number; leaves: number[];
   nodes: {
     name: string[]; op: string[]; value: Amount[]; settled: Amount[]; layer: number[]; x: number[];
-    where: number[]; args: Argument[][];
+    where: number[]; stage: number[]; args: Argument[][];
   };
   edges: {
     payer: number[]; arg: number[]; slot: number[]; partial: (Num | string)[]; paid: Amount[];

@@ -1,8 +1,8 @@
-// Which boxes stand for which nodes: everything, chains folded, lines of code or functions folded, or the debts of one node.
+// Which boxes stand for which nodes: everything; chains, lines of code, functions, modules or layers folded; or the debts of one node.
 
 import { Book } from "./data";
 
-export const FOLDINGS = ["none", "chains", "lines", "functions"] as const;
+export const FOLDINGS = ["none", "chains", "lines", "functions", "modules", "layers"] as const;
 export type Folding = (typeof FOLDINGS)[number];
 
 export interface Box { id: number; nodes: number[]; layer: number; x: number } // id: its first node
@@ -53,13 +53,14 @@ export function picture(book: Book, folding: Folding, opened: Opened, focus: num
 function groups(book: Book, folding: Folding, opened: Opened): Int32Array {
   const group = Int32Array.from({ length: book.count }, (_, n) => n);
   if (folding === "none") return group;
-  const { where } = book.data.nodes;
+  const { where, stage } = book.data.nodes;
   const kept = new Set([book.data.top, ...book.data.leaves]);
-  if (folding === "lines" || folding === "functions") {
+  if (folding !== "chains") {
     const first = new Map<string, number>();
     for (let n = 0; n < book.count; n++) {
-      if (kept.has(n) || where[n] < 0) continue;
-      const place = book.data.places[where[n]], key = `${place[0]}:${folding === "lines" ? place[2] : place[1]}`;
+      if (kept.has(n) || (folding === "layers" ? stage[n] === 0 : where[n] < 0)) continue;
+      const [file, name, line] = book.data.places[where[n]] ?? [];
+      const key = { lines: `${file}:${line}`, functions: `${file}:${name}`, modules: file, layers: `${stage[n]}` }[folding];
       const id = first.get(key) ?? n;
       first.set(key, id);
       group[n] = id;

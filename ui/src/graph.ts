@@ -117,7 +117,7 @@ export class Graph {
       this.folding = (e.target as HTMLSelectElement).value as Folding;
       this.opened.clear();
       this.rebuild();
-    } }, ...FOLDINGS.map((f) =>
+    } }, ...FOLDINGS.filter((f) => f !== "layers" || this.book.data.nodes.stage.some((k) => k > 0)).map((f) =>
       h("option", { value: f, selected: f === this.folding }, w()[f])));
     const chosen = this.state().chosen;
     const button = (text: string, label: string, go: () => void) => h("button", { type: "button", class: "small", "data-key": label, "aria-label": label, title: label, onclick: go }, text);
@@ -176,9 +176,11 @@ export class Graph {
   }
 
   private nameOf(box: Box): string {
-    const { name, where } = this.book.data.nodes;
+    const { name, where, stage } = this.book.data.nodes;
+    if (this.folding === "layers") return w().ofLayer.replace("{}", `${stage[box.id]}`);
     if (this.folding !== "chains" && where[box.id] >= 0 && this.whole.get(box.id) === box.nodes.length) {
       const place = this.book.data.places[where[box.id]];
+      if (this.folding === "modules") return clean(place[0].split(/[\\/]/).pop() ?? "", 22);
       if (this.folding === "functions") return clean(place[1] || place[0], 22);
       return `${clean(place[0].split(/[\\/]/).pop() ?? "", 16)}:${place[2]}`;
     }

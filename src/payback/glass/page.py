@@ -149,6 +149,7 @@ def columns(ledger: Ledger, written: Written | None = None) -> dict[str, Any]:
             "layer": layers,
             "x": places(layers, ends),
             "where": where,
+            "stage": stages(ledger),
             "args": [[_argument(arg, of_node) for arg in account.node.args] for account in nodes],
         },
         "edges": {
@@ -165,6 +166,18 @@ def columns(ledger: Ledger, written: Written | None = None) -> dict[str, Any]:
         "places": [[p.file, p.function, p.line, p.end_line, p.column, p.end_column, p.text] for p in found],
         "sources": sources(found) if written is None else [{"file": "expression", "first": 1, "lines": [written.text]}],
     }
+
+
+_PARAMETER = re.compile(r"[Wb](\d+)(?:\[.*)?")
+
+
+def stages(ledger: Ledger) -> list[int]:
+    """The layer of the network that each node belongs to: the last one whose weights it was made from; 0: none."""
+    found: dict[Node, int] = {}
+    for account in ledger.nodes:  # ascending: what a node was made from comes first
+        own = _PARAMETER.fullmatch(account.name) if not account.node.args else None
+        found[account.node] = int(own[1]) if own else max((found.get(arg, 0) for arg in account.node.args), default=0)
+    return list(found.values())
 
 
 def amount(value: Any) -> Any:

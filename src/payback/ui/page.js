@@ -428,6 +428,9 @@
     larger: "larger",
     fitted: "as wide as its frame",
     functions: "functions",
+    modules: "modules",
+    layers: "layers",
+    ofLayer: "layer {}",
     steps: "steps",
     stopped: "stopped by",
     optimizer: "optimizer",
@@ -588,6 +591,9 @@
     larger: "放大",
     fitted: "适合宽度",
     functions: "函数",
+    modules: "模块",
+    layers: "网络层",
+    ofLayer: "第 {} 层",
     steps: "步数",
     stopped: "停止原因",
     optimizer: "优化器",
@@ -975,7 +981,7 @@
   }
 
   // src/fold.ts
-  var FOLDINGS = ["none", "chains", "lines", "functions"];
+  var FOLDINGS = ["none", "chains", "lines", "functions", "modules", "layers"];
   var FOCUS_MOST = 60;
   var FEW = 40;
   var PARTS = 24;
@@ -1015,13 +1021,14 @@
   function groups(book, folding, opened) {
     const group = Int32Array.from({ length: book.count }, (_, n) => n);
     if (folding === "none") return group;
-    const { where } = book.data.nodes;
+    const { where, stage } = book.data.nodes;
     const kept = /* @__PURE__ */ new Set([book.data.top, ...book.data.leaves]);
-    if (folding === "lines" || folding === "functions") {
+    if (folding !== "chains") {
       const first = /* @__PURE__ */ new Map();
       for (let n = 0; n < book.count; n++) {
-        if (kept.has(n) || where[n] < 0) continue;
-        const place2 = book.data.places[where[n]], key = `${place2[0]}:${folding === "lines" ? place2[2] : place2[1]}`;
+        if (kept.has(n) || (folding === "layers" ? stage[n] === 0 : where[n] < 0)) continue;
+        const [file, name, line] = book.data.places[where[n]] ?? [];
+        const key = { lines: `${file}:${line}`, functions: `${file}:${name}`, modules: file, layers: `${stage[n]}` }[folding];
         const id = first.get(key) ?? n;
         first.set(key, id);
         group[n] = id;
@@ -1184,7 +1191,7 @@
         this.folding = e.target.value;
         this.opened.clear();
         this.rebuild();
-      } }, ...FOLDINGS.map((f) => h("option", { value: f, selected: f === this.folding }, w()[f])));
+      } }, ...FOLDINGS.filter((f) => f !== "layers" || this.book.data.nodes.stage.some((k) => k > 0)).map((f) => h("option", { value: f, selected: f === this.folding }, w()[f])));
       const chosen = this.state().chosen;
       const button = (text, label, go) => h("button", { type: "button", class: "small", "data-key": label, "aria-label": label, title: label, onclick: go }, text);
       put(
@@ -1247,9 +1254,11 @@
       return [`${clean(name[n], 18)} = ${showAmount(value[n])}`, pile, showAmount(settled[n]), op[n]];
     }
     nameOf(box) {
-      const { name, where } = this.book.data.nodes;
+      const { name, where, stage } = this.book.data.nodes;
+      if (this.folding === "layers") return w().ofLayer.replace("{}", `${stage[box.id]}`);
       if (this.folding !== "chains" && where[box.id] >= 0 && this.whole.get(box.id) === box.nodes.length) {
         const place2 = this.book.data.places[where[box.id]];
+        if (this.folding === "modules") return clean(place2[0].split(/[\\/]/).pop() ?? "", 22);
         if (this.folding === "functions") return clean(place2[1] || place2[0], 22);
         return `${clean(place2[0].split(/[\\/]/).pop() ?? "", 16)}:${place2[2]}`;
       }
