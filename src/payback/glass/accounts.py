@@ -211,3 +211,12 @@ def plain_number(value: Any) -> Any:
     if type(value) is float:
         return value
     return float(value) if not isinstance(value, (tuple, list)) and np.ndim(value) == 0 else value
+
+
+def ratio(gross: Any, net: Any) -> Any:
+    """κ: how many times as large the amounts on the way are as what comes out; None where nothing does."""
+    if net is None or gross is None or isinstance(net, tuple):
+        return None
+    with np.errstate(all="ignore"):
+        size = np.abs(net)
+        return plain_number(np.where((gross == 0) & (size == 0), 1.0, np.divide(gross, size))[()])

@@ -22,7 +22,7 @@ from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, reach, sweep
 from payback.errors import InputError
 from payback.glass import blame
-from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number
+from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number, ratio
 from payback.glass.blame import Blame, Cut, Part
 from payback.glass.cost import Cost, cost
 from payback.glass.entries import EntryNames, no_collecting
@@ -317,7 +317,7 @@ class Ledger(Forms):
 
         Infinite where the paths cancel exactly; 1 where they are all 0, and None for a leaf without a path.
         """
-        return {leaf.name: _ratio(self.gross.get(leaf.node), leaf.settled) for leaf in self.leaves}
+        return {leaf.name: ratio(self.gross.get(leaf.node), leaf.settled) for leaf in self.leaves}
 
     def entry(self, which: Which, index: Any = ()) -> Ledger:
         """The ledger of one entry of an array, number by number: its cone alone, see `expand.py`.
@@ -440,15 +440,6 @@ _NUMBERS = frozenset({float, np.float64, np.float32, np.float16})
 
 def _is_number(bar: Any) -> bool:
     return type(bar) in _NUMBERS or (type(bar) is Masked and type(bar.value) in _NUMBERS)
-
-
-def _ratio(gross: Any, net: Any) -> Any:
-    if net is None or gross is None or isinstance(net, tuple):
-        return None
-    with np.errstate(all="ignore"):
-        size = np.abs(net)
-        ratio = np.where((gross == 0) & (size == 0), 1.0, np.divide(gross, size))[()]
-    return plain_number(ratio)
 
 
 def _skipping(pull: Callable[..., Any], unpaid: frozenset[tuple[Node, int]]) -> Callable[..., Any]:
