@@ -1100,3 +1100,13 @@ def test_what_a_function_returns_is_no_buffer():
     (_, (aux, plain)), _ = pb.value_and_grad(assigned, has_aux=True)(X)
     assert (aux == [0.5, 0, 0]).all()
     assert type(plain) is np.ndarray
+
+
+def test_named_fields_are_refused_as_such():
+    def f(x):
+        table = np.zeros(3, dtype=[("a", float), ("b", float)])
+        table["a"][1] = x[0]
+        return table["a"].sum()
+
+    with pytest.raises(MutationError, match=r"the array table has named fields.*an array for each field"):
+        pb.grad(f)(np.ones(2))

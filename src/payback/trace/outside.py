@@ -121,6 +121,8 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
             how = "is a view of a plain array"
         why = f"{label} {how} ({line}: {text}), and a plain array has no history"
     fix = f"write into a new one, made inside the function: np.zeros(...), np.array({name or 'a'})"
+    if any(getattr(part, "dtype", np.dtype(float)).names for part in (array, getattr(array, "base", None))):
+        why, fix = f"{label} has named fields, and no field has a history", "use an array for each field"
     return MutationError(what, where=str(place), why=why, fix=fix)
 
 
