@@ -172,6 +172,25 @@ def test_the_oldest_entries_go(home, monkeypatch):
     assert "0" not in left
 
 
+def test_what_another_process_has_removed_meanwhile_is_no_trouble(monkeypatch, tmp_path):
+    monkeypatch.setenv(cache.SETTING, str(tmp_path / "code"))
+    monkeypatch.setattr(cache, "MOST_ENTRIES", 8)
+    for k in range(8):
+        cache.save(f"{k:040x}.code", b"code")
+    scandir = os.scandir
+
+    def removing(folder):
+        entries = list(scandir(folder))
+        for entry in entries[::2]:
+            os.unlink(entry.path)
+        return iter(entries)
+
+    monkeypatch.setattr(cache.os, "scandir", removing)
+    cache.save(f"{8:040x}.code", b"code")
+    monkeypatch.undo()
+    assert 2 <= len(list((tmp_path / "code").glob("*.code"))) <= 5
+
+
 def test_names_depend_on_the_kernels():
     assert cache.name_of(["a", "b"]) != cache.name_of(["a", "c"])
     assert cache.name_of(["a"]) == cache.name_of(["a"])

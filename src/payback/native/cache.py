@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -249,8 +250,13 @@ def save_all(entries: dict[str, bytes]) -> None:
 
 
 def _prune(home: Path) -> None:
+    """The oldest quarter goes where there are too many.  Other processes may be at it too."""
     entries = [entry for entry in os.scandir(home) if entry.name.endswith(SUFFIXES)]
     if len(entries) > MOST_ENTRIES:
-        entries.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
-        for entry in entries[: MOST_ENTRIES // 4]:
-            os.unlink(entry.path)
+        ages = []
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                ages.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+        for _, path in sorted(ages)[: MOST_ENTRIES // 4]:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
