@@ -13,6 +13,7 @@ import pytest
 import payback as pb
 from payback.errors import DifferentiationError, InputError, TraceError
 from payback.trace.tree import tree_map
+from payback.transforms.around import Around
 from transforms.modes import assert_close
 
 X = np.array([0.5, 1.0, 2.0])
@@ -537,3 +538,20 @@ def test_one_bit_of_an_array_around_it(make):
         array[last] = number
         np.testing.assert_array_equal(compiled(1.0), np.copysign(1.0, array[last]) + array.sum() * 0.0)
     assert len(traces) == (5 if floating else 2)
+
+
+def test_a_partial_without_keywords_is_looked_at_as_quickly_as_a_function():
+    def f(a, x, b=2.0):
+        return a * b * np.sum(x * x)
+
+    part = functools.partial(f, 3.0)
+    compiled = pb.compile(pb.grad(part))
+    assert (compiled(np.ones(2)) == 12).all()
+    around = Around(pb.grad(part))
+    assert around._fixed
+    assert around.unchanged()
+    part.keywords["b"] = 5.0
+    assert not around.unchanged()
+    assert (compiled(np.ones(2)) == 30).all()
+    part.keywords["b"] = 7.0
+    assert (compiled(np.ones(2)) == 42).all()

@@ -83,7 +83,8 @@ class Around:
 def _is_fixed(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_fixed, value))
-    return issubclass(type(value), (*_WHOLE, FunctionType))  # a traced value tells isinstance that it is a number
+    # a traced value tells isinstance that it is a number; what a function or a partial holds is looked at by its names
+    return issubclass(type(value), (*_WHOLE, FunctionType, functools.partial))
 
 
 def _same(now: Any, was: Any) -> bool:
@@ -172,7 +173,7 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
         return
     if isinstance(f, functools.partial):
         yield "the arguments of partial", lambda: f.args
-        yield "the keywords of partial", lambda: f.keywords
+        yield "the keywords of partial", lambda: f.keywords or None  # an empty dict could be filled, None is fixed
         yield from _names(f.func, seen)
         return
     if not isinstance(f, FunctionType):
