@@ -346,3 +346,14 @@ def test_going_back_is_exact(monkeypatch, small, keep, lasting):
     for net in (failing.net(), taken.after(0)):
         for a, b in zip(leaves(net), leaves(wanted.net()), strict=True):
             assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("width", [20, 80, 600])
+def test_the_network_of_a_run_holds_arrays_of_its_own(width):
+    X = np.random.default_rng(0).normal(size=(64, width)).astype(np.float32)
+    net = pb.nn.MLP([width, width, 3], seed=0)
+    run = pb.fit(net, X, X[:, :3].copy(), loss="squared_error", epochs=2, validation=0, progress=False)
+    for old, new in zip(leaves(net), leaves(run.net), strict=True):
+        assert not np.shares_memory(old, new)
+        assert new.flags.writeable
+        assert new.base is None or new.base.dtype == new.dtype  # a part of the vector of all parameters, at the most

@@ -325,7 +325,6 @@ class Shared(Variable):
 
 _slot: Any = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property
 _value: Any = Traced.value
-_class: Any = object.__dict__["__class__"]  # the class itself, beneath what isinstance is told
 _variable_value: Any = Variable.value
 _stands: ContextVar[dict[int, Node]] = ContextVar("stands", default={})  # noqa: B039  (never written into)
 
@@ -334,7 +333,7 @@ _stands: ContextVar[dict[int, Node]] = ContextVar("stands", default={})  # noqa:
 def standing(variables: Sequence[Variable], inputs: Sequence[Node]) -> Iterator[None]:
     """Meanwhile, here, these inputs stand for the variables."""
     for variable in variables:
-        _class.__set__(variable, Shared)
+        become(variable, Shared)
     token = _stands.set({id(variable): node for variable, node in zip(variables, inputs, strict=True)})
     try:
         yield

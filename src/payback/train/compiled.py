@@ -97,7 +97,8 @@ class Compiled:
 
     def last(self) -> Any:
         """The network as it is now, of which no further step is taken."""
-        return self._net_of(self._arrays[: self._parameters])
+        arrays = self._arrays[: self._parameters]
+        return self._net_of([array if array.base is None else array.copy() for array in arrays])  # arrays of their own
 
     def apart(self, steps: int, size: int, chosen: bool) -> bool:
         """Whether networks that are to last are copied at the ends of epochs of so many steps, and calls end there.
@@ -219,8 +220,10 @@ class Compiled:
 
 
 def _apart(array: Any) -> Array:
-    """A copy at the begin of a line of the cache: a vector across two lines takes as long as two."""
+    """A copy; a small one at the begin of a line of the cache: a vector across two lines takes as long as two."""
     kind = _native(array)
+    if array.nbytes > SMALL:
+        return np.array(array, kind, order="C")
     room = np.empty(array.size * kind.itemsize + LINE, np.uint8)
     start = -room.ctypes.data % LINE
     made = room[start : start + array.size * kind.itemsize].view(kind).reshape(array.shape)
