@@ -175,7 +175,11 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
         x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
-    return reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+    made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+    flags = laid_out(x).flags if isinstance(x, Traced) else None
+    if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
+        return made
+    return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
 
 
 @implements(np.broadcast_to)
