@@ -63,8 +63,11 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return reshape(roll(reshape(a, (-1,)), shift, 0), a.shape) if a.size else a
-    shifts, axes = np.broadcast_arrays(shift, axis)
-    for by, along in zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True):
+    turns = [(shift, axis)]
+    if type(shift) is not int or type(axis) is not int:
+        shifts, axes = np.broadcast_arrays(shift, axis)
+        turns = list(zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True))
+    for by, along in turns:
         along = axis_of(along, a.ndim)
         if a.shape[along]:
             cut = -by % a.shape[along]

@@ -75,12 +75,16 @@ def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
 
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
-    frame = _getframe(depth)
+    frame: FrameType | None = _getframe(depth)
     code, places = _last
-    if frame.f_code is code:
-        place = places.get(frame.f_lasti)
-        if place is not None:
-            return place
+    while frame is not None:
+        of = frame.f_code
+        if of is code:
+            return places.get(frame.f_lasti) or _place(frame)
+        known = _places.get(id(of))
+        if known is None or known[1] is not None:
+            break
+        frame = frame.f_back
     return _place(frame)
 
 

@@ -194,6 +194,7 @@ class _Installed:
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
+        self.inside: list[tuple[dict[str, Any], _Pair]] = []  # of those whose own functions call each other by these names
         self.watch = Watch(self.imported)
         # since sys.modules was seen last: NumPy, `math` and libraries that are complete, whether some are not, whether
         # some may yet come
@@ -215,19 +216,23 @@ class _Installed:
                         self.watching = any(name not in modules for name in LIBRARIES)
                         found = {name: module for name in LIBRARIES if (module := complete(name)) is not None}
                         self.busy = any(name in modules and name not in found for name in LIBRARIES)
-                        self.shown = [_NUMPY, _MATH, *[self.library(name, module) for name, module in found.items()]]
+                        self.shown, self.inside = [_NUMPY, _MATH], []
+                        for name, module in found.items():
+                            self.library(name, module)
                     if self.watching:
                         self.watch.start()
-                    for module in self.shown:
-                        module.show()
+                    for shown in self.shown:
+                        shown.show()
+                    for space, pair in self.inside:
+                        self.put(space, pair)
                     self.modules(state)
                 self.function(f, set())
             except BaseException:
                 self.leave()
                 raise
 
-    def library(self, name: str, module: ModuleType) -> Shown:
-        """A library that the user has imported, with the wrappers of its functions."""
+    def library(self, name: str, module: ModuleType) -> None:
+        """A library that the user has imported: its functions are to be answered."""
         known = self.libraries.get(name)
         if known is None or known.module is not module:
             answers = LIBRARIES[name]
@@ -238,14 +243,20 @@ class _Installed:
             known = self.libraries[name] = Shown(module, originals, wrappers)
             self.known.clear()  # modules that have been looked through may have imported these by name
             self.seen = None
-        return known
+        self.shown.append(known)
+        space = module.__dict__
+        if any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
+            self.inside.append((space, _Pair(known.originals, known.wrappers)))
 
     def imported(self, name: str, module: ModuleType) -> None:
         """A library has been imported while functions are traced."""
         with self.lock:
             if self.depth:
-                self.shown = [*self.shown, shown := self.library(name, module)]
-                shown.show()
+                inside = len(self.inside)
+                self.library(name, module)
+                self.shown[-1].show()
+                for space, pair in self.inside[inside:]:
+                    self.put(space, pair)
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
@@ -356,8 +367,8 @@ class _Installed:
             self.depth -= 1
             if self.depth:
                 return
-            for module in self.shown:
-                module.hide()
+            for shown in self.shown:
+                shown.hide()
             for space, pair in reversed(self.names):
                 if pair.stands(space, pair.wrappers):
                     space.update(pair.originals)
