@@ -304,6 +304,8 @@ def clip(
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
+    if whole and (low is None) != (high is None):  # an infinity would make floating numbers of whole ones
+        return into(out, "clip", emit("minimum", a, high) if low is None else emit("maximum", a, low))
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
