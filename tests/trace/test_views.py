@@ -23,7 +23,12 @@ VIEWS = {
     "reshape F": lambda a: a.reshape(2, 8, order="F"), "F of columns": lambda a: a.T.reshape(2, 8, order="F"),
     "as it lies": lambda a: a.T.ravel("K"), "A": lambda a: a.T.ravel("A"),
     "three axes as they lie": lambda a: a.reshape(2, 2, 4).transpose(1, 2, 0).ravel("K"),
-    "of a slice": lambda a: a[:, 1:3].reshape(-1), "of a view of a copy": lambda a: a.T.ravel()[2:9],
+    "of a slice": lambda a: a[:, 1:3].reshape(-1), "ravel of a column": lambda a: a[:, 1].ravel(),
+    "reshape of a column": lambda a: a[:, 1].reshape(-1), "ravel of a row": lambda a: a[1].ravel(),
+    "ravel backwards": lambda a: np.ravel(a[1, ::-1]), "gaps as they lie": lambda a: a[:, ::2].T.ravel("K"),
+    "ravel of some rows": lambda a: a[1:3].ravel(), "ravel F of columns": lambda a: a.T[1:].ravel("F"),
+    "K backwards": lambda a: a[::-1].ravel("K"), "ravel of one column": lambda a: a[:, :1].ravel("A"),
+    "of a view of a copy": lambda a: a.T.ravel()[2:9],
     "reshape of a copy": lambda a: a.T.copy().reshape(16), "swapaxes": lambda a: np.swapaxes(a, 0, 1),
     "moveaxis": lambda a: np.moveaxis(a, 0, 1), "rollaxis": lambda a: np.rollaxis(a, 1), "permute": np.permute_dims,
     "squeeze": lambda a: np.squeeze(a[:1]), "expand_dims": lambda a: np.expand_dims(a, 1), "at least": np.atleast_3d,
@@ -122,3 +127,53 @@ def test_what_a_view_cannot_be():
         pb.grad(lambda x: np.sum(x.view(np.float32)))(X)
     with pytest.raises(ValueError, match="read-only"):
         pb.grad(lambda x: np.fill_diagonal(np.broadcast_to(x.copy(), (4, 4, 4)), 0.0))(X)
+
+
+_ARRAYS = {
+    "by rows": lambda t: t.copy(),
+    "by columns": lambda t: np.asfortranarray(t),
+    "every other": lambda t: t.repeat(2, 0).repeat(2, 1)[::2, ::2],
+    "middle": lambda t: np.concatenate([t, t, t], 1)[:, 4:8],
+    "permuted": lambda t: t.transpose(1, 0, 2).copy().transpose(1, 0, 2),
+    "reversed": lambda t: t[::-1].copy()[::-1],
+    "permuted every other": lambda t: t.T.repeat(2, 1).copy()[:, ::2].T,
+}
+_LOOKS = {
+    "itself": lambda x: x,
+    "transposed": lambda x: x.T,
+    "permuted": lambda x: x.transpose(1, 0, 2),
+    "of twice it": lambda x: 2.0 * x,
+    "permuted of twice it": lambda x: (2.0 * x + x[0]).transpose(1, 0, 2),
+}
+
+
+@pytest.mark.parametrize("look", _LOOKS.values(), ids=_LOOKS)
+@pytest.mark.parametrize("lay", _ARRAYS.values(), ids=_ARRAYS)
+def test_how_an_argument_lies_in_memory_decides_as_in_numpy(lay, look):
+    """A reshape is a view or a copy, and order="K" is what it is, in every transform."""
+
+    def written(x):
+        z = look(x)
+        y = z.reshape(-1)
+        y[1] = 5.0
+        return z.sum() + (y**2).sum()
+
+    def in_order_of_memory(x):
+        return (look(x).ravel("K") * np.arange(24.0)).sum()
+
+    t = np.linspace(0.3, 1.7, 24).reshape(3, 4, 2)
+    other = t**2
+    computed = look(t) is not t and not np.may_share_memory(look(t), t)
+    for f in (written,) if computed else (written, in_order_of_memory):  # refused: what is computed may lie otherwise
+        compiled = pb.compile(f)
+        for x in (other, t, other):  # what is compiled for arrays by rows is not run with others
+            expected = f(lay(x))
+            assert pb.value_and_grad(f)(lay(x))[0] == pytest.approx(expected, rel=1e-13)
+            assert pb.compile(f, native=False)(lay(x)) == pytest.approx(expected, rel=1e-13)
+            assert compiled(lay(x)) == pytest.approx(expected, rel=1e-13)
+            assert compiled(x.copy()) == pytest.approx(f(x.copy()), rel=1e-13)
+        batch = np.stack([t, other, t + other])
+        for axis, samples in ((0, lay(batch[0])[None].repeat(2, 0)), (-1, np.moveaxis(batch, 0, -1))):
+            copies = [np.moveaxis(samples.copy("K"), axis, 0)[k] for k in range(samples.shape[axis])]
+            expected = [f(sample) for sample in copies]
+            assert pb.vmap(f, in_axes=axis)(samples) == pytest.approx(np.array(expected), rel=1e-13)

@@ -24,7 +24,7 @@ from payback.trace.arrays import now
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import by_compiled_code
-from payback.trace.written import _SIMPLE, Storage, View, Written, _held, by_columns, plain_key, written
+from payback.trace.written import _SIMPLE, Storage, View, Written, _held, lying, plain_key, written
 
 
 class Family:
@@ -88,13 +88,12 @@ def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
 def _copies(made: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool:
     """Whether NumPy would copy to reshape: what lies in memory in another order."""
     value, of = made.node.value, x.node.value
-    if type(value) is type(of) is np.ndarray:
-        return value.size > 0 and not np.may_share_memory(value, of)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    columns = by_columns(root)
-    if not columns and all(name == "reshape" for name, _ in steps):
+    if type(value) is type(of) is np.ndarray and "strides" not in root.params:
+        return value.size > 0 and not np.may_share_memory(value, of)
+    at = memory = lying(root)
+    if memory.flags.c_contiguous and all(name == "reshape" for name, _ in steps):
         return False
-    at = memory = np.empty(root.shape, np.bool_, "F" if columns else "C")
     for name, how in steps:
         at = _replay(at, name, how)
     return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
@@ -104,11 +103,11 @@ def laid_out(x: Traced) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does in NumPy, as far as that is known."""
     if type(x) is Written:
         return _held.__get__(x).at  # type: ignore[no-any-return]
-    if x.node.value is not None:
-        return np.asarray(x.node.value)
     alias = getattr(x, "alias", None)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    at: Any = np.empty(root.shape, np.bool_, "F" if by_columns(root) else "C")
+    if x.node.value is not None and "strides" not in root.params:
+        return np.asarray(x.node.value)
+    at: Any = lying(root)
     for name, params in steps:
         at = _replay(at, name, params)
     return at  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now, outside, watched
+from payback.trace.arrays import named, now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
@@ -63,7 +63,7 @@ class Opened:
 
     def _leaf(self, leaf: Any, name: str) -> Any:
         if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
-            node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
+            node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
             self.wrt.append(node)
             return opened(node)
         leaf = outside(_column(now(leaf)))
@@ -79,7 +79,7 @@ class Opened:
             if type(leaf) is bool:
                 self.wrt.append(None)
                 return leaf
-            node = Node(INPUT, (), {"name": name}, leaf_value(leaf, name), None)
+            node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf
