@@ -27,6 +27,7 @@ from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
+from payback.trace.handled import FAILING, unsure
 
 STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
@@ -163,6 +164,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
     plain = f"__{({'div': 'truediv', 'power': 'pow', 'floor_divide': 'floordiv'}).get(name, name)}__"
     beyond = getattr(Traced, plain)
     beyond_reflected = None if truth else getattr(Traced, plain.replace("__", "__r", 1))
+    failing = name in FAILING
 
     def forward(self: Number, other: Any) -> Any:
         # Spelled out: scalar programs are made of nothing else, and a call costs as much as the rest.
@@ -180,7 +182,11 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
             kind &= found[1]
         frame = _getframe(1)
         word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
-        recorder.what.append(recorder.new_word(code, frame) if word is None else word)
+        if word is None:  # the first time that the program is here
+            if failing and kind:
+                unsure(name, frame, other)
+            word = recorder.new_word(code, frame)
+        recorder.what.append(word)
         recorder.first.append(self.k)
         seconds = recorder.second
         made = _new(Number)
@@ -195,8 +201,13 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         found = recorder.operand(other)
         if found is None:
             return beyond_reflected(self, other)  # type: ignore[misc]
-        return number(recorder, recorder.append(recorder.word(code, _getframe(1)), found[0], self.k),
-                      self.kind & found[1])  # fmt: skip
+        frame, kind = _getframe(1), self.kind & found[1]
+        word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
+        if word is None:
+            if failing and kind:
+                unsure(name, frame)
+            word = recorder.new_word(code, frame)
+        return number(recorder, recorder.append(word, found[0], self.k), kind)
 
     return forward, reflected
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MissingAttributeError, PaybackError
+from payback.errors import MissingAttributeError, PaybackError, witness
 from payback.ir.where import NOT_USERS, position
 from payback.trace import shim
 from payback.trace.array import Traced
@@ -104,6 +104,7 @@ def _guarded(call: Callable[..., Any], instead: Callable[..., Any]) -> Callable[
         except (PaybackError, AttributeError) as problem:
             cause = problem if isinstance(problem, PaybackError) else PaybackError(str(problem))
             _note(cause)
+            witness.get().errors.clear()  # a `try` of the function will not meet it
             return instead(*args, **kwargs)
 
     return guard
