@@ -1,4 +1,4 @@
-"""Whether the program itself handles an exception: `try: y = 1 / x`, `except ZeroDivisionError:` is a branch on numbers.
+"""Whether the program handles an exception itself: `try: y = 1 / x`, `except ZeroDivisionError:` is a branch.
 
 With numbers the branch is taken as on plain numbers: Python's division by zero gives what IEEE says unless somebody
 waits for the exception.  Without numbers nobody can tell which way it goes, and that is said.
@@ -55,7 +55,9 @@ def _around(code: CodeType, file: str, line: int) -> tuple[Any, ...]:
         if isinstance(node, ast.Try | ast.TryStar) and node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
             found += [(node.lineno, handler.type) for handler in node.handlers]
         elif isinstance(node, ast.With) and node.lineno <= line <= (node.end_lineno or 0):
-            found += [(node.lineno, item.context_expr) for item in node.items if isinstance(item.context_expr, ast.Call)]
+            found += [
+                (node.lineno, item.context_expr) for item in node.items if isinstance(item.context_expr, ast.Call)
+            ]
     return tuple(kind for _, kind in sorted(found, key=lambda pair: -pair[0]))
 
 
@@ -99,6 +101,8 @@ def _waits(error: type[BaseException]) -> bool:
 
 
 namespace.waits = _waits
+
+
 class Witness:
     """Errors of ours that the program may swallow with a `try` that was not written for them.
 

@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import TraceError
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
-from payback.ir.where import caller, position
 from payback.ops.append import append
 from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
+from payback.trace.asked import CALLS, not_known
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
 from payback.trace.handled import FAILING, unsure
 
@@ -249,12 +248,13 @@ class Number(Traced):
 
     @property
     def value(self) -> Any:
-        raise TraceError(
-            f"the value of {self._name()} is not known while a function is compiled",
-            where=str(place) if (place := position(caller())) else None,
-            why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
-            fix="use np.where instead of if, or give what decides the branch as a plain argument",
-        )
+        frame = _getframe(1)
+        if frame.f_code.co_code[frame.f_lasti] in CALLS:
+            raise AttributeError("numbers have no attribute 'value'")
+        raise not_known(self._name())
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
 
     def _name(self) -> str:
         code = self.recorder.what[self.k] & 255

@@ -15,7 +15,7 @@ import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
-from payback.ir.where import NOT_USERS
+from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
@@ -51,8 +51,7 @@ def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
     if found is None:
         if len(_places) >= _MOST_CODES:
             _places.clear()
-        inner = frame.f_globals.get("__name__", "").startswith(NOT_USERS)
-        found = _places[id(code)] = (code, None if inner else {})
+        found = _places[id(code)] = (code, None if is_inner(frame) else {})
     return found
 
 

@@ -38,6 +38,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
+    outside,
     questions,
 )
 from payback.trace.array import _NODE_TYPES, Traced
@@ -397,6 +398,7 @@ class _Installed:
 
 
 _installed = _Installed()
+outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
 
 
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
