@@ -121,9 +121,12 @@ def _round(tape: Any, uses: Array, a: int, b: int, period: int) -> Piece | None:
         if (back == back[0]).all():
             return Operand(int(back[0]))
         step = int(said[1]) - int(said[0])
-        line = bool((np.diff(said) == step).all())
-        return Operand(0, column, shift, line, line and not step and said[0] < base + first)
+        if not (np.diff(said) == step).all():
+            return Operand(0, column, shift)
+        at, there, head = lines.setdefault(step, (j - shift, column, int(said[0])))
+        return Operand(0, there, shift, at, int(said[0]) - head, not step and bool(said[0] < base + first))
 
+    lines: dict[int, tuple[int, int, int]] = {}  # step -> the entry that is counted from, its column, what that says
     entries: list[Entry] = []
     inner = [0] * period  # how many entries of the same round use it
     following = [0] * period  # of the next round

@@ -18,6 +18,7 @@ import numpy as np
 
 from payback.ir.aval import Aval
 from payback.native import library
+from payback.native.emit import FLOAT64, lanes_of
 from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import Forward, Reverse
@@ -243,13 +244,13 @@ class Memory:
 
 
 class Stash:
-    """What the rounds of a piece keep for the way back: each of their values in a row of its own, round by round."""
+    """What the rounds of a piece keep for the way back, from the round before the first on."""
 
     def __init__(self, start: int, stop: int, entries: tuple[Entry, ...]):
-        rounds = (stop - start) // len(entries)
-        lines = -(-(rounds + 1) // 8) | 1  # rows begin in different sets of a cache
-        self.rows = np.empty(8 * lines * len(kept_values(entries)) + 8)
-        self.words = start, rounds, -(-_at(self.rows) // 64) * 64, 8 * lines
+        rounds, wide = (stop - start) // len(entries), lanes_of(FLOAT64)
+        block = wide * len(kept_values(entries))
+        self.values = np.zeros(block * (1 - (-rounds // wide)) + 8)
+        self.words = start, rounds, -(-_at(self.values) // 64) * 64 + 8 * block
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:

@@ -2,7 +2,7 @@
 
 Where the same cases follow each other again and again no switch is needed.  What a round computes stays in registers for
 what uses it in the same round and in the next one, forwards and backwards; of what nobody else uses, only what the way
-back needs is kept, each value in a row of its own.  Partials that take long (of sin, div, …) depend on values alone:
+back needs is kept, in blocks of some rounds.  Partials that take long (of sin, div, …) depend on values alone:
 on the way back they are computed for several rounds at once, before these rounds pay each other one after another.
 The result is that of `replay.py`, to the bit.
 """
@@ -33,14 +33,16 @@ from payback.ops.namespace import Select
 class Operand(NamedTuple):
     """Where an argument is: so many entries back; or (0 back) where the column says, `shift` entries before this one.
 
-    line: the column's numbers rise by the same from round to round.
+    line: the column's numbers rise by the same from round to round; they are those that `column` says for the entry
+    `line`, `ahead` of them.
     still: they do not rise at all, and what stands there was there before the rounds.
     """
 
     back: int
     column: int = 0
     shift: int = 0
-    line: bool = False
+    line: int | None = None
+    ahead: int = 0
     still: bool = False
 
 
@@ -114,34 +116,46 @@ class _Round:
 
     def __init__(self, e: Emitter, function: ir.Function, entries: Entries, words: int):
         self.e, self.b, self.m, self.entries = e, e.b, Registers(e), entries
-        args = [e.load(function.args[1], k, INT) for k in range(words + 4)]
+        args = [e.load(function.args[1], k, INT) for k in range(words + 3)]
         self.columns = [e.b.inttoptr(args[k], POINTER) for k in (1, 2)]
         self.values = e.b.inttoptr(args[3], POINTER)
         self.args = args
-        self.start, self.rounds, stash, self.row = args[words:]
+        self.start, self.rounds, stash = args[words:]
         self.stash = e.b.inttoptr(stash, POINTER)
         self.kept = kept_values(entries)
         self.held: dict[int, ir.Value] = {}
         self.bits: dict[int, ir.Value] = {}
         self.fixed: dict[Operand, ir.Value] = {}  # what no round changes
         self.lines: dict[tuple[int, int], tuple[ir.Value, ir.Value]] = {}  # (column, entry) -> first number, step
-        self.rows = {j: e.b.mul(e.int(k), self.row) for j, k in self.kept.items()}
-        period = e.int(len(entries))
+        self.wide = lanes_of(FLOAT64)
+        self.row: ir.Value | None = None  # where this round's kept values stand, and those of the round before
+        self.row_before: ir.Value | None = None
         for j, entry in enumerate(entries):
             for operand in entry.operands:
-                at = j - operand.shift
-                if operand.line and (operand.column, at) not in self.lines:
-                    first = self._said(operand.column, e.b.add(self.start, e.int(at)))
-                    second = self._said(operand.column, e.b.add(e.b.add(self.start, e.int(at)), period))
-                    self.lines[operand.column, at] = first, e.b.sub(second, first)
+                if operand.line is not None:
+                    first, _ = self._line(operand)
                     if operand.still:
-                        self.fixed[operand._replace(shift=operand.shift - j)] = e.load(self.values, first, FLOAT64)
+                        at = e.b.add(first, e.int(operand.ahead))
+                        self.fixed[operand._replace(shift=0)] = e.load(self.values, at, FLOAT64)
+
+    def _line(self, operand: Operand) -> tuple[ir.Value, ir.Value]:
+        """The first number of an argument's line, and the step."""
+        assert operand.line is not None
+        key = operand.column, operand.line
+        if key not in self.lines:
+            b = self.b
+            first, second = (self._said(operand.column, b.add(self.start, self.e.int(operand.line + k)))
+                             for k in (0, len(self.entries)))  # fmt: skip
+            self.lines[key] = first, b.sub(second, first)
+        return self.lines[key]
 
     def enter(self, r: ir.Value) -> None:
         """Write the code of round r from here."""
         self.r = r
         self.k = self.b.add(self.start, self.b.mul(r, self.e.int(len(self.entries))))
         self.held, self.bits = {}, {}
+        self.row = self.row_before = None
+        self.heads: dict[tuple[int, int], ir.Value] = {}  # of lines, in this round
 
     def _said(self, column: int, at: ir.Value) -> ir.Value:
         return self.b.sext(self.e.load(self.columns[column], at, INT32), INT)
@@ -153,9 +167,12 @@ class _Round:
         """The number of an argument."""
         if operand.back:
             return self.at(j - operand.back)
-        if operand.line:
-            first, step = self.lines[operand.column, j - operand.shift]
-            return self.b.add(first, self.b.mul(self.r, step))
+        if operand.line is not None:
+            key = operand.column, operand.line
+            if key not in self.heads:
+                first, step = self._line(operand)
+                self.heads[key] = self.b.add(first, self.b.mul(self.r, step))
+            return self.b.add(self.heads[key], self.e.int(operand.ahead))
         return self._said(operand.column, self.at(j - operand.shift))
 
     def inside(self, j: int, operand: Operand) -> int | None:
@@ -169,16 +186,27 @@ class _Round:
     def original(self, j: int) -> int:
         return original(self.entries, j)
 
-    def stashed(self, j: int, r: ir.Value) -> ir.Value:
-        """Where the kept value of an entry stands: rows begin with the round before the first."""
-        return self.b.add(self.rows[j], r)
+    def row_of(self, r: ir.Value) -> ir.Value:
+        """Where the kept values of round r begin; they are `wide` apart."""
+        b, shift = self.b, self.e.int(self.wide.bit_length() - 1)
+        block = b.mul(b.ashr(r, shift), self.e.int(self.wide * len(self.kept)))
+        return b.add(block, b.and_(r, self.e.int(self.wide - 1)))
+
+    def stashed(self, j: int, earlier: bool = False) -> ir.Value:
+        """Where the kept value of an entry of this round, or of the round before, stands."""
+        if self.row is None:
+            self.row = self.row_of(self.r)
+        if earlier and self.row_before is None:
+            self.row_before = self.row_of(self.b.sub(self.r, self.e.int(1)))
+        row = self.row_before if earlier else self.row
+        return self.b.add(row, self.e.int(self.wide * self.kept[j]))
 
     def value(self, j: int) -> ir.Value:
         """Of an entry of this round."""
         j = self.original(j)
         if j not in self.held:
             if self.entries[j].hidden:
-                self.held[j] = self.e.load(self.stash, self.stashed(j, self.b.add(self.r, self.e.int(1))), FLOAT64)
+                self.held[j] = self.e.load(self.stash, self.stashed(j), FLOAT64)
             else:
                 self.held[j] = self.e.load(self.values, self.at(j), FLOAT64)
         return self.held[j]
@@ -187,7 +215,7 @@ class _Round:
         """Of a hidden entry of the round before."""
         j = self.original(j)
         if self.entries[j].hidden:
-            return self.e.load(self.stash, self.stashed(j, self.r), FLOAT64)
+            return self.e.load(self.stash, self.stashed(j, True), FLOAT64)
         return self.e.load(self.values, self.at(j - len(self.entries)), FLOAT64)
 
     def lanes(self, j: int, only: frozenset[int] | None = None) -> list[Any]:
@@ -206,7 +234,7 @@ class _Round:
             elif (target := self.before(j, operand)) is not None:
                 v = self.earlier(target)
             elif operand.still:
-                v = self.fixed[operand._replace(shift=operand.shift - j)]
+                v = self.fixed[operand._replace(shift=0)]
             else:
                 v = self.e.load(self.values, self.place(j, operand), FLOAT64)
             made.append(Lane(self.m, self.b.fcmp_unordered("!=", v, FLOAT64(0.0)) if truth else v))
@@ -214,8 +242,8 @@ class _Round:
 
 
 class ForwardRounds(NamedTuple):
-    """args: codes, first, second, values, then start, rounds and what is kept for the way back: its place and the
-    length of its rows: the values of these entries."""
+    """args: codes, first, second, values, then start, rounds and the place of what is kept for the way back: the
+    values of these entries."""
 
     version: int
     entries: Entries
@@ -271,7 +299,8 @@ class _Forwards(_Round):
             if j in self.last:
                 self.last[j] = v
             if j in wanted:
-                e.store(v, self.stash, self.rows[j])
+                row = self.row_of(e.int(-1))
+                e.store(v, self.stash, self.b.add(row, e.int(self.wide * self.kept[j])))
 
     def carry(self, top: ir.Block) -> None:
         for j, v in self.last.items():
@@ -290,8 +319,8 @@ class _Forwards(_Round):
         """A value that was computed; copied: it is that of another entry."""
         e = self.e
         self.held[j] = v
-        if j in self.rows and not copied:
-            e.store(v, self.stash, self.stashed(j, self.b.add(self.r, e.int(1))))
+        if j in self.kept and not copied:
+            e.store(v, self.stash, self.stashed(j))
         if not self.entries[j].hidden:
             e.store(v, self.values, self.at(j))
 
@@ -306,7 +335,6 @@ class ReverseRounds(NamedTuple):
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         r, b = _Backwards(e, function, self.entries, self.sure), e.b
-        block = e.int(r.width) if r.ahead else r.rounds
         bars = r.begin()
         top, chunk, body, after, done = (
             b.block, *(b.append_basic_block(name) for name in ("chunk", "round", "after", "done"))
@@ -316,8 +344,7 @@ class ReverseRounds(NamedTuple):
         stop = b.phi(INT)
         stop.add_incoming(r.rounds, top)
         outer = r.phis(bars, top)
-        start = b.sub(stop, block)
-        start = b.select(b.icmp_signed("<", start, e.int(0)), e.int(0), start)
+        start = b.and_(b.sub(stop, e.int(1)), e.int(-r.wide)) if r.ahead else e.int(0)
         r.look_ahead(start)
         entered = b.block
         b.branch(body)
@@ -346,8 +373,7 @@ class _Backwards(_Round):
         super().__init__(e, function, entries, 5)
         self.sure = sure
         self.bars = e.b.inttoptr(self.args[4], POINTER)
-        self.width = lanes_of(FLOAT64)
-        self.many = Registers(e, self.width)
+        self.many = Registers(e, self.wide)
         self.ahead = {
             (j, slot): k
             for k, (j, slot) in enumerate(
@@ -355,7 +381,7 @@ class _Backwards(_Round):
             )
         }
         if self.ahead:
-            room = e.b.alloca(ir.ArrayType(FLOAT64, self.width * len(self.ahead)))
+            room = e.b.alloca(ir.ArrayType(FLOAT64, self.wide * len(self.ahead)))
             self.room = e.b.inttoptr(e.b.ptrtoint(room, INT), POINTER)
 
     # carried adjoints: those of hidden entries, which the next round has paid
@@ -401,25 +427,30 @@ class _Backwards(_Round):
         if not self.ahead:
             return
         e, b, held = self.e, self.b, {}
+        self.enter(first)
 
         def vector(at: Any) -> ir.Value:
             """Of lane numbers: a value for each."""
             made: ir.Value = ir.Constant(self.many.number, ir.Undefined)
-            for lane in range(self.width):
+            for lane in range(self.wide):
                 made = b.insert_element(made, at(lane), INT32(lane))
             return made
 
-        def of_round(lane: int) -> ir.Value:
-            return b.add(first, e.int(lane))
+        def of_round(lane: int) -> ir.Value:  # the last one again where there are no more
+            r, last = b.add(first, e.int(lane)), b.sub(self.rounds, e.int(1))
+            return b.select(b.icmp_signed("<", r, last), r, last)
 
         def start_of(lane: int) -> ir.Value:
             return b.add(self.start, b.mul(of_round(lane), e.int(len(self.entries))))
 
         def entry_value(j: int, earlier: bool) -> ir.Value:
             if (j, earlier) not in held:
-                if self.entries[j].hidden:
-                    at = self.stashed(j, first if earlier else b.add(first, e.int(1)))
-                    held[j, earlier] = e.load(self.stash, at, FLOAT64, self.width)
+                if self.entries[j].hidden and not earlier:
+                    held[j, earlier] = e.load(self.stash, self.stashed(j), FLOAT64, self.wide)
+                elif self.entries[j].hidden:
+                    shift = e.int(self.wide * self.kept[j])
+                    rows = (self.row_of(b.add(first, e.int(k - 1))) for k in range(self.wide))
+                    held[j, earlier] = vector(lambda k: e.load(self.stash, b.add(next(rows), shift), FLOAT64))
                 else:
                     shift = e.int(j - (len(self.entries) if earlier else 0))
                     held[j, earlier] = vector(lambda k: e.load(self.values, b.add(start_of(k), shift), FLOAT64))
@@ -434,10 +465,10 @@ class _Backwards(_Round):
             if target is not None:
                 return entry_value(self.original(target), True)
             if operand.still:
-                return e.splat(self.fixed[operand._replace(shift=operand.shift - j)], self.width)
+                return e.splat(self.fixed[operand._replace(shift=0)], self.wide)
 
             def one(lane: int) -> ir.Value:
-                self.r, self.k = of_round(lane), start_of(lane)
+                self.enter(of_round(lane))
                 return e.load(self.values, self.place(j, operand), FLOAT64)
 
             return vector(one)
@@ -448,17 +479,17 @@ class _Backwards(_Round):
             for k in range(len(entry.operands)):
                 v = read(j, k) if k in reads else None
                 if v is not None and is_truth(entry.name, k):
-                    v = b.fcmp_unordered("!=", v, ir.Constant(self.many.number, [FLOAT64(0.0)] * self.width))
+                    v = b.fcmp_unordered("!=", v, ir.Constant(self.many.number, [FLOAT64(0.0)] * self.wide))
                 lanes.append(None if v is None else Lane(self.many, v))
             y = Lane(self.many, entry_value(self.original(j), False)) if -1 in reads else None
             made = partial_of(self.many, entry.name, slot, lanes, y)
-            e.store(made.v, self.room, self.width * number)
+            e.store(made.v, self.room, self.wide * number)
 
     def partial(self, j: int, slot: int) -> Any:
         entry = self.entries[j]
         number = self.ahead.get((j, slot))
         if number is not None:
-            at = self.b.add(self.e.int(self.width * number), self.b.sub(self.r, self.begun))
+            at = self.b.add(self.e.int(self.wide * number), self.b.sub(self.r, self.begun))
             return Lane(self.m, self.e.load(self.room, at, FLOAT64))
         reads = facts_of(entry.name, slot).reads
         y = Lane(self.m, self.value(j)) if -1 in reads else None
