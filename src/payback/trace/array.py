@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
-from payback.trace.asked import CALLS, not_known
+from payback.trace.asked import by_name, not_known
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -54,12 +54,11 @@ class Traced:
     def value(self) -> Any:
         """The plain value: a Python number, NumPy scalar or read-only array.
 
-        Raises TraceError in a graph that is traced without numbers.  `hasattr(x, "value")` is told that there is none,
-        as of an array: programs ask that of the quantities and variables of other libraries.
+        Raises TraceError in a graph that is traced without numbers.  A traced function that asks `hasattr(x, "value")`
+        is told no, as of an array: programs ask that of the quantities and variables of other libraries.
         """
-        frame = _getframe(1)
-        if frame.f_code.co_code[frame.f_lasti] in CALLS:  # hasattr, getattr: a program that knows other arrays
-            raise AttributeError("arrays have no attribute 'value'")
+        if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
+            raise AttributeError("arrays have no attribute 'value'")  # a program that knows other arrays
         if self.node.value is None:
             raise not_known(self.node.params.get("name", self.node.op.name))
         return self.node.value

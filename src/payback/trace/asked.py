@@ -65,5 +65,9 @@ def _question(text: str, line: str) -> str:
     return word if word in ("while", "assert") else "if"
 
 
-# What runs where a program asks for an attribute by its name, with hasattr or getattr, and not with a dot.
-CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
+_CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
+
+
+def by_name(frame: FrameType) -> bool:
+    """Whether a frame asks for an attribute by its name, with hasattr or getattr, and not with a dot."""
+    return frame.f_code.co_code[frame.f_lasti] in _CALLS

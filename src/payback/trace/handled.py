@@ -22,8 +22,9 @@ from payback.errors import (
     PaybackError,
     TraceError,
     UnsupportedError,
+    witness,
 )
-from payback.ir.where import caller, position, syntax
+from payback.ir.where import caller, is_inner, position, syntax
 from payback.ops import namespace
 
 BOUNDARIES: set[CodeType] = set()  # of what calls the traced function: what stands above it is not the program's
@@ -31,14 +32,16 @@ _RULES, _INNER = "payback.", ("payback.", "numpy.")
 _RECORDS = ("payback.trace.", "payback.ops.")  # what stands between the program's line and a value computed for it
 
 
-def catcher(error: type[BaseException], frame: FrameType | None) -> Any:
+def catcher(error: type[BaseException], frame: FrameType | None, *, of_users: bool = False) -> Any:
     """The type by which a `try` or `contextlib.suppress` of the program, around this frame, catches the error, or None.
 
     BaseException where it catches all, or where what it catches cannot be read off its text.
+    of_users: those of libraries do not count; else only those of NumPy and payback do not.
     """
     while frame is not None and frame.f_code not in BOUNDARIES:
         code = frame.f_code
-        if code.co_exceptiontable and not frame.f_globals.get("__name__", "").startswith(_INNER):
+        inner = of_users and is_inner(frame)
+        if code.co_exceptiontable and not inner and not frame.f_globals.get("__name__", "").startswith(_INNER):
             for kinds in _around(code, code.co_filename, frame.f_lineno):
                 for kind in _types(frame, kinds):
                     if issubclass(error, kind):
@@ -114,7 +117,7 @@ class Witness:
 
     def add(self, error: PaybackError) -> None:
         if isinstance(error, _LOSING) and not isinstance(error, MissingAttributeError):
-            kind = catcher(type(error), _getframe(2))
+            kind = catcher(type(error), _getframe(2), of_users=True)
             if kind is not None and not issubclass(kind, PaybackError):
                 self.errors.append(error)
 
@@ -138,8 +141,12 @@ def unsure(name: str, frame: FrameType, second: Any = None) -> None:
         errors = (ZeroDivisionError,)
     users: FrameType | None = frame
     while users is not None and users.f_globals.get("__name__", "").startswith(_RULES):
+        if users.f_code in BOUNDARIES:
+            return
         users = users.f_back
-    if users is not None and any(catcher(error, users) is not None for error in errors):
+    if users is None or witness.get() is None:  # an optimizer of ours
+        return
+    if any(catcher(error, users) is not None for error in errors):
         raise TraceError(
             f"whether {_CALLED.get(name, name)} fails is not known while a function is compiled",
             where=str(position((users.f_code, users.f_lasti))),
