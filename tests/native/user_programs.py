@@ -20,7 +20,7 @@ SIZES = (0, 1, 1, 2, 2, 3, 3, 5, 8, 16, 17, 31, 33, 64, 100, 257, 1000)
 FLOATS = (np.float32, np.float32, np.float32, np.float64, np.float64, np.float16)
 INTS = (np.int64, np.int32, np.int8, np.uint8, np.int16, np.uint16, np.uint32)
 LAYOUTS = ("C", "C", "F", "stepped", "reversed", "read-only", "unaligned", "transposed", "shared")
-MOST = 30_000  # entries of a value
+MOST = 30_000  # entries of a value, unless large ones are asked for
 
 
 class Program(NamedTuple):
@@ -89,7 +89,7 @@ pb.nn.relu({a}) | np.where({a} > 0, {a}, 0) | np.where({a} >= 0.5, {a}, -{a}) | 
 {a} != 0.5 | ~({a} > 0) | np.isfinite({a}) | np.isnan({a}) | {a} * ({a} > 0) | np.heaviside({a}, 0.5) | +{a} |
 np.copysign({a}, -1.0) | np.fmax({a}, 0.25) | np.clip({a}, None, 1) | np.positive({a}) | {a} % 3 | {a} // 2 |
 np.fmod({a}, 2.0) | np.mod({a}, 1.5) | np.nan_to_num({a}) | np.logical_not({a}) | {a}.clip(-0.5, 0.75) | {a} ** 3 |
-np.signbit({a}) | np.abs({a}) ** 1 | np.remainder({a}, -2) | np.array({a}) | np.asarray({a}) * 1 |
+np.abs({a}) ** 1 | np.remainder({a}, -2) | np.array({a}) | np.asarray({a}) * 1 |
 np.real({a}) | np.conj({a}) | np.float_power({a}, 2) | np.zeros_like({a}) + {a} | np.ones_like({a}) * {a}"""
 INTEGER = """{a} & 3 | {a} | 5 | {a} ^ 2 | ~{a} | {a} // 2 | {a} % 3 | {a} // 3 * 2 | np.abs({a}) |
 {a} ** 2 | {a} * 100 | {a} + 100 | -{a} | np.sign({a}) | {a} / 2 | {a} * 0.5 | np.bitwise_and({a}, 6) | {a} > 2 |
@@ -98,7 +98,7 @@ np.floor_divide(7, {a}) | divmod({a}, 4)[0] | divmod({a}, -4)[1] | np.gcd({a}, 6
 BOOLEAN = """~{a} | {a} & {b} | {a} ^ {b} | {a} + {b} | {a} * {b} | np.logical_xor({a}, {b}) | {a} * 1.5 | {a} * 2 | {a}.astype(int) |
 np.where({a}, {b}, 0.5) | {a}.sum() | {a}.any() | {a}.all() | np.where({a}, 1, {b}) | np.maximum({a}, {b}) | {a} < {b} | {a} == {b} | np.logical_or({a}, {b})"""
 BINARY = """{a} + {b} | {a} - {b} | {a} * {b} | np.maximum({a}, {b}) | np.minimum({a}, {b}) | np.where({a} > {b}, {a}, {b}) |
-{a} < {b} | {a} >= {b} | {a} == {b} | np.where(({a} > 0) & ({b} < 1), {a}, {b} * 2) | np.copysign({a}, {b}) |
+{a} < {b} | {a} >= {b} | {a} == {b} | np.where(({a} > 0) & ({b} < 1), {a}, {b} * 2) |
 np.select([{a} > 1, {b} > 0], [{a}, {b}], 0.5) | np.fmin({a}, {b}) | np.heaviside({a}, {b}) | {a} - {b} * {a} |
 np.clip({a}, {b}, 1.5) | np.logical_and({a}, {b}) | np.where({b}, {a}, {b}) | np.add({a}, {b}) | np.subtract({b}, {a}) | np.square({a} - {b})
 """
@@ -173,12 +173,13 @@ class Writer:
     """Writes one program."""
 
     def __init__(self, seed: int, steps: int | None = None, exact: bool | None = None, dtypes: Any = None,
-                 control: bool = True):  # fmt: skip
+                 control: bool = True, large: bool = False):  # fmt: skip
+        """large: with arrays of so many entries that threads share the work."""
         self.seed = seed
         rng = self.rng = np.random.default_rng(seed)
         self.exact = bool(rng.random() < 0.5) if exact is None else exact
         self.steps = int(rng.integers(5, 30)) if steps is None else steps
-        self.control = control
+        self.control, self.large, self.most = control, large, 10 * MOST if large else MOST
         self.values: dict[str, Any] = {}
         self.args: list[Any] = []
         self.lines: list[str] = []
@@ -191,11 +192,15 @@ class Writer:
     def _arguments(self) -> None:
         rng = self.rng
         extents = [int(rng.choice(SIZES)) for _ in range(3)]  # few, so that shapes fit
+        if self.large:
+            extents = [int(rng.choice([100, 128, 160, 200, 257, 300])) for _ in range(2)]
         big = False
         for k in range(int(rng.integers(1, 5))):
             rank = int(rng.choice([0, 1, 1, 2, 2, 2, 3, 4]))
             shape = tuple(int(rng.choice(extents)) if rng.random() < 0.75 else int(rng.choice(SIZES[:9])) for _ in range(rank))
-            if np.prod(shape, dtype=int) > MOST or (big and np.prod(shape, dtype=int) > 3000):
+            if self.large and (k == 0 or rng.random() < 0.5):
+                shape = (extents[0], extents[1]) if rng.random() < 0.7 else (3, extents[0], extents[1])
+            elif np.prod(shape, dtype=int) > MOST or (big and np.prod(shape, dtype=int) > 3000):
                 shape = shape[:1]
             big = big or np.prod(shape, dtype=int) > 3000
             dtype = self.kinds[rng.integers(len(self.kinds))]
@@ -262,7 +267,7 @@ class Writer:
         if kind in _BY_DTYPE and rng.random() < 0.5:
             texts, exact = _BY_DTYPE[kind], True
         text = texts[rng.integers(len(texts))]
-        if np.ndim(a) == 0 and (texts is GROUPS[2][0] or "axis" in text):  # NumPy takes a number for an array there
+        if np.ndim(a) == 0 and (texts in (GROUPS[2][0], GROUPS[5][0]) or "axis" in text or "sort" in text):  # NumPy takes a number for an array there
             text = "{a} * 2"
         if kind == "b" and "**" in text or (isinstance(a, (int, float)) and "~" in text):  # int8 of booleans; ~True is -2
             text = "{a} * 2"
@@ -323,7 +328,7 @@ class Writer:
         if not isinstance(made, (np.ndarray, np.generic, float, int)) or isinstance(made, np.matrix):
             return False
         value = np.asarray(made)
-        if value.size > MOST or value.ndim > 5 or value.dtype.kind not in "fiub":
+        if value.size > self.most or value.ndim > 5 or value.dtype.kind not in "fiub":
             return False
         if value.dtype == np.float16 and not self.exact:
             return False
