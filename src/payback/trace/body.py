@@ -28,6 +28,7 @@ from payback.trace.arrays import now, outside
 from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves
+from payback.trace.views import argument
 
 
 def fresh(aval: Aval, strides: tuple[int, ...] | None = None, name: str = "") -> Node:
@@ -271,7 +272,7 @@ def trace_body(
     Raises TraceError where f looks at a number.
     """
     inputs = [fresh(aval, steps) for aval, steps in zip(avals, strides or [None] * len(avals), strict=True)]
-    result = call(f, rebuild([Traced(node) for node in inputs]), {})
+    result = call(f, rebuild([argument(Traced(node)) for node in inputs]), {})
     close(inputs)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
     return TracedBody(body, captured, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known,
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
-from payback.trace.views import laid_out, share_memory
+from payback.trace.views import in_order, laid_out, share_memory
 
 
 def _reduction(
@@ -283,7 +284,8 @@ def astype(
                                    if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    return emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    return copy(made, order) if made.node is x.node else in_order(made, order)
 
 
 def floating(dtype: Any, name: str) -> Any:
@@ -299,9 +301,39 @@ def floating(dtype: Any, name: str) -> Any:
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     node = x.node  # what is written into one is not seen in the other
     value = node.value
-    if order in "CF" and type(value) is np.ndarray and not value.flags[f"{order}_CONTIGUOUS"]:  # to be viewed so
-        node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(value.copy(order)), node.where)
+    if order in "CF":
+        return Traced(in_order(Traced(node), order).node)
+    if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
+        lies = value.copy("K")
+        if lies.strides != value.strides:
+            node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(lies), node.where)
     return Traced(node)
+
+
+def by_rows(f: Function) -> Function:
+    """A function whose result NumPy lays out by rows, whatever its arguments are."""
+
+    @functools.wraps(f)
+    def laid(*args: Any, **kwargs: Any) -> Any:
+        made = f(*args, **kwargs)
+        return Traced(in_order(made, "C").node) if type(made) is Traced else made  # nobody else's, either
+
+    return laid
+
+
+def like_first(f: Function) -> Function:
+    """A function whose result NumPy lays out by columns if its first argument is, else by rows."""
+
+    @functools.wraps(f)
+    def laid(x: Any, *args: Any, **kwargs: Any) -> Any:
+        made = f(x, *args, **kwargs)
+        if not isinstance(x, Traced) or (type(made) is not Traced and type(made) not in (list, tuple)):
+            return made
+        order = "F" if x.ndim > 1 and x.node.value is not None and laid_out(x).flags.fnc else "C"
+        return type(made)(in_order(part, order) for part in made) if type(made) in (list, tuple) else (
+            in_order(made, order))  # fmt: skip
+
+    return laid
 
 
 @implements(np.where)

@@ -38,7 +38,7 @@ def lying(node: Node, depth: int = 8) -> np.ndarray[Any, Any]:
     """An array that lies in memory as NumPy's would; without numbers, as far as that is told by few nodes."""
     shape, name = node.shape, node.op.name
     if node.op is INPUT and "strides" in node.params:
-        return _strided(shape, node.params["strides"])
+        return np.empty_like(strided(node))  # its copies have no gaps, see `views.argument`
     if node.value is not None:
         return np.empty_like(node.value, np.bool_)
     if len(shape) > 1 and depth:
@@ -51,7 +51,9 @@ def lying(node: Node, depth: int = 8) -> np.ndarray[Any, Any]:
     return np.empty(shape, np.bool_)
 
 
-def _strided(shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def strided(node: Node) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as the one that an input stands for."""
+    shape, strides = node.shape, node.params["strides"]
     if 0 in shape:
         return np.empty(shape, np.bool_)
     ends = [step * (extent - 1) for step, extent in zip(strides, shape, strict=True)]

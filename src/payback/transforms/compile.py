@@ -23,6 +23,7 @@ from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
+from payback.trace.views import argument
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -49,7 +50,9 @@ class Trace:
         following = iter(inputs)
         stands = [fresh(*_kind(variable), variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
-            given = [opened(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
+            given = [
+                argument(opened(next(following))) if on else leaf for leaf, on in zip(values, dynamic, strict=True)
+            ]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]

@@ -25,6 +25,7 @@ from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
+from payback.trace.views import argument
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -65,7 +66,7 @@ class Opened:
         if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
             node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
             self.wrt.append(node)
-            return opened(node)
+            return argument(opened(node))
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -84,7 +85,7 @@ class Opened:
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
-        return opened(node)
+        return argument(opened(node))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
