@@ -7,7 +7,7 @@ own (`lower/rounds.py`).  What the arguments are may differ from round to round:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,30 +24,77 @@ SMALLEST = 2000  # entries that are worth code of their own
 
 
 class Piece(NamedTuple):
-    """Entries from start to stop, numbered as values are; entries of one round, or None where the switch has them."""
+    """Entries from start to stop, numbered as values are.
+
+    entries: those of one round; runs: equal cases put together; None and None: the switch has them
+    """
 
     start: int
     stop: int
-    entries: tuple[Entry, ...] | None
+    entries: tuple[Entry, ...] | None = None
+    runs: Any = None
 
 
-def pieces(tape: Any) -> list[Piece]:
-    """The whole tape in order."""
+def pieces(tape: Any, ordered: Callable[[int, int], Any]) -> list[Piece]:
+    """The whole tape in order.
+
+    ordered: puts entries of the tape, from one to another, in another order, and says how; None where that is not worth
+    it.
+    """
     base, size = tape.base, tape.size
     uses = _uses(tape)
-    made, left, at = [], 4 * LONGEST, base
+    made: list[Piece] = []
+    left, at = 4 * LONGEST, base
+
+    def fill(stop: int, near: int) -> None:
+        """What lies before `stop`; the last `near` entries keep their places."""
+        if at < stop:
+            cut = _cut(tape, at, stop - near)
+            runs = ordered(at, cut)
+            if runs is None:
+                made.append(Piece(at, stop))
+            else:
+                uses[runs.number] = uses[runs.start : runs.stop].copy()
+                made.append(Piece(at, cut, runs=runs))
+                if cut < stop:
+                    made.append(Piece(cut, stop))
+
     for a, b, period in _repeats(tape.codes.tobytes(), tape.codes, 0, size - base):
         found = _round(tape, uses, a, b, period) if period <= left else None
         if found is None:
             continue
+        assert found.entries is not None
         left -= period
-        if found.start > at:
-            made.append(Piece(at, found.start, None))
+        far = max((part.back - j for j, entry in enumerate(found.entries) for part in entry.operands), default=0)
+        fill(found.start, max(far, period))
+        if made and made[-1].runs is not None or len(made) > 1 and made[-2].runs is not None:
+            found = _round(tape, uses, a, b, period)  # with the numbers as they are now
+            assert found is not None
         made.append(found)
         at = found.stop
-    if at < size:
-        made.append(Piece(at, size, None))
+    fill(size, 0)
     return made
+
+
+def _cut(tape: Any, start: int, stop: int) -> int:
+    """The last place up to `stop` that is not inside a fan, nor before a row of three arguments."""
+    base, cases = tape.base, operations()
+    while stop > start:
+        code, last = tape.codes[stop - base] if stop < tape.size else 0, tape.codes[stop - 1 - base]
+        if arity(cases[code]) < 3 and (code != FAN_END) and last != FAN and not _inside_fan(tape, stop):
+            return stop
+        stop -= 1
+    return stop
+
+
+def _inside_fan(tape: Any, at: int) -> bool:
+    codes = tape.codes[: at - tape.base]
+    for k in range(len(codes) - 1, -1, -1):  # copies between the ends of a fan are no rows
+        if codes[k] == FAN:
+            return True
+        if codes[k] != 0:
+            return False
+    return False
 
 
 def _uses(tape: Any) -> Array:

@@ -23,7 +23,9 @@ from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation,
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import Forward, Reverse
 from payback.native.lower.rounds import Entry, ForwardRounds, ReverseRounds, kept_values
+from payback.native.lower.runs import ForwardRuns, ReverseRuns
 from payback.native.rounds import pieces
+from payback.native.runs import FEWEST, Runs
 from payback.ops.row import TABLE
 from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
 from payback.trace.number import Recorder
@@ -126,14 +128,30 @@ class Tape:
             self.second[at - base] = fans[fanned]
         self.constants = columns.constants[columns.first[constant]]
         self.wanted = number[columns.wanted]
-        self.wanted_list: list[int] = self.wanted.tolist()
         ends = np.searchsorted(columns.first[leaves], np.arange(len(columns.leaves) + 1))
         places = np.maximum(columns.second[leaves], 0)
         self.reads = [(self.fixed + int(a), places[a:b]) for a, b in pairwise(ends)]
         cases = operations()
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
-        self.pieces = pieces(self)
+        self.adjoints = self.size + 8  # there is room behind the last for whole vectors
+        self.pieces = pieces(self, self._ordered)
+        self.wanted_list: list[int] = self.wanted.tolist()
         self._pools: dict[bool | None, list[Memory]] = {None: [], True: [], False: []}
+
+    def _ordered(self, start: int, stop: int) -> Runs | None:
+        """These entries put in runs, and all that the tape says of their numbers rewritten."""
+        if stop - start < FEWEST:
+            return None
+        made = Runs(self, start, stop, self.adjoints, _run)
+        self.adjoints += made.room
+        if self.adjoints >= 2**31:
+            raise OverflowError("a tape has fewer than 2³¹ adjoints")
+        after = slice(stop - self.base, None)
+        self.first[after] = made.renumbered(self.first[after])
+        fan = (self.codes[after] == FAN) | (self.codes[after] == FAN_END)  # how many, not which
+        self.second[after] = np.where(fan, self.second[after], made.renumbered(self.second[after]))
+        self.wanted = made.renumbered(self.wanted)
+        return made
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
         """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
@@ -190,30 +208,36 @@ class Memory:
     """
 
     def __init__(self, tape: Tape, sure: bool | None):
-        self.values = values = np.empty(tape.size)
+        self.values = values = np.empty(tape.size + 8)
         values[: tape.fixed] = tape.constants
         shift = tape.base  # an entry's number is its index in all columns
         columns = _at(tape.codes) - shift, _at(tape.first) - 4 * shift, _at(tape.second) - 4 * shift, _at(values)
         jobs: list[tuple[Any, tuple[int, ...]]] = [
             (Gather(VERSION), (0, _at(places), _at(values) + 8 * first, len(places))) for first, places in tape.reads
         ]
-        self._stashes = [None if entries is None else Stash(start, stop, entries) for start, stop, entries in tape.pieces]
-        for (start, stop, entries), stash in zip(tape.pieces, self._stashes, strict=True):
-            if stash is None:
-                jobs.append((Forward(VERSION), (*columns, start, stop)))
+        self._stashes = {piece.start: Stash(piece.start, piece.stop, piece.entries) for piece in tape.pieces if piece.entries}
+        for piece in tape.pieces:
+            if piece.runs is not None:
+                jobs.append((ForwardRuns(VERSION, piece.runs.cases), piece.runs.forward_words(_at(values))))
+            elif piece.entries is not None:
+                jobs.append((ForwardRounds(VERSION, piece.entries), (*columns, *self._stashes[piece.start].words)))
             else:
-                jobs.append((ForwardRounds(VERSION, entries), (*columns, *stash.words)))
+                jobs.append((Forward(VERSION), (*columns, piece.start, piece.stop)))
         ends = [len(jobs)]
         if sure is not None:
-            self.bars = np.full(tape.size, -0.0)
+            self.bars = np.full(tape.adjoints, -0.0)
             if not sure:
                 self.bars.view(np.int64).fill(NOTHING)
             columns = *columns, _at(self.bars)
-            for (start, stop, entries), stash in zip(reversed(tape.pieces), reversed(self._stashes), strict=True):
-                if stash is None:
-                    jobs.append((Reverse(VERSION, sure), (*columns, start, stop)))
+            for piece in reversed(tape.pieces):
+                if piece.runs is not None:
+                    words = piece.runs.reverse_words(_at(values), _at(self.bars))
+                    jobs.append((ReverseRuns(VERSION, sure, piece.runs.cases), words))
+                elif piece.entries is not None:
+                    words = *columns, *self._stashes[piece.start].words
+                    jobs.append((ReverseRounds(VERSION, sure, piece.entries), words))
                 else:
-                    jobs.append((ReverseRounds(VERSION, sure, entries), (*columns, *stash.words)))
+                    jobs.append((Reverse(VERSION, sure), (*columns, piece.start, piece.stop)))
             ends.append(len(jobs))
             initial = int(np.float64(-0.0).view(np.int64)) if sure else NOTHING
             for first, places in tape.reads:

@@ -79,6 +79,31 @@ class Ancestors(NamedTuple):
         b.ret(e.int(0))
 
 
+class Levels(NamedTuple):
+    """args: first, second, third, levels, count, block: for each entry 1 + the highest level among its arguments of the
+    same block; places below 0 are others'."""
+
+    version: int
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        b = e.b
+        words = [e.load(function.args[1], k, INT) for k in range(6)]
+        *columns, levels = (b.inttoptr(w, POINTER) for w in words[:4])
+        count, block = words[4:]
+        with e.loop(0, count, block) as start:
+            end = b.add(start, block)
+            with e.loop(start, b.select(b.icmp_signed("<", end, count), end, count)) as k:
+                highest: ir.Value = INT32(0)
+                for column in columns:
+                    place = b.sext(e.load(column, k, INT32), INT)
+                    near = b.icmp_signed(">=", place, start)
+                    there = e.load(levels, b.select(near, place, k), INT32)
+                    there = b.select(near, there, INT32(0))
+                    highest = b.select(b.icmp_signed(">", there, highest), there, highest)
+                e.store(b.add(highest, INT32(1)), levels, k)
+        b.ret(e.int(0))
+
+
 def argument_kinds() -> list[int]:
     """For `Ancestors`: what each code of a recorder has for arguments."""
     kinds = [0] * 256

@@ -20,14 +20,13 @@ from payback.native.lower.cases import (
     NOTHING,
     Lane,
     Registers,
-    bit_of,
     facts_of,
     initial,
     is_truth,
     partial_of,
     value_of,
 )
-from payback.ops.namespace import Select
+from payback.native.lower.paying import Bar, plus, times
 
 
 class Operand(NamedTuple):
@@ -102,13 +101,6 @@ def kept_values(entries: Entries) -> dict[int, int]:
                 if at is not None:
                     found.add(original(entries, at))
     return {j: k for k, j in enumerate(sorted(j for j in found if entries[j].hidden))}
-
-
-class Bar(NamedTuple):
-    """An adjoint in registers, and whether anybody has paid it; None: surely."""
-
-    value: ir.Value
-    paid: ir.Value | None
 
 
 class _Round:
@@ -418,7 +410,7 @@ class _Backwards(_Round):
         """What the first round has paid to the round before."""
         for j, bar in bars.items():
             place = self.b.add(self.start, self.e.int(j - len(self.entries)))
-            self.write(place, self.plus(self.read(place), bar))
+            self.write(place, plus(self.m, self.read(place), bar))
 
     # partials that take long, for several rounds at once
 
@@ -526,7 +518,7 @@ class _Backwards(_Round):
                 earlier.setdefault(target, []).append(bar)
                 return
             place = self.place(j, operand)
-            self.write(place, self.plus(self.read(place), bar))
+            self.write(place, plus(self.m, self.read(place), bar))
 
         for j in reversed(range(len(entries))):
             entry = entries[j]
@@ -535,7 +527,7 @@ class _Backwards(_Round):
                 if bar is None or not entry.paid:
                     continue
                 for slot in reversed(entry.paid):
-                    pay(j, entry.operands[slot], self.times(bar, self.partial(j, slot)))
+                    pay(j, entry.operands[slot], times(self.m, bar, self.partial(j, slot)))
             elif entry.kind == "fan":
                 pile = [owed(i) for i in range(j, j + entry.count)]  # in the order of the payers
                 pay(j, entry.operands[0], self.total([bar for bar in pile if bar is not None]))
@@ -550,7 +542,7 @@ class _Backwards(_Round):
     def total(self, pile: Sequence[Bar]) -> Bar | None:
         total: Bar | None = None
         for bar in pile:
-            total = bar if total is None else self.plus(total, bar)
+            total = bar if total is None else plus(self.m, total, bar)
         return total
 
     def read(self, place: ir.Value) -> Bar:
@@ -563,38 +555,3 @@ class _Backwards(_Round):
         if bar.paid is not None:
             value = self.b.select(bar.paid, value, self.b.bitcast(INT(NOTHING), FLOAT64))
         self.e.store(value, self.bars, place)
-
-    def plus(self, one: Bar, other: Bar) -> Bar:
-        b = self.b
-        total = b.fadd(one.value, other.value)
-        if one.paid is None or other.paid is None:
-            if one.paid is not None:
-                total = b.select(one.paid, total, other.value)
-            if other.paid is not None:
-                total = b.select(other.paid, total, one.value)
-            return Bar(total, None)
-        total = b.select(one.paid, b.select(other.paid, total, one.value), other.value)
-        return Bar(total, b.or_(one.paid, other.paid))
-
-    def times(self, bar: Bar, partial: Any) -> Bar | None:
-        """bar × partial; of a choice, the side that was taken, and nothing where that pays nothing."""
-        b = self.b
-        if partial is None:
-            return None
-        if type(partial) is Select:
-            condition = bit_of(partial.condition)
-            high, low = self.times(bar, partial.high), self.times(bar, partial.low)
-            if high is None and low is None:
-                return None
-            taken = BIT(1) if bar.paid is None else bar.paid
-            never = Bar(FLOAT64(0.0), BIT(0))
-            high, low = high or never, low or never
-            paid = None
-            if high.paid is not None or low.paid is not None:
-                paid = b.select(condition, *(taken if side.paid is None else side.paid for side in (high, low)))
-            return Bar(b.select(condition, high.value, low.value), paid)
-        if type(partial) is Lane:
-            return Bar(b.fmul(bar.value, partial.v), bar.paid)
-        if partial == 1.0:
-            return bar
-        return Bar(b.fneg(bar.value) if partial == -1.0 else b.fmul(bar.value, FLOAT64(float(partial))), bar.paid)
