@@ -60,30 +60,37 @@ def _where(condition: Any, high: Any, low: Any) -> Any:
     return np.where(condition, high, low)[()]
 
 
+def waits(error: type[BaseException]) -> bool:
+    """Whether the program waits for Python's exception, with a `try`; see `trace/handled.py`, which replaces this."""
+    return False
+
+
 def _power(a: Any, b: Any) -> Any:
     if type(a) in (float, int) and type(b) in (float, int):
         try:
             result = a**b
-        except (ZeroDivisionError, OverflowError):
+        except (ZeroDivisionError, OverflowError) as problem:
+            if waits(type(problem)):
+                raise
             return float(np.float64(a) ** b)
         return float("nan") if type(result) is complex else result  # (-8)**0.5 is NaN, as in NumPy
     return a**b
 
 
 def _divide(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float(np.float64(a) / b)
     return a / b
 
 
 def _mod(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float("nan")
     return a % b
 
 
 def _floor_divide(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float(np.float64(a) // b)
     return a // b
 

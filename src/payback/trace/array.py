@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
+from payback.trace.asked import by_name, not_known
 from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
 from payback.trace.outside import bare, storing
 
@@ -53,16 +54,13 @@ class Traced:
     def value(self) -> Any:
         """The plain value: a Python number, NumPy scalar or read-only array.
 
-        Raises TraceError in a graph that is traced without numbers.
+        Raises TraceError in a graph that is traced without numbers.  A traced function that asks `hasattr(x, "value")`
+        is told no, as of an array: programs ask that of the quantities and variables of other libraries.
         """
+        if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
+            raise AttributeError("arrays have no attribute 'value'")  # a program that knows other arrays
         if self.node.value is None:
-            name = self.node.params.get("name", self.node.op.name)
-            raise TraceError(
-                f"the value of {name} is not known while a function is compiled",
-                where=_here(),
-                why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
-                fix="use np.where instead of if, or give what decides the branch as a plain argument",
-            )
+            raise not_known(self.node.params.get("name", self.node.op.name))
         return self.node.value
 
     @property
@@ -119,7 +117,8 @@ class Traced:
     # plain Python's questions
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        value = self.node.value
+        return bool(self.value if value is None else value)
 
     def __len__(self) -> int:
         if not self.node.shape:
@@ -240,7 +239,7 @@ class Traced:
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
-        return Traced(self.node)
+        return _METHODS["copy"](self, "K")
 
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)

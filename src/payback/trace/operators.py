@@ -15,10 +15,11 @@ import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
-from payback.ir.where import NOT_USERS
+from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
+from payback.trace.handled import FAILING, unsure
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
@@ -50,8 +51,7 @@ def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
     if found is None:
         if len(_places) >= _MOST_CODES:
             _places.clear()
-        inner = frame.f_globals.get("__name__", "").startswith(NOT_USERS)
-        found = _places[id(code)] = (code, None if inner else {})
+        found = _places[id(code)] = (code, None if is_inner(frame) else {})
     return found
 
 
@@ -124,7 +124,17 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
                 return b
     else:
         b = b.node
+    if row.name in FAILING and _weak(a) and _weak(b) and (_unknown(a) or _unknown(b)):
+        unsure(row.name, _getframe(2), b)
     return Traced(apply(row, (a, b), where_of_caller(3)))
+
+
+def _weak(operand: Any) -> bool:
+    return operand.aval.weak if isinstance(operand, Node) else type(operand) in WEAK_DTYPES
+
+
+def _unknown(operand: Any) -> bool:
+    return isinstance(operand, Node) and operand.value is None
 
 
 def _plain(operand: Any) -> Any:

@@ -17,12 +17,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import PaybackError, witness
 from payback.ir.loops import counts
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
@@ -38,6 +38,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
+    outside,
     questions,
 )
 from payback.trace.array import _NODE_TYPES, Traced
@@ -46,13 +47,15 @@ from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, of_list, vectorized
 from payback.trace.dispatch import _COPIES, _current
+from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.meaning import meant
+from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
-from payback.trace.tree import tree_map
+from payback.trace.tree import leaves, tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
@@ -131,11 +134,25 @@ def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwarg
     return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
 
+def _without_numbers() -> bool:
+    """Whether the function that is being traced was given shapes only."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not call.__code__:
+        frame = frame.f_back
+    given = leaves((frame.f_locals["args"], frame.f_locals["kwargs"])) if frame is not None else []
+    return any(type(x) is Number or (type(x) in _NODE_TYPES and x.node.value is None) for x in given)
+
+
+def _errstate(original: Callable[..., Any], self: Any) -> Any:
+    return errors_raised(original, self, _without_numbers)
+
+
 # What dispatches nothing and is no function: the classes themselves stay, their methods ask.
 _SPECIAL = [
     _special(np.vectorize, "__call__", _vectorize_call, always=True),
     _special(CONCATENATOR, "__getitem__", joined, always=False),
     _special(np.ndenumerate, "__init__", enumerated, always=True),
+    _special(np.errstate, "__enter__", _errstate, always=False),
 ]
 _OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
@@ -395,6 +412,7 @@ class _Installed:
 
 
 _installed = _Installed()
+outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
 
 
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -402,10 +420,14 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     token = _tracing.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
+    seen = Witness()
+    witnessing = witness.set(seen)
     try:
         _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
+            if seen.errors:  # swallowed, for the function has returned
+                raise seen.errors[0]
             return out if type(out) is Traced else tree_map(_settled, out)
         except PaybackError:
             raise
@@ -417,9 +439,13 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         finally:
             _installed.leave()
     finally:
+        witness.reset(witnessing)
         _tracing.reset(token)
         if counting is not None:
             counts.reset(counting)
+
+
+BOUNDARIES.add(call.__code__)
 
 
 def _settled(leaf: Any) -> Any:
