@@ -153,8 +153,6 @@ class Gradient:
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
         elif row.kind == "linear":
             paid = self.through_linear(node, slot, bar, args)
-            if type(paid) is Scattered or type(paid) is Share:
-                return paid
         elif row.kind == "own":
             if self._payments[0] is not node:  # one rule pays all arguments
                 self._payments = (node, self.own(node, bar, args))
@@ -174,6 +172,8 @@ class Gradient:
 
     def fitted(self, paid: Any, arg: Node) -> Any:
         """A payment in the shape of whom it is paid to."""
+        if type(paid) is Scattered or type(paid) is Share:
+            return paid
         shape = arg.shape
         if self.m.shape(paid.value if type(paid) is Masked else paid) == shape:
             return paid

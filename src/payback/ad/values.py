@@ -6,7 +6,6 @@ the spot, all others by `Gradient.pull`; the numbers are those of `sweep` with `
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,29 @@ from payback.ad.algebra import Gradient, Masked, count, is_like, may_take
 from payback.ad.sweep import Reach, live_nodes
 from payback.ir.node import Node
 from payback.ops.index import Scattered
+from payback.ops.move import unbroadcast
 from payback.ops.namespace import Values
 from payback.ops.row import first, minus_one, one, second
-from payback.ops.several import Share
+from payback.ops.several import PART, Share
 
 _SLOTS = tuple(tuple(range(n))[::-1] for n in range(9))  # of a node with n arguments, the last one first
 _ALONE = 0  # see `_measure`
 
 
 def pay_values(
-    gradient: Gradient, piles: dict[Node, Any], wrt: set[Node], reached: Reach, *, keep: bool = False, free: bool = False
+    gradient: Gradient,
+    piles: dict[Node, Any],
+    wrt: set[Node],
+    reached: Reach,
+    *,
+    keep: bool = False,
+    free: bool = False,
 ) -> dict[Node, Any]:
     """What each node of `wrt` is owed in all, and with `keep` every node on the way; see `sweep`.
 
     piles   what each top is owed to begin with: the dictionary is used up
-    free    whether the caller is done with the nodes: `reached` is emptied on the way, so that what nobody else holds is
-            freed as soon as it has paid, and later payments take its memory
+    free    whether the caller is done with the nodes: `reached` is emptied on the way, so that what nobody else holds
+            is freed as soon as it has paid, and later payments take its memory
     """
     order, live = live_nodes(reached, wrt)
     settled: dict[Node, Any] = {}
@@ -57,15 +63,21 @@ def pay_values(
             settled[node] = bar
         args, row = node.args, node.op
         no_edge = row.no_edge
-        pointwise = row.kind == "pointwise" and kind is not Masked
-        linear = row.kind == "linear" and kind is not Masked
+        of, mask = row.kind, None
+        if kind is Masked:
+            if of == "pointwise":
+                bar, mask = bar.value, bar.mask
+            elif of == "linear" and row.carry is None and row.name != "index" and row is not PART:
+                bar = gradient.dense(bar)  # the mask ends here
+            else:
+                of = "other"
         square = None
-        for slot in _SLOTS[len(args)] if len(args) < 9 else range(len(args) - 1, -1, -1):
+        for slot in _SLOTS[len(args)] if len(args) < len(_SLOTS) else range(len(args) - 1, -1, -1):
             arg = args[slot]
             if arg not in live or (no_edge and slot in no_edge):
                 continue
             value = arg.value
-            if pointwise:
+            if of == "pointwise":
                 rule = row.partials[slot]
                 if rule is one:
                     paid = bar
@@ -83,7 +95,7 @@ def pay_values(
                 else:
                     partial = rule(Values, *[a.value for a in args], node.value)
                     if type(partial) is not np.ndarray:
-                        paid = gradient.times(bar, partial)
+                        paid = gradient.times(bar if mask is None else Masked(mask, bar), partial)
                         if paid is None:
                             continue
                     elif may_take(partial) and is_like(bar, partial) and count(partial) == _ALONE:
@@ -91,22 +103,19 @@ def pay_values(
                     else:
                         paid = bar * partial
                     partial = None
-                if type(paid) is np.ndarray is type(value):
-                    if paid.shape != value.shape:
-                        paid = gradient.fitted(paid, arg)
-                elif type(value) is np.ndarray or type(paid) is np.ndarray or type(paid) is Masked:
-                    paid = gradient.fitted(paid, arg)
-            elif linear:
+                if mask is not None and type(paid) is not Masked:
+                    paid = Masked(mask, paid)
+            elif of == "linear":
                 paid = row.adjoint(Values, bar, slot, *[a.value for a in args], **node.params)  # type: ignore[misc]
-                if type(paid) is np.ndarray is type(value):
-                    if paid.shape != value.shape:
-                        paid = gradient.fitted(paid, arg)
-                elif type(paid) is not Scattered and type(paid) is not Share:
-                    paid = gradient.fitted(paid, arg)
             else:
                 paid = pull(node, slot, bar)
                 if paid is None:
                     continue
+            if type(paid) is np.ndarray is type(value):
+                if paid.shape != value.shape:
+                    paid = unbroadcast(Values, paid, value.shape)
+            elif type(paid) is not Scattered and type(paid) is not Share:
+                paid = gradient.fitted(paid, arg)
             pile = owed(arg)
             if pile is None:
                 piles[arg] = paid

@@ -337,6 +337,7 @@ def _current(x: Any) -> Any:
     return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
+_HOOKS["product"] = lambda a, b: _at_once(_CONTRACT, (a, b))
 _METHODS["__array_ufunc__"] = _array_ufunc
 _METHODS["__array_function__"] = _array_function
 _METHODS["__getitem__"] = getitem

@@ -254,6 +254,20 @@ def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
 
 
+def _product() -> tuple[Callable[[Any, Any], Any], ...]:
+    """`@` and its reflection: sooner than through NumPy, where nothing is to be promoted."""
+
+    def forward(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](self, other)
+        return np.matmul(self, other) if made is None else made
+
+    def reflected(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](other, self)
+        return np.matmul(other, self) if made is None else made
+
+    return forward, reflected
+
+
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:
     """The classes whose operators these are, once they exist."""
     global Traced, Variable, as_traced, _NODE_TYPES

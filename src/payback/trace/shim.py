@@ -211,7 +211,8 @@ class _Installed:
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
-        self.inside: list[tuple[dict[str, Any], _Pair]] = []  # of those whose own functions call each other by these names
+        # of those whose own functions call each other by these names
+        self.inside: list[tuple[dict[str, Any], _Pair]] = []
         self.watch = Watch(self.imported)
         # since sys.modules was seen last: NumPy, `math` and libraries that are complete, whether some are not, whether
         # some may yet come

@@ -1,8 +1,8 @@
 """A module as traced functions see it: some of its names stand for something else, for the time of a trace.
 
 Its class is changed, to one that has those names as properties.  That is one assignment, however many names there are,
-where replacing them in the module's namespace and putting them back would touch hundreds of objects a call.  The namespace
-itself is never written into.
+where replacing them in the module's namespace and putting them back would touch hundreds of objects a call.  The
+namespace itself is never written into.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Shown:
-    """What `wrappers` says of a module's names, as long as it is shown; a name that someone else has replaced stays so."""
+    """What `wrappers` says of a module's names, while it is shown; a name that someone else has replaced stays so."""
 
     def __init__(self, module: ModuleType, originals: dict[str, Any], wrappers: dict[str, Any]):
         self.module, self.originals, self.wrappers = module, originals, wrappers

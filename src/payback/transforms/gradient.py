@@ -92,6 +92,8 @@ class Opened:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
         if self.single and type(self.given[0]) in _LEAVES:
             return found[0]
+        if self.single and type(given := self.given[0]) is list and all(type(leaf) in _LEAVES for leaf in given):
+            return list(found)
         answers, asked = iter(found), iter(self.wrt)
         trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
@@ -235,12 +237,16 @@ def _pull_values(
         answers = []
         for node in wrt:
             bar, alone = lone(settled, node)
-            if type(bar) is np.ndarray and alone and bar.base is None and bar.flags.carray and bar.dtype is node.value.dtype:
-                answers.append(bar)  # nobody else has it
-            else:
-                answers.append(_own(node, _zero(node) if bar is None else gradient.dense(bar)))
+            if not alone or type(bar) is not np.ndarray or bar.dtype != node.value.dtype or not _whole(bar):
+                bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
+            answers.append(bar)  # if nobody else has it
             bar = None
     return answers
+
+
+def _whole(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array has its memory for itself, as one would make it."""
+    return array.base is None and array.flags.carray
 
 
 def _cast_like(gradient: Gradient, bar: Any, node: Node) -> Any:
