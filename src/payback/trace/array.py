@@ -22,7 +22,17 @@ from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.asked import by_name, not_known
-from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _product, _unary, know, where_of_caller
+from payback.trace.operators import (
+    _HOOKS,
+    _METHODS,
+    _dispatched,
+    _operator,
+    _product,
+    _unary,
+    know,
+    product_in_place,
+    where_of_caller,
+)
 from payback.trace.outside import bare, storing
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
@@ -244,6 +254,7 @@ class Traced:
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
     __matmul__, __rmatmul__ = _product()
+    __imatmul__ = product_in_place
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
 
     def __invert__(self) -> Any:

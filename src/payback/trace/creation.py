@@ -95,8 +95,8 @@ def in_order(order: str) -> Callable[..., Any]:
             return buffer(made)
         current = now(made)
         at = laid_out(current) if isinstance(current, Traced) else current
-        if at.ndim < 2 or at.flags[f"{order}_CONTIGUOUS"]:
-            return made
+        if at.flags[f"{order}_CONTIGUOUS"]:
+            return made if at.ndim else reshape(made, (1,))
         return made.copy(order)
 
     return answer

@@ -99,6 +99,7 @@ _TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
 
 # What a ufunc may be given besides its arguments without changing what it computes.
 _HARMLESS = {"order", "subok", "casting"}
+_LAST_AXES = ([(-2, -1), (-2, -1), (-2, -1)], [(-1,), (-2, -1), (-1,)])
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -121,6 +122,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
             raise UnsupportedError(f"np.{ufunc.__name__} with where= and without out=", where=here(),
                                    why="NumPy never sets the entries where the mask is false",
                                    fix="give out=, or choose with np.where")  # fmt: skip
+        if ufunc is np.matmul and given.get("axes") in _LAST_AXES:  # as `a @= b` says it
+            del given["axes"]
         inputs = _in_dtype(ufunc, inputs, given.pop("dtype", None))
         if given:
             raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {', '.join(given)}=",

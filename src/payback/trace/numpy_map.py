@@ -133,7 +133,7 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 def _lies(x: Any) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does.  Raises TraceError where that is not known."""
     node = x.node
-    while node.op.name == "identity":
+    while node.op.name in ("identity", "transpose"):
         node = node.args[0]
     if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
         raise TraceError("order='K' and order='A' follow the memory", where=here(),
@@ -181,12 +181,22 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
-        x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
+        x, order = transpose(x, _by_strides(_lies(x).strides)), "C"
     made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
     flags = laid_out(x).flags if isinstance(x, Traced) else None
     if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
         return made
     return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
+
+
+def _by_strides(strides: tuple[int, ...]) -> list[int]:
+    """The axes from the slowest to the fastest; one that stands still stays where it is, as NumPy has it."""
+
+    def compare(a: int, b: int) -> int:
+        first, second = abs(strides[a]), abs(strides[b])
+        return a - b if first == second or not first or not second else second - first
+
+    return sorted(range(len(strides)), key=functools.cmp_to_key(compare))
 
 
 @implements(np.broadcast_to)
@@ -308,7 +318,7 @@ def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     node = x.node  # what is written into one is not seen in the other
     value = node.value
     if order in "CF":
-        return Traced(in_order(Traced(node), order).node)
+        return in_order(Traced(node), order)
     if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
         lies = value.copy("K")
         if lies.strides != value.strides:
@@ -322,7 +332,7 @@ def by_rows(f: Function) -> Function:
     @functools.wraps(f)
     def laid(*args: Any, **kwargs: Any) -> Any:
         made = f(*args, **kwargs)
-        return Traced(in_order(made, "C").node) if type(made) is Traced else made  # nobody else's, either
+        return in_order(Traced(made.node), "C") if type(made) is Traced else made  # nobody else's, either
 
     return laid
 

@@ -268,6 +268,16 @@ def _product() -> tuple[Callable[[Any, Any], Any], ...]:
     return forward, reflected
 
 
+def product_in_place(self: Any, other: Any) -> Any:
+    """`x @= y`: into x, as NumPy's."""
+    result = np.matmul(self, other)
+    if isinstance(self, Variable):
+        return result
+    if result.shape != self.shape:
+        raise ValueError(f"a product of the shape {result.shape} cannot be put into an array of {self.shape}")
+    return _HOOKS["store"](self, result, where_of_caller(2))
+
+
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:
     """The classes whose operators these are, once they exist."""
     global Traced, Variable, as_traced, _NODE_TYPES
