@@ -67,6 +67,10 @@ class MutationError(PaybackError, RuntimeError):
     """Something that a graph depends on was changed after it was recorded."""
 
 
+class FieldError(PaybackError, AttributeError):
+    """A field of a network was assigned again, or one that its class does not declare."""
+
+
 class ModelFileError(PaybackError, ValueError):
     """A model folder that is wrong, truncated, altered or foreign."""
 

@@ -248,7 +248,7 @@ class Traced:
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
-        return Traced(self.node)
+        return _METHODS["copy"](self, "K")
 
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)

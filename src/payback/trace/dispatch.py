@@ -114,6 +114,9 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _METHODS["__ufunc_method__"](ufunc, method, inputs, kwargs)
     if kwargs:
         given = {key: value for key, value in kwargs.items() if value is not None and key not in _HARMLESS}
+        if kwargs.get("order") in ("C", "F"):
+            made = _array_ufunc(ufunc, method, inputs, {key: kwargs[key] for key in kwargs if key != "order"})
+            return _HOOKS["in_order"](made, kwargs["order"])
         if given.pop("where", True) is not True:
             raise UnsupportedError(f"np.{ufunc.__name__} with where= and without out=", where=here(),
                                    why="NumPy never sets the entries where the mask is false",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from sys import _getframe
 from typing import Any
@@ -21,6 +22,7 @@ from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
 from payback.ops.append import append
+from payback.ops.dtypes import weak_result
 from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
@@ -412,15 +414,22 @@ def record(name: str, operands: Sequence[Any]) -> Number | None:
     """A row's entry, if one of its operands is a number and the others can stand beside it."""
     for part in operands:
         if isinstance(part, Number):
-            return part.recorded(name, operands, False, _getframe(2))  # type: ignore[no-any-return]
+            return part.recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
     return None
+
+
+@cache
+def _is_ufunc(name: str) -> bool:
+    """Whether the row makes a float64 of Python floats, as NumPy's functions do and operators do not."""
+    kinds = ("b",) * (name in _LOGICAL or name == "select") + ("f",) * len(TABLE[name].partials)
+    return not weak_result(TABLE[name], kinds[: len(TABLE[name].partials)]).weak
 
 
 def chosen(condition: Any, high: Any, low: Any) -> Any:
     """`np.where` of numbers; of other things what it is otherwise."""
     for part in (condition, high, low):
         if isinstance(part, Number):
-            made = part.recorded("select", (condition, high, low), False, _getframe(2))
+            made = part.recorded("select", (condition, high, low), True, _getframe(2))
             if made is not None:
                 return made
             break

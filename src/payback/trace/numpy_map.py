@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, TraceError, UnsupportedError
+from payback.errors import DifferentiationError, ShapeError, TraceError, UnsupportedError
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append, freeze, settled
@@ -18,7 +19,7 @@ from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known,
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
-from payback.trace.views import laid_out
+from payback.trace.views import in_order, laid_out, share_memory
 
 
 def _reduction(
@@ -34,7 +35,7 @@ def _reduction(
             return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
     x = traced_array(x)
     if dtype is not None:
-        x = astype(x, dtype)
+        x = astype(x, floating(dtype, "mean") if name == "mean" else dtype)
     if where is not True:
         kind, number = x.dtype.kind, np.iinfo if x.dtype.kind in "iu" else None
         lowest = False if kind == "b" else -np.inf if number is None else number(x.dtype).min
@@ -63,7 +64,7 @@ def np_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
             where: Any = True) -> Any:  # fmt: skip
     if where is True:
         return into(out, "mean", _reduction("mean", a, axis, keepdims, dtype))
-    a = traced_array(a) if dtype is None else astype(traced_array(a), dtype)
+    a = traced_array(a) if dtype is None else astype(traced_array(a), floating(dtype, "mean"))
     of = a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
     wide = np.dtype(np.float32) if of == np.float16 else of  # a number of entries may be beyond float16
     total = np_sum(a, axis, wide, keepdims=keepdims, where=where)
@@ -122,6 +123,8 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     if int(np.prod(shape, dtype=int)) != size:
         raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
     made = emit("reshape", x, shape=shape)
+    if copy is False and not share_memory(made, x):
+        raise ValueError("Unable to avoid creating a copy while reshaping.")
     return Traced(made.node) if copy else made
 
 
@@ -175,7 +178,11 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
         x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
-    return reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+    made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+    flags = laid_out(x).flags if isinstance(x, Traced) else None
+    if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
+        return made
+    return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
 
 
 @implements(np.broadcast_to)
@@ -201,7 +208,17 @@ def concatenate(
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
-    return into(out, "concatenate", made if dtype is None else astype(made, dtype))
+    return into(out, "concatenate", _in_dtype(made, dtype, casting))
+
+
+def _in_dtype(made: Any, dtype: Any, casting: str) -> Any:
+    if dtype is None:
+        return made
+    if not np.can_cast(made.dtype, dtype, casting):
+        raise TypeError(
+            f"Cannot cast array data from {made.dtype} to {np.dtype(dtype)} according to the rule {casting!r}"
+        )
+    return astype(made, dtype)
 
 
 def _joined(parts: list[Any], axis: int) -> Traced | None:
@@ -223,7 +240,7 @@ def stack(
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     made = emit("stack", *parts, axis=axis % len(shape))
-    return into(out, "stack", made if dtype is None else astype(made, dtype))
+    return into(out, "stack", _in_dtype(made, dtype, casting))
 
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
@@ -240,12 +257,12 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
 @implements(np.hstack)
 def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
     parts = [_at_least(part, 1) for part in tup]
-    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype)
+    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype, casting=casting)
 
 
 @implements(np.vstack)
 def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
-    return concatenate([_at_least(part, 2) for part in tup], 0, dtype=dtype)
+    return concatenate([_at_least(part, 2) for part in tup], 0, dtype=dtype, casting=casting)
 
 
 def _at_least(part: Any, ndim: int) -> Any:
@@ -259,18 +276,64 @@ def astype(
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
     if not copy and x.dtype == dtype and not x.node.aval.weak:
         return x
+    if np.dtype(dtype).kind not in "fiub":
+        of = "complex numbers are" if np.dtype(dtype).kind == "c" else f"{np.dtype(dtype)} is"
+        raise DifferentiationError(f"{of} not differentiated in this version", where=here(),
+                                   why=f"a traced {x.dtype} was to become {np.dtype(dtype)}",
+                                   fix="compute with the real and the imaginary part as two arrays"
+                                   if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    return emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    return copy(made, order) if made.node is x.node else in_order(made, order)
+
+
+def floating(dtype: Any, name: str) -> Any:
+    """The dtype in which np.`name` divides.  Raises UnsupportedError for whole numbers, where it would cut off."""
+    if np.dtype(dtype).kind in "iub":
+        raise UnsupportedError(f"np.{name} on traced values does not take dtype={np.dtype(dtype)}", where=here(),
+                               why="only floating numbers have a derivative",
+                               fix="use .astype on the result")  # fmt: skip
+    return dtype
 
 
 @implements(np.copy)
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     node = x.node  # what is written into one is not seen in the other
     value = node.value
-    if order in "CF" and type(value) is np.ndarray and not value.flags[f"{order}_CONTIGUOUS"]:  # to be viewed so
-        node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(value.copy(order)), node.where)
+    if order in "CF":
+        return Traced(in_order(Traced(node), order).node)
+    if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
+        lies = value.copy("K")
+        if lies.strides != value.strides:
+            node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(lies), node.where)
     return Traced(node)
+
+
+def by_rows(f: Function) -> Function:
+    """A function whose result NumPy lays out by rows, whatever its arguments are."""
+
+    @functools.wraps(f)
+    def laid(*args: Any, **kwargs: Any) -> Any:
+        made = f(*args, **kwargs)
+        return Traced(in_order(made, "C").node) if type(made) is Traced else made  # nobody else's, either
+
+    return laid
+
+
+def like_first(f: Function) -> Function:
+    """A function whose result NumPy lays out by columns if its first argument is, else by rows."""
+
+    @functools.wraps(f)
+    def laid(x: Any, *args: Any, **kwargs: Any) -> Any:
+        made = f(x, *args, **kwargs)
+        if not isinstance(x, Traced) or (type(made) is not Traced and type(made) not in (list, tuple)):
+            return made
+        order = "F" if x.ndim > 1 and x.node.value is not None and laid_out(x).flags.fnc else "C"
+        return type(made)(in_order(part, order) for part in made) if type(made) in (list, tuple) else (
+            in_order(made, order))  # fmt: skip
+
+    return laid
 
 
 @implements(np.where)
@@ -304,6 +367,8 @@ def clip(
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
+    if whole and (low is None) != (high is None):  # an infinity would make floating numbers of whole ones
+        return into(out, "clip", emit("minimum", a, high) if low is None else emit("maximum", a, low))
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
@@ -408,8 +473,9 @@ def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
     return x[...]
 
 
-def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
-    return reshape(x, shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape, order)
+def _reshape_method(x: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any:
+    whole = len(shape) == 1 and not isinstance(shape[0], (int, np.integer))
+    return reshape(x, shape[0] if whole else shape, order, copy=copy)
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:

@@ -149,7 +149,8 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: Any = None) -> Any:
 
 def lstsq(a: Any, b: Any, cond: Any = None, **options: Any) -> Any:
     _refuse("lstsq", options)
-    return of_numpy.lstsq(a, b, cond)
+    x, residuals, rank, s = of_numpy.lstsq(a, b, cond)
+    return x, residuals, int(rank) if isinstance(rank, np.integer) else rank, s
 
 
 def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = False, check_finite: bool = True) -> Any:

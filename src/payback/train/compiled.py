@@ -62,11 +62,13 @@ class Compiled:
     """A training whose steps run natively.
 
     predictions: whether those of the steps are wanted.
+    alone: whether nobody else runs between steps, who could write into the arrays given: then they are what can be gone
+    back to.
     """
 
     def __init__(
         self, steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any,
-        predictions: bool = True,
+        predictions: bool = True, alone: bool = True,
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
         self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
@@ -81,7 +83,7 @@ class Compiled:
         self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         size = sum(array.nbytes for array in self._arrays)
         self._small, self._copying = size <= SMALL, size / NEW_MEMORY  # seconds that a copy takes
-        self._past = _Past(given, lasting=True)
+        self._past = _Past(given if alone or self._small else [array.copy() for array in given], lasting=alone)
         self._kept: list[Array] = []
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
@@ -237,9 +239,10 @@ def _native(array: Any) -> Any:
 
 
 def compiled(
-    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool
+    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool,
+    alone: bool = True,
 ) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
     if not native.available() or getattr(optimizer, "line_search", False):
         return None
-    return Compiled(steps, optimizer, net, state, X, y, weights, predictions)
+    return Compiled(steps, optimizer, net, state, X, y, weights, predictions, alone)

@@ -19,12 +19,13 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now, outside, watched
+from payback.trace.arrays import named, now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
+from payback.trace.views import argument
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -63,9 +64,9 @@ class Opened:
 
     def _leaf(self, leaf: Any, name: str) -> Any:
         if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
-            node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
+            node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
             self.wrt.append(node)
-            return opened(node)
+            return argument(opened(node))
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -79,12 +80,12 @@ class Opened:
             if type(leaf) is bool:
                 self.wrt.append(None)
                 return leaf
-            node = Node(INPUT, (), {"name": name}, leaf_value(leaf, name), None)
+            node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
-        return opened(node)
+        return argument(opened(node))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
