@@ -186,7 +186,10 @@ def _round(tape: Any, uses: Array, a: int, b: int, period: int) -> Piece | None:
             if (count != count[0]).any() or j + count[0] > period:
                 return None
             made = Entry("fan", operands=(operand(j, 0),), count=int(count[0]))
-            if inside(j, made.operands[0]) is not None and base + start + j - tape.first[start + j] != made.operands[0].back:
+            if (
+                inside(j, made.operands[0]) is not None
+                and base + start + j - tape.first[start + j] != made.operands[0].back
+            ):
                 return _round(tape, uses, a + period, b, period)
             entries += [made, *[Entry("copy")] * (made.count - 1)]
         elif type(case) is Operation:
