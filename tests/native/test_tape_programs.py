@@ -160,7 +160,7 @@ def test_rounds_of_a_loop(monkeypatch):
 
 
 def test_a_fan_that_begins_a_round(monkeypatch):
-    """What a round takes from the end of the one before, several times, is paid there: the Lorenz equations, stepped."""
+    """What a round takes from the end of the one before, several times, is paid there: the Lorenz equations."""
 
     def f(x):
         a, b, c = x[0], x[1], x[2]
@@ -184,14 +184,14 @@ def test_runs_of_equal_cases(monkeypatch):
     with np.errstate(all="ignore"):
         for seed in range(amount.cases(4, 150, 1500)):
             random, x = np.random.default_rng(seed), point(seed)
-            together = seed % 3
-            one = program(seed)
-            made = repeated(seed) if together == 1 else (
-                lambda x, one=one, again=repeated(seed): again(np.array(one(x)[-3:])) + one(x)[-1] if together else
-                (lambda y: y[-1] + 0.5 * y[-2])(one(x))
-            )  # fmt: skip
+            one, again = program(seed), repeated(seed)
+            made = [
+                lambda x, one=one: (lambda y: y[-1] + 0.5 * y[-2])(one(x)),
+                again,
+                lambda x, one=one, again=again: again(np.array(one(x)[-3:])) + one(x)[-1],
+            ][seed % 3]
             f = pb.value_and_grad(made)
-            monkeypatch.setattr(rounds, "SMALLEST", 20 if together else 10**9)
+            monkeypatch.setattr(rounds, "SMALLEST", 20 if seed % 3 else 10**9)
             monkeypatch.setattr(runs, "BLOCK", int(random.integers(3, 100)))
             monkeypatch.setattr(tape, "FEWEST", 10**9)
             with recording(True):

@@ -1,8 +1,8 @@
 """How the entries of a tape that repeat nothing are put in order: runs of equal cases that do not need each other.
 
 Blocks of entries are ordered by levels: what an entry needs stands in lower ones.  Within a level equal cases stand
-together.  Numbers are given anew, so that a run's results lie one behind another; what the rest of the tape says of them
-is rewritten.
+together.  Numbers are given anew, so that a run's results lie one behind another; what the rest of the tape says of
+them is rewritten.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.native.lower.cases import FAN, FAN_END, Operation, arity, operations
+from payback.native.lower.cases import FAN, FAN_END, arity, operations
 from payback.native.lower.entries import Levels
 from payback.native.lower.runs import BLEND, BLENDED
 

@@ -108,7 +108,7 @@ class ForwardRuns(NamedTuple):
     """args: values, those of the runs, first, second, third, kinds, runs, their number, then numbers of copies, of what
     they are copies of, and how many: the values of these entries.
 
-    A run is (case, first entry, how many).  Lanes beyond its last are written too: what belongs there is computed later.
+    A run is (case, first entry, how many).  Lanes behind its last are written too: what belongs there comes later.
     """
 
     version: int
