@@ -16,6 +16,7 @@ from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plai
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, alias, buffer
 from payback.trace.dispatch import _UFUNCS, emit, here, implements
+from payback.trace.handled import unsure
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS
@@ -299,6 +300,8 @@ _OF_NUMPY = {
 _ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
 # Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
 _OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
+_FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "fmod", "gamma", "lgamma", "log", "log10",
+            "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
 
 
@@ -341,6 +344,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         type(x) is Number for x in operands
     ):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
+    elif name in _FAILING:
+        unsure(f"math.{name}", _getframe(1))
     row = _ROWS.get(name) or _UFUNCS.get(function)
     number = next((x for x in operands if type(x) is Number), None)
     made = None if number is None or row is None else number.recorded(row, operands, False, _getframe(2))
