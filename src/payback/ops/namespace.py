@@ -17,6 +17,7 @@ from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
+from payback.ops.control.foreign import foreign_values
 from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
@@ -341,6 +342,10 @@ class Values:
     @staticmethod
     def solution(start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
         return solution_values(Values, start, *parameters, body=body, solver=solver)
+
+    @staticmethod
+    def foreign(*args: Any, **params: Any) -> Any:
+        return foreign_values(*args, **params)
 
     @staticmethod
     def zeros(aval: Aval) -> Any:

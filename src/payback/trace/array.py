@@ -22,6 +22,7 @@ from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.asked import by_name, not_known
+from payback.trace.cures import of_library
 from payback.trace.operators import (
     _HOOKS,
     _METHODS,
@@ -33,9 +34,13 @@ from payback.trace.operators import (
     product_in_place,
     where_of_caller,
 )
-from payback.trace.outside import bare, storing
+from payback.trace.outside import bare, calling, storing
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
+
+
+_MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
+_INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 
 class Traced:
@@ -70,7 +75,7 @@ class Traced:
         if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
             raise AttributeError("arrays have no attribute 'value'")  # a program that knows other arrays
         if self.node.value is None:
-            raise not_known(self.node.params.get("name", self.node.op.name))
+            raise not_known(self.node.params.get("name") or self.node.op.name)
         return self.node.value
 
     @property
@@ -214,8 +219,12 @@ class Traced:
         if method is None:
             if name.startswith("__") or not (hasattr(np.ndarray, name) or hasattr(float, name)):
                 raise AttributeError(f"a traced value has no attribute {name!r}")
-            raise MissingAttributeError(f".{name} of a traced array has no derivative in payback", where=_here(),
-                                        fix="write it with NumPy functions that have one")  # fmt: skip
+            what, why, fix = calling() or (
+                f".{name} of a traced array has no derivative in payback",
+                None,
+                _INSTEAD.get(name, "write it with NumPy functions that have one"),
+            )
+            raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
         return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
 
     @property
@@ -392,6 +401,9 @@ def as_traced(operand: Any) -> Any:
         return outside(operand)
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
         return operand
+    if type(operand).__module__.startswith("scipy.sparse") and (known := of_library("scipy.sparse")) is not None:
+        what, why, fix = known
+        raise TraceError(what, where=_here(), why=why, fix=fix)
     return np.asarray(operand)
 
 

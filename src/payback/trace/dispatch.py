@@ -26,7 +26,7 @@ from payback.trace.arrays import Buffered, recording
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
-from payback.trace.outside import into_plain_array
+from payback.trace.outside import calling, into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
 
@@ -302,6 +302,14 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     module = {"numpy": "np"}.get(
         getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np")
     )
+    if (library := calling()) is not None:
+        what, why, fix = library
+        return UnsupportedError(what, where=place, why=why, fix=fix)
+    if isinstance(function, np.ufunc) and getattr(np, name, None) is not function:  # another library's
+        return UnsupportedError(f"the ufunc {name.lstrip('_')} has no derivative in payback", where=place,
+                                why="there is no row for it in the table",
+                                fix="write it with functions that have one, or use "
+                                "pb.custom_gradient(plain=True)")  # fmt: skip
     known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
     near = difflib.get_close_matches(name, known, 3)
     return UnsupportedError(

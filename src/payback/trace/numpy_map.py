@@ -384,8 +384,15 @@ def clip(
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
-    if whole and (low is None) != (high is None):  # an infinity would make floating numbers of whole ones
-        return into(out, "clip", emit("minimum", a, high) if low is None else emit("maximum", a, low))
+    if whole:  # an infinity would make floating numbers of whole ones
+        limits = np.iinfo(a.dtype) if isinstance(a, Traced) and a.dtype.kind in "iu" else None
+        if limits is not None:  # bounds that bound nothing, and that the dtype may not hold
+            low = None if isinstance(low, int) and low <= limits.min else low
+            high = None if isinstance(high, int) and high >= limits.max else high
+        if low is None or high is None:
+            one = low if high is None else high
+            made = emit("identity", a) if one is None else emit("maximum" if high is None else "minimum", a, one)
+            return into(out, "clip", made)
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 

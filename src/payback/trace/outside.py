@@ -19,31 +19,12 @@ import numpy as np
 
 from payback.errors import MutationError, PaybackError, TraceError
 from payback.ir.where import is_inner, parsing, position, syntax
+from payback.trace.cures import of_library
 
 # The last of these errors in this context: compiled code may replace it by one of its own.
 refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
-
-
-# what · why · what to do, where a library asks a traced value for its bare number
-_FRAME = "compute with the plain arrays of its columns: .to_numpy()"
-_NO_HISTORY = "what it computes from them has no history"
-BY_LIBRARY = {
-    "scipy": (
-        "SciPy's compiled code takes bare numbers",
-        _NO_HISTORY,
-        "write this step with NumPy functions; pb.root and pb.fixed_point differentiate through a solver, SciPy's too",
-    ),
-    "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
-    "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
-    "numpy.polynomial": (
-        "the classes of np.polynomial take bare coefficients",
-        "they make plain arrays of them",
-        "use functions, which take traced ones: np.polynomial.polynomial.polyval, chebyshev.chebval; np.polyfit to fit",
-    ),
-    "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, "write this step with NumPy functions"),
-}
 
 
 _DRAWN = (
@@ -102,8 +83,7 @@ def bare(what: str, why: str, fix: str) -> PaybackError:
     frame: FrameType | None = inspect.currentframe()
     while frame is not None and is_inner(frame):
         module = frame.f_globals.get("__name__", "")
-        known = BY_LIBRARY.get(module.partition(".")[0]) or BY_LIBRARY.get(".".join(module.split(".")[:2]))
-        what, why, fix = known or (what, why, fix)
+        what, why, fix = of_library(module) or (what, why, fix)
         frame = frame.f_back
     if frame is not None and _draws(frame):
         what, why, fix = _DRAWN
@@ -112,6 +92,17 @@ def bare(what: str, why: str, fix: str) -> PaybackError:
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
     refused.set(found)
+    return found
+
+
+def calling() -> tuple[str, str, str] | None:
+    """What is said of the library between the user's line and this, if one is: see `cures.py`."""
+    frame: FrameType | None = inspect.currentframe()
+    found = None
+    while frame is not None and is_inner(frame):
+        module = frame.f_globals.get("__name__", "")
+        found = (None if module.startswith("numpy.") else of_library(module)) or found
+        frame = frame.f_back
     return found
 
 

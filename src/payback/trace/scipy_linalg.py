@@ -274,7 +274,8 @@ def _without_derivative(name: str) -> Any:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise UnsupportedError(f"scipy.linalg.{name} has no derivative in payback", where=here(),
                                why="there is no row for it in the table",
-                               fix="write it with functions that have one, or use pb.custom_gradient")  # fmt: skip
+                               fix="write it with functions that have one, or use "
+                               "pb.custom_gradient(plain=True)")  # fmt: skip
 
     return refuse
 

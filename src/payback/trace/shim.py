@@ -15,14 +15,15 @@ import operator
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError, witness
+from payback.errors import InputError, PaybackError, witness
 from payback.ir.loops import counts
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
@@ -418,6 +419,9 @@ outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
 
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
+    if not callable(f):
+        raise InputError(f"a {type(f).__name__} was given where a function belongs", why="there is nothing to call",
+                         fix="give the function itself, f and not f(x)")  # fmt: skip
     token = _tracing.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
@@ -447,6 +451,16 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 BOUNDARIES.add(call.__code__)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Meanwhile plain code runs here: nothing is answered."""
+    token = _tracing.set(False)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
 
 
 def _settled(leaf: Any) -> Any:

@@ -17,7 +17,7 @@ from payback.trace import shim
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
-from payback.trace.outside import BY_LIBRARY
+from payback.trace.cures import of_library
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 
@@ -73,7 +73,7 @@ def _note(problem: PaybackError) -> None:
     what, why, fix = problem.what, problem.why, problem.fix
     while frame.f_back is not None and is_inner(frame):
         module = frame.f_globals.get("__name__", "")
-        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
+        what, why, fix = of_library(module) or (what, why, fix)
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti))
     if place is None:

@@ -131,7 +131,11 @@ def _positions(
     if type(argnums) is int and 0 <= argnums < len(args):
         return [argnums], True
     single = isinstance(argnums, (int, str, np.integer))
-    wanted: Sequence[Any] = [argnums] if single else list(argnums)  # type: ignore[arg-type]
+    several = argnums if isinstance(argnums, (tuple, list)) else ()
+    wanted: Sequence[Any] = [argnums] if single else list(several)
+    if any(isinstance(which, bool) or not isinstance(which, (int, str, np.integer)) for which in wanted or [argnums]):
+        raise InputError(f"argnums is {argnums!r}", why="an argument is told by its position or by its name",
+                         fix="give a whole number, a name, or a tuple of them")  # fmt: skip
     found: list[int | str] = []
     for which in wanted:
         if isinstance(which, str):
@@ -271,14 +275,21 @@ def _scalar(out: Any, f: Function) -> Traced:
         return out
     value = np.asarray(out if is_leaf(out) else None)
     if value.dtype.kind not in "fiub":
+        later = inspect.isgenerator(out) or inspect.iscoroutine(out)
+        if inspect.iscoroutine(out):
+            out.close()  # or Python warns that nobody has awaited it
         raise DifferentiationError(f"{_name(f)} returns {type(out).__name__}, not a number",
-                                   fix="return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
+                                   why="it has computed nothing yet" if later else None,
+                                   fix="give a plain function that runs it to its end and returns the number" if later
+                                   else "return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
     return Traced(const(float(out) if type(out) in (int, bool) else value[()]))
 
 
 def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
-        raise DifferentiationError(f"{_name(f)} returns {type(out).__name__} where has_aux=True wants (result, aux)")
+        kind = f"a tuple of {len(out)}" if isinstance(out, tuple) else "one value"
+        raise DifferentiationError(f"{_name(f)} returns {kind} where has_aux=True wants (result, aux)",
+                                   fix="return (result, aux), or leave has_aux away")  # fmt: skip
     return out
 
 
