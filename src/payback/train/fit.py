@@ -140,7 +140,7 @@ def fit(
     steps = Steps(net, loss_of, optimizer)
     at = Progressing(net, optimizer.init(net))
     orders = Orders(len(X), keys[1] if shuffle else None, epochs)
-    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None)
+    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None, not callbacks)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
