@@ -300,8 +300,8 @@ class Writer:
             texts in (GROUPS[2][0], GROUPS[5][0]) or "axis" in text or "sort" in text
         ):  # NumPy takes a number for an array there
             text = "{a} * 2"
-        if (
-            kind == "b" and "**" in text or (isinstance(a, (int, float)) and "~" in text)
+        if (kind == "b" and "**" in text) or (
+            isinstance(a, (int, float)) and "~" in text
         ):  # int8 of booleans; ~True is -2
             text = "{a} * 2"
         if rng.random() < 0.08:
