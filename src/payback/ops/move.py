@@ -56,7 +56,13 @@ def _reshape_adjoint(m: Any, bar: Any, slot: int, x: Any, shape: tuple[int, ...]
 
 
 def _transpose_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: tuple[int, ...]) -> Any:
-    return m.transpose(bar, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
+    return m.transpose(bar, axes=_back(axes))
+
+
+@lru_cache(maxsize=4096)
+def _back(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of axes that undoes one."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 Row("broadcast", "linear", lambda m, x, shape: m.broadcast(x, shape=shape),

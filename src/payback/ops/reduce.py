@@ -84,7 +84,7 @@ def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
     def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
         won = m.eq(x, y_spread)
-        if type(won) is np.ndarray and _one_each(won, axes):
+        if type(won) is np.ndarray and _one_each(won, y_spread, axes):
             return m.select(won, 1.0, None)  # what it comes to below, sooner
         wide = _wide(m, x) or m.dtype(x)
         count = m.sum(m.cast(won, dtype=wide, weak=False), axes=axes, keepdims=True)
@@ -94,10 +94,16 @@ def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return partial
 
 
-def _one_each(won: Any, axes: Axes) -> bool:
-    """Whether one entry holds in each group over the axes: there are as many as groups, and every group has some."""
-    groups = np.logical_or.reduce(won, axis=axes)
-    return bool(np.count_nonzero(won) == groups.size and groups.all())
+def _one_each(won: Any, y_spread: Any, axes: Axes) -> bool:
+    """Whether one entry has won in each group over the axes: as many as there are groups, and every group has some.
+
+    In a group nobody has won only if its extreme is NaN.
+    """
+    y = y_spread[tuple([_FIRST if axis in axes else _ALL for axis in range(won.ndim)])]
+    return bool(np.count_nonzero(won) == y.size and (y == y).all())
+
+
+_FIRST, _ALL = slice(0, 1), slice(None)
 
 
 def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:

@@ -231,7 +231,7 @@ class Traced:
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
-        return _METHODS["transpose"](self)
+        return _HOOKS["view"]("transpose", self, {"axes": tuple(range(self.ndim - 1, -1, -1))}, where_of_caller(2))
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)

@@ -18,7 +18,7 @@ from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
-from payback.trace.arrays import watched
+from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, matmul_spec, product_at_once, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 from payback.trace.views import in_order, laid_out, share_memory
@@ -240,7 +240,7 @@ def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     if type(parts) not in (list, tuple) or not parts or watched():
         return None
     ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
-    nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
+    nodes = settled([part.node if type(part) in _NODE_TYPES else now(part) for part in parts], place, False)
     if nodes is None or not -ndim <= axis < ndim:
         return None
     try:
