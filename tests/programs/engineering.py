@@ -1,4 +1,4 @@
-"""Filters, structures, circuits, machines and markets, as their engineers write them.  None of them knows of payback."""
+"""Filters, structures, circuits, machines and markets, as engineers write them.  None of them knows of payback."""
 
 import bisect
 import collections
@@ -113,7 +113,7 @@ def spline_basis(c):
     """Cox and de Boor's recursion; it remembers what it has computed of plain numbers."""
     t = np.array([0, 0, 0, 0, 0.3, 0.6, 1, 1, 1, 1.0])
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def basis(i, k, x):
         if k == 0:
             return float(t[i] <= x < t[i + 1])
