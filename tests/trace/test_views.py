@@ -29,6 +29,9 @@ VIEWS = {
     "ravel of some rows": lambda a: a[1:3].ravel(), "ravel F of columns": lambda a: a.T[1:].ravel("F"),
     "K backwards": lambda a: a[::-1].ravel("K"), "ravel of one column": lambda a: a[:, :1].ravel("A"),
     "of a view of a copy": lambda a: a.T.ravel()[2:9],
+    "broadcast as it lies": lambda a: np.broadcast_to(a, (2, 4, 4)).ravel("K"),
+    "diagonal as it lies": lambda a: np.einsum("ii->i", a).ravel("K"),
+    "windows in a row": lambda a: np.lib.stride_tricks.sliding_window_view(a[0], 2).reshape(-1),
     "reshape of a copy": lambda a: a.T.copy().reshape(16), "swapaxes": lambda a: np.swapaxes(a, 0, 1),
     "moveaxis": lambda a: np.moveaxis(a, 0, 1), "rollaxis": lambda a: np.rollaxis(a, 1), "permute": np.permute_dims,
     "squeeze": lambda a: np.squeeze(a[:1]), "expand_dims": lambda a: np.expand_dims(a, 1), "at least": np.atleast_3d,
@@ -211,6 +214,20 @@ MAKERS = {
     "einsum": lambda a: np.einsum("ijk->kji", a) * 2, "outer": np.outer,
 }  # fmt: skip
 X0 = np.array([True, False, True])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_without_numbers_a_copy_lies_as_it_was_asked(order):
+    def f(x):
+        made = x.copy(order)
+        line = made.reshape(-1)
+        line[1] = 5.0
+        at = np.arange(made.size)
+        return made.sum() + (line**2).sum() + x.T.copy(order).ravel("K") @ at + np.array(x, order=order).ravel("K") @ at
+
+    for x in (X[:2], np.asfortranarray(X[:2])):
+        assert pb.compile(f, native=False)(x) == pytest.approx(f(x.copy("K")), rel=1e-13)
+        assert pb.value_and_grad(f)(x)[0] == pytest.approx(f(x.copy("K")), rel=1e-13)
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -67,7 +67,7 @@ def pieces(tape: Any, ordered: Callable[[int, int], Any]) -> list[Piece]:
         left -= period
         far = max((part.back - j for j, entry in enumerate(found.entries) for part in entry.operands), default=0)
         fill(found.start, max(far, period))
-        if made and made[-1].runs is not None or len(made) > 1 and made[-2].runs is not None:
+        if any(piece.runs is not None for piece in made[-2:]):
             found = _round(tape, uses, a, b, period)  # with the numbers as they are now
             assert found is not None
         made.append(found)
@@ -186,7 +186,10 @@ def _round(tape: Any, uses: Array, a: int, b: int, period: int) -> Piece | None:
             if (count != count[0]).any() or j + count[0] > period:
                 return None
             made = Entry("fan", operands=(operand(j, 0),), count=int(count[0]))
-            if inside(j, made.operands[0]) is not None and base + start + j - tape.first[start + j] != made.operands[0].back:
+            if (
+                inside(j, made.operands[0]) is not None
+                and base + start + j - tape.first[start + j] != made.operands[0].back
+            ):
                 return _round(tape, uses, a + period, b, period)
             entries += [made, *[Entry("copy")] * (made.count - 1)]
         elif type(case) is Operation:

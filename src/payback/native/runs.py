@@ -1,8 +1,8 @@
 """How the entries of a tape that repeat nothing are put in order: runs of equal cases that do not need each other.
 
 Blocks of entries are ordered by levels: what an entry needs stands in lower ones.  Within a level equal cases stand
-together.  Numbers are given anew, so that a run's results lie one behind another; what the rest of the tape says of them
-is rewritten.
+together.  Numbers are given anew, so that a run's results lie one behind another; what the rest of the tape says of
+them is rewritten.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from payback.native.emit import FLOAT64, lanes_of
-from payback.native.lower.cases import FAN, FAN_END, Operation, arity, operations
+from payback.native.lower.cases import FAN, FAN_END, arity, operations
 from payback.native.lower.entries import Levels
 from payback.native.lower.runs import BLEND, BLENDED
 
 Array = np.ndarray[Any, Any]
 FEWEST = 1000  # entries that are worth it
-BLOCK = 1 << 14  # entries whose numbers and adjoints stay in a cache
+PAD = 8  # numbers of the widest vector
+BLOCK = 1 << 13  # entries whose numbers and adjoints stay in a cache
 
 
 class Runs:
@@ -78,23 +78,22 @@ class Runs:
         self.number[rows] = start + position
         others = np.flatnonzero(codes <= FAN_END)
         self.number[others] = np.arange(start + len(rows), stop, dtype=np.int32)
-        pad = lanes_of(FLOAT64)
-        self.columns = [np.append(self.renumbered(column[order]), np.zeros(pad, np.int32)) for column in read]
+        self.columns = [_padded(self.renumbered(column[order])) for column in read]
         kinds = np.zeros(256, np.uint8)
         for number in blended:
             kinds[number] = BLENDED.index(operations()[number].name)  # type: ignore[union-attr]
-        self.kinds = np.append(kinds[code], np.zeros(pad, np.uint8))
+        self.kinds = _padded(kinds[code])
 
         # who pays where: edges of rows, slot by slot
         slots = 3 if three else 2
-        self.each = len(rows) + pad  # from one argument's payments to the next's
+        self.each = len(rows) + PAD  # from one argument's payments to the next's
         pays = np.zeros((256, 3), bool)
         for number, operation in enumerate(operations()):
             if operation is not None:
                 pays[number, list(operation.paid)] = True
         edges = [np.flatnonzero(pays[codes[rows], k]) for k in range(slots)]
         target = np.concatenate([said[k][edge] for k, edge in enumerate(edges)])
-        source = np.concatenate([at + 1 + k * self.each + position[edge] for k, edge in enumerate(edges)])
+        source = np.concatenate([at + PAD + k * self.each + position[edge] for k, edge in enumerate(edges)])
         source = source.astype(np.int32)
         used = np.zeros(count, bool)  # by rows of this piece
         for column in said:
@@ -110,30 +109,42 @@ class Runs:
         to_copy = is_copy[target]
         payer[target[to_copy]] = source[to_copy]
         target, source = target[~to_copy], source[~to_copy]
-        owed = np.full((2, self.each), at, np.int32)
-        owed[0, place_of(position, place, target)] = source
-        second_ = owed[0, place_of(position, place, target)] != source
-        owed[1, place_of(position, place, target[second_])] = source[second_]
+        owed = np.full((2, PAD + self.each), at, np.int32)  # nothing is ever paid there
+        first_, other = owed[:, PAD:]
+        theirs = position[place[target]]
+        first_[theirs] = source
+        again = first_[theirs] != source
+        other[theirs[again]] = source[again]
 
         # sums, by the places of what they belong to
-        totals = at + 1 + slots * self.each
+        totals = at + PAD + slots * self.each
         belongs = first[fans]
         own = belongs >= start
         where = np.full(len(fans), len(rows), np.int64)
-        where[own] = place_of(position, place, belongs[own] - start)
-        turn = np.argsort(where, kind="stable")
+        where[own] = position[place[belongs[own] - start]]
+        turn = np.lexsort(
+            (sizes, np.searchsorted(self.runs[:, 1], where, side="right"))
+        )  # by run, equal lengths together
         where, fans, sizes, belongs, own = where[turn], fans[turn], sizes[turn], belongs[turn], own[turn]
-        owed[0, where[own]] = totals + np.flatnonzero(own)
+        first_[where[own]] = totals + np.flatnonzero(own)
         ends = np.append(self.runs[:, 1], [len(rows), len(rows) + 1])
-        self.sums_of = np.searchsorted(where, ends).astype(np.int32)
+        self.sums_of = np.searchsorted(np.sort(where), ends).astype(np.int32)
         self.places_of = np.append(0, np.cumsum(sizes)).astype(np.int32)
         copies = np.repeat(fans, sizes) + np.arange(sizes.sum()) - np.repeat(self.places_of[:-1], sizes)
         self.places = np.where(payer[copies] >= 0, payer[copies], self.number[copies]).astype(np.int32)
-        self.totals = totals
-        self.owed = owed
+        self.totals, self.owed = totals, owed
+        # what others pay: entries of other pieces, and whoever asks for a result
+        theirs = np.zeros(count, bool)
+        for column in (tape.first[stop - base :], tape.second[stop - base :], tape.wanted):
+            theirs[column[(column >= start) & (column < stop)] - start] = True
+        theirs &= ~is_copy
+        mine = position[place[np.flatnonzero(theirs)]]
+        column = np.where(first_[mine] == at, 0, 1)
+        owed[column, PAD + mine] = start + mine
+        self.left = np.append(start + mine, self.number[copies[payer[copies] < 0]]).astype(np.int32)
         others_ = belongs[~own], (totals + np.flatnonzero(~own)).astype(np.int32)
         self.others = [np.concatenate(pair).astype(np.int32) for pair in zip(outside, others_, strict=True)]
-        self.room = 1 + slots * self.each + len(fans)
+        self.room = PAD + slots * self.each + len(fans)
         self.slots = slots
 
     def _original(self, column: Array, original: Array) -> Array:
@@ -152,23 +163,24 @@ class Runs:
 
     def words(self, values: int) -> tuple[int, ...]:
         """What both directions are told; values: where these stand."""
-        columns = [_at(column) for column in self.columns]
+        columns = [_at(column) + 4 * PAD for column in self.columns]
         columns += columns[:1] * (3 - len(columns))
-        return values, values + 8 * self.start, *columns, _at(self.kinds), _at(self.runs), len(self.runs)
+        return values, values + 8 * self.start, *columns, _at(self.kinds) + PAD, _at(self.runs), len(self.runs)
 
     def forward_words(self, values: int) -> tuple[int, ...]:
         return *self.words(values), *map(_at, self.late), len(self.late[0])
 
     def reverse_words(self, values: int, bars: int) -> tuple[int, ...]:
-        paid = [bars + 8 * (self.at + 1 + min(k, self.slots - 1) * self.each) for k in range(3)]
+        paid = [bars + 8 * (self.at + PAD + min(k, self.slots - 1) * self.each) for k in range(3)]
+        owed = [_at(column) + 4 * PAD for column in self.owed]
         sums = *(_at(column) for column in (self.sums_of, self.places_of, self.places)), bars + 8 * self.totals
         others = *map(_at, self.others), len(self.others[0])
-        return *self.words(values), bars, bars + 8 * self.start, *paid, *map(_at, self.owed), *sums, *others
+        return *self.words(values), bars, *paid, *owed, *sums, *others, _at(self.left), len(self.left)
 
 
-def place_of(position: Array, place: Array, target: Array) -> Array:
-    """Where rows with these numbers stand in the new order."""
-    return position[place[target]]  # type: ignore[no-any-return]
+def _padded(column: Array) -> Array:
+    """With places before and behind it that whole vectors may reach."""
+    return np.concatenate([np.zeros(PAD, column.dtype), column, np.zeros(PAD, column.dtype)])
 
 
 def _at(array: Array) -> int:

@@ -215,7 +215,9 @@ class Memory:
         jobs: list[tuple[Any, tuple[int, ...]]] = [
             (Gather(VERSION), (0, _at(places), _at(values) + 8 * first, len(places))) for first, places in tape.reads
         ]
-        self._stashes = {piece.start: Stash(piece.start, piece.stop, piece.entries) for piece in tape.pieces if piece.entries}
+        self._stashes = {
+            piece.start: Stash(piece.start, piece.stop, piece.entries) for piece in tape.pieces if piece.entries
+        }
         for piece in tape.pieces:
             if piece.runs is not None:
                 jobs.append((ForwardRuns(VERSION, piece.runs.cases), piece.runs.forward_words(_at(values))))

@@ -23,7 +23,17 @@ from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.asked import by_name, not_known
 from payback.trace.cures import of_library
-from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
+from payback.trace.operators import (
+    _HOOKS,
+    _METHODS,
+    _dispatched,
+    _operator,
+    _product,
+    _unary,
+    know,
+    product_in_place,
+    where_of_caller,
+)
 from payback.trace.outside import bare, calling, storing
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
@@ -161,12 +171,14 @@ class Traced:
         return int(self.value)
 
     def item(self, *at: Any) -> Any:
-        """The scalar itself, still traced; of an array with one entry, that entry, or the one at a place."""
+        """The scalar as a Python float would be, still traced; of an array its entry, or the one at a place."""
         if len(at) == 1 and isinstance(at[0], tuple):
             (at,) = at
         if at:
-            return self.ravel()[at[0]] if len(at) == 1 else self[at]
-        return self if not self.node.shape else self.reshape(())
+            made = self.ravel()[at[0]] if len(at) == 1 else self[at]
+        else:
+            made = self if not self.node.shape else self.reshape(())
+        return _METHODS["as_number"](made) if isinstance(made, Traced) and made.dtype.kind == "f" else made
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
@@ -252,7 +264,8 @@ class Traced:
 
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
-    __matmul__, __rmatmul__ = _dispatched(np.matmul)
+    __matmul__, __rmatmul__ = _product()
+    __imatmul__ = product_in_place
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
 
     def __invert__(self) -> Any:

@@ -88,10 +88,16 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     for condition in condlist:
         if getattr(condition, "dtype", np.asarray(False).dtype).kind != "b":
             raise TypeError("invalid entry in condlist: should be boolean ndarray")
-    made = default
+    made = _typed(default, dtype)  # all of them first, for two at a time may have another dtype in common
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        made = np.where(condition, choice, made)
+        made = np.where(condition, _typed(choice, dtype), made)
     return astype(traced_array(made), dtype)
+
+
+def _typed(x: Any, dtype: Any) -> Any:
+    if not isinstance(x, Traced):
+        return np.asarray(x, dtype)
+    return x if x.dtype == dtype and not x.node.aval.weak else astype(x, dtype)
 
 
 def _common(values: list[Any]) -> Any:

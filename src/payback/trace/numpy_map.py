@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
-from payback.trace.dispatch import Function, emit, here, implements, into, strong
+from payback.trace.arrays import watched
+from payback.trace.dispatch import Function, emit, here, implements, into, matmul_spec, product_at_once, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 from payback.trace.views import in_order, laid_out, share_memory
 
@@ -113,14 +115,14 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     ):  # the first axis varies fastest: the same, seen from behind
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
-    size = int(np.prod(x.shape, dtype=int))
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple([int(s) for s in shape])
+    size = prod(x.shape)
     if -1 in shape:
-        rest = int(np.prod([s for s in shape if s != -1], dtype=int))
+        rest = prod([s for s in shape if s != -1])
         if rest == 0 or size % rest or shape.count(-1) > 1:
             raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
         shape = tuple(size // rest if s == -1 else s for s in shape)
-    if int(np.prod(shape, dtype=int)) != size:
+    if prod(shape) != size or any(s < 0 for s in shape):
         raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
     made = emit("reshape", x, shape=shape)
     if copy is False and not share_memory(made, x):
@@ -131,7 +133,7 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
 def _lies(x: Any) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does.  Raises TraceError where that is not known."""
     node = x.node
-    while node.op.name == "identity":
+    while node.op.name in ("identity", "transpose"):
         node = node.args[0]
     if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
         raise TraceError("order='K' and order='A' follow the memory", where=here(),
@@ -143,7 +145,9 @@ def _lies(x: Any) -> np.ndarray[Any, Any]:
 @implements(np.transpose)
 def transpose(x: Any, axes: Any = None) -> Any:
     ndim = x.ndim
-    axes = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
+    if axes is None:
+        return emit("transpose", x, axes=tuple(range(ndim - 1, -1, -1)))
+    axes = tuple(axes)
     if sorted(axes) != list(range(ndim)):  # or counted from the end, or wrong
         axes = np.lib.array_utils.normalize_axis_tuple(axes, ndim)
     if len(axes) != ndim:
@@ -155,7 +159,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     order = list(range(x.ndim))
     order[axis1], order[axis2] = order[axis2], order[axis1]
-    return transpose(x, order)
+    return emit("transpose", x, axes=tuple(order))
 
 
 @implements(np.moveaxis)
@@ -177,12 +181,22 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
-        x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
+        x, order = transpose(x, _by_strides(_lies(x).strides)), "C"
     made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
     flags = laid_out(x).flags if isinstance(x, Traced) else None
     if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
         return made
     return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
+
+
+def _by_strides(strides: tuple[int, ...]) -> list[int]:
+    """The axes from the slowest to the fastest; one that stands still stays where it is, as NumPy has it."""
+
+    def compare(a: int, b: int) -> int:
+        first, second = abs(strides[a]), abs(strides[b])
+        return a - b if first == second or not first or not second else second - first
+
+    return sorted(range(len(strides)), key=functools.cmp_to_key(compare))
 
 
 @implements(np.broadcast_to)
@@ -201,9 +215,9 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
 def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
-    if type(axis) is int and out is None and dtype is None and (whole := _joined(parts, axis)) is not None:
+    if type(axis) is int and out is None and dtype is None and (whole := _joined(arrays, axis)) is not None:
         return whole
+    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
@@ -221,9 +235,11 @@ def _in_dtype(made: Any, dtype: Any, casting: str) -> Any:
     return astype(made, dtype)
 
 
-def _joined(parts: list[Any], axis: int) -> Traced | None:
+def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     """The parts in a row where nothing is to be promoted and they fit; else None, for the long way and its errors."""
-    ndim, place = parts[0].ndim, where_of_caller(3)
+    if type(parts) not in (list, tuple) or not parts or watched():
+        return None
+    ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
     nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
     if nodes is None or not -ndim <= axis < ndim:
         return None
@@ -302,7 +318,7 @@ def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     node = x.node  # what is written into one is not seen in the other
     value = node.value
     if order in "CF":
-        return Traced(in_order(Traced(node), order).node)
+        return in_order(Traced(node), order)
     if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
         lies = value.copy("K")
         if lies.strides != value.strides:
@@ -316,7 +332,7 @@ def by_rows(f: Function) -> Function:
     @functools.wraps(f)
     def laid(*args: Any, **kwargs: Any) -> Any:
         made = f(*args, **kwargs)
-        return Traced(in_order(made, "C").node) if type(made) is Traced else made  # nobody else's, either
+        return in_order(Traced(made.node), "C") if type(made) is Traced else made  # nobody else's, either
 
     return laid
 
@@ -340,7 +356,8 @@ def like_first(f: Function) -> Function:
 def where(condition: Any, *cases: Any) -> Any:
     if not cases:
         return np.nonzero(condition)
-    condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
+    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
+        condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
     return emit("select", condition, *cases)
 
 
@@ -367,8 +384,15 @@ def clip(
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
-    if whole and (low is None) != (high is None):  # an infinity would make floating numbers of whole ones
-        return into(out, "clip", emit("minimum", a, high) if low is None else emit("maximum", a, low))
+    if whole:  # an infinity would make floating numbers of whole ones
+        limits = np.iinfo(a.dtype) if isinstance(a, Traced) and a.dtype.kind in "iu" else None
+        if limits is not None:  # bounds that bound nothing, and that the dtype may not hold
+            low = None if isinstance(low, int) and low <= limits.min else low
+            high = None if isinstance(high, int) and high >= limits.max else high
+        if low is None or high is None:
+            one = low if high is None else high
+            made = emit("identity", a) if one is None else emit("maximum" if high is None else "minimum", a, one)
+            return into(out, "clip", made)
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
@@ -384,16 +408,11 @@ def matmul(a: Any, b: Any) -> Any:
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
     if a.shape[-1] != inner:
         raise _mismatch("matmul", a, b)
-    m, n = len(a.shape) > 1, len(b.shape) > 1
     batch_a, batch_b = a.shape[:-2], b.shape[:-2]
     if batch_a and batch_b and batch_a != batch_b:
         batch = np.broadcast_shapes(batch_a, batch_b)
         a, b = broadcast_any(a, batch + a.shape[-2:]), broadcast_any(b, batch + b.shape[-2:])
-        batch_a = batch_b = batch
-    letters = "abcdefghABCDEFGH"
-    lead_a, lead_b = letters[: len(batch_a)], letters[: len(batch_b)]
-    lead = lead_a if len(lead_a) >= len(lead_b) else lead_b
-    return emit("contract", a, b, spec=(f"{lead_a}{'i' * m}k", f"{lead_b}k{'j' * n}", f"{lead}{'i' * m}{'j' * n}"))
+    return emit("contract", a, b, spec=matmul_spec(len(a.shape), len(b.shape)))
 
 
 def broadcast_any(x: Any, shape: tuple[int, ...]) -> Any:
@@ -419,6 +438,8 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 
 @implements(np.dot)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
+    if out is None and (product := product_at_once(a, b)) is not None:
+        return product
     a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
     if not a.shape or not b.shape:
         return into(out, "dot", a * b)

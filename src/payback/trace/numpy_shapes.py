@@ -71,8 +71,11 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 @like_first
 def _rolled(a: Any, shift: Any, axis: Any) -> Any:
-    shifts, axes = np.broadcast_arrays(shift, axis)
-    for by, along in zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True):
+    turns = [(shift, axis)]
+    if type(shift) is not int or type(axis) is not int:
+        shifts, axes = np.broadcast_arrays(shift, axis)
+        turns = list(zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True))
+    for by, along in turns:
         along = axis_of(along, a.ndim)
         if a.shape[along]:
             cut = -by % a.shape[along]

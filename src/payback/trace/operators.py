@@ -75,12 +75,16 @@ def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
 
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
-    frame = _getframe(depth)
+    frame: FrameType | None = _getframe(depth)
     code, places = _last
-    if frame.f_code is code:
-        place = places.get(frame.f_lasti)
-        if place is not None:
-            return place
+    while frame is not None:
+        of = frame.f_code
+        if of is code:
+            return places.get(frame.f_lasti) or _place(frame)
+        known = _places.get(id(of))
+        if known is None or known[1] is not None:
+            break
+        frame = frame.f_back
     return _place(frame)
 
 
@@ -248,6 +252,30 @@ def _unary(name: str) -> Callable[[Any], Any]:
 def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     """The operator that is a ufunc, and its reflection."""
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
+
+
+def _product() -> tuple[Callable[[Any, Any], Any], ...]:
+    """`@` and its reflection: sooner than through NumPy, where nothing is to be promoted."""
+
+    def forward(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](self, other)
+        return np.matmul(self, other) if made is None else made
+
+    def reflected(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](other, self)
+        return np.matmul(other, self) if made is None else made
+
+    return forward, reflected
+
+
+def product_in_place(self: Any, other: Any) -> Any:
+    """`x @= y`: into x, as NumPy's."""
+    result = np.matmul(self, other)
+    if isinstance(self, Variable):
+        return result
+    if result.shape != self.shape:
+        raise ValueError(f"a product of the shape {result.shape} cannot be put into an array of {self.shape}")
+    return _HOOKS["store"](self, result, where_of_caller(2))
 
 
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:

@@ -55,6 +55,7 @@ from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
+from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -186,8 +187,8 @@ def _pair(originals: dict[str, Any]) -> _Pair | None:
     return _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
 
 
-_NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
-_MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
+_NUMPY = Shown(np, _OF_NUMPY, _NUMPY_WRAPPERS)
+_MATH = Shown(math, _OF_MATH, _MATH_WRAPPERS)
 
 
 def _registered(space: dict[str, Any]) -> bool:
@@ -210,10 +211,13 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
-        self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
+        self.libraries: dict[str, Shown] = {}
+        # of those whose own functions call each other by these names
+        self.inside: list[tuple[dict[str, Any], _Pair]] = []
         self.watch = Watch(self.imported)
-        # since sys.modules was seen last: libraries that are complete, whether some are not, whether some may yet come
-        self.found: list[tuple[dict[str, Any], _Pair]] = []
+        # since sys.modules was seen last: NumPy, `math` and libraries that are complete, whether some are not, whether
+        # some may yet come
+        self.shown: list[Shown] = []
         self.busy = False
         self.watching = False
 
@@ -222,8 +226,6 @@ class _Installed:
             self.depth += 1
             try:
                 if self.depth == 1:
-                    self.put(np.__dict__, _NUMPY)
-                    self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
                     modules = sys.modules
@@ -233,10 +235,14 @@ class _Installed:
                         self.watching = any(name not in modules for name in LIBRARIES)
                         found = {name: module for name in LIBRARIES if (module := complete(name)) is not None}
                         self.busy = any(name in modules and name not in found for name in LIBRARIES)
-                        self.found = [self.library(name, module) for name, module in found.items()]
+                        self.shown, self.inside = [_NUMPY, _MATH], []
+                        for name, module in found.items():
+                            self.library(name, module)
                     if self.watching:
                         self.watch.start()
-                    for space, pair in self.found:
+                    for shown in self.shown:
+                        shown.show()
+                    for space, pair in self.inside:
                         self.put(space, pair)
                     self.modules(state)
                 self.function(f, set())
@@ -244,25 +250,32 @@ class _Installed:
                 self.leave()
                 raise
 
-    def library(self, name: str, module: ModuleType) -> tuple[dict[str, Any], _Pair]:
-        """The namespace of a library that the user has imported, and the wrappers of its functions."""
+    def library(self, name: str, module: ModuleType) -> None:
+        """A library that the user has imported: its functions are to be answered."""
         known = self.libraries.get(name)
-        if known is None or known[0] is not module:
+        if known is None or known.module is not module:
             answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
             wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
             _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
-            known = self.libraries[name] = (module, _Pair(originals, wrappers))
+            known = self.libraries[name] = Shown(module, originals, wrappers)
             self.known.clear()  # modules that have been looked through may have imported these by name
             self.seen = None
-        return module.__dict__, known[1]
+        self.shown.append(known)
+        space = module.__dict__
+        if any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
+            self.inside.append((space, _Pair(known.originals, known.wrappers)))
 
     def imported(self, name: str, module: ModuleType) -> None:
         """A library has been imported while functions are traced."""
         with self.lock:
             if self.depth:
-                self.put(*self.library(name, module))
+                inside = len(self.inside)
+                self.library(name, module)
+                self.shown[-1].show()
+                for space, pair in self.inside[inside:]:
+                    self.put(space, pair)
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
@@ -345,7 +358,7 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
-            elif type(content) is ModuleType:
+            elif isinstance(content, ModuleType):
                 self.module(content)
 
     def foreign(self, f: FunctionType, seen: set[int]) -> None:
@@ -356,7 +369,7 @@ class _Installed:
             if type(other) is FunctionType:
                 if (names := other.__globals__) is not space and not _registered(names):
                     self.function(other, seen)
-            elif type(other) is ModuleType:
+            elif isinstance(other, ModuleType):
                 self.module(other)
 
     def module(self, module: ModuleType) -> None:
@@ -373,6 +386,8 @@ class _Installed:
             self.depth -= 1
             if self.depth:
                 return
+            for shown in self.shown:
+                shown.hide()
             for space, pair in reversed(self.names):
                 if pair.stands(space, pair.wrappers):
                     space.update(pair.originals)

@@ -31,13 +31,13 @@ from payback.trace.written import _SIMPLE, Storage, View, Written, _held, lying,
 class Family:
     """A traced array and the views of it, each with the steps that lead to it.
 
-    given: whether it is an argument of the caller's, with the gaps in memory that it may have; copies have none.
+    lies: an array that lies in memory as the root does in NumPy, where its node does not tell.
     """
 
-    __slots__ = ("given", "is_variable", "members", "prune_at", "root")
+    __slots__ = ("is_variable", "lies", "members", "prune_at", "root")
 
-    def __init__(self, root: Traced, given: bool = False):
-        self.root, self.is_variable, self.given = root.node, type(root) is not Traced, given
+    def __init__(self, root: Traced, lies: np.ndarray[Any, Any] | None = None):
+        self.root, self.is_variable, self.lies = root.node, type(root) is not Traced, lies
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
 
@@ -51,7 +51,7 @@ class Family:
 def argument(x: Traced) -> Traced:
     """An argument of the caller's, with the gaps that it has in memory: NumPy copies where it reshapes it."""
     if type(x) is Traced and "strides" in x.node.params and not _dense(x.node):
-        x.alias = (Family(x, True), ())
+        x.alias = (Family(x, strided(x.node)), ())
     return x
 
 
@@ -110,15 +110,22 @@ def _copies(made: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool
     """Whether NumPy would copy to reshape: what lies in memory in another order."""
     value, of = made.node.value, x.node.value
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    given = alias is not None and alias[0].given
-    if type(value) is type(of) is np.ndarray and not given:
+    if type(value) is type(of) is np.ndarray and not _told_by_steps(alias):
         return value.size > 0 and not np.may_share_memory(value, of)
-    at = memory = strided(root) if given else lying(root)
+    at = memory = lying(root) if alias is None or alias[0].lies is None else alias[0].lies
     if memory.flags.c_contiguous and all(name == "reshape" for name, _ in steps):
         return False
     for name, how in steps:
         at = _replay(at, name, how)
     return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
+
+
+def _told_by_steps(alias: Any) -> bool:
+    """Whether the value of a node may lie otherwise than NumPy's: NumPy views where it was gathered."""
+    return alias is not None and (alias[0].lies is not None or any(name in _GATHERED for name, _ in alias[1]))
+
+
+_GATHERED = {"diagonal", "crossed", "windows"}
 
 
 def laid_out(x: Traced) -> np.ndarray[Any, Any]:
@@ -127,10 +134,9 @@ def laid_out(x: Traced) -> np.ndarray[Any, Any]:
         return _held.__get__(x).at  # type: ignore[no-any-return]
     alias = getattr(x, "alias", None)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    given = alias is not None and alias[0].given
-    if x.node.value is not None and not given:
+    if x.node.value is not None and not _told_by_steps(alias):
         return np.asarray(x.node.value)
-    at: Any = strided(root) if given else lying(root)
+    at: Any = lying(root) if alias is None or alias[0].lies is None else alias[0].lies
     for name, params in steps:
         at = _replay(at, name, params)
     return at  # type: ignore[no-any-return]
@@ -138,8 +144,14 @@ def laid_out(x: Traced) -> np.ndarray[Any, Any]:
 
 def in_order(made: Any, order: str | None) -> Any:
     """The same value, laid out in memory as asked: later reshapes are views where NumPy's are, later results lie so."""
-    value = made.node.value if type(made) is Traced else None
-    if type(value) is not np.ndarray or value.ndim < 2 or order not in ("C", "F"):
+    if type(made) is not Traced or made.ndim < 2 or order not in ("C", "F"):
+        return made
+    value = made.node.value
+    if value is None:
+        if lying(made.node).flags[f"{order}_CONTIGUOUS"]:
+            return made
+        made = Traced(made.node)
+        made.alias = (Family(made, np.empty(made.shape, np.bool_, order)), ())
         return made
     if value.flags[f"{order}_CONTIGUOUS"]:
         return made
@@ -171,7 +183,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
         raise MutationError("a variable cannot be written into", where=str(where) if where else None,
                             why="it is what results are differentiated by",
                             fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
-    storage = Storage.of_node(family.root)
+    storage = Storage.of_node(family.root, lying(family.root) if family.lies is None else family.lies)
     for member, steps in family.members:
         y = member()
         if y is None:

@@ -82,9 +82,9 @@ class Storage:
         self.numbers = False
 
     @classmethod
-    def of_node(cls, node: Node) -> Storage:
-        """Laid out as the node's value, so that `reshape` makes views where NumPy does."""
-        source = np.empty_like(lying(node), np.int64)
+    def of_node(cls, node: Node, lies: np.ndarray[Any, Any]) -> Storage:
+        """Laid out as NumPy's array, so that `reshape` makes views where NumPy does."""
+        source = np.empty_like(lies, np.int64)
         source[...] = np.arange(node.aval.size).reshape(node.shape)
         return cls(source, node, node.aval.dtype)
 

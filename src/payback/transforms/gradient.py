@@ -13,12 +13,13 @@ import numpy as np
 from payback.ad.algebra import Gradient, Masked
 from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
+from payback.ad.values import lone, pay_values
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
-from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
 from payback.trace.arrays import named, now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
@@ -91,6 +92,8 @@ class Opened:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
         if self.single and type(self.given[0]) in _LEAVES:
             return found[0]
+        if self.single and type(given := self.given[0]) is list and all(type(leaf) in _LEAVES for leaf in given):
+            return list(found)
         answers, asked = iter(found), iter(self.wrt)
         trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
@@ -192,42 +195,61 @@ def pull_back(
         on_graph = on_graph or outside
     if on_graph and not tracing():
         check(tops, wrt)
-    on_graph = on_graph or any(isinstance(seed, Traced) for seed in seeds)
-    gradient = Gradient(on_graph)
+    if not on_graph and not any(type(seed) in _NODE_TYPES for seed in seeds):
+        return _pull_values(tops, seeds, wrt, reached, units, free), True
+    gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
-        asked = seed != 0 if units else None
-        mask = None
-        if on_graph:
-            if type(seed) is tuple:  # from a tape, with its mask
-                seed, mask = seed
-            node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
-            seed = _cast_like(gradient, gradient.operand(node), top)
-            if mask is not None:
-                seed = Masked(gradient.operand(mask), seed)
+        asked, mask = seed != 0 if units else None, None
+        if type(seed) is tuple:  # from a tape, with its mask
+            seed, mask = seed
+        node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
+        seed = _cast_like(gradient, gradient.operand(node), top)
+        if mask is not None:
+            seed = Masked(gradient.operand(mask), seed)
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
-    if len(tops) > 1:
-        reached = None
-    if free and not on_graph:
-        tops.clear()
-        del top
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, owed, wrt, reached=reached, free=free and not on_graph)
+        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
         answers = []
         for node in wrt:
             bar = settled.get(node)
-            if on_graph:
-                bar = (
-                    gradient.operand(const(_zero(node)))
-                    if bar is None
-                    else _cast_like(gradient, gradient.dense(bar), node)
-                )
-                answers.append(Traced(bar.node))
-            else:
-                answers.append(_own(node, _zero(node) if bar is None else gradient.result(bar)))
-    return answers, not on_graph
+            zero_or_bar = gradient.operand(const(_zero(node))) if bar is None else gradient.dense(bar)
+            answers.append(Traced(_cast_like(gradient, zero_or_bar, node).node))
+    return answers, False
+
+
+def _pull_values(
+    tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool, free: bool
+) -> list[Any]:
+    """`pull_back` where no one outside may differentiate the answers."""
+    owed: dict[Node, Any] = {}
+    for top, seed in zip(tops, seeds, strict=True):
+        if units and top.shape:
+            seed = Masked(seed != 0, seed)
+        owed[top] = owed[top] + seed if top in owed else seed
+    if len(tops) > 1 or reached is None:
+        reached = reach(tops, min(node.id for node in wrt), wrt)
+    if free:
+        tops.clear()
+        del top
+    gradient = Gradient(on_graph=False)
+    with np.errstate(all="ignore"):
+        settled = pay_values(gradient, owed, set(wrt), reached, free=free)
+        answers = []
+        for node in wrt:
+            bar, alone = lone(settled, node)
+            if not alone or type(bar) is not np.ndarray or bar.dtype != node.value.dtype or not _whole(bar):
+                bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
+            answers.append(bar)  # if nobody else has it
+            bar = None
+    return answers
+
+
+def _whole(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array has its memory for itself, as one would make it."""
+    return array.base is None and array.flags.carray
 
 
 def _cast_like(gradient: Gradient, bar: Any, node: Node) -> Any:

@@ -1,4 +1,4 @@
-"""Adjoints in registers, one or several lanes, and who has been paid: what every way back over a tape is written with."""
+"""Adjoints in registers, one or several lanes, and who has been paid: with them ways back are written."""
 
 from __future__ import annotations
 

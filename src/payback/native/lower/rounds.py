@@ -1,8 +1,8 @@
 """The replay of what a loop has recorded: its entries round by round, the code of one round written out.
 
-Where the same cases follow each other again and again no switch is needed.  What a round computes stays in registers for
-what uses it in the same round and in the next one, forwards and backwards; of what nobody else uses, only what the way
-back needs is kept, in blocks of some rounds.  Partials that take long (of sin, div, …) depend on values alone:
+Where the same cases follow each other again and again no switch is needed.  What a round computes stays in registers
+for what uses it in the same round and in the next one, forwards and backwards; of what nobody else uses, only what the
+way back needs is kept, in blocks of some rounds.  Partials that take long (of sin, div, …) depend on values alone:
 on the way back they are computed for several rounds at once, before these rounds pay each other one after another.
 The result is that of `replay.py`, to the bit.
 """
@@ -122,7 +122,7 @@ class _Round:
         self.wide = lanes_of(FLOAT64)
         self.row: ir.Value | None = None  # where this round's kept values stand, and those of the round before
         self.row_before: ir.Value | None = None
-        for j, entry in enumerate(entries):
+        for entry in entries:
             for operand in entry.operands:
                 if operand.line is not None:
                     first, _ = self._line(operand)

@@ -77,8 +77,11 @@ class _Runs:
         there = self.e.load(self.kinds, self.i, BYTE, self.wide)
         return [self.b.icmp_signed("==", there, self.spread(BYTE(k))) for k in range(1, len(BLENDED))]
 
-    def over(self, run: ir.Value, cases: dict[int, Callable[[ir.Value, ir.Value], None]]) -> None:
-        """The loop over a run; cases: what is written for lanes from `i` on."""
+    def over(self, run: ir.Value, cases: dict[int, Callable[[ir.Value], None]], backwards: bool = False) -> None:
+        """The loop over a run; cases: what is written for lanes from `i` on.
+
+        The last of them may lie behind the run, backwards the first before it.
+        """
         e, b = self.e, self.b
         at = b.mul(run, e.int(3))
         case, start, count = (e.load(self.runs, b.add(at, e.int(k)), INT32) for k in range(3))
@@ -95,8 +98,8 @@ class _Runs:
             switch.add_case(INT32(number), block)
             b.position_at_end(block)
             with e.loop(start, stop, self.wide) as i:
-                self.i = i
-                write(i, stop)
+                self.i = b.sub(b.sub(b.add(start, stop), i), e.int(self.wide)) if backwards else i
+                write(self.i)
             b.branch(after)
         b.position_at_end(after)
 
@@ -105,7 +108,7 @@ class ForwardRuns(NamedTuple):
     """args: values, those of the runs, first, second, third, kinds, runs, their number, then numbers of copies, of what
     they are copies of, and how many: the values of these entries.
 
-    A run is (case, first entry, how many).  Lanes beyond its last are written too: what belongs there is computed later.
+    A run is (case, first entry, how many).  Lanes behind its last are written too: what belongs there comes later.
     """
 
     version: int
@@ -114,10 +117,10 @@ class ForwardRuns(NamedTuple):
     def emit(self, e: Emitter, function: ir.Function) -> None:
         r, b = _Runs(e, function, 11), e.b
         copies, sources, _ = r.pointers
-        written: dict[str, Callable[[ir.Value, ir.Value], None]] = {}
+        written: dict[str, Callable[[ir.Value], None]] = {}
 
-        def of(operation: Operation) -> Callable[[ir.Value, ir.Value], None]:
-            def write(i: ir.Value, stop: ir.Value) -> None:
+        def of(operation: Operation) -> Callable[[ir.Value], None]:
+            def write(i: ir.Value) -> None:
                 v = value_of(r.m, operation.name, r.lanes(operation)).v
                 if v.type == r.m.bit:
                     v = b.uitofp(v, r.m.number)
@@ -125,7 +128,7 @@ class ForwardRuns(NamedTuple):
 
             return written.setdefault(operation.name, write)
 
-        def blend(i: ir.Value, stop: ir.Value) -> None:
+        def blend(i: ir.Value) -> None:
             one, other = (part.v for part in r.lanes(Operation("add", ())))
             is_sub, is_mul = r.kinds_are()
             other_ = b.select(is_sub, b.fneg(other), other)
@@ -140,12 +143,13 @@ class ForwardRuns(NamedTuple):
 
 
 class ReverseRuns(NamedTuple):
-    """args: the first eight as forwards; adjoints; those of the runs; what is paid to the first, second and third
+    """args: the first eight as forwards; adjoints; what is paid to the first, second and third
     arguments; two columns of places, where what an entry is owed was paid; then sums: for each run where its sums
     begin, for each sum where its places begin, these places, and where totals stand; then payments to others: to whom,
-    from where, how many.
+    from where, how many; then places that others pay to, which are left clean, and how many.
 
     Sums of a run are its entries' that have three users or more.  Those behind the last run's are of other numbers.
+    Lanes before a run's first are written too: what belongs there is computed later, and not looked up before.
     """
 
     version: int
@@ -153,57 +157,45 @@ class ReverseRuns(NamedTuple):
     cases: tuple[int, ...]
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
-        r, b = _Runs(e, function, 22), e.b
-        r_bars, own, *rest = r.pointers
-        self._of(e, r, r_bars, own, rest)
-        b.ret(e.int(0))
-
-    def _of(self, e: Emitter, r: _Runs, bars: ir.Value, own: ir.Value, pointers: list[Any]) -> None:
-        b, m, number = e.b, r.m, r.m.number
+        r, b = _Runs(e, function, 23), e.b
+        m, number, (bars, *pointers) = r.m, r.m.number, r.pointers
         paid, owed = pointers[:3], pointers[3:5]
         sums_of, places_of, places, totals = pointers[5:9]
-        targets, sources = pointers[9:11]
+        targets, sources, _, left = pointers[9:13]
         nothing = ir.Constant(ir.VectorType(INT, r.wide), [INT(NOTHING)] * r.wide)
         begin = constant(number, -0.0) if self.sure else b.bitcast(nothing, number)
-        ramp = ir.Constant(ir.VectorType(INT, r.wide), [INT(k) for k in range(r.wide)])
 
         def bar_of(v: ir.Value) -> Bar:
             return Bar(v, None if self.sure else b.icmp_signed("!=", b.bitcast(v, nothing.type), nothing))
 
-        def total(i: ir.Value) -> Bar:
-            made = bar_of(e.load(own, i, FLOAT64, r.wide))
-            e.store(begin, own, i)
-            for column in owed:
-                made = plus(m, made, bar_of(r.gather(bars, column)))
-            return made
+        def total() -> Bar:
+            return plus(m, *(bar_of(r.gather(bars, column)) for column in owed))
 
-        def pay(i: ir.Value, stop: ir.Value, slot: int, bar: Bar | None) -> None:
-            """Only the run's own lanes: others have been written already, and are not looked up yet."""
+        def pay(i: ir.Value, slot: int, bar: Bar | None) -> None:
             v = begin if bar is None else bar.value
             if bar is not None and bar.paid is not None:
                 v = b.select(bar.paid, v, begin)
-            inside = b.icmp_signed("<", ramp, e.splat(b.sub(stop, i), r.wide))
-            e.store(b.select(inside, v, e.load(paid[slot], i, FLOAT64, r.wide)), paid[slot], i)
+            e.store(v, paid[slot], i)
 
-        def of(operation: Operation) -> Callable[[ir.Value, ir.Value], None]:
-            def write(i: ir.Value, stop: ir.Value) -> None:
-                bar = total(i)
+        def of(operation: Operation) -> Callable[[ir.Value], None]:
+            def write(i: ir.Value) -> None:
+                bar = total()
                 reads = [facts_of(operation.name, slot).reads for slot in operation.paid]
                 lanes = r.lanes(operation, frozenset().union(*reads))
                 y = Lane(m, e.load(r.own, i, FLOAT64, r.wide)) if any(-1 in each for each in reads) else None
                 for slot in operation.paid:
                     partial = partial_of(m, operation.name, slot, lanes, y)  # type: ignore[arg-type]
-                    pay(i, stop, slot, times(m, bar, partial))
+                    pay(i, slot, times(m, bar, partial))
 
             return write
 
-        def blend(i: ir.Value, stop: ir.Value) -> None:
-            bar = total(i)
+        def blend(i: ir.Value) -> None:
+            bar = total()
             is_sub, is_mul = r.kinds_are()
             one, other = (part.v for part in r.lanes(Operation("mul", ())))
             minus = b.select(is_sub, b.fneg(bar.value), bar.value)
-            pay(i, stop, 0, Bar(b.select(is_mul, b.fmul(bar.value, other), bar.value), bar.paid))
-            pay(i, stop, 1, Bar(b.select(is_mul, b.fmul(bar.value, one), minus), bar.paid))
+            pay(i, 0, Bar(b.select(is_mul, b.fmul(bar.value, other), bar.value), bar.paid))
+            pay(i, 1, Bar(b.select(is_mul, b.fmul(bar.value, one), minus), bar.paid))
 
         def add_up(first: ir.Value, last: ir.Value) -> None:
             with e.loop(first, last) as k:
@@ -213,16 +205,19 @@ class ReverseRuns(NamedTuple):
         with e.loop(0, r.count) as turn:
             run = b.sub(b.sub(r.count, e.int(1)), turn)
             add_up(*(b.sext(e.load(sums_of, b.add(run, e.int(d)), INT32), INT) for d in (0, 1)))
-            r.over(run, {case: blend if case == BLEND else of(_operation(case)) for case in self.cases})
+            r.over(run, {case: blend if case == BLEND else of(_operation(case)) for case in self.cases}, backwards=True)
         add_up(*(b.sext(e.load(sums_of, b.add(r.count, e.int(d)), INT32), INT) for d in (0, 1)))
         scalar = Registers(e)
-        with e.loop(0, r.args[13]) as k:
+        with e.loop(0, r.args[12]) as k:
             target, source = (b.sext(e.load(column, k, INT32), INT) for column in (targets, sources))
             both = plus(scalar, *(self._scalar(e, e.load(bars, place, FLOAT64)) for place in (source, target)))
             v = both.value
             if both.paid is not None:
                 v = b.select(both.paid, v, initial(False))
             e.store(v, bars, target)
+        with e.loop(0, r.args[14]) as k:
+            e.store(initial(self.sure), bars, b.sext(e.load(left, k, INT32), INT))
+        b.ret(e.int(0))
 
     def _scalar(self, e: Emitter, v: ir.Value) -> Bar:
         return Bar(v, None if self.sure else e.b.icmp_signed("!=", e.b.bitcast(v, INT), INT(NOTHING)))
@@ -241,7 +236,6 @@ class ReverseRuns(NamedTuple):
         b.position_at_end(body)
         place = b.sext(e.load(places, i, INT32), INT)
         bar = self._scalar(e, e.load(bars, place, FLOAT64))
-        e.store(initial(self.sure), bars, place)
         v = bar.value if bar.paid is None else b.select(bar.paid, bar.value, FLOAT64(0.0))
         total.add_incoming(b.fadd(total, v), b.block)
         some.add_incoming(BIT(1) if bar.paid is None else b.or_(some, bar.paid), b.block)

@@ -18,8 +18,8 @@ FAR, SQRT2 = 2.0**20, math.sqrt(2.0)
 def quarter_turns(m: Maths, x: Lanes, apart: bool = True) -> tuple[Lanes, Lanes, Lanes]:
     """j as an integer (right in its low bits), and x − j·π/2 in two words; float64 only.
 
-    apart: whether the second is at most half an ulp of the first.  Else it may be more where that is tiny, and the first
-    is there sooner: for sums that end in adding both.
+    apart: whether the second is at most half an ulp of the first.  Else it may be more where that is tiny, and the
+    first is there sooner: for sums that end in adding both.
     """
     first, second, third = c.HALF_PI[64]
     n, j = m.nearest(x * (2.0 / math.pi))
