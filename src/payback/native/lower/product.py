@@ -89,7 +89,7 @@ class Product(NamedTuple):
     scratch, then for each batch axis its extent and the strides of a, b, c; then each operand's strides; factors."""
 
     plan: Plan
-    ways: tuple[str, str, str]  # what the plan does not compare
+    ways: tuple[Any, ...]  # what the plan does not compare
     batch: int
     after: After | None
     split: bool  # whether threads share it
@@ -252,7 +252,7 @@ def _product(
     if not shared and batch == 0:
         key = small(planner, how, code_of(node.aval.dtype), m, n, k, after, (views[1].offset, numbers[5]))
     if key is None:
-        key = Product(how, (how.a_unit, how.b_unit, how.split), batch, after, shared)
+        key = Product(how, how.ways, batch, after, shared)
     reads = [*views, *[view for view, store in others if not store]]
     writes = [target, scratch, *[view for view, store in others if store]]
     planner.command(key, [*views, target, scratch, *[view for view, _ in others]], [*numbers, *extra], reads,
