@@ -68,13 +68,19 @@ SHOWN = {
     "TraceError": (
         lambda: trace(compiled_branch, 1.0),
         "the value of gt is not known while a function is compiled (…test_errors.py:N in compiled_branch: x > 0): "
-        "compiled code is traced with shapes only, so no number can be looked at and no branch taken. "
-        "Use np.where instead of if, or give what decides the branch as a plain argument.",
+        "compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
+        "number can be looked at and no branch taken. "
+        "Use np.where or pb.cond instead of if, or give what decides it as a plain argument.",
     ),
     "MutationError": (
         changed_variable,
         "the variable w was changed after this result was computed (…test_errors.py:N in changed_variable: w.value): "
         "the gradient would belong to neither value. Call backward() before changing it, or compute the result again.",
+    ),
+    "FieldError": (
+        lambda: setattr(pb.nn.Flatten(), "size", 3),
+        "Flatten has no field 'size': what is not declared would not be trained, nor saved. "
+        "Write `size: np.ndarray` in the class Flatten, or `size: int = pb.nn.static()` for an option.",
     ),
     "ModelFileError": (
         model_file,
@@ -125,6 +131,7 @@ def test_the_text(name):
         ("MissingAttributeError", AttributeError),
         ("TraceError", TypeError),
         ("MutationError", RuntimeError),
+        ("FieldError", AttributeError),
         ("ModelFileError", ValueError),
         ("GradientCheckError", AssertionError),
         ("NonFiniteError", ArithmeticError),

@@ -59,6 +59,11 @@ def write(commands: Sequence[Command]) -> Written:
     return Written([command.kernel for command in commands], *numbers, seconds)
 
 
+def team_of(written: Written, most: int) -> int:
+    """How many threads run these commands, of so many at most."""
+    return min(cores.threads(written.seconds), most)
+
+
 class Segment:
     """Commands that run one after another without Python: their table, in the form that the drivers read."""
 
@@ -74,9 +79,9 @@ class Segment:
         shared = written.shared
         self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
         self.flags[0] &= 1
-        self.threads = min(cores.threads(written.seconds), most)
+        self.threads = team_of(written, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
-        self._team = address_of(library.TEAM)
+        self._team = address_of(library.TEAM) if self.threads > 1 else 0
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
         self.address = address(self.job)
 
@@ -88,7 +93,9 @@ class Segment:
 
         To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
         """
-        drive, team_drive, counted = self.drive, self._team, 0
+        drive, counted = self.drive, 0
+        # more threads than were planned may be asked for: then nobody has compiled their driver yet
+        team_drive = self._team or (library.get([library.TEAM])(library.TEAM) if self.threads > 1 else 0)
         if ticks is not None:
             assert ticks.shape == (self.threads, self.commands)
             assert ticks.dtype == np.int64

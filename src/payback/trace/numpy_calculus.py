@@ -12,7 +12,7 @@ from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
-from payback.trace.numpy_map import astype, broadcast_any, concatenate
+from payback.trace.numpy_map import astype, broadcast_any, concatenate, like_first
 from payback.trace.operators import _FUNCTIONS, _METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
@@ -84,6 +84,7 @@ def _spacings(f: Any, varargs: tuple[Any, ...], axes: tuple[int, ...]) -> list[A
 
 
 @implements(np.gradient)
+@like_first
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = array_of(f)
     f = f if f.dtype.kind == "f" else f.astype(np.float64)
@@ -156,6 +157,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 
 @implements(np.unwrap)
+@like_first
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.pi) -> Any:
     """The whole turns that are added are constant in pieces: the derivative by p is that of p itself."""
     p = array_of(p)
@@ -277,15 +279,17 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 @implements(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """Between numbers of one sign; the ends are met exactly."""
+    start, stop = (x if type(x) in (int, float) else array_of(x) for x in (start, stop))
     if known(start, stop) and np.any(np.asarray(plain(start)) * np.asarray(plain(stop)) <= 0):
         raise ValueError("np.geomspace of traced values is between numbers of one sign")
     sign = np.sign(plain(start)) if known(start) else np.sign(start)
-    made = sign * np.exp(np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis))
-    ends = [broadcast_any(array_of(x), made.shape[1:])[None] for x in (start, stop)] if axis == 0 else []
-    if ends and num > 1:
+    made = sign * np.exp(np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint))
+    ends = [broadcast_any(array_of(x), made.shape[1:])[None] for x in (start, stop)]
+    if num > 1:
         last = [ends[1]] if endpoint else [made[-1:]]
         made = concatenate([ends[0], made[1:-1], *last], 0)
-    return made if dtype is None else made.astype(dtype)
+    made = made if dtype is None else made.astype(dtype)
+    return np.moveaxis(made, 0, axis) if axis else made
 
 
 @implements(np.astype)

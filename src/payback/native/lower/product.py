@@ -21,7 +21,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.small import small
+from payback.native.lower.small import Small, small, sums_beside
 from payback.native.place import Place
 from payback.native.plan import Plan, plan
 
@@ -35,7 +35,7 @@ LONGEST = 14  # operations after a product in one kernel: they are repeated for 
 class After(NamedTuple):
     """What is done with a product's entries; as in `Nest`, and ("product",) is the entry itself.
 
-    operands  (code, "u" | "z" | "s": along a row, "z" | "s": from row to row) of the arrays that are read and written
+    operands  (code, "u" | "z" | "s": along a row, the same from row to row) of the arrays that are read and written
     stores    (operand, x)
     result    the x that is stored in C
     """
@@ -59,7 +59,7 @@ class After(NamedTuple):
         for _, across, down in self.operands:
             pointer = next(given)
             column = next(given) if across == "s" else int(across == "u")
-            row = next(given) if down == "s" else 0
+            row = next(given) if down == "s" else int(down == "u")
             arrays.append((pointer, row, column))
         factors = list(given)
         values: list[ir.Value] = []
@@ -250,12 +250,16 @@ def _product(
     scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
     key: Any = None
     if not shared and batch == 0:
-        key = small(planner, how, code_of(node.aval.dtype), m, n, k, after, (views[1].offset, numbers[5]))
+        key = small(planner, how, code_of(node.aval.dtype), m, n, k, after, numbers[3:9], views[1].offset)
     if key is None:
         key = Product(how, how.ways, batch, after, shared)
+    below = sums_beside(planner, node, key) if type(key) is Small else None
+    if below is not None:
+        key, text = key._replace(sums=True), f"{text}+sum"
+    totals = [] if below is None else [planner.allocate(below, below.aval.dtype, below.aval.shape)]
     reads = [*views, *[view for view, store in others if not store]]
-    writes = [target, scratch, *[view for view, store in others if store]]
-    planner.command(key, [*views, target, scratch, *[view for view, _ in others]], [*numbers, *extra], reads,
+    writes = [target, scratch, *totals, *[view for view, store in others if store]]
+    planner.command(key, [*views, target, scratch, *totals, *[view for view, _ in others]], [*numbers, *extra], reads,
                     writes, text, flops)  # fmt: skip
 
 
@@ -273,9 +277,9 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
 
     def array(view: View, store: bool) -> int:
         down, across = view.strides
-        way = {0: "z", 1: "u"}.get(across, "s")
-        operands.append((code_of(view.buffer.dtype), way, "s" if down else "z"))
-        numbers.extend(([across] if way == "s" else []) + ([down] if down else []))
+        ways = [{0: "z", 1: "u"}.get(stride, "s") for stride in (across, down)]
+        operands.append((code_of(view.buffer.dtype), *ways))
+        numbers.extend(stride for stride, way in zip((across, down), ways, strict=True) if way == "s")
         others.append((view, store))
         return len(operands) - 1
 
