@@ -91,7 +91,7 @@ def poisoned(monkeypatch):
 
 def compare(case: Program) -> None:
     f, args = case.f, case.args
-    copies = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
+    copies = [arg.copy("K") if isinstance(arg, np.ndarray) else arg for arg in args]
     interpreted = quietly(pb.compile(f, native=False), args)
     if interpreted is None:
         return
