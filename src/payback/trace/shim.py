@@ -205,7 +205,7 @@ class _Installed:
         self.depth = 0
         self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
-        self.spaces: set[int] = set()
+        self.spaces: dict[int, dict[str, Any]] = {}
         # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are
         # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
@@ -307,7 +307,7 @@ class _Installed:
             if len(space) != count:  # it has gone on executing since
                 pair = self.look_through(name, module)
             if pair is not None:
-                self.spaces.add(id(space))
+                self.spaces[id(space)] = space
                 self.put(space, pair)
 
     def look_through(self, name: str, module: ModuleType) -> _Pair | None:
@@ -343,7 +343,7 @@ class _Installed:
             names: Any = f.__code__.co_names
             if not _registered(space):  # nothing has looked through it
                 names = list(space)
-                self.spaces.add(id(space))
+                self.spaces[id(space)] = space
             pair = _pair({n: space[n] for n in names if id(space.get(n)) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
@@ -376,7 +376,7 @@ class _Installed:
         """A module that f names, unless it is in sys.modules and has been looked through there."""
         space = module.__dict__
         if id(space) not in self.spaces and not _registered(space):
-            self.spaces.add(id(space))
+            self.spaces[id(space)] = space
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
