@@ -22,7 +22,8 @@ from payback.native.emit import FLOAT64, lanes_of
 from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import Forward, Reverse
-from payback.native.lower.rounds import Entry, ForwardRounds, ReverseRounds, kept_values
+from payback.native.lower.rounds import Entry, ForwardRounds, kept_values
+from payback.native.lower.rounds_back import ReverseRounds
 from payback.native.lower.runs import ForwardRuns, ReverseRuns
 from payback.native.rounds import pieces
 from payback.native.runs import FEWEST, Runs
@@ -153,6 +154,19 @@ class Tape:
         self.second[after] = np.where(fan, self.second[after], made.renumbered(self.second[after]))
         self.wanted = made.renumbered(self.wanted)
         return made
+
+    def kernels(self) -> list[Any]:
+        """Those that replay the pieces, forwards and backwards."""
+        found: list[Any] = []
+        for piece in self.pieces:
+            if piece.runs is not None:
+                cases = piece.runs.cases
+                found += [ForwardRuns(VERSION, cases), ReverseRuns(VERSION, self.sure, cases)]
+            elif piece.entries is not None:
+                found += [ForwardRounds(VERSION, piece.entries), ReverseRounds(VERSION, self.sure, piece.entries)]
+            else:
+                found += [Forward(VERSION), Reverse(VERSION, self.sure)]
+        return list({(type(kernel), kernel): kernel for kernel in found}.values())
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
         """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
