@@ -129,7 +129,7 @@ def test_gradients_of_parts_of_a_vector():
     np.testing.assert_allclose(pb.compile(pb.grad(f))(p), pb.grad(f)(p), rtol=1e-12)
 
 
-@pytest.mark.parametrize("width", [*range(1, 20), 31, 33, 64, 65, 100])
+@pytest.mark.parametrize("width", amount.cases([1, 2, 3, 5, 9, 16, 33], [*range(1, 20), 31, 33, 64, 65, 100]))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_gathered_whole(width, dtype):
     """A linear network from `width` columns: one step on chosen rows, against NumPy."""
