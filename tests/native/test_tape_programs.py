@@ -139,7 +139,8 @@ def test_rounds_of_a_loop(monkeypatch):
     written = 0
     monkeypatch.setattr(rounds, "SMALLEST", 20)
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(4, 60, 600)):
+        # 21: a partial that takes long reads a number out of line, and then one that is kept
+        for seed in dict.fromkeys([21, *range(amount.cases(4, 60, 600))]):
             f, x = pb.value_and_grad(repeated(seed)), point(seed)
             with native_functions():
                 wanted = f(x)
@@ -156,7 +157,7 @@ def test_rounds_of_a_loop(monkeypatch):
             assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
             agree = same(found, wanted) if one else close(found, wanted)
             assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
-        assert written > seed // 2, "hardly a round was written out"
+        assert written > amount.cases(4, 60, 600) // 2, "hardly a round was written out"
 
 
 def test_a_fan_that_begins_a_round(monkeypatch):

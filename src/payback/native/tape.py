@@ -33,7 +33,7 @@ from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Co
 from payback.trace.number import Recorder
 
 Array = np.ndarray[Any, Any]
-VERSION = 3  # of the kernels
+VERSION = 4  # of the kernels
 
 
 _functions: dict[Any, Any] = {}

@@ -133,8 +133,9 @@ class _Backwards(Round):
 
         def entry_value(j: int, earlier: bool) -> ir.Value:
             if (j, earlier) not in held:
-                if self.entries[j].hidden and not earlier:
-                    held[j, earlier] = e.load(self.stash, self.stashed(j), FLOAT64, self.wide)
+                if self.entries[j].hidden and not earlier:  # of the first: others may have been entered meanwhile
+                    at = b.add(self.row_of(first), e.int(self.wide * self.kept[j]))
+                    held[j, earlier] = e.load(self.stash, at, FLOAT64, self.wide)
                 elif self.entries[j].hidden:
                     shift = e.int(self.wide * self.kept[j])
                     rows = (self.row_of(b.add(first, e.int(k - 1))) for k in range(self.wide))
