@@ -16,7 +16,6 @@ from payback.ir.aval import WEAK_DTYPES, Aval, aval_of, broadcast_shapes
 from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.copies import frozen_copy
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
@@ -37,7 +36,8 @@ def snapshot(value: Any) -> Any:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
         if value.flags.num & _WRITEABLE or not is_immutable(value):
-            return frozen_copy(value)
+            value = value.copy("K")
+            value.flags.writeable = False
         return value
     if isinstance(value, np.generic):
         _check_dtype(value.dtype)
