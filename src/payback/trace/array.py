@@ -6,7 +6,7 @@ compared, branched on and printed.  In a graph traced without numbers it has a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from sys import _getframe
 from typing import Any
 
@@ -237,8 +237,7 @@ class Traced:
 
     # NumPy's protocols
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _METHODS["__array_ufunc__"](ufunc, method, inputs, kwargs)
+    __array_ufunc__: Callable[..., Any]  # see dispatch.py
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _METHODS["__array_function__"](function, types, args, kwargs)
