@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import add
 
 from payback.ad.algebra import Gradient, Masked, count, is_like, may_take
 from payback.ad.sweep import Reach, live_nodes
 from payback.ir.node import Node
 from payback.ops.index import Scattered
-from payback.ops.move import unbroadcast
+from payback.ops.move import summed_axes
 from payback.ops.namespace import Values
 from payback.ops.row import first, minus_one, one, second
 from payback.ops.several import PART, Share
@@ -63,10 +64,10 @@ def pay_values(
             settled[node] = bar
         args, row = node.args, node.op
         no_edge = row.no_edge
-        of, mask = row.kind, None
+        of, mask, whole = row.kind, None, None
         if kind is Masked:
             if of == "pointwise":
-                bar, mask = bar.value, bar.mask
+                whole, bar, mask = bar, bar.value, bar.mask
             elif of == "linear" and row.carry is None and row.name != "index" and row is not PART:
                 bar = gradient.dense(bar)  # the mask ends here
             else:
@@ -80,7 +81,7 @@ def pay_values(
             if of == "pointwise":
                 rule = row.partials[slot]
                 if rule is one:
-                    paid = bar
+                    paid = bar if mask is None else whole
                 elif rule is second:
                     if square is not None and arg is args[1]:  # x·x pays x twice the same
                         paid, square = square, None
@@ -112,8 +113,11 @@ def pay_values(
                 if paid is None:
                     continue
             if type(paid) is np.ndarray is type(value):
-                if paid.shape != value.shape:
-                    paid = unbroadcast(Values, paid, value.shape)
+                if paid.shape != value.shape:  # as `unbroadcast`
+                    axes, reshaped = summed_axes(paid.shape, value.shape)
+                    paid = add.reduce(paid, axis=axes)
+                    if reshaped:
+                        paid = paid.reshape(value.shape)
             elif type(paid) is not Scattered and type(paid) is not Share:
                 paid = gradient.fitted(paid, arg)
             pile = owed(arg)
@@ -124,7 +128,7 @@ def pay_values(
             else:
                 piles[arg] = [pile, paid]
             pile = paid = None
-        bar = square = None
+        bar = square = whole = None
         if free:
             live.discard(node)
     return settled

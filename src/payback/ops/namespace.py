@@ -46,11 +46,18 @@ def _select(condition: Any, high: Any, low: Any) -> Any:
         # often nobody is left for the other case: one of two is larger, with no ties
         other = low.condition
         if type(condition) is type(other) is np.ndarray and condition.shape == other.shape:
-            if np.not_equal(condition, other).all():
+            if np.count_nonzero(condition != other) == other.size:
                 return Select(other, low.high, None)
-            if np.logical_or(condition, other).all():
+            if np.count_nonzero(condition | other) == other.size:
                 low = low.high
     return Select(condition, high, low)
+
+
+def opposite(one: Any, other: Any) -> bool:
+    """Whether of two arrays of truths that never hold both one holds at every entry: with no ties, and no NaN."""
+    if type(one) is not np.ndarray or type(other) is not np.ndarray:
+        return False
+    return np.count_nonzero(one) + np.count_nonzero(other) == one.size
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -58,7 +65,8 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 
 def _where(condition: Any, high: Any, low: Any) -> Any:
-    return np.where(condition, high, low)[()]
+    chosen = np.where(condition, high, low)
+    return chosen if chosen.ndim else chosen[()]
 
 
 def waits(error: type[BaseException]) -> bool:
@@ -320,7 +328,7 @@ class Values:
                     steps[axis] = 0
             else:
                 made: Any = np.ndarray(shape, x.dtype, x, 0, steps)
-                made.flags.writeable = False
+                made.setflags(False)
                 return made
         return np.broadcast_to(x, shape)
 

@@ -26,9 +26,12 @@ def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ..
 
 def spread(m: Any, v: Any, shape: tuple[int, ...], axes: Axes, keepdims: bool) -> Any:
     """What a reduction's result (or its adjoint) is at every entry of the argument."""
-    if not keepdims and axes and m.shape(v):
-        v = m.reshape(v, shape=reduced(shape, axes, True))
-    return m.broadcast(v, shape=shape)
+    return m.broadcast(kept(m, v, shape, axes, keepdims), shape=shape)
+
+
+def kept(m: Any, v: Any, shape: tuple[int, ...], axes: Axes, keepdims: bool) -> Any:
+    """A reduction's result with the axes that it has not kept, one entry long."""
+    return m.reshape(v, shape=reduced(shape, axes, True)) if not keepdims and axes and m.shape(v) else v
 
 
 def _shape(x: Aval, axes: Axes, keepdims: bool) -> Aval:
@@ -80,10 +83,13 @@ Row(
 
 
 def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0."""
+    """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0.
+
+    On values y need not be spread: NumPy does that.
+    """
 
     def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
-        won = m.eq(x, y_spread)
+        won = x == y_spread
         if type(won) is np.ndarray and _one_each(won, y_spread, axes):
             return m.select(won, 1.0, None)  # what it comes to below, sooner
         wide = _wide(m, x) or m.dtype(x)
@@ -100,7 +106,7 @@ def _one_each(won: Any, y_spread: Any, axes: Axes) -> bool:
     In a group nobody has won only if its extreme is NaN.
     """
     y = y_spread[tuple([_FIRST if axis in axes else _ALL for axis in range(won.ndim)])]
-    return bool(np.count_nonzero(won) == y.size and (y == y).all())
+    return np.count_nonzero(won) == y.size == np.count_nonzero(y == y)
 
 
 _FIRST, _ALL = slice(0, 1), slice(None)

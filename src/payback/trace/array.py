@@ -49,7 +49,7 @@ class Traced:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, node: Node):
-        self.node = node
+        self.node, self.alias = node, None
 
     # what it is
 

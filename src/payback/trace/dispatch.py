@@ -112,9 +112,9 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
             if type(self) in _NODE_TYPES:
                 node = self.node
                 value = node.value
-                if type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f":
-                    if row.numeric != "wide" or value.dtype.itemsize != 2:
-                        return made(row, (node,), NO_PARAMS, compute(value), where_of_caller(2))
+                if (type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f"
+                        and (row.numeric != "wide" or value.dtype.itemsize != 2)):  # fmt: skip
+                    return made(row, (node,), NO_PARAMS, compute(value), where_of_caller(2))
         elif (answer := _pair_at_once(row, compute, *inputs)) is not None:
             return answer
     return _array_ufunc(ufunc, method, inputs, kwargs)

@@ -95,7 +95,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
     """
     if type(value) is np.ndarray:
         if value.ndim:
-            value.flags.writeable = False
+            value.setflags(False)  # what `flags.writeable = False` comes to, sooner
         else:
             value = value[()]
     node = _new(Node)
@@ -104,7 +104,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
     node.op, node.args, node.params, node.where = row, args, params, where
     node._aval = node.grad = None
     result = _new(Traced)
-    result.node = node
+    result.node, result.alias = node, None
     return result
 
 
@@ -216,7 +216,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 answer.op, answer.args, answer.params, answer.where = row, (node, second), NO_PARAMS, where
                 answer._aval = answer.grad = None
                 result = new(Traced)
-                result.node = answer
+                result.node, result.alias = answer, None
                 return result
         result = fast(self, other, False)
         return _binary(row, self, other) if result is None else result

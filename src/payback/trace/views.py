@@ -74,8 +74,18 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         node = x.node
         value = node.value
         if type(value) is np.ndarray and node.op is not CONST:  # most views
-            look = made(TABLE[name], (node,), params, _LOOKS[name](value, **params), place)
-            return _remembered(look, x, name, params)
+            seen = _LOOKS[name](value, **params)
+            look = made(TABLE[name], (node,), params, seen, place)
+            if name == "reshape" or type(seen) is not np.ndarray or not seen.ndim:
+                return _remembered(look, x, name, params)
+            alias = x.alias
+            if alias is None:
+                alias = x.alias = (Family(x), ())
+            family, steps = alias
+            steps = (*steps, (name, params))
+            look.alias = (family, steps)
+            family.add(look, steps)
+            return look
         if value is not None:
             return _remembered(Traced(append(TABLE[name], (node,), params, place)), x, name, params)
     return _remembered(Traced(apply(TABLE[name], (as_traced(x),), place, params)), x, name, params)

@@ -20,7 +20,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
-from payback.trace.arrays import named, now, outside, watched
+from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
@@ -49,9 +49,19 @@ class Opened:
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
         fresh: list[Any] = []
+        usual = not watched() and recording.get() is None
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
-            fresh.append(map_named(self._leaf, tree, name))
+            kind = type(tree)
+            if not usual:
+                made = map_named(self._leaf, tree, name)
+            elif kind is np.ndarray:
+                made = self._array(tree, name)
+            elif kind is list:
+                made = [self._array(part, f"{name}[{k}]") for k, part in enumerate(tree)]
+            else:
+                made = map_named(self._leaf, tree, name)
+            fresh.append(made)
         if not any(self.wrt):
             raise DifferentiationError(
                 "there is nothing to differentiate by",
@@ -63,11 +73,17 @@ class Opened:
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
+    def _array(self, leaf: Any, name: str) -> Any:
+        """What `map_named` makes of an array, sooner, and of anything else."""
+        if type(leaf) is np.ndarray and leaf.ndim and (leaf.ndim == 1 or leaf.flags.c_contiguous):
+            dtype = leaf.dtype
+            if dtype.kind == "f" and dtype.isnative:
+                node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)
+                self.wrt.append(node)
+                return Traced(node)
+        return map_named(self._leaf, leaf, name)
+
     def _leaf(self, leaf: Any, name: str) -> Any:
-        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
-            node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
-            self.wrt.append(node)
-            return argument(opened(node))
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -116,8 +132,8 @@ def _kinds(given: Sequence[Any]) -> str:
 def _argument_names(f: Function, count: int) -> list[str]:
     code = getattr(f, "__code__", None)
     if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]  # what `inspect` finds, 10 µs sooner
-        return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+        names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])  # what `inspect` finds, sooner
+        return names[:count] + [f"argument {i}" for i in range(len(names), count)]
     try:
         names = list(inspect.signature(f).parameters)
     except (TypeError, ValueError):
