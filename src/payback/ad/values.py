@@ -17,7 +17,7 @@ from payback.ir.node import Node
 from payback.ops.index import Scattered
 from payback.ops.move import summed_axes
 from payback.ops.namespace import Values
-from payback.ops.row import first, minus_one, one, second
+from payback.ops.row import first, minus_one, one, result, second
 from payback.ops.several import PART, Share
 
 _SLOTS = tuple(tuple(range(n))[::-1] for n in range(9))  # of a node with n arguments, the last one first
@@ -73,7 +73,8 @@ def pay_values(
             else:
                 of = "other"
         square = None
-        for slot in _SLOTS[len(args)] if len(args) < len(_SLOTS) else range(len(args) - 1, -1, -1):
+        arity = len(args)
+        for slot in _SLOTS[arity] if arity < 9 else range(arity - 1, -1, -1):
             arg = args[slot]
             if arg not in live or (no_edge and slot in no_edge):
                 continue
@@ -82,6 +83,8 @@ def pay_values(
                 rule = row.partials[slot]
                 if rule is one:
                     paid = bar if mask is None else whole
+                elif rule is result:
+                    paid = bar * node.value
                 elif rule is second:
                     if square is not None and arg is args[1]:  # x·x pays x twice the same
                         paid, square = square, None
@@ -137,7 +140,8 @@ def pay_values(
 def lone(values: dict[Node, Any], node: Node) -> Any:
     """The value of a node, taken out; and whether nobody else holds it, so that it can be given away."""
     value = values.pop(node, None)
-    return value, count(value) == _ALONE
+    alone = count(value) == _ALONE  # asked before the pair is built: that holds it too
+    return value, alone
 
 
 def _measure() -> None:

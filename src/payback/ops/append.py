@@ -32,12 +32,14 @@ def snapshot(value: Any) -> Any:
     Raises DifferentiationError for what payback does not compute with: complex numbers, objects, masks.
     """
     kind = type(value)
-    if kind in WEAK_DTYPES:
+    if kind is float:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
         if value.flags.num & _WRITEABLE or not is_immutable(value):
             value = value.copy("K")
             value.setflags(False)
+        return value
+    if kind in WEAK_DTYPES:
         return value
     if isinstance(value, np.generic):
         _check_dtype(value.dtype)

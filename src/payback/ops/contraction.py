@@ -68,6 +68,8 @@ def plan(spec: Spec) -> Callable[[Any, Any], Any]:
 
     if not q:
         return outer
+    if p == r == q == 1 and not (move_a or move_b or move_out):
+        return lambda a, b: a * b if a.shape[-1] == 1 else matmul(a, b)  # what `plain` comes to
     # matmul takes one free and one summed axis as they stand, and a vector where there is no batch
     return plain if q == 1 and (p == r == 1 or (not batch and p <= 1 and r <= 1)) else folded
 

@@ -12,7 +12,7 @@ from typing import Any
 from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.namespace import opposite
-from payback.ops.row import Row, Rule, first, minus_one, one, second
+from payback.ops.row import Row, Rule, first, minus_one, one, result, second
 
 NAN = float("nan")
 
@@ -61,7 +61,7 @@ pointwise("power", lambda m, a, b: m.power(a, b),
            lambda m, a, b, y: m.select(a == 0, m.select(b > 0, None, NAN), y * m.log(a))],
           math="b·a**(b−1), y·log a", domain="a > 0, or b a whole number", kink="0**0 along b")
 
-pointwise("exp", lambda m, x: m.exp(x), [lambda m, x, y: y], "float", math="y")
+pointwise("exp", lambda m, x: m.exp(x), [result], "float", math="y")
 pointwise("expm1", lambda m, x: m.expm1(x), [lambda m, x, y: m.exp(x)], "float", math="exp x")
 pointwise("log", lambda m, x: m.log(x), [lambda m, x, y: m.div(1.0, x)], "float", math="1/x", domain="x > 0")
 pointwise("log1p", lambda m, x: m.log1p(x), [lambda m, x, y: m.div(1.0, 1.0 + x)], "float",

@@ -105,8 +105,10 @@ def _one_each(won: Any, y_spread: Any, axes: Axes) -> bool:
 
     In a group nobody has won only if its extreme is NaN.
     """
+    if type(y_spread) is not np.ndarray:  # over all axes
+        return bool(np.count_nonzero(won) == 1 and y_spread == y_spread)
     y = y_spread[tuple([_FIRST if axis in axes else _ALL for axis in range(won.ndim)])]
-    return np.count_nonzero(won) == y.size == np.count_nonzero(y == y)
+    return bool(np.count_nonzero(won) == y.size == np.count_nonzero(y == y))
 
 
 _FIRST, _ALL = slice(0, 1), slice(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ from payback.trace.views import argument
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 ArgNums = int | str | Sequence[int | str]
+_names: dict[int, tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
 _LEAVES = {float, int, np.ndarray, np.float64, np.float32}  # no containers, and surely differentiated
@@ -132,8 +134,13 @@ def _kinds(given: Sequence[Any]) -> str:
 def _argument_names(f: Function, count: int) -> list[str]:
     code = getattr(f, "__code__", None)
     if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
-        names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])  # what `inspect` finds, sooner
-        return names[:count] + [f"argument {i}" for i in range(len(names), count)]
+        known = _names.get(id(code))
+        if known is None or len(known[1]) < count:  # what `inspect` finds, sooner
+            if len(_names) >= _MOST_CODES:
+                _names.clear()
+            names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+            known = _names[id(code)] = code, names + [f"argument {i}" for i in range(len(names), count)]
+        return known[1][:count]
     try:
         names = list(inspect.signature(f).parameters)
     except (TypeError, ValueError):
@@ -206,12 +213,12 @@ def pull_back(
             paid = dict(zip(*found, strict=True))
             return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt], True
     on_graph, reached = False, None
-    for top in tops:
+    for top, seed in zip(tops, seeds, strict=True):
         reached, outside = reached_from(top, wrt)
-        on_graph = on_graph or outside
+        on_graph = on_graph or outside or type(seed) in _NODE_TYPES
     if on_graph and not tracing():
         check(tops, wrt)
-    if not on_graph and not any(type(seed) in _NODE_TYPES for seed in seeds):
+    if not on_graph:
         return _pull_values(tops, seeds, wrt, reached, units, free), True
     gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
@@ -251,14 +258,14 @@ def _pull_values(
         tops.clear()
         del top
     gradient = Gradient(on_graph=False)
+    answers = []
     with np.errstate(all="ignore"):
         settled = pay_values(gradient, owed, set(wrt), reached, free=free)
-        answers = []
         for node in wrt:
-            bar, alone = lone(settled, node)
-            if not alone or type(bar) is not np.ndarray or bar.dtype != node.value.dtype or not _whole(bar):
+            bar, alone = lone(settled, node)  # if nobody else has it, it is given away
+            if not alone or type(bar) is not np.ndarray or bar.dtype is not node.value.dtype or not _whole(bar):
                 bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
-            answers.append(bar)  # if nobody else has it
+            answers.append(bar)
             bar = None
     return answers
 
