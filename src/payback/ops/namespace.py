@@ -149,7 +149,11 @@ def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return np.add.reduce(x, axis=axes, keepdims=keepdims)
+    return _add_up(x, axis=axes, keepdims=keepdims)
+
+
+# by names of their own: while a function is traced numpy's attributes take longer to find
+_add_up, _largest, _smallest = np.add.reduce, np.maximum.reduce, np.minimum.reduce
 
 
 def full_index(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -289,17 +293,17 @@ class Values:
         if type(x) is np.ndarray and x.dtype.char in "fd":
             count = prod([x.shape[axis] for axis in axes])
             if 0 < count <= 2**24:  # what np.mean comes to, sooner; larger numbers are not exact in float32
-                total = np.add.reduce(x, axis=axes, keepdims=keepdims)
+                total = _add_up(x, axis=axes, keepdims=keepdims)
                 return total / total.dtype.type(count)
         return np.mean(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def max(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return np.maximum.reduce(x, axis=axes, keepdims=keepdims)
+        return _largest(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def min(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return np.minimum.reduce(x, axis=axes, keepdims=keepdims)
+        return _smallest(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def norm(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ Axes = tuple[int, ...]
 _ARRAYS = {np.ndarray, np.float64, np.float32}  # which say their dtype themselves
 
 
+@lru_cache(maxsize=4096)
 def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ...]:
     """The shape after reducing over the axes."""
     if keepdims:

@@ -86,7 +86,9 @@ class Traced:
 
     @property
     def ndim(self) -> int:
-        return len(self.node.shape)
+        node = self.node
+        value = node.value
+        return value.ndim if type(value) is np.ndarray else len(node.shape)
 
     @property
     def size(self) -> int:

@@ -218,6 +218,13 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 result = new(Traced)
                 result.node, result.alias = answer, None
                 return result
+        elif type(x) is np.ndarray and type(other) is Traced and type(y := other.node.value) is np.ndarray:  # noqa: SIM102
+            if x.dtype is y.dtype and x.dtype.kind == "f":  # as `fast`, sooner
+                try:
+                    value = compute(x, y)
+                except ValueError:
+                    return _binary(row, self, other)
+                return made(row, (node, other.node), NO_PARAMS, value, where_of_caller(2))
         result = fast(self, other, False)
         return _binary(row, self, other) if result is None else result
 

@@ -216,10 +216,11 @@ def pull_back(
     for top, seed in zip(tops, seeds, strict=True):
         reached, outside = reached_from(top, wrt)
         on_graph = on_graph or outside or type(seed) in _NODE_TYPES
-    if on_graph and not tracing():
-        check(tops, wrt)
+    top = seed = None  # type: ignore[assignment]  # or the graph could not be freed while it is swept
     if not on_graph:
         return _pull_values(tops, seeds, wrt, reached, units, free), True
+    if not tracing():
+        check(tops, wrt)
     gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
@@ -247,16 +248,11 @@ def _pull_values(
     tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool, free: bool
 ) -> list[Any]:
     """`pull_back` where no one outside may differentiate the answers."""
-    owed: dict[Node, Any] = {}
-    for top, seed in zip(tops, seeds, strict=True):
-        if units and top.shape:
-            seed = Masked(seed != 0, seed)
-        owed[top] = owed[top] + seed if top in owed else seed
+    owed = _owed(tops, seeds, units)
     if len(tops) > 1 or reached is None:
         reached = reach(tops, min(node.id for node in wrt), wrt)
     if free:
         tops.clear()
-        del top
     gradient = Gradient(on_graph=False)
     answers = []
     with np.errstate(all="ignore"):
@@ -268,6 +264,16 @@ def _pull_values(
             answers.append(bar)
             bar = None
     return answers
+
+
+def _owed(tops: list[Node], seeds: list[Any], units: bool) -> dict[Node, Any]:
+    """What the tops are owed to begin with."""
+    owed: dict[Node, Any] = {}
+    for top, seed in zip(tops, seeds, strict=True):
+        if units and top.shape:
+            seed = Masked(seed != 0, seed)
+        owed[top] = owed[top] + seed if top in owed else seed
+    return owed
 
 
 def _whole(array: np.ndarray[Any, Any]) -> bool:
