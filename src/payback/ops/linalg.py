@@ -12,7 +12,6 @@ import numpy as np
 
 from payback.ir.aval import Aval, Avals
 from payback.ops.matrices import (
-    folded,
     halved,
     inner,
     lower,

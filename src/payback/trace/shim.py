@@ -38,6 +38,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
+    numpy_where,
     outside,
     questions,
 )
