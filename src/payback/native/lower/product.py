@@ -88,7 +88,9 @@ class After(NamedTuple):
                 for first in range(0, len(operands), count):
                     several = [joined(e, vectors) for vectors in zip(*operands[first : first + count], strict=True)]
                     result = pointwise.emit(e, instr[0], instr[1], several)
-                    made += [take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])]
+                    made += [result] if count == 1 else [
+                        take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])
+                    ]  # fmt: skip
             values.append(made)
         for operand, x in self.stores:
             for place, value in zip(places, values[x], strict=True):
