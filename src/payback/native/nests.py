@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,17 @@ from payback.native.lower.pointwise import code_of
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 
 
+class Source(NamedTuple):
+    """What a nest was lowered from: the arguments of `nest`."""
+
+    instrs: tuple[tuple[Any, ...], ...]
+    codes: tuple[str, ...]
+    sinks: tuple[tuple[Any, ...], ...]
+    shape: layout.Shape
+    text: str
+    axes: layout.Shape | None
+
+
 def nest(
     instrs: Sequence[tuple[Any, ...]],
     codes: Sequence[str],
@@ -27,7 +38,22 @@ def nest(
     text: str,
     axes: layout.Shape | None = None,
 ) -> list[Command]:
-    """A command for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
+    commands = _nest(*source)
+    for command in commands:
+        command.source = source
+    return commands
+
+
+def _nest(
+    instrs: Sequence[tuple[Any, ...]],
+    codes: Sequence[str],
+    sinks: Sequence[tuple[Any, ...]],
+    shape: layout.Shape,
+    text: str,
+    axes: layout.Shape | None = None,
+) -> list[Command]:
     if not sinks:
         return []
     views: list[View] = []
@@ -112,7 +138,7 @@ def nest(
     for kind, part, code, total, finish in second:
         target = View(total.buffer, total.offset, (parts,), (0,))
         sums = [(kind, target, 0, code, finish)]
-        commands += nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
+        commands += _nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
     return commands
 
 

@@ -14,6 +14,7 @@ from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, library, memory, report
+from payback.native.bands import banded
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
@@ -144,7 +145,7 @@ class Program:
             self.graph = simplified(graph)
             self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
             planner.plan()
-            self.commands = planner.commands
+            planner.commands = self.commands = banded(planner.commands, planner.threads)
             self._in_place()
             self.finish()
 
@@ -175,7 +176,7 @@ class Program:
                 view.buffer.base, number = number, number + 1
         self.bases = number
         self.arena_bytes = memory.arrange(memory.lives(self.commands))
-        addresses = library.get([*[c.kernel for c in self.commands if c.kernel is not None], *DRIVERS])
+        addresses = library.get([*[kernel for c in self.commands for kernel in c.kernels], *DRIVERS])
         self._parts: list[Any] = []
         run: list[Command] = []
         for command in [*self.commands, None]:
@@ -312,7 +313,7 @@ class Program:
 
     def llvm(self) -> str:
         """The kernels of this program as LLVM IR."""
-        return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
+        return str(library.module_of(dict.fromkeys(kernel for c in self.commands for kernel in c.kernels)))
 
     def explain(self) -> str:
         """What the program consists of and how long each part takes, for people."""

@@ -1,0 +1,354 @@
+"""Band by band: a chain of kernels is run on some rows after others, so that what they hand on stays in a cache.
+
+Kernels that work through the same long axis (samples, points, pixels) hand each other arrays as long as it.  Run one
+after another, each writes its own to memory, and the next one reads it from there.  Here the whole chain is run for a
+band of rows, then for the next band: arrays between kernels are no larger than a band, and what two kernels read is
+read from memory once.  (The field calls it strip mining; Halide: `compute_at`.)
+
+What is summed over the rows is summed in a fixed tree: band after band within a part, then the parts.  Parts do not
+depend on the number of threads, which share them; so neither do the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.native import layout, memory
+from payback.native.commands import Command
+from payback.native.layout import Buffer, View
+from payback.native.lower.bands import Bands
+from payback.native.units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
+
+LEAST = 1 << 20  # bytes that kernels hand on, or read again, from which on bands pay
+ROOM = 1 << 18  # bytes that a band may take: half of a usual second cache
+FIXED = 3 << 16  # bytes that all bands read or add to
+ROWS = 16  # of a band, at least
+BANDS = 4  # at least
+PARTS = 16  # that threads share
+
+
+def banded(commands: Sequence[Command], threads: int) -> list[Command]:
+    """The commands, with chains over the same rows as one command each."""
+    if len(commands) < 2 or sum(command.bytes for command in commands) < LEAST:
+        return list(commands)
+    return _Bander(units(commands), threads).run()
+
+
+class _Chain:
+    """Units that run band by band along an axis of each.
+
+    strides  of the rows in the buffers that they touch by rows: {buffer: stride}
+    written  buffers whose rows they write; far: those of them whose rows do not lie one after another
+    """
+
+    def __init__(self, n: int):
+        self.n = n
+        self.axes: dict[int, int] = {}
+        self.strides: dict[Buffer, int] = {}
+        self.written: set[Buffer] = set()
+        self.far: set[Buffer] = set()
+        self.whole: set[Buffer] = set()  # read by every band
+        self.fixed = 0
+
+    def axis_of(self, unit: Unit) -> int | None:
+        """The axis of the unit that runs along the rows of what the chain touches."""
+        if not isinstance(unit, (NestUnit, ProductUnit)):
+            return None
+        for axis, extent in enumerate(unit.extents):
+            if extent == self.n and any(
+                self.strides.get(x.view.buffer) == x.strides[axis] != 0 for x in unit.accesses
+            ):
+                return axis
+        return None
+
+    def fits(self, unit: Unit, axis: int) -> bool:
+        """Whether the unit can be cut along the axis, and needs nothing of the chain's results but its own rows."""
+        totals = unit.totals(axis)
+        if totals is None or self.fixed + _fixed(unit, axis, totals) > FIXED:
+            return False
+        results = {total.view.buffer for total in totals}
+        for access in unit.accesses:
+            buffer, stride = access.view.buffer, access.strides[axis]
+            if access.written:
+                if buffer in results:
+                    if buffer in self.written or buffer in self.whole:
+                        return False
+                elif buffer in self.whole or self.strides.get(buffer, stride) != stride:
+                    return False
+            elif buffer in self.written and (
+                buffer in self.far or access.whole or self.strides[buffer] != stride or not _by_rows(access, axis)
+            ):
+                return False
+        return True
+
+    def add(self, number: int, unit: Unit, axis: int) -> None:
+        totals = unit.totals(axis) or []
+        self.fixed += _fixed(unit, axis, totals)
+        self.axes[number] = axis
+        results = {total.view.buffer for total in totals}
+        for access in unit.accesses:
+            buffer, stride = access.view.buffer, access.strides[axis]
+            if access.written and buffer not in results:
+                self.written.add(buffer)
+                if not _by_rows(access, axis) or stride * self.n != buffer.size:
+                    self.far.add(buffer)
+            if access.written and buffer in results:
+                self.whole.add(buffer)
+            elif stride:
+                self.strides.setdefault(buffer, stride)
+            else:
+                self.whole.add(buffer)
+
+
+def _by_rows(access: Access, axis: int) -> bool:
+    """Whether the rows of a view follow each other: what it touches for one lies before what it does for the next."""
+    stride = access.strides[axis]
+    others = [
+        (extent - 1) * step
+        for a, (extent, step) in enumerate(zip(_extents(access), access.strides, strict=True))
+        if a != axis and step
+    ]
+    first, span = access.view.offset, sum(others)
+    return stride > 0 and all(other >= 0 for other in others) and 0 <= first and first + span < stride
+
+
+def _extents(access: Access) -> list[int]:
+    """Of the axes of a unit, as far as the access moves along them."""
+    left = dict.fromkeys(range(len(access.view.shape)))
+    found = []
+    for stride in access.strides:
+        at = next((a for a in left if access.view.strides[a] == stride), None) if stride else None
+        if at is not None:
+            del left[at]
+        found.append(access.view.shape[at] if at is not None else 1)
+    return found
+
+
+def _fixed(unit: Unit, axis: int, totals: Sequence[Total]) -> int:
+    """Bytes that each band of the unit reads or adds to."""
+    read = {
+        access.view.buffer: access.view.buffer.bytes
+        for access in unit.accesses
+        if not access.written and not access.strides[axis]
+    }
+    return sum(read.values()) + sum(prod(t.view.shape) * np.dtype(t.wide).itemsize for t in totals)
+
+
+class _Bander:
+    def __init__(self, all_units: Sequence[Unit], threads: int):
+        self.units, self.threads = all_units, threads
+        self.needs = _needs(all_units)
+        self.users: dict[Buffer, set[int]] = {}
+        for k, unit in enumerate(all_units):
+            for buffer in _touched(unit):
+                self.users.setdefault(buffer, set()).add(k)
+
+    def run(self) -> list[Command]:
+        order: list[int | _Chain] = list(range(len(self.units)))
+        done: set[int] = set()
+        for start in range(len(self.units)):
+            if start in done or not isinstance(self.units[start], (NestUnit, ProductUnit)):
+                continue
+            chains = [c for axis in range(len(self.units[start].extents)) if (c := self._chain(start, axis, done))]
+            if chains:
+                chain = max(chains, key=self._saved)
+                done |= set(chain.axes)
+                order = self._ordered(order, chain)
+        made: list[Command] = []
+        for each in order:
+            if isinstance(each, _Chain):
+                made += _Plan(self, each).commands()
+            else:
+                made += self.units[each].commands
+        return made
+
+    def _chain(self, start: int, axis: int, done: set[int]) -> _Chain | None:
+        """The chain that begins with a unit, along an axis of it; None where bands do not pay."""
+        chain = _Chain(self.units[start].extents[axis])
+        if chain.n < ROWS * BANDS:
+            return None
+        behind: set[int] = set()  # units that wait for some of the chain and are not in it
+        for k in range(start, len(self.units)):
+            unit = self.units[k]
+            if k not in done and not behind.intersection(self.needs[k]):
+                along = axis if k == start else chain.axis_of(unit)
+                if along is not None and chain.fits(unit, along):
+                    chain.add(k, unit, along)
+                    continue
+            if k == start:
+                return None
+            if behind.intersection(self.needs[k]) or not self.needs[k].isdisjoint(chain.axes):
+                behind.add(k)
+        if len(chain.axes) < 2 or self._saved(chain) < LEAST or self._rows(chain) < ROWS:
+            return None
+        return chain
+
+    def _saved(self, chain: _Chain) -> int:
+        """Bytes that need not go through memory."""
+        return sum(
+            buffer.bytes * (len(self.users[buffer].intersection(chain.axes)) - 1)
+            for buffer in chain.strides
+        )  # fmt: skip
+
+    def _rows(self, chain: _Chain) -> int:
+        """Rows of a band."""
+        each = sum(buffer.bytes for buffer in chain.strides) // chain.n
+        rows = min(max(ROOM - chain.fixed, ROOM // 4) // max(each, 1), chain.n // BANDS)
+        return rows // 8 * 8
+
+    def _ordered(self, order: Sequence[int | _Chain], chain: _Chain) -> list[int | _Chain]:
+        """The chain as one, after what it needs and before what needs it."""
+        members = [set(x.axes) if isinstance(x, _Chain) else {x} for x in order]
+        place = {k: at for at, ks in enumerate(members) for k in ks}
+        first = min(place[k] for k in chain.axes)
+        behind: set[int] = set()
+        before, after = list(order[:first]), []
+        for at in range(first, len(order)):
+            if members[at] <= set(chain.axes):
+                continue
+            needs = set().union(*(self.needs[k] for k in members[at]))
+            if needs & behind or needs & set(chain.axes):
+                behind |= members[at]
+                after.append(order[at])
+            else:
+                before.append(order[at])
+        return [*before, chain, *after]
+
+
+class _Plan:
+    """A chain as commands: the bands, and the sums of what their parts have summed."""
+
+    def __init__(self, bander: _Bander, chain: _Chain):
+        self.bander, self.chain = bander, chain
+        self.rows = bander._rows(chain)
+        self.bands = -(-chain.n // self.rows)
+        self.of_part = -(-self.bands // PARTS)
+        self.parts = -(-self.bands // self.of_part)
+        self.own = {buffer for buffer in chain.written if self._is_own(buffer)}
+        self.pointers: dict[tuple[Buffer, int], Buffer] = {}  # (buffer, bytes by band) -> what stands for it
+        self.steps: list[tuple[View, int, int, int]] = []  # memory, bytes by band, by part, by thread
+        self.number: dict[Buffer, int] = {}  # of the pointer that a buffer stands for
+        self.band: dict[Buffer, Buffer] = {}  # arrays between kernels -> a band of them
+
+    def _is_own(self, buffer: Buffer) -> bool:
+        """Whether only the chain touches an array: then there need only be a band of it."""
+        return (
+            buffer.kind == "arena"
+            and buffer not in self.chain.far
+            and self.bander.users[buffer] <= set(self.chain.axes)
+        )
+
+    def pointer(self, memory_: Buffer, by_band: int, by_part: int = 0, by_thread: int = 0) -> Buffer:
+        """What stands for memory that moves on in such steps."""
+        key = memory_, by_band
+        if key not in self.pointers:
+            made = self.pointers[key] = Buffer("band", memory_.dtype, memory_.size)
+            self.number[made] = len(self.steps)
+            whole = layout.whole(memory_, (memory_.size,))
+            self.steps.append((whole, by_band, by_part, by_thread))
+        return self.pointers[key]
+
+    def place(self, view: View, stride: int) -> Buffer:
+        buffer = view.buffer
+        if buffer in self.own:
+            if buffer not in self.band:
+                self.band[buffer] = Buffer("arena", buffer.dtype, buffer.size // self.chain.n * self.rows)
+            return self.band[buffer]
+        return self.pointer(buffer, stride * self.rows * buffer.dtype.itemsize)
+
+    def commands(self) -> list[Command]:
+        chain, last = self.chain, []
+        before: list[Command] = []
+        on_band: list[Command] = []
+        on_short: list[Command] = []
+        lives: list[Command] = []
+        short = chain.n - (self.bands - 1) * self.rows
+        for k, axis in chain.axes.items():
+            unit = self.bander.units[k]
+            sums: list[View] = []
+            for total in unit.totals(axis) or []:
+                size = prod(total.view.shape)
+                dtype = np.dtype(total.wide)
+                parts = layout.whole(Buffer("arena", dtype, self.parts * size), (self.parts, *total.view.shape))
+                stand_in = self.pointer(parts.buffer, 0, size * dtype.itemsize)
+                sums.append(layout.whole(stand_in, total.view.shape))
+                before += started(total, sums[-1])
+                last += finished(total, parts)
+            for rows, made in ((self.rows, on_band), (short, on_short)):
+                found = unit.cut(axis, rows, self.place, sums)
+                made += found
+                lives += found
+        own = [buffer for buffer in memory.lives(lives) if buffer.kind == "arena"]
+        size = memory.arrange(own)
+        scratch = Buffer("arena", np.dtype(np.uint8), size * self.bander.threads)
+        for buffer in own:
+            self.number[buffer] = self.number[self.pointer(scratch, 0, 0, size)]
+        return [self._together(before, on_band, on_short if short != self.rows else [], scratch), *last]
+
+    def _together(
+        self, before: Sequence[Command], on_band: Sequence[Command], on_short: Sequence[Command], scratch: Buffer
+    ) -> Command:
+        inner = [*before, *on_band, *on_short]
+        numbers = [self.parts, self.bands, self.of_part, int(bool(on_short)), *map(len, (before, on_band, on_short)), 0]
+        for _, *steps in self.steps:
+            numbers += steps
+        table, kernels, words = len(numbers), [], []
+        at = 2 * len(self.steps) + table + 2 * len(inner)
+        for k, command in enumerate(inner):
+            kernels.append((table + 2 * k, command.kernel))
+            numbers += [0, at + len(words)]
+            for view in command.operands:
+                buffer = view.buffer
+                start = buffer.start if buffer.kind == "arena" else 0
+                words += [self.number[buffer], start + view.offset * buffer.dtype.itemsize]
+            words += command.numbers
+        views = [view for view, *_ in self.steps]
+        touched = {view.buffer: view for view in views}
+        writes = {buffer for buffer in self.chain.written if buffer in touched} | {scratch} & set(touched)
+        writes |= {buffer for buffer in touched if buffer.kind == "arena" and buffer not in self.bander.users}
+        reads = [view for buffer, view in touched.items() if buffer not in writes]
+        texts = [text for k in self.chain.axes for text in dict.fromkeys(c.text for c in self.bander.units[k].commands)]
+        flops = sum(c.flops for k in self.chain.axes for c in self.bander.units[k].commands)
+        text = f"{self.bands} bands of {self.rows} rows: " + " | ".join(texts)
+        made = Command(Bands(len(views), self.parts > 1), views, [*numbers, *words], reads,
+                       [touched[buffer] for buffer in writes], None, text, flops)  # fmt: skip
+        made.inner = tuple(kernels)
+        return made
+
+
+def _touched(unit: Unit) -> set[Buffer]:
+    return {view.buffer for c in unit.commands for view in (*c.operands, *c.reads, *c.writes)}
+
+
+def _needs(all_units: Sequence[Unit]) -> list[set[int]]:
+    """For each unit those that must run before it: who writes what it reads, or touched what it writes.
+
+    Nothing is moved over what may end the program, or runs on NumPy.
+    """
+    writer: dict[Buffer, int] = {}
+    readers: dict[Buffer, set[int]] = {}
+    fence, since = -1, set()
+    found: list[set[int]] = []
+    for k, unit in enumerate(all_units):
+        needs: set[int] = {fence} if fence >= 0 else set()
+        if type(unit) is Unit:
+            needs |= since
+            fence, since = k, set()
+        else:
+            since.add(k)
+        written = {view.buffer for c in unit.commands for view in c.writes}
+        touched: Any = _touched(unit)
+        for buffer in touched:
+            if buffer in writer:
+                needs.add(writer[buffer])
+        for buffer in written:
+            needs |= readers.pop(buffer, set())
+            writer[buffer] = k
+        for buffer in touched - written:
+            readers.setdefault(buffer, set()).add(k)
+        found.append(needs - {k})
+    return found
