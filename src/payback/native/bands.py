@@ -24,9 +24,10 @@ from payback.native.lower.bands import Bands
 from payback.native.units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
 
 LEAST = 1 << 20  # bytes that kernels hand on, or read again, from which on bands pay
-ROOM = 1 << 18  # bytes that a band may take: half of a usual second cache
-FIXED = 3 << 16  # bytes that all bands read or add to
-ROWS = 16  # of a band, at least
+CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
+ROOM = 1 << 18  # bytes of a band, where there is so much
+FIXED = 3 << 17  # bytes that all bands read or add to
+ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
 
@@ -52,23 +53,22 @@ class _Chain:
         self.written: set[Buffer] = set()
         self.far: set[Buffer] = set()
         self.whole: set[Buffer] = set()  # read by every band
-        self.fixed = 0
+        self.results: set[Buffer] = set()  # what is summed over the rows: it is there after the last band
+        self.fixed: dict[Any, int] = {}  # what every band reads or adds to, and its bytes
 
     def axis_of(self, unit: Unit) -> int | None:
         """The axis of the unit that runs along the rows of what the chain touches."""
         if not isinstance(unit, (NestUnit, ProductUnit)):
             return None
         for axis, extent in enumerate(unit.extents):
-            if extent == self.n and any(
-                self.strides.get(x.view.buffer) == x.strides[axis] != 0 for x in unit.accesses
-            ):
+            if extent == self.n and any(self.strides.get(x.view.buffer) == x.strides[axis] != 0 for x in unit.accesses):
                 return axis
         return None
 
     def fits(self, unit: Unit, axis: int) -> bool:
         """Whether the unit can be cut along the axis, and needs nothing of the chain's results but its own rows."""
         totals = unit.totals(axis)
-        if totals is None or self.fixed + _fixed(unit, axis, totals) > FIXED:
+        if totals is None or sum((self.fixed | _fixed(unit, axis, totals)).values()) > FIXED:
             return False
         results = {total.view.buffer for total in totals}
         for access in unit.accesses:
@@ -77,17 +77,19 @@ class _Chain:
                 if buffer in results:
                     if buffer in self.written or buffer in self.whole:
                         return False
-                elif buffer in self.whole or self.strides.get(buffer, stride) != stride:
+                elif buffer in self.whole or buffer in self.results or self.strides.get(buffer, stride) != stride:
                     return False
-            elif buffer in self.written and (
-                buffer in self.far or access.whole or self.strides[buffer] != stride or not _by_rows(access, axis)
+            elif (
+                buffer in self.results
+                or buffer in self.written
+                and (buffer in self.far or access.whole or self.strides[buffer] != stride or not _by_rows(access, axis))
             ):
                 return False
         return True
 
     def add(self, number: int, unit: Unit, axis: int) -> None:
         totals = unit.totals(axis) or []
-        self.fixed += _fixed(unit, axis, totals)
+        self.fixed |= _fixed(unit, axis, totals)
         self.axes[number] = axis
         results = {total.view.buffer for total in totals}
         for access in unit.accesses:
@@ -97,7 +99,7 @@ class _Chain:
                 if not _by_rows(access, axis) or stride * self.n != buffer.size:
                     self.far.add(buffer)
             if access.written and buffer in results:
-                self.whole.add(buffer)
+                self.results.add(buffer)
             elif stride:
                 self.strides.setdefault(buffer, stride)
             else:
@@ -128,14 +130,14 @@ def _extents(access: Access) -> list[int]:
     return found
 
 
-def _fixed(unit: Unit, axis: int, totals: Sequence[Total]) -> int:
-    """Bytes that each band of the unit reads or adds to."""
-    read = {
+def _fixed(unit: Unit, axis: int, totals: Sequence[Total]) -> dict[Any, int]:
+    """What each band of the unit reads or adds to, and its bytes."""
+    read: dict[Any, int] = {
         access.view.buffer: access.view.buffer.bytes
         for access in unit.accesses
         if not access.written and not access.strides[axis]
     }
-    return sum(read.values()) + sum(prod(t.view.shape) * np.dtype(t.wide).itemsize for t in totals)
+    return read | {total.view: prod(total.view.shape) * np.dtype(total.wide).itemsize for total in totals}
 
 
 class _Bander:
@@ -195,10 +197,28 @@ class _Bander:
         )  # fmt: skip
 
     def _rows(self, chain: _Chain) -> int:
-        """Rows of a band."""
-        each = sum(buffer.bytes for buffer in chain.strides) // chain.n
-        rows = min(max(ROOM - chain.fixed, ROOM // 4) // max(each, 1), chain.n // BANDS)
+        """Rows of a band: as many as fit in the cache, with what lives at the same time between kernels."""
+        streams, lives = 0, [0] * (len(chain.axes) + 1)
+        place = {k: at for at, k in enumerate(chain.axes)}
+        for buffer in chain.strides:
+            if self.is_own(chain, buffer):
+                used = [place[k] for k in self.users[buffer]]
+                for at in range(min(used), max(used) + 1):
+                    lives[at] += buffer.bytes
+            else:
+                streams += buffer.bytes
+        each = (streams + max(lives)) // chain.n
+        rows = min(min(CACHE - sum(chain.fixed.values()), ROOM) // max(each, 1), chain.n // BANDS)
         return rows // 8 * 8
+
+    def is_own(self, chain: _Chain, buffer: Buffer) -> bool:
+        """Whether only the chain touches an array: then there need only be a band of it."""
+        return (
+            buffer.kind == "arena"
+            and buffer in chain.written
+            and buffer not in chain.far
+            and self.users[buffer] <= set(chain.axes)
+        )
 
     def _ordered(self, order: Sequence[int | _Chain], chain: _Chain) -> list[int | _Chain]:
         """The chain as one, after what it needs and before what needs it."""
@@ -228,19 +248,11 @@ class _Plan:
         self.bands = -(-chain.n // self.rows)
         self.of_part = -(-self.bands // PARTS)
         self.parts = -(-self.bands // self.of_part)
-        self.own = {buffer for buffer in chain.written if self._is_own(buffer)}
+        self.own = {buffer for buffer in chain.written if bander.is_own(chain, buffer)}
         self.pointers: dict[tuple[Buffer, int], Buffer] = {}  # (buffer, bytes by band) -> what stands for it
         self.steps: list[tuple[View, int, int, int]] = []  # memory, bytes by band, by part, by thread
         self.number: dict[Buffer, int] = {}  # of the pointer that a buffer stands for
         self.band: dict[Buffer, Buffer] = {}  # arrays between kernels -> a band of them
-
-    def _is_own(self, buffer: Buffer) -> bool:
-        """Whether only the chain touches an array: then there need only be a band of it."""
-        return (
-            buffer.kind == "arena"
-            and buffer not in self.chain.far
-            and self.bander.users[buffer] <= set(self.chain.axes)
-        )
 
     def pointer(self, memory_: Buffer, by_band: int, by_part: int = 0, by_thread: int = 0) -> Buffer:
         """What stands for memory that moves on in such steps."""

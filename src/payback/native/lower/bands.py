@@ -37,9 +37,7 @@ class Bands(NamedTuple):
         e.store(e.int(0), room, 0)  # these kernels have one thread
         e.store(e.int(1), room, 1)
         inner = e.at(room, 2, INT)
-        own = [
-            e.at(base, b.mul(thread, by_thread), BYTE) for base, (_, _, by_thread) in zip(bases, steps, strict=True)
-        ]
+        own = [e.at(base, b.mul(thread, by_thread), BYTE) for base, (_, _, by_thread) in zip(bases, steps, strict=True)]
 
         def run(first: ir.Value, many: ir.Value) -> None:
             with e.loop(first, b.add(first, many)) as k:
@@ -64,7 +62,5 @@ class Bands(NamedTuple):
                     b.store(e.at(pointer, b.mul(band, by_band), BYTE), e.at(inner, k, INT))
                 last = b.icmp_signed("==", band, b.sub(bands, e.int(1)))
                 little = b.and_(last, b.icmp_signed("!=", short, e.int(0)))
-                run(
-                    b.select(little, b.add(before, on_band), before), b.select(little, on_short, on_band)
-                )
+                run(b.select(little, b.add(before, on_band), before), b.select(little, on_short, on_band))
         b.ret(e.int(0))

@@ -280,7 +280,9 @@ def lower_contract(planner: Any, node: Node) -> bool:
         return False
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
-    found = shape_of(spec, *((v.shape, v.strides) for v in (a, b)), (node.aval.shape, layout.contiguous(node.aval.shape)))
+    found = shape_of(
+        spec, *((v.shape, v.strides) for v in (a, b)), (node.aval.shape, layout.contiguous(node.aval.shape))
+    )
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     # Where both axes of the result come from one argument they are merged, and what follows has no such axis.
     rows_and_columns = (found.size("m"), found.size("n")) == node.aval.shape
