@@ -21,12 +21,17 @@ from payback.native import layout, memory
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View
 from payback.native.lower.bands import Bands
-from payback.native.units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
+from payback.native.plan import K_BLOCK
+from payback.native.units import Access, Few, NestUnit, ProductUnit, Total, Unit, finished, started, units
 
 LEAST = 1 << 20  # bytes that kernels hand on, or read again, from which on bands pay
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
 ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
+LIGHT, HEAVY = (
+    1 << 16,
+    16,
+)  # where all bands read more than this, products are less efficient: so much more must be saved
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -57,13 +62,13 @@ class _Chain:
         self.fixed: dict[Any, int] = {}  # what every band reads or adds to, and its bytes
 
     def axis_of(self, unit: Unit) -> int | None:
-        """The axis of the unit that runs along the rows of what the chain touches."""
+        """The axis of the unit that runs along the rows of what the chain touches; else its only one of this length."""
         if not isinstance(unit, (NestUnit, ProductUnit)):
             return None
         for axis, extent in enumerate(unit.extents):
             if extent == self.n and any(self.strides.get(x.view.buffer) == x.strides[axis] != 0 for x in unit.accesses):
                 return axis
-        return None
+        return unit.extents.index(self.n) if unit.extents.count(self.n) == 1 else None
 
     def fits(self, unit: Unit, axis: int) -> bool:
         """Whether the unit can be cut along the axis, and needs nothing of the chain's results but its own rows."""
@@ -79,13 +84,17 @@ class _Chain:
                         return False
                 elif buffer in self.whole or buffer in self.results or self.strides.get(buffer, stride) != stride:
                     return False
-            elif (
-                buffer in self.results
-                or buffer in self.written
-                and (buffer in self.far or access.whole or self.strides[buffer] != stride or not _by_rows(access, axis))
-            ):
+            elif buffer in self.results or not self._own_rows(access, axis):
                 return False
         return True
+
+    def _own_rows(self, access: Access, axis: int) -> bool:
+        """Whether a unit reads nothing of what the chain writes but the rows that are there."""
+        buffer = access.view.buffer
+        if buffer not in self.written:
+            return True
+        same = buffer not in self.far and not access.whole and self.strides[buffer] == access.strides[axis]
+        return same and _by_rows(access, axis)
 
     def add(self, number: int, unit: Unit, axis: int) -> None:
         totals = unit.totals(axis) or []
@@ -115,7 +124,7 @@ def _by_rows(access: Access, axis: int) -> bool:
         if a != axis and step
     ]
     first, span = access.view.offset, sum(others)
-    return stride > 0 and all(other >= 0 for other in others) and 0 <= first and first + span < stride
+    return stride > 0 and all(other >= 0 for other in others) and first >= 0 and first + span < stride
 
 
 def _extents(access: Access) -> list[int]:
@@ -143,6 +152,7 @@ def _fixed(unit: Unit, axis: int, totals: Sequence[Total]) -> dict[Any, int]:
 class _Bander:
     def __init__(self, all_units: Sequence[Unit], threads: int):
         self.units, self.threads = all_units, threads
+        self.few = Few()
         self.needs = _needs(all_units)
         self.users: dict[Buffer, set[int]] = {}
         for k, unit in enumerate(all_units):
@@ -187,6 +197,8 @@ class _Bander:
                 behind.add(k)
         if len(chain.axes) < 2 or self._saved(chain) < LEAST or self._rows(chain) < ROWS:
             return None
+        if sum(chain.fixed.values()) > LIGHT and sum(buffer.bytes for buffer in chain.strides) < HEAVY:
+            return None
         return chain
 
     def _saved(self, chain: _Chain) -> int:
@@ -209,6 +221,8 @@ class _Bander:
                 streams += buffer.bytes
         each = (streams + max(lives)) // chain.n
         rows = min(min(CACHE - sum(chain.fixed.values()), ROOM) // max(each, 1), chain.n // BANDS)
+        if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
+            rows = min(rows, K_BLOCK)  # of which a product is one sum
         return rows // 8 * 8
 
     def is_own(self, chain: _Chain, buffer: Buffer) -> bool:
@@ -291,7 +305,7 @@ class _Plan:
                 before += started(total, sums[-1])
                 last += finished(total, parts)
             for rows, made in ((self.rows, on_band), (short, on_short)):
-                found = unit.cut(axis, rows, self.place, sums)
+                found = unit.cut(axis, rows, self.place, sums, self.bander.few)
                 made += found
                 lives += found
         own = [buffer for buffer in memory.lives(lives) if buffer.kind == "arena"]

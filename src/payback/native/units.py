@@ -49,6 +49,15 @@ class Total(NamedTuple):
 Place = Callable[[View, int], Buffer]  # of a view and its stride along the rows: what the rows of a band are read from
 
 
+class Few:
+    """Which kernels for one number of columns (`lower/small.py`) a program's bands have: there may be but a few."""
+
+    repeated = True
+
+    def __init__(self) -> None:
+        self.small: set[Any] = set()
+
+
 class Unit:
     """Commands number `first` to `first + count`."""
 
@@ -62,7 +71,7 @@ class Unit:
         """What is summed over this axis; None where rows cannot be taken one band after another."""
         raise NotImplementedError
 
-    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View]) -> list[Command]:
+    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View], few: Few) -> list[Command]:
         """Commands for so many rows, that add to `sums` what `totals` says."""
         raise NotImplementedError
 
@@ -94,7 +103,7 @@ class NestUnit(Unit):
                 return None
         return found
 
-    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View]) -> list[Command]:
+    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View], few: Few) -> list[Command]:
         source, given, after = self.source, iter(sums), []
         shape = (*source.shape[:axis], rows, *source.shape[axis + 1 :])
 
@@ -148,7 +157,7 @@ class ProductUnit(Unit):
             return None
         return [Total("sum", target, code, code, ())]
 
-    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View]) -> list[Command]:
+    def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View], few: Few) -> list[Command]:
         source, letter = self.source, self.letters[axis]
 
         def moved(view: View, letters: str) -> View:
@@ -162,7 +171,7 @@ class ProductUnit(Unit):
         a, b, target = source.operands
         operands = moved(a, left), moved(b, right), sums[0] if sums else moved(target, out)
         others = tuple((moved(view, out), store) for view, store in source.others)
-        return [source._replace(operands=operands, others=others, threads=1).command(plus=bool(sums))]
+        return [source._replace(operands=operands, others=others, threads=1).command(few, bool(sums))]
 
 
 def units(commands: Sequence[Command]) -> list[Unit]:

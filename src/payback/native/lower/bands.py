@@ -30,7 +30,7 @@ class Bands(NamedTuple):
         parts, bands, of_part, short, before, on_band, on_short, _ = args.ints(HEAD)
         steps = [args.ints(3) for _ in bases]
         table = args.position
-        thread, count = args.team()
+        thread, _ = args.team()
         start, stop = args.share(parts, 1)
         room = b.alloca(ir.ArrayType(INT, self.pointers + 2))
         room.type = POINTER

@@ -252,8 +252,8 @@ class Source(NamedTuple):
         batch = found.tags.count("b")
         scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
         key: Any = None
-        if small_for is not None and not shared and batch == 0:
-            key = small(small_for, how, code, m, n, k, self.after, (views[1].offset, of_product[5]))
+        if small_for is not None and not shared and batch <= 1:
+            key = small(small_for, how, code, m, n, k, self.after, (views[1].offset, of_product[5]), batch, plus)
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, (how.a_unit, how.b_unit, how.split), batch, self.after, shared)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.native.emit import Emitter, itemsize, lanes_of
+from payback.native.emit import INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.packing import least, pack_b
@@ -29,6 +29,7 @@ class Small(NamedTuple):
     columns  of B and C, both contiguous along rows; turned: B is contiguous along columns and is packed first
     rows     of a tile; A has that many
     vectors  of a tile, side by side
+    batch    axes of many products; plus: the sums are added to what C holds
     """
 
     code: str
@@ -37,12 +38,15 @@ class Small(NamedTuple):
     vectors: int
     turned: bool
     after: Any
+    batch: int = 0
+    plus: bool = False
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         a, of_b, c, scratch = (args.pointer() for _ in range(4))
         others = [args.pointer() for _ in self.after.operands] if self.after else []
         m, _, k, a0, a1, b0, b1, c0, _, _, _ = args.ints(11)
+        axes = [args.ints(4) for _ in range(self.batch)]
         extra: list[ir.Value] = []
         if self.after:
             for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
@@ -55,35 +59,69 @@ class Small(NamedTuple):
         starts = list(range(0, self.columns - lanes + 1, lanes))
         if self.columns % lanes:
             starts.append(self.columns - lanes)
-        for first in range(0, len(starts), self.vectors):
-            group = starts[first : first + self.vectors]
-            panel, step, width = e.at(of_b, group[0], kind), b0, self.vectors * lanes
-            if self.turned:
-                source = e.at(of_b, b.mul(b1, e.int(group[0])), kind)
-                count = min(width, self.columns - group[0])
-                b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), k, source, b0, b1, scratch])
-                panel, step = scratch, e.int(width)
-            offsets = [start - group[0] for start in group]
-            with e.loop(0, m, self.rows) as i:
-                row = least(e, i, last)
-                sums = self._sums(e, kind, k, e.at(a, b.mul(row, a0), kind), a0, a1, panel, step, offsets)
-                known: dict[Any, ir.Value] = {}
-                for r in range(self.rows):
-                    for v, start in enumerate(group):
-                        value = sums[r * len(group) + v]
-                        place = Place(e, kind, lanes, row, e.int(0), None, False, (r, start), known)
-                        if epilogue:
-                            value = epilogue.emit(place, value, extra)
-                        place.store(value, c, c0, 1)
+
+        def product(a: ir.Value, of_b: ir.Value, c: ir.Value) -> None:
+            for first in range(0, len(starts), self.vectors):
+                group = starts[first : first + self.vectors]
+                panel, step, width = e.at(of_b, group[0], kind), b0, self.vectors * lanes
+                if self.turned:
+                    source = e.at(of_b, b.mul(b1, e.int(group[0])), kind)
+                    count = min(width, self.columns - group[0])
+                    b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), k, source, b0, b1, scratch])
+                    panel, step = scratch, e.int(width)
+                offsets = [start - group[0] for start in group]
+
+                def tile(row: ir.Value, rows: int) -> None:
+                    at = e.at(a, b.mul(row, a0), kind)
+                    sums = self._sums(e, kind, k, at, a0, a1, panel, step, offsets, rows)  # noqa: B023  used here
+                    known: dict[Any, ir.Value] = {}
+                    for r in range(rows):
+                        for v, start in enumerate(group):  # noqa: B023
+                            value = sums[r * len(group) + v]  # noqa: B023
+                            place = Place(e, kind, lanes, row, e.int(0), None, False, (r, start), known)
+                            if self.plus:
+                                value = b.fadd(place.load(c, c0, 1), self._new(e, value, start))
+                            if epilogue:
+                                value = epilogue.emit(place, value, extra)
+                            place.store(value, c, c0, 1)
+
+                if not self.plus:
+                    with e.loop(0, m, self.rows) as i:
+                        tile(least(e, i, last), self.rows)
+                    continue
+                whole = b.sub(m, b.srem(m, e.int(self.rows)))  # nothing is added twice
+                for start, stop, rows in ((e.int(0), whole, self.rows), (whole, m, 1)):
+                    with e.loop(start, stop, rows) as i:
+                        tile(i, rows)
+
+        def run(axis: int, pointers: list[ir.Value]) -> None:
+            if axis == self.batch:
+                product(*pointers)
+                return
+            extent, *strides = axes[axis]
+            with e.loop(0, extent) as i:
+                run(axis + 1, [e.at(p, b.mul(i, s), kind) for p, s in zip(pointers, strides, strict=True)])
+
+        run(0, [a, of_b, c])
         b.ret(e.int(0))
+
+    def _new(self, e: Emitter, value: ir.Value, start: int) -> ir.Value:
+        """Sums that are not yet added: the last vector begins earlier, among those of the one before it."""
+        lanes = value.type.count
+        there = lanes - self.columns % lanes if start % lanes else 0
+        if not there:
+            return value
+        nothing = ir.Constant(value.type, [-0.0] * lanes)
+        order = [lane if lane >= there else lanes + lane for lane in range(lanes)]
+        return e.b.shuffle_vector(value, nothing, ir.Constant(ir.VectorType(INT32, lanes), order))
 
     def _sums(
         self, e: Emitter, kind: ir.Type, k: ir.Value, a: ir.Value, a_row: ir.Value, a_column: ir.Value, panel: ir.Value,
-        step: ir.Value, offsets: list[int],
+        step: ir.Value, offsets: list[int], count: int,
     ) -> list[ir.Value]:  # fmt: skip
         """The sums of a tile, row by row."""
         b, lanes = e.b, lanes_of(kind)
-        rows = [e.at(a, b.mul(a_row, e.int(r)), kind) for r in range(self.rows)]
+        rows = [e.at(a, b.mul(a_row, e.int(r)), kind) for r in range(count)]
         nothing = ir.Constant(ir.VectorType(kind, lanes), None)
 
         def body(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
@@ -95,11 +133,14 @@ class Small(NamedTuple):
                 made += [multiply_add(e, value, v, sums[r * len(offsets) + j]) for j, v in enumerate(vectors)]
             return made
 
-        return fold(e, 0, k, 1, [nothing] * (self.rows * len(offsets)), body)
+        return fold(e, 0, k, 1, [nothing] * (count * len(offsets)), body)
 
 
-def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, b: tuple[int, int]) -> Small | None:
-    """The kernel for a product of a training that is small enough, in which threads have no part.
+def small(
+    planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, b: tuple[int, int], batch: int = 0,
+    plus: bool = False,
+) -> Small | None:  # fmt: skip
+    """The kernel for a product that is small enough and run often, in which threads have no part.
 
     b: where B begins, and how far its rows are apart, in elements.
     """
@@ -113,8 +154,11 @@ def small(planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any
     if turned and how.b_unit != "row":
         return None
     straight = turned or all(x * itemsize(kind) % LINE == 0 for x in b)
-    rows, vectors = tile(m, -(-n // lanes), straight)
-    key = Small(code, n, rows, vectors, turned, after)
+    across = -(-n // lanes)
+    rows, vectors = tile(m, across, straight)
+    if m >= 4 and (across == 3 or (across == 5 and not turned)):
+        rows, vectors = (4, 3) if across == 3 else (2, 5)
+    key = Small(code, n, rows, vectors, turned, after, batch, plus)
     if key not in planner.small and len(planner.small) >= MOST:
         return None
     planner.small.add(key)
