@@ -24,7 +24,7 @@ from payback.native.lower.bands import Bands
 from payback.native.plan import K_BLOCK
 from payback.native.units import Access, Few, NestUnit, ProductUnit, Total, Unit, finished, started, units
 
-LEAST = 1 << 20  # bytes that kernels hand on, or read again, from which on bands pay
+LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
 ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
@@ -32,6 +32,7 @@ LIGHT, HEAVY = (
     1 << 16,
     16,
 )  # where all bands read more than this, products are less efficient: so much more must be saved
+PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -51,8 +52,8 @@ class _Chain:
     written  buffers whose rows they write; far: those of them whose rows do not lie one after another
     """
 
-    def __init__(self, n: int):
-        self.n = n
+    def __init__(self, n: int, heavy: bool = True):
+        self.n, self.heavy = n, heavy  # heavy: with products that every band has to read much for
         self.axes: dict[int, int] = {}
         self.strides: dict[Buffer, int] = {}
         self.written: set[Buffer] = set()
@@ -74,6 +75,8 @@ class _Chain:
         """Whether the unit can be cut along the axis, and needs nothing of the chain's results but its own rows."""
         totals = unit.totals(axis)
         if totals is None or sum((self.fixed | _fixed(unit, axis, totals)).values()) > FIXED:
+            return False
+        if not self.heavy and is_heavy(unit, axis):
             return False
         results = {total.view.buffer for total in totals}
         for access in unit.accesses:
@@ -113,6 +116,14 @@ class _Chain:
                 self.strides.setdefault(buffer, stride)
             else:
                 self.whole.add(buffer)
+
+
+def is_heavy(unit: Unit, axis: int) -> bool:
+    """Whether a product of a band is mostly reading what all bands read, if there are few rows."""
+    if not isinstance(unit, ProductUnit):
+        return False
+    fixed = [access.view for access in unit.accesses[:3] if not access.strides[axis]]
+    return sum(prod(view.shape) * view.buffer.dtype.itemsize for view in fixed) > PRODUCT * unit.batch
 
 
 def _by_rows(access: Access, axis: int) -> bool:
@@ -178,9 +189,9 @@ class _Bander:
                 made += self.units[each].commands
         return made
 
-    def _chain(self, start: int, axis: int, done: set[int]) -> _Chain | None:
+    def _chain(self, start: int, axis: int, done: set[int], heavy: bool = True) -> _Chain | None:
         """The chain that begins with a unit, along an axis of it; None where bands do not pay."""
-        chain = _Chain(self.units[start].extents[axis])
+        chain = _Chain(self.units[start].extents[axis], heavy)
         if chain.n < ROWS * BANDS:
             return None
         behind: set[int] = set()  # units that wait for some of the chain and are not in it
@@ -195,9 +206,12 @@ class _Bander:
                 return None
             if behind.intersection(self.needs[k]) or not self.needs[k].isdisjoint(chain.axes):
                 behind.add(k)
+        if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
+            return self._chain(start, axis, done, heavy=False)
         if len(chain.axes) < 2 or self._saved(chain) < LEAST or self._rows(chain) < ROWS:
             return None
-        if sum(chain.fixed.values()) > LIGHT and sum(buffer.bytes for buffer in chain.strides) < HEAVY:
+        light = sum(chain.fixed.values()) <= LIGHT
+        if sum(buffer.bytes for buffer in chain.strides) < (LEAST if light else HEAVY):
             return None
         return chain
 

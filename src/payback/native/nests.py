@@ -16,6 +16,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 
+SHORT = 32  # entries of a row that vectors do not run along but across
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 
 
@@ -106,6 +107,11 @@ def _nest(
                 moves[end[1]] = [1, 0]
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
+    across = _across(letters, extents, codes)
+    if across is not None:
+        rest = [*range(across), *range(across + 1, len(letters)), across]
+        letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
+        moves = [[move[i] for i in rest] for move in moves]
     inner = letters[-1:]
     order = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
     ways = tuple(
@@ -152,6 +158,23 @@ def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = 
     if any(instr[0] in vector_math.FORMULAS for instr in body) and extent >= 16 * lanes:
         return 2 * lanes
     return lanes if extent >= lanes else 1
+
+
+def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int | None:
+    """The axis that vectors run along instead of the last one, where that is short; else None.
+
+    A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
+    one that is kept and shorter than a vector would be computed number by number.
+    """
+    short = SHORT if letters[-1:] == "r" else _lanes(codes, 1 << 10) - 1
+    if len(letters) < 2 or extents[-1] > short:
+        return None
+    across = max(
+        (i for i, letter in enumerate(letters[:-1]) if letter == "k"), key=lambda i: (extents[i], i), default=-1
+    )
+    if letters[-1] == "r":  # the last one: what it makes lies side by side
+        across = letters.rfind("k")
+    return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 
 
 def _parts(entries: int) -> int:

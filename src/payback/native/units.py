@@ -137,6 +137,7 @@ class ProductUnit(Unit):
         a, b, target = source.operands
         extent = dict(zip(left + right, a.shape + b.shape, strict=True))
         self.extents = tuple(extent[letter] for letter in self.letters)
+        self.batch = int(np.prod([extent[x] for x in out if x in left and x in right], dtype=int))
         of_result = dict(enumerate(out))
         self.accesses = [
             Access(view, tuple(dict(zip(letters, view.strides, strict=True)).get(x, 0) for x in self.letters), written)

@@ -26,6 +26,7 @@ class Body:
         self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
         self.inner_stride = [args.int() if how == "s" else None for _, how in key.operands]
+        self.lane_steps: dict[tuple[int, int], ir.Value] = {}
         self.places = {}  # (extent, stride) of every index
         for place in (*key.instrs, *key.sinks):
             if place[0] in ("gather", "scatter"):
@@ -76,8 +77,14 @@ class Body:
         how, b = self.key.operands[operand][1], self.e.b
         if lane == 0 or how == "z":
             return offset
-        step = self.e.int(lane)
-        return b.add(offset, step if how == "u" else b.mul(step, self.inner_stride[operand]))
+        return b.add(offset, self.e.int(lane) if how == "u" else self._step(operand, lane))
+
+    def _step(self, operand: int, lane: int) -> ir.Value:
+        """How far a lane of a strided operand is from the first; computed once, before all loops."""
+        if (operand, lane) not in self.lane_steps:
+            with self.e.b.goto_entry_block():
+                self.lane_steps[operand, lane] = self.e.b.mul(self.e.int(lane), self.inner_stride[operand])
+        return self.lane_steps[operand, lane]
 
     def collect(self, operand: int, offsets: list[ir.Value]) -> ir.Value:
         """A vector from places anywhere."""
