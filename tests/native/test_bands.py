@@ -103,7 +103,7 @@ def close_to_exact(f, args, made=None, transform=pb.value_and_grad):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("f", ROWS, ids=lambda f: f.__name__)
 def test_value_and_gradient(small_bands, f, dtype):
-    for n, columns in [(1003, 7), (96, 1), (257, 50)][: amount.cases(2, 3)]:
+    for n, columns in [(1003, 7), (96, 1), (257, 50)][: amount.cases(1, 3)]:
         assert banded(close_to_exact(f, data(f, n, columns, dtype)))
 
 
@@ -130,7 +130,7 @@ def test_rows_of_results_and_their_sums(small_bands):
     check(check_x, Program(check_x)(w[:, 0], x, x[:, 0]), Interpreter(check_x)(w[:, 0], x, x[:, 0]), 1e-12, "by x")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("count", [2, 3, 8])
 @pytest.mark.parametrize("f", [logistic, mixture], ids=lambda f: f.__name__)
 def test_the_bits_do_not_depend_on_the_threads(small_bands, monkeypatch, f, count):
     args = data(f, 1003, 7, np.float32)
@@ -207,7 +207,7 @@ def test_arrays_between_kernels_are_no_larger_than_a_band():
     assert "bands" in program.llvm()
 
 
-@pytest.mark.parametrize("seed", range(amount.cases(20, 500, 3000)))
+@pytest.mark.parametrize("seed", range(amount.cases(10, 500, 3000)))
 def test_random_programs(small_bands, seed):
     exact = seed % 2 == 0
     source, args = write(200_000 + seed, exact)

@@ -28,10 +28,7 @@ LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memo
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
 ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
-LIGHT, HEAVY = (
-    1 << 16,
-    16,
-)  # where all bands read more than this, products are less efficient: so much more must be saved
+LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows, where it reads more than that
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
@@ -87,17 +84,17 @@ class _Chain:
                         return False
                 elif buffer in self.whole or buffer in self.results or self.strides.get(buffer, stride) != stride:
                     return False
-            elif buffer in self.results or not self._own_rows(access, axis):
+            elif buffer in self.results or not self._own_rows(unit, access, axis):
                 return False
         return True
 
-    def _own_rows(self, access: Access, axis: int) -> bool:
+    def _own_rows(self, unit: Unit, access: Access, axis: int) -> bool:
         """Whether a unit reads nothing of what the chain writes but the rows that are there."""
         buffer = access.view.buffer
         if buffer not in self.written:
             return True
         same = buffer not in self.far and not access.whole and self.strides[buffer] == access.strides[axis]
-        return same and _by_rows(access, axis)
+        return same and _by_rows(unit, access, axis)
 
     def add(self, number: int, unit: Unit, axis: int) -> None:
         totals = unit.totals(axis) or []
@@ -108,7 +105,7 @@ class _Chain:
             buffer, stride = access.view.buffer, access.strides[axis]
             if access.written and buffer not in results:
                 self.written.add(buffer)
-                if not _by_rows(access, axis) or stride * self.n != buffer.size:
+                if not _by_rows(unit, access, axis) or stride * self.n != buffer.size:
                     self.far.add(buffer)
             if access.written and buffer in results:
                 self.results.add(buffer)
@@ -126,28 +123,11 @@ def is_heavy(unit: Unit, axis: int) -> bool:
     return sum(prod(view.shape) * view.buffer.dtype.itemsize for view in fixed) > PRODUCT * unit.batch
 
 
-def _by_rows(access: Access, axis: int) -> bool:
+def _by_rows(unit: Unit, access: Access, axis: int) -> bool:
     """Whether the rows of a view follow each other: what it touches for one lies before what it does for the next."""
-    stride = access.strides[axis]
-    others = [
-        (extent - 1) * step
-        for a, (extent, step) in enumerate(zip(_extents(access), access.strides, strict=True))
-        if a != axis and step
-    ]
-    first, span = access.view.offset, sum(others)
-    return stride > 0 and all(other >= 0 for other in others) and first >= 0 and first + span < stride
-
-
-def _extents(access: Access) -> list[int]:
-    """Of the axes of a unit, as far as the access moves along them."""
-    left = dict.fromkeys(range(len(access.view.shape)))
-    found = []
-    for stride in access.strides:
-        at = next((a for a in left if access.view.strides[a] == stride), None) if stride else None
-        if at is not None:
-            del left[at]
-        found.append(access.view.shape[at] if at is not None else 1)
-    return found
+    steps = [(n - 1) * step for a, (n, step) in enumerate(zip(unit.extents, access.strides, strict=True)) if a != axis]
+    first = access.view.offset
+    return min(steps, default=0) >= 0 <= first and first + sum(steps) < access.strides[axis]
 
 
 def _fixed(unit: Unit, axis: int, totals: Sequence[Total]) -> dict[Any, int]:
