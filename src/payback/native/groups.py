@@ -11,7 +11,7 @@ import numpy as np
 
 from payback.ir.aval import BOOL
 from payback.ir.node import Node, ancestors, by_id
-from payback.native import carry, layout
+from payback.native import again, carry, layout
 from payback.native.carry import GROUP, TOGETHER
 from payback.native.commands import Command, Scalar, text_of
 from payback.native.layout import Buffer, View
@@ -20,8 +20,6 @@ from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
-AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
-FEW = 4  # such operations, at most
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
@@ -205,42 +203,11 @@ class Groups:
                 others = [user for user in others if user not in sinking or others.count(user) > 1]
             if not others and node not in self.wanted:
                 self.gone.add(node)
-            elif (sinks or node not in roots) and self._is_cheaper_again(node):
+            elif (sinks or node not in roots) and again.is_cheaper(self, node):
                 self.waiting[node] = None
             else:
                 made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
-
-    def _is_cheaper_again(self, node: Node) -> bool:
-        """Whether a value is better computed again from an array in memory, or from small ones, than written there."""
-        if node in self.wanted or node.op.name not in AGAIN or node.aval.shape == ():
-            return False
-        arrays = {arg for arg in node.args if arg not in self.scalars}
-        if len(arrays) == 1 and all(
-            arg in self.views and (arg.aval.shape, arg.aval.dtype) == (node.aval.shape, node.aval.dtype)
-            for arg in arrays
-        ):
-            return True
-        read = self._read_again(node)
-        return read is not None and 2 * sum(buffer.size for buffer in read) <= node.aval.size
-
-    def _read_again(self, node: Node) -> set[Buffer] | None:
-        """What is read if a node of a few cheap operations is computed again: arrays that are spread, mostly."""
-        read: set[Buffer] = set()
-        seen, stack = {node}, [node]
-        while stack:
-            for arg in stack.pop().args:
-                if arg.aval.dtype != node.aval.dtype or len(seen) > FEW:
-                    return None
-                if arg in self.views:
-                    read.add(self.views[arg].buffer)
-                elif self.inline(arg, node.aval.shape) and arg.op.name in AGAIN:
-                    if arg not in seen:
-                        seen.add(arg)
-                        stack.append(arg)
-                elif arg not in self.scalars:
-                    return None
-        return read
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
         source, *arrays = node.args

@@ -6,9 +6,12 @@ from typing import Any
 
 from llvmlite import ir
 
+from payback.native import vector_math
 from payback.native.emit import FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
+from payback.native.place import lane_mask, masked_load, store_first
+from payback.native.tile import has_masked_loads
 
 REDUCTIONS = ("sum", "max", "min")
 Instr = tuple[Any, ...]
@@ -36,7 +39,25 @@ class Body:
         self.factors = [args.int() for _ in range(count)]
         self.args = args
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
+        self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+
+    def may_mask(self) -> bool:
+        """Whether what is left of a row is done as one vector, some of whose lanes do not exist.
+
+        Number by number an elementary function costs as much as on a vector.
+        """
+        key = self.key
+        return (
+            has_masked_loads()
+            and any(instr[0] in vector_math.FORMULAS for instr in key.instrs)
+            and all(code in ("f4", "f8") and how in ("u", "z") for code, how in key.operands)
+            and all(self._stored(sink) for sink in key.sinks)
+            and not any(instr[0] == "gather" for instr in key.instrs)
+        )
+
+    def _stored(self, sink: Instr) -> bool:
+        return sink[0] in REDUCTIONS or (sink[0] == "store" and self.key.operands[sink[1]][1] == "u")
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -69,6 +90,10 @@ class Body:
 
     def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
         code, how = self.key.operands[operand]
+        if self.count is not None and how == "u":
+            e, kind = self.e, pointwise.memory_type(code)
+            there = lane_mask(e, self.count, kind, lanes)
+            return masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
@@ -154,6 +179,10 @@ class Body:
 
     def write(self, operand: int, offset: ir.Value, value: ir.Value, lanes: int) -> None:
         code, how = self.key.operands[operand]
+        if self.count is not None:
+            place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
+            store_first(self.e, value, place, self.count)
+            return
         if lanes == 1 or how == "u":
             store(self.e, value, self.pointers[operand], offset, code)
             return
