@@ -21,17 +21,20 @@ from payback.native import layout, memory
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View
 from payback.native.lower.bands import Bands
+from payback.native.lower.nest import Nest
 from payback.native.plan import K_BLOCK
 from payback.native.units import Access, Few, NestUnit, ProductUnit, Total, Unit, finished, started, units
+from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
-ROOM = 1 << 18  # bytes of a band, where there is so much
+ROOM = 1 << 18
 FIXED = 3 << 17  # bytes that all bands read or add to
 LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows, where it reads more than that
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
+FETCHED, LINES = 1 << 14, 16  # bytes of an array, by band, that are fetched ahead; lines beside one vector
 PARTS = 16  # that threads share
 
 
@@ -313,19 +316,22 @@ class _Plan:
         self, before: Sequence[Command], on_band: Sequence[Command], on_short: Sequence[Command], scratch: Buffer
     ) -> Command:
         inner = [*before, *on_band, *on_short]
+        ahead = self._ahead(on_band)
         numbers = [self.parts, self.bands, self.of_part, int(bool(on_short)), *map(len, (before, on_band, on_short)), 0]
         for _, *steps in self.steps:
             numbers += steps
         table, kernels, words = len(numbers), [], []
         at = 2 * len(self.steps) + table + 2 * len(inner)
         for k, command in enumerate(inner):
-            kernels.append((table + 2 * k, command.kernel))
+            fetched = ahead.get(command, [])
+            kernel = command.kernel._replace(ahead=fetched[3]) if fetched else command.kernel
+            kernels.append((table + 2 * k, kernel))
             numbers += [0, at + len(words)]
             for view in command.operands:
                 buffer = view.buffer
                 start = buffer.start if buffer.kind == "arena" else 0
                 words += [self.number[buffer], start + view.offset * buffer.dtype.itemsize]
-            words += command.numbers
+            words += [*command.numbers, *fetched[:3]]
         views = [view for view, *_ in self.steps]
         touched = {view.buffer: view for view in views}
         writes = {buffer for buffer in self.chain.written if buffer in touched} | {scratch} & set(touched)
@@ -338,6 +344,34 @@ class _Plan:
                        [touched[buffer] for buffer in writes], None, text, flops)  # fmt: skip
         made.inner = tuple(kernels)
         return made
+
+    def _ahead(self, on_band: Sequence[Command]) -> dict[Command, list[int]]:
+        """What nests that compute more than they read fetch for the next band: pointer, its place, bytes by entry, and
+        lines beside each vector.  It is the largest array that all bands together read once."""
+        largest = max(range(len(self.steps)), key=lambda j: self.steps[j][1])
+        by_band = self.steps[largest][1]
+        nests = [c for c in on_band if _computes(c)]
+        if by_band < FETCHED or not nests or self.steps[largest][0].buffer in self.chain.written:
+            return {}
+        vectors = sum(c.numbers[0] // c.kernel.lanes for c in nests)
+        lines = min(-(-by_band // (64 * vectors)), LINES)
+        found, start = {}, by_band
+        for command in nests:
+            step = 64 * lines // command.kernel.lanes
+            found[command] = [largest, start, step, lines]
+            start += command.numbers[0] * step
+        return found
+
+
+def _computes(command: Command) -> bool:
+    """Whether a command is one loop with elementary functions."""
+    kernel = command.kernel
+    return (
+        isinstance(kernel, Nest)
+        and (kernel.outer, kernel.reduced, bool(kernel.inner)) == (0, 0, True)
+        and kernel.lanes > 1
+        and any(instr[0] in FORMULAS for instr in kernel.instrs)
+    )
 
 
 def _touched(unit: Unit) -> set[Buffer]:

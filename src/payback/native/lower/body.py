@@ -7,11 +7,11 @@ from typing import Any
 from llvmlite import ir
 
 from payback.native import vector_math
-from payback.native.emit import FLOAT64, INT, INT32, Emitter
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.place import lane_mask, masked_load, store_first
-from payback.native.tile import has_masked_loads
+from payback.native.tile import has_masked_loads, prefetch
 
 REDUCTIONS = ("sum", "max", "min")
 Instr = tuple[Any, ...]
@@ -37,6 +37,7 @@ class Body:
         count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
         count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
         self.factors = [args.int() for _ in range(count)]
+        self.ahead = (args.pointer(), args.int()) if key.ahead else None
         self.args = args
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
@@ -58,6 +59,14 @@ class Body:
 
     def _stored(self, sink: Instr) -> bool:
         return sink[0] in REDUCTIONS or (sink[0] == "store" and self.key.operands[sink[1]][1] == "u")
+
+    def fetch(self, i: ir.Value) -> None:
+        """Have lines of other memory brought to the second cache, while there is much to compute."""
+        if self.ahead is not None:
+            pointer, step = self.ahead
+            first = self.e.at(pointer, self.e.b.mul(i, step), BYTE)
+            for line in range(self.key.ahead):
+                prefetch(self.e, self.e.at(first, 64 * line, BYTE), False, 2)
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class Nest(NamedTuple):
     lanes: int
     empty: bool
     split: bool  # whether threads share its first axis
+    ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         _Loops(self, e, Arguments(e, function)).run()
@@ -105,6 +106,7 @@ class _Loops(Body):
             self.hold(lanes, offsets)
             main = e.b.add(start, e.b.and_(e.b.sub(n, start), e.int(-lanes)))
             with e.loop(start, main, lanes) as i:
+                self.fetch(i)
                 here = self.along(offsets, i)
                 self.sink(self.evaluate(here, lanes), here, lanes)
             if self.may_mask():
@@ -224,6 +226,8 @@ class _Loops(Body):
 
         def at(lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
             def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+                if lanes > 1:
+                    self.fetch(i)
                 made: list[ir.Value] = []
                 for k in range(len(accumulators) // many):
                     here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
