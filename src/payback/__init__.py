@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -47,7 +48,7 @@ _PUBLIC = {
     "bisect": "glass.bisect",
     "load": "io.model",
 }
-_MODULES = ("nn", "optim", "random")
+_MODULES = ("nn", "optim", "random", "datasets", "errors")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
 
@@ -60,7 +61,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"payback.{name}")
     else:
-        raise AttributeError(f"module 'payback' has no attribute {name!r}")
+        raise AttributeError(f"module 'payback' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     globals()[name] = value
     return value
 
@@ -70,6 +71,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from payback import datasets as datasets
+    from payback import errors as errors
     from payback import nn as nn
     from payback import optim as optim
     from payback import random as random

@@ -7,6 +7,12 @@ exception that a Python programmer would catch.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from typing import Any
+
+# What is told of each error while a function is traced, for its `try` may swallow it: see `trace/handled.py`.
+witness: ContextVar[Any] = ContextVar("witness", default=None)
+
 
 class PaybackError(Exception):
     """The base of all errors that payback raises on purpose.
@@ -23,6 +29,8 @@ class PaybackError(Exception):
     def __init__(self, what: str, *, where: str | None = None, why: str | None = None, fix: str | None = None):
         self.what, self.where, self.why, self.fix = what, where, why, fix
         super().__init__(what, where, why, fix)
+        if (told := witness.get()) is not None:
+            told.add(self)
 
     def __str__(self) -> str:
         text = self.what + (f" ({self.where})" if self.where else "") + (f": {self.why}" if self.why else "")
@@ -57,6 +65,10 @@ class TraceError(PaybackError, TypeError):
 
 class MutationError(PaybackError, RuntimeError):
     """Something that a graph depends on was changed after it was recorded."""
+
+
+class FieldError(PaybackError, AttributeError):
+    """A field of a network was assigned again, or one that its class does not declare."""
 
 
 class ModelFileError(PaybackError, ValueError):

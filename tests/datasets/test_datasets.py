@@ -29,6 +29,14 @@ def test_a_table_is_what_its_description_says(name):
 
 
 @pytest.mark.parametrize("name", datasets.names())
+def test_a_table_as_arrays(name):
+    (X, y), (_, numbers, labels) = datasets.load(name), table(name)
+    np.testing.assert_array_equal(X, numbers)
+    assert (X.dtype, y.dtype) == (np.float64, np.int64)
+    assert [sorted(CLASSES[name])[k] for k in y] == labels
+
+
+@pytest.mark.parametrize("name", datasets.names())
 def test_the_text_is_plain_csv(name):
     text = datasets.csv_text(name)
     assert text.isascii()
@@ -132,7 +140,7 @@ CARRIED = "payback carries breast_cancer, digits, iris, moons, wine"
     ],
 )
 def test_an_unknown_name_lists_the_nearest(name, message):
-    for ask in (datasets.describe, datasets.csv_text):
+    for ask in (datasets.describe, datasets.csv_text, datasets.load):
         with pytest.raises(InputError) as error:
             ask(name)
         assert str(error.value) == message

@@ -68,3 +68,18 @@ def test_a_choice_that_is_known_is_no_choice_and_an_unknown_one_stays():
     some = mask.copy()
     some[3] = False
     _agree(lambda x: np.sum(np.where(some, np.exp(x), 2.0 * x)), x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+        lambda x: (x * 2.0) * (x * 2.0).sum(axis=0),
+        lambda x: (x * 2.0) * (x * 2.0).sum(),
+        lambda x: np.stack([x * 2.0, x * 2.0 - (x * 2.0).max(axis=1)[:, None]]),
+    ],
+)
+def test_what_reads_the_sum_itself_waits_for_it(f):
+    """It shares work with the sum, but the sum's own pass cannot make it."""
+    x = np.random.default_rng(0).standard_normal((128, 160))
+    np.testing.assert_allclose(pb.compile(f, native=True)(x), f(x), rtol=1e-11)

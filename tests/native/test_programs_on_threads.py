@@ -75,3 +75,33 @@ def test_many_python_threads_call_one_program():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+STOPPING = """
+import numpy as np
+from payback.native.program import Program
+from payback.trace.abstract import trace
+
+def f(x, i):
+    h = np.tanh(x)
+    return x[(h[:, 0] * 0.0).astype(int) + i], h
+
+x, wrong = np.random.default_rng(0).standard_normal((200, 200)), np.full(200, 999)
+program = Program(trace(f, x, wrong).graph)
+program.segment.threads = 8
+_, bases = program.memory()
+arrays = [x, wrong, *[np.empty(view.shape, view.buffer.dtype) for view in program.outputs]]
+for base, array in enumerate(arrays, 1):
+    bases[base] = array.ctypes.data
+said = {program.segment.run(bases) for _ in range(300)}
+print(sorted(said), [command.text for command in program.commands].index("check indices") + 1)
+"""
+
+
+def test_a_program_that_stops_stops_on_all_threads():
+    """A thread that is slow to leave a barrier is told of a stop behind it: it must come to the next one all the same."""
+    env = os.environ | {"PAYBACK_THREADS": "8"}
+    done = subprocess.run([sys.executable, "-c", STOPPING], env=env, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    statuses, expected = done.stdout.rsplit(maxsplit=1)
+    assert statuses == f"[{expected}]"

@@ -14,7 +14,7 @@ import amount
 import payback as pb
 from native.compare import same_but_zeros
 from native.scalar_programs import native_functions, point, program, recording
-from payback.native import rounds
+from payback.native import rounds, runs, tape
 from payback.trace.tree import leaves
 
 
@@ -157,3 +157,47 @@ def test_rounds_of_a_loop(monkeypatch):
             agree = same(found, wanted) if one else close(found, wanted)
             assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
         assert written > seed // 2, "hardly a round was written out"
+
+
+def test_a_fan_that_begins_a_round(monkeypatch):
+    """What a round takes from the end of the one before, several times, is paid there: the Lorenz equations."""
+
+    def f(x):
+        a, b, c = x[0], x[1], x[2]
+        for _ in range(100):
+            a, b, c = a + 0.01 * x[3] * (b - a), b + 0.01 * (a * (x[4] - c) - b), c + 0.01 * (a * b - x[5] * c)
+        return a + b + c
+
+    monkeypatch.setattr(rounds, "SMALLEST", 100)
+    monkeypatch.setattr(tape, "FEWEST", 10**9)
+    x = np.array([1.0, 1.1, 0.9, 10.0, 28.0, 2.5])
+    with recording(True):
+        compiled = pb.compile(pb.value_and_grad(f))
+        found = compiled(x)
+    (body,) = (node.params["body"] for node in compiled._last.body.graph.nodes if node.op.name == "call")
+    assert [piece for piece in body.tape.pieces if piece.entries]
+    assert same(found, pb.value_and_grad(f)(x))
+
+
+def test_runs_of_equal_cases(monkeypatch):
+    """What repeats nothing is put in another order, and gives the same bits; beside rounds too."""
+    with np.errstate(all="ignore"):
+        for seed in range(amount.cases(4, 150, 1500)):
+            random, x = np.random.default_rng(seed), point(seed)
+            one, again = program(seed), repeated(seed)
+            made = [
+                lambda x, one=one: (lambda y: y[-1] + 0.5 * y[-2])(one(x)),
+                again,
+                lambda x, one=one, again=again: again(np.array(one(x)[-3:])) + one(x)[-1],
+            ][seed % 3]
+            f = pb.value_and_grad(made)
+            monkeypatch.setattr(rounds, "SMALLEST", 20 if seed % 3 else 10**9)
+            monkeypatch.setattr(runs, "BLOCK", int(random.integers(3, 100)))
+            monkeypatch.setattr(tape, "FEWEST", 10**9)
+            with recording(True):
+                wanted = pb.compile(f)(x)
+                monkeypatch.setattr(tape, "FEWEST", 1)
+                compiled = pb.compile(f)
+                found = compiled(x)
+                assert same(compiled(x), found), f"{seed}: memory is not left as it was"
+            assert same(found, wanted), f"{seed}: {found} is not {wanted}"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import InputError, ShapeError
+from payback.errors import FieldError, InputError, ShapeError
 from payback.nn.formula import formula, weights
 from payback.trace.tree import leaves, same_structure
 
@@ -57,7 +57,7 @@ def test_a_skip_is_a_linear_map_beside_the_layers():
     assert not net.skip.any()
     assert net.skip.dtype == np.float64
     net = pb.nn.MLP([3, 4, 2], "tanh", seed=1, dtype=float, skip=True)
-    object.__setattr__(net, "skip", np.arange(6.0).reshape(3, 2))
+    net = net.replace(skip=np.arange(6.0).reshape(3, 2))
     plain = pb.nn.MLP([3, 4, 2], "tanh", seed=1, dtype=float)
     np.testing.assert_allclose(net(X), plain(X) + X @ net.skip)
     pb.check_grads(lambda net: (net(X) ** 2).mean(), net)
@@ -80,11 +80,42 @@ def test_float32_unless_said():
     [(pb.nn.MLP([2, 1]), "layers"), (pb.nn.MLP([2, 1]).layers[0], "weight"), (block(), "scale"), (Scale(1.0), "new")],
 )
 def test_a_module_cannot_be_changed(module, field):
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(FieldError, match=r"assigned again|has no field 'new'"):
         setattr(module, field, None)
     if hasattr(module, field):
         with pytest.raises(dataclasses.FrozenInstanceError):
             delattr(module, field)
+
+
+def test_init_of_ones_own_assigns_the_fields():
+    class Centered(pb.nn.Module):
+        center: np.ndarray
+        power: int = pb.nn.static()
+
+        def __init__(self, n, power=2):
+            self.center = np.zeros(n)
+            self.power = power
+
+        def __call__(self, x):
+            return np.sum((x - self.center) ** self.power, axis=-1)
+
+    net = Centered(3, power=4)
+    assert [leaf.shape for leaf in leaves(net)] == [(3,)]
+    assert pb.grad(lambda net: net(np.ones(3)))(net).center.tolist() == [-4.0, -4.0, -4.0]
+    with pytest.raises(AttributeError, match="assigned again"):
+        net.power = 3
+
+    other = net.replace(center=np.ones(3))
+    assert (other(np.ones(3)), other.power, net.center.tolist()) == (0.0, 4, [0.0, 0.0, 0.0])
+    with pytest.raises(FieldError, match="has no field 'centre'"):
+        net.replace(centre=np.ones(3))
+
+    class Forgetful(pb.nn.Module):
+        def __init__(self):
+            self.weight = np.ones(3)
+
+    with pytest.raises(FieldError, match=r"Write `weight: np.ndarray` in the class Forgetful"):
+        Forgetful()
 
 
 def test_modules_are_compared_and_hashed_as_objects():

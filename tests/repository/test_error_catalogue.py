@@ -264,6 +264,21 @@ ENTRIES = [
         w.value = 2.0
         loss.backward()
         """),
+    Entry("FieldError", "A field that the class does not declare", """
+        import numpy as np, payback as pb
+
+        class Scale(pb.nn.Module):
+            def __init__(self, n):
+                self.factor = np.ones(n)
+
+        Scale(3)
+        """),
+    Entry("FieldError", "A network that is changed", """
+        import numpy as np, payback as pb
+
+        net = pb.nn.MLP([2, 3, 1])
+        net.skip = np.zeros((2, 1))
+        """),
     Entry("GradientCheckError", "A derivative that is wrong", """
         import payback as pb
 

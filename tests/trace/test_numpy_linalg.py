@@ -27,6 +27,9 @@ MATRIX_ORDERS = (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
 CALLS = {
     "solve of a batch by a vector": (lambda a: LA.solve(a, np.array([1.0, 2.0, 3.0])), BATCH),
     "pinv with a cutoff": (lambda a: LA.pinv(a, 0.4), _with_values(3.0, 2.0, 0.0)),
+    "pinv of the large values": (lambda a: LA.pinv(a, 0.4), _with_values(3.0, 2.0, 0.5)),
+    "pinv of the large values, wide": (lambda a: LA.pinv(a, rtol=0.4), _with_values(3.0, 2.0, 0.5).T),
+    "lstsq of the large values": (lambda a: LA.lstsq(a, np.arange(len(a)), 0.4)[0], _with_values(3.0, 2.0, 0.5)),
     "pinv rtol": (lambda a: LA.pinv(a, rtol=1e-9), TALL),
     "pinv hermitian": (lambda a: LA.pinv(a, hermitian=True), SQUARE),
     "lstsq": (lambda a: LA.lstsq(a, np.arange(4.0)), TALL), "lstsq wide": (lambda a: LA.lstsq(a, np.arange(2.0)), WIDE),

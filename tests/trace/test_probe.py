@@ -3,7 +3,6 @@
     differentiated  the value is NumPy's, and the derivative that of finite differences
     constant        the answer is NumPy's and does not vary with the argument: a shape, an index, a truth, zeros
     raises          a PaybackError that says so
-    refused         Python's own TypeError, of a function that is not NumPy's
 
 Anything else (a bare TypeError, an object array, a plain floating answer that varies) is a failure, so a new NumPy
 cannot change it unseen.  A second word stands where an array that was written into (`out = np.zeros(n); out[:] = x`)
@@ -36,7 +35,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import Buffered
 
 LIST = Path(__file__).with_name("probe.txt")
-CLEAR = ("differentiated", "constant", "raises", "refused")
+CLEAR = ("differentiated", "constant", "raises")
 P = np.random.default_rng(7).uniform(0.2, 0.9, 40)
 NOTHING = object()
 
@@ -396,7 +395,7 @@ def written(p):
     return made
 
 
-def classify(call, enter, python):
+def classify(call, enter):
     """One of CLEAR, or what went wrong."""
     seen = {}
 
@@ -417,8 +416,6 @@ def classify(call, enter, python):
         except PaybackError:
             return "raises"
         except Exception as problem:
-            if python and type(problem) in (TypeError, struct.error):
-                return "refused"
             return f"{type(problem).__name__}: {str(problem)[:80]}"
         found = seen["out"]
         step = np.cos(np.arange(P.size)) * 1e-6
@@ -463,7 +460,7 @@ def probe():
                 if not hasattr(getattr(thing, "__self__", None), "nin"):  # not every ufunc has every method
                     found[name] = "NOT CALLED"
                 continue
-            of_value, of_array = (classify(call, enter, name in QUESTIONS) for enter in (lambda p: p, written))
+            of_value, of_array = (classify(call, enter) for enter in (lambda p: p, written))
             found[name] = of_value if of_array == of_value else f"{of_value} | {of_array}"
     return found
 
@@ -516,7 +513,7 @@ def bare(x):
     ],
 )  # fmt: skip
 def test_the_probe_sees_what_it_looks_for(call, what):
-    assert classify(call, lambda p: p, python=False).startswith(what)
+    assert classify(call, lambda p: p).startswith(what)
 
 
 if __name__ == "__main__":

@@ -348,6 +348,33 @@ def test_going_back_is_exact(monkeypatch, small, keep, lasting):
             assert np.array_equal(a, b)
 
 
+def test_a_callback_that_writes_into_the_network_given_spoils_no_way_back(monkeypatch):
+    """Its arrays are what a large training goes back to, but not where a callback could write into them."""
+    monkeypatch.setattr("payback.train.compiled.SMALL", 0)
+    told = []
+    monkeypatch.setattr("payback.train.fit.tell", lambda problem, bad, at, *rest: told.append(leaves(at.net)))
+
+    @dataclass(frozen=True)
+    class Jump(pb.optim.Schedule):
+        def __call__(self, step, steps):
+            return 1e308 if step == 12 else 0.01
+
+    for spoil in (False, True):
+        net = pb.nn.MLP([5, 300, 300, 1], seed=0, dtype=float)
+
+        assert flat(net, Momentum()) is None
+
+        def callback(record, now, net=net, spoil=spoil):
+            for leaf in leaves(net) if spoil else ():
+                leaf[...] = 7.0
+
+        with pytest.raises(NonFiniteError):
+            fit(net, X[:100], VALUES[:100], optimizer=Momentum(Jump(0.01)), epochs=5, batch_size=20, validation=0,
+                callbacks=[callback])  # fmt: skip
+    for a, b in zip(*told, strict=True):
+        assert np.array_equal(a, b)
+
+
 @pytest.mark.parametrize("width", [20, 80, 600])
 def test_the_network_of_a_run_holds_arrays_of_its_own(width):
     X = np.random.default_rng(0).normal(size=(64, width)).astype(np.float32)

@@ -424,6 +424,25 @@ def test_batches_of_rows_without_weight_are_skipped():
     assert steps[1] > steps[0]
 
 
+def test_a_loss_of_ones_own_with_two_arguments_or_three():
+    def two(prediction, target):
+        return np.mean((prediction[:, 0] - target) ** 2)
+
+    def three(prediction, target, weights):
+        assert weights is None
+        return two(prediction, target)
+
+    usual = dict(epochs=2, validation=0, seed=1)
+    nets = [fit(pb.nn.MLP([3, 6, 1], seed=0), X, VALUES, loss=loss, **usual).net for loss in (two, three)]
+    assert bits(nets[0]) == bits(nets[1])
+    with pytest.raises(InputError, match="the loss two takes no weights"):
+        fit(line(), X, VALUES, loss=two, sample_weight=np.ones(len(X)))
+    with pytest.raises(InputError, match=r"takes \(prediction\): it is called with"):
+        fit(line(), X, VALUES, loss=lambda prediction: prediction.sum())
+    with pytest.raises(InputError, match="the loss is 3"):
+        fit(line(), X, VALUES, loss=3)
+
+
 @pytest.mark.parametrize("loss", ["huber", "binary_cross_entropy", pb.nn.squared_error])
 def test_other_losses(loss):
     run = fit(pb.nn.MLP([3, 6, 1]), X, NOISE.astype(float), loss=loss, epochs=3)

@@ -555,3 +555,25 @@ def test_a_partial_without_keywords_is_looked_at_as_quickly_as_a_function():
     assert (compiled(np.ones(2)) == 30).all()
     part.keywords["b"] = 7.0
     assert (compiled(np.ones(2)) == 42).all()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_numpy_function_makes_a_float64_of_a_python_float_compiled_too(native):
+    """Then a float32 beside it becomes a float64, as it does in NumPy."""
+    x = np.ones((2, 3), np.float32)
+    for f in (lambda s: np.where(s > 0.0, s, s), lambda s: np.clip(s, -1.0, 1.0), lambda s: np.maximum(s, 0.25)):
+        made = pb.compile(lambda x, s, f=f: (f(s), np.arctan2(x, f(s))), native=native)(x, -0.125)
+        assert [part.dtype for part in made] == [np.float64, np.float64]
+        assert np.array_equal(made[1], np.arctan2(x, np.asarray(f(-0.125))))
+    relu = pb.compile(lambda x, s: (pb.nn.relu(s), x * pb.nn.relu(s)), native=native)(x, 0.5)
+    assert (type(relu[0]), relu[1].dtype) == (float, np.float32)
+
+
+def test_whole_numbers_stay_whole_with_one_bound():
+    x = np.array([3, 2**60 + 1, -4])
+    for f in (lambda x: np.clip(x, None, 2**60), lambda x: np.clip(x, 2, None), lambda x: x.clip(min=0)):
+        for native in (True, False):
+            made = pb.compile(f, native=native)(x)
+            assert made.dtype == np.int64
+            assert np.array_equal(made, f(x))
+    assert pb.compile(np.square)(np.array([True, False])).dtype == np.int8

@@ -261,7 +261,7 @@ def _captured(where):
         (_pull(lambda bar: [bar]), "another structure than its argument"),
         (_two(lambda bar: bar), "returns 1 gradients"),
         (_two(lambda bar: (bar, bar, bar)), "returns 3 gradients"),
-        (lambda: pb.custom_gradient(lambda x: x)(1.0), "returns float"),
+        (lambda: pb.custom_gradient(lambda x: x)(1.0), "returns a float"),
         (lambda: pb.grad(pb.custom_gradient(lambda x: (x, 2.0)))(1.0), "a function with a custom gradient returns"),
         (_captured("result"), "uses a traced value that is not an argument"),
         (_captured("pull"), "uses a traced value that is not an argument"),

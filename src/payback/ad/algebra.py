@@ -18,7 +18,6 @@ from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import spread
-from payback.ops.row import Rule, first, one, second
 from payback.ops.several import PART, Share
 
 
@@ -46,14 +45,19 @@ def no_derivative(node: Node, mode: str) -> DifferentiationError:
 
 
 # Large arrays take their memory from the system, page by page, each time: a product or a sum is put where one of its
-# operands was, if nobody else holds that.  Python counts who does; what the counts are where nobody else does is
-# measured (`_measure`), for it differs between versions.
+# operands was, if nobody else holds that.  Python counts who does; what the count is where nobody else does is measured
+# (`_measure`, and in `values.py`), for it differs between versions.
 _LARGE = 1 << 16  # bytes
-_count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: 0)
-_NOBODY = _PILE = -1
+count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: 0)
+_PILE = -1
 
 
-def _is_like(x: Any, other: np.ndarray[Any, Any]) -> bool:
+def may_take(array: np.ndarray[Any, Any]) -> bool:
+    """Whether it is worth asking who holds an array."""
+    return array.nbytes >= _LARGE
+
+
+def is_like(x: Any, other: np.ndarray[Any, Any]) -> bool:
     """Whether a result of the two fits into the other, and that one has its memory for itself."""
     return (
         type(x) is np.ndarray
@@ -76,9 +80,7 @@ class Gradient:
     def __init__(self, on_graph: bool):
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
-        self._usual = type(self).through_linear is Gradient.through_linear  # no other algebra pays otherwise
         self._payments: tuple[Node | None, list[Any]] = (None, [])
-        self._square: tuple[Node | None, Any] = (None, None)
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -144,48 +146,13 @@ class Gradient:
         if self.on_graph:
             m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
             args = [Term(arg, m) for arg in node.args]
-        elif row.kind == "pointwise" and type(bar) is not Masked:  # most edges, and nothing masked on them
-            rule, into = row.partials[slot], node.args[slot]
-            if rule is one:
-                paid = bar
-            elif rule is second:
-                if into is node.args[1] and self._square[0] is node:  # x·x pays x twice the same, the later slot first
-                    paid, self._square = self._square[1], (None, None)
-                else:
-                    paid = bar * node.args[1].value
-            elif rule is first:
-                paid = bar * node.args[0].value
-                if into is node.args[0]:
-                    self._square = (node, paid)
-            else:
-                partial = rule(m, *[arg.value for arg in node.args], node.value)
-                if type(partial) is not np.ndarray:
-                    paid = self.times(bar, partial)
-                elif partial.nbytes >= _LARGE and _is_like(bar, partial) and _count(partial) == _NOBODY:
-                    paid = np.multiply(bar, partial, out=partial)  # nobody else holds it
-                else:
-                    paid = bar * partial
-                if paid is None:
-                    return None
-            wanted = getattr(into.value, "shape", ())
-            if getattr(paid.value if type(paid) is Masked else paid, "shape", ()) != wanted:
-                return self.unbroadcast(paid, into, wanted)
-            return paid
         else:
             args = [arg.value for arg in node.args]
-            if self._usual and row.kind == "linear" and type(bar) is not Masked:  # most others: as below, sooner
-                paid = row.adjoint(m, bar, slot, *args, **params)
-                if type(paid) is Scattered or type(paid) is Share:
-                    return paid
-                wanted = getattr(args[slot], "shape", ())
-                return paid if getattr(paid, "shape", ()) == wanted else unbroadcast(m, paid, wanted)
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
         elif row.kind == "linear":
             paid = self.through_linear(node, slot, bar, args)
-            if type(paid) is Scattered or type(paid) is Share:
-                return paid
         elif row.kind == "own":
             if self._payments[0] is not node:  # one rule pays all arguments
                 self._payments = (node, self.own(node, bar, args))
@@ -201,9 +168,16 @@ class Gradient:
             else:
                 bar = spread(m, bar, shape, **spread_over)
             paid = self.times(bar, row.partials[0](m, arg, y, params["axes"]))
-        if paid is not None and m.shape(paid.value if type(paid) is Masked else paid) != m.shape(arg):
-            paid = self.unbroadcast(paid, node.args[slot], m.shape(arg))
-        return paid
+        return None if paid is None else self.fitted(paid, node.args[slot])
+
+    def fitted(self, paid: Any, arg: Node) -> Any:
+        """A payment in the shape of whom it is paid to."""
+        if type(paid) is Scattered or type(paid) is Share:
+            return paid
+        shape = arg.shape
+        if self.m.shape(paid.value if type(paid) is Masked else paid) == shape:
+            return paid
+        return self.unbroadcast(paid, arg, shape)
 
     def own(self, node: Node, bar: Any, args: list[Any]) -> list[Any]:
         row = node.op
@@ -255,17 +229,18 @@ class Gradient:
         return row.adjoint(self.m, self.dense(bar), slot, *args, **params)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
-        only = pile[0][2]
-        if type(only) is Share:
-            return self.shares(node, pile)
-        if len(pile) == 1:
-            return self.gathered(node, [only]) if type(only) is Scattered else only
-        payments = [entry[2] for entry in reversed(pile)]  # ascending payer: the same sum in any order of visits
+        # ascending payer: the same sum in any order of visits
+        return self.added(node, [entry[2] for entry in reversed(pile)])
+
+    def added(self, node: Node, payments: list[Any]) -> Any:
+        """What payments come to; they stand in ascending order of the payer."""
         for paid in payments:
             if type(paid) is not np.ndarray:
                 break
         else:
             return self.add(payments)
+        if type(payments[0]) is Share:
+            return self.shared(node, payments)
         scattered = [paid for paid in payments if type(paid) is Scattered]
         if scattered:
             payments = [paid for paid in payments if type(paid) is not Scattered]
@@ -281,11 +256,14 @@ class Gradient:
         return total
 
     def add(self, payments: list[Any]) -> Any:
-        start, then = payments[0], payments[1]
-        if type(start) is np.ndarray and start.nbytes >= _LARGE and _is_like(then, start) and _count(start) == _PILE:
-            total = np.add(start, then, out=start)  # nobody but this pile holds it
+        total = payments[0]
+        if len(payments) == 1:
+            return total
+        then = payments[1]
+        if type(total) is np.ndarray and may_take(total) and is_like(then, total) and count(total) == _PILE:
+            np.add(total, then, out=total)  # nobody but this pile holds it
         else:
-            total = start + then
+            total = total + then
         in_place = not self.on_graph and type(total) is np.ndarray
         for paid in payments[2:]:
             if in_place:
@@ -294,11 +272,11 @@ class Gradient:
                 total = total + paid
         return total
 
-    def shares(self, node: Node, pile: list[Entry]) -> list[Any]:
+    def shared(self, node: Node, payments: list[Share]) -> list[Any]:
         """What each of several results is owed; None: nothing."""
         bars: list[Any] = [None] * len(node.aval)
-        for _, _, paid in reversed(pile):
-            bars[paid.k] = paid.bar if bars[paid.k] is None else self.dense(bars[paid.k]) + self.dense(paid.bar)
+        for k, bar in payments:
+            bars[k] = bar if bars[k] is None else self.dense(bars[k]) + self.dense(bar)
         return bars
 
     def gathered(self, node: Node, scattered: list[Scattered]) -> Any:
@@ -315,8 +293,10 @@ class Gradient:
                     scatter_into(touched, payment.template, payment.arrays, payment.value.mask)
                 else:
                     touched[full_index(payment.template, payment.arrays)] = True
-            buffer = buffer[()]  # zero already where it is not touched
-            return buffer if touched is None else self.unless_whole(touched[()], buffer, buffer)
+            if not aval.shape:
+                buffer, touched = buffer[()], touched if touched is None else touched[()]
+            # zero already where it is not touched
+            return buffer if touched is None else self.unless_whole(touched, buffer, buffer)
         operands: list[Any] = []
         masks: list[Any] = []
         for payment in scattered:
@@ -338,25 +318,18 @@ class Gradient:
 
 
 def _measure() -> None:
-    """Who holds an array in the two places of `Gradient`, where nobody else does."""
-    global _NOBODY, _PILE
+    """Who holds an array in a pile, where nobody else does."""
+    global _PILE
 
     class Counting(Gradient):
+        def added(self, node: Node | None, payments: list[Any]) -> Any:
+            return self.add(payments)
+
         def add(self, payments: list[Any]) -> Any:
-            start, _then = payments[0], payments[1]
-            return _count(start)
+            total = payments[0]
+            return count(total)
 
-    def rule(*args: Any) -> Any:
-        return np.empty(1)
-
-    def pull(rules: tuple[Rule, ...], slot: int, args: list[Any]) -> int:
-        rule = rules[slot]
-        partial = rule(None, *args, None)
-        return _count(partial)
-
-    _NOBODY = pull((rule,), 0, [])
-    pile: list[Entry] = [(None, 0, np.empty(1)), (None, 0, np.empty(1))]
-    _PILE = Counting(on_graph=False).total(None, pile)  # type: ignore[arg-type]
+    _PILE = Counting(on_graph=False).added(None, [np.empty(1)])
 
 
 _measure()

@@ -120,7 +120,6 @@ def sweep(
     *,
     reached: Reach | list[Node] | None = None,
     keep: Callable[[Node], bool] | None = None,
-    free: bool = False,
     ledger: dict[Node, list[Entry]] | None = None,
 ) -> dict[Node, Any]:
     """Settle the nodes between `wrt` and the tops, each edge visited once.
@@ -128,8 +127,6 @@ def sweep(
     tops    what each top is owed to begin with
     reached the ancestors of the tops no older than `wrt`, if the caller has them
     keep    which settled nodes to return; without it, those of `wrt`
-    free    whether the caller is done with the nodes: `tops` and `reached` are emptied on the way, so that what nobody
-            else holds is freed as soon as it has paid, and later payments take its memory
     ledger  if given, the piles stay in it, so that the work can be shown
 
     Returns node -> what it is owed in all.  A node that no path reaches is not in it: *no path* is not zero.
@@ -145,12 +142,7 @@ def sweep(
     settled: dict[Node, Any] = {}
     pull, total = algebra.pull, algebra.total
     algebra.live = live
-    if free:
-        tops.clear()
-    else:
-        order = order.copy()
-    while order:
-        node = order.pop()
+    for node in reversed(order):
         pile = piles.pop(node, None)
         if pile is not None:
             if ledger is not None:
@@ -158,7 +150,6 @@ def sweep(
             bar = total(node, pile)
             if node in wanted:
                 settled[node] = bar
-            payer = None if free else node
             args, no_edge = node.args, node.op.no_edge
             for slot in range(len(args) - 1, -1, -1):
                 arg = args[slot]
@@ -168,10 +159,7 @@ def sweep(
                         continue
                     pile = piles.get(arg)
                     if pile is None:
-                        piles[arg] = [(payer, slot, paid)]
+                        piles[arg] = [(node, slot, paid)]
                     else:
-                        pile.append((payer, slot, paid))
-            bar = paid = pile = None
-        if free:
-            live.discard(node)
+                        pile.append((node, slot, paid))
     return settled

@@ -22,10 +22,12 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from payback.datasets.moons import moons, moons_csv
 from payback.errors import InputError
 
-__all__ = ["Dataset", "csv_text", "describe", "moons", "names", "write_csv"]
+__all__ = ["Dataset", "csv_text", "describe", "load", "moons", "names", "write_csv"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,21 @@ def csv_text(name: str) -> str:
     if name == "moons":
         return moons_csv()
     return (resources.files(__name__) / f"{name}.csv").read_text(encoding="utf-8")
+
+
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The table `name` as X, float64 (rows, inputs), and y, int64 (rows,): the class numbers 0 … classes − 1.
+
+    Classes are numbered in the alphabetical order of their names.
+
+    Raises InputError for a name that is not in `names()`.
+
+    >>> X, y = load("iris")
+    >>> X.shape, X[0], y[[0, 50, 100]]
+    ((150, 4), array([5.1, 3.5, 1.4, 0.2]), array([0, 1, 2]))
+    """
+    cells = np.array([line.split(",") for line in csv_text(name).splitlines()[1:]])
+    return cells[:, :-1].astype(float), np.unique(cells[:, -1], return_inverse=True)[1].astype(np.int64)
 
 
 def write_csv(name: str, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -6,8 +6,10 @@ A node stores the pair, which costs some 90 ns; the text is looked up only when 
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import linecache
+import os
 import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -16,8 +18,7 @@ from payback.ir.source import lines_of, parsing
 
 # Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
 NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
-
-
+_PYTHON = os.path.dirname(os.__file__) + os.sep
 _inner: dict[int, Any] = {}  # the namespaces of such modules, kept, so that no other gets the same id
 
 
@@ -55,13 +56,24 @@ def syntax(source: str | CodeType) -> ast.Module:
         return ast.Module([], [])
 
 
+@functools.lru_cache(maxsize=4096)
+def _of_python(file: str) -> bool:
+    """Whether a file is one of Python's own library."""
+    return file.startswith("<frozen ") or (file.startswith(_PYTHON) and "-packages" not in file[len(_PYTHON) :])
+
+
+def is_inner(frame: FrameType) -> bool:
+    """Whether a frame is not the user's: of this package, of NumPy, SciPy and the like, of Python's own library."""
+    return frame.f_globals.get("__name__", "").startswith(NOT_USERS) or _of_python(frame.f_code.co_filename)
+
+
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:
     """The place in the user's code that is running: the nearest frame outside this package and NOT_USERS."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         space = frame.f_globals
         if id(space) not in _inner:
-            if not space.get("__name__", "").startswith(NOT_USERS):
+            if not is_inner(frame):
                 return frame.f_code, frame.f_lasti
             _inner[id(space)] = space
         frame = frame.f_back

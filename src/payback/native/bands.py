@@ -21,14 +21,15 @@ from payback.native import layout, memory
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View
 from payback.native.lower.bands import Bands
+from payback.native.lower.narrow import Few
 from payback.native.lower.nest import Nest
 from payback.native.plan import K_BLOCK
-from payback.native.units import Access, Few, NestUnit, ProductUnit, Total, Unit, finished, started, units
+from payback.native.units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
 from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
-ROOM = 1 << 18
+ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
 LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows, where it reads more than that
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more

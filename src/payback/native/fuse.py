@@ -21,6 +21,7 @@ from payback.native.commands import Command, Scalar, scalar_constant
 from payback.native.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.layout import Buffer, View
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.small import with_product
 
 SMALL_RESULT = 512  # entries of a result up to which calling a kernel costs as much as computing them
 
@@ -180,7 +181,8 @@ class Planner(Groups):
                 self.finish(node.args[0])
             return
         if name in REDUCES and self.reducible(node):
-            self.reduce(node)
+            if not with_product(self, node):
+                self.reduce(node)
             return
         hook = self.hooks.get(name)
         if hook is None or not hook(self, node):

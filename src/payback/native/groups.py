@@ -321,6 +321,7 @@ class Groups:
         self.require([each.args[0] for each in nodes], shape)
         nodes = [each for each in nodes if each not in self.views]  # what was needed first may have brought some along
         sources = [each.args[0] for each in nodes]
+        carried = carry.carried(self, sources, shape)  # before the sums have their places: what reads them is not ready
         count, sinks = prod(shape[a] for a in axes), []
         for number, (each, source) in enumerate(zip(nodes, sources, strict=True)):
             name = each.op.name
@@ -332,8 +333,7 @@ class Groups:
             kind = "sum" if name == "mean" else name
             sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
         text = "+".join(dict.fromkeys(each.op.name for each in nodes))
-        sources += carry.carried(self, sources, shape)
-        self.group(sources, shape, sinks, axes=axes, text=text, sinking=nodes)
+        self.group([*sources, *carried], shape, sinks, axes=axes, text=text, sinking=nodes)
 
     def beside(self, node: Node) -> list[Node]:
         """Sums of other things over the same entries, which can be found in the same pass over memory.

@@ -97,16 +97,23 @@ class TeamDriver(tuple):
         table, flags, advances, barrier = (b.inttoptr(word[k], POINTER) for k in (2, 3, 6, 8))
         count, rounds, moves = word[4], word[5], word[7]
 
-        def meet() -> None:
+        status_at = e.at(argument, 9, INT)
+
+        def meet(run: ir.Value) -> None:
+            """Wait; return if one of so many commands said stop.  A later one may have said so too, to a thread that
+            was quicker: it waits for this one where that is known to all."""
             emit_barrier(e, barrier, threads)
-            with b.if_then(b.icmp_signed("!=", e.load(argument, 9, INT), e.int(0)), likely=False):
+            status = b.load_atomic(status_at, "monotonic", 8, typ=INT)
+            stop = b.and_(b.icmp_signed("!=", status, e.int(0)), b.icmp_signed("<=", status, run))
+            with b.if_then(stop, likely=False):
                 b.ret_void()
 
         with e.loop(0, rounds) as turn:
+            before = b.mul(turn, count)
             with e.loop(0, count) as i:
                 at, flag = b.mul(i, e.int(2)), e.load(flags, i, INT)
                 with b.if_then(b.icmp_signed("!=", b.and_(flag, e.int(2)), e.int(0))):
-                    meet()
+                    meet(b.add(before, i))
                 mine = b.or_(
                     b.icmp_signed("==", thread, e.int(0)), b.icmp_signed("!=", b.and_(flag, e.int(1)), e.int(0))
                 )
@@ -117,10 +124,10 @@ class TeamDriver(tuple):
                     if self:
                         _count(e, b.inttoptr(e.load(argument, 10, INT), POINTER), b.add(b.mul(thread, count), i), begun)
                     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
-                        e.store(b.add(b.add(b.mul(turn, count), i), e.int(1)), argument, 9)
+                        b.atomic_rmw("xchg", status_at, b.add(b.add(before, i), e.int(1)), "monotonic")
                         emit_barrier(e, barrier, threads)
                         b.ret_void()
-            meet()
+            meet(b.add(before, count))
             _advance(e, bases, advances, moves)
         b.ret_void()
 

@@ -45,6 +45,10 @@ class Written(NamedTuple):
     seconds: float
     inner: Sequence[tuple[int, Any]] = ()
 
+    @property
+    def all_kernels(self) -> list[Any]:
+        return [*self.kernels, *[kernel for _, kernel in self.inner]]
+
 
 def write(commands: Sequence[Command]) -> Written:
     """Commands whose buffers have their places."""
@@ -61,6 +65,11 @@ def write(commands: Sequence[Command]) -> Written:
     seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
     numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
     return Written([command.kernel for command in commands], *numbers, seconds, inner)
+
+
+def team_of(written: Written, most: int) -> int:
+    """How many threads run these commands, of so many at most."""
+    return min(cores.threads(written.seconds), most)
 
 
 class Segment:
@@ -80,9 +89,9 @@ class Segment:
         shared = written.shared
         self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
         self.flags[0] &= 1
-        self.threads = min(cores.threads(written.seconds), most)
+        self.threads = team_of(written, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
-        self._team = address_of(library.TEAM)
+        self._team = address_of(library.TEAM) if self.threads > 1 else 0
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
         self.address = address(self.job)
 

@@ -116,7 +116,7 @@ class Place:
         e, kind = self.e, kind or self.kind
         first = self.address(pointer, row_stride, column_stride, kind)
         stride = row_stride if self.down else column_stride
-        if isinstance(stride, int) and stride == 0:
+        if self.lanes == 1 or (isinstance(stride, int) and stride == 0):
             return e.splat(e.load(first, 0, kind), self.lanes)
         if isinstance(stride, int) and stride == 1:
             if self.count is None:
@@ -129,8 +129,11 @@ class Place:
 
     def store(self, value: ir.Value, pointer: ir.Value, row_stride: Any, column_stride: Any) -> None:
         """Write the lanes that exist."""
-        e, kind = self.e, value.type.element
+        e, kind = self.e, value.type if self.lanes == 1 else value.type.element
         first = self.address(pointer, row_stride, column_stride, kind)
+        if self.lanes == 1:
+            e.store(value, first, 0)
+            return
         stride = row_stride if self.down else column_stride
         if isinstance(stride, int) and stride == 1:
             if self.count is None:

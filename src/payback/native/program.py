@@ -27,7 +27,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
-from payback.native.machine import DRIVERS, Segment, base_table, write
+from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
@@ -176,7 +176,6 @@ class Program:
                 view.buffer.base, number = number, number + 1
         self.bases = number
         self.arena_bytes = memory.arrange(memory.lives(self.commands))
-        addresses = library.get([*[kernel for c in self.commands for kernel in c.kernels], *DRIVERS])
         self._parts: list[Any] = []
         run: list[Command] = []
         for command in [*self.commands, None]:
@@ -184,10 +183,16 @@ class Program:
                 run.append(command)
                 continue
             if run:
-                self._parts.append(Segment(write(run), addresses, planner.threads))
+                self._parts.append(write(run))
                 run = []
             if command is not None:
                 self._parts.append(command)
+        written = [part for part in self._parts if type(part) is Written]
+        # the driver of several threads is not compiled for what one does
+        drivers = DRIVERS if any(team_of(part, planner.threads) > 1 for part in written) else DRIVERS[:1]
+        addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
+        self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
+                       for part in self._parts]  # fmt: skip
         # the whole program, where none of it runs on NumPy
         self.segment = self._parts[0] if len(self._parts) == 1 and type(self._parts[0]) is Segment else None
         self._template = base_table(self.bases)

@@ -7,13 +7,13 @@ own (`lower/rounds.py`).  What the arguments are may differ from round to round:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from payback.native.lower.cases import FAN, FAN_END, Operation, arity, operations
-from payback.native.lower.rounds import Entry, Operand
+from payback.native.lower.rounds import Entry, Operand, before, inside
 
 Array = np.ndarray[Any, Any]
 LONGEST = 300  # entries of a round: LLVM compiles them within some tenths of a second
@@ -24,40 +24,88 @@ SMALLEST = 2000  # entries that are worth code of their own
 
 
 class Piece(NamedTuple):
-    """Entries from start to stop, numbered as values are; entries of one round, or None where the switch has them."""
+    """Entries from start to stop, numbered as values are.
+
+    entries: those of one round; runs: equal cases put together; None and None: the switch has them
+    """
 
     start: int
     stop: int
-    entries: tuple[Entry, ...] | None
+    entries: tuple[Entry, ...] | None = None
+    runs: Any = None
 
 
-def pieces(tape: Any) -> list[Piece]:
-    """The whole tape in order."""
+def pieces(tape: Any, ordered: Callable[[int, int], Any]) -> list[Piece]:
+    """The whole tape in order.
+
+    ordered: puts entries of the tape, from one to another, in another order, and says how; None where that is not worth
+    it.
+    """
     base, size = tape.base, tape.size
     uses = _uses(tape)
-    made, left, at = [], 4 * LONGEST, base
+    made: list[Piece] = []
+    left, at = 4 * LONGEST, base
+
+    def fill(stop: int, near: int) -> None:
+        """What lies before `stop`; the last `near` entries keep their places."""
+        if at < stop:
+            cut = _cut(tape, at, stop - near)
+            runs = ordered(at, cut)
+            if runs is None:
+                made.append(Piece(at, stop))
+            else:
+                uses[runs.number] = uses[runs.start : runs.stop].copy()
+                made.append(Piece(at, cut, runs=runs))
+                if cut < stop:
+                    made.append(Piece(cut, stop))
+
     for a, b, period in _repeats(tape.codes.tobytes(), tape.codes, 0, size - base):
         found = _round(tape, uses, a, b, period) if period <= left else None
         if found is None:
             continue
+        assert found.entries is not None
         left -= period
-        if found.start > at:
-            made.append(Piece(at, found.start, None))
+        far = max((part.back - j for j, entry in enumerate(found.entries) for part in entry.operands), default=0)
+        fill(found.start, max(far, period))
+        if any(piece.runs is not None for piece in made[-2:]):
+            found = _round(tape, uses, a, b, period)  # with the numbers as they are now
+            assert found is not None
         made.append(found)
         at = found.stop
-    if at < size:
-        made.append(Piece(at, size, None))
+    fill(size, 0)
     return made
 
 
+def _cut(tape: Any, start: int, stop: int) -> int:
+    """The last place up to `stop` that is not inside a fan, nor before a row of three arguments."""
+    base, cases = tape.base, operations()
+    while stop > start:
+        code, last = tape.codes[stop - base] if stop < tape.size else 0, tape.codes[stop - 1 - base]
+        if arity(cases[code]) < 3 and (code != FAN_END) and last != FAN and not _inside_fan(tape, stop):
+            return stop
+        stop -= 1
+    return stop
+
+
+def _inside_fan(tape: Any, at: int) -> bool:
+    codes = tape.codes[: at - tape.base]
+    for k in range(len(codes) - 1, -1, -1):  # copies between the ends of a fan are no rows
+        if codes[k] == FAN:
+            return True
+        if codes[k] != 0:
+            return False
+    return False
+
+
 def _uses(tape: Any) -> Array:
-    """For each number, how many rows have it as an argument; that of a result is too large for any round."""
+    """For each number, how many rows and fans have it as an argument; that of a result is too large for any round."""
     count = np.zeros(tape.size, np.int64)
     kinds = np.array([arity(case) for case in operations()], np.int8)[tape.codes]
     for least, column in ((1, tape.first), (2, tape.second)):
         count += np.bincount(column[kinds >= least], minlength=tape.size)
     thirds = np.flatnonzero(kinds == 3)
     count += np.bincount(tape.first[thirds - 1], minlength=tape.size)
+    count += np.bincount(tape.first[tape.codes == FAN], minlength=tape.size)
     count[tape.wanted] = 1 << 40
     return count
 
@@ -105,43 +153,63 @@ def _round(tape: Any, uses: Array, a: int, b: int, period: int) -> Piece | None:
     else:
         return None
     rounds = (b - start) // period
-    if rounds < FEWEST:
+    if rounds <= FEWEST:
         return None
     stop = start + rounds * period
     body = codes[start : start + period].tolist()
-    numbers = np.arange(base + start, base + stop, dtype=np.int64).reshape(rounds, period)
-    columns = [column[start:stop].reshape(rounds, period) for column in (tape.first, tape.second)]
+    # all rounds but the first, which is left to the switch: what it takes from before may be anything
+    first = start + period
+    numbers = np.arange(base + first, base + stop, dtype=np.int64).reshape(rounds - 1, period)
+    columns = [column[first:stop].reshape(rounds - 1, period) for column in (tape.first, tape.second)]
 
     def operand(j: int, column: int, shift: int = 0) -> Operand:
         said = columns[column][:, j - shift]
         back = numbers[:, j] - said
         if (back == back[0]).all():
             return Operand(int(back[0]))
-        return Operand(0, column, shift, bool((said == said[0]).all() and said[0] < base + start))
+        step = int(said[1]) - int(said[0])
+        if not (np.diff(said) == step).all():
+            return Operand(0, column, shift)
+        at, there, head = lines.setdefault(step, (j - shift, column, int(said[0])))
+        return Operand(0, there, shift, at, int(said[0]) - head, not step and bool(said[0] < base + first))
 
+    lines: dict[int, tuple[int, int, int]] = {}  # step -> the entry that is counted from, its column, what that says
     entries: list[Entry] = []
     inner = [0] * period  # how many entries of the same round use it
+    following = [0] * period  # of the next round
     for j, code in enumerate(body):
         case = cases[code]
         if len(entries) > j:  # a copy
             continue
         if code == FAN:
-            count = columns[1][:, j]
+            count = tape.second[start + j : stop : period]
             if (count != count[0]).any() or j + count[0] > period:
                 return None
             made = Entry("fan", operands=(operand(j, 0),), count=int(count[0]))
+            if (
+                inside(j, made.operands[0]) is not None
+                and base + start + j - tape.first[start + j] != made.operands[0].back
+            ):
+                return _round(tape, uses, a + period, b, period)
             entries += [made, *[Entry("copy")] * (made.count - 1)]
         elif type(case) is Operation:
             places = [(0, 0), (1, 0), (0, 1)][: arity(case)]
             operands = tuple(operand(j, column, shift) for column, shift in places)
-            for part in operands:
-                if 0 < part.back <= j:
-                    inner[j - part.back] += 1
             entries.append(Entry("row", case.name, case.paid, operands))
         else:
             entries.append(Entry("rest"))
     if not any(entry.kind == "row" for entry in entries):
         return None
-    all_ = uses[base + start : base + stop].reshape(rounds, period).max(axis=0)
-    finished = [entry._replace(private=bool(all_[j] == inner[j])) for j, entry in enumerate(entries)]
-    return Piece(base + start, base + stop, tuple(finished))
+    for j, entry in enumerate(entries):
+        if entry.kind in ("row", "fan"):
+            for part in entry.operands:
+                for at, count in ((inside(j, part), inner), (before(entries, j, part), following)):
+                    if at is not None:
+                        count[at] += 1
+    used = uses[base + first : base + stop].reshape(rounds - 1, period)
+    own, both = np.array(inner), np.array(inner) + following
+    private = (used == own).all(axis=0)
+    hidden = (used[:-1] == both).all(axis=0) & (used[-1] >= own)
+    finished = [entry._replace(private=bool(private[j]), hidden=bool(hidden[j] or private[j]))
+                for j, entry in enumerate(entries)]  # fmt: skip
+    return Piece(base + first, base + stop, tuple(finished))

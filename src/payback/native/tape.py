@@ -11,23 +11,27 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from payback.ir.aval import Aval
 from payback.native import library
+from payback.native.emit import FLOAT64, lanes_of
 from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import Forward, Reverse
-from payback.native.lower.rounds import ForwardRounds, ReverseRounds
+from payback.native.lower.rounds import Entry, ForwardRounds, ReverseRounds, kept_values
+from payback.native.lower.runs import ForwardRuns, ReverseRuns
 from payback.native.rounds import pieces
+from payback.native.runs import FEWEST, Runs
 from payback.ops.row import TABLE
 from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Columns
 from payback.trace.number import Recorder
 
 Array = np.ndarray[Any, Any]
-VERSION = 2  # of the kernels
+VERSION = 3  # of the kernels
 
 
 _functions: dict[Any, Any] = {}
@@ -63,9 +67,10 @@ class Tape:
     """A program laid out for replay.
 
     codes, first, second  a column each: the case of the switch, and the numbers of its operands' values
-    base      the numbers of constants, which stand before the entries
+    fixed     how many constants there are: the first numbers
+    base      the numbers that stand before the entries: constants, and what is read from leaves
     wanted    the numbers of the results
-    reads     for each leaf (node that is read): entries' numbers and flat places, in the order of the program
+    reads     for each leaf (node that is read): the first of its numbers, and flat places in the order of the program
     sure      whether every edge surely pays
     """
 
@@ -82,15 +87,23 @@ class Tape:
         users = np.bincount(flat[flat >= 0], minlength=count).astype(np.int32)
         many = users + (np.bincount(columns.wanted, minlength=count) > 0) >= 3
         fans = np.where(many & ~constant, users, np.int32(0))
-        # where each entry stands: constants in front, then the others, each with its fan behind it
-        room = np.where(constant, np.int32(0), np.int32(1) + fans)
-        self.base = base = int(constant.sum())
+        # where each entry stands: constants in front, then what is read, leaf by leaf, then the others; a number's fan
+        # stands behind it, that of what is read where it was read
+        leaves = np.flatnonzero(codes == LEAF)
+        leaves = leaves[np.argsort(columns.first[leaves], kind="stable")]
+        front = constant.copy()
+        front[leaves] = True
+        room = np.where(front, np.int32(0), np.int32(1)) + fans
+        self.fixed = int(constant.sum())
+        self.base = base = self.fixed + len(leaves)
         self.size = base + int(room.sum(dtype=np.int64))
         if self.size >= 2**31:
             raise OverflowError("a tape has fewer than 2³¹ entries")
         number = np.cumsum(room, dtype=np.int32) - room + np.int32(base)
-        number[constant] = np.arange(base)
         del room, users, many
+        copies = number + np.where(front, np.int32(0), np.int32(1))
+        number[constant] = np.arange(self.fixed)
+        number[leaves] = np.arange(self.fixed, base)
         operands = number[edges]
         if fans.any():
             through = np.flatnonzero((flat >= 0) & (fans[flat] > 0))
@@ -100,7 +113,7 @@ class Tape:
             del order
             begin = np.flatnonzero(np.diff(target, prepend=-1))
             turn = np.arange(len(target)) - np.repeat(begin, np.diff(begin, append=len(target)))
-            operands.reshape(-1)[through] = number[target] + 1 + turn
+            operands.reshape(-1)[through] = copies[target] + turn
         self.codes = np.zeros(self.size - base, np.uint8)
         self.first, self.second = np.zeros(self.size - base, np.int32), np.zeros(self.size - base, np.int32)
         moved = arguments > 0
@@ -109,23 +122,36 @@ class Tape:
         self.second[places] = np.where(arguments >= 3, operands[:, 1], operands[:, 0])[moved]
         self.codes[number[rows] - base] = _cases(columns, edges, constant)[rows]
         fanned = np.flatnonzero(fans)
-        for at, case in ((number[fanned] + 1, FAN), (number[fanned] + fans[fanned], FAN_END)):
+        for at, case in ((copies[fanned], FAN), (copies[fanned] + fans[fanned] - np.int32(1), FAN_END)):
             self.codes[at - base] = case
             self.first[at - base] = number[fanned]
             self.second[at - base] = fans[fanned]
         self.constants = columns.constants[columns.first[constant]]
         self.wanted = number[columns.wanted]
-        self.wanted_list: list[int] = self.wanted.tolist()
-        leaves = np.flatnonzero(codes == LEAF)
-        slots = columns.first[leaves]
-        self.reads = []
-        for slot in range(len(columns.leaves)):
-            mine = leaves[slots == slot] if len(columns.leaves) > 1 else leaves
-            self.reads.append((number[mine], np.maximum(columns.second[mine], 0)))
+        ends = np.searchsorted(columns.first[leaves], np.arange(len(columns.leaves) + 1))
+        places = np.maximum(columns.second[leaves], 0)
+        self.reads = [(self.fixed + int(a), places[a:b]) for a, b in pairwise(ends)]
         cases = operations()
         self.sure = all(always_pays(cases[case]) for case in np.unique(self.codes).tolist())
-        self.pieces = pieces(self)
+        self.adjoints = self.size + 8  # there is room behind the last for whole vectors
+        self.pieces = pieces(self, self._ordered)
+        self.wanted_list: list[int] = self.wanted.tolist()
         self._pools: dict[bool | None, list[Memory]] = {None: [], True: [], False: []}
+
+    def _ordered(self, start: int, stop: int) -> Runs | None:
+        """These entries put in runs, and all that the tape says of their numbers rewritten."""
+        if stop - start < FEWEST:
+            return None
+        made = Runs(self, start, stop, self.adjoints, _run)
+        self.adjoints += made.room
+        if self.adjoints >= 2**31:
+            raise OverflowError("a tape has fewer than 2³¹ adjoints")
+        after = slice(stop - self.base, None)
+        self.first[after] = made.renumbered(self.first[after])
+        fan = (self.codes[after] == FAN) | (self.codes[after] == FAN_END)  # how many, not which
+        self.second[after] = np.where(fan, self.second[after], made.renumbered(self.second[after]))
+        self.wanted = made.renumbered(self.wanted)
+        return made
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
         """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
@@ -154,7 +180,7 @@ class Tape:
             bars = memory.bars
             owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
             for k, paid, on in zip(self.wanted_list, np.ravel(seed).tolist(), owed, strict=True):
-                if on and k >= self.base:
+                if on and k >= self.fixed:
                     there = bars[k]
                     bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
             found = [np.zeros(np.shape(leaf)) for leaf in leaves]
@@ -162,9 +188,10 @@ class Tape:
                 words[at] = _at(gradient)
             if masks:
                 memory.both()
-                for leaf, (entries, places) in zip(leaves, self.reads, strict=True):
+                for leaf, (first, places) in zip(leaves, self.reads, strict=True):
                     shown = np.zeros(np.shape(leaf), np.bool_)
-                    shown.reshape(-1)[places[bars[entries].view(np.int64) != NOTHING]] = True
+                    paid = bars[first : first + len(places)].view(np.int64) != NOTHING
+                    shown.reshape(-1)[places[paid]] = True
                     touched.append(shown)
                 memory.scatter()
             else:
@@ -181,36 +208,49 @@ class Memory:
     """
 
     def __init__(self, tape: Tape, sure: bool | None):
-        self.values = values = np.empty(tape.size)
-        values[: tape.base] = tape.constants
+        self.values = values = np.empty(tape.size + 8)
+        values[: tape.fixed] = tape.constants
         shift = tape.base  # an entry's number is its index in all columns
         columns = _at(tape.codes) - shift, _at(tape.first) - 4 * shift, _at(tape.second) - 4 * shift, _at(values)
         jobs: list[tuple[Any, tuple[int, ...]]] = [
-            (Gather(VERSION), (0, _at(places), _at(values), _at(entries), len(entries)))
-            for entries, places in tape.reads
+            (Gather(VERSION), (0, _at(places), _at(values) + 8 * first, len(places))) for first, places in tape.reads
         ]
-        for start, stop, entries in tape.pieces:
-            kernel: Any = Forward(VERSION) if entries is None else ForwardRounds(VERSION, entries)
-            jobs.append((kernel, (*columns, start, stop)))
+        self._stashes = {
+            piece.start: Stash(piece.start, piece.stop, piece.entries) for piece in tape.pieces if piece.entries
+        }
+        for piece in tape.pieces:
+            if piece.runs is not None:
+                jobs.append((ForwardRuns(VERSION, piece.runs.cases), piece.runs.forward_words(_at(values))))
+            elif piece.entries is not None:
+                jobs.append((ForwardRounds(VERSION, piece.entries), (*columns, *self._stashes[piece.start].words)))
+            else:
+                jobs.append((Forward(VERSION), (*columns, piece.start, piece.stop)))
         ends = [len(jobs)]
         if sure is not None:
-            self.bars = np.full(tape.size, -0.0)
+            self.bars = np.full(tape.adjoints, -0.0)
             if not sure:
                 self.bars.view(np.int64).fill(NOTHING)
-            for start, stop, entries in reversed(tape.pieces):
-                kernel = Reverse(VERSION, sure) if entries is None else ReverseRounds(VERSION, sure, entries)
-                jobs.append((kernel, (*columns, _at(self.bars), start, stop)))
+            columns = *columns, _at(self.bars)
+            for piece in reversed(tape.pieces):
+                if piece.runs is not None:
+                    words = piece.runs.reverse_words(_at(values), _at(self.bars))
+                    jobs.append((ReverseRuns(VERSION, sure, piece.runs.cases), words))
+                elif piece.entries is not None:
+                    words = *columns, *self._stashes[piece.start].words
+                    jobs.append((ReverseRounds(VERSION, sure, piece.entries), words))
+                else:
+                    jobs.append((Reverse(VERSION, sure), (*columns, piece.start, piece.stop)))
             ends.append(len(jobs))
             initial = int(np.float64(-0.0).view(np.int64)) if sure else NOTHING
-            for entries, places in tape.reads:
-                jobs.append((Scatter(VERSION), (_at(self.bars), _at(entries), 0, _at(places), len(entries), initial)))
+            for first, places in tape.reads:
+                jobs.append((Scatter(VERSION), (_at(self.bars) + 8 * first, 0, _at(places), len(places), initial)))
             ends.append(len(jobs))
         addresses = library.get([*(kernel for kernel, _ in jobs), library.DRIVER])
         begins = np.cumsum([0, *(len(words) for _, words in jobs)]).tolist()
         self.words = np.array([word for _, words in jobs for word in words], np.int64)
         reads = len(tape.reads)
         self.sources = begins[:reads]
-        self.targets = [begin + 2 for begin in begins[len(jobs) - reads : len(jobs)]] if sure is not None else []
+        self.targets = [begin + 1 for begin in begins[len(jobs) - reads : len(jobs)]] if sure is not None else []
         where = _at(self.words)
         self._table = np.array([(addresses(kernel), where + 8 * begin)
                                 for (kernel, _), begin in zip(jobs, begins, strict=False)], np.int64)  # fmt: skip
@@ -227,6 +267,16 @@ class Memory:
         words = np.array([_at(self._table) + 16 * start, stop - start, 1, 0, 0], np.int64)
         self._kept.append(words)
         return partial(self._drive, None, _at(words))
+
+
+class Stash:
+    """What the rounds of a piece keep for the way back, from the round before the first on."""
+
+    def __init__(self, start: int, stop: int, entries: tuple[Entry, ...]):
+        rounds, wide = (stop - start) // len(entries), lanes_of(FLOAT64)
+        block = wide * len(kept_values(entries))
+        self.values = np.zeros(block * (1 - (-rounds // wide)) + 8)
+        self.words = start, rounds, -(-_at(self.values) // 64) * 64 + 8 * block
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:

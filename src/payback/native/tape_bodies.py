@@ -66,7 +66,7 @@ class TapeBody(Body):
 
     def _leaves(self) -> tuple[list[Node], Node]:
         """Fresh inputs, and the result made from them."""
-        leaves = [fresh(node.aval, node.params.get("name") or "") for node in self.columns.leaves]
+        leaves = [fresh(node.aval, None, node.params.get("name") or "") for node in self.columns.leaves]
         made = self.columns.nodes(leaves)
         return leaves, _stacked(made) if self.result.shape else _cast(made[0], self.result)
 
@@ -241,6 +241,9 @@ class Direct:
                 if type(x) is not float:
                     return None
             elif type(x) is not np.ndarray or x.dtype != aval.dtype or x.shape != aval.shape:
+                return None
+            # what lies otherwise may be another graph: NumPy copies where it reshapes that
+            if not aval.weak and x.ndim > 1 and not x.flags.c_contiguous:
                 return None
         return list(self(*args))
 

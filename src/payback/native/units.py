@@ -14,6 +14,7 @@ from payback.native import layout
 from payback.native.commands import Command
 from payback.native.layout import Buffer, Shape, View
 from payback.native.lower import product
+from payback.native.lower.narrow import Few
 from payback.native.lower.pointwise import code_of
 from payback.native.nests import Source, nest
 
@@ -47,15 +48,6 @@ class Total(NamedTuple):
 
 
 Place = Callable[[View, int], Buffer]  # of a view and its stride along the rows: what the rows of a band are read from
-
-
-class Few:
-    """Which kernels for one number of columns (`lower/small.py`) a program's bands have: there may be but a few."""
-
-    repeated = True
-
-    def __init__(self) -> None:
-        self.small: set[Any] = set()
 
 
 class Unit:
@@ -172,7 +164,7 @@ class ProductUnit(Unit):
         a, b, target = source.operands
         operands = moved(a, left), moved(b, right), sums[0] if sums else moved(target, out)
         others = tuple((moved(view, out), store) for view, store in source.others)
-        return [source._replace(operands=operands, others=others, threads=1).command(few, bool(sums))]
+        return [source._replace(operands=operands, others=others, threads=1).command(few=few, plus=bool(sums))]
 
 
 def units(commands: Sequence[Command]) -> list[Unit]:

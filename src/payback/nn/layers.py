@@ -60,10 +60,8 @@ class Linear(Module):
                 raise InputError(
                     f"a layer of {n_in!r} inputs and {n_out!r} outputs", why="sizes are whole numbers from 1 up"
                 )
-        object.__setattr__(
-            self, "weight", known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype)
-        )
-        object.__setattr__(self, "bias", np.zeros(n_out, dtype) if bias else None)
+        self.weight = known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype)
+        self.bias = np.zeros(n_out, dtype) if bias else None
 
     def __call__(self, x: Any) -> Any:
         n_in = self.weight.shape[0]
@@ -84,7 +82,7 @@ class Activation(Module):
 
     def __init__(self, name: str):
         known(name, ACTIVATIONS, "activation")
-        object.__setattr__(self, "name", name)
+        self.name = name
 
     def __call__(self, x: Any) -> Any:
         return ACTIVATIONS[self.name](x)
@@ -103,7 +101,7 @@ class Sequential(Module):
     layers: tuple[Any, ...]
 
     def __init__(self, *layers: Any):
-        object.__setattr__(self, "layers", tuple(layers))
+        self.layers = tuple(layers)
 
     def __call__(self, x: Any) -> Any:
         for layer in self.layers:
@@ -158,7 +156,7 @@ class MLP(Sequential):
             if not last:
                 layers.append(Activation(activation))
         super().__init__(*layers)
-        object.__setattr__(self, "skip", np.zeros((sizes[0], sizes[-1]), dtype) if skip else None)
+        self.skip = np.zeros((sizes[0], sizes[-1]), dtype) if skip else None
 
     def __call__(self, x: Any) -> Any:
         y = super().__call__(x)

@@ -1,7 +1,8 @@
 """Modules: networks as immutable trees whose leaves are their parameters.
 
 A subclass is a frozen dataclass.  Its array fields are parameters, its module fields are parts, and fields made
-with `static()` are neither: names, sizes, options.  Training returns a new module.
+with `static()` are neither: names, sizes, options.  An `__init__` of one's own assigns each field once.  Training
+returns a new module.
 
 >>> import numpy as np, payback as pb
 >>> class Scale(pb.nn.Module):
@@ -10,15 +11,25 @@ with `static()` are neither: names, sizes, options.  Training returns a new modu
 ...         return x * self.factor
 >>> Scale(np.array([2.0, 3.0]))(np.ones(2))
 array([2., 3.])
+>>> class Bump(pb.nn.Module):
+...     center: np.ndarray
+...     def __init__(self, n):
+...         self.center = np.zeros(n)
+...     def __call__(self, x):
+...         return np.exp(-np.sum((x - self.center) ** 2, axis=-1))
+>>> Bump(3)
+Bump(center=float64[3])
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, dataclass_transform
+from copy import copy
+from typing import Any, Self, dataclass_transform
 
 import numpy as np
 
+from payback.errors import FieldError
 from payback.trace.tree import leaves, paths
 
 
@@ -27,13 +38,49 @@ def static(**options: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **options)
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(field_specifiers=(static,))  # not frozen: __init__ assigns
 class Module:
     """The base of all layers and networks."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
+        del cls.__setattr__  # a dataclass's own would refuse what __init__ assigns, and say no cure
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Fields are assigned once, by `__init__`.  Raises FieldError for the rest."""
+        if name in self.__dict__:
+            raise FieldError(
+                f"{type(self).__name__}.{name} was assigned again",
+                why="a module does not change, so that gradients and trainings know what it was",
+                fix=f"make another: net.replace({name}=…)",
+            )
+        self._check_declared(name)
+        object.__setattr__(self, name, value)
+
+    def _check_declared(self, name: str) -> None:
+        kind = type(self).__name__
+        if name not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
+            raise FieldError(
+                f"{kind} has no field {name!r}",
+                why="what is not declared would not be trained, nor saved",
+                fix=f"write `{name}: np.ndarray` in the class {kind}, or `{name}: int = pb.nn.static()` for an option",
+            )
+
+    def replace(self, **fields: Any) -> Self:
+        """The same module with other values in these fields.  Raises FieldError for names of no field.
+
+        >>> import numpy as np, payback as pb
+        >>> line = pb.nn.Linear(2, 1, key=pb.random.key(0))
+        >>> line.replace(weight=np.array([[1.0], [2.0]]), bias=None)(np.ones((1, 2)))
+        array([[3.]])
+        """
+        for name in fields:
+            self._check_declared(name)
+        twin = copy(self)
+        for name, value in fields.items():
+            object.__setattr__(twin, name, value)
+        return twin
 
     def __call__(self, x: Any) -> Any:
         """The module's result for a batch: rows are samples."""

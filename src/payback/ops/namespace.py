@@ -17,6 +17,7 @@ from payback.ir.aval import WEAK_DTYPES, Aval, aval_of
 from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
+from payback.ops.control.foreign import foreign_values
 from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
@@ -60,30 +61,37 @@ def _where(condition: Any, high: Any, low: Any) -> Any:
     return np.where(condition, high, low)[()]
 
 
+def waits(error: type[BaseException]) -> bool:
+    """Whether the program waits for Python's exception, with a `try`; see `trace/handled.py`, which replaces this."""
+    return False
+
+
 def _power(a: Any, b: Any) -> Any:
     if type(a) in (float, int) and type(b) in (float, int):
         try:
             result = a**b
-        except (ZeroDivisionError, OverflowError):
+        except (ZeroDivisionError, OverflowError) as problem:
+            if waits(type(problem)):
+                raise
             return float(np.float64(a) ** b)
         return float("nan") if type(result) is complex else result  # (-8)**0.5 is NaN, as in NumPy
     return a**b
 
 
 def _divide(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float(np.float64(a) / b)
     return a / b
 
 
 def _mod(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float("nan")
     return a % b
 
 
 def _floor_divide(a: Any, b: Any) -> Any:
-    if type(b) in (float, int) and b == 0 and type(a) in (float, int):
+    if type(b) in (float, int) and b == 0 and type(a) in (float, int) and not waits(ZeroDivisionError):
         return float(np.float64(a) // b)
     return a // b
 
@@ -334,6 +342,10 @@ class Values:
     @staticmethod
     def solution(start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
         return solution_values(Values, start, *parameters, body=body, solver=solver)
+
+    @staticmethod
+    def foreign(*args: Any, **params: Any) -> Any:
+        return foreign_values(*args, **params)
 
     @staticmethod
     def zeros(aval: Aval) -> Any:

@@ -183,7 +183,7 @@ def _distribution(name: str, density: Any, math: str) -> None:
     def refuse(slot: int) -> DifferentiationError:
         return DifferentiationError(f"{name} has no derivative by its argument {slot} in payback",
                                     why="it is no elementary or special function that SciPy has",
-                                    fix="give it as a plain number, or use pb.custom_gradient")  # fmt: skip
+                                    fix="give it as a plain number, or use pb.custom_gradient(plain=True)")  # fmt: skip
 
     def vjp(m: Any, bar: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
         if wanted[0] < len(args) - 1:

@@ -33,6 +33,21 @@ def global_norm(gradient: Any) -> Any:
     return np.sqrt(total)
 
 
+def _settled(moment: Any) -> Any:
+    """A moment without what is too small for a normal number: it would never leave that range, where processors compute
+    in tens of cycles.  Decay ends at the smallest number, for 0.9 of that is rounded to it again."""
+    return moment * (np.abs(moment) >= np.finfo(moment.dtype).tiny)
+
+
+def _rest(beta: float, step: Any) -> Any:
+    """1 − betaᵗ: what a mean of `step` gradients has of the weights of all."""
+    if type(step) is not np.ndarray or not beta:
+        return 1 - beta**step
+    powers = np.zeros(len(step))  # where 1 minus them is 1 they are not computed
+    np.power(beta, step, out=powers, where=step * np.log(beta) > -40.0)
+    return 1 - powers
+
+
 def _unit_interval(name: str, value: float) -> None:
     if not 0 <= positive(name, value, zero=True) < 1:
         raise InputError(f"{name} is {value!r}", why="it must be at least 0 and less than 1")
@@ -69,18 +84,37 @@ class Optimizer:
         self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
     ) -> tuple[Any, list[Slots]]:
         """New parameters and state.  rate: this step's length; step: its number, from 1."""
+        own = type(self).leaf.__module__ == __name__
+        numbers = self.numbers(rate, step) if own else (rate, step)
+        return self.taken(gradient, state, parameters, numbers)
+
+    def numbers(self, rate: Any, step: Any) -> tuple[Any, ...]:
+        """What a step is told beside arrays: numbers that follow from its length and number alone.
+
+        For many steps they are made at once: of arrays of lengths and numbers, arrays.
+        """
+        return rate, step
+
+    def taken(
+        self, gradient: Any, state: list[Slots], parameters: Any, numbers: tuple[Any, ...]
+    ) -> tuple[Any, list[Slots]]:
+        """As `update`, by a step's numbers."""
         grads = leaves(gradient)
         if self.clip_norm is not None:
             scale = self.clip_norm / np.maximum(global_norm(gradient), self.clip_norm)
             grads = [g * scale.astype(g.dtype) for g in grads]
         own = type(self).leaf.__module__ == __name__  # of others it is not known that all leaves are treated alike
-        leaf = Repeated(self.leaf) if own else self.leaf
-        stepped = [leaf(p, g, s, rate, step) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
+        leaf = Repeated(self.moved) if own else self.leaf
+        stepped = [leaf(p, g, s, *numbers) for p, g, s in zip(leaves(parameters), grads, state, strict=True)]
         return unflatten(parameters, iter([p for p, _ in stepped])), [s for _, s in stepped]
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         """One parameter's step."""
         raise NotImplementedError
+
+    def moved(self, p: Any, g: Any, slots: Slots, *numbers: Any) -> tuple[Any, Slots]:
+        """One parameter's step, by the step's numbers."""
+        return self.leaf(p, g, slots, *numbers)
 
     def flat(self, parameters: Any) -> Optimizer | None:
         """An optimizer that does to all these parameters' entries in one vector what this one does to each array.
@@ -119,7 +153,7 @@ class Momentum(Optimizer):
         _unit_interval("momentum", self.momentum)
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
-        v = self.momentum * slots[0] + g
+        v = _settled(self.momentum * slots[0] + g)
         return p - rate * v, (v,)
 
 
@@ -128,7 +162,7 @@ class Nesterov(Momentum):
     """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013)."""
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
-        v = self.momentum * slots[0] + g
+        v = _settled(self.momentum * slots[0] + g)
         return p - rate * (g + self.momentum * v), (v,)
 
 
@@ -146,7 +180,7 @@ class RMSprop(Optimizer):
         positive("epsilon", self.epsilon)
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
-        s = self.decay * slots[0] + (1 - self.decay) * (g * g)
+        s = _settled(self.decay * slots[0] + (1 - self.decay) * (g * g))
         return p - rate * g / (np.sqrt(s) + self.epsilon), (s,)
 
 
@@ -165,10 +199,15 @@ class Adam(Optimizer):
         _unit_interval("beta2", self.beta2)
         positive("epsilon", self.epsilon)
 
+    def numbers(self, rate: Any, step: Any) -> tuple[Any, ...]:
+        return rate / _rest(self.beta1, step), _rest(self.beta2, step) ** -0.5
+
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
-        m = self.beta1 * slots[0] + (1 - self.beta1) * g
-        v = self.beta2 * slots[1] + (1 - self.beta2) * (g * g)
-        length, scale = rate / (1 - self.beta1**step), (1 - self.beta2**step) ** -0.5
+        return self.moved(p, g, slots, *self.numbers(rate, step))
+
+    def moved(self, p: Any, g: Any, slots: Slots, length: Any, scale: Any) -> tuple[Any, Slots]:  # type: ignore[override]
+        m = _settled(self.beta1 * slots[0] + (1 - self.beta1) * g)
+        v = _settled(self.beta2 * slots[1] + (1 - self.beta2) * (g * g))
         return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
 
 
@@ -222,11 +261,20 @@ class _FlatAdamW(AdamW):
 
     shares: Any = None
 
+    def numbers(self, rate: Any, step: Any) -> tuple[Any, ...]:
+        return *super().numbers(rate, step), rate * self.weight_decay
+
     def update(
         self, gradient: Any, state: list[Slots], parameters: Any, rate: Any, step: Any
     ) -> tuple[Any, list[Slots]]:
-        (q,), state = Adam.update(self, gradient, state, parameters, rate, step)
-        return [q - (rate * self.weight_decay) * self.shares * parameters[0]], state
+        return self.taken(gradient, state, parameters, self.numbers(rate, step))
+
+    def taken(
+        self, gradient: Any, state: list[Slots], parameters: Any, numbers: tuple[Any, ...]
+    ) -> tuple[Any, list[Slots]]:
+        *numbers, shrinking = numbers
+        (q,), state = super().taken(gradient, state, parameters, tuple(numbers))
+        return [q - shrinking * self.shares * parameters[0]], state
 
 
 # The closed list of optimizers that may be named, in code and on the command line.

@@ -14,17 +14,33 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
-from payback.trace.operators import _HOOKS, _METHODS, _dispatched, _operator, _unary, know, where_of_caller
-from payback.trace.outside import bare, storing
+from payback.trace.asked import by_name, not_known
+from payback.trace.cures import of_library
+from payback.trace.operators import (
+    _HOOKS,
+    _METHODS,
+    _dispatched,
+    _operator,
+    _product,
+    _unary,
+    know,
+    product_in_place,
+    where_of_caller,
+)
+from payback.trace.outside import bare, calling, storing
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
+
+
+_MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
+_INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 
 class Traced:
@@ -53,16 +69,13 @@ class Traced:
     def value(self) -> Any:
         """The plain value: a Python number, NumPy scalar or read-only array.
 
-        Raises TraceError in a graph that is traced without numbers.
+        Raises TraceError in a graph that is traced without numbers.  A traced function that asks `hasattr(x, "value")`
+        is told no, as of an array: programs ask that of the quantities and variables of other libraries.
         """
+        if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
+            raise AttributeError("arrays have no attribute 'value'")  # a program that knows other arrays
         if self.node.value is None:
-            name = self.node.params.get("name", self.node.op.name)
-            raise TraceError(
-                f"the value of {name} is not known while a function is compiled",
-                where=_here(),
-                why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
-                fix="use np.where instead of if, or give what decides the branch as a plain argument",
-            )
+            raise not_known(self.node.params.get("name") or self.node.op.name)
         return self.node.value
 
     @property
@@ -119,7 +132,8 @@ class Traced:
     # plain Python's questions
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        value = self.node.value
+        return bool(self.value if value is None else value)
 
     def __len__(self) -> int:
         if not self.node.shape:
@@ -205,8 +219,12 @@ class Traced:
         if method is None:
             if name.startswith("__") or not (hasattr(np.ndarray, name) or hasattr(float, name)):
                 raise AttributeError(f"a traced value has no attribute {name!r}")
-            raise MissingAttributeError(f".{name} of a traced array has no derivative in payback", where=_here(),
-                                        fix="write it with NumPy functions that have one")  # fmt: skip
+            what, why, fix = calling() or (
+                f".{name} of a traced array has no derivative in payback",
+                None,
+                _INSTEAD.get(name, "write it with NumPy functions that have one"),
+            )
+            raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
         return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
 
     @property
@@ -240,11 +258,12 @@ class Traced:
     __neg__, __abs__ = _unary("neg"), _unary("abs")
 
     def __pos__(self) -> Any:
-        return Traced(self.node)
+        return _METHODS["copy"](self, "K")
 
     __and__, __rand__ = _dispatched(np.bitwise_and)
     __or__, __ror__ = _dispatched(np.bitwise_or)
-    __matmul__, __rmatmul__ = _dispatched(np.matmul)
+    __matmul__, __rmatmul__ = _product()
+    __imatmul__ = product_in_place
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
 
     def __invert__(self) -> Any:
@@ -382,6 +401,9 @@ def as_traced(operand: Any) -> Any:
         return outside(operand)
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
         return operand
+    if type(operand).__module__.startswith("scipy.sparse") and (known := of_library("scipy.sparse")) is not None:
+        what, why, fix = known
+        raise TraceError(what, where=_here(), why=why, fix=fix)
     return np.asarray(operand)
 
 

@@ -53,7 +53,7 @@ class Watch:
         at = self._latest.get(id(array))
         if at is None or not _same_bits(array, self.seen[at][1]):
             at = self._latest[id(array)] = len(self.seen)
-            node = Node(INPUT, (), {"name": "outside"}, None, None, aval_of(array))
+            node = Node(INPUT, (), named("outside", array), None, None, aval_of(array))
             self.seen.append((array, freeze(array.copy("K")), node))
         return self.seen[at][2]
 
@@ -113,6 +113,19 @@ def native(x: Any) -> Any:
     if type(x) is np.ndarray and not x.dtype.isnative:
         return x.astype(x.dtype.newbyteorder("="))
     return x
+
+
+def strides_of(x: Any) -> tuple[int, ...] | None:
+    """How far apart the entries of an array with several axes lie, in entries; None where by rows, as mostly."""
+    if type(x) is not np.ndarray or x.ndim < 2 or x.flags.c_contiguous:
+        return None
+    return tuple([step // x.itemsize for step in x.strides])
+
+
+def named(name: str, x: Any) -> dict[str, Any]:
+    """What an input says of itself: its name, and how x lies in memory where that is not by rows (see `views.py`)."""
+    strides = strides_of(x)
+    return {"name": name} if strides is None else {"name": name, "strides": strides}
 
 
 def now(x: Any) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 
 from payback.ad.algebra import Gradient
 from payback.ad.scalars import pay_scalars
-from payback.ad.sweep import everything, reach, sweep
+from payback.ad.sweep import reach
+from payback.ad.values import pay_values
 from payback.errors import DifferentiationError, MutationError
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -75,7 +76,7 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
             )
     gradient = Gradient(on_graph=False)
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, {node: bar}, leaves or [node], reached=reached, keep=everything)
+        settled = pay_values(gradient, {node: bar}, set(leaves or [node]), reached, keep=True)
         if accumulate:
             for n, owed in settled.items():
                 owed = _kept(gradient, n, owed)

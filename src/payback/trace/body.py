@@ -28,11 +28,12 @@ from payback.trace.arrays import now, outside
 from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves
+from payback.trace.views import argument
 
 
-def fresh(aval: Aval, name: str = "") -> Node:
-    """An input without a number."""
-    return Node(INPUT, (), {"name": name}, None, None, aval)
+def fresh(aval: Aval, strides: tuple[int, ...] | None = None, name: str = "") -> Node:
+    """An input without a number.  strides: how its array lies in memory, see `named`."""
+    return Node(INPUT, (), {"name": name} if strides is None else {"name": name, "strides": strides}, None, None, aval)
 
 
 def rebuilt(outputs: Sequence[Node], given: dict[Node, Node]) -> list[Node]:
@@ -247,7 +248,7 @@ def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, lis
     constants = [node for node in captured if node in done]
     for node in constants:
         del captured[node]
-    new = [fresh(node.aval, node.params.get("name") or "") for node in (*inputs, *captured)]
+    new = [fresh(node.aval, None, node.params.get("name") or "") for node in (*inputs, *captured)]
     given = dict(zip((*inputs, *captured), new, strict=True))
     given |= {node: Node(CONST, (), NO_PARAMS, node.value, node.where) for node in constants}
     return Body(new, rebuilt(outputs, given)), list(captured)
@@ -262,14 +263,16 @@ class TracedBody(NamedTuple):
 
 
 def trace_body(
-    f: Callable[..., Any], avals: Sequence[Aval], rebuild: Callable[[list[Any]], tuple[Any, ...]]
-) -> TracedBody:
+    f: Callable[..., Any], avals: Sequence[Aval], rebuild: Callable[[list[Any]], tuple[Any, ...]],
+    strides: Sequence[tuple[int, ...] | None] | None = None,
+) -> TracedBody:  # fmt: skip
     """Trace `f(*rebuild(leaves))` without numbers, one leaf for each aval.
 
+    strides: of each leaf, as `strides_of` gives them.
     Raises TraceError where f looks at a number.
     """
-    inputs = [fresh(aval) for aval in avals]
-    result = call(f, rebuild([Traced(node) for node in inputs]), {})
+    inputs = [fresh(aval, steps) for aval, steps in zip(avals, strides or [None] * len(avals), strict=True)]
+    result = call(f, rebuild([argument(Traced(node)) for node in inputs]), {})
     close(inputs)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
     return TracedBody(body, captured, result)

@@ -24,6 +24,7 @@ from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.indexing import unknown
 from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
+from payback.trace.tree import leaves
 from payback.trace.unknown import write_unknown  # noqa: F401 (is found by its hook)
 from payback.trace.written import Storage, Written, plain_key, written
 
@@ -36,12 +37,13 @@ class Buffer(Buffered):
     """Made by `buffer`; its views and copies are buffers.  What views share is kept on the one that has the memory."""
 
     _storage: Storage | None = None
+    _of: Any = None  # whose memory it is, where NumPy's `base` does not say
     __hash__ = None  # type: ignore[assignment]
 
     def now(self) -> Any:
         """The traced value that it has become, or a plain array of the same memory."""
         storage = _root(self)._storage
-        return self.view(np.ndarray) if storage is None else self._written(storage)
+        return np.ndarray.view(self, np.ndarray) if storage is None else self._written(storage)
 
     def _written(self, storage: Storage) -> Written:
         root = _root(self)
@@ -55,7 +57,9 @@ class Buffer(Buffered):
         memory, scale = storage.memory, storage.memory.itemsize / self.itemsize
         offset = self.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         strides = tuple(int(stride * scale) for stride in self.strides)
-        return written(storage, np.ndarray(self.shape, memory.dtype, memory, int(offset * scale), strides))
+        sources = np.ndarray(self.shape, memory.dtype, memory, int(offset * scale), strides)
+        sources.flags.writeable = self.flags.writeable
+        return written(storage, sources)
 
     def _become_traced(self) -> Written:
         root = _root(self)
@@ -105,7 +109,8 @@ class Buffer(Buffered):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if _any_traced(args) or _any_traced(kwargs):
             return _array_function(function, types, args, kwargs)
-        return super().__array_function__(function, types, args, kwargs)
+        made = super().__array_function__(function, types, args, kwargs)
+        return _again(made, [leaf for leaf in leaves([list(args), kwargs]) if type(leaf) is Buffer])
 
     def __eq__(self, other: Any) -> Any:  # NumPy would compare the memory
         return np.ndarray.__eq__(self, other) if _root(self)._storage is None else self.now() == other
@@ -114,7 +119,7 @@ class Buffer(Buffered):
         return np.ndarray.__ne__(self, other) if _root(self)._storage is None else self.now() != other
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return array[()] if return_scalar else buffer(np.asarray(array))
+        return array[()] if return_scalar else _again(np.asarray(array), [self])
 
     def __repr__(self) -> str:
         return repr(self.now())
@@ -147,8 +152,28 @@ _dtype_of, _set_dtype = np.ndarray.dtype.__get__, np.ndarray.dtype.__set__  # ty
 
 def _root(x: Any) -> Any:
     """The buffer whose memory it is."""
-    base = x.base
-    return base if type(base) is Buffer else x
+    if type(x.base) is Buffer:
+        x = x.base
+    return x if x._of is None else x._of
+
+
+def _again(made: Any, of: list[Any]) -> Any:
+    """What NumPy made of buffers as a buffer: of the same memory, where it is a view; containers by their parts."""
+    if type(made) in (tuple, list):
+        return type(made)([_again(part, of) for part in made])
+    if type(made) is not np.ndarray or made.dtype.kind not in _KINDS:
+        return made
+    for x in of:
+        if np.may_share_memory(made, x):
+            return alias(made, x)
+    return buffer(made)
+
+
+def alias(made: np.ndarray[Any, Any], x: Buffer) -> Buffer:
+    """A plain view of a buffer's memory as a buffer."""
+    view = made.view(Buffer)
+    view._of = _root(x)
+    return view
 
 
 def _any_traced(x: Any) -> bool:
@@ -195,8 +220,8 @@ _MEMORY = [
     "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "dump", "dumps", "flatten", "item", "max",
     "mean", "min", "nonzero", "partition", "prod", "ptp", "put", "ravel", "repeat", "reshape", "resize", "round",
     "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "tobytes", "tofile", "tolist", "trace",
-    "transpose", "var", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "__copy__",
-    "__deepcopy__", "__iter__",
+    "transpose", "var", "view", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__",
+    "__copy__", "__deepcopy__", "__iter__",
 ]  # fmt: skip
 for _name in _MEMORY:
     if hasattr(np.ndarray, _name):
@@ -228,6 +253,7 @@ def _get_dtype(self: Any) -> Any:
 Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))  # type: ignore[assignment]
 Buffer.fill = _fill  # type: ignore[method-assign]
 Buffer.T = _attribute("T")  # type: ignore[assignment]
+Buffer.mT = _attribute("mT")  # type: ignore[assignment]
 Buffer.flat = Traced.flat  # type: ignore[assignment]
 Buffer.real = _attribute("real")  # type: ignore[assignment]
 Buffer.imag = _attribute("imag")  # type: ignore[assignment]

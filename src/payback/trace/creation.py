@@ -13,12 +13,14 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
-from payback.trace.buffer import _any_traced, buffer
+from payback.trace.buffer import _any_traced, alias, buffer
 from payback.trace.dispatch import _UFUNCS, emit, here, implements
+from payback.trace.handled import unsure
 from payback.trace.number import Number
-from payback.trace.numpy_map import astype, concatenate, reshape, stack
+from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import into_plain_array
+from payback.trace.views import in_order as lay
 from payback.trace.views import laid_out
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
@@ -53,17 +55,21 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
-    obj = now(obj)
+    whole, obj = obj, now(obj)
     if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
         return as_array(original, obj, dtype)
     if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
         made = original(obj, dtype, **kwargs)
+        if isinstance(whole, Buffered) and np.may_share_memory(made, obj):
+            return alias(made, whole)
         return buffer(made) if made is not obj and isinstance(obj, (np.ndarray, list, tuple, int, float)) else made
     made = obj if isinstance(obj, Traced) and not kwargs.get("copy", True) else Traced(as_traced(obj))
     if made.node.aval.weak:
         made = astype(made, made.dtype)
     if dtype is not None:
         made = astype(made, dtype, copy=False)
+    if kwargs.get("copy", True):
+        made = copy(made, kwargs.get("order") or ("K" if isinstance(obj, Traced) else "C"))
     extra = kwargs.get("ndmin", 0) - made.ndim
     return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
 
@@ -83,13 +89,14 @@ def in_order(order: str) -> Callable[..., Any]:
     """np.ascontiguousarray, np.asfortranarray: a copy of what lies in memory otherwise."""
 
     def answer(original: Callable[..., Any], a: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        made = as_array(np.asarray, a, dtype, **kwargs) if _holds_traced(a) else original(a, dtype, **kwargs)
+        held = isinstance(a, Buffered) or _holds_traced(a)
+        made = as_array(np.asarray, a, dtype, **kwargs) if held else original(a, dtype, **kwargs)
         if not isinstance(made, (Traced, Buffered)):
             return buffer(made)
         current = now(made)
         at = laid_out(current) if isinstance(current, Traced) else current
-        if at.ndim < 2 or at.flags[f"{order}_CONTIGUOUS"]:
-            return made
+        if at.flags[f"{order}_CONTIGUOUS"]:
+            return made if at.ndim else reshape(made, (1,))
         return made.copy(order)
 
     return answer
@@ -97,7 +104,7 @@ def in_order(order: str) -> Callable[..., Any]:
 
 def required(original: Callable[..., Any], a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
     """np.require."""
-    if not _holds_traced(a):
+    if not (isinstance(a, Buffered) or _holds_traced(a)):
         return original(a, dtype, requirements, **kwargs)
     for wanted in requirements or ():
         if str(wanted)[0].upper() in "CF":
@@ -119,7 +126,7 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
     if not _holds_traced(fill_value):
         return buffer(original(shape, fill_value, dtype, **kwargs))
     value = array(np.array, fill_value, dtype)
-    return Traced(np.broadcast_to(value, shape).node)
+    return lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C")
 
 
 def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
@@ -218,19 +225,22 @@ ANSWERS: dict[str, Callable[..., Any]] = {
 
 @implements(np.zeros_like)
 def zeros_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
-    return buffer(np.zeros(x.shape if shape is None else shape, dtype or x.dtype))
+    return buffer(np.zeros_like(laid_out(x), dtype or x.dtype, order, shape=shape))
 
 
 @implements(np.ones_like)
 def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
-    return buffer(np.ones(x.shape if shape is None else shape, dtype or x.dtype))
+    return buffer(np.ones_like(laid_out(x), dtype or x.dtype, order, shape=shape))
 
 
 @implements(np.full_like)
 def full_like(
     x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
 ) -> Any:
-    return full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
+    at = laid_out(x) if isinstance(x, Traced) else x
+    columns = order == "F" or (order in "KA" and at.ndim > 1 and at.flags.fnc)
+    shape = np.shape(x) if shape is None else shape
+    return full(np.full, shape, fill_value, dtype or x.dtype, order="F" if columns else "C")
 
 
 _FUNCTIONS[np.empty_like] = zeros_like
@@ -283,6 +293,8 @@ _OF_NUMPY = {
 _ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
 # Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
 _OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
+_FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "fmod", "gamma", "lgamma", "log", "log10",
+            "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
 
 
@@ -322,6 +334,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         type(x) is Number for x in operands
     ):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
+    elif name in _FAILING:
+        unsure(f"math.{name}", _getframe(1))
     row = _ROWS.get(name) or _UFUNCS.get(function)
     number = next((x for x in operands if type(x) is Number), None)
     made = None if number is None or row is None else number.recorded(row, operands, False, _getframe(2))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from payback.trace.arrays import Buffered, recording
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
-from payback.trace.outside import into_plain_array
+from payback.trace.outside import calling, into_plain_array
 from payback.trace.owned import adopt
 from payback.trace.tree import leaves, tree_map
 
@@ -84,7 +85,6 @@ _NAMES.update(_UFUNCS)
 # What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
 _FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
-_SPECS = {(1, 1): ("k", "k", ""), (1, 2): ("k", "kj", "j"), (2, 1): ("ik", "k", "i"), (2, 2): ("ik", "kj", "ij")}
 _COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
@@ -99,6 +99,7 @@ _TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
 
 # What a ufunc may be given besides its arguments without changing what it computes.
 _HARMLESS = {"order", "subok", "casting"}
+_LAST_AXES = ([(-2, -1), (-2, -1), (-2, -1)], [(-1,), (-2, -1), (-1,)])
 
 
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,10 +115,15 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
         return _METHODS["__ufunc_method__"](ufunc, method, inputs, kwargs)
     if kwargs:
         given = {key: value for key, value in kwargs.items() if value is not None and key not in _HARMLESS}
+        if kwargs.get("order") in ("C", "F"):
+            made = _array_ufunc(ufunc, method, inputs, {key: kwargs[key] for key in kwargs if key != "order"})
+            return _HOOKS["in_order"](made, kwargs["order"])
         if given.pop("where", True) is not True:
             raise UnsupportedError(f"np.{ufunc.__name__} with where= and without out=", where=here(),
                                    why="NumPy never sets the entries where the mask is false",
                                    fix="give out=, or choose with np.where")  # fmt: skip
+        if ufunc is np.matmul and given.get("axes") in _LAST_AXES:  # as `a @= b` says it
+            del given["axes"]
         inputs = _in_dtype(ufunc, inputs, given.pop("dtype", None))
         if given:
             raise UnsupportedError(f"np.{ufunc.__name__} on traced values does not take {', '.join(given)}=",
@@ -141,6 +147,22 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
     if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
         return ufunc(*[x.value if isinstance(x, Traced) else x for x in inputs])
     return Traced(apply(TABLE[name], operands, place))
+
+
+@lru_cache
+def matmul_spec(a: int, b: int) -> tuple[str, str, str]:
+    """The letters of np.matmul of arrays of so many axes; where both have batches they are the same."""
+    letters = "abcdefghABCDEFGH"
+    rows, columns = "i" * (a > 1), "j" * (b > 1)
+    lead_a, lead_b = letters[: max(a - 2, 0)], letters[: max(b - 2, 0)]
+    return f"{lead_a}{rows}k", f"{lead_b}k{columns}", f"{max(lead_a, lead_b)}{rows}{columns}"
+
+
+def product_at_once(a: Any, b: Any) -> Traced | None:
+    """np.dot of vectors and matrices, where no operand needs promotion."""
+    if len(getattr(a, "shape", ())) > 2 or len(getattr(b, "shape", ())) > 2:
+        return None
+    return _at_once(_CONTRACT, (a, b))
 
 
 def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
@@ -185,10 +207,11 @@ def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
     params: dict[str, Any] = NO_PARAMS
     if row is _CONTRACT:
         left, right = values[0].shape, values[1].shape
-        spec = _SPECS.get((len(left), len(right)))
-        if spec is None or left[-1] != right[0]:
+        if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
             return None
-        params = {"spec": spec}
+        if left[:-2] != right[:-2] and len(left) > 2 and len(right) > 2:
+            return None
+        params = {"spec": matmul_spec(len(left), len(right))}
     place = where_of_caller(4)
     for slot, node in enumerate(nodes):
         if node is None:
@@ -279,6 +302,14 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     module = {"numpy": "np"}.get(
         getattr(function, "__module__", "numpy") or "numpy", getattr(function, "__module__", "np")
     )
+    if (library := calling()) is not None:
+        what, why, fix = library
+        return UnsupportedError(what, where=place, why=why, fix=fix)
+    if isinstance(function, np.ufunc) and getattr(np, name, None) is not function:  # another library's
+        return UnsupportedError(f"the ufunc {name.lstrip('_')} has no derivative in payback", where=place,
+                                why="there is no row for it in the table",
+                                fix="write it with functions that have one, or use "
+                                "pb.custom_gradient(plain=True)")  # fmt: skip
     known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
     near = difflib.get_close_matches(name, known, 3)
     return UnsupportedError(
@@ -317,6 +348,7 @@ def _current(x: Any) -> Any:
     return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
+_HOOKS["product"] = lambda a, b: _at_once(_CONTRACT, (a, b))
 _METHODS["__array_ufunc__"] = _array_ufunc
 _METHODS["__array_function__"] = _array_function
 _METHODS["__getitem__"] = getitem

@@ -61,6 +61,7 @@ class Flat:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         places = np.arange(len(self))
+        _apart(self.base, value)
         put_at(self.base, traced_array(places)[key] if unknown(key) else places[plain_key(key)], value)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,6 +69,12 @@ class Flat:
 
     def copy(self) -> Any:
         return self.base.flatten()
+
+
+def _apart(target: Any, value: Any) -> None:
+    if isinstance(now(value), Traced) and np.may_share_memory(now(value), now(target)):
+        raise UnsupportedError("x.flat = y of two arrays that share memory", where=here(),
+                               why="NumPy reads entries that it has written already", fix="write y.copy()")  # fmt: skip
 
 
 def traced_or_plain(value: Any) -> Any:
@@ -187,6 +194,7 @@ def _get_flat(x: Any) -> Flat:
 
 
 def _set_flat(x: Any, value: Any) -> None:
+    _apart(x, value)
     put_at(x, np.arange(x.size), value)
 
 

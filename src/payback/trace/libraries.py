@@ -36,8 +36,7 @@ class Watch:
         self.imported = imported
 
     def start(self) -> None:
-        if any(name not in sys.modules for name in LIBRARIES):
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def stop(self) -> None:
         if self in sys.meta_path:

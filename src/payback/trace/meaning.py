@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import traceback
 from typing import Any
 
 from payback.errors import PaybackError, TraceError
-from payback.ir.where import NOT_USERS, position
+from payback.ir.where import is_inner, position
 from payback.trace.array import Traced
 from payback.trace.buffer import MARK, Buffer
 from payback.trace.outside import refused
@@ -37,17 +38,38 @@ def meant(problem: BaseException) -> PaybackError | None:
     if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
+    if (taker := _wants_floats(problem)) is not None:
+        return TraceError(f"{taker} takes bare numbers", where=_place(problem),
+                          why="what it makes of them has no history, so what follows would have no gradient",
+                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
     cause = problem.__cause__
     while type(cause) is SystemError:
         cause = cause.__cause__
     return cause if isinstance(cause, PaybackError) else None
 
 
+def _wants_floats(problem: BaseException) -> str | None:
+    """What of Python's library looks at the type of a number itself, and not at what isinstance is told; or None."""
+    text = str(problem)
+    if isinstance(problem, TypeError) and text in (
+        "Object of type float is not JSON serializable",
+        "Object of type float64 is not JSON serializable",
+    ):
+        return "json"
+    if isinstance(problem, TypeError) and text == "conversion from Traced to Decimal is not supported":
+        return "decimal.Decimal"
+    if isinstance(problem, AttributeError) and text.endswith(("'__array_interface__'", "'__array_struct__'")):
+        return "what looks at an array's memory"
+    if isinstance(problem, struct.error) and text == "required argument is not a float":
+        return "struct"
+    return None
+
+
 def _last_frame(problem: BaseException) -> Any:
     """The last of the user's frames that an exception has passed."""
     found = None
     for frame, _ in traceback.walk_tb(problem.__traceback__):
-        if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+        if not is_inner(frame):
             found = frame
     return found
 

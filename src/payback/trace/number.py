@@ -11,22 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from sys import _getframe
 from typing import Any
 
 import numpy as np
 
-from payback.errors import TraceError
+from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
-from payback.ir.where import caller, position
 from payback.ops.append import append
+from payback.ops.dtypes import weak_result
 from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
+from payback.trace.asked import by_name, not_known
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
+from payback.trace.handled import FAILING, unsure
 
 STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
@@ -163,6 +166,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
     plain = f"__{({'div': 'truediv', 'power': 'pow', 'floor_divide': 'floordiv'}).get(name, name)}__"
     beyond = getattr(Traced, plain)
     beyond_reflected = None if truth else getattr(Traced, plain.replace("__", "__r", 1))
+    failing = name in FAILING
 
     def forward(self: Number, other: Any) -> Any:
         # Spelled out: scalar programs are made of nothing else, and a call costs as much as the rest.
@@ -180,7 +184,11 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
             kind &= found[1]
         frame = _getframe(1)
         word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
-        recorder.what.append(recorder.new_word(code, frame) if word is None else word)
+        if word is None:  # the first time that the program is here
+            if failing and kind:
+                unsure(name, frame, other)
+            word = recorder.new_word(code, frame)
+        recorder.what.append(word)
         recorder.first.append(self.k)
         seconds = recorder.second
         made = _new(Number)
@@ -195,8 +203,13 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         found = recorder.operand(other)
         if found is None:
             return beyond_reflected(self, other)  # type: ignore[misc]
-        return number(recorder, recorder.append(recorder.word(code, _getframe(1)), found[0], self.k),
-                      self.kind & found[1])  # fmt: skip
+        frame, kind = _getframe(1), self.kind & found[1]
+        word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
+        if word is None:
+            if failing and kind:
+                unsure(name, frame)
+            word = recorder.new_word(code, frame)
+        return number(recorder, recorder.append(word, found[0], self.k), kind)
 
     return forward, reflected
 
@@ -238,12 +251,12 @@ class Number(Traced):
 
     @property
     def value(self) -> Any:
-        raise TraceError(
-            f"the value of {self._name()} is not known while a function is compiled",
-            where=str(place) if (place := position(caller())) else None,
-            why="compiled code is traced with shapes only, so no number can be looked at and no branch taken",
-            fix="use np.where instead of if, or give what decides the branch as a plain argument",
-        )
+        if witness.get() is not None and by_name(_getframe(1)):
+            raise AttributeError("numbers have no attribute 'value'")
+        raise not_known(self._name())
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
 
     def _name(self) -> str:
         code = self.recorder.what[self.k] & 255
@@ -401,15 +414,22 @@ def record(name: str, operands: Sequence[Any]) -> Number | None:
     """A row's entry, if one of its operands is a number and the others can stand beside it."""
     for part in operands:
         if isinstance(part, Number):
-            return part.recorded(name, operands, False, _getframe(2))  # type: ignore[no-any-return]
+            return part.recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
     return None
+
+
+@cache
+def _is_ufunc(name: str) -> bool:
+    """Whether the row makes a float64 of Python floats, as NumPy's functions do and operators do not."""
+    kinds = ("b",) * (name in _LOGICAL or name == "select") + ("f",) * len(TABLE[name].partials)
+    return not weak_result(TABLE[name], kinds[: len(TABLE[name].partials)]).weak
 
 
 def chosen(condition: Any, high: Any, low: Any) -> Any:
     """`np.where` of numbers; of other things what it is otherwise."""
     for part in (condition, high, low):
         if isinstance(part, Number):
-            made = part.recorded("select", (condition, high, low), False, _getframe(2))
+            made = part.recorded("select", (condition, high, low), True, _getframe(2))
             if made is not None:
                 return made
             break

@@ -12,7 +12,7 @@ from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
-from payback.trace.numpy_map import astype, broadcast_any, concatenate
+from payback.trace.numpy_map import astype, broadcast_any, concatenate, like_first
 from payback.trace.operators import _FUNCTIONS, _METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
@@ -84,6 +84,7 @@ def _spacings(f: Any, varargs: tuple[Any, ...], axes: tuple[int, ...]) -> list[A
 
 
 @implements(np.gradient)
+@like_first
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = array_of(f)
     f = f if f.dtype.kind == "f" else f.astype(np.float64)
@@ -156,6 +157,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 
 @implements(np.unwrap)
+@like_first
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.pi) -> Any:
     """The whole turns that are added are constant in pieces: the derivative by p is that of p itself."""
     p = array_of(p)

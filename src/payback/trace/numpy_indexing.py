@@ -13,7 +13,7 @@ from payback.trace.arguments import array_of, axis_of, known, part_of, traced_ar
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
-from payback.trace.numpy_map import astype, broadcast_any, reshape
+from payback.trace.numpy_map import astype, broadcast_any, by_rows, like_first, reshape
 from payback.trace.operators import _METHODS
 
 
@@ -32,6 +32,7 @@ def _within(indices: Any, extent: int, mode: str) -> Any:
 
 
 @implements(np.take)
+@by_rows
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     a = array_of(a)
     if axis is None:
@@ -61,6 +62,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 
 
 @implements(np.compress)
+@by_rows
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     if unknown(condition):
         made = (np.ravel(a) if axis is None else a)[(slice(None),) * (0 if axis is None else axis) + (condition,)]
@@ -76,6 +78,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 
 @implements(np.select)
+@by_rows
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     if len(condlist) != len(choicelist):
         raise ValueError("list of cases must be same length as list of conditions")
@@ -85,10 +88,16 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     for condition in condlist:
         if getattr(condition, "dtype", np.asarray(False).dtype).kind != "b":
             raise TypeError("invalid entry in condlist: should be boolean ndarray")
-    made = default
+    made = _typed(default, dtype)  # all of them first, for two at a time may have another dtype in common
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        made = np.where(condition, choice, made)
+        made = np.where(condition, _typed(choice, dtype), made)
     return astype(traced_array(made), dtype)
+
+
+def _typed(x: Any, dtype: Any) -> Any:
+    if not isinstance(x, Traced):
+        return np.asarray(x, dtype)
+    return x if x.dtype == dtype and not x.node.aval.weak else astype(x, dtype)
 
 
 def _common(values: list[Any]) -> Any:
@@ -101,6 +110,7 @@ def _common(values: list[Any]) -> Any:
 
 
 @implements(np.choose)
+@by_rows
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     parts = [choices[i] for i in range(len(choices))]
     parts = [part if type(part) in (bool, int, float) else array_of(part) for part in parts]
@@ -116,6 +126,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 
 @implements(np.piecewise)
+@like_first
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
     """Each function is given the entries for which its condition is the last that holds."""
     x = array_of(x)

@@ -83,7 +83,29 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
     a = matrices(a, square=hermitian)
     if hermitian:
         a = _symmetric(a)
-    return emit("pinv", a, rcond=_cutoff("pinv", rcond if rtol is _NONE else rtol))
+    if rtol is not _NONE:
+        rcond = np.finfo(a.dtype).eps * max(a.shape[-2:]) if rtol is None else rtol
+    cutoff = _cutoff("pinv", rcond)
+    return _truncated(a, cutoff) if _cuts(a, cutoff) else emit("pinv", a, rcond=cutoff)
+
+
+def _cuts(a: Any, cutoff: float | None) -> bool:
+    """Whether singular values that are more than rounding are left out; without numbers, whether that is likely."""
+    if cutoff is None or cutoff < 0 or not a.size > 0:
+        return False
+    if not known(a):
+        return cutoff > np.finfo(a.dtype).eps ** 0.5
+    s = np.linalg.svdvals(plain(a))
+    top = s[..., :1]
+    return bool(np.any((s <= cutoff * top) & (s > 4 * np.finfo(s.dtype).eps * max(a.shape[-2:]) * top)))
+
+
+def _truncated(a: Any, cutoff: float) -> Any:
+    """The pseudo-inverse of the part with large singular values: how that part turns depends on the others too."""
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    kept = s > cutoff * s[..., :1]
+    inverse = np.where(kept, 1.0 / np.where(kept, s, 1.0), 0.0)[..., :, None]
+    return np.where(kept[..., :, None], vh, 0.0).mT @ (inverse * np.where(kept[..., None, :], u, 0.0).mT)
 
 
 def _cutoff(name: str, rcond: Any) -> float | None:
@@ -109,14 +131,14 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     dtype = np.result_type(a.dtype, b.dtype, np.float32)
     a, b = (x if x.dtype == dtype else x.astype(dtype) for x in (a, b))
     columns = np.reshape(b, (-1, 1)) if b.ndim == 1 else b
-    x = emit("lstsq", a, columns, rcond=cutoff)
+    x = _truncated(a, cutoff) @ columns if cutoff and _cuts(a, cutoff) else emit("lstsq", a, columns, rcond=cutoff)
     s = np.linalg.svdvals(a)
     smallest = (np.finfo(s.dtype).eps * max(a.shape) if cutoff is None or cutoff < 0 else cutoff) * s[:1]
     rank = np.sum(s > smallest)
     full = not known(rank) or int(rank) == a.shape[1]
     rest = columns - np.matmul(a, x)
     residuals = np.sum(rest * rest, axis=0) if full and a.shape[0] > a.shape[1] else np.zeros(0, x.dtype)
-    rank = int(rank) if known(rank) else rank
+    rank = np.int32(plain(rank)) if known(rank) else rank.astype(np.int32)
     return (np.squeeze(x, -1) if b.ndim == 1 else x), residuals, rank, s
 
 

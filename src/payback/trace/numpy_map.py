@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, TraceError, UnsupportedError
+from payback.errors import DifferentiationError, ShapeError, TraceError, UnsupportedError
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append, freeze, settled
@@ -16,9 +18,10 @@ from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
-from payback.trace.dispatch import Function, emit, here, implements, into, strong
+from payback.trace.arrays import watched
+from payback.trace.dispatch import Function, emit, here, implements, into, matmul_spec, product_at_once, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
-from payback.trace.views import laid_out
+from payback.trace.views import in_order, laid_out, share_memory
 
 
 def _reduction(
@@ -34,7 +37,7 @@ def _reduction(
             return made(row, (node,), params, row.value(Values, value, **params), where_of_caller(3))  # type: ignore[misc]
     x = traced_array(x)
     if dtype is not None:
-        x = astype(x, dtype)
+        x = astype(x, floating(dtype, "mean") if name == "mean" else dtype)
     if where is not True:
         kind, number = x.dtype.kind, np.iinfo if x.dtype.kind in "iu" else None
         lowest = False if kind == "b" else -np.inf if number is None else number(x.dtype).min
@@ -63,7 +66,7 @@ def np_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
             where: Any = True) -> Any:  # fmt: skip
     if where is True:
         return into(out, "mean", _reduction("mean", a, axis, keepdims, dtype))
-    a = traced_array(a) if dtype is None else astype(traced_array(a), dtype)
+    a = traced_array(a) if dtype is None else astype(traced_array(a), floating(dtype, "mean"))
     of = a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
     wide = np.dtype(np.float32) if of == np.float16 else of  # a number of entries may be beyond float16
     total = np_sum(a, axis, wide, keepdims=keepdims, where=where)
@@ -112,23 +115,25 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     ):  # the first axis varies fastest: the same, seen from behind
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(s) for s in shape)
-    size = int(np.prod(x.shape, dtype=int))
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple([int(s) for s in shape])
+    size = prod(x.shape)
     if -1 in shape:
-        rest = int(np.prod([s for s in shape if s != -1], dtype=int))
+        rest = prod([s for s in shape if s != -1])
         if rest == 0 or size % rest or shape.count(-1) > 1:
             raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
         shape = tuple(size // rest if s == -1 else s for s in shape)
-    if int(np.prod(shape, dtype=int)) != size:
+    if prod(shape) != size or any(s < 0 for s in shape):
         raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
     made = emit("reshape", x, shape=shape)
+    if copy is False and not share_memory(made, x):
+        raise ValueError("Unable to avoid creating a copy while reshaping.")
     return Traced(made.node) if copy else made
 
 
 def _lies(x: Any) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does.  Raises TraceError where that is not known."""
     node = x.node
-    while node.op.name == "identity":
+    while node.op.name in ("identity", "transpose"):
         node = node.args[0]
     if type(x) is Traced and node.value is None and node.op.name != "input" and getattr(x, "alias", None) is None:
         raise TraceError("order='K' and order='A' follow the memory", where=here(),
@@ -140,7 +145,9 @@ def _lies(x: Any) -> np.ndarray[Any, Any]:
 @implements(np.transpose)
 def transpose(x: Any, axes: Any = None) -> Any:
     ndim = x.ndim
-    axes = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
+    if axes is None:
+        return emit("transpose", x, axes=tuple(range(ndim - 1, -1, -1)))
+    axes = tuple(axes)
     if sorted(axes) != list(range(ndim)):  # or counted from the end, or wrong
         axes = np.lib.array_utils.normalize_axis_tuple(axes, ndim)
     if len(axes) != ndim:
@@ -152,7 +159,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     order = list(range(x.ndim))
     order[axis1], order[axis2] = order[axis2], order[axis1]
-    return transpose(x, order)
+    return emit("transpose", x, axes=tuple(order))
 
 
 @implements(np.moveaxis)
@@ -174,8 +181,22 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 @implements(np.ravel)
 def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
-        x, order = transpose(x, np.argsort([-abs(step) for step in _lies(x).strides], kind="stable").tolist()), "C"
-    return reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+        x, order = transpose(x, _by_strides(_lies(x).strides)), "C"
+    made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
+    flags = laid_out(x).flags if isinstance(x, Traced) else None
+    if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
+        return made
+    return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
+
+
+def _by_strides(strides: tuple[int, ...]) -> list[int]:
+    """The axes from the slowest to the fastest; one that stands still stays where it is, as NumPy has it."""
+
+    def compare(a: int, b: int) -> int:
+        first, second = abs(strides[a]), abs(strides[b])
+        return a - b if first == second or not first or not second else second - first
+
+    return sorted(range(len(strides)), key=functools.cmp_to_key(compare))
 
 
 @implements(np.broadcast_to)
@@ -194,19 +215,31 @@ def broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
 def concatenate(
     arrays: Sequence[Any], axis: int | None = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
-    if type(axis) is int and out is None and dtype is None and (whole := _joined(parts, axis)) is not None:
+    if type(axis) is int and out is None and dtype is None and (whole := _joined(arrays, axis)) is not None:
         return whole
+    parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     if axis is None:
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
-    return into(out, "concatenate", made if dtype is None else astype(made, dtype))
+    return into(out, "concatenate", _in_dtype(made, dtype, casting))
 
 
-def _joined(parts: list[Any], axis: int) -> Traced | None:
+def _in_dtype(made: Any, dtype: Any, casting: str) -> Any:
+    if dtype is None:
+        return made
+    if not np.can_cast(made.dtype, dtype, casting):
+        raise TypeError(
+            f"Cannot cast array data from {made.dtype} to {np.dtype(dtype)} according to the rule {casting!r}"
+        )
+    return astype(made, dtype)
+
+
+def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     """The parts in a row where nothing is to be promoted and they fit; else None, for the long way and its errors."""
-    ndim, place = parts[0].ndim, where_of_caller(3)
+    if type(parts) not in (list, tuple) or not parts or watched():
+        return None
+    ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
     nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
     if nodes is None or not -ndim <= axis < ndim:
         return None
@@ -223,7 +256,7 @@ def stack(
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     made = emit("stack", *parts, axis=axis % len(shape))
-    return into(out, "stack", made if dtype is None else astype(made, dtype))
+    return into(out, "stack", _in_dtype(made, dtype, casting))
 
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
@@ -240,12 +273,12 @@ def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]
 @implements(np.hstack)
 def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
     parts = [_at_least(part, 1) for part in tup]
-    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype)
+    return concatenate(parts, 0 if len(parts[0].shape) == 1 else 1, dtype=dtype, casting=casting)
 
 
 @implements(np.vstack)
 def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
-    return concatenate([_at_least(part, 2) for part in tup], 0, dtype=dtype)
+    return concatenate([_at_least(part, 2) for part in tup], 0, dtype=dtype, casting=casting)
 
 
 def _at_least(part: Any, ndim: int) -> Any:
@@ -259,25 +292,72 @@ def astype(
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
     if not copy and x.dtype == dtype and not x.node.aval.weak:
         return x
+    if np.dtype(dtype).kind not in "fiub":
+        of = "complex numbers are" if np.dtype(dtype).kind == "c" else f"{np.dtype(dtype)} is"
+        raise DifferentiationError(f"{of} not differentiated in this version", where=here(),
+                                   why=f"a traced {x.dtype} was to become {np.dtype(dtype)}",
+                                   fix="compute with the real and the imaginary part as two arrays"
+                                   if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    return emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    return copy(made, order) if made.node is x.node else in_order(made, order)
+
+
+def floating(dtype: Any, name: str) -> Any:
+    """The dtype in which np.`name` divides.  Raises UnsupportedError for whole numbers, where it would cut off."""
+    if np.dtype(dtype).kind in "iub":
+        raise UnsupportedError(f"np.{name} on traced values does not take dtype={np.dtype(dtype)}", where=here(),
+                               why="only floating numbers have a derivative",
+                               fix="use .astype on the result")  # fmt: skip
+    return dtype
 
 
 @implements(np.copy)
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     node = x.node  # what is written into one is not seen in the other
     value = node.value
-    if order in "CF" and type(value) is np.ndarray and not value.flags[f"{order}_CONTIGUOUS"]:  # to be viewed so
-        node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(value.copy(order)), node.where)
+    if order in "CF":
+        return in_order(Traced(node), order)
+    if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
+        lies = value.copy("K")
+        if lies.strides != value.strides:
+            node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(lies), node.where)
     return Traced(node)
+
+
+def by_rows(f: Function) -> Function:
+    """A function whose result NumPy lays out by rows, whatever its arguments are."""
+
+    @functools.wraps(f)
+    def laid(*args: Any, **kwargs: Any) -> Any:
+        made = f(*args, **kwargs)
+        return in_order(Traced(made.node), "C") if type(made) is Traced else made  # nobody else's, either
+
+    return laid
+
+
+def like_first(f: Function) -> Function:
+    """A function whose result NumPy lays out by columns if its first argument is, else by rows."""
+
+    @functools.wraps(f)
+    def laid(x: Any, *args: Any, **kwargs: Any) -> Any:
+        made = f(x, *args, **kwargs)
+        if not isinstance(x, Traced) or (type(made) is not Traced and type(made) not in (list, tuple)):
+            return made
+        order = "F" if x.ndim > 1 and x.node.value is not None and laid_out(x).flags.fnc else "C"
+        return type(made)(in_order(part, order) for part in made) if type(made) in (list, tuple) else (
+            in_order(made, order))  # fmt: skip
+
+    return laid
 
 
 @implements(np.where)
 def where(condition: Any, *cases: Any) -> Any:
     if not cases:
         return np.nonzero(condition)
-    condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
+    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
+        condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
     return emit("select", condition, *cases)
 
 
@@ -304,6 +384,15 @@ def clip(
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
+    if whole:  # an infinity would make floating numbers of whole ones
+        limits = np.iinfo(a.dtype) if isinstance(a, Traced) and a.dtype.kind in "iu" else None
+        if limits is not None:  # bounds that bound nothing, and that the dtype may not hold
+            low = None if isinstance(low, int) and low <= limits.min else low
+            high = None if isinstance(high, int) and high >= limits.max else high
+        if low is None or high is None:
+            one = low if high is None else high
+            made = emit("identity", a) if one is None else emit("maximum" if high is None else "minimum", a, one)
+            return into(out, "clip", made)
     return into(out, "clip", emit("clip", a, -np.inf if low is None else low, np.inf if high is None else high))
 
 
@@ -319,16 +408,11 @@ def matmul(a: Any, b: Any) -> Any:
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
     if a.shape[-1] != inner:
         raise _mismatch("matmul", a, b)
-    m, n = len(a.shape) > 1, len(b.shape) > 1
     batch_a, batch_b = a.shape[:-2], b.shape[:-2]
     if batch_a and batch_b and batch_a != batch_b:
         batch = np.broadcast_shapes(batch_a, batch_b)
         a, b = broadcast_any(a, batch + a.shape[-2:]), broadcast_any(b, batch + b.shape[-2:])
-        batch_a = batch_b = batch
-    letters = "abcdefghABCDEFGH"
-    lead_a, lead_b = letters[: len(batch_a)], letters[: len(batch_b)]
-    lead = lead_a if len(lead_a) >= len(lead_b) else lead_b
-    return emit("contract", a, b, spec=(f"{lead_a}{'i' * m}k", f"{lead_b}k{'j' * n}", f"{lead}{'i' * m}{'j' * n}"))
+    return emit("contract", a, b, spec=matmul_spec(len(a.shape), len(b.shape)))
 
 
 def broadcast_any(x: Any, shape: tuple[int, ...]) -> Any:
@@ -354,6 +438,8 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 
 @implements(np.dot)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
+    if out is None and (product := product_at_once(a, b)) is not None:
+        return product
     a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
     if not a.shape or not b.shape:
         return into(out, "dot", a * b)
@@ -408,8 +494,9 @@ def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
     return x[...]
 
 
-def _reshape_method(x: Any, *shape: Any, order: str = "C") -> Any:
-    return reshape(x, shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape, order)
+def _reshape_method(x: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any:
+    whole = len(shape) == 1 and not isinstance(shape[0], (int, np.integer))
+    return reshape(x, shape[0] if whole else shape, order, copy=copy)
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:

@@ -26,7 +26,7 @@ def _both(there: Any, where: Any) -> Any:
 def _filled(function: Function, fill: float) -> Function:
     def ignoring(a: Any, *args: Any, **kwargs: Any) -> Any:
         a, there = _there(a)
-        return function(np.where(there, a, fill), *args, **kwargs)
+        return function(np.where(there, a, fill) if a.dtype.kind == "f" else a, *args, **kwargs)
 
     return ignoring
 

@@ -25,7 +25,7 @@ from payback.trace.arguments import (
 )
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into
-from payback.trace.numpy_map import astype, np_mean, reshape, transpose
+from payback.trace.numpy_map import astype, like_first, np_mean, reshape, transpose
 from payback.trace.operators import _FUNCTIONS, _METHODS
 
 INTP = np.dtype(np.intp)
@@ -54,6 +54,7 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
 
 
 @implements(np.sort)
+@like_first
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     refuse("sort", order=order)
     return np.take_along_axis(*_order("argsort", a, axis, kind=_kind(kind, stable)))
@@ -71,6 +72,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
 
 
 @implements(np.partition)
+@like_first
 def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
     refuse("partition", order=order)
     return np.take_along_axis(*_order("argpartition", a, axis, kth=_places(kth)))

@@ -10,7 +10,7 @@ from payback.errors import UnsupportedError
 from payback.trace.arguments import array_of, part_of
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements
-from payback.trace.numpy_map import astype, broadcast_any, concatenate
+from payback.trace.numpy_map import astype, broadcast_any, concatenate, like_first
 
 _OPTIONS = {
     "constant": "constant_values", "linear_ramp": "end_values", "maximum": "stat_length", "mean": "stat_length",
@@ -46,6 +46,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
 
 
 @implements(np.pad)
+@like_first
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     array = array_of(array)
     if callable(mode) or mode == "empty":

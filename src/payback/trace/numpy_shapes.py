@@ -16,7 +16,10 @@ from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import (
     astype,
     broadcast_any,
+    by_rows,
     concatenate,
+    copy,
+    like_first,
     moveaxis,
     np_sum,
     reshape,
@@ -25,7 +28,7 @@ from payback.trace.numpy_map import (
     transpose,
 )
 from payback.trace.operators import _FUNCTIONS, _METHODS
-from payback.trace.views import looked_at
+from payback.trace.views import in_order, looked_at
 
 # the same entries in another order ------------------------------------------------------------------------------
 
@@ -63,8 +66,16 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return reshape(roll(reshape(a, (-1,)), shift, 0), a.shape) if a.size else a
-    shifts, axes = np.broadcast_arrays(shift, axis)
-    for by, along in zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True):
+    return _rolled(a, shift, axis)
+
+
+@like_first
+def _rolled(a: Any, shift: Any, axis: Any) -> Any:
+    turns = [(shift, axis)]
+    if type(shift) is not int or type(axis) is not int:
+        shifts, axes = np.broadcast_arrays(shift, axis)
+        turns = list(zip(shifts.reshape(-1).tolist(), axes.reshape(-1).tolist(), strict=True))
+    for by, along in turns:
         along = axis_of(along, a.ndim)
         if a.shape[along]:
             cut = -by % a.shape[along]
@@ -92,6 +103,7 @@ def _matrix(x: Any) -> Any:
 
 
 @implements(np.repeat)
+@by_rows
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     a = array_of(a)
     if axis is None:
@@ -103,6 +115,13 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 @implements(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(int(r) for r in reps)
+    if all(count == 1 for count in reps) and len(reps) <= A.ndim:
+        return copy(A)
+    return _tiled(A, reps)
+
+
+@by_rows
+def _tiled(A: Any, reps: tuple[int, ...]) -> Any:
     shape = (1,) * (len(reps) - A.ndim) + A.shape
     reps = (1,) * (len(shape) - len(reps)) + reps
     # each axis beside one of its copies, so that the copies are a broadcast
@@ -129,6 +148,7 @@ def append_to(arr: Any, values: Any, axis: Any = None) -> Any:
 
 
 @implements(np.insert)
+@like_first
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     """NumPy itself says where each entry comes from: it inserts places of the values into places of the array."""
     arr, values = array_of(arr), array_of(values)
@@ -143,6 +163,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 
 
 @implements(np.delete)
+@like_first
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     if axis is None:
         arr, axis = reshape(arr, (arr.size,)), 0
@@ -280,6 +301,8 @@ def sliding_window_view(
 def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     parts = [array_of(x) for x in args]
     shape = np.broadcast_shapes(*[part.shape for part in parts])
+    if all(part.shape == shape for part in parts):
+        return tuple(parts)
     return tuple(broadcast_any(part, shape) for part in parts)
 
 
@@ -295,7 +318,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     if not sparse:
         shape = np.broadcast_shapes(*[part.shape for part in parts])
         parts = [broadcast_any(part, shape) for part in parts]
-    return tuple(Traced(part.node) if isinstance(part, Traced) and copy else part for part in parts)
+    return tuple(in_order(Traced(part.node), "C") if isinstance(part, Traced) and copy else part for part in parts)
 
 
 # triangles and diagonals ----------------------------------------------------------------------------------------
@@ -368,6 +391,7 @@ def diagflat(v: Any, k: int = 0) -> Any:
 
 
 @implements(np.vander)
+@by_rows
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     if x.ndim != 1:
         raise ValueError("x must be a one-dimensional array or sequence.")

@@ -17,6 +17,7 @@ from payback.trace.numpy_map import (
     broadcast_any,
     concatenate,
     counted,
+    floating,
     matmul,
     np_max,
     np_mean,
@@ -31,7 +32,7 @@ from payback.trace.operators import _FUNCTIONS, _METHODS
 def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, where: Any, mean: Any,
             correction: Any) -> tuple[Any, Any, Any]:  # fmt: skip
     """The deviations from the mean (0 where they are masked), the axes, and by how many their squares are divided."""
-    x = traced_array(a) if dtype is None else astype(traced_array(a), dtype)
+    x = traced_array(a) if dtype is None else astype(traced_array(a), floating(dtype, name))
     if x.dtype.kind != "f":
         x = astype(x, FLOAT64)
     axes = axes_of(axis, x.ndim)
@@ -59,6 +60,8 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any 
         *, where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Any:  # fmt: skip
     """The length of the deviations over √n: as the length of a vector it has a derivative at 0, where √var has none."""
     d, axes, free = _spread("std", a, axis, dtype, ddof, keepdims, where, mean, correction)
+    if not axes:  # the spread of one
+        d, axes, keepdims = reshape(d, (1, *d.shape)), (0,), False
     root = float(np.sqrt(free)) if type(free) is float else np.sqrt(free)
     return into(out, "std", astype(emit("norm", d, axes=axes, keepdims=keep(keepdims)) / root, d.dtype))
 
@@ -73,7 +76,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     a = array_of(a)
     if weights is None:
         made = np.mean(a, axis=axis, keepdims=keep(keepdims))
-        total: Any = np.asarray(count_of(a, axes_of(axis, a.ndim)), made.dtype)
+        total: Any = np.asarray(count_of(a, axes_of(axis, a.ndim)), made.dtype)[()]
     else:
         weights = array_of(weights)
         if weights.shape != a.shape:
@@ -87,7 +90,9 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         if known(total) and np.any(np.asarray(plain(total)) == 0):
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         made = np.sum(a * weights, axis=axis, keepdims=keep(keepdims)) / total
-    return (made, broadcast_any(total, made.shape)) if returned else made
+    if not returned:
+        return made
+    return made, total if np.shape(total) == made.shape else broadcast_any(total, made.shape)
 
 
 # sums and products ----------------------------------------------------------------------------------------------

@@ -53,8 +53,9 @@ def _truths(x: Any) -> bool:
     return (x.dtype if isinstance(x, Traced) else np.asarray(x).dtype).kind == "b"
 
 
+_INT8 = np.dtype(np.int8)  # what squares of booleans are to NumPy
 _COMPOSED |= {
-    np.square: lambda x: emit("mul", x, x),
+    np.square: lambda x: emit("mul", x, x) if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
     np.positive: lambda x: x,
     np.conjugate: lambda x: x,
     np.reciprocal: lambda x: emit("div", 1.0, x) if _floating(x) else np.reciprocal(x.value),

@@ -15,10 +15,11 @@ import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node, _next_id
-from payback.ir.where import NOT_USERS
+from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
+from payback.trace.handled import FAILING, unsure
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}
@@ -50,8 +51,7 @@ def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
     if found is None:
         if len(_places) >= _MOST_CODES:
             _places.clear()
-        inner = frame.f_globals.get("__name__", "").startswith(NOT_USERS)
-        found = _places[id(code)] = (code, None if inner else {})
+        found = _places[id(code)] = (code, None if is_inner(frame) else {})
     return found
 
 
@@ -75,12 +75,16 @@ def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
 
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
-    frame = _getframe(depth)
+    frame: FrameType | None = _getframe(depth)
     code, places = _last
-    if frame.f_code is code:
-        place = places.get(frame.f_lasti)
-        if place is not None:
-            return place
+    while frame is not None:
+        of = frame.f_code
+        if of is code:
+            return places.get(frame.f_lasti) or _place(frame)
+        known = _places.get(id(of))
+        if known is None or known[1] is not None:
+            break
+        frame = frame.f_back
     return _place(frame)
 
 
@@ -120,7 +124,17 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
                 return b
     else:
         b = b.node
+    if row.name in FAILING and _weak(a) and _weak(b) and (_unknown(a) or _unknown(b)):
+        unsure(row.name, _getframe(2), b)
     return Traced(apply(row, (a, b), where_of_caller(3)))
+
+
+def _weak(operand: Any) -> bool:
+    return operand.aval.weak if isinstance(operand, Node) else type(operand) in WEAK_DTYPES
+
+
+def _unknown(operand: Any) -> bool:
+    return isinstance(operand, Node) and operand.value is None
 
 
 def _plain(operand: Any) -> Any:
@@ -238,6 +252,30 @@ def _unary(name: str) -> Callable[[Any], Any]:
 def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     """The operator that is a ufunc, and its reflection."""
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
+
+
+def _product() -> tuple[Callable[[Any, Any], Any], ...]:
+    """`@` and its reflection: sooner than through NumPy, where nothing is to be promoted."""
+
+    def forward(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](self, other)
+        return np.matmul(self, other) if made is None else made
+
+    def reflected(self: Any, other: Any) -> Any:
+        made = _HOOKS["product"](other, self)
+        return np.matmul(other, self) if made is None else made
+
+    return forward, reflected
+
+
+def product_in_place(self: Any, other: Any) -> Any:
+    """`x @= y`: into x, as NumPy's."""
+    result = np.matmul(self, other)
+    if isinstance(self, Variable):
+        return result
+    if result.shape != self.shape:
+        raise ValueError(f"a product of the shape {result.shape} cannot be put into an array of {self.shape}")
+    return _HOOKS["store"](self, result, where_of_caller(2))
 
 
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:

@@ -18,32 +18,13 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError, PaybackError, TraceError
-from payback.ir.where import NOT_USERS, parsing, position, syntax
+from payback.ir.where import is_inner, parsing, position, syntax
+from payback.trace.cures import of_library
 
 # The last of these errors in this context: compiled code may replace it by one of its own.
 refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
-
-
-# what · why · what to do, where a library asks a traced value for its bare number
-_FRAME = "compute with the plain arrays of its columns: .to_numpy()"
-_NO_HISTORY = "what it computes from them has no history"
-BY_LIBRARY = {
-    "scipy": (
-        "SciPy's compiled code takes bare numbers",
-        _NO_HISTORY,
-        "write this step with NumPy functions; pb.root and pb.fixed_point differentiate through a solver, SciPy's too",
-    ),
-    "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
-    "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
-    "numpy.polynomial": (
-        "the classes of np.polynomial take bare coefficients",
-        "they make plain arrays of them",
-        "use functions, which take traced ones: np.polynomial.polynomial.polyval, chebyshev.chebval; np.polyfit to fit",
-    ),
-    "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, "write this step with NumPy functions"),
-}
 
 
 _DRAWN = (
@@ -52,13 +33,24 @@ _DRAWN = (
     "draw with plain ones and move what was drawn: loc + scale * rng.standard_normal(size)",
 )
 
+_IN_A_THREAD = (
+    "it runs in a thread of its own, where payback answers neither np.zeros nor the functions of math",
+    "call it in the function's own thread, or give the thread its context: "
+    "pool.submit(contextvars.copy_context().run, work, i)",
+)
+
+
+def elsewhere() -> bool:
+    """Whether a function is traced now, but not in this thread; `shim.py` knows."""
+    return False
+
 
 def users_frame(depth: int) -> FrameType | None:
     """The nearest frame that is the user's."""
     frame: FrameType | None = inspect.currentframe()
     for _ in range(depth):
         frame = frame.f_back if frame else None
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
+    while frame is not None and is_inner(frame):
         frame = frame.f_back
     return frame
 
@@ -89,15 +81,28 @@ def bare(what: str, why: str, fix: str) -> PaybackError:
     if problem is not None:
         return problem
     frame: FrameType | None = inspect.currentframe()
-    while frame is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
-        known = BY_LIBRARY.get(module.partition(".")[0]) or BY_LIBRARY.get(".".join(module.split(".")[:2]))
-        what, why, fix = known or (what, why, fix)
+    while frame is not None and is_inner(frame):
+        module = frame.f_globals.get("__name__", "")
+        what, why, fix = of_library(module) or (what, why, fix)
         frame = frame.f_back
     if frame is not None and _draws(frame):
         what, why, fix = _DRAWN
+    if elsewhere():
+        why, fix = _IN_A_THREAD
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
     refused.set(found)
+    return found
+
+
+def calling() -> tuple[str, str, str] | None:
+    """What is said of the library between the user's line and this, if one is: see `cures.py`."""
+    frame: FrameType | None = inspect.currentframe()
+    found = None
+    while frame is not None and is_inner(frame):
+        module = frame.f_globals.get("__name__", "")
+        found = (None if module.startswith("numpy.") else of_library(module)) or found
+        frame = frame.f_back
     return found
 
 
@@ -111,7 +116,7 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
     label = f"the array {name}" if name else "the array"
     made, above = _made(frame, name) if name else None, frame.f_back
     while made is None and array is not None and above is not None:  # an argument: where the caller has it from
-        known = None if above.f_globals.get("__name__", "").startswith(NOT_USERS) else _name_of(above, array)
+        known = None if is_inner(above) else _name_of(above, array)
         made, above = _made(above, known) if known else None, above.f_back
     if made is None:
         why = f"{label} was made where payback could not see it, and a plain array has no history"
@@ -123,6 +128,8 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
     fix = f"write into a new one, made inside the function: np.zeros(...), np.array({name or 'a'})"
     if any(getattr(part, "dtype", np.dtype(float)).names for part in (array, getattr(array, "base", None))):
         why, fix = f"{label} has named fields, and no field has a history", "use an array for each field"
+    if elsewhere():
+        why, fix = _IN_A_THREAD
     return MutationError(what, where=str(place), why=why, fix=fix)
 
 

@@ -149,7 +149,8 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: Any = None) -> Any:
 
 def lstsq(a: Any, b: Any, cond: Any = None, **options: Any) -> Any:
     _refuse("lstsq", options)
-    return of_numpy.lstsq(a, b, cond)
+    x, residuals, rank, s = of_numpy.lstsq(a, b, cond)
+    return x, residuals, int(rank) if isinstance(rank, np.integer) else rank, s
 
 
 def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = False, check_finite: bool = True) -> Any:
@@ -273,7 +274,8 @@ def _without_derivative(name: str) -> Any:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise UnsupportedError(f"scipy.linalg.{name} has no derivative in payback", where=here(),
                                why="there is no row for it in the table",
-                               fix="write it with functions that have one, or use pb.custom_gradient")  # fmt: skip
+                               fix="write it with functions that have one, or use "
+                               "pb.custom_gradient(plain=True)")  # fmt: skip
 
     return refuse
 

@@ -44,7 +44,8 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
     else:
         raise UnsupportedError(f"scipy.special.{name} has no derivative in payback", where=here(),
                                why="there is no row for it in the table",
-                               fix="write it with functions that have one, or use pb.custom_gradient")  # fmt: skip
+                               fix="write it with functions that have one, or use "
+                               "pb.custom_gradient(plain=True)")  # fmt: skip
     return True
 
 

@@ -15,14 +15,15 @@ import operator
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError
+from payback.errors import InputError, PaybackError, witness
 from payback.ir.loops import counts
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
@@ -38,6 +39,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
+    outside,
     questions,
 )
 from payback.trace.array import _NODE_TYPES, Traced
@@ -46,12 +48,15 @@ from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, of_list, vectorized
 from payback.trace.dispatch import _COPIES, _current
+from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.meaning import meant
+from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
-from payback.trace.tree import tree_map
+from payback.trace.shown import Shown
+from payback.trace.tree import leaves, tree_map
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
@@ -130,11 +135,25 @@ def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwarg
     return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
 
+def _without_numbers() -> bool:
+    """Whether the function that is being traced was given shapes only."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not call.__code__:
+        frame = frame.f_back
+    given = leaves((frame.f_locals["args"], frame.f_locals["kwargs"])) if frame is not None else []
+    return any(type(x) is Number or (type(x) in _NODE_TYPES and x.node.value is None) for x in given)
+
+
+def _errstate(original: Callable[..., Any], self: Any) -> Any:
+    return errors_raised(original, self, _without_numbers)
+
+
 # What dispatches nothing and is no function: the classes themselves stay, their methods ask.
 _SPECIAL = [
     _special(np.vectorize, "__call__", _vectorize_call, always=True),
     _special(CONCATENATOR, "__getitem__", joined, always=False),
     _special(np.ndenumerate, "__init__", enumerated, always=True),
+    _special(np.errstate, "__enter__", _errstate, always=False),
 ]
 _OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
@@ -168,8 +187,8 @@ def _pair(originals: dict[str, Any]) -> _Pair | None:
     return _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
 
 
-_NUMPY = _Pair(_OF_NUMPY, _NUMPY_WRAPPERS)
-_MATH = _Pair(_OF_MATH, _MATH_WRAPPERS)
+_NUMPY = Shown(np, _OF_NUMPY, _NUMPY_WRAPPERS)
+_MATH = Shown(math, _OF_MATH, _MATH_WRAPPERS)
 
 
 def _registered(space: dict[str, Any]) -> bool:
@@ -192,10 +211,13 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.seen: Any = None
-        self.libraries: dict[str, tuple[ModuleType, _Pair]] = {}
+        self.libraries: dict[str, Shown] = {}
+        # of those whose own functions call each other by these names
+        self.inside: list[tuple[dict[str, Any], _Pair]] = []
         self.watch = Watch(self.imported)
-        # since sys.modules was seen last: libraries that are complete, whether some are not, whether some may yet come
-        self.found: list[tuple[dict[str, Any], _Pair]] = []
+        # since sys.modules was seen last: NumPy, `math` and libraries that are complete, whether some are not, whether
+        # some may yet come
+        self.shown: list[Shown] = []
         self.busy = False
         self.watching = False
 
@@ -204,8 +226,6 @@ class _Installed:
             self.depth += 1
             try:
                 if self.depth == 1:
-                    self.put(np.__dict__, _NUMPY)
-                    self.put(math.__dict__, _MATH)
                     for owner, name, _, wrapper in _SPECIAL:
                         setattr(owner, name, wrapper)
                     modules = sys.modules
@@ -215,10 +235,14 @@ class _Installed:
                         self.watching = any(name not in modules for name in LIBRARIES)
                         found = {name: module for name in LIBRARIES if (module := complete(name)) is not None}
                         self.busy = any(name in modules and name not in found for name in LIBRARIES)
-                        self.found = [self.library(name, module) for name, module in found.items()]
+                        self.shown, self.inside = [_NUMPY, _MATH], []
+                        for name, module in found.items():
+                            self.library(name, module)
                     if self.watching:
                         self.watch.start()
-                    for space, pair in self.found:
+                    for shown in self.shown:
+                        shown.show()
+                    for space, pair in self.inside:
                         self.put(space, pair)
                     self.modules(state)
                 self.function(f, set())
@@ -226,25 +250,32 @@ class _Installed:
                 self.leave()
                 raise
 
-    def library(self, name: str, module: ModuleType) -> tuple[dict[str, Any], _Pair]:
-        """The namespace of a library that the user has imported, and the wrappers of its functions."""
+    def library(self, name: str, module: ModuleType) -> None:
+        """A library that the user has imported: its functions are to be answered."""
         known = self.libraries.get(name)
-        if known is None or known[0] is not module:
+        if known is None or known.module is not module:
             answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
             wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
             _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
-            known = self.libraries[name] = (module, _Pair(originals, wrappers))
+            known = self.libraries[name] = Shown(module, originals, wrappers)
             self.known.clear()  # modules that have been looked through may have imported these by name
             self.seen = None
-        return module.__dict__, known[1]
+        self.shown.append(known)
+        space = module.__dict__
+        if any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
+            self.inside.append((space, _Pair(known.originals, known.wrappers)))
 
     def imported(self, name: str, module: ModuleType) -> None:
         """A library has been imported while functions are traced."""
         with self.lock:
             if self.depth:
-                self.put(*self.library(name, module))
+                inside = len(self.inside)
+                self.library(name, module)
+                self.shown[-1].show()
+                for space, pair in self.inside[inside:]:
+                    self.put(space, pair)
 
     def put(self, space: dict[str, Any], pair: _Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
@@ -327,7 +358,7 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
-            elif type(content) is ModuleType:
+            elif isinstance(content, ModuleType):
                 self.module(content)
 
     def foreign(self, f: FunctionType, seen: set[int]) -> None:
@@ -338,7 +369,7 @@ class _Installed:
             if type(other) is FunctionType:
                 if (names := other.__globals__) is not space and not _registered(names):
                     self.function(other, seen)
-            elif type(other) is ModuleType:
+            elif isinstance(other, ModuleType):
                 self.module(other)
 
     def module(self, module: ModuleType) -> None:
@@ -355,6 +386,8 @@ class _Installed:
             self.depth -= 1
             if self.depth:
                 return
+            for shown in self.shown:
+                shown.hide()
             for space, pair in reversed(self.names):
                 if pair.stands(space, pair.wrappers):
                     space.update(pair.originals)
@@ -381,17 +414,25 @@ class _Installed:
 
 
 _installed = _Installed()
+outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
 
 
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
+    if not callable(f):
+        raise InputError(f"a {type(f).__name__} was given where a function belongs", why="there is nothing to call",
+                         fix="give the function itself, f and not f(x)")  # fmt: skip
     token = _tracing.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
+    seen = Witness()
+    witnessing = witness.set(seen)
     try:
         _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
+            if seen.errors:  # swallowed, for the function has returned
+                raise seen.errors[0]
             return out if type(out) is Traced else tree_map(_settled, out)
         except PaybackError:
             raise
@@ -403,9 +444,23 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         finally:
             _installed.leave()
     finally:
+        witness.reset(witnessing)
         _tracing.reset(token)
         if counting is not None:
             counts.reset(counting)
+
+
+BOUNDARIES.add(call.__code__)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Meanwhile plain code runs here: nothing is answered."""
+    token = _tracing.set(False)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
 
 
 def _settled(leaf: Any) -> Any:

@@ -16,24 +16,28 @@ import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
+from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
-from payback.ops.append import append, apply
+from payback.ops.append import append, apply, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS
 from payback.trace.outside import by_compiled_code
-from payback.trace.written import _SIMPLE, Storage, View, Written, _held, by_columns, plain_key, written
+from payback.trace.written import _SIMPLE, Storage, View, Written, _held, lying, plain_key, strided, written
 
 
 class Family:
-    """A traced array and the views of it, each with the steps that lead to it."""
+    """A traced array and the views of it, each with the steps that lead to it.
 
-    __slots__ = ("is_variable", "members", "prune_at", "root")
+    lies: an array that lies in memory as the root does in NumPy, where its node does not tell.
+    """
 
-    def __init__(self, root: Traced):
-        self.root, self.is_variable = root.node, type(root) is not Traced
+    __slots__ = ("is_variable", "lies", "members", "prune_at", "root")
+
+    def __init__(self, root: Traced, lies: np.ndarray[Any, Any] | None = None):
+        self.root, self.is_variable, self.lies = root.node, type(root) is not Traced, lies
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
 
@@ -42,6 +46,23 @@ class Family:
             self.members = [known for known in self.members if known[0]() is not None]
             self.prune_at = 2 * len(self.members) + 32
         self.members.append((weakref.ref(member), steps))
+
+
+def argument(x: Traced) -> Traced:
+    """An argument of the caller's, with the gaps that it has in memory: NumPy copies where it reshapes it."""
+    if type(x) is Traced and "strides" in x.node.params and not _dense(x.node):
+        x.alias = (Family(x, strided(x.node)), ())
+    return x
+
+
+def _dense(node: Any) -> bool:
+    steps = sorted((abs(step), extent) for step, extent in zip(node.params["strides"], node.shape, strict=True))
+    size = 1
+    for step, extent in steps:
+        if extent > 1 and step != size:
+            return False
+        size *= extent
+    return all(step >= 0 for step in node.params["strides"])
 
 
 def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
@@ -88,30 +109,53 @@ def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
 def _copies(made: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool:
     """Whether NumPy would copy to reshape: what lies in memory in another order."""
     value, of = made.node.value, x.node.value
-    if type(value) is type(of) is np.ndarray:
-        return value.size > 0 and not np.may_share_memory(value, of)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    columns = by_columns(root)
-    if not columns and all(name == "reshape" for name, _ in steps):
+    if type(value) is type(of) is np.ndarray and not _told_by_steps(alias):
+        return value.size > 0 and not np.may_share_memory(value, of)
+    at = memory = lying(root) if alias is None or alias[0].lies is None else alias[0].lies
+    if memory.flags.c_contiguous and all(name == "reshape" for name, _ in steps):
         return False
-    at = memory = np.empty(root.shape, np.bool_, "F" if columns else "C")
     for name, how in steps:
         at = _replay(at, name, how)
     return memory.size > 0 and not np.may_share_memory(_replay(at, "reshape", params), memory)
+
+
+def _told_by_steps(alias: Any) -> bool:
+    """Whether the value of a node may lie otherwise than NumPy's: NumPy views where it was gathered."""
+    return alias is not None and (alias[0].lies is not None or any(name in _GATHERED for name, _ in alias[1]))
+
+
+_GATHERED = {"diagonal", "crossed", "windows"}
 
 
 def laid_out(x: Traced) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does in NumPy, as far as that is known."""
     if type(x) is Written:
         return _held.__get__(x).at  # type: ignore[no-any-return]
-    if x.node.value is not None:
-        return np.asarray(x.node.value)
     alias = getattr(x, "alias", None)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
-    at: Any = np.empty(root.shape, np.bool_, "F" if by_columns(root) else "C")
+    if x.node.value is not None and not _told_by_steps(alias):
+        return np.asarray(x.node.value)
+    at: Any = lying(root) if alias is None or alias[0].lies is None else alias[0].lies
     for name, params in steps:
         at = _replay(at, name, params)
     return at  # type: ignore[no-any-return]
+
+
+def in_order(made: Any, order: str | None) -> Any:
+    """The same value, laid out in memory as asked: later reshapes are views where NumPy's are, later results lie so."""
+    if type(made) is not Traced or made.ndim < 2 or order not in ("C", "F"):
+        return made
+    value = made.node.value
+    if value is None:
+        if lying(made.node).flags[f"{order}_CONTIGUOUS"]:
+            return made
+        made = Traced(made.node)
+        made.alias = (Family(made, np.empty(made.shape, np.bool_, order)), ())
+        return made
+    if value.flags[f"{order}_CONTIGUOUS"]:
+        return made
+    return Traced(Node(TABLE["identity"], (made.node,), NO_PARAMS, freeze(value.copy(order)), made.node.where))
 
 
 _WAYS: dict[str, Callable[..., Any]] = {
@@ -139,7 +183,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
         raise MutationError("a variable cannot be written into", where=str(where) if where else None,
                             why="it is what results are differentiated by",
                             fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
-    storage = Storage.of_node(family.root)
+    storage = Storage.of_node(family.root, lying(family.root) if family.lies is None else family.lies)
     for member, steps in family.members:
         y = member()
         if y is None:
@@ -204,4 +248,4 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
 
 
 _FUNCTIONS[np.may_share_memory] = _FUNCTIONS[np.shares_memory] = share_memory
-_HOOKS.update(view=view, setitem=setitem, store=store)
+_HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order)

@@ -24,7 +24,7 @@ from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
-from payback.ops.row import TABLE
+from payback.ops.row import INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
@@ -34,22 +34,32 @@ from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
 
 
-def by_columns(node: Node, depth: int = 8) -> bool:
-    """Whether NumPy's array would lie in memory by columns; without numbers, as far as it is told by few nodes."""
-    value = node.value
-    if value is not None:
-        return type(value) is np.ndarray and value.flags.fnc
-    if len(node.shape) < 2 or not depth:
-        return False
-    args = [arg for arg in node.args if arg.shape == node.shape]
-    if node.op.name == "transpose":
-        (x,) = node.args
-        reverse = node.params["axes"] == tuple(range(len(node.shape)))[::-1]
-        return reverse and min(sum(n > 1 for n in node.shape), 2) > 1 and not by_columns(x, depth - 1)
-    pointwise = node.op.kind == "pointwise" or node.op.name in ("cast", "identity", "stop_gradient")
-    if not pointwise or any(arg.shape not in ((), node.shape) for arg in node.args):
-        return False
-    return bool(args) and all(by_columns(arg, depth - 1) for arg in args)
+def lying(node: Node, depth: int = 8) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as NumPy's would; without numbers, as far as that is told by few nodes."""
+    shape, name = node.shape, node.op.name
+    if node.op is INPUT and "strides" in node.params:
+        return np.empty_like(strided(node))  # its copies have no gaps, see `views.argument`
+    if node.value is not None:
+        return np.empty_like(node.value, np.bool_)
+    if len(shape) > 1 and depth:
+        if name == "transpose":
+            return lying(node.args[0], depth - 1).transpose(node.params["axes"])
+        if node.op.kind == "pointwise" or name in ("cast", "identity", "stop_gradient"):
+            args = [lying(arg, depth - 1) for arg in node.args]
+            if not all(arg.flags.c_contiguous for arg in args):
+                return np.nditer([*args, None], ["zerosize_ok"]).operands[-1]
+    return np.empty(shape, np.bool_)
+
+
+def strided(node: Node) -> np.ndarray[Any, Any]:
+    """An array that lies in memory as the one that an input stands for."""
+    shape, strides = node.shape, node.params["strides"]
+    if 0 in shape:
+        return np.empty(shape, np.bool_)
+    ends = [step * (extent - 1) for step, extent in zip(strides, shape, strict=True)]
+    before = -sum(end for end in ends if end < 0)
+    memory = np.empty(before + sum(end for end in ends if end > 0) + 1, np.bool_)
+    return np.lib.stride_tricks.as_strided(memory[before:], shape, strides)
 
 
 class Storage:
@@ -72,11 +82,10 @@ class Storage:
         self.numbers = False
 
     @classmethod
-    def of_node(cls, node: Node) -> Storage:
-        """Laid out as the node's value, if it is compact, so that `reshape` makes views where NumPy does."""
-        source = np.arange(node.aval.size).reshape(node.shape)
-        if by_columns(node):
-            source = np.asfortranarray(source)
+    def of_node(cls, node: Node, lies: np.ndarray[Any, Any]) -> Storage:
+        """Laid out as NumPy's array, so that `reshape` makes views where NumPy does."""
+        source = np.empty_like(lies, np.int64)
+        source[...] = np.arange(node.aval.size).reshape(node.shape)
         return cls(source, node, node.aval.dtype)
 
     @classmethod

@@ -62,11 +62,13 @@ class Compiled:
     """A training whose steps run natively.
 
     predictions: whether those of the steps are wanted.
+    alone: whether nobody else runs between steps, who could write into the arrays given: then they are what can be gone
+    back to.
     """
 
     def __init__(
         self, steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any,
-        predictions: bool = True,
+        predictions: bool = True, alone: bool = True,
     ):  # fmt: skip
         self.steps, self.predictions = steps, predictions
         self._rebuilt, self.flat, self._net = rebuilder(net), flat(net, optimizer), net
@@ -81,7 +83,7 @@ class Compiled:
         self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         size = sum(array.nbytes for array in self._arrays)
         self._small, self._copying = size <= SMALL, size / NEW_MEMORY  # seconds that a copy takes
-        self._past = _Past(given, lasting=True)
+        self._past = _Past(given if alone or self._small else [array.copy() for array in given], lasting=alone)
         self._kept: list[Array] = []
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 
@@ -142,11 +144,11 @@ class Compiled:
             known = told(self._net, steps.loss, steps.optimizer, vector is not None, state, batch)
             carried = len(self._arrays)
             rows = {carried + k: array.shape for k, array in enumerate(self._data)}
-            rate, step = carried + len(rows), carried + len(rows) + 1
+            numbers = range(carried + len(rows), carried + len(rows) + len(self._streams(np.ones(1), 1)))
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
             loop: Any = loop_of(
-                graph, known, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=[rate, step],
+                graph, known, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=list(numbers),
                 recorded=recorded, before=[cost], after=[norm, length],
             )  # fmt: skip
             loop.known = {}
@@ -154,13 +156,19 @@ class Compiled:
             self._records[size, chosen] = loop.records
         return self._loops[size, chosen]
 
+    def _streams(self, rates: Array, first: int) -> tuple[Array, ...]:
+        """What steps of these lengths are told, the first of them being number `first`."""
+        numbers = np.arange(first, first + len(rates), dtype=np.float64)
+        return (rates, numbers) if self.flat is None else self.flat.optimizer.numbers(rates, numbers)
+
     def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:
         return [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
 
     def _room(self, pace: tuple[int, bool], count: int) -> tuple[list[Array], list[Array]]:
         """Arrays for what so many steps tell and are told: the same as in the last call of as many."""
         if pace not in self._rooms or len(self._rooms[pace][1][0]) != count:
-            self._rooms[pace] = self._made(pace, count), list(np.empty((2, count)))
+            count_of = len(self._streams(np.ones(1), 1))
+            self._rooms[pace] = self._made(pace, count), list(np.empty((count_of, count)))
         return self._rooms[pace]
 
     def _again(self, arrays: list[Array], order: Array | None, size: int, rates: Array, first: int) -> None:
@@ -168,7 +176,7 @@ class Compiled:
         if not len(rates):
             return
         loop, pace, count = self._loop(size, order is not None), (size, order is not None), len(rates)
-        streams = [rates.copy(), np.arange(first, first + count, dtype=np.float64)]
+        streams = [np.ascontiguousarray(numbers) for numbers in self._streams(rates, first)]
         unread = dict(zip(loop.recorded, self._made(pace, count), strict=True))
         found = loop.run([*arrays, *self._data, *streams], order, unread, count)
         assert not found.bad, "a step that was finite is not when it is taken again"
@@ -181,7 +189,8 @@ class Compiled:
         loop, pace = self._loop(size, order is not None), (size, order is not None)
         count = min(self._pace.get(pace, 1), steps)
         room, streams = self._room(pace, count)
-        streams[0][:], streams[1][:] = rates[:count], np.arange(first, first + count)
+        for stream, numbers in zip(streams, self._streams(rates[:count], first), strict=True):
+            stream[:] = numbers
         records = dict(zip(loop.recorded, room, strict=True))
         past, begun = self._past, time.perf_counter()
         if self._small or begun - past.made >= max(KEEP, RARELY * self._copying):
@@ -237,9 +246,10 @@ def _native(array: Any) -> Any:
 
 
 def compiled(
-    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool
+    steps: Steps, optimizer: Optimizer, net: Any, state: Any, X: Any, y: Any, weights: Any, predictions: bool,
+    alone: bool = True,
 ) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
     if not native.available() or getattr(optimizer, "line_search", False):
         return None
-    return Compiled(steps, optimizer, net, state, X, y, weights, predictions)
+    return Compiled(steps, optimizer, net, state, X, y, weights, predictions, alone)

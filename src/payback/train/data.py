@@ -63,6 +63,8 @@ def _first(wrong: Array) -> tuple[int, ...]:
 
 
 def _numbers(values: Any, name: str) -> Array:
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        raise InputError(f"{name} is a sparse matrix", why="training wants all entries", fix=f"write {name}.toarray()")
     array = np.asarray(values)
     if array.dtype.kind == "b":
         array = array.astype(np.int64)

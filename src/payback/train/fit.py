@@ -85,8 +85,8 @@ def fit(
 
     net: a module, or any callable container whose floating leaves are its parameters; not changed.
     X: (n, …) numbers; converted to the parameters' dtype.  y: (n,) class numbers, (n,) or (n, k) numbers.
-    loss: a name in `pb.nn.LOSSES` or a function (prediction, target, weights) -> scalar; by default cross-entropy
-    for whole numbers and squared error for others.
+    loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
+    weights are None without sample_weight; by default cross-entropy for whole numbers and squared error for others.
     optimizer: `pb.optim.Adam(1e-3)` by default.  epochs: passes over the rows, at most.
     batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
     validation: the share of the rows to hold out (of every class the same share), or (X, y); 0: none.
@@ -140,7 +140,7 @@ def fit(
     steps = Steps(net, loss_of, optimizer)
     at = Progressing(net, optimizer.init(net))
     orders = Orders(len(X), keys[1] if shuffle else None, epochs)
-    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None)
+    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None, not callbacks)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -39,9 +41,49 @@ class Rows(NamedTuple):
 
 
 def loss_function(loss: Loss) -> tuple[Loss, Callable[..., Any]]:
-    """(its name, or itself; the function)."""
+    """(its name, or itself; the function of (prediction, target, weights))."""
     function = known(loss, LOSSES, "loss") if isinstance(loss, str) else loss
-    return next((name for name, found in LOSSES.items() if found is function), function), function
+    return next((name for name, found in LOSSES.items() if found is function), function), _with_weights(function)
+
+
+def _with_weights(loss: Any) -> Callable[..., Any]:
+    """A loss of (prediction, target) as one of three arguments; others as they are.
+
+    Raises InputError for what cannot be called with either.
+    """
+    if not callable(loss):
+        raise InputError(f"the loss is {loss!r:.60}", why="it is a name or a function (prediction, target, weights)")
+    try:
+        signature = inspect.signature(loss)
+    except ValueError:  # some callables of C have none
+        return loss
+    if _takes(signature, 3):
+        return loss
+    if not _takes(signature, 2):
+        raise InputError(
+            f"the loss {getattr(loss, '__name__', loss)} takes {signature}",
+            why="it is called with (prediction, target) or (prediction, target, weights)",
+        )
+
+    @functools.wraps(loss)
+    def unweighted(prediction: Any, target: Any, weights: Any) -> Any:
+        if weights is not None:
+            raise InputError(
+                f"the loss {getattr(loss, '__name__', loss)} takes no weights",
+                why="sample_weight is given",
+                fix="write it as a function (prediction, target, weights), or leave sample_weight away",
+            )
+        return loss(prediction, target)
+
+    return unweighted
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def training_rows(

@@ -87,7 +87,7 @@ class RecordedRun:
         self._data = data
         self._rows: Rows | None = None
         self._now: Restored | None = None
-        self._loss = _given("loss", document.loss is None, loss) or loss_function(document.loss)[1]  # type: ignore[arg-type]
+        self._loss = loss_function(_given("loss", document.loss is None, loss) or document.loss)[1]  # type: ignore[arg-type]
         self._optimizer = _given("optimizer", CUSTOM in document.optimizer, optimizer) or build_optimizer(
             document.optimizer
         )

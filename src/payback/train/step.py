@@ -72,16 +72,20 @@ class Steps:
         return self._get("train", self._train, x, y, weights, state, 1.0, 1.0)
 
     def traced_flat(self, flat: Flat, state: Any, x: Any, y: Any, weights: Any) -> TracedFunction:
-        """The same with all parameters in one vector: (vector, state, x, y, weights, rate, step) -> …"""
+        """The same with all parameters in one vector: (vector, state, x, y, weights, numbers) -> …
 
-        def train(vector: Any, state: Any, x: Any, y: Any, weights: Any, rate: Any, step: Any) -> tuple[Any, ...]:
+        numbers: the optimizer's for the step (`Optimizer.numbers`).
+        """
+
+        def train(vector: Any, state: Any, x: Any, y: Any, weights: Any, numbers: Any) -> tuple[Any, ...]:
             (cost, prediction), by_leaf = value_and_grad(self._cost, has_aux=True)(flat.spread(vector), x, y, weights)
             gradient = [flat.join(by_leaf)]
-            (new,), state = flat.optimizer.update(gradient, state, [vector], rate, step)
+            (new,), state = flat.optimizer.taken(gradient, state, [vector], numbers)
             return new, state, cost, prediction, global_norm(gradient), global_norm([new - vector])
 
         rows = len(x)
-        return trace(train, flat.aval, state, _like(x, rows), _like(y, rows), _like(weights, rows), 1.0, 1.0)
+        numbers = flat.optimizer.numbers(1.0, 1.0)
+        return trace(train, flat.aval, state, _like(x, rows), _like(y, rows), _like(weights, rows), numbers)
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         return self.traced_train(state, x, y, weights)(net, state, x, y, weights, rate, step)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MissingAttributeError, PaybackError
-from payback.ir.where import NOT_USERS, position
+from payback.errors import MissingAttributeError, PaybackError, witness
+from payback.ir.where import is_inner, position
 from payback.trace import shim
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
-from payback.trace.outside import BY_LIBRARY
+from payback.trace.cures import of_library
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 
@@ -71,8 +71,9 @@ def _note(problem: PaybackError) -> None:
     """Remember an obstacle, at the user's line that is running: not one in NumPy, SciPy or payback."""
     frame = sys._getframe(1)
     what, why, fix = problem.what, problem.why, problem.fix
-    while frame.f_back is not None and (module := frame.f_globals.get("__name__", "")).startswith(NOT_USERS):
-        what, why, fix = BY_LIBRARY.get(module.partition(".")[0], (what, why, fix))
+    while frame.f_back is not None and is_inner(frame):
+        module = frame.f_globals.get("__name__", "")
+        what, why, fix = of_library(module) or (what, why, fix)
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti))
     if place is None:
@@ -104,6 +105,7 @@ def _guarded(call: Callable[..., Any], instead: Callable[..., Any]) -> Callable[
         except (PaybackError, AttributeError) as problem:
             cause = problem if isinstance(problem, PaybackError) else PaybackError(str(problem))
             _note(cause)
+            witness.get().errors.clear()  # a `try` of the function will not meet it
             return instead(*args, **kwargs)
 
     return guard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from payback.ir.node import Node, ancestors
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable, standing
-from payback.trace.arrays import native, now, watching
+from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
+from payback.trace.views import argument
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -33,8 +34,8 @@ class Trace:
     """One graph of a compiled function.
 
     body: takes the dynamic leaves of the arguments, then what the function uses from around it.
-    outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with their
-    avals; captured: other traced values around it.
+    outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with what
+    kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
     """
 
@@ -43,11 +44,15 @@ class Trace:
         offered: Sequence[bool] = (), variables: Sequence[Variable] = (),
     ):  # fmt: skip
         """variables: those that it may read as inputs, so that it cannot look at their numbers."""
-        inputs = [fresh(_aval(leaf), path) for leaf, path, on in zip(values, paths(tree), dynamic, strict=True) if on]
+        named = zip(values, paths(tree), dynamic, strict=True)
+        inputs = [fresh(*_kind(leaf), path) for leaf, path, on in named if on]
+        self.by_rows = not any("strides" in node.params for node in inputs)
         following = iter(inputs)
-        stands = [fresh(variable.node.aval, variable.name or "a variable") for variable in variables]
+        stands = [fresh(*_kind(variable), variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
-            given = [opened(next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
+            given = [
+                argument(opened(next(following))) if on else leaf for leaf, on in zip(values, dynamic, strict=True)
+            ]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
@@ -55,7 +60,7 @@ class Trace:
         close([*inputs, *stands])
         read = set(ancestors(outputs, floor=min(node.id for node in stands))) if stands else set()
         used = [(variable, node) for variable, node in zip(variables, stands, strict=True) if node in read]
-        self.variables = [(variable, node.aval) for variable, node in used]
+        self.variables = [(variable, _kind(variable)) for variable, _ in used]
         own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
         self.body, self.captured = enclosed(own, outputs)
@@ -129,7 +134,14 @@ class CompiledFunction:
         if self.native:
             nested = any(not is_leaf(arg) for arg in args)
             take = opener(args) if nested else None
-            plain = not around and not trace.masks and not kwargs and all(dynamic) and (take is not None or not nested)
+            plain = (
+                trace.by_rows
+                and not around
+                and not trace.masks
+                and not kwargs
+                and all(dynamic)
+                and (take is not None or not nested)
+            )
             found = trace.compiled(plain)(*given, *around)
             self._fast, self._open, self._rebuild = trace.entry, take, trace.rebuild
         else:
@@ -175,7 +187,7 @@ class CompiledFunction:
     def _trace(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool] = ()) -> Trace:
         key = (
             structure(tree),
-            tuple(_aval(leaf) if on else (type(leaf), leaf) for leaf, on in zip(values, dynamic, strict=True)),
+            tuple(_kind(leaf) if on else (type(leaf), leaf) for leaf, on in zip(values, dynamic, strict=True)),
         )
         try:
             known = self._traces.get(key)
@@ -191,7 +203,7 @@ class CompiledFunction:
             self._traces.clear()
             self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
-        other = known is not None and any(variable.node.aval != aval for variable, aval in known.variables)
+        other = known is not None and any(_kind(variable) != kind for variable, kind in known.variables)
         if known is not None and not (changed or stale or other or known.captured):
             return known
         reason = (
@@ -225,8 +237,20 @@ def _recorder() -> Any:
     return recorder()
 
 
-def _aval(leaf: Any) -> Any:
-    return leaf.node.aval if isinstance(leaf, Traced) else aval_of(leaf)
+class _Kind(NamedTuple):
+    """What decides which graph is run: the aval, and how an array lies in memory (see `views.py`)."""
+
+    aval: Any
+    strides: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        return f"{self.aval}{'' if self.strides is None else f' by {self.strides}'}"
+
+
+def _kind(leaf: Any) -> _Kind:
+    if isinstance(leaf, Traced):
+        return _Kind(leaf.node.aval, strides_of(leaf.node.value))
+    return _Kind(aval_of(leaf), strides_of(leaf))
 
 
 def _bare(leaf: Any) -> Any:

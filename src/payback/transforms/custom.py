@@ -6,19 +6,21 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from payback.errors import DifferentiationError
+from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import Avals
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
-from payback.trace.array import Traced, plain
+from payback.trace.array import Traced
+from payback.trace.array import plain as bare_value
 from payback.trace.arrays import now
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads
+from payback.transforms.foreign import kind_of, with_plain_numbers
 
 Function = Callable[..., Any]
 
@@ -73,7 +75,9 @@ def remat(f: Function) -> Function:
     return computed_again
 
 
-def custom_gradient(f: Function | None = None, *, check: bool = False) -> Function:
+def custom_gradient(
+    f: Function | None = None, *, check: bool = False, plain: bool = False, like: Function | None = None
+) -> Function:
     """A function whose derivative is given by its author.
 
     f: returns `(result, pull)`.  `pull(bar)` takes what the result is owed (in its structure and shapes) and returns
@@ -82,6 +86,10 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
     mode uses its transpose, so there it must be linear in `bar`.
     check: compare with finite differences at the first use with numbers (straight-through and reversed gradients are
     legitimate, so it is off by default).
+    plain: `f` and `pull` are called with bare numbers and arrays, so that they may use any library (a sparse solver, an
+    interpolation, compiled code).  Such a derivative has none itself: reverse mode, first order.
+    like: with `plain=True`, a function of the same arguments that returns an array (or a container) in the shapes and
+    dtypes of the result; needed where numbers are not known (compile, vmap, the bodies of scan and its like).
 
     The function returned gives the result alone.  Traced values other than the arguments must not be used inside: they
     would get no gradient.
@@ -93,11 +101,22 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
     ...     return np.rint(x), lambda bar: bar
     >>> pb.grad(lambda x: rounded(x) ** 2)(2.6)
     6.0
+    >>> import math
+    >>> @pb.custom_gradient(plain=True)
+    ... def erf(x):
+    ...     return math.erf(x), lambda bar: bar * 2 / math.sqrt(math.pi) * math.exp(-x * x)
+    >>> pb.grad(erf)(0.0) == 2 / math.sqrt(math.pi)
+    True
     """
     if f is None:
-        return functools.partial(custom_gradient, check=check)
+        return functools.partial(custom_gradient, check=check, plain=plain, like=like)
     name = getattr(f, "__name__", "f")
     checked = not check
+    if like is not None and not plain:
+        raise InputError(
+            "like= goes with plain=True", where=_line(f), why="any other function is traced for its shapes"
+        )
+    on_plain = with_plain_numbers(f, name, like, functools.partial(_emit, "custom", label=name)) if plain else None
 
     @functools.wraps(f)
     def with_custom_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -106,15 +125,17 @@ def custom_gradient(f: Function | None = None, *, check: bool = False) -> Functi
         if not checked and all(leaf.node.value is not None for leaf in given):
             checked = True  # already, for the check itself calls it
             try:
-                bare = tree_map(plain, args)
+                bare = tree_map(bare_value, args)
                 check_grads(functools.partial(with_custom_gradient, **kwargs), *bare, order=1)
             except BaseException:
                 checked = False
                 raise
+        if on_plain is not None:
+            return on_plain(*args, **kwargs)
         arguments = _Arguments(args, kwargs)
         out = call(f, arguments.args, arguments.kwargs)
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
-            raise DifferentiationError(f"{name} returns {type(out).__name__}", where=_line(f),
+            raise DifferentiationError(f"{name} returns {kind_of(out)}", where=_line(f),
                                        why="a function with a custom gradient returns (result, pull)")  # fmt: skip
         result, pull = out
         if not arguments.given:

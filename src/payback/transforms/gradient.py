@@ -13,18 +13,20 @@ import numpy as np
 from payback.ad.algebra import Gradient, Masked
 from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
+from payback.ad.values import lone, pay_values
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
-from payback.trace.array import Traced, leaf_value, plain
-from payback.trace.arrays import now, outside, watched
+from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
+from payback.trace.arrays import named, now, outside, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
+from payback.trace.views import argument
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -63,9 +65,9 @@ class Opened:
 
     def _leaf(self, leaf: Any, name: str) -> Any:
         if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
-            node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)  # what it comes to below, sooner
+            node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
             self.wrt.append(node)
-            return opened(node)
+            return argument(opened(node))
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -79,17 +81,19 @@ class Opened:
             if type(leaf) is bool:
                 self.wrt.append(None)
                 return leaf
-            node = Node(INPUT, (), {"name": name}, leaf_value(leaf, name), None)
+            node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
-        return opened(node)
+        return argument(opened(node))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
         if self.single and type(self.given[0]) in _LEAVES:
             return found[0]
+        if self.single and type(given := self.given[0]) is list and all(type(leaf) in _LEAVES for leaf in given):
+            return list(found)
         answers, asked = iter(found), iter(self.wrt)
         trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
@@ -127,7 +131,11 @@ def _positions(
     if type(argnums) is int and 0 <= argnums < len(args):
         return [argnums], True
     single = isinstance(argnums, (int, str, np.integer))
-    wanted: Sequence[Any] = [argnums] if single else list(argnums)  # type: ignore[arg-type]
+    several = argnums if isinstance(argnums, (tuple, list)) else ()
+    wanted: Sequence[Any] = [argnums] if single else list(several)
+    if any(isinstance(which, bool) or not isinstance(which, (int, str, np.integer)) for which in wanted or [argnums]):
+        raise InputError(f"argnums is {argnums!r}", why="an argument is told by its position or by its name",
+                         fix="give a whole number, a name, or a tuple of them")  # fmt: skip
     found: list[int | str] = []
     for which in wanted:
         if isinstance(which, str):
@@ -188,42 +196,61 @@ def pull_back(
         on_graph = on_graph or outside
     if on_graph and not tracing():
         check(tops, wrt)
-    on_graph = on_graph or any(isinstance(seed, Traced) for seed in seeds)
-    gradient = Gradient(on_graph)
+    if not on_graph and not any(type(seed) in _NODE_TYPES for seed in seeds):
+        return _pull_values(tops, seeds, wrt, reached, units, free), True
+    gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
-        asked = seed != 0 if units else None
-        mask = None
-        if on_graph:
-            if type(seed) is tuple:  # from a tape, with its mask
-                seed, mask = seed
-            node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
-            seed = _cast_like(gradient, gradient.operand(node), top)
-            if mask is not None:
-                seed = Masked(gradient.operand(mask), seed)
+        asked, mask = seed != 0 if units else None, None
+        if type(seed) is tuple:  # from a tape, with its mask
+            seed, mask = seed
+        node = seed if isinstance(seed, Node) else seed.node if isinstance(seed, Traced) else const(seed)
+        seed = _cast_like(gradient, gradient.operand(node), top)
+        if mask is not None:
+            seed = Masked(gradient.operand(mask), seed)
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
-    if len(tops) > 1:
-        reached = None
-    if free and not on_graph:
-        tops.clear()
-        del top
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, owed, wrt, reached=reached, free=free and not on_graph)
+        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
         answers = []
         for node in wrt:
             bar = settled.get(node)
-            if on_graph:
-                bar = (
-                    gradient.operand(const(_zero(node)))
-                    if bar is None
-                    else _cast_like(gradient, gradient.dense(bar), node)
-                )
-                answers.append(Traced(bar.node))
-            else:
-                answers.append(_own(node, _zero(node) if bar is None else gradient.result(bar)))
-    return answers, not on_graph
+            zero_or_bar = gradient.operand(const(_zero(node))) if bar is None else gradient.dense(bar)
+            answers.append(Traced(_cast_like(gradient, zero_or_bar, node).node))
+    return answers, False
+
+
+def _pull_values(
+    tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool, free: bool
+) -> list[Any]:
+    """`pull_back` where no one outside may differentiate the answers."""
+    owed: dict[Node, Any] = {}
+    for top, seed in zip(tops, seeds, strict=True):
+        if units and top.shape:
+            seed = Masked(seed != 0, seed)
+        owed[top] = owed[top] + seed if top in owed else seed
+    if len(tops) > 1 or reached is None:
+        reached = reach(tops, min(node.id for node in wrt), wrt)
+    if free:
+        tops.clear()
+        del top
+    gradient = Gradient(on_graph=False)
+    with np.errstate(all="ignore"):
+        settled = pay_values(gradient, owed, set(wrt), reached, free=free)
+        answers = []
+        for node in wrt:
+            bar, alone = lone(settled, node)
+            if not alone or type(bar) is not np.ndarray or bar.dtype != node.value.dtype or not _whole(bar):
+                bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
+            answers.append(bar)  # if nobody else has it
+            bar = None
+    return answers
+
+
+def _whole(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array has its memory for itself, as one would make it."""
+    return array.base is None and array.flags.carray
 
 
 def _cast_like(gradient: Gradient, bar: Any, node: Node) -> Any:
@@ -248,14 +275,21 @@ def _scalar(out: Any, f: Function) -> Traced:
         return out
     value = np.asarray(out if is_leaf(out) else None)
     if value.dtype.kind not in "fiub":
+        later = inspect.isgenerator(out) or inspect.iscoroutine(out)
+        if inspect.iscoroutine(out):
+            out.close()  # or Python warns that nobody has awaited it
         raise DifferentiationError(f"{_name(f)} returns {type(out).__name__}, not a number",
-                                   fix="return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
+                                   why="it has computed nothing yet" if later else None,
+                                   fix="give a plain function that runs it to its end and returns the number" if later
+                                   else "return the cost alone, or (cost, extra) with has_aux=True")  # fmt: skip
     return Traced(const(float(out) if type(out) in (int, bool) else value[()]))
 
 
 def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
-        raise DifferentiationError(f"{_name(f)} returns {type(out).__name__} where has_aux=True wants (result, aux)")
+        kind = f"a tuple of {len(out)}" if isinstance(out, tuple) else "one value"
+        raise DifferentiationError(f"{_name(f)} returns {kind} where has_aux=True wants (result, aux)",
+                                   fix="return (result, aux), or leave has_aux away")  # fmt: skip
     return out
 
 

@@ -16,7 +16,8 @@ from payback.ops.batching import from_front, to_front
 from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST
 from payback.run.interpreter import quietly
-from payback.trace.arrays import native, now
+from payback.trace.array import Traced
+from payback.trace.arrays import native, now, strides_of
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
@@ -63,6 +64,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         }
         size = _size(mapped, axes, names, where)
         avals = [Aval(node.shape[1:], node.aval.dtype) for node in mapped.values()]
+        strides = [strides_of(_sample(given[k], axes[k])) for k in mapped]
 
         def one(*values: Any) -> Any:
             following = iter(values)
@@ -70,7 +72,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             its_args, its_kwargs = unflatten(tree, iter(opened))
             return f(*its_args, **its_kwargs)
 
-        traced = trace_body(one, avals, tuple)
+        traced = trace_body(one, avals, tuple, strides)
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)
         m = Recording()
@@ -148,6 +150,12 @@ def _to_front(leaf: Any, axis: int, name: str, where: Any) -> Node:
     m.origin = where
     with quietly():
         return to_front(m, Term(node, m), axis).node
+
+
+def _sample(leaf: Any, axis: Any) -> Any:
+    """The first sample as NumPy would see it, or None."""
+    leaf = leaf.node.value if isinstance(leaf, Traced) else leaf
+    return np.moveaxis(leaf, axis, 0)[:1][0] if type(leaf) is np.ndarray and leaf.shape[axis] else None
 
 
 def _size(mapped: dict[int, Node], axes: Sequence[int | None], names: Sequence[str], where: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from payback.native import vector_math
-from payback.native.emit import BIT, FLOAT64, INT, Emitter
+from payback.native.emit import BIT, FLOAT64, INT, Emitter, constant
 from payback.native.lower import elementary, pointwise
 from payback.ops.namespace import Select
 from payback.ops.row import TABLE
@@ -168,15 +168,16 @@ class Lane:
 
 
 class Registers:
-    """The namespace `m` on registers of one float64 each."""
+    """The namespace `m` on registers of one float64 each, or of several lanes."""
 
-    def __init__(self, e: Emitter):
+    def __init__(self, e: Emitter, lanes: int = 1):
         self.e = e
+        self.bit, self.number = (BIT, FLOAT64) if lanes == 1 else (ir.VectorType(t, lanes) for t in (BIT, FLOAT64))
 
     def value(self, x: Any) -> ir.Value:
         if type(x) is Lane:
             return x.v
-        return BIT(x) if isinstance(x, bool) else FLOAT64(float(x))
+        return constant(self.bit, x) if isinstance(x, bool) else constant(self.number, float(x))
 
     def apply(self, name: str, *operands: Any) -> Lane:
         values = [self.value(x) for x in operands]
@@ -193,6 +194,44 @@ class Registers:
         return self.apply("select", condition, high, low)
 
     select = Select
+
+
+class _Probe(Registers):
+    """The namespace on sets of operands: what of them a result is made from, and whether by something slow."""
+
+    def __init__(self) -> None:
+        self.slow = False
+
+    def apply(self, name: str, *operands: Any) -> Lane:
+        self.slow |= name in vector_math.FORMULAS or name in ("div", "sqrt")
+        return Lane(self, frozenset().union(*(x.v for x in operands if type(x) is Lane)))
+
+
+class Facts(NamedTuple):
+    """What a partial reads (numbers of arguments; −1: the result), and whether it is one number that takes long."""
+
+    reads: frozenset[int]
+    slow: bool
+
+
+@cache
+def facts_of(name: str, slot: int) -> Facts:
+    """Of a row's partial by one of its arguments."""
+    m = _Probe()
+    count = arity(Operation(name, ()))
+    lanes = [Lane(m, frozenset([k])) for k in range(count)]
+    read: set[int] = set()
+
+    def collect(partial: Any) -> None:
+        if type(partial) is Select:
+            for part in (partial.condition, partial.high, partial.low):
+                collect(part)
+        elif type(partial) is Lane:
+            read.update(partial.v)
+
+    partial = partial_of(m, name, slot, lanes, Lane(m, frozenset([-1])))
+    collect(partial)
+    return Facts(frozenset(read), m.slow and type(partial) is Lane)
 
 
 def is_truth(name: str, slot: int) -> bool:

@@ -12,22 +12,21 @@ from payback.trace.columns import CODES, ROWS, THIRD
 
 
 class Gather(NamedTuple):
-    """args: from, places, into, which, count: into[which[i]] = from[places[i]]."""
+    """args: from, places, into, count: into[i] = from[places[i]]."""
 
     version: int
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         b = e.b
-        words = [e.load(function.args[1], k, INT) for k in range(5)]
-        source, places, target, which = (b.inttoptr(w, POINTER) for w in words[:4])
-        with e.loop(0, words[4]) as i:
-            value = e.load(source, b.sext(e.load(places, i, INT32), INT), FLOAT64)
-            e.store(value, target, b.sext(e.load(which, i, INT32), INT))
+        words = [e.load(function.args[1], k, INT) for k in range(4)]
+        source, places, target = (b.inttoptr(w, POINTER) for w in words[:3])
+        with e.loop(0, words[3]) as i:
+            e.store(e.load(source, b.sext(e.load(places, i, INT32), INT), FLOAT64), target, i)
         b.ret(e.int(0))
 
 
 class Scatter(NamedTuple):
-    """args: from, which, into, places, count, initial: into[places[i]] += from[which[i]], where that was paid.
+    """args: from, into, places, count, initial: into[places[i]] += from[i], where that was paid.
 
     What was read is the initial number then, as it was before the sweep.
     """
@@ -36,12 +35,11 @@ class Scatter(NamedTuple):
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         b = e.b
-        words = [e.load(function.args[1], k, INT) for k in range(6)]
-        source, which, target, places = (b.inttoptr(w, POINTER) for w in words[:4])
-        with e.loop(0, words[4]) as i:
-            at = b.sext(e.load(which, i, INT32), INT)
-            value = e.load(source, at, FLOAT64)
-            e.store(words[5], source, at)
+        words = [e.load(function.args[1], k, INT) for k in range(5)]
+        source, target, places = (b.inttoptr(w, POINTER) for w in words[:3])
+        with e.loop(0, words[3]) as i:
+            value = e.load(source, i, FLOAT64)
+            e.store(words[4], source, i)
             place = b.sext(e.load(places, i, INT32), INT)
             with b.if_then(b.icmp_signed("!=", b.bitcast(value, INT), INT(NOTHING))):
                 e.store(b.fadd(e.load(target, place, FLOAT64), value), target, place)
@@ -78,6 +76,31 @@ class Ancestors(NamedTuple):
                         mark(b.sext(e.load(place, k, INT32), INT))
                 with b.if_then(b.icmp_signed("!=", b.and_(kind, BYTE(4)), BYTE(0))):
                     mark(b.sub(k, e.int(1)))
+        b.ret(e.int(0))
+
+
+class Levels(NamedTuple):
+    """args: first, second, third, levels, count, block: for each entry 1 + the highest level among its arguments of the
+    same block; places below 0 are others'."""
+
+    version: int
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        b = e.b
+        words = [e.load(function.args[1], k, INT) for k in range(6)]
+        *columns, levels = (b.inttoptr(w, POINTER) for w in words[:4])
+        count, block = words[4:]
+        with e.loop(0, count, block) as start:
+            end = b.add(start, block)
+            with e.loop(start, b.select(b.icmp_signed("<", end, count), end, count)) as k:
+                highest: ir.Value = INT32(0)
+                for column in columns:
+                    place = b.sext(e.load(column, k, INT32), INT)
+                    near = b.icmp_signed(">=", place, start)
+                    there = e.load(levels, b.select(near, place, k), INT32)
+                    there = b.select(near, there, INT32(0))
+                    highest = b.select(b.icmp_signed(">", there, highest), there, highest)
+                e.store(b.add(highest, INT32(1)), levels, k)
         b.ret(e.int(0))
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from payback.ir.node import Node
+from payback.ops.append import const
+from payback.ops.namespace import Values
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST
@@ -149,6 +151,20 @@ def _select(node: Node, condition: Node, high: Node, low: Node) -> Node | None:
     return None if chosen.aval.weak != node.aval.weak else chosen
 
 
+def _comparison(node: Node, x: Node, y: Node) -> Node | None:
+    """With a Python number that the other's dtype cannot hold: the same everywhere."""
+    for number, other in ((x, y), (y, x)):
+        if number.op is CONST and type(number.value) is int and other.aval.dtype.kind in "iu" and not other.aval.weak:
+            limits = np.iinfo(other.aval.dtype)
+            if limits.min <= number.value <= limits.max:
+                continue
+            m = Recording()
+            m.origin = node.where
+            truth = node.op.value(Values, *(int(limits.min) if arg is other else number.value for arg in (x, y)))
+            return m.broadcast(Term(const(np.bool_(truth)), m), shape=node.aval.shape).node
+    return None
+
+
 _LARGE = 1 << 12  # entries of what is worth to be rewritten
 _LAYERS = 16
 
@@ -178,4 +194,4 @@ EXPANSIONS: dict[str, Parts] = {
     "power": _power,
     "scatter": _scatter,
     "select": _select,
-}
+} | dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), _comparison)

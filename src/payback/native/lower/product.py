@@ -20,8 +20,9 @@ from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
+from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.small import small
+from payback.native.lower.small import Small, small, sums_beside
 from payback.native.place import Place
 from payback.native.plan import Plan, plan
 
@@ -35,7 +36,7 @@ LONGEST = 14  # operations after a product in one kernel: they are repeated for 
 class After(NamedTuple):
     """What is done with a product's entries; as in `Nest`, and ("product",) is the entry itself.
 
-    operands  (code, "u" | "z" | "s": along a row, "z" | "s": from row to row) of the arrays that are read and written
+    operands  (code, "u" | "z" | "s": along a row, the same from row to row) of the arrays that are read and written
     stores    (operand, x)
     result    the x that is stored in C
     """
@@ -59,7 +60,7 @@ class After(NamedTuple):
         for _, across, down in self.operands:
             pointer = next(given)
             column = next(given) if across == "s" else int(across == "u")
-            row = next(given) if down == "s" else 0
+            row = next(given) if down == "s" else int(down == "u")
             arrays.append((pointer, row, column))
         factors = list(given)
         values: list[ir.Value] = []
@@ -234,8 +235,9 @@ class Source(NamedTuple):
     def forms(self) -> tuple[tuple[layout.Shape, layout.Shape], ...]:
         return tuple((view.shape, view.strides) for view in self.operands)
 
-    def command(self, small_for: Any = None, plus: bool = False) -> Command:
-        """small_for: a planner that may take a kernel of `small`.  plus: the products are added to what is there."""
+    def command(self, planner: Any = None, few: Few | None = None, plus: bool = False) -> Command:
+        """planner: takes kernels of `small` where it may; few: takes those of `narrow`.  plus: the products are added
+        to what is there."""
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
         found = shape_of(self.spec, *self.forms)
@@ -252,8 +254,10 @@ class Source(NamedTuple):
         batch = found.tags.count("b")
         scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
         key: Any = None
-        if small_for is not None and not shared and batch <= 1:
-            key = small(small_for, how, code, m, n, k, self.after, (views[1].offset, of_product[5]), batch, plus)
+        if planner is not None and not shared and batch == 0:
+            key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
+        if few is not None and not shared:
+            key = narrow(few, how, code, m, n, k, self.after, batch, plus)
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, (how.a_unit, how.b_unit, how.split), batch, self.after, shared)
@@ -290,7 +294,15 @@ def lower_contract(planner: Any, node: Node) -> bool:
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
     source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
-    planner.commands.append(source.command(planner))
+    command = source.command(planner)
+    below = sums_beside(planner, node, command.kernel) if type(command.kernel) is Small else None
+    if below is not None:
+        total = planner.allocate(below, below.aval.dtype, below.aval.shape)
+        command = Command(
+            command.kernel._replace(sums=True), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
+            command.reads, [*command.writes[:2], total, *command.writes[2:]], None, f"{text}+sum", command.flops,
+        )  # fmt: skip
+    planner.commands.append(command)
     return True
 
 
@@ -308,9 +320,9 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
 
     def array(view: View, store: bool) -> int:
         down, across = view.strides
-        way = {0: "z", 1: "u"}.get(across, "s")
-        operands.append((code_of(view.buffer.dtype), way, "s" if down else "z"))
-        numbers.extend(([across] if way == "s" else []) + ([down] if down else []))
+        ways = [{0: "z", 1: "u"}.get(stride, "s") for stride in (across, down)]
+        operands.append((code_of(view.buffer.dtype), *ways))
+        numbers.extend(stride for stride, way in zip((across, down), ways, strict=True) if way == "s")
         others.append((view, store))
         return len(operands) - 1
 

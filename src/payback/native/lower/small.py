@@ -1,4 +1,4 @@
-"""Small products of a training: columns known when code is emitted, so that there are no edges.
+"""Small products of a training: shapes known when code is emitted, so that there are no edges.
 
 What is left over at the end of rows or columns is done with a tile that begins earlier: some entries are computed
 twice, to the same bits.  Sums are those of `contraction`: one product after another from 0.
@@ -10,159 +10,264 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.native.emit import INT32, Emitter, itemsize, lanes_of
+from payback.ir.node import Node
+from payback.native.emit import Emitter, constant, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.packing import least, pack_b
+from payback.native.packing import least, pack_b, turned
 from payback.native.place import Place
 from payback.native.plan import K_BLOCK, Plan
 from payback.native.tile import multiply_add, registers
 
 LINE = 64  # bytes: vectors that lie across two lines of the cache take two reads
 WIDEST = 64  # columns
-MOST = 24  # such kernels in a program: each is compiled for one number of columns
+MOST = 24  # such kernels in a program: each is compiled for one shape
+MOST_DOWN = 3  # columns of a product that is run as its transpose
+AT_ONCE = 4  # products of a sum that are one round of the loop over them
 
 
 class Small(NamedTuple):
-    """A kernel with the arguments of `Product`.
+    """A kernel with the arguments of `Product`, and with `sums` another one after scratch: where these go.
 
-    columns  of B and C, both contiguous along rows; turned: B is contiguous along columns and is packed first
+    columns  of B and C, both contiguous along rows
+    turned   B is contiguous along columns: it is "packed" first, or its "squares" become vectors of rows as they are read
     rows     of a tile; A has that many
     vectors  of a tile, side by side
-    batch    axes of many products; plus: the sums are added to what C holds
+    k        products in a sum
+    strides  of A, of B and of C, for rows and columns
+    down     run as Cᵀ = Bᵀ·Aᵀ: a few columns, which are the rows of one tile; "rows" and so on are those of that
+    sums     whether the columns of B are added up, too: what a bias has as its gradient
     """
 
     code: str
     columns: int
     rows: int
     vectors: int
-    turned: bool
+    turned: str
     after: Any
-    batch: int = 0
-    plus: bool = False
+    k: int
+    strides: tuple[int, ...]
+    down: bool = False
+    sums: bool = False
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         a, of_b, c, scratch = (args.pointer() for _ in range(4))
+        below = args.pointer() if self.sums else None
         others = [args.pointer() for _ in self.after.operands] if self.after else []
-        m, _, k, a0, a1, b0, b1, c0, _, _, _ = args.ints(11)
-        axes = [args.ints(4) for _ in range(self.batch)]
+        m = args.ints(11)[0]
         extra: list[ir.Value] = []
         if self.after:
             for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
                 extra += [pointer, *args.ints((across == "s") + (down == "s"))]
             extra += args.ints(self.after.factors)
         kind = pointwise.register_type(self.code)
-        lanes = lanes_of(kind)
         epilogue = self.after.epilogue() if self.after else None
-        last = b.sub(m, e.int(self.rows))
-        starts = list(range(0, self.columns - lanes + 1, lanes))
-        if self.columns % lanes:
-            starts.append(self.columns - lanes)
+        a0, a1, b0, b1, c0, c1 = self.strides
+        lanes, starts = self.across
 
-        def product(a: ir.Value, of_b: ir.Value, c: ir.Value) -> None:
-            for first in range(0, len(starts), self.vectors):
-                group = starts[first : first + self.vectors]
-                panel, step, width = e.at(of_b, group[0], kind), b0, self.vectors * lanes
-                if self.turned:
-                    source = e.at(of_b, b.mul(b1, e.int(group[0])), kind)
-                    count = min(width, self.columns - group[0])
-                    b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), k, source, b0, b1, scratch])
-                    panel, step = scratch, e.int(width)
-                offsets = [start - group[0] for start in group]
+        def finish(row: ir.Value, group: list[int], sums: list[ir.Value]) -> None:
+            known: dict[Any, ir.Value] = {}
+            for r in range(self.rows):
+                for v, start in enumerate(group):
+                    offset = (start, r) if self.down else (r, start)
+                    place = Place(e, kind, lanes, row, e.int(0), None, self.down, offset, known)
+                    value = sums[r * len(group) + v]
+                    if epilogue:
+                        value = epilogue.emit(place, value, extra)
+                    place.store(value, c, c0, c1)
 
-                def tile(row: ir.Value, rows: int) -> None:
-                    at = e.at(a, b.mul(row, a0), kind)
-                    sums = self._sums(e, kind, k, at, a0, a1, panel, step, offsets, rows)  # noqa: B023  used here
-                    known: dict[Any, ir.Value] = {}
-                    for r in range(rows):
-                        for v, start in enumerate(group):  # noqa: B023
-                            value = sums[r * len(group) + v]  # noqa: B023
-                            place = Place(e, kind, lanes, row, e.int(0), None, False, (r, start), known)
-                            if self.plus:
-                                value = b.fadd(place.load(c, c0, 1), self._new(e, value, start))
-                            if epilogue:
-                                value = epilogue.emit(place, value, extra)
-                            place.store(value, c, c0, 1)
-
-                if not self.plus:
-                    with e.loop(0, m, self.rows) as i:
-                        tile(least(e, i, last), self.rows)
-                    continue
-                whole = b.sub(m, b.srem(m, e.int(self.rows)))  # nothing is added twice
-                for start, stop, rows in ((e.int(0), whole, self.rows), (whole, m, 1)):
-                    with e.loop(start, stop, rows) as i:
-                        tile(i, rows)
-
-        def run(axis: int, pointers: list[ir.Value]) -> None:
-            if axis == self.batch:
-                product(*pointers)
-                return
-            extent, *strides = axes[axis]
-            with e.loop(0, extent) as i:
-                run(axis + 1, [e.at(p, b.mul(i, s), kind) for p, s in zip(pointers, strides, strict=True)])
-
-        run(0, [a, of_b, c])
+        for first in range(0, len(starts), self.vectors):
+            group = starts[first : first + self.vectors]
+            offsets = [start - group[0] for start in group]
+            if self.down:
+                tile = _Tile(e, kind, lanes, self.rows, self.k, (of_b, b1, b0), [o * a0 for o in offsets])
+                panel = e.at(a, group[0] * a0, kind)
+                finish(e.int(0), group, tile.turned(panel, a0) if self.turned else tile.plain(panel, a1))
+                continue
+            if self.turned == "squares":  # all rows are one tile
+                tile = _Tile(e, kind, lanes, self.rows, self.k, (a, a0, a1), [o * b1 for o in offsets])
+                finish(e.int(0), group, tile.turned(e.at(of_b, group[0] * b1, kind), b1))
+                continue
+            panel, step, width = e.at(of_b, group[0] * b1, kind), b0, self.vectors * lanes
+            if self.turned:
+                count = min(width, self.columns - group[0])
+                strides = e.int(b0), e.int(b1)
+                b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), e.int(self.k), panel, *strides, scratch])
+                panel, step = scratch, width
+            done = 0
+            if below is not None:  # on the way of the first tile
+                tile = _Tile(e, kind, lanes, self.rows, self.k, (a, a0, a1), offsets)
+                sums = tile.plain(panel, step, True)
+                finish(e.int(0), group, sums)
+                for start, total in zip(group, sums[-len(group) :], strict=True):
+                    e.store(total, below, start)
+                done = self.rows
+            last = b.sub(m, e.int(self.rows))
+            with e.loop(done, m, self.rows) as i:
+                row = least(e, i, last)
+                top = e.at(a, b.mul(row, e.int(a0)), kind)
+                finish(row, group, _Tile(e, kind, lanes, self.rows, self.k, (top, a0, a1), offsets).plain(panel, step))
         b.ret(e.int(0))
 
-    def _new(self, e: Emitter, value: ir.Value, start: int) -> ir.Value:
-        """Sums that are not yet added: the last vector begins earlier, among those of the one before it."""
-        lanes = value.type.count
-        there = lanes - self.columns % lanes if start % lanes else 0
-        if not there:
-            return value
-        nothing = ir.Constant(value.type, [-0.0] * lanes)
-        order = [lane if lane >= there else lanes + lane for lane in range(lanes)]
-        return e.b.shuffle_vector(value, nothing, ir.Constant(ir.VectorType(INT32, lanes), order))
+    @property
+    def across(self) -> tuple[int, list[int]]:
+        """Lanes of a vector, and where vectors begin: the last one earlier than after the one before it."""
+        lanes = lanes_of(pointwise.register_type(self.code))
+        while lanes > self.columns:
+            lanes //= 2
+        starts = list(range(0, self.columns - lanes + 1, lanes))
+        return lanes, starts + [self.columns - lanes] * (self.columns % lanes > 0)
 
-    def _sums(
-        self, e: Emitter, kind: ir.Type, k: ir.Value, a: ir.Value, a_row: ir.Value, a_column: ir.Value, panel: ir.Value,
-        step: ir.Value, offsets: list[int], count: int,
-    ) -> list[ir.Value]:  # fmt: skip
-        """The sums of a tile, row by row."""
-        b, lanes = e.b, lanes_of(kind)
-        rows = [e.at(a, b.mul(a_row, e.int(r)), kind) for r in range(count)]
-        nothing = ir.Constant(ir.VectorType(kind, lanes), None)
 
-        def body(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            along, at = b.mul(i, a_column), e.at(panel, b.mul(i, step), kind)
-            vectors = [e.load(at, offset, kind, lanes) for offset in offsets]
-            made = []
-            for r, row in enumerate(rows):
-                value = e.splat(e.load(row, along, kind), lanes)
-                made += [multiply_add(e, value, v, sums[r * len(offsets) + j]) for j, v in enumerate(vectors)]
-            return made
+class _Tile(NamedTuple):
+    """Sums of a tile, row by row.
 
-        return fold(e, 0, k, 1, [nothing] * (count * len(offsets)), body)
+    a        where its first row is, and how far rows and columns are apart
+    offsets  of its vectors in B
+    """
+
+    e: Emitter
+    kind: ir.Type
+    lanes: int
+    rows: int
+    k: int
+    a: tuple[ir.Value, int, int]
+    offsets: list[int]
+
+    def added(self, sums: list[ir.Value], vectors: list[ir.Value], at: ir.Value, k: int) -> list[ir.Value]:
+        """The products of a row of B added, whose factors are in column k from `at` on in A."""
+        e, (_, row, column), made = self.e, self.a, []
+        for r in range(self.rows):
+            value = e.splat(e.load(at, r * row + k * column, self.kind), self.lanes)
+            made += [multiply_add(e, value, v, sums[r * len(vectors) + j]) for j, v in enumerate(vectors)]
+        return made
+
+    def zeros(self, value: float = 0.0) -> list[ir.Value]:
+        return [self.number(value)] * len(self.offsets)
+
+    def number(self, value: float) -> ir.Value:
+        return constant(self.kind if self.lanes == 1 else ir.VectorType(self.kind, self.lanes), value)
+
+    def plain(self, panel: ir.Value, step: int, below: bool = False) -> list[ir.Value]:
+        """Vectors of B lie in memory, its rows so far apart.  below: the sums of its columns come last."""
+        e, b = self.e, self.e.b
+        a, _, column = self.a
+
+        def several(count: int, i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            at, beside = e.at(panel, b.mul(i, e.int(step)), self.kind), e.at(a, b.mul(i, e.int(column)), self.kind)
+            for k in range(count):
+                vectors = [e.load(at, k * step + offset, self.kind, self.lanes) for offset in self.offsets]
+                inner = self.rows * len(vectors)
+                totals = [b.fadd(total, v) for total, v in zip(sums[inner:], vectors, strict=False)]
+                sums = self.added(sums[:inner], vectors, beside, k) + totals
+            return sums
+
+        sums = self.zeros() * self.rows + self.zeros(-0.0) * below  # −0 + x is x for every x
+        even = self.k // AT_ONCE * AT_ONCE if self.k > 2 * AT_ONCE else 0
+        if even:
+            sums = fold(e, 0, even, AT_ONCE, sums, lambda i, sums: several(AT_ONCE, i, sums))
+        return several(self.k - even, e.int(even), sums)
+
+    def turned(self, panel: ir.Value, apart: int) -> list[ir.Value]:
+        """Rows of B are made from squares of its columns, which are contiguous and so far apart."""
+        e, b, lanes = self.e, self.e.b, self.lanes
+        a, _, column = self.a
+
+        def square(start: ir.Value, sums: list[ir.Value], skipped: int = 0) -> list[ir.Value]:
+            beside = e.at(a, b.mul(start, e.int(column)), self.kind)
+            squares = []
+            for offset in self.offsets:
+                corner = e.at(panel, b.add(start, e.int(offset)), self.kind)
+
+                def load(row: int, first: int, count: int, corner: ir.Value = corner) -> ir.Value:
+                    return e.load(corner, row * apart + first, self.kind, count)
+
+                squares.append(turned(e, self.kind, load))
+            for k in range(skipped, lanes):
+                sums = self.added(sums, [columns[k] for columns in squares], beside, k)
+            return sums
+
+        even = self.k // lanes * lanes
+        sums = fold(e, 0, even, lanes, self.zeros() * self.rows, square)
+        if even < self.k:  # a square that begins earlier; what is known of it is not added again
+            sums = square(e.int(self.k - lanes), sums, lanes - (self.k - even))
+        return sums
 
 
 def small(
-    planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, b: tuple[int, int], batch: int = 0,
-    plus: bool = False,
+    planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, strides: tuple[int, ...], start: int
 ) -> Small | None:  # fmt: skip
-    """The kernel for a product that is small enough and run often, in which threads have no part.
+    """The kernel for a product of a training that is small enough, in which threads have no part.
 
-    b: where B begins, and how far its rows are apart, in elements.
+    strides: of A, B and C.  start: where B begins, in elements.
     """
     kind = pointwise.register_type(code)
     lanes = lanes_of(kind)
-    if not planner.repeated or how.down or how.turned or how.pack_a or not how.c_unit or not lanes <= n <= WIDEST:
+    if not planner.repeated or how.pack_a or not 0 < k <= K_BLOCK or m == 0 or n == 0 or registers() < 16:
         return None
-    if not 0 < k <= K_BLOCK or m == 0 or registers() < 16:
-        return None
-    turned = how.b_unit != "column"
-    if turned and how.b_unit != "row":
-        return None
-    straight = turned or all(x * itemsize(kind) % LINE == 0 for x in b)
-    across = -(-n // lanes)
-    rows, vectors = tile(m, across, straight)
-    if m >= 4 and (across == 3 or (across == 5 and not turned)):
-        rows, vectors = (4, 3) if across == 3 else (2, 5)
-    key = Small(code, n, rows, vectors, turned, after, batch, plus)
+    if how.down:
+        turned = "" if strides[0] == 1 else "squares" if strides[1] == 1 and k >= lanes else None
+        if not lanes <= m <= 2 * WIDEST or n > MOST_DOWN or turned is None:
+            return None
+        rows, vectors = n, max(8 // n, 1)
+        key = Small(code, m, rows, min(vectors, -(-m // lanes)), turned, after, k, strides, True)
+    else:
+        turned = "" if how.b_unit == "column" else "squares" if how.turned else "packed"
+        if not how.c_unit or n > WIDEST or (turned and (how.b_unit != "row" or n < lanes)):
+            return None
+        if turned == "squares" and k < lanes:
+            return None
+        straight = turned or all(x * itemsize(kind) % LINE == 0 for x in (start, strides[2]))
+        rows, vectors = tile(m, -(-n // lanes), straight)
+        key = Small(code, n, rows, vectors, turned, after, k, strides)
     if key not in planner.small and len(planner.small) >= MOST:
         return None
     planner.small.add(key)
     return key
+
+
+def sums_beside(planner: Any, node: Node, key: Small) -> Node | None:
+    """The sum of the columns of B that the kernel can make as well: it reads all of them, in the same order."""
+    if key.after or key.turned or key.down:
+        return None
+    for source in node.args:
+        for user in planner.users[source]:
+            if _sums_columns(planner, user) and _summed_over(node, source):
+                return user
+    return None
+
+
+def with_product(planner: Any, node: Node) -> bool:
+    """Have the columns of a matrix added up by a product that reads it, if there is one to come."""
+    if not planner.repeated or not _sums_columns(planner, node):
+        return False
+    source = node.args[0]
+    for user in planner.users[source]:
+        free = user not in planner.views and user not in planner.gone
+        early = planner.early is None or user in planner.early
+        if user.op.name == "contract" and free and early and _summed_over(user, source):
+            if all(arg in planner.views for arg in user.args):
+                planner.finish(user)
+            if node in planner.views:
+                return True
+    return False
+
+
+def _sums_columns(planner: Any, node: Node) -> bool:
+    source = node.args[0].aval if node.op.name == "sum" else None
+    if source is None or len(source.shape) != 2 or node.params["axes"] != (0,) or source.dtype != node.aval.dtype:
+        return False
+    there = node.args[0] in planner.views and node not in planner.views and node not in planner.gone
+    return there and planner.reducible(node) and (planner.early is None or node in planner.early)
+
+
+def _summed_over(node: Node, source: Node) -> bool:
+    """Whether a product is Aᵀ·B and `source` is B: its columns are those of the result, its rows are summed over."""
+    left, right, out = node.params["spec"]
+    return node.args[1] is source is not node.args[0] and len(left) == 2 and out == left[1] + right[1] and (
+        left[0] == right[0]
+    )  # fmt: skip
 
 
 def tile(m: int, across: int, straight: bool) -> tuple[int, int]:

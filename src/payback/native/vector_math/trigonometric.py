@@ -15,15 +15,20 @@ from payback.native.vector_math.reduction import far_reduced
 FAR, SQRT2 = 2.0**20, math.sqrt(2.0)
 
 
-def quarter_turns(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """j as an integer (right in its low bits), and x − j·π/2 in two words; float64 only."""
+def quarter_turns(m: Maths, x: Lanes, apart: bool = True) -> tuple[Lanes, Lanes, Lanes]:
+    """j as an integer (right in its low bits), and x − j·π/2 in two words; float64 only.
+
+    apart: whether the second is at most half an ulp of the first.  Else it may be more where that is tiny, and the
+    first is there sooner: for sums that end in adding both.
+    """
     first, second, third = c.HALF_PI[64]
     n, j = m.nearest(x * (2.0 / math.pi))
     near = m.fma(n, -first, x)
     part, part_low = m.two_product(n, second)
     r, r_low = m.two_sum(near, -part)
     r_low = m.mad(n, -third, r_low - part_low)
-    r, r_low = m.fast_two_sum(r, r_low)
+    if apart:
+        r, r_low = m.fast_two_sum(r, r_low)
     far = m.abs(x) > FAR
     return far_reduced(m, x, far, (j, r, r_low))
 
@@ -44,7 +49,7 @@ def _turned(m: Maths, x: Lanes, quarters: int) -> Lanes:
     """sin(x + quarters·π/2)."""
     if not m.double:
         return _turned_single(m, x, quarters)
-    j, r, r_low = quarter_turns(m, x)
+    j, r, r_low = quarter_turns(m, x, apart=False)
     j = j + quarters
     sine, cosine = (high + low for high, low in (sin_near_zero(m, r, r_low), cos_near_zero(m, r, r_low)))
     y = m.select((j & 1) == 0, sine, cosine)

@@ -1,0 +1,47 @@
+"""What to write instead of a library's function that takes bare numbers: by the part of the library that was called."""
+
+from __future__ import annotations
+
+_SCIPY = "SciPy's compiled code takes bare numbers"
+_NO_HISTORY = "what it computes from them has no history"
+_FRAME = "compute with the plain arrays of its columns: .to_numpy()"
+_NUMPY = "write this step with NumPy functions"
+_AUTHOR = "or give its derivative with pb.custom_gradient(plain=True)"
+
+_OF_SCIPY = {
+    "optimize": f"{_NUMPY}; pb.root and pb.fixed_point differentiate through a solver, SciPy's too: for a minimum "
+    "pb.root(pb.grad(cost), x0, solver=...)",
+    "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
+    "or step through time in a loop or with pb.scan",
+    "stats": "write the density with NumPy: z = (x - m) / s; -0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
+    "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
+    "sparse": "for A @ x with a plain A write c = A.tocoo(); np.bincount(c.row, c.data * x[c.col], A.shape[0]); for a "
+    "solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
+    "interpolate": "use np.interp; for another curve make its coefficients of plain arrays outside, or solve for them "
+    f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
+    "signal": "use np.convolve or np.correlate; write a recursive filter as a loop over the samples, or with pb.scan",
+    "ndimage": f"add up shifted slices of np.pad(x, ...), or use np.convolve along an axis, {_AUTHOR}",
+    "spatial": "write distances with NumPy: d = x[:, None] - y[None]; np.sqrt(np.sum(d * d, axis=-1)); a search for "
+    "neighbors takes bare numbers, x.value, and its indices are used on x",
+    "fft": f"a transform is linear: multiply by its matrix of cosines and sines, {_AUTHOR}",
+    "special": f"write it with functions of scipy.special that have a row, as gammaln, {_AUTHOR}",
+    "linalg": f"use the function of np.linalg or scipy.linalg that has a row, {_AUTHOR}",
+}
+_OF = {
+    "scipy": (_SCIPY, _NO_HISTORY, f"{_NUMPY}, {_AUTHOR}"),
+    **{f"scipy.{name}": (_SCIPY, _NO_HISTORY, cure) for name, cure in _OF_SCIPY.items()},
+    "pandas": ("pandas takes bare numbers", _NO_HISTORY, _FRAME),
+    "polars": ("polars takes bare numbers", _NO_HISTORY, _FRAME),
+    "numpy.polynomial": (
+        "the classes of np.polynomial take bare coefficients",
+        "they make plain arrays of them",
+        "use functions, which take traced ones: np.polynomial.polynomial.polyval, chebyshev.chebval; np.polyfit to fit",
+    ),
+    "sklearn": ("scikit-learn takes bare numbers", _NO_HISTORY, _NUMPY),
+}
+
+
+def of_library(module: str) -> tuple[str, str, str] | None:
+    """(what, why, what to do) where code of this module asks a traced value for its bare number; None for others."""
+    parts = module.split(".")
+    return _OF.get(".".join(parts[:2])) or _OF.get(parts[0])

@@ -1,0 +1,130 @@
+"""What a library that takes bare numbers is answered with: the user's line, and a cure that works."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.integrate
+import scipy.interpolate
+import scipy.ndimage
+import scipy.optimize
+import scipy.signal
+import scipy.sparse
+import scipy.sparse.linalg
+import scipy.spatial
+import scipy.special
+import scipy.stats
+
+import payback as pb
+from payback.errors import PaybackError
+
+X = np.array([0.3, 0.5, 0.7, 0.9])
+A = scipy.sparse.random_array((6, 4), density=0.5, rng=1, format="csr")
+SQUARE = scipy.sparse.csr_array(np.eye(4) * 3 + 0.1)
+
+REFUSED = {
+    "norm.logpdf": (lambda x: np.sum(scipy.stats.norm.logpdf(x)), "the density with NumPy"),
+    "norm.cdf of a parameter": (lambda x: scipy.stats.norm.cdf(1.0, loc=x[0]), "ndtr"),
+    "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
+    "quad": (lambda x: scipy.integrate.quad(lambda t: t * x[0], 0, 1)[0], "leggauss"),
+    "solve_ivp": (lambda x: scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0, 1), [1.0]).y[0, -1], r"pb\.scan"),
+    "minimize": (lambda x: scipy.optimize.minimize(lambda t: np.sum((t - x) ** 2), np.zeros(4)).fun, r"pb\.root"),
+    "linprog": (lambda x: scipy.optimize.linprog(x, A_ub=np.eye(4), b_ub=np.ones(4)).fun, r"pb\.root"),
+    "a sparse matrix": (lambda x: np.sum(A @ x), r"np\.bincount\(c\.row"),
+    "by a sparse matrix": (lambda x: np.sum(x @ SQUARE), r"np\.bincount\(c\.row"),
+    "a sparse matrix made of it": (lambda x: scipy.sparse.diags(x), r"custom_gradient"),
+    "spsolve": (
+        lambda x: scipy.sparse.linalg.spsolve(SQUARE.tocsc(), x)[0],
+        "whose pull solves",
+    ),
+    "cg": (lambda x: scipy.sparse.linalg.cg(SQUARE, x)[0][0], "whose pull solves"),
+    "a spline of it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), x)(1.5), r"np\.linalg\.solve"),
+    "a spline at it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), X)(x)[0], "evaluate the polynomial"),
+    "a grid": (
+        lambda x: scipy.interpolate.RegularGridInterpolator(([0.0, 1.0], [0.0, 1.0]), x.reshape(2, 2))([0.5, 0.5])[0],
+        r"np\.interp",
+    ),
+    "lfilter": (lambda x: scipy.signal.lfilter([1.0], [1.0, 0.5], x)[0], "loop over the samples"),
+    "convolve": (lambda x: scipy.signal.convolve(x, [1.0, 2.0])[0], r"np\.convolve"),
+    "a blur": (lambda x: scipy.ndimage.gaussian_filter(x, 1.0)[0], r"np\.pad"),
+    "cdist": (lambda x: scipy.spatial.distance.cdist(x.reshape(2, 2), np.eye(2))[0, 0], r"np\.sqrt\(np\.sum"),
+    "a tree": (lambda x: scipy.spatial.KDTree(np.eye(4)).query(x)[0], r"x\.value, and its indices"),
+    "dct": (lambda x: scipy.fft.dct(x)[0], "its matrix"),
+    "a special function": (lambda x: scipy.special.comb(x[0], 2), "gammaln"),
+    "a ufunc without a name of NumPy's": (lambda x: scipy.special.zeta(x[0] + 2), "custom_gradient"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_each_part_of_scipy_has_its_own_cure(name):
+    f, cure = REFUSED[name]
+    with pytest.raises(PaybackError) as raised:
+        pb.grad(f)(X)
+    text = str(raised.value)
+    assert re.search(rf"test_cures\.py:\d+ in <lambda>: .*{cure}", text), text
+    assert "\n" not in text
+    assert "pb.grad" not in (raised.value.where or "")
+
+
+def agrees(f, plain):
+    """The cure's value is the library's, its gradient the slope of the library's."""
+    value, gradient = pb.value_and_grad(f)(X)
+    np.testing.assert_allclose(value, plain(X), rtol=1e-12)
+    slopes = [(plain(X + 1e-6 * e) - plain(X - 1e-6 * e)) / 2e-6 for e in np.eye(4)]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-9)
+
+
+def test_the_cure_for_a_sparse_matrix():
+    c = A.tocoo()
+    f = lambda x: np.sum(np.sin(np.bincount(c.row, c.data * x[c.col], A.shape[0])))  # noqa: E731
+    agrees(f, lambda x: np.sum(np.sin(A @ x)))
+    pattern = pb.jacobian(lambda x: np.bincount(c.row, c.data * x[c.col], A.shape[0]), sparse=True)(X)
+    np.testing.assert_allclose(pattern.toarray(), A.toarray())
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(X), pb.grad(f)(X), rtol=1e-12)
+
+
+def test_the_cure_for_a_sparse_solver():
+    lu = scipy.sparse.linalg.splu(SQUARE.tocsc())
+
+    @pb.custom_gradient(plain=True, like=np.zeros_like)
+    def solve(b):
+        return lu.solve(b), lambda bar: lu.solve(bar, trans="T")
+
+    agrees(lambda x: np.sum(solve(x) ** 2), lambda x: np.sum(scipy.sparse.linalg.spsolve(SQUARE.tocsc(), x) ** 2))
+
+    batch = np.stack([X, 2 * X])
+    np.testing.assert_allclose(pb.vmap(solve)(batch), np.linalg.solve(SQUARE.toarray(), batch.T).T)
+
+
+def test_the_cures_for_densities_quadrature_and_distances():
+    def density(x):
+        z, s = (x - 0.1) / 2.0, 2.0
+        return np.sum(-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi)) + np.sum(scipy.special.log_ndtr(x))
+
+    agrees(density, lambda x: np.sum(scipy.stats.norm.logpdf(x, 0.1, 2.0)) + np.sum(scipy.stats.norm.logcdf(x)))
+
+    def integral(x):
+        t, w = np.polynomial.legendre.leggauss(20)
+        t, w = 0.5 * (t + 1), 0.5 * w
+        return np.sum(w * np.exp(-x[0] * t) * x[1])
+
+    agrees(integral, lambda x: scipy.integrate.quad(lambda t: math.exp(-x[0] * t) * x[1], 0, 1, epsabs=1e-13)[0])
+
+    def distances(x):
+        d = x.reshape(2, 2)[:, None] - np.eye(2)[None]
+        return np.sum(np.sqrt(np.sum(d * d, axis=-1)))
+
+    agrees(distances, lambda x: np.sum(scipy.spatial.distance.cdist(x.reshape(2, 2), np.eye(2))))
+
+
+def test_the_cure_for_a_minimum():
+    cost = lambda t, x: np.sum((t - x) ** 2 + np.exp(t * x))  # noqa: E731
+    solver = lambda g, start: scipy.optimize.root(g, start, jac=g.jacobian, tol=1e-13).x  # noqa: E731
+    agrees(
+        lambda x: cost(pb.root(lambda t, x: pb.grad(cost)(t, x), np.zeros(4), x, solver=solver), x),
+        lambda x: scipy.optimize.minimize(cost, np.zeros(4), args=(x,), jac=pb.grad(cost), tol=1e-13).fun,
+    )
