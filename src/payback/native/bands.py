@@ -342,17 +342,18 @@ class _Plan:
         flops = sum(c.flops for k in self.chain.axes for c in self.bander.units[k].commands)
         text = f"{self.bands} bands of {self.rows} rows: " + " | ".join(texts)
         made = Command(Bands(len(views), self.parts > 1), views, [*numbers, *words], reads,
-                       [touched[buffer] for buffer in writes], None, text, flops)  # fmt: skip
+                       [view for buffer, view in touched.items() if buffer in writes], None, text, flops)  # fmt: skip
         made.inner = tuple(kernels)
         return made
 
     def _ahead(self, on_band: Sequence[Command]) -> dict[Command, list[int]]:
         """What nests that compute more than they read fetch for the next band: pointer, its place, bytes by entry, and
         lines beside each vector.  It is the largest array that all bands together read once."""
-        largest = max(range(len(self.steps)), key=lambda j: self.steps[j][1])
-        by_band = self.steps[largest][1]
         nests = [c for c in on_band if _computes(c)]
-        if by_band < FETCHED or not nests or self.steps[largest][0].buffer in self.chain.written:
+        read = [j for j, (view, *_) in enumerate(self.steps) if view.buffer not in self.chain.written]
+        largest = max(read, key=lambda j: self.steps[j][1], default=-1)
+        by_band = self.steps[largest][1] if read else 0
+        if by_band < FETCHED or not nests:
             return {}
         vectors = sum(c.numbers[0] // c.kernel.lanes for c in nests)
         lines = min(-(-by_band // (64 * vectors)), LINES)

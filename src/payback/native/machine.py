@@ -103,7 +103,9 @@ class Segment:
 
         To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
         """
-        drive, team_drive, counted = self.drive, self._team, 0
+        drive, counted = self.drive, 0
+        # more threads than were planned may be asked for: then nobody has compiled their driver yet
+        team_drive = self._team or (library.get([library.TEAM])(library.TEAM) if self.threads > 1 else 0)
         if ticks is not None:
             assert ticks.shape == (self.threads, self.commands)
             assert ticks.dtype == np.int64
