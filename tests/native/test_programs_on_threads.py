@@ -99,7 +99,7 @@ print(sorted(said), [command.text for command in program.commands].index("check 
 
 
 def test_a_program_that_stops_stops_on_all_threads():
-    """A thread that is slow to leave a barrier is told of a stop behind it: it must come to the next one all the same."""
+    """A thread that is slow to leave a barrier is told of a stop behind it: it must come to the next one too."""
     env = os.environ | {"PAYBACK_THREADS": "8"}
     done = subprocess.run([sys.executable, "-c", STOPPING], env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,13 @@ OPTIMIZERS = {
 }
 
 
+USUAL = {name: getattr(stripes, name) for name in ("ROWS", "FEW", "LARGE")}
+
+
 @pytest.fixture(autouse=True)
 def small_stripes(monkeypatch):
     """Stripes of networks that are quickly trained; every loop is planned here, and forgotten afterwards."""
-    for name, value in {"STRIPE": 1 << 13, "ROWS": 8, "LARGE": 1 << 10}.items():
+    for name, value in {"ROWS": 8, "FEW": 8, "LARGE": 1 << 10}.items():
         monkeypatch.setattr(stripes, name, value)
     reuse.forget()
     yield
@@ -72,6 +77,25 @@ def test_the_same_bits_in_less_memory(sizes, dtype, optimizer, monkeypatch):
     assert found == expected
     if optimizer != "clipped":
         assert sum(made.arena_bytes for made in loops) < 0.9 * sum(made.arena_bytes for made in whole)
+
+
+@pytest.mark.parametrize("sizes", [(784, 128, 10), (784, 512, 256, 10)])
+def test_planned_memory_is_little_more_than_what_must_be_there(sizes, monkeypatch):
+    """Parameters, the optimizer's state and the activations that live at one time, and a tenth of all that."""
+    for name, value in USUAL.items():
+        monkeypatch.setattr(stripes, name, value)
+    batch = 128
+    _, (made,) = trained(sizes, "adam", batch=batch, threads=1)  # each thread has room of its own
+    state = 3 * 4 * sum(a * b + b for a, b in pairwise(sizes))
+    lives = {
+        view.buffer for command in made.planner.commands for view in (*command.reads, *command.writes)
+        if view.buffer.kind == "arena" and view.shape[:1] == (batch,) and view.buffer.dtype == np.float32
+    }  # fmt: skip
+    needed = state + max(
+        sum(buffer.bytes for buffer in lives if buffer.first <= k <= buffer.last)
+        for k in range(len(made.planner.commands))
+    )
+    assert state + made.arena_bytes <= 1.1 * needed
 
 
 def test_any_number_of_threads():

@@ -12,7 +12,7 @@ LARGE = np.array([[2**64 - 1, 2**53 + 1, 0]], np.uint64)
 TRUE = np.array([True, False, True])
 PROGRAMS = {
     "more than a number below": lambda x, y: x > -1,
-    "a number above": lambda x, y: (2**70 >= x, x == 2**70, x != 2**70, -1 < x),
+    "a number above": lambda x, y: (x <= 2**70, x == 2**70, x != 2**70, x > -1),
     "chosen by it": lambda x, y: np.where(x > -1, x, 1),
     "one bound": lambda x, y: (np.clip(x, None, 3), np.clip(x, 2, None), x.clip(min=1)),
     "bounds beyond": lambda x, y: (np.clip(x, -2, 2), np.clip(x, 1, 2**70), np.clip(x, -1, 2**70)),

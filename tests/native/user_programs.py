@@ -166,7 +166,24 @@ GROUPS: list[tuple[list[str], float, bool]] = [  # texts, how often, whether exa
 ]
 _BY_DTYPE = {"b": _split(BOOLEAN.replace("\n", " ")), "i": _split(INTEGER.replace("\n", " "))}
 _BY_DTYPE["u"] = _BY_DTYPE["i"]
-_SUMS = ("sum", "@", "dot", "einsum", "cumsum", "inner", "convolve", "correlate", "vdot", "trace", "accumulate", "scan", "kron", "grad", "matmul", "add.at")
+_SUMS = (
+    "sum",
+    "@",
+    "dot",
+    "einsum",
+    "cumsum",
+    "inner",
+    "convolve",
+    "correlate",
+    "vdot",
+    "trace",
+    "accumulate",
+    "scan",
+    "kron",
+    "grad",
+    "matmul",
+    "add.at",
+)
 
 
 class Writer:
@@ -197,7 +214,9 @@ class Writer:
         big = False
         for k in range(int(rng.integers(1, 5))):
             rank = int(rng.choice([0, 1, 1, 2, 2, 2, 3, 4]))
-            shape = tuple(int(rng.choice(extents)) if rng.random() < 0.75 else int(rng.choice(SIZES[:9])) for _ in range(rank))
+            shape = tuple(
+                int(rng.choice(extents)) if rng.random() < 0.75 else int(rng.choice(SIZES[:9])) for _ in range(rank)
+            )
             if self.large and (k == 0 or rng.random() < 0.5):
                 shape = (extents[0], extents[1]) if rng.random() < 0.7 else (3, extents[0], extents[1])
             elif np.prod(shape, dtype=int) > MOST or (big and np.prod(shape, dtype=int) > 3000):
@@ -213,7 +232,13 @@ class Writer:
                 value: Any = float(eighths(rng, (), np.float64))
             else:
                 value = laid_out(rng, eighths(rng, shape, dtype), LAYOUTS[rng.integers(len(LAYOUTS))])
-            if k and isinstance(value, np.ndarray) and rng.random() < 0.05 and isinstance(self.args[0], np.ndarray) and self.args[0].ndim:
+            if (
+                k
+                and isinstance(value, np.ndarray)
+                and rng.random() < 0.05
+                and isinstance(self.args[0], np.ndarray)
+                and self.args[0].ndim
+            ):
                 value = self.args[0][::-1]  # arguments that share memory
             self.args.append(value)
             self.values[f"a{k}"] = value
@@ -241,7 +266,11 @@ class Writer:
         """An index array for the first axis."""
         rng = self.rng
         n = np.shape(a)[0] if np.ndim(a) else 1
-        names = [x for x, v in self.values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "iu" and v.ndim in (1, 2) and 0 < v.size < 300]
+        names = [
+            x
+            for x, v in self.values.items()
+            if isinstance(v, np.ndarray) and v.dtype.kind in "iu" and v.ndim in (1, 2) and 0 < v.size < 300
+        ]
         if names and rng.random() < 0.4 and n:
             chosen = rng.choice(names)
             return f"np.abs({chosen}) % {n}" if rng.random() < 0.7 else f"({chosen} % {n} - {n})"
@@ -267,12 +296,20 @@ class Writer:
         if kind in _BY_DTYPE and rng.random() < 0.5:
             texts, exact = _BY_DTYPE[kind], True
         text = texts[rng.integers(len(texts))]
-        if np.ndim(a) == 0 and (texts in (GROUPS[2][0], GROUPS[5][0]) or "axis" in text or "sort" in text):  # NumPy takes a number for an array there
+        if np.ndim(a) == 0 and (
+            texts in (GROUPS[2][0], GROUPS[5][0]) or "axis" in text or "sort" in text
+        ):  # NumPy takes a number for an array there
             text = "{a} * 2"
-        if kind == "b" and "**" in text or (isinstance(a, (int, float)) and "~" in text):  # int8 of booleans; ~True is -2
+        if (kind == "b" and "**" in text) or (
+            isinstance(a, (int, float)) and "~" in text
+        ):  # int8 of booleans; ~True is -2
             text = "{a} * 2"
         if rng.random() < 0.08:
-            text = "{a}.astype(np." + str(rng.choice(["float32", "float64", "float16", "int64", "int32", "int8", "uint8", "bool"])) + ")"
+            text = (
+                "{a}.astype(np."
+                + str(rng.choice(["float32", "float64", "float16", "int64", "int32", "int8", "uint8", "bool"]))
+                + ")"
+            )
         b = self._partner(name, texts is GROUPS[4][0])
         s = next((x for x in list(self.values)[::-1] if np.ndim(self.values[x]) == 0), "0.5")
         square = "(np.eye(3) * 4 + np.arange(9.0).reshape(3, 3) * 0.125)"
@@ -303,7 +340,11 @@ class Writer:
                 if not self._good(made):
                     return False
                 if sums and self.exact and np.asarray(made).dtype.kind == "f":
-                    larger = {"np": np, "pb": pb, **{k: abs(v) if np.asarray(v).dtype.kind == "f" else v for k, v in self.values.items()}}
+                    larger = {
+                        "np": np,
+                        "pb": pb,
+                        **{k: abs(v) if np.asarray(v).dtype.kind == "f" else v for k, v in self.values.items()},
+                    }
                     exec(line, larger)
                     if not _holds(np.asarray(larger[name]), np.asarray(made).dtype):
                         return False
@@ -352,7 +393,11 @@ class Writer:
         elif shape == 1:
             given = "{" + ", ".join(f"'r{k}': {r}" for k, r in enumerate(results)) + "}"
         else:
-            given = f"[{results[0]}, ({', '.join(results[1:])}{',' if len(results) == 2 else ''})]" if len(results) > 1 else results[0]
+            given = (
+                f"[{results[0]}, ({', '.join(results[1:])}{',' if len(results) == 2 else ''})]"
+                if len(results) > 1
+                else results[0]
+            )
         head = f"def f({', '.join(f'a{k}' for k in range(len(self.args)))}):\n"
         return head + textwrap.indent("\n".join([*self.lines, f"return {given}"]), "    ")
 

@@ -248,7 +248,7 @@ def test_aux():
     y, pull, aux = pb.vjp(loss, 3.0, has_aux=True)
     assert (y, pull(1.0), aux["double"]) == (9.0, (6.0,), 6.0)
     for call in (lambda f: pb.grad(f, has_aux=True)(1.0), lambda f: pb.vjp(f, 1.0, has_aux=True)):
-        with pytest.raises(DifferentiationError, match="returns Traced where has_aux=True wants"):
+        with pytest.raises(DifferentiationError, match="returns one value where has_aux=True wants"):
             call(lambda x: x)
 
 
@@ -536,3 +536,28 @@ def test_abstract_values_cannot_be_looked_at():
 
     with pytest.raises(TraceError, match="the value of gt is not known while a function is compiled"):
         trace(lambda x: x if x.sum() > 0 else -x, np.ones(2))
+
+
+@pytest.mark.parametrize("argnums", [1.0, True, (0, None), object()])
+def test_argnums_are_numbers_and_names(argnums):
+    with pytest.raises(InputError, match="an argument is told by its position or by its name"):
+        pb.grad(e, argnums=argnums)(2.0, 1.0)
+    assert pb.grad(e, argnums=range(2))(2.0, 1.0) == (2.0, 5.0)
+
+
+@pytest.mark.parametrize("transform", [pb.grad, pb.jacobian, pb.vmap, pb.compile, pb.remat])
+def test_what_is_no_function_is_said(transform):
+    with pytest.raises(InputError, match="an object of type float was given where a function belongs"):
+        transform(pb.grad(lambda x: x * x)(3.0))(np.ones(2))
+
+
+def test_functions_that_have_computed_nothing_yet():
+    async def later(x):
+        return np.sum(x)
+
+    def one_by_one(x):
+        yield np.sum(x)
+
+    for f in (later, one_by_one):
+        with pytest.raises(DifferentiationError, match="it has computed nothing yet"):
+            pb.grad(f)(np.ones(2))

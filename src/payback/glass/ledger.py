@@ -262,7 +262,7 @@ class Ledger(Forms):
                 return float(payer.args[rule is second].value)
         with np.errstate(all="ignore"):
             gradient = self._alone
-            gradient._payments, gradient._square = (None, []), (None, None)
+            gradient._payments = (None, [])
             return float(self.plain(gradient.pull(payer, slot, seed_for(payer))))
 
     @cached_property

@@ -45,6 +45,11 @@ class Plan:
         )
 
     @property
+    def ways(self) -> tuple[Any, ...]:
+        """What is not compared: plans of one function may differ here, but what calls it may not."""
+        return self.pack_a, self.a_unit, self.b_unit, self.split
+
+    @property
     def width(self) -> int:
         """Columns of a tile."""
         return self.vectors * lanes_of(llvm_type(self.dtype))

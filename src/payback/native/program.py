@@ -138,8 +138,9 @@ class Program:
     Safe to call from several threads at once: each call has memory of its own.
     """
 
-    def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None):
-        self.source = graph
+    def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = ()):
+        """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
+        self.source, self._beside = graph, beside
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
@@ -189,7 +190,9 @@ class Program:
                 self._parts.append(command)
         written = [part for part in self._parts if type(part) is Written]
         # the driver of several threads is not compiled for what one does
-        drivers = DRIVERS if any(team_of(part, planner.threads) > 1 for part in written) else DRIVERS[:1]
+        drivers = (
+            DRIVERS if any(team_of(part, planner.threads) > 1 for part in written) else (DRIVERS[0], *self._beside)
+        )
         addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
                        for part in self._parts]  # fmt: skip

@@ -20,7 +20,9 @@ from payback.native.lower.guard import AllFinite, AllTrue, InBounds
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 
-STRIPE, ROWS = 1 << 19, 256  # bytes and rows of a gradient that are made at a time, at least
+# A stripe has at least ROWS rows, or FEW where there would be less than PARTS of them: what they are multiplied with is
+# packed for each anew.
+ROWS, FEW, PARTS = 256, 96, 4
 LARGE = 1 << 16  # bytes of a product that is worth to be run at another time
 SMALL = 1 << 12  # bytes of a command that may be run earlier than it stands, for what waits for it
 
@@ -149,7 +151,7 @@ def _cuttable(command: Command) -> bool:
 
 
 def _rows(product: Command, update: Command) -> int:
-    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: none."""
+    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: it cannot be cut."""
     nest, target = update.kernel, product.operands[2]
     if not isinstance(nest, Nest) or (nest.outer, nest.reduced, nest.inner) != (1, 0, "r") or not nest.split:
         return 0
@@ -168,11 +170,11 @@ def _rows(product: Command, update: Command) -> int:
             return 0
         if view.buffer is target.buffer and (view.offset != 0 or how != "u"):
             return 0
-    for count in range(parts, 1, -1):
-        rows = m // count
-        if parts % count == 0 and m % count == 0 and rows >= ROWS and rows * n * target.buffer.dtype.itemsize >= STRIPE:
-            return rows
-    return 0
+    counts = [count for count in range(1, parts + 1) if parts % count == 0 and m % count == 0 and m // count >= FEW]
+    if not counts:
+        return 0
+    enough = next((count for count in counts if count >= PARTS), counts[-1])
+    return m // max(enough, *(count for count in counts if m // count >= ROWS), 1)
 
 
 def _stripes(commands: Sequence[Command], pair: Pair, threads: int) -> list[Command]:

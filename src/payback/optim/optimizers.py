@@ -205,7 +205,7 @@ class Adam(Optimizer):
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         return self.moved(p, g, slots, *self.numbers(rate, step))
 
-    def moved(self, p: Any, g: Any, slots: Slots, length: Any, scale: Any) -> tuple[Any, Slots]:  # type: ignore[override]
+    def moved(self, p: Any, g: Any, slots: Slots, length: Any, scale: Any) -> tuple[Any, Slots]:
         m = _settled(self.beta1 * slots[0] + (1 - self.beta1) * g)
         v = _settled(self.beta2 * slots[1] + (1 - self.beta2) * (g * g))
         return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
@@ -272,8 +272,8 @@ class _FlatAdamW(AdamW):
     def taken(
         self, gradient: Any, state: list[Slots], parameters: Any, numbers: tuple[Any, ...]
     ) -> tuple[Any, list[Slots]]:
-        *numbers, shrinking = numbers
-        (q,), state = super().taken(gradient, state, parameters, tuple(numbers))
+        (q,), state = super().taken(gradient, state, parameters, numbers[:-1])
+        shrinking = numbers[-1]
         return [q - shrinking * self.shares * parameters[0]], state
 
 

@@ -171,12 +171,14 @@ class Traced:
         return int(self.value)
 
     def item(self, *at: Any) -> Any:
-        """The scalar itself, still traced; of an array with one entry, that entry, or the one at a place."""
+        """The scalar as a Python float would be, still traced; of an array its entry, or the one at a place."""
         if len(at) == 1 and isinstance(at[0], tuple):
             (at,) = at
         if at:
-            return self.ravel()[at[0]] if len(at) == 1 else self[at]
-        return self if not self.node.shape else self.reshape(())
+            made = self.ravel()[at[0]] if len(at) == 1 else self[at]
+        else:
+            made = self if not self.node.shape else self.reshape(())
+        return _METHODS["as_number"](made) if isinstance(made, Traced) and made.dtype.kind == "f" else made
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
+from payback.trace.arguments import array_of, traced_array
 from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, alias, buffer
@@ -18,7 +19,7 @@ from payback.trace.dispatch import _UFUNCS, emit, here, implements
 from payback.trace.handled import unsure
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
-from payback.trace.operators import _FUNCTIONS, _HOOKS
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.views import in_order as lay
 from payback.trace.views import laid_out
@@ -250,11 +251,17 @@ _FUNCTIONS[np.empty_like] = zeros_like
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
 ) -> Any:
-    if axis != 0 or retstep:
-        raise UnsupportedError("np.linspace of traced values takes no axis= and no retstep=", where=here())
-    part = np.linspace(0.0, 1.0, num, endpoint).reshape((num,) + (1,) * max(np.ndim(start), np.ndim(stop)))
-    made = start * (1.0 - part) + stop * part
-    return made if dtype is None else made.astype(dtype)
+    start, stop = (1.0 * (x if type(x) in (int, float) else array_of(x)) for x in (start, stop))
+    delta, parts = stop - start, num - 1 if endpoint else num
+    lead = (num,) + (1,) * delta.ndim
+    step = delta / parts if parts > 0 else np.nan
+    made = np.arange(num).reshape(lead).astype(delta.dtype) * (step if parts > 0 else delta) + start
+    if endpoint and num > 1:  # which rounding would miss
+        made = np.concatenate([made[:-1], np.broadcast_to(astype(traced_array(stop), made.dtype), delta.shape)[None]])
+    if dtype is not None:
+        made = astype(np.floor(made) if np.dtype(dtype).kind in "iu" else made, dtype)
+    made = np.moveaxis(made, 0, axis) if axis else made
+    return (made, step) if retstep else made
 
 
 @implements(np.copyto)
@@ -307,6 +314,9 @@ def _number(x: Any) -> Any:
     if type(x) is Number:
         return x.weakly()
     return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
+
+
+_METHODS["as_number"] = _number
 
 
 def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -32,11 +32,12 @@ _RULES, _INNER = "payback.", ("payback.", "numpy.")
 _RECORDS = ("payback.trace.", "payback.ops.")  # what stands between the program's line and a value computed for it
 
 
-def catcher(error: type[BaseException], frame: FrameType | None, *, of_users: bool = False) -> Any:
+def catcher(error: type[BaseException], frame: FrameType | None, *, of_users: bool = False, alone: bool = False) -> Any:
     """The type by which a `try` or `contextlib.suppress` of the program, around this frame, catches the error, or None.
 
     BaseException where it catches all, or where what it catches cannot be read off its text.
     of_users: those of libraries do not count; else only those of NumPy and payback do not.
+    alone: nor those of the frame's callers.
     """
     while frame is not None and frame.f_code not in BOUNDARIES:
         code = frame.f_code
@@ -46,7 +47,7 @@ def catcher(error: type[BaseException], frame: FrameType | None, *, of_users: bo
                 for kind in _types(frame, kinds):
                     if issubclass(error, kind):
                         return kind
-        frame = frame.f_back
+        frame = None if alone else frame.f_back
     return None
 
 
@@ -100,7 +101,8 @@ def _waits(error: type[BaseException]) -> bool:
         if not module.startswith(_RECORDS) or frame.f_code in BOUNDARIES:
             return False
         frame = frame.f_back
-    return catcher(error, frame) is not None
+    # where nothing marks the begin of the program, a caller's `try` may be that of a notebook or of a test runner
+    return catcher(error, frame, alone=witness.get() is None) is not None
 
 
 namespace.waits = _waits

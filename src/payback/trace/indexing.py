@@ -8,6 +8,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
+from payback.ir.where import position
 from payback.ops.append import append, apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE
@@ -48,7 +49,9 @@ def getitem(x: Traced, key: Any) -> Traced:
     parts = tuple(map(now, parts))
     if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
         if len(parts) > 1:
-            raise UnsupportedError("a single boolean stands in an index of several parts", fix="index in two steps")
+            place = position(where_of_caller(2))
+            raise UnsupportedError("a single boolean stands in an index of several parts",
+                                   where=str(place) if place else None, fix="index in two steps")  # fmt: skip
         taken = getitem(x, None)
         return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
     if any(isinstance(part, Traced) and part.node.value is None and _is_mask(part) for part in parts):

@@ -279,15 +279,17 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 @implements(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """Between numbers of one sign; the ends are met exactly."""
+    start, stop = (x if type(x) in (int, float) else array_of(x) for x in (start, stop))
     if known(start, stop) and np.any(np.asarray(plain(start)) * np.asarray(plain(stop)) <= 0):
         raise ValueError("np.geomspace of traced values is between numbers of one sign")
     sign = np.sign(plain(start)) if known(start) else np.sign(start)
-    made = sign * np.exp(np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis))
-    ends = [broadcast_any(array_of(x), made.shape[1:])[None] for x in (start, stop)] if axis == 0 else []
-    if ends and num > 1:
+    made = sign * np.exp(np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint))
+    ends = [broadcast_any(array_of(x), made.shape[1:])[None] for x in (start, stop)]
+    if num > 1:
         last = [ends[1]] if endpoint else [made[-1:]]
         made = concatenate([ends[0], made[1:-1], *last], 0)
-    return made if dtype is None else made.astype(dtype)
+    made = made if dtype is None else made.astype(dtype)
+    return np.moveaxis(made, 0, axis) if axis else made
 
 
 @implements(np.astype)

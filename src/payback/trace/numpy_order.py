@@ -162,7 +162,7 @@ def _set(function: Any) -> Function:
         bare = np.asarray(plain(source))
         found = function(plain(ar1), plain(ar2), **options)
         order = np.argsort(bare, kind="stable")
-        made = np.take(source, order[np.searchsorted(bare, found, sorter=order)])
+        made = astype(np.take(source, order[np.searchsorted(bare, found, sorter=order)]), found.dtype, copy=False)
         if return_indices:
             return made, *np.intersect1d(plain(ar1), plain(ar2), assume_unique, True)[1:]
         return made

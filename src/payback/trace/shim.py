@@ -417,11 +417,15 @@ _installed = _Installed()
 outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
 
 
+def no_function(f: Any) -> InputError:
+    return InputError(f"an object of type {type(f).__name__} was given where a function belongs",
+                      why="there is nothing to call", fix="give the function itself, f and not f(x)")  # fmt: skip
+
+
 def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     if not callable(f):
-        raise InputError(f"a {type(f).__name__} was given where a function belongs", why="there is nothing to call",
-                         fix="give the function itself, f and not f(x)")  # fmt: skip
+        raise no_function(f)
     token = _tracing.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)

@@ -47,14 +47,19 @@ def _slope(line: Callable[[float], float], size: float) -> tuple[float, float]:
 
 
 def check_grads(
-    f: Callable[..., Any], *args: Any, order: int = 2, rtol: float | None = None, atol: float = 1e-7, seed: int = 0
+    f: Callable[..., Any],
+    *args: Any,
+    order: int = 2,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
 ) -> None:
     """Compare derivatives of `f` at `args` with finite differences along random directions.
 
     f: any function of numbers, floating arrays and containers of them; its result may have any shape.
     order: 1 checks the first derivatives, 2 (the default) those of the first derivatives as well, and so on.
     rtol: relative tolerance; by default 1e-5 for float64, 1e-3 for float32, 3e-2 for float16.
-    atol: absolute tolerance.
+    atol: absolute tolerance; by default 1e-7 of the size of the result, 1e-7 at most and 1e-12 at least.
     seed: of the random directions.
 
     The finite differences are computed in float64 whatever the arguments are, and the error of extrapolation that
@@ -68,6 +73,8 @@ def check_grads(
     out, pull = vjp(f, *args)
     bar = unflatten(out, iter([_direction(leaf, generator) for leaf in leaves(out)]))
     exact = pull(bar)
+    size = sum(float(np.sum(np.abs(np.asarray(plain(a), np.float64)))) for a in leaves(out) if _floating(plain(a)))
+    absolute = 1e-7 * min(1.0, max(size, 1e-5)) if atol is None else atol
     for position, arg in enumerate(args):
         names = paths(arg, f"argument {position}")
         for k, (leaf, name) in enumerate(zip(leaves(arg), names, strict=True)):
@@ -88,7 +95,7 @@ def check_grads(
 
             expected, error = _slope(line, float(np.max(np.abs(np.asarray(leaf, np.float64)), initial=0.0)))
             dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic)) else np.dtype(np.float64)
-            tolerance = (rtol or _RTOL[dtype]) * abs(expected) + atol + 10 * error
+            tolerance = (rtol or _RTOL[dtype]) * abs(expected) + absolute + 10 * error
             if not abs(found - expected) <= tolerance:
                 derivative_of = f"the derivative of {getattr(f, '__name__', 'f')} by {name}"
                 raise GradientCheckError(

@@ -78,12 +78,13 @@ class Trace:
     def compiled(self, plain: bool) -> Any:
         """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them."""
         if self.program is None:
-            from payback.native.entry import entry
+            from payback.native.entry import entry, kernels
             from payback.native.program import Program
             from payback.native.tape_bodies import direct
 
-            self.program = direct(self.body.graph) or Program(self.body.graph, self.donated)
-            if plain and not self.donated:
+            quick = plain and not self.donated
+            self.program = direct(self.body.graph) or Program(self.body.graph, self.donated, kernels() if quick else ())
+            if quick:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -131,9 +131,8 @@ def _positions(
     if type(argnums) is int and 0 <= argnums < len(args):
         return [argnums], True
     single = isinstance(argnums, (int, str, np.integer))
-    several = argnums if isinstance(argnums, (tuple, list)) else ()
-    wanted: Sequence[Any] = [argnums] if single else list(several)
-    if any(isinstance(which, bool) or not isinstance(which, (int, str, np.integer)) for which in wanted or [argnums]):
+    wanted: Sequence[Any] = list(argnums) if isinstance(argnums, Iterable) and not single else [argnums]
+    if any(isinstance(which, bool) or not isinstance(which, (int, str, np.integer)) for which in wanted):
         raise InputError(f"argnums is {argnums!r}", why="an argument is told by its position or by its name",
                          fix="give a whole number, a name, or a tuple of them")  # fmt: skip
     found: list[int | str] = []

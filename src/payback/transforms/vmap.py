@@ -20,6 +20,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.shim import no_function
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import _argument_names
 
@@ -52,6 +53,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
 
     @functools.wraps(f)
     def batched(*args: Any, **kwargs: Any) -> Any:
+        if not callable(f):
+            raise no_function(f)
         where = where_of_caller(2)
         tree = (args, kwargs)
         given = [native(now(leaf)) for leaf in leaves(tree)]

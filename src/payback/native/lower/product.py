@@ -90,7 +90,7 @@ class Product(NamedTuple):
     scratch, then for each batch axis its extent and the strides of a, b, c; then each operand's strides; factors."""
 
     plan: Plan
-    ways: tuple[str, str, str]  # what the plan does not compare
+    ways: tuple[Any, ...]  # what the plan does not compare
     batch: int
     after: After | None
     split: bool  # whether threads share it
@@ -260,7 +260,7 @@ class Source(NamedTuple):
             key = narrow(few, how, code, m, n, k, self.after, batch, plus)
         if key is None:
             how = replace(how, accumulate=True) if plus else how
-            key = Product(how, (how.a_unit, how.b_unit, how.split), batch, self.after, shared)
+            key = Product(how, how.ways, batch, self.after, shared)
         read = [view for view, store in self.others if not store]
         written = [view for view, store in self.others if store]
         return self._made(key, [*views, target, scratch, *[view for view, _ in self.others]],

@@ -30,7 +30,7 @@ class Small(NamedTuple):
     """A kernel with the arguments of `Product`, and with `sums` another one after scratch: where these go.
 
     columns  of B and C, both contiguous along rows
-    turned   B is contiguous along columns: it is "packed" first, or its "squares" become vectors of rows as they are read
+    turned   B is contiguous along columns: it is "packed" first, or its "squares" become vectors of rows as read
     rows     of a tile; A has that many
     vectors  of a tile, side by side
     k        products in a sum

@@ -1,0 +1,73 @@
+"""`check_grads`: it catches derivatives that are a little wrong, and is content with those that are right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import GradientCheckError
+
+X = np.array([0.3, 1.2, -0.7, 2.0])
+M = np.arange(16.0).reshape(4, 4)
+
+
+def ruled(value, pull):
+    return pb.custom_gradient(lambda x: (value(x), lambda bar: pull(x, bar)))
+
+
+def softmax(x):
+    e = np.exp(x - np.max(x))
+    return e / np.sum(e)
+
+
+WRONG = {
+    "a ten-thousandth": ruled(np.sin, lambda x, b: b * np.cos(x) * (1 + 1e-4)),
+    "one entry": ruled(np.sin, lambda x, b: b * np.cos(x) * np.array([1, 1, 1, 1.001])),
+    "no sign": ruled(np.abs, lambda x, b: b),
+    "not turned back": ruled(lambda x: x[::-1] * 2, lambda x, b: b * 2),
+    "a term": ruled(lambda x: x * np.exp(x), lambda x, b: b * np.exp(x) * x),
+    "not summed": ruled(lambda x: np.sum(x**2) * np.ones(4), lambda x, b: 2 * x * b),
+    "not divided": ruled(lambda x: np.mean(x**2), lambda x, b: 2 * x * b),
+    "beyond the bounds": ruled(lambda x: np.clip(x, -1, 1), lambda x, b: b),
+    "shared by all": ruled(np.max, lambda x, b: b * np.ones(4) / 4),
+    "half": ruled(lambda x: np.log1p(x**2), lambda x, b: b * x / (1 + x**2)),
+    "a factor": ruled(np.tanh, lambda x, b: b * (1 - np.tanh(x))),
+    "not normalized": ruled(np.linalg.norm, lambda x, b: b * x),
+    "from the wrong end": ruled(np.cumsum, lambda x, b: np.cumsum(b)),
+    "the wrong way": ruled(lambda x: np.roll(x, 1), lambda x, b: np.roll(b, 1)),
+    "the diagonal alone": ruled(softmax, lambda x, b: b * softmax(x)),
+    "not transposed": ruled(lambda x: M @ x, lambda x, b: M @ b),
+    "of a small function": ruled(lambda x: 1e-6 * np.sin(x), lambda x, b: 1.01e-6 * b * np.cos(x)),
+    "of a large function": ruled(lambda x: 1e6 * np.sin(x), lambda x, b: 1.0001e6 * b * np.cos(x)),
+    "a constant that is none": lambda x: np.sin(x) * pb.stop_gradient(np.cos(x)),
+    "the second order": ruled(np.sin, lambda x, b: b * pb.stop_gradient(np.cos(x))),
+    "nothing": ruled(np.sin, lambda x, b: b * 0),
+    "a small slope": ruled(lambda x: np.sin(x) + 1e-3 * x, lambda x, b: b * np.cos(x)),
+    "what all depend on": ruled(lambda x: x * np.max(x), lambda x, b: b * np.max(x)),
+}
+RIGHT = {
+    "sin": np.sin, "abs": np.abs, "sort": np.sort, "norm": np.linalg.norm, "large": lambda x: 1e8 * np.sin(x),
+    "small": lambda x: 1e-8 * np.sin(x), "exp": lambda x: np.exp(5 * x), "steep": lambda x: np.tanh(20 * x),
+    "cancellation": lambda x: (x + 1e6) - 1e6, "constant": lambda x: x * 0 + 1, "log": lambda x: np.log(x**2),
+    "zero": lambda x: np.sin(x) ** 2 + np.cos(x) ** 2 - 1, "a condition": lambda x: np.sum(x > 0) * x,
+    "containers": lambda x: {"a": x, "b": [np.sum(x), None]}, "nothing but zero": lambda x: x - x,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_rule_is_caught(name):
+    with pytest.raises(GradientCheckError, match="finite differences give"):
+        pb.check_grads(WRONG[name], X)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_one_is_not(name):
+    pb.check_grads(RIGHT[name], X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_in_single_and_half_precision(dtype):
+    pb.check_grads(np.sin, X.astype(dtype))
+    with pytest.raises(GradientCheckError):
+        pb.check_grads(WRONG["not divided"], X.astype(dtype))
