@@ -77,6 +77,11 @@ SHOWN = {
         "the variable w was changed after this result was computed (…test_errors.py:N in changed_variable: w.value): "
         "the gradient would belong to neither value. Call backward() before changing it, or compute the result again.",
     ),
+    "FieldError": (
+        lambda: setattr(pb.nn.Flatten(), "size", 3),
+        "Flatten has no field 'size': what is not declared would not be trained, nor saved. "
+        "Write `size: np.ndarray` in the class Flatten, or `size: int = pb.nn.static()` for an option.",
+    ),
     "ModelFileError": (
         model_file,
         "the file model.safetensors is 12 bytes long (folder m): its header says 4096. Save it again.",
@@ -126,6 +131,7 @@ def test_the_text(name):
         ("MissingAttributeError", AttributeError),
         ("TraceError", TypeError),
         ("MutationError", RuntimeError),
+        ("FieldError", AttributeError),
         ("ModelFileError", ValueError),
         ("GradientCheckError", AssertionError),
         ("NonFiniteError", ArithmeticError),

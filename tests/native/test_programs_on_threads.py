@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -36,6 +37,23 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch, count):
     for _ in range(3):
         for a, b in zip(program(X, W), expected, strict=True):
             assert a.tobytes() == b.tobytes()
+
+
+AXES = [axes for n in range(1, 5) for axes in itertools.combinations(range(4), n)]
+
+
+@pytest.mark.parametrize("reduced", [np.sum, np.max], ids=["sum", "max"])
+@pytest.mark.parametrize("axes", AXES, ids=str)
+def test_axes_that_cannot_be_merged_are_reduced_by_every_thread(axes, reduced):
+    """What stands beside the array has every other axis alone, so each axis is a loop of its own."""
+    for rank in range(max(axes) + 1, 5):
+        shape = {1: (20_000,), 2: (150, 120), 3: (5, 60, 70), 4: (3, 7, 30, 40)}[rank]
+        x = RNG.integers(-16, 17, shape) / 8.0
+        other = RNG.integers(-16, 17, tuple(n if k % 2 else 1 for k, n in enumerate(shape))) / 8.0
+        program = Program(trace(lambda x, y, axes=axes: reduced(x * y + x, axis=axes), x, other).graph)
+        for count in (1, 2, 3, 8):
+            program.segment.threads = count
+            assert np.array_equal(program(x, other)[0], reduced(x * other + x, axis=axes)), (shape, count)
 
 
 SCRIPT = """

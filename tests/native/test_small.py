@@ -44,7 +44,9 @@ CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 32
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("sizes", "batch"), [*CASES, *map(sizes_of, range(amount.cases(3, 60)))], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "batch"), [*CASES[:: amount.cases(2, 1)], *map(sizes_of, range(amount.cases(3, 60)))], ids=str
+)
 def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, batch):
     reuse.forget()
     of_small, kernels = trained(sizes, batch, dtype)
@@ -129,7 +131,7 @@ def test_gradients_of_parts_of_a_vector():
     np.testing.assert_allclose(pb.compile(pb.grad(f))(p), pb.grad(f)(p), rtol=1e-12)
 
 
-@pytest.mark.parametrize("width", [*range(1, 20), 31, 33, 64, 65, 100])
+@pytest.mark.parametrize("width", amount.cases([1, 2, 3, 5, 9, 16, 33], [*range(1, 20), 31, 33, 64, 65, 100]))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_gathered_whole(width, dtype):
     """A linear network from `width` columns: one step on chosen rows, against NumPy."""

@@ -51,7 +51,7 @@ def is_one_tape(compiled):
 def test_value_and_gradient():
     whole = 0
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(150, 2000, 20000)):
+        for seed in range(amount.cases(75, 2000, 20000)):
             made, x = program(seed), point(seed)
             f = pb.value_and_grad(lambda x, made=made: (lambda y: y[-1] + 0.5 * y[-2])(made(x)))
             with native_functions():
@@ -104,7 +104,7 @@ def transforms(made, count, random):
 NAMES = list(transforms(None, 1, np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[:: amount.cases(2, 1)])
 def test_every_transform(name):
     with np.errstate(all="ignore"):
         for seed in range(amount.cases(4, 40, 400)):
@@ -139,7 +139,8 @@ def test_rounds_of_a_loop(monkeypatch):
     written = 0
     monkeypatch.setattr(rounds, "SMALLEST", 20)
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(4, 60, 600)):
+        # 21: a partial that takes long reads a number out of line, and then one that is kept
+        for seed in dict.fromkeys([21, *range(amount.cases(4, 60, 600))]):
             f, x = pb.value_and_grad(repeated(seed)), point(seed)
             with native_functions():
                 wanted = f(x)
@@ -156,7 +157,7 @@ def test_rounds_of_a_loop(monkeypatch):
             assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
             agree = same(found, wanted) if one else close(found, wanted)
             assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
-        assert written > seed // 2, "hardly a round was written out"
+        assert written > amount.cases(4, 60, 600) // 2, "hardly a round was written out"
 
 
 def test_a_fan_that_begins_a_round(monkeypatch):

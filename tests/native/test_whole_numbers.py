@@ -18,6 +18,7 @@ PROGRAMS = {
     "bounds beyond": lambda x, y: (np.clip(x, -2, 2), np.clip(x, 1, 2**70), np.clip(x, -1, 2**70)),
     "cases of several dtypes": lambda x, y: np.select([x > 1, y > 0], [x, y], 0),
     "past NaN": lambda x, y: (np.nansum(x), np.nanprod(x[:, 1:]), np.nancumsum(x)),
+    "convolved": lambda x, y: (np.convolve(x[0], x[0]), np.convolve(y, y, "same"), np.correlate(x[0], x[0, :2])),
     "squares of conditions": lambda x, y: np.square(y),
 }
 

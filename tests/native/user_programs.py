@@ -300,9 +300,11 @@ class Writer:
             texts in (GROUPS[2][0], GROUPS[5][0]) or "axis" in text or "sort" in text
         ):  # NumPy takes a number for an array there
             text = "{a} * 2"
-        if (kind == "b" and "**" in text) or (
-            isinstance(a, (int, float)) and "~" in text
-        ):  # int8 of booleans; ~True is -2
+        if (
+            (kind == "b" and ("**" in text or texts is GROUPS[5][0]))  # int8 of booleans
+            or (isinstance(a, (int, float)) and "~" in text)  # ~True is -2
+            or (kind != "f" and "pb.nn." in text)  # NumPy's exp of small whole numbers is a float16
+        ):
             text = "{a} * 2"
         if rng.random() < 0.08:
             text = (

@@ -89,7 +89,7 @@ def laplace_approximation(t):
         np.sum(np.log1p(np.exp(inputs @ w)) - labels * (inputs @ w)) + 0.5 * np.exp(t[0]) * w @ w + t[1] * w[0]
     )
     w = np.zeros(2)
-    for _ in range(6):
+    for _ in range(3):
         w = w - np.linalg.solve(pb.hessian(energy)(w), pb.grad(energy)(w))
     return energy(w) + 0.5 * np.linalg.slogdet(pb.hessian(energy)(w))[1] - t[0]
 

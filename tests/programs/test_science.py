@@ -59,7 +59,7 @@ def test_entry_by_entry(name):
     assert_near(pb.grad(f)(x), np.reshape([slope(f, x, e) for e in unit], x.shape), 1e-6)
 
 
-@pytest.mark.parametrize("name", cases(WHOLE[::2], WHOLE))
+@pytest.mark.parametrize("name", cases(WHOLE[::4], WHOLE))
 def test_compiled(name):
     """Machine code and the interpreter's graph against the eager run, at the point and at another one."""
     f, x, _ = PROGRAMS[name]

@@ -104,3 +104,10 @@ def test_what_is_refused_names_the_line(call):
 def test_a_set_keeps_its_dtype():
     x = np.array([2, 1, 2], np.float32)
     assert pb.vjp(lambda x: np.setdiff1d(x, [0.0]), x)[0].dtype == np.float32
+
+
+def test_a_sum_of_nothing_warns_no_more_than_scipys():
+    special = pytest.importorskip("scipy.special")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pb.vjp(lambda x: special.logsumexp(x, b=0), X)[0] == -np.inf

@@ -375,6 +375,17 @@ def test_a_callback_that_writes_into_the_network_given_spoils_no_way_back(monkey
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("callbacks", [(), (lambda record, net: None,)], ids=["alone", "with callbacks"])
+@pytest.mark.parametrize("width", [6, 300, 900])
+def test_the_network_given_stays_as_it_is(width, callbacks):
+    """As one vector, as arrays that are copied at each call, and as such that are not."""
+    net = pb.nn.MLP([5, width, width, 1], seed=0)
+    before = [leaf.copy() for leaf in leaves(net)]
+    for _ in range(2):
+        fit(net, X, VALUES, optimizer=Momentum(1e-3), epochs=3, batch_size=64, validation=0, callbacks=callbacks)
+        assert all(np.array_equal(a, b) for a, b in zip(leaves(net), before, strict=True))
+
+
 @pytest.mark.parametrize("width", [20, 80, 600])
 def test_the_network_of_a_run_holds_arrays_of_its_own(width):
     X = np.random.default_rng(0).normal(size=(64, width)).astype(np.float32)

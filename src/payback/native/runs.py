@@ -15,6 +15,7 @@ import numpy as np
 from payback.native.lower.cases import FAN, FAN_END, arity, operations
 from payback.native.lower.entries import Levels
 from payback.native.lower.runs import BLEND, BLENDED
+from payback.native.machine import address
 
 Array = np.ndarray[Any, Any]
 FEWEST = 1000  # entries that are worth it
@@ -59,7 +60,7 @@ class Runs:
             inside = column >= start
             local[k, inside] = place[column[inside] - start]
         levels = np.zeros(len(rows), np.int32)
-        run(Levels(1), *(_at(column) for column in (*local, levels)), len(rows), BLOCK)
+        run(Levels(1), *(address(column) for column in (*local, levels)), len(rows), BLOCK)
         blended = [number for number, case in enumerate(operations()) if case is not None and case.name in BLENDED]
         case_of = np.arange(256, dtype=np.int64)
         case_of[blended] = BLEND
@@ -163,25 +164,21 @@ class Runs:
 
     def words(self, values: int) -> tuple[int, ...]:
         """What both directions are told; values: where these stand."""
-        columns = [_at(column) + 4 * PAD for column in self.columns]
+        columns = [address(column) + 4 * PAD for column in self.columns]
         columns += columns[:1] * (3 - len(columns))
-        return values, values + 8 * self.start, *columns, _at(self.kinds) + PAD, _at(self.runs), len(self.runs)
+        return values, values + 8 * self.start, *columns, address(self.kinds) + PAD, address(self.runs), len(self.runs)
 
     def forward_words(self, values: int) -> tuple[int, ...]:
-        return *self.words(values), *map(_at, self.late), len(self.late[0])
+        return *self.words(values), *map(address, self.late), len(self.late[0])
 
     def reverse_words(self, values: int, bars: int) -> tuple[int, ...]:
         paid = [bars + 8 * (self.at + PAD + min(k, self.slots - 1) * self.each) for k in range(3)]
-        owed = [_at(column) + 4 * PAD for column in self.owed]
-        sums = *(_at(column) for column in (self.sums_of, self.places_of, self.places)), bars + 8 * self.totals
-        others = *map(_at, self.others), len(self.others[0])
-        return *self.words(values), bars, *paid, *owed, *sums, *others, _at(self.left), len(self.left)
+        owed = [address(column) + 4 * PAD for column in self.owed]
+        sums = *(address(column) for column in (self.sums_of, self.places_of, self.places)), bars + 8 * self.totals
+        others = *map(address, self.others), len(self.others[0])
+        return *self.words(values), bars, *paid, *owed, *sums, *others, address(self.left), len(self.left)
 
 
 def _padded(column: Array) -> Array:
     """With places before and behind it that whole vectors may reach."""
     return np.concatenate([np.zeros(PAD, column.dtype), column, np.zeros(PAD, column.dtype)])
-
-
-def _at(array: Array) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]

@@ -22,8 +22,10 @@ from payback.native.emit import FLOAT64, lanes_of
 from payback.native.lower.cases import FAN, FAN_END, NOTHING, POWERS, Operation, able, always_pays, operations
 from payback.native.lower.entries import Ancestors, Gather, Scatter, argument_kinds
 from payback.native.lower.replay import Forward, Reverse
-from payback.native.lower.rounds import Entry, ForwardRounds, ReverseRounds, kept_values
+from payback.native.lower.rounds import Entry, ForwardRounds, kept_values
+from payback.native.lower.rounds_back import ReverseRounds
 from payback.native.lower.runs import ForwardRuns, ReverseRuns
+from payback.native.machine import address
 from payback.native.rounds import pieces
 from payback.native.runs import FEWEST, Runs
 from payback.ops.row import TABLE
@@ -31,7 +33,7 @@ from payback.trace.columns import FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Co
 from payback.trace.number import Recorder
 
 Array = np.ndarray[Any, Any]
-VERSION = 3  # of the kernels
+VERSION = 4  # of the kernels
 
 
 _functions: dict[Any, Any] = {}
@@ -45,10 +47,6 @@ def _run(kernel: Any, *words: int) -> None:
     function(None, (ctypes.c_int64 * len(words))(*words))
 
 
-def _at(array: Array) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
-
-
 def ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
     """Which entries the tops were made from, themselves included."""
     count = max(tops) + 1
@@ -58,7 +56,7 @@ def ancestors(recorder: Recorder, tops: Sequence[int]) -> Array:
     marks[np.asarray(tops)] = 1
     columns = (np.frombuffer(column, np.int32) for column in (recorder.what, recorder.first, recorder.second))
     kinds = np.array(argument_kinds(), np.uint8)
-    _run(Ancestors(VERSION), *map(_at, (*columns, marks, kinds)), 0, count)
+    _run(Ancestors(VERSION), *map(address, (*columns, marks, kinds)), 0, count)
     marks &= 1
     return marks
 
@@ -136,6 +134,7 @@ class Tape:
         self.adjoints = self.size + 8  # there is room behind the last for whole vectors
         self.pieces = pieces(self, self._ordered)
         self.wanted_list: list[int] = self.wanted.tolist()
+        self.single = self.wanted_list[0] if len(self.wanted_list) == 1 else None
         self._pools: dict[bool | None, list[Memory]] = {None: [], True: [], False: []}
 
     def _ordered(self, start: int, stop: int) -> Runs | None:
@@ -152,6 +151,19 @@ class Tape:
         self.second[after] = np.where(fan, self.second[after], made.renumbered(self.second[after]))
         self.wanted = made.renumbered(self.wanted)
         return made
+
+    def kernels(self) -> list[Any]:
+        """Those that replay the pieces, forwards and backwards."""
+        found: list[Any] = []
+        for piece in self.pieces:
+            if piece.runs is not None:
+                cases = piece.runs.cases
+                found += [ForwardRuns(VERSION, cases), ReverseRuns(VERSION, self.sure, cases)]
+            elif piece.entries is not None:
+                found += [ForwardRounds(VERSION, piece.entries), ReverseRounds(VERSION, self.sure, piece.entries)]
+            else:
+                found += [Forward(VERSION), Reverse(VERSION, self.sure)]
+        return list({(type(kernel), kernel): kernel for kernel in found}.values())
 
     def surely_pays(self, slot: int, aval: Aval) -> bool:
         """Whether every entry of a leaf is paid in any case: it is read, and no choice decides."""
@@ -173,19 +185,19 @@ class Tape:
         words, found, touched = memory.words, [], []
         given = [np.ascontiguousarray(leaf, np.float64) for leaf in leaves]
         for at, leaf in zip(memory.sources, given, strict=True):
-            words[at] = _at(leaf)
+            words[at] = address(leaf)
         if sure is None:
             memory.forward()
         else:
             bars = memory.bars
-            owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
-            for k, paid, on in zip(self.wanted_list, np.ravel(seed).tolist(), owed, strict=True):
-                if on and k >= self.fixed:
-                    there = bars[k]
-                    bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
+            if mask is None and type(seed) is float and self.single is not None:
+                if self.single >= self.fixed:
+                    memory.seeds[self.single] = seed
+            else:
+                self._seed(bars, seed, mask)
             found = [np.zeros(np.shape(leaf)) for leaf in leaves]
             for at, gradient in zip(memory.targets, found, strict=True):
-                words[at] = _at(gradient)
+                words[at] = address(gradient)
             if masks:
                 memory.both()
                 for leaf, (first, places) in zip(leaves, self.reads, strict=True):
@@ -196,9 +208,18 @@ class Tape:
                 memory.scatter()
             else:
                 memory.all()
-        wanted = memory.values[self.wanted]
+        single = self.single
+        wanted = memory.values[self.wanted] if single is None else memory.values[single : single + 1].copy()
         self._pools[sure].append(memory)
         return wanted, found, touched
+
+    def _seed(self, bars: Array, seed: Any, mask: Any) -> None:
+        """What the wanted numbers are owed, those of them that the mask leaves."""
+        owed = [True] * len(self.wanted) if mask is None else np.ravel(mask).tolist()
+        for k, paid, on in zip(self.wanted_list, np.ravel(seed).tolist(), owed, strict=True):
+            if on and k >= self.fixed:
+                there = bars[k]
+                bars[k] = paid if there.view(np.int64) == NOTHING else there + paid
 
 
 class Memory:
@@ -211,16 +232,22 @@ class Memory:
         self.values = values = np.empty(tape.size + 8)
         values[: tape.fixed] = tape.constants
         shift = tape.base  # an entry's number is its index in all columns
-        columns = _at(tape.codes) - shift, _at(tape.first) - 4 * shift, _at(tape.second) - 4 * shift, _at(values)
+        columns = (
+            address(tape.codes) - shift,
+            address(tape.first) - 4 * shift,
+            address(tape.second) - 4 * shift,
+            address(values),
+        )
         jobs: list[tuple[Any, tuple[int, ...]]] = [
-            (Gather(VERSION), (0, _at(places), _at(values) + 8 * first, len(places))) for first, places in tape.reads
+            (Gather(VERSION), (0, address(places), address(values) + 8 * first, len(places)))
+            for first, places in tape.reads
         ]
         self._stashes = {
             piece.start: Stash(piece.start, piece.stop, piece.entries) for piece in tape.pieces if piece.entries
         }
         for piece in tape.pieces:
             if piece.runs is not None:
-                jobs.append((ForwardRuns(VERSION, piece.runs.cases), piece.runs.forward_words(_at(values))))
+                jobs.append((ForwardRuns(VERSION, piece.runs.cases), piece.runs.forward_words(address(values))))
             elif piece.entries is not None:
                 jobs.append((ForwardRounds(VERSION, piece.entries), (*columns, *self._stashes[piece.start].words)))
             else:
@@ -228,12 +255,13 @@ class Memory:
         ends = [len(jobs)]
         if sure is not None:
             self.bars = np.full(tape.adjoints, -0.0)
+            self.seeds = memoryview(self.bars)
             if not sure:
                 self.bars.view(np.int64).fill(NOTHING)
-            columns = *columns, _at(self.bars)
+            columns = *columns, address(self.bars)
             for piece in reversed(tape.pieces):
                 if piece.runs is not None:
-                    words = piece.runs.reverse_words(_at(values), _at(self.bars))
+                    words = piece.runs.reverse_words(address(values), address(self.bars))
                     jobs.append((ReverseRuns(VERSION, sure, piece.runs.cases), words))
                 elif piece.entries is not None:
                     words = *columns, *self._stashes[piece.start].words
@@ -243,15 +271,18 @@ class Memory:
             ends.append(len(jobs))
             initial = int(np.float64(-0.0).view(np.int64)) if sure else NOTHING
             for first, places in tape.reads:
-                jobs.append((Scatter(VERSION), (_at(self.bars) + 8 * first, 0, _at(places), len(places), initial)))
+                jobs.append(
+                    (Scatter(VERSION), (address(self.bars) + 8 * first, 0, address(places), len(places), initial))
+                )
             ends.append(len(jobs))
         addresses = library.get([*(kernel for kernel, _ in jobs), library.DRIVER])
         begins = np.cumsum([0, *(len(words) for _, words in jobs)]).tolist()
-        self.words = np.array([word for _, words in jobs for word in words], np.int64)
+        self._words = np.array([word for _, words in jobs for word in words], np.int64)
+        self.words = memoryview(self._words)  # which takes a number in a quarter of NumPy's time
         reads = len(tape.reads)
         self.sources = begins[:reads]
         self.targets = [begin + 1 for begin in begins[len(jobs) - reads : len(jobs)]] if sure is not None else []
-        where = _at(self.words)
+        where = address(self._words)
         self._table = np.array([(addresses(kernel), where + 8 * begin)
                                 for (kernel, _), begin in zip(jobs, begins, strict=False)], np.int64)  # fmt: skip
         self._drive = library.PROTOTYPE(addresses(library.DRIVER))
@@ -264,9 +295,9 @@ class Memory:
 
     def _job(self, start: int, stop: int) -> Callable[[], int]:
         """Runs these lines of the table."""
-        words = np.array([_at(self._table) + 16 * start, stop - start, 1, 0, 0], np.int64)
+        words = np.array([address(self._table) + 16 * start, stop - start, 1, 0, 0], np.int64)
         self._kept.append(words)
-        return partial(self._drive, None, _at(words))
+        return partial(self._drive, None, address(words))
 
 
 class Stash:
@@ -276,7 +307,7 @@ class Stash:
         rounds, wide = (stop - start) // len(entries), lanes_of(FLOAT64)
         block = wide * len(kept_values(entries))
         self.values = np.zeros(block * (1 - (-rounds // wide)) + 8)
-        self.words = start, rounds, -(-_at(self.values) // 64) * 64 + 8 * block
+        self.words = start, rounds, -(-address(self.values) // 64) * 64 + 8 * block
 
 
 def _cases(columns: Columns, edges: Array, constant: Array) -> Array:

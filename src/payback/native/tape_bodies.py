@@ -16,9 +16,8 @@ from payback.ad.sweep import sweep
 from payback.ir.aval import BOOL, FLOAT64, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import library, tape
+from payback.native import library
 from payback.native.lower.cases import FAN, able
-from payback.native.lower.replay import Forward, Reverse
 from payback.native.tape import Tape, ancestors
 from payback.ops.append import append, apply, const
 from payback.ops.row import TABLE
@@ -253,14 +252,14 @@ class Direct:
 
     def llvm(self) -> str:
         """The kernels that replay tapes, as LLVM IR."""
-        return str(library.module_of([Forward(tape.VERSION), Reverse(tape.VERSION, self.body.tape.sure)]))
+        return str(library.module_of(self.body.tape.kernels()))
 
     def explain(self) -> str:
         """What the program consists of, for people."""
         tape = self.body.tape
         fans = int((tape.codes == FAN).sum())
         return (f"a scalar program of {len(self.body.columns.codes):,} entries on a tape, {fans:,} fans among "
-                f"{tape.size:,} numbers; {21 * tape.size:,} bytes with their adjoints")  # fmt: skip
+                f"{tape.size:,} numbers; {17 * tape.size + 8 * tape.adjoints:,} bytes with their adjoints")  # fmt: skip
 
 
 def direct(graph: Graph) -> Direct | None:

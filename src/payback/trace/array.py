@@ -6,9 +6,7 @@ compared, branched on and printed.  In a graph traced without numbers it has a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterator
 from sys import _getframe
 from typing import Any
 
@@ -309,60 +307,7 @@ class Variable(Traced):
         return f"variable({self.node.value!r}{f', name={self.name!r}' if self.name else ''})"
 
 
-class Shared(Variable):
-    """A variable that compiled functions use: while one is traced, an input without a number stands for it there."""
-
-    __slots__ = ()
-
-    @property
-    def node(self) -> Node:
-        stand = _stands.get().get(id(self))
-        return _slot.__get__(self) if stand is None else stand
-
-    @node.setter
-    def node(self, node: Node) -> None:
-        _slot.__set__(self, node)
-
-    def _look(self) -> None:
-        if self.node.value is None:
-            _value.fget(self)  # which raises
-
-    @property
-    def value(self) -> Any:
-        """As of any variable.  Raises TraceError while a function that uses it is compiled."""
-        self._look()
-        return _variable_value.fget(self)
-
-    @value.setter
-    def value(self, new: Any) -> None:
-        self._look()
-        _variable_value.fset(self, new)
-
-    @property
-    def grad(self) -> Any:
-        self._look()
-        return self.node.grad
-
-
-_slot: Any = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property
-_value: Any = Traced.value
-_variable_value: Any = Variable.value
-_stands: ContextVar[dict[int, Node]] = ContextVar("stands", default={})  # noqa: B039  (never written into)
-
-
-@contextmanager
-def standing(variables: Sequence[Variable], inputs: Sequence[Node]) -> Iterator[None]:
-    """Meanwhile, here, these inputs stand for the variables."""
-    for variable in variables:
-        become(variable, Shared)
-    token = _stands.set({id(variable): node for variable, node in zip(variables, inputs, strict=True)})
-    try:
-        yield
-    finally:
-        _stands.reset(token)
-
-
-_NODE_TYPES = {Traced, Variable, Shared}
+_NODE_TYPES = {Traced, Variable}  # and `Shared`, see shared.py
 
 
 def _here() -> str | None:

@@ -376,37 +376,11 @@ class Truth(Number):
         return "Traced(b1[])"
 
 
-for _name in [
-    "add",
-    "radd",
-    "sub",
-    "rsub",
-    "mul",
-    "rmul",
-    "truediv",
-    "rtruediv",
-    "pow",
-    "rpow",
-    "mod",
-    "rmod",
-    "floordiv",
-    "rfloordiv",
-    "iadd",
-    "isub",
-    "imul",
-    "itruediv",
-    "ipow",
-    "imod",
-    "ifloordiv",
-    "gt",
-    "lt",
-    "ge",
-    "le",
-    "eq",
-    "ne",
-    "neg",
-    "abs",
-]:  # arithmetic with truths is NumPy's matter
+_ARITHMETIC = (
+    "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd "
+    "isub imul itruediv ipow imod ifloordiv gt lt ge le eq ne neg abs"
+)
+for _name in _ARITHMETIC.split():  # arithmetic with truths is NumPy's matter
     setattr(Truth, f"__{_name}__", getattr(Traced, f"__{_name}__"))
 
 

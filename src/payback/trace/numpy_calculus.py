@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -188,12 +189,21 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         raise ValueError(f"{'a' if not a.size else 'v'} cannot be empty")
     if v.size > a.size:
         a, v = v, a
+    convolved = _whole if a.dtype.kind != "f" and v.dtype.kind != "f" else partial(emit, "convolve")
     if mode in ("full", "valid"):
-        return emit("convolve", a, v, mode=mode)
+        return convolved(a, v, mode=mode)
     if mode != "same":
         raise ValueError(f"mode must be one of 'valid', 'same', or 'full' (got {mode!r})")
     start = (v.size - 1) // 2
-    return emit("convolve", a, v, mode="full")[start : start + a.size]
+    return convolved(a, v, mode="full")[start : start + a.size]
+
+
+def _whole(a: Any, v: Any, mode: str) -> Any:
+    """Of whole numbers and conditions, in their dtype: a product, where conditions are joined by "or"."""
+    at = np.arange(a.size + v.size - 1)[:, None] - np.arange(v.size)
+    there = np.where((at >= 0) & (at < a.size), a[np.clip(at, 0, a.size - 1)], np.zeros((), a.dtype))
+    full = there @ v
+    return full[v.size - 1 : a.size] if mode == "valid" else full
 
 
 @implements(np.correlate)

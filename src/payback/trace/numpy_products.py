@@ -12,7 +12,8 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.trace.arguments import array_of
 from payback.trace.dispatch import _COMPOSED, here, implements
 from payback.trace.einsum import einsum
-from payback.trace.numpy_map import dot, matmul, outer, swapaxes, tensordot
+from payback.trace.numpy_map import swapaxes
+from payback.trace.numpy_matmul import dot, matmul, outer, tensordot
 from payback.trace.numpy_shapes import diagonal, trace
 from payback.trace.operators import _FUNCTIONS
 

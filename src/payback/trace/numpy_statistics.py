@@ -18,7 +18,6 @@ from payback.trace.numpy_map import (
     concatenate,
     counted,
     floating,
-    matmul,
     np_max,
     np_mean,
     np_min,
@@ -26,6 +25,7 @@ from payback.trace.numpy_map import (
     reshape,
     transpose,
 )
+from payback.trace.numpy_matmul import matmul
 from payback.trace.operators import _FUNCTIONS, _METHODS
 
 

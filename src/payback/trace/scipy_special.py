@@ -127,7 +127,8 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     top = np.max(emit("stop_gradient", np.where(present, a, -np.inf)), axis=axis, keepdims=True)
     top = np.where(abs(top) == np.inf, 0.0, top)
     total = np.sum(b * np.exp(a - top), axis=axis, keepdims=True)
-    made = np.log(abs(total) if return_sign else total) + top
+    with np.errstate(divide="ignore", invalid="ignore"):  # as SciPy, which says nothing of log 0
+        made = np.log(abs(total) if return_sign else total) + top
     sign = np.sign(total)
     if not keepdims:
         axes = tuple(range(len(shape))) if axis is None else axis

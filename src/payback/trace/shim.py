@@ -17,7 +17,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -46,89 +45,29 @@ from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
-from payback.trace.creation import ANSWERS, MATHEMATICS, has_traced, mathematics, of_list, vectorized
-from payback.trace.dispatch import _COPIES, _current
+from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.libraries import LIBRARIES, Watch, complete
 from payback.trace.meaning import meant
 from payback.trace.number import Number
-from payback.trace.operators import _FUNCTIONS
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
+from payback.trace.wrappers import (
+    NOT_USERS,
+    TRACING,
+    creation_wrapper,
+    library_wrapper,
+    mathematics_wrapper,
+    special_wrapper,
+)
 
-_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _CALL = "__call__"
-_OPTIONS = {"axis", "keepdims"}
-# Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
-_NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
-_NEVER = sys.stdlib_module_names - {"__main__"} | _NOT_USERS | {"dateutil", "mpmath", "rich"}
+_NEVER = sys.stdlib_module_names - {"__main__"} | NOT_USERS | {"dateutil", "mpmath", "rich"}
 
 
-tracing = _tracing.get  # whether a function is being differentiated in this context
-
-
-def _creation(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
-    of_one = answer is of_list and original not in _COPIES  # it is for lists; a traced value would be dispatched
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if _tracing.get():
-            if of_one and args and type(args[0]) in _NODE_TYPES and len(args) <= 2 and kwargs.keys() <= _OPTIONS:
-                known = _FUNCTIONS.get(original)  # what the dispatch would come to, after a few more calls
-                if known is not None:
-                    return known(*args, **kwargs)
-            caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
-            if caller not in _NOT_USERS:
-                return answer(original, *args, **kwargs)
-            if caller != "payback" and args and isinstance(args[0], Buffer):
-                args = (now(args[0]), *args[1:])  # a traced one refuses to become plain
-        return original(*args, **kwargs)
-
-    return wrapper
-
-
-def _mathematics(original: Callable[..., Any]) -> Callable[..., Any]:
-    name = original.__name__
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if _tracing.get():
-            if name in ("fsum", "prod") and not isinstance(args[0], (list, tuple)):
-                args = (list(args[0]), *args[1:])  # it can be gone through once
-            if has_traced(args):
-                return mathematics(name, original, *args, **kwargs)
-        return original(*args, **kwargs)
-
-    return wrapper
-
-
-def _special(owner: type, name: str, answer: Callable[..., Any], always: bool) -> tuple[type, str, Any, Any]:
-    """A method of one of NumPy's classes, and its wrapper, which answers users or, always, libraries too."""
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not _tracing.get():
-            return original(*args, **kwargs)
-        if always or sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] not in _NOT_USERS:
-            return answer(original, *args, **kwargs)
-        return original(*args, **kwargs)
-
-    return owner, name, original, wrapper
-
-
-def _of_library(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if _tracing.get() and _any_traced((args, kwargs)):
-            return answer(*_current(args), **_current(kwargs))
-        return original(*args, **kwargs)
-
-    return wrapper
+tracing = TRACING.get  # whether a function is being differentiated in this context
 
 
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -150,15 +89,15 @@ def _errstate(original: Callable[..., Any], self: Any) -> Any:
 
 # What dispatches nothing and is no function: the classes themselves stay, their methods ask.
 _SPECIAL = [
-    _special(np.vectorize, "__call__", _vectorize_call, always=True),
-    _special(CONCATENATOR, "__getitem__", joined, always=False),
-    _special(np.ndenumerate, "__init__", enumerated, always=True),
-    _special(np.errstate, "__enter__", _errstate, always=False),
+    special_wrapper(np.vectorize, "__call__", _vectorize_call, always=True),
+    special_wrapper(CONCATENATOR, "__getitem__", joined, always=False),
+    special_wrapper(np.ndenumerate, "__init__", enumerated, always=True),
+    special_wrapper(np.errstate, "__enter__", _errstate, always=False),
 ]
 _OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
-_NUMPY_WRAPPERS = {name: _creation(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
-_MATH_WRAPPERS = {name: _mathematics(f) for name, f in _OF_MATH.items()}
+_NUMPY_WRAPPERS = {name: creation_wrapper(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
+_MATH_WRAPPERS = {name: mathematics_wrapper(f) for name, f in _OF_MATH.items()}
 _WRAPPERS = {id(f): _NUMPY_WRAPPERS[name] for name, f in _OF_NUMPY.items()}
 _WRAPPERS |= {id(f): _MATH_WRAPPERS[name] for name, f in _OF_MATH.items()}
 _ORIGINALS = {id(w): f for ws, fs in ((_NUMPY_WRAPPERS, _OF_NUMPY), (_MATH_WRAPPERS, _OF_MATH))
@@ -205,7 +144,7 @@ class _Installed:
         self.depth = 0
         self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
-        self.spaces: set[int] = set()
+        self.spaces: dict[int, dict[str, Any]] = {}
         # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are
         # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
@@ -256,7 +195,7 @@ class _Installed:
         if known is None or known.module is not module:
             answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
-            wrappers = {n: _of_library(f, answers[n]) for n, f in originals.items()}
+            wrappers = {n: library_wrapper(f, answers[n]) for n, f in originals.items()}
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
             _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
             known = self.libraries[name] = Shown(module, originals, wrappers)
@@ -307,7 +246,7 @@ class _Installed:
             if len(space) != count:  # it has gone on executing since
                 pair = self.look_through(name, module)
             if pair is not None:
-                self.spaces.add(id(space))
+                self.spaces[id(space)] = space
                 self.put(space, pair)
 
     def look_through(self, name: str, module: ModuleType) -> _Pair | None:
@@ -339,11 +278,11 @@ class _Installed:
         seen.add(id(f))
         space = f.__globals__
         self.foreign(f, seen)
-        if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in _NOT_USERS:
+        if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in NOT_USERS:
             names: Any = f.__code__.co_names
             if not _registered(space):  # nothing has looked through it
                 names = list(space)
-                self.spaces.add(id(space))
+                self.spaces[id(space)] = space
             pair = _pair({n: space[n] for n in names if id(space.get(n)) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
@@ -376,7 +315,7 @@ class _Installed:
         """A module that f names, unless it is in sys.modules and has been looked through there."""
         space = module.__dict__
         if id(space) not in self.spaces and not _registered(space):
-            self.spaces.add(id(space))
+            self.spaces[id(space)] = space
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:
                 self.put(space, pair)
@@ -414,7 +353,7 @@ class _Installed:
 
 
 _installed = _Installed()
-outside.elsewhere = lambda: _installed.depth > 0 and not _tracing.get()
+outside.elsewhere = lambda: _installed.depth > 0 and not TRACING.get()
 
 
 def no_function(f: Any) -> InputError:
@@ -426,7 +365,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
     if not callable(f):
         raise no_function(f)
-    token = _tracing.set(True)
+    token = TRACING.set(True)
     counting = counts.set({}) if counts.get() is None else None
     refused.set(None)
     seen = Witness()
@@ -449,7 +388,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             _installed.leave()
     finally:
         witness.reset(witnessing)
-        _tracing.reset(token)
+        TRACING.reset(token)
         if counting is not None:
             counts.reset(counting)
 
@@ -460,11 +399,11 @@ BOUNDARIES.add(call.__code__)
 @contextmanager
 def untraced() -> Iterator[None]:
     """Meanwhile plain code runs here: nothing is answered."""
-    token = _tracing.set(False)
+    token = TRACING.set(False)
     try:
         yield
     finally:
-        _tracing.reset(token)
+        TRACING.reset(token)
 
 
 def _settled(leaf: Any) -> Any:

@@ -83,7 +83,8 @@ class Compiled:
         self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         size = sum(array.nbytes for array in self._arrays)
         self._small, self._copying = size <= SMALL, size / NEW_MEMORY  # seconds that a copy takes
-        self._past = _Past(given if alone or self._small else [array.copy() for array in given], lasting=alone)
+        others = alone or self._small  # of small ones there is a copy at each call anyway
+        self._past = _Past(given if others else [array.copy() for array in given], lasting=others)
         self._kept: list[Array] = []
         self._pace: dict[tuple[int, bool], int] = {}  # steps a call, so that Ctrl-C is heard soon
 

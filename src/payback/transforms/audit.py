@@ -13,7 +13,7 @@ import numpy as np
 
 from payback.errors import MissingAttributeError, PaybackError, witness
 from payback.ir.where import is_inner, position
-from payback.trace import shim
+from payback.trace import shim, wrappers
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
@@ -163,7 +163,7 @@ def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     yield Traced, "__int__", lambda self: int(self.value)
     yield Traced, "__array__", lambda self, *args, **kwargs: np.array(self.value, *args)
     yield Traced, "tolist", lambda self: np.asarray(_bare(self)).tolist()
-    yield shim, "mathematics", _mathematics
+    yield wrappers, "mathematics", _mathematics
     for name in _OPERATORS:
         for prefix in ("", "r"):
             yield Traced, f"__{prefix}{name}__", _operator(f"__{prefix}{name}__")

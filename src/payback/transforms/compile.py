@@ -15,12 +15,13 @@ from payback.ir.aval import aval_of
 from payback.ir.node import Node, ancestors
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
-from payback.trace.array import Traced, Variable, standing
+from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
+from payback.trace.shared import standing
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
 from payback.trace.views import argument

@@ -87,7 +87,7 @@ class _Loops(Body):
             body(offsets)
             return
         start, stop = self.e.int(0), self.extents[axis]
-        if axis == 0 and self.key.split:
+        if axis == 0 and self.key.split and self.key.outer:  # a reduced axis is every thread's: they share columns then
             start, stop = self.args.share(stop, 1)
         with self.e.loop(start, stop) as i:
             self._outer(axis + 1, end, self.moved(offsets, axis, i), body)

@@ -15,9 +15,8 @@ from payback.ops.row import Row
 
 
 def _plainly(x: Any) -> Any:
-    return (
-        np.array(x) if isinstance(x, np.ndarray) else x
-    )  # its own: compiled code may ask for memory that it can write
+    """An array of its own: compiled code may ask for memory that it can write."""
+    return np.array(x) if isinstance(x, np.ndarray) else x
 
 
 def foreign_values(*args: Any, function: Any, avals: tuple[Aval, ...], label: str) -> tuple[Any, ...]:
