@@ -7,8 +7,11 @@ import pytest
 
 import amount
 import payback as pb
-from native.compare import check, is_exact
-from native.test_random_programs import close, function, reproduce, write
+from native import user_programs
+from native.compare import check
+from native.test_random_programs import close
+from native.test_user_programs import compare, poisoned, quietly  # noqa: F401  is a fixture
+from native.test_user_programs import numbers as entries
 from payback.native import bands, cores
 from payback.native.lower.bands import Bands
 from payback.native.program import Program
@@ -78,7 +81,7 @@ def data(f, n, columns, dtype):
 @pytest.fixture
 def small_bands(monkeypatch):
     """Bands of few rows for little programs."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 4000, "BANDS": 2, "HEAVY": 0}.items():
+    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0}.items():
         monkeypatch.setattr(bands, name, value)
 
 
@@ -100,7 +103,7 @@ def close_to_exact(f, args, made=None, transform=pb.value_and_grad):
     return program
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64][: amount.cases(1, 2)])
 @pytest.mark.parametrize("f", ROWS, ids=lambda f: f.__name__)
 def test_value_and_gradient(small_bands, f, dtype):
     for n, columns in [(1003, 7), (96, 1), (257, 50)][: amount.cases(1, 3)]:
@@ -208,21 +211,45 @@ def test_arrays_between_kernels_are_no_larger_than_a_band():
     assert "bands" in program.llvm()
 
 
-@pytest.mark.parametrize("seed", range(amount.cases(10, 500, 3000)))
-def test_random_programs(small_bands, seed):
-    exact = seed % 2 == 0
-    source, args = write(200_000 + seed, exact)
-    f = function(source)
-    with np.errstate(all="ignore"):
-        graph = trace(f, *args).graph
-        found, wanted = Program(graph)(*args), Interpreter(graph)(*args)
-    what = reproduce(source, args)
-    if exact:
-        assert is_exact(graph)
-        check(graph, found, wanted, 0.0, what)
-    else:
-        for a, b in zip(found, wanted, strict=True):
-            assert np.allclose(a, b, rtol=1e-3, atol=1e-3 * (1 + np.max(np.abs(b), initial=0)), equal_nan=True), what
+def in_bands_of(monkeypatch, rows):
+    """Every chain in bands of so few rows, on any number of threads."""
+    for name, value in {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1}.items():
+        monkeypatch.setattr(bands, name, value)
+    monkeypatch.setattr(bands._Bander, "_rows", lambda self, chain: max(min(rows, chain.n // 2), 1))
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("seed", range(amount.cases(6, 300, 3000)))
+def test_random_programs(seed, monkeypatch):
+    """Values and gradients, to the bit where they are exact; the same bits on one thread and on several."""
+    rng = np.random.default_rng(seed)
+    in_bands_of(monkeypatch, int(rng.choice([1, 2, 3, 5, 8, 16])))
+    choices = [7, 12, 17, 33, 64, 129], [1, 2, 3, 4, 5, 8, 17], [2, 4, 16, 33]
+    n, *others = (int(rng.choice(sizes)) for sizes in choices)
+    monkeypatch.setattr(user_programs, "SIZES", (n, n, n, *others))
+    case = user_programs.write(seed, steps=int(rng.integers(6, 25)))
+    compare(case)
+    results = []
+    for count in (1, 2, 3, 8) if amount.full() else (1, 3):
+        monkeypatch.setenv("PAYBACK_THREADS", str(count))
+        found = quietly(pb.compile(case.f, native=True), case.args)
+        results.append([] if found is None else [part.tobytes() for part in entries(found)])
+    assert all(result == results[0] for result in results), str(case)
+
+
+def test_chains_wait_for_chains_as_a_whole(small_bands):
+    """Each of two chains could have what the other one waits for: then one of them is done without that."""
+
+    def f(x, y):
+        a = np.tanh(x)  # along rows, columns
+        s = np.tanh(y) * np.max(y)  # along columns
+        r = np.sum(a * s, axis=1)
+        return np.sum(np.exp(a), axis=1), r, np.sum(a + s * np.max(r), axis=0), np.exp(s)
+
+    x, y = numbers(40, 64), numbers(64)
+    graph = trace(f, x, y).graph
+    check(graph, Program(graph)(x, y), Interpreter(graph)(x, y), 1e-12, "f")
 
 
 def test_reading_too_early_is_caught(small_bands, monkeypatch):

@@ -156,15 +156,13 @@ class _Bander:
 
     def run(self) -> list[Command]:
         order: list[int | _Chain] = list(range(len(self.units)))
-        done: set[int] = set()
         for start in range(len(self.units)):
-            if start in done or not isinstance(self.units[start], (NestUnit, ProductUnit)):
+            if start not in order or not isinstance(self.units[start], (NestUnit, ProductUnit)):
                 continue
-            chains = [c for axis in range(len(self.units[start].extents)) if (c := self._chain(start, axis, done))]
+            axes = range(len(self.units[start].extents))
+            chains = [c for axis in axes if (c := self._chain(order[order.index(start) :], axis))]
             if chains:
-                chain = max(chains, key=self._saved)
-                done |= set(chain.axes)
-                order = self._ordered(order, chain)
+                order = self._ordered(order, max(chains, key=self._saved))
         made: list[Command] = []
         for each in order:
             if isinstance(each, _Chain):
@@ -173,31 +171,40 @@ class _Bander:
                 made += self.units[each].commands
         return made
 
-    def _chain(self, start: int, axis: int, done: set[int], heavy: bool = True) -> _Chain | None:
-        """The chain that begins with a unit, along an axis of it; None where bands do not pay."""
-        chain = _Chain(self.units[start].extents[axis], heavy)
+    def _chain(self, order: Sequence[int | _Chain], axis: int, heavy: bool = True) -> _Chain | None:
+        """The chain that begins with the first unit, along an axis of it; None where bands do not pay.
+
+        A chain that is there already waits as a whole for what one of its units waits for.
+        """
+        assert isinstance(order[0], int)
+        chain = _Chain(self.units[order[0]].extents[axis], heavy)
         if chain.n < ROWS * BANDS:
             return None
         behind: set[int] = set()  # units that wait for some of the chain and are not in it
-        for k in range(start, len(self.units)):
-            unit = self.units[k]
-            if k not in done and not behind.intersection(self.needs[k]):
-                along = axis if k == start else chain.axis_of(unit)
+        for each in order:
+            needs = self._needed(each)
+            if isinstance(each, int) and not behind.intersection(needs):
+                unit = self.units[each]
+                along = chain.axis_of(unit) if chain.axes else axis
                 if along is not None and chain.fits(unit, along):
-                    chain.add(k, unit, along)
+                    chain.add(each, unit, along)
                     continue
-            if k == start:
+            if not chain.axes:
                 return None
-            if behind.intersection(self.needs[k]) or not self.needs[k].isdisjoint(chain.axes):
-                behind.add(k)
+            if behind.intersection(needs) or not needs.isdisjoint(chain.axes):
+                behind |= _members(each)
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
-            return self._chain(start, axis, done, heavy=False)
+            return self._chain(order, axis, heavy=False)
         if len(chain.axes) < 2 or self._saved(chain) < LEAST or self._rows(chain) < ROWS:
             return None
         light = sum(chain.fixed.values()) <= LIGHT
         if sum(buffer.bytes for buffer in chain.strides) < (LEAST if light else HEAVY):
             return None
         return chain
+
+    def _needed(self, each: int | _Chain) -> set[int]:
+        """The units that must run before one of the order."""
+        return set().union(*(self.needs[k] for k in _members(each)))
 
     def _saved(self, chain: _Chain) -> int:
         """Bytes that need not go through memory."""
@@ -234,20 +241,19 @@ class _Bander:
 
     def _ordered(self, order: Sequence[int | _Chain], chain: _Chain) -> list[int | _Chain]:
         """The chain as one, after what it needs and before what needs it."""
-        members = [set(x.axes) if isinstance(x, _Chain) else {x} for x in order]
-        place = {k: at for at, ks in enumerate(members) for k in ks}
+        place = {k: at for at, each in enumerate(order) for k in _members(each)}
         first = min(place[k] for k in chain.axes)
         behind: set[int] = set()
         before, after = list(order[:first]), []
-        for at in range(first, len(order)):
-            if members[at] <= set(chain.axes):
+        for each in order[first:]:
+            if _members(each) <= set(chain.axes):
                 continue
-            needs = set().union(*(self.needs[k] for k in members[at]))
+            needs = self._needed(each)
             if needs & behind or needs & set(chain.axes):
-                behind |= members[at]
-                after.append(order[at])
+                behind |= _members(each)
+                after.append(each)
             else:
-                before.append(order[at])
+                before.append(each)
         return [*before, chain, *after]
 
 
@@ -374,6 +380,10 @@ def _computes(command: Command) -> bool:
         and kernel.lanes > 1
         and any(instr[0] in FORMULAS for instr in kernel.instrs)
     )
+
+
+def _members(each: int | _Chain) -> set[int]:
+    return set(each.axes) if isinstance(each, _Chain) else {each}
 
 
 def _touched(unit: Unit) -> set[Buffer]:

@@ -107,7 +107,8 @@ def _nest(
                 moves[end[1]] = [1, 0]
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
-    across = _across(letters, extents, codes)
+    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
+    across = None if ordered else _across(letters, extents, codes)
     if across is not None:
         rest = [*range(across), *range(across + 1, len(letters)), across]
         letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]

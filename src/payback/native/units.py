@@ -141,14 +141,24 @@ class ProductUnit(Unit):
 
     def totals(self, axis: int) -> list[Total] | None:
         source, letter = self.source, self.letters[axis]
-        if letter in source.spec[2]:
-            return []
         target = source.operands[2]
         code = code_of(target.buffer.dtype)
-        plain = product.is_matrix(product.shape_of(source.spec, *source.forms), code)
+        forms = source.forms, self._cut(letter)
+        plain, in_bands = (product.is_matrix(product.shape_of(source.spec, *form), code) for form in forms)
+        if plain and not in_bands:  # axes that are one where all of it is done, and two in a band
+            return None
+        if letter in source.spec[2]:
+            return []
         if source.after is not None or not plain or letter not in source.spec[0] or letter not in source.spec[1]:
             return None
         return [Total("sum", target, code, code, ())]
+
+    def _cut(self, letter: str) -> Any:
+        """Shapes and strides of the operands in a band of two rows."""
+        return [
+            (tuple(min(n, 2) if x == letter else n for x, n in zip(letters, view.shape, strict=True)), view.strides)
+            for letters, view in zip(self.source.spec, self.source.operands, strict=True)
+        ]
 
     def cut(self, axis: int, rows: int, place: Place, sums: Sequence[View], few: Few) -> list[Command]:
         source, letter = self.source, self.letters[axis]

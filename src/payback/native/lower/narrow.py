@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from payback.native.emit import INT32, Emitter, lanes_of
+from payback.native.emit import INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.packing import least, pack_b
+from payback.native.packing import SLACK, least, pack_b
 from payback.native.place import Place
 from payback.native.plan import K_BLOCK, Plan
 from payback.native.tile import multiply_add, registers
@@ -39,6 +39,11 @@ class Narrow(NamedTuple):
     after: Any
     batch: int = 0
     plus: bool = False
+
+    def scratch(self, k: int) -> int:
+        """Bytes for a panel of B."""
+        kind = pointwise.register_type(self.code)
+        return k * self.vectors * lanes_of(kind) * itemsize(kind) + SLACK if self.turned else 0
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b

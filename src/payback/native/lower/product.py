@@ -252,15 +252,16 @@ class Source(NamedTuple):
             return self._made(loops, [*views, target], numbers, views, [target], flops)
         how, (m, n, k), shared, size, of_product = _run(target.buffer.dtype, self.spec, *self.forms)
         batch = found.tags.count("b")
-        scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
         key: Any = None
         if planner is not None and not shared and batch == 0:
             key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
         if few is not None and not shared:
             key = narrow(few, how, code, m, n, k, self.after, batch, plus)
+            size = max(size, key.scratch(k) if key else 0)
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)
+        scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
         read = [view for view, store in self.others if not store]
         written = [view for view, store in self.others if store]
         return self._made(key, [*views, target, scratch, *[view for view, _ in self.others]],
