@@ -241,15 +241,15 @@ def test_random_programs(seed, monkeypatch):
 def test_chains_wait_for_chains_as_a_whole(small_bands):
     """Each of two chains could have what the other one waits for: then one of them is done without that."""
 
-    def f(x, y):
-        a = np.tanh(x)  # along rows, columns
-        s = np.tanh(y) * np.max(y)  # along columns
-        r = np.sum(a * s, axis=1)
-        return np.sum(np.exp(a), axis=1), r, np.sum(a + s * np.max(r), axis=0), np.exp(s)
+    def f(x, w, y):
+        a = x @ w
+        s = np.tanh(y)
+        r = np.sum(a * s, axis=1)  # with a, along rows; it needs s
+        return r, np.sum(np.exp(a[::-1] * s), axis=0)  # with s, along columns; it needs all of a
 
-    x, y = numbers(40, 64), numbers(64)
-    graph = trace(f, x, y).graph
-    check(graph, Program(graph)(x, y), Interpreter(graph)(x, y), 1e-12, "f")
+    x, w, y = numbers(40, 8), numbers(8, 64), numbers(64)
+    graph = trace(f, x, w, y).graph
+    check(graph, Program(graph)(x, w, y), Interpreter(graph)(x, w, y), 1e-12, "f")
 
 
 def test_reading_too_early_is_caught(small_bands, monkeypatch):
