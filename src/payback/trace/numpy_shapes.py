@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.trace.arguments import array_of, axes_of, axis_of, part_of, traced_array
+from payback.trace.arguments import array_of, axes_listed, axes_of, axis_of, part_of, traced_array
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import (
@@ -35,7 +35,7 @@ from payback.trace.views import in_order, looked_at
 
 @implements(np.flip)
 def flip(m: Any, axis: Any = None) -> Any:
-    axes = axes_of(axis, m.ndim)
+    axes = axes_of(axes_listed(axis), m.ndim)
     return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(m.ndim))]
 
 
