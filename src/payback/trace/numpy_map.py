@@ -11,13 +11,13 @@ import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError, TraceError, UnsupportedError
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import append, freeze, settled
+from payback.ops.append import freeze, settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
-from payback.trace.arrays import watched
+from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 from payback.trace.views import in_order, laid_out, share_memory
@@ -239,13 +239,14 @@ def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     if type(parts) not in (list, tuple) or not parts or watched():
         return None
     ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
-    nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
-    if nodes is None or not -ndim <= axis < ndim:
+    nodes = settled([part.node if type(part) in _NODE_TYPES else now(part) for part in parts], place, False)
+    if nodes is None or not -ndim <= axis < ndim or all(node.op is CONST for node in nodes):
         return None
     try:
-        return Traced(append(TABLE["concatenate"], nodes, {"axis": axis % ndim}, place))
+        whole = np.concatenate([node.value for node in nodes], axis)
     except ValueError:
         return None
+    return made(TABLE["concatenate"], nodes, {"axis": axis % ndim}, whole, place)  # type: ignore[no-any-return]
 
 
 @implements(np.stack)
@@ -349,19 +350,6 @@ def like_first(f: Function) -> Function:
             in_order(made, order))  # fmt: skip
 
     return laid
-
-
-@implements(np.where)
-def where(condition: Any, *cases: Any) -> Any:
-    if not cases:
-        return np.nonzero(condition)
-    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
-        condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
-    return emit("select", condition, *cases)
-
-
-def _truth(condition: Any) -> Any:
-    return condition != 0 if isinstance(condition, Traced) else np.asarray(condition).astype(bool)
 
 
 @implements(np.clip)
