@@ -224,6 +224,8 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
+    Compiled code that raises ends the run: it is then the last obstacle, which says so, and the value is None.
+
     Returns an Audit: print it, or go through its obstacles (file, line, expression, what, why, fix).
     Raises what f raises on plain values, and DifferentiationError if there is nothing to differentiate by.
 
@@ -239,10 +241,10 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
         try:
             out = shim.call(f, opened.args, opened.kwargs)
         except (TraceError, UnsupportedError) as problem:  # compiled code raised: no plain value to go on with
-            place = re.match(r"(.*):(\d+)(?:, [^:]*)? in (\S+): (.*)", problem.where or "")
-            if place is None:
+            stood = re.match(r"(.*):(\d+)(?:, [^:]*)? in (\S+): (.*)", problem.where or "")
+            if stood is None:
                 raise
-            file, line, function, text = place.groups()
+            file, line, function, text = stood.groups()
             what = f"the run ended here, and what follows was not seen: {problem.what}"
             ended = Obstacle(file, int(line), function, text, what, problem.why, problem.fix)
             return Audit((*found.values(), ended), None)
