@@ -211,6 +211,8 @@ def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
             return None
         if left[:-2] != right[:-2] and len(left) > 2 and len(right) > 2:
             return None
+        if max(len(left), len(right)) > 2 and (left[-1] == 1 or len(left) != len(right)):
+            return None  # they may be computed otherwise, and lie in memory otherwise
         params = {"spec": matmul_spec(len(left), len(right))}
     place = where_of_caller(4)
     for slot, node in enumerate(nodes):

@@ -19,6 +19,7 @@ from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
 from payback.trace.indexing import unknown
 from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
+from payback.trace.views import laid_as, laid_out
 from payback.trace.written import plain_key
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
@@ -142,7 +143,8 @@ def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
     if ufunc in _ACCUMULATIONS:
         return _FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
     if ufunc in (np.maximum, np.minimum):
-        return np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
+        made = np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
+        return laid_as(made, laid_out(x)) if x.ndim > 1 else made
     if ufunc in (np.logical_and, np.logical_or, np.logical_xor):
         x = x != 0
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]
