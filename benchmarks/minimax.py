@@ -190,6 +190,14 @@ POLYNOMIALS = [
         {32: 3, 64: 6},
     ),
     Polynomial(
+        "TANH",
+        "(tanh x − x) / x³ in z = x², |x| ≤ 0.6",
+        _sqrt(lambda x: (mp.tanh(x) / x - 1) / x**2),
+        _sqrt(lambda x: x**3 / mp.tanh(x)),
+        (TINY, mp.mpf("0.6") ** 2 * WIDER),
+        {32: 4},
+    ),
+    Polynomial(
         "CBRT", "∛x between 1 and 2: a first guess", mp.cbrt, lambda x: 1 / mp.cbrt(x), (mp.mpf(1), mp.mpf(2)), {64: 3}
     ),
     Polynomial(

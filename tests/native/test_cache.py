@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -163,6 +164,7 @@ def test_off(monkeypatch):
 
 def test_the_oldest_entries_go(home, monkeypatch):
     monkeypatch.setattr(cache, "MOST_ENTRIES", 8)
+    monkeypatch.setattr(cache, "EACH", 1)
     for k in range(12):
         cache.save(f"{k}.code", b"code")
         os.utime(home / f"{k}.code", (k, k))
@@ -172,9 +174,20 @@ def test_the_oldest_entries_go(home, monkeypatch):
     assert "0" not in left
 
 
+def test_the_folder_is_looked_through_now_and_then(home, monkeypatch):
+    monkeypatch.setattr(cache, "MOST_ENTRIES", 100)
+    looked = []
+    monkeypatch.setattr(cache, "_prune", lambda home, prune=cache._prune: [looked.append(home), prune(home)])
+    for first in range(0, 4000, 10):  # several at once count one by one
+        cache.save_all({hashlib.sha256(b"%d" % k).hexdigest() + ".code": b"" for k in range(first, first + 10)})
+    assert 5 <= len(looked) <= 40
+    assert len(list(home.glob("*.code"))) <= 100 + 2 * cache.EACH
+
+
 def test_what_another_process_has_removed_meanwhile_is_no_trouble(monkeypatch, tmp_path):
     monkeypatch.setenv(cache.SETTING, str(tmp_path / "code"))
     monkeypatch.setattr(cache, "MOST_ENTRIES", 8)
+    monkeypatch.setattr(cache, "EACH", 1)
     for k in range(8):
         cache.save(f"{k:040x}.code", b"code")
     scandir = os.scandir

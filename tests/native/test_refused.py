@@ -37,9 +37,7 @@ def test_a_program_that_waits_for_a_factorization_to_fail(name):
         with pytest.raises(TraceError, match=f"whether {name} fails is not known"):
             pb.compile(f, native=native)(a)
         compiled = pb.compile(lambda a: np.sum(function(a)), native=native)
-        with pytest.raises(
-            np.linalg.LinAlgError
-        ):  # raised at run time, for who waits outside
+        with pytest.raises(np.linalg.LinAlgError):  # raised at run time, for who waits outside
             compiled(a)
 
 

@@ -59,6 +59,36 @@ def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, b
         assert kernels
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("sizes", "batch"),
+    [
+        ([2, 16, 16, 1], 32),
+        ([4, 32, 32, 3], 8),
+        ([10, 10, 1], 1),
+        ([2, 8, 1], 64),
+        ([3, 17, 5, 2], 33),
+        ([6, 6, 3], 128),
+    ],
+    ids=str,
+)
+def test_columns_are_added_up_by_a_product_to_the_same_bits(monkeypatch, dtype, sizes, batch):
+    """A bias's gradient, with its weight's: behind relu, whose mask is in the product before."""
+    reuse.forget()
+    beside, kernels = trained(sizes, batch, dtype, "relu")
+    assert any(kernel.sums for kernel in kernels)
+    monkeypatch.setattr(small, "MOST", 0)
+    reuse.forget()
+    assert trained(sizes, batch, dtype, "relu") == (beside, [])
+
+
+def test_a_column_is_a_row_of_the_transpose():
+    _, kernels = trained([2, 16, 16, 1], 32, "float32", "relu")
+    assert {kernel.turned for kernel in kernels if kernel.down} == {"", "squares"}
+    _, kernels = trained([16, 16, 16], 3, "float64", "relu")  # few rows: squares without packing
+    assert "squares" in {kernel.turned for kernel in kernels}
+
+
 def test_tiles_are_low_and_wide_where_no_vector_lies_across_two_lines():
     _, kernels = trained([32, 64, 64, 64], 32, "float64")
     assert {(kernel.rows, kernel.vectors) for kernel in kernels} == {(2, 4)}

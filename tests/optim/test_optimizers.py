@@ -110,6 +110,38 @@ def test_numbers_that_were_published():
     np.testing.assert_allclose(p - first, [0.001, 0.001, -0.001], rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@by_name
+def test_moments_do_not_stay_in_the_subnormal_range(name, dtype):
+    """0.9 of the smallest number is that number again: what decays must end, and leave NaN and infinity as they are."""
+    optimizer, tiny = ALL[name][0], np.finfo(dtype).tiny
+    p, edges = np.ones(4, dtype), np.array([tiny / 2, 1.5 * tiny, np.nan, np.inf], dtype)
+    state = [tuple(edges for _ in range(optimizer.slots))]
+    with np.errstate(invalid="ignore"):
+        _, [slots] = optimizer.update(np.zeros(4, dtype), state, p, 0.1, 5.0)
+    assert len(slots) == optimizer.slots
+    for slot in slots:
+        assert slot.dtype == dtype
+        assert slot[0] == 0.0
+        assert tiny <= slot[1] <= 1.5 * tiny
+        assert np.isnan(slot[2])
+        assert np.isinf(slot[3])
+
+
+@by_name
+def test_the_numbers_of_many_steps_are_those_of_each(name):
+    optimizer, steps = ALL[name][0], np.array([1.0, 2.0, 3.0, 500.0, 4e4, 1e6])
+    rates = np.linspace(0.1, 0.2, len(steps))
+    together = optimizer.numbers(rates, steps)
+    for k, (rate, step) in enumerate(zip(rates.tolist(), steps.tolist(), strict=True)):
+        one = optimizer.numbers(rate, step)
+        assert all(type(number) is float for number in one)  # weak: a float32 network stays one
+        np.testing.assert_allclose([number[k] for number in together], one, rtol=1e-14)
+    if isinstance(optimizer, Adam):
+        none = type(optimizer)(0.1, beta1=0.0, beta2=0.0)
+        assert [n.tolist() for n in none.numbers(rates[:1], steps[:1])] == [[rates[0]], [1.0]]
+
+
 def test_momentum_tends_to_the_rate_over_one_minus_momentum():
     p, state = np.zeros(1), Momentum(0.1).init(np.zeros(1))
     for t in range(400):

@@ -17,7 +17,7 @@ from payback.ops.index import Scattered
 from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
-from payback.ops.reduce import spread
+from payback.ops.reduce import kept, spread
 from payback.ops.several import PART, Share
 
 
@@ -161,7 +161,8 @@ class Gradient:
                 paid = Masked(paid.condition, paid.high)
         else:
             shape, spread_over = m.shape(arg), params
-            y = spread(m, self.operand(node), shape, **spread_over)
+            whole = self.on_graph or row.name not in ("max", "min")
+            y = (spread if whole else kept)(m, self.operand(node), shape, **spread_over)
             if type(bar) is Masked:
                 mask = self.whole_mask(bar, node)
                 bar = Masked(spread(m, mask, shape, **spread_over), spread(m, bar.value, shape, **spread_over))

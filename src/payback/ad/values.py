@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import add
 
 from payback.ad.algebra import Gradient, Masked, count, is_like, may_take
 from payback.ad.sweep import Reach, live_nodes
 from payback.ir.node import Node
 from payback.ops.index import Scattered
-from payback.ops.move import unbroadcast
+from payback.ops.move import summed_axes
 from payback.ops.namespace import Values
-from payback.ops.row import first, minus_one, one, second
+from payback.ops.row import first, minus_one, one, result, second
 from payback.ops.several import PART, Share
 
 _SLOTS = tuple(tuple(range(n))[::-1] for n in range(9))  # of a node with n arguments, the last one first
@@ -63,16 +64,17 @@ def pay_values(
             settled[node] = bar
         args, row = node.args, node.op
         no_edge = row.no_edge
-        of, mask = row.kind, None
+        of, mask, whole = row.kind, None, None
         if kind is Masked:
             if of == "pointwise":
-                bar, mask = bar.value, bar.mask
+                whole, bar, mask = bar, bar.value, bar.mask
             elif of == "linear" and row.carry is None and row.name != "index" and row is not PART:
                 bar = gradient.dense(bar)  # the mask ends here
             else:
                 of = "other"
         square = None
-        for slot in _SLOTS[len(args)] if len(args) < len(_SLOTS) else range(len(args) - 1, -1, -1):
+        arity = len(args)
+        for slot in _SLOTS[arity] if arity < 9 else range(arity - 1, -1, -1):
             arg = args[slot]
             if arg not in live or (no_edge and slot in no_edge):
                 continue
@@ -80,7 +82,9 @@ def pay_values(
             if of == "pointwise":
                 rule = row.partials[slot]
                 if rule is one:
-                    paid = bar
+                    paid = bar if mask is None else whole
+                elif rule is result:
+                    paid = bar * node.value
                 elif rule is second:
                     if square is not None and arg is args[1]:  # x·x pays x twice the same
                         paid, square = square, None
@@ -112,8 +116,11 @@ def pay_values(
                 if paid is None:
                     continue
             if type(paid) is np.ndarray is type(value):
-                if paid.shape != value.shape:
-                    paid = unbroadcast(Values, paid, value.shape)
+                if paid.shape != value.shape:  # as `unbroadcast`
+                    axes, reshaped = summed_axes(paid.shape, value.shape)
+                    paid = add.reduce(paid, axis=axes)
+                    if reshaped:
+                        paid = paid.reshape(value.shape)
             elif type(paid) is not Scattered and type(paid) is not Share:
                 paid = gradient.fitted(paid, arg)
             pile = owed(arg)
@@ -124,7 +131,7 @@ def pay_values(
             else:
                 piles[arg] = [pile, paid]
             pile = paid = None
-        bar = square = None
+        bar = square = whole = None
         if free:
             live.discard(node)
     return settled
@@ -133,7 +140,8 @@ def pay_values(
 def lone(values: dict[Node, Any], node: Node) -> Any:
     """The value of a node, taken out; and whether nobody else holds it, so that it can be given away."""
     value = values.pop(node, None)
-    return value, count(value) == _ALONE
+    alone = count(value) == _ALONE  # asked before the pair is built: that holds it too
+    return value, alone
 
 
 def _measure() -> None:

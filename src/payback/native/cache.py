@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -28,7 +29,8 @@ import numpy as np
 from payback import __version__
 
 SETTING = "PAYBACK_CACHE"
-MOST_ENTRIES = 10_000  # then the oldest quarter goes
+MOST_ENTRIES = 10_000  # then the oldest go
+EACH = 256  # one in so many names has the folder looked through when it is written, for that takes milliseconds
 SUFFIXES = (".code", ".list", ".plan", ".part")
 DIGEST = 32
 
@@ -244,19 +246,20 @@ def save_all(entries: dict[str, bytes]) -> None:
         _open(home)
         for name, content in entries.items():
             _write(home / name, _seal(home, name, content) + content)
-        _prune(home)
+        if any(crc32(name.encode()) % EACH == 0 for name in entries):  # nobody need count, in whatever process
+            _prune(home)
     except OSError as problem:
         _complain(home, problem)
 
 
 def _prune(home: Path) -> None:
-    """The oldest quarter goes where there are too many.  Other processes may be at it too."""
+    """Where there are too many, the oldest go, down to three quarters.  Other processes may be at it too."""
     entries = [entry for entry in os.scandir(home) if entry.name.endswith(SUFFIXES)]
     if len(entries) > MOST_ENTRIES:
         ages = []
         for entry in entries:
             with suppress(FileNotFoundError):
                 ages.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
-        for _, path in sorted(ages)[: MOST_ENTRIES // 4]:
+        for _, path in sorted(ages)[: max(len(ages) - MOST_ENTRIES * 3 // 4, 0)]:
             with suppress(FileNotFoundError):
                 os.unlink(path)

@@ -37,6 +37,7 @@ class Groups:
     gone: set[Node]
     early: set[Node] | None
     checked: set[tuple[Buffer, int]]
+    repeated: bool
 
     # --- waiting nodes ------------------------------------------------------------------------------------
 
@@ -350,10 +351,11 @@ class Groups:
         """Sums of other things over the same entries, which can be found in the same pass over memory.
 
         The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
-        on the way.  Only large ones that read some of the same arrays and need but numbers to be computed first.
+        on the way.  Only large ones, or those of a step that is taken very often, that read some of the same arrays and
+        need but numbers to be computed first.
         """
         source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
-        if prod(shape) < TOGETHER or not self._summed(node):
+        if (prod(shape) < TOGETHER and not self.repeated) or not self._summed(node):
             return []
         inside, read = {source}, {}
         stack = [source]

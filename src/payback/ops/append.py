@@ -32,12 +32,14 @@ def snapshot(value: Any) -> Any:
     Raises DifferentiationError for what payback does not compute with: complex numbers, objects, masks.
     """
     kind = type(value)
-    if kind in WEAK_DTYPES:
+    if kind is float:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
         if value.flags.num & _WRITEABLE or not is_immutable(value):
             value = value.copy("K")
-            value.flags.writeable = False
+            value.setflags(False)
+        return value
+    if kind in WEAK_DTYPES:
         return value
     if isinstance(value, np.generic):
         _check_dtype(value.dtype)
@@ -98,7 +100,7 @@ def freeze(value: Any) -> Any:
     if type(value) is np.ndarray:
         if value.ndim == 0:
             return value[()]
-        value.flags.writeable = False
+        value.setflags(False)
     elif type(value) is tuple:
         return tuple(map(freeze, value))
     return value
@@ -118,7 +120,7 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
     else:
         value = row.value(Values, *values, **params)  # type: ignore[misc]
         if type(value) is np.ndarray and value.ndim:
-            value.flags.writeable = False
+            value.setflags(False)
         elif type(value) is np.ndarray or type(value) is tuple:
             value = freeze(value)
         for arg in args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from payback.ir.aval import Aval
-from payback.ops.contraction import Spec, contract_shape
+from payback.ops.contraction import Spec, adjoints, contract_shape
+from payback.ops.namespace import Values
 from payback.ops.row import Row
 
 
@@ -14,6 +15,9 @@ def _shape(a: Aval, b: Aval, spec: Spec) -> Aval:
 
 
 def _adjoint(m: Any, bar: Any, slot: int, a: Any, b: Any, spec: Spec) -> Any:
+    if m is Values:
+        to_a, to_b = adjoints(spec)
+        return to_a(bar, b) if slot == 0 else to_b(a, bar)
     left, right, out = spec
     return m.contract(bar, b, spec=(out, right, left)) if slot == 0 else m.contract(a, bar, spec=(left, out, right))
 

@@ -12,18 +12,25 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
-import numpy as np
+from numpy import matmul
 
 Spec = tuple[str, str, str]
 
 
 def contract_values(a: Any, b: Any, spec: Spec) -> Any:
     """The product of `a` and `b`, summed over the letters that the result does not have."""
-    return _plan(spec)(a, b)
+    return plan(spec)(a, b)
 
 
 @lru_cache(maxsize=1024)
-def _plan(spec: Spec) -> Callable[[Any, Any], Any]:
+def adjoints(spec: Spec) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """What the arguments are paid: of (bar, b) and of (a, bar)."""
+    left, right, out = spec
+    return plan((out, right, left)), plan((left, out, right))
+
+
+@lru_cache(maxsize=1024)
+def plan(spec: Spec) -> Callable[[Any, Any], Any]:
     """How NumPy's matmul computes it: axes moved to (batch, free, summed) and (batch, summed, free)."""
     left, right, out = spec
     batch = [c for c in out if c in left and c in right]
@@ -41,7 +48,7 @@ def _plan(spec: Spec) -> Callable[[Any, Any], Any]:
         a = a.transpose(to_a) if move_a else a
         b = b.transpose(to_b) if move_b else b
         # a sum of one term is a plain product: for many small ones matmul is several times slower
-        c = a * b if p == r == 1 and a.shape[-1] == 1 else np.matmul(a, b)
+        c = a * b if p == r == 1 and a.shape[-1] == 1 else matmul(a, b)
         return c.transpose(to_out) if move_out else c
 
     def folded(a: Any, b: Any) -> Any:
@@ -50,7 +57,7 @@ def _plan(spec: Spec) -> Callable[[Any, Any], Any]:
         shape = a.shape[: n + p] + b.shape[n + q :]
         a = a.reshape((*a.shape[:n], prod(a.shape[n : n + p]), prod(a.shape[n + p :])))
         b = b.reshape((*b.shape[:n], prod(b.shape[n : n + q]), prod(b.shape[n + q :])))
-        c = np.matmul(a, b).reshape(shape)
+        c = matmul(a, b).reshape(shape)
         return (c.transpose(to_out) if move_out else c)[()]
 
     def outer(a: Any, b: Any) -> Any:  # no sum: a plain product is faster, and keeps the sign of zeros
@@ -61,6 +68,8 @@ def _plan(spec: Spec) -> Callable[[Any, Any], Any]:
 
     if not q:
         return outer
+    if p == r == q == 1 and not (move_a or move_b or move_out):
+        return lambda a, b: a * b if a.shape[-1] == 1 else matmul(a, b)  # what `plain` comes to
     # matmul takes one free and one summed axis as they stand, and a vector where there is no batch
     return plain if q == 1 and (p == r == 1 or (not batch and p <= 1 and r <= 1)) else folded
 

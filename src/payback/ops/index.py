@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import Aval
-from payback.ops.namespace import Place, full_index
+from payback.ops.namespace import Place, Values, full_index
 from payback.ops.row import Row
 
 
@@ -47,8 +47,17 @@ def _axes_of_places(template: tuple[Any, ...], rank: int) -> set[int]:
     return axes | {rank - len(back) + k for k, part in enumerate(back) if isinstance(part, Place)}
 
 
-def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Scattered:
+def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
+    if m is Values and type(bar) is np.ndarray and not arrays and bar.size == x.size and bar.size:
+        for part in template:
+            if not (part is None or type(part) is int or part is Ellipsis or part == _ALL):
+                break
+        else:  # every entry was read once, in the same order: only axes have come or gone
+            return bar.reshape(x.shape)
     return Scattered(template, arrays, bar)
+
+
+_ALL = slice(None)
 
 
 def _scatter_shape(*operands: Aval, shape: tuple[int, ...], dtype: np.dtype[Any], **_: Any) -> Aval:

@@ -13,13 +13,13 @@ from payback.ops.row import Row
 
 def unbroadcast(m: Any, bar: Any, shape: tuple[int, ...]) -> Any:
     """Sum an adjoint back to the shape that was broadcast."""
-    axes, reshaped = _summed_axes(m.shape(bar), shape)
+    axes, reshaped = summed_axes(m.shape(bar), shape)
     bar = m.sum(bar, axes=axes, keepdims=False)
     return m.reshape(bar, shape=shape) if reshaped else bar
 
 
 @lru_cache(maxsize=4096)
-def _summed_axes(extents: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[int, ...], bool]:
+def summed_axes(extents: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[int, ...], bool]:
     """The axes along which a shape was broadcast, and whether some of them stay with one entry."""
     lead = len(extents) - len(shape)
     axes = (*range(lead), *(i + lead for i, extent in enumerate(shape) if extent == 1 and extents[i + lead] != 1))
@@ -30,7 +30,7 @@ def unbroadcast_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
     """Whether the mask holds anywhere among the entries that `unbroadcast` sums."""
     if type(mask) is not np.ndarray:
         return m.ne(unbroadcast(m, mask, shape), 0)
-    axes, reshaped = _summed_axes(mask.shape, shape)
+    axes, reshaped = summed_axes(mask.shape, shape)
     held = np.logical_or.reduce(mask, axis=axes)
     return held.reshape(shape) if reshaped else held
 
@@ -56,7 +56,13 @@ def _reshape_adjoint(m: Any, bar: Any, slot: int, x: Any, shape: tuple[int, ...]
 
 
 def _transpose_adjoint(m: Any, bar: Any, slot: int, x: Any, axes: tuple[int, ...]) -> Any:
-    return m.transpose(bar, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__)))
+    return m.transpose(bar, axes=_back(axes))
+
+
+@lru_cache(maxsize=4096)
+def _back(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of axes that undoes one."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 Row("broadcast", "linear", lambda m, x, shape: m.broadcast(x, shape=shape),

@@ -46,11 +46,18 @@ def _select(condition: Any, high: Any, low: Any) -> Any:
         # often nobody is left for the other case: one of two is larger, with no ties
         other = low.condition
         if type(condition) is type(other) is np.ndarray and condition.shape == other.shape:
-            if np.not_equal(condition, other).all():
+            if np.count_nonzero(condition != other) == other.size:
                 return Select(other, low.high, None)
-            if np.logical_or(condition, other).all():
+            if np.count_nonzero(condition | other) == other.size:
                 low = low.high
     return Select(condition, high, low)
+
+
+def opposite(one: Any, other: Any) -> bool:
+    """Whether of two arrays of truths that never hold both one holds at every entry: with no ties, and no NaN."""
+    if type(one) is not np.ndarray or type(other) is not np.ndarray:
+        return False
+    return np.count_nonzero(one) + np.count_nonzero(other) == one.size
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -58,7 +65,8 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 
 def _where(condition: Any, high: Any, low: Any) -> Any:
-    return np.where(condition, high, low)[()]
+    chosen = np.where(condition, high, low)
+    return chosen if chosen.ndim else chosen[()]
 
 
 def waits(error: type[BaseException]) -> bool:
@@ -141,7 +149,11 @@ def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return np.add.reduce(x, axis=axes, keepdims=keepdims)
+    return _add_up(x, axis=axes, keepdims=keepdims)
+
+
+# by names of their own: while a function is traced numpy's attributes take longer to find
+_add_up, _largest, _smallest = np.add.reduce, np.maximum.reduce, np.minimum.reduce
 
 
 def full_index(template: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -281,17 +293,17 @@ class Values:
         if type(x) is np.ndarray and x.dtype.char in "fd":
             count = prod([x.shape[axis] for axis in axes])
             if 0 < count <= 2**24:  # what np.mean comes to, sooner; larger numbers are not exact in float32
-                total = np.add.reduce(x, axis=axes, keepdims=keepdims)
+                total = _add_up(x, axis=axes, keepdims=keepdims)
                 return total / total.dtype.type(count)
         return np.mean(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def max(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return np.maximum.reduce(x, axis=axes, keepdims=keepdims)
+        return _largest(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def min(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return np.minimum.reduce(x, axis=axes, keepdims=keepdims)
+        return _smallest(x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def norm(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -320,7 +332,7 @@ class Values:
                     steps[axis] = 0
             else:
                 made: Any = np.ndarray(shape, x.dtype, x, 0, steps)
-                made.flags.writeable = False
+                made.setflags(False)
                 return made
         return np.broadcast_to(x, shape)
 

@@ -6,11 +6,13 @@ A partial is a function of the arguments and the result `y`, as on the edges of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
-from payback.ops.row import Row, Rule, first, minus_one, one, second
+from payback.ops.namespace import opposite
+from payback.ops.row import Row, Rule, first, minus_one, one, result, second
 
 NAN = float("nan")
 
@@ -30,6 +32,13 @@ def pointwise(name: str, value: Rule, partials: list[Rule | None], numeric: str 
 def _share(m: Any, wins: Any, ties: Any) -> Any:
     """What one of two is paid that has not lost: all, a half, or NaN where one of them is NaN."""
     return m.select(wins, 1.0, m.select(ties, 0.5, NAN))
+
+
+def _winner(m: Any, wins: Any, loses: Any, ties: Callable[[], Any]) -> Any:
+    """What one of two is paid: nothing if it has lost, else see `_share`."""
+    if opposite(wins, loses):
+        return m.select(wins, 1.0, None)  # what it comes to below, sooner
+    return m.select(loses, None, _share(m, wins, ties()))
 
 
 def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
@@ -52,7 +61,7 @@ pointwise("power", lambda m, a, b: m.power(a, b),
            lambda m, a, b, y: m.select(a == 0, m.select(b > 0, None, NAN), y * m.log(a))],
           math="b·a**(b−1), y·log a", domain="a > 0, or b a whole number", kink="0**0 along b")
 
-pointwise("exp", lambda m, x: m.exp(x), [lambda m, x, y: y], "float", math="y")
+pointwise("exp", lambda m, x: m.exp(x), [result], "float", math="y")
 pointwise("expm1", lambda m, x: m.expm1(x), [lambda m, x, y: m.exp(x)], "float", math="exp x")
 pointwise("log", lambda m, x: m.log(x), [lambda m, x, y: m.div(1.0, x)], "float", math="1/x", domain="x > 0")
 pointwise("log1p", lambda m, x: m.log1p(x), [lambda m, x, y: m.div(1.0, 1.0 + x)], "float",
@@ -73,12 +82,12 @@ pointwise("sign", lambda m, x: m.sign(x), [None], math="0: constant in pieces")
 pointwise("relu", lambda m, x: m.relu(x), [lambda m, x, y: m.select(x <= 0, None, m.sign(x))], math="1 if x > 0 else 0",
           kink="x = 0, taken as 0", flat="x < 0")
 pointwise("maximum", lambda m, a, b: m.maximum(a, b),
-          [lambda m, a, b, y: m.select(a < b, None, _share(m, a > b, a == b)),
-           lambda m, a, b, y: m.select(b < a, None, _share(m, b > a, a == b))],
+          [lambda m, a, b, y: _winner(m, a > b, a < b, lambda: a == b),
+           lambda m, a, b, y: _winner(m, b > a, b < a, lambda: a == b)],
           math="1 for the larger", kink="a = b, each ½")
 pointwise("minimum", lambda m, a, b: m.minimum(a, b),
-          [lambda m, a, b, y: m.select(a > b, None, _share(m, a < b, a == b)),
-           lambda m, a, b, y: m.select(b > a, None, _share(m, b < a, a == b))],
+          [lambda m, a, b, y: _winner(m, a < b, a > b, lambda: a == b),
+           lambda m, a, b, y: _winner(m, b < a, b > a, lambda: a == b)],
           math="1 for the smaller", kink="a = b, each ½")
 pointwise("clip", lambda m, x, low, high: m.clip(x, low, high),
           [lambda m, x, low, high, y: _unless_nan(m, y, m.logical_and(x >= low, x <= high)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ Axes = tuple[int, ...]
 _ARRAYS = {np.ndarray, np.float64, np.float32}  # which say their dtype themselves
 
 
+@lru_cache(maxsize=4096)
 def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ...]:
     """The shape after reducing over the axes."""
     if keepdims:
@@ -26,9 +28,12 @@ def reduced(shape: tuple[int, ...], axes: Axes, keepdims: bool) -> tuple[int, ..
 
 def spread(m: Any, v: Any, shape: tuple[int, ...], axes: Axes, keepdims: bool) -> Any:
     """What a reduction's result (or its adjoint) is at every entry of the argument."""
-    if not keepdims and axes and m.shape(v):
-        v = m.reshape(v, shape=reduced(shape, axes, True))
-    return m.broadcast(v, shape=shape)
+    return m.broadcast(kept(m, v, shape, axes, keepdims), shape=shape)
+
+
+def kept(m: Any, v: Any, shape: tuple[int, ...], axes: Axes, keepdims: bool) -> Any:
+    """A reduction's result with the axes that it has not kept, one entry long."""
+    return m.reshape(v, shape=reduced(shape, axes, True)) if not keepdims and axes and m.shape(v) else v
 
 
 def _shape(x: Aval, axes: Axes, keepdims: bool) -> Aval:
@@ -80,11 +85,14 @@ Row(
 
 
 def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0."""
+    """Ties share equally.  Of a group with a NaN nobody has lost and nobody won, and all are paid NaN: 0/0.
+
+    On values y need not be spread: NumPy does that.
+    """
 
     def partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:
-        won = m.eq(x, y_spread)
-        if type(won) is np.ndarray and _one_each(won, axes):
+        won = x == y_spread
+        if type(won) is np.ndarray and _one_each(won, y_spread, axes):
             return m.select(won, 1.0, None)  # what it comes to below, sooner
         wide = _wide(m, x) or m.dtype(x)
         count = m.sum(m.cast(won, dtype=wide, weak=False), axes=axes, keepdims=True)
@@ -94,10 +102,18 @@ def _extreme_partial(loses: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return partial
 
 
-def _one_each(won: Any, axes: Axes) -> bool:
-    """Whether one entry holds in each group over the axes: there are as many as groups, and every group has some."""
-    groups = np.logical_or.reduce(won, axis=axes)
-    return bool(np.count_nonzero(won) == groups.size and groups.all())
+def _one_each(won: Any, y_spread: Any, axes: Axes) -> bool:
+    """Whether one entry has won in each group over the axes: as many as there are groups, and every group has some.
+
+    In a group nobody has won only if its extreme is NaN.
+    """
+    if type(y_spread) is not np.ndarray:  # over all axes
+        return bool(np.count_nonzero(won) == 1 and y_spread == y_spread)
+    y = y_spread[tuple([_FIRST if axis in axes else _ALL for axis in range(won.ndim)])]
+    return bool(np.count_nonzero(won) == y.size == np.count_nonzero(y == y))
+
+
+_FIRST, _ALL = slice(0, 1), slice(None)
 
 
 def _softmax_partial(m: Any, x: Any, y_spread: Any, axes: Axes) -> Any:

@@ -124,6 +124,10 @@ def first(m: Any, a: Any, b: Any, y: Any) -> Any:
     return a
 
 
+def result(m: Any, x: Any, y: Any) -> Any:
+    return y
+
+
 def second(m: Any, a: Any, b: Any, y: Any) -> Any:
     return b
 

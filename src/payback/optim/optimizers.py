@@ -36,7 +36,7 @@ def global_norm(gradient: Any) -> Any:
 def _settled(moment: Any) -> Any:
     """A moment without what is too small for a normal number: it would never leave that range, where processors compute
     in tens of cycles.  Decay ends at the smallest number, for 0.9 of that is rounded to it again."""
-    return moment * (np.abs(moment) >= np.finfo(moment.dtype).tiny)
+    return np.where(np.abs(moment) < np.finfo(moment.dtype).tiny, 0.0, moment)  # NaN stays
 
 
 def _rest(beta: float, step: Any) -> Any:
@@ -200,7 +200,7 @@ class Adam(Optimizer):
         positive("epsilon", self.epsilon)
 
     def numbers(self, rate: Any, step: Any) -> tuple[Any, ...]:
-        return rate / _rest(self.beta1, step), _rest(self.beta2, step) ** -0.5
+        return rate / _rest(self.beta1, step), 1 / _rest(self.beta2, step) ** 0.5
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         return self.moved(p, g, slots, *self.numbers(rate, step))

@@ -6,7 +6,7 @@ compared, branched on and printed.  In a graph traced without numbers it has a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from sys import _getframe
 from typing import Any
 
@@ -49,7 +49,7 @@ class Traced:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, node: Node):
-        self.node = node
+        self.node, self.alias = node, None
 
     # what it is
 
@@ -86,7 +86,9 @@ class Traced:
 
     @property
     def ndim(self) -> int:
-        return len(self.node.shape)
+        node = self.node
+        value = node.value
+        return value.ndim if type(value) is np.ndarray else len(node.shape)
 
     @property
     def size(self) -> int:
@@ -229,7 +231,7 @@ class Traced:
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
-        return _METHODS["transpose"](self)
+        return _HOOKS["view"]("transpose", self, {"axes": tuple(range(self.ndim - 1, -1, -1))}, where_of_caller(2))
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
@@ -237,8 +239,7 @@ class Traced:
 
     # NumPy's protocols
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _METHODS["__array_ufunc__"](ufunc, method, inputs, kwargs)
+    __array_ufunc__: Callable[..., Any]  # see dispatch.py
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _METHODS["__array_function__"](function, types, args, kwargs)

@@ -12,14 +12,14 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.arguments import array_of, traced_array
-from payback.trace.array import Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, alias, buffer
-from payback.trace.dispatch import _UFUNCS, emit, here, implements
+from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
 from payback.trace.handled import unsure
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.views import in_order as lay
 from payback.trace.views import laid_as, laid_out
@@ -149,13 +149,40 @@ def listed(x: Any) -> Any:
     return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
 
 
+_WHERE = np.where
+_PLAIN = {np.ndarray, float, int, bool, np.float64, np.float32, np.int64, np.bool_}
+
+
 def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A function of several arrays, any of which may be given as such a list."""
+    if not kwargs and original not in _COPIES and (known := _FUNCTIONS.get(original)) is not None:
+        traced = bool(args) and type(args[0]) in _NODE_TYPES
+        for arg in args:
+            kind = type(arg)
+            if kind in _NODE_TYPES:
+                traced = traced or original is _WHERE
+            elif kind not in _PLAIN:
+                break
+        else:
+            if traced:  # what the dispatch would come to, after a few more calls
+                return known(*args)
     return original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
 
 
 def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of a sequence of arrays, any of which may be given as such a list."""
+    if type(arrays) in (list, tuple):
+        parts, traced = [], False
+        for part in arrays:
+            if type(part) in _NODE_TYPES:
+                traced = True
+            elif type(part) is not np.ndarray:
+                part = now(listed(part))
+                traced = traced or type(part) in _NODE_TYPES
+            parts.append(part)
+        known = _FUNCTIONS.get(original)
+        if traced and known is not None and not any(type(part) in _LATER for part in parts):
+            return Traced(known(parts, *args, **kwargs).node)  # no view of what it was made of
     arrays = [*map(listed, arrays)] if isinstance(arrays, (list, tuple)) else listed(arrays)
     return fresh(original, arrays, *args, **kwargs)
 

@@ -20,6 +20,7 @@ from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, check_broadcast, snapshot
+from payback.ops.contraction import plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
@@ -88,7 +89,8 @@ _UFUNCS: dict[Any, Any] = {
 _NAMES.update(_UFUNCS)
 # What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
-_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
+_FLOATING = {u: (TABLE[name], getattr(Values, name)) for u, name in _UFUNCS.items()
+             if not name.startswith("logical")} | {np.matmul: (_CONTRACT, None)}  # fmt: skip
 _COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
@@ -106,11 +108,23 @@ _HARMLESS = {"order", "subok", "casting"}
 _LAST_AXES = ([(-2, -1), (-2, -1), (-2, -1)], [(-1,), (-2, -1), (-1,)])
 
 
-def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not kwargs and method == "__call__":
-        row = _FLOATING.get(ufunc)
-        if row is not None and (answer := _at_once(row, inputs)) is not None:
+def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """`Traced.__array_ufunc__`: what most calls are at once, see `_pair_at_once`, and all others."""
+    if not kwargs and method == "__call__" and (known := _FLOATING.get(ufunc)) is not None:
+        row, compute = known
+        if len(inputs) == 1:
+            if type(self) in _NODE_TYPES:
+                node = self.node
+                value = node.value
+                if (type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f"
+                        and (row.numeric != "wide" or value.dtype.itemsize != 2)):  # fmt: skip
+                    return made(row, (node,), NO_PARAMS, compute(value), where_of_caller(2))
+        elif (answer := _pair_at_once(row, compute, *inputs)) is not None:
             return answer
+    return _array_ufunc(ufunc, method, inputs, kwargs)
+
+
+def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if any(type(x) in _LATER for x in inputs):
         return NotImplemented
     if kwargs.get("out") is not None:
@@ -162,73 +176,77 @@ def matmul_spec(a: int, b: int) -> tuple[str, str, str]:
     return f"{lead_a}{rows}k", f"{lead_b}k{columns}", f"{max(lead_a, lead_b)}{rows}{columns}"
 
 
+@lru_cache
+def _product_of(a: int, b: int) -> tuple[dict[str, Any], Callable[[Any, Any], Any]]:
+    """The parameters of np.matmul's node for arrays of so many axes, and what computes it."""
+    spec = matmul_spec(a, b)
+    return {"spec": spec}, plan(spec)
+
+
 def product_at_once(a: Any, b: Any) -> Traced | None:
     """np.dot of vectors and matrices, where no operand needs promotion."""
     if len(getattr(a, "shape", ())) > 2 or len(getattr(b, "shape", ())) > 2:
         return None
-    return _at_once(_CONTRACT, (a, b))
+    return _pair_at_once(_CONTRACT, None, a, b)
 
 
-def _at_once(row: Row, inputs: tuple[Any, ...]) -> Traced | None:
-    """What most calls are: floating values at hand, of one dtype, beside Python floats: nothing is promoted.
+def _pair_at_once(row: Row, compute: Any, a: Any, b: Any) -> Traced | None:
+    """What most calls are: floating values at hand, of one dtype, or one beside a Python float: nothing is promoted.
 
     None for all others; `apply` would make the same of these.
     """
-    if len(inputs) == 1 and type(inputs[0]) in _NODE_TYPES:
-        node = inputs[0].node
-        value = node.value
-        if type(value) not in FLOATING or node.op is CONST or value.dtype.kind != "f":
+    first = second = dtype = None
+    fixed = True
+    if type(a) in _NODE_TYPES:
+        first = a.node
+        a = first.value
+        if type(a) not in FLOATING:
             return None
-        if row.numeric == "wide" and value.dtype.itemsize == 2:
-            return None
-        return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(4))  # type: ignore[misc,no-any-return]
-    dtype, fixed, nodes, values = None, True, [], []
-    for x in inputs:
-        kind = type(x)
-        if kind in _NODE_TYPES:
-            node = x.node
-            value = node.value
-            if type(value) not in FLOATING:
-                return None
-            if node.op is not CONST:
-                fixed = False
-        elif kind is np.ndarray:
-            node, value = None, x
-        elif kind is float and row is not _CONTRACT:
-            nodes.append(None)
-            values.append(x)
-            continue
-        else:
-            return None
-        if value.dtype is not dtype:
-            if dtype is not None or value.dtype.kind != "f":
-                return None
-            dtype = value.dtype
-        nodes.append(node)
-        values.append(value)
-    if fixed or dtype is None or (dtype.itemsize == 2 and row.numeric == "wide"):
+        fixed, dtype = first.op is CONST, a.dtype
+    elif type(a) is np.ndarray:
+        dtype = a.dtype
+    elif type(a) is not float or row is _CONTRACT:
         return None
-    params: dict[str, Any] = NO_PARAMS
+    if type(b) in _NODE_TYPES:
+        second = b.node
+        b = second.value
+        if type(b) not in FLOATING:
+            return None
+        fixed = fixed and second.op is CONST
+        if dtype is None:
+            dtype = b.dtype
+        elif b.dtype is not dtype:
+            return None
+    elif type(b) is np.ndarray:
+        if b.dtype is not dtype:
+            return None
+    elif type(b) is not float or row is _CONTRACT:
+        return None
+    if fixed or dtype.kind != "f" or (dtype.itemsize == 2 and row.numeric == "wide"):
+        return None
+    params = NO_PARAMS
     if row is _CONTRACT:
-        left, right = values[0].shape, values[1].shape
+        left, right = a.shape, b.shape
         if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
             return None
         if left[:-2] != right[:-2] and len(left) > 2 and len(right) > 2:
             return None
         if max(len(left), len(right)) > 2 and (left[-1] == 1 or len(left) != len(right)):
             return None  # they may be computed otherwise, and lie in memory otherwise
-        params = {"spec": matmul_spec(len(left), len(right))}
-    place = where_of_caller(4)
-    for slot, node in enumerate(nodes):
-        if node is None:
-            values[slot] = value = snapshot(values[slot])
-            nodes[slot] = Node(CONST, (), NO_PARAMS, value, place, Aval((), dtype) if type(value) is float else None)
-    args = tuple(nodes)
+        params, compute = _product_of(len(left), len(right))
+    place = where_of_caller(3)
+    if first is None:
+        a = snapshot(a)
+        first = Node(CONST, (), NO_PARAMS, a, place, Aval((), dtype) if type(a) is float else None)
+    elif second is None:
+        b = snapshot(b)
+        second = Node(CONST, (), NO_PARAMS, b, place, Aval((), dtype) if type(b) is float else None)
+    args = (first, second)
     try:
-        value = row.value(Values, *values, **params)  # type: ignore[misc]
+        value = compute(a, b)
     except ValueError:
         if row is not _CONTRACT:
-            check_broadcast(row, args, place)
+            check_broadcast(row, args, place)  # type: ignore[arg-type]
         raise
     return made(row, args, params, value, place)  # type: ignore[no-any-return]
 
@@ -354,7 +372,7 @@ def _current(x: Any) -> Any:
     return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
-_HOOKS["product"] = lambda a, b: _at_once(_CONTRACT, (a, b))
-_METHODS["__array_ufunc__"] = _array_ufunc
+_HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, None, a, b)
+Traced.__array_ufunc__ = _protocol  # type: ignore[method-assign]
 _METHODS["__array_function__"] = _array_function
 _METHODS["__getitem__"] = getitem

@@ -11,10 +11,11 @@ from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const
 from payback.ops.index import Place
-from payback.ops.row import TABLE
+from payback.ops.namespace import full_index
+from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, now, outside
-from payback.trace.operators import _HOOKS, where_of_caller
+from payback.trace.operators import _HOOKS, made, where_of_caller
 from payback.trace.views import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
@@ -39,7 +40,13 @@ def getitem(x: Traced, key: Any) -> Traced:
         template, arrays = at_once
         if not arrays:
             return view("index", x, {"template": template}, place)
-        nodes = [array if isinstance(array, Node) else const(array, place) for array in arrays]
+        nodes = [array if type(array) is Node else const(array, place) for array in arrays]
+        node = x.node
+        if type(node.value) is np.ndarray and node.op is not CONST:
+            values = [array.value for array in nodes]
+            if not any(value is None for value in values):  # none is an input that has no numbers yet
+                taken = node.value[full_index(template, tuple(values))]
+                return made(TABLE["index"], (node, *nodes), {"template": template}, taken, place)  # type: ignore[no-any-return]
         return Traced(append(TABLE["index"], (x.node, *nodes), {"template": template}, place))
     if all(type(part) in _SIMPLE for part in parts) or all(
         isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts

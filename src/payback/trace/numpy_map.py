@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError, TraceError, UnsupportedError
-from payback.ops.append import append, settled
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.append import settled, snapshot
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
-from payback.trace.arrays import watched
+from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
 from payback.trace.views import in_order, laid_as, laid_out, share_memory
@@ -239,13 +240,14 @@ def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     if type(parts) not in (list, tuple) or not parts or watched():
         return None
     ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
-    nodes = settled([part.node if type(part) in _NODE_TYPES else part for part in parts], place, False)
-    if nodes is None or not -ndim <= axis < ndim:
+    nodes = settled([part.node if type(part) in _NODE_TYPES else now(part) for part in parts], place, False)
+    if nodes is None or not -ndim <= axis < ndim or all(node.op is CONST for node in nodes):
         return None
     try:
-        return Traced(append(TABLE["concatenate"], nodes, {"axis": axis % ndim}, place))
+        whole = np.concatenate([node.value for node in nodes], axis)
     except ValueError:
         return None
+    return made(TABLE["concatenate"], nodes, {"axis": axis % ndim}, whole, place)  # type: ignore[no-any-return]
 
 
 @implements(np.stack)
@@ -368,9 +370,33 @@ def lies_as(f: Function) -> Function:
 def where(condition: Any, *cases: Any) -> Any:
     if not cases:
         return np.nonzero(condition)
+    if len(cases) == 2 and (chosen := _chosen_at_once(condition, *cases)) is not None:
+        return chosen
     if type(condition) is not np.ndarray or condition.dtype != np.bool_:
         condition = condition if isinstance(condition, Traced) and condition.dtype.kind == "b" else _truth(condition)
     return emit("select", condition, *cases)
+
+
+def _chosen_at_once(condition: Any, high: Any, low: Any) -> Traced | None:
+    """np.where with numbers at hand, of one floating dtype; None for all others."""
+    place, row = where_of_caller(3), TABLE["select"]
+    if type(condition) in _NODE_TYPES:
+        node = condition.node
+    elif type(condition) is np.ndarray:
+        node = Node(CONST, (), NO_PARAMS, snapshot(condition), place)
+    else:
+        return None
+    truth = node.value
+    if type(truth) is not np.ndarray or truth.dtype.kind != "b" or watched():
+        return None
+    cases = settled([case.node if type(case) in _NODE_TYPES else now(case) for case in (high, low)], place, True)
+    if cases is None or (cases[0].op is CONST and cases[1].op is CONST):
+        return None
+    first, second = cases[0].value, cases[1].value
+    try:
+        return made(row, (node, *cases), NO_PARAMS, row.value(Values, truth, first, second), place)  # type: ignore[misc,no-any-return]
+    except ValueError:
+        return None
 
 
 def _truth(condition: Any) -> Any:

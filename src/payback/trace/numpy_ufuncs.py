@@ -57,8 +57,8 @@ def _truths(x: Any) -> bool:
 _INT8 = np.dtype(np.int8)  # what squares of booleans are to NumPy
 _COMPOSED |= {
     np.square: lambda x: emit("mul", x, x) if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
-    np.positive: lambda x: x,
-    np.conjugate: lambda x: x,
+    np.positive: lambda x: x if x.dtype.kind != "b" else np.positive(np.empty(0, bool)),  # which raises
+    np.conjugate: lambda x: x if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
     np.reciprocal: lambda x: emit("div", 1.0, x) if _floating(x) else np.reciprocal(x.value),
     np.fabs: lambda x: emit("abs", x) if _floating(x) else np.fabs(x.value),
     np.float_power: lambda a, b: emit("power", _at_least_float64(a), _at_least_float64(b)),

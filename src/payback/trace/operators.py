@@ -95,7 +95,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
     """
     if type(value) is np.ndarray:
         if value.ndim:
-            value.flags.writeable = False
+            value.setflags(False)  # what `flags.writeable = False` comes to, sooner
         else:
             value = value[()]
     node = _new(Node)
@@ -104,7 +104,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
     node.op, node.args, node.params, node.where = row, args, params, where
     node._aval = node.grad = None
     result = _new(Traced)
-    result.node = node
+    result.node, result.alias = node, None
     return result
 
 
@@ -216,8 +216,15 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 answer.op, answer.args, answer.params, answer.where = row, (node, second), NO_PARAMS, where
                 answer._aval = answer.grad = None
                 result = new(Traced)
-                result.node = answer
+                result.node, result.alias = answer, None
                 return result
+        elif type(x) is np.ndarray and type(other) is Traced and type(y := other.node.value) is np.ndarray:  # noqa: SIM102
+            if x.dtype is y.dtype and x.dtype.kind == "f":  # as `fast`, sooner
+                try:
+                    value = compute(x, y)
+                except ValueError:
+                    return _binary(row, self, other)
+                return made(row, (node, other.node), NO_PARAMS, value, where_of_caller(2))
         result = fast(self, other, False)
         return _binary(row, self, other) if result is None else result
 

@@ -264,7 +264,7 @@ class _Installed:
 
     def function(self, f: Any, seen: set[int]) -> None:
         """The namespace and the closure of a function, and of those in its closure."""
-        while True:
+        while type(f) is not FunctionType:
             if isinstance(f, functools.partial):
                 f = f.func
             elif isinstance(f, MethodType):
@@ -283,8 +283,8 @@ class _Installed:
             if not _registered(space):  # nothing has looked through it
                 names = list(space)
                 self.spaces[id(space)] = space
-            pair = _pair({n: space[n] for n in names if id(space.get(n)) in _WRAPPERS})
-            if pair is not None:
+            held = {n: space[n] for n in names if id(space.get(n)) in _WRAPPERS}
+            if held and (pair := _pair(held)) is not None:
                 self.put(space, pair)
         for cell in f.__closure__ or ():
             try:

@@ -18,12 +18,13 @@ from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
 from payback.ir.where import position
 from payback.ops.append import append, apply
-from payback.ops.row import TABLE
+from payback.ops.namespace import Values
+from payback.ops.row import CONST, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
 from payback.trace.lying import exactly, few, in_order_of, laid, lying, same
 from payback.trace.number import Number
-from payback.trace.operators import _FUNCTIONS, _HOOKS
+from payback.trace.operators import _FUNCTIONS, _HOOKS, made
 from payback.trace.outside import by_compiled_code
 from payback.trace.written import _SIMPLE, Storage, View, Written, _held, plain_key, written
 
@@ -69,19 +70,40 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
     """A row that only looks at x in another way, appended, and remembered as a view as NumPy's result would be."""
     if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
         return there
-    if type(x) is Traced and x.node.value is not None:
-        made = Traced(append(TABLE[name], (x.node,), params, place))
-    else:
-        made = Traced(apply(TABLE[name], (as_traced(x),), place, params))
-    return _remembered(made, x, name, params)
+    if type(x) is Traced:
+        node = x.node
+        value = node.value
+        if type(value) is np.ndarray and node.op is not CONST:  # most views
+            seen = _LOOKS[name](value, **params)
+            look = made(TABLE[name], (node,), params, seen, place)
+            if name == "reshape" or type(seen) is not np.ndarray or not seen.ndim:
+                return _remembered(look, x, name, params)
+            alias = x.alias
+            if alias is None:
+                alias = x.alias = (Family(x), ())
+            family, steps = alias
+            steps = (*steps, (name, params))
+            look.alias = (family, steps)
+            family.add(look, steps)
+            return look
+        if value is not None:
+            return _remembered(Traced(append(TABLE[name], (node,), params, place)), x, name, params)
+    return _remembered(Traced(apply(TABLE[name], (as_traced(x),), place, params)), x, name, params)
+
+
+# What `view` is asked for, on values: as the rows compute it.
+_LOOKS: dict[str, Callable[..., Any]] = {
+    "index": lambda value, template: value[template], "transpose": lambda value, axes: value.transpose(axes),
+    "reshape": lambda value, shape: value.reshape(shape), "broadcast": Values.broadcast,
+}  # fmt: skip
 
 
 def looked_at(x: Any, name: str, params: dict[str, Any], make: Callable[[], Any]) -> Any:
     """What `make` computes: entries of x, of which NumPy's function would be a view."""
     if type(x) is Written and (there := _seen_through(x, name, params)) is not None:
         return there
-    made = make()
-    return _remembered(Traced(made.node), x, name, params) if type(x) is Traced else made
+    entries = make()
+    return _remembered(Traced(entries.node), x, name, params) if type(x) is Traced else entries
 
 
 def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | None:
@@ -90,25 +112,25 @@ def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | No
     return written(held.storage, at) if np.may_share_memory(at, held.at) else None
 
 
-def _remembered(made: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
-    if type(x) not in _NODE_TYPES or not (made.node.shape or Ellipsis in params.get("template", ())):
-        return made
+def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
+    if type(x) not in _NODE_TYPES or not (look.node.shape or Ellipsis in params.get("template", ())):
+        return look
     alias = getattr(x, "alias", None)
-    if name == "reshape" and _copies(made, x, alias, params):
-        return made
+    if name == "reshape" and _copies(look, x, alias, params):
+        return look
     if alias is None:
         alias = x.alias = (Family(x), ())
     steps = (*alias[1], (name, params))
-    made.alias = (alias[0], steps)
-    alias[0].add(made, steps)
-    if not made.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
-        open_for_writing(made, None)
-    return made
+    look.alias = (alias[0], steps)
+    alias[0].add(look, steps)
+    if not look.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
+        open_for_writing(look, None)
+    return look
 
 
-def _copies(made: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool:
+def _copies(look: Traced, x: Traced, alias: Any, params: dict[str, Any]) -> bool:
     """Whether NumPy would copy to reshape: what lies in memory in another order."""
-    value, of = made.node.value, x.node.value
+    value, of = look.node.value, x.node.value
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
     if type(value) is type(of) is np.ndarray and not _told_by_steps(alias):
         return value.size > 0 and not np.may_share_memory(value, of)

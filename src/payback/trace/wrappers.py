@@ -24,17 +24,22 @@ _OPTIONS = {"axis", "keepdims"}
 NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
 
 
+@functools.lru_cache(maxsize=1024)
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
 def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
-    of_one = answer is of_list and original not in _COPIES  # it is for lists; a traced value would be dispatched
+    # it is for lists; a traced value would be dispatched
+    known = _FUNCTIONS.get(original) if answer is of_list and original not in _COPIES else None
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if TRACING.get():
-            if of_one and args and type(args[0]) in _NODE_TYPES and len(args) <= 2 and kwargs.keys() <= _OPTIONS:
-                known = _FUNCTIONS.get(original)  # what the dispatch would come to, after a few more calls
-                if known is not None:
-                    return known(*args, **kwargs)
-            caller = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
+            direct = known is not None and args and type(args[0]) in _NODE_TYPES and len(args) <= 2
+            if direct and (not kwargs or kwargs.keys() <= _OPTIONS):
+                return known(*args, **kwargs)  # what the dispatch would come to, after a few more calls
+            caller = _package(sys._getframe(1).f_globals.get("__name__", ""))
             if caller not in NOT_USERS:
                 return answer(original, *args, **kwargs)
             if caller != "payback" and args and isinstance(args[0], Buffer):

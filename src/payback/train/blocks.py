@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.optim.schedules import Schedule
-from payback.train.compiled import Compiled, Taken
+from payback.train.compiled import Compiled
 from payback.train.epochs import Now, Progressing, check_finite
 from payback.train.failing import BadStep
 from payback.train.orders import Orders
@@ -104,36 +104,33 @@ class Blocks:
                 table[2, since:done], table[3, since:done] = taken.norms, taken.lengths
                 if self.right is not None:
                     table[4, since:done], table[5, since:done] = size, self._hits(taken.predictions, rows)
-                for epoch, record in self._records(table, rates, each, told, done // each):
-                    there = epoch * each
+                pace = (now - start) / max(done - since, 1)
+                for record in self._records(table, rates, each, told, done // each):
+                    there = (told + 1) * each
+                    record["epoch"], record["step"] = first + told, begun + there
                     # where several epochs are one call, when each of them ended is told from the call's time
-                    moment = start + (now - start) * (there - since) / max(done - since, 1)
-                    head = {"epoch": first + told, "step": begun + there}
-                    told = epoch
-                    yield head | record | {"seconds": moment}, self._net(taken, there - since, lasting)
+                    record["seconds"] = start + pace * (there - since)
+                    told += 1
+                    yield record, partial(taken.after, there - since) if lasting else Now(self.fast.net)
                 if taken.bad is not None:
                     k = len(taken.costs)
                     failed = None if rows is None else rows[k * size : (k + 1) * size]
                     at.bad = BadStep(failed, float(rates[done]), *taken.bad)
                     check_finite(at.step, first + told, *taken.bad)
 
-    def _records(
-        self, table: Array, rates: Array, each: int, start: int, stop: int
-    ) -> Iterator[tuple[int, dict[str, float]]]:
-        """What is told of the epochs from `start` to `stop` of a block, with the number after each."""
+    def _records(self, table: Array, rates: Array, each: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
+        """What is told of the epochs from `start` to `stop` of a block; their numbers, which come first, are 0."""
         if stop == start:
             return
-        sums = table[:, start * each : stop * each].reshape(len(table), -1, each).sum(2).T.tolist()
-        for epoch, (mass, costs, norms, lengths, *scores) in enumerate(sums, start + 1):
-            record = {"loss": costs / mass}
+        sums = table[:, start * each : stop * each].reshape(len(table), -1, each).sum(2)
+        sums[2:4] /= each
+        last = rates[(start + 1) * each - 1 : stop * each : each].tolist()
+        for rate, (mass, costs, norm, length, *scores) in zip(last, sums.T.tolist(), strict=True):
+            record = {"epoch": 0, "step": 0, "loss": costs / mass}
             if scores:
                 record["accuracy"] = scores[1] / scores[0]
-            rest = {
-                "gradient_norm": norms / each,
-                "step_length": lengths / each,
-                "rate": float(rates[epoch * each - 1]),
-            }
-            yield epoch, record | rest
+            record["gradient_norm"], record["step_length"], record["rate"] = norm, length, rate
+            yield record
 
     def _hits(self, predictions: Any, rows: Array | None) -> Array:
         """How many predictions of each step are right."""
@@ -142,7 +139,3 @@ class Blocks:
         assert self.right is not None
         right = self.right(predictions.reshape(-1, *predictions.shape[2:]), target.reshape(-1, *self.y.shape[1:]))
         return right.reshape(steps, size).sum(1)
-
-    def _net(self, taken: Taken, steps: int, lasting: bool) -> Callable[[], Any]:
-        """What makes the network after so many steps of a call: the steps taken again, or a copy, if made now."""
-        return partial(taken.after, steps) if lasting else Now(self.fast.net)

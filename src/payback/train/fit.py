@@ -172,7 +172,8 @@ def fit(
     else:
         records = epochs_of(at, steps, optimizer, X, y, weights, size, orders, metric)
         ends = ((record, partial(same, at.net)) for record in records)
-    stopped, astray = "epochs", None
+    stopped, astray, watched = "epochs", None, "validation_loss" if watch else "loss"
+    searches = getattr(optimizer, "line_search", False)
     begun = time.perf_counter()
     try:
         for epoch, (entry, network) in enumerate(ends, 1):
@@ -194,14 +195,16 @@ def fit(
             at.history.append(entry)
             if at.recorder is not None:
                 at.recorder.epoch(entry)
-            at.offer(entry["validation_loss" if watch else "loss"], epoch, network)
+            at.offer(entry[watched], epoch, network)
             for callback in callbacks:
                 callback(entry, network())
             if shown:
                 shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
-            previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
-            reason = has_converged(entry["loss"], previous, entry["gradient_norm"], tol) if tol is not None else None
-            if entry["step_length"] == 0.0 and getattr(optimizer, "line_search", False):
+            reason = None
+            if tol is not None:
+                previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
+                reason = has_converged(entry["loss"], previous, entry["gradient_norm"], tol)
+            if searches and entry["step_length"] == 0.0:
                 reason = reason or "change of cost"
             if watch and at.best is not None and epoch - at.best[1] >= (patience or 0):
                 reason = reason or "early stopping"

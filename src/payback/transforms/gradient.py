@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
-from payback.trace.arrays import named, now, outside, watched
+from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
 from payback.trace.number import on_tape, opened
@@ -31,6 +31,8 @@ from payback.trace.views import argument
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 ArgNums = int | str | Sequence[int | str]
+_names: dict[int, tuple[CodeType, list[str]]] = {}  # of the arguments of functions, by their code
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
 _LEAVES = {float, int, np.ndarray, np.float64, np.float32}  # no containers, and surely differentiated
@@ -49,9 +51,19 @@ class Opened:
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
         fresh: list[Any] = []
+        usual = not watched() and recording.get() is None
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
-            fresh.append(map_named(self._leaf, tree, name))
+            kind = type(tree)
+            if not usual:
+                made = map_named(self._leaf, tree, name)
+            elif kind is np.ndarray:
+                made = self._array(tree, name)
+            elif kind is list:
+                made = [self._array(part, f"{name}[{k}]") for k, part in enumerate(tree)]
+            else:
+                made = map_named(self._leaf, tree, name)
+            fresh.append(made)
         if not any(self.wrt):
             raise DifferentiationError(
                 "there is nothing to differentiate by",
@@ -63,11 +75,17 @@ class Opened:
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
 
+    def _array(self, leaf: Any, name: str) -> Any:
+        """What `map_named` makes of an array, sooner, and of anything else."""
+        if type(leaf) is np.ndarray and leaf.ndim and (leaf.ndim == 1 or leaf.flags.c_contiguous):
+            dtype = leaf.dtype
+            if dtype.kind == "f" and dtype.isnative:
+                node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)
+                self.wrt.append(node)
+                return Traced(node)
+        return map_named(self._leaf, leaf, name)
+
     def _leaf(self, leaf: Any, name: str) -> Any:
-        if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative and leaf.ndim and not watched():
-            node = Node(INPUT, (), named(name, leaf), snapshot(leaf), None)  # what it comes to below, sooner
-            self.wrt.append(node)
-            return argument(opened(node))
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -116,8 +134,13 @@ def _kinds(given: Sequence[Any]) -> str:
 def _argument_names(f: Function, count: int) -> list[str]:
     code = getattr(f, "__code__", None)
     if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]  # what `inspect` finds, 10 µs sooner
-        return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+        known = _names.get(id(code))
+        if known is None or len(known[1]) < count:  # what `inspect` finds, sooner
+            if len(_names) >= _MOST_CODES:
+                _names.clear()
+            names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+            known = _names[id(code)] = code, names + [f"argument {i}" for i in range(len(names), count)]
+        return known[1][:count]
     try:
         names = list(inspect.signature(f).parameters)
     except (TypeError, ValueError):
@@ -190,13 +213,14 @@ def pull_back(
             paid = dict(zip(*found, strict=True))
             return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt], True
     on_graph, reached = False, None
-    for top in tops:
+    for top, seed in zip(tops, seeds, strict=True):
         reached, outside = reached_from(top, wrt)
-        on_graph = on_graph or outside
-    if on_graph and not tracing():
-        check(tops, wrt)
-    if not on_graph and not any(type(seed) in _NODE_TYPES for seed in seeds):
+        on_graph = on_graph or outside or type(seed) in _NODE_TYPES
+    top = seed = None  # type: ignore[assignment]  # or the graph could not be freed while it is swept
+    if not on_graph:
         return _pull_values(tops, seeds, wrt, reached, units, free), True
+    if not tracing():
+        check(tops, wrt)
     gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
@@ -224,27 +248,32 @@ def _pull_values(
     tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool, free: bool
 ) -> list[Any]:
     """`pull_back` where no one outside may differentiate the answers."""
+    owed = _owed(tops, seeds, units)
+    if len(tops) > 1 or reached is None:
+        reached = reach(tops, min(node.id for node in wrt), wrt)
+    if free:
+        tops.clear()
+    gradient = Gradient(on_graph=False)
+    answers = []
+    with np.errstate(all="ignore"):
+        settled = pay_values(gradient, owed, set(wrt), reached, free=free)
+        for node in wrt:
+            bar, alone = lone(settled, node)  # if nobody else has it, it is given away
+            if not alone or type(bar) is not np.ndarray or bar.dtype is not node.value.dtype or not _whole(bar):
+                bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
+            answers.append(bar)
+            bar = None
+    return answers
+
+
+def _owed(tops: list[Node], seeds: list[Any], units: bool) -> dict[Node, Any]:
+    """What the tops are owed to begin with."""
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
         if units and top.shape:
             seed = Masked(seed != 0, seed)
         owed[top] = owed[top] + seed if top in owed else seed
-    if len(tops) > 1 or reached is None:
-        reached = reach(tops, min(node.id for node in wrt), wrt)
-    if free:
-        tops.clear()
-        del top
-    gradient = Gradient(on_graph=False)
-    with np.errstate(all="ignore"):
-        settled = pay_values(gradient, owed, set(wrt), reached, free=free)
-        answers = []
-        for node in wrt:
-            bar, alone = lone(settled, node)
-            if not alone or type(bar) is not np.ndarray or bar.dtype != node.value.dtype or not _whole(bar):
-                bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
-            answers.append(bar)  # if nobody else has it
-            bar = None
-    return answers
+    return owed
 
 
 def _whole(array: np.ndarray[Any, Any]) -> bool:

@@ -13,16 +13,16 @@ import numpy as np
 from llvmlite import ir
 
 from payback.ir.node import Node
-from payback.native import contraction, layout
+from payback.native import contraction, layout, vector_math
 from payback.native.commands import number_of
-from payback.native.emit import BYTE, INT, POINTER, Emitter, lanes_of
+from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside
-from payback.native.place import Place
+from payback.native.place import Place, take
 from payback.native.plan import Plan, plan
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
@@ -54,7 +54,14 @@ class After(NamedTuple):
         return contraction.Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
 
     def _emit(self, place: Place, value: ir.Value, extra: Sequence[ir.Value]) -> ir.Value:
-        e, given = place.e, iter(extra)
+        return self.emit([place], [value], extra)[0]
+
+    def emit(self, places: Sequence[Place], entries: Sequence[ir.Value], extra: Sequence[ir.Value]) -> list[ir.Value]:
+        """What becomes of a product's entries at some places.
+
+        Elementary functions of several vectors are computed together: their chains hide each other's waits.
+        """
+        e, given = places[0].e, iter(extra)
         arrays = []
         for _, across, down in self.operands:
             pointer = next(given)
@@ -62,26 +69,48 @@ class After(NamedTuple):
             row = next(given) if down == "s" else int(down == "u")
             arrays.append((pointer, row, column))
         factors = list(given)
-        values: list[ir.Value] = []
+        values: list[list[ir.Value]] = []
         for instr in self.instrs:
             if instr[0] == "product":
-                made = value
+                made = list(entries)
             elif instr[0] == "load":
-                made = place.load(*arrays[instr[1]])
+                made = [place.load(*arrays[instr[1]]) for place in places]
             elif instr[0] == "lit":
-                made = pointwise.literal(instr[1], instr[2], place.lanes)
+                made = [pointwise.literal(instr[1], instr[2], place.lanes) for place in places]
             elif instr[0] == "arg":
-                kind = pointwise.register_type(instr[1])
-                bits = factors[instr[2]]
-                made = e.splat(
-                    e.b.bitcast(bits if instr[1] == "f8" else e.b.trunc(bits, ir.IntType(32)), kind), place.lanes
-                )
+                bits, kind = factors[instr[2]], pointwise.register_type(instr[1])
+                number = e.b.bitcast(bits if instr[1] == "f8" else e.b.trunc(bits, ir.IntType(32)), kind)
+                made = [e.splat(number, place.lanes) for place in places]
             else:
-                made = pointwise.emit(e, instr[0], instr[1], [values[x] for x in instr[2:]])
+                operands = list(zip(*[values[x] for x in instr[2:]], strict=True))
+                count = together(places) if instr[0] in vector_math.FORMULAS else 1
+                made = []
+                for first in range(0, len(operands), count):
+                    several = [joined(e, vectors) for vectors in zip(*operands[first : first + count], strict=True)]
+                    result = pointwise.emit(e, instr[0], instr[1], several)
+                    made += [result] if count == 1 else [
+                        take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])
+                    ]  # fmt: skip
             values.append(made)
         for operand, x in self.stores:
-            place.store(pointwise.to_memory(e, values[x], self.operands[operand][0]), *arrays[operand])
+            for place, value in zip(places, values[x], strict=True):
+                place.store(pointwise.to_memory(e, value, self.operands[operand][0]), *arrays[operand])
         return values[self.result]
+
+
+def together(places: Sequence[Place]) -> int:
+    """How many of these vectors an elementary function takes at once: four, or two, if that comes out even."""
+    if places[0].lanes == 1:
+        return 1
+    return next(count for count in (4, 2, 1) if len(places) % count == 0)
+
+
+def joined(e: Emitter, vectors: Sequence[ir.Value]) -> ir.Value:
+    """Some vectors, a power of two of them, as one."""
+    while len(vectors) > 1:
+        lanes = ir.Constant(ir.VectorType(INT32, 2 * vectors[0].type.count), list(range(2 * vectors[0].type.count)))
+        vectors = [e.b.shuffle_vector(low, high, lanes) for low, high in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]
 
 
 class Product(NamedTuple):

@@ -62,20 +62,18 @@ class Small(NamedTuple):
                 extra += [pointer, *args.ints((across == "s") + (down == "s"))]
             extra += args.ints(self.after.factors)
         kind = pointwise.register_type(self.code)
-        epilogue = self.after.epilogue() if self.after else None
         a0, a1, b0, b1, c0, c1 = self.strides
         lanes, starts = self.across
 
         def finish(row: ir.Value, group: list[int], sums: list[ir.Value]) -> None:
             known: dict[Any, ir.Value] = {}
-            for r in range(self.rows):
-                for v, start in enumerate(group):
-                    offset = (start, r) if self.down else (r, start)
-                    place = Place(e, kind, lanes, row, e.int(0), None, self.down, offset, known)
-                    value = sums[r * len(group) + v]
-                    if epilogue:
-                        value = epilogue.emit(place, value, extra)
-                    place.store(value, c, c0, c1)
+            offsets = [(start, r) if self.down else (r, start) for r in range(self.rows) for start in group]
+            places = [Place(e, kind, lanes, row, e.int(0), None, self.down, offset, known) for offset in offsets]
+            values = sums[: len(places)]
+            if self.after:
+                values = self.after.emit(places, values, extra)
+            for place, value in zip(places, values, strict=True):
+                place.store(value, c, c0, c1)
 
         for first in range(0, len(starts), self.vectors):
             group = starts[first : first + self.vectors]

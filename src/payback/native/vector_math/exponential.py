@@ -26,13 +26,15 @@ def reduced(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     return n, i, r, m.mad(n, -low, first - r)
 
 
-def exp(m: Maths, x: Lanes) -> Lanes:
-    x = within_range(m, x)
+def exp(m: Maths, x: Lanes, inside: bool = False) -> Lanes:
+    """eˣ; inside: x and the result are in the range of normal numbers."""
+    x = x if inside else within_range(m, x)
     first, second = c.LN2[m.width]
     n, i = m.nearest(x * c.LOG2_E[m.width][0])
     r = m.mad(n, -second, m.mad(n, -first, x))
     high, low = m.fast_two_sum(m.number(1.0), r)
-    return m.scaled(high + m.mad(r * r, m.polynomial(r, c.EXP), low), i)
+    y = high + m.mad(r * r, m.polynomial(r, c.EXP), low)
+    return y * m.power_of_two(i) if inside else m.scaled(y, i)
 
 
 def within_range(m: Maths, x: Lanes) -> Lanes:
