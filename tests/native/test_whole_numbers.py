@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
+
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
+from payback.errors import PaybackError
 
 SMALL = np.array([[255, 5, 0]], np.uint8)
 LARGE = np.array([[2**64 - 1, 2**53 + 1, 0]], np.uint64)
