@@ -73,7 +73,7 @@ def program(text: str) -> Any:
 def test_as_numpys(text):
     f, source = program(text)
     rng = np.random.default_rng(0)
-    for shape in SHAPES[: amount.cases(2, len(SHAPES))]:
+    for shape in SHAPES[: amount.cases(2, 2, len(SHAPES))]:
         for name in list(LAYOUTS)[:: amount.cases(2, 1)]:
             for other in ("by rows", "by columns")[:: 1 if "{b}" in text else 2]:
                 args = [LAYOUTS[way](rng.integers(-16, 17, shape) / 8.0) for way in (name, other)]
