@@ -2,10 +2,10 @@
 
     python -m benchmarks.interpreter [scalars] [arrays] [sparse] [growth] [--rounds 9]
 
-Contestants take turns within a round, so that a busy machine is busy for both; what counts is the ratio within a round:
-its median over the rounds, with the least and the greatest.  A number above 1 says that payback is faster.  All run on
-one thread, and what is measured is the processor time of the process.  Needs the extra `benchmarks` (micrograd,
-autograd); the gradients of both are compared before they are timed.
+Contestants take turns of milliseconds within a round, so that a busy machine is busy for both; the least time of a call
+in a round counts, and what is told is the ratio within a round: its median over the rounds, and its quartiles.  A
+number above 1 says that payback is faster.  All run on one thread, and what is measured is the processor time of the
+process.  Needs the extra `benchmarks` (micrograd, autograd); the gradients of both are compared before they are timed.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ import numpy as np  # noqa: E402
 import payback as pb  # noqa: E402
 
 Call = Callable[[], Any]
+TURNS = 8  # of each contestant in a round
 
 
-def seconds(call: Call, least: float = 0.02) -> float:
-    """The time of one call: the least of as many as fill `least` seconds, three at the least."""
-    best, spent, times = float("inf"), 0.0, 0
-    gc.collect()
-    while spent < least or times < 3:
+def seconds(call: Call, least: float = 0.002) -> float:
+    """The time of one call: the least of as many as fill `least` seconds, one at the least."""
+    best, spent = float("inf"), 0.0
+    while spent < least:
         start = time.process_time()
         call()
         took = time.process_time() - start
-        best, spent, times = min(best, took), spent + took, times + 1
+        best, spent = min(best, took), spent + took
     return best
 
 
@@ -54,13 +54,18 @@ def compare(name: str, ours: Call, theirs: Call, rounds: int) -> tuple[str, floa
     """A row of the table, and the median ratio theirs / ours."""
     ours(), theirs()
     mine, others = [], []
-    for k in range(rounds):
-        pair = [(mine, ours), (others, theirs)]
-        for found, call in pair if k % 2 else pair[::-1]:
-            found.append(seconds(call))
+    for _ in range(rounds):
+        gc.collect()
+        turns: tuple[list[float], list[float]] = [], []
+        for k in range(TURNS):
+            pair = [(turns[0], ours), (turns[1], theirs)]
+            for found, call in pair if k % 2 else pair[::-1]:
+                found.append(seconds(call))
+        mine.append(min(turns[0]))
+        others.append(min(turns[1]))
     ratios = [b / a for a, b in zip(mine, others, strict=True)]
-    median = statistics.median(ratios)
-    row = f"{1e3 * min(mine):.3f} | {1e3 * min(others):.3f} | {median:.2f} ({min(ratios):.2f} – {max(ratios):.2f})"
+    low, median, high = statistics.quantiles(ratios, n=4)
+    row = f"{1e3 * min(mine):.3f} | {1e3 * min(others):.3f} | {median:.2f} ({low:.2f} – {high:.2f})"
     return f"| {name} | {row} |", median
 
 
@@ -235,7 +240,7 @@ def growth(rounds: int) -> None:
     for name, (run, sizes) in kinds.items():
         times = []
         for n in sizes:
-            times.append(min(seconds(partial(run, n), 0.0) for _ in range(1 if n > 200_000 else rounds)))
+            times.append(min(seconds(partial(run, n)) for _ in range(1 if n > 200_000 else rounds)))
             print(f"| {name} | {n:,} | {1e3 * times[-1]:.2f} | {1e6 * times[-1] / n:.2f} |", flush=True)
         slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
         print(f"| {name} | time ~ nodes^{slope:.3f} | | |")
@@ -249,7 +254,7 @@ def sparse(rounds: int) -> None:
     print("| sparse Hessian, chained Rosenbrock | entries | ms |\n|---|---|---|")
     for n in (1000, 10_000, 100_000, 1_000_000):
         hessian, x = pb.hessian(rosenbrock, sparse=True), np.linspace(-1.5, 2.0, n)
-        took = min(seconds(partial(hessian, x), 0.0) for _ in range(1 if n > 200_000 else 3))
+        took = min(seconds(partial(hessian, x)) for _ in range(1 if n > 200_000 else 3))
         print(f"| {n:,} variables | {hessian(x).nnz:,} | {1e3 * took:.1f} |", flush=True)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 import payback as pb
 from payback.ad import algebra
+from payback.ad.values import lone
+from payback.transforms import gradient
 
 PROGRAMS = [
     lambda x: np.sum(x * x + x), lambda x: np.sum(np.tanh(x) * x + np.log1p(x * x)), lambda x: np.sum(x + x + x * 3.0),
@@ -51,3 +53,35 @@ def test_what_was_kept_from_the_function_is_whole_after_its_gradient():
     x = np.linspace(0.0, 1.0, 20_000)
     pb.grad(f)(x)
     assert (kept[0].value == np.exp(x)).all()
+
+
+def test_a_gradient_that_nobody_else_holds_is_given_away_uncopied(monkeypatch):
+    copied = []
+    monkeypatch.setattr(gradient, "_own", lambda node, bar: copied.append(node) or np.array(bar))
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    found = pb.grad(lambda x: np.sum(np.exp(x @ x)))(x)
+    assert copied == []
+    assert found.flags.owndata
+    assert found.flags.writeable
+
+
+@pytest.mark.parametrize("f", [np.sum, np.mean, lambda x: np.sum(x.T[::-1]), lambda x: np.sum(x.reshape(-1)[None]),
+                               lambda x: np.sum(x[None] * KEPT), lambda x: np.sum(KEPT * x)])  # fmt: skip
+def test_a_gradient_is_its_receivers_own(f):
+    x, before = np.ones((3, 2)), KEPT.copy()
+    first = pb.grad(f)(x)
+    kept = first.copy()
+    first[...] = -7.0
+    np.testing.assert_array_equal(pb.grad(f)(x), kept)
+    np.testing.assert_array_equal(x, np.ones((3, 2)))
+    np.testing.assert_array_equal(KEPT, before)
+
+
+KEPT = np.arange(6.0).reshape(3, 2)
+
+
+def test_a_value_is_alone_only_while_nobody_else_refers_to_it():
+    assert lone({"x": np.ones(3)}, "x")[1]
+    held = np.ones(3)
+    assert not lone({"x": held}, "x")[1]
+    assert not lone({"x": held, "y": held}, "x")[1]

@@ -303,3 +303,30 @@ def test_a_product_that_packs_a_is_another_kernel_than_one_that_does_not(first):
     for which, program in zip((first, 1 - first), programs, strict=True):
         m, n, k = sizes[which]
         assert (program(np.ones((m, k), np.float32), np.ones((n, k), np.float32))[0] == k).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("m", "n", "k", "turned"),
+    [(130, 136, 784, False), (61, 512, 300, False), (600, 200, 50, False), (200, 513, 64, True), (257, 130, 330, True)],
+)
+def test_each_thread_stays_in_the_room_of_its_share(m, n, k, turned, dtype, count):
+    """What lies behind the room that is planned for so many threads is not written, and every bit is that of one."""
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((k, m)).astype(dtype).T if turned else rng.standard_normal((m, k)).astype(dtype)
+    b, out, alone = rng.standard_normal((k, n)).astype(dtype), np.zeros((m, n), dtype), np.zeros((m, n), dtype)
+    strides = [[stride // x.itemsize for stride in x.strides] for x in (a, b, out)]
+    product = made(plans.plan(dtype, m, n, k, *strides))
+    assert product.plan.pack_a
+    table, kept = product.prepare(a, b, out, count)
+    of_one = product.plan.scratch(m, n, k, count)
+    if product.plan.split != "sums":
+        assert of_one <= product.plan.scratch(m, n, k)
+    room = np.full(of_one * count + 4096 + 64, 0xA5, np.uint8)
+    start = -room.ctypes.data % 64
+    table[15] = room.ctypes.data + start
+    product.run((table, kept), count)
+    assert (room[start + of_one * count :] == 0xA5).all()
+    product.run(product.prepare(a, b, alone, 1), 1)
+    assert out.tobytes() == alone.tobytes()

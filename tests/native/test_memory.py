@@ -7,6 +7,7 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native import reuse
 from payback.native.layout import Buffer
 from payback.native.memory import ALIGNMENT, arrange
 
@@ -50,3 +51,57 @@ def test_what_is_cheap_is_not_stored():
     assert f._program().arena_bytes < g.nbytes
     np.testing.assert_allclose(total, (g * g).sum())
     np.testing.assert_allclose(new, 0.9 * v + 0.1 * (g * g) * (g * g).mean())
+
+
+def test_holes_are_filled():
+    """What lives long does not lie in the middle of what is free later: in the order of time it would."""
+    lives = [(100, 0, 1), (40, 1, 6), (100, 2, 3), (140, 4, 6)]
+    made = []
+    for size, first, last in lives:
+        buffer = Buffer("arena", np.dtype(np.uint8), size * ALIGNMENT)
+        buffer.first, buffer.last = first, last
+        made.append(buffer)
+    assert arrange(made) == 180 * ALIGNMENT
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(10, 100)))
+def test_the_order_of_sizes_leaves_few_holes(seed):
+    made = buffers(seed)
+    rounded = [-(-max(b.bytes, 1) // ALIGNMENT) * ALIGNMENT for b in made]
+    most = max(sum(size for b, size in zip(made, rounded, strict=True) if b.first <= t <= b.last) for t in range(52))
+    assert arrange(made) <= 1.15 * most
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("sizes", "batch", "dtype"),
+    [((784, 128, 10), 128, "float32"), ((100, 300, 300, 7), 64, "float32"), ((50, 50, 50), 1000, "float64"),
+     ((200, 1000, 10), 64, "float64"), ((1000, 500, 250, 125, 62, 10), 256, "float64")],
+)  # fmt: skip
+def test_the_room_that_products_work_in_is_little(sizes, batch, dtype, threads):
+    """With parameters and Adam's state, at most a tenth above what must be there: the activations that live at once."""
+    from payback.native import memory
+    from payback.nn.losses import LOSSES
+    from payback.train.compiled import Compiled
+    from payback.train.step import Steps
+
+    net, optimizer = pb.nn.MLP(list(sizes), activation="relu", seed=0, dtype=dtype), pb.optim.Adam(1e-3)
+    steps, state = Steps(net, LOSSES["squared_error"], optimizer), optimizer.init(net)
+    x, y = (np.zeros((2 * batch, columns), dtype) for columns in (sizes[0], sizes[-1]))
+    reuse.forget()
+    pb.set_threads(threads)
+    try:
+        training = Compiled(steps, optimizer, net, state, x, y, None, predictions=False)
+        loop = training._loop(batch, True)
+        commands = loop.planner.commands
+    finally:
+        pb.set_threads(None)
+        reuse.forget()
+    activations = {
+        view.buffer for command in commands for view in (*command.reads, *command.writes)
+        if view.shape[:1] == (batch,) and len(view.shape) > 1
+    } & set(memory.lives(commands))  # fmt: skip
+    needed = sum(array.nbytes for array in training._arrays) + max(
+        sum(buffer.bytes for buffer in activations if buffer.first <= k <= buffer.last) for k in range(len(commands))
+    )
+    assert sum(array.nbytes for array in training._arrays) + loop.arena_bytes <= 1.1 * needed

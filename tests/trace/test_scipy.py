@@ -446,3 +446,38 @@ def test_what_a_bare_broadcast_reads_of_a_traced_array_is_no_number():
     assert [type(entry) for entry in seen] == [np.void] * 2
     with pytest.raises(PaybackError, match="cannot become a plain array"):
         pb.grad(lambda x: np.broadcast(x, x).size * x)(2.0)
+
+
+@pytest.mark.parametrize("name", ["ConvexHull", "Delaunay", "Voronoi"])
+@pytest.mark.parametrize("imported", [True, False])
+def test_what_would_crash_on_a_traced_array_raises(name, imported):
+    """Qhull trusts what np.ascontiguousarray gives: a traced value there was a segmentation fault."""
+    text = ("import numpy as np, payback as pb\n" + ("import scipy.spatial\n" if imported else "")
+            + "def f(x):\n    import scipy.spatial\n    scipy.spatial." + name + "(x)\n    return x.sum()\n"
+            "try:\n    pb.grad(f)(np.random.default_rng(0).normal(size=(6, 2)))\n"
+            "except pb.errors.TraceError as problem:\n    print(problem)\n"
+            "assert scipy.spatial._qhull.np is np\n"
+            "print(len(scipy.spatial.ConvexHull(np.random.default_rng(0).normal(size=(6, 2))).points))\n")  # fmt: skip
+    text = text if imported else text.replace("assert", "import scipy.spatial\nassert")
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "scipy.spatial." + name + "(x)" in done.stdout
+    assert done.stdout.endswith("6\n")
+
+
+def test_an_error_of_compiled_code_that_hides_ours_is_ours():
+    from scipy import optimize, signal, sparse, stats
+    from scipy.sparse import linalg as sparse_linalg
+
+    x = np.array([0.3, 0.5, 0.9, 0.45])
+    factors = sparse_linalg.splu(sparse.csc_matrix(np.eye(4)))
+    for f, expected in {
+        lambda x: signal.lfilter(x, np.ones(3), np.ones(3)).sum(): "write a recursive filter",
+        lambda x: stats.circstd(x): "bare numbers",
+        lambda x: factors.solve(x).sum(): "cannot compute with a traced value",
+        lambda x: optimize.least_squares(lambda t: t - x, np.zeros(4)).x.sum(): "pb.root",
+        lambda x: np.random.default_rng(0).multivariate_normal(x, np.eye(4)).sum(): "random generator",
+    }.items():
+        with pytest.raises(PaybackError, match=expected) as problem:
+            pb.grad(f)(x)
+        assert "\n" not in str(problem.value)

@@ -25,7 +25,7 @@ from payback.native.ahead import Ahead
 from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
 from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
 from payback.native.place import Place, integer
-from payback.native.plan import BLOCK, K_BLOCK, Plan
+from payback.native.plan import BLOCK, K_BLOCK, LONG, Plan
 from payback.native.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
 
 
@@ -77,26 +77,23 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
         b_block = e.at(b, build.add(build.mul(k0, b_row), build.mul(jc, b_column)), kind)
         if plan.pack_b or plan.turned:
             columns = least(e, block_columns, columns)
-        if plan.pack_b:  # where all rows are one block, a panel of B is used but once: there is room for two
+        if plan.pack_b:  # each block of rows packs B anew, as it needs it: there is room for two panels
             tiles = build.udiv(build.add(build.sub(m1, m0), e.int(plan.rows - 1)), e.int(plan.rows))
             of_tile = build.mul(most(e, depth, e.int(1)), e.int(plan.rows * plan.dtype.itemsize))
-            fitting = most(e, build.udiv(e.int(BLOCK), of_tile), e.int(1))
-            block_tiles = build.select(pack_a_too, fitting, most(e, tiles, e.int(1)))
+            fitting = least(e, build.udiv(e.int(BLOCK), of_tile), e.int(LONG // plan.rows))
+            block_tiles = most(e, fitting, e.int(1))
             blocks = most(e, build.udiv(build.add(tiles, build.sub(block_tiles, e.int(1))), block_tiles), e.int(1))
             block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
             block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
-            alone = build.icmp_signed("==", blocks, e.int(1))
             of_panel = build.mul(depth, e.int(plan.width))
 
             def panel_of(j: ir.Value) -> ir.Value:
-                number = build.udiv(j, e.int(plan.width))
-                number = build.select(alone, build.and_(number, e.int(1)), number)
+                number = build.and_(build.udiv(j, e.int(plan.width)), e.int(1))
                 return e.at(packed_b, build.mul(number, of_panel), kind)
 
-            def packing_of(j: ir.Value, wanted: ir.Value) -> Ahead:
+            def packing_of(j: ir.Value) -> Ahead:
                 count = least(e, build.sub(columns, j), e.int(plan.width))
                 source = e.at(b_block, build.mul(j, b_column), kind)
-                count = build.select(wanted, count, nought)
                 return Ahead(e, plan, packs_b, count, depth, source, (b_row, b_column), panel_of(j))
 
         with e.loop(m0, m1, block_rows) if plan.pack_b else _once(m0) as ic:
@@ -112,12 +109,12 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 column_a = build.select(pack_a_too, e.int(plan.rows), a_column)
             full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
             if plan.pack_b:
-                packing_of(nought, build.icmp_signed("==", ic, m0)).pack(nought, depth)
+                packing_of(nought).pack(nought, depth)
             with e.loop(0, columns, plan.width) as j:
                 left = least(e, build.sub(columns, j), e.int(plan.width))
                 if plan.pack_b:
                     panel, stride_b = panel_of(j), e.int(plan.width)
-                    ahead = packing_of(build.add(j, e.int(plan.width)), build.icmp_signed("==", ic, m0))
+                    ahead = packing_of(build.add(j, e.int(plan.width)))
                     tiles = most(e, build.udiv(rows, e.int(plan.rows)), e.int(1))
                     each = build.udiv(build.add(ahead.pieces, build.sub(tiles, e.int(1))), tiles)
                 else:
@@ -321,9 +318,9 @@ def call(
 ) -> None:  # fmt: skip
     """Emit C = A·B with C of m rows and n columns: a, b, c are (pointer, row stride, column stride).
 
-    `scratch` points to `plan.scratch(m, n, k)` bytes, aligned to 64, other ones for each thread; `block_columns` is
-    `plan.block_columns(k)`, needed only where k is a run-time value.  With a team, all its threads run this, and each
-    does its part of C; whoever reads C waits for all of them first.
+    `scratch` points to `plan.scratch(m, n, k, threads)` bytes, aligned to 64, other ones for each thread;
+    `block_columns` is `plan.block_columns(k)`, needed only where k is a run-time value.  With a team, all its threads
+    run this, and each does its part of C; whoever reads C waits for all of them first.
     """
     if plan.pack_b and block_columns is None:
         block_columns = plan.block_columns(k)
@@ -333,32 +330,34 @@ def call(
     m, n, k = (integer(e, x) for x in (m, n, k))
     a, b, c = ([array[0], *(integer(e, x) for x in array[1:])] for array in (a, b, c))
     parts = [e.int(0), m, e.int(0), n]
+    if team is not None:
+        thread, count = integer(e, team.thread), integer(e, team.threads)
+        if plan.split == "rows":
+            parts[:2] = _share(e, m, plan.rows, thread, count)
+        elif plan.split == "columns":
+            parts[2:] = _share(e, n, plan.width, thread, count)
     packing = []
     kind = llvm_type(plan.dtype)
     if plan.pack_b:
         packs_b = pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))
-        of_b = e.at(scratch, _bytes_of_a(e, plan, m, k) if plan.pack_a else 0, BYTE)
+        rows = e.b.sub(parts[1], parts[0])
+        of_b = e.at(scratch, _bytes_of_a(e, plan, rows, k) if plan.pack_a else 0, BYTE)
         packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
         if plan.pack_a:
             packing.append(pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)))
         else:
             packing.append(ir.Constant(POINTER, None))
-    if team is not None:
-        thread, count = integer(e, team.thread), integer(e, team.threads)
-        if plan.split == "sums":
-            _call_in_blocks(e, plan, m, n, k, a, b, c, packing, (thread, count), team, epilogue, extra)
-            return
-        if plan.split == "rows":
-            parts[:2] = _share(e, m, plan.rows, thread, count)
-        else:
-            parts[2:] = _share(e, n, plan.width, thread, count)
+    if team is not None and plan.split == "sums":
+        _call_in_blocks(e, plan, m, n, k, a, b, c, packing, (thread, count), team, epilogue, extra)
+        return
     e.b.call(gemm(e, plan, epilogue), [*parts, k, *a, *b, *c, *packing, *extra])
 
 
 def _bytes_of_a(e: Emitter, plan: Plan, rows: ir.Value, k: ir.Value) -> ir.Value:
     """`plan.bytes_of_a` at run time."""
     b, one = e.b, e.int(1)
-    tiles = most(e, b.udiv(b.add(rows, e.int(plan.rows - 1)), e.int(plan.rows)), one)
+    tiles = b.udiv(b.add(rows, e.int(plan.rows - 1)), e.int(plan.rows))
+    tiles = most(e, least(e, tiles, e.int(LONG // plan.rows)), one)
     depth = most(e, least(e, k, e.int(K_BLOCK)), one)
     size = b.mul(b.mul(tiles, depth), e.int(plan.rows * plan.dtype.itemsize))
     return b.and_(b.add(least(e, size, e.int(plan.most_of_a)), e.int(SLACK + 63)), e.int(-64))

@@ -21,6 +21,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.machine import DRIVERS, Machine, Segment, write
 from payback.native.nests import SHARED
 from payback.native.program import HOOKS, simplified, uncollected
+from payback.native.scratch import fit
 from payback.native.stripes import striped
 
 
@@ -172,6 +173,7 @@ class Loop:
             else:
                 view.buffer.base, number = number, number + 1
                 self.output_bases[i] = view.buffer.base
+        fit(planner.commands, planner.threads)
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
         written = write(planner.commands)
         segment = Segment(written, library.get([*written.kernels, *DRIVERS]), planner.threads)

@@ -54,14 +54,24 @@ def write(commands: Sequence[Command]) -> Written:
             flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
         flat += command.numbers
     shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
-    seconds = sum(c.flops / SPEED + c.bytes / FLOW for c, s in zip(commands, shared, strict=True) if s)
     numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
-    return Written([command.kernel for command in commands], *numbers, seconds)
+    return Written([command.kernel for command in commands], *numbers, seconds_of(commands))
 
 
-def team_of(written: Written, most: int) -> int:
-    """How many threads run these commands, of so many at most."""
-    return min(cores.threads(written.seconds), most)
+def seconds_of(commands: Sequence[Command]) -> float:
+    """What threads share of these commands takes, roughly; the room that a kernel works in does not count."""
+    total = 0.0
+    for command in commands:
+        if getattr(command.kernel, "split", False):
+            room = command.operands[3].buffer.bytes if hasattr(command.kernel, "plan") else 0
+            total += command.flops / SPEED + (command.bytes - room) / FLOW
+    return total
+
+
+def team_of(seconds: float, most: int) -> int:
+    """How many threads run commands that take so long, of so many at most: always the same, for memory is planned for
+    them."""
+    return most if seconds >= cores.WORTHWHILE else 1
 
 
 class Segment:
@@ -79,7 +89,7 @@ class Segment:
         shared = written.shared
         self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
         self.flags[0] &= 1
-        self.threads = team_of(written, most)
+        self.threads = team_of(written.seconds, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM) if self.threads > 1 else 0
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from itertools import accumulate
 
 from payback.native.commands import Command
 from payback.native.layout import Buffer
 
 ALIGNMENT = 64
+NEAR = 1.01  # times the least that there can be: not worth another order
+MANY = 256  # buffers that are put in the order of their sizes: that takes the square of their number
+TRIES = 16  # orders
 
 
 def _aligned(size: int) -> int:
@@ -30,7 +34,64 @@ def lives(commands: Sequence[Command]) -> list[Buffer]:
 
 
 def arrange(buffers: Sequence[Buffer]) -> int:
-    """Give every buffer a start in the arena; returns the arena's bytes.  First fit, largest first at equal times."""
+    """Give every buffer a start in the arena; returns the arena's bytes.
+
+    In the order of time; if that leaves holes, largest first, and what comes to lie highest is next tried first.
+    """
+    top = _in_time(buffers)
+    least = _at_once(buffers)
+    if top <= NEAR * least:
+        return top
+    best, starts = top, [buffer.start for buffer in buffers]
+    order = sorted(buffers, key=lambda b: -b.bytes)
+    large, small = order[:MANY], order[MANY:]
+    for _ in range(TRIES):
+        above = _in_order(large)
+        top = above + _in_time(small)
+        for buffer in small:
+            buffer.start += above
+        if top < best:
+            best, starts = top, [buffer.start for buffer in buffers]
+        if best <= NEAR * least or len(large) > MANY // 4:
+            break
+        highest = max(large, key=lambda b: b.start + b.bytes)  # had to go where it is: next time it chooses first
+        if large[0] is highest:
+            break
+        large.remove(highest)
+        large.insert(0, highest)
+    for buffer, start in zip(buffers, starts, strict=True):
+        buffer.start = start
+    return best
+
+
+def _at_once(buffers: Sequence[Buffer]) -> int:
+    """The most bytes that live at one time: no arrangement needs less."""
+    change: dict[int, int] = {}
+    for buffer in buffers:
+        size = _aligned(buffer.bytes)
+        change[buffer.first] = change.get(buffer.first, 0) + size
+        change[buffer.last + 1] = change.get(buffer.last + 1, 0) - size
+    return max(accumulate((change[time] for time in sorted(change)), initial=0))
+
+
+def _in_order(buffers: Sequence[Buffer]) -> int:
+    """One after another, each in the lowest gap between those that live when it does (Pisarchyk and Lee, 2020)."""
+    placed: list[tuple[int, int, int, int]] = []  # (start, end, first, last), ascending
+    top = 0
+    for buffer in buffers:
+        size, first, last, start = _aligned(buffer.bytes), buffer.first, buffer.last, 0
+        for low, high, begin, end in placed:
+            if begin <= last and first <= end:
+                if low - start >= size:
+                    break
+                start = max(start, high)
+        buffer.start, top = start, max(top, start + size)
+        bisect.insort(placed, (start, start + size, first, last))
+    return top
+
+
+def _in_time(buffers: Sequence[Buffer]) -> int:
+    """First fit, in the order in which they begin to live, largest first at equal times."""
     free: list[tuple[int, int]] = []  # (start, bytes), ascending, never adjacent
     ends: dict[int, list[Buffer]] = {}
     top = 0

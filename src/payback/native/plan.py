@@ -13,6 +13,7 @@ from payback.native.packing import SLACK
 from payback.native.tile import has_masked_loads, tile
 
 BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
+LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
 
@@ -74,10 +75,11 @@ class Plan:
 
     def block_rows(self, k: int) -> int:
         """Rows of A that are packed at a time, at most."""
-        return max(BLOCK // (blocks_of(k)[1] * self.dtype.itemsize * self.rows), 1) * self.rows
+        fitting = BLOCK // (blocks_of(k)[1] * self.dtype.itemsize * self.rows)
+        return max(min(fitting, LONG // self.rows), 1) * self.rows
 
     def block_columns(self, k: int) -> int:
-        """Columns of B that are packed at a time: in the third cache."""
+        """Columns of B that all blocks of rows are multiplied with before the next ones: in the third cache."""
         return max(4194304 // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width
 
     @property
@@ -87,21 +89,21 @@ class Plan:
 
     def bytes_of_a(self, rows: int, k: int) -> int:
         """Room for packed A, before that for B: a multiple of 64."""
-        tiles = max(-(-rows // self.rows), 1) * self.rows
+        tiles = max(min(-(-rows // self.rows), LONG // self.rows), 1) * self.rows
         size = min(self.most_of_a, tiles * max(min(k, K_BLOCK), 1) * self.dtype.itemsize) + SLACK
         return -(-size // 64) * 64
 
-    def scratch(self, m: int, n: int, k: int) -> int:
-        """Bytes that each thread needs to work in: 0, or a multiple of 64."""
+    def scratch(self, m: int, n: int, k: int, team: int = 1) -> int:
+        """Bytes that each thread of a team needs to work in: 0, or a multiple of 64."""
         if not self.pack_b:
             return 0
         rows, columns = (n, m) if self.down else (m, n)
-        columns = min(-(-columns // self.width) * self.width, self.block_columns(k))
-        if rows <= self.block_rows(k) or not self.pack_a:  # all rows are one block: a panel is used but once
-            columns = min(columns, 2 * self.width)
-        size = (
-            columns * min(k, K_BLOCK) * self.dtype.itemsize + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
-        )
+        if self.split == "rows":
+            rows = -(-max(-(-rows // self.rows), 1) // team) * self.rows
+        elif self.split == "columns":
+            columns = -(-max(-(-columns // self.width), 1) // team) * self.width
+        panels = min(-(-columns // self.width), 2) * self.width * min(k, K_BLOCK) * self.dtype.itemsize
+        size = panels + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
         return -(-size // 64) * 64
 
     def sums(self, m: int, n: int, k: int) -> int:

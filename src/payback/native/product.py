@@ -48,7 +48,7 @@ class Product:
         """The table for `run`, and what must live as long as it."""
         (m, k), n, size = a.shape, b.shape[1], a.itemsize
         strides = [stride // size for array in (a, b, out) for stride in array.strides]
-        of_one, shared = self.plan.scratch(m, n, k), self.plan.sums(m, n, k)
+        of_one, shared = self.plan.scratch(m, n, k, count), self.plan.sums(m, n, k)
         memory = np.empty(of_one * count + shared + threads.STATE_BYTES + 64, np.uint8)
         scratch = memory.ctypes.data + -memory.ctypes.data % 64
         sums = scratch + of_one * count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -27,6 +28,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
+from payback.native.scratch import fit
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
@@ -175,6 +177,9 @@ class Program:
             if view.buffer.kind == "output":
                 view.buffer.base, number = number, number + 1
         self.bases = number
+        for native, run_of in groupby(self.commands, lambda command: command.kernel is not None):
+            if native:
+                fit(list(run_of), planner.threads)
         self.arena_bytes = memory.arrange(memory.lives(self.commands))
         self._parts: list[Any] = []
         run: list[Command] = []
@@ -190,7 +195,9 @@ class Program:
         written = [part for part in self._parts if type(part) is Written]
         # the driver of several threads is not compiled for what one does
         drivers = (
-            DRIVERS if any(team_of(part, planner.threads) > 1 for part in written) else (DRIVERS[0], *self._beside)
+            DRIVERS
+            if any(team_of(part.seconds, planner.threads) > 1 for part in written)
+            else (DRIVERS[0], *self._beside)
         )
         addresses = library.get([*(kernel for part in written for kernel in part.kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part

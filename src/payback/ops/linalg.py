@@ -12,7 +12,6 @@ import numpy as np
 
 from payback.ir.aval import Aval, Avals
 from payback.ops.matrices import (
-    folded,
     halved,
     inner,
     lower,
@@ -190,7 +189,8 @@ def _cholesky_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Slots, upper: boo
     inside = halved(m, product(m, _T(m, factor), lower(m, bar)))
     left = m.solve(_T(m, factor), inside)
     owed = _T(m, m.solve(_T(m, factor), _T(m, left)))
-    return [folded(m, (owed + _T(m, owed)) * 0.5, not upper)]
+    paid = halved(m, owed + _T(m, owed))  # both triangles of the symmetric half of it, paid to the one that is read
+    return [_T(m, paid) if upper else paid]
 
 
 def _cholesky_jvp(m: Any, dots: Any, args: Any, y: Any, upper: bool) -> Any:

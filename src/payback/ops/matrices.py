@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,17 +69,42 @@ def diagonal(m: Any, x: Any) -> Any:
 
 def lower(m: Any, x: Any, below: int = 0) -> Any:
     """The lower triangle, from the diagonal `below` the main one on; zeros above."""
-    return m.where(np.tri(*m.shape(x)[-2:], -below, dtype=bool), x, 0.0)
+    return m.where(triangle(*m.shape(x)[-2:], -below), x, 0.0)
 
 
 def upper(m: Any, x: Any, above: int = 0) -> Any:
-    return m.where(np.tri(*m.shape(x)[-2:], above - 1, dtype=bool), 0.0, x)
+    return m.where(triangle(*m.shape(x)[-2:], above - 1), 0.0, x)
+
+
+def triangle(rows: int, columns: int, k: int) -> np.ndarray[Any, Any]:
+    """np.tri of truths; small ones are kept."""
+    return _small_triangle(rows, columns, k) if rows * columns <= _SMALL else np.tri(rows, columns, k, dtype=bool)
+
+
+_SMALL = 1 << 14  # entries
+
+
+@lru_cache(maxsize=64)
+def _small_triangle(rows: int, columns: int, k: int) -> np.ndarray[Any, Any]:
+    made = np.tri(rows, columns, k, dtype=bool)
+    made.flags.writeable = False
+    return made
+
+
+def _halves(n: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """What halves the diagonal of a lower triangle."""
+    made = (np.tri(n) - 0.5 * np.eye(n)).astype(dtype)
+    made.flags.writeable = False
+    return made
+
+
+_small_halves = lru_cache(maxsize=64)(_halves)
 
 
 def halved(m: Any, x: Any) -> Any:
     """The lower triangle with half of its diagonal: what, added to its transpose, is the symmetric x."""
     n = m.shape(x)[-1]
-    return lower(m, x) * (np.tri(n) - 0.5 * np.eye(n)).astype(m.dtype(x))
+    return lower(m, x) * (_small_halves if n * n <= _SMALL else _halves)(n, m.dtype(x))
 
 
 def mirrored(m: Any, x: Any, from_lower: bool = True) -> Any:

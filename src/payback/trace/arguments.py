@@ -26,6 +26,11 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
 
 
+def axes_listed(axis: Any) -> Any:
+    """The axis argument of those functions of NumPy that take a list of axes too, not only a tuple."""
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
 def axis_of(axis: Any, ndim: int) -> int:
     """One axis, ≥ 0.  Raises numpy.exceptions.AxisError."""
     return axes_of(operator.index(axis), ndim)[0]

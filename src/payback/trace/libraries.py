@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from payback.trace import numpy_series, scipy_linalg, scipy_special
+from payback.trace import numpy_series, python_statistics, scipy_linalg, scipy_special
 from payback.trace.creation import LINALG
+
+# Compiled modules that crash on what np.ascontiguousarray gives if it is no array: they see the real one, which raises.
+TRUSTING = frozenset({"scipy.spatial._qhull"})
 
 LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "numpy.linalg": LINALG,
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
+    "statistics": python_statistics.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **{name: {} for name in TRUSTING},
 }
 
 
 def complete(name: str) -> ModuleType | None:
     """The library, if it has been imported to the end."""
     module = sys.modules.get(name)
-    busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
-    return None if busy else module
+    spec = getattr(module, "__spec__", None)
+    if getattr(spec, "_initializing", False) or (name == "statistics" and not _of_python(spec)):
+        return None
+    return module
+
+
+def _of_python(spec: ModuleSpec | None) -> bool:
+    """Whether it is Python's own module, and not one that a program has under the same name."""
+    return bool(spec and spec.origin and os.path.dirname(spec.origin) == os.path.dirname(os.__file__))
 
 
 class Watch:
@@ -47,6 +60,8 @@ class Watch:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None and name == "statistics" and not _of_python(spec):
+                return spec
             if spec is not None and spec.loader is not None:
                 spec.loader.exec_module = self._telling(name, spec.loader.exec_module)  # type: ignore[method-assign]
                 return spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import traceback
 from typing import Any
@@ -12,6 +13,8 @@ from payback.trace.array import Traced
 from payback.trace.buffer import MARK, Buffer
 from payback.trace.outside import refused
 
+_OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at types say of an argument
+
 
 def meant(problem: BaseException) -> PaybackError | None:
     """The error of ours that compiled code has put behind, or replaced by, one of its own.
@@ -19,7 +22,7 @@ def meant(problem: BaseException) -> PaybackError | None:
     NumPy does so where it stores an entry, MINPACK where it reads a result; SciPy's root finders call the function
     again though it has failed, which Python tells by a SystemError.
     """
-    text = str(problem)
+    text = " ".join(str(problem).split())  # one line
     if text == "Error setting single item of array." or type(problem).__module__ == "_minpack":
         return refused.get()
     if (
@@ -34,18 +37,22 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
                           why="compiled code takes bare numbers, and what it computes from them has no history",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
-    ours = "payback.trace." in text or text.startswith("Cannot convert Traced")
-    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
-        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
-                          fix="compute with NumPy functions, on plain arrays of its data: .to_numpy()")  # fmt: skip
     if (taker := _wants_floats(problem)) is not None:
         return TraceError(f"{taker} takes bare numbers", where=_place(problem),
                           why="what it makes of them has no history, so what follows would have no gradient",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
+    ours = "payback.trace." in text or _OURS.search(text)
+    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
+                          fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); for "
+                          "the bare numbers write x.value")  # fmt: skip
     cause = problem.__cause__
     while type(cause) is SystemError:
         cause = cause.__cause__
-    return cause if isinstance(cause, PaybackError) else None
+    if isinstance(cause, PaybackError):
+        return cause
+    told = refused.get()  # replaced by an error of C code in the same expression, which Python tells by no context
+    return told if told is not None and problem.__context__ is None and told.where == _place(problem) else None
 
 
 def _wants_floats(problem: BaseException) -> str | None:

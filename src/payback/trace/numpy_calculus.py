@@ -239,6 +239,10 @@ def real(val: Any, *_: Any, **__: Any) -> Any:
     return val
 
 
+def _set_real(x: Any, value: Any) -> None:
+    x[...] = value
+
+
 @implements(np.imag)
 def imag(val: Any) -> Any:
     return traced_array(np.zeros(val.shape, val.dtype))
@@ -361,7 +365,7 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     return counts, edges
 
 
-Traced.real, Traced.imag = property(real), property(imag)
+Traced.real, Traced.imag = property(real, _set_real), property(imag)
 Traced.itemsize = property(lambda self: self.dtype.itemsize)
 Traced.nbytes = property(lambda self: self.size * self.dtype.itemsize)
 _METHODS.update(round=around, conj=lambda x: x, conjugate=lambda x: x)

@@ -15,6 +15,7 @@ from payback.errors import TraceError, UnsupportedError
 from payback.trace.arguments import (
     NONE,
     array_of,
+    axes_listed,
     axes_of,
     axis_of,
     count_of,
@@ -51,7 +52,7 @@ def _kind(kind: Any, stable: Any) -> Any:
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     refuse("argsort", order=order)
     found = _order("argsort", a, axis, kind=_kind(kind, stable))[1]
-    return found.value if known(found) else found
+    return _own(found)
 
 
 @implements(np.sort)
@@ -59,6 +60,13 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     refuse("sort", order=order)
     return np.take_along_axis(*_order("argsort", a, axis, kind=_kind(kind, stable)))
+
+
+def _own(found: Any) -> Any:
+    """Whole numbers as a new array of the program's, which may write into it; without numbers the node."""
+    if not known(found):
+        return found
+    return found.value.copy() if isinstance(found.value, np.ndarray) else found.value
 
 
 def _places(kth: Any) -> tuple[int, ...]:
@@ -69,7 +77,7 @@ def _places(kth: Any) -> tuple[int, ...]:
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
     refuse("argpartition", order=order)
     found = _order("argpartition", a, axis, kth=_places(kth))[1]
-    return found.value if known(found) else found
+    return _own(found)
 
 
 @implements(np.partition)
@@ -90,7 +98,7 @@ def _place_of(row: str) -> Function:
                 raise ValueError("All-NaN slice encountered")
             a = np.where(nan, worst, a)
         found = emit(row.removeprefix("nan"), a, axis=axis, keepdims=keep(keepdims))
-        return into(out, row, found.value if known(found) else found)
+        return into(out, row, _own(found))
 
     return place
 
@@ -105,7 +113,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if sorter is not None:
         a = np.take(a, sorter)
     found = emit("searchsorted", a, v, side=side)
-    return found.value if known(found) else found
+    return _own(found)
 
 
 @implements(np.digitize)
@@ -216,7 +224,7 @@ def _lanes(a: Any, axis: Any) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
     a = traced_array(a)
     if a.dtype.kind != "f":
         a = astype(a, np.float64)
-    axes = axes_of(axis, a.ndim)
+    axes = axes_of(axes_listed(axis), a.ndim)
     kept = tuple(i for i in range(a.ndim) if i not in axes)
     rest = tuple(a.shape[i] for i in kept)
     return sort(reshape(transpose(a, (*axes, *kept)), (count_of(a, axes), *rest)), axis=0), axes, rest
@@ -302,11 +310,15 @@ def _quantile(a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, w
         raise ValueError("Percentiles must be in the range [0, 100]" if percent
                          else "Quantiles must be in the range [0, 1]")  # fmt: skip
     lead, n = q.shape, line.shape[0]
+    if ignore_nan and len(lead) > 1 and len(axes) > 1 and axis is not None:
+        raise UnsupportedError(f"np.{name} over several axes with a table of quantiles, shape {lead}", where=here(),
+                               why="NumPy returns its axes in another order than it documents",
+                               fix="give the quantiles as a list, and reshape what comes")  # fmt: skip
     if ignore_nan:  # each group has a count of its own
         n = np.sum(line == line, axis=0)
         n = n.value if known(n) else n
         q = q.reshape(lead + (1,) * len(rest))
-        n = n.astype(q.dtype if q.dtype.kind == "f" else np.float64)
+        n = n.astype(q.dtype if q.dtype.kind == "f" else INTP)
     last = n - 1 if not ignore_nan else np.maximum(n - 1, 0)
 
     def taken(place: Any) -> Any:
@@ -315,10 +327,10 @@ def _quantile(a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, w
         flat = place.reshape((-1, *rest))
         return np.take_along_axis(line, flat, 0).reshape((*lead, *rest))
 
-    if method in _DISCRETE:
-        made = taken(_whole(_DISCRETE[method](n, q), last))
+    virtual = (_DISCRETE.get(method) or _CONTINUOUS[method])(n, q)
+    if method in _DISCRETE or virtual.dtype.kind in "iu":  # for q of integers there is nothing between two entries
+        made = taken(_whole(virtual, last))
     else:
-        virtual = _CONTINUOUS[method](n, q)
         down = np.floor(virtual)
         before, after = taken(_whole(down, last)), taken(_whole(down + 1, last))
         gamma = _STEPS[method](virtual - down, virtual) if method in _STEPS else virtual - down

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.trace.arguments import array_of, axes_of, axis_of, part_of, traced_array
+from payback.trace.arguments import array_of, axes_listed, axes_of, axis_of, part_of, traced_array
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy_map import (
@@ -36,7 +36,7 @@ from payback.trace.views import in_order, looked_at
 
 @implements(np.flip)
 def flip(m: Any, axis: Any = None) -> Any:
-    axes = axes_of(axis, m.ndim)
+    axes = axes_of(axes_listed(axis), m.ndim)
     return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(m.ndim))]
 
 
@@ -362,7 +362,8 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     rows = np.arange(max(0, min(a.shape[first] + min(offset, 0), a.shape[second] - max(offset, 0)))) - min(offset, 0)
 
     def entries() -> Any:
-        return transpose(a, [*rest, first, second])[..., rows, rows + offset]
+        order = [*rest, first, second]
+        return (a if order == sorted(order) else transpose(a, order))[..., rows, rows + offset]
 
     return looked_at(a, "diagonal", {"offset": offset, "axis1": first, "axis2": second}, entries)
 

@@ -9,7 +9,18 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.ir.aval import FLOAT64
-from payback.trace.arguments import NONE, array_of, axes_of, axis_of, count_of, given, keep, known, traced_array
+from payback.trace.arguments import (
+    NONE,
+    array_of,
+    axes_listed,
+    axes_of,
+    axis_of,
+    count_of,
+    given,
+    keep,
+    known,
+    traced_array,
+)
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_map import (
@@ -73,7 +84,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE) -> Any:
 
 @implements(np.average)
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = NONE) -> Any:
-    a = array_of(a)
+    a, axis = array_of(a), axes_listed(axis)
     if weights is None:
         made = np.mean(a, axis=axis, keepdims=keep(keepdims))
         total: Any = np.asarray(count_of(a, axes_of(axis, a.ndim)), made.dtype)[()]

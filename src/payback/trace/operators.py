@@ -216,7 +216,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
                 answer.op, answer.args, answer.params, answer.where = row, (node, second), NO_PARAMS, where
                 answer._aval = answer.grad = None
                 result = new(Traced)
-                result.node, result.alias = answer, None
+                result.node = answer  # and no `alias`: a number has no views
                 return result
         elif type(x) is np.ndarray and type(other) is Traced and type(y := other.node.value) is np.ndarray:  # noqa: SIM102
             if x.dtype is y.dtype and x.dtype.kind == "f":  # as `fast`, sooner

@@ -81,18 +81,21 @@ def bare(what: str, why: str, fix: str) -> PaybackError:
     if problem is not None:
         return problem
     frame: FrameType | None = inspect.currentframe()
+    found: tuple[str, str, str] | None = None
     while frame is not None and is_inner(frame):
         module = frame.f_globals.get("__name__", "")
-        what, why, fix = of_library(module) or (what, why, fix)
+        if not (found and module.startswith("scipy._")):  # SciPy's decorators: what they call has said it
+            found = of_library(module) or found
         frame = frame.f_back
+    what, why, fix = found or (what, why, fix)
     if frame is not None and _draws(frame):
         what, why, fix = _DRAWN
     if elsewhere():
         why, fix = _IN_A_THREAD
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
-    found = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
-    refused.set(found)
-    return found
+    told = TraceError(what, where=str(place) if place else None, why=why, fix=fix)
+    refused.set(told)
+    return told
 
 
 def calling() -> tuple[str, str, str] | None:
@@ -131,6 +134,15 @@ def into_plain_array(array: Any, what: str, frame: FrameType | None = None, name
     if elsewhere():
         why, fix = _IN_A_THREAD
     return MutationError(what, where=str(place), why=why, fix=fix)
+
+
+def drawing() -> TraceError | None:
+    """The error if the user's frame is at a call of a random generator; None elsewhere."""
+    frame = users_frame(2)
+    if frame is None or not _draws(frame):
+        return None
+    what, why, fix = _DRAWN
+    return TraceError(what, where=str(position((frame.f_code, frame.f_lasti))), why=why, fix=fix)
 
 
 def _draws(frame: FrameType) -> bool:

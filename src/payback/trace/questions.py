@@ -10,6 +10,7 @@ from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced
 from payback.trace.buffer import Buffer
 from payback.trace.dispatch import here
+from payback.trace.outside import drawing
 from payback.trace.written import Written
 
 
@@ -44,6 +45,8 @@ def _reduce(self: Any, protocol: Any = None) -> NoReturn:
 
 
 def _set_shape(self: Any, shape: Any) -> NoReturn:
+    if (problem := drawing()) is not None:
+        raise problem
     raise UnsupportedError("the shape of a traced array cannot be set", where=here(),
                            why="what has been computed from it has the shape it had",
                            fix=f"write y = y.reshape({shape})")  # fmt: skip

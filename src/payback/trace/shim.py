@@ -38,6 +38,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_shapes,
     numpy_statistics,
     numpy_ufuncs,
+    numpy_where,
     outside,
     questions,
 )
@@ -47,7 +48,7 @@ from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
-from payback.trace.libraries import LIBRARIES, Watch, complete
+from payback.trace.libraries import LIBRARIES, TRUSTING, Watch, complete
 from payback.trace.meaning import meant
 from payback.trace.number import Number
 from payback.trace.outside import refused
@@ -124,6 +125,13 @@ class _Pair:
 
 def _pair(originals: dict[str, Any]) -> _Pair | None:
     return _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
+
+
+@functools.cache
+def _bare_numpy() -> ModuleType:
+    bare = ModuleType("numpy")
+    bare.__dict__.update(np.__dict__)
+    return bare
 
 
 _NUMPY = Shown(np, _OF_NUMPY, _NUMPY_WRAPPERS)
@@ -203,7 +211,9 @@ class _Installed:
             self.seen = None
         self.shown.append(known)
         space = module.__dict__
-        if any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
+        if name in TRUSTING and space.get("np") is np:
+            self.inside.append((space, _Pair({"np": np}, {"np": _bare_numpy()})))
+        elif any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
             self.inside.append((space, _Pair(known.originals, known.wrappers)))
 
     def imported(self, name: str, module: ModuleType) -> None:

@@ -9,6 +9,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import GeneratorType
 from typing import Any
 
 from payback.trace.array import _NODE_TYPES
@@ -79,13 +80,19 @@ def special_wrapper(owner: type, name: str, answer: Callable[..., Any], always: 
     return owner, name, original, wrapper
 
 
+# What can be gone through once only: whether something traced comes out must be looked at all the same.
+_ONCE = (GeneratorType, map, filter, zip)
+
+
 def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
     """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if TRACING.get() and _any_traced((args, kwargs)):
-            return answer(*_current(args), **_current(kwargs))
+        if TRACING.get():
+            args = tuple(list(x) if type(x) in _ONCE else x for x in args)
+            if _any_traced((args, kwargs)):
+                return answer(*_current(args), **_current(kwargs))
         return original(*args, **kwargs)
 
     return wrapper
