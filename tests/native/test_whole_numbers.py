@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
+
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
+from payback.errors import PaybackError
 
 SMALL = np.array([[255, 5, 0]], np.uint8)
 LARGE = np.array([[2**64 - 1, 2**53 + 1, 0]], np.uint64)
@@ -31,3 +36,22 @@ def test_as_numpy_has_them(program, x, native):
     for a, b in zip(*[v if isinstance(v, tuple) else (v,) for v in (made, expected)], strict=True):
         assert np.asarray(a).dtype == np.asarray(b).dtype
         assert np.array_equal(a, b)
+
+
+def test_every_ufunc_has_numpys_dtype():
+    """On booleans, whole numbers and halves too: what NumPy refuses is refused."""
+    ufuncs = {u.__name__: u for u in vars(np).values() if isinstance(u, np.ufunc) and u.nin < 3}
+    kinds = "?bBilefd" if amount.soak() else "?Ble"
+    for name, ufunc in list(ufuncs.items()) if amount.full() else [(n, ufuncs[n]) for n in ("conjugate", "positive")]:
+        for types in itertools.product(kinds, repeat=ufunc.nin):
+            args = [np.array([0, 1, 3, 2, 1, 0]).astype(kind) for kind in types]
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    found = pb.compile(ufunc, native=False)(*args)
+                except (TypeError, PaybackError):
+                    continue
+                wanted = ufunc(*args)
+            for a, b in zip(np.atleast_1d(found), np.atleast_1d(wanted), strict=True):
+                assert a.dtype == b.dtype, f"{name} of {types}"
+                np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=4e-3 if b.dtype.char == "e" else 3e-6)

@@ -106,7 +106,9 @@ def test_without_numbers(name):
     call, x = CALLS[name]
     for k, found in enumerate(floating(call)(traced(x))):
         if isinstance(found, Traced):
-            check_abstract(lambda y, k=k: floating(call)(y)[k], [x])
+            # how many residuals there are is not known without numbers: none, where the rank is not full
+            seen = np.sum if name.startswith("lstsq") and k == 1 else lambda part: part
+            check_abstract(lambda y, k=k, seen=seen: seen(floating(call)(y)[k]), [x])
 
 
 def test_whole_numbers_become_float64():

@@ -266,6 +266,8 @@ class Traced:
     __matmul__, __rmatmul__ = _product()
     __imatmul__ = product_in_place
     __xor__, __rxor__ = _dispatched(np.bitwise_xor)
+    __lshift__, __rlshift__ = _dispatched(np.left_shift)
+    __rshift__, __rrshift__ = _dispatched(np.right_shift)
 
     def __invert__(self) -> Any:
         return np.invert(self)

@@ -22,7 +22,7 @@ from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.views import in_order as lay
-from payback.trace.views import laid_out
+from payback.trace.views import laid_as, laid_out
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
@@ -266,9 +266,8 @@ def full_like(
     x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
 ) -> Any:
     at = laid_out(x) if isinstance(x, Traced) else x
-    columns = order == "F" or (order in "KA" and at.ndim > 1 and at.flags.fnc)
-    shape = np.shape(x) if shape is None else shape
-    return full(np.full, shape, fill_value, dtype or x.dtype, order="F" if columns else "C")
+    made = full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
+    return laid_as(made, np.empty_like(at, np.bool_, order, shape=shape))
 
 
 _FUNCTIONS[np.empty_like] = zeros_like

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import lru_cache
+from sys import _getframe
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
+from payback.trace.handled import FACTORIZING, unsure
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
@@ -54,6 +56,8 @@ def emit(name: str, *operands: Any, **params: Any) -> Traced:
         return number
     if name in _VIEWS:
         return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+    if name in FACTORIZING and any(isinstance(x, Traced) and x.node.value is None for x in operands):
+        unsure(name, _getframe(1))
     return Traced(
         apply(TABLE[name], [as_traced(operand) for operand in operands], where_of_caller(2), params or NO_PARAMS)
     )
@@ -225,6 +229,8 @@ def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
             return None
         if left[:-2] != right[:-2] and len(left) > 2 and len(right) > 2:
             return None
+        if max(len(left), len(right)) > 2 and (left[-1] == 1 or len(left) != len(right)):
+            return None  # they may be computed otherwise, and lie in memory otherwise
         params, product = _product_of(len(left), len(right))
     place = where_of_caller(3)
     if first is None:

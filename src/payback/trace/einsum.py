@@ -18,7 +18,7 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, as_traced, plain
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy_map import astype
-from payback.trace.views import looked_at
+from payback.trace.views import laid_by, looked_at
 
 Labels = list[Hashable]
 
@@ -184,8 +184,20 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = 
     ((x, labels),) = parts
     x = x if isinstance(x, Traced) else Traced(as_traced(x))
     if labels != wanted:
-        return np.transpose(x, [labels.index(label) for label in wanted])
-    return x[...] if x is arrays[0] else x
+        x = np.transpose(x, [labels.index(label) for label in wanted])
+    elif x is arrays[0]:
+        return x[...]
+    if len(nodes) == 1:
+        return x
+    texts = operands[:1] if isinstance(operands[0], str) else ()
+    axes = operands[1::2] if not texts else ()
+
+    def of_numpy(*small: Any) -> Any:
+        given = (*texts, *small) if texts else [part for pair in zip(small, axes, strict=False) for part in pair]
+        rest = () if texts or len(operands) % 2 == 0 else operands[-1:]
+        return np.einsum(*given, *rest, order=order, optimize=optimize)
+
+    return laid_by(of_numpy, x, *arrays)
 
 
 def _extents(terms: list[Labels], arrays: list[Any]) -> dict[Hashable, int]:

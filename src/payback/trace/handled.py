@@ -127,14 +127,17 @@ class Witness:
 _LOSING = (TraceError, UnsupportedError, MutationError, DifferentiationError)  # where plain numbers are no error
 _CALLED = {"div": "a division", "mod": "a remainder", "floor_divide": "a division", "power": "a power"}
 FAILING = {*_CALLED}  # of Python numbers
+FACTORIZING = {"inv", "solve", "cholesky", "eigh", "svd", "pinv", "lstsq", "solve_triangular", "solve_sylvester"}
 
 
 def unsure(name: str, frame: FrameType, second: Any = None) -> None:
-    """Raises TraceError if it is not known whether an operation on Python numbers, or a function of `math`, fails, and
-    the program waits for that.  `second`: the second operand, if it is known.
+    """Raises TraceError if it is not known whether an operation on Python numbers, a function of `math` or one of
+    linear algebra fails, and the program waits for that.  `second`: the second operand, if it is known.
     """
-    if name not in FAILING:
-        errors: tuple[type[BaseException], ...] = (ValueError, OverflowError)
+    if name in FACTORIZING:
+        errors: tuple[type[BaseException], ...] = (np.linalg.LinAlgError,)
+    elif name not in FAILING:
+        errors = (ValueError, OverflowError)
     elif name == "power":
         errors = (ZeroDivisionError, OverflowError)
     elif type(second) in (float, int) and second != 0:

@@ -13,7 +13,7 @@ from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
-from payback.trace.numpy_map import astype, broadcast_any, concatenate, like_first
+from payback.trace.numpy_map import astype, broadcast_any, concatenate, lies_as, like_first
 from payback.trace.operators import _FUNCTIONS, _METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def _spacings(f: Any, varargs: tuple[Any, ...], axes: tuple[int, ...]) -> list[A
 
 
 @implements(np.gradient)
-@like_first
+@lies_as
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = array_of(f)
     f = f if f.dtype.kind == "f" else f.astype(np.float64)
@@ -268,8 +268,13 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
         return into(out, "round", np.round(plain(a), decimals))
     if decimals == 0:
         return into(out, "round", np.rint(a))
+    return into(out, "round", _rounded(a, decimals))
+
+
+@like_first
+def _rounded(a: Any, decimals: int) -> Any:
     scale = 10.0 ** abs(decimals)
-    return into(out, "round", np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale)
+    return np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale
 
 
 def _shifted(sign: int) -> Any:

@@ -13,7 +13,7 @@ from payback.trace.arguments import array_of, axis_of, known, part_of, traced_ar
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
-from payback.trace.numpy_map import astype, broadcast_any, by_rows, like_first, reshape
+from payback.trace.numpy_map import astype, broadcast_any, by_rows, lies_as, reshape
 from payback.trace.operators import _METHODS
 
 
@@ -126,7 +126,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 
 @implements(np.piecewise)
-@like_first
+@lies_as
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
     """Each function is given the entries for which its condition is the last that holds."""
     x = array_of(x)

@@ -138,6 +138,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     full = not known(rank) or int(rank) == a.shape[1]
     rest = columns - np.matmul(a, x)
     residuals = np.sum(rest * rest, axis=0) if full and a.shape[0] > a.shape[1] else np.zeros(0, x.dtype)
+    if not known(rank) and residuals.size:  # there are none where the rank is not full
+        residuals = residuals[np.broadcast_to(rank == a.shape[1], residuals.shape)]
     rank = np.int32(plain(rank)) if known(rank) else rank.astype(np.int32)
     return (np.squeeze(x, -1) if b.ndim == 1 else x), residuals, rank, s
 

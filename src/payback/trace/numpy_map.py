@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, ShapeError, TraceError, UnsupportedError
-from payback.ir.node import NO_PARAMS, Node
-from payback.ops.append import freeze, settled
+from payback.ops.append import settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
@@ -20,7 +19,7 @@ from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
-from payback.trace.views import in_order, laid_out, share_memory
+from payback.trace.views import in_order, laid_as, laid_out, share_memory
 
 
 def _reduction(
@@ -185,7 +184,8 @@ def ravel(x: Any, order: str = "C") -> Any:
     flags = laid_out(x).flags if isinstance(x, Traced) else None
     if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
         return made
-    return Traced(made.node)  # NumPy copies what lies with gaps, where reshape would not
+    made = Traced(made.node)
+    return laid_as(made, np.empty(made.shape, np.bool_))  # NumPy copies what lies with gaps, where reshape would not
 
 
 def _by_strides(strides: tuple[int, ...]) -> list[int]:
@@ -315,15 +315,13 @@ def floating(dtype: Any, name: str) -> Any:
 
 @implements(np.copy)
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
-    node = x.node  # what is written into one is not seen in the other
-    value = node.value
-    if order in "CF":
-        return in_order(Traced(node), order)
-    if type(value) is np.ndarray and value.ndim > 1 and not value.flags.forc:  # a copy has no gaps
-        lies = value.copy("K")
-        if lies.strides != value.strides:
-            node = Node(TABLE["identity"], (node,), NO_PARAMS, freeze(lies), node.where)
-    return Traced(node)
+    made = Traced(x.node)  # what is written into one is not seen in the other
+    if x.ndim < 2 or (order in "CKA" and laid_out(x).flags.c_contiguous):
+        return made
+    at = laid_out(x)
+    if order == "A":
+        order = "F" if at.flags.fnc else "C"
+    return laid_as(made, np.empty_like(at, np.bool_, order))  # a copy has no gaps
 
 
 def by_rows(f: Function) -> Function:
@@ -345,9 +343,24 @@ def like_first(f: Function) -> Function:
         made = f(x, *args, **kwargs)
         if not isinstance(x, Traced) or (type(made) is not Traced and type(made) not in (list, tuple)):
             return made
-        order = "F" if x.ndim > 1 and x.node.value is not None and laid_out(x).flags.fnc else "C"
+        order = "F" if x.ndim > 1 and laid_out(x).flags.fnc else "C"
         return type(made)(in_order(part, order) for part in made) if type(made) in (list, tuple) else (
             in_order(made, order))  # fmt: skip
+
+    return laid
+
+
+def lies_as(f: Function) -> Function:
+    """A function whose result NumPy makes with `empty_like` of its first argument."""
+
+    @functools.wraps(f)
+    def laid(x: Any, *args: Any, **kwargs: Any) -> Any:
+        made = f(x, *args, **kwargs)
+        if not isinstance(x, Traced) or x.ndim < 2:
+            return made
+        at = laid_out(x)
+        one = lambda part: laid_as(part, at) if np.shape(part) == at.shape else part  # noqa: E731
+        return type(made)(map(one, made)) if type(made) in (list, tuple) else one(made)
 
     return laid
 

@@ -12,6 +12,7 @@ from payback.trace.array import Traced
 from payback.trace.dispatch import emit, here, implements, into, matmul_spec, product_at_once
 from payback.trace.numpy_map import broadcast_any
 from payback.trace.operators import _METHODS
+from payback.trace.views import laid_by
 
 
 @implements(np.matmul)
@@ -30,7 +31,8 @@ def matmul(a: Any, b: Any) -> Any:
     if batch_a and batch_b and batch_a != batch_b:
         batch = np.broadcast_shapes(batch_a, batch_b)
         a, b = broadcast_any(a, batch + a.shape[-2:]), broadcast_any(b, batch + b.shape[-2:])
-    return emit("contract", a, b, spec=matmul_spec(len(a.shape), len(b.shape)))
+    made = emit("contract", a, b, spec=matmul_spec(len(a.shape), len(b.shape)))
+    return made if len(made.shape) < 3 else laid_by(np.matmul, made, a, b)
 
 
 def _origin(x: Any) -> str:

@@ -26,8 +26,9 @@ from payback.trace.arguments import (
 )
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import Function, emit, here, implements, into
-from payback.trace.numpy_map import astype, like_first, np_mean, reshape, transpose
+from payback.trace.numpy_map import astype, lies_as, np_mean, reshape, transpose
 from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.views import laid_by
 
 INTP = np.dtype(np.intp)
 
@@ -55,7 +56,7 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
 
 
 @implements(np.sort)
-@like_first
+@lies_as
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     refuse("sort", order=order)
     return np.take_along_axis(*_order("argsort", a, axis, kind=_kind(kind, stable)))
@@ -80,7 +81,7 @@ def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", or
 
 
 @implements(np.partition)
-@like_first
+@lies_as
 def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
     refuse("partition", order=order)
     return np.take_along_axis(*_order("argpartition", a, axis, kth=_places(kth)))
@@ -247,7 +248,10 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
     line, axes, _ = _lanes(a, axis)
     n = line.shape[0]
     middle = np_mean(line[(n - 1) // 2 : n // 2 + 1], axis=0)
-    return into(out, "median", _with_dimensions(_nan_stays(line, middle) if n else middle, axes, keepdims))
+    made = _with_dimensions(_nan_stays(line, middle) if n else middle, axes, keepdims)
+    if isinstance(a, Traced) and len(axes) == 1:
+        made = laid_by(lambda x: np.median(x, axes[0], keepdims=keepdims), made, a)
+    return into(out, "median", made)
 
 
 def _virtual(n: Any, q: Any, alpha: float, beta: float) -> Any:
@@ -346,7 +350,11 @@ def _quantile(a: Any, q: Any, axis: Any, out: Any, method: str, keepdims: Any, w
 def _quantiles(percent: bool, ignore_nan: bool) -> Function:
     def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
                  method: str = "linear", keepdims: Any = False, *, weights: Any = None) -> Any:  # fmt: skip
-        return _quantile(a, q, axis, out, method, keepdims, weights, percent, ignore_nan)
+        made = _quantile(a, q, axis, out, method, keepdims, weights, percent, ignore_nan)
+        if out is not None or weights is not None or not isinstance(a, Traced) or not isinstance(axis, int):
+            return made
+        places = np.zeros(np.shape(q))
+        return laid_by(lambda x: np.quantile(x, places, axis, method=method, keepdims=keepdims is True), made, a)
 
     return quantile
 

@@ -19,6 +19,7 @@ from payback.trace.numpy_map import (
     by_rows,
     concatenate,
     copy,
+    lies_as,
     like_first,
     moveaxis,
     np_sum,
@@ -69,7 +70,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return _rolled(a, shift, axis)
 
 
-@like_first
+@lies_as
 def _rolled(a: Any, shift: Any, axis: Any) -> Any:
     turns = [(shift, axis)]
     if type(shift) is not int or type(axis) is not int:
@@ -115,8 +116,9 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 @implements(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(int(r) for r in reps)
-    if all(count == 1 for count in reps) and len(reps) <= A.ndim:
-        return copy(A)
+    if all(count == 1 for count in reps):
+        made = copy(A)
+        return copy(reshape(made, (1,) * (len(reps) - A.ndim) + A.shape)) if len(reps) > A.ndim else made
     return _tiled(A, reps)
 
 

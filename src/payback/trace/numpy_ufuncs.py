@@ -19,6 +19,7 @@ from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
 from payback.trace.indexing import unknown
 from payback.trace.operators import _FUNCTIONS, _METHODS
 from payback.trace.outside import into_plain_array
+from payback.trace.views import laid_as, laid_out
 from payback.trace.written import plain_key
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
@@ -56,8 +57,8 @@ def _truths(x: Any) -> bool:
 _INT8 = np.dtype(np.int8)  # what squares of booleans are to NumPy
 _COMPOSED |= {
     np.square: lambda x: emit("mul", x, x) if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
-    np.positive: lambda x: x,
-    np.conjugate: lambda x: x,
+    np.positive: lambda x: x if x.dtype.kind != "b" else np.positive(np.empty(0, bool)),  # which raises
+    np.conjugate: lambda x: x if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
     np.reciprocal: lambda x: emit("div", 1.0, x) if _floating(x) else np.reciprocal(x.value),
     np.fabs: lambda x: emit("abs", x) if _floating(x) else np.fabs(x.value),
     np.float_power: lambda a, b: emit("power", _at_least_float64(a), _at_least_float64(b)),
@@ -142,7 +143,8 @@ def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
     if ufunc in _ACCUMULATIONS:
         return _FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
     if ufunc in (np.maximum, np.minimum):
-        return np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
+        made = np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
+        return laid_as(made, laid_out(x)) if x.ndim > 1 else made
     if ufunc in (np.logical_and, np.logical_or, np.logical_xor):
         x = x != 0
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]

@@ -16,17 +16,17 @@ import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
-from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
-from payback.ops.append import append, apply, freeze
+from payback.ops.append import append, apply
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
+from payback.trace.lying import exactly, few, in_order_of, laid, lying, same
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS, made
 from payback.trace.outside import by_compiled_code
-from payback.trace.written import _SIMPLE, Storage, View, Written, _held, lying, plain_key, strided, written
+from payback.trace.written import _SIMPLE, Storage, View, Written, _held, plain_key, written
 
 
 class Family:
@@ -52,7 +52,7 @@ class Family:
 def argument(x: Traced) -> Traced:
     """An argument of the caller's, with the gaps that it has in memory: NumPy copies where it reshapes it."""
     if type(x) is Traced and "strides" in x.node.params and not _dense(x.node):
-        x.alias = (Family(x, strided(x.node)), ())
+        x.alias = (Family(x, exactly(x.node)), ())
     return x
 
 
@@ -165,19 +165,31 @@ def laid_out(x: Traced) -> np.ndarray[Any, Any]:
 
 
 def in_order(made: Any, order: str | None) -> Any:
-    """The same value, laid out in memory as asked: later reshapes are views where NumPy's are, later results lie so."""
-    if type(made) is not Traced or made.ndim < 2 or order not in ("C", "F"):
+    """The same value, laid out in memory as asked: later reshapes are views where NumPy's are, later results lie so.
+
+    order: "C", "F", "A" (by columns if it lies so, else by rows) or "K" (as it lies, without gaps).
+    """
+    if type(made) is not Traced or not made.shape or order is None:
         return made
-    value = made.node.value
-    if value is None:
-        if lying(made.node).flags[f"{order}_CONTIGUOUS"]:
-            return made
-        made = Traced(made.node)
-        made.alias = (Family(made, np.empty(made.shape, np.bool_, order)), ())
+    at = laid_out(made)
+    if order == "A":
+        order = "F" if at.flags.fnc else "C"
+    if at.flags[f"{order}_CONTIGUOUS"] if order != "K" else same(at, np.empty_like(at)):
         return made
-    if value.flags[f"{order}_CONTIGUOUS"]:
+    return Traced(laid(made.node, np.empty_like(at, np.bool_, order)))
+
+
+def laid_by(function: Callable[..., Any], made: Any, *args: Any) -> Any:
+    """The same value, as it lies where the function of NumPy's makes it of such arguments."""
+    if type(made) is not Traced or made.ndim < 2:
         return made
-    return Traced(Node(TABLE["identity"], (made.node,), NO_PARAMS, freeze(value.copy(order)), made.node.where))
+    small = [few(laid_out(x) if isinstance(x, Traced) else np.asarray(x)) for x in args]
+    return Traced(laid(made.node, in_order_of(function(*small), made.shape)))
+
+
+def laid_as(made: Any, like: np.ndarray[Any, Any]) -> Any:
+    """The same value, as an array that lies in memory as `like` does, without gaps."""
+    return Traced(laid(made.node, np.empty_like(like, np.bool_))) if type(made) is Traced else made
 
 
 _WAYS: dict[str, Callable[..., Any]] = {

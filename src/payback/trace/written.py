@@ -24,7 +24,7 @@ from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
-from payback.ops.row import INPUT, TABLE
+from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_slice, joined
@@ -32,34 +32,6 @@ from payback.trace.number import Number, opened
 from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis))
-
-
-def lying(node: Node, depth: int = 8) -> np.ndarray[Any, Any]:
-    """An array that lies in memory as NumPy's would; without numbers, as far as that is told by few nodes."""
-    shape, name = node.shape, node.op.name
-    if node.op is INPUT and "strides" in node.params:
-        return np.empty_like(strided(node))  # its copies have no gaps, see `views.argument`
-    if node.value is not None:
-        return np.empty_like(node.value, np.bool_)
-    if len(shape) > 1 and depth:
-        if name == "transpose":
-            return lying(node.args[0], depth - 1).transpose(node.params["axes"])
-        if node.op.kind == "pointwise" or name in ("cast", "identity", "stop_gradient"):
-            args = [lying(arg, depth - 1) for arg in node.args]
-            if not all(arg.flags.c_contiguous for arg in args):
-                return np.nditer([*args, None], ["zerosize_ok"]).operands[-1]
-    return np.empty(shape, np.bool_)
-
-
-def strided(node: Node) -> np.ndarray[Any, Any]:
-    """An array that lies in memory as the one that an input stands for."""
-    shape, strides = node.shape, node.params["strides"]
-    if 0 in shape:
-        return np.empty(shape, np.bool_)
-    ends = [step * (extent - 1) for step, extent in zip(strides, shape, strict=True)]
-    before = -sum(end for end in ends if end < 0)
-    memory = np.empty(before + sum(end for end in ends if end > 0) + 1, np.bool_)
-    return np.lib.stride_tricks.as_strided(memory[before:], shape, strides)
 
 
 class Storage:

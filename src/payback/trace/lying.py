@@ -1,0 +1,158 @@
+"""How an array lies in memory: by rows, by columns or otherwise, as NumPy's own result does.
+
+It decides whether a reshape is a view, what order="K" is, and how later results lie.  A node with numbers shows it.
+One without tells it by how it was made: NumPy itself is asked, on arrays of bytes that lie as the arguments do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.append import freeze
+from payback.ops.contraction import contract_values
+from payback.ops.namespace import full_index
+from payback.ops.row import INPUT, TABLE
+
+Lying = np.ndarray[Any, Any]
+_MOST = 1 << 16  # nodes that are remembered
+_known: dict[int, tuple[int, ...] | None] = {}  # by a node's id: its strides, None where by rows
+
+
+class LaidOut(Aval):
+    """Of an array that was copied into another order: its strides, in entries."""
+
+    strides: tuple[int, ...]
+
+
+def lying(node: Node) -> Lying:
+    """An array that lies in memory as NumPy's result would, if it was made anew: it has no gaps."""
+    return np.empty_like(exactly(node), np.bool_)
+
+
+def exactly(node: Node) -> Lying:
+    """The same with gaps and steps, where the node is a view of another."""
+    stack = [node]
+    while stack:
+        top = stack[-1]
+        if _told(top):
+            stack.pop()
+            continue
+        if waiting := [arg for arg in top.args if not _told(arg)]:
+            stack += waiting
+            continue
+        made = _made(top, [_array(arg) for arg in top.args])
+        if len(_known) >= _MOST:
+            _known.clear()
+        steps = tuple(step // made.itemsize for step in made.strides)
+        _known[top.id] = None if made.flags.c_contiguous else steps
+        if top is node:
+            return made
+        stack.pop()
+    return _array(node)
+
+
+def _told(node: Node) -> bool:
+    return node.value is not None or not node.args or not node.shape or node.id in _known or type(node.aval) is LaidOut
+
+
+def _array(node: Node) -> Lying:
+    """What is told at once."""
+    if node.op is INPUT and "strides" in node.params:  # its value is a copy without gaps
+        return strided(node.shape, node.params["strides"])
+    if node.value is not None:
+        return np.asarray(node.value) if type(node.value) is not tuple else np.empty(())
+    steps = node.aval.strides if type(node.aval) is LaidOut else _known.get(node.id)
+    return np.empty(node.shape, np.bool_) if steps is None else strided(node.shape, steps)
+
+
+def strided(shape: tuple[int, ...], strides: Sequence[int]) -> Lying:
+    """An array of these strides, in entries."""
+    if 0 in shape:
+        return np.empty(shape, np.bool_)
+    ends = [step * (extent - 1) for step, extent in zip(strides, shape, strict=True)]
+    before = -sum(end for end in ends if end < 0)
+    memory = np.empty(before + sum(end for end in ends if end > 0) + 1, np.bool_)
+    return np.lib.stride_tricks.as_strided(memory[before:], shape, strides)
+
+
+def _made(node: Node, args: list[Lying]) -> Lying:
+    """How the row's result lies, where its arguments lie so."""
+    name, params, shape = node.op.name, node.params, node.shape
+    if 0 in shape:
+        return np.empty(shape, np.bool_)
+    if node.op.kind == "pointwise" or name in _ENTRYWISE:
+        if all(arg.flags.c_contiguous for arg in args):
+            return np.empty(shape, np.bool_)
+        return np.nditer([*args, None], ["zerosize_ok"], [["readonly"]] * len(args) + [["writeonly", "allocate"]],
+                         [None] * len(args) + [np.bool_]).operands[-1]  # type: ignore[list-item]  # fmt: skip
+    if name == "index":
+        places = tuple(np.zeros_like(arg, np.intp) for arg in args[1:])
+        return np.asarray(args[0][full_index(params["template"], places)])
+    if name in _VIEWS:
+        return np.asarray(_VIEWS[name](args[0], **params))
+    if name in ("concatenate", "stack"):
+        return np.asarray(getattr(np, name)(args, axis=params["axis"]))
+    if name in ("sum", "mean", "max", "min", "logsumexp", "norm", "prod") and not args[0].flags.c_contiguous:
+        return np.asarray(np.logical_or.reduce(args[0], axis=params["axes"], keepdims=params["keepdims"]))
+    if name in ("cumsum", "cumprod") and not args[0].flags.c_contiguous:
+        made = np.logical_or.accumulate(args[0], axis=params["axis"])
+        return np.flip(made, params["axis"]) if params.get("backwards") else made
+    if name == "contract":
+        return _product(args, params["spec"], shape)
+    return np.empty(shape, np.bool_)
+
+
+def _product(args: list[Lying], spec: tuple[str, str, str], shape: tuple[int, ...]) -> Lying:
+    """Of a product: seen on arrays of two entries an axis, for only the order of the axes is asked for."""
+    return in_order_of(np.asarray(contract_values(*map(few, args), spec)), shape)
+
+
+def few(x: Lying) -> Lying:
+    """Zeros, at most two along an axis, that follow each other in memory as the entries of x do."""
+    return np.zeros_like(x[(slice(2),) * x.ndim], np.int8)
+
+
+def in_order_of(x: Lying, shape: tuple[int, ...]) -> Lying:
+    """An array without gaps whose axes follow each other in memory as those of x do."""
+    axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    if all(x.shape[a] == 1 or x.shape[b] == 1 or a < b for a, b in pairwise(axes)):
+        return np.empty(shape, np.bool_)
+    made = np.empty([shape[axis] for axis in axes], np.bool_)
+    return made.transpose(np.argsort(axes))
+
+
+_ENTRYWISE = {"cast", "sinc", "ldexp", "polygamma", "bessel_i", "jv", "yv", "iv", "kv", "ive", "gammainc", "gammaincc",
+              "betainc"}  # fmt: skip
+_VIEWS = {
+    "transpose": lambda at, axes: np.transpose(at, axes),
+    "reshape": lambda at, shape: np.reshape(at, shape),
+    "broadcast": lambda at, shape: np.broadcast_to(at, shape),
+}
+
+
+def same(a: Lying, b: Lying) -> bool:
+    """Whether two arrays of one shape lie in memory alike: where there is a step, it is the same."""
+    return 0 in a.shape or all(
+        extent == 1 or one * b.itemsize == other * a.itemsize
+        for extent, one, other in zip(a.shape, a.strides, b.strides, strict=True)
+    )
+
+
+def laid(node: Node, at: Lying) -> Node:
+    """The node, as an array that lies as `at` does, which has no gaps."""
+    value = node.value
+    if same(at, exactly(node)):
+        return node
+    if value is not None:
+        copied = np.empty_like(at, value.dtype)
+        copied[...] = value
+        return Node(TABLE["identity"], (node,), NO_PARAMS, freeze(copied), node.where)
+    aval = LaidOut(*node.aval)
+    aval.strides = tuple(step // at.itemsize for step in at.strides)
+    return Node(TABLE["identity"], (node,), NO_PARAMS, None, node.where, aval)

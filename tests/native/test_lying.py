@@ -1,0 +1,109 @@
+"""Results lie in memory as NumPy's do, with numbers and without: a write through a reshape is seen where NumPy's is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from native import user_programs
+from payback.errors import PaybackError
+from payback.trace.array import Traced
+from payback.trace.views import laid_out
+
+TEXTS = [text for group, _, _ in user_programs.GROUPS for text in group if "pb." not in text]
+TEXTS += [
+    "np.choose(({a} > 0) * 1, [{a}, 2 * {a}])", "np.compress([True, False, True], {a}, -1)", "{a}[:, [0, 2]]",
+    "np.full_like({a}, 2.0) * {a}", "{a}[:, ::2].copy()", "np.copy({a}[:, ::2])", "+{a}[:, ::2]", "{a}.copy('K')",
+    "{a}.T.copy('A')", "np.array({a}, order='F')", "{a}.astype(np.float32, order='F')", "np.round({a}, 1)",
+    "np.gradient({a}, axis=-1)", "np.partition({a}, 1)", "np.piecewise({a}, [{a} < 1], [np.sin, np.cos])",
+    "np.roll({a}, (1, 1), (0, 1))", "np.tile({a}, (1, 1, 1, 1, 1))", "np.where({a} > 0, {a}, {b})",
+    "{a}[{a}[..., 0] > 0]",
+]  # fmt: skip
+SHAPES = ((2, 3, 4), (3, 3), (4, 5), (3, 1), (1, 4), (3, 3, 3), (2, 1, 3), (5,), (2, 2, 2, 2))
+LAYOUTS = {
+    "by rows": lambda x: x,
+    "by columns": np.asfortranarray,
+    "permuted": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, 1)), 0, 1) if x.ndim > 1 else x,
+    "every other": lambda x: np.repeat(x, 2, -1)[..., ::2] if x.ndim > 1 else x,
+    "reversed": lambda x: x[::-1].copy()[::-1] if x.ndim > 1 else x,
+    "columns reversed": lambda x: np.asfortranarray(x)[:, ::-1] if x.ndim > 1 else x,
+}
+
+
+class _SeenError(Exception):
+    pass
+
+
+def steps(x: np.ndarray[Any, Any]) -> tuple[int, ...] | None:
+    """In entries, where there is a step."""
+    return tuple(0 if n == 1 else s // x.itemsize for s, n in zip(x.strides, x.shape, strict=True)) if x.size else None
+
+
+def lies(f: Any, args: Any, numbers: bool) -> Any:
+    """How a traced result of f lies, and whether it shares memory with the arguments; None if it is not traced."""
+    seen = []
+
+    def looked_at(*args: Any) -> Any:
+        made = f(*args)
+        if isinstance(made, Traced) and made.ndim:
+            seen.append((steps(laid_out(made)), any(np.may_share_memory(made, arg) for arg in args)))
+        raise _SeenError
+
+    try:
+        if numbers:
+            pb.vjp(looked_at, *args)
+        else:
+            pb.compile(looked_at, native=False)(*args)
+    except (_SeenError, PaybackError, np.exceptions.AxisError):
+        return seen[0] if seen else None
+
+
+def program(text: str) -> Any:
+    square, flat = "(np.eye(3) * 4 + a.ravel()[0])", "a.ravel()[:3]"
+    source = text.format(a="a", b="b", i="np.array([0, -1, 1])", s="0.5", m=square, v=flat)
+    return eval(f"lambda a, b: {source}", {"np": np, "pb": pb}), source  # noqa: S307
+
+
+@pytest.mark.parametrize("text", TEXTS[:: amount.cases(3, 1)])
+def test_as_numpys(text):
+    f, source = program(text)
+    rng = np.random.default_rng(0)
+    for shape in SHAPES[: amount.cases(2, 2, len(SHAPES))]:
+        for name in list(LAYOUTS)[:: amount.cases(2, 1)]:
+            for other in ("by rows", "by columns")[:: 1 if "{b}" in text else 2]:
+                args = [LAYOUTS[way](rng.integers(-16, 17, shape) / 8.0) for way in (name, other)]
+                with np.errstate(all="ignore"), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    try:
+                        wanted = f(*args)
+                    except (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
+                        continue
+                    if not isinstance(wanted, np.ndarray) or not wanted.ndim:
+                        continue
+                    expected = (steps(wanted), any(np.may_share_memory(wanted, arg) for arg in args))
+                    for numbers in (False, True):
+                        found = lies(f, args, numbers)
+                        assert found in (None, expected), f"{source} {shape} {name}, {other}, numbers: {numbers}"
+
+
+def test_written_through_a_reshape():
+    """The chain that decides may be long, and holds what was copied on the way."""
+
+    def f(x):
+        y = x[:, [0, 2]]
+        for _ in range(20):
+            y = y * 1.5
+        z = y.reshape(-1)
+        z[0] = 5.0
+        w = (y.copy() + 1.0).reshape(-1)
+        w[1] = 7.0
+        return y.sum() + (z * np.arange(z.size)).sum() + w[1:].sum()
+
+    for x in (np.arange(12.0).reshape(3, 4), np.asfortranarray(np.arange(12.0).reshape(3, 4))):
+        for made in (pb.compile(f)(x), pb.compile(f, native=False)(x), pb.value_and_grad(f)(x)[0]):
+            assert made == pytest.approx(f(x), rel=1e-14)
