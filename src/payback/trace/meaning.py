@@ -13,6 +13,8 @@ from payback.trace.array import Traced
 from payback.trace.buffer import MARK, Buffer
 from payback.trace.outside import refused
 
+# What Python says of the operands of a statement of the program's own: no library is to blame.
+_OPERANDS = re.compile("unsupported operand|can only concatenate|'.*' not supported between")
 _OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at types say of an argument
 
 
@@ -41,7 +43,7 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError(f"{taker} takes bare numbers", where=_place(problem),
                           why="what it makes of them has no history, so what follows would have no gradient",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
-    ours = "payback.trace." in text or _OURS.search(text)
+    ours = "payback.trace." in text or (_OURS.search(text) and not _OPERANDS.match(text))
     if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); for "
