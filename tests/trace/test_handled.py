@@ -317,3 +317,41 @@ def test_a_thread_of_its_own():
     with pytest.raises(PaybackError, match=r"in a thread of its own.*contextvars\.copy_context\(\)\.run"):
         pb.grad(alone)(x)
     np.testing.assert_allclose(pb.grad(with_context)(x), np.cos(x))
+
+
+@pytest.mark.parametrize("text", ["%.3f", "%5.2e and %s", "%g%%"])
+def test_a_text_made_by_percent_loses_nothing(text):
+    seen = []
+
+    def f(x):
+        seen.append(text % ((x[0], x[1]) if text == "%5.2e and %s" else x[0]))
+        return np.sum(x * x) + 7.5 % x[0]
+
+    x = np.array([1.25, 2.0])
+    np.testing.assert_array_equal(pb.grad(f)(x), [-3.5, 4])
+    f(x)
+    assert seen[0] == seen[1]
+    with pytest.raises(TraceError, match=r"not known.*text % \("):
+        pb.compile(f)(x)
+    with pytest.raises(TraceError, match=r"float\(x\) would lose.*: float\(x\[0\]\)\)"):
+        pb.grad(lambda x: 3.0 % float(x[0]))(x)
+
+
+def truths():
+    def both(x):
+        return x if x.ndim == 1 and x.sum() else -x
+
+    def within(x):
+        while not x.shape or (x * 2).max():
+            x = x / 2
+        return x
+
+    return [(both, "x.sum()"), (within, "(x * 2).max()"),
+            (lambda x: [k for k in range(2) if x.ndim and np.any(x)], "np.any(x)")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("f", "expression"), truths())
+def test_of_several_conditions_the_one_that_is_asked_is_named(f, expression):
+    with pytest.raises(TraceError) as problem:
+        pb.compile(f)(np.ones(2))
+    assert f": {expression})" in str(problem.value)

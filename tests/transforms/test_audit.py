@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
+import functools
 import math
+import pickle
 import sys
 import textwrap
 
@@ -165,3 +168,33 @@ def test_nothing_is_left_behind():
     assert dict(vars(pb.variable(1.0).__class__.__mro__[1])) == names
     with pytest.raises(TypeError, match="would lose the derivative"):
         pb.grad(lambda x: float(x[0]))(X)
+
+
+def test_a_cache_a_set_and_a_pickle_are_obstacles_among_others():
+    @functools.lru_cache
+    def damped(k):
+        return k * 0.5
+
+    def f(x):
+        kept = damped(x[0])
+        both = {x[0], x[1]}
+        sent = pickle.loads(pickle.dumps(x))  # noqa: S301
+        return float(x[1]) * x.sum() + kept + len(both) + sent[0]
+
+    x = np.array([0.3, 0.5])
+    found = pb.audit(f, x)
+    assert [obstacle.expression for obstacle in found.obstacles] == [
+        "damped(x[0])", "{x[0], x[1]}", "pickle.dumps(x)", "float(x[1])"]  # fmt: skip
+    assert f(x) == 0.5 * x.sum() + 0.15 + 2 + 0.3  # nothing traced is left in the cache under a number
+
+
+def test_where_compiled_code_ends_the_run_that_is_the_last_obstacle():
+    def f(x):
+        a = float(x[0])
+        b = decimal.Decimal(x[1])
+        return a * x.sum() + float(b)
+
+    found = pb.audit(f, np.array([0.3, 0.5])).obstacles
+    assert [obstacle.expression for obstacle in found] == ["float(x[0])", "decimal.Decimal(x[1])"]
+    assert "the run ended here" in found[1].what
+    assert found[1].line == found[0].line + 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import DifferentiationError, InputError, TraceError
+from payback.errors import DifferentiationError, InputError, TraceError, UnsupportedError
 from payback.trace.tree import tree_map
 from payback.transforms.around import Around
 from transforms.modes import assert_close
@@ -577,3 +577,17 @@ def test_whole_numbers_stay_whole_with_one_bound():
             assert made.dtype == np.int64
             assert np.array_equal(made, f(x))
     assert pb.compile(np.square)(np.array([True, False])).dtype == np.int8
+
+
+@pytest.mark.parametrize("f", [lambda x: np.sum(x * x), lambda x: np.max(x.astype(float).astype(np.longdouble))])
+def test_wider_numbers_than_machine_code_has_are_refused(f):
+    x = np.ones(3, np.longdouble)
+    assert pb.grad(f)(x).dtype == np.longdouble
+    if np.dtype(np.longdouble).itemsize > 8:
+        with pytest.raises(UnsupportedError, match=r"is not compiled to machine code.*leave pb\.compile away"):
+            pb.compile(f)(x)
+
+
+def test_an_argument_that_cannot_be_hashed_is_named():
+    with pytest.raises(InputError, match="memoryview that cannot be hashed"):
+        pb.compile(lambda x, m: x)(1.0, memoryview(np.ones(3)))

@@ -6,6 +6,7 @@ A node stores the pair, which costs some 90 ns; the text is looked up only when 
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import itertools
 import linecache
@@ -80,11 +81,29 @@ def caller(depth: int = 2) -> tuple[CodeType, int] | None:
     return None
 
 
+# What lies between a jump and the instruction that made the value which decides it.
+_BETWEEN = {dis.opmap[name] for name in ("CACHE", "EXTENDED_ARG", "COPY", "TO_BOOL", "NOT_TAKEN") if name in dis.opmap}
+_JUMPS = {number for name, number in dis.opmap.items() if name.startswith("POP_JUMP")}
+
+
+def _asked(code: CodeType, offset: int) -> int:
+    """The instruction whose value a conditional jump looks at; any other instruction itself.
+
+    Of `if a and b` both jumps stand at the whole, of `assert a and b` at `a`.
+    """
+    if not 0 < offset < len(code.co_code) or code.co_code[offset] not in _JUMPS:
+        return offset
+    offset -= 2
+    while offset > 0 and code.co_code[offset] in _BETWEEN:
+        offset -= 2
+    return offset
+
+
 def position(where: Any) -> Position | None:
     """The source position of a node's `where`; None if the node was made by no user's line."""
     if where is None:
         return None
-    code, offset = where[0], where[1]
+    code, offset = where[0], _asked(where[0], where[1])
     positions = next(itertools.islice(code.co_positions(), offset // 2, None), None)
     line, end_line, column, end_column = positions or (None, None, None, None)
     if line is None:

@@ -20,9 +20,12 @@ class Command:
 
     reads, writes  views; of a nest, by operand
     numbers        what follows the operands in `args`
+    inner          (place in the numbers, kernel) of kernels whose addresses stand there
+    source         what it was lowered from, if that can be lowered again for some rows (`bands.py`); one object for all
+                   commands that came of it
     """
 
-    __slots__ = ("flops", "kernel", "node", "numbers", "operands", "reads", "text", "writes")
+    __slots__ = ("flops", "inner", "kernel", "node", "numbers", "operands", "reads", "source", "text", "writes")
 
     def __init__(
         self, kernel: Any, operands: Sequence[View], numbers: Sequence[int], reads: Sequence[View],
@@ -30,6 +33,13 @@ class Command:
     ):  # fmt: skip
         self.kernel, self.operands, self.numbers = kernel, tuple(operands), tuple(numbers)
         self.reads, self.writes, self.node, self.text, self.flops = tuple(reads), tuple(writes), node, text, flops
+        self.inner: tuple[tuple[int, Any], ...] = ()
+        self.source: Any = None
+
+    @property
+    def kernels(self) -> list[Any]:
+        """The kernels that it runs; none where it runs on NumPy."""
+        return [*([] if self.kernel is None else [self.kernel]), *[kernel for _, kernel in self.inner]]
 
     @property
     def bytes(self) -> int:

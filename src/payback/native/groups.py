@@ -11,7 +11,7 @@ import numpy as np
 
 from payback.ir.aval import BOOL
 from payback.ir.node import Node, ancestors, by_id
-from payback.native import carry, layout
+from payback.native import again, carry, layout
 from payback.native.carry import GROUP, TOGETHER
 from payback.native.commands import Command, Scalar, text_of
 from payback.native.layout import Buffer, View
@@ -20,7 +20,6 @@ from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
-AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
@@ -205,21 +204,11 @@ class Groups:
                 others = [user for user in others if user not in sinking or others.count(user) > 1]
             if not others and node not in self.wanted:
                 self.gone.add(node)
-            elif (sinks or node not in roots) and self._is_cheaper_again(node):
+            elif (sinks or node not in roots) and again.is_cheaper(self, node):
                 self.waiting[node] = None
             else:
                 made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
-
-    def _is_cheaper_again(self, node: Node) -> bool:
-        """Whether a value is better computed again from one array in memory than written there and read again."""
-        if node in self.wanted or node.op.name not in AGAIN or node.aval.shape == ():
-            return False
-        arrays = {arg for arg in node.args if arg not in self.scalars}
-        return len(arrays) == 1 and all(
-            arg in self.views and (arg.aval.shape, arg.aval.dtype) == (node.aval.shape, node.aval.dtype)
-            for arg in arrays
-        )
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
         source, *arrays = node.args

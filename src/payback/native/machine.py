@@ -35,6 +35,7 @@ class Written(NamedTuple):
     flat     operands and numbers of all of them, one after another; starts: where those of each begin
     shared   1 where threads share a command
     seconds  of these, roughly
+    inner    (place in `flat`, kernel): where addresses of kernels stand
     """
 
     kernels: Sequence[Any]
@@ -42,20 +43,27 @@ class Written(NamedTuple):
     starts: np.ndarray[Any, Any]
     shared: np.ndarray[Any, Any]
     seconds: float
+    inner: Sequence[tuple[int, Any]] = ()
+
+    @property
+    def all_kernels(self) -> list[Any]:
+        return [*self.kernels, *[kernel for _, kernel in self.inner]]
 
 
 def write(commands: Sequence[Command]) -> Written:
     """Commands whose buffers have their places."""
-    starts, flat = [], []
+    starts, flat, inner = [], [], []
     for command in commands:
         starts.append(len(flat))
+        first = len(flat) + 2 * len(command.operands)
+        inner += [(first + place, kernel) for place, kernel in command.inner]
         for view in command.operands:
             buffer = view.buffer
             flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
         flat += command.numbers
     shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
     numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
-    return Written([command.kernel for command in commands], *numbers, seconds_of(commands))
+    return Written([command.kernel for command in commands], *numbers, seconds_of(commands), inner)
 
 
 def seconds_of(commands: Sequence[Command]) -> float:
@@ -81,6 +89,8 @@ class Segment:
         """address_of: where a kernel of those that are written is, and a driver; most: threads."""
         self.written = written
         self.flat = written.flat
+        for place, kernel in written.inner:
+            self.flat[place] = address_of(kernel)
         table = np.zeros((max(len(written.kernels), 1), 2), np.int64)
         table[: len(written.kernels), 0] = [address_of(kernel) for kernel in written.kernels]
         table[:, 1] = address(self.flat) + 8 * written.starts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,19 @@ from payback.native.lower import pointwise
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 
+SHORT = 32  # entries of a row that vectors do not run along but across
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
+
+
+class Source(NamedTuple):
+    """What a nest was lowered from: the arguments of `nest`."""
+
+    instrs: tuple[tuple[Any, ...], ...]
+    codes: tuple[str, ...]
+    sinks: tuple[tuple[Any, ...], ...]
+    shape: layout.Shape
+    text: str
+    axes: layout.Shape | None
 
 
 def nest(
@@ -27,7 +39,22 @@ def nest(
     text: str,
     axes: layout.Shape | None = None,
 ) -> list[Command]:
-    """A command for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
+    commands = _nest(*source)
+    for command in commands:
+        command.source = source
+    return commands
+
+
+def _nest(
+    instrs: Sequence[tuple[Any, ...]],
+    codes: Sequence[str],
+    sinks: Sequence[tuple[Any, ...]],
+    shape: layout.Shape,
+    text: str,
+    axes: layout.Shape | None = None,
+) -> list[Command]:
     if not sinks:
         return []
     views: list[View] = []
@@ -80,6 +107,12 @@ def nest(
                 moves[end[1]] = [1, 0]
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
+    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
+    across = None if ordered else _across(letters, extents, codes)
+    if across is not None:
+        rest = [*range(across), *range(across + 1, len(letters)), across]
+        letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
+        moves = [[move[i] for i in rest] for move in moves]
     inner = letters[-1:]
     order = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
     ways = tuple(
@@ -112,7 +145,7 @@ def nest(
     for kind, part, code, total, finish in second:
         target = View(total.buffer, total.offset, (parts,), (0,))
         sums = [(kind, target, 0, code, finish)]
-        commands += nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
+        commands += _nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
     return commands
 
 
@@ -126,6 +159,23 @@ def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = 
     if any(instr[0] in vector_math.FORMULAS for instr in body) and extent >= 16 * lanes:
         return 2 * lanes
     return lanes if extent >= lanes else 1
+
+
+def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int | None:
+    """The axis that vectors run along instead of the last one, where that is short; else None.
+
+    A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
+    one that is kept and shorter than a vector would be computed number by number.
+    """
+    short = SHORT if letters[-1:] == "r" else _lanes(codes, 1 << 10) - 1
+    if len(letters) < 2 or extents[-1] > short:
+        return None
+    across = max(
+        (i for i, letter in enumerate(letters[:-1]) if letter == "k"), key=lambda i: (extents[i], i), default=-1
+    )
+    if letters[-1] == "r":  # the last one: what it makes lies side by side
+        across = letters.rfind("k")
+    return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 
 
 def _parts(entries: int) -> int:

@@ -15,6 +15,7 @@ from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, library, memory, report
+from payback.native.bands import banded
 from payback.native.commands import Command
 from payback.native.fuse import Planner
 from payback.native.groups import REDUCES, VIEWS
@@ -147,7 +148,7 @@ class Program:
             self.graph = simplified(graph)
             self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
             planner.plan()
-            self.commands = planner.commands
+            planner.commands = self.commands = banded(planner.commands, planner.threads)
             self._in_place()
             self.finish()
 
@@ -199,7 +200,7 @@ class Program:
             if any(team_of(part.seconds, planner.threads) > 1 for part in written)
             else (DRIVERS[0], *self._beside)
         )
-        addresses = library.get([*(kernel for part in written for kernel in part.kernels), *drivers])
+        addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
                        for part in self._parts]  # fmt: skip
         # the whole program, where none of it runs on NumPy
@@ -327,7 +328,7 @@ class Program:
 
     def llvm(self) -> str:
         """The kernels of this program as LLVM IR."""
-        return str(library.module_of(dict.fromkeys(c.kernel for c in self.commands if c.kernel is not None)))
+        return str(library.module_of(dict.fromkeys(kernel for c in self.commands for kernel in c.kernels)))
 
     def explain(self) -> str:
         """What the program consists of and how long each part takes, for people."""

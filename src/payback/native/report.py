@@ -19,7 +19,7 @@ LONG, ROUNDS = 0.3, 50  # seconds and runs after which times are taken as they a
 def explain(program: Any, timed: bool = True) -> str:
     """Passes, commands, memory; with the time of each command if `timed`."""
     nodes, left, commands = len(program.source.nodes), len(program.graph.nodes), program.commands
-    kernels = {c.kernel for c in commands if c.kernel is not None}
+    kernels = {kernel for c in commands for kernel in c.kernels}
     on_numpy = sum(c.kernel is None for c in commands)
     seconds, how = _times(program) if timed else (None, "")
     lines = [

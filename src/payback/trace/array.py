@@ -32,7 +32,7 @@ from payback.trace.operators import (
     product_in_place,
     where_of_caller,
 )
-from payback.trace.outside import bare, calling, storing
+from payback.trace.outside import bare, by_percent, calling, storing
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
 
@@ -146,7 +146,7 @@ class Traced:
         return (self[i] for i in range(self.node.shape[0]))
 
     def __float__(self) -> float:
-        if self.dtype.kind != "f":
+        if self.dtype.kind != "f" or by_percent(_getframe(1)):
             return float(self.value)
         raise bare("float(x) would lose the derivative",
                    why="a Python float has no history, so what is computed from it would have no gradient",

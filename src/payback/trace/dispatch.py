@@ -89,8 +89,7 @@ _UFUNCS: dict[Any, Any] = {
 _NAMES.update(_UFUNCS)
 # What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
-_FLOATING = {u: (TABLE[name], getattr(Values, name)) for u, name in _UFUNCS.items()
-             if not name.startswith("logical")} | {np.matmul: (_CONTRACT, None)}  # fmt: skip
+_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
 _COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
@@ -110,16 +109,15 @@ _LAST_AXES = ([(-2, -1), (-2, -1), (-2, -1)], [(-1,), (-2, -1), (-1,)])
 
 def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`Traced.__array_ufunc__`: what most calls are at once, see `_pair_at_once`, and all others."""
-    if not kwargs and method == "__call__" and (known := _FLOATING.get(ufunc)) is not None:
-        row, compute = known
+    if not kwargs and method == "__call__" and (row := _FLOATING.get(ufunc)) is not None:
         if len(inputs) == 1:
             if type(self) in _NODE_TYPES:
                 node = self.node
                 value = node.value
                 if (type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f"
                         and (row.numeric != "wide" or value.dtype.itemsize != 2)):  # fmt: skip
-                    return made(row, (node,), NO_PARAMS, compute(value), where_of_caller(2))
-        elif (answer := _pair_at_once(row, compute, *inputs)) is not None:
+                    return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(2))  # type: ignore[misc]
+        elif (answer := _pair_at_once(row, *inputs)) is not None:
             return answer
     return _array_ufunc(ufunc, method, inputs, kwargs)
 
@@ -187,10 +185,10 @@ def product_at_once(a: Any, b: Any) -> Traced | None:
     """np.dot of vectors and matrices, where no operand needs promotion."""
     if len(getattr(a, "shape", ())) > 2 or len(getattr(b, "shape", ())) > 2:
         return None
-    return _pair_at_once(_CONTRACT, None, a, b)
+    return _pair_at_once(_CONTRACT, a, b)
 
 
-def _pair_at_once(row: Row, compute: Any, a: Any, b: Any) -> Traced | None:
+def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
     """What most calls are: floating values at hand, of one dtype, or one beside a Python float: nothing is promoted.
 
     None for all others; `apply` would make the same of these.
@@ -224,7 +222,7 @@ def _pair_at_once(row: Row, compute: Any, a: Any, b: Any) -> Traced | None:
         return None
     if fixed or dtype.kind != "f" or (dtype.itemsize == 2 and row.numeric == "wide"):
         return None
-    params = NO_PARAMS
+    params, product = NO_PARAMS, None
     if row is _CONTRACT:
         left, right = a.shape, b.shape
         if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
@@ -233,7 +231,7 @@ def _pair_at_once(row: Row, compute: Any, a: Any, b: Any) -> Traced | None:
             return None
         if max(len(left), len(right)) > 2 and (left[-1] == 1 or len(left) != len(right)):
             return None  # they may be computed otherwise, and lie in memory otherwise
-        params, compute = _product_of(len(left), len(right))
+        params, product = _product_of(len(left), len(right))
     place = where_of_caller(3)
     if first is None:
         a = snapshot(a)
@@ -243,7 +241,7 @@ def _pair_at_once(row: Row, compute: Any, a: Any, b: Any) -> Traced | None:
         second = Node(CONST, (), NO_PARAMS, b, place, Aval((), dtype) if type(b) is float else None)
     args = (first, second)
     try:
-        value = compute(a, b)
+        value = row.value(Values, a, b) if product is None else product(a, b)  # type: ignore[misc]
     except ValueError:
         if row is not _CONTRACT:
             check_broadcast(row, args, place)  # type: ignore[arg-type]
@@ -372,7 +370,7 @@ def _current(x: Any) -> Any:
     return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
-_HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, None, a, b)
+_HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, a, b)
 Traced.__array_ufunc__ = _protocol  # type: ignore[method-assign]
 _METHODS["__array_function__"] = _array_function
 _METHODS["__getitem__"] = getitem

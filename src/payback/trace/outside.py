@@ -25,7 +25,8 @@ from payback.trace.cures import of_library
 refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
-
+_BINARY = dis.opmap["BINARY_OP"]
+_REMAINDERS = {i for i, (_, sign) in enumerate(dis._nb_ops) if sign in ("%", "%=")}  # type: ignore[attr-defined]
 
 _DRAWN = (
     "a random generator takes bare numbers",
@@ -67,6 +68,15 @@ def storing() -> MutationError | None:
     problem = into_plain_array(array, "a traced value cannot be stored in a plain array", frame, name)
     refused.set(problem)
     return problem
+
+
+def by_percent(frame: FrameType) -> bool:
+    """Whether a frame is at a `text % x`: what makes the text asks for a float, and no derivative is lost.
+
+    No number's own % asks its right operand for a float; it leaves what it does not know to the operand.
+    """
+    at, code = frame.f_lasti, frame.f_code.co_code
+    return at >= 0 and code[at] == _BINARY and code[at + 1] in _REMAINDERS
 
 
 def by_compiled_code() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MissingAttributeError, PaybackError, witness
+from payback.errors import MissingAttributeError, PaybackError, TraceError, UnsupportedError, witness
 from payback.ir.where import is_inner, position
 from payback.trace import shim, wrappers
 from payback.trace.array import Traced
@@ -159,6 +160,8 @@ def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
         yield kind, "__array_ufunc__", _ufunc
         yield kind, "__array_function__", _array_function
         yield kind, "__setitem__", _setitem
+    yield Traced, "__hash__", id  # equal to no key that was there before: a cache computes, and keeps nothing wrong
+    yield Traced, "__reduce_ex__", lambda self, protocol: np.asarray(_bare(self)).__reduce_ex__(protocol)
     yield Traced, "__float__", lambda self: float(self.value)
     yield Traced, "__int__", lambda self: int(self.value)
     yield Traced, "__array__", lambda self, *args, **kwargs: np.array(self.value, *args)
@@ -221,6 +224,8 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
+    Compiled code that raises ends the run: it is then the last obstacle, which says so, and the value is None.
+
     Returns an Audit: print it, or go through its obstacles (file, line, expression, what, why, fix).
     Raises what f raises on plain values, and DifferentiationError if there is nothing to differentiate by.
 
@@ -235,6 +240,14 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
         _enter()
         try:
             out = shim.call(f, opened.args, opened.kwargs)
+        except (TraceError, UnsupportedError) as problem:  # compiled code raised: no plain value to go on with
+            stood = re.match(r"(.*):(\d+)(?:, [^:]*)? in (\S+): (.*)", problem.where or "")
+            if stood is None:
+                raise
+            file, line, function, text = stood.groups()
+            what = f"the run ended here, and what follows was not seen: {problem.what}"
+            ended = Obstacle(file, int(line), function, text, what, problem.why, problem.fix)
+            return Audit((*found.values(), ended), None)
         finally:
             _leave()
     finally:

@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback import native as machine
-from payback.errors import InputError, PaybackError
+from payback.errors import InputError, PaybackError, UnsupportedError
 from payback.ir.aval import aval_of
+from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
+from payback.ir.where import position
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
+from payback.trace.dispatch import here
 from payback.trace.leaks import check, close
 from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
@@ -79,6 +82,7 @@ class Trace:
     def compiled(self, plain: bool) -> Any:
         """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them."""
         if self.program is None:
+            _representable(self.body.graph)
             from payback.native.entry import entry, kernels
             from payback.native.program import Program
             from payback.native.tape_bodies import direct
@@ -94,6 +98,16 @@ class Trace:
         following = iter(found)
         parts = [next(following) if is_number(leaf) else leaf for leaf in leaves(self._result)]
         return unflatten(self._result, iter(parts))
+
+
+def _representable(graph: Graph) -> None:
+    """Raises UnsupportedError for numbers that machine code here has no registers for."""
+    for node in (*graph.inputs, *graph.nodes):
+        if node.aval.dtype.kind == "f" and node.aval.dtype.itemsize > 8:
+            place = position(node.where)
+            raise UnsupportedError(f"{node.aval.dtype} is not compiled to machine code",
+                                   where=str(place) if place else here(), why="it has registers for float64 at most",
+                                   fix="give float64, or leave pb.compile away")  # fmt: skip
 
 
 class CompiledFunction:
@@ -193,7 +207,7 @@ class CompiledFunction:
         )
         try:
             known = self._traces.get(key)
-        except TypeError:
+        except (TypeError, ValueError):  # of a memoryview that can be written into ValueError
             path, leaf = next(
                 (p, v) for p, v, on in zip(paths(tree), values, dynamic, strict=True) if not on and not _hashable(v)
             )
@@ -288,7 +302,7 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
 def _hashable(value: Any) -> bool:
     try:
         hash(value)
-    except TypeError:
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -6,9 +6,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from payback.native.emit import FLOAT64, INT, INT32, Emitter
+from payback.native import vector_math
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
+from payback.native.place import lane_mask, masked_load, store_first
+from payback.native.tile import has_masked_loads, prefetch
 
 REDUCTIONS = ("sum", "max", "min")
 Instr = tuple[Any, ...]
@@ -26,6 +29,7 @@ class Body:
         self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
         self.inner_stride = [args.int() if how == "s" else None for _, how in key.operands]
+        self.lane_steps: dict[tuple[int, int], ir.Value] = {}
         self.places = {}  # (extent, stride) of every index
         for place in (*key.instrs, *key.sinks):
             if place[0] in ("gather", "scatter"):
@@ -33,9 +37,36 @@ class Body:
         count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
         count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
         self.factors = [args.int() for _ in range(count)]
+        self.ahead = (args.pointer(), args.int()) if key.ahead else None
         self.args = args
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
+        self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+
+    def may_mask(self) -> bool:
+        """Whether what is left of a row is done as one vector, some of whose lanes do not exist.
+
+        Number by number an elementary function costs as much as on a vector.
+        """
+        key = self.key
+        return (
+            has_masked_loads()
+            and any(instr[0] in vector_math.FORMULAS for instr in key.instrs)
+            and all(code in ("f4", "f8") and how in ("u", "z") for code, how in key.operands)
+            and all(self._stored(sink) for sink in key.sinks)
+            and not any(instr[0] == "gather" for instr in key.instrs)
+        )
+
+    def _stored(self, sink: Instr) -> bool:
+        return sink[0] in REDUCTIONS or (sink[0] == "store" and self.key.operands[sink[1]][1] == "u")
+
+    def fetch(self, i: ir.Value) -> None:
+        """Have lines of other memory brought to the second cache, while there is much to compute."""
+        if self.ahead is not None:
+            pointer, step = self.ahead
+            first = self.e.at(pointer, self.e.b.mul(i, step), BYTE)
+            for line in range(self.key.ahead):
+                prefetch(self.e, self.e.at(first, 64 * line, BYTE), False, 2)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -68,6 +99,10 @@ class Body:
 
     def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
         code, how = self.key.operands[operand]
+        if self.count is not None and how == "u":
+            e, kind = self.e, pointwise.memory_type(code)
+            there = lane_mask(e, self.count, kind, lanes)
+            return masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
@@ -76,8 +111,14 @@ class Body:
         how, b = self.key.operands[operand][1], self.e.b
         if lane == 0 or how == "z":
             return offset
-        step = self.e.int(lane)
-        return b.add(offset, step if how == "u" else b.mul(step, self.inner_stride[operand]))
+        return b.add(offset, self.e.int(lane) if how == "u" else self._step(operand, lane))
+
+    def _step(self, operand: int, lane: int) -> ir.Value:
+        """How far a lane of a strided operand is from the first; computed once, before all loops."""
+        if (operand, lane) not in self.lane_steps:
+            with self.e.b.goto_entry_block():
+                self.lane_steps[operand, lane] = self.e.b.mul(self.e.int(lane), self.inner_stride[operand])
+        return self.lane_steps[operand, lane]
 
     def collect(self, operand: int, offsets: list[ir.Value]) -> ir.Value:
         """A vector from places anywhere."""
@@ -147,6 +188,10 @@ class Body:
 
     def write(self, operand: int, offset: ir.Value, value: ir.Value, lanes: int) -> None:
         code, how = self.key.operands[operand]
+        if self.count is not None:
+            place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
+            store_first(self.e, value, place, self.count)
+            return
         if lanes == 1 or how == "u":
             store(self.e, value, self.pointers[operand], offset, code)
             return

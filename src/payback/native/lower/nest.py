@@ -16,6 +16,7 @@ from payback.native.emit import INT32, Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.body import Body, Instr
 from payback.native.lower.kernel import Arguments, fold
+from payback.native.place import lane_mask
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512
 LIGHT = 6  # a body of so few operations is repeated for several accumulators
@@ -46,6 +47,7 @@ class Nest(NamedTuple):
     lanes: int
     empty: bool
     split: bool  # whether threads share its first axis
+    ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         _Loops(self, e, Arguments(e, function)).run()
@@ -104,8 +106,15 @@ class _Loops(Body):
             self.hold(lanes, offsets)
             main = e.b.add(start, e.b.and_(e.b.sub(n, start), e.int(-lanes)))
             with e.loop(start, main, lanes) as i:
+                self.fetch(i)
                 here = self.along(offsets, i)
                 self.sink(self.evaluate(here, lanes), here, lanes)
+            if self.may_mask():
+                with e.loop(main, n, lanes) as i:  # once, or not at all
+                    here, self.count = self.along(offsets, i), e.b.sub(n, i)
+                    self.sink(self.evaluate(here, lanes), here, lanes)
+                    self.count = None
+                return
         with e.loop(main, n) as i:
             here = self.along(offsets, i)
             self.sink(self.evaluate(here, 1), here, 1)
@@ -217,6 +226,8 @@ class _Loops(Body):
 
         def at(lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
             def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+                if lanes > 1:
+                    self.fetch(i)
                 made: list[ir.Value] = []
                 for k in range(len(accumulators) // many):
                     here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
@@ -246,10 +257,29 @@ class _Loops(Body):
             length = b.and_(b.sub(end, position), e.int(-lanes))
             last = b.add(position, length)
             vectors = fold(e, position, last, lanes, vectors, at(lanes))
+            if self.may_mask():
+                vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
+                last = end
             singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
             start = last
         for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
             self._flush(sink, 1, 0, part)
+
+    def _rest(
+        self, offsets: list[ir.Value], i: ir.Value, end: ir.Value, accumulators: list[ir.Value]
+    ) -> list[ir.Value]:
+        """What is left of a row, as a vector some of whose lanes do not exist."""
+        e, lanes = self.e, self.key.lanes
+        here, self.count = self.along(offsets, i), e.b.sub(end, i)
+        values = self.evaluate(here, lanes)
+        self.sink(values, here, lanes)
+        made = []
+        for sink, total, unit in zip(self.reductions, accumulators, self._units(lanes), strict=True):
+            code = self.code(sink)
+            there = lane_mask(e, self.count, pointwise.register_type(code), lanes)
+            made.append(self.joined(sink, code, total, e.b.select(there, values[sink[2]], unit)))
+        self.count = None
+        return made
 
     def _across(self, sink: tuple[Any, ...], vector: ir.Value) -> ir.Value:
         """A vector's lanes joined, halves first."""

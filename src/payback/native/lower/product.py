@@ -14,12 +14,13 @@ from llvmlite import ir
 
 from payback.ir.node import Node
 from payback.native import contraction, layout, vector_math
-from payback.native.commands import number_of
+from payback.native.commands import Command, number_of
 from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
+from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside
 from payback.native.place import Place, take
@@ -242,54 +243,97 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
     return Run(how, (m, n, k), shared, size, tuple(numbers))
 
 
+class Source(NamedTuple):
+    """What a contraction was lowered from.
+
+    operands  a, b and the result: views over the letters of `spec`
+    others    (view over the result, whether it is written) of what the epilogue `after` reads and writes; `extra`: its
+              numbers
+    threads   the most that may share it
+    """
+
+    spec: tuple[str, str, str]
+    operands: tuple[View, View, View]
+    after: After | None
+    others: tuple[tuple[View, bool], ...]
+    extra: tuple[int, ...]
+    text: str
+    threads: int
+
+    @property
+    def forms(self) -> tuple[tuple[layout.Shape, layout.Shape], ...]:
+        return tuple((view.shape, view.strides) for view in self.operands)
+
+    def command(self, planner: Any = None, few: Few | None = None, plus: bool = False) -> Command:
+        """planner: takes kernels of `small` where it may; few: takes those of `narrow`.  plus: the products are added
+        to what is there."""
+        a, b, target = self.operands
+        code = code_of(target.buffer.dtype)
+        found = shape_of(self.spec, *self.forms)
+        views, flops = (b, a) if found.turned else (a, b), 2 * prod(found.extents)
+        if not is_matrix(found, code):
+            assert not plus
+            lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
+            at = found.tags.rfind("n")
+            unit = at >= 0 and found.moves[1][at] == found.moves[2][at] == 1
+            loops = Contraction(code, *[found.tags.count(kind) for kind in "bmnk"], unit, lanes)
+            numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
+            return self._made(loops, [*views, target], numbers, views, [target], flops)
+        how, (m, n, k), shared, size, of_product = _run(target.buffer.dtype, self.spec, *self.forms)
+        batch = found.tags.count("b")
+        key: Any = None
+        if planner is not None and not shared and batch == 0:
+            key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
+        if few is not None and not shared:
+            key = narrow(few, how, code, m, n, k, self.after, batch, plus)
+            size = max(size, key.scratch(k) if key else 0)
+        if key is None:
+            how = replace(how, accumulate=True) if plus else how
+            key = Product(how, how.ways, batch, self.after, shared)
+        scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
+        read = [view for view, store in self.others if not store]
+        written = [view for view, store in self.others if store]
+        return self._made(key, [*views, target, scratch, *[view for view, _ in self.others]],
+                          [*of_product, *self.extra], [*views, *read], [target, scratch, *written], flops)  # fmt: skip
+
+    def _made(self, kernel: Any, operands: Any, numbers: Any, reads: Any, writes: Any, flops: int) -> Command:
+        made = Command(kernel, operands, numbers, reads, writes, None, self.text, flops)
+        made.source = self
+        return made
+
+
+def is_matrix(found: Shape, code: str) -> bool:
+    """Whether a contraction is a product of matrices, which has fast kernels."""
+    return code in ("f4", "f8") and found.plain
+
+
 def lower_contract(planner: Any, node: Node) -> bool:
     """A command for a contraction, and with it the waiting nodes that can be done before its result is stored."""
-    dtype, code = node.aval.dtype, code_of(node.aval.dtype)
+    code = code_of(node.aval.dtype)
     if code == "f2" and not pointwise.half_is_native():
         return False
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
-    forms = (a.shape, a.strides), (b.shape, b.strides), (node.aval.shape, layout.contiguous(node.aval.shape))
-    found = shape_of(spec, *forms)
-    views = (b, a) if found.turned else (a, b)
+    found = shape_of(
+        spec, *((v.shape, v.strides) for v in (a, b)), (node.aval.shape, layout.contiguous(node.aval.shape))
+    )
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
-    flops = 2 * prod(found.extents)
-    if code not in ("f4", "f8") or not found.plain:
-        target = planner.allocate(node, dtype, node.aval.shape)
-        lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
-        at = found.tags.rfind("n")
-        unit = at >= 0 and found.moves[1][at] == found.moves[2][at] == 1
-        key = Contraction(code, *[found.tags.count(kind) for kind in "bmnk"], unit, lanes)
-        numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
-        planner.command(key, [*views, target], numbers, views, [target], text, flops)
-        return True
     # Where both axes of the result come from one argument they are merged, and what follows has no such axis.
     rows_and_columns = (found.size("m"), found.size("n")) == node.aval.shape
-    fuse = rows_and_columns and found.tags.count("b") == 0 and found.size("k") <= SHORT
+    fuse = is_matrix(found, code) and rows_and_columns and found.tags.count("b") == 0 and found.size("k") <= SHORT
     fused = planner.followers(node, LONGEST) if fuse else []
-    _product(planner, node, views, found.tags.count("b"), _run(dtype, spec, *forms), fused, text, flops)
-    return True
-
-
-def _product(
-    planner: Any, node: Node, views: tuple[View, View], batch: int, run: Run, fused: list[Node], text: str, flops: int
-) -> None:
-    how, (m, n, k), shared, size, numbers = run
     after, target, others, extra, text = _after(planner, node, fused, text)
-    scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (planner.threads if shared else 1)), (size,))
-    key: Any = None
-    if not shared and batch == 0:
-        key = small(planner, how, code_of(node.aval.dtype), m, n, k, after, numbers[3:9], views[1].offset)
-    if key is None:
-        key = Product(how, how.ways, batch, after, shared)
-    below = sums_beside(planner, node, key) if type(key) is Small else None
+    source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
+    command = source.command(planner)
+    below = sums_beside(planner, node, command.kernel) if type(command.kernel) is Small else None
     if below is not None:
-        key, text = key._replace(sums=True), f"{text}+sum"
-    totals = [] if below is None else [planner.allocate(below, below.aval.dtype, below.aval.shape)]
-    reads = [*views, *[view for view, store in others if not store]]
-    writes = [target, scratch, *totals, *[view for view, store in others if store]]
-    planner.command(key, [*views, target, scratch, *totals, *[view for view, _ in others]], [*numbers, *extra], reads,
-                    writes, text, flops)  # fmt: skip
+        total = planner.allocate(below, below.aval.dtype, below.aval.shape)
+        command = Command(
+            command.kernel._replace(sums=True), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
+            command.reads, [*command.writes[:2], total, *command.writes[2:]], None, f"{text}+sum", command.flops,
+        )  # fmt: skip
+    planner.commands.append(command)
+    return True
 
 
 def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
