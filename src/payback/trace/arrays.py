@@ -116,8 +116,8 @@ def native(x: Any) -> Any:
 
 
 def strides_of(x: Any) -> tuple[int, ...] | None:
-    """How far apart the entries of an array with several axes lie, in entries; None where by rows, as mostly."""
-    if type(x) is not np.ndarray or x.ndim < 2 or x.flags.c_contiguous:
+    """How far apart the entries of an array lie, in entries; None where by rows and without steps, as mostly."""
+    if type(x) is not np.ndarray or x.flags.c_contiguous:
         return None
     return tuple([step // x.itemsize for step in x.strides])
 

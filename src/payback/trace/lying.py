@@ -20,12 +20,16 @@ from payback.ops.namespace import full_index
 from payback.ops.row import INPUT, TABLE
 
 Lying = np.ndarray[Any, Any]
+_IDENTITY = TABLE["identity"]
 _MOST = 1 << 16  # nodes that are remembered
 _known: dict[int, tuple[int, ...] | None] = {}  # by a node's id: its strides, None where by rows
 
 
 class LaidOut(Aval):
-    """Of an array that was copied into another order: its strides, in entries."""
+    """Of an identity that lies otherwise than by rows: a copy into another order, or an argument with gaps.
+
+    strides: in entries.
+    """
 
     strides: tuple[int, ...]
 
@@ -58,16 +62,22 @@ def exactly(node: Node) -> Lying:
 
 
 def _told(node: Node) -> bool:
-    return node.value is not None or not node.args or not node.shape or node.id in _known or type(node.aval) is LaidOut
+    return node.value is not None or not node.args or not node.shape or node.id in _known or _is_laid_out(node)
+
+
+def _is_laid_out(node: Node) -> bool:
+    return type(node.aval) is LaidOut and node.op is _IDENTITY  # others may have taken over the aval
 
 
 def _array(node: Node) -> Lying:
     """What is told at once."""
     if node.op is INPUT and "strides" in node.params:  # its value is a copy without gaps
         return strided(node.shape, node.params["strides"])
+    if _is_laid_out(node):
+        return strided(node.shape, node.aval.strides)
     if node.value is not None:
         return np.asarray(node.value) if type(node.value) is not tuple else np.empty(())
-    steps = node.aval.strides if type(node.aval) is LaidOut else _known.get(node.id)
+    steps = _known.get(node.id)
     return np.empty(node.shape, np.bool_) if steps is None else strided(node.shape, steps)
 
 
@@ -152,7 +162,26 @@ def laid(node: Node, at: Lying) -> Node:
     if value is not None:
         copied = np.empty_like(at, value.dtype)
         copied[...] = value
-        return Node(TABLE["identity"], (node,), NO_PARAMS, freeze(copied), node.where)
-    aval = LaidOut(*node.aval)
-    aval.strides = tuple(step // at.itemsize for step in at.strides)
-    return Node(TABLE["identity"], (node,), NO_PARAMS, None, node.where, aval)
+        return Node(_IDENTITY, (node,), NO_PARAMS, freeze(copied), node.where)
+    return Node(_IDENTITY, (node,), NO_PARAMS, None, node.where, _as(node.aval, at))
+
+
+def leaf_of(node: Node) -> Node:
+    """A node of its own with the node's value, that lies in memory as it does, gaps and all."""
+    aval = node.aval
+    if node.shape and not (at := exactly(node)).flags.c_contiguous:
+        aval = _as(aval, at)
+    return Node(_IDENTITY, (node,), NO_PARAMS, node.value, node.where, aval)
+
+
+def steps_of(node: Node) -> tuple[int, ...] | None:
+    """How far apart the entries lie, in entries; None where by rows and without steps."""
+    if not node.shape or (at := exactly(node)).flags.c_contiguous:
+        return None
+    return tuple(step // at.itemsize for step in at.strides)
+
+
+def _as(aval: Any, at: Lying) -> LaidOut:
+    laid_out = LaidOut(*aval)
+    laid_out.strides = tuple(step // at.itemsize for step in at.strides)
+    return laid_out

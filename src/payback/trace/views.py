@@ -3,7 +3,7 @@
 NumPy's `row = y[1]; row[0] = v` writes into y too, so every value made by a view remembers whose view it is, and the
 array its views (weakly): the first write turns them all into `Written` ones (`written.py`).  What NumPy copies, by a
 reshape of what lies in memory in another order, is an array of its own; the layout is NumPy's where the numbers are
-known, and told by the last few nodes where they are not.
+known, and told by `lying.py` where they are not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
-from payback.trace.lying import exactly, few, in_order_of, laid, lying, same
+from payback.trace.lying import LaidOut, exactly, few, in_order_of, laid, lying, same
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS, made
 from payback.trace.outside import by_compiled_code
@@ -51,19 +51,21 @@ class Family:
 
 def argument(x: Traced) -> Traced:
     """An argument of the caller's, with the gaps that it has in memory: NumPy copies where it reshapes it."""
-    if type(x) is Traced and "strides" in x.node.params and not _dense(x.node):
-        x.alias = (Family(x, exactly(x.node)), ())
+    if type(x) is Traced and ("strides" in x.node.params or type(x.node.aval) is LaidOut):
+        lies = exactly(x.node)
+        if not _dense(lies):
+            x.alias = (Family(x, lies), ())
     return x
 
 
-def _dense(node: Any) -> bool:
-    steps = sorted((abs(step), extent) for step, extent in zip(node.params["strides"], node.shape, strict=True))
-    size = 1
-    for step, extent in steps:
+def _dense(x: np.ndarray[Any, Any]) -> bool:
+    """Whether entries follow each other without gaps, in some order of the axes, none of them backwards."""
+    size = x.itemsize
+    for step, extent in sorted(zip(x.strides, x.shape, strict=True)):
         if extent > 1 and step != size:
             return False
         size *= extent
-    return all(step >= 0 for step in node.params["strides"])
+    return True
 
 
 def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:

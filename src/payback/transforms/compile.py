@@ -11,7 +11,7 @@ import numpy as np
 
 from payback import native as machine
 from payback.errors import InputError, PaybackError, UnsupportedError
-from payback.ir.aval import aval_of
+from payback.ir.aval import Aval, aval_of
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
@@ -22,6 +22,7 @@ from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.leaks import check, close
+from payback.trace.lying import steps_of
 from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
 from payback.trace.shared import standing
@@ -265,7 +266,7 @@ class _Kind(NamedTuple):
 
 def _kind(leaf: Any) -> _Kind:
     if isinstance(leaf, Traced):
-        return _Kind(leaf.node.aval, strides_of(leaf.node.value))
+        return _Kind(Aval(*leaf.node.aval), steps_of(leaf.node))
     return _Kind(aval_of(leaf), strides_of(leaf))
 
 

@@ -16,13 +16,14 @@ from payback.ad.sweep import Reach, reach, sweep
 from payback.ad.values import lone, pay_values
 from payback.errors import DifferentiationError, InputError
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import Node
 from payback.ops.append import const, snapshot
-from payback.ops.row import CONST, INPUT, TABLE
+from payback.ops.row import CONST, INPUT
 from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
+from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
@@ -77,7 +78,7 @@ class Opened:
 
     def _array(self, leaf: Any, name: str) -> Any:
         """What `map_named` makes of an array, sooner, and of anything else."""
-        if type(leaf) is np.ndarray and leaf.ndim and (leaf.ndim == 1 or leaf.flags.c_contiguous):
+        if type(leaf) is np.ndarray and leaf.ndim and leaf.flags.c_contiguous:
             dtype = leaf.dtype
             if dtype.kind == "f" and dtype.isnative:
                 node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)
@@ -93,8 +94,7 @@ class Opened:
                 raise DifferentiationError(
                     f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums"
                 )
-            # made by hand: `append` would fold the identity of a constant into a constant
-            node = Node(TABLE["identity"], (leaf.node,), NO_PARAMS, leaf.node.value, leaf.node.where, leaf.node.aval)
+            node = leaf_of(leaf.node)  # `append` would fold the identity of a constant into a constant
         elif type(leaf) in WEAK_DTYPES or isinstance(leaf, (np.ndarray, np.generic)):
             if type(leaf) is bool:
                 self.wrt.append(None)

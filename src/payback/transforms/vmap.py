@@ -19,6 +19,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.body import is_number, node_of, result_of, trace_body
+from payback.trace.lying import exactly
 from payback.trace.operators import where_of_caller
 from payback.trace.shim import no_function
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
@@ -157,7 +158,7 @@ def _to_front(leaf: Any, axis: int, name: str, where: Any) -> Node:
 
 def _sample(leaf: Any, axis: Any) -> Any:
     """The first sample as NumPy would see it, or None."""
-    leaf = leaf.node.value if isinstance(leaf, Traced) else leaf
+    leaf = exactly(leaf.node) if isinstance(leaf, Traced) else leaf
     return np.moveaxis(leaf, axis, 0)[:1][0] if type(leaf) is np.ndarray and leaf.shape[axis] else None
 
 
