@@ -295,3 +295,15 @@ def test_views_of_an_array_that_holds_nothing_traced_yet(name, order, write):
             pb.grad(f)(X)
         return
     assert pb.value_and_grad(f)(X)[0] == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    "look", [lambda x: np.squeeze(x[1:2]), lambda x: x[:1].reshape(()), lambda x: x[:1, None].squeeze()]
+)
+@pytest.mark.parametrize("way", [lambda f: f, pb.compile, lambda f: lambda x: pb.value_and_grad(f)(x)[0]])
+def test_an_array_without_axes_is_a_view_too(way, look):
+    def f(x):
+        look(x)[...] = 5.0
+        return np.sum(x * x)
+
+    assert way(f)(np.arange(1.0, 5.0)) == f(np.arange(1.0, 5.0))

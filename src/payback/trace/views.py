@@ -115,8 +115,10 @@ def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | No
 
 
 def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
-    if type(x) not in _NODE_TYPES or not (look.node.shape or Ellipsis in params.get("template", ())):
+    if type(x) not in _NODE_TYPES or not x.node.shape:
         return look
+    if not look.node.shape and name == "index" and Ellipsis not in params["template"]:
+        return look  # a number of its own
     alias = getattr(x, "alias", None)
     if name == "reshape" and _copies(look, x, alias, params):
         return look
@@ -125,7 +127,7 @@ def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
     steps = (*alias[1], (name, params))
     look.alias = (alias[0], steps)
     alias[0].add(look, steps)
-    if not look.node.shape and not alias[0].is_variable:  # x[0, ...] is an array, though it has no axes
+    if not look.node.shape and not alias[0].is_variable:  # x[0, ...] and x[:1].reshape(()) are arrays all the same
         open_for_writing(look, None)
     return look
 
