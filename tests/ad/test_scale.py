@@ -50,7 +50,7 @@ def test_a_long_sum_of_reads():
 
 def test_memory_stays_flat():
     """A long-lived weight keeps no old graph alive: round after round of loss(w).backward()."""
-    rounds = amount.cases(3_000, 100_000)
+    rounds = amount.cases(3_000, 30_000, 100_000)
     w = pb.variable(np.array([0.5, -0.25]))
     x = np.array([1.0, 2.0])
 

@@ -55,7 +55,7 @@ def entries(net, count, seed=0):
 def test_opening_and_deposits_come_to_the_closing_value_over_400_steps(tmp_path, name):
     run = recorded(tmp_path, OPTIMIZERS[name])
     assert len(run) == 400
-    for parameter, entry in entries(run.net, amount.cases(1, 12)):
+    for parameter, entry in entries(run.net, amount.cases(1, 6)):
         made = run.account(parameter, entry)
         assert made.opening == pb.nn.parameters(run.step(0).net)[parameter][entry]
         assert made.closing == pb.nn.parameters(run.net)[parameter][entry]
@@ -70,7 +70,7 @@ def test_opening_and_deposits_come_to_the_closing_value_over_400_steps(tmp_path,
 def test_in_float32_within_the_stated_bound(tmp_path, name):
     epochs = amount.cases(20, 80)
     run = recorded(tmp_path, OPTIMIZERS[name], np.float32, net=pb.nn.MLP([4, 8, 3], "relu", seed=2), epochs=epochs)
-    for parameter, entry in entries(run.net, amount.cases(1, 12)):
+    for parameter, entry in entries(run.net, amount.cases(1, 6)):
         made = run.account(parameter, entry)
         rest = made.closing - made.opening - made.deposits - math.fsum(made.decay) - made.initial
         assert abs(rest) <= made.bound

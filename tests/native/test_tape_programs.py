@@ -107,7 +107,7 @@ NAMES = list(transforms(None, 1, np.random.default_rng(0)))
 @pytest.mark.parametrize("name", NAMES[:: amount.cases(2, 1)])
 def test_every_transform(name):
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(4, 40, 400)):
+        for seed in range(amount.cases(4, 20, 400)):
             random = np.random.default_rng(seed)
             run = transforms(program(seed), int(random.integers(1, 4)), random)[name]
             with native_functions(), recording(True):
@@ -140,7 +140,7 @@ def test_rounds_of_a_loop(monkeypatch):
     monkeypatch.setattr(rounds, "SMALLEST", 20)
     with np.errstate(all="ignore"):
         # 21: a partial that takes long reads a number out of line, and then one that is kept
-        for seed in dict.fromkeys([21, *range(amount.cases(4, 60, 600))]):
+        for seed in dict.fromkeys([21, *range(amount.cases(4, 40, 600))]):
             f, x = pb.value_and_grad(repeated(seed)), point(seed)
             with native_functions():
                 wanted = f(x)
@@ -157,7 +157,7 @@ def test_rounds_of_a_loop(monkeypatch):
             assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
             agree = same(found, wanted) if one else close(found, wanted)
             assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
-        assert written > amount.cases(4, 60, 600) // 2, "hardly a round was written out"
+        assert written > amount.cases(4, 40, 600) // 2, "hardly a round was written out"
 
 
 def test_a_fan_that_begins_a_round(monkeypatch):
@@ -183,7 +183,7 @@ def test_a_fan_that_begins_a_round(monkeypatch):
 def test_runs_of_equal_cases(monkeypatch):
     """What repeats nothing is put in another order, and gives the same bits; beside rounds too."""
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(4, 150, 1500)):
+        for seed in range(amount.cases(4, 40, 1500)):
             random, x = np.random.default_rng(seed), point(seed)
             one, again = program(seed), repeated(seed)
             made = [

@@ -302,8 +302,14 @@ def test_views_of_an_array_that_holds_nothing_traced_yet(name, order, write):
 )
 @pytest.mark.parametrize("way", [lambda f: f, pb.compile, lambda f: lambda x: pb.value_and_grad(f)(x)[0]])
 def test_an_array_without_axes_is_a_view_too(way, look):
-    def f(x):
+    def filled(x):
         look(x)[...] = 5.0
         return np.sum(x * x)
 
-    assert way(f)(np.arange(1.0, 5.0)) == f(np.arange(1.0, 5.0))
+    def added_to(x):
+        z = look(x)
+        z += 5.0
+        return np.sum(x * x)
+
+    for f in (filled, added_to):
+        assert way(f)(np.arange(1.0, 5.0)) == f(np.arange(1.0, 5.0))

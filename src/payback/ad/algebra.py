@@ -13,7 +13,7 @@ from payback.errors import DifferentiationError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import const
-from payback.ops.index import Scattered
+from payback.ops.index import Scattered, reshaped
 from payback.ops.move import unbroadcast, unbroadcast_mask
 from payback.ops.namespace import Select, Values, full_index, scatter_into
 from payback.ops.recording import Recording, Term
@@ -284,8 +284,13 @@ class Gradient:
         """All scattered payments of a pile in one buffer; entries that nobody read are masked."""
         m, aval = self.m, node.aval
         if not self.on_graph:
-            buffer = np.zeros(aval.shape, aval.dtype)
-            touched = np.zeros(aval.shape, np.bool_) if node.args else None  # a leaf pays nobody
+            buffer = reshaped(scattered[0], aval.shape) if aval.shape else None
+            touched = None
+            if buffer is None:
+                buffer = np.zeros(aval.shape, aval.dtype)
+                touched = np.zeros(aval.shape, np.bool_) if node.args else None  # a leaf pays nobody
+            else:  # all of it is touched
+                scattered = scattered[1:]
             for payment in scattered:
                 scatter_into(buffer, payment.template, payment.arrays, self.dense(payment.value))
                 if touched is None:

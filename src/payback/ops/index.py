@@ -7,12 +7,13 @@ payment* (template, arrays, value): the sweep adds all of a pile into one buffer
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from payback.ir.aval import Aval
-from payback.ops.namespace import Place, Values, full_index
+from payback.ops.namespace import Place, full_index
 from payback.ops.row import Row
 
 
@@ -47,14 +48,19 @@ def _axes_of_places(template: tuple[Any, ...], rank: int) -> set[int]:
     return axes | {rank - len(back) + k for k, part in enumerate(back) if isinstance(part, Place)}
 
 
-def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
-    if m is Values and type(bar) is np.ndarray and not arrays and bar.size == x.size and bar.size:
-        for part in template:
-            if not (part is None or type(part) is int or part is Ellipsis or part == _ALL):
-                break
-        else:  # every entry was read once, in the same order: only axes have come or gone
-            return bar.reshape(x.shape)
+def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: tuple[Any, ...]) -> Scattered:
     return Scattered(template, arrays, bar)
+
+
+def reshaped(payment: Scattered, shape: tuple[int, ...]) -> Any:
+    """What adding it to zeros comes to, where every entry was read once, in order (axes only came or went); else None."""
+    value = payment.value
+    if type(value) is not np.ndarray or payment.arrays or not value.size or value.size != prod(shape):
+        return None
+    for part in payment.template:
+        if not (part is None or type(part) is int or part is Ellipsis or part == _ALL):
+            return None
+    return value.reshape(shape) + 0.0
 
 
 _ALL = slice(None)
@@ -84,4 +90,4 @@ Row("index", "linear", lambda m, x, *arrays, template: m.index(x, *arrays, templ
 Row("scatter", "linear", lambda m, *operands, **params: m.scatter(*operands, **params),
     shape=_scatter_shape, adjoint=_scatter_adjoint, carry=_scatter_adjoint, math="1")  # fmt: skip
 
-__all__ = ["Place", "Scattered"]
+__all__ = ["Place", "Scattered", "reshaped"]

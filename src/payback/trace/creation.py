@@ -266,6 +266,8 @@ def full_like(
     x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
 ) -> Any:
     at = laid_out(x) if isinstance(x, Traced) else x
+    if not _holds_traced(fill_value):
+        return buffer(np.full_like(at, fill_value, dtype or x.dtype, order, shape=shape))
     made = full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
     return laid_as(made, np.empty_like(at, np.bool_, order, shape=shape))
 

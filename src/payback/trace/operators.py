@@ -236,7 +236,9 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         result = fast(self, other, False)
         if result is None:
             result = _binary(row, self, other)
-        number = type(self.node.value) is float or (not self.node.shape and type(self) not in _ARRAYS)
+        number = type(self.node.value) is float or (
+            not self.node.shape and type(self) not in _ARRAYS and getattr(self, "alias", None) is None
+        )
         if number or isinstance(self, Variable) or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
         return _HOOKS["store"](self, result, where_of_caller(2))

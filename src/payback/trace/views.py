@@ -127,7 +127,7 @@ def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
     steps = (*alias[1], (name, params))
     look.alias = (alias[0], steps)
     alias[0].add(look, steps)
-    if not look.node.shape and not alias[0].is_variable:  # x[0, ...] and x[:1].reshape(()) are arrays all the same
+    if not look.node.shape and name == "index" and not alias[0].is_variable:  # x[0, ...] is an array
         open_for_writing(look, None)
     return look
 
