@@ -53,7 +53,7 @@ def _index_adjoint(m: Any, bar: Any, slot: int, x: Any, *arrays: Any, template: 
 
 
 def reshaped(payment: Scattered, shape: tuple[int, ...]) -> Any:
-    """What adding it to zeros comes to, where every entry was read once, in order (axes only came or went); else None."""
+    """What adding it to zeros comes to, where every entry was read once, in order; else None."""
     value = payment.value
     if type(value) is not np.ndarray or payment.arrays or not value.size or value.size != prod(shape):
         return None
