@@ -12,7 +12,11 @@ import amount
 import payback as pb
 from native import user_programs
 from payback.errors import PaybackError
+from payback.ir.aval import Aval
+from payback.trace import lying
 from payback.trace.array import Traced
+from payback.trace.arrays import strides_of
+from payback.trace.body import fresh
 from payback.trace.views import laid_out
 
 TEXTS = [text for group, _, _ in user_programs.GROUPS for text in group if "pb." not in text]
@@ -133,3 +137,23 @@ def test_an_argument_keeps_its_gaps_in_every_transform(way, layout):
         x = LAYOUTS[layout](np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape))
         assert f(x) == written(LAYOUTS[layout](np.array(x))), shape
         assert f(np.array(x)) == written(np.array(x)), shape
+
+
+def test_what_is_forgotten_is_asked_again(monkeypatch):
+    """As where another thread makes room in between."""
+
+    class Forgetful(dict):
+        asked = 0
+
+        def get(self, key, default=None):
+            self.asked += 1
+            if self.asked in (2, 5, 9):
+                self.clear()
+            return super().get(key, default)
+
+    monkeypatch.setattr(lying, "_known", Forgetful())
+    x = np.asfortranarray(np.ones((3, 4)))
+    y = Traced(fresh(Aval(x.shape, x.dtype), strides_of(x)))
+    for _ in range(5):
+        y = np.sin(y) + y
+    assert lying.exactly(y.node).flags.f_contiguous

@@ -25,6 +25,10 @@ _MOST = 1 << 16  # nodes that are remembered
 _known: dict[int, tuple[int, ...] | None] = {}  # by a node's id: its strides, None where by rows
 
 
+class _ForgottenError(Exception):
+    pass
+
+
 class LaidOut(Aval):
     """Of an identity that lies otherwise than by rows: a copy into another order, or an argument with gaps.
 
@@ -50,7 +54,10 @@ def exactly(node: Node) -> Lying:
         if waiting := [arg for arg in top.args if not _told(arg)]:
             stack += waiting
             continue
-        made = _made(top, [_array(arg) for arg in top.args])
+        try:
+            made = _made(top, [_array(arg) for arg in top.args])
+        except _ForgottenError:  # by another thread, meanwhile
+            continue
         if len(_known) >= _MOST:
             _known.clear()
         steps = tuple(step // made.itemsize for step in made.strides)
@@ -58,7 +65,10 @@ def exactly(node: Node) -> Lying:
         if top is node:
             return made
         stack.pop()
-    return _array(node)
+    try:
+        return _array(node)
+    except _ForgottenError:
+        return exactly(node)
 
 
 def _told(node: Node) -> bool:
@@ -70,14 +80,16 @@ def _is_laid_out(node: Node) -> bool:
 
 
 def _array(node: Node) -> Lying:
-    """What is told at once."""
+    """What is told at once.  Raises _ForgottenError for what was remembered."""
     if node.op is INPUT and "strides" in node.params:  # its value is a copy without gaps
         return strided(node.shape, node.params["strides"])
     if _is_laid_out(node):
         return strided(node.shape, node.aval.strides)
     if node.value is not None:
         return np.asarray(node.value) if type(node.value) is not tuple else np.empty(())
-    steps = _known.get(node.id)
+    steps = _known.get(node.id, ()) if node.args and node.shape else None
+    if steps == ():
+        raise _ForgottenError
     return np.empty(node.shape, np.bool_) if steps is None else strided(node.shape, steps)
 
 
