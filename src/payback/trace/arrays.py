@@ -119,6 +119,8 @@ def strides_of(x: Any) -> tuple[int, ...] | None:
     """How far apart the entries of an array lie, in entries; None where by rows and without steps, as mostly."""
     if type(x) is not np.ndarray or x.flags.c_contiguous:
         return None
+    if x.ndim == 1:
+        return (2,)  # all steps are alike: NumPy copies where it reshapes
     return tuple([step // x.itemsize for step in x.strides])
 
 

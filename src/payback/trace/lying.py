@@ -190,7 +190,7 @@ def steps_of(node: Node) -> tuple[int, ...] | None:
     """How far apart the entries lie, in entries; None where by rows and without steps."""
     if not node.shape or (at := exactly(node)).flags.c_contiguous:
         return None
-    return tuple(step // at.itemsize for step in at.strides)
+    return (2,) if at.ndim == 1 else tuple(step // at.itemsize for step in at.strides)  # as `arrays.strides_of`
 
 
 def _as(aval: Any, at: Lying) -> LaidOut:
