@@ -40,10 +40,10 @@ def entrywise(name, calls, args, rtol):
         check(graph, [a], [b], limit, name)
 
 
-# Everyday two dtypes a row, in turns.
+# Everyday one dtype a row, in turns.
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [(name, d) for i, name in enumerate(POINTWISE) for j, d in enumerate(FLOATS) if (i - j) % 3 or amount.full()],
+    [(name, d) for i, name in enumerate(POINTWISE) for j, d in enumerate(FLOATS) if (i - j) % 3 == 1 or amount.full()],
 )
 def test_pointwise_rows(name, dtype):
     sample = POINTWISE[name]

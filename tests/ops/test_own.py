@@ -51,7 +51,7 @@ def test_without_numbers(name):
     own.check_without_numbers(CASES[name], np.float64)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract][:: amount.cases(4, 1)])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.abstract][:: amount.cases(8, 1)])
 @pytest.mark.parametrize("dtype", DTYPES[-amount.cases(1, 2) :])
 def test_compiled(name, dtype):
     own.check_compiled(CASES[name], dtype)
