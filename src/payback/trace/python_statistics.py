@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.arguments import array_of
+from payback.trace.arguments import array_of, known
 from payback.trace.array import plain
 
 
@@ -23,6 +23,12 @@ def _items(data: Any, name: str, least: int = 1) -> Any:
     if items.shape[0] < least:
         raise _error(f"{name} requires at least {'two data points' if least > 1 else 'one data point'}")
     return items
+
+
+def _refuse(wrong: Any, x: Any, text: str) -> None:
+    """As Python does, where the numbers are known: it raises for what NumPy makes a number or NaN of."""
+    if known(x) and np.any(wrong(plain(x))):
+        raise _error(text)
 
 
 def _weighted(items: Any, weights: Any) -> tuple[Any, Any]:
@@ -49,16 +55,21 @@ def fmean(data: Any, weights: Any = None) -> Any:
     if weights is None:
         return np.mean(items)
     items, weights = _weighted(items, weights)
+    _refuse(lambda total: total == 0, np.sum(weights), "sum of weights must be non-zero")
     return np.sum(items * weights) / np.sum(weights)
 
 
 def geometric_mean(data: Any) -> Any:
-    return np.exp(np.mean(np.log(_items(data, "geometric_mean"))))
+    items = _items(data, "geometric_mean")
+    _refuse(lambda x: x <= 0, items, "geometric mean requires a non-empty dataset containing positive numbers")
+    return np.exp(np.mean(np.log(items)))
 
 
 def harmonic_mean(data: Any, weights: Any = None) -> Any:
     items = _items(data, "harmonic_mean")
     items, weights = _weighted(items, np.ones(items.shape) if weights is None else weights)
+    _refuse(lambda x: x < 0, items, "harmonic mean does not support negative values")
+    _refuse(lambda x: x < 0, weights, "harmonic mean does not support negative values")
     return np.sum(weights) / np.sum(weights / items)
 
 
@@ -95,6 +106,10 @@ def _pairs(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     return x - np.mean(x), y - np.mean(y)
 
 
+def _constant(x: Any) -> Any:
+    return np.all(x == x[0])
+
+
 def covariance(x: Any, y: Any, /) -> Any:
     x, y = _pairs(x, y, "covariance")
     return np.sum(x * y) / (x.shape[0] - 1)
@@ -104,8 +119,10 @@ def linear_regression(x: Any, y: Any, /, *, proportional: bool = False) -> Any:
     if proportional:
         _pairs(x, y, "linear regression")
         x, y = array_of(list(x)), array_of(list(y))
+        _refuse(lambda x: np.all(x == 0), x, "x is constant")
         return sys.modules["statistics"].LinearRegression(np.sum(x * y) / np.sum(x * x), 0.0)
     from_x, from_y = _pairs(x, y, "linear regression")
+    _refuse(_constant, array_of(list(x)), "x is constant")
     slope = np.sum(from_x * from_y) / np.sum(from_x * from_x)
     return sys.modules["statistics"].LinearRegression(
         slope, np.mean(array_of(list(y))) - slope * np.mean(array_of(list(x)))
@@ -115,6 +132,8 @@ def linear_regression(x: Any, y: Any, /, *, proportional: bool = False) -> Any:
 def correlation(x: Any, y: Any, /, *, method: str = "linear") -> Any:
     if method != "linear":  # of ranks, which are whole numbers: nothing varies
         return sys.modules["statistics"].correlation(_plain(x), _plain(y), method=method)
+    for data in (x, y) if len(x) == len(y) > 1 else ():
+        _refuse(_constant, array_of(list(data)), "at least one of the inputs is constant")
     x, y = _pairs(x, y, "correlation")
     return np.sum(x * y) / np.sqrt(np.sum(x * x) * np.sum(y * y))
 
