@@ -46,7 +46,8 @@ def test_value_and_derivatives(name):
 
 @pytest.mark.parametrize("f", [lambda x: statistics.stdev(x[:1]), lambda x: statistics.covariance(x, Y[:2]),
                                lambda x: statistics.fmean(x, Y[:3]), lambda x: statistics.fmean(x, np.zeros(len(X))),
-                               lambda x: statistics.harmonic_mean(-x), lambda x: statistics.harmonic_mean(x, [-1.0] * len(X)),
+                               lambda x: statistics.harmonic_mean(-x),
+                               lambda x: statistics.harmonic_mean(x, [-1.0] * 4),
                                lambda x: statistics.geometric_mean(0.0 * x), lambda x: statistics.geometric_mean(-x),
                                lambda x: statistics.correlation(x, 0.1 + 0.0 * x),
                                lambda x: statistics.linear_regression(0.1 + 0.0 * x, x)[0],
