@@ -51,11 +51,7 @@ class Narrow(NamedTuple):
         others = [args.pointer() for _ in self.after.operands] if self.after else []
         m, _, k, a0, a1, b0, b1, c0, _, _, _ = args.ints(11)
         axes = [args.ints(4) for _ in range(self.batch)]
-        extra: list[ir.Value] = []
-        if self.after:
-            for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
-                extra += [pointer, *args.ints((across == "s") + (down == "s"))]
-            extra += args.ints(self.after.factors)
+        extra = self.after.arguments(args, others) if self.after else []
         kind = pointwise.register_type(self.code)
         lanes = lanes_of(kind)
         epilogue = self.after.epilogue() if self.after else None

@@ -54,6 +54,13 @@ class After(NamedTuple):
         name = hashlib.sha256(repr(self).encode()).hexdigest()[:16]
         return contraction.Epilogue(name, (*kinds, *[INT] * self.factors), self._emit)
 
+    def arguments(self, args: Arguments, pointers: Sequence[ir.Value]) -> list[ir.Value]:
+        """What a kernel hands to `emit` as `extra`: the arrays, which it has read, their strides, and the numbers."""
+        extra: list[ir.Value] = []
+        for pointer, (_, across, down) in zip(pointers, self.operands, strict=True):
+            extra += [pointer, *args.ints((across == "s") + (down == "s"))]
+        return extra + args.ints(self.factors)
+
     def _emit(self, place: Place, value: ir.Value, extra: Sequence[ir.Value]) -> ir.Value:
         return self.emit([place], [value], extra)[0]
 
@@ -135,11 +142,7 @@ class Product(NamedTuple):
         others = [args.pointer() for _ in self.after.operands] if self.after else []
         m, n, k, a0, a1, b0, b1, c0, c1, columns, size = args.ints(11)
         axes = [args.ints(4) for _ in range(self.batch)]
-        extra: list[ir.Value] = []
-        if self.after:
-            for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
-                extra += [pointer, *args.ints((across == "s") + (down == "s"))]
-            extra += args.ints(self.after.factors)
+        extra = self.after.arguments(args, others) if self.after else []
         kind = pointwise.register_type(code_of(self.plan.dtype))
         scratch, team = pointers[3], None
         if self.split:

@@ -56,11 +56,7 @@ class Small(NamedTuple):
         below = args.pointer() if self.sums else None
         others = [args.pointer() for _ in self.after.operands] if self.after else []
         m = args.ints(11)[0]
-        extra: list[ir.Value] = []
-        if self.after:
-            for pointer, (_, across, down) in zip(others, self.after.operands, strict=True):
-                extra += [pointer, *args.ints((across == "s") + (down == "s"))]
-            extra += args.ints(self.after.factors)
+        extra = self.after.arguments(args, others) if self.after else []
         kind = pointwise.register_type(self.code)
         a0, a1, b0, b1, c0, c1 = self.strides
         lanes, starts = self.across
