@@ -157,3 +157,42 @@ def test_what_is_forgotten_is_asked_again(monkeypatch):
     for _ in range(5):
         y = np.sin(y) + y
     assert lying.exactly(y.node).flags.f_contiguous
+
+
+GRADIENTS = {
+    "transposed": lambda x: (x.T * np.arange(1.0, 13.0).reshape(4, 3)).sum(), "squares": lambda x: (x * x).sum(),
+    "reversed too": lambda x: (x.T[::-1] ** 2).sum() + x.sum(), "a copy": lambda x: (np.asfortranarray(x) ** 2).sum(),
+    "product": lambda x: np.tanh(np.ones((2, 4)) @ x.T).sum(), "none": lambda x: 3.0,
+}  # fmt: skip
+WRITTEN = {
+    "through its transpose": lambda g: g.T.reshape(-1), "through ravel": lambda g: g.ravel(),
+    "changed before": lambda g: np.add(g, 1.0, out=g).T.ravel(), "turned": lambda g: g[::-1].reshape(-1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_lie_by_rows_inside_compile_too(name):
+    """Whether a write through a reshape is seen does not depend on how the gradient was computed."""
+
+    def of(gradient, way):
+        def f(x):
+            g = gradient(x)
+            WRITTEN[way](g)[0] = 50.0
+            return g.sum(), g * 2.0
+
+        return f
+
+    def twice(x):
+        return pb.grad(lambda x: (pb.grad(GRADIENTS[name])(x) * x).sum())(x)
+
+    def pulled(x):
+        return pb.vjp(lambda x: x.T * 2.0, x)[1](np.ones((4, 3)))[0]
+
+    for gradient in (pb.grad(GRADIENTS[name]), twice, pulled)[: amount.cases(1, 3)]:
+        for layout in LAYOUTS:
+            x = LAYOUTS[layout](np.arange(12.0).reshape(3, 4) / 8.0)
+            for way in WRITTEN:
+                wanted = of(gradient, way)(x)
+                for native in (True, False):
+                    for a, b in zip(pb.compile(of(gradient, way), native=native)(x), wanted, strict=True):
+                        np.testing.assert_allclose(a, b, rtol=1e-12, err_msg=f"{layout}, {way}, native: {native}")

@@ -178,6 +178,25 @@ def laid(node: Node, at: Lying) -> Node:
     return Node(_IDENTITY, (node,), NO_PARAMS, None, node.where, _as(node.aval, at))
 
 
+def by_rows(node: Node) -> Node:
+    """The node, as an array that lies by rows; without numbers nobody is asked whether it does."""
+    if not node.shape or _is_laid_out(node) and node.aval.strides == _rows(node):
+        return node
+    if node.value is not None:
+        return laid(node, np.empty(node.shape, np.bool_))
+    aval = LaidOut(*node.aval)
+    aval.strides = _rows(node)
+    return Node(_IDENTITY, (node,), NO_PARAMS, None, node.where, aval)
+
+
+def _rows(node: Node) -> tuple[int, ...]:
+    strides, step = [], 1
+    for extent in reversed(node.shape):
+        strides.append(step)
+        step *= max(extent, 1)
+    return tuple(reversed(strides))
+
+
 def leaf_of(node: Node) -> Node:
     """A node of its own with the node's value, that lies in memory as it does, gaps and all."""
     aval = node.aval

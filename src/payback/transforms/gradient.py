@@ -23,7 +23,7 @@ from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.leaks import check, close
-from payback.trace.lying import leaf_of
+from payback.trace.lying import by_rows, leaf_of
 from payback.trace.number import on_tape, opened
 from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
@@ -240,7 +240,7 @@ def pull_back(
         for node in wrt:
             bar = settled.get(node)
             zero_or_bar = gradient.operand(const(_zero(node))) if bar is None else gradient.dense(bar)
-            answers.append(Traced(_cast_like(gradient, zero_or_bar, node).node))
+            answers.append(Traced(by_rows(_cast_like(gradient, zero_or_bar, node).node)))  # as `_own` has it
     return answers, False
 
 
