@@ -51,7 +51,7 @@ def test_value_and_derivatives(name):
                                lambda x: statistics.geometric_mean([-v for v in x]),
                                lambda x: statistics.correlation(x, [0.1 + 0.0 * v for v in x]),
                                lambda x: statistics.linear_regression([0.1 + 0.0 * v for v in x], x)[0],
-                               lambda x: statistics.linear_regression([0.0 for _ in x], x, proportional=True)[0]])  # fmt: skip
+                               lambda x: statistics.linear_regression([0.0] * 4, x, proportional=True)[0]])  # fmt: skip
 def test_what_it_refuses_is_refused(f):
     with pytest.raises(statistics.StatisticsError) as plain:
         f(X.tolist())
