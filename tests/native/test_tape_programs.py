@@ -73,7 +73,8 @@ FUNCTIONS = {
     "sigmoid": lambda a, b, c: pb.nn.sigmoid(a) * b, "hypot": lambda a, b, c: np.hypot(a, b) * 0.7,
     "powers": lambda a, b, c: a**2 * 0.1 - b**3 * 0.01 + c**4 * 0.001,
     "square": lambda a, b, c: np.square(a) * 0.3 - b,
-    "of a float": lambda a, b, c: np.float64(0.3) * a + 2.0 ** (-b * b), "angle": lambda a, b, c: np.arctan2(a, b + 2.0),
+    "of a float": lambda a, b, c: np.float64(0.3) * a + 2.0 ** (-b * b),
+    "angle": lambda a, b, c: np.arctan2(a, b + 2.0),
 }  # fmt: skip
 
 
