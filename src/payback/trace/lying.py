@@ -180,7 +180,7 @@ def laid(node: Node, at: Lying) -> Node:
 
 def by_rows(node: Node) -> Node:
     """The node, as an array that lies by rows; without numbers nobody is asked whether it does."""
-    if not node.shape or _is_laid_out(node) and node.aval.strides == _rows(node):
+    if not node.shape or (_is_laid_out(node) and node.aval.strides == _rows(node)):
         return node
     if node.value is not None:
         return laid(node, np.empty(node.shape, np.bool_))
