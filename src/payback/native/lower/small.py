@@ -126,7 +126,10 @@ class Small(NamedTuple):
                     finish(e.int(0), group, sums)
                     for start, total in zip(group, sums[-len(group) :], strict=True):
                         e.store(total, below, start)
-            down(self.rows if below is not None else 0, groups, panel, b0, a)
+            # all vectors of a row before the next one, if B stays in the first cache meanwhile
+            near = (self.depth or self.k) * self.columns * itemsize(kind) <= FIRST_CACHE
+            for some in [groups] if near else [[group] for group in groups]:
+                down(self.rows if below is not None else 0, some, panel, b0, a)
         b.ret(e.int(0))
 
     def _deep(self, e: Emitter, m: ir.Value, c: ir.Value, below: ir.Value | None) -> Iterator[Any]:
