@@ -32,7 +32,8 @@ from payback.trace.operators import (
     product_in_place,
     where_of_caller,
 )
-from payback.trace.outside import bare, by_percent, calling, storing
+from payback.trace.outside import bare, by_percent, calling, in_text, storing
+from payback.trace.texts import shown
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
 
@@ -121,13 +122,15 @@ class Traced:
     def __repr__(self) -> str:
         if self.node.value is None:
             return f"Traced({self.node.aval})"
-        return f"Traced({self.node.value!r})"
+        return shown(f"Traced({self.node.value!r})")
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return shown(format(self.value, spec))
 
     def __str__(self) -> str:
-        return str(self.node.value) if self.node.value is not None else repr(self)
+        if self.node.value is None:
+            return repr(self.value if in_text(_getframe(1)) else self)
+        return shown(str(self.node.value))
 
     # plain Python's questions
 
@@ -146,7 +149,10 @@ class Traced:
         return (self[i] for i in range(self.node.shape[0]))
 
     def __float__(self) -> float:
-        if self.dtype.kind != "f" or by_percent(_getframe(1)):
+        if self.dtype.kind != "f":
+            return float(self.value)
+        if by_percent(_getframe(1)):
+            shown("")
             return float(self.value)
         raise bare("float(x) would lose the derivative",
                    why="a Python float has no history, so what is computed from it would have no gradient",

@@ -13,6 +13,7 @@ from types import FrameType
 
 from payback.errors import TraceError
 from payback.ir.where import is_inner, parsing, position
+from payback.trace.outside import refused
 
 _PLAIN = "or give what decides it as a plain argument"
 _CURES = {
@@ -39,13 +40,15 @@ def not_known(name: str) -> TraceError:
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
     asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
-    return TraceError(
+    told = TraceError(
         f"the value of {name} is not known while a function is compiled",
         where=str(place) if place else None,
         why="compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
         "number can be looked at and no branch taken",
         fix=_CURES[asked],
     )
+    refused.set(told)  # "%d" % x puts an error of its own in the place of this one
+    return told
 
 
 def _question(text: str, line: str) -> str:
@@ -55,7 +58,10 @@ def _question(text: str, line: str) -> str:
             node: ast.AST = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, SystemError):
         node = ast.Constant(None)
-    if isinstance(node, (ast.JoinedStr, ast.FormattedValue)):
+    left = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    if isinstance(node, (ast.JoinedStr, ast.FormattedValue)) or (
+        isinstance(left, ast.Constant) and isinstance(left.value, str)
+    ):
         return "text"
     if isinstance(node, ast.Call):
         called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")

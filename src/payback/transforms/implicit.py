@@ -32,7 +32,8 @@ def root(f: Function, x0: Any, *args: Any, solver: Function | None = None) -> An
 
     The derivative by `args` and by what f uses from around it is that of the solution (implicit function theorem), in
     every mode and order, whatever the solver did; `x0` has none.
-    Raises NonFiniteError when the default solver does not converge, ShapeError when f returns another shape.
+    Raises NonFiniteError when the default solver does not converge, or another one stops where no solution is near;
+    ShapeError when f returns another shape.
     Source: Griewank & Walther, Evaluating Derivatives (2008), ch. 15; Blondel et al., Efficient and modular implicit
     differentiation (2022).
 
@@ -162,3 +163,6 @@ def _repeat(g: Function, start: Any) -> Any:
         if _settled(step, x):
             return x
     return newton(g, start)
+
+
+newton.converges = _repeat.converges = True  # type: ignore[attr-defined]  # they raise where they do not
