@@ -42,7 +42,22 @@ _MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stri
 _INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 
-class Traced:
+class _NothingMore:
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Kind(type):
+    """What abstract classes ask of the type of a traced value, after they have been told its `__class__`: nothing.
+
+    So a traced number is not Iterable, and a traced array is not Hashable, as on plain values.
+    """
+
+    @property
+    def __mro__(cls) -> tuple[type, ...]:  # type: ignore[override]
+        return (_NothingMore,)
+
+
+class Traced(metaclass=_Kind):
     """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
 
     __slots__ = ("__weakref__", "alias", "node")  # alias: set on arrays with views, see `written.py`
@@ -188,7 +203,9 @@ class Traced:
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
-        return np.asarray(self).tolist()
+        if self.dtype.kind != "f":
+            return np.asarray(self).tolist()
+        return [row.tolist() for row in self] if self.node.shape else self.item()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:

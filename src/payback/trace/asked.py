@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import linecache
+import re
 from sys import _getframe
-from types import FrameType
+from types import CodeType, FrameType
 
-from payback.errors import TraceError
+from payback.errors import TraceError, witness
 from payback.ir.where import is_inner, parsing, position
 from payback.trace.outside import refused
 
@@ -69,6 +71,19 @@ def _question(text: str, line: str) -> str:
             return _KNOWN[called]
     word = line.split(maxsplit=1)[0] if line.strip() else ""
     return word if word in ("while", "assert") else "if"
+
+
+def asked_whether(frame: FrameType) -> bool:
+    """Whether a traced function's frame asks with hasattr or getattr, which its text tells."""
+    if witness.get() is None or not by_name(frame) or frame.f_globals.get("__name__", "").startswith("payback."):
+        return False
+    return _asks(frame.f_code, frame.f_lasti)
+
+
+@functools.lru_cache(maxsize=4096)
+def _asks(code: CodeType, offset: int) -> bool:
+    place = position((code, offset))
+    return place is not None and bool(re.match(r"(hasattr|getattr)\s*\(", place.text))
 
 
 _CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}

@@ -55,7 +55,8 @@ def meant(problem: BaseException) -> PaybackError | None:
         and place is not None
     ):
         return told
-    if text == _NO_INDEX or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
+    no_index = type(problem) is TypeError and text == _NO_INDEX
+    if no_index or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); for "
                           "the bare numbers write x.value")  # fmt: skip
