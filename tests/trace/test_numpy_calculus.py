@@ -13,6 +13,7 @@ from ops.samples import traced
 from payback.errors import UnsupportedError
 from payback.trace.abstract import trace
 
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # NumPy 2.5
 G = np.random.default_rng(13)
 V, M, T, S = G.normal(size=6), G.normal(size=(3, 4)), G.normal(size=(2, 3, 4)), np.float64(0.75)
 X = np.array([-0.5, 0.3, 1.1, 2.6, 3.9, 4.5])  # points between those of XP, and outside

@@ -165,8 +165,9 @@ def _standard(row: str) -> Any:
     return cumulative
 
 
-_FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
-_FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    _FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
+    _FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
 
 
 # covariances ----------------------------------------------------------------------------------------------------
