@@ -16,6 +16,7 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.shim import no_function
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
 
@@ -90,6 +91,9 @@ def fixed_point(f: Function, x0: Any, *args: Any, solver: Function | None = None
     >>> round(pb.grad(lambda a: pb.fixed_point(lambda x: (x + a / x) / 2, 1.0))(4.0), 12)
     0.25
     """
+
+    if not callable(f):
+        raise no_function(f)
 
     def difference(x: Any, *more: Any) -> Any:
         made = f(x, *more)
