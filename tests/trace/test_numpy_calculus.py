@@ -166,7 +166,8 @@ SERIES = {
 @pytest.mark.parametrize("name", SERIES)
 def test_polynomials_written_in_python(name):
     call = SERIES[name]
-    np.testing.assert_array_equal(pb.vjp(call, V)[0], call(V))
+    new = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # before, it computed Legendre's series in another order
+    np.testing.assert_allclose(pb.vjp(call, V)[0], call(V), rtol=0 if new else 1e-14)
     pb.check_grads(call, V)
     if name == "poly1d of":  # which leading coefficients are zero is not known without numbers
         return

@@ -11,6 +11,7 @@ from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.trace.array import Traced, as_traced
 from payback.trace.dispatch import here, strong
+from payback.trace.number import Number
 
 NONE = np._NoValue
 
@@ -53,6 +54,8 @@ def arrayed(x: Any) -> Any:
     """What NumPy makes of an argument that it takes for an array: a Python number loses its weakness."""
     if not isinstance(x, Traced):
         return np.asarray(x)
+    if isinstance(x, Number):  # has a node only if one asks for it
+        return x.strongly()
     return Traced(strong(x.node, x.node.where)) if x.node.aval.weak else x
 
 

@@ -212,13 +212,10 @@ _FUNCTIONS[np.hsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_
 _FUNCTIONS[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2, True)
 
 
+@implements(np.unstack)
 def unstack(x: Any, /, *, axis: int = 0) -> Any:
     axis = axis_of(axis, x.ndim)
     return tuple(part_of(x, axis, i) for i in range(x.shape[axis]))
-
-
-if hasattr(np, "unstack"):  # NumPy 2.1
-    _FUNCTIONS[np.unstack] = unstack
 
 
 def _each(shaped: Any) -> Any:

@@ -165,9 +165,8 @@ def _standard(row: str) -> Any:
     return cumulative
 
 
-if hasattr(np, "cumulative_sum"):  # NumPy 2.1
-    _FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
-    _FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
+_FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
+_FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
 
 
 # covariances ----------------------------------------------------------------------------------------------------
