@@ -269,7 +269,8 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     """
     opened = Opened(f, args, kwargs, tuple(range(len(args))) if argnums is None else argnums)
     found: dict[Any, Obstacle] = {}
-    plainly, ended = Plainly(_bare), {}
+    plainly = Plainly(_bare)
+    ended: dict[Any, Exception] = {}
     token = _found.set(found)
     try:
         _enter()
@@ -282,13 +283,13 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
                 except Exception as problem:
                     if isinstance(problem, PaybackError) and not isinstance(problem, _TAKEN):
                         raise
-                    place = raised_at(problem)
-                    if place is None:
+                    stood = raised_at(problem)
+                    if stood is None:
                         raise
-                    if not plainly.add(*place):  # not even bare numbers help
-                        raise ended.get(position(place), problem) from None
-                    ended[position(place)] = problem
-                    _ended(problem, place, found)
+                    if not plainly.add(*stood):  # not even bare numbers help
+                        raise ended.get(position(stood), problem) from None
+                    ended[position(stood)] = problem
+                    _ended(problem, stood, found)
         finally:
             _leave()
     finally:
