@@ -27,8 +27,9 @@ class PaybackError(Exception):
     exit_code = 2
 
     def __init__(self, what: str, *, where: str | None = None, why: str | None = None, fix: str | None = None):
-        self.what, self.where, self.why, self.fix = what, where, why, fix
-        super().__init__(what, where, why, fix)
+        self.what = _one_line(what)
+        self.where, self.why, self.fix = (part and _one_line(part) for part in (where, why, fix))
+        super().__init__(self.what, self.where, self.why, self.fix)
         if (told := witness.get()) is not None:
             told.add(self)
 
@@ -37,6 +38,11 @@ class PaybackError(Exception):
         if self.fix:
             text += f". {self.fix[0].upper()}{self.fix[1:]}"
         return text if text.endswith(("?", "!")) else text.rstrip(".") + "."
+
+
+def _one_line(text: str) -> str:
+    """What an array says of itself takes several."""
+    return " ".join(text.split()) if "\n" in text else text
 
 
 class InputError(PaybackError, ValueError):

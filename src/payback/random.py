@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
+from payback.ir.told import told
 from payback.ops.philox import PIECE, folded, order_of, random_bits
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
@@ -26,6 +27,7 @@ __all__ = ["fold_in", "key", "normal", "permutation", "split", "uniform"]
 Array = np.ndarray[Any, Any]
 
 
+@told("pb.random.key")
 def key(seed: int) -> Array:
     """The key of a seed, a whole number from 0 to 2**64 − 1.
 
@@ -46,6 +48,7 @@ def _check(key: Any) -> Any:
     return key
 
 
+@told("pb.random.fold_in")
 def fold_in(key: Array, number: int) -> Array:
     """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain."""
     if isinstance(key, Traced) or isinstance(number, Traced):
@@ -55,11 +58,13 @@ def fold_in(key: Array, number: int) -> Array:
     return made
 
 
+@told("pb.random.split")
 def split(key: Array, count: int = 2) -> list[Array]:
     """`count` independent keys."""
     return [fold_in(key, i) for i in range(count)]
 
 
+@told("pb.random.uniform")
 def uniform(
     key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64, low: float = 0.0, high: float = 1.0
 ) -> Any:
@@ -84,6 +89,7 @@ def uniform(
     return (unit * (high - low) + low).astype(dtype).reshape(shape)[()]
 
 
+@told("pb.random.normal")
 def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> Any:
     """Standard normal numbers, by Box and Muller's transform (Ann. Math. Stat. 29, 1958)."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -103,6 +109,7 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
     )
 
 
+@told("pb.random.permutation")
 def permutation(key: Array, n: int) -> Array:
     """A random order of range(n), as int64."""
     if isinstance(key, Traced):

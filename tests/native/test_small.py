@@ -69,6 +69,8 @@ def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, b
         ([2, 8, 1], 64),
         ([3, 17, 5, 2], 33),
         ([6, 6, 3], 128),
+        ([30, 64, 64, 2], 100),
+        ([7, 32, 8], 320),
     ],
     ids=str,
 )
@@ -80,6 +82,18 @@ def test_columns_are_added_up_by_a_product_to_the_same_bits(monkeypatch, dtype, 
     monkeypatch.setattr(small, "MOST", 0)
     reuse.forget()
     assert trained(sizes, batch, dtype, "relu") == (beside, [])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_long_sums_are_made_in_parts_that_fit_in_the_first_cache(dtype):
+    _, kernels = trained([30, 64, 64, 2], 100, dtype, "relu")
+    assert {kernel.depth for kernel in kernels} == {0, 25 if dtype == "float64" else 50}
+    for kernel in kernels:
+        assert not kernel.depth or (kernel.k % kernel.depth == 0 and kernel.after is None)
+    _, kernels = trained([30, 64, 64, 2], 97, dtype, "relu")  # a prime number is not cut
+    assert {kernel.depth for kernel in kernels} == {0}
+    _, kernels = trained([29, 30, 2], 400, dtype, "relu")  # rows or columns that would be added twice
+    assert {kernel.depth for kernel in kernels} == {0}
 
 
 def test_a_column_is_a_row_of_the_transpose():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+from collections import abc
 
 import numpy as np
 import pytest
@@ -13,11 +14,15 @@ from payback.trace.array import Traced
 
 VALUES = [2.0, np.float64(2.0), np.float32(2.0), np.float16(2.0), np.ones(2), np.ones((2, 0), np.float32)]
 CLASSES = [float, int, bool, str, list, tuple, complex, np.ndarray, np.generic, np.number, np.floating, np.float64,
-           np.float32, np.float16, np.integer, numbers.Number, numbers.Real, numbers.Integral, object]  # fmt: skip
+           np.float32, np.float16, np.integer, numbers.Number, numbers.Real, numbers.Integral, object, abc.Iterable,
+           abc.Sized, abc.Hashable, abc.Sequence, abc.Collection, abc.Container]  # fmt: skip
 
 
 def asked(x, told):
     told.append([isinstance(x, kind) for kind in CLASSES] + [np.isscalar(x)])
+    told[-1] += [hasattr(x, name) for name in ("__len__", "__iter__", "grad", "backward")]
+    told[-1] += [type(x), type(x) is float, type(x) in (np.ndarray, list), issubclass(type(x), np.floating)]
+    told[-1] += [type(x).__name__, np.issubdtype(type(x), np.floating), isinstance(type(x), type), type(float) is type]
     return np.sum(x * x)
 
 
@@ -83,3 +88,19 @@ def test_it_is_a_traced_value_all_the_same():
     assert isinstance(np.argmax(x), (Traced, np.integer))
     with pytest.raises(pb.errors.TraceError, match=r"x\.value"):
         x.value = x - 1.0
+
+
+def test_the_name_type_is_there_for_the_trace_only():
+    def f(x):
+        made = type("Made", (), {"x": 1})
+        return np.sum(x) * (2.0 if type(made) is type and isinstance(made, type) and type([]) is list else 1.0)
+
+    assert (pb.grad(f)(np.ones(2)) == 2.0).all()
+    assert "type" not in globals()
+    v = pb.variable(1.0)
+    assert type(v) is not float
+    assert hasattr(v, "grad")
+    with pytest.raises(TypeError):
+        pb.grad(lambda x: len(x) * x)(1.0)
+    with pytest.raises(TypeError):
+        pb.grad(lambda x: sum(list(x)))(1.0)

@@ -29,6 +29,15 @@ CALLS = {
     "reshape": lambda z: np.reshape([z[0], z[1]], (2, 1)), "roll": lambda z: np.roll([z[0], z[1]], 1),
     "tile": lambda z: np.tile([z[0], z[1]], 2), "repeat": lambda z: np.repeat([z[0], z[1]], 2),
     "pad": lambda z: np.pad([z[0], z[1]], 1), "gradient": lambda z: np.gradient([z[0], z[1], 1.0]),
+    "ptp": lambda z: np.ptp([z[0], z[1]]), "nanstd": lambda z: np.nanstd([z[0], z[1], np.nan]),
+    "squeeze": lambda z: np.squeeze([[z[0]]]), "expand_dims": lambda z: np.expand_dims([z[0], z[1]], 1),
+    "broadcast_to": lambda z: np.broadcast_to([z[0], z[1]], (2, 2)),
+    "tril": lambda z: np.tril([[z[0], z[1]], [z[2], 1]]),
+    "moveaxis": lambda z: np.moveaxis([[z[0], z[1]]], 0, 1), "delete": lambda z: np.delete([z[0], z[1]], 0),
+    "cov": lambda z: np.cov([[z[0], z[1], 2.0], [1.0, z[2], 0.5]]), "ediff1d": lambda z: np.ediff1d([z[0], z[1]]),
+    "compress": lambda z: np.compress([True, False], [z[0], z[1]]), "sinc": lambda z: np.sinc([z[0], z[1]]),
+    "shape": lambda z: np.size([z[0], z[1]]) * np.shape([z])[1] * z, "partition": lambda z: np.partition([*z], 1),
+    "any": lambda z: z * np.count_nonzero([1.0, 0.0, 2.0]), "tolist": lambda z: np.array(z.tolist()[::-1]) * 2.0,
     "sum": lambda z: np.sum([z[0], z[1]]), "nansum": lambda z: np.nansum([z[0], np.nan]),
 }  # fmt: skip
 
@@ -44,3 +53,14 @@ def test_a_list_is_an_array(name):
 def test_a_ufunc_of_a_list_says_what_to_write():
     with pytest.raises(TraceError, match=r"test_lists.py:\d+ .* make a list of such values an array first"):
         pb.grad(lambda z: np.sum(np.exp([z[0], z[1]])))(X)
+
+
+def test_lists_are_equal_as_in_numpy():
+    """NumPy takes any error for a no."""
+
+    def f(x):
+        same = np.array_equal([x[0], x[1]], (x[0], x[1])), np.array_equiv([x[0], x[0]], [x[0]])
+        other = np.array_equal([x[0], x[1]], [x[1], x[0]]), np.any([x[0] > 1.0, x[1] > 1.0])
+        return np.sum(x * (2.0 if all(same) and not any(other) else -1.0))
+
+    assert (pb.grad(f)(X) == 2.0).all()

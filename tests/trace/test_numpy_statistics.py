@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
+import payback as pb
 from ops import calls
 from ops.calls import apart, table
 
@@ -116,3 +119,29 @@ def test_derivatives(case, order):
 @pytest.mark.parametrize("case", [case for case in CASES if case.abstract], ids=lambda c: None)
 def test_without_numbers(case):
     calls.check_without_numbers(case)
+
+
+@pytest.mark.parametrize("name", ["std", "var", "nanstd", "nanvar"])
+@pytest.mark.parametrize("ddof", [0, 1])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_spread_of_too_few_is_nan_and_so_is_its_derivative(name, ddof, compiled):
+    """NumPy divides 0 by 0: what cannot be saved is NaN, in both modes."""
+    x = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 2.0]])
+    mask = np.array([[True, True, True], [bool(ddof), False, False]])
+
+    def f(x):
+        return getattr(np, name)(x, axis=1, ddof=ddof, where=mask)
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        wrap = pb.compile if compiled else lambda f: f
+        gradient = wrap(pb.jacobian(f, mode="reverse"))(x)
+        along = wrap(lambda x: pb.jvp(f, (x,), (np.ones_like(x),)))(x)
+        expected = pb.jacobian(lambda x: getattr(np, name)(x, axis=1, ddof=ddof))(x)[0]
+        np.testing.assert_allclose(along[0], f(x), equal_nan=True)
+        alone = pb.grad(lambda x: getattr(np, name)(x, ddof=1))(np.ones(1))
+    np.testing.assert_allclose(gradient[0], expected, rtol=1e-12)
+    assert np.isnan(gradient[1, 1]).any()
+    assert np.isnan(along[1][1])
+    assert not np.isnan(along[1][0])
+    assert np.isnan(alone).all()

@@ -197,3 +197,21 @@ def test_a_batch_of_roots():
         np.stack([A, 2 * A]), np.stack([B, B])
     )
     assert_close(found, np.stack([np.linalg.solve(A, B), np.linalg.solve(2 * A, B)]), 1e-10)
+
+
+@pytest.mark.parametrize("wrong", ["elsewhere", "nowhere", "overflow"])
+def test_a_solver_that_stops_where_no_solution_is_raises(wrong):
+    """The implicit function theorem would make a number of it all the same."""
+
+    def solver(g, x):
+        if wrong == "overflow":
+            raise OverflowError("cannot convert float infinity to integer")
+        return x * 1.5 if wrong == "elsewhere" else x * np.nan
+
+    def solution(a):
+        return pb.root(lambda x: x * x - a, np.array([3.0]), solver=solver)[0]
+
+    with pytest.raises(NonFiniteError, match=r"no solution \(.*test_implicit.py.*solver"):
+        pb.grad(solution)(4.0)
+    loose = pb.grad(lambda a: pb.root(lambda x: x * x - a, 3.0, solver=lambda g, x: 2.001))(4.0)
+    assert abs(loose - 0.25) < 1e-3

@@ -17,6 +17,7 @@ import numpy as np
 from payback.ad.algebra import Gradient
 from payback.ad.paths import MULTILINEAR, Links
 from payback.ad.sweep import Entry, everything, sweep
+from payback.errors import ShapeError
 from payback.glass.explain import run
 from payback.glass.inside import Opened
 from payback.glass.origins import MOVES, Origin, Telling, bad_entries
@@ -95,6 +96,9 @@ def nan_origins(
 
     data: arrays by name; a constant with the same numbers is called so.
     """
+    if top.shape:
+        raise ShapeError(f"the result has the shape {top.shape}", why="NaN is looked for in the gradient of one number",
+                         fix="sum what the function returns, or take one entry of it")  # fmt: skip
     value = float(np.asarray(top.value))
     finite = bool(np.isfinite(value))
     opened = Opened(top, wrt, values=True, custom=not finite)

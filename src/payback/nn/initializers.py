@@ -12,26 +12,31 @@ from typing import Any
 import numpy as np
 
 from payback import random
+from payback.ir.told import told
 
 Initializer = Callable[[Any, int, int, Any], Any]
 
 
+@told("pb.nn.he_normal")
 def he_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Normal with variance 2 / n_in, shape (n_in, n_out)."""
     return (random.normal(key, (n_in, n_out)) * sqrt(2 / n_in)).astype(dtype)
 
 
+@told("pb.nn.he_uniform")
 def he_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Uniform on ±√(6 / n_in), shape (n_in, n_out)."""
     bound = sqrt(6 / n_in)
     return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
 
 
+@told("pb.nn.glorot_normal")
 def glorot_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Normal with variance 2 / (n_in + n_out), shape (n_in, n_out)."""
     return (random.normal(key, (n_in, n_out)) * sqrt(2 / (n_in + n_out))).astype(dtype)
 
 
+@told("pb.nn.glorot_uniform")
 def glorot_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Uniform on ±√(6 / (n_in + n_out)), shape (n_in, n_out)."""
     bound = sqrt(6 / (n_in + n_out))

@@ -11,6 +11,7 @@ import numpy as np
 
 from payback import random
 from payback.errors import InputError, ShapeError
+from payback.ir.told import told
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
@@ -45,6 +46,7 @@ class Linear(Module):
     weight: Any
     bias: Any
 
+    @told("pb.nn.Linear")
     def __init__(
         self,
         n_in: int,
@@ -63,6 +65,7 @@ class Linear(Module):
         self.weight = known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype)
         self.bias = np.zeros(n_out, dtype) if bias else None
 
+    @told("pb.nn.Linear")
     def __call__(self, x: Any) -> Any:
         n_in = self.weight.shape[0]
         if not x.shape or x.shape[-1] != n_in:
@@ -80,6 +83,7 @@ class Activation(Module):
 
     name: str = static()
 
+    @told("pb.nn.Activation")
     def __init__(self, name: str):
         known(name, ACTIVATIONS, "activation")
         self.name = name
@@ -91,6 +95,7 @@ class Activation(Module):
 class Flatten(Module):
     """(n, a, b, …) → (n, a·b·…)."""
 
+    @told("pb.nn.Flatten")
     def __call__(self, x: Any) -> Any:
         return x.reshape(x.shape[0], int(np.prod(x.shape[1:], dtype=int)))
 
@@ -132,6 +137,7 @@ class MLP(Sequential):
 
     skip: Any
 
+    @told("pb.nn.MLP")
     def __init__(
         self,
         sizes: Sequence[int],

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError, ShapeError
+from payback.ir.told import told
 from payback.nn.activations import logsumexp, softplus
 from payback.trace.array import Traced
 
@@ -45,6 +46,7 @@ def _mean(costs: Any, weights: Any) -> Any:
     return (weights * costs).sum() / weights.sum()
 
 
+@told("pb.nn.squared_error")
 def squared_error(prediction: Any, target: Any, weights: Any = None) -> Any:
     """Mean of (prediction − target)².
 
@@ -59,6 +61,7 @@ def squared_error(prediction: Any, target: Any, weights: Any = None) -> Any:
     return _mean(difference * difference, weights)
 
 
+@told("pb.nn.huber")
 def huber(prediction: Any, target: Any, weights: Any = None, *, delta: float = 1.0) -> Any:
     """Huber's loss (Ann. Math. Stat. 35, 1964): ½d² for |d| ≤ delta, delta·(|d| − ½delta) beyond.
 
@@ -70,6 +73,7 @@ def huber(prediction: Any, target: Any, weights: Any = None, *, delta: float = 1
     return _mean(near * (d - 0.5 * near), weights)
 
 
+@told("pb.nn.cross_entropy")
 def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     """Mean of −log softmax(logits)[class].
 
@@ -100,6 +104,7 @@ def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     return _mean(logsumexp(logits, axis=1) - chosen, weights)
 
 
+@told("pb.nn.binary_cross_entropy")
 def binary_cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     """Mean of −t·log σ(z) − (1−t)·log(1−σ(z)), from logits z and targets t in [0, 1] of the same shape.
 

@@ -30,6 +30,7 @@ from typing import Any, Self, dataclass_transform
 import numpy as np
 
 from payback.errors import FieldError
+from payback.ir.told import told
 from payback.trace.tree import leaves, paths
 
 
@@ -102,6 +103,7 @@ def _brief(value: Any) -> str:
     return repr(value)
 
 
+@told("pb.nn.parameters")
 def parameters(module: Any) -> dict[str, Any]:
     """The parameters by their paths: `layers[0].weight` and so on.
 
@@ -112,6 +114,7 @@ def parameters(module: Any) -> dict[str, Any]:
     return {path.lstrip("."): leaf for path, leaf in zip(paths(module), leaves(module), strict=True)}
 
 
+@told("pb.nn.summary")
 def summary(module: Any) -> str:
     """A table of the parameters: name, shape, dtype, count; and their number in all."""
     rows = [

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from payback.errors import InputError
+from payback.ir.told import told
 from payback.optim.schedules import Constant, Schedule, positive
 from payback.trace.repeat import Repeated
 from payback.trace.tree import leaves, paths, unflatten
@@ -20,6 +21,7 @@ from payback.trace.tree import leaves, paths, unflatten
 Slots = tuple[Any, ...]
 
 
+@told("pb.optim.global_norm")
 def global_norm(gradient: Any) -> Any:
     """The Euclidean norm of all entries of all leaves together.
 

@@ -32,7 +32,8 @@ from payback.trace.operators import (
     product_in_place,
     where_of_caller,
 )
-from payback.trace.outside import bare, by_percent, calling, storing
+from payback.trace.outside import bare, by_percent, calling, in_text, storing
+from payback.trace.texts import shown
 
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
 
@@ -41,7 +42,22 @@ _MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stri
 _INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
 
 
-class Traced:
+class _NothingMore:
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Kind(type):
+    """What abstract classes ask of the type of a traced value, after they have been told its `__class__`: nothing.
+
+    So a traced number is not Iterable, and a traced array is not Hashable, as on plain values.
+    """
+
+    @property
+    def __mro__(cls) -> tuple[type, ...]:  # type: ignore[override]
+        return (_NothingMore,)
+
+
+class Traced(metaclass=_Kind):
     """A value of which payback keeps the history.  Made by `pb.variable` and by the transforms, not directly."""
 
     __slots__ = ("__weakref__", "alias", "node")  # alias: set on arrays with views, see `written.py`
@@ -121,13 +137,15 @@ class Traced:
     def __repr__(self) -> str:
         if self.node.value is None:
             return f"Traced({self.node.aval})"
-        return f"Traced({self.node.value!r})"
+        return shown(f"Traced({self.node.value!r})")
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return shown(format(self.value, spec))
 
     def __str__(self) -> str:
-        return str(self.node.value) if self.node.value is not None else repr(self)
+        if self.node.value is None:
+            return repr(self.value if in_text(_getframe(1)) else self)
+        return shown(str(self.node.value))
 
     # plain Python's questions
 
@@ -146,7 +164,10 @@ class Traced:
         return (self[i] for i in range(self.node.shape[0]))
 
     def __float__(self) -> float:
-        if self.dtype.kind != "f" or by_percent(_getframe(1)):
+        if self.dtype.kind != "f":
+            return float(self.value)
+        if by_percent(_getframe(1)):
+            shown("")
             return float(self.value)
         raise bare("float(x) would lose the derivative",
                    why="a Python float has no history, so what is computed from it would have no gradient",
@@ -182,7 +203,9 @@ class Traced:
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
-        return np.asarray(self).tolist()
+        if self.dtype.kind != "f":
+            return np.asarray(self).tolist()
+        return [row.tolist() for row in self] if self.node.shape else self.item()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import linecache
+import re
 from sys import _getframe
-from types import FrameType
+from types import CodeType, FrameType
 
-from payback.errors import TraceError
+from payback.errors import TraceError, witness
 from payback.ir.where import is_inner, parsing, position
+from payback.trace.outside import refused
 
 _PLAIN = "or give what decides it as a plain argument"
 _CURES = {
@@ -44,13 +47,15 @@ def not_known(name: str) -> TraceError:
         asked = "text"
     else:
         asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
-    return TraceError(
+    told = TraceError(
         f"the value of {name} is not known while a function is compiled",
         where=str(place) if place else None,
         why="compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
         "number can be looked at and no branch taken",
         fix=_CURES[asked],
     )
+    refused.set(told)  # "%d" % x puts an error of its own in the place of this one
+    return told
 
 
 def _question(text: str, line: str) -> str:
@@ -60,12 +65,28 @@ def _question(text: str, line: str) -> str:
             node: ast.AST = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, SystemError):
         node = ast.Constant(None)
+    left = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    if isinstance(left, ast.Constant) and isinstance(left.value, str):
+        return "text"
     if isinstance(node, ast.Call):
         called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if called in _KNOWN:
             return _KNOWN[called]
     word = line.split(maxsplit=1)[0] if line.strip() else ""
     return word if word in ("while", "assert") else "if"
+
+
+def asked_whether(frame: FrameType) -> bool:
+    """Whether a traced function's frame asks with hasattr or getattr, which its text tells."""
+    if witness.get() is None or not by_name(frame) or frame.f_globals.get("__name__", "").startswith("payback."):
+        return False
+    return _asks(frame.f_code, frame.f_lasti)
+
+
+@functools.lru_cache(maxsize=4096)
+def _asks(code: CodeType, offset: int) -> bool:
+    place = position((code, offset))
+    return place is not None and bool(re.match(r"(hasattr|getattr)\s*\(", place.text))
 
 
 _CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}

@@ -232,13 +232,18 @@ _NEW = [
 _ALREADY = ["asarray", "asanyarray"]
 _OF_LISTS = [
     "sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "median", "average", "cumsum", "cumprod", "sort",
-    "argmax", "argmin",
+    "argmax", "argmin", "ptp", "any", "all", "count_nonzero", "nonzero", "nanstd", "nanvar", "nanmedian", "nanquantile",
+    "nanpercentile", "nanprod", "nancumsum", "squeeze", "expand_dims", "broadcast_to", "diagflat", "tril", "triu",
+    "moveaxis", "swapaxes", "rot90", "partition", "delete", "array_split", "split", "unique", "unwrap", "sinc",
+    "nan_to_num", "shape", "size", "ndim",
 ]  # fmt: skip
 _OF_SEVERAL_LISTS = [
     "dot", "vdot", "inner", "outer", "kron", "cross", "tensordot", "einsum", "where", "clip", "interp", "convolve",
     "correlate", "trapezoid", "diff", "gradient", "polyval", "polyfit", "diag", "trace", "reshape", "ravel",
     "transpose", "atleast_1d", "atleast_2d", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
     "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
+    "array_equal", "array_equiv", "cov", "corrcoef", "ediff1d", "compress", "extract", "searchsorted", "digitize",
+    "bincount", "histogram",
 ]  # fmt: skip
 _JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
 ANSWERS: dict[str, Callable[..., Any]] = {

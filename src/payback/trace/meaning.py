@@ -16,6 +16,9 @@ from payback.trace.outside import refused
 # What Python says of the operands of a statement of the program's own: no library is to blame.
 _OPERANDS = re.compile("unsupported operand|can only concatenate|'.*' not supported between")
 _OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at types say of an argument
+_TYPE = re.compile(r"'Traced'|\btype Traced\b")  # of any exception: those of databases are classes of their own
+_FORMAT = "format: a real number is required, not Traced"
+_NO_INDEX = "a traced floating value cannot be an index"
 
 
 def meant(problem: BaseException) -> PaybackError | None:
@@ -44,7 +47,16 @@ def meant(problem: BaseException) -> PaybackError | None:
                           why="what it makes of them has no history, so what follows would have no gradient",
                           fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
     ours = "payback.trace." in text or (_OURS.search(text) and not _OPERANDS.match(text))
-    if ours and isinstance(problem, TypeError):  # a library that knows arrays and numbers only
+    if (
+        (told := refused.get()) is not None
+        and ours
+        and text.endswith(_FORMAT)
+        and told.where == (place := _place(problem))
+        and place is not None
+    ):
+        return told
+    no_index = type(problem) is TypeError and text == _NO_INDEX
+    if no_index or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); for "
                           "the bare numbers write x.value")  # fmt: skip

@@ -30,6 +30,7 @@ from payback.trace.arrays import recording
 from payback.trace.asked import by_name, not_known
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
 from payback.trace.handled import FAILING, unsure
+from payback.trace.outside import in_text
 
 STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
@@ -287,7 +288,7 @@ class Number(Traced):
         return f"Traced(f64[]{'*' if self.kind else ''})"
 
     def __str__(self) -> str:
-        return repr(self)
+        return repr(self.value if in_text(_getframe(1)) else self)
 
     def weakly(self) -> Number:
         """As a Python float, where it is a float64."""
@@ -376,6 +377,8 @@ class Truth(Number):
         return "Traced(b1[])"
 
 
+# the name that C code gives in its messages
+Number.__name__ = Truth.__name__ = Traced.__name__
 _ARITHMETIC = (
     "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd "
     "isub imul itruediv ipow imod ifloordiv gt lt ge le eq ne neg abs"

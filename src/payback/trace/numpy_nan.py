@@ -80,7 +80,7 @@ def _variance(function: Function) -> Function:
         _warn(free <= 0, "Degrees of freedom <= 0 for slice.")
         with np.errstate(invalid="ignore", divide="ignore"):
             made = function(a, axis, dtype, None, ddof, keepdims, where=mask, mean=mean, correction=correction)
-            return into(out, f"nan{function.__name__}", np.where(free <= 0, np.nan, made))
+            return into(out, f"nan{function.__name__}", np.where(free <= 0, made * np.nan, made))
 
     return ignoring
 

@@ -55,8 +55,14 @@ def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, 
     deviations = x - (np_mean(x, axis=axes, keepdims=True, where=where) if mean is NONE else mean)
     if where is True:
         return deviations, axes, float(max(count_of(x, axes) - ddof, 0))
-    free = counted(where, x.shape, axes, keepdims, np.float32 if x.dtype == np.float16 else x.dtype) - ddof
-    return np.where(where, deviations, 0.0), axes, np.maximum(free, 0.0)
+    held = counted(where, x.shape, axes, True, np.float32 if x.dtype == np.float16 else x.dtype)
+    rest: Any = 0.0
+    if not known(held) or not np.all(np.asarray(plain(held))):
+        rest = np.where(held == 0, deviations * np.nan, 0.0)  # of no entries there is no spread, nor a derivative
+    free = np.maximum(held - ddof, 0.0)
+    if not keep(keepdims):
+        free = free.reshape([size for axis, size in enumerate(free.shape) if axis not in axes])
+    return np.where(where, deviations, rest), axes, free
 
 
 @implements(np.var)
@@ -74,7 +80,10 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any 
     if not axes:  # the spread of one
         d, axes, keepdims = reshape(d, (1, *d.shape)), (0,), False
     root = float(np.sqrt(free)) if type(free) is float else np.sqrt(free)
-    return into(out, "std", astype(emit("norm", d, axes=axes, keepdims=keep(keepdims)) / root, d.dtype))
+    made = emit("norm", d, axes=axes, keepdims=keep(keepdims)) / root
+    if not known(free) or not np.all(np.asarray(plain(free))):  # NaN or infinite, and so is the derivative
+        made = np.where(free > 0, made, np.sqrt(np_sum(d * d, axis=axes, keepdims=keepdims) / free))
+    return into(out, "std", astype(made, d.dtype))
 
 
 @implements(np.ptp)

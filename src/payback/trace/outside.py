@@ -26,6 +26,7 @@ refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 _BINARY = dis.opmap["BINARY_OP"]
+_CONVERSIONS = {dis.opmap[name] for name in ("FORMAT_VALUE", "CONVERT_VALUE") if name in dis.opmap}
 _REMAINDERS = {i for i, (_, sign) in enumerate(dis._nb_ops) if sign in ("%", "%=")}  # type: ignore[attr-defined]
 
 _DRAWN = (
@@ -70,13 +71,27 @@ def storing() -> MutationError | None:
     return problem
 
 
+def _past_guards(frame: FrameType) -> FrameType:
+    """An audit's guards stand between a value's methods and those that call them."""
+    while frame.f_globals.get("__name__") == "payback.transforms.audit" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
 def by_percent(frame: FrameType) -> bool:
     """Whether a frame is at a `text % x`: what makes the text asks for a float, and no derivative is lost.
 
     No number's own % asks its right operand for a float; it leaves what it does not know to the operand.
     """
+    frame = _past_guards(frame)
     at, code = frame.f_lasti, frame.f_code.co_code
     return at >= 0 and code[at] == _BINARY and code[at + 1] in _REMAINDERS
+
+
+def in_text(frame: FrameType) -> bool:
+    """Whether a frame is at a text that a value becomes a part of: `text % x`, which may be compiled as `f"{x!s}"`."""
+    frame = _past_guards(frame)
+    return frame.f_lasti >= 0 and (by_percent(frame) or frame.f_code.co_code[frame.f_lasti] in _CONVERSIONS)
 
 
 def by_compiled_code() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sys import _getframe
 from typing import Any, NoReturn
 
 import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced
+from payback.trace.asked import asked_whether
 from payback.trace.buffer import Buffer
 from payback.trace.dispatch import here
 from payback.trace.outside import drawing
@@ -59,6 +61,24 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     np.ndarray.__setattr__(self, name, value)
 
 
+class OfArrays:
+    """A method or a property that a program may ask for with hasattr, to tell arrays from numbers or other libraries'.
+
+    It is told no where the plain value would have none; by a dot, or by len(x) and iter(x), it is had all the same.
+    """
+
+    def __init__(self, made: Any, *, arrays: bool):
+        self.made, self.arrays = made, arrays  # arrays: whether plain arrays have it
+        self.__doc__ = made.__doc__
+
+    def __get__(self, x: Any, kind: Any = None) -> Any:
+        if x is None:
+            return self.made
+        if not (self.arrays and x.ndim) and asked_whether(_getframe(1)):
+            raise AttributeError(f"{'numbers' if self.arrays else 'arrays'} have no such attribute")
+        return self.made.__get__(x, kind)
+
+
 for _kind in (Traced, Written):
     _kind.shape = _kind.shape.setter(_set_shape)  # type: ignore[method-assign,assignment,attr-defined]
 Buffer.__setattr__ = _setattr  # type: ignore[method-assign,assignment]
@@ -67,5 +87,9 @@ Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
 Traced.__divmod__, Traced.__rdivmod__ = _divmod, _rdivmod  # type: ignore[attr-defined]
 Traced.__contains__ = _contains  # type: ignore[attr-defined]
 Traced.__round__ = _round  # type: ignore[attr-defined]
+Traced.__len__ = OfArrays(Traced.__len__, arrays=True)  # type: ignore[method-assign,assignment]
+Traced.__iter__ = OfArrays(Traced.__iter__, arrays=True)  # type: ignore[method-assign,assignment]
+Traced.backward = OfArrays(Traced.backward, arrays=False)  # type: ignore[method-assign,assignment]
+Traced.grad = OfArrays(Traced.grad, arrays=False)  # type: ignore[method-assign,assignment]
 Traced.__hash__ = _hash  # type: ignore[assignment,method-assign]
 Traced.__reduce__ = Traced.__reduce_ex__ = _reduce  # type: ignore[method-assign,assignment]

@@ -48,6 +48,7 @@ from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
+from payback.trace.kinds import Asking, asks
 from payback.trace.libraries import LIBRARIES, TRUSTING, Watch, complete
 from payback.trace.meaning import meant
 from payback.trace.number import Number
@@ -157,6 +158,8 @@ class _Installed:
         # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
+        self.asking = Asking()
+        self.ask: set[str] = set()  # modules whose functions name `type`
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
         # of those whose own functions call each other by these names
@@ -258,6 +261,8 @@ class _Installed:
             if pair is not None:
                 self.spaces[id(space)] = space
                 self.put(space, pair)
+            if name in self.ask:
+                self.asking.put(space)
 
     def look_through(self, name: str, module: ModuleType) -> _Pair | None:
         self.known[name] = weakref.ref(module)
@@ -267,6 +272,9 @@ class _Installed:
         space = module.__dict__
         pair = _pair({key: value for key, value in list(space.items()) if id(value) in _WRAPPERS})
         installed = "site-packages" in (getattr(module, "__file__", None) or "")
+        self.ask.discard(name)
+        if not installed and asks(space.values()):
+            self.ask.add(name)
         busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
         if pair or busy or not installed:  # a library's module is looked through once, when it is complete
             self.watched[name] = (weakref.ref(module), len(space), pair)
@@ -293,6 +301,8 @@ class _Installed:
             if not _registered(space):  # nothing has looked through it
                 names = list(space)
                 self.spaces[id(space)] = space
+                if asks([f, *space.values()]):
+                    self.asking.put(space)
             held = {n: space[n] for n in names if id(space.get(n)) in _WRAPPERS}
             if held and (pair := _pair(held)) is not None:
                 self.put(space, pair)
@@ -344,6 +354,7 @@ class _Installed:
                     space.update({n: f for n, f in pair.originals.items() if space.get(n) is pair.wrappers[n]})
             for cell, content in self.cells:
                 cell.cell_contents = content
+            self.asking.take_away()
             for owner, name, original, _ in _SPECIAL:
                 setattr(owner, name, original)
             if self.watching:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,15 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import MissingAttributeError, PaybackError, TraceError, UnsupportedError, witness
+from payback.errors import (
+    DifferentiationError,
+    MissingAttributeError,
+    PaybackError,
+    TraceError,
+    UnsupportedError,
+    witness,
+)
 from payback.ir.where import is_inner, position
 from payback.trace import shim, wrappers
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
 from payback.trace.cures import of_library
+from payback.trace.texts import Text
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
+from payback.transforms.plainly import Plainly, bare_iterator, raised_at
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,21 @@ def _note(problem: PaybackError) -> None:
     found.setdefault(key, Obstacle(place.file, place.line, place.function, place.text, what, why, fix))
 
 
+_ITERATORS = {type(iter(())), type(iter([])), type(_ for _ in ()), map, zip, filter, enumerate}
+
+
 def _bare(x: Any) -> Any:
     """Arguments with plain values in the places of traced ones; plain arrays are the same objects."""
     if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
         return type(x)(_bare(part) for part in x)
     if type(x) is dict:
         return {key: _bare(part) for key, part in x.items()}
+    if type(x) in _ITERATORS:
+        return bare_iterator(x, _bare)
     x = now(x)
-    return np.array(x.value)[()] if isinstance(x, Traced) else x
+    if not isinstance(x, Traced):
+        return x
+    return np.array(x.value) if isinstance(x.value, np.ndarray) else x.value
 
 
 def _guarded(call: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,6 +180,10 @@ def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     yield Traced, "__float__", lambda self: float(self.value)
     yield Traced, "__int__", lambda self: int(self.value)
     yield Traced, "__array__", lambda self, *args, **kwargs: np.array(self.value, *args)
+    yield Traced, "__str__", lambda self: str(self.value)
+    yield Traced, "__repr__", lambda self: repr(_bare(self))
+    yield Traced, "__format__", lambda self, spec: format(self.value, spec)
+    yield Text, "__float__", lambda self: float(str.__str__(self))
     yield Traced, "tolist", lambda self: np.asarray(_bare(self)).tolist()
     yield wrappers, "mathematics", _mathematics
     for name in _OPERATORS:
@@ -216,6 +235,21 @@ def _leave() -> None:
             _replaced.clear()
 
 
+_TAKEN = (TraceError, UnsupportedError, DifferentiationError)
+
+
+def _ended(problem: Exception, place: Any, found: dict[Any, Obstacle]) -> None:
+    """Remember what ended the run: compiled code that has raised."""
+    at = position(place)
+    assert at is not None
+    ours = problem if isinstance(problem, PaybackError) else None
+    what = ours.what if ours else "a library cannot compute with a traced value"
+    why = ours.why if ours else f"it says {type(problem).__name__}: {problem}"
+    fix = ours.fix if ours else "compute with NumPy functions; for the bare numbers write x.value"
+    key = (at.file, at.line, at.column, what)
+    found.setdefault(key, Obstacle(at.file, at.line, at.function, at.text, what, why, fix))
+
+
 def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> Audit:
     """Run `f(*args, **kwargs)` once, to its end, and list all places of it that cannot be differentiated.
 
@@ -224,7 +258,7 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
-    Compiled code that raises ends the run: it is then the last obstacle, which says so, and the value is None.
+    Compiled code that raises at a traced value ends a run; f is then run again, with bare numbers at that expression.
 
     Returns an Audit: print it, or go through its obstacles (file, line, expression, what, why, fix).
     Raises what f raises on plain values, and DifferentiationError if there is nothing to differentiate by.
@@ -235,19 +269,27 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     """
     opened = Opened(f, args, kwargs, tuple(range(len(args))) if argnums is None else argnums)
     found: dict[Any, Obstacle] = {}
+    plainly = Plainly(_bare)
+    ended: dict[Any, Exception] = {}
     token = _found.set(found)
     try:
         _enter()
         try:
-            out = shim.call(f, opened.args, opened.kwargs)
-        except (TraceError, UnsupportedError) as problem:  # compiled code raised: no plain value to go on with
-            stood = re.match(r"(.*):(\d+)(?:, [^:]*)? in (\S+): (.*)", problem.where or "")
-            if stood is None:
-                raise
-            file, line, function, text = stood.groups()
-            what = f"the run ended here, and what follows was not seen: {problem.what}"
-            ended = Obstacle(file, int(line), function, text, what, problem.why, problem.fix)
-            return Audit((*found.values(), ended), None)
+            while True:
+                try:
+                    with plainly.running():
+                        out = shim.call(f, opened.args, opened.kwargs)
+                    break
+                except Exception as problem:
+                    if isinstance(problem, PaybackError) and not isinstance(problem, _TAKEN):
+                        raise
+                    stood = raised_at(problem)
+                    if stood is None:
+                        raise
+                    if not plainly.add(*stood):  # not even bare numbers help
+                        raise ended.get(position(stood), problem) from None
+                    ended[position(stood)] = problem
+                    _ended(problem, stood, found)
         finally:
             _leave()
     finally:

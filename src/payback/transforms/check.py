@@ -94,7 +94,7 @@ def check_grads(
                                  for a, b in zip(leaves(result), leaves(bar), strict=True)))  # fmt: skip
 
             expected, error = _slope(line, float(np.max(np.abs(np.asarray(leaf, np.float64)), initial=0.0)))
-            dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic)) else np.dtype(np.float64)
+            dtype = leaf.dtype.newbyteorder("=") if isinstance(leaf, (np.ndarray, np.generic)) else np.dtype(np.float64)
             tolerance = (rtol or _RTOL[dtype]) * abs(expected) + absolute + 10 * error
             if not abs(found - expected) <= tolerance:
                 derivative_of = f"the derivative of {getattr(f, '__name__', 'f')} by {name}"

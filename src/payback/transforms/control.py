@@ -17,6 +17,7 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.shim import no_function
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
 Function = Callable[..., Any]
@@ -110,6 +111,8 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
     array([12.,  8.,  6.])
     """
     where = where_of_caller(2)
+    if not callable(f):
+        raise no_function(f)
     sequences = [node_of(leaf) for leaf in leaves(xs)]
     for node, path in zip(sequences, paths(xs, "xs"), strict=True):
         if not node.shape:
@@ -213,6 +216,9 @@ def cond(condition: Any, high: Function, low: Function, *operands: Any) -> Any:
     >>> pb.grad(lambda x: pb.cond(x > 0, lambda x: x * x, lambda x: -x, x))(3.0)
     6.0
     """
+    for branch in (high, low):
+        if not callable(branch):
+            raise no_function(branch)
     node = node_of(condition)
     if node.shape:
         raise ShapeError(f"the condition has the shape {node.shape}", where=_place(2), why="it is one boolean",

@@ -174,7 +174,7 @@ def jacobian(
     >>> pb.jacobian(lambda x: x[1:] * x[:-1], sparse=True)(np.ones(1000)).nnz
     1998
     """
-    if mode not in ("auto", "forward", "reverse"):
+    if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
         raise InputError(f"the mode is {mode!r}", why='it is "auto", "forward" or "reverse"')
     if sparse:
         from payback.transforms.sparse import sparse_jacobian

@@ -16,6 +16,7 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.shim import no_function
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
 
@@ -32,7 +33,8 @@ def root(f: Function, x0: Any, *args: Any, solver: Function | None = None) -> An
 
     The derivative by `args` and by what f uses from around it is that of the solution (implicit function theorem), in
     every mode and order, whatever the solver did; `x0` has none.
-    Raises NonFiniteError when the default solver does not converge, ShapeError when f returns another shape.
+    Raises NonFiniteError when the default solver does not converge, or another one stops where no solution is near;
+    ShapeError when f returns another shape.
     Source: Griewank & Walther, Evaluating Derivatives (2008), ch. 15; Blondel et al., Efficient and modular implicit
     differentiation (2022).
 
@@ -89,6 +91,9 @@ def fixed_point(f: Function, x0: Any, *args: Any, solver: Function | None = None
     >>> round(pb.grad(lambda a: pb.fixed_point(lambda x: (x + a / x) / 2, 1.0))(4.0), 12)
     0.25
     """
+
+    if not callable(f):
+        raise no_function(f)
 
     def difference(x: Any, *more: Any) -> Any:
         made = f(x, *more)
@@ -162,3 +167,6 @@ def _repeat(g: Function, start: Any) -> Any:
         if _settled(step, x):
             return x
     return newton(g, start)
+
+
+newton.converges = _repeat.converges = True  # type: ignore[attr-defined]  # they raise where they do not

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 from payback.native import ir, vector_math
-from payback.native.emit import BIT, FLOAT64, INT, Emitter, constant
+from payback.native.emit import BIT, FLOAT64, Emitter, constant
 from payback.native.lower import elementary, pointwise
 from payback.ops.namespace import Select
 from payback.ops.row import TABLE
@@ -239,7 +240,7 @@ def is_truth(name: str, slot: int) -> bool:
 
 def initial(sure: bool) -> ir.Value:
     """What an adjoint is before anybody has paid: nothing is added to −0.0, and NOTHING tells that it is nothing."""
-    return FLOAT64(-0.0) if sure else INT(NOTHING).bitcast(FLOAT64)
+    return FLOAT64(-0.0 if sure else struct.unpack("d", struct.pack("q", NOTHING))[0])
 
 
 def value_of(m: Registers, name: str, lanes: list[Any]) -> Any:

@@ -6,6 +6,8 @@ twice, to the same bits.  Sums are those of `contraction`: one product after ano
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from payback.ir.node import Node
@@ -22,6 +24,8 @@ LINE = 64  # bytes: vectors that lie across two lines of the cache take two read
 WIDEST = 64  # columns
 MOST = 24  # such kernels in a program: each is compiled for one shape
 MOST_DOWN = 3  # columns of a product that is run as its transpose
+FIRST_CACHE = 1 << 15  # bytes
+SHALLOW = 12  # fewer products at a time are not worth the loads and stores of their sums
 AT_ONCE = 4  # products of a sum that are one round of the loop over them
 
 
@@ -36,6 +40,8 @@ class Small(NamedTuple):
     strides  of A, of B and of C, for rows and columns
     down     run as Cᵀ = Bᵀ·Aᵀ: a few columns, which are the rows of one tile; "rows" and so on are those of that
     sums     whether the columns of B are added up, too: what a bias has as its gradient
+    depth    products of a sum that are made at a time and added to what C holds: for rows of A and B that would push
+             each other out of the first cache; 0: all of them
     """
 
     code: str
@@ -48,6 +54,7 @@ class Small(NamedTuple):
     strides: tuple[int, ...]
     down: bool = False
     sums: bool = False
+    depth: int = 0
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -70,38 +77,81 @@ class Small(NamedTuple):
             for place, value in zip(places, values, strict=True):
                 place.store(value, c, c0, c1)
 
-        for first in range(0, len(starts), self.vectors):
-            group = starts[first : first + self.vectors]
-            offsets = [start - group[0] for start in group]
-            if self.down:
-                tile = _Tile(e, kind, lanes, self.rows, self.k, (of_b, b1, b0), [o * a0 for o in offsets])
-                panel = e.at(a, group[0] * a0, kind)
-                finish(e.int(0), group, tile.turned(panel, a0) if self.turned else tile.plain(panel, a1))
-                continue
-            if self.turned == "squares":  # all rows are one tile
-                tile = _Tile(e, kind, lanes, self.rows, self.k, (a, a0, a1), [o * b1 for o in offsets])
-                finish(e.int(0), group, tile.turned(e.at(of_b, group[0] * b1, kind), b1))
-                continue
-            panel, step, width = e.at(of_b, group[0] * b1, kind), b0, self.vectors * lanes
-            if self.turned:
-                count = min(width, self.columns - group[0])
-                strides = e.int(b0), e.int(b1)
-                b.call(pack_b(e, kind, self.vectors, "row"), [e.int(count), e.int(self.k), panel, *strides, scratch])
-                panel, step = scratch, width
-            done = 0
-            if below is not None:  # on the way of the first tile
-                tile = _Tile(e, kind, lanes, self.rows, self.k, (a, a0, a1), offsets)
-                sums = tile.plain(panel, step, True)
-                finish(e.int(0), group, sums)
-                for start, total in zip(group, sums[-len(group) :], strict=True):
-                    e.store(total, below, start)
-                done = self.rows
-            last = b.sub(m, e.int(self.rows))
+        groups = [(group, [start - group[0] for start in group]) for group in parted(starts, self.vectors)]
+        if self.down or self.turned == "squares":  # all rows are one tile
+            for group, offsets in groups:
+                if self.down:
+                    tile = _Tile(e, kind, lanes, self.rows, self.k, (of_b, b1, b0), [o * a0 for o in offsets])
+                    panel = e.at(a, group[0] * a0, kind)
+                    finish(e.int(0), group, tile.turned(panel, a0) if self.turned else tile.plain(panel, a1))
+                else:
+                    tile = _Tile(e, kind, lanes, self.rows, self.k, (a, a0, a1), [o * b1 for o in offsets])
+                    finish(e.int(0), group, tile.turned(e.at(of_b, group[0] * b1, kind), b1))
+            b.ret(e.int(0))
+            return
+        last = b.sub(m, e.int(self.rows))
+
+        def down(done: int, some: list[tuple[list[int], list[int]]], panel: Any, step: int, a: Any = a) -> None:
             with e.loop(done, m, self.rows) as i:
                 row = least(e, i, last)
                 top = e.at(a, b.mul(row, e.int(a0)), kind)
-                finish(row, group, _Tile(e, kind, lanes, self.rows, self.k, (top, a0, a1), offsets).plain(panel, step))
+                for group, offsets in some:
+                    tile = _Tile(e, kind, lanes, self.rows, self.depth or self.k, (top, a0, a1), offsets)
+                    held = self._held(tile, e.at(c, b.mul(row, e.int(c0)), kind), group) if self.depth else None
+                    finish(row, group, tile.plain(panel(group), step, held))
+
+        if self.turned:
+            width = self.vectors * lanes
+            for group, offsets in groups:
+                count = min(width, self.columns - group[0])
+                strides = e.int(b0), e.int(b1)
+                packed = [e.int(count), e.int(self.k), e.at(of_b, group[0] * b1, kind), *strides, scratch]
+                b.call(pack_b(e, kind, self.vectors, "row"), packed)
+                down(0, [(group, offsets)], lambda group: scratch, width)
+            b.ret(e.int(0))
+            return
+        with contextmanager(self._deep)(e, m, c, below) as k0:
+            a, of_b = (e.at(x, b.mul(k0, e.int(s)), kind) if self.depth else x for x, s in ((a, a1), (of_b, b0)))
+
+            def panel(group: list[int]) -> ir.Value:
+                return e.at(of_b, group[0] * b1, kind)
+
+            if below is not None:  # on the way of the first tile
+                for group, offsets in groups:
+                    tile = _Tile(e, kind, lanes, self.rows, self.depth or self.k, (a, a0, a1), offsets)
+                    sums = tile.zeros() * self.rows + tile.zeros(-0.0)  # −0 + x is x for every x
+                    if self.depth:
+                        sums = self._held(tile, c, group) + [e.load(below, start, kind, lanes) for start in group]
+                    sums = tile.plain(panel(group), b0, sums)
+                    finish(e.int(0), group, sums)
+                    for start, total in zip(group, sums[-len(group) :], strict=True):
+                        e.store(total, below, start)
+            # all vectors of a row before the next one, if B stays in the first cache meanwhile
+            near = (self.depth or self.k) * self.columns * itemsize(kind) <= FIRST_CACHE
+            for some in [groups] if near else [[group] for group in groups]:
+                down(self.rows if below is not None else 0, some, panel, b0, a)
         b.ret(e.int(0))
+
+    def _deep(self, e: Emitter, m: ir.Value, c: ir.Value, below: ir.Value | None) -> Iterator[Any]:
+        """Around the products of all tiles: `depth` of each sum at a time."""
+        if not self.depth:
+            yield None
+            return
+        lanes, starts = self.across
+        kind = pointwise.register_type(self.code)
+        with e.loop(0, m) as i:
+            row = e.at(c, e.b.mul(i, e.int(self.strides[4])), kind)
+            for start in starts:
+                e.store(constant(ir.VectorType(kind, lanes), 0.0), row, start)
+        for start in starts if below is not None else ():
+            e.store(constant(ir.VectorType(kind, lanes), -0.0), below, start)
+        with e.loop(0, self.k, self.depth) as k0:
+            yield k0
+
+    def _held(self, tile: _Tile, c: ir.Value, group: list[int]) -> list[ir.Value]:
+        """What C holds where a tile is."""
+        places = [r * self.strides[4] + start for r in range(self.rows) for start in group]
+        return [tile.e.load(c, place, tile.kind, tile.lanes) for place in places]
 
     @property
     def across(self) -> tuple[int, list[int]]:
@@ -136,27 +186,50 @@ class _Tile(NamedTuple):
             made += [multiply_add(e, value, v, sums[r * len(vectors) + j]) for j, v in enumerate(vectors)]
         return made
 
+    def across(self, sums: list[ir.Value], load: Any, at: ir.Value, k: int) -> list[ir.Value]:
+        """The same, vector by vector: of these there are more than rows, and registers hold but the fewer of both."""
+        e, (_, row, column), made = self.e, self.a, list(sums)
+        values = [e.splat(e.load(at, r * row + k * column, self.kind), self.lanes) for r in range(self.rows)]
+        n = len(self.offsets)
+        for j in range(n):
+            vector = load(j)
+            for r, value in enumerate(values):
+                made[r * n + j] = multiply_add(e, value, vector, made[r * n + j])
+            if len(sums) > self.rows * n:
+                made[self.rows * n + j] = e.b.fadd(made[self.rows * n + j], vector)
+        return made
+
     def zeros(self, value: float = 0.0) -> list[ir.Value]:
         return [self.number(value)] * len(self.offsets)
 
     def number(self, value: float) -> ir.Value:
         return constant(self.kind if self.lanes == 1 else ir.VectorType(self.kind, self.lanes), value)
 
-    def plain(self, panel: ir.Value, step: int, below: bool = False) -> list[ir.Value]:
-        """Vectors of B lie in memory, its rows so far apart.  below: the sums of its columns come last."""
+    def plain(self, panel: ir.Value, step: int, sums: list[ir.Value] | None = None) -> list[ir.Value]:
+        """Vectors of B lie in memory, its rows so far apart.
+
+        sums: what is added to; behind a tile's come those of the columns of B.
+        """
         e, b = self.e, self.e.b
         a, _, column = self.a
 
         def several(count: int, i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             at, beside = e.at(panel, b.mul(i, e.int(step)), self.kind), e.at(a, b.mul(i, e.int(column)), self.kind)
             for k in range(count):
-                vectors = [e.load(at, k * step + offset, self.kind, self.lanes) for offset in self.offsets]
+
+                def load(j: int, k: int = k) -> ir.Value:
+                    return e.load(at, k * step + self.offsets[j], self.kind, self.lanes)
+
+                if self.rows < len(self.offsets):
+                    sums = self.across(sums, load, beside, k)
+                    continue
+                vectors = [load(j) for j in range(len(self.offsets))]
                 inner = self.rows * len(vectors)
                 totals = [b.fadd(total, v) for total, v in zip(sums[inner:], vectors, strict=False)]
                 sums = self.added(sums[:inner], vectors, beside, k) + totals
             return sums
 
-        sums = self.zeros() * self.rows + self.zeros(-0.0) * below  # −0 + x is x for every x
+        sums = self.zeros() * self.rows if sums is None else sums
         even = self.k // AT_ONCE * AT_ONCE if self.k > 2 * AT_ONCE else 0
         if even:
             sums = fold(e, 0, even, AT_ONCE, sums, lambda i, sums: several(AT_ONCE, i, sums))
@@ -213,7 +286,10 @@ def small(
             return None
         straight = turned or all(x * itemsize(kind) % LINE == 0 for x in (start, strides[2]))
         rows, vectors = tile(m, -(-n // lanes), straight)
-        key = Small(code, n, rows, vectors, turned, after, k, strides)
+        # nothing may be added twice, and rows of A be rows in memory
+        even = not turned and after is None and m % rows == 0 and n % lanes == 0 and strides[0] == 1
+        depth = fitting(k, m, n, itemsize(kind)) if even else 0
+        key = Small(code, n, rows, vectors, turned, after, k, strides, depth=depth)
     if key not in planner.small and len(planner.small) >= MOST:
         return None
     planner.small.add(key)
@@ -276,3 +352,29 @@ def tile(m: int, across: int, straight: bool) -> tuple[int, int]:
     if straight and across % 4 == 0:
         return 2, 4
     return (min(m, 8), 1) if across == 1 else (4 if m % 4 == 0 else min(m, 6), 2)
+
+
+def parted(starts: list[int], most: int) -> list[list[int]]:
+    """Vectors in groups of about as many, `most` at most.
+
+    >>> parted([0, 4, 8, 12, 16, 20, 24], 3)
+    [[0, 4, 8], [12, 16], [20, 24]]
+    """
+    groups, left = [], list(starts)
+    for count in range(-(-len(starts) // most), 0, -1):
+        size = -(-len(left) // count)
+        groups.append(left[:size])
+        left = left[size:]
+    return groups
+
+
+def fitting(k: int, m: int, n: int, size: int) -> int:
+    """Into what equal parts sums of k products are cut, so that as many rows of m and n numbers fit; 0: they are not.
+
+    >>> fitting(100, 64, 64, 8), fitting(64, 32, 32, 8), fitting(97, 64, 64, 8)
+    (25, 0, 0)
+    """
+    most = 4 * FIRST_CACHE // 5 // ((m + n) * size)  # the sums' own places pass through it, too
+    if k * (m + n) * size <= FIRST_CACHE:
+        return 0
+    return next((part for part in range(min(most, k // 2), SHALLOW - 1, -1) if k % part == 0), 0)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from payback.errors import NonFiniteError
 from payback.ir.aval import Aval
+from payback.ir.where import caller, position
 from payback.ops.control.call import is_floating
 from payback.ops.row import Row
 
@@ -32,8 +34,41 @@ class Equations:
 
 
 def solution_values(m: Any, start: Any, *parameters: Any, body: Any, solver: Any) -> Any:
-    found = solver(Equations(m, body, parameters), start)
-    return np.asarray(found, body.takes[0].dtype).reshape(body.takes[0].shape)[()]
+    equations, aval = Equations(m, body, parameters), body.takes[0]
+    try:
+        found = solver(equations, start)
+    except NonFiniteError:
+        raise
+    except ArithmeticError as problem:  # SciPy's mixing methods overflow where they run away
+        raise _unsolved(f"the solver raised {type(problem).__name__}: {problem}") from problem
+    found = np.asarray(found, aval.dtype).reshape(aval.shape)[()]
+    if not getattr(solver, "converges", False):
+        _checked(equations, found, start)
+    return found
+
+
+_NEAR = 1e-2  # of the size of x: a loose tolerance is its author's matter, a place that is no solution is none
+
+
+def _checked(equations: Equations, found: Any, start: Any) -> None:
+    """Raises NonFiniteError if no solution is near: the implicit function theorem would give numbers all the same."""
+    residual = np.asarray(equations(found)).reshape(-1, 1)
+    size = float(np.linalg.norm(residual))
+    if size <= 1e-3 * float(np.linalg.norm(np.asarray(equations(start)).ravel())):
+        return
+    step = np.inf
+    if np.isfinite(size):
+        matrix = equations.jacobian(found)
+        step = float(np.linalg.norm(np.linalg.lstsq(matrix, residual, rcond=None)[0]))
+    scale = max(float(np.linalg.norm(np.ravel(found))), float(np.linalg.norm(np.ravel(start))))
+    if not step <= max(_NEAR * scale, float(np.finfo(residual.dtype).eps) ** 0.5):
+        raise _unsolved(f"the solver stopped where |f(x)| = {size:.3g}, and no solution is near")
+
+
+def _unsolved(why: str) -> NonFiniteError:
+    place = position(caller(2))
+    return NonFiniteError("root found no solution", where=str(place) if place else None, why=why,
+                          fix="start nearer, or give another solver=")  # fmt: skip
 
 
 def _jacobian(m: Any, y: Any, parameters: list[Any], body: Any) -> Any:

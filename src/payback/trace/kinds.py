@@ -1,0 +1,88 @@
+"""`type(x)` of a traced value: that of the plain value, as `isinstance` is told, so that the usual branch is taken.
+
+Nothing of `x` is asked when a program says `type(x) is np.ndarray`.  So the modules of the user's whose functions name
+`type` get a name of their own for it while functions are traced: a class that answers for traced values, and is `type`
+in all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from payback.trace.array import Traced
+from payback.trace.buffer import Buffer
+from payback.trace.texts import Text
+from payback.trace.wrappers import TRACING
+
+_NAME = "type"
+
+
+class _Asked(type):
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is not KIND:  # a metaclass that was made of it
+            return type.__call__(cls, *args, **kwargs)
+        if len(args) != 1 or kwargs:
+            return type(*args, **kwargs)
+        x = args[0]
+        made = type(x)
+        if issubclass(made, Traced) and TRACING.get():
+            return x.__class__
+        if made is Buffer:
+            return np.ndarray
+        if made is Text:
+            return str
+        return cls if made is type else made
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, type) if cls is KIND else type.__instancecheck__(cls, x)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, type) if cls is KIND else type.__subclasscheck__(cls, other)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or (cls is KIND and other is type)
+
+    def __hash__(cls) -> int:
+        return hash(type) if cls is KIND else type.__hash__(cls)
+
+
+KIND: Any = _Asked("type", (type,), {})
+
+
+def asks(things: Iterable[Any]) -> bool:
+    """Whether one of these functions, or a method of one of these classes, names `type`."""
+    for thing in things:
+        if isinstance(thing, FunctionType):
+            if _names(thing.__code__):
+                return True
+        elif isinstance(thing, type) and any(
+            isinstance(part, FunctionType) and _names(part.__code__) for part in vars(thing).values()
+        ):
+            return True
+    return False
+
+
+def _names(code: CodeType) -> bool:
+    return _NAME in code.co_names or any(isinstance(part, CodeType) and _names(part) for part in code.co_consts)
+
+
+class Asking:
+    """The namespaces that have the name now."""
+
+    def __init__(self) -> None:
+        self.spaces: list[dict[str, Any]] = []
+
+    def put(self, space: dict[str, Any]) -> None:
+        if _NAME not in space:
+            space[_NAME] = KIND
+            self.spaces.append(space)
+
+    def take_away(self) -> None:
+        for space in self.spaces:
+            if space.get(_NAME) is KIND:
+                del space[_NAME]
+        self.spaces.clear()
