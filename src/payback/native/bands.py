@@ -354,8 +354,8 @@ class _Plan:
         return made
 
     def _ahead(self, on_band: Sequence[Command]) -> dict[Command, list[int]]:
-        """What commands fetch for the next band: pointer, its place, bytes by entry or row, and lines beside each vector
-        or row.  It is the largest array that all bands together read once.
+        """What commands fetch for the next band: pointer, its place, bytes by entry or row, and lines beside each
+        vector or row.  It is the largest array that all bands together read once.
 
         Most of it is fetched by nests that compute more than they read, the rest by products of it with few rows, which
         find this band in the second cache.
