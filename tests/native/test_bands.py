@@ -114,7 +114,7 @@ def test_value_and_gradient(small_bands, f, dtype):
 
 @pytest.mark.parametrize("columns", [4, 7, 20, 50, 61])
 def test_what_is_read_twice_is_fetched_for_the_next_band(small_bands, columns):
-    """By nests with elementary functions, and by the product with the rows that are there; all columns in few passages."""
+    """By nests with elementary functions, and by the product with the rows that are there."""
     program = close_to_exact(logistic, data(logistic, 1003, columns, np.float64))
     (command,) = banded(program)
     fetching = {type(kernel) for _, kernel in command.inner if getattr(kernel, "ahead", 0)}
