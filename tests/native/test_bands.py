@@ -14,6 +14,8 @@ from native.test_user_programs import compare, poisoned, quietly  # noqa: F401  
 from native.test_user_programs import numbers as entries
 from payback.native import bands, cores
 from payback.native.lower.bands import Bands
+from payback.native.lower.narrow import Narrow
+from payback.native.lower.nest import Nest
 from payback.native.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
@@ -81,7 +83,7 @@ def data(f, n, columns, dtype):
 @pytest.fixture
 def small_bands(monkeypatch):
     """Bands of few rows for little programs."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0}.items():
+    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0, "FETCHED": 1}.items():
         monkeypatch.setattr(bands, name, value)
 
 
@@ -108,6 +110,16 @@ def close_to_exact(f, args, made=None, transform=pb.value_and_grad):
 def test_value_and_gradient(small_bands, f, dtype):
     for n, columns in [(1003, 7), (96, 1), (257, 50)][: amount.cases(1, 3)]:
         assert banded(close_to_exact(f, data(f, n, columns, dtype)))
+
+
+@pytest.mark.parametrize("columns", [4, 7, 20, 50, 61])
+def test_what_is_read_twice_is_fetched_for_the_next_band(small_bands, columns):
+    """By nests with elementary functions, and by the product with the rows that are there."""
+    program = close_to_exact(logistic, data(logistic, 1003, columns, np.float64))
+    (command,) = banded(program)
+    fetching = {type(kernel) for _, kernel in command.inner if getattr(kernel, "ahead", 0)}
+    assert Nest in fetching
+    assert columns < 50 or Narrow in fetching
 
 
 @pytest.mark.parametrize("f", [logistic, softmax_regression, mixture], ids=lambda f: f.__name__)
@@ -213,7 +225,8 @@ def test_arrays_between_kernels_are_no_larger_than_a_band():
 
 def in_bands_of(monkeypatch, rows):
     """Every chain in bands of so few rows, on any number of threads."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1}.items():
+    small = {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1, "FETCHED": 1}
+    for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(bands._Bander, "_rows", lambda self, chain: max(min(rows, chain.n // 2), 1))
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)

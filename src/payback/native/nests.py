@@ -17,6 +17,7 @@ from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 
 SHORT = 32  # entries of a row that vectors do not run along but across
+LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 
 
@@ -152,12 +153,14 @@ def _nest(
 def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = ()) -> int:
     """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short.
 
-    Twice as many where elementary functions are computed: their chains are long, two vectors hide each other's waits.
+    Twice as many where elementary functions are computed, four times where several are: their chains are long, and
+    vectors side by side hide each other's waits.
     """
     sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
     lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
-    if any(instr[0] in vector_math.FORMULAS for instr in body) and extent >= 16 * lanes:
-        return 2 * lanes
+    chains = sum(instr[0] in vector_math.FORMULAS for instr in body) + sum(instr[0] in LONG for instr in body)
+    if chains and extent >= 16 * lanes:
+        return 4 * lanes if chains > 1 and extent >= 64 * lanes else 2 * lanes
     return lanes if extent >= lanes else 1
 
 

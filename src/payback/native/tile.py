@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 
 from payback.native import ir
-from payback.native.emit import INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
+from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
 from payback.native.packing import function, least, turned
 from payback.native.place import lane_mask, masked_load
 
@@ -50,6 +50,12 @@ def prefetch(e: Emitter, pointer: ir.Value, write: bool, cache: int = 1) -> None
         e.module, ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32]), name
     )
     e.b.call(function, [pointer, *(ir.Constant(INT32, x) for x in (int(write), 4 - cache, 1))])
+
+
+def fetch(e: Emitter, first: ir.Value, lines: int) -> None:
+    """Have so many lines brought to the second cache."""
+    for line in range(lines):
+        prefetch(e, e.at(first, 64 * line, BYTE), False, 2)
 
 
 def accumulate(

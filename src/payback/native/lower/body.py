@@ -9,7 +9,7 @@ from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.place import lane_mask, masked_load, store_first
-from payback.native.tile import has_masked_loads, prefetch
+from payback.native.tile import fetch, has_masked_loads
 
 REDUCTIONS = ("sum", "max", "min")
 Instr = tuple[Any, ...]
@@ -62,9 +62,7 @@ class Body:
         """Have lines of other memory brought to the second cache, while there is much to compute."""
         if self.ahead is not None:
             pointer, step = self.ahead
-            first = self.e.at(pointer, self.e.b.mul(i, step), BYTE)
-            for line in range(self.key.ahead):
-                prefetch(self.e, self.e.at(first, 64 * line, BYTE), False, 2)
+            fetch(self.e, self.e.at(pointer, self.e.b.mul(i, step), BYTE), self.key.ahead)
 
     # --- reading ------------------------------------------------------------------------------------------
 

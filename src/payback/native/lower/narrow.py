@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import INT32, Emitter, itemsize, lanes_of
+from payback.native.emit import BYTE, INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.packing import SLACK, least, pack_b
 from payback.native.place import Place
 from payback.native.plan import K_BLOCK, Plan
-from payback.native.tile import multiply_add, registers
+from payback.native.tile import fetch, multiply_add, registers
 
 WIDEST = 64  # columns
+ROOM = 14  # registers for sums and factors
 MOST = 24  # such kernels in a program
 
 
@@ -28,6 +29,8 @@ class Narrow(NamedTuple):
     rows     of a tile; A has that many
     vectors  of a tile, side by side
     batch    axes of many products; plus: the sums are added to what C holds
+    ahead    lines of other memory that are fetched beside each row of B, for who comes next: where it is and how far
+             it moves come last
     """
 
     code: str
@@ -38,6 +41,7 @@ class Narrow(NamedTuple):
     after: Any
     batch: int = 0
     plus: bool = False
+    ahead: int = 0
 
     def scratch(self, k: int) -> int:
         """Bytes for a panel of B."""
@@ -51,6 +55,7 @@ class Narrow(NamedTuple):
         m, _, k, a0, a1, b0, b1, c0, _, _, _ = args.ints(11)
         axes = [args.ints(4) for _ in range(self.batch)]
         extra = self.after.arguments(args, others) if self.after else []
+        ahead = (args.pointer(), args.int()) if self.ahead else None
         kind = pointwise.register_type(self.code)
         lanes = lanes_of(kind)
         epilogue = self.after.epilogue() if self.after else None
@@ -72,7 +77,8 @@ class Narrow(NamedTuple):
 
                 def tile(row: ir.Value, rows: int) -> None:
                     at = e.at(a, b.mul(row, a0), kind)
-                    sums = self._sums(e, kind, k, at, a0, a1, panel, step, offsets, rows)  # noqa: B023  used here
+                    fetched = ahead if first == 0 else None  # noqa: B023  used here
+                    sums = self._sums(e, kind, k, at, a0, a1, panel, step, offsets, rows, fetched)  # noqa: B023
                     known: dict[Any, ir.Value] = {}
                     for r in range(rows):
                         for v, start in enumerate(group):  # noqa: B023
@@ -89,7 +95,8 @@ class Narrow(NamedTuple):
                         tile(least(e, i, last), self.rows)
                     continue
                 whole = b.sub(m, b.srem(m, e.int(self.rows)))  # nothing is added twice
-                for start, stop, rows in ((e.int(0), whole, self.rows), (whole, m, 1)):
+                rest = [(whole, m, 1)] if self.rows > 1 else []
+                for start, stop, rows in ((e.int(0), whole, self.rows), *rest):
                     with e.loop(start, stop, rows) as i:
                         tile(i, rows)
 
@@ -116,7 +123,7 @@ class Narrow(NamedTuple):
 
     def _sums(
         self, e: Emitter, kind: ir.Type, k: ir.Value, a: ir.Value, a_row: ir.Value, a_column: ir.Value, panel: ir.Value,
-        step: ir.Value, offsets: list[int], count: int,
+        step: ir.Value, offsets: list[int], count: int, ahead: tuple[ir.Value, ir.Value] | None,
     ) -> list[ir.Value]:  # fmt: skip
         """The sums of a tile, row by row."""
         b, lanes = e.b, lanes_of(kind)
@@ -125,6 +132,8 @@ class Narrow(NamedTuple):
 
         def body(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
             along, at = b.mul(i, a_column), e.at(panel, b.mul(i, step), kind)
+            if ahead is not None:
+                fetch(e, e.at(ahead[0], b.mul(i, ahead[1]), BYTE), self.ahead)
             vectors = [e.load(at, offset, kind, lanes) for offset in offsets]
             made = []
             for r, row in enumerate(rows):
@@ -166,11 +175,13 @@ def narrow(
 def tile(m: int, across: int, packed: bool) -> tuple[int, int]:
     """Rows and vectors of a tile for m rows of `across` vectors: 8 sums and more side by side, few reads for each.
 
-    >>> tile(64, 4, True), tile(64, 3, False), tile(64, 5, False), tile(64, 5, True)
-    ((2, 4), (4, 3), (2, 5), (4, 2))
+    >>> tile(64, 4, True), tile(64, 3, False), tile(64, 5, False), tile(64, 5, True), tile(1, 13, False)
+    ((2, 4), (4, 3), (2, 5), (4, 2), (1, 13))
     """
-    if m < 4:
-        return m, min(across, 4)
+    if m < 4:  # as many sums as there is room for beside the factors: each passage reads all lines of B
+        most = (ROOM - m) // m if not packed else 4
+        groups = -(-across // most)
+        return m, -(-across // groups)
     if across == 3:
         return 4, 3
     if packed and across % 4 == 0:
