@@ -79,14 +79,17 @@ def test_the_same_bits_in_less_memory(sizes, dtype, optimizer, monkeypatch):
         assert sum(made.arena_bytes for made in loops) < 0.9 * sum(made.arena_bytes for made in whole)
 
 
-@pytest.mark.parametrize("sizes", [(784, 128, 10), (784, 512, 256, 10)])
-def test_planned_memory_is_little_more_than_what_must_be_there(sizes, monkeypatch):
+@pytest.mark.parametrize(
+    ("sizes", "optimizer", "batch"),
+    [((784, 128, 10), "adam", 128), ((784, 512, 256, 10), "adam", 128), ((784, 512, 256, 10), "plain", 128),
+     ((200, 1000, 10), "plain", 64)],
+)  # fmt: skip
+def test_planned_memory_is_little_more_than_what_must_be_there(sizes, optimizer, batch, monkeypatch):
     """Parameters, the optimizer's state and the activations that live at one time, and a tenth of all that."""
     for name, value in USUAL.items():
         monkeypatch.setattr(stripes, name, value)
-    batch = 128
-    _, (made,) = trained(sizes, "adam", batch=batch, threads=1)  # each thread has room of its own
-    state = 3 * 4 * sum(a * b + b for a, b in pairwise(sizes))
+    _, (made,) = trained(sizes, optimizer, batch=batch, threads=1)  # each thread has room of its own
+    state = {"adam": 3, "plain": 1}[optimizer] * 4 * sum(a * b + b for a, b in pairwise(sizes))
     lives = {
         view.buffer for command in made.planner.commands for view in (*command.reads, *command.writes)
         if view.buffer.kind == "arena" and view.shape[:1] == (batch,) and view.buffer.dtype == np.float32

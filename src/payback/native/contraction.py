@@ -356,7 +356,7 @@ def _bytes_of_a(e: Emitter, plan: Plan, rows: ir.Value, k: ir.Value) -> ir.Value
     b, one = e.b, e.int(1)
     tiles = b.udiv(b.add(rows, e.int(plan.rows - 1)), e.int(plan.rows))
     tiles = most(e, least(e, tiles, e.int(LONG // plan.rows)), one)
-    depth = most(e, least(e, k, e.int(K_BLOCK)), one)
+    depth = block_size(e, k)
     size = b.mul(b.mul(tiles, depth), e.int(plan.rows * plan.dtype.itemsize))
     return b.and_(b.add(least(e, size, e.int(plan.most_of_a)), e.int(SLACK + 63)), e.int(-64))
 

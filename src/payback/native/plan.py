@@ -90,7 +90,7 @@ class Plan:
     def bytes_of_a(self, rows: int, k: int) -> int:
         """Room for packed A, before that for B: a multiple of 64."""
         tiles = max(min(-(-rows // self.rows), LONG // self.rows), 1) * self.rows
-        size = min(self.most_of_a, tiles * max(min(k, K_BLOCK), 1) * self.dtype.itemsize) + SLACK
+        size = min(self.most_of_a, tiles * blocks_of(k)[1] * self.dtype.itemsize) + SLACK
         return -(-size // 64) * 64
 
     def scratch(self, m: int, n: int, k: int, team: int = 1) -> int:
@@ -102,7 +102,7 @@ class Plan:
             rows = -(-max(-(-rows // self.rows), 1) // team) * self.rows
         elif self.split == "columns":
             columns = -(-max(-(-columns // self.width), 1) // team) * self.width
-        panels = min(-(-columns // self.width), 2) * self.width * min(k, K_BLOCK) * self.dtype.itemsize
+        panels = min(-(-columns // self.width), 2) * self.width * blocks_of(k)[1] * self.dtype.itemsize
         size = panels + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
         return -(-size // 64) * 64
 

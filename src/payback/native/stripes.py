@@ -21,8 +21,9 @@ from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 
 # A stripe has at least ROWS rows, or FEW where there would be less than PARTS of them: what they are multiplied with is
-# packed for each anew.
-ROWS, FEW, PARTS = 256, 96, 4
+# packed for each anew.  One that would be more than a PART of all that a program updates has half of that: an optimizer
+# that keeps nothing has little memory beside.
+ROWS, FEW, PARTS, PART = 256, 96, 4, 4
 LARGE = 1 << 16  # bytes of a product that is worth to be run at another time
 SMALL = 1 << 12  # bytes of a command that may be run earlier than it stands, for what waits for it
 
@@ -130,6 +131,10 @@ def _pairs(commands: Sequence[Command]) -> list[Pair]:
     for k, command in enumerate(commands):
         for buffer in {view.buffer for view in (*command.operands, *command.reads, *command.writes)}:
             users.setdefault(buffer, []).append(k)
+    updated = sum(
+        buffer.bytes for buffer in {view.buffer for command in commands for view in command.writes}
+        if buffer.kind == "input"
+    )  # fmt: skip
     pairs = []
     taken: set[int] = set()
     for k, command in enumerate(commands):
@@ -138,7 +143,7 @@ def _pairs(commands: Sequence[Command]) -> list[Pair]:
         both = users[command.operands[2].buffer]
         if len(both) == 2 and both[0] == k and both[1] not in taken and command.operands[2].buffer.kind == "arena":
             taken.add(both[1])
-            rows = _rows(command, commands[both[1]]) if _cuttable(command) else 0
+            rows = _rows(command, commands[both[1]], updated) if _cuttable(command) else 0
             pairs.append(Pair(k, both[1], rows or command.numbers[0]))
     return pairs
 
@@ -150,8 +155,11 @@ def _cuttable(command: Command) -> bool:
     return command.operands[2].whole and tuple(command.numbers[7:9]) == (command.numbers[1], 1)
 
 
-def _rows(product: Command, update: Command) -> int:
-    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: it cannot be cut."""
+def _rows(product: Command, update: Command, updated: int) -> int:
+    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: it cannot be cut.
+
+    updated  bytes of all that the program updates
+    """
     nest, target = update.kernel, product.operands[2]
     if not isinstance(nest, Nest) or (nest.outer, nest.reduced, nest.inner) != (1, 0, "r") or not nest.split:
         return 0
@@ -170,11 +178,17 @@ def _rows(product: Command, update: Command) -> int:
             return 0
         if view.buffer is target.buffer and (view.offset != 0 or how != "u"):
             return 0
-    counts = [count for count in range(1, parts + 1) if parts % count == 0 and m % count == 0 and m // count >= FEW]
-    if not counts:
-        return 0
-    enough = next((count for count in counts if count >= PARTS), counts[-1])
-    return m // max(enough, *(count for count in counts if m // count >= ROWS), 1)
+    counts = [count for count in range(1, parts + 1) if parts % count == 0 and m % count == 0]
+    rows = m
+    for share in (1, 2):
+        fitting = [count for count in counts if m // count >= FEW // share]
+        if not fitting:
+            continue
+        enough = next((count for count in fitting if count >= PARTS * share), fitting[-1])
+        rows = m // max(enough, *(count for count in fitting if m // count >= ROWS // share), 1)
+        if PART * rows * n * target.buffer.dtype.itemsize <= updated:
+            break
+    return rows if fitting else 0
 
 
 def _stripes(commands: Sequence[Command], pair: Pair, threads: int) -> list[Command]:
