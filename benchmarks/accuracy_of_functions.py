@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from payback.native import ir
 from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
 from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, scale, truth

@@ -70,8 +70,6 @@ def child(text: str) -> None:
 
     begun = time.perf_counter()
     importlib.import_module("llvmlite.binding")
-    importlib.import_module("llvmlite.ir")
-
     imported = time.perf_counter() - begun
     from payback.native import library, loop
     from payback.train import compiled

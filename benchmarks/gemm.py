@@ -18,8 +18,8 @@ import statistics
 import time
 
 import numpy as np
-from llvmlite import ir
 
+from payback.native import ir
 from payback.native.emit import INT, INT32, POINTER, Compiled, Emitter, constant, lanes_of, llvm_type
 from payback.native.plan import plan
 from payback.native.product import Product

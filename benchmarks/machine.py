@@ -33,8 +33,7 @@ def _timed(run: Any, threads: int, rounds: int = 7) -> float:
 @cache
 def fma_peak(dtype: str, threads: int) -> float:
     """Floating-point operations a second, in fused multiply-adds on vectors that never leave the registers."""
-    from llvmlite import ir
-
+    from payback.native import ir
     from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter, constant, lanes_of
 
     kind = FLOAT32 if dtype == "float32" else FLOAT64

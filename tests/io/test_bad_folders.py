@@ -323,7 +323,7 @@ def test_a_file_where_the_folder_should_be(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("place", ["/proc/payback", "/proc/self/payback", "x" * 300, "/dev/null/m"])
+@pytest.mark.parametrize("place", ["/proc/payback", "/proc/self/payback", "x" * 300, "/dev/null/m", "m\0"])
 def test_a_place_that_cannot_be_written_is_known_before_the_training(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="the model cannot be written") as caught:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
+import llvmlite.binding as llvm
 import pytest
 
+from payback.native import assemble as assembling
 from payback.native.assemble import assemble
 
 TEXT = """
@@ -48,7 +51,11 @@ def test_what_llvm_refuses_is_raised_where_it_was_asked(threads):
     assert threading.active_count() == before
 
 
-def test_trouble_in_writing_leaves_no_thread():
+def test_trouble_in_writing_leaves_no_thread(monkeypatch):
+    """A program that is interrupted may end at once, and LLVM with it."""
+    original = assembling.object_code
+    monkeypatch.setattr(assembling, "object_code", lambda text: time.sleep(0.1) or original(text))
+
     def written():
         yield from texts(5)
         raise KeyboardInterrupt
@@ -56,7 +63,24 @@ def test_trouble_in_writing_leaves_no_thread():
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         assemble(written(), 3)
-    for thread in threading.enumerate():
-        if thread.name == "payback compiles":
-            thread.join(10)
     assert threading.active_count() == before
+
+
+def test_an_interruption_leaves_nothing_to_be_freed_in_some_order(monkeypatch):
+    freed = []
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    for kind in (llvm.ModuleRef, llvm.context.ContextRef):
+
+        def dispose(thing, kind=kind, original=kind._dispose):
+            freed.append(kind.__name__)
+            original(thing)
+
+        monkeypatch.setattr(kind, "_dispose", dispose)
+    monkeypatch.setattr(assembling, "_emit", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        assemble(texts(1), 1)
+    assert freed == ["ModuleRef", "ContextRef"]  # while the traceback still holds the frames
+    assert caught.traceback

@@ -88,6 +88,23 @@ def test_a_list_that_names_what_is_gone_is_no_trouble(home):
     assert compiled(home) == (False, "")
 
 
+def test_kernels_in_several_objects_need_all_of_them(home):
+    """What one part calls, another has: without it LLVM would end the process."""
+    script = SCRIPT.replace("\nf =", "\nlibrary.PART = 1000\nf =")
+
+    def run_parts():
+        return run(home, script).stdout.strip() == "True"
+
+    assert run_parts()
+    assert not run_parts()
+    entries = sorted(home.glob("*.code"))
+    assert len(entries) > 2
+    for entry in entries[: amount.cases(1, 9)]:
+        entry.unlink()
+        assert run_parts()
+        assert not run_parts()
+
+
 def test_an_altered_entry_is_compiled_again(home):
     compiled(home)
     entry = max(home.glob("*.code"), key=lambda path: path.stat().st_size)

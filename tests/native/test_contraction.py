@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llvmlite import ir
 
 import amount
 from native import products
-from payback.native import contraction, emit, packing, tile
+from payback.native import contraction, emit, ir, packing, tile
 from payback.native import plan as plans
 from payback.native.contraction import Epilogue
 from payback.native.emit import POINTER

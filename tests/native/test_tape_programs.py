@@ -66,6 +66,37 @@ def test_value_and_gradient():
         assert whole > seed // 2, "they are hardly on tapes"
 
 
+FUNCTIONS = {
+    "clip": lambda a, b, c: np.clip(a, -1.0, b), "clip of three": lambda a, b, c: np.clip(a, b, c),
+    "clip by whole numbers": lambda a, b, c: np.clip(a + c, -1, 1) * b, "where": lambda a, b, c: np.where(a > b, a, c),
+    "ties": lambda a, b, c: np.maximum(a, np.minimum(a, b)) * 0.9, "relu": lambda a, b, c: pb.nn.relu(a) - c * 0.1,
+    "sigmoid": lambda a, b, c: pb.nn.sigmoid(a) * b, "hypot": lambda a, b, c: np.hypot(a, b) * 0.7,
+    "powers": lambda a, b, c: a**2 * 0.1 - b**3 * 0.01 + c**4 * 0.001,
+    "square": lambda a, b, c: np.square(a) * 0.3 - b,
+    "of a float": lambda a, b, c: np.float64(0.3) * a + 2.0 ** (-b * b),
+    "angle": lambda a, b, c: np.arctan2(a, b + 2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_numbers_stay_on_one_tape(name):
+    """What is made a node on the way costs as much as all else, and ends the tape."""
+
+    def f(x):
+        s = [x[0], x[1], x[2]]
+        for k in range(60):
+            s[k % 3] = FUNCTIONS[name](s[k % 3], s[(k + 1) % 3], s[(k + 2) % 3])
+        return s[0] + s[1] + s[2]
+
+    x = np.array([0.3, 0.75, -0.5])
+    with native_functions():
+        wanted = pb.value_and_grad(f)(x)
+    with recording(True):
+        compiled = pb.compile(pb.value_and_grad(f))
+        assert same(compiled(x), wanted)
+    assert is_one_tape(compiled)
+
+
 def transforms(made, count, random):
     """Name -> (on a tape, what it has to give)."""
 

@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 import pytest
-from llvmlite import ir
 
 import amount
 from payback.errors import InputError
-from payback.native import cores, threads
+from payback.native import cores, ir, threads
 from payback.native.emit import INT, POINTER, Compiled, Emitter
 
 ROUNDS = 200

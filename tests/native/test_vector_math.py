@@ -9,11 +9,10 @@ import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 import pytest
-from llvmlite import ir
 
 import amount
 from payback.native import emit as native
-from payback.native import vector_math
+from payback.native import ir, vector_math
 from payback.native.vector_math import coefficients
 from payback.native.vector_math.accuracy import OF_THE_SAME_BITS, TWO_OPERANDS, distance, expected, operands_of, scale
 from payback.native.vector_math.elementwise import Elementwise

@@ -24,6 +24,7 @@ PROGRAMS = {
     "cases of several dtypes": lambda x, y: np.select([x > 1, y > 0], [x, y], 0),
     "past NaN": lambda x, y: (np.nansum(x), np.nanprod(x[:, 1:]), np.nancumsum(x)),
     "convolved": lambda x, y: (np.convolve(x[0], x[0]), np.convolve(y, y, "same"), np.correlate(x[0], x[0, :2])),
+    "close": lambda x, y: (np.isclose(x, y), np.isclose(y, x), np.isclose(x[:, ::-1], x)),
     "squares of conditions": lambda x, y: np.square(y),
 }
 
@@ -36,6 +37,36 @@ def test_as_numpy_has_them(program, x, native):
     for a, b in zip(*[v if isinstance(v, tuple) else (v,) for v in (made, expected)], strict=True):
         assert np.asarray(a).dtype == np.asarray(b).dtype
         assert np.array_equal(a, b)
+
+
+WEAK = {  # a Python number n beside an array a
+    "clipped": lambda a, n: (np.clip(n, a, None), np.clip(n, a, a + 1), np.clip(a, n, None)),
+    "multiplied": lambda a, n: (np.dot(n, a), np.dot(a, n), np.inner(n, a), np.tensordot(n, a, 0), np.outer(a, n)),
+    "put together": lambda a, n: (np.array([n, a[0]]), np.stack([n, a[0]]), np.hstack([a, n]), np.append(a, n)),
+    "in a row": lambda a, n: (np.r_[n, a], np.r_[a, n, a], np.c_[a, a * n]),
+    "chosen": lambda a, n: (np.where(a > 1, a, n), np.where(a > 1, n, a), np.select([a > 1], [a], n)),
+    "by powers of two": lambda a, n: (np.ldexp(n, np.array([1, 2], np.uint8)), np.ldexp(n, a.astype(np.int16))),
+    "compared": lambda a, n: (np.isclose(a, n), a < n, a == n),
+    "computed with": lambda a, n: (a + n, n - a, a * n, np.maximum(a, n), np.square(n) * a, np.ones_like(n) + a),
+}
+
+
+@pytest.mark.parametrize("program", WEAK.values(), ids=WEAK)
+def test_a_python_number_counts_as_numpy_has_it_count(program):
+    """Weak in operators; what takes an array makes one of it.  As a literal and as an argument."""
+    for dtype in (np.uint8, np.int16, np.float16, np.float32, np.bool_):
+        a = np.array([1, 2, 3]).astype(dtype)
+        for number in (2, 1.5, True, -3, 300):
+            for f, args in ((program, (a, number)), (lambda a, number=number: program(a, number), (a,))):
+                with np.errstate(all="ignore"):
+                    try:
+                        wanted = f(*args)
+                    except (OverflowError, TypeError):  # −3 as a uint8, the difference of conditions
+                        continue
+                    for native in (False, True)[: amount.cases(1, 2)]:
+                        for x, y in zip(pb.compile(f, native=native)(*args), wanted, strict=True):
+                            assert np.asarray(x).dtype == np.asarray(y).dtype, (dtype, number, len(args), x, y)
+                            np.testing.assert_allclose(x, y, rtol=1e-3)
 
 
 def test_every_ufunc_has_numpys_dtype():

@@ -155,6 +155,7 @@ def test_compiled_functions(monkeypatch):
     assert pb.grad(lambda x: pb.compile(lambda y: np.sum(x * y))(x))(X).tolist() == [2.0, 4.0, 6.0]
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # NumPy 2.5
 def test_the_shape_of_a_traced_array_is_not_set():
     def of_value(x):
         y = x * 2

@@ -13,6 +13,7 @@ from ops.samples import traced
 from payback.errors import UnsupportedError
 from payback.trace.abstract import trace
 
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # NumPy 2.5
 G = np.random.default_rng(13)
 V, M, T, S = G.normal(size=6), G.normal(size=(3, 4)), G.normal(size=(2, 3, 4)), np.float64(0.75)
 X = np.array([-0.5, 0.3, 1.1, 2.6, 3.9, 4.5])  # points between those of XP, and outside
@@ -165,7 +166,8 @@ SERIES = {
 @pytest.mark.parametrize("name", SERIES)
 def test_polynomials_written_in_python(name):
     call = SERIES[name]
-    np.testing.assert_array_equal(pb.vjp(call, V)[0], call(V))
+    new = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # before, it computed Legendre's series in another order
+    np.testing.assert_allclose(pb.vjp(call, V)[0], call(V), rtol=0 if new else 1e-14)
     pb.check_grads(call, V)
     if name == "poly1d of":  # which leading coefficients are zero is not known without numbers
         return

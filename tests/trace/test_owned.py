@@ -82,8 +82,40 @@ def float32(x):
     return y.astype(float)
 
 
+def made_in_a_branch(x):
+    for i in range(3):
+        if i == 0:
+            total = DATA * 0.0
+        total += x**i
+    return total
+
+
+def after_a_branch(x):
+    total = DATA * 0.0
+    for i in range(3):
+        total += x**i if i % 2 else np.sin(x) + (x if i else -x)
+    return total
+
+
+def on_one_line(x):
+    total = DATA * 1.0
+    for part in (x, x * x): total += part  # noqa: E701  # fmt: skip
+    return total
+
+
+def in_a_new_one_of_the_same_name(x):
+    def add(target, x):
+        target = target * 2
+        target += x
+        return target
+
+    y = DATA * 3
+    return add(y, x) + y
+
+
 @pytest.mark.parametrize("f", [accumulated, copied_then_all_kinds, of_a_product, in_a_callee, in_a_generator, broadcast,
-                               given_on_afterwards], ids=lambda f: f.__name__)  # fmt: skip
+                               given_on_afterwards, made_in_a_branch, after_a_branch, on_one_line,
+                               in_a_new_one_of_the_same_name], ids=lambda f: f.__name__)  # fmt: skip
 def test_the_gradient_is_right(f):
     np.testing.assert_allclose(pb.vjp(f, X)[0], f(X), rtol=1e-14)
     pb.check_grads(f, X)
@@ -166,15 +198,55 @@ def held_by_the_caller(x):
     return y
 
 
+def held_by_the_caller_s_caller(x):
+    y = DATA * 1
+
+    def add(*, target, x):
+        target += x if x.size else -x
+
+    def give(z, x):
+        add(target=z, x=x)
+
+    give(y, x)
+    return y
+
+
+def held_by_the_caller_of_a_generator(x):
+    y = DATA * 1
+
+    def add(target, x):
+        for _ in range(2):
+            target += x
+            yield target
+
+    for _ in add(y, x):
+        pass
+    return y
+
+
+def another_name_after_a_branch(x):
+    y = DATA.copy()
+    z = y
+    y += x if len(z) else -x
+    return z
+
+
+def another_name_made_in_a_branch(x):
+    for i in range(2):
+        if i == 0:
+            y = z = DATA.copy()
+        y += x
+    return z
+
+
 SEEN = [another_name, in_a_list, a_view_of_it, it_is_a_view, by_out, the_outside_one, an_attribute, a_part,
-        in_a_closure, held_by_the_caller]  # fmt: skip
+        in_a_closure, another_name_after_a_branch, another_name_made_in_a_branch]  # fmt: skip
+LENT = [held_by_the_caller, held_by_the_caller_s_caller, held_by_the_caller_of_a_generator]
 
 
-@pytest.mark.parametrize("f", SEEN, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", SEEN + LENT, ids=lambda f: f.__name__)
 def test_what_something_else_can_see_is_refused(f):
-    with pytest.raises(
-        MutationError, match=rf"test_owned\.py:\d+ in {'add' if f is held_by_the_caller else f.__name__}: "
-    ):
+    with pytest.raises(MutationError, match=rf"test_owned\.py:\d+ in {'add' if f in LENT else f.__name__}: "):
         pb.grad(lambda x: np.sum(f(x)))(X)
     np.testing.assert_array_equal(DATA, [1.0, -2.0, 0.5])
 

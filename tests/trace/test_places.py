@@ -243,6 +243,18 @@ def test_math_sin():
     pb.check_grads(lambda x: np.sum([math.exp(v) for v in x]), X)
 
 
+def test_what_was_called_often_before():
+    """Python has specialized its instructions by then for what modules hold."""
+
+    def f(x):
+        made = np.zeros(2)
+        made[0] = math.sin(x)
+        return made.sum() + np.linalg.norm([x, 1.0])
+
+    slopes = [f(0.5) for _ in range(50)] and pb.grad(f)(0.5), [f(0.5) for _ in range(50)] and pb.grad(f)(0.5)
+    assert slopes == pytest.approx([math.cos(0.5) + 0.5 / math.hypot(0.5, 1.0)] * 2, rel=1e-14)
+
+
 MATH = {
     "cos": 0.5, "exp": 0.5, "expm1": 0.5, "log": 0.5, "log1p": 0.5, "sqrt": 0.5, "tanh": 0.5, "fabs": -0.5,
     "tan": 0.5, "asin": 0.5, "acos": 0.5, "atan": 0.5, "sinh": 0.5, "cosh": 0.5, "asinh": 0.5, "acosh": 1.5,

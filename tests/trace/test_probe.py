@@ -190,7 +190,7 @@ CALLS = {
     "numpy.random.multinomial": lambda f, a: f(5, a.v / 9),
     "numpy.random.binomial": lambda f, a: f(5, a.s),
     "numpy.random.hypergeometric": lambda f, a: (np.random.seed(3), f(5, 5, 1 + (a.s > 0.5)))[1],
-    "numpy.random.multivariate_normal": lambda f, a: f(a.v, a.spd),
+    "numpy.random.multivariate_normal": lambda f, a: (np.random.seed(3), f(a.v, a.spd))[1],
     "numpy.random.choice": lambda f, a: (np.random.seed(3), f(a.v))[1],
     "numpy.random.permutation": lambda f, a: (np.random.seed(3), f(a.v))[1],
     "numpy.random.shuffle": lambda f, a: (np.random.seed(3), t := a.v * 1.0, f(t), t)[-1],
@@ -244,8 +244,25 @@ CALLS = {
     "ndarray.argpartition": lambda f, a: f(a.v)(2),
 }  # fmt: skip
 METHODS = [name for name in dir(np.ndarray) if not name.startswith("_")]
-METHOD_SKIPPED = {"ctypes", "data", "dump", "tofile", "setflags", "to_device", "newbyteorder", "itemset", "base",
-                  "flags", "strides", "itemsize", "device", "nbytes", "dumps", "byteswap"}  # fmt: skip
+METHOD_SKIPPED = {
+    "ctypes",
+    "data",
+    "dump",
+    "tofile",
+    "setflags",
+    "to_device",
+    "newbyteorder",
+    "itemset",
+    "base",
+    "flags",
+    "strides",
+    "itemsize",
+    "device",
+    "nbytes",
+    "dumps",
+    "byteswap",
+    "ptp",
+}  # fmt: skip  (ptp: NumPy 2.0 to 2.3 have it to say that it is gone)
 # Python's own questions.
 QUESTIONS = {
     "0.5 in x": lambda a: 0.5 in a.v,
@@ -486,9 +503,15 @@ def test_every_function_of_numpy_is_clear(found):
 
 
 def test_the_list_is_what_numpy_does(found):
-    """After a change for the better: python tests/trace/test_probe.py.  A name that this NumPy lacks is no change."""
+    """After a change for the better: python tests/trace/test_probe.py.  A name that this NumPy lacks is no change.
+
+    Another NumPy than the list's may compute with what the list's refused.
+    """
     known = committed()
-    assert {name: what for name, what in found.items() if name in known and known[name] != what} == {}
+    changed = {name: what for name, what in found.items() if name in known and known[name] != what}
+    if f"NumPy {np.__version__}." not in LIST.read_text("utf-8").partition("\n")[0]:
+        changed = {name: what for name, what in changed.items() if (known[name], what) != ("raises", "differentiated")}
+    assert changed == {}
 
 
 def bare(x):

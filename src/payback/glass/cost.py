@@ -33,79 +33,21 @@ if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
 
 BOUND = 5.0
-_ONE = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "sign",
-        "relu",
-        "maximum",
-        "minimum",
-        "fmax",
-        "fmin",
-        "select",
-        "gt",
-        "ge",
-        "lt",
-        "le",
-        "eq",
-        "ne",
-        "deg2rad",
-        "rad2deg",
-        "floor",
-        "ceil",
-        "trunc",
-        "rint",
-        "copysign",
-        "heaviside",
-        "ldexp",
-        "fraction",
-    ]
-)
-_TWO = frozenset({"clip"})
-_FOUR = frozenset({"div", "sqrt", "mod", "fmod", "floor_divide"})
-_TEN = frozenset(
-    [
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "sin",
-        "cos",
-        "tan",
-        "tanh",
-        "sigmoid",
-        "softplus",
-        "exp2",
-        "log2",
-        "log10",
-        "cbrt",
-        "sinh",
-        "cosh",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-        "hypot",
-        "arctan2",
-        "logaddexp",
-        "logaddexp2",
-        "expit",
-        "logit",
-        "log_expit",
-    ]
-)
+_WEIGHTS = {  # flops an entry
+    1: "add sub mul neg abs sign relu maximum minimum fmax fmin select gt ge lt le eq ne deg2rad rad2deg floor ceil "
+    "trunc rint copysign heaviside ldexp fraction",
+    2: "clip",
+    4: "div sqrt mod fmod floor_divide",
+    10: "exp expm1 log log1p sin cos tan tanh sigmoid softplus exp2 log2 log10 cbrt sinh cosh arcsin arccos arctan "
+    "arcsinh arccosh arctanh hypot arctan2 logaddexp logaddexp2 expit logit log_expit",
+}
+_WEIGHT = {name: weight for weight, names in _WEIGHTS.items() for name in names.split()}
 _MOVES = frozenset(
     ["identity", "stop_gradient", "cast", "reshape", "transpose", "broadcast", "index", "concatenate", "stack", "part",
      "logical_and", "logical_or", "logical_not"]  # truth values are no floating numbers
 )  # fmt: skip
 _VIEWS = frozenset({"identity", "stop_gradient", "reshape", "transpose", "broadcast", "part"})
-_SPECIAL = 20
+_SPECIAL = 20  # of every other pointwise op
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +210,7 @@ def flops_of(node: Node, uncounted: set[str] | None = None) -> int:
     if name in _MOVES or node.op.kind in ("constant", "leaf"):
         return 0
     if node.op.kind == "pointwise":
-        weight = 1 if name in _ONE else 2 if name in _TWO else 4 if name in _FOUR else 10 if name in _TEN else _SPECIAL
-        return weight * size
+        return _WEIGHT.get(name, _SPECIAL) * size
     given = _size(node.args[0])
     if name == "contract":
         left, right, out = node.params["spec"]

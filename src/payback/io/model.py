@@ -132,19 +132,29 @@ def _unwritable(folder: Path, why: str) -> InputError:
     return InputError("the model cannot be written", where=str(folder), why=why, fix="choose another folder")
 
 
+def _is_there(path: Path) -> bool:
+    """As path.exists(), but a name that cannot be raises: what hides that differs between versions of Python."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def check_folder(folder: str | Path, overwrite: bool = False) -> None:
     """Raises InputError unless a model may be written into the folder: it is new, or empty, or overwrite is said."""
     folder = Path(folder)
     try:
         existing = folder
-        while not existing.exists() and existing != existing.parent:
+        while not _is_there(existing) and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
             raise _unwritable(folder, f"{existing} is a file, not a folder")
         occupied = existing == folder and any(folder.iterdir())
         tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell: the disk may be read-only
-    except OSError as problem:
-        raise _unwritable(folder, f"no file can be made in {existing}: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # ValueError: a null character
+        why = getattr(problem, "strerror", None) or problem
+        raise _unwritable(folder, f"no file can be made in {existing}: {why}") from None
     if occupied and not overwrite:
         raise InputError(
             "the folder is not empty",

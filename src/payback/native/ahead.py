@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import Emitter, llvm_type
 from payback.native.packing import PIECE, least
 from payback.native.plan import Plan

@@ -26,7 +26,7 @@ def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
 
     def work() -> None:
         try:
-            while (job := jobs.get()) is not None:
+            while not troubles and (job := jobs.get()) is not None:
                 made[job[0]] = object_code(job[1])
         except BaseException as trouble:  # raised where the caller waits
             troubles.append(trouble)
@@ -37,11 +37,13 @@ def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
             jobs.put((count, text))
             count += 1
             if len(helpers) < min(threads - 1, count):
-                helpers.append(threading.Thread(target=work, name="payback compiles", daemon=True))
+                # no daemon: a program that ends waits for it before LLVM is taken down
+                helpers.append(threading.Thread(target=work, name="payback compiles"))
                 helpers[-1].start()
-    finally:
-        for _ in range(len(helpers) + 1):
-            jobs.put(None)
+    except BaseException as trouble:  # an interruption too: each helper ends the module that it is at
+        troubles.append(trouble)
+    for _ in range(len(helpers) + 1):
+        jobs.put(None)
     work()
     for helper in helpers:
         helper.join()
@@ -52,17 +54,18 @@ def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
 
 def object_code(text: str) -> bytes:
     """The object code of one module."""
-    module = llvm.parse_assembly(text, llvm.create_context())
-    module.verify()
-    machine = target_machine()
-    with ffi.OutputString() as complaint:
-        buffer = _emit(machine, module, 1, complaint)
-        if not buffer:
-            raise RuntimeError(str(complaint))
-    try:
-        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
-    finally:
-        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+    # The module goes before its context.  Where both were left to a traceback, they could go in another order: a crash.
+    with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
+        module.verify()
+        machine = target_machine()
+        with ffi.OutputString() as complaint:
+            buffer = _emit(machine, module, 1, complaint)
+            if not buffer:
+                raise RuntimeError(str(complaint))
+        try:
+            return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+        finally:
+            ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def _unlocked(function: Any) -> Any:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -208,27 +208,31 @@ def load(name: str) -> bytes | None:
         return None
 
 
-def objects_of(symbols: list[str]) -> dict[str, bytes]:
-    """The objects that hold kernels of these names, as far as they are kept: name of the entry -> object code.
+def objects_of(symbols: list[str]) -> dict[str, list[bytes]]:
+    """The objects that hold kernels of these names, as far as they are kept: names of entries -> their object code.
 
-    Entries that end in .list say which objects hold some kernels; there is one for each set that a program asked for
-    and one for each kernel, so that another program finds what it has in common with earlier ones.
+    Entries that end in .list say which objects hold some kernels, those that need each other in one line; there is one
+    for each set that a program asked for and one for each kernel, so that another program finds what it has in common
+    with earlier ones.
     """
     if folder() is None:
         return {}
     together = load(list_of(symbols))
     lists = [together] if together is not None else [load(list_of([symbol])) for symbol in symbols]
-    names = dict.fromkeys(name for told in lists if told is not None for name in told.decode().split())
-    found = {name: load(name) for name in names}
-    return {name: code for name, code in found.items() if code is not None}
+    lines = dict.fromkeys(line for told in lists if told is not None for line in told.decode().splitlines())
+    found = {line: [load(name) for name in line.split()] for line in lines}
+    return {line: codes for line, codes in found.items() if None not in codes}  # type: ignore[misc]
 
 
-def keep_objects(made: dict[str, tuple[bytes, list[str]]], symbols: list[str], others: list[str]) -> None:
-    """Keep objects, and which kernels they hold.  symbols: all that a program asked for; others: where the rest is."""
-    entries = {name: code for name, (code, _) in made.items()}
-    for name, (_, unit) in made.items():
-        entries |= {list_of([symbol]): name.encode() for symbol in unit}
-    entries[list_of(symbols)] = "\n".join([*made, *others]).encode()
+def keep_objects(
+    made: dict[str, bytes], homes: Mapping[str, Sequence[str]], symbols: list[str], others: Sequence[str]
+) -> None:
+    """Keep objects.  homes: of each kernel, the entries that hold it and what it calls; symbols: all that a program
+    asked for; others: the lines of those that were there."""
+    entries = dict(made)
+    for symbol, home in homes.items():
+        entries[list_of([symbol])] = " ".join(home).encode()
+    entries[list_of(symbols)] = "\n".join(dict.fromkeys([*map(" ".join, homes.values()), *others])).encode()
     save_all(entries)
 
 

@@ -6,8 +6,7 @@ import ctypes
 import sys
 import time
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import INT, INT32, POINTER, Emitter
 
 

@@ -18,12 +18,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from llvmlite import ir
-
-from payback.native import threads
+from payback.native import ir, threads
 from payback.native.ahead import Ahead
 from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
-from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b, pointer_to
+from payback.native.packing import PACKER, SLACK, function, least, most, pack_a, pack_b
 from payback.native.place import Place, integer
 from payback.native.plan import BLOCK, K_BLOCK, LONG, Plan
 from payback.native.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
@@ -339,12 +337,12 @@ def call(
     packing = []
     kind = llvm_type(plan.dtype)
     if plan.pack_b:
-        packs_b = pointer_to(pack_b(e, kind, plan.vectors, plan.b_unit))
+        packs_b = pack_b(e, kind, plan.vectors, plan.b_unit)
         rows = e.b.sub(parts[1], parts[0])
         of_b = e.at(scratch, _bytes_of_a(e, plan, rows, k) if plan.pack_a else 0, BYTE)
         packing += [of_b, integer(e, block_columns), packs_b, ir.Constant(BIT, int(plan.pack_a)), scratch]
         if plan.pack_a:
-            packing.append(pointer_to(pack_a(e, kind, plan.rows, plan.a_unit)))
+            packing.append(pack_a(e, kind, plan.rows, plan.a_unit))
         else:
             packing.append(ir.Constant(POINTER, None))
     if team is not None and plan.split == "sums":

@@ -12,7 +12,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from llvmlite import ir
+
+from payback.native import ir
 
 INT = ir.IntType(64)
 INT32 = ir.IntType(32)
@@ -76,7 +77,7 @@ class Emitter:
         function = self.module.globals.get(full)
         if function is None:
             function = ir.Function(self.module, ir.FunctionType(kind, [x.type for x in operands]), full)
-        return self.b.call(function, operands)
+        return self.b.call(function, operands, pure=True)
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         return self.intrinsic("fma", a, b, c)

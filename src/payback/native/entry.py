@@ -14,9 +14,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
-from payback.native import library
+from payback.native import ir, library
 from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.tape_bodies import Direct

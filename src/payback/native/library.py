@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 
-from payback.native import cache, cores
+from payback.native import cache, cores, ir
 from payback.native.assemble import assemble
 from payback.native.clock import emit_now
 from payback.native.emit import BYTE, INT, POINTER, Emitter, Loaded
 from payback.native.lower import elementary
 from payback.native.lower.kernel import SIGNATURE
+from payback.native.parts import parts
 from payback.native.threads import emit_barrier
 
 _lock = threading.Lock()
@@ -27,7 +27,8 @@ _named: dict[str, int] = {}  # the same by symbol
 _homes: dict[str, tuple[str, ...]] = {}  # symbol -> the entries of the cache that it was found in
 _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
-UNIT = 7  # kernels in one object
+UNIT = 7  # kernels in one module
+PART = 50_000  # characters of a module that is compiled in one piece, or a little more
 
 
 def _unlock() -> None:
@@ -213,17 +214,18 @@ def _compile(keys: list[Any]) -> None:
     stored = cache.objects_of(list(symbols))
     missing = dict(symbols)
     if stored:
-        for name in _keep(Loaded(*stored.values()), symbols):
+        entries = tuple(entry for line in stored for entry in line.split())
+        for name in _keep(Loaded(*[code for codes in stored.values() for code in codes]), symbols):
             del missing[name]
-            _homes[name] = tuple(stored)
+            _homes[name] = entries
     seconds["load"] += time.perf_counter() - begun
     if missing:
-        units = _units(missing)
-        codes = assemble(_texts([[missing[name] for name in unit] for unit in units]), cores.threads())
-        made = {cache.name_of(unit): (code, unit) for unit, code in zip(units, codes, strict=True)}
+        homes: dict[str, tuple[str, ...]] = {}
+        codes = assemble(_texts(missing, homes), cores.threads())
         begun_linking = time.perf_counter()
-        cache.keep_objects(made, list(symbols), list(stored))
-        _homes.update({name: (entry,) for entry, (_, unit) in made.items() for name in unit})
+        made = dict(zip(dict.fromkeys(entry for home in homes.values() for entry in home), codes, strict=True))
+        cache.keep_objects(made, homes, list(symbols), list(stored))
+        _homes.update(homes)
         _keep(Loaded(*codes), missing)
         seconds["load"] += time.perf_counter() - begun_linking
     seconds["compile"] += time.perf_counter() - begun
@@ -240,7 +242,7 @@ def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
 
 
 def _units(symbols: dict[str, Any]) -> list[list[str]]:
-    """Kernels that become one object: those that share functions, and not so many that others would have to wait.
+    """Kernels that become one module: those that share functions, and not so many that others would have to wait.
 
     Small ones come first, so that other threads need not wait for the first text either, then the largest.
     """
@@ -256,19 +258,22 @@ def _units(symbols: dict[str, Any]) -> list[list[str]]:
     return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
 
 
-def _texts(units: Iterable[list[Any]]) -> Iterator[str]:
-    for keys in units:
+def _texts(symbols: dict[str, Any], homes: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """The objects to be made, as LLVM IR; `homes` is told which entries of the cache will hold a kernel."""
+    for unit in _units(symbols):
         begun = time.perf_counter()
-        text = text_of(keys)
+        texts = parts(_for_here([symbols[name] for name in unit]), PART)
+        entries = tuple(cache.name_of([*unit, str(number)]) for number in range(len(texts)))
+        homes.update(dict.fromkeys(unit, entries))
         seconds["emit"] += time.perf_counter() - begun
-        yield text
+        yield from texts
 
 
-def text_of(keys: Iterable[Any]) -> str:
+def _for_here(keys: Iterable[Any]) -> ir.Module:
     """The kernels as LLVM IR for this process's kind of machine."""
     module = module_of(keys)
     module.triple = llvm.get_process_triple()
-    return str(module)
+    return module
 
 
 PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import INT, INT32, POINTER, Emitter, itemsize, lanes_of, suffix
 from payback.native.place import lane_mask, masked_load, take, zero
 
@@ -19,21 +18,7 @@ SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 FAR_APART = 16  # lines of the source that are read side by side, so that pages are not entered anew for each panel
 PIECE = 16  # rows of a panel of B that are packed at a time
 PACKS = (INT, INT, POINTER, INT, INT, POINTER)  # rows of A or columns of B, k, from, row stride, column stride, into
-
-
-class FunctionPointer(ir.PointerType):
-    """A pointer that can be called (llvmlite's own prints a type that LLVM no longer reads)."""
-
-    def __init__(self, pointee: ir.FunctionType):
-        super().__init__()
-        self.pointee = pointee
-
-
-PACKER = FunctionPointer(ir.FunctionType(ir.VoidType(), PACKS))
-
-
-def pointer_to(function: ir.Function) -> ir.Value:
-    return ir.FormattedConstant(POINTER, function.get_reference())
+PACKER = ir.PointerType(ir.FunctionType(ir.VoidType(), PACKS))
 
 
 def function(e: Emitter, name: str, kinds: Sequence[ir.Type]) -> tuple[Emitter, ir.Function]:

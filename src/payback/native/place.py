@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BIT, INT32, POINTER, Emitter, itemsize, suffix
 
 

@@ -11,9 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
-from payback.native import contraction, threads
+from payback.native import contraction, ir, threads
 from payback.native.emit import BYTE, INT, POINTER, Compiled, Emitter
 from payback.native.plan import Plan, plan
 

@@ -21,8 +21,7 @@ import threading
 from collections import deque
 from functools import partial
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.cores import cores
 from payback.native.emit import INT, INT32, POINTER, Emitter
 

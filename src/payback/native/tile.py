@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import platform
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
 from payback.native.packing import function, least, turned
 from payback.native.place import lane_mask, masked_load

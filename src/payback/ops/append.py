@@ -174,8 +174,10 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
             _check_dtype(dtype)
     if row.name.startswith("logical"):
         dtype = np.dtype(bool)
-    head = tuple(_settle(operand, None, where) for operand in operands[:first])
-    return head + tuple(_settle(operand, dtype, where) for operand in operands[first:])
+    head, rest = tuple(_settle(operand, None, where) for operand in operands[:first]), operands[first:]
+    if first and dtype is not None and dtype.kind in "iu":  # np.where takes of a number what the dtype holds
+        rest = [int(np.asarray(x).astype(dtype)) if type(x) is int and abs(x) < 2**63 else x for x in rest]
+    return head + tuple(_settle(operand, dtype, where) for operand in rest)
 
 
 def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = False) -> tuple[Node, ...] | None:
@@ -238,7 +240,9 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
         if len(args) > 1:
             check_broadcast(row, args, where)
     elif row.name in _JOINING or (row.kind == "own" and row.numeric == "float"):
-        dtype = common_dtype(tuple(kind_of(_aval(operand)) for operand in operands))
+        # what is joined or multiplied as arrays has become arrays: a Python number among them counts as one
+        joined = row.name in _JOINING
+        dtype = common_dtype(tuple(a.dtype if joined else kind_of(a) for a in map(_aval, operands)))
         if row.numeric == "float" and dtype.kind != "f":
             dtype = np.dtype(np.float64)
         args = tuple(_settle(operand, dtype, where) for operand in operands)

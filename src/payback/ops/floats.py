@@ -44,7 +44,7 @@ pointwise("spacing", lambda m, x: m.spacing(x), [None], "float", math="0: consta
 
 
 def _ldexp_shape(x: Aval, n: Aval) -> Aval:
-    dtype = np.ldexp(np.empty(0, x.dtype), np.empty(0, n.dtype)).dtype
+    dtype = np.ldexp(*(a.dtype.type(0).item() if a.weak else np.empty(0, a.dtype) for a in (x, n))).dtype
     return Aval(np.broadcast_shapes(x.shape, n.shape), dtype)
 
 

@@ -20,10 +20,13 @@ def _of(param: Any) -> Any:
     Bodies, functions and whatever else is not known here are the same only if they are one thing: what they are shown
     as is for people, and two of them may look alike.
     """
+    kind = type(param)  # most are tuples of whole numbers
+    if kind is int:
+        return int, param
+    if kind is tuple:
+        return (tuple, *[(int, x) if type(x) is int else _of(x) for x in param])
     if isinstance(param, _COMPARED):
         return param
-    if type(param) is int:
-        return int, param
     if isinstance(param, (bool, int, float, complex)):
         return type(param), repr(param)
     if isinstance(param, (np.ndarray, np.generic)) and not param.dtype.hasobject and param.nbytes <= LARGEST:
@@ -48,7 +51,8 @@ def _key(node: Node, args: tuple[Node, ...]) -> Any:
         return ("const", node.aval, type(value), np.asarray(value).tobytes() if bits else value)
     if not node.params:
         return (node.op.name, node.aval, *[arg.id for arg in args])
-    params = tuple([(key, _of(value)) for key, value in sorted(node.params.items())])
+    items = node.params.items() if len(node.params) == 1 else sorted(node.params.items())
+    params = tuple([(key, _of(value)) for key, value in items])
     return (node.op.name, node.aval, params, *[arg.id for arg in args])
 
 
@@ -58,12 +62,15 @@ def cse(graph: Graph) -> tuple[Graph, list[Change]]:
     return rewrite(graph, once(log)), log
 
 
-def once(log: list[Change]) -> Rule:
-    """The rule of `cse`, for one graph."""
+def once(log: list[Change], keys: dict[Node, Any] | None = None) -> Rule:
+    """The rule of `cse`, for one graph.  keys: of nodes that an earlier pass has left, to be looked up and added to."""
     found: dict[Any, Node] = {}
+    keys = {} if keys is None else keys
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        key = _key(node, args)
+        key = keys.get(node) if args == node.args else None
+        if key is None:
+            key = _key(node, args)
         if key is None:
             return None
         earlier = found.get(key)
@@ -74,6 +81,7 @@ def once(log: list[Change]) -> Rule:
         if node.op.value is not None and args != node.args:
             made = Node(node.op, args, node.params, None, node.where, node.aval)
         found[key] = made
+        keys[made] = key
         return made
 
     return rule

@@ -149,7 +149,8 @@ def tidy(graph: Graph) -> Graph:
     folded is known by the form that it has before them.
     """
     log: list[Change] = []
-    folded, known = folding(log), once(log)
+    keys: dict[Node, Any] = {}
+    folded, known = folding(log), once(log, keys)
 
     def first(node: Node, args: tuple[Node, ...]) -> Node | None:
         made = folded(node, args)
@@ -160,6 +161,6 @@ def tidy(graph: Graph) -> Graph:
     graph = rewrite(graph, first)
     if not any(node.op.name == "relu" for node in graph.nodes):
         return graph
-    known = once(log)
+    known = once(log, keys)
     signs = _reusing(log, known)
     return rewrite(graph, lambda node, args: signs(node, args) or known(node, args))

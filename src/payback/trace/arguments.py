@@ -10,7 +10,8 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.trace.array import Traced, as_traced
-from payback.trace.dispatch import here
+from payback.trace.dispatch import here, strong
+from payback.trace.number import Number
 
 NONE = np._NoValue
 
@@ -47,6 +48,15 @@ def array_of(x: Any) -> Any:
 def traced_array(x: Any) -> Traced:
     """An argument as a traced value, also if it is plain."""
     return x if isinstance(x, Traced) else Traced(as_node(x))
+
+
+def arrayed(x: Any) -> Any:
+    """What NumPy makes of an argument that it takes for an array: a Python number loses its weakness."""
+    if not isinstance(x, Traced):
+        return np.asarray(x)
+    if isinstance(x, Number):  # has a node only if one asks for it
+        return x.strongly()
+    return Traced(strong(x.node, x.node.where)) if x.node.aval.weak else x
 
 
 def as_node(x: Any) -> Node:

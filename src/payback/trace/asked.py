@@ -31,6 +31,8 @@ _KNOWN = {"max": "max", "min": "min", "sorted": "sorted", "sort": "sorted", "nla
           "isclose": "isnan", "int": "number", "round": "number", "floor": "number", "ceil": "number",
           "trunc": "number", "range": "number"}  # fmt: skip
 
+_FORMATS = {code for name, code in dis.opmap.items() if name.startswith("FORMAT_")}  # a part of an f-string
+
 
 def not_known(name: str) -> TraceError:
     """The error for the value of a node that has none, asked for by the user's line that is running."""
@@ -38,7 +40,10 @@ def not_known(name: str) -> TraceError:
     while frame is not None and is_inner(frame):
         frame = frame.f_back
     place = position((frame.f_code, frame.f_lasti)) if frame is not None else None
-    asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
+    if frame is not None and frame.f_code.co_code[frame.f_lasti] in _FORMATS:
+        asked = "text"
+    else:
+        asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
     return TraceError(
         f"the value of {name} is not known while a function is compiled",
         where=str(place) if place else None,
@@ -55,8 +60,6 @@ def _question(text: str, line: str) -> str:
             node: ast.AST = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, SystemError):
         node = ast.Constant(None)
-    if isinstance(node, (ast.JoinedStr, ast.FormattedValue)):
-        return "text"
     if isinstance(node, ast.Call):
         called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if called in _KNOWN:

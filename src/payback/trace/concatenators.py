@@ -61,7 +61,9 @@ def _kind(part: Any, x: Any) -> Any:
     """What a scalar counts as in the promotion: a Python number itself, for it is weak; else its dtype."""
     if type(part) in (bool, int, float):
         return part
-    return 0.0 if isinstance(x, Traced) and x.node.aval.weak and x.dtype.kind == "f" else x.dtype
+    if isinstance(part, Traced) and part.node.aval.weak:
+        return {"f": 0.0, "i": 0, "b": False}[x.dtype.kind]
+    return x.dtype
 
 
 def _directive(text: str, k: int, axis: int, ndmin: int, trans: int) -> tuple[int, int, int]:

@@ -96,7 +96,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 def _typed(x: Any, dtype: Any) -> Any:
     if not isinstance(x, Traced):
-        return np.asarray(x, dtype)
+        return np.asarray(x).astype(dtype)  # a number that the dtype does not hold too
     return x if x.dtype == dtype and not x.node.aval.weak else astype(x, dtype)
 
 

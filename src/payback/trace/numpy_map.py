@@ -14,7 +14,7 @@ from payback.ops.append import settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
-from payback.trace.arguments import NONE, array_of, axes_of, given, keep, known, traced_array
+from payback.trace.arguments import NONE, array_of, arrayed, axes_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
@@ -376,6 +376,7 @@ def clip(
     max: Any = np._NoValue,
     dtype: Any = None,
 ) -> Any:
+    a = arrayed(a)
     if dtype is not None:
         a = astype(traced_array(a), dtype)
     low = a_min if min is np._NoValue else min

@@ -8,6 +8,7 @@ import numpy as np
 
 from payback.errors import ShapeError
 from payback.ir.where import position
+from payback.trace.arguments import arrayed
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit, here, implements, into, matmul_spec, product_at_once
 from payback.trace.numpy_map import broadcast_any
@@ -56,7 +57,7 @@ def _mismatch(name: str, a: Any, b: Any) -> ShapeError:
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     if out is None and (product := product_at_once(a, b)) is not None:
         return product
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    a, b = arrayed(a), arrayed(b)
     if not a.shape or not b.shape:
         return into(out, "dot", a * b)
     if len(a.shape) <= 2 and len(b.shape) <= 2:
@@ -66,7 +67,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
 
 @implements(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    a, b = arrayed(a), arrayed(b)
     na, nb = len(a.shape), len(b.shape)
     if isinstance(axes, (int, np.integer)):
         of_a, of_b = tuple(range(na - axes, na)), tuple(range(axes))
@@ -94,7 +95,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
 
 @implements(np.inner, np.vdot)
 def inner(a: Any, b: Any) -> Any:
-    a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in (a, b))
+    a, b = arrayed(a), arrayed(b)
     return a * b if not a.shape or not b.shape else tensordot(a, b, ((len(a.shape) - 1,), (len(b.shape) - 1,)))
 
 

@@ -211,7 +211,11 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     """Truths without derivative; where there are no numbers, nodes that will find them."""
     if known(a, b, rtol, atol):
         return np.isclose(plain(a), plain(b), rtol=plain(rtol), atol=plain(atol), equal_nan=equal_nan)
-    a, b = traced_array(a), traced_array(b)
+    a = traced_array(a)
+    if not isinstance(b, Traced):
+        b = float(b) if type(b) in (bool, int, float) else traced_array(b)
+    if isinstance(b, Traced) and b.dtype.kind != "f":  # as NumPy has it: the difference is that of floating numbers
+        b = emit("cast", b, dtype=np.dtype(np.result_type(b.dtype, 1.0)), weak=b.node.aval.weak)
     near = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b) | (a == b)
     return near | (np.isnan(a) & np.isnan(b)) if equal_nan else near
 

@@ -61,7 +61,10 @@ def fmean(data: Any, weights: Any = None) -> Any:
 
 def geometric_mean(data: Any) -> Any:
     items = _items(data, "geometric_mean")
-    _refuse(lambda x: x <= 0, items, "geometric mean requires a non-empty dataset containing positive numbers")
+    if sys.version_info >= (3, 13):  # where a zero makes zero
+        _refuse(lambda x: x < 0, items, "No negative inputs allowed")
+    else:
+        _refuse(lambda x: x <= 0, items, "geometric mean requires a non-empty dataset containing positive numbers")
     return np.exp(np.mean(np.log(items)))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from payback.ir.node import Node
 from payback.trace.array import _NODE_TYPES, Traced, Variable, become
+from payback.trace.asked import not_known
 
 
 class Shared(Variable):
@@ -26,8 +27,9 @@ class Shared(Variable):
         _slot.__set__(self, node)
 
     def _look(self) -> None:
-        if self.node.value is None:
-            _value.fget(self)  # which raises
+        node = self.node
+        if node.value is None:
+            raise not_known(node.params.get("name") or node.op.name)
 
     @property
     def value(self) -> Any:
@@ -47,7 +49,6 @@ class Shared(Variable):
 
 
 _slot: Any = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property
-_value: Any = Traced.value
 _variable_value: Any = Variable.value
 _stands: ContextVar[dict[int, Node]] = ContextVar("stands", default={})  # noqa: B039  (never written into)
 

@@ -7,9 +7,14 @@ namespace itself is never written into.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+# From 3.14 on, a line that has been executed a few times reads the attributes of all that is looked up as modules are
+# from the namespace, past the properties: there the class has a way of its own, which costs a little elsewhere.
+_PAST_PROPERTIES = sys.version_info >= (3, 14)
 
 
 class Shown:
@@ -36,7 +41,11 @@ class Shown:
         body: dict[str, Any] = {n: _name(n, f, self.wrappers[n]) for n, f in self.originals.items()}
         # copied and pickled by its name, as tools that know only the plain class do it
         reduced = (import_module, (self.module.__name__,))
-        return type(kind.__name__, (kind,), body | {"__slots__": (), "__reduce__": lambda module: reduced})
+        body |= {"__slots__": (), "__reduce__": lambda module: reduced}
+        looks_as_modules = kind.__getattribute__ is ModuleType.__getattribute__ and not hasattr(kind, "__getattr__")
+        if _PAST_PROPERTIES and looks_as_modules:
+            body |= {"__getattribute__": object.__getattribute__, "__getattr__": ModuleType.__getattribute__}
+        return type(kind.__name__, (kind,), body)
 
 
 def _name(name: str, original: Any, wrapper: Any) -> property:

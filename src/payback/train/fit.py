@@ -179,18 +179,9 @@ def fit(
         for epoch, (entry, network) in enumerate(ends, 1):
             moment = entry.pop("seconds", None)
             if held is not None:
-                cost, prediction = in_chunks(steps, network(), *held)
-                if not np.isfinite(cost):
-                    astray = network()
-                    raise NonFiniteError(
-                        f"the validation cost became {cost} after step {at.step}",
-                        where=f"epoch {epoch}",
-                        why="the steps are too long, or the validation rows hold extreme values",
-                        fix="give a smaller step length, or look at those rows",
-                    )
-                entry["validation_loss"] = cost
-                if metric:
-                    entry[f"validation_{metric[0]}"] = metric[1](prediction, held[1])
+                astray = network()
+                entry |= _validated(steps, astray, held, metric, at.step, epoch)
+                astray = None
             entry["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
             at.history.append(entry)
             if at.recorder is not None:
@@ -200,12 +191,7 @@ def fit(
                 callback(entry, network())
             if shown:
                 shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
-            reason = None
-            if tol is not None:
-                previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
-                reason = has_converged(entry["loss"], previous, entry["gradient_norm"], tol)
-            if searches and entry["step_length"] == 0.0:
-                reason = reason or "change of cost"
+            reason = _converged(at.history, tol, searches)
             if watch and at.best is not None and epoch - at.best[1] >= (patience or 0):
                 reason = reason or "early stopping"
             if reason:
@@ -233,6 +219,31 @@ def fit(
     if at.recorder is not None:
         at.recorder.end(stopped, run.best_epoch)
     return run
+
+
+def _validated(steps: Steps, net: Any, held: tuple[Any, ...], metric: Any, step: int, epoch: int) -> dict[str, Any]:
+    """What the record of an epoch says of the rows held out.  Raises NonFiniteError for a cost that is not finite."""
+    cost, prediction = in_chunks(steps, net, *held)
+    if not np.isfinite(cost):
+        raise NonFiniteError(
+            f"the validation cost became {cost} after step {step}",
+            where=f"epoch {epoch}",
+            why="the steps are too long, or the validation rows hold extreme values",
+            fix="give a smaller step length, or look at those rows",
+        )
+    scored = {f"validation_{metric[0]}": metric[1](prediction, held[1])} if metric else {}
+    return {"validation_loss": cost} | scored
+
+
+def _converged(history: History, tol: float | None, searches: bool) -> str | None:
+    """Why the last epoch was the last, if it was: its gradient, its cost, or a line search that found no step."""
+    last, reason = history[-1], None
+    if tol is not None:
+        previous = history[-2]["loss"] if len(history) > 1 else np.inf
+        reason = has_converged(last["loss"], previous, last["gradient_norm"], tol)
+    if searches and last["step_length"] == 0.0:
+        reason = reason or "change of cost"
+    return reason
 
 
 def _finish(at: Progressing, last: Any, stopped: str, restore: bool, settings: dict[str, Any]) -> Run:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.kernel import SIGNATURE, Arguments
 

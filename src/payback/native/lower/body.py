@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
-from payback.native import vector_math
+from payback.native import ir, vector_math
 from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store

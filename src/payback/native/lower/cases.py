@@ -6,9 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
-from payback.native import vector_math
+from payback.native import ir, vector_math
 from payback.native.emit import BIT, FLOAT64, INT, Emitter, constant
 from payback.native.lower import elementary, pointwise
 from payback.ops.namespace import Select

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store

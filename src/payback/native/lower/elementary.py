@@ -7,8 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import FLOAT32, FLOAT64, INT32, Emitter, constant, lanes_of
 
 try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BYTE, FLOAT64, INT, INT32, POINTER, Emitter
 from payback.native.lower.cases import NOTHING
 from payback.trace.columns import CODES, ROWS, THIRD

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load

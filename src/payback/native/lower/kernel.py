@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.pointwise import from_memory, memory_type, to_memory
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from payback.ir.node import Node
-from payback.native import layout
+from payback.native import ir, layout
 from payback.native.emit import BYTE, INT, Emitter, constant, vector_bytes
 from payback.native.layout import View
 from payback.native.lower import pointwise

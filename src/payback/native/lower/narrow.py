@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import INT32, Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.body import Body, Instr

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import constant
 from payback.native.lower.cases import Lane, Registers, bit_of
 from payback.ops.namespace import Select

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from payback.native import ir
 from payback.native.emit import BIT, BYTE, FLOAT32, FLOAT64, HALF, INT32, Emitter, constant, host_features
 from payback.native.lower import elementary
 

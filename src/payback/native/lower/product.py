@@ -10,10 +10,9 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
 from payback.ir.node import Node
-from payback.native import contraction, layout, vector_math
+from payback.native import contraction, ir, layout, vector_math
 from payback.native.commands import Command, number_of
 from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View

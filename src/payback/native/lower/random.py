@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from payback.ir.node import Node
+from payback.native import ir
 from payback.native.emit import INT, INT32, Emitter
 from payback.native.lower.kernel import Arguments
 from payback.ops.philox import _MULTIPLIERS, _ROUNDS, _WEYL

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BIT, FLOAT64, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.lower.cases import (
     Lane,

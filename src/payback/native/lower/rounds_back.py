@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BIT, FLOAT64, INT, INT32, POINTER, Emitter
 from payback.native.lower.cases import NOTHING, Lane, Registers, facts_of, initial, is_truth, partial_of
 from payback.native.lower.paying import Bar, plus, times

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BIT, BYTE, FLOAT64, INT, INT32, POINTER, Emitter, constant, lanes_of
 from payback.native.lower.cases import (
     FAN,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from payback.ir.node import Node
+from payback.native import ir
 from payback.native.emit import Emitter, constant, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold

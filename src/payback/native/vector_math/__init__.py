@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import Emitter, suffix
 from payback.native.vector_math import division, exponential, hyperbolic, power, special, trigonometric
 from payback.native.vector_math.constants import Constants, defined

@@ -10,8 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import BYTE, FLOAT32, FLOAT64, INT, INT32, POINTER, Emitter, itemsize, vector_bytes
 
 

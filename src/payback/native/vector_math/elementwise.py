@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from payback.native import ir
 from payback.native.emit import INT, POINTER, Compiled, Emitter, llvm_type
 from payback.native.vector_math import emit
 

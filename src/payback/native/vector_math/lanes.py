@@ -12,9 +12,9 @@ from functools import cached_property, wraps
 from typing import Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 
 from payback.native import emit as base
+from payback.native import ir
 from payback.native.emit import FLOAT32, FLOAT64, Emitter
 from payback.native.vector_math.constants import Constants
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from llvmlite import ir
-
+from payback.native import ir
 from payback.native.emit import FLOAT64, INT, Emitter
 from payback.native.vector_math import coefficients as c
 from payback.native.vector_math.constants import Constants, defined
