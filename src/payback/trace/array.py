@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from sys import _getframe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -223,6 +223,10 @@ class Traced:
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
         return self.swapaxes(-1, -2)
+
+    if TYPE_CHECKING:  # see `Method`
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # NumPy's protocols
 

@@ -19,7 +19,7 @@ from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import NO_PARAMS, Node, _next_id, by_id
 from payback.ops.namespace import Values
-from payback.ops.row import CONST, INPUT, TABLE, VARIABLE
+from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable
 from payback.trace.asked import by_name
 from payback.trace.operators import _LAST, EXACT, _place, know_floats
@@ -116,6 +116,13 @@ class Float(Traced):
     """A traced Python float that an operator has made; see `Scalar` in `ad/scalars.py` for what it holds."""
 
     __slots__ = ("first", "id", "number", "owed", "row", "second", "where")  # owed: by the last `.backward()`
+    id: int
+    row: Row | None
+    first: Any
+    second: Any
+    number: Any
+    owed: float | None
+    where: Any
 
     @property
     def node(self) -> Node:  # type: ignore[override]
@@ -177,7 +184,14 @@ class Judged(Float):
         return BOOL
 
 
-for _symbol, _name in {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "power", "mod": "mod"}.items():
+for _symbol, _name in {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "pow": "power",
+    "mod": "mod",
+}.items():
     _forward, _reflected = _operator(_name)
     setattr(Float, f"__{_symbol}__", _forward)
     setattr(Float, f"__i{_symbol}__", _forward)  # a number is not changed: its name is given to another

@@ -222,9 +222,9 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
 
     def reflected(self: Any, other: Any) -> Any:
         node, kind = self.node, type(other)
-        if numeric and type(node.value) is float and (node.op is VARIABLE or node.op is INPUT):
-            if kind is float or (kind is int and -EXACT < other < EXACT):
-                return made_of(row, other, node, compute(float(other), node.value), _getframe(1))
+        known = kind is float or (kind is int and -EXACT < other < EXACT)
+        if known and numeric and type(node.value) is float and (node.op is VARIABLE or node.op is INPUT):
+            return made_of(row, other, node, compute(float(other), node.value), _getframe(1))
         result = fast(self, other, True)
         return _binary(row, other, self) if result is None else result
 
