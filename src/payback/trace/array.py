@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from sys import _getframe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -239,19 +239,6 @@ class Traced(metaclass=_Kind):
                 return number
         return _METHODS["__getitem__"](self, key)
 
-    def __getattr__(self, name: str) -> Any:
-        method = _METHODS.get(name)
-        if method is None:
-            if name.startswith("__") or not (hasattr(np.ndarray, name) or hasattr(float, name)):
-                raise AttributeError(f"a traced value has no attribute {name!r}")
-            what, why, fix = calling() or (
-                f".{name} of a traced array has no derivative in payback",
-                None,
-                _INSTEAD.get(name, "write it with NumPy functions that have one"),
-            )
-            raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
-        return lambda *args, **kwargs: method(self, *[now(arg) for arg in args], **kwargs)
-
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return _HOOKS["view"]("transpose", self, {"axes": tuple(range(self.ndim - 1, -1, -1))}, where_of_caller(2))
@@ -259,6 +246,10 @@ class Traced(metaclass=_Kind):
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
         return self.swapaxes(-1, -2)
+
+    if TYPE_CHECKING:  # see `Method`
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # NumPy's protocols
 
@@ -294,6 +285,37 @@ class Traced(metaclass=_Kind):
 
     def __invert__(self) -> Any:
         return np.invert(self)
+
+
+class Method:
+    """What NumPy's arrays or Python's floats have under this name.
+
+    One for each name, for a `__getattr__` would make every attribute of a traced value slow to find.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, x: Any, owner: Any = None) -> Any:
+        return self if x is None else Method.find(x, self.name)
+
+    @staticmethod
+    def find(x: Traced, name: str) -> Any:
+        """The method of a traced value.  Raises MissingAttributeError if payback has none."""
+        method = _METHODS.get(name)
+        if method is None:
+            what, why, fix = calling() or (
+                f".{name} of a traced array has no derivative in payback",
+                None,
+                _INSTEAD.get(name, "write it with NumPy functions that have one"),
+            )
+            raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
+        return lambda *args, **kwargs: method(x, *[now(arg) for arg in args], **kwargs)
+
+
+for _name in {*dir(np.ndarray), *dir(float)} - {*dir(Traced)}:
+    if not _name.startswith("__"):
+        setattr(Traced, _name, Method(_name))
 
 
 class Variable(Traced):

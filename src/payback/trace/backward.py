@@ -16,6 +16,7 @@ from payback.ir.where import position
 from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced, plain
+from payback.trace.floats import Float
 
 
 def seed_for(node: Node, seed: Any = None) -> Any:
@@ -51,15 +52,17 @@ def seed_for(node: Node, seed: Any = None) -> Any:
 
 
 def backward(top: Traced, seed: Any, accumulate: bool) -> None:
+    if type(top) is Float and seed is None and top.row is not None:
+        with np.errstate(all="ignore"):
+            found = pay_scalars(top, 1.0, _is_unchanged)
+        if found is not None:
+            for x, bar in zip(*found[:2], strict=True):
+                x.owed = bar if not accumulate or x.owed is None else x.owed + bar
+            for leaf, bar in zip(*found[2:], strict=True):
+                leaf.grad = bar if not accumulate or leaf.grad is None else leaf.grad + bar
+            return
     node = top.node
     bar = seed_for(node, plain(seed))
-    if type(bar) is float:
-        with np.errstate(all="ignore"):
-            found = pay_scalars(node, bar, _is_unchanged)
-        if found is not None:
-            for n, owed in zip(*found, strict=True):
-                n.grad = owed if not accumulate or n.grad is None else n.grad + owed
-            return
     reached = reach([node])
     leaves = [n for n in reached.ends if n.op is VARIABLE]
     for leaf in leaves:

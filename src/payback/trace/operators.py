@@ -1,7 +1,7 @@
 """The operators of traced values, and where in the user's code they run.
 
-Scalar programs are made of nothing else, so their path is short: two Python floats, two values of one dtype, or one and
-a Python number need no promotion.  Everything else goes the long way, `apply`.
+Two values of one dtype, or one and a Python number, need no promotion: their path is short.  Python floats have a way
+of their own, see `floats.py`.  Everything else goes the long way, `apply`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from payback.ir.node import NO_PARAMS, Node, _next_id
 from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
-from payback.ops.row import CONST, TABLE, Row
+from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.handled import FAILING, unsure
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
@@ -30,7 +30,7 @@ _HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assign
 # for code that is not the user's.  And those of the code that ran last, in one tuple: other threads put theirs there.
 _Places = dict[int, tuple[CodeType, int]]
 _places: dict[int, tuple[CodeType, _Places | None]] = {}
-_last: tuple[CodeType | None, _Places] = (None, {})
+_LAST: list[tuple[CodeType | None, _Places]] = [(None, {})]
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 _new = object.__new__
@@ -39,7 +39,10 @@ FLOATING = {np.ndarray, np.float64, np.float32, np.float16}  # or an array of an
 Traced: Any = None  # see `know`
 Variable: Any = None
 as_traced: Any = None
+Float: Any = None  # see `know_floats`
+made_of: Any = None
 _NODE_TYPES: set[type] = set()
+EXACT = 2**53  # whole numbers up to here are floats
 _LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
 _ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
@@ -62,11 +65,10 @@ def is_users(frame: FrameType) -> bool:
 
 def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
     """Where a frame is, or if it is not the user's, the nearest one above that is."""
-    global _last
     while frame is not None:
         code, places = _known(frame)
         if places is not None:
-            _last = (code, places)
+            _LAST[0] = (code, places)
             at = frame.f_lasti
             return places.setdefault(at, (code, at))
         frame = frame.f_back
@@ -76,7 +78,7 @@ def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame: FrameType | None = _getframe(depth)
-    code, places = _last
+    code, places = _LAST[0]
     while frame is not None:
         of = frame.f_code
         if of is code:
@@ -153,10 +155,9 @@ def _plain(operand: Any) -> Any:
 def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
     """The operator of a row, its reflection, and the one in place.
 
-    Two floating values of one dtype, or one and a Python number, need no promotion: that path is short, for
-    scalar programs are made of nothing else.
+    Two floating values of one dtype, or one and a Python number, need no promotion: that path is short.
     """
-    row, compute, new = TABLE[name], getattr(Values, name), _new
+    row, compute, numeric = TABLE[name], getattr(Values, name), name != "floor_divide"
 
     def fast(a: Any, b: Any, swapped: bool) -> Any:
         node = a.node
@@ -191,33 +192,24 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         return made(row, (other, node) if swapped else (node, other), NO_PARAMS, value, where)
 
     def forward(self: Any, other: Any) -> Any:
-        # Two Python floats, the case of scalar programs, spelled out: objects are filled by hand, for a call of a class
-        # costs as much as the rest.
         node = self.node
         x = node.value
         if type(x) is float:
-            kind, second = type(other), None
-            if kind is Traced or kind is Variable:
-                second = other.node
-                y = second.value
-            else:
-                y = other
-            if type(y) is float:
-                frame = _getframe(1)
-                code, places = _last
-                where = places.get(frame.f_lasti) if frame.f_code is code else None
-                if where is None:
-                    where = _place(frame)
-                if second is None:
-                    second = Node(CONST, (), NO_PARAMS, y, where)
-                answer = new(Node)
-                answer.value = compute(x, y)
-                answer.id = _next_id()
-                answer.op, answer.args, answer.params, answer.where = row, (node, second), NO_PARAMS, where
-                answer._aval = answer.grad = None
-                result = new(Traced)
-                result.node = answer  # and no `alias`: a number has no views
-                return result
+            op = node.op
+            if numeric and (op is VARIABLE or op is INPUT):  # of a leaf what `floats.py` makes of numbers
+                kind, operand, y = type(other), other, None
+                if kind is float:
+                    y = other
+                elif kind is Float:
+                    y = other.number if other.row is not None else None
+                elif kind is Variable or kind is Traced:
+                    operand = other.node
+                    if operand.op is VARIABLE or operand.op is INPUT:
+                        y = operand.value
+                elif kind is int and -EXACT < other < EXACT:
+                    y = float(other)
+                if type(y) is float:
+                    return made_of(row, node, operand, compute(x, y), _getframe(1))
         elif type(x) is np.ndarray and type(other) is Traced and type(y := other.node.value) is np.ndarray:  # noqa: SIM102
             if x.dtype is y.dtype and x.dtype.kind == "f":  # as `fast`, sooner
                 try:
@@ -229,6 +221,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         return _binary(row, self, other) if result is None else result
 
     def reflected(self: Any, other: Any) -> Any:
+        node, kind = self.node, type(other)
+        known = kind is float or (kind is int and -EXACT < other < EXACT)
+        if known and numeric and type(node.value) is float and (node.op is VARIABLE or node.op is INPUT):
+            return made_of(row, other, node, compute(float(other), node.value), _getframe(1))
         result = fast(self, other, True)
         return _binary(row, other, self) if result is None else result
 
@@ -251,6 +247,8 @@ def _unary(name: str) -> Callable[[Any], Any]:
 
     def forward(self: Any) -> Any:
         node = self.node
+        if type(node.value) is float and (node.op is VARIABLE or node.op is INPUT):
+            return made_of(row, node, None, compute(node.value), _getframe(1))
         if type(node.value) in FLOATING and node.value.dtype.kind == "f" and node.op is not CONST:
             return made(row, (node,), NO_PARAMS, compute(node.value), where_of_caller(2))
         return Traced(apply(row, (node,), where_of_caller(2)))
@@ -291,3 +289,9 @@ def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:
     """The classes whose operators these are, once they exist."""
     global Traced, Variable, as_traced, _NODE_TYPES
     Traced, Variable, as_traced, _NODE_TYPES = traced, variable, convert, {traced, variable, *variable.__subclasses__()}
+
+
+def know_floats(number: type, make: Callable[..., Any]) -> None:
+    """The class of Python floats, and what makes one."""
+    global Float, made_of
+    Float, made_of = number, make

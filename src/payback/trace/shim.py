@@ -47,6 +47,7 @@ from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
 from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
+from payback.trace.floats import Float
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.kinds import Asking, asks
 from payback.trace.libraries import LIBRARIES, TRUSTING, Watch, complete
@@ -397,7 +398,7 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             if seen.errors:  # swallowed, for the function has returned
                 raise seen.errors[0]
-            return out if type(out) is Traced else tree_map(_settled, out)
+            return out if type(out) is Traced or type(out) is Float else tree_map(_settled, out)
         except PaybackError:
             raise
         except Exception as problem:

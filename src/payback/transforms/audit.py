@@ -21,7 +21,7 @@ from payback.errors import (
 )
 from payback.ir.where import is_inner, position
 from payback.trace import shim, wrappers
-from payback.trace.array import Traced
+from payback.trace.array import Method, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
 from payback.trace.cures import of_library
@@ -194,11 +194,11 @@ def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
             yield Buffer, name, lambda self, *args, _n=name, **kw: getattr(np.asarray(_bare(self)), _n)(*args, **kw)
 
 
-def _getattr(call: Callable[..., Any]) -> Callable[..., Any]:
+def _found_method(call: Callable[..., Any]) -> Callable[..., Any]:
     """A method that payback does not have, or that raises, is NumPy's on the plain value."""
 
     def guard(self: Traced, name: str) -> Any:
-        if _found.get() is None or name.startswith("__") or not hasattr(np.ndarray, name):
+        if _found.get() is None or not hasattr(np.ndarray, name):
             return call(self, name)
         try:
             method = call(self, name)
@@ -221,8 +221,8 @@ def _enter() -> None:
             original = vars(owner)[name]
             _replaced.append((owner, name, original))
             setattr(owner, name, _guarded(original, instead))
-        _replaced.append((Traced, "__getattr__", Traced.__getattr__))
-        Traced.__getattr__ = _getattr(Traced.__getattr__)  # type: ignore[method-assign]
+        _replaced.append((Method, "find", vars(Method)["find"]))
+        Method.find = staticmethod(_found_method(Method.find))  # type: ignore[method-assign]
 
 
 def _leave() -> None:

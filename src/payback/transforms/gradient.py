@@ -22,6 +22,7 @@ from payback.ops.row import CONST, INPUT
 from payback.trace.array import _NODE_TYPES, Traced, leaf_value, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
+from payback.trace.floats import Float
 from payback.trace.leaks import check, close
 from payback.trace.lying import by_rows, leaf_of
 from payback.trace.number import on_tape, opened
@@ -205,13 +206,6 @@ def pull_back(
     units: the seeds are unit vectors, whose zeros mean that nothing is asked there: they stay zero whatever they meet.
     free: the caller is done with the nodes, if the answers are plain: then `tops` is emptied, see `sweep`.
     """
-    if len(tops) == 1 and type(seeds[0]) is float and not units and not any(node.args for node in wrt):
-        leaves = set(wrt)
-        with np.errstate(all="ignore"):
-            found = pay_scalars(tops[0], seeds[0], lambda node: node in leaves and type(node.value) is float)
-        if found is not None:
-            paid = dict(zip(*found, strict=True))
-            return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt], True
     on_graph, reached = False, None
     for top, seed in zip(tops, seeds, strict=True):
         reached, outside = reached_from(top, wrt)
@@ -242,6 +236,19 @@ def pull_back(
             zero_or_bar = gradient.operand(const(_zero(node))) if bar is None else gradient.dense(bar)
             answers.append(Traced(by_rows(_cast_like(gradient, zero_or_bar, node).node)))  # as `_own` has it
     return answers, False
+
+
+def _of_scalars(top: Float, wrt: list[Node]) -> list[Any] | None:
+    """What the top of a scalar program owes each node of `wrt`; None if the sweep is to find that."""
+    if top.row is None or any(node.args for node in wrt):
+        return None
+    leaves = set(wrt)
+    with np.errstate(all="ignore"):
+        found = pay_scalars(top, 1.0, leaves.__contains__)
+    if found is None:
+        return None
+    paid = dict(zip(*found[2:], strict=True))
+    return [paid[node] if node in paid else _own(node, _zero(node)) for node in wrt]
 
 
 def _pull_values(
@@ -361,9 +368,12 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
             out, aux = _with_aux(out, f)
         top = _scalar(out, f)
         wrt = [node for node in given.wrt if node is not None]
+        scalar = _of_scalars(top, wrt) if type(top) is Float else None
         taped = on_tape(top)
         value: Any
-        if taped is None:
+        if scalar is not None:
+            value, found, bare = top.value, scalar, True
+        elif taped is None:
             tops, seeds, value = [top.node], [seed_for(top.node)], top.node.value
             del out, top  # nothing but the list holds the graph, so that it can be freed while it is swept
             found, bare = pull_back(tops, seeds, wrt, free=True)
