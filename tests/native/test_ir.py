@@ -148,3 +148,11 @@ def test_parts_of_two_programs_may_be_loaded_together():
     codes = [object_code(text) for text in parts(family(), 200)]
     loaded = Loaded(*codes, *codes)
     assert KERNEL(loaded.address("thrice"))(2) == 33
+
+
+def test_a_constant_of_the_same_bits():
+    module = ir.Module()
+    e, made = function(module, "f", FLOAT64, ())
+    e.b.ret(INT(0x3FF8 << 48).bitcast(FLOAT64))
+    compiled = Compiled(module)
+    assert ctypes.CFUNCTYPE(ctypes.c_double)(compiled.address("f"))() == 1.5

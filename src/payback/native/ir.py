@@ -182,6 +182,10 @@ class Constant(Value):
         else:
             self.text = type.empty if value is None else type.written(value)
 
+    def bitcast(self, kind: Type) -> Value:
+        """The constant of another type that has the same bits."""
+        return Value(kind, f"bitcast ({self.type.text} {self.text} to {kind.text})")
+
 
 class Phi(Value):
     __slots__ = ("incoming",)
