@@ -86,7 +86,7 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
 
 
 def _check_dtypes(avals: Sequence[Any]) -> None:
-    """Whether arguments without numbers are what payback computes with: asked when a rule or NumPy has failed on them."""
+    """Whether arguments without numbers are what payback computes with: asked where something failed."""
     for aval in avals:
         if type(aval) is Aval:
             _check_dtype(aval.dtype)
