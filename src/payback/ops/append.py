@@ -21,6 +21,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
 
 _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
+_EXACT = 2**53  # up to here whole numbers are floats
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
 _JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
 _OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
@@ -183,7 +184,7 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
 def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = False) -> tuple[Node, ...] | None:
     """The operands as nodes, if they are floating and of one dtype, so that nothing is promoted; else None.
 
-    What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python floats
+    What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python numbers
     may stand among them; bare: whether nodes without numbers may.
     """
     dtype = None
@@ -202,7 +203,7 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
                 found = value.dtype
         elif kind is np.ndarray:
             found = operand.dtype
-        elif kind is float and literals:
+        elif literals and (kind is float or (kind is int and -_EXACT <= operand <= _EXACT)):
             continue
         else:
             return None
@@ -217,7 +218,7 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
         kind = type(operand)
         if kind is np.ndarray:
             operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
-        elif kind is float:
+        elif kind is not Node:
             operand = Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
         nodes.append(operand)
     return tuple(nodes)

@@ -215,6 +215,12 @@ def pull_back(
         return _pull_values(tops, seeds, wrt, reached, units, free), True
     if not tracing():
         check(tops, wrt)
+    bars = _pull_graph(tops, seeds, wrt, reached if len(tops) == 1 else None, units)
+    return [Traced(by_rows(bar)) for bar in bars], False  # as `_own` has it
+
+
+def _pull_graph(tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool) -> list[Node]:
+    """`pull_back` where the answers are nodes again."""
     gradient = Gradient(on_graph=True)
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
@@ -229,13 +235,13 @@ def pull_back(
             seed = Masked(gradient.constant(asked), seed)
         owed[top] = owed[top] + seed if top in owed else seed
     with np.errstate(all="ignore"):
-        settled = sweep(gradient, owed, wrt, reached=reached if len(tops) == 1 else None)
+        settled = sweep(gradient, owed, wrt, reached=reached)
         answers = []
         for node in wrt:
             bar = settled.get(node)
             zero_or_bar = gradient.operand(const(_zero(node))) if bar is None else gradient.dense(bar)
-            answers.append(Traced(by_rows(_cast_like(gradient, zero_or_bar, node).node)))  # as `_own` has it
-    return answers, False
+            answers.append(_cast_like(gradient, zero_or_bar, node).node)
+    return answers
 
 
 def _of_scalars(top: Float, wrt: list[Node]) -> list[Any] | None:
@@ -330,7 +336,9 @@ def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
 
 def _bare(leaf: Any, wrt: list[Node]) -> Any:
     """A leaf of aux as a plain value, unless someone outside may differentiate it."""
-    return leaf if isinstance(leaf, Traced) and reached_from(leaf.node, wrt)[1] else plain(leaf)
+    if not isinstance(leaf, Traced):
+        return plain(leaf)
+    return leaf if leaf.node.value is None or reached_from(leaf.node, wrt)[1] else plain(leaf)
 
 
 def _name(f: Function) -> str:
@@ -388,6 +396,20 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
     return value_and_gradient
+
+
+def traced_gradient(f: Function, args: tuple[Any, ...], wrt: list[Node]) -> tuple[Any, Any, list[Any]]:
+    """`value_and_grad(f, has_aux=True)` while a graph is traced, by nodes that the arguments hold already.
+
+    Each must be its user's own, so that it needs no identity to be told from the same value used elsewhere.  Returns
+    (value, aux, gradients); how these lie in memory is not asked.
+    """
+    out, aux = _with_aux(call(f, args, {}), f)
+    top = _scalar(out, f)
+    taped = on_tape(top)
+    value, tops, bars = taped or (top, [top.node], [seed_for(top.node)])
+    reached = reached_from(tops[0], wrt)[0] if len(tops) == 1 else None
+    return value, aux, [Traced(bar) for bar in _pull_graph(tops, bars, wrt, reached, False)]
 
 
 def grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) -> Function:
