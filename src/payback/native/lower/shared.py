@@ -52,7 +52,7 @@ def shared(instrs: Sequence[Instr]) -> list[Shared]:
 
 
 def _origin(instrs: Sequence[Instr], code: str, number: int) -> tuple[bool, Instr]:
-    """Whether a number is turned, and its code with what it is but for the sign: a number, or two that are subtracted."""
+    """Whether a number is turned, and its code with what it is but for the sign: one number, or two subtracted."""
     turned = False
     while instrs[number][0] == "neg" and instrs[number][1] == code:
         turned, number = not turned, instrs[number][2]

@@ -77,7 +77,7 @@ def _of_both(m: Maths, a: Lanes, b: Lanes, x: Lanes, x_low: Lanes, d: Decay) -> 
 
 
 def _plus_log(m: Maths, top: Lanes, d: Decay, equal: Lanes | None = None) -> Lanes:
-    """top + log(1 + z), where the largest terms are added without error; where top is infinite and `equal`, it is top."""
+    """top + log(1 + z), where the largest terms are added without error; where it is infinite and `equal`, top."""
     twice = d.sum > 2.0**0.5  # 1 + z is 2ⁿ·(1 + f), with 1 + f between √½ and √2
     f = m.select(twice, 0.5 * d.sum - 1.0, d.z)
     missing = m.select(twice, d.rest, d.z_low)
