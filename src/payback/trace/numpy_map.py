@@ -15,7 +15,7 @@ from payback.ops.append import settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
-from payback.trace.arguments import NONE, array_of, arrayed, axes_of, given, keep, known, traced_array
+from payback.trace.arguments import NONE, array_of, arrayed, axes_of, axis_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
@@ -166,6 +166,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 @implements(np.swapaxes)
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     order = list(range(x.ndim))
+    axis1, axis2 = axis_of(axis1, x.ndim), axis_of(axis2, x.ndim)
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return emit("transpose", x, axes=tuple(order))
 
