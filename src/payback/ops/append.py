@@ -54,7 +54,7 @@ def snapshot(value: Any) -> Any:
                                    why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not issubclass(type(value), np.ndarray):  # a traced value says that it is one
-        value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
+        value = np.array(of_rows(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
         value.flags.writeable = False
         return value[()]
@@ -65,6 +65,18 @@ def snapshot(value: Any) -> Any:
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
+
+
+def of_rows(value: Any) -> np.ndarray[Any, Any]:
+    """What NumPy makes of numbers and of lists of them.  Raises ShapeError where they differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError as problem:
+        if "inhomogeneous" not in str(problem):
+            raise
+        raise ShapeError("lists of different lengths make no array", where=_here(),
+                         why="every row of an array has as many entries as the others",
+                         fix="give every row the same length, or each as an argument of its own") from None  # fmt: skip
 
 
 def _here() -> str | None:
