@@ -208,7 +208,7 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
         if type(a) not in FLOATING:
             return None
         fixed, dtype = first.op is CONST, a.dtype
-    elif type(a) is np.ndarray:
+    elif type(a) is np.ndarray or type(a) is np.float64:
         dtype = a.dtype
     elif type(a) is not float or row is _CONTRACT:
         return None
@@ -222,7 +222,7 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
             dtype = b.dtype
         elif b.dtype is not dtype:
             return None
-    elif type(b) is np.ndarray:
+    elif type(b) is np.ndarray or type(b) is np.float64:
         if b.dtype is not dtype:
             return None
     elif type(b) is not float or row is _CONTRACT:
