@@ -151,8 +151,8 @@ def listed(x: Any) -> Any:
     return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
 
 
-_WHERE = np.where
-_PLAIN = {np.ndarray, float, int, bool, np.float64, np.float32, np.int64, np.bool_}
+_OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
+_PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, np.bool_}
 
 
 def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -162,7 +162,7 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for arg in args:
             kind = type(arg)
             if kind in _NODE_TYPES:
-                traced = traced or original is _WHERE
+                traced = traced or original in _OF_ANY
             elif kind not in _PLAIN:
                 break
         else:

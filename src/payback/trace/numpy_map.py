@@ -179,11 +179,17 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
 
 @implements(np.expand_dims)
 def expand_dims(x: Any, axis: Any) -> Any:
+    if type(axis) is int and 0 <= axis <= len(x.shape):
+        return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
     return reshape(x, np.expand_dims(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
 @implements(np.squeeze)
 def squeeze(x: Any, axis: Any = None) -> Any:
+    shape = x.shape
+    if type(axis) is int and -len(shape) <= axis < len(shape) and shape[axis] == 1:
+        axis %= len(shape)
+        return reshape(x, shape[:axis] + shape[axis + 1 :])
     return reshape(x, np.squeeze(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
@@ -272,6 +278,10 @@ def stack(
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
     """The result's shape by NumPy's own rules, on arrays without storage."""
+    if function is np.stack and parts and type(axis) is int:
+        shape = parts[0].shape
+        if 0 <= axis <= len(shape) and all(part.shape == shape for part in parts):
+            return (*shape[:axis], len(parts), *shape[axis:])
     try:
         return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
     except ValueError as problem:
