@@ -321,8 +321,7 @@ def astype(
                                    if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
-    return copy(made, order) if made.node is x.node else in_order(made, order)
+    return in_order(emit("cast", x, dtype=np.dtype(dtype), weak=False), order)
 
 
 def floating(dtype: Any, name: str) -> Any:
@@ -400,9 +399,8 @@ def clip(
     a = arrayed(a)
     if dtype is not None:
         a = astype(traced_array(a), dtype)
-    low = a_min if min is np._NoValue else min
-    high = a_max if max is np._NoValue else max
-    low, high = (None if bound is np._NoValue else bound for bound in (low, high))
+    bounds = (a_min if min is np._NoValue else min, a_max if max is np._NoValue else max)
+    low, high = (None if bound is np._NoValue else bound for bound in bounds)
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
