@@ -21,6 +21,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, Row
 
 _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
+_EXACT = 2**53  # up to here whole numbers are floats
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
 _JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
 _OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
@@ -53,7 +54,7 @@ def snapshot(value: Any) -> Any:
                                    why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not issubclass(type(value), np.ndarray):  # a traced value says that it is one
-        value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
+        value = np.array(of_rows(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
         value.flags.writeable = False
         return value[()]
@@ -64,6 +65,18 @@ def snapshot(value: Any) -> Any:
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
+
+
+def of_rows(value: Any) -> np.ndarray[Any, Any]:
+    """What NumPy makes of numbers and of lists of them.  Raises ShapeError where they differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError as problem:
+        if "inhomogeneous" not in str(problem):
+            raise
+        raise ShapeError("lists of different lengths make no array", where=_here(),
+                         why="every row of an array has as many entries as the others",
+                         fix="give every row the same length, or each as an argument of its own") from None  # fmt: skip
 
 
 def _here() -> str | None:
@@ -217,7 +230,7 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
 def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = False) -> tuple[Node, ...] | None:
     """The operands as nodes, if they are floating and of one dtype, so that nothing is promoted; else None.
 
-    What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python floats
+    What most calls are; `settle` is for the others, and would make the same of these.  literals: whether Python numbers
     may stand among them; bare: whether nodes without numbers may.
     """
     dtype = None
@@ -236,7 +249,7 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
                 found = value.dtype
         elif kind is np.ndarray:
             found = operand.dtype
-        elif kind is float and literals:
+        elif literals and (kind is float or (kind is int and -_EXACT <= operand <= _EXACT)):
             continue
         else:
             return None
@@ -251,7 +264,7 @@ def settled(operands: Sequence[Any], where: Any, literals: bool, bare: bool = Fa
         kind = type(operand)
         if kind is np.ndarray:
             operand = Node(CONST, (), NO_PARAMS, snapshot(operand), where)
-        elif kind is float:
+        elif kind is not Node:
             operand = Node(CONST, (), NO_PARAMS, operand, where, Aval((), dtype))
         nodes.append(operand)
     return tuple(nodes)

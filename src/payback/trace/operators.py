@@ -184,6 +184,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
             if x is None or type(x) is float or x.dtype is not b.dtype or b.dtype.kind != "f":
                 return None
             other, y = None, snapshot(b)
+        elif kind is np.float64:
+            if type(x) not in FLOATING or x.dtype.char != "d":
+                return None
+            other, y = None, b
         else:
             return None
         where = where_of_caller(3)
