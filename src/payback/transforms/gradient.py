@@ -266,7 +266,9 @@ def _pull_values(
         settled = pay_values(gradient, owed, set(wrt), reached, free=free)
         for node in wrt:
             bar, alone = lone(settled, node)  # if nobody else has it, it is given away
-            if not alone or type(bar) is not np.ndarray or bar.dtype is not node.value.dtype or not _whole(bar):
+            value = node.value  # of a number an entry is owed, if it was worked with as an array
+            given = alone and type(bar) is type(value) is np.ndarray and bar.dtype is value.dtype and _whole(bar)
+            if not given:
                 bar = _own(node, _zero(node) if bar is None else gradient.dense(bar))
             answers.append(bar)
             bar = None
