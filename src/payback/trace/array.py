@@ -16,7 +16,7 @@ from payback.errors import DifferentiationError, MissingAttributeError, Mutation
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, const, freeze, of_rows, snapshot
+from payback.ops.append import append, apply, const, floated, freeze, of_rows, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.asked import by_name, not_known
@@ -368,10 +368,10 @@ def leaf_value(value: Any, name: str) -> Any:
     Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
     """
     if type(value) in (int, bool):
-        return float(value)
+        return floated(value, name)
     if isinstance(value, (list, tuple)):
-        value = of_rows([[float(v) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
-                         else float(row) if type(row) is int else row for row in value])  # fmt: skip
+        value = of_rows([[floated(v, name) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
+                         else floated(row, name) if type(row) is int else row for row in value])  # fmt: skip
     value = snapshot(value)
     if type(value) not in WEAK_DTYPES and value.dtype.kind != "f":
         raise DifferentiationError(f"{name} is an array of {value.dtype} and has no derivative",

@@ -179,11 +179,17 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
 
 @implements(np.expand_dims)
 def expand_dims(x: Any, axis: Any) -> Any:
+    if type(axis) is int and 0 <= axis <= len(x.shape):
+        return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
     return reshape(x, np.expand_dims(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
 @implements(np.squeeze)
 def squeeze(x: Any, axis: Any = None) -> Any:
+    shape = x.shape
+    if type(axis) is int and -len(shape) <= axis < len(shape) and shape[axis] == 1:
+        axis %= len(shape)
+        return reshape(x, shape[:axis] + shape[axis + 1 :])
     return reshape(x, np.squeeze(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
@@ -272,6 +278,10 @@ def stack(
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
     """The result's shape by NumPy's own rules, on arrays without storage."""
+    if function is np.stack and parts and type(axis) is int:
+        shape = parts[0].shape
+        if 0 <= axis <= len(shape) and all(part.shape == shape for part in parts):
+            return (*shape[:axis], len(parts), *shape[axis:])
     try:
         return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
     except ValueError as problem:
@@ -311,8 +321,7 @@ def astype(
                                    if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
-    return copy(made, order) if made.node is x.node else in_order(made, order)
+    return in_order(emit("cast", x, dtype=np.dtype(dtype), weak=False), order)
 
 
 def floating(dtype: Any, name: str) -> Any:
@@ -390,9 +399,8 @@ def clip(
     a = arrayed(a)
     if dtype is not None:
         a = astype(traced_array(a), dtype)
-    low = a_min if min is np._NoValue else min
-    high = a_max if max is np._NoValue else max
-    low, high = (None if bound is np._NoValue else bound for bound in (low, high))
+    bounds = (a_min if min is np._NoValue else min, a_max if max is np._NoValue else max)
+    low, high = (None if bound is np._NoValue else bound for bound in bounds)
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))
