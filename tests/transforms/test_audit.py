@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import importlib
 import json
 import math
 import pickle
@@ -243,3 +244,99 @@ def test_an_error_of_the_program_is_raised_once_it_is_seen_that_bare_numbers_do_
 
 def _raise():
     raise RuntimeError("mine")
+
+
+PLANT = {
+    "__init__": "",
+    "codec": """
+        import struct
+        import numpy as np
+        import payback as pb
+
+        def packed(x):
+            return struct.unpack("d", struct.pack("d", {stopped_x}))[0]
+
+        def rounded(values):
+            return [{rounded} for v in values]
+        """,
+    "store": """
+        import array
+        from fractions import Fraction
+        import numpy as np
+        import payback as pb
+
+        class Store:
+            def __init__(self):
+                self.rows = array.array("d")
+
+            def add(self, v):
+                self.rows.append({stopped_v})
+                return self.rows[-1]
+
+            def exact(self, v):
+                return Fraction({stopped_v}) * 2
+
+            def bits(self, x):
+                return {bits}.sum() % 7
+        """,
+    "main": """
+        import numpy as np
+        import payback as pb
+        from scipy.optimize import brentq
+        from PLANT import codec
+        from PLANT.store import Store
+
+        def cost(x):
+            store = Store()
+            total = x[0] * 2.0
+            if total > 1:
+                total = total + codec.packed(x[1])
+            level = {root}
+            while total < 9:
+                total = total + store.add(x[0])
+            total = total + float(store.exact(x[1])) + store.bits(x) + sum(codec.rounded(x))
+            return total * level
+        """,
+}
+PLANTED = {"stopped_x": "x", "stopped_v": "v", "rounded": 'float("%.6g" % v)', "bits": "x.view(np.uint64)",
+           "root": "brentq(lambda t: t**3 + t - x[2], 0.0, 3.0)"}  # fmt: skip
+CURED = {"stopped_x": "pb.stop_gradient(x)", "stopped_v": "pb.stop_gradient(v)", "rounded": "np.round(v, 6)",
+         "bits": "x.astype(np.uint64)",
+         "root": "pb.root(lambda t: t**3 + t - x[2], 1.0, solver=lambda g, x0: brentq(g, 0.0, 3.0))"}  # fmt: skip
+
+
+@pytest.fixture
+def plant(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    made = []
+
+    def make(name, parts):
+        folder = tmp_path / name
+        folder.mkdir()
+        for module, text in PLANT.items():
+            (folder / f"{module}.py").write_text(textwrap.dedent(text).format(**parts).replace("PLANT", name))
+        made.append(name)
+        return importlib.import_module(f"{name}.main").cost
+
+    yield make
+    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
+        del sys.modules[name]
+
+
+def test_obstacles_of_other_kinds_and_their_cures(plant):
+    x = np.array([0.7, 1.1, 1.9])
+    cost = plant("ill", PLANTED)
+    found = pb.audit(cost, x)
+    assert {(o.file.rpartition("/")[2], o.line, o.expression) for o in found} == {
+        ("codec.py", 7, 'struct.pack("d", x)'), ("codec.py", 10, '"%.6g" % v'), ("main.py", 13, PLANTED["root"]),
+        ("store.py", 12, "self.rows.append(v)"), ("store.py", 16, "Fraction(v)"), ("store.py", 19, PLANTED["bits"]),
+    }  # fmt: skip
+    assert found.value == cost(x)
+    cured = plant("well", CURED)
+    assert not pb.audit(cured, x).obstacles
+    value, gradient = pb.value_and_grad(cured)(x)
+    assert value == pytest.approx(cured(x), rel=1e-14)
+    level = 1.0
+    for _ in range(60):
+        level -= (level**3 + level - x[2]) / (3 * level**2 + 1)
+    np.testing.assert_allclose(gradient, [2 * level, 0.0, value / level / (3 * level**2 + 1)], rtol=1e-9)

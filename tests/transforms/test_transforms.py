@@ -561,3 +561,25 @@ def test_functions_that_have_computed_nothing_yet():
     for f in (later, one_by_one):
         with pytest.raises(DifferentiationError, match="it has computed nothing yet"):
             pb.grad(f)(np.ones(2))
+
+
+AS_ARRAYS = {  # of a number, with the derivative of each
+    "mean": (np.mean, 1.0), "sum": (np.sum, 1.0), "median": (np.median, 1.0), "nanmean": (np.nanmean, 1.0),
+    "kron": (lambda x: np.sum(np.kron(x, np.ones((2, 3)))), 6.0), "full": (lambda x: np.sum(np.full(3, x)), 3.0),
+    "broadcast": (lambda x: np.sum(np.broadcast_to(x, (2, 3))), 6.0), "tile": (lambda x: np.sum(np.tile(x, 3)), 3.0),
+    "outer": (lambda x: np.sum(np.outer(x, np.ones(2))), 2.0), "ravel": (lambda x: np.sum(np.ravel(x) * 2), 2.0),
+    "einsum": (lambda x: np.einsum(",i->", x, np.ones(2)), 2.0), "quantile": (lambda x: np.quantile(x, 0.5), 1.0),
+    "repeat": (lambda x: np.sum(np.repeat(x, 3)), 3.0), "matrix": (lambda x: np.sum(np.atleast_2d(x) * 3), 3.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0.75, np.float64(0.75), np.float32(0.75)], ids=repr)
+@pytest.mark.parametrize("name", AS_ARRAYS)
+def test_a_number_that_is_worked_with_as_an_array_is_owed_a_number(name, number):
+    f, slope = AS_ARRAYS[name]
+    value, gradient = pb.value_and_grad(f)(number)
+    assert value == slope * 0.75
+    assert (type(gradient), gradient) == (type(number), slope)
+    assert pb.grad(lambda x: f(x) * f(x))(number) == pytest.approx(2 * 0.75 * slope**2)
+    assert pb.hessian(lambda x: f(x) * f(x))(number) == pytest.approx(2 * slope**2)
+    assert pb.compile(pb.grad(f))(number) == slope

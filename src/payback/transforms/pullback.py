@@ -110,7 +110,9 @@ def _pull_values(
         settled = pay_values(gradient, owed, set(wrt), reached, free=free)
         for node in wrt:
             bar, alone = lone(settled, node)  # if nobody else has it, it is given away
-            if not alone or type(bar) is not np.ndarray or bar.dtype is not node.value.dtype or not _whole(bar):
+            value = node.value  # of a number an array is owed, if it was worked with as one
+            given = alone and type(bar) is type(value) is np.ndarray and bar.dtype is value.dtype and _whole(bar)
+            if not given:
                 bar = own(node, zero(node) if bar is None else gradient.dense(bar))
             answers.append(bar)
             bar = None
