@@ -260,6 +260,8 @@ class Groups:
         kept = [x for x in made if x in self.wanted or any(user not in made for user in self.users.get(x, ()))]
         if not made or node in self.wanted or any(user not in made for user in self.users.get(node, ())):
             return False
+        if kept == made[-1:]:
+            return True
         before = set(ancestors([made[-1]], floor=node.id))
         return all(x in before for x in kept)
 
@@ -268,8 +270,11 @@ class Groups:
             return False
         if self.early is not None and node not in self.early:
             return False
-        codes = {arg.aval.dtype for arg in node.args} | {node.aval.dtype}
-        return codes <= {dtype, BOOL} and not (self.operand_code(node) == "b1" and node.op.name not in _MASKS)
+        for part in (node, *node.args):
+            code = part.aval.dtype
+            if code != dtype and code != BOOL:
+                return False
+        return node.op.name in _MASKS or self.operand_code(node) != "b1"
 
     def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node in self.scalars:

@@ -54,6 +54,7 @@ _PARTLY = {
 
 CHEAP = 2048  # entries that a side of a branch computes, at most, for both to be computed always
 _SPLIT = ("branch", "scan", "loop")
+_WRITTEN_OUT = {"part", *EXPANSIONS}
 
 
 def lowered(row: Row) -> str | None:
@@ -111,7 +112,7 @@ def simplified(graph: Graph) -> Graph:
         parts = EXPANSIONS.get(node.op.name)
         return node.op.name == "part" or (parts is not None and parts(node, *node.args) is not None)
 
-    while any(map(expands, graph.nodes)):
+    while any(node.op.name in _WRITTEN_OUT and expands(node) for node in graph.nodes):
         before = graph.nodes
         graph = rewrite(graph, expand)
         if graph.nodes == before:

@@ -127,6 +127,12 @@ def _needs(commands: Sequence[Command]) -> list[list[int]]:
 
 
 def _pairs(commands: Sequence[Command]) -> list[Pair]:
+    large = [
+        k for k, command in enumerate(commands)
+        if isinstance(command.kernel, Product) and command.operands[2].buffer.bytes >= LARGE
+    ]  # fmt: skip
+    if not large:
+        return []
     users: dict[Buffer, list[int]] = {}
     for k, command in enumerate(commands):
         for buffer in {view.buffer for view in (*command.operands, *command.reads, *command.writes)}:
@@ -137,9 +143,8 @@ def _pairs(commands: Sequence[Command]) -> list[Pair]:
     )  # fmt: skip
     pairs = []
     taken: set[int] = set()
-    for k, command in enumerate(commands):
-        if not isinstance(command.kernel, Product) or command.operands[2].buffer.bytes < LARGE:
-            continue
+    for k in large:
+        command = commands[k]
         both = users[command.operands[2].buffer]
         if len(both) == 2 and both[0] == k and both[1] not in taken and command.operands[2].buffer.kind == "arena":
             taken.add(both[1])

@@ -78,6 +78,7 @@ def plan(spec: Spec) -> Callable[[Any, Any], Any]:
     return plain if q == 1 and (p == r == 1 or (not batch and p <= 1 and r <= 1)) else folded
 
 
+@lru_cache(1 << 12)
 def contract_shape(shape_a: tuple[int, ...], shape_b: tuple[int, ...], spec: Spec) -> tuple[int, ...]:
     extent = dict(zip(spec[0], shape_a, strict=True)) | dict(zip(spec[1], shape_b, strict=True))
     return tuple(extent[c] for c in spec[2])

@@ -20,7 +20,9 @@ def _of(param: Any) -> Any:
     Bodies, functions and whatever else is not known here are the same only if they are one thing: what they are shown
     as is for people, and two of them may look alike.
     """
-    kind = type(param)  # most are tuples of whole numbers
+    kind = type(param)  # most are tuples of whole numbers, or of letters
+    if kind is str:
+        return param
     if kind is int:
         return int, param
     if kind is tuple:

@@ -31,6 +31,10 @@ def _zero(node: Node) -> bool:
     return value is not None and value == 0 and not np.signbit(float(value))
 
 
+_PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
+_OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
+
+
 def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
     """What an operation that changes nothing passes on."""
     x, params = args[0] if args else None, node.params
@@ -48,7 +52,7 @@ def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
 
 def _masked_sum(node: Node, args: tuple[Node, ...]) -> Node | None:
     """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero."""
-    if node.op.name != "select" or not _zero(args[2]):
+    if not _zero(args[2]):
         return None
     anywhere, total = args[0], args[1]
     if anywhere.op.name != "ne" or total.op.name != "sum" or not _zero(anywhere.args[1]):
@@ -72,18 +76,23 @@ def folding(log: list[Change]) -> Rule:
     """The rule of `fold`."""
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        if node.op.value is None:
+        op = node.op
+        if op.value is None:
             return None
-        same = _same(node, args)
-        if same is not None:
-            log.append(Change(node, same, "it changes nothing"))
-            return same
-        if all(arg.op is CONST and arg.value is not None for arg in args) and node.aval.size <= LARGEST and args:
+        if op.name in _PASSING:
+            same = _same(node, args)
+            if same is not None:
+                log.append(Change(node, same, "it changes nothing"))
+                return same
+        constant = args and args[0].op is CONST and all(arg.op is CONST and arg.value is not None for arg in args)
+        if constant and node.aval.size <= LARGEST:
             with np.errstate(all="ignore"):
                 value = freeze(node.op.value(Values, *[arg.value for arg in args], **node.params))
             made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)
             log.append(Change(node, made, "its arguments are constants"))
             return made
+        if op.name != "select":
+            return None
         total = _masked_sum(node, args)
         if total is not None:
             log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
@@ -163,4 +172,9 @@ def tidy(graph: Graph) -> Graph:
         return graph
     known = once(log, keys)
     signs = _reusing(log, known)
-    return rewrite(graph, lambda node, args: signs(node, args) or known(node, args))
+
+    def second(node: Node, args: tuple[Node, ...]) -> Node | None:
+        made = signs(node, args) if node.op.name in _OF_SIGNS else None
+        return made or known(node, args)
+
+    return rewrite(graph, second)

@@ -36,7 +36,7 @@ class Flat:
         return Aval((self.parts[-1].stop,), np.result_type(*leaves(self.net)))
 
     def join(self, tree: Any) -> Any:
-        """The vector of a container like the network."""
+        """The vector of a container like the network, or of a list of its leaves."""
         return np.concatenate([_reshaped(leaf, (leaf.size,)) for leaf in leaves(tree)])
 
     def spread(self, vector: Any) -> Any:

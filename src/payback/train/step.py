@@ -11,9 +11,9 @@ from payback import native
 from payback.ir.aval import Aval
 from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
-from payback.trace.tree import tree_map
+from payback.trace.tree import leaves, tree_map
 from payback.train.flat import Flat
-from payback.transforms.gradient import value_and_grad
+from payback.transforms.gradient import traced_gradient, value_and_grad
 
 Loss = Callable[..., Any]
 
@@ -78,7 +78,9 @@ class Steps:
         """
 
         def train(vector: Any, state: Any, x: Any, y: Any, weights: Any, numbers: Any) -> tuple[Any, ...]:
-            (cost, prediction), by_leaf = value_and_grad(self._cost, has_aux=True)(flat.spread(vector), x, y, weights)
+            net = flat.spread(vector)
+            parts = [leaf.node for leaf in leaves(net)]
+            cost, prediction, by_leaf = traced_gradient(self._cost, (net, x, y, weights), parts)
             gradient = [flat.join(by_leaf)]
             (new,), state = flat.optimizer.taken(gradient, state, [vector], numbers)
             return new, state, cost, prediction, global_norm(gradient), global_norm([new - vector])
