@@ -198,3 +198,26 @@ def test_the_cross_product_of_two_entries():
 def test_products_that_do_not_exist(call, error):
     with pytest.raises(error):
         call(traced(A))
+
+
+@pytest.mark.parametrize("formula", ["ij,jk->ik", "ij,kj->ki", "bij,bjk->bik", "ij,ij->ij", "i,j->ij", "ij,jk,kl->li"])
+def test_a_formula_that_is_known_answers_for_arrays_that_lie_otherwise(formula):
+    shapes = [x.shape for x in operands(formula)]
+    for orders in ("CCC", "FFF", "CFC", "FCF", "CCC"):
+        args = [np.asarray(G.normal(size=shape), order=order) for shape, order in zip(shapes, orders, strict=False)]
+        want, found = np.einsum(formula, *args), np.einsum(formula, *map(traced, args))
+        np.testing.assert_allclose(found.value, want, rtol=1e-13, atol=1e-14)
+        if len(args) == 2:
+            assert found.value.strides == want.strides
+
+
+def test_a_formula_that_is_known_answers_for_other_shapes():
+    for n in (2, 3, 1, 3):
+        for formula in ("ij,jk->ik", "ij,jk", "ii,i->i", "...i,i->..."):
+            terms = formula.partition("->")[0].split(",")
+            args = [G.normal(size=(n,) * (1 + term.endswith(("j", "k", "ii", ".i")))) for term in terms]
+            np.testing.assert_allclose(
+                np.einsum(formula, *map(traced, args)).value, np.einsum(formula, *args), rtol=1e-13
+            )
+    with pytest.raises(ShapeError, match="one label has both 3 and 4"):
+        np.einsum("ij,jk->ik", traced(np.ones((2, 3))), traced(np.ones((4, 2))))

@@ -66,8 +66,12 @@ def plan(spec: Spec) -> Callable[[Any, Any], Any]:
         c = a * b.reshape((*b.shape[:n], *(1,) * p, *b.shape[n:]))
         return c.transpose(to_out) if move_out else c
 
+    def scaled(a: Any, b: Any) -> Any:  # by a number: nothing is to be broadcast against other axes
+        c = (a.transpose(to_a) if move_a else a) * (b.transpose(to_b) if move_b else b)
+        return c.transpose(to_out) if move_out else c
+
     if not q:
-        return outer
+        return outer if n or (p and r) else scaled
     if p == r == q == 1 and not (move_a or move_b or move_out):
         return lambda a, b: a * b if a.shape[-1] == 1 else matmul(a, b)  # what `plain` comes to
     # matmul takes one free and one summed axis as they stand, and a vector where there is no batch

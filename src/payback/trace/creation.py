@@ -152,6 +152,7 @@ def listed(x: Any) -> Any:
 
 
 _OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
+_WHOLE = {int}  # a shape, or axes
 _PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, np.bool_}
 
 
@@ -163,7 +164,7 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             kind = type(arg)
             if kind in _NODE_TYPES:
                 traced = traced or original in _OF_ANY
-            elif kind not in _PLAIN:
+            elif kind not in _PLAIN and not (kind is tuple and _WHOLE.issuperset(map(type, arg))):
                 break
         else:
             if traced:  # what the dispatch would come to, after a few more calls
