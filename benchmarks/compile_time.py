@@ -74,12 +74,12 @@ def child(text: str) -> None:
     from payback.native import library, loop
     from payback.train import compiled
     from payback.train.step import Steps
-    from payback.transforms import gradient
+    from payback.transforms import pullback
 
     clock = Clock()
     clock.watch(Steps, "traced_train", "trace")
     clock.watch(Steps, "traced_flat", "trace")
-    clock.watch(gradient, "sweep", "sweep")
+    clock.watch(pullback, "sweep", "sweep")
     clock.watch(loop, "simplified", "passes")
     clock.watch(compiled.Compiled, "_loop", "plan")
     clock.watch(library, "get", "kernels")

@@ -12,8 +12,9 @@ from native.compare import check
 from native.test_random_programs import close
 from native.test_user_programs import compare, poisoned, quietly  # noqa: F401  is a fixture
 from native.test_user_programs import numbers as entries
-from payback.native import bands, cores
+from payback.native import bands, cores, next_band
 from payback.native.lower.bands import Bands
+from payback.native.lower.dots import Dots
 from payback.native.lower.narrow import Narrow
 from payback.native.lower.nest import Nest
 from payback.native.program import Program
@@ -83,8 +84,9 @@ def data(f, n, columns, dtype):
 @pytest.fixture
 def small_bands(monkeypatch):
     """Bands of few rows for little programs."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0, "FETCHED": 1}.items():
+    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0}.items():
         monkeypatch.setattr(bands, name, value)
+    monkeypatch.setattr(next_band, "FETCHED", 1)
 
 
 def banded(program):
@@ -114,12 +116,30 @@ def test_value_and_gradient(small_bands, f, dtype):
 
 @pytest.mark.parametrize("columns", [4, 7, 20, 50, 61])
 def test_what_is_read_twice_is_fetched_for_the_next_band(small_bands, columns):
-    """By nests with elementary functions, and by the product with the rows that are there."""
+    """By nests with elementary functions, and by products with the rows that are there."""
     program = close_to_exact(logistic, data(logistic, 1003, columns, np.float64))
     (command,) = banded(program)
     fetching = {type(kernel) for _, kernel in command.inner if getattr(kernel, "ahead", 0)}
     assert Nest in fetching
-    assert columns < 50 or Narrow in fetching
+    assert columns < 50 or {Narrow, Dots} <= fetching
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_by_a_vector(small_bands, dtype):
+    """Exact in whole numbers; what a vector at a row's end reads again is not added again, nor 0·∞."""
+    kernels = set()
+    for columns in [4, 8, 11, 16, 50, 61, 131, 140][:: amount.cases(2, 1)]:
+        x = RNG.integers(-9, 9, (1003, columns)).astype(dtype)
+        w = RNG.integers(-9, 9, 2 * columns).astype(dtype)[::2]
+        places = range(5, 5 + 3 * columns, 3)
+        x[places, range(columns)] = np.inf
+        w[w == 0] = 1
+        program = Program(trace(lambda w, x: (x @ w, np.max(np.abs(x @ w))), w, x).graph)
+        found, _ = program(w, x)
+        np.testing.assert_array_equal(found, x @ w)
+        assert np.isinf(found).sum() == columns
+        kernels |= {type(kernel) for command in banded(program) for _, kernel in command.inner}
+    assert Dots in kernels
 
 
 @pytest.mark.parametrize("f", [logistic, softmax_regression, mixture], ids=lambda f: f.__name__)
@@ -225,9 +245,10 @@ def test_arrays_between_kernels_are_no_larger_than_a_band():
 
 def in_bands_of(monkeypatch, rows):
     """Every chain in bands of so few rows, on any number of threads."""
-    small = {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1, "FETCHED": 1}
+    small = {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1}
     for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
+    monkeypatch.setattr(next_band, "FETCHED", 1)
     monkeypatch.setattr(bands._Bander, "_rows", lambda self, chain: max(min(rows, chain.n // 2), 1))
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
 

@@ -152,7 +152,7 @@ def test_parts_of_two_programs_may_be_loaded_together():
 
 def test_a_constant_of_the_same_bits():
     module = ir.Module()
-    e, made = function(module, "f", FLOAT64, ())
+    e, _made = function(module, "f", FLOAT64, ())
     e.b.ret(INT(0x3FF8 << 48).bitcast(FLOAT64))
     compiled = Compiled(module)
     assert ctypes.CFUNCTYPE(ctypes.c_double)(compiled.address("f"))() == 1.5

@@ -10,7 +10,7 @@ import pytest
 
 import amount
 import payback as pb
-from payback.errors import PaybackError
+from payback.errors import DifferentiationError, InputError, PaybackError
 
 SMALL = np.array([[255, 5, 0]], np.uint8)
 LARGE = np.array([[2**64 - 1, 2**53 + 1, 0]], np.uint64)
@@ -25,7 +25,7 @@ PROGRAMS = {
     "past NaN": lambda x, y: (np.nansum(x), np.nanprod(x[:, 1:]), np.nancumsum(x)),
     "convolved": lambda x, y: (np.convolve(x[0], x[0]), np.convolve(y, y, "same"), np.correlate(x[0], x[0, :2])),
     "close": lambda x, y: (np.isclose(x, y), np.isclose(y, x), np.isclose(x[:, ::-1], x)),
-    "squares of conditions": lambda x, y: np.square(y),
+    "squares of conditions": lambda x, y: (np.square(y), y**2, y[0] ** 2, y**3, y**True),
 }
 
 
@@ -86,3 +86,58 @@ def test_every_ufunc_has_numpys_dtype():
             for a, b in zip(np.atleast_1d(found), np.atleast_1d(wanted), strict=True):
                 assert a.dtype == b.dtype, f"{name} of {types}"
                 np.testing.assert_allclose(a.astype(float), b.astype(float), rtol=4e-3 if b.dtype.char == "e" else 3e-6)
+
+
+BEYOND = (2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 10**30)
+PYTHONS = {
+    "computed": lambda x, n: (x * n, n + x, x - n, x / n, n / x, x % n, n // x),
+    "again": lambda x, n: ((x * n + n) / n, sum([x, n, x])),
+    "a half": lambda x, n: x * float(n) + (n >> 3) * 0.0,
+}
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("program", PYTHONS.values(), ids=PYTHONS)
+def test_python_floats_beside_whole_numbers_of_any_size(program, native):
+    for n in BEYOND:
+        for f, args in ((program, (2.5, n)), (lambda x, n=n: program(x, n), (2.5,))):
+            assert pb.compile(f, native=native)(*args) == program(2.5, n)
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (lambda n: n + 1, (2**70,)),
+        (lambda n: n * 2, (2**62,)),
+        (lambda x: x + 2**63, (np.arange(2),)),
+        (np.sum, ([10**30],)),
+    ],
+)
+def test_a_whole_number_of_more_than_64_bits_is_refused(f, args):
+    with pytest.raises(InputError, match=r"more than 64 bits cannot be compiled.*: with its sign it needs \d+"):
+        pb.compile(f)(*args)
+
+
+def test_a_derivative_by_a_whole_number_beyond_the_floats_is_refused():
+    with pytest.raises(InputError, match="n is a whole number beyond the floats"):
+        pb.grad(lambda n: n * 1.0)(10**400)
+
+
+@pytest.mark.parametrize("x", [np.array([1, 2.5], object), np.array(["a"]), np.array(["2020-01-01"], "datetime64[D]")])
+def test_arrays_of_no_numbers_are_refused(x):
+    for f in (np.sum, np.mean, np.cumsum, np.max, np.exp, lambda x: x + 1, lambda x: x * 2.0, lambda x: x @ x):
+        with pytest.raises(DifferentiationError, match="cannot enter a computation"):
+            pb.compile(f)(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("power", [0.5, 1.5, 0.0, 2.0, -1.0, -0.5, np.nan])
+def test_a_power_that_is_an_argument_is_the_power_that_stands_there(dtype, power):
+    """NumPy takes the root of an array for 0.5: of −0 it is −0, of −∞ it is NaN.  Of a number it takes the power."""
+    x = np.array([-np.inf, -0.0, 0.0, np.inf, -1.0, 4.0, 0.3, np.nan], dtype)
+    with np.errstate(all="ignore"):
+        for a in (x, x.reshape(2, 4), x[1:2], x[1]):
+            given, standing = pb.compile(lambda a, p: a**p)(a, power), pb.compile(lambda a: a**power)(a)
+            for made in (given, standing):
+                np.testing.assert_allclose(made, a**power, rtol=1e-6)
+                assert np.array_equal(np.signbit(made) & ~np.isnan(made), np.signbit(a**power) & ~np.isnan(a**power))

@@ -36,6 +36,33 @@ def test_the_answers_are_those_for_the_plain_value(value):
     assert plain == eager[:1] == compiled[:1] == forward[:1]
 
 
+NAMES = sorted({*dir(np.ndarray), *dir(float), *dir(np.float64), *vars(Traced), "node", "units", "_fields"} - {"mT"})
+
+
+def attributes(x, told):
+    told.append([name for name in NAMES if hasattr(x, name)])
+    return np.sum(x * x)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_it_has_what_the_plain_value_has(value):
+    plain, eager, compiled, forward = [], [], [], []
+    attributes(value, plain)
+    pb.grad(lambda x: attributes(x, eager))(value)
+    pb.compile(pb.grad(lambda x: attributes(x, compiled)))(value)
+    pb.jvp(lambda x: attributes(x, forward), (value,), (value,))
+    assert plain == eager[:1] == compiled[:1] == forward[:1]
+    assert hasattr is __builtins__["hasattr"]
+
+
+def test_a_matrix_transposed_has_two_axes():
+    for call in (lambda x: x.mT, lambda x: hasattr(x, "mT")):
+        with pytest.raises(ValueError, match=r"two axes|ndim < 2"):
+            pb.grad(lambda x, call=call: np.sum(x * x) if call(x) is None else 0.0)(np.ones(3))
+    with pytest.raises(np.exceptions.AxisError):
+        pb.grad(lambda x: np.sum(x.swapaxes(0, 2)))(np.ones(3))
+
+
 def test_an_entry_is_a_number_of_numpy():
     def f(x):
         return x[0] * 3 if isinstance(x[0], np.float64) and isinstance(x[0], float) else -x[0]

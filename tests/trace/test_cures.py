@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import fractions
 import math
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -128,3 +131,45 @@ def test_the_cure_for_a_minimum():
         lambda x: cost(pb.root(lambda t, x: pb.grad(cost)(t, x), np.zeros(4), x, solver=solver), x),
         lambda x: scipy.optimize.minimize(cost, np.zeros(4), args=(x,), jac=pb.grad(cost), tol=1e-13).fun,
     )
+
+
+BARE = {
+    "float": (lambda x: float(x[0]), 0.3),
+    "an array": (lambda x: scipy.spatial.KDTree(np.eye(4)).query(x)[0], math.sqrt(0.84)),
+    "struct": (lambda x: struct.unpack("d", struct.pack("d", x[0]))[0], 0.3),
+    "an array of Python's": (lambda x: array.array("d", [x[0]])[0], 0.3),
+    "a fraction": (lambda x: float(fractions.Fraction(x[0])), 0.3),
+    "a text": (lambda x: float(f"{x[0]:.1f}"), 0.3),
+    "str": (lambda x: float(str(x[0])), 0.3),
+    "a buffer": (lambda x: _stored(x), 0.3),
+    "compiled code": (lambda x: scipy.integrate.quad(lambda t: 1.0, 0.0, x[0])[0], 0.3),
+}
+
+
+def _stored(x):
+    kept = BUFFER.copy()
+    kept[0] = x[0]
+    BUFFER[0] = x[0]
+    return kept[0] + BUFFER[0] - kept[0]
+
+
+BUFFER = np.zeros(2)
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_what_has_no_derivative_on_purpose_is_a_bare_number_too(name):
+    """As the error's own cure says, and on plain values the same program runs."""
+    taken, value = BARE[name]
+
+    def f(x):
+        return taken(pb.stop_gradient(x) if name == "an array" else [pb.stop_gradient(v) for v in x]) * x[1]
+
+    np.testing.assert_allclose(f(X), value * X[1])
+    got, gradient = pb.value_and_grad(f)(X)
+    np.testing.assert_allclose(got, value * X[1])
+    np.testing.assert_allclose(gradient, [0, value, 0, 0])
+    np.testing.assert_allclose(pb.jvp(f, (X,), (np.ones(4),))[1], value)
+    np.testing.assert_allclose(pb.hessian(f)(X), 0)
+    assert not pb.audit(f, X).obstacles
+    with pytest.raises(PaybackError):
+        pb.compile(f)(X)

@@ -21,11 +21,10 @@ from payback.native import layout, memory
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View
 from payback.native.lower.bands import Bands
-from payback.native.lower.narrow import Few, Narrow
-from payback.native.lower.nest import Nest
+from payback.native.lower.narrow import Few
+from payback.native.next_band import fetches
 from payback.native.plan import K_BLOCK
 from payback.native.units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
-from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
@@ -35,8 +34,6 @@ LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows,
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
-FETCHED = 1 << 14  # bytes of an array, by band, that are fetched ahead
-LINES, LINES_OF_ROW = 2, 8  # that are fetched beside an entry of a vector, and beside a row
 PARTS = 16  # that threads share
 
 
@@ -354,59 +351,10 @@ class _Plan:
         return made
 
     def _ahead(self, on_band: Sequence[Command]) -> dict[Command, list[int]]:
-        """What commands fetch for the next band: pointer, its place, bytes by entry or row, and lines beside each
-        vector or row.  It is the largest array that all bands together read once.
-
-        Most of it is fetched by nests that compute more than they read, the rest by products of it with few rows, which
-        find this band in the second cache.
-        """
+        """What commands fetch of the largest array that is only read, while they compute."""
         read = [j for j, (view, *_) in enumerate(self.steps) if view.buffer not in self.chain.written]
         largest = max(read, key=lambda j: self.steps[j][1], default=-1)
-        by_band = self.steps[largest][1] if read else 0
-        if by_band < FETCHED:
-            return {}
-        found: dict[Command, list[int]] = {}
-        start = by_band
-        nests = [c for c in on_band if _computes(c)]
-        vectors = sum(c.numbers[0] // c.kernel.lanes for c in nests)
-        for command in nests:
-            lanes = command.kernel.lanes
-            lines = min(-(-by_band // (64 * vectors)), LINES * lanes)
-            found[command] = [largest, start, 64 * lines // lanes, lines]
-            start += command.numbers[0] * 64 * lines // lanes
-        for command in on_band:
-            rest = 2 * by_band - start
-            if rest > 0 and _reads_again(command):
-                rows = command.numbers[2]
-                lines = min(-(-rest // (64 * rows)), LINES_OF_ROW)
-                found[command] = [largest, start, 64 * lines, lines]
-                start += 64 * lines * rows
-        return found
-
-
-def _reads_again(command: Command) -> bool:
-    """Whether a command is a product of one row, once, that reads what is in the second cache."""
-    kernel = command.kernel
-    return (
-        isinstance(kernel, Narrow)
-        and kernel.batch == 0
-        and kernel.plus
-        and not kernel.turned
-        and kernel.after is None
-        and command.numbers[0] == 1
-        and command.numbers[2] > 0
-    )
-
-
-def _computes(command: Command) -> bool:
-    """Whether a command is one loop with elementary functions."""
-    kernel = command.kernel
-    return (
-        isinstance(kernel, Nest)
-        and (kernel.outer, kernel.reduced, bool(kernel.inner)) == (0, 0, True)
-        and kernel.lanes > 1
-        and any(instr[0] in FORMULAS for instr in kernel.instrs)
-    )
+        return fetches(on_band, largest, self.steps[largest][1]) if read else {}
 
 
 def _members(each: int | _Chain) -> set[int]:

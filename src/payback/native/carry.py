@@ -39,7 +39,7 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
         return []
     members = set(planner.members(sources, shape, ()))
     found: list[Node] = []
-    for node in sorted({*planner.homes, *planner.wanted}, key=by_id):
+    for node in sorted({*planner.homes, *planner.wanted, *_multiplied(planner, members, shape)}, key=by_id):
         if node in members or not planner.inline(node, shape):
             continue
         if planner.early is not None and node not in planner.early:
@@ -56,4 +56,17 @@ def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> li
             continue
         members.update(more)
         found.append(node)
+    return found
+
+
+def _multiplied(planner: Any, members: set[Node], shape: tuple[int, ...]) -> list[Node]:
+    """What is made of the members, entry by entry, and is an operand of a product: it has to lie in memory anyway."""
+    seen, stack, found = set(members), list(members), []
+    while stack and len(seen) < GROUP:
+        for user in planner.users.get(stack.pop(), ()):
+            if user not in seen and planner.inline(user, shape):
+                seen.add(user)
+                stack.append(user)
+                if any(further.op.name == "contract" for further in planner.users.get(user, ())):
+                    found.append(user)
     return found

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from payback.errors import InputError
 from payback.ir.node import Node
+from payback.ir.where import position
 from payback.native.layout import Buffer, View
 from payback.native.lower.pointwise import code_of
 
@@ -75,6 +77,14 @@ def scalar_constant(node: Node) -> Scalar | None:
         if bits is None or (bits != bits[0]).any():
             return None
         value = first
+    if type(value) is int and dtype.kind == "i" and not -(2**63) <= value < 2**63:
+        place = position(node.where)
+        raise InputError(
+            "a whole number of more than 64 bits cannot be compiled",
+            where=str(place) if place else None,
+            why=f"with its sign it needs {value.bit_length() + 1}, and compiled programs have 64",
+            fix="compute with it outside, or use a float",
+        )
     return Scalar(code_of(dtype), dtype.type(value))
 
 

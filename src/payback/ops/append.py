@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, ShapeError
+from payback.errors import DifferentiationError, InputError, ShapeError
 from payback.ir.aval import WEAK_DTYPES, Aval, aval_of, broadcast_shapes
 from payback.ir.loops import count
 from payback.ir.node import NO_PARAMS, Node
@@ -54,7 +54,7 @@ def snapshot(value: Any) -> Any:
                                    why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
     if not issubclass(type(value), np.ndarray):  # a traced value says that it is one
-        value = np.array(np.asarray(value))  # a copy: __array__ may show memory that belongs to the object
+        value = np.array(of_rows(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
         value.flags.writeable = False
         return value[()]
@@ -65,6 +65,18 @@ def snapshot(value: Any) -> Any:
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
+
+
+def of_rows(value: Any) -> np.ndarray[Any, Any]:
+    """What NumPy makes of numbers and of lists of them.  Raises ShapeError where they differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError as problem:
+        if "inhomogeneous" not in str(problem):
+            raise
+        raise ShapeError("lists of different lengths make no array", where=_here(),
+                         why="every row of an array has as many entries as the others",
+                         fix="give every row the same length, or each as an argument of its own") from None  # fmt: skip
 
 
 def _here() -> str | None:
@@ -86,6 +98,13 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
                                    fix="convert it first, for example with .astype(float)")  # fmt: skip
 
 
+def _check_dtypes(avals: Sequence[Any]) -> None:
+    """Whether arguments without numbers are what payback computes with: asked where something failed."""
+    for aval in avals:
+        if type(aval) is Aval:
+            _check_dtype(aval.dtype)
+
+
 def is_immutable(array: np.ndarray[Any, Any]) -> bool:
     """Read-only, and so is whatever it is a view of."""
     part: Any = array
@@ -105,6 +124,16 @@ def freeze(value: Any) -> Any:
     elif type(value) is tuple:
         return tuple(map(freeze, value))
     return value
+
+
+def floated(value: int, name: str) -> float:
+    """A whole number as the float that it is differentiated by."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name} is a whole number beyond the floats", where=_here(),
+                         why="derivatives are by floats, and the largest is 1.8e308",
+                         fix="scale it, or give its logarithm") from None  # fmt: skip
 
 
 def const(value: Any, where: Any = None, aval: Aval | None = None) -> Node:
@@ -130,7 +159,13 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
         return Node(CONST, (), NO_PARAMS, value, where)
     assert row.shape is not None
     count(where)
-    return Node(row, args, params, None, where, row.shape(*[arg.aval for arg in args], **params))
+    avals = [arg.aval for arg in args]
+    try:
+        aval = row.shape(*avals, **params)
+    except (AttributeError, TypeError):
+        _check_dtypes(avals)
+        raise
+    return Node(row, args, params, None, where, aval)
 
 
 def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:
@@ -162,6 +197,10 @@ def _aval(operand: Any) -> Aval:
     return aval_of(operand if type(operand) in WEAK_DTYPES or hasattr(operand, "dtype") else np.asarray(operand))
 
 
+def _literal(operand: Any) -> Any:
+    return operand.value if isinstance(operand, Node) and operand.op is CONST else operand
+
+
 def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     """The operands as nodes that a rule can take: promoted to one dtype, by NumPy's rules."""
     first = 1 if row.name == "select" else 0  # a condition stays what it is
@@ -170,9 +209,16 @@ def settle(row: Row, operands: Sequence[Any], where: Any) -> tuple[Node, ...]:
     dtype: np.dtype[Any] | None = None
     # Python numbers among themselves are left to Python's rules
     if (len(kinds) > 1 or row.numeric in ("float", "wide")) and not all(aval.weak for aval in avals[first:]):
-        dtype = common_dtype(kinds, row if row.numeric in ("float", "wide") else None)
+        try:
+            dtype = common_dtype(kinds, row if row.numeric in ("float", "wide") else None)
+        except TypeError:
+            _check_dtypes(avals)
+            raise
         if dtype.kind == "c":
             _check_dtype(dtype)
+    elif row.numeric != "bool" and any(aval.dtype.kind == "f" for aval in avals[first:]):
+        # Python makes floats of both; comparisons are exact
+        operands = [float(x) if type(x) is int and abs(x) >= 2**63 else x for x in map(_literal, operands)]
     if row.name.startswith("logical"):
         dtype = np.dtype(bool)
     head, rest = tuple(_settle(operand, None, where) for operand in operands[:first]), operands[first:]

@@ -172,7 +172,9 @@ def _slogdet_jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
     return [None, inner(m, _T(m, m.inv(args[0])), dots[0])]
 
 
-provide(slogdet=lambda a: tuple(np.linalg.slogdet(a)))
+# functions of NumPy's by names of their own: while a function is traced its modules' attributes are wrapped
+_log_determinant, _factorized = np.linalg.slogdet, np.linalg.cholesky
+provide(slogdet=lambda a: tuple(_log_determinant(a)))
 Row("slogdet", "own", lambda m, a: m.slogdet(a), shape=lambda a: Avals((_number(a), _number(a))), vjp=_slogdet_vjp,
     jvp=_slogdet_jvp, numeric="float", math="the sign 0, the logarithm a⁻ᵀ", domain="a is not singular")  # fmt: skip
 
@@ -200,7 +202,7 @@ def _cholesky_jvp(m: Any, dots: Any, args: Any, y: Any, upper: bool) -> Any:
     return _T(m, made) if upper else made
 
 
-provide(cholesky=lambda a, upper: np.linalg.cholesky(a, upper=upper))
+provide(cholesky=lambda a, upper: _factorized(a, upper=upper))
 Row("cholesky", "own", lambda m, a, upper: m.cholesky(a, upper=upper), shape=_same, vjp=_cholesky_vjp,
     jvp=_cholesky_jvp, numeric="float", math="Murray (2016)", domain="a is positive definite")  # fmt: skip
 

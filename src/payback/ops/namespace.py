@@ -153,6 +153,7 @@ def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 # by names of their own: while a function is traced numpy's attributes take longer to find
+_new_array, _length = np.array, np.linalg.norm
 _add_up, _largest, _smallest = np.add.reduce, np.maximum.reduce, np.minimum.reduce
 
 
@@ -308,9 +309,9 @@ class Values:
     @staticmethod
     def norm(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         if len(axes) == np.ndim(x) and not keepdims:
-            return np.linalg.norm(x)
+            return _length(x)
         if len(axes) <= 2:
-            return np.linalg.norm(x, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
+            return _length(x, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)
         return np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=keepdims))
 
     @staticmethod
@@ -346,7 +347,10 @@ class Values:
 
     @staticmethod
     def stack(*parts: Any, axis: int) -> Any:
-        return np.stack(parts, axis=axis)
+        for part in parts:
+            if axis or getattr(part, "ndim", 2) > 1:  # they may lie otherwise than by rows
+                return np.stack(parts, axis=axis)
+        return _new_array(parts)
 
     call = staticmethod(lambda *args, body: body(*args))
     branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)

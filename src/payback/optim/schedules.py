@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,9 @@ from payback.errors import InputError
 def positive(name: str, value: float, zero: bool = False) -> float:
     """The number, checked.  Raises InputError unless it is finite and positive (or zero, if allowed)."""
     if (
-        isinstance(value, bool)
+        isinstance(value, (bool, np.timedelta64))  # which counts as an integer
         or not isinstance(value, (float, int, np.floating, np.integer))
-        or not math.isfinite(value)
+        or (value > sys.float_info.max if isinstance(value, int) else not math.isfinite(value))
         or value < 0
         or (value == 0 and not zero)
     ):

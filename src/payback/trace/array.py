@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, TraceError, witness
+from payback.errors import DifferentiationError, MissingAttributeError, MutationError, ShapeError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, const, freeze, snapshot
+from payback.ops.append import append, apply, const, floated, freeze, of_rows, snapshot
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
 from payback.trace.asked import by_name, not_known
@@ -35,8 +35,8 @@ from payback.trace.operators import (
 from payback.trace.outside import bare, by_percent, calling, in_text, storing
 from payback.trace.texts import shown
 
+_STOPPED = TABLE["stop_gradient"]  # a value that has lost its derivative on purpose can be a bare number, too
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
-
 
 _MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
 _INSTEAD = {"strides": _MEMORY, "data": _MEMORY, "flags": "it is never written into by others: leave this out"}
@@ -87,7 +87,7 @@ class Traced(metaclass=_Kind):
         is told no, as of an array: programs ask that of the quantities and variables of other libraries.
         """
         if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
-            raise AttributeError("arrays have no attribute 'value'")  # a program that knows other arrays
+            raise AttributeError("arrays have no attribute 'value'")
         if self.node.value is None:
             raise not_known(self.node.params.get("name") or self.node.op.name)
         return self.node.value
@@ -135,17 +135,17 @@ class Traced(metaclass=_Kind):
         backward(self, seed, accumulate)
 
     def __repr__(self) -> str:
-        if self.node.value is None:
-            return f"Traced({self.node.aval})"
-        return shown(f"Traced({self.node.value!r})")
+        value = self.node.value
+        return shown(f"Traced({self.node.aval if value is None else repr(value)})")
 
     def __format__(self, spec: str) -> str:
-        return shown(format(self.value, spec))
+        text = format(self.value, spec)
+        return text if self.node.op is _STOPPED else shown(text)
 
     def __str__(self) -> str:
         if self.node.value is None:
             return repr(self.value if in_text(_getframe(1)) else self)
-        return shown(str(self.node.value))
+        return str(self.node.value) if self.node.op is _STOPPED else shown(str(self.node.value))
 
     # plain Python's questions
 
@@ -164,7 +164,7 @@ class Traced(metaclass=_Kind):
         return (self[i] for i in range(self.node.shape[0]))
 
     def __float__(self) -> float:
-        if self.dtype.kind != "f":
+        if self.dtype.kind != "f" or self.node.op is _STOPPED:
             return float(self.value)
         if by_percent(_getframe(1)):
             shown("")
@@ -210,19 +210,17 @@ class Traced(metaclass=_Kind):
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
+        if self.node.op is _STOPPED:
+            return np.array(self.value, *args)
         if self.dtype.kind != "f":
-            raise TraceError(
-                "a plain array cannot be indexed by what is not known while a function is compiled",
-                where=_here(),
-                why="NumPy wants the numbers of an index or of a mask",
-                fix="write np.array(table)[i], np.take(table, i, axis), or np.where(mask, table, 0)",
-            )
-        raise bare(
-            "a traced value cannot become a plain array",
-            why="the plain array would have no history, so what is computed from it would have no gradient",
-            fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for bare "
-            "numbers write x.value",
-        )
+            raise TraceError("a plain array cannot be indexed by what is not known while a function is compiled",
+                             where=_here(), why="NumPy wants the numbers of an index or of a mask",
+                             fix="write np.array(table)[i], np.take(table, i, axis), or np.where(mask, table, 0)"
+                             )  # fmt: skip
+        raise bare("a traced value cannot become a plain array",
+                   why="the plain array would have no history, so what is computed from it would have no gradient",
+                   fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for "
+                   "bare numbers write x.value")  # fmt: skip
 
     def stopped(self, where: Any) -> Traced:
         """The same value with no derivative."""
@@ -245,6 +243,8 @@ class Traced(metaclass=_Kind):
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
+        if self.ndim < 2:
+            raise ShapeError("a matrix transposed has two axes", where=_here(), why=f"the shape is {self.shape}")
         return self.swapaxes(-1, -2)
 
     if TYPE_CHECKING:  # see `Method`
@@ -341,9 +341,8 @@ class Variable(Traced):
             new = float(new)
         before, after = np.shape(old.value), np.shape(new)
         if before != after:
-            raise MutationError(
-                f"the variable has the shape {before}, not {after}", fix="make a new pb.variable for another shape"
-            )
+            raise MutationError(f"the variable has the shape {before}, not {after}",
+                                fix="make a new pb.variable for another shape")  # fmt: skip
         if type(old.value) is np.ndarray and new.dtype != old.value.dtype:
             new = freeze(new.astype(old.value.dtype))
         place = where_of_caller(2)
@@ -369,17 +368,15 @@ def leaf_value(value: Any, name: str) -> Any:
     Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
     """
     if type(value) in (int, bool):
-        return float(value)
+        return floated(value, name)
     if isinstance(value, (list, tuple)):
-        value = np.asarray([[float(v) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
-                            else float(row) if type(row) is int else row for row in value])  # fmt: skip
+        value = of_rows([[floated(v, name) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
+                         else floated(row, name) if type(row) is int else row for row in value])  # fmt: skip
     value = snapshot(value)
     if type(value) not in WEAK_DTYPES and value.dtype.kind != "f":
-        raise DifferentiationError(
-            f"{name} is an array of {value.dtype} and has no derivative",
-            why="integers and booleans do not vary continuously",
-            fix=f"give {name}.astype(float), or leave it out of argnums",
-        )
+        raise DifferentiationError(f"{name} is an array of {value.dtype} and has no derivative",
+                                   why="integers and booleans do not vary continuously",
+                                   fix=f"give {name}.astype(float), or leave it out of argnums")  # fmt: skip
     return freeze(native(value))
 
 
@@ -412,6 +409,8 @@ def stop_gradient(x: Any) -> Any:
     """The same value with no derivative: what is computed from it is constant in it.
 
     x: a traced value, or anything else, which is returned as it is.
+
+    Code that takes bare numbers only takes it: float(pb.stop_gradient(x)), SciPy's compiled functions, struct, ...
 
     >>> import payback as pb
     >>> pb.grad(lambda x: x * pb.stop_gradient(x))(3.0)

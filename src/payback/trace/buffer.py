@@ -18,7 +18,7 @@ import numpy as np
 import payback.trace.views  # noqa: F401 (is found by its hooks)
 from payback.errors import MissingAttributeError, UnsupportedError
 from payback.ops.append import const
-from payback.trace.array import Traced, _holds_traced
+from payback.trace.array import _NODE_TYPES, Traced, _holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
@@ -177,6 +177,8 @@ def alias(made: np.ndarray[Any, Any], x: Buffer) -> Buffer:
 
 
 def _any_traced(x: Any) -> bool:
+    if type(x) in _NODE_TYPES:
+        return True
     if isinstance(x, (tuple, list)):
         return any(_any_traced(part) for part in x)
     if isinstance(x, dict):

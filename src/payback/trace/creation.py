@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
+from payback.ops.row import TABLE
 from payback.trace.arguments import array_of, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, alias, buffer
 from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.floats import of_function
 from payback.trace.handled import unsure
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
@@ -149,8 +151,8 @@ def listed(x: Any) -> Any:
     return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
 
 
-_WHERE = np.where
-_PLAIN = {np.ndarray, float, int, bool, np.float64, np.float32, np.int64, np.bool_}
+_OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
+_PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, np.bool_}
 
 
 def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -160,7 +162,7 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for arg in args:
             kind = type(arg)
             if kind in _NODE_TYPES:
-                traced = traced or original is _WHERE
+                traced = traced or original in _OF_ANY
             elif kind not in _PLAIN:
                 break
         else:
@@ -335,6 +337,11 @@ _ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  #
 _OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
 _FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "fmod", "gamma", "lgamma", "log", "log10",
             "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
+_OF_ONE = {  # the rows of those that are of one number
+    name: TABLE[row]
+    for name, row in ({name: _UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
+    if row is not None and len(TABLE[row].partials) == 1
+}
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
 
 
@@ -354,6 +361,11 @@ _METHODS["as_number"] = _number
 
 def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`math.name` of arguments of which one at least is traced."""
+    row = _OF_ONE.get(name)
+    if row is not None and len(args) == 1:
+        found = of_function(row, original, args[0], _getframe(2))
+        if found is not None:
+            return found
     if name in _OF_VALUES:
         return original(*map(plain, args), **kwargs)
     if name in ("fsum", "prod"):
@@ -379,12 +391,12 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     elif name in _FAILING:
         unsure(f"math.{name}", _getframe(1))
-    row = _ROWS.get(name) or _UFUNCS.get(function)
+    called = _ROWS.get(name) or _UFUNCS.get(function)
     number = next((x for x in operands if type(x) is Number), None)
-    made = None if number is None or row is None else number.recorded(row, operands, False, _getframe(2))
+    made = None if number is None or called is None else number.recorded(called, operands, False, _getframe(2))
     if made is not None:
         return made
-    return _number(emit(row, *operands) if row is not None else function(*operands))
+    return _number(emit(called, *operands) if called is not None else function(*operands))
 
 
 def has_traced(args: Any) -> bool:

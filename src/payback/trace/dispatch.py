@@ -20,7 +20,7 @@ from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, check_broadcast, snapshot
-from payback.ops.contraction import plan
+from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
@@ -188,9 +188,16 @@ def product_at_once(a: Any, b: Any) -> Traced | None:
     return _pair_at_once(_CONTRACT, a, b)
 
 
-def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
+def contraction(a: Any, b: Any, spec: Spec) -> Traced:
+    """The contraction of arrays whose shapes are known to fit."""
+    answer = _pair_at_once(_CONTRACT, a, b, spec)
+    return emit("contract", a, b, spec=spec) if answer is None else answer
+
+
+def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced | None:
     """What most calls are: floating values at hand, of one dtype, or one beside a Python float: nothing is promoted.
 
+    spec: of a contraction that fits; else of two arrays that np.matmul takes.
     None for all others; `apply` would make the same of these.
     """
     first = second = dtype = None
@@ -201,7 +208,7 @@ def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
         if type(a) not in FLOATING:
             return None
         fixed, dtype = first.op is CONST, a.dtype
-    elif type(a) is np.ndarray:
+    elif type(a) is np.ndarray or type(a) is np.float64:
         dtype = a.dtype
     elif type(a) is not float or row is _CONTRACT:
         return None
@@ -215,7 +222,7 @@ def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
             dtype = b.dtype
         elif b.dtype is not dtype:
             return None
-    elif type(b) is np.ndarray:
+    elif type(b) is np.ndarray or type(b) is np.float64:
         if b.dtype is not dtype:
             return None
     elif type(b) is not float or row is _CONTRACT:
@@ -223,7 +230,9 @@ def _pair_at_once(row: Row, a: Any, b: Any) -> Traced | None:
     if fixed or dtype.kind != "f" or (dtype.itemsize == 2 and row.numeric == "wide"):
         return None
     params, product = NO_PARAMS, None
-    if row is _CONTRACT:
+    if spec is not None:
+        params, product = {"spec": spec}, plan(spec)
+    elif row is _CONTRACT:
         left, right = a.shape, b.shape
         if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
             return None

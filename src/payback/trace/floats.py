@@ -27,6 +27,8 @@ from payback.trace.operators import _LAST, EXACT, _place, know_floats
 _new = object.__new__
 _held = Traced.__dict__["node"]  # where a traced value holds its node
 _giving = threading.RLock()
+_CAST = TABLE["cast"]
+_STRONG, _WEAK = {"dtype": FLOAT64, "weak": False}, {"dtype": FLOAT64, "weak": True}
 
 
 def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -99,6 +101,26 @@ def made_of(row: Any, first: Any, second: Any, value: Any, frame: Any) -> Float:
     made.where = _place(frame) if where is None else where
     made.owed = None
     return made
+
+
+def of_function(row: Row, original: Callable[[float], float], x: Any, frame: Any) -> Float | None:
+    """What a function of `math` makes of a number, by the row for it; None where that is not the way.
+
+    Raises what the function raises.
+    """
+    kind, operand = type(x), x
+    if kind is Float and x.row is not None:
+        number = x.number
+    elif kind is Traced or kind is Variable:
+        operand = x.node
+        number = operand.value
+        if type(number) is not float or (operand.op is not VARIABLE and operand.op is not INPUT):
+            return None
+    else:
+        return None
+    original(number)
+    value: Any = row.value(Values, np.float64(number) if row.numeric == "float" else number)  # type: ignore[misc]
+    return made_of(row, operand, None, float(value), frame)
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
@@ -228,9 +250,15 @@ def _give_nodes(top: Float) -> None:
                     args.append(part)
                 elif part is not None:
                     constant = Node(CONST, (), NO_PARAMS, part, number.where)
-                    constant.id = number.id - 1  # left free, see `ir/node.py`
+                    constant.id = number.id - 1  # two before it are left free, see `ir/node.py`
                     args.append(constant)
-            node = Node(row, tuple(args), NO_PARAMS, number.number, number.where)
+            if len(args) == 1 and row.numeric == "float":  # NumPy's function, of and for Python floats
+                strong = Node(_CAST, tuple(args), _STRONG, np.float64(args[0].value), number.where)
+                found = Node(row, (strong,), NO_PARAMS, np.float64(number.number), number.where)
+                strong.id, found.id = number.id - 2, number.id - 1
+                node = Node(_CAST, (found,), _WEAK, number.number, number.where)
+            else:
+                node = Node(row, tuple(args), NO_PARAMS, number.number, number.where)
             node.id, node.grad = number.id, number.owed
             _held.__set__(number, node)
             number.row = None  # from here on it has a node; and only then

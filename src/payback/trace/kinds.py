@@ -1,8 +1,8 @@
-"""`type(x)` of a traced value: that of the plain value, as `isinstance` is told, so that the usual branch is taken.
+"""`type(x)` and `hasattr(x, name)` of a traced value: those of the plain value, so that the usual branch is taken.
 
-Nothing of `x` is asked when a program says `type(x) is np.ndarray`.  So the modules of the user's whose functions name
-`type` get a name of their own for it while functions are traced: a class that answers for traced values, and is `type`
-in all else.
+Nothing of `x` is asked when a program says `type(x) is np.ndarray`, and what `hasattr` finds on it is payback's.  So
+the modules of the user's whose functions name one of the two get names of their own while functions are traced:
+they answer for traced values, and are `type` and `hasattr` in all else.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from payback.trace.array import Traced
 from payback.trace.buffer import Buffer
 from payback.trace.texts import Text
 from payback.trace.wrappers import TRACING
-
-_NAME = "type"
 
 
 class _Asked(type):
@@ -53,8 +51,21 @@ class _Asked(type):
 KIND: Any = _Asked("type", (type,), {})
 
 
+def has(x: Any, name: str, /) -> bool:
+    """`hasattr` of a traced value: whether the plain value has it."""
+    kind = type(x)
+    if kind is Buffer or (issubclass(kind, Traced) and TRACING.get()):
+        plain = x.__class__
+        x = 0.0 if plain is float else np.empty((1,) * x.ndim, x.dtype) if x.shape else x.dtype.type(0)
+    return hasattr(x, name)
+
+
+has.__name__ = has.__qualname__ = "hasattr"
+_QUESTIONS: dict[str, Any] = {"type": KIND, "hasattr": has}
+
+
 def asks(things: Iterable[Any]) -> bool:
-    """Whether one of these functions, or a method of one of these classes, names `type`."""
+    """Whether one of these functions, or a method of one of these classes, names `type` or `hasattr`."""
     for thing in things:
         if isinstance(thing, FunctionType):
             if _names(thing.__code__):
@@ -67,22 +78,25 @@ def asks(things: Iterable[Any]) -> bool:
 
 
 def _names(code: CodeType) -> bool:
-    return _NAME in code.co_names or any(isinstance(part, CodeType) and _names(part) for part in code.co_consts)
+    return not _QUESTIONS.keys().isdisjoint(code.co_names) or any(
+        isinstance(part, CodeType) and _names(part) for part in code.co_consts
+    )
 
 
 class Asking:
-    """The namespaces that have the name now."""
+    """The namespaces that have the names now."""
 
     def __init__(self) -> None:
-        self.spaces: list[dict[str, Any]] = []
+        self.spaces: list[tuple[dict[str, Any], str]] = []
 
     def put(self, space: dict[str, Any]) -> None:
-        if _NAME not in space:
-            space[_NAME] = KIND
-            self.spaces.append(space)
+        for name, question in _QUESTIONS.items():
+            if name not in space:
+                space[name] = question
+                self.spaces.append((space, name))
 
     def take_away(self) -> None:
-        for space in self.spaces:
-            if space.get(_NAME) is KIND:
-                del space[_NAME]
+        for space, name in self.spaces:
+            if space.get(name) is _QUESTIONS[name]:
+                del space[name]
         self.spaces.clear()

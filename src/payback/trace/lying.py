@@ -142,11 +142,22 @@ def few(x: Lying) -> Lying:
 
 def in_order_of(x: Lying, shape: tuple[int, ...]) -> Lying:
     """An array without gaps whose axes follow each other in memory as those of x do."""
+    return ordered(order_of(x), shape)
+
+
+def order_of(x: Lying) -> tuple[int, ...] | None:
+    """How the axes of x follow each other in memory, the one of the largest steps first; None where by rows."""
     axes = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     if all(x.shape[a] == 1 or x.shape[b] == 1 or a < b for a, b in pairwise(axes)):
+        return None
+    return tuple(axes)
+
+
+def ordered(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Lying:
+    """An array without gaps whose axes follow each other in memory so."""
+    if axes is None:
         return np.empty(shape, np.bool_)
-    made = np.empty([shape[axis] for axis in axes], np.bool_)
-    return made.transpose(np.argsort(axes))
+    return np.empty([shape[axis] for axis in axes], np.bool_).transpose(np.argsort(axes))
 
 
 _ENTRYWISE = {"cast", "sinc", "ldexp", "polygamma", "bessel_i", "jv", "yv", "iv", "kv", "ive", "gammainc", "gammaincc",

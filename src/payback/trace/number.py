@@ -31,6 +31,7 @@ from payback.trace.asked import by_name, not_known
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
 from payback.trace.handled import FAILING, unsure
 from payback.trace.outside import in_text
+from payback.trace.texts import shown
 
 STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
@@ -285,10 +286,10 @@ class Number(Traced):
         return 1
 
     def __repr__(self) -> str:
-        return f"Traced(f64[]{'*' if self.kind else ''})"
+        return shown(f"Traced(f64[]{'*' if self.kind else ''})")
 
     def __str__(self) -> str:
-        return repr(self.value if in_text(_getframe(1)) else self)
+        return repr(self.value) if in_text(_getframe(1)) else repr(self)
 
     def weakly(self) -> Number:
         """As a Python float, where it is a float64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -12,7 +13,7 @@ from payback.errors import UnsupportedError
 from payback.trace.arguments import known
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import emit, here, implements
-from payback.trace.numpy_map import astype, axes_of, np_max, np_min, np_sum
+from payback.trace.numpy_map import astype, axes_of, np_max, np_min, np_sum, reshape, squeeze
 from payback.trace.numpy_products import array_of
 from payback.trace.operators import _FUNCTIONS
 
@@ -39,8 +40,12 @@ def parts(name: str, count: int, *operands: Any, **params: Any) -> tuple[Any, ..
 
 def _named(function: Any, *results: Any) -> Any:
     """Results under the names that NumPy gives them: u, s, vh = ..., or .U, .S, .Vh."""
-    kind = type(function(np.eye(1)))
-    return kind(*results)
+    return _kind_of_results(function)(*results)
+
+
+@lru_cache
+def _kind_of_results(function: Any) -> type:
+    return type(function(np.eye(1)))
 
 
 # systems and inverses -------------------------------------------------------------------------------------------
@@ -61,11 +66,12 @@ def solve(a: Any, b: Any) -> Any:
     if b.ndim == 0 or b.shape[0 if vector else -2] != a.shape[-1]:
         raise ValueError(f"solve of shapes {a.shape} and {b.shape}: the number of equations differs")
     if vector:
-        b = np.reshape(b, (-1, 1))
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (x if x.shape[:-2] == lead else np.broadcast_to(x, lead + x.shape[-2:]) for x in (a, b))
+        b = b.reshape(-1, 1) if type(b) is np.ndarray else reshape(b, (b.shape[0], 1))
+    if a.shape[:-2] != b.shape[:-2]:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (x if x.shape[:-2] == lead else np.broadcast_to(x, lead + x.shape[-2:]) for x in (a, b))
     made = emit("solve", a, b)
-    return np.squeeze(made, -1) if vector else made
+    return squeeze(made, -1) if vector else made
 
 
 @implements(np.linalg.det)

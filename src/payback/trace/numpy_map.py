@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from payback.ops.append import settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
-from payback.trace.arguments import NONE, array_of, arrayed, axes_of, given, keep, known, traced_array
+from payback.trace.arguments import NONE, array_of, arrayed, axes_of, axis_of, given, keep, known, traced_array
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
@@ -103,17 +104,26 @@ def np_min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NONE, init
     return _extreme("min", a, axis, out, keepdims, initial, where)
 
 
+def _extents(shape: Any) -> tuple[int, ...]:
+    """A shape as NumPy takes it: whole numbers, or a single one.  Raises UnsupportedError for what is none."""
+    try:
+        return (index(shape),) if isinstance(shape, (int, np.integer)) else tuple(map(index, shape))
+    except TypeError as problem:
+        if isinstance(problem, TraceError):
+            raise
+        raise UnsupportedError(f"no array has the shape {shape!r:.60}", where=here(),
+                               why="a shape is a whole number or a tuple of them") from None  # fmt: skip
+
+
 @implements(np.reshape)
 def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
-    shape = newshape if shape is None else shape
-    if order not in "CFA":
+    shape = _extents(newshape if shape is None else shape)
+    if order not in ("C", "F", "A"):
         raise ValueError(f"order must be one of 'C', 'F' and 'A', not {order!r}")
     if order == "F" or (
         order == "A" and x.ndim > 1 and _lies(x).flags.fnc
     ):  # the first axis varies fastest: the same, seen from behind
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         return transpose(reshape(transpose(x), shape[::-1]))
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple([int(s) for s in shape])
     size = prod(x.shape)
     if -1 in shape:
         rest = prod([s for s in shape if s != -1])
@@ -156,6 +166,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 @implements(np.swapaxes)
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     order = list(range(x.ndim))
+    axis1, axis2 = axis_of(axis1, x.ndim), axis_of(axis2, x.ndim)
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return emit("transpose", x, axes=tuple(order))
 
@@ -168,11 +179,17 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
 
 @implements(np.expand_dims)
 def expand_dims(x: Any, axis: Any) -> Any:
+    if type(axis) is int and 0 <= axis <= len(x.shape):
+        return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
     return reshape(x, np.expand_dims(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
 @implements(np.squeeze)
 def squeeze(x: Any, axis: Any = None) -> Any:
+    shape = x.shape
+    if type(axis) is int and -len(shape) <= axis < len(shape) and shape[axis] == 1:
+        axis %= len(shape)
+        return reshape(x, shape[:axis] + shape[axis + 1 :])
     return reshape(x, np.squeeze(np.broadcast_to(np.empty(()), x.shape), axis).shape)
 
 
@@ -261,6 +278,10 @@ def stack(
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
     """The result's shape by NumPy's own rules, on arrays without storage."""
+    if function is np.stack and parts and type(axis) is int:
+        shape = parts[0].shape
+        if 0 <= axis <= len(shape) and all(part.shape == shape for part in parts):
+            return (*shape[:axis], len(parts), *shape[axis:])
     try:
         return function([np.broadcast_to(np.empty((), bool), part.shape) for part in parts], axis=axis).shape  # type: ignore[no-any-return]
     except ValueError as problem:
@@ -300,8 +321,7 @@ def astype(
                                    if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
-    return copy(made, order) if made.node is x.node else in_order(made, order)
+    return in_order(emit("cast", x, dtype=np.dtype(dtype), weak=False), order)
 
 
 def floating(dtype: Any, name: str) -> Any:
@@ -379,9 +399,8 @@ def clip(
     a = arrayed(a)
     if dtype is not None:
         a = astype(traced_array(a), dtype)
-    low = a_min if min is np._NoValue else min
-    high = a_max if max is np._NoValue else max
-    low, high = (None if bound is np._NoValue else bound for bound in (low, high))
+    bounds = (a_min if min is np._NoValue else min, a_max if max is np._NoValue else max)
+    low, high = (None if bound is np._NoValue else bound for bound in bounds)
     whole = not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in (a, low, high))
     if whole and known(a, low, high):
         return np.clip(*(plain(x) for x in (a, low, high)))

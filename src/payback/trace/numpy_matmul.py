@@ -33,7 +33,7 @@ def matmul(a: Any, b: Any) -> Any:
         batch = np.broadcast_shapes(batch_a, batch_b)
         a, b = broadcast_any(a, batch + a.shape[-2:]), broadcast_any(b, batch + b.shape[-2:])
     made = emit("contract", a, b, spec=matmul_spec(len(a.shape), len(b.shape)))
-    return made if len(made.shape) < 3 else laid_by(np.matmul, made, a, b)
+    return made if len(made.shape) < 3 else laid_by(np.matmul, made, a, b, key=np.matmul)
 
 
 def _origin(x: Any) -> str:

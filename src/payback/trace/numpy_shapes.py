@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -359,13 +360,26 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if first == second:
         raise ValueError("axis1 and axis2 cannot be the same")
     rest = [i for i in range(a.ndim) if i not in (first, second)]
-    rows = np.arange(max(0, min(a.shape[first] + min(offset, 0), a.shape[second] - max(offset, 0)))) - min(offset, 0)
+    count = max(0, min(a.shape[first] + min(offset, 0), a.shape[second] - max(offset, 0)))
+    rows, columns = (_few_places if count <= _FEW else _places)(count, offset)
 
     def entries() -> Any:
         order = [*rest, first, second]
-        return (a if order == sorted(order) else transpose(a, order))[..., rows, rows + offset]
+        return (a if order == sorted(order) else transpose(a, order))[..., rows, columns]
 
     return looked_at(a, "diagonal", {"offset": offset, "axis1": first, "axis2": second}, entries)
+
+
+def _places(count: int, offset: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where a diagonal's entries stand."""
+    rows = np.arange(count) - min(offset, 0)
+    columns = rows + offset
+    rows.flags.writeable = columns.flags.writeable = False
+    return rows, columns
+
+
+_FEW = 1 << 10
+_few_places = lru_cache(maxsize=64)(_places)
 
 
 @implements(np.trace)

@@ -44,6 +44,8 @@ made_of: Any = None
 _NODE_TYPES: set[type] = set()
 EXACT = 2**53  # whole numbers up to here are floats
 _LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
+_POWER = TABLE["power"]
+_SQUARES = (np.ones(1, bool) ** 2).dtype  # NumPy takes squares of arrays, not powers: of truths they are int8
 _ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
 
@@ -128,6 +130,8 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
         b = b.node
     if row.name in FAILING and _weak(a) and _weak(b) and (_unknown(a) or _unknown(b)):
         unsure(row.name, _getframe(2), b)
+    if row is _POWER and type(b) is int and b == 2 and isinstance(a, Node) and a.aval.dtype.kind == "b" and a.shape:
+        return Traced(apply(TABLE["cast"], (a,), where_of_caller(3), {"dtype": _SQUARES, "weak": False}))
     return Traced(apply(row, (a, b), where_of_caller(3)))
 
 
@@ -180,6 +184,10 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
             if x is None or type(x) is float or x.dtype is not b.dtype or b.dtype.kind != "f":
                 return None
             other, y = None, snapshot(b)
+        elif kind is np.float64:
+            if type(x) not in FLOATING or x.dtype.char != "d":
+                return None
+            other, y = None, b
         else:
             return None
         where = where_of_caller(3)

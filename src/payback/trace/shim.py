@@ -160,7 +160,7 @@ class _Installed:
         self.known: dict[str, weakref.ref[ModuleType]] = {}
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.asking = Asking()
-        self.ask: set[str] = set()  # modules whose functions name `type`
+        self.ask: set[str] = set()  # modules whose functions name `type` or `hasattr`
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
         # of those whose own functions call each other by these names

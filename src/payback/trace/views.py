@@ -9,7 +9,7 @@ known, and told by `lying.py` where they are not.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
-from payback.trace.lying import LaidOut, exactly, few, in_order_of, laid, lying, same
+from payback.trace.lying import LaidOut, exactly, few, laid, lying, order_of, ordered, same
 from payback.trace.number import Number
 from payback.trace.operators import _FUNCTIONS, _HOOKS, made
 from payback.trace.outside import by_compiled_code
@@ -183,12 +183,32 @@ def in_order(made: Any, order: str | None) -> Any:
     return Traced(laid(made.node, np.empty_like(at, np.bool_, order)))
 
 
-def laid_by(function: Callable[..., Any], made: Any, *args: Any) -> Any:
-    """The same value, as it lies where the function of NumPy's makes it of such arguments."""
+def laid_by(function: Callable[..., Any], made: Any, *args: Any, key: Hashable = None) -> Any:
+    """The same value, as it lies where the function of NumPy's makes it of such arguments.
+
+    key: what tells the function from others; with it what NumPy does is asked once for arguments that lie alike.
+    """
     if type(made) is not Traced or made.ndim < 2:
         return made
-    small = [few(laid_out(x) if isinstance(x, Traced) else np.asarray(x)) for x in args]
-    return Traced(laid(made.node, in_order_of(function(*small), made.shape)))
+    lie = [laid_out(x) if isinstance(x, Traced) else np.asarray(x) for x in args]
+    if key is None:
+        order = order_of(function(*map(few, lie)))
+    else:
+        alike = (key, *[(x.shape, x.strides) for x in lie])
+        try:
+            order = _orders[alike]
+        except KeyError:
+            if len(_orders) >= _MOST_ORDERS:
+                _orders.clear()
+            order = _orders[alike] = order_of(function(*map(few, lie)))
+    value = made.node.value
+    if order is None and type(value) is np.ndarray and value.flags.c_contiguous:
+        return Traced(made.node)
+    return Traced(laid(made.node, ordered(order, made.shape)))
+
+
+_orders: dict[Any, tuple[int, ...] | None] = {}  # what `laid_by` was told
+_MOST_ORDERS = 1 << 12
 
 
 def laid_as(made: Any, like: np.ndarray[Any, Any]) -> Any:

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from types import GeneratorType
 from typing import Any
 
+import numpy as np
+
 from payback.trace.array import _NODE_TYPES
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
@@ -82,6 +84,7 @@ def special_wrapper(owner: type, name: str, answer: Callable[..., Any], always: 
 
 # What can be gone through once only: whether something traced comes out must be looked at all the same.
 _ONCE = (GeneratorType, map, filter, zip)
+_SETTLED = {*_NODE_TYPES, np.ndarray, int, float, bool, str, type(None)}  # no buffers, and nothing in them
 
 
 def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +93,8 @@ def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) ->
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if TRACING.get():
+            if args and not kwargs and type(args[0]) in _NODE_TYPES and _SETTLED.issuperset(map(type, args)):
+                return answer(*args)
             args = tuple(list(x) if type(x) in _ONCE else x for x in args)
             if _any_traced((args, kwargs)):
                 return answer(*_current(args), **_current(kwargs))

@@ -33,9 +33,15 @@ def check_parameters(net: Any) -> None:
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} is {value!r}", why=f"it must be a whole number from {least} up")
     return int(value)
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} is {value!r:.60}", why="it must be True or False")
+    return bool(value)
 
 
 def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:

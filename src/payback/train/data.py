@@ -65,7 +65,14 @@ def _first(wrong: Array) -> tuple[int, ...]:
 def _numbers(values: Any, name: str) -> Array:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise InputError(f"{name} is a sparse matrix", why="training wants all entries", fix=f"write {name}.toarray()")
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"the rows of {name} differ in length",
+            why="training wants a table of numbers",
+            fix="give every row the same number of entries",
+        ) from None
     if array.dtype.kind == "b":
         array = array.astype(np.int64)
     if array.dtype.kind not in "fiu":

@@ -55,7 +55,7 @@ class Failing(NamedTuple):
 
 
 def check_on_nan(on_nan: Any) -> None:
-    if on_nan not in ON_NAN:
+    if not isinstance(on_nan, str) or on_nan not in ON_NAN:
         raise InputError(f"on_nan is {on_nan!r:.40}", why=f"it is {' or '.join(map(repr, ON_NAN))}")
 
 

@@ -19,7 +19,7 @@ from payback.optim.optimizers import Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.blocks import Blocks
-from payback.train.checks import check_parameters, metric_of, right_of, whole
+from payback.train.checks import check_parameters, metric_of, right_of, whole, yes_or_no
 from payback.train.compiled import compiled
 from payback.train.epochs import Progressing, epochs_of, same
 from payback.train.failing import Failing, check_on_nan, tell
@@ -27,7 +27,7 @@ from payback.train.history import History
 from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
-from payback.train.rows import training_rows
+from payback.train.rows import called_after_epochs, training_rows
 from payback.train.step import Steps, in_chunks
 
 MIN_ROWS_TO_STOP = 100  # a smaller validation part is too noisy to decide when to stop
@@ -118,17 +118,21 @@ def fit(
     dtype = np.result_type(*parameters)
     options = recording(record)
     check_on_nan(on_nan)
+    callbacks = called_after_epochs(callbacks)
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise InputError(f"the optimizer is {optimizer!r:.60}", why="that is none", fix="write pb.optim.Adam(1e-3)")
-    epochs = whole("epochs", epochs, 0)
+    epochs, shuffle = whole("epochs", epochs, 0), yes_or_no("shuffle", shuffle)
+    if progress is not None and not isinstance(progress, Progress):
+        progress = yes_or_no("progress", progress)
     patience = None if patience is None else whole("patience", patience, 1)
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
     loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
     X, y, weights, held, _ = rows
-    size = len(X) if batch_size == "all" else min(whole("batch_size", batch_size, 1), len(X))
+    whole_data = isinstance(batch_size, str) and batch_size == "all"
+    size = len(X) if whole_data else min(whole("batch_size", batch_size, 1), len(X))
     if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < len(X):
         raise InputError(
             "a line search with batches",
@@ -146,7 +150,7 @@ def fit(
         "optimizer": repr(optimizer),
         "epochs": epochs,
         "batch_size": size,
-        "shuffle": bool(shuffle),
+        "shuffle": shuffle,
         "patience": patience,
         "tol": tol,
         "seed": int(seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,9 +53,8 @@ def _with_weights(loss: Any) -> Callable[..., Any]:
     """
     if not callable(loss):
         raise InputError(f"the loss is {loss!r:.60}", why="it is a name or a function (prediction, target, weights)")
-    try:
-        signature = inspect.signature(loss)
-    except ValueError:  # some callables of C have none
+    signature = _signature(loss)
+    if signature is None:
         return loss
     if _takes(signature, 3):
         return loss
@@ -78,12 +77,37 @@ def _with_weights(loss: Any) -> Callable[..., Any]:
     return unweighted
 
 
+def _signature(function: Any) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):  # some callables of C have none
+        return None
+
+
 def _takes(signature: inspect.Signature, count: int) -> bool:
     try:
         signature.bind(*range(count))
     except TypeError:
         return False
     return True
+
+
+def called_after_epochs(callbacks: Any) -> list[Callable[..., Any]]:
+    """The callbacks, checked.  Raises InputError unless they are functions of (record, network), before any step."""
+    told = dict(why="they are functions that are called with (record, network) after every epoch")
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, (str, bytes)):
+        fix = "write callbacks=[f]" if callable(callbacks) else "leave callbacks away for none"
+        raise InputError(f"callbacks is {callbacks!r:.60}, not a list of functions", **told, fix=fix)
+    for callback in (made := list(callbacks)):
+        if not callable(callback):
+            raise InputError(f"a callback is {callback!r:.60}", **told)
+        if (signature := _signature(callback)) is not None and not _takes(signature, 2):
+            raise InputError(f"the callback {getattr(callback, '__name__', callback)} takes {signature}", **told)
+    return made
+
+
+def _usual_loss(y: Any) -> str:
+    return "cross_entropy" if y.dtype.kind in "iu" else "squared_error"
 
 
 def training_rows(
@@ -94,7 +118,7 @@ def training_rows(
     key: of the split.  Raises ShapeError and InputError for data that do not go together.
     """
     X, y, weights = check_rows(X, y, sample_weight, np.result_type(*leaves(net)))
-    loss, loss_of = loss_function(loss or ("cross_entropy" if y.dtype.kind in "iu" else "squared_error"))
+    loss, loss_of = loss_function(loss if loss is not None else _usual_loss(y))
     y = fit_target(net, X, y, loss, "y")
     X, y, weights, held, numbers = hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:

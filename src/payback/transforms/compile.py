@@ -233,6 +233,9 @@ class CompiledFunction:
         )  # fmt: skip
         if self.reasons[-1:] != [reason]:
             self.reasons.append(reason)
+        for leaf, on in zip(values, dynamic, strict=True):
+            if on and not isinstance(leaf, Traced):
+                _bare(leaf)  # sooner than NumPy meets it, which tells no place
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
         self._around = Around(self.f, self._looks)  # now, for what the function itself has changed is no news
         return trace

@@ -24,20 +24,8 @@ from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.leaks import close
 from payback.trace.shim import call
 from payback.trace.tree import leaves, paths, tree_map, unflatten
-from payback.transforms.gradient import (
-    ArgNums,
-    Function,
-    Opened,
-    _bare,
-    _cast_like,
-    _own,
-    _scalar,
-    _with_aux,
-    _zero,
-    grad,
-    pull_back,
-    reached_from,
-)
+from payback.transforms.gradient import ArgNums, Function, Opened, _bare, _scalar, _with_aux, grad
+from payback.transforms.pullback import cast_like, own, pull_back, reached_from, zero
 
 
 class _Called:
@@ -75,7 +63,7 @@ class _Called:
             asked = tangent != 0 if unit is not None else None
             if on_graph:
                 tangent = gradient.operand(tangent.node if isinstance(tangent, Traced) else const(tangent))
-                tangent = _cast_like(gradient, tangent, node)
+                tangent = cast_like(gradient, tangent, node)
             dots[node] = tangent if asked is None or not node.shape else Masked(gradient.constant(asked), tangent)
         with np.errstate(all="ignore"):
             found = push(gradient, self.reached, dots)
@@ -83,12 +71,10 @@ class _Called:
             for top in self.tops:
                 dot = found.get(top)
                 if on_graph:
-                    dot = (
-                        gradient.constant(_zero(top)) if dot is None else _cast_like(gradient, gradient.dense(dot), top)
-                    )
+                    dot = gradient.constant(zero(top)) if dot is None else cast_like(gradient, gradient.dense(dot), top)
                     answers.append(Traced(dot.node))
                 else:
-                    answers.append(_own(top, _zero(top) if dot is None else gradient.result(dot)))
+                    answers.append(own(top, zero(top) if dot is None else gradient.result(dot)))
         return answers
 
     def results(self) -> Any:
@@ -232,7 +218,7 @@ def _at_once(
     unit, asked = fresh(like.aval), fresh(Aval(like.shape, BOOL))
     with quietly():
         found = derive(gradient, gradient.operand(unit), gradient.operand(asked))
-        made = [None if term is None else _cast_like(gradient, gradient.dense(term), node).node
+        made = [None if term is None else cast_like(gradient, gradient.dense(term), node).node
                 for term, node in zip(found, nodes, strict=True)]  # fmt: skip
     body, captured = enclosed([unit, asked], [node for node in made if node is not None])
     largest = max((node.aval.size for node in body.graph.nodes if node.op is not PART), default=1)
@@ -289,7 +275,7 @@ def _rows(called: _Called) -> list[list[Any]]:
 
 def _columns(called: _Called) -> list[list[Any]]:
     """blocks[result][argument], by one forward pass for each entry of the arguments."""
-    zeros = [_zero(node) for node in called.wrt]
+    zeros = [zero(node) for node in called.wrt]
     together = [_pushed_at_once(called, node) for node in called.wrt]
     pushed = [
         [called.push([unit if i == k else zero for i, zero in enumerate(zeros)], k) for unit in _basis(node)]

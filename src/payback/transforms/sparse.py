@@ -29,7 +29,8 @@ from payback.ir.node import Node
 from payback.trace.array import Traced
 from payback.trace.tree import is_leaf
 from payback.transforms.forward import _Called
-from payback.transforms.gradient import ArgNums, Function, grad, pull_back
+from payback.transforms.gradient import ArgNums, Function, grad
+from payback.transforms.pullback import pull_back
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from payback.native import ir, vector_math
 from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
+from payback.native.lower.shared import shared
 from payback.native.place import lane_mask, masked_load, store_first
 from payback.native.tile import fetch, has_masked_loads
 
@@ -40,6 +41,7 @@ class Body:
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+        self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
     def may_mask(self) -> bool:
         """Whether what is left of a row is done as one vector, some of whose lanes do not exist.
@@ -165,9 +167,14 @@ class Body:
     def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
         """All instrs at one position."""
         values: list[ir.Value] = []
+        done: dict[int, ir.Value] = {}
         for number, instr in enumerate(self.key.instrs):
             name = instr[0]
-            if (number, lanes) in self.fixed:
+            if number in self.shared and number not in done:
+                done |= self.shared[number].emit(self.e, values)
+            if number in done:
+                value = done[number]
+            elif (number, lanes) in self.fixed:
                 value = self.fixed[number, lanes]
             elif name == "load":
                 value = self.read(instr[1], offsets[instr[1]], lanes)

@@ -50,17 +50,18 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
-    """Small whole exponents as products, as NumPy does with squares."""
-    if (
-        node.aval.dtype.kind != "f"
-        or exponent.op is not CONST
-        or exponent.shape != ()
-        or x.aval.dtype != node.aval.dtype
-    ):
+    """Small whole exponents as products, as NumPy does with squares; and one half as the root, known or not."""
+    if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()
     m.origin = node.where
     base = Term(x, m)
+    if exponent.op is not CONST:
+        if not x.aval.shape:
+            return None
+        given = m.cast(Term(exponent, m), dtype=node.aval.dtype, weak=False)
+        by_entry = m.broadcast(given, shape=x.aval.shape)  # so it is not met here again
+        return m.where(m.eq(given, 0.5), m.sqrt(base), m.power(base, by_entry)).node
     match float(exponent.value):
         case 1.0:
             return x

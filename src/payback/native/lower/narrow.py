@@ -148,7 +148,14 @@ class Few:
     """Which of these kernels a program has: there may be but a few, each is compiled for one number of columns."""
 
     def __init__(self) -> None:
-        self.made: set[Narrow] = set()
+        self.made: set[Any] = set()
+
+    def take(self, key: Any) -> Any:
+        """The kernel, or None where there are too many."""
+        if key not in self.made and len(self.made) >= MOST:
+            return None
+        self.made.add(key)
+        return key
 
 
 def narrow(
@@ -166,10 +173,8 @@ def narrow(
         return None
     rows, vectors = tile(m, -(-n // lanes), turned)
     key = Narrow(code, n, rows, vectors, turned, after, batch, plus)
-    if key not in few.made and len(few.made) >= MOST:
-        return None
-    few.made.add(key)
-    return key
+    made: Narrow | None = few.take(key)
+    return made
 
 
 def tile(m: int, across: int, packed: bool) -> tuple[int, int]:

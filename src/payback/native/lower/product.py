@@ -18,6 +18,7 @@ from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.contract import Contraction
+from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
@@ -309,8 +310,9 @@ class Source(NamedTuple):
         if planner is not None and not shared and batch == 0:
             key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
         if few is not None and not shared:
-            key = narrow(few, how, code, m, n, k, self.after, batch, plus)
-            size = max(size, key.scratch(k) if key else 0)
+            narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
+            size = max(size, narrower.scratch(k) if narrower else 0)
+            key = narrower or dots(few, code, self.after, batch, plus, of_product)
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)

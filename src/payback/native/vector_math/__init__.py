@@ -11,14 +11,15 @@ from functools import partial
 
 from payback.native import ir
 from payback.native.emit import Emitter, suffix
-from payback.native.vector_math import division, exponential, hyperbolic, power, special, trigonometric
+from payback.native.vector_math import division, exponential, hyperbolic, logistic, power, special, trigonometric
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
 Formula = Callable[..., Lanes]
 
 _BY_FAMILY = {
-    exponential: "exp exp2 expm1 log log2 log10 log1p sigmoid expit softplus log_expit logaddexp",
+    exponential: "exp exp2 expm1 log log2 log10 log1p",
+    logistic: "sigmoid expit softplus log_expit logaddexp",
     trigonometric: "sin cos tan arcsin arccos arctan arctan2",
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",
@@ -44,3 +45,20 @@ def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
 def _written(name: str, kind: ir.Type, e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
     m = Maths(e, kind, constants)
     return FORMULAS[name](m, *[m.lanes(x) for x in operands]).v
+
+
+def together(e: Emitter, wanted: Sequence[str], *operands: ir.Value) -> list[ir.Value]:
+    """Functions of one number, or of the difference of two, that are made of one exponential: see `logistic`."""
+    kind, count = operands[0].type, len(wanted)
+    result = ir.LiteralStructType([kind] * count)
+
+    def body(e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
+        m = Maths(e, kind, constants)
+        made = ir.Constant(result, ir.Undefined)
+        for k, x in enumerate(logistic.together(m, wanted, [m.lanes(x) for x in operands])):
+            made = e.b.insert_value(made, x.v, k)
+        return made
+
+    full = f"payback.{'.'.join(wanted)}.{len(operands)}.{suffix(kind)}"
+    made = e.b.call(*defined(e.module, full, result, [kind] * len(operands), body, operands))
+    return [e.b.extract_value(made, k) for k in range(count)]

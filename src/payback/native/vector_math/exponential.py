@@ -1,4 +1,4 @@
-"""exp, log and what is made of them: bases 2 and 10, expm1, log1p, sigmoid, softplus, logaddexp.
+"""exp, log and what is made of them: bases 2 and 10, expm1, log1p.
 
 exp: x = n·ln 2 + r with |r| ≤ ½·ln 2 (Cody and Waite), eʳ by a polynomial, times 2ⁿ in two exact steps so that
 subnormal numbers are rounded once.  log: x = 2ᵏ·(1 + f) with 1 + f between √½ and √2; log(1 + f) = 2·artanh s with
@@ -172,54 +172,7 @@ def log1p(m: Maths, x: Lanes) -> Lanes:
     return m.select(x > -1.0, m.select(x < math.inf, y, x), edge)
 
 
-def sigmoid(m: Maths, x: Lanes) -> Lanes:
-    """1/(1 + e⁻ˣ), by z = e⁻|ˣ|, which does not overflow: 1/(1 + z) or z/(1 + z)."""
-    z, z_low = decay(m, -m.abs(x))
-    under, rest = m.fast_two_sum(m.number(1.0), z)
-    negative = x < 0.0
-    over, over_low = m.select(negative, z, 1.0), m.select(negative, z_low, 0.0)
-    inverse = 1.0 / under
-    q = over * inverse
-    return m.mad(m.mad(-q, under, over) + (over_low - q * (rest + z_low)), inverse, q)
-
-
 def decay(m: Maths, x: Lanes, x_low: Lanes | None = None) -> tuple[Lanes, Lanes]:
     """exp(x + x_low) in two words, for x ≤ 0."""
     i, high, low = exp_words(m, m.at_least(x, LOWEST[m.width]), x_low)
     return m.scaled(high, i), m.scaled(low, i)
-
-
-def softplus(m: Maths, x: Lanes) -> Lanes:
-    """log(1 + eˣ) = max(x, 0) + log(1 + e⁻|ˣ|)."""
-    return _plus_log_of_1_and_exp(m, m.at_least(x, 0.0), -m.abs(x))
-
-
-def expit(m: Maths, x: Lanes) -> Lanes:
-    """SciPy's name."""
-    return sigmoid(m, x)
-
-
-def log_expit(m: Maths, x: Lanes) -> Lanes:
-    """log(1/(1 + e⁻ˣ))."""
-    return -softplus(m, -x)
-
-
-def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
-    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)).
-
-    Where the two terms cancel, for results near 0, the error is in units of the larger operand, as in NumPy.
-    """
-    top, bottom = m.select(a < b, b, a), m.select(a < b, a, b)
-    distance, low = m.two_sum(bottom, -top)
-    equal = a == b  # of two infinities too
-    low = m.select(equal, 0.0, m.select(distance > LOWEST[m.width], low, 0.0))
-    return _plus_log_of_1_and_exp(m, top, m.select(equal, 0.0, distance), low)
-
-
-def _plus_log_of_1_and_exp(m: Maths, top: Lanes, x: Lanes, x_low: Lanes | None = None) -> Lanes:
-    """top + log(1 + exp(x + x_low)) for x ≤ 0, where the largest terms are added without error."""
-    z, z_low = decay(m, x, x_low)
-    n, f, rest = _log1p_terms(m, z, z_low)
-    log, error = m.fast_two_sum(n * c.LN2[m.width][0], f)
-    total, lost = m.two_sum(top, log)
-    return m.select(m.abs(top) < math.inf, total + ((error + lost) - rest), top + z)

@@ -1,0 +1,115 @@
+"""The logistic function and its logarithms: sigmoid, softplus, log_expit, logaddexp; all are made of z = e⁻|ˣ|.
+
+`together` has what is asked for at x and −x from one z; the bits are those of each function by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from payback.native.vector_math import coefficients as c
+from payback.native.vector_math.exponential import LOWEST, decay, log_series
+from payback.native.vector_math.lanes import Lanes, Maths
+
+OF_ONE = ("sigmoid", "expit", "softplus", "log_expit")
+
+
+class Decay(NamedTuple):
+    """z = e⁻|ˣ| in two words, 1 + z in two words, and about 1/(1 + z)."""
+
+    z: Lanes
+    z_low: Lanes
+    sum: Lanes
+    rest: Lanes
+    inverse: Lanes
+
+
+def _decay(m: Maths, x: Lanes) -> Decay:
+    z, z_low = decay(m, -m.abs(x))
+    under, rest = m.fast_two_sum(m.number(1.0), z)
+    return Decay(z, z_low, under, rest + z_low, 1.0 / under)
+
+
+def _share(m: Maths, over: Lanes, over_low: Lanes | float, d: Decay) -> Lanes:
+    """over/(1 + z)."""
+    q = over * d.inverse
+    return m.mad(m.mad(-q, d.sum, over) + (over_low - q * d.rest), d.inverse, q)
+
+
+def sigmoid(m: Maths, x: Lanes) -> Lanes:
+    """1/(1 + e⁻ˣ), by z, which does not overflow: 1/(1 + z) or z/(1 + z)."""
+    d, negative = _decay(m, x), x < 0.0
+    return _share(m, m.select(negative, d.z, 1.0), m.select(negative, d.z_low, 0.0), d)
+
+
+def expit(m: Maths, x: Lanes) -> Lanes:
+    """SciPy's name."""
+    return sigmoid(m, x)
+
+
+def softplus(m: Maths, x: Lanes) -> Lanes:
+    """log(1 + eˣ) = max(x, 0) + log(1 + z)."""
+    return _plus_log(m, m.at_least(x, 0.0), _decay(m, x))
+
+
+def log_expit(m: Maths, x: Lanes) -> Lanes:
+    """log(1/(1 + e⁻ˣ))."""
+    return -softplus(m, -x)
+
+
+def logaddexp(m: Maths, a: Lanes, b: Lanes) -> Lanes:
+    """log(eᵃ + eᵇ) = max + log(1 + e^(min − max)).
+
+    Where the two terms cancel, for results near 0, the error is in units of the larger operand, as in NumPy.
+    """
+    x, x_low = m.two_sum(a, -b)
+    return _of_both(m, a, b, x, x_low, _decay(m, x))
+
+
+def _of_both(m: Maths, a: Lanes, b: Lanes, x: Lanes, x_low: Lanes, d: Decay) -> Lanes:
+    """logaddexp, with a − b in two words and the z of the first."""
+    less = a < b
+    low = m.select(m.abs(x) < -LOWEST[m.width], m.select(less, x_low, -x_low), 0.0)
+    z_low = m.mad(d.z, low, d.z_low)
+    exact = d._replace(z_low=z_low, rest=d.rest + (z_low - d.z_low))
+    return _plus_log(m, m.select(less, b, a), exact, a == b)
+
+
+def _plus_log(m: Maths, top: Lanes, d: Decay, equal: Lanes | None = None) -> Lanes:
+    """top + log(1 + z), where the largest terms are added without error; where it is infinite and `equal`, top."""
+    twice = d.sum > 2.0**0.5  # 1 + z is 2ⁿ·(1 + f), with 1 + f between √½ and √2
+    f = m.select(twice, 0.5 * d.sum - 1.0, d.z)
+    missing = m.select(twice, d.rest, d.z_low)
+    first, second = (m.select(twice, word, 0.0) for word in c.LN2[m.width])
+    half, series = log_series(m, f)
+    log, error = m.fast_two_sum(first, f)
+    total, lost = m.two_sum(top, log)
+    rest = m.mad(missing, d.inverse, second + series) - half
+    far = top + d.z
+    if equal is not None:
+        far = m.select(equal, top, far)
+    return m.select(m.abs(top) < float("inf"), total + ((error + lost) + rest), far)
+
+
+def together(m: Maths, wanted: Sequence[str], operands: Sequence[Lanes]) -> list[Lanes]:
+    """Functions of x = the operand, or of the difference of two: "sigmoid", "-sigmoid" (of −x), …, and logaddexp."""
+    if len(operands) == 2:
+        a, b = operands
+        x, x_low = m.two_sum(a, -b)
+    else:
+        (x,) = operands
+    d, made = _decay(m, x), []
+    negative = x < 0.0
+    larger, smaller = _share(m, m.number(1.0), 0.0, d), _share(m, d.z, d.z_low, d)
+    for each in wanted:
+        name, turned = each.lstrip("-"), each[0] == "-"
+        if name == "logaddexp":
+            made.append(_of_both(m, a, b, x, x_low, d))
+        elif name in ("sigmoid", "expit"):
+            made.append(m.select(negative, *((larger, smaller) if turned else (smaller, larger))))
+        elif name == "softplus":
+            made.append(_plus_log(m, m.at_least(-x if turned else x, 0.0), d))
+        else:
+            made.append(-_plus_log(m, m.at_least(x if turned else -x, 0.0), d))
+    return made

@@ -1,0 +1,70 @@
+"""Functions that are made of one exponential: found in a body, and of the same bits as each by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+
+import payback as pb
+from amount import cases
+from payback.native.lower.shared import shared
+from payback.native.vector_math.accuracy import samples
+
+FUNCTIONS = {
+    "logaddexp": lambda a, b: np.logaddexp(a, b),
+    "turned": lambda a, b: np.logaddexp(b, a),
+    "sigmoid": lambda a, b: pb.nn.sigmoid(a - b),
+    "-sigmoid": lambda a, b: pb.nn.sigmoid(b - a),
+    "softplus": lambda a, b: pb.nn.softplus(a - b),
+    "-softplus": lambda a, b: pb.nn.softplus(-(a - b)),
+    "log_expit": lambda a, b: special.log_expit(-(b - a)),
+}
+
+
+def bits(x):
+    return np.where(np.isnan(x), np.nan, x).view(f"i{x.dtype.itemsize}")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [3, cases(20_000, 1_000_000)])
+def test_together_they_have_the_bits_of_each_by_itself(dtype, size):
+    rng = np.random.default_rng(size)
+    a, b = (rng.permutation(samples(max(size, 200), rng, dtype))[:size] for _ in range(2))
+    a[::3] = b[::3] + rng.normal(size=a[::3].size).astype(dtype)
+    a[::7] = b[::7]
+    together = pb.compile(lambda a, b: tuple(f(a, b) for f in FUNCTIONS.values()))
+    with np.errstate(all="ignore"):
+        for (name, f), found in zip(FUNCTIONS.items(), together(a, b), strict=True):
+            np.testing.assert_array_equal(bits(found), bits(pb.compile(f)(a, b)), err_msg=name)
+
+
+def test_of_a_number_and_its_negative():
+    x = np.linspace(-40.0, 40.0, 1001)
+    functions = [pb.nn.softplus, pb.nn.sigmoid, lambda x: pb.nn.sigmoid(-x), lambda x: pb.nn.softplus(-x)]
+    for f, found in zip(functions, pb.compile(lambda x: tuple(f(x) for f in functions))(x), strict=True):
+        np.testing.assert_array_equal(found, pb.compile(f)(x))
+
+
+READ = (("load", 0), ("load", 1), ("sub", "f8", 0, 1), ("sub", "f8", 1, 0), ("neg", "f8", 2))
+
+
+@pytest.mark.parametrize(
+    ("instrs", "operands", "wanted"),
+    [
+        ([("sigmoid", "f8", 2), ("sigmoid", "f8", 3)], (0, 1), ("sigmoid", "-sigmoid")),
+        ([("logaddexp", "f8", 1, 0), ("sigmoid", "f8", 3)], (0, 1), ("logaddexp", "-sigmoid")),
+        ([("softplus", "f8", 4), ("sigmoid", "f8", 2)], (0, 1), ("-softplus", "sigmoid")),
+        ([("neg", "f8", 0), ("softplus", "f8", 5), ("sigmoid", "f8", 0)], (0,), ("-softplus", "sigmoid")),
+    ],
+)
+def test_they_are_found_by_their_exponent(instrs, operands, wanted):
+    (found,) = shared([*READ, *instrs])
+    assert found.operands == operands
+    assert found.wanted == wanted
+
+
+def test_what_has_another_exponent_is_left_alone():
+    assert not shared([*READ, ("sigmoid", "f8", 0), ("sigmoid", "f8", 1), ("sigmoid", "f8", 2)])
+    assert not shared([*READ, ("logaddexp", "f8", 0, 1), ("sigmoid", "f8", 0)])
+    assert not shared([*READ, ("cast", "f8", "f4", 2), ("sigmoid", "f4", 5), ("sigmoid", "f8", 3)])
