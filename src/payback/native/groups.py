@@ -24,6 +24,10 @@ VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
 
+def _is_half(aval: Any) -> bool:
+    return bool(aval.dtype.itemsize == 2) and aval.dtype.kind == "f"
+
+
 class Groups:
     """The part of the planner that gathers waiting nodes."""
 
@@ -47,10 +51,13 @@ class Groups:
             return False
         if aval.weak and aval.dtype.kind == "i":  # Python's whole numbers have no end
             return False
-        codes = [code_of(arg.aval.dtype) for arg in args]
-        if "f2" in (*codes, code_of(aval.dtype)) and not pointwise.half_is_native():
-            return False
-        if any(a.op.value is None and a.aval.weak and a.aval.dtype.kind == "i" and abs(a.value) > 2**53 for a in args):
+        half = _is_half(aval)
+        for arg in args:
+            given = arg.aval
+            half = half or _is_half(given)
+            if given.weak and arg.op.value is None and given.dtype.kind == "i" and abs(arg.value) > 2**53:
+                return False
+        if half and not pointwise.half_is_native():
             return False
         if name == "cast":
             return True
@@ -68,11 +75,11 @@ class Groups:
     def operand_code(self, node: Node) -> str:
         """The dtype that a pointwise row computes in."""
         name, result = node.op.name, code_of(node.aval.dtype)
-        codes = {code_of(arg.aval.dtype) for arg in node.args[1 if name == "select" else 0 :]}
         if name.startswith("logical"):
             return "b1"
         if result != "b1" or name == "select":
             return result
+        codes = {code_of(arg.aval.dtype) for arg in node.args}
         if len(codes) == 1:
             return codes.pop()
         return "f8" if any(c[0] == "f" for c in codes) else "i8"

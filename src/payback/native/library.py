@@ -27,7 +27,7 @@ _named: dict[str, int] = {}  # the same by symbol
 _homes: dict[str, tuple[str, ...]] = {}  # symbol -> the entries of the cache that it was found in
 _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
-UNIT = 7  # kernels in one module
+UNIT = 8  # kernels in one module
 PART = 50_000  # characters of a module that is compiled in one piece, or a little more
 
 

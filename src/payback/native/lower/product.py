@@ -246,6 +246,28 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
     return Run(how, (m, n, k), shared, size, tuple(numbers))
 
 
+@lru_cache(1 << 12)
+def _facts(
+    dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
+) -> tuple[Shape, int, Run | None]:
+    """A contraction's shape, its flops, and how it is run if it is a product of matrices."""
+    found = shape_of(spec, *views)
+    run = _run(dtype, spec, *views) if is_matrix(found, code_of(dtype)) else None
+    return found, 2 * prod(found.extents), run
+
+
+@lru_cache(1 << 12)
+def _may_follow(dtype: np.dtype[Any], spec: tuple[str, str, str], shape: layout.Shape, *views: Any) -> bool:
+    """Whether something can be computed right after the entries of a contraction's result.
+
+    Where both axes of the result come from one argument they are merged, and what follows has no such axis.
+    """
+    found = shape_of(spec, *views, (shape, layout.contiguous(shape)))
+    rows_and_columns = (found.size("m"), found.size("n")) == shape
+    plain = is_matrix(found, code_of(dtype)) and found.tags.count("b") == 0
+    return plain and rows_and_columns and found.size("k") <= SHORT
+
+
 class Source(NamedTuple):
     """What a contraction was lowered from.
 
@@ -272,9 +294,9 @@ class Source(NamedTuple):
         to what is there."""
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
-        found = shape_of(self.spec, *self.forms)
-        views, flops = (b, a) if found.turned else (a, b), 2 * prod(found.extents)
-        if not is_matrix(found, code):
+        found, flops, run = _facts(target.buffer.dtype, self.spec, *self.forms)
+        views = (b, a) if found.turned else (a, b)
+        if run is None:
             assert not plus
             lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
             at = found.tags.rfind("n")
@@ -282,7 +304,7 @@ class Source(NamedTuple):
             loops = Contraction(code, *[found.tags.count(kind) for kind in "bmnk"], unit, lanes)
             numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
             return self._made(loops, [*views, target], numbers, views, [target], flops)
-        how, (m, n, k), shared, size, of_product = _run(target.buffer.dtype, self.spec, *self.forms)
+        how, (m, n, k), shared, size, of_product = run
         batch = found.tags.count("b")
         key: Any = None
         if planner is not None and not shared and batch == 0:
@@ -318,13 +340,8 @@ def lower_contract(planner: Any, node: Node) -> bool:
         return False
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
-    found = shape_of(
-        spec, *((v.shape, v.strides) for v in (a, b)), (node.aval.shape, layout.contiguous(node.aval.shape))
-    )
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
-    # Where both axes of the result come from one argument they are merged, and what follows has no such axis.
-    rows_and_columns = (found.size("m"), found.size("n")) == node.aval.shape
-    fuse = is_matrix(found, code) and rows_and_columns and found.tags.count("b") == 0 and found.size("k") <= SHORT
+    fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
     source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
