@@ -32,6 +32,7 @@ ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
 LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows, where it reads more than that
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
+BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next one is fetched; rows where it is more
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -226,6 +227,9 @@ class _Bander:
         rows = min(min(CACHE - sum(chain.fixed.values()), ROOM) // max(each, 1), chain.n // BANDS)
         if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
             rows = min(rows, K_BLOCK)  # of which a product is one sum
+        products = [self.units[k] for k in chain.axes if isinstance(self.units[k], ProductUnit)]
+        if products and all(len(unit.extents) == 2 for unit in products):  # by vectors: they wait for memory
+            rows = min(rows, max(BESIDE // max(each, 1), MANY_OF_VECTORS))
         return rows // 8 * 8
 
     def is_own(self, chain: _Chain, buffer: Buffer) -> bool:
