@@ -96,6 +96,17 @@ def _log(lines, x):
     return lines, label.rjust(20), len(f"{x[1]:.2f}"), float("1.5"), int(f"{x[0]:.0f}")
 
 
+@pytest.mark.parametrize("read", [
+    lambda y: float(str(y)), lambda y: float(f"{y}"), lambda y: float(f"{y:.3f}"), lambda y: float("%s" % y),
+    lambda y: float("%.3f" % y), lambda y: json.loads(str(y)),
+])  # fmt: skip
+@pytest.mark.parametrize("of", ["an argument", "what an operator made"])
+def test_a_number_read_from_the_text_of_a_python_float_is_told(read, of):
+    made = (lambda x: x) if of == "an argument" else lambda x: x * 2.0
+    with pytest.raises(TraceError, match="a number read from a text would lose the derivative"):
+        pb.grad(lambda x: read(made(x)) * x)(1.5)
+
+
 def test_texts_that_are_shown_are_those_of_plain_numbers(capsys):
     seen = []
 

@@ -23,6 +23,7 @@ from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable
 from payback.trace.asked import by_name
 from payback.trace.operators import _LAST, EXACT, _place, know_floats
+from payback.trace.texts import shown
 
 _new = object.__new__
 _held = Traced.__dict__["node"]  # where a traced value holds its node
@@ -186,10 +187,13 @@ class Float(Traced):
         return bool(self.number)
 
     def __repr__(self) -> str:
-        return f"Traced({self.number!r})"
+        return shown(f"Traced({self.number!r})")
 
     def __str__(self) -> str:
-        return str(self.number)
+        return shown(str(self.number))
+
+    def __format__(self, spec: str) -> str:
+        return shown(format(self.number, spec))
 
 
 class Judged(Float):
