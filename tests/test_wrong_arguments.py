@@ -107,7 +107,16 @@ def _trainings():
 CALLS |= dict(_members()) | dict(_trainings())
 
 
+@pytest.fixture
+def young():
+    """What is there already is not looked through each time that garbage is collected: it would take a minute in all."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("name", random.Random(3).sample(sorted(CALLS), cases(24, len(CALLS))))
+@pytest.mark.usefixtures("young")
 def test_wrong_arguments_are_told(name):
     threads = pb.set_threads
     with warnings.catch_warnings(), np.errstate(all="ignore"):

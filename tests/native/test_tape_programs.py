@@ -51,7 +51,7 @@ def is_one_tape(compiled):
 def test_value_and_gradient():
     whole = 0
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(75, 2000, 20000)):
+        for seed in range(amount.cases(75, 1000, 20000)):
             made, x = program(seed), point(seed)
             f = pb.value_and_grad(lambda x, made=made: (lambda y: y[-1] + 0.5 * y[-2])(made(x)))
             with native_functions():
@@ -171,7 +171,7 @@ def test_rounds_of_a_loop(monkeypatch):
     monkeypatch.setattr(rounds, "SMALLEST", 20)
     with np.errstate(all="ignore"):
         # 21: a partial that takes long reads a number out of line, and then one that is kept
-        for seed in dict.fromkeys([21, *range(amount.cases(4, 40, 600))]):
+        for seed in dict.fromkeys([21, *range(amount.cases(4, 20, 600))]):
             f, x = pb.value_and_grad(repeated(seed)), point(seed)
             with native_functions():
                 wanted = f(x)
@@ -188,7 +188,7 @@ def test_rounds_of_a_loop(monkeypatch):
             assert same(found, by_switch), f"{seed}: {found} is not {by_switch}"
             agree = same(found, wanted) if one else close(found, wanted)
             assert agree or same(found, without(f, x)), f"{seed}: {found} is not {wanted}"
-        assert written > amount.cases(4, 40, 600) // 2, "hardly a round was written out"
+        assert written > amount.cases(4, 20, 600) // 2, "hardly a round was written out"
 
 
 def test_a_fan_that_begins_a_round(monkeypatch):
@@ -214,7 +214,7 @@ def test_a_fan_that_begins_a_round(monkeypatch):
 def test_runs_of_equal_cases(monkeypatch):
     """What repeats nothing is put in another order, and gives the same bits; beside rounds too."""
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(4, 40, 1500)):
+        for seed in range(amount.cases(4, 20, 1500)):
             random, x = np.random.default_rng(seed), point(seed)
             one, again = program(seed), repeated(seed)
             made = [
