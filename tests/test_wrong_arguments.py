@@ -109,7 +109,7 @@ CALLS |= dict(_members()) | dict(_trainings())
 
 @pytest.fixture
 def young():
-    """What is there already is not looked through each time that garbage is collected: it would take a minute in all."""
+    """What is there already is not looked through each time that garbage is collected, which would take minutes."""
     gc.freeze()
     yield
     gc.unfreeze()
