@@ -135,7 +135,7 @@ def transforms(made, count, random):
 NAMES = list(transforms(None, 1, np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("name", NAMES[:: amount.cases(2, 1)])
+@pytest.mark.parametrize("name", NAMES[:: amount.cases(4, 1)])
 def test_every_transform(name):
     with np.errstate(all="ignore"):
         for seed in range(amount.cases(4, 20, 400)):

@@ -154,7 +154,7 @@ FUNCTIONS = [cut, into_zeros, flags, counts, rows, through_a_view, careful, doub
              summed, chosen_rows, in_place, one_place, permuted, at_places, sorted_buffer]  # fmt: skip
 
 
-@pytest.mark.parametrize("f", FUNCTIONS[:: cases(2, 1)], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", FUNCTIONS[:: cases(3, 1)], ids=lambda f: f.__name__)
 def test_it_is_what_numpy_does(f):
     def slope(x):
         return pb.grad(lambda x: np.sum(np.sin(f(x))))(x)
