@@ -83,7 +83,7 @@ class Emitter:
         return self.intrinsic("fma", a, b, c)
 
     @contextmanager
-    def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[ir.PhiInstr]:
+    def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[ir.Phi]:
         """`for i in range(start, stop, step)`, which may run no time at all; step > 0."""
         b = self.b
         start, stop, step = (self.int(x) if isinstance(x, int) else x for x in (start, stop, step))

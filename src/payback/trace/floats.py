@@ -28,6 +28,7 @@ from payback.trace.texts import shown
 _new = object.__new__
 _held = Traced.__dict__["node"]  # where a traced value holds its node
 _giving = threading.RLock()
+_SYMBOLS = {"div": "truediv", "power": "pow"}  # where Python's name is another one than the row's
 _CAST = TABLE["cast"]
 _STRONG, _WEAK = {"dtype": FLOAT64, "weak": False}, {"dtype": FLOAT64, "weak": True}
 
@@ -39,7 +40,7 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
     """
     row, compute, new = TABLE[name], getattr(Values, name), _new
     kind = Judged if row.no_edge else Float
-    plain = f"__{({'div': 'truediv', 'power': 'pow'}).get(name, name)}__"
+    plain = f"__{_SYMBOLS.get(name, name)}__"
     turned = plain.replace("__", "__r", 1)
 
     def beyond(self: Any, other: Any) -> Any:
@@ -135,7 +136,29 @@ def _unary(name: str) -> Callable[[Any], Any]:
     return forward
 
 
-class Float(Traced):
+class Single(Traced):
+    """One float64 that has a node only once somebody asks for it."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return FLOAT64
+
+    @property
+    def ndim(self) -> int:
+        return 0
+
+    @property
+    def size(self) -> int:
+        return 1
+
+
+class Float(Single):
     """A traced Python float that an operator has made; see `Scalar` in `ad/scalars.py` for what it holds."""
 
     __slots__ = ("first", "id", "number", "owed", "row", "second", "where")  # owed: by the last `.backward()`
@@ -167,22 +190,6 @@ class Float(Traced):
     def grad(self) -> Any:
         return self.owed if self.row is not None else _held.__get__(self).grad
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return FLOAT64
-
-    @property
-    def ndim(self) -> int:
-        return 0
-
-    @property
-    def size(self) -> int:
-        return 1
-
     def __bool__(self) -> bool:
         return bool(self.number)
 
@@ -210,14 +217,8 @@ class Judged(Float):
         return BOOL
 
 
-for _symbol, _name in {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "pow": "power",
-    "mod": "mod",
-}.items():
+for _name in ("add", "sub", "mul", "div", "power", "mod"):
+    _symbol = _SYMBOLS.get(_name, _name)
     _forward, _reflected = _operator(_name)
     setattr(Float, f"__{_symbol}__", _forward)
     setattr(Float, f"__i{_symbol}__", _forward)  # a number is not changed: its name is given to another

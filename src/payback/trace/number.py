@@ -29,6 +29,7 @@ from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
 from payback.trace.asked import by_name, not_known
 from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
+from payback.trace.floats import Single
 from payback.trace.handled import FAILING, unsure
 from payback.trace.outside import in_text
 from payback.trace.texts import shown
@@ -234,7 +235,7 @@ _NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
 _LOGICAL = ("logical_and", "logical_or", "logical_not")
 
 
-class Number(Traced):
+class Number(Single):
     """A traced scalar that is an entry of a recorder's columns."""
 
     __slots__ = ("k", "kind", "recorder")
@@ -268,22 +269,6 @@ class Number(Traced):
             leaf = self.recorder.leaves[self.recorder.first[self.k]]
             return leaf.params.get("name", leaf.op.name) if self.recorder.second[self.k] < 0 else "index"
         return "const"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return FLOAT64
-
-    @property
-    def ndim(self) -> int:
-        return 0
-
-    @property
-    def size(self) -> int:
-        return 1
 
     def __repr__(self) -> str:
         return shown(f"Traced(f64[]{'*' if self.kind else ''})")

@@ -54,7 +54,7 @@ def lost(place: Position | None) -> TraceError:
                       why="a text of a traced value has no history, so what is computed from the number would have no "
                       "gradient",
                       fix="compute with the value itself, and round it with np.round(x, digits); for the bare number "
-                      "write x.value")  # fmt: skip
+                      "write float(pb.stop_gradient(x))")  # fmt: skip
 
 
 class Text(str):
@@ -101,20 +101,8 @@ def _each(name: str) -> Any:
     return lambda self, *args, **kwargs: type(parts := method(self, *args, **kwargs))(map(Text, parts))
 
 
-for _name in [
-    "strip",
-    "lstrip",
-    "rstrip",
-    "replace",
-    "removeprefix",
-    "removesuffix",
-    "lower",
-    "upper",
-    "ljust",
-    "rjust",
-    "center",
-    "zfill",
-]:
+_KEPT = "strip lstrip rstrip replace removeprefix removesuffix lower upper ljust rjust center zfill"
+for _name in _KEPT.split():
     setattr(Text, _name, _kept(_name))
 for _name in ["split", "rsplit", "partition", "rpartition", "splitlines"]:
     setattr(Text, _name, _each(_name))

@@ -28,7 +28,7 @@ from payback.trace.cures import of_library
 from payback.trace.texts import Text
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
-from payback.transforms.plainly import Plainly, bare_iterator, raised_at
+from payback.transforms.plainly import Plainly, raised_at
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _bare(x: Any) -> Any:
     if type(x) is dict:
         return {key: _bare(part) for key, part in x.items()}
     if type(x) in _ITERATORS:
-        return bare_iterator(x, _bare)
+        return (_bare(item) for item in x)
     x = now(x)
     if not isinstance(x, Traced):
         return x

@@ -11,7 +11,7 @@ import ast
 import dis
 import gc
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
@@ -174,7 +174,3 @@ def _around(node: ast.expr) -> ast.expr:
         return node
     name = ast.copy_location(ast.Name(_NAME, ast.Load()), node)
     return ast.copy_location(ast.Call(name, [node], []), node)
-
-
-def bare_iterator(items: Iterable[Any], bare: Callable[[Any], Any]) -> Iterator[Any]:
-    return (bare(item) for item in items)

@@ -6,7 +6,7 @@ value that it has.  Types are compared by identity.  Wrong types are found by LL
 """
 
 from payback.native.ir.builder import IRBuilder
-from payback.native.ir.module import Block, Function, GlobalVariable, Module, Phi, PhiInstr, Switch
+from payback.native.ir.module import Block, Function, GlobalVariable, Module, Phi, Switch
 from payback.native.ir.values import (
     ArrayType,
     Constant,
@@ -39,7 +39,6 @@ __all__ = [
     "LiteralStructType",
     "Module",
     "Phi",
-    "PhiInstr",
     "PointerType",
     "Switch",
     "Type",

@@ -24,9 +24,6 @@ class Phi(Value):
         return f"{self.text} = phi {self.type.text} {', '.join(self.incoming)}"
 
 
-PhiInstr = Phi
-
-
 class Switch:
     def __init__(self, value: Value, default: Block):
         self.value, self.default = value, default
@@ -51,10 +48,6 @@ class Block:
         self.lines: list[Any] = []
         self.known: dict[str, Value] = {}
         self.ended = False
-
-    @property
-    def is_terminated(self) -> bool:
-        return self.ended
 
 
 class Module:
