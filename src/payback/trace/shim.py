@@ -24,6 +24,7 @@ import numpy as np
 
 from payback.errors import InputError, PaybackError, witness
 from payback.ir.loops import counts
+from payback.ops.append import lasting
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
     numpy_calculus,
@@ -383,8 +384,11 @@ def no_function(f: Any) -> InputError:
                       why="there is nothing to call", fix="give the function itself, f and not f(x)")  # fmt: skip
 
 
-def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
+def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) -> Any:
+    """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays.
+
+    is_plain: whether f is proved so, see `proved.py`, and the graph is needed no longer than this call of the caller's.
+    """
     if not callable(f):
         raise no_function(f)
     token = TRACING.set(True)
@@ -392,8 +396,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     refused.set(None)
     seen = Witness()
     witnessing = witness.set(seen)
+    last = lasting.set(True) if is_plain else None
     try:
-        _installed.enter(f)
+        if last is None:
+            _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             if seen.errors:  # swallowed, for the function has returned
@@ -407,7 +413,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 raise hidden from None
             raise
         finally:
-            _installed.leave()
+            if last is None:
+                _installed.leave()
+            else:
+                lasting.reset(last)
     finally:
         witness.reset(witnessing)
         TRACING.reset(token)
