@@ -6,6 +6,7 @@ without them only its abstract value is found.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -315,6 +316,16 @@ def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], whe
         raise
 
 
+def _reshaped(shapes: list[tuple[int, ...]]) -> str:
+    """What to do with arrays of shapes that do not broadcast together: a cure that helps these."""
+    for k, shape in enumerate(shapes):
+        if len(shape) == 1:
+            with contextlib.suppress(ValueError):
+                broadcast_shapes(*shapes[:k], (*shape, 1), *shapes[k + 1 :])
+                return f"give each of the {shape[0]} a row of its own: x[:, None] of shape {(*shape, 1)}"
+    return "entries are paired from the last axis on, where sizes are equal or 1: transpose, cut or reshape one of them"
+
+
 def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
     shapes = [arg.shape for arg in args]
     for shape in shapes:
@@ -331,5 +342,5 @@ def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
             f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
             where=str(place) if place else None,
             why="; ".join(made),
-            fix="reshape one of them, for example with x[:, None]",
+            fix=_reshaped(shapes),
         ) from None

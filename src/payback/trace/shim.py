@@ -28,6 +28,7 @@ from payback.ops.append import lasting
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
     numpy_calculus,
+    numpy_histograms,
     numpy_indexing,
     numpy_linalg,
     numpy_nan,
@@ -47,7 +48,7 @@ from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
-from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
+from payback.trace.creation import ANSWERS, MATHEMATICS
 from payback.trace.floats import Float
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.kinds import Asking, asks
@@ -58,6 +59,7 @@ from payback.trace.outside import refused
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
+from payback.trace.vectorize import vectorized
 from payback.trace.wrappers import (
     NOT_USERS,
     TRACING,
