@@ -25,6 +25,7 @@ _DTYPES = frozenset("?bBhHiIlLqQfd")
 _VARYING = {float, int, np.float64, np.float32}
 _MOST_PROOFS, _MOST_TRIES = 4000, 16
 _TOO_DEEP = 6
+_MOST_PARTS = 64  # of a list around a function: each is looked at in every call
 _monitoring = getattr(sys, "monitoring", None)  # Python 3.12
 # a code by the kinds of its surroundings and arguments -> what its proof rests on, or None
 _proofs: dict[Any, tuple[tuple[dict[str, Any], str, Any], ...] | None] = {}
@@ -94,13 +95,13 @@ def _kind(value: Any, depth: int) -> Kind:
 
 
 def _many(values: Sequence[Any], depth: int) -> Kind:
-    if depth > _TOO_DEEP:
+    if depth > _TOO_DEEP or len(values) > _MOST_PARTS:
         raise Unproved
     return listed([_kind(value, depth + 1) for value in values])
 
 
 def _table(values: dict[Any, Any], depth: int) -> Kind:
-    if depth > _TOO_DEEP:
+    if depth > _TOO_DEEP or len(values) > _MOST_PARTS:
         raise Unproved
     found = None
     for name, value in values.items():

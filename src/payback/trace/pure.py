@@ -266,6 +266,8 @@ def answer(pure: Pure, args: list[Kind]) -> Kind:
 def of_method(name: str, of: int, args: list[Kind]) -> Kind:
     if len(args) > METHODS[name]:
         raise Unproved
+    if of & ARRAY and any(type(kind) is int and kind & TRACED for kind in args):  # see `methods.py`
+        raise Unproved
     for kind in args:
         if not (is_bare(kind) or (name == "dot" and type(kind) is int)):
             raise Unproved
