@@ -77,7 +77,7 @@ def _hired(count: int) -> list[_Worker]:
         if not _warned:
             _warned = True
             warnings.warn(
-                f"compiled code runs on one thread, not on {count + 1}: {problem}; raise the limits of this process, or "
+                f"compiled code runs on one thread, not on {count + 1}: {problem}; raise this process's limits, or "
                 f"set {VARIABLE}",
                 RuntimeWarning,
                 stacklevel=2,
