@@ -208,7 +208,7 @@ class _Bander:
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
             return self._chain(order, axis, heavy=False)
         rows_bytes = sum(buffer.bytes for buffer in chain.strides)
-        if len(chain.axes) < 2 or rows_bytes < LEAST or self._saved(chain) < LEAST:
+        if len(chain.axes) < 2 or rows_bytes < LEAST or self._saved(chain) < LEAST // 2:
             self.hopeless.update(chain.axes.items())  # nor will a part of it save enough
             return None
         light = sum(chain.fixed.values()) <= LIGHT
@@ -232,7 +232,7 @@ class _Bander:
 
     def _far(self, first: int, second: int) -> bool:
         """Whether what one unit touches has left the second cache when another touches it."""
-        return self.moved[second] - self.moved[first] > CACHE
+        return self.moved[second] - self.moved[first] >= LEAST // 4
 
     def _rows(self, chain: _Chain) -> int:
         """Rows of a band: as many as fit in the cache, with what lives at the same time between kernels."""
