@@ -15,10 +15,11 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
-from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.floats import Float
+from payback.trace.leaf import leaf_value
 from payback.trace.leaks import close
 from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
