@@ -88,7 +88,7 @@ class Flow:
         self.inner: list[Any] = []
         self.exits: Names = NONE
         self.jumps: Names = NONE
-        self.asked: dict[str, Any] = {}
+        self.asked: set[str] = set()  # names whose meaning has decided something
 
     def run(self, names: Names = NONE) -> Fate:
         scope = self.scope
@@ -395,6 +395,7 @@ class Flow:
         match node:
             case ast.Name(id=name):
                 found = self.kinds[name] if name in self.kinds else self.space(name)
+                self.asked.add(name)
             case ast.Attribute(value=value, attr=attr):
                 owner = self.resolve(value)
                 found = UNKNOWN if owner is UNKNOWN else attribute_of(owner, attr)
@@ -405,8 +406,6 @@ class Flow:
                 return Made(kind) if isinstance(kind, type) and kind.__init__ is not object.__init__ else UNKNOWN
             case _:
                 return UNKNOWN
-        if self.deep == 0:
-            self.asked[ast.unparse(node)] = node
         return found
 
     def inside(self, node: ast.Call, state: Names) -> tuple[Fate | None, dict[str, str]]:

@@ -9,8 +9,9 @@ returned or put into an argument, an object or a name of the module, the same of
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, SupportsIndex
 
 from payback.errors import TraceError
@@ -22,14 +23,13 @@ from payback.trace.text_calls import (
     UNKNOWN,
     definition,
     first_of,
-    function_of,
     parameters,
     parents,
     placed,
 )
 from payback.trace.text_flow import Fate, Flow, looked_at
 
-_kept_fates: dict[Any, tuple[dict[str, Any], Fate]] = {}
+_kept_fates: dict[Any, tuple[list[tuple[str, Any]], Fate]] = {}
 
 
 def shown(text: str) -> str:
@@ -72,6 +72,7 @@ def _users(frame: FrameType | None) -> FrameType | None:
     return frame
 
 
+@functools.lru_cache(maxsize=4096)
 def _expression(code: CodeType, offset: int) -> Any:
     """The smallest expression that is being computed there, or None."""
     place = position((code, offset))
@@ -89,11 +90,8 @@ def _fate(frame: FrameType, value: bool, after: frozenset[str]) -> Fate:
     key = (frame.f_code, frame.f_lasti, value, after)
     if key in _kept_fates:
         asked, fate = _kept_fates[key]
-        if not asked:
-            return fate
-        space = _space(frame)
-        again = Flow(None, space)
-        if all(_code_of(again.resolve(node)) is code for node, code in asked.values()):
+        space = _space(frame) if asked else None
+        if space is None or all(_kind_of(space(name)) is kind for name, kind in asked):
             return fate
     made = _expression(frame.f_code, frame.f_lasti)
     if made is None:
@@ -109,13 +107,15 @@ def _fate(frame: FrameType, value: bool, after: frozenset[str]) -> Fate:
     fate = flow.run()
     if len(_kept_fates) > 4096:
         _kept_fates.clear()
-    _kept_fates[key] = ({name: (node, _code_of(flow.resolve(node))) for name, node in [*flow.asked.items()]}, fate)
+    _kept_fates[key] = ([(name, _kind_of(flow.space(name))) for name in sorted(flow.asked)], fate)
     return fate
 
 
-def _code_of(x: Any) -> Any:
-    _, function = function_of(x)
-    return function.__code__ if function is not None else None
+def _kind_of(x: Any) -> Any:
+    """What decides which function a name, or a method of what it stands for, is."""
+    if isinstance(x, MethodType):
+        x = x.__func__
+    return x.__code__ if isinstance(x, FunctionType) else x if isinstance(x, type | ModuleType) else type(x)
 
 
 def _space(frame: FrameType) -> Any:
