@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcas
 _EXACT = 2**53  # up to here whole numbers are floats
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
 _JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
+# Whether nothing can write into an array from outside as long as the graphs that are made now are needed.
+lasting: ContextVar[bool] = ContextVar("lasting", default=False)
 _OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
 
 
@@ -37,8 +40,10 @@ def snapshot(value: Any) -> Any:
     if kind is float:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
-        if value.flags.num & _WRITEABLE or not is_immutable(value):
-            value = value.copy("K")
+        flags = value.flags
+        if flags.num & _WRITEABLE or not is_immutable(value):
+            # where nothing can write into it, it may stay where it is; bits of what is computed may depend on gaps
+            value = value.view() if flags.forc and flags.aligned and lasting.get() else value.copy("K")
             value.setflags(False)
         return value
     if kind in WEAK_DTYPES:
