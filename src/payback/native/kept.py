@@ -25,14 +25,14 @@ LARGEST = 1 << 20  # bytes of constants: with more of them a loop is planned ane
 def keep(name: str, loop: Loop) -> None:
     """Write a loop to the entry, if the code of all its kernels is kept."""
     machine, written = loop.machine, loop.machine.segment.written
-    names = dict.fromkeys((type(kernel), kernel) for kernel in (*written.kernels, *DRIVERS))  # () and () may be two
-    names = {typed: library.symbol(typed[1]) for typed in names}
-    kernels = {name: kernel for (_, kernel), name in names.items()}
+    names = {id(kernel): kernel for kernel in (*written.kernels, *DRIVERS)}  # many commands have one
+    names = {number: library.symbol(kernel) for number, kernel in names.items()}
+    kernels = {names[id(kernel)]: kernel for kernel in (*written.kernels, *DRIVERS)}
     entries = library.entries_of(kernels)
     if entries is None or sum(array.nbytes for array in machine.constants.values()) > LARGEST:
         return
     numbers = {symbol: number for number, symbol in enumerate(kernels)}
-    which = np.array([numbers[names[type(kernel), kernel]] for kernel in written.kernels], np.int64)
+    which = np.array([numbers[names[id(kernel)]] for kernel in written.kernels], np.int64)
     arrays = [written.flat, written.starts, written.shared, which, loop.advances, *machine.constants.values()]
     told = {
         "symbols": list(kernels),

@@ -153,13 +153,20 @@ TIMED = Driver(("timed",)), TeamDriver(("timed",))
 
 def get(keys: Iterable[Any]) -> Callable[[Any], int]:
     """Where these kernels are, as a function of the key; those that are new are compiled together."""
-    wanted = {(type(key), key): key for key in keys}  # tuples of two types may be equal
+    objects = {id(key): key for key in keys}  # many commands have one kernel; to look at all of it takes long
+    wanted = {(type(key), key): key for key in objects.values()}  # tuples of two types may be equal
     with _lock:
         new = [key for typed, key in wanted.items() if typed not in _addresses]
         if new:
             _compile(new)
         found = {typed: _addresses[typed] for typed in wanted}
-    return lambda key: found[type(key), key]
+    addresses = {number: found[type(key), key] for number, key in objects.items()}
+
+    def address(key: Any) -> int:
+        there = addresses.get(id(key)) if objects.get(id(key)) is key else None
+        return found[type(key), key] if there is None else there
+
+    return address
 
 
 def entries_of(symbols: Iterable[str]) -> list[str] | None:
