@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+BARE = "pb.stop_gradient(x)"
+BARE_NUMBER = f"for the bare number write float({BARE})"
+BARE_NUMBERS = f"for the bare numbers write {BARE}"
+
 _SCIPY = "SciPy's compiled code takes bare numbers"
 _NO_HISTORY = "what it computes from them has no history"
 _FRAME = "compute with the plain arrays of its columns: .to_numpy()"
@@ -22,7 +26,7 @@ _OF_SCIPY = {
     "signal": "use np.convolve or np.correlate; write a recursive filter as a loop over the samples, or with pb.scan",
     "ndimage": f"add up shifted slices of np.pad(x, ...), or use np.convolve along an axis, {_AUTHOR}",
     "spatial": "write distances with NumPy: d = x[:, None] - y[None]; np.sqrt(np.sum(d * d, axis=-1)); a search for "
-    "neighbors takes bare numbers, x.value, and its indices are used on x",
+    "neighbors takes bare numbers, pb.stop_gradient(x), and its indices are used on x",
     "fft": f"a transform is linear: multiply by its matrix of cosines and sines, {_AUTHOR}",
     "special": f"write it with functions of scipy.special that have a row, as gammaln, {_AUTHOR}",
     "linalg": f"use the function of np.linalg or scipy.linalg that has a row, {_AUTHOR}",

@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 
 from payback.errors import TraceError
 from payback.ir.where import Position, is_inner, position, syntax
+from payback.trace.cures import BARE_NUMBER
 
 _READERS = {
     "float", "complex", "eval", "literal_eval", "Decimal", "Fraction", "float64", "float32", "float16", "longdouble",
@@ -53,8 +54,8 @@ def lost(place: Position | None) -> TraceError:
     return TraceError("a number read from a text would lose the derivative", where=str(place) if place else None,
                       why="a text of a traced value has no history, so what is computed from the number would have no "
                       "gradient",
-                      fix="compute with the value itself, and round it with np.round(x, digits); for the bare number "
-                      "write float(pb.stop_gradient(x))")  # fmt: skip
+                      fix="compute with the value itself, and round it with np.round(x, digits); "
+                      f"{BARE_NUMBER}")  # fmt: skip
 
 
 class Text(str):
