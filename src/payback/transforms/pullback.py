@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
+from payback.ad.copied import Copying
 from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
 from payback.ad.values import lone, pay_values
@@ -59,7 +60,7 @@ def pull_back(
 
 def pull_graph(tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool) -> list[Node]:
     """`pull_back` where the answers are nodes again."""
-    gradient = Gradient(on_graph=True)
+    gradient = Copying()
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
         asked, mask = seed != 0 if units else None, None
