@@ -29,6 +29,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.lower.search import lower_searchsorted
 from payback.native.lower.systems import LARGEST, OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
 from payback.native.scratch import fit
@@ -47,6 +48,7 @@ HOOKS = {
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
     "recurrence": lower_recurrence,
+    "searchsorted": lower_searchsorted,
     "cumprod": lower_cumprod,
     "solve": lower_solve,
     "inv": lower_inv,
