@@ -32,9 +32,9 @@ def systems(a, b):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("lead", [(), (7,), (2, 3)][: amount.cases(2, 3)])
+@pytest.mark.parametrize("lead", [(2, 3), (), (7,)][: amount.cases(1, 3)])
 def test_small_systems(lead, dtype):
-    for n in (1, 2, 4, 5, LARGEST, LARGEST + 1)[: amount.cases(4, 6)]:
+    for n in (1, 5, LARGEST + 1, 2, 4, LARGEST)[: amount.cases(2, 6)]:
         a = numbers(*lead, n, n, dtype=dtype) + (2 * n**0.5 * np.eye(n, dtype=dtype))[::-1]  # rows must be exchanged
         b = numbers(*lead, n, 3, dtype=dtype)
         agrees(pb.value_and_grad(systems, (0, 1)), a, b, tolerance=TOLERANCE[dtype])
@@ -51,7 +51,7 @@ def test_a_singular_matrix_is_numpys_error():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("shape", [(9,), (5, 7), (3, 4, 5), (0, 3), (2, 0)])
+@pytest.mark.parametrize("shape", [(9,), (3, 4, 5), (0, 3), (5, 7), (2, 0)][: amount.cases(3, 5)])
 def test_running_products(shape, dtype):
     for axis in range(len(shape)):
         x = numbers(*shape, dtype=dtype)
@@ -77,7 +77,7 @@ ab,cd->acbd acb,cdb->bad abcd,dcba-> abc,cba->b"""
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("form", FORMS.split())
+@pytest.mark.parametrize("form", FORMS.split()[: amount.cases(8, 11)])
 def test_contractions_of_several_axes_a_kind(form, dtype):
     """Whole numbers: exact in every order."""
     left, right = form.partition("->")[0].split(",")
