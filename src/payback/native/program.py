@@ -22,12 +22,15 @@ from payback.native.groups import REDUCES, VIEWS
 from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
+from payback.native.lower.along import lower_cumprod, lower_recurrence
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.lower.search import lower_searchsorted
+from payback.native.lower.systems import LARGEST, OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
 from payback.native.scratch import fit
 from payback.ops.recording import Recording, Term
@@ -44,11 +47,22 @@ HOOKS = {
     "cumsum": lower_cumsum,
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
+    "recurrence": lower_recurrence,
+    "searchsorted": lower_searchsorted,
+    "cumprod": lower_cumprod,
+    "solve": lower_solve,
+    "inv": lower_inv,
+    "det": lower_det,
+    "cofactor": lower_cofactor,
 }
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
+    "solve": f"matrices of more than {LARGEST} rows",
+    "inv": f"matrices of more than {LARGEST} rows",
+    "det": f"matrices of more than {LARGEST} rows",
+    "cofactor": f"matrices of more than {OF_COFACTORS} rows",
 }
 
 
