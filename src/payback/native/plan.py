@@ -13,6 +13,7 @@ from payback.native.packing import SLACK
 from payback.native.tile import has_masked_loads, tile
 
 BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
+NEAR = 131072  # bytes of A, K_BLOCK of its columns at most, that are not packed at all where rows are contiguous
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
@@ -67,6 +68,12 @@ class Plan:
         if self.vectors == 2:
             sizes |= {(rows, 2) for rows in (4, 8) if rows < self.rows} | {(self.rows, 1)}
         return sorted(sizes, key=lambda size: (size[1], size[0]))
+
+    @property
+    def low(self) -> int:
+        """Rows of a lower tile, of which two are run instead of a whole one and very few rows; 0: there is none."""
+        lower = [rows for rows, vectors in self.edges if vectors == 2 and rows < self.rows < 2 * rows]
+        return lower[-1] if lower and self.pack_b else 0
 
     @property
     def b_is(self) -> str:
@@ -139,6 +146,8 @@ def plan(
         vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
     width = vectors * lanes
     far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
+    across = unit(a, m, k) == "column"  # such rows are read where they lie, if they stay in the second cache
+    near = across and m * blocks_of(k)[1] * size < NEAR
     pack_a = far and n > 4 * width and m > rows
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
@@ -147,7 +156,7 @@ def plan(
         split = "sums"  # not enough tiles to share
     return Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
-        pack_a=pack_a, a_unit=unit(a, m, k), b_unit=b_unit, split=split,
+        pack_a=pack_a and not near, a_unit=unit(a, m, k), b_unit=b_unit, split=split,
     )  # fmt: skip
 
 
