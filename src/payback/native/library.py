@@ -95,6 +95,7 @@ class TeamDriver(tuple):
         b, (argument, thread, threads) = e.b, function.args
         word = [e.load(argument, k, INT) for k in range(9)]
         bases = b.inttoptr(b.add(word[0], b.mul(thread, word[1])), POINTER)
+        e.store(threads, bases, -1)  # there may be one, where more were asked for
         table, flags, advances, barrier = (b.inttoptr(word[k], POINTER) for k in (2, 3, 6, 8))
         count, rounds, moves = word[4], word[5], word[7]
 

@@ -25,6 +25,8 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
+from payback.trace.cures import BARE, BARE_NUMBERS
+from payback.trace.free import free
 from payback.trace.handled import FACTORIZING, unsure
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
@@ -157,7 +159,7 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
             return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
-        if not any(isinstance(x, Node) and x.aval.dtype.kind == "f" for x in operands):
+        if all(free(Traced(x)) for x in operands if isinstance(x, Node)):
             return ufunc(*[Traced(x).value if isinstance(x, Node) else x for x in operands])
         raise _unknown(ufunc, here())
     if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
@@ -339,16 +341,19 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     if isinstance(function, np.ufunc) and getattr(np, name, None) is not function:  # another library's
         return UnsupportedError(f"the ufunc {name.lstrip('_')} has no derivative in payback", where=place,
                                 why="there is no row for it in the table",
-                                fix="write it with functions that have one, or use "
-                                "pb.custom_gradient(plain=True)")  # fmt: skip
+                                fix="write it with functions that have one, or use pb.custom_gradient(plain=True); "
+                                f"{BARE_NUMBERS}")  # fmt: skip
     known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
-    near = difflib.get_close_matches(name, known, 3)
+    near = [f"np.{other}" for other in difflib.get_close_matches(name, known, 3, 0.7)]
+    where = f"near it: {', '.join(near)}; otherwise " if near else ""
     return UnsupportedError(
         f"{module}.{name} has no derivative in payback",
         where=place,
         why="there is no row for it in the table",
-        fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one",
-    )
+        fix=f"save its bare numbers, {BARE}" if name.startswith("save") else
+        f"{where}write it with NumPy functions that have one, or give its derivative with "
+        f"pb.custom_gradient(plain=True); {BARE_NUMBERS}",
+    )  # fmt: skip
 
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -364,7 +369,7 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
         return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
     args, kwargs = _current(args), _current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
-    if traced and not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
+    if traced and all(map(free, traced)):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     raise _unknown(function, here())
