@@ -48,7 +48,9 @@ def striped(commands: Sequence[Command], threads: int) -> list[Command]:
     room, pairs = _Room(commands, late), []
     for pair in found:
         last = _last(commands, needs, late, pair)
-        pairs.append(pair._replace(rows=_rows(commands[pair.product], commands[pair.update], room.at(last), threads)))
+        product = commands[pair.product]
+        rows = _rows(product, commands[pair.update], room.after(last, product), threads)
+        pairs.append(pair._replace(rows=rows))
         ready.setdefault(last, []).append(pairs[-1])
     made: dict[int, None] = {}  # numbers of commands in the order in which they run
 
@@ -91,24 +93,25 @@ class _Room:
         apart = {commands[k].operands[2].buffer for k in late}
         written = {view.buffer for command in commands for view in command.writes}
         updated = sum(buffer.bytes for buffer in written if buffer.kind == "input")
-        first: dict[Buffer, int] = {}
-        last: dict[Buffer, int] = {}
+        self.first: dict[Buffer, int] = {}
+        self.last: dict[Buffer, int] = {}
         for k, command in enumerate(commands):
             for view in (*command.reads, *command.writes):
                 if view.buffer.kind == "arena" and view.buffer not in apart and view.buffer.dtype != np.uint8:
-                    first.setdefault(view.buffer, k)
-                    last[view.buffer] = k
+                    self.first.setdefault(view.buffer, k)
+                    self.last[view.buffer] = k
         change = [0] * (len(commands) + 1)
-        for buffer, k in first.items():
+        for buffer, k in self.first.items():
             change[k] += buffer.bytes
-            change[last[buffer] + 1] -= buffer.bytes
-        self.live = list(accumulate(change))
-        most = max(self.live)
+            change[self.last[buffer] + 1] -= buffer.bytes
+        most = max(accumulate(change))
         self.all = most + (updated + most) // SHARE
 
-    def at(self, k: int) -> int:
-        """After command number k."""
-        return self.all - self.live[k]
+    def after(self, k: int, product: Command) -> int:
+        """When command number k has run and a product is next."""
+        needed = {view.buffer for view in product.reads}
+        there = (b for b in self.first if b in needed or self.first[b] <= k < self.last[b])
+        return self.all - sum(buffer.bytes for buffer in there)
 
 
 def _last(commands: Sequence[Command], needs: list[list[int]], late: set[int], pair: Pair) -> int:
