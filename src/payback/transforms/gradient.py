@@ -76,6 +76,9 @@ class Opened:
                 why=f"it is {_kinds(self.given)}: no number and no floating array",
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
+        if self.single and type(at := self.positions[0]) is int:
+            self.args, self.kwargs = (*args[:at], fresh[0], *args[at + 1 :]), kwargs
+            return
         changed = dict(zip(self.positions, fresh, strict=True))
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}

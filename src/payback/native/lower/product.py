@@ -23,7 +23,7 @@ from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.small import Small, small, sums_beside
+from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.nests import nest
 from payback.native.place import Place, take
 from payback.native.plan import Plan, plan
@@ -329,7 +329,7 @@ class Source(NamedTuple):
         batch = found.tags.count("b") + found.tags.count("r")
         key: Any = None
         if planner is not None and not shared and batch == 0:
-            key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
+            key = small(planner, run, code, self.after, views[1].offset)
         if few is not None and not shared:
             narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
             size = max(size, narrower.scratch(k) if narrower else 0)
@@ -375,7 +375,7 @@ def lower_contract(planner: Any, node: Node) -> bool:
     if below is not None:
         total = planner.allocate(below, below.aval.dtype, below.aval.shape)
         command = Command(
-            command.kernel._replace(sums=True), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
+            with_sums(planner, command.kernel), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
             command.reads, [*command.writes[:2], total, *command.writes[2:]], None, f"{text}+sum", command.flops,
         )  # fmt: skip
     planner.commands += [*first, command]
@@ -425,7 +425,7 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
     inside = {node, *fused}
     kept = [
         member for member in (node, *fused)
-        if member in planner.wanted or any(user not in inside for user in planner.users.get(member, ()))
+        if member in planner.wanted or not inside.issuperset(planner.users.get(member, ()))
     ]  # fmt: skip
     for member in fused:
         planner.waiting.pop(member, None)
@@ -436,4 +436,5 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
     for member in kept[:-1]:
         stores.append((array(planner.allocate(member, member.aval.dtype, shape), True), at[member]))
     after = After(tuple(instrs), tuple(operands), tuple(stores), at[last], len(factors))
+    after = planner.afters.setdefault(after, after)
     return after, target, others, [*numbers, *factors], "+".join([text, *dict.fromkeys(n.op.name for n in fused)])
