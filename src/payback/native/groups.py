@@ -258,15 +258,8 @@ class Groups:
             _, user = heapq.heappop(heap)
             if user in inside or not self._follows(user, shape, dtype):
                 continue
-<<<<<<< HEAD
             rest: dict[Node, None] = {}
             if not all(self._brought(arg, inside, rest, shape, dtype) for arg in user.args):
-=======
-            rest = [arg for arg in user.args if arg not in inside and not self._at_hand(arg, shape, dtype)]
-            # a mask that is computed from what lies in memory comes along
-            if not all(self._follows(arg, shape, dtype) and all(x in inside or self._at_hand(x, shape, dtype)
-                                                                 for x in arg.args) for arg in rest):  # fmt: skip
->>>>>>> main
                 continue
             for new in (*rest, user):
                 inside.add(new)

@@ -23,13 +23,9 @@ from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
-<<<<<<< HEAD
 from payback.native.lower.shared import Shared, shared
-from payback.native.lower.small import Small, small, sums_beside
-=======
 from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.nests import nest
->>>>>>> main
 from payback.native.place import Place, take
 from payback.native.plan import Plan, plan
 
