@@ -23,6 +23,7 @@ from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.shared import Shared, shared
 from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.nests import nest
 from payback.native.place import Place, take
@@ -80,8 +81,14 @@ class After(NamedTuple):
             arrays.append((pointer, row, column))
         factors = list(given)
         values: list[list[ir.Value]] = []
-        for instr in self.instrs:
-            if instr[0] == "product":
+        of_one = {number: each for each in shared(self.instrs) for number in each.instrs}
+        done: dict[int, list[ir.Value]] = {}
+        for number, instr in enumerate(self.instrs):
+            if number in of_one:
+                if number not in done:
+                    done |= _several(e, places, values, of_one[number])
+                made = done[number]
+            elif instr[0] == "product":
                 made = list(entries)
             elif instr[0] == "load":
                 made = [place.load(*arrays[instr[1]]) for place in places]
@@ -97,15 +104,29 @@ class After(NamedTuple):
                 made = []
                 for first in range(0, len(operands), count):
                     several = [joined(e, vectors) for vectors in zip(*operands[first : first + count], strict=True)]
-                    result = pointwise.emit(e, instr[0], instr[1], several)
-                    made += [result] if count == 1 else [
-                        take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])
-                    ]  # fmt: skip
+                    made += _apart(e, places, pointwise.emit(e, instr[0], instr[1], several), count)
             values.append(made)
         for operand, x in self.stores:
             for place, value in zip(places, values[x], strict=True):
                 place.store(pointwise.to_memory(e, value, self.operands[operand][0]), *arrays[operand])
         return values[self.result]
+
+
+def _several(e: Emitter, places: Sequence[Place], values: list[list[ir.Value]], each: Shared) -> dict[int, list[Any]]:
+    """What is made of one exponential, for all places."""
+    count, made = together(places), {k: [] for k in each.instrs}
+    for first in range(0, len(places), count):
+        operands = {k: joined(e, values[k][first : first + count]) for k in each.operands}
+        for k, result in each.emit(e, operands).items():
+            made[k] += _apart(e, places, result, count)
+    return made
+
+
+def _apart(e: Emitter, places: Sequence[Place], result: ir.Value, count: int) -> list[ir.Value]:
+    """A vector that was `joined` as `count` vectors again."""
+    if count == 1:
+        return [result]
+    return [take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])]
 
 
 def together(places: Sequence[Place]) -> int:
