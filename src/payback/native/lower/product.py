@@ -302,20 +302,22 @@ class Source(NamedTuple):
         parts."""
         target = self.operands[2]
         code = code_of(target.buffer.dtype)
-        found, _, run = _facts(target.buffer.dtype, self.spec, *self.forms)
+        facts = _facts(target.buffer.dtype, self.spec, *self.forms)
+        found, _, run = facts
         made: list[Command] = []
         if run is not None and "r" in found.tags and not plus:
             made = nest([("number", "-0.0", code)], [code], [("store", target, 0)], target.shape, "start")
             plus = True
-        made.append(self._command(planner, few, plus))
+        made.append(self._command(planner, few, plus, *facts))
         for command in made:
             command.source = self
         return made
 
-    def _command(self, planner: Any, few: Few | None, plus: bool) -> Command:
+    def _command(
+        self, planner: Any, few: Few | None, plus: bool, found: Shape, flops: int, run: Run | None
+    ) -> Command:  # fmt: skip
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
-        found, flops, run = _facts(target.buffer.dtype, self.spec, *self.forms)
         views = (b, a) if found.turned else (a, b)
         if run is None:
             assert not plus
