@@ -364,10 +364,11 @@ def lower_contract(planner: Any, node: Node) -> bool:
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     if code in ("f4", "f8"):
         spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
-        a, b = (
-            planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
-            for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
-        )
+        if any(copied):
+            a, b = (
+                planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
+                for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
+            )
     fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
