@@ -43,6 +43,7 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_where,
     outside,
     questions,
+    sparse_products,
 )
 from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now

@@ -147,6 +147,9 @@ def zero(node: Node) -> Any:
 
 def own(node: Node, bar: Any) -> Any:
     """The answer as its receiver may keep it: a Python float for a Python number, a writable array of its own."""
+    value = node.value
+    if type(bar) is type(value) is np.ndarray and bar.dtype is value.dtype:
+        return bar.copy()
     if node.aval.weak:
         return float(bar)
     return np.array(bar, dtype=node.aval.dtype, order="C") if node.shape else node.aval.dtype.type(bar)
