@@ -252,7 +252,7 @@ class Groups:
         shape, dtype = node.aval.shape, node.aval.dtype
         inside = {node}
         made: list[Node] = []
-        heap = [(user.id, user) for user in dict.fromkeys(self.users.get(node, ()))]
+        heap = [(user.id, user) for user in dict.fromkeys(self.users[node])]
         heapq.heapify(heap)
         while heap and len(made) < most:
             _, user = heapq.heappop(heap)

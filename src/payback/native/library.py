@@ -252,8 +252,7 @@ def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
 def _units(symbols: dict[str, Any]) -> list[list[str]]:
     """Kernels that become one module: those that share functions, and not so many that others would have to wait.
 
-    Drivers come first, which are written in no time: so other threads begin, and LLVM with them, while the next text is
-    written.  Then some small ones, then the largest.
+    Small ones come first, so that other threads need not wait for the first text either, then the largest.
     """
     families: dict[str, list[str]] = {}
     for name in sorted(symbols):
@@ -262,12 +261,9 @@ def _units(symbols: dict[str, Any]) -> list[list[str]]:
         family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
         families.setdefault(family, []).append(name)
     small = families.pop("", [])
-    drivers = [name for name in small if isinstance(symbols[name], (Driver, TeamDriver))]
-    small = [name for name in small if name not in drivers]
     parts = -(-len(small) // UNIT)
     units = [small[k::parts] for k in range(parts)]
-    first = [drivers] if drivers else []
-    return [*first, *units[:1], *(families[family] for family in sorted(families)), *units[1:]]
+    return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
 
 
 def _texts(symbols: dict[str, Any], homes: dict[str, tuple[str, ...]]) -> Iterator[str]:

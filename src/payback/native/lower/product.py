@@ -323,20 +323,22 @@ class Source(NamedTuple):
         parts."""
         target = self.operands[2]
         code = code_of(target.buffer.dtype)
-        found, _, run = _facts(target.buffer.dtype, self.spec, *self.forms)
+        facts = _facts(target.buffer.dtype, self.spec, *self.forms)
+        found, _, run = facts
         made: list[Command] = []
         if run is not None and "r" in found.tags and not plus:
             made = nest([("number", "-0.0", code)], [code], [("store", target, 0)], target.shape, "start")
             plus = True
-        made.append(self._command(planner, few, plus))
+        made.append(self._command(planner, few, plus, *facts))
         for command in made:
             command.source = self
         return made
 
-    def _command(self, planner: Any, few: Few | None, plus: bool) -> Command:
+    def _command(
+        self, planner: Any, few: Few | None, plus: bool, found: Shape, flops: int, run: Run | None
+    ) -> Command:  # fmt: skip
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
-        found, flops, run = _facts(target.buffer.dtype, self.spec, *self.forms)
         views = (b, a) if found.turned else (a, b)
         if run is None:
             assert not plus
@@ -383,10 +385,11 @@ def lower_contract(planner: Any, node: Node) -> bool:
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     if code in ("f4", "f8"):
         spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
-        a, b = (
-            planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
-            for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
-        )
+        if any(copied):
+            a, b = (
+                planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
+                for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
+            )
     fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
