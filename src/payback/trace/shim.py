@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError, no_function, witness
+from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
@@ -387,7 +388,15 @@ class _Installed:
                 space.update({n: _ORIGINALS[id(v)] for n, v in list(space.items()) if id(v) in _ORIGINALS})
 
 
+def _alone() -> None:
+    """In the child of a fork other threads' traces do not end: there are none."""
+    if _installed.depth and counts.get() is None:
+        _installed.depth = 1
+        _installed.leave()
+
+
 _installed = _Installed()
+whole_in_children(_installed.lock, _alone)
 outside.elsewhere = lambda: _installed.depth > 0 and not TRACING.get()
 
 
