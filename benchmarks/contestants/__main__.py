@@ -16,12 +16,15 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.programs import PROGRAMS, named
 from benchmarks.works import FUNCTIONS, TRAININGS, Training
 
 
 def work_of(name: str, options: dict[str, Any]) -> Any:
     if name in FUNCTIONS:
         return FUNCTIONS[name](**options)
+    if name in PROGRAMS:
+        return named(name, **options)
     sizes, batch = TRAININGS[name] if name in TRAININGS else _parsed(name)
     return Training(tuple(sizes), batch, **options)
 

@@ -102,8 +102,8 @@ def _payback(scan: Callable[..., Any]) -> Library:
         windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
         return np.einsum("bcyxkl,ockl->boyx", windows, w)
 
-    return Library(scan, pb.grad, pb.jvp, pb.vmap, pb.jacobian, pb.hessian, put, add_at, scipy.linalg.expm,
-                   scipy.special.logsumexp, correlate)  # fmt: skip
+    return Library(scan, pb.grad, pb.jvp, pb.vmap, pb.jacobian, pb.hessian, put, add_at, lambda a: scipy.linalg.expm(a),
+                   lambda a, **how: scipy.special.logsumexp(a, **how), correlate)  # fmt: skip
 
 
 def _jax(scan: Callable[..., Any]) -> Library:

@@ -149,7 +149,7 @@ def test_rows_that_numpy_runs_split_the_program():
     def f(a, b):
         return np.tanh(np.linalg.solve(a * 2.0, b + 1.0)) - np.sum(b)
 
-    a, b = np.eye(4) + 0.1, np.arange(4.0)
+    a, b = np.eye(20) + 0.1, np.arange(20.0)  # small ones have kernels
     graph, found, wanted = both(f, a, b)
     check(graph, found, wanted, 1e-14, "solve")
     program = Program(graph)

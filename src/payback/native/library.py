@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from payback.ir.forks import whole_in_children
 from payback.native import cache, cores, ir
 from payback.native.assemble import assemble
 from payback.native.clock import emit_now
@@ -21,7 +21,7 @@ from payback.native.lower.kernel import SIGNATURE
 from payback.native.parts import parts
 from payback.native.threads import emit_barrier
 
-_lock = threading.Lock()
+_lock = whole_in_children(threading.RLock())  # LLVM's own locks are held under it
 _addresses: dict[Any, int] = {}
 _named: dict[str, int] = {}  # the same by symbol
 _homes: dict[str, tuple[str, ...]] = {}  # symbol -> the entries of the cache that it was found in
@@ -29,16 +29,6 @@ _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
 UNIT = 8  # kernels in one module
 PART = 50_000  # characters of a module that is compiled in one piece, or a little more
-
-
-def _unlock() -> None:
-    """In the child of a fork nobody compiles, whatever another thread was doing in the parent."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 def symbol(key: Any) -> str:
@@ -154,13 +144,20 @@ TIMED = Driver(("timed",)), TeamDriver(("timed",))
 
 def get(keys: Iterable[Any]) -> Callable[[Any], int]:
     """Where these kernels are, as a function of the key; those that are new are compiled together."""
-    wanted = {(type(key), key): key for key in keys}  # tuples of two types may be equal
+    objects = {id(key): key for key in keys}  # many commands have one kernel; to look at all of it takes long
+    wanted = {(type(key), key): key for key in objects.values()}  # tuples of two types may be equal
     with _lock:
         new = [key for typed, key in wanted.items() if typed not in _addresses]
         if new:
             _compile(new)
         found = {typed: _addresses[typed] for typed in wanted}
-    return lambda key: found[type(key), key]
+    addresses = {number: found[type(key), key] for number, key in objects.items()}
+
+    def address(key: Any) -> int:
+        there = addresses.get(id(key)) if objects.get(id(key)) is key else None
+        return found[type(key), key] if there is None else there
+
+    return address
 
 
 def entries_of(symbols: Iterable[str]) -> list[str] | None:

@@ -22,12 +22,15 @@ from payback.native.groups import REDUCES, VIEWS
 from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
+from payback.native.lower.along import lower_cumprod, lower_recurrence
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.lower.search import lower_searchsorted
+from payback.native.lower.systems import LARGEST, OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
 from payback.native.scratch import fit
 from payback.ops.recording import Recording, Term
@@ -44,11 +47,22 @@ HOOKS = {
     "cumsum": lower_cumsum,
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
+    "recurrence": lower_recurrence,
+    "searchsorted": lower_searchsorted,
+    "cumprod": lower_cumprod,
+    "solve": lower_solve,
+    "inv": lower_inv,
+    "det": lower_det,
+    "cofactor": lower_cofactor,
 }
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
+    "solve": f"matrices of more than {LARGEST} rows",
+    "inv": f"matrices of more than {LARGEST} rows",
+    "det": f"matrices of more than {LARGEST} rows",
+    "cofactor": f"matrices of more than {OF_COFACTORS} rows",
 }
 
 
@@ -143,7 +157,7 @@ class Program:
 
     def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = ()):
         """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
-        self.source, self._beside = graph, beside
+        self.source, self.beside = graph, beside
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
@@ -199,7 +213,7 @@ class Program:
         drivers = (
             DRIVERS
             if any(team_of(part.seconds, planner.threads) > 1 for part in written)
-            else (DRIVERS[0], *self._beside)
+            else (DRIVERS[0], *self.beside)
         )
         addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
@@ -209,6 +223,10 @@ class Program:
         self._template = base_table(self.bases)
         for buffer in planner.constants:
             self._template[buffer.base] = buffer.array.ctypes.data
+        self._ready(self._parts)
+
+    def _ready(self, parts: list[Any]) -> None:
+        self._parts = parts
         self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
         self._interpreter: Interpreter | None = None
 
@@ -256,8 +274,10 @@ class Program:
                 array = np.empty(view.shape, view.buffer.dtype)
                 bases[view.buffer.base] = array.ctypes.data
             made.append(array)
-        places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
-        places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
+        places: dict[Buffer, Any] = {}
+        if self.segment is None:  # some of it runs on NumPy
+            places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
+            places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
         status = run(arena, bases, places)
         self._pool.append((arena, bases))
         if status:  # an index out of bounds: the interpreter tells where

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.namespace import opposite
@@ -42,6 +44,8 @@ def _winner(m: Any, wins: Any, loses: Any, ties: Callable[[], Any]) -> Any:
 
 
 def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
+    if type(y) is np.ndarray and np.count_nonzero(y == y) == y.size:  # what it comes to below, sooner
+        return m.select(taken, 1.0, None)
     return m.select(m.ne(y, y), NAN, m.select(taken, 1.0, None))
 
 

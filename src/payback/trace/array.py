@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, ShapeError, TraceError, witness
+from payback.errors import MissingAttributeError, MutationError, ShapeError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, const, floated, freeze, of_rows, snapshot
+from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
+from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.asked import by_name, not_known
 from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
 from payback.trace.free import free
+from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     _HOOKS,
     _METHODS,
@@ -75,7 +76,7 @@ class Traced(metaclass=_Kind):
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         aval = self.node.aval
         if aval.shape:
-            return np.ndarray
+            return np.ndarray if not _HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)
         return float if aval.weak else aval.dtype.type
@@ -211,6 +212,8 @@ class Traced(metaclass=_Kind):
         return [row.tolist() for row in self] if self.node.shape else self.item()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.node.shape and _HOOKS["leaves_to_operand"](_getframe(1)):
+            return np.array(None)  # no array
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
         if self.node.value is not None and free(self):
@@ -367,24 +370,6 @@ def _here() -> str | None:
     return str(place) if place else None
 
 
-def leaf_value(value: Any, name: str) -> Any:
-    """A value to differentiate by, as a snapshot: Python ints count as floats, integer arrays are refused.
-
-    Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
-    """
-    if type(value) in (int, bool):
-        return floated(value, name)
-    if isinstance(value, (list, tuple)):
-        value = of_rows([[floated(v, name) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
-                         else floated(row, name) if type(row) is int else row for row in value])  # fmt: skip
-    value = snapshot(value)
-    if type(value) not in WEAK_DTYPES and value.dtype.kind != "f":
-        raise DifferentiationError(f"{name} is an array of {value.dtype} and has no derivative",
-                                   why="integers and booleans do not vary continuously",
-                                   fix=f"give {name}.astype(float), or leave it out of argnums")  # fmt: skip
-    return freeze(native(value))
-
-
 def as_traced(operand: Any) -> Any:
     """A traced value as it is; a list or tuple with traced values in it, stacked; anything else as NumPy sees it."""
     if isinstance(operand, Traced):
@@ -452,4 +437,4 @@ def variable(value: Any, name: str | None = None) -> Variable:
 
 
 know(Traced, Variable, as_traced)
-__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "leaf_value", "plain", "variable"]
+__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "plain", "variable"]

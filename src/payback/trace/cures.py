@@ -19,8 +19,9 @@ _OF_SCIPY = {
     "or step through time in a loop or with pb.scan",
     "stats": "write the density with NumPy: z = (x - m) / s; -0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
-    "sparse": "for A @ x with a plain A write c = A.tocoo(); np.bincount(c.row, c.data * x[c.col], A.shape[0]); for a "
-    "solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
+    "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
+    "matrix whose entries are traced is np.add.at(out, (row, column), entries); for a solver use "
+    "pb.custom_gradient(plain=True), whose pull solves with A.T",
     "interpolate": "use np.interp; for another curve make its coefficients of plain arrays outside, or solve for them "
     f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
     "signal": "use np.convolve or np.correlate; write a recursive filter as a loop over the samples, or with pb.scan",

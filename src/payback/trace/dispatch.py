@@ -19,7 +19,7 @@ from payback.errors import UnsupportedError, witness
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, check_broadcast, snapshot
+from payback.ops.append import append, apply, check_broadcast, freeze, snapshot
 from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
@@ -58,6 +58,15 @@ def emit(name: str, *operands: Any, **params: Any) -> Traced:
         return number
     if name in _VIEWS:
         return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+    if len(operands) == 1 and type(operands[0]) in _NODE_TYPES:  # most calls: nothing is to be promoted
+        node, row = operands[0].node, TABLE[name]
+        value = node.value
+        if (type(value) is np.ndarray and node.op is not CONST and value.dtype.kind == "f"
+                and (row.numeric == "same" or row.numeric == "float")):  # fmt: skip
+            value = row.value(Values, value, **params)  # type: ignore[misc]
+            if type(value) is not tuple:
+                return made(row, (node,), params or NO_PARAMS, value, where_of_caller(2))  # type: ignore[no-any-return]
+            return Traced(Node(row, (node,), params or NO_PARAMS, freeze(value), where_of_caller(2)))
     if name in FACTORIZING and any(isinstance(x, Traced) and x.node.value is None for x in operands):
         unsure(name, _getframe(1))
     return Traced(

@@ -37,7 +37,9 @@ def proved(f: Any, args: Sequence[Any], kwargs: dict[str, Any], wrt: Sequence[in
     if type(f) is not FunctionType or (tries := _tries.get(id(f.__code__), 0)) > _MOST_TRIES or _watched():
         return False
     try:
-        names = tuple([(name, _varying(arg) if name in wrt else _kind(arg, 0)) for name, arg in kwargs.items()])
+        names: tuple[Any, ...] = ()
+        if kwargs:
+            names = tuple([(name, _varying(arg) if name in wrt else _kind(arg, 0)) for name, arg in kwargs.items()])
         kinds = tuple([_varying(arg) if i in wrt else _kind(arg, 0) for i, arg in enumerate(args)])
         key = _environment(f, 0), kinds, names
         used = _proofs[key]

@@ -163,6 +163,10 @@ class Storage:
             return made
         if len(used) == 1:
             return self.gather(self.pieces[used[0]], flat - self.starts[used[0]], at.shape, place)
+        shown = np.may_share_memory(at, self.source)  # places that were copied are not told of a whole
+        if at.size < self.source.size <= 2 * at.size and self.source.flags.writeable and shown:
+            self.compact(place)  # of one whole this is a slice, and so are the neighbors that are read beside it
+            return self.read(at, place)
         parts, offset = [], 0
         places = np.zeros(flat.size, np.int64)
         shift = np.zeros(len(used), np.int64)  # from places in the pool to places among the parts

@@ -15,10 +15,11 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
-from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.floats import Float
+from payback.trace.leaf import leaf_value
 from payback.trace.leaks import close
 from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
@@ -75,6 +76,9 @@ class Opened:
                 why=f"it is {_kinds(self.given)}: no number and no floating array",
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
+        if self.single and type(at := self.positions[0]) is int:
+            self.args, self.kwargs = (*args[:at], fresh[0], *args[at + 1 :]), kwargs
+            return
         changed = dict(zip(self.positions, fresh, strict=True))
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}

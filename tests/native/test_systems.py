@@ -1,0 +1,99 @@
+"""Small systems, running products, places in sorted rows, and contractions of several axes a kind, compiled."""
+
+import numpy as np
+import pytest
+from tests import amount
+
+import payback as pb
+from payback.native.lower.arranged import around
+from payback.native.lower.systems import LARGEST
+
+TOLERANCE = {np.float32: 2e-3, np.float64: 1e-11}
+
+
+def numbers(*shape, dtype):
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(dtype)
+
+
+def agrees(f, *args, tolerance):
+    """Compiled, what the function gives as it is; to rounding."""
+    found, wanted = pb.compile(f, native=True)(*args), f(*args)
+    for a, b in zip(_flat(found), _flat(wanted), strict=True):
+        assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.max(np.abs(b), initial=0.0))
+
+
+def _flat(value):
+    return [leaf for part in value for leaf in _flat(part)] if isinstance(value, tuple) else [value]
+
+
+def systems(a, b):
+    return np.sum(np.linalg.solve(a, b) ** 2) + np.sum(np.linalg.det(a)) + np.sum(np.linalg.inv(a) ** 3)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("lead", [(2, 3), (), (7,)][: amount.cases(1, 3)])
+def test_small_systems(lead, dtype):
+    for n in (1, 5, LARGEST + 1, 2, 4, LARGEST)[: amount.cases(2, 6)]:
+        a = numbers(*lead, n, n, dtype=dtype) + (2 * n**0.5 * np.eye(n, dtype=dtype))[::-1]  # rows must be exchanged
+        b = numbers(*lead, n, 3, dtype=dtype)
+        agrees(pb.value_and_grad(systems, (0, 1)), a, b, tolerance=TOLERANCE[dtype])
+
+
+def test_a_singular_matrix_is_numpys_error():
+    a = np.ones((2, 3, 3))
+    with pytest.raises(np.linalg.LinAlgError):
+        pb.compile(lambda a: np.linalg.inv(a), native=True)(a)
+    assert np.all(pb.compile(pb.grad(lambda a: np.sum(np.linalg.det(a))), native=True)(a) == 0.0)
+    a[0] = np.diag([1.0, np.nan, 1.0])
+    a[1] = np.eye(3)
+    np.testing.assert_array_equal(pb.compile(lambda a: np.linalg.inv(a), native=True)(a), np.linalg.inv(a))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("shape", [(9,), (3, 4, 5), (0, 3), (5, 7), (2, 0)][: amount.cases(3, 5)])
+def test_running_products(shape, dtype):
+    for axis in range(len(shape)):
+        x = numbers(*shape, dtype=dtype)
+        agrees(lambda x, axis=axis: np.cumprod(x, axis=axis), x, tolerance=0.0)
+        f = pb.value_and_grad(lambda x, axis=axis: np.sum(np.cumprod(x[..., ::-1], axis=axis) ** 2))
+        agrees(f, x, tolerance=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
+def test_places_in_a_sorted_row(dtype, side):
+    rng = np.random.default_rng(0)
+    for length in (0, 1, 2, 7, 50, 51):
+        row, values = np.sort(rng.integers(0, 30, length).astype(dtype)), rng.integers(0, 32, (3, 5)).astype(dtype)
+        if np.dtype(dtype).kind == "f" and length > 2:
+            row[-2:], values[0, :3] = (np.inf, np.nan), (np.nan, np.inf, -np.inf)
+        found = pb.compile(lambda a, v: np.searchsorted(a, v, side=side), native=True)(row, values)
+        np.testing.assert_array_equal(found, np.searchsorted(row, values, side=side))
+
+
+FORMS = """abc,adc->db abc,db->adc abc,bdc->ad bckyx,ock->boyx bcyxkl,ockl->boyx bcyxkl,boyx->ockl boyx,ockl->bcyxkl
+ab,cd->acbd acb,cdb->bad abcd,dcba-> abc,cba->b"""
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("form", FORMS.split()[: amount.cases(8, 11)])
+def test_contractions_of_several_axes_a_kind(form, dtype):
+    """Whole numbers: exact in every order."""
+    left, right = form.partition("->")[0].split(",")
+    rng = np.random.default_rng(0)
+    for sizes in ([9, 8, 12, 11, 3, 10, 4], [1, 5, 2, 17, 1, 3, 2])[: amount.cases(1, 2)]:
+        extent = dict(zip(dict.fromkeys(left + right), sizes, strict=False))
+        a, b = (rng.integers(-3, 4, [extent[x] for x in part]).astype(dtype) for part in (left, right))
+        agrees(lambda a, b: np.einsum(form, a, b), a, b, tolerance=0.0)
+
+
+def test_sums_go_on_around_a_product():
+    """Rows a, columns d; c is summed in the product, b around it."""
+    extents, moves = [30, 40, 50, 60], [[1, 0, 9000, 40], [0, 1, 6000, 40], [40, 1, 0, 0]]
+    assert around(extents, moves, "mnkk") == (
+        [50, 30, 40, 60],
+        [[9000, 1, 0, 40], [6000, 0, 1, 40], [0, 40, 1, 0]],
+        "rmnk",
+    )
+    assert around([2, 2, 2, 2], [[1] * 4] * 3, "mnkk") is None
