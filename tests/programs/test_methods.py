@@ -8,14 +8,14 @@ import pytest
 import payback as pb
 from amount import cases
 from payback.errors import TraceError
-from programs import algorithms, engineering, learning, methods, nested, state, uses
+from programs import algorithms, authors, engineering, learning, methods, nested, state, uses
 from programs.test_science import assert_near, direction, slope
 
 pytestmark = [  # what NumPy says of the programs by themselves
     pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
 ]
-MODULES = (methods, uses, algorithms, state, engineering, learning, nested)
+MODULES = (methods, uses, algorithms, state, engineering, learning, nested, authors)
 PROGRAMS = {name: found for module in MODULES for name, found in module.PROGRAMS.items()}
 WHOLE = [name for name, (_, _, looks) in PROGRAMS.items() if not looks]
 
@@ -68,5 +68,5 @@ def test_a_batch(name):
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in WHOLE])
 def test_what_looks_at_numbers_says_where(name):
     f, x, _ = PROGRAMS[name]
-    with pytest.raises(TraceError, match=r"(algorithms|uses|state|engineering|learning)\.py:\d+"):
+    with pytest.raises(TraceError, match=r"(algorithms|uses|state|engineering|learning|authors)\.py:\d+"):
         pb.compile(f)(x)

@@ -222,7 +222,6 @@ FOLLOWED = {
     "pickle of a number": (lambda x: pickle.loads(pickle.dumps(x)) + 1.0, "number"),  # noqa: S301
     "a key": (_cached, "number"),
     "np.save": (_saved, "array"),
-    "np.savetxt": (lambda x: np.savetxt(io.StringIO(), x) or 1.0, "array"),
     "np.roots": (lambda x: np.roots(x).real[0], "array"),
     "np.fft": (lambda x: np.abs(np.fft.fft(x))[1], "array"),
     "a method": (lambda x: len(x.tobytes()) * 1.0, "array"),

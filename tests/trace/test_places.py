@@ -434,3 +434,25 @@ def test_side_effects_happen_once():
     pb.grad(f)(X)
     assert log[0] == "called"
     assert len(log) == 2
+
+
+def test_what_frompyfunc_makes_of_a_function_is_called_for_each_entry():
+    fused, both = np.frompyfunc(lambda a, b: a * b + 1, 2, 1), np.frompyfunc(lambda a: (a * a, 3 * a), 1, 2)
+    pb.check_grads(lambda x: np.sum(fused(x, X[:, None])) + np.sum(np.multiply(*both(x))), X)
+    pb.check_grads(lambda x: np.sum(fused.outer(x, x)) * fused(x[0], 2.0), X)
+    assert np.sum(fused(X, 2.0)) == pb.value_and_grad(lambda x: np.sum(fused(x, 2.0)))(X)[0]
+    np.testing.assert_array_equal(pb.compile(pb.grad(lambda x: np.sum(fused(x, x))))(X), 2 * X)
+    with pytest.raises(PaybackError, match="reduce has no derivative"):
+        pb.grad(lambda x: np.sum(fused.reduce(x)))(X)
+
+
+def test_assertions_of_numpy_look_at_the_numbers():
+    def f(x, shift):
+        np.testing.assert_allclose(x + shift, [*x])
+        return np.sum(x * x)
+
+    np.testing.assert_array_equal(pb.grad(f)(X, 0.0), 2 * X)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        pb.grad(f)(X, 1.0)
+    with pytest.raises(TraceError, match="not known while a function is compiled"):
+        pb.compile(f)(X, 0.0)

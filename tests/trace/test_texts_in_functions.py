@@ -391,3 +391,63 @@ def test_what_was_kept_is_read_when_the_function_has_returned():
     KEPT.clear()
     pb.grad(lambda x: (note(x[0]), x[0])[1])(X)
     assert noted() == 1.25
+
+
+def saved(file, x):
+    np.savetxt(file, x)
+
+
+def loaded(file):
+    return np.loadtxt(file)
+
+
+def through_a_constant_name(x):
+    np.save("kept.npy", x)
+    return np.load("kept.npy").sum()
+
+
+def through_functions(x):
+    saved("kept.txt", x)
+    return loaded("kept.txt").sum()
+
+
+def through_text_of_a_file(x):
+    np.savetxt("kept.txt", x * 2)
+    with open("kept.txt") as file:
+        return float(file.readline())
+
+
+def through_an_archive(x):
+    np.savez("kept.npz", x=x)
+    with np.load("kept.npz") as archive:
+        return archive["x"].sum()
+
+
+def through_memory(x):
+    file = io.BytesIO()
+    np.save(file, x)
+    file.seek(0)
+    return np.load(file).sum()
+
+
+@pytest.mark.parametrize("f", [
+    through_a_constant_name, through_functions, through_text_of_a_file, through_an_archive, through_memory,
+])  # fmt: skip
+def test_a_number_read_from_a_file_that_it_was_saved_to_is_told(f, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(f(X), float)
+    with pytest.raises(TraceError, match="a number read from a text"):
+        pb.grad(lambda x: f(x) * np.sum(x))(X)
+
+
+def test_what_is_saved_is_the_bare_number_and_other_files_are_read(tmp_path):
+    np.save(tmp_path / "data.npy", X)
+
+    def f(x):
+        np.save(tmp_path / "x.npy", 2 * x)
+        data = np.load(tmp_path / "data.npy")
+        data[0] = x[1]
+        return np.sum(data * x)
+
+    np.testing.assert_array_equal(pb.grad(f)(X), [X[1], X[0] + X[1]])
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), 2 * X)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import UnsupportedError, witness
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
@@ -109,6 +109,7 @@ _QUESTIONS: dict[Any, Function] = {
     np.isfinite: lambda x: emit("lt", emit("abs", x), np.inf),
     np.signbit: lambda x: emit("lt", emit("copysign", emit("identity", 1.0), x), 0.0),
 }
+_SAVING = {np.save, np.savetxt, np.savez, np.savez_compressed}
 _BITWISE = {np.bitwise_and, np.bitwise_or, np.invert}  # of integers they are nothing logical
 _TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
 
@@ -168,6 +169,8 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
             return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
+        if ufunc.types in (["O->O"], ["O" * ufunc.nin + "->" + "O" * ufunc.nout]):  # of np.frompyfunc
+            return _HOOKS["objects"](ufunc, inputs)
         if all(free(Traced(x)) for x in operands if isinstance(x, Node)):
             return ufunc(*[Traced(x).value if isinstance(x, Node) else x for x in operands])
         raise _unknown(ufunc, here())
@@ -381,6 +384,8 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
     if traced and all(map(free, traced)):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
+    if function in _SAVING and (running := witness.get()) is not None:
+        return _HOOKS["save"](function, args, kwargs, running)
     raise _unknown(function, here())
 
 

@@ -10,13 +10,33 @@ from types import ModuleType
 from typing import Any
 
 from payback.trace import numpy_series, python_statistics, scipy_linalg, scipy_special
+from payback.trace.array import plain
 from payback.trace.creation import LINALG
+from payback.trace.tree import tree_map
 
 # Compiled modules that crash on what np.ascontiguousarray gives if it is no array: they see the real one, which raises.
 TRUSTING = frozenset({"scipy.spatial._qhull"})
 
+_TESTS = (
+    "assert_", "assert_allclose", "assert_almost_equal", "assert_approx_equal", "assert_array_almost_equal",
+    "assert_array_almost_equal_nulp", "assert_array_equal", "assert_array_less", "assert_array_max_ulp", "assert_equal",
+)  # fmt: skip
+
+
+def _looked_at(name: str) -> Callable[..., Any]:
+    """A function of numpy.testing: it looks at the numbers, and makes nothing of them."""
+
+    def assertion(*args: Any, **kwargs: Any) -> Any:
+        function = getattr(sys.modules["numpy.testing._private.utils"], name)
+        args, kwargs = tree_map(lambda x: plain(x), (args, kwargs))
+        return function(*args, **kwargs)
+
+    return assertion
+
+
 LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "numpy.linalg": LINALG,
+    "numpy.testing": {name: _looked_at(name) for name in _TESTS},
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
     "statistics": python_statistics.FUNCTIONS,

@@ -107,7 +107,8 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
     return _reduceat(ufunc, x, inputs[1], **kwargs)
 
 
-def _reduce(ufunc: Any, x: Any, given: dict[str, Any]) -> Any:
+def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> Any:
+    """begins: with the first entry, and not with the identity."""
     if ufunc in _REDUCTIONS:
         return _FUNCTIONS[_REDUCTIONS[ufunc]](x, **given)
     if "where" in given and given["where"] is not True:
@@ -127,6 +128,8 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any]) -> Any:
         entries.insert(0, np.broadcast_to(np.asarray(initial, x.dtype), x.shape[:axis] + x.shape[axis + 1 :]))
     if not entries:
         raise UnsupportedError(f"np.{ufunc.__name__}.reduce of nothing on traced values", where=here())
+    if ufunc is np.hypot and len(entries) == 1 and not begins:
+        entries = [abs(entries[0])]  # NumPy begins with hypot's identity, 0
     narrow = x.dtype == np.float16 and ufunc in (np.subtract, np.true_divide)  # NumPy adds these up in float32
     made = entries[0].astype(np.float32) if narrow else entries[0]
     for entry in entries[1:]:
@@ -167,7 +170,7 @@ def _reduceat(ufunc: Any, x: Any, indices: Any, axis: int = 0, dtype: Any = None
     pieces = []
     for start, end in zip(starts, [*starts[1:], extent], strict=True):
         piece = x[(*lead, slice(start, max(end, start + 1)))]
-        pieces.append(_reduce(ufunc, piece, {"axis": axis, "keepdims": True}))
+        pieces.append(_reduce(ufunc, piece, {"axis": axis, "keepdims": True}, begins=True))
     return np.concatenate(pieces, axis)
 
 

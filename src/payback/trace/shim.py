@@ -59,6 +59,7 @@ from payback.trace.methods import Methods, calls_methods
 from payback.trace.number import Number
 from payback.trace.outside import refused
 from payback.trace.pairs import Pair
+from payback.trace.saving import LOADING
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
@@ -103,9 +104,10 @@ _SPECIAL = [
     special_wrapper(np.ndenumerate, "__init__", enumerated, always=True),
     special_wrapper(np.errstate, "__enter__", _errstate, always=False),
 ]
-_OF_NUMPY = {name: getattr(np, name) for name in ANSWERS}
+_ANSWERS = ANSWERS | LOADING
+_OF_NUMPY = {name: getattr(np, name) for name in _ANSWERS}
 _OF_MATH = {name: f for name in MATHEMATICS if (f := getattr(math, name, None)) is not None}  # cbrt: Python 3.11
-_NUMPY_WRAPPERS = {name: creation_wrapper(f, ANSWERS[name]) for name, f in _OF_NUMPY.items()}
+_NUMPY_WRAPPERS = {name: creation_wrapper(f, _ANSWERS[name]) for name, f in _OF_NUMPY.items()}
 _MATH_WRAPPERS = {name: mathematics_wrapper(f) for name, f in _OF_MATH.items()}
 _WRAPPERS = {id(f): _NUMPY_WRAPPERS[name] for name, f in _OF_NUMPY.items()}
 _WRAPPERS |= {id(f): _MATH_WRAPPERS[name] for name, f in _OF_MATH.items()}

@@ -38,15 +38,16 @@ from payback.trace.text_calls import (
 
 _READERS = {
     "float", "complex", "eval", "literal_eval", "Decimal", "Fraction", "float64", "float32", "float16", "longdouble",
-    "fromstring", "fromhex", "loadtxt", "genfromtxt", "loads", "atof", "read_csv", "mpf", "mpmathify",
+    "fromstring", "fromhex", "loadtxt", "genfromtxt", "loads", "load", "atof", "read_csv", "mpf", "mpmathify",
 }  # fmt: skip
+_SAVING = {"save", "savetxt", "savez", "savez_compressed"}
 _READING = {"getfloat"}  # methods of what holds it
 _MAKERS = {"array", "asarray", "fromiter", "astype"}  # of arrays of a dtype that is given
 _PASSING = {
     "str", "list", "tuple", "map", "sorted", "reversed", "zip", "iter", "next", "filter", "enumerate", "bytes", "sub",
     "array", "asarray", "search", "match", "fullmatch", "findall", "finditer", "join", "copy", "deepcopy", "dict",
     "StringIO", "BytesIO", "b64encode", "b64decode", "dedent", "indent", "fill", "shorten", "wrap", "reader",
-    "DictReader", "max", "min", "set", "frozenset", "deque", "dumps", "cast", "chain",
+    "DictReader", "open", "max", "min", "set", "frozenset", "deque", "dumps", "cast", "chain",
 }  # fmt: skip
 _KEEPING = {
     "append", "appendleft", "extend", "insert", "add", "write", "writelines", "writerow", "writerows", "update", "put",
@@ -81,6 +82,7 @@ class Flow:
             node.id for part in ast.walk(scope) if isinstance(part, FUNCTIONS) and part is not scope
             for node in ast.walk(part) if isinstance(node, ast.Name)
         ) if scope is not None else NONE  # fmt: skip
+        self.files = False  # whether it is in a file, whose name may be a text of its own
         self.kinds: dict[str, Made] = {}
         self.behind: dict[str, list[str]] = {}  # writers: what is written to them is in these
         self.read = self.returned = False
@@ -306,6 +308,9 @@ class Flow:
             more = given(owner) if isinstance(owner, ast.Call) else ()
             behind = self.behind.get(ast.unparse(owner), ())
             return state | targets_of(owner) | {*behind, *map(ast.unparse, more)}
+        if name in _SAVING and (parts or self.making(node)) and node.args:
+            self.files = True
+            return state | targets_of(node.args[0])
         if name == "heappush" and parts:
             return state | {ast.unparse(node.args[0])}
         if name == "print" and (parts or self.making(node)):
@@ -325,6 +330,8 @@ class Flow:
         if node is None:
             return False
         if node is self.made and self.value:
+            return True
+        if self.files and isinstance(node, ast.Constant | ast.BinOp) and ast.unparse(node) in state:
             return True
         match node:
             case ast.Attribute(value=ast.Call() as made, attr=attr):

@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex
 
 from payback.errors import TraceError
 from payback.ir.where import Position, is_inner, position
-from payback.trace.cures import BARE_NUMBER
+from payback.trace.cures import BARE, BARE_NUMBER
 from payback.trace.text_calls import (
     NONE,
     SCOPES,
@@ -163,7 +163,7 @@ def lost(place: Position | None) -> TraceError:
                       why="a text of a traced value has no history, so what is computed from the number would have no "
                       "gradient",
                       fix="compute with the value itself, and round it with np.round(x, digits); "
-                      f"{BARE_NUMBER}")  # fmt: skip
+                      f"{BARE_NUMBER}, for those of an array {BARE}")  # fmt: skip
 
 
 class Text(str):

@@ -13,6 +13,7 @@ from payback.trace.arrays import now
 from payback.trace.creation import listed, stacked
 from payback.trace.dispatch import here
 from payback.trace.numpy_map import astype
+from payback.trace.operators import _HOOKS
 
 
 def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -38,6 +39,26 @@ def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
             raise TypeError(f"wrong number of positional arguments: expected {len(ins)}, got {len(parts)}")
     made = _mapped(call, parts, ins, outs, self.otypes)
     return made if len(made) > 1 else made[0]
+
+
+def of_objects(ufunc: Any, inputs: tuple[Any, ...]) -> Any:
+    """A ufunc that np.frompyfunc has made of a function: it is called on objects, and traced values are some."""
+    parts = [_part(x) for x in inputs]
+    shape = np.broadcast_shapes(*[part.shape for part in parts])
+    arrays = []
+    for part in parts:
+        part = np.broadcast_to(part, shape).reshape(-1)
+        entries = np.empty(part.size, object)
+        for k in range(part.size):
+            entries[k] = part[k]
+        arrays.append(entries)
+    made = ufunc(*arrays)
+    columns = made if isinstance(made, tuple) else (made,)
+    results = tuple(_column([*column], shape, None) for column in columns)
+    return results if isinstance(made, tuple) else results[0]
+
+
+_HOOKS["objects"] = of_objects
 
 
 def _part(x: Any) -> Any:

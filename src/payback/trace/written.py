@@ -27,6 +27,7 @@ from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
+from payback.trace.cures import BARE
 from payback.trace.free import free
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
@@ -101,8 +102,8 @@ class Storage:
                 f"a traced {aval.dtype} cannot be stored in an array of {self.dtype}",
                 where=str(where) if where else None,
                 why="NumPy would cut off its fraction, and the derivative with it",
-                fix="make the array floating, for example np.zeros(n) or .astype(float); "
-                "for the cut number write pb.stop_gradient(x)",
+                fix="make the array floating, for example np.zeros(n) or .astype(float)"
+                + ("" if value.value is None else f"; for the cut number write {BARE}"),
             )
         if aval.dtype != self.dtype or aval.weak:
             value = append(TABLE["cast"], (value,), {"dtype": self.dtype, "weak": False}, place)
