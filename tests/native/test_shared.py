@@ -68,3 +68,43 @@ def test_what_has_another_exponent_is_left_alone():
     assert not shared([*READ, ("sigmoid", "f8", 0), ("sigmoid", "f8", 1), ("sigmoid", "f8", 2)])
     assert not shared([*READ, ("logaddexp", "f8", 0, 1), ("sigmoid", "f8", 0)])
     assert not shared([*READ, ("cast", "f8", "f4", 2), ("sigmoid", "f4", 5), ("sigmoid", "f8", 3)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "k", "n"), [(37, 5, 19), (100, 30, 64), (9, 200, 33), (300, 100, 8), (4, 3, 1)])
+@pytest.mark.parametrize("name", ["sigmoid", "softplus"])
+def test_a_derivative_is_made_of_the_same_exponential(name, m, k, n, dtype):
+    """Where a product's entries, or what follows them, go through the function; not once more on the way back."""
+    rng = np.random.default_rng(m)
+    x, w, v = (rng.normal(size=shape).astype(dtype) for shape in ((m, k), (k, n), (n, 2)))
+    f = getattr(pb.nn, name)
+
+    def cost(w, v, b):
+        return ((f(x @ w + b) @ v) ** 2).mean()
+
+    b = np.linspace(-30.0, 30.0, n, dtype=dtype)
+    compiled = pb.compile(pb.value_and_grad(cost, argnums=(0, 1, 2)))
+    found, expected = compiled(w, v, b), pb.value_and_grad(cost, argnums=(0, 1, 2))(w, v, b)
+    kernels = [repr(command.kernel) for command in compiled._program().commands]
+    assert sum("sigmoid" in kernel or name in kernel for kernel in kernels) == 1
+    bound = 1e-4 if dtype is np.float32 else 1e-12
+    np.testing.assert_allclose(found[0], expected[0], rtol=bound)
+    for got, wanted in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=bound, atol=bound * np.abs(wanted).max())
+
+
+def test_numbers_that_others_need_are_kept():
+    """z·sigmoid(z): its derivative reads z, which lies in memory then; a result is a result."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(20, 7)), rng.normal(size=(7, 9))
+
+    def f(x, w):
+        z = x @ w
+        y = pb.nn.sigmoid(z)
+        return (z * y).sum(), (z, y, pb.nn.sigmoid(-z), -z)
+
+    (value, kept), gradient = pb.compile(pb.value_and_grad(f, argnums=(0, 1), has_aux=True))(x, w)
+    (wanted, others), expected = pb.value_and_grad(f, argnums=(0, 1), has_aux=True)(x, w)
+    np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    for got, there in zip((*kept, *gradient), (*others, *expected), strict=True):
+        np.testing.assert_allclose(got, there, rtol=1e-11, atol=1e-13)

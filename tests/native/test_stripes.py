@@ -22,13 +22,13 @@ OPTIMIZERS = {
 }
 
 
-USUAL = {name: getattr(stripes, name) for name in ("ROWS", "FEW", "LARGE")}
+USUAL = {name: getattr(stripes, name) for name in ("ROWS", "FEW", "LEAST", "LARGE")}
 
 
 @pytest.fixture(autouse=True)
 def small_stripes(monkeypatch):
     """Stripes of networks that are quickly trained; every loop is planned here, and forgotten afterwards."""
-    for name, value in {"ROWS": 8, "FEW": 8, "LARGE": 1 << 10}.items():
+    for name, value in {"ROWS": 8, "FEW": 8, "LEAST": 4, "LARGE": 1 << 10}.items():
         monkeypatch.setattr(stripes, name, value)
     reuse.forget()
     yield
@@ -82,7 +82,8 @@ def test_the_same_bits_in_less_memory(sizes, dtype, optimizer, monkeypatch):
 @pytest.mark.parametrize(
     ("sizes", "optimizer", "batch"),
     [((784, 128, 10), "adam", 128), ((784, 512, 256, 10), "adam", 128), ((784, 512, 256, 10), "plain", 128),
-     ((200, 1000, 10), "plain", 64)],
+     ((200, 1000, 10), "plain", 64), ((100, 300, 300, 7), "plain", 48), ((784, 300, 100, 10), "plain", 60),
+     ((500, 500), "plain", 8)],
 )  # fmt: skip
 def test_planned_memory_is_little_more_than_what_must_be_there(sizes, optimizer, batch, monkeypatch):
     """Parameters, the optimizer's state and the activations that live at one time, and a tenth of all that."""

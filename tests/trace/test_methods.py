@@ -1,4 +1,4 @@
-"""`X.dot(w)`: methods of plain arrays that are given traced values."""
+"""Methods of plain arrays: `X.dot(w)` of a traced w, and `out = X.copy()` that is written into."""
 
 import functools
 import threading
@@ -119,3 +119,83 @@ def test_an_outside_array_is_not_written_into():
     made = np.empty(4)
     with pytest.raises(PaybackError, match="out"):
         pb.grad(lambda w: np.sum(X.dot(w, out=made)))(W)
+
+
+def copied(w):
+    a = X.copy()
+    a[1] = w * w
+    return np.sum(a**2 * X)
+
+
+def converted(w):
+    a = (np.arange(4) * 2).astype(float)
+    a[1:3] += w[:2]
+    return np.sum(a**3)
+
+
+def flattened(w):
+    a = X.flatten()
+    a[3:6] *= w
+    return np.sum(a**2)
+
+
+def of_a_function(w):
+    a, b, c = np.where(X > 0.5, X, 0.0), np.outer(W, W), np.sort(W)
+    a[0], b[0, 1], c[:2] = w, w[0] * w[1], w[1:]
+    return np.sum(a**2) + np.sum(b**3) + np.sum(c**2)
+
+
+def put_in(w):
+    a, b = X[0].copy(), np.cumsum(X[1])
+    np.put(a, [0, 2], w[:2])
+    np.add.at(b, [0, 0, 1], w)
+    return np.sum(a * b)
+
+
+def in_place_in_part(w):
+    a = X[0].copy()
+    a[1:] += w[1:]
+    return np.sum(a**2)
+
+
+def along(w):
+    return np.sum(np.apply_along_axis(lambda row: row * w, 1, X) ** 2)
+
+
+def differences(f):
+    return [(f(W + 1e-6 * e) - f(W - 1e-6 * e)) / 2e-6 for e in np.eye(3)]
+
+
+@pytest.mark.parametrize(
+    "f", [copied, converted, flattened, of_a_function, put_in, in_place_in_part, along], ids=lambda f: f.__name__
+)
+def test_new_arrays_are_written_into(f):
+    before = X.copy()
+    for transform in (pb.grad(f), pb.compile(pb.grad(f)), lambda w: pb.vmap(pb.grad(f))(np.stack([w, w]))[0]):
+        np.testing.assert_allclose(transform(W), differences(f), rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_allclose(pb.hessian(f)(W), np.stack(differences(pb.grad(f))), rtol=1e-5, atol=1e-7)
+
+
+def test_what_answers_with_what_it_was_given_makes_nothing_new():
+    given = np.ones(3)
+
+    def f(w):
+        same = np.asarray(given)
+        same[0] = w[0]
+        return np.sum(w)
+
+    with pytest.raises(PaybackError, match="plain array"):
+        pb.grad(f)(W)
+    assert type(given) is np.ndarray
+
+
+def test_who_writes_nothing_has_plain_arrays():
+    kinds = []
+
+    def f(w):
+        kinds.extend([type(X.copy()), type(np.outer(W, W))])
+        return np.sum(w)
+
+    pb.grad(f)(W)
+    assert kinds == [np.ndarray, np.ndarray]

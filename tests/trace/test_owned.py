@@ -172,12 +172,6 @@ def an_attribute(x):
     return holder.y
 
 
-def a_part(x):
-    y = DATA.copy()
-    y[1:] += x[1:]
-    return y
-
-
 def in_a_closure(x):
     y = DATA.copy()
 
@@ -239,7 +233,7 @@ def another_name_made_in_a_branch(x):
     return z
 
 
-SEEN = [another_name, in_a_list, a_view_of_it, it_is_a_view, by_out, the_outside_one, an_attribute, a_part,
+SEEN = [another_name, in_a_list, a_view_of_it, it_is_a_view, by_out, the_outside_one, an_attribute,
         in_a_closure, another_name_after_a_branch, another_name_made_in_a_branch]  # fmt: skip
 LENT = [held_by_the_caller, held_by_the_caller_s_caller, held_by_the_caller_of_a_generator]
 

@@ -16,7 +16,9 @@ import warnings
 from collections.abc import Iterator
 from types import CodeType
 
-parsing = threading.Lock()  # Python's own parser is not safe in several threads (3.11)
+from payback.ir.forks import whole_in_children
+
+parsing = whole_in_children(threading.RLock())  # Python's own parser is not safe in several threads (3.11)
 
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _LONGEST = 1_000_000  # characters of a string that may be a program

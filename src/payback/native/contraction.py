@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from payback.native import ir, threads
@@ -105,7 +104,12 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 a_block, step_a = build.select(pack_a_too, packed_a, a_block), build.select(pack_a_too, depth, a_row)
                 row_a = build.select(pack_a_too, e.int(1), a_row)
                 column_a = build.select(pack_a_too, e.int(plan.rows), a_column)
-            full_rows = build.sub(rows, build.srem(rows, e.int(plan.rows)))
+            full_rows, height = build.sub(rows, build.srem(rows, e.int(plan.rows))), e.int(plan.rows)
+            if plan.low:  # two lower tiles instead of a whole one and very few rows
+                rest = build.sub(rows, full_rows)
+                fit = build.icmp_unsigned("<", build.sub(rest, e.int(1)), e.int(2 * plan.low - plan.rows))
+                lower = build.and_(build.and_(fit, build.icmp_signed(">", full_rows, nought)), build.not_(pack_a_too))
+                full_rows = build.select(lower, build.sub(full_rows, height), full_rows)
             if plan.pack_b:
                 packing_of(nought).pack(nought, depth)
             with e.loop(0, columns, plan.width) as j:
@@ -137,20 +141,19 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                         long = plan.turned == "long"
                         sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
                     elif plan.pack_b:
-                        sums = _either(
-                            build, pack_a_too,
-                            partial(accumulate_packed, e, kind, plan.rows, plan.vectors, depth, at, panel),
-                            partial(accumulate, e, kind, plan.rows, plan.vectors, None, *where),
-                        )  # fmt: skip
+                        sums = accumulate_packed(e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors)
                     else:
                         sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 if plan.pack_b:
                     ahead.pack(build.mul(build.udiv(full, e.int(plan.rows)), each), depth)
-                with e.loop(full, rows, plan.rows) as i:
+                if plan.low:
+                    height = build.and_(lower, build.icmp_signed("==", full, full_rows))
+                    height = build.select(height, e.int(plan.low), e.int(plan.rows))
+                with e.loop(full, rows, height) as i:
                     at = e.at(a_block, build.mul(i, step_a), kind)
-                    some = least(e, build.sub(rows, i), e.int(plan.rows))
+                    some = least(e, build.sub(rows, i), height)
                     with e.loop(0, left, lanes) if plan.turned else _once(nought) as j:
                         of_b = e.at(panel, build.mul(j, stride_b), kind)
                         count = least(e, build.sub(left, j), e.int(lanes)) if plan.turned else left
@@ -164,22 +167,6 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
 @contextmanager
 def _once(value: ir.Value) -> Iterator[ir.Value]:
     yield value
-
-
-def _either(build: ir.IRBuilder, condition: ir.Value, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """The vectors of one of two tiles."""
-    made = []
-    with build.if_else(condition) as ways:
-        for way, tile in zip(ways, (yes, no), strict=True):
-            with way:
-                made.append((tile(), build.block))
-    (left, from_left), (right, from_right) = made
-    sums = [[build.phi(x.type) for x in line] for line in left]
-    for phis, *values in zip(sums, left, right, strict=True):
-        for phi, x, y in zip(phis, *values, strict=True):
-            phi.add_incoming(x, from_left)
-            phi.add_incoming(y, from_right)
-    return sums
 
 
 def block_size(e: Emitter, k: ir.Value) -> ir.Value:
@@ -277,7 +264,7 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
         use, pass_on = build.append_basic_block("use"), build.append_basic_block("larger")
         build.cbranch(fits, use, pass_on)
         build.position_at_end(use)
-        build.call(edge_tile(e, kind, *size, plan.b_is), where)
+        build.call(edge_tile(e, kind, *size, plan.b_is, plan.vectors), where)
         build.branch(end)
         widths.append((e.int(size[1] * lanes), use))
         build.position_at_end(pass_on)

@@ -18,8 +18,10 @@ from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
+from payback.native.vector_math.logistic import OF_ONE
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
+ALONG = 4  # operations on other arrays that are done on the way of a product's epilogue, at most
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
@@ -164,6 +166,7 @@ class Groups:
         the nodes `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
         """
         members = self.members(roots, shape, sinking)
+        members = sorted([*members, *self.alike(members)], key=by_id)
         inside = set(members)
         instrs: list[tuple[Any, ...]] = []
         codes: list[str] = []
@@ -249,25 +252,48 @@ class Groups:
         shape, dtype = node.aval.shape, node.aval.dtype
         inside = {node}
         made: list[Node] = []
-        heap = [(user.id, user) for user in dict.fromkeys(self.users.get(node, ()))]
+        heap = [(user.id, user) for user in dict.fromkeys(self.users[node])]
         heapq.heapify(heap)
         while heap and len(made) < most:
             _, user = heapq.heappop(heap)
             if user in inside or not self._follows(user, shape, dtype):
                 continue
-            rest = [arg for arg in user.args if arg not in inside and not self._at_hand(arg, shape, dtype)]
-            # a mask that is computed from what lies in memory comes along
-            if not all(self._follows(arg, shape, dtype) and all(x in inside or self._at_hand(x, shape, dtype)
-                                                                 for x in arg.args) for arg in rest):  # fmt: skip
+            rest: dict[Node, None] = {}
+            if not all(self._brought(arg, inside, rest, shape, dtype) for arg in user.args):
                 continue
-            for new in (*dict.fromkeys(rest), user):
+            for new in (*rest, user):
                 inside.add(new)
                 made.append(new)
                 for further in self.users.get(new, ()):
                     heapq.heappush(heap, (further.id, further))
         while made and made[-1].aval.dtype != dtype:  # C holds the last one's values
             made.pop()
-        return made if self._is_chain(node, made) else []
+        return [*made[:-1], *self.alike([node, *made]), *made[-1:]] if self._is_chain(node, made) else []
+
+    def alike(self, members: Sequence[Node]) -> list[Node]:
+        """What others will make of numbers in a nest, by the exponential that the nest computes of them: sigmoid(−z).
+
+        It is made here, too, where else z would be stored and the exponential computed from it once more.
+        """
+        inside, made = set(members), []
+        for node in members:
+            if node.op.name not in OF_ONE or node.aval.dtype.itemsize < 4:
+                continue
+            (z,) = node.args
+            if z.op.name == "neg" and z.args[0] in inside:
+                (z,) = z.args
+            if z not in inside or z in self.wanted:
+                continue
+            found: dict[Node, None] = {}
+            for user in self.users[z]:
+                turned = user.op.name == "neg" and user in self.waiting
+                for each in self.users.get(user, ()) if turned else (user,):
+                    if each not in inside:
+                        found |= dict.fromkeys([user, each] if turned else [each])
+            if all(new in self.waiting and (new.op.name in OF_ONE or new.op.name == "neg") for new in found):
+                made += found
+                inside.update(found)
+        return made
 
     def _is_chain(self, node: Node, made: list[Node]) -> bool:
         """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""
@@ -279,6 +305,22 @@ class Groups:
             return True
         before = set(ancestors([made[-1]], floor=node.id))
         return all(x in before for x in kept)
+
+    def _brought(
+        self, node: Node, inside: set[Node], rest: dict[Node, None], shape: layout.Shape, dtype: np.dtype[Any]
+    ) -> bool:
+        """Whether an argument lies in memory, or is a mask or factor that comes along, computed from what does.
+
+        rest: what comes along, in order.
+        """
+        if node in inside or node in rest or self._at_hand(node, shape, dtype):
+            return True
+        if len(rest) >= ALONG or not self._follows(node, shape, dtype):
+            return False
+        if not all(self._brought(arg, inside, rest, shape, dtype) for arg in node.args):
+            return False
+        rest[node] = None
+        return len(rest) <= ALONG
 
     def _follows(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
         if node not in self.waiting or node.op.kind != "pointwise" or node.aval.shape != shape:

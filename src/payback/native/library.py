@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from payback.ir.forks import whole_in_children
 from payback.native import cache, cores, ir
 from payback.native.assemble import assemble
 from payback.native.clock import emit_now
@@ -21,7 +21,7 @@ from payback.native.lower.kernel import SIGNATURE
 from payback.native.parts import parts
 from payback.native.threads import emit_barrier
 
-_lock = threading.Lock()
+_lock = whole_in_children(threading.RLock())  # LLVM's own locks are held under it
 _addresses: dict[Any, int] = {}
 _named: dict[str, int] = {}  # the same by symbol
 _homes: dict[str, tuple[str, ...]] = {}  # symbol -> the entries of the cache that it was found in
@@ -29,16 +29,6 @@ _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
 UNIT = 8  # kernels in one module
 PART = 50_000  # characters of a module that is compiled in one piece, or a little more
-
-
-def _unlock() -> None:
-    """In the child of a fork nobody compiles, whatever another thread was doing in the parent."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 def symbol(key: Any) -> str:
@@ -252,8 +242,7 @@ def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
 def _units(symbols: dict[str, Any]) -> list[list[str]]:
     """Kernels that become one module: those that share functions, and not so many that others would have to wait.
 
-    Drivers come first, which are written in no time: so other threads begin, and LLVM with them, while the next text is
-    written.  Then some small ones, then the largest.
+    Small ones come first, so that other threads need not wait for the first text either, then the largest.
     """
     families: dict[str, list[str]] = {}
     for name in sorted(symbols):
@@ -262,12 +251,9 @@ def _units(symbols: dict[str, Any]) -> list[list[str]]:
         family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
         families.setdefault(family, []).append(name)
     small = families.pop("", [])
-    drivers = [name for name in small if isinstance(symbols[name], (Driver, TeamDriver))]
-    small = [name for name in small if name not in drivers]
     parts = -(-len(small) // UNIT)
     units = [small[k::parts] for k in range(parts)]
-    first = [drivers] if drivers else []
-    return [*first, *units[:1], *(families[family] for family in sorted(families)), *units[1:]]
+    return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
 
 
 def _texts(symbols: dict[str, Any], homes: dict[str, tuple[str, ...]]) -> Iterator[str]:

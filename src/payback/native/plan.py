@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from payback.native.packing import SLACK
 from payback.native.tile import has_masked_loads, tile
 
 BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
+NEAR = 140000  # bytes of A, K_BLOCK of its columns at most, that are not packed: they stay in the second cache
+SETS, WAYS = 4096, 8  # lines so far apart push each other out of a usual first cache, which holds so many of them
+LARGE = 1_000_000  # products that are summed: fewer have other kernels
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
@@ -69,6 +73,12 @@ class Plan:
         return sorted(sizes, key=lambda size: (size[1], size[0]))
 
     @property
+    def low(self) -> int:
+        """Rows of a lower tile, of which two are run instead of a whole one and very few rows; 0: there is none."""
+        lower = [rows for rows, vectors in self.edges if vectors == 2 and rows < self.rows < 2 * rows]
+        return lower[-1] if lower and self.pack_b else 0
+
+    @property
     def b_is(self) -> str:
         """How a tile finds B: see `tile.edge_tile`."""
         return "packed" if self.pack_b else self.turned or "masked"
@@ -92,6 +102,13 @@ class Plan:
         tiles = max(min(-(-rows // self.rows), LONG // self.rows), 1) * self.rows
         size = min(self.most_of_a, tiles * blocks_of(k)[1] * self.dtype.itemsize) + SLACK
         return -(-size // 64) * 64
+
+    def of_rows(self, m: int, k: int, a: Sequence[int]) -> Plan:
+        """This plan for so many rows of A (after `down`): few of them are read where they lie."""
+        size = self.dtype.itemsize
+        most = {"column": NEAR, "row": NEAR // 2, "none": 0}[self.a_unit]
+        near = m * blocks_of(k)[1] * size < most and not crowded(self.a_unit, a, k, size)
+        return replace(self, pack_a=False) if near else self
 
     def scratch(self, m: int, n: int, k: int, team: int = 1) -> int:
         """Bytes that each thread of a team needs to work in: 0, or a multiple of 64."""
@@ -139,16 +156,24 @@ def plan(
         vectors = max(min(-(-8 // rows), -(-n // lanes)), 1)
     width = vectors * lanes
     far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
-    pack_a = far and n > 4 * width and m > rows
+    a_unit = unit(a, m, k)
+    worth = far or (crowded(a_unit, a, k, size) and m * n * k >= LARGE)
+    pack_a = worth and n > 4 * width and m > rows
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
     split = "rows" if m // rows >= n // width else "columns"
     if k >= 8 * K_BLOCK and (m // rows + 1) * (n // width + 1) < 16:
         split = "sums"  # not enough tiles to share
-    return Plan(
+    made = Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
-        pack_a=pack_a, a_unit=unit(a, m, k), b_unit=b_unit, split=split,
+        pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
+    return made.of_rows(m, k, a)
+
+
+def crowded(a_unit: str, a: Sequence[int], k: int, size: int) -> bool:
+    """Whether the columns of A, which are contiguous, push each other out of the first cache."""
+    return a_unit == "row" and blocks_of(k)[1] * gcd(a[1] * size, SETS) >= WAYS // 2 * SETS
 
 
 def unit(strides: Sequence[int], rows: int, columns: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.ir.forks import free_in_children
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cache, cores, library
@@ -27,7 +28,7 @@ from payback.ops.namespace import Place
 MOST = 16  # steps that are remembered
 LARGEST = 1 << 16  # bytes of a constant: larger ones would be kept alive, and take long to compare
 
-_lock = threading.Lock()
+_lock = free_in_children(threading.Lock())
 _known: OrderedDict[bytes, Loop] = OrderedDict()
 _kept = True  # whether loops are kept on the disk
 

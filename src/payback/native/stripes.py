@@ -10,6 +10,7 @@ Such a pair is run as early as the old weight is not needed any more, so that ac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,9 @@ from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 
 # A stripe has at least ROWS rows, or FEW where there would be less than PARTS of them: what they are multiplied with is
-# packed for each anew.  One that would be more than a PART of all that a program updates has half of that: an optimizer
-# that keeps nothing has little memory beside.
-ROWS, FEW, PARTS, PART = 256, 96, 4, 4
+# packed for each anew.  Where that would take more room than a SHARE of all that must be there, beside what the most
+# activations leave, it has as few as LEAST: an optimizer that keeps nothing has little memory beside.
+ROWS, FEW, LEAST, PARTS, SHARE = 256, 96, 24, 4, 11
 LARGE = 1 << 16  # bytes of a product that is worth to be run at another time
 SMALL = 1 << 12  # bytes of a command that may be run earlier than it stands, for what waits for it
 
@@ -38,14 +39,19 @@ class Pair(NamedTuple):
 
 def striped(commands: Sequence[Command], threads: int) -> list[Command]:
     """The commands, with products and what alone reads them side by side and in stripes."""
-    pairs = _pairs(commands)
-    if not pairs:
+    found = _pairs(commands)
+    if not found:
         return list(commands)
     needs = _needs(commands)
-    late = {pair.product for pair in pairs}
+    late = {pair.product for pair in found}
     ready: dict[int, list[Pair]] = {}  # after which command a pair can run
-    for pair in pairs:
-        ready.setdefault(_last(commands, needs, late, pair), []).append(pair)
+    room, pairs = _Room(commands, late), []
+    for pair in found:
+        last = _last(commands, needs, late, pair)
+        product = commands[pair.product]
+        rows = _rows(product, commands[pair.update], room.after(last, product), threads)
+        pairs.append(pair._replace(rows=rows))
+        ready.setdefault(last, []).append(pairs[-1])
     made: dict[int, None] = {}  # numbers of commands in the order in which they run
 
     def run(k: int) -> None:
@@ -70,13 +76,42 @@ def striped(commands: Sequence[Command], threads: int) -> list[Command]:
     place = {k: at for at, k in enumerate(made)}
     stripes = {pair.product: pair for pair in pairs if place[pair.update] == place[pair.product] + 1}
     ends = {pair.update for pair in stripes.values()}
-    found: list[Command] = []
+    run_so: list[Command] = []
     for k in made:
         if k in stripes:
-            found += _stripes(commands, stripes[k], threads)
+            run_so += _stripes(commands, stripes[k], threads)
         elif k not in ends:
-            found.append(commands[k])
-    return found
+            run_so.append(commands[k])
+    return run_so
+
+
+class _Room:
+    """How many bytes a stripe may take, with what its product works in, so that little more is planned than must be."""
+
+    def __init__(self, commands: Sequence[Command], late: set[int]):
+        """late: products whose results are not there whole."""
+        apart = {commands[k].operands[2].buffer for k in late}
+        written = {view.buffer for command in commands for view in command.writes}
+        updated = sum(buffer.bytes for buffer in written if buffer.kind == "input")
+        self.first: dict[Buffer, int] = {}
+        self.last: dict[Buffer, int] = {}
+        for k, command in enumerate(commands):
+            for view in (*command.reads, *command.writes):
+                if view.buffer.kind == "arena" and view.buffer not in apart and view.buffer.dtype != np.uint8:
+                    self.first.setdefault(view.buffer, k)
+                    self.last[view.buffer] = k
+        change = [0] * (len(commands) + 1)
+        for buffer, k in self.first.items():
+            change[k] += buffer.bytes
+            change[self.last[buffer] + 1] -= buffer.bytes
+        most = max(accumulate(change))
+        self.all = most + (updated + most) // SHARE
+
+    def after(self, k: int, product: Command) -> int:
+        """When command number k has run and a product is next."""
+        needed = {view.buffer for view in product.reads}
+        there = (b for b in self.first if b in needed or self.first[b] <= k < self.last[b])
+        return self.all - sum(buffer.bytes for buffer in there)
 
 
 def _last(commands: Sequence[Command], needs: list[list[int]], late: set[int], pair: Pair) -> int:
@@ -137,10 +172,6 @@ def _pairs(commands: Sequence[Command]) -> list[Pair]:
     for k, command in enumerate(commands):
         for buffer in {view.buffer for view in (*command.operands, *command.reads, *command.writes)}:
             users.setdefault(buffer, []).append(k)
-    updated = sum(
-        buffer.bytes for buffer in {view.buffer for command in commands for view in command.writes}
-        if buffer.kind == "input"
-    )  # fmt: skip
     pairs = []
     taken: set[int] = set()
     for k in large:
@@ -148,8 +179,7 @@ def _pairs(commands: Sequence[Command]) -> list[Pair]:
         both = users[command.operands[2].buffer]
         if len(both) == 2 and both[0] == k and both[1] not in taken and command.operands[2].buffer.kind == "arena":
             taken.add(both[1])
-            rows = _rows(command, commands[both[1]], updated) if _cuttable(command) else 0
-            pairs.append(Pair(k, both[1], rows or command.numbers[0]))
+            pairs.append(Pair(k, both[1], command.numbers[0]))
     return pairs
 
 
@@ -160,45 +190,55 @@ def _cuttable(command: Command) -> bool:
     return command.operands[2].whole and tuple(command.numbers[7:9]) == (command.numbers[1], 1)
 
 
-def _rows(product: Command, update: Command, updated: int) -> int:
-    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; 0: it cannot be cut.
+def _rows(product: Command, update: Command, room: int, threads: int) -> int:
+    """How many rows a stripe has: whole parts of the sums over them, an equal share of all; all if it cannot be cut.
 
-    updated  bytes of all that the program updates
+    room  bytes that a stripe may take
     """
     nest, target = update.kernel, product.operands[2]
-    if not isinstance(nest, Nest) or (nest.outer, nest.reduced, nest.inner) != (1, 0, "r") or not nest.split:
-        return 0
+    if not _cuttable(product) or not isinstance(nest, Nest) or not nest.split:
+        return product.numbers[0]
+    if (nest.outer, nest.reduced, nest.inner) != (1, 0, "r"):
+        return product.numbers[0]
     parts, step = update.numbers[:2]
-    m, n = product.numbers[:2]
+    m, n, k = product.numbers[:3]
     if parts * step != m * n or any(instr[0] == "gather" for instr in nest.instrs):
-        return 0
+        return m
     moves = update.numbers[2 : 2 + len(update.operands)]
     sums = {sink[1] for sink in nest.sinks if sink[0] in ("sum", "max", "min")}
     for place, (view, move) in enumerate(zip(update.operands, moves, strict=True)):
         how = nest.operands[place][1]
         if place in sums:
             if move != 1:
-                return 0
+                return m
         elif (how, move) not in (("u", step), ("z", 0)):
-            return 0
+            return m
         if view.buffer is target.buffer and (view.offset != 0 or how != "u"):
-            return 0
+            return m
     counts = [count for count in range(1, parts + 1) if parts % count == 0 and m % count == 0]
+    fitting = [count for count in counts if m // count >= FEW]
     rows = m
-    for share in (1, 2):
-        fitting = [count for count in counts if m // count >= FEW // share]
-        if not fitting:
-            continue
-        enough = next((count for count in fitting if count >= PARTS * share), fitting[-1])
-        rows = m // max(enough, *(count for count in fitting if m // count >= ROWS // share), 1)
-        if PART * rows * n * target.buffer.dtype.itemsize <= updated:
+    if fitting:
+        enough = next((count for count in fitting if count >= PARTS), fitting[-1])
+        rows = m // max(enough, *(count for count in fitting if m // count >= ROWS), 1)
+    for fewer in [m // count for count in counts if LEAST <= m // count < rows]:
+        works_in = _of_rows(product, rows).plan.scratch(rows, n, k, threads) * threads
+        if rows * n * target.buffer.dtype.itemsize + works_in <= room:
             break
-    return rows if fitting else 0
+        rows = fewer
+    return rows
+
+
+def _of_rows(product: Command, rows: int) -> Product:
+    """A product's kernel for a stripe."""
+    plan = product.kernel.plan
+    plan = plan if plan.down else plan.of_rows(rows, product.numbers[2], product.numbers[3:5])
+    return product.kernel._replace(plan=plan, ways=plan.ways)
 
 
 def _stripes(commands: Sequence[Command], pair: Pair, threads: int) -> list[Command]:
     product, update = commands[pair.product], commands[pair.update]
-    kernel, rows = product.kernel, pair.rows
+    kernel, rows = _of_rows(product, pair.rows), pair.rows
     m, n, k, a_row = product.numbers[:4]
     count = m // rows
     if count == 1:

@@ -59,13 +59,12 @@ def fetch(e: Emitter, first: ir.Value, lines: int) -> None:
 
 
 def accumulate(
-    e: Emitter, kind: ir.Type, rows: int, vectors: int, some: tuple[ir.Value, ir.Value | None] | None, k: ir.Value,
+    e: Emitter, kind: ir.Type, rows: int, vectors: int, some: tuple[ir.Value, ir.Value] | None, k: ir.Value,
     a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, b_row: ir.Value,
 ) -> list[list[ir.Value]]:  # fmt: skip
     """A tile of A·B summed over k in registers, one product after another from 0.
 
-    Where only `some` (rows, columns) of it exist, the rest is not C's: the last row once more, columns of zeros.  Where
-    all columns can be read (B is packed) the number of columns is None.
+    Where only `some` (rows, columns) of it exist, the rest is not C's: the last row once more, columns of zeros.
     """
     build, lanes = e.b, lanes_of(kind)
     vector = ir.VectorType(kind, lanes)
@@ -74,8 +73,7 @@ def accumulate(
     if some is not None:
         final = build.sub(some[0], e.int(1))
         numbers = [least(e, i, final) for i in numbers]
-        if some[1] is not None:
-            masks = [lane_mask(e, build.sub(some[1], e.int(j * lanes)), kind, lanes) for j in range(vectors)]
+        masks = [lane_mask(e, build.sub(some[1], e.int(j * lanes)), kind, lanes) for j in range(vectors)]
     row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
     before, body, after = build.block, build.append_basic_block("k"), build.append_basic_block("summed")
     build.cbranch(build.icmp_signed(">", k, e.int(0)), body, after)
@@ -114,15 +112,22 @@ def accumulate(
 
 
 def accumulate_packed(
-    e: Emitter, kind: ir.Type, rows: int, vectors: int, k: ir.Value, a: ir.Value, b: ir.Value
-) -> list[list[ir.Value]]:
-    """The same sums where A and B are packed in panels.
+    e: Emitter, kind: ir.Type, rows: int, vectors: int, some: ir.Value | None, k: ir.Value,
+    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, panel: int,
+) -> list[list[ir.Value]]:  # fmt: skip
+    """The same sums where B is packed, so many vectors in a row of a `panel`; A may be packed, too.
 
-    All places are known distances from two pointers, and several rows of B are one round of the loop: with strides at
-    run time, computing the addresses takes as long as the sums.
+    Several rows of B are one round of the loop: with a stride of B at run time, computing the addresses takes as long
+    as the sums.  Where only `some` rows exist, the rest is the last once more.
     """
     build, lanes, unroll = e.b, lanes_of(kind), 4
     vector = ir.VectorType(kind, lanes)
+    numbers = [e.int(i) for i in range(rows)]
+    if some is not None:
+        final = build.sub(some, e.int(1))
+        numbers = [least(e, i, final) for i in numbers]
+    row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
+    steps = [build.mul(a_column, e.int(p)) for p in range(unroll + 1)]
     State = tuple[ir.Value, ir.Value, list[ir.Value]]
 
     def loop(state: State, count: ir.Value, depth: int) -> State:
@@ -131,17 +136,18 @@ def accumulate_packed(
         body, after = build.append_basic_block("k"), build.append_basic_block("summed")
         build.cbranch(build.icmp_signed(">", count, e.int(0)), body, after)
         build.position_at_end(body)
-        left, at_a, at_b = build.phi(INT), build.phi(POINTER), build.phi(POINTER)
+        left, at_a, at_b = build.phi(INT), build.phi(INT), build.phi(POINTER)
         sums = [build.phi(vector) for _ in range(rows * vectors)]
         new: list[ir.Value] = list(sums)
         for p in range(depth):
-            b_values = [e.load(at_b, (p * vectors + j) * lanes, kind, lanes) for j in range(vectors)]
+            b_values = [e.load(at_b, (p * panel + j) * lanes, kind, lanes) for j in range(vectors)]
+            column = build.add(at_a, steps[p]) if p else at_a
             for i in range(rows):
-                a_value = e.splat(e.load(at_a, p * rows + i, kind), lanes)
+                a_value = e.splat(e.load(row_of_a[i], column, kind), lanes)
                 for j in range(vectors):
                     new[i * vectors + j] = multiply_add(e, a_value, b_values[j], new[i * vectors + j])
         fewer = build.sub(left, e.int(1))
-        further = e.at(at_a, depth * rows, kind), e.at(at_b, depth * vectors * lanes, kind)
+        further = build.add(at_a, steps[depth]), e.at(at_b, depth * panel * lanes, kind)
         starts, ends = [count, *state[:2], *state[2]], [fewer, *further, *new]
         for phi, start, end in zip([left, at_a, at_b, *sums], starts, ends, strict=True):
             phi.add_incoming(start, before)
@@ -156,7 +162,7 @@ def accumulate_packed(
             result.append(phi)
         return result[0], result[1], result[2:]
 
-    state = loop((a, b, [ir.Constant(vector, None)] * (rows * vectors)), build.lshr(k, e.int(2)), unroll)
+    state = loop((e.int(0), b, [ir.Constant(vector, None)] * (rows * vectors)), build.lshr(k, e.int(2)), unroll)
     sums = loop(state, build.and_(k, e.int(unroll - 1)), 1)[2]
     return [sums[i * vectors : (i + 1) * vectors] for i in range(rows)]
 
@@ -239,13 +245,13 @@ def accumulate_turned(
     return loop(even, k, 1, sums, single)
 
 
-def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int, b_is: str) -> ir.Function:
+def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int, b_is: str, panel: int) -> ir.Function:
     """`void tile(rows, columns, k, a, a_row, a_column, b, b_stride, into)`: a tile of which not all exists.
 
-    B is "packed" (all columns can be read), "masked", or "long" or "short" columns that are turned (its stride is then
-    that of columns).  The sums go to memory, row after row of whole vectors.  Emitted once, whatever follows.
+    B is "packed" in panels of so many vectors, "masked", or "long" or "short" columns that are turned (its stride is
+    then that of columns).  The sums go to memory, row after row of whole vectors.  Emitted once, whatever follows.
     """
-    name = f"payback.tile.{suffix(kind)}.{rows}x{vectors}.{b_is}"
+    name = f"payback.tile.{suffix(kind)}.{rows}x{vectors}.{b_is}{panel}"
     if name in e.module.globals:
         return e.module.globals[name]
     e, made = function(e, name, [INT, INT, INT, POINTER, INT, INT, POINTER, INT, POINTER])
@@ -253,9 +259,10 @@ def edge_tile(e: Emitter, kind: ir.Type, rows: int, vectors: int, b_is: str) -> 
     if b_is in ("long", "short"):
         where = (k, a, a_row, a_column, b, b_stride)
         sums = accumulate_turned(e, kind, rows, vectors, columns, *where, long=b_is == "long")
+    elif b_is == "packed":
+        sums = accumulate_packed(e, kind, rows, vectors, some, k, a, a_row, a_column, b, panel)
     else:
-        exist = (some, columns if b_is == "masked" else None)
-        sums = accumulate(e, kind, rows, vectors, exist, k, a, a_row, a_column, b, b_stride)
+        sums = accumulate(e, kind, rows, vectors, (some, columns), k, a, a_row, a_column, b, b_stride)
     for i in range(rows):
         for j in range(vectors):
             e.store(sums[i][j], into, (i * vectors + j) * lanes_of(kind))

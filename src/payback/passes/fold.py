@@ -176,8 +176,10 @@ def tidy(graph: Graph) -> Graph:
     signs = _reusing(log, known, slopes)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        made = folded(node, args)
-        if made is None and node.op.name in _OF_SIGNS:
+        name, made = node.op.name, None
+        if name in _PASSING or name == "select" or (args and args[0].op is CONST):  # what `folding` looks at
+            made = folded(node, args)
+        if made is None and name in _OF_SIGNS:
             made = signs(node, args)
         if made is None:
             return known(node, args)

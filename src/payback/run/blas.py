@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from payback.ir.forks import free_in_children
+
 _PREFIXES, _SUFFIXES = ("scipy_openblas", "openblas"), ("64_", "")
-_lock = threading.Lock()
+_lock = free_in_children(threading.Lock())
 _running = 0
 _before = 1
 

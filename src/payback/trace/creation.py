@@ -217,6 +217,11 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
+def along_axis(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.apply_along_axis: the function may answer with what is traced, of whatever array it is applied to."""
+    return _FUNCTIONS[original](*args, **kwargs)
+
+
 def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.nditer, np.asmatrix: they look at the memory.
 
@@ -257,7 +262,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
     "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
-    "arange": arange, "fromiter": from_iterable, "nditer": of_memory, "asmatrix": of_memory,
+    "apply_along_axis": along_axis, "arange": arange, "fromiter": from_iterable, "nditer": of_memory,
+    "asmatrix": of_memory,
 }  # fmt: skip
 
 

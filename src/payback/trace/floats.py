@@ -17,6 +17,7 @@ import numpy as np
 
 from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
+from payback.ir.forks import free_in_children
 from payback.ir.node import NO_PARAMS, Node, _next_id, by_id
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
@@ -27,7 +28,7 @@ from payback.trace.texts import shown
 
 _new = object.__new__
 _held = Traced.__dict__["node"]  # where a traced value holds its node
-_giving = threading.RLock()
+_giving = free_in_children(threading.RLock())
 _SYMBOLS = {"div": "truediv", "power": "pow"}  # where Python's name is another one than the row's
 _CAST = TABLE["cast"]
 _STRONG, _WEAK = {"dtype": FLOAT64, "weak": False}, {"dtype": FLOAT64, "weak": True}

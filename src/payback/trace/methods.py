@@ -1,9 +1,10 @@
-"""Methods of plain arrays that are given traced values: `X.dot(w)` is np.dot(X, w).
+"""Methods of plain arrays: `X.dot(w)` is np.dot(X, w), and `out = X.copy(); out[0] = w` can be written into.
 
 NumPy's functions ask their arguments by a protocol; the methods of its arrays ask nobody, and neither Python nor NumPy
 lets a class made in C be given others.  So while a function is differentiated, and only if the user's code calls such a
 method by name, the class's own dictionary has a function in that place, which calls NumPy's function where something
-traced is given and the method itself in all else.  Where Python has no such dictionary (it is CPython's) nothing is
+traced is given and the method itself in all else; those that make a new array make one that can be written into, in
+code that writes into arrays.  Where Python has no such dictionary (it is CPython's) nothing is
 replaced, and the call raises as any other that wants bare numbers.
 """
 
@@ -13,6 +14,7 @@ import ctypes
 import dis
 import functools
 import gc
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -20,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from payback.trace.buffer import _any_traced
+from payback.trace.wrappers import TRACING, is_answered
+from payback.trace.writers import for_writer, writes
 
 _LOADS = ("LOAD_METHOD", "LOAD_ATTR")
 
@@ -34,9 +38,23 @@ def _answering(method: Callable[..., Any], function: Callable[..., Any]) -> Call
     return answered
 
 
+def _making(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def made(self: Any, *args: Any, **kwargs: Any) -> Any:
+        new = method(self, *args, **kwargs)
+        if new is not self and type(new) is np.ndarray and TRACING.get():
+            frame = sys._getframe(1)
+            return for_writer(new, frame.f_code) if is_answered(frame) else new
+        return new
+
+    return made
+
+
 _FUNCTIONS = {"dot": np.dot, "clip": np.clip, "searchsorted": np.searchsorted}
-_ORIGINALS: dict[str, Any] = {name: vars(np.ndarray)[name] for name in _FUNCTIONS}
+_MAKERS = {"copy", "astype", "flatten"}
+_ORIGINALS: dict[str, Any] = {name: vars(np.ndarray)[name] for name in [*_FUNCTIONS, *sorted(_MAKERS)]}
 _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _FUNCTIONS.items()}
+_ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
 
 
 def _dictionary() -> dict[str, Any] | None:
@@ -84,10 +102,12 @@ def calls_methods(things: Iterable[Any]) -> bool:
 
 
 def _calls(code: CodeType, space: dict[str, Any]) -> bool:
-    if not _FUNCTIONS.keys().isdisjoint(code.co_names):
+    named = code.co_names
+    if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
+        wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}
         before = None
         for step in dis.get_instructions(code):
-            if step.opname in _LOADS and step.argval in _FUNCTIONS and not _is_module(before, space):
+            if step.opname in _LOADS and step.argval in wanted and not _is_module(before, space):
                 return True
             before = step
     return any(isinstance(part, CodeType) and _calls(part, space) for part in code.co_consts)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 import sys
 import threading
 import weakref
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import PaybackError, no_function, witness
+from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
@@ -58,6 +58,7 @@ from payback.trace.meaning import meant
 from payback.trace.methods import Methods, calls_methods
 from payback.trace.number import Number
 from payback.trace.outside import refused
+from payback.trace.pairs import Pair
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
@@ -112,26 +113,8 @@ _ORIGINALS = {id(w): f for ws, fs in ((_NUMPY_WRAPPERS, _OF_NUMPY), (_MATH_WRAPP
               for w, f in zip(ws.values(), fs.values(), strict=True)}  # fmt: skip
 
 
-class _Pair:
-    """Originals and their wrappers under the same names."""
-
-    def __init__(self, originals: dict[str, Any], wrappers: dict[str, Any]):
-        self.originals, self.wrappers = originals, wrappers
-        names = [*originals]
-        self._take = operator.itemgetter(*names, names[-1])  # of two at least, so that it makes a tuple
-        self._tuples = {id(pairs): self._take(pairs) for pairs in (originals, wrappers)}
-
-    def stands(self, space: dict[str, Any], names: dict[str, Any]) -> bool:
-        """Whether a namespace has exactly these under the names."""
-        try:
-            # the same objects: tuples compare them by identity first, and functions know no other equality
-            return bool(self._take(space) == self._tuples[id(names)])
-        except KeyError:
-            return False
-
-
-def _pair(originals: dict[str, Any]) -> _Pair | None:
-    return _Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
+def _pair(originals: dict[str, Any]) -> Pair | None:
+    return Pair(originals, {name: _WRAPPERS[id(f)] for name, f in originals.items()}) if originals else None
 
 
 @functools.cache
@@ -157,13 +140,13 @@ class _Installed:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.depth = 0
-        self.names: list[tuple[dict[str, Any], _Pair]] = []  # a namespace, and what stands for what in it
+        self.names: list[tuple[dict[str, Any], Pair]] = []  # a namespace, and what stands for what in it
         self.cells: list[tuple[CellType, Any]] = []
         self.spaces: dict[int, dict[str, Any]] = {}
         # Modules that have been looked through.  Those that hold originals, or may come to hold some because they are
         # not a library's, are watched: how many names they had then, and what is to be replaced.
         self.known: dict[str, weakref.ref[ModuleType]] = {}
-        self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
+        self.watched: dict[str, tuple[weakref.ref[ModuleType], int, Pair | None]] = {}
         self.asking = Asking()
         self.ask: set[str] = set()  # modules whose functions name `type` or `hasattr`
         self.methods = Methods()
@@ -171,7 +154,7 @@ class _Installed:
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
         # of those whose own functions call each other by these names
-        self.inside: list[tuple[dict[str, Any], _Pair]] = []
+        self.inside: list[tuple[dict[str, Any], Pair]] = []
         self.watch = Watch(self.imported)
         # since sys.modules was seen last: NumPy, `math` and libraries that are complete, whether some are not, whether
         # some may yet come
@@ -223,9 +206,9 @@ class _Installed:
         self.shown.append(known)
         space = module.__dict__
         if name in TRUSTING and space.get("np") is np:
-            self.inside.append((space, _Pair({"np": np}, {"np": _bare_numpy()})))
+            self.inside.append((space, Pair({"np": np}, {"np": _bare_numpy()})))
         elif any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
-            self.inside.append((space, _Pair(known.originals, known.wrappers)))
+            self.inside.append((space, Pair(known.originals, known.wrappers)))
 
     def imported(self, name: str, module: ModuleType) -> None:
         """A library has been imported while functions are traced."""
@@ -237,13 +220,13 @@ class _Installed:
                 for space, pair in self.inside[inside:]:
                     self.put(space, pair)
 
-    def put(self, space: dict[str, Any], pair: _Pair) -> None:
+    def put(self, space: dict[str, Any], pair: Pair) -> None:
         """Replace names of a namespace, but for those that someone else has replaced already."""
         if not pair.stands(space, pair.originals):
             kept = [name for name, f in pair.originals.items() if space.get(name) is f]
             if not kept:
                 return
-            pair = _Pair({n: pair.originals[n] for n in kept}, {n: pair.wrappers[n] for n in kept})
+            pair = Pair({n: pair.originals[n] for n in kept}, {n: pair.wrappers[n] for n in kept})
         space.update(pair.wrappers)
         self.names.append((space, pair))
 
@@ -274,7 +257,7 @@ class _Installed:
             if name in self.call:
                 self.methods.put()
 
-    def look_through(self, name: str, module: ModuleType) -> _Pair | None:
+    def look_through(self, name: str, module: ModuleType) -> Pair | None:
         self.known[name] = weakref.ref(module)
         self.watched.pop(name, None)
         if name.partition(".")[0] in _NEVER:
@@ -387,7 +370,15 @@ class _Installed:
                 space.update({n: _ORIGINALS[id(v)] for n, v in list(space.items()) if id(v) in _ORIGINALS})
 
 
+def _alone() -> None:
+    """In the child of a fork other threads' traces do not end: there are none."""
+    if _installed.depth and counts.get() is None:
+        _installed.depth = 1
+        _installed.leave()
+
+
 _installed = _Installed()
+whole_in_children(_installed.lock, _alone)
 outside.elsewhere = lambda: _installed.depth > 0 and not TRACING.get()
 
 

@@ -9,7 +9,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import GeneratorType
+from types import FrameType, GeneratorType
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.creation import has_traced, mathematics, of_list
 from payback.trace.dispatch import _COPIES, _current
 from payback.trace.operators import _FUNCTIONS
+from payback.trace.writers import for_writer
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 _OPTIONS = {"axis", "keepdims"}
@@ -32,6 +33,11 @@ def _package(module: str) -> str:
     return module.partition(".")[0]
 
 
+def is_answered(frame: FrameType) -> bool:
+    """Whether the code that runs there is a user's."""
+    return _package(frame.f_globals.get("__name__", "")) not in NOT_USERS
+
+
 def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
     # it is for lists; a traced value would be dispatched
     known = _FUNCTIONS.get(original) if answer is of_list and original not in _COPIES else None
@@ -42,9 +48,13 @@ def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -
             direct = known is not None and args and type(args[0]) in _NODE_TYPES and len(args) <= 2
             if direct and (not kwargs or kwargs.keys() <= _OPTIONS):
                 return known(*args, **kwargs)  # what the dispatch would come to, after a few more calls
-            caller = _package(sys._getframe(1).f_globals.get("__name__", ""))
+            frame = sys._getframe(1)
+            caller = _package(frame.f_globals.get("__name__", ""))
             if caller not in NOT_USERS:
-                return answer(original, *args, **kwargs)
+                made = answer(original, *args, **kwargs)
+                if type(made) is np.ndarray and not any(made is arg for arg in (*args, *kwargs.values())):
+                    return for_writer(made, frame.f_code)
+                return made
             if caller != "payback" and args and isinstance(args[0], Buffer):
                 args = (now(args[0]), *args[1:])  # a traced one refuses to become plain
         return original(*args, **kwargs)

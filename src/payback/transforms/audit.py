@@ -19,6 +19,7 @@ from payback.errors import (
     UnsupportedError,
     witness,
 )
+from payback.ir.forks import free_in_children
 from payback.ir.where import is_inner, position
 from payback.trace import shim, wrappers
 from payback.trace.array import Method, Traced
@@ -71,7 +72,7 @@ class Audit:
 
 
 _found: ContextVar[dict[Any, Obstacle] | None] = ContextVar("found", default=None)
-_lock = threading.RLock()
+_lock = free_in_children(threading.RLock())
 _depth = 0
 _replaced: list[tuple[Any, str, Any]] = []
 

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
+from payback.ir.forks import free_in_children
 from payback.ir.where import Position, is_inner, position, syntax
 
 _NAME = "__payback_bare__"
 _RAISES = {dis.opmap[name] for name in ("RAISE_VARARGS", "RERAISE") if name in dis.opmap}
-_lock = threading.RLock()
+_lock = free_in_children(threading.RLock())
 
 
 def raised_at(problem: BaseException | None) -> tuple[CodeType, int] | None:

@@ -8,11 +8,14 @@ Both are chosen by what they cost on paper, in nanoseconds; nothing is timed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from payback.native import layout
-from payback.native.layout import View
+from payback.native.layout import Buffer, View
 
 CALL = 60.0  # a product's call, with what it packs
 FMA = 0.06  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
@@ -21,6 +24,7 @@ STORE = 4  # multiplications that reading and storing a partial sum costs
 COPY, AGAIN = 1.0, 200.0  # an entry that is copied, and a kernel more
 
 Spec = tuple[str, str, str]
+_Form = tuple[layout.Shape, layout.Shape]  # shape and strides
 
 
 def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[int], list[list[int]], str] | None:
@@ -61,7 +65,17 @@ def arranged(
 
     target: the result's shape, which will be contiguous.
     """
+    return _arranged(spec, (a.shape, a.strides), (b.shape, b.strides), target, shape_of)
+
+
+@lru_cache(1 << 12)
+def _arranged(
+    spec: Spec, of_a: _Form, of_b: _Form, target: layout.Shape, shape_of: Callable[..., Any]
+) -> tuple[Spec, tuple[bool, bool]]:
+    """By shapes and strides: equal layers ask for the same again and again."""
     left, right, out = spec
+    nowhere = Buffer("arena", np.dtype(np.uint8), 0)
+    a, b = (View(nowhere, 0, *form) for form in (of_a, of_b))
     best, found = _price(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
     if best < 4 * AGAIN:
         return found
@@ -86,7 +100,7 @@ def arranged(
     return found
 
 
-def _forms(*views: View) -> list[tuple[layout.Shape, layout.Shape]]:
+def _forms(*views: View) -> list[_Form]:
     return [(view.shape, view.strides) for view in views]
 
 

@@ -23,6 +23,7 @@ from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.shared import Shared, shared
 from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.nests import nest
 from payback.native.place import Place, take
@@ -80,8 +81,14 @@ class After(NamedTuple):
             arrays.append((pointer, row, column))
         factors = list(given)
         values: list[list[ir.Value]] = []
-        for instr in self.instrs:
-            if instr[0] == "product":
+        of_one = {number: each for each in shared(self.instrs) for number in each.instrs}
+        done: dict[int, list[ir.Value]] = {}
+        for number, instr in enumerate(self.instrs):
+            if number in of_one:
+                if number not in done:
+                    done |= _several(e, places, values, of_one[number])
+                made = done[number]
+            elif instr[0] == "product":
                 made = list(entries)
             elif instr[0] == "load":
                 made = [place.load(*arrays[instr[1]]) for place in places]
@@ -97,15 +104,29 @@ class After(NamedTuple):
                 made = []
                 for first in range(0, len(operands), count):
                     several = [joined(e, vectors) for vectors in zip(*operands[first : first + count], strict=True)]
-                    result = pointwise.emit(e, instr[0], instr[1], several)
-                    made += [result] if count == 1 else [
-                        take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])
-                    ]  # fmt: skip
+                    made += _apart(e, places, pointwise.emit(e, instr[0], instr[1], several), count)
             values.append(made)
         for operand, x in self.stores:
             for place, value in zip(places, values[x], strict=True):
                 place.store(pointwise.to_memory(e, value, self.operands[operand][0]), *arrays[operand])
         return values[self.result]
+
+
+def _several(e: Emitter, places: Sequence[Place], values: list[list[ir.Value]], each: Shared) -> dict[int, list[Any]]:
+    """What is made of one exponential, for all places."""
+    count, made = together(places), {k: [] for k in each.instrs}
+    for first in range(0, len(places), count):
+        operands = {k: joined(e, values[k][first : first + count]) for k in each.operands}
+        for k, result in each.emit(e, operands).items():
+            made[k] += _apart(e, places, result, count)
+    return made
+
+
+def _apart(e: Emitter, places: Sequence[Place], result: ir.Value, count: int) -> list[ir.Value]:
+    """A vector that was `joined` as `count` vectors again."""
+    if count == 1:
+        return [result]
+    return [take(e, result, k * place.lanes, place.lanes) for k, place in enumerate(places[:count])]
 
 
 def together(places: Sequence[Place]) -> int:
@@ -302,20 +323,22 @@ class Source(NamedTuple):
         parts."""
         target = self.operands[2]
         code = code_of(target.buffer.dtype)
-        found, _, run = _facts(target.buffer.dtype, self.spec, *self.forms)
+        facts = _facts(target.buffer.dtype, self.spec, *self.forms)
+        found, _, run = facts
         made: list[Command] = []
         if run is not None and "r" in found.tags and not plus:
             made = nest([("number", "-0.0", code)], [code], [("store", target, 0)], target.shape, "start")
             plus = True
-        made.append(self._command(planner, few, plus))
+        made.append(self._command(planner, few, plus, *facts))
         for command in made:
             command.source = self
         return made
 
-    def _command(self, planner: Any, few: Few | None, plus: bool) -> Command:
+    def _command(
+        self, planner: Any, few: Few | None, plus: bool, found: Shape, flops: int, run: Run | None
+    ) -> Command:  # fmt: skip
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
-        found, flops, run = _facts(target.buffer.dtype, self.spec, *self.forms)
         views = (b, a) if found.turned else (a, b)
         if run is None:
             assert not plus
@@ -362,10 +385,11 @@ def lower_contract(planner: Any, node: Node) -> bool:
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
     if code in ("f4", "f8"):
         spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
-        a, b = (
-            planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
-            for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
-        )
+        if any(copied):
+            a, b = (
+                planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
+                for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
+            )
     fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)

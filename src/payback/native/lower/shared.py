@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from payback.native import ir, vector_math
@@ -20,7 +20,7 @@ class Shared(NamedTuple):
     wanted: tuple[str, ...]
     instrs: tuple[int, ...]
 
-    def emit(self, e: Emitter, values: Sequence[ir.Value]) -> dict[int, ir.Value]:
+    def emit(self, e: Emitter, values: Sequence[ir.Value] | Mapping[int, ir.Value]) -> dict[int, ir.Value]:
         """The values of the instrs.  A number is computed in a vector's first lane, as a function by itself is."""
         operands = [values[k] for k in self.operands]
         kind = operands[0].type
@@ -35,7 +35,7 @@ def shared(instrs: Sequence[Instr]) -> list[Shared]:
     """What can be computed together; each is complete when its first instr is reached."""
     found: dict[Instr, dict[int, str]] = {}
     for number, instr in enumerate(instrs):
-        name, code = instr[0], instr[1]
+        name, code = instr[0], instr[1] if len(instr) > 1 else None
         if code not in ("f4", "f8"):
             continue
         if name in logistic.OF_ONE:

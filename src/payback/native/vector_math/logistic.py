@@ -31,16 +31,16 @@ def _decay(m: Maths, x: Lanes) -> Decay:
     return Decay(z, z_low, under, rest + z_low, 1.0 / under)
 
 
-def _share(m: Maths, over: Lanes, over_low: Lanes | float, d: Decay) -> Lanes:
-    """over/(1 + z)."""
-    q = over * d.inverse
-    return m.mad(m.mad(-q, d.sum, over) + (over_low - q * d.rest), d.inverse, q)
+def _smaller(m: Maths, d: Decay) -> Lanes:
+    """z/(1 + z), which is ½ at most, so that 1 minus it is as good."""
+    q = d.z * d.inverse
+    return m.mad(m.mad(-q, d.rest, m.mad(-q, d.sum, d.z) + d.z_low), d.inverse, q)
 
 
 def sigmoid(m: Maths, x: Lanes) -> Lanes:
-    """1/(1 + e⁻ˣ), by z, which does not overflow: 1/(1 + z) or z/(1 + z)."""
-    d, negative = _decay(m, x), x < 0.0
-    return _share(m, m.select(negative, d.z, 1.0), m.select(negative, d.z_low, 0.0), d)
+    """1/(1 + e⁻ˣ), by z, which does not overflow: z/(1 + z), or 1 minus that."""
+    smaller = _smaller(m, _decay(m, x))
+    return m.select(x < 0.0, smaller, 1.0 - smaller)
 
 
 def expit(m: Maths, x: Lanes) -> Lanes:
@@ -101,7 +101,8 @@ def together(m: Maths, wanted: Sequence[str], operands: Sequence[Lanes]) -> list
         (x,) = operands
     d, made = _decay(m, x), []
     negative = x < 0.0
-    larger, smaller = _share(m, m.number(1.0), 0.0, d), _share(m, d.z, d.z_low, d)
+    smaller = _smaller(m, d)
+    larger = 1.0 - smaller
     for each in wanted:
         name, turned = each.lstrip("-"), each[0] == "-"
         if name == "logaddexp":
