@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from payback.native import ir, vector_math
@@ -9,8 +10,10 @@ from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.shared import shared
+from payback.native.lower.stages import AT_ONCE, VECTORS, Stages, opaque
 from payback.native.place import lane_mask, masked_load, store_first
 from payback.native.tile import fetch, has_masked_loads
+from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")
 Instr = tuple[Any, ...]
@@ -65,6 +68,26 @@ class Body:
         if self.ahead is not None:
             pointer, step = self.ahead
             fetch(self.e, self.e.at(pointer, self.e.b.mul(i, step), BYTE), self.key.ahead)
+
+    def fetch_line(self, first: ir.Value, stage: int, j: ir.Value) -> None:
+        """The same for a group of vectors that begins with entry `first`: a line beside each vector of the first stages."""
+        if self.ahead is not None and stage < -(-self.key.ahead // AT_ONCE):
+            b, (pointer, step) = self.e.b, self.ahead
+            line = b.add(self.e.int(stage * VECTORS), j)
+            at = b.add(b.mul(first, step), b.mul(line, self.e.int(64)))
+            fetch(self.e, self.e.at(pointer, at, BYTE), 1)
+
+    def stages(self, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]]) -> Stages:
+        """The body in stages; the functions' code is in it, and their constants in one table of the kernel."""
+        e = self.e
+        table = empty_table(e.module, f"{e.b.function.name}.constants")
+        with e.b.goto_entry_block():
+            address = opaque(e, table)
+        e.constants = Constants(address)
+        stages = Stages(e, lanes, record, address.text)
+        constants, e.constants = e.constants, None
+        constants.fill(table)
+        return stages
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -174,6 +197,9 @@ class Body:
                 done |= self.shared[number].emit(self.e, values)
             if number in done:
                 value = done[number]
+            elif name == "lit" and self.e.constants is not None and instr[1][0] == "f":
+                kind = pointwise.register_type(instr[1], lanes)
+                value = self.e.constants.value(self.e, kind, float(instr[2]))
             elif (number, lanes) in self.fixed:
                 value = self.fixed[number, lanes]
             elif name == "load":
