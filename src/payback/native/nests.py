@@ -21,10 +21,11 @@ from payback.native.tile import has_masked_loads
 SHORT = 32  # entries of a row that vectors do not run along but across
 LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
 STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
-PLAIN = frozenset(
-    "load arg lit cast select add sub mul div neg abs sign sqrt maximum minimum clip relu gt ge lt le eq ne "
-    "logical_and logical_or logical_not identity stop_gradient floor ceil trunc rint copysign fmax fmin".split()
-)
+PLAIN = (
+    "load", "arg", "lit", "cast", "select", "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "maximum",
+    "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
+    "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
+)  # fmt: skip
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from payback.native import ir, vector_math
-from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.shared import shared
 from payback.native.lower.stages import AT_ONCE, VECTORS, Stages, opaque
 from payback.native.place import lane_mask, masked_load, store_first
-from payback.native.tile import fetch, has_masked_loads
+from payback.native.tile import fetch, has_masked_loads, prefetch
 from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")
+AHEAD = 1  # groups between what is computed and what is fetched
 Instr = tuple[Any, ...]
 
 
@@ -69,13 +70,24 @@ class Body:
             pointer, step = self.ahead
             fetch(self.e, self.e.at(pointer, self.e.b.mul(i, step), BYTE), self.key.ahead)
 
-    def fetch_line(self, first: ir.Value, stage: int, j: ir.Value) -> None:
-        """The same for a group of vectors that begins with entry `first`: a line beside each vector of the first stages."""
-        if self.ahead is not None and stage < -(-self.key.ahead // AT_ONCE):
-            b, (pointer, step) = self.e.b, self.ahead
-            line = b.add(self.e.int(stage * VECTORS), j)
-            at = b.add(b.mul(first, step), b.mul(line, self.e.int(64)))
-            fetch(self.e, self.e.at(pointer, at, BYTE), 1)
+    def beside(self, first: ir.Value, offsets: list[ir.Value], count: int, stage: int, j: ir.Value) -> None:
+        """What is fetched beside vector number j of a stage: a line of the next group, and of other memory.
+
+        first, offsets: of the group; count: of the stages.  Each line comes once, in one of the stages.
+        """
+        e, b, key = self.e, self.e.b, self.key
+        if self.ahead is not None and stage < -(-key.ahead // AT_ONCE):
+            pointer, step = self.ahead
+            line = b.add(e.int(stage * VECTORS), j)
+            fetch(e, e.at(pointer, b.add(b.mul(first, step), b.mul(line, e.int(64))), BYTE), 1)
+        moving = [k for k, (_, how) in enumerate(key.operands) if how == "u"]
+        stored = {sink[1] for sink in key.sinks}
+        for place, k in enumerate(moving):
+            kind = pointwise.memory_type(key.operands[k][0])
+            for line in range(-(-key.vector * itemsize(kind) // 64) if place % count == stage else 0):
+                at = b.add(b.add(offsets[k], e.int(AHEAD * VECTORS * key.vector + line * 64 // itemsize(kind))),
+                           b.mul(j, e.int(key.vector)))  # fmt: skip
+                prefetch(e, e.at(self.pointers[k], at, kind), k in stored)
 
     def stages(self, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]]) -> Stages:
         """The body in stages; the functions' code is in it, and their constants in one table of the kernel."""

@@ -301,7 +301,7 @@ class _Loops(Body):
     def _in_stages(
         self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]
     ) -> list[ir.Value]:
-        """Whole vectors, group by group; where they end, and the totals: of four vectors at once, and of single ones."""
+        """Whole vectors, group by group: where they end, and totals of several at once and of single ones."""
         key, e, b = self.key, self.e, self.e.b
         lanes, many = key.vector, len(self.reductions)
 
@@ -317,7 +317,8 @@ class _Loops(Body):
         def group(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
             left = b.udiv(b.sub(last, i), e.int(lanes))
             count = b.select(b.icmp_signed("<", left, e.int(VECTORS)), left, e.int(VECTORS))
-            stages.run(i, count, lambda number, j: self.fetch_line(i, number, j))
+            here = self.along(offsets, i)
+            stages.run(i, count, lambda number, j: self.beside(i, here, len(stages.cuts), number, j))
             if not many:
                 return []
 

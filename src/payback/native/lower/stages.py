@@ -1,4 +1,4 @@
-"""A long body in stages: each a loop of its own over a group of vectors, with what lives between them in the first cache.
+"""A long body in stages: each a loop of its own over a group of vectors; what lives between them lies in a cache.
 
 A body of several elementary functions is a chain of hundreds of cycles, and a processor looks no more than some two
 hundred instructions ahead: it waits for the chain, however many vectors are computed side by side.  A stage is a piece
@@ -20,7 +20,7 @@ from payback.native.ir.module import Block
 REGISTERS = 2  # of a vector: constants are loaded once for both
 VECTORS = 8  # of a group
 AT_ONCE = 2  # of them that are added at once
-WINDOW = 180.0  # instructions that a processor looks ahead
+WINDOW = 140.0  # instructions that a processor looks ahead, of those that wait
 WIDTH, MULTIPLIERS, ADDERS = 5.0, 2.0, 2.0  # instructions of all kinds in a cycle, and of some
 OPEN = 5.0  # instructions of a loop by itself
 STORED, READ = 1.0, 0.5  # instructions for what is written for later stages, or read; many of these are no extra ones
@@ -63,7 +63,8 @@ class Stages:
         self.wanted = list(record(self.index))
         e.b.position_at_end(before)
         self.kinds = {value.text: value.type for value in block.known.values()}
-        self.steps = [_step(line, fixed) for line in block.lines]
+        places = {fixed}  # in the table of constants
+        self.steps = [_step(line, places) for line in block.lines]
         self.made = {step.name: step for step in self.steps if step.name}
         for step in self.steps:
             if step.name and step.name not in self.kinds:
@@ -169,7 +170,7 @@ class Stages:
             self.memory = opaque(self.e, self.e.b.alloca(ir.ArrayType(ir.VectorType(INT, 8), -(-size // 64))))
 
     def run(self, first: ir.Value, count: ir.Value, beside: Callable[[int, ir.Value], None]) -> None:
-        """All stages for `count` vectors from entry number `first` on; beside: what else is done at each vector of one."""
+        """All stages for `count` vectors from entry `first` on; beside: what else is done at each vector of one."""
         e = self.e
         for number, (start, end) in enumerate(self.cuts):
             with e.loop(e.int(0), count) as j:
@@ -221,10 +222,14 @@ def _bytes(kind: ir.Type) -> int:
     return kind.count * itemsize(kind.element)
 
 
-def _step(line: str, fixed: str) -> Step:
+def _step(line: str, places: set[str]) -> Step:
     name, found, text = line.partition(" = ") if line.startswith("%") else ("", "", line)
-    again = bool(found) and (text.startswith(_CHEAP) or (text.startswith("load ") and fixed in _NAME.findall(text)))
-    return Step(name if found else "", text, tuple(_NAME.findall(text)), again)
+    uses = tuple(_NAME.findall(text))
+    constant = not places.isdisjoint(uses)
+    if constant and text.startswith("getelementptr"):
+        places.add(name)
+    again = bool(found) and (text.startswith(_CHEAP) or (constant and text.startswith("load ")))
+    return Step(name if found else "", text, uses, again)
 
 
 def _is_bit(kind: ir.Type) -> bool:
@@ -236,7 +241,9 @@ def _kind(text: str) -> ir.Type:
     assert found is not None, text
     name = found[1]
     if name[0] != "<":
-        return {"double": ir.DoubleType(), "float": ir.FloatType(), "ptr": ir.PointerType()}.get(name) or ir.IntType(int(name[1:]))
+        return {"double": ir.DoubleType(), "float": ir.FloatType(), "ptr": ir.PointerType()}.get(name) or ir.IntType(
+            int(name[1:])
+        )
     count, element = name[1:-1].split(" x ")
     return ir.VectorType(_kind(f"load {element}"), int(count))
 

@@ -30,7 +30,8 @@ FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
 INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
-BRANCHING = frozenset("sin cos tan mod floor_divide fmod".split())  # with code for few operands, beside the way of most
+# with code for few operands, beside the way of most
+BRANCHING = frozenset(("sin", "cos", "tan", "mod", "floor_divide", "fmod"))
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 
