@@ -5,7 +5,9 @@
     python -m benchmarks 100-300-300-7:48 logistic            # sizes and batch of a training of your own
     python -m benchmarks --coverage                           # the rows that native code does not lower
 
-Peers that are not installed are left out and named.  `--peers PYTHON` runs the peers with another interpreter.
+Peers that are not installed are left out and named.  `--peers PYTHON` runs the peers with another interpreter.  What
+was measured of the works named here replaces their sections and lines in RESULTS.md; with `--only` or `--no-write`, and
+for sizes of your own, it is printed alone.
 """
 
 from __future__ import annotations
@@ -15,51 +17,17 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterable
-from typing import Any
 
-from benchmarks.arena import Row, contest, disagree, ratio
+from benchmarks.arena import contest
 from benchmarks.contestants.__main__ import work_of
 from benchmarks.machine import bandwidth, fma_peak, told
+from benchmarks.report import HEAD, heading, keep, line, section
 from benchmarks.works import FUNCTIONS, TRAININGS
 
 PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "sklearn_": [""],
          "autograd_": [""], "casadi_": ["sx", "mx"], "micrograd_": [""]}  # fmt: skip
 NEEDS = {"torch_": "torch", "jax_": "jax", "sklearn_": "sklearn", "autograd_": "autograd", "casadi_": "casadi",
          "micrograd_": "micrograd"}  # fmt: skip
-
-
-def report(work: Any, rows: list[Row], threads: int) -> list[str]:
-    """The table of one work, in Markdown."""
-    out = disagree(rows, work.dtype)
-    lines = [f"### {work.name}, {threads} thread{'s' if threads > 1 else ''}", ""]
-    lines += ["| contestant | time | first result | peak memory | payback is faster by |", "|---|---|---|---|---|"]
-    own = next((row for row in rows if row.contestant == "payback" and not row.cannot), None)
-    for row in sorted(rows, key=lambda r: r.median if r.seconds else float("inf")):
-        if row.cannot:
-            lines.append(f"| {row.contestant} | – | | | {row.cannot.splitlines()[0][:90]} |")
-            continue
-        beside = ""
-        if own is not None and row is not own:
-            middle, least, most = ratio(own, row)
-            beside = f"**{middle:.2f}×** ({least:.2f}–{most:.2f})"
-        void = " (void: other numbers)" if row.contestant in out else ""
-        lines.append(f"| {row.contestant}{void} | {_time(row.median)} | {_time(row.first)} "
-                     f"| {row.peak / 1e6:.0f} MB | {beside} |")  # fmt: skip
-    if own is not None and (work.flops or work.moved):
-        by_flops, by_bytes = work.flops / fma_peak(work.dtype, threads), work.moved / bandwidth(threads)
-        if work.kind == "training" and work.moved < 16e6:
-            by_bytes = 0.0  # parameters and moments stay in the caches
-        limit = max(by_flops, by_bytes)
-        lines += ["", f"limit {_time(limit)} ({'arithmetic' if by_flops >= by_bytes else 'memory'}); "
-                      f"payback reaches {100 * limit / own.median:.0f} % of it"]  # fmt: skip
-    return [*lines, ""]
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
 
 
 def _installed(python: str, module: str) -> bool:
@@ -86,6 +54,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", help="contestants, by the names of their files")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="the interpreter that has the peers")
     parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, help="into RESULTS.md")
     given = parser.parse_args(None if arguments is None else list(arguments))
     if given.coverage:
         from payback.native import coverage
@@ -105,6 +74,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         single, double = (fma_peak(dtype, threads) / 1e9 for dtype in ("float32", "float64"))
         speed = bandwidth(threads) / 1e9
         print(f"with {threads}: {single:.0f} GF/s in float32, {double:.0f} in float64; memory {speed:.1f} GB/s\n")
+    found: dict[str, tuple[str, str]] = {}
+    named: list[str] = []
     for name in names:
         for dtype in given.dtype:
             options = {"dtype": dtype}
@@ -115,7 +86,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 entrants = [pair for pair in contestants if _enters(*pair, name, work.kind)]
                 unit = work.batches if work.kind == "training" else 1
                 rows = contest(name, options, threads, entrants, given.rounds, unit, pythons)
-                print("\n".join(report(work, rows, threads)), flush=True)
+                found[heading(work, threads)] = section(work, rows, threads), line(name, work, rows, threads)
+                named += [heading(work, threads)] if name in TRAININGS or name in FUNCTIONS else []
+                print(found[heading(work, threads)][0], flush=True)
+    print("\n".join([*HEAD, *(row for _, row in found.values())]))
+    if given.write if given.write is not None else not given.only:
+        keep([found[head][0] for head in named], [found[head][1] for head in named])
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ class Row:
     seconds: list[float] = field(default_factory=list)  # for one repetition, by round
     check: list[float] = field(default_factory=list)
     peak: float = 0.0
+    planned: int = 0  # bytes, of who plans its memory
     cannot: str | None = None
 
     @property
@@ -112,7 +113,8 @@ def contest(
         if row.cannot:
             contestant.end()
             continue
-        row.peak = max(row.peak, contestant.ask(do="memory")["peak"])
+        memory = contestant.ask(do="memory")
+        row.peak, row.planned = max(row.peak, memory["peak"]), memory.get("planned", 0)
         contestant.end()
     return rows
 

@@ -3,10 +3,12 @@
     python -m benchmarks.compile_time                       # three networks, and 3 and 100 layers of one shape
     python -m benchmarks.compile_time 100-300-300-7:48      # sizes and batch of your own
     python -m benchmarks.compile_time --threads 1 --rounds 9
+    python -m benchmarks.compile_time 32x3:64 32x100:64 --cold --rounds 15
 
-Each round is two fresh processes, one with an empty cache folder and one that finds what the first has left, and each
-compiles the step twice: the second time as a second training in the same process would.  Times in ms: medians over the
-rounds, in brackets the least.  The import of llvmlite is beside them: it is no part of the sums.
+Each round is two fresh processes for each network, one with an empty cache folder and one that finds what the first has
+left, and each compiles the step twice: the second time as a second training in the same process would.  Times in ms:
+medians over the rounds, in brackets the least.  The import of llvmlite is beside them: it is no part of the sums.
+Networks take turns, and the last line compares the last two of them: the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -102,23 +104,20 @@ def child(text: str) -> None:
     print(json.dumps(rounds))
 
 
-def measured(text: str, threads: int | None, rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Phases of `rounds` compilations: cold, from the cache on disk, and again in one process."""
-    found: dict[str, list[dict[str, float]]] = {"cold": [], "from cache": [], "again": []}
+def measured(text: str, threads: int | None, cold: bool = False) -> dict[str, dict[str, float]]:
+    """Phases of a compilation: cold, from the cache on disk (unless `cold`), and again in one process."""
+    found: dict[str, dict[str, float]] = {}
     root = Path(__file__).resolve().parent.parent
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "PYTHONDONT"))}
     environment["PYTHONPATH"] = f"{root}{os.pathsep}{root / 'src'}"
     if threads is not None:
         environment["PAYBACK_THREADS"] = str(threads)
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            environment["PAYBACK_CACHE"] = str(Path(folder) / "code")
-            for kind in ("cold", "from cache"):
-                done = subprocess.run([sys.executable, "-m", "benchmarks.compile_time", "--child", text],
-                                      env=environment, capture_output=True, text=True, check=True)  # fmt: skip
-                first, second = json.loads(done.stdout)
-                found[kind].append(first)
-        found["again"].append(second)
+    with tempfile.TemporaryDirectory() as folder:
+        environment["PAYBACK_CACHE"] = str(Path(folder) / "code")
+        for kind in ("cold",) if cold else ("cold", "from cache"):
+            done = subprocess.run([sys.executable, "-m", "benchmarks.compile_time", "--child", text],
+                                  env=environment, capture_output=True, text=True, check=True)  # fmt: skip
+            found[kind], found["again"] = json.loads(done.stdout)
     return found
 
 
@@ -127,21 +126,30 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="the first compilation only")
     parser.add_argument("--child")
     given = parser.parse_args()
     if given.child:
         child(given.child)
         return
+    rounds = [{text: measured(text, given.threads, given.cold) for text in given.networks} for _ in range(given.rounds)]
     print(f"| network | | {' | '.join(PHASES)} |")
     print("|" + "---|" * (len(PHASES) + 2))
     for text in given.networks:
-        for kind, rounds in measured(text, given.threads, given.rounds).items():
+        for kind in sorted(rounds[0][text], key=["cold", "from cache", "again"].index):
             cells = []
             for phase in PHASES:
-                times = [1e3 * took.get(phase, 0.0) for took in rounds]
+                times = [1e3 * found[text][kind].get(phase, 0.0) for found in rounds]
                 shown = f"{statistics.median(times):.1f}"
                 cells.append(f"**{shown}** ({min(times):.1f})" if phase == "together" else shown)
             print(f"| {text} | {kind} | {' | '.join(cells)} |", flush=True)
+    if len(given.networks) > 1:
+        few, many = given.networks[-2:]
+        for kind in ("cold",) if given.cold else ("cold", "from cache"):
+            ratios = sorted(found[many][kind]["together"] / found[few][kind]["together"] for found in rounds)
+            quartiles = [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]]
+            middle, (low, high) = statistics.median(ratios), quartiles
+            print(f"\n{many} against {few}, {kind}: {middle:.2f} (quartiles {low:.2f} to {high:.2f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 {"do": "prepare", "work": NAME, "options": {...}}  -> {"first": seconds until the first result, "check": numbers}
 {"do": "time", "count": N}                        -> {"seconds": for N repetitions}
-{"do": "memory"}                                  -> {"peak": bytes over what stood in memory after the imports}
+{"do": "memory"}                                  -> {"peak": bytes over what stood in memory after the imports,
+                                                      "planned": bytes that its plan holds, if it makes one}
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def main() -> None:
                 answer = {"seconds": own if isinstance(own, float) else time.perf_counter() - start}
             else:
                 answer = {"peak": _resident() - baseline}
+                if hasattr(module, "planned"):
+                    answer["planned"] = module.planned()
         except Exception as problem:  # a contestant that cannot do a work says why; the others go on
             answer = {"cannot": f"{type(problem).__name__}: {problem}"[:300]}
         print(json.dumps(answer), file=answers, flush=True)

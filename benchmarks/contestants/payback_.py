@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,15 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
     if work.kind == "blocks":
         return _blocks(work, data)
     return _training(work, data) if work.kind == "training" else _function(work, data, variant)
+
+
+def planned() -> int:
+    """Bytes between arguments and results of the largest program that stands in this process."""
+    from payback.native.machine import Machine
+    from payback.native.program import Program
+
+    programs = [thing for thing in gc.get_objects() if isinstance(thing, Machine | Program)]
+    return max((program.arena_bytes for program in programs), default=0)
 
 
 def _training(work: Any, data: Any) -> Any:

@@ -89,3 +89,8 @@ class NonFiniteError(PaybackError, ArithmeticError):
     """A cost became NaN or infinite; training stops before such a step is applied."""
 
     exit_code = 3
+
+
+def no_function(f: Any) -> InputError:
+    return InputError(f"an object of type {type(f).__name__} was given where a function belongs",
+                      why="there is nothing to call", fix="give the function itself, f and not f(x)")  # fmt: skip

@@ -583,3 +583,23 @@ def test_a_constant_column_is_left_out_and_said(run):
 def test_more_categories_than_can_be_learned_are_left_out_and_said(run):
     write("t.csv", table(lambda i: f"{i},n{i * 7919 % 1009},{i % 2}"))
     assert re.search(r"^c .*left out: ", good(run, "train", "t.csv", *QUICK), re.MULTILINE)
+
+
+def test_a_training_that_goes_on(run):
+    """The recording of one that was cut short, and the same command again: the same model, to the bit."""
+    told = ("iris", "--seed", "4", "--hidden", "5", "--lr", "0.01", "--optimizer", "gd", "--tol", "1e-9")
+    good(run, "train", *told, "--epochs", "9", "--out", "whole")
+    good(run, "train", *told, "--epochs", "5", "--record", "first")
+    good(run, "train", *told, "--epochs", "9", "--resume", "first", "--record", "second", "--out", "again")
+    for a, b in zip(leaves(pb.load("whole")), leaves(pb.load("again")), strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert len(pb.open_run("second").history) == 9
+    for options, message in {
+        ("--resume", "first", "--record", "first", "--overwrite"): "--resume and --record name one folder",
+        ("--resume", "first", "--starts", "2"): "the option --resume with --starts",
+        ("--resume", "first", "--batch-size", "7"): "batch_size is 7 where the training goes on",
+        ("--resume", "first", "--valid", "0.5"): "rows is 60 where the training goes on",
+        ("--resume", "nowhere"): "this is not a run folder",
+    }.items():
+        code, _, err = run("train", *told, "--epochs", "9", *options)
+        assert (code, message in err) == (2, True), err

@@ -11,8 +11,9 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import cache, kept, library, reuse
+from payback.native import cache, cores, kept, library, program, reuse
 from payback.native.loop import Loop
+from payback.trace.tree import leaves
 from payback.train import step
 
 X = np.random.default_rng(0).standard_normal((70, 5)).astype(np.float32)
@@ -71,6 +72,7 @@ def test_a_new_process_neither_traces_nor_plans(process):
 SCRIPT = """
 import numpy as np, payback as pb
 from payback.native import library
+from payback.trace.tree import leaves
 from payback.train import step
 count, trace = [], step.trace
 step.trace = lambda *args: count.append(1) or trace(*args)
@@ -206,3 +208,144 @@ def test_a_kept_loop_has_the_plan_of_the_one_that_was_made(process, monkeypatch)
     assert np.array_equal(made.advances, found.advances)
     assert [c.text for c in found.planner.commands] == [c.text for c in made.planner.commands]
     assert len(found.graph.nodes) == len(made.graph.nodes)
+
+
+def chain(x, w, b):
+    for _ in range(3):
+        x = np.tanh(x @ w + b) * 0.75 + x
+    return (x * x).sum()
+
+
+ARGS = np.ones((6, 4)), np.eye(4) * 0.5, np.arange(4.0)
+
+
+@pytest.fixture
+def compiled(home, monkeypatch):
+    """A call by a process that knows nothing but the folder: what the program is, and the results."""
+    monkeypatch.setattr(cache, "_stamp", lambda: b"as it was")  # files may be younger than this process
+
+    def compiled(f, *args, native_code=False, **options):
+        for table in () if native_code else ("_addresses", "_named", "_homes"):
+            monkeypatch.setattr(library, table, {})
+        function = pb.compile(f, **options)
+        results = [function(*args), function(*args)]  # the second goes the fast way
+        (trace,) = function._traces.values()
+        return type(trace.program), function, results
+
+    return compiled
+
+
+def same(found, wanted):
+    for one, other in zip(leaves(found), leaves(wanted), strict=True):
+        assert type(one) is type(other)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_compiled_function_is_planned_once(compiled, monkeypatch):
+    gradient = pb.value_and_grad(chain, argnums=(0, 1, 2))
+    planned, _, wanted = compiled(gradient, *ARGS)
+    assert planned is program.Program
+    monkeypatch.setattr(program.Program, "__init__", None)  # nobody plans
+    read, function, found = compiled(gradient, *ARGS)
+    assert read is kept.KeptProgram
+    same(found, wanted)
+    assert function._fast is not None
+
+
+def test_a_kept_program_can_be_looked_at(compiled):
+    compiled(chain, *ARGS)
+    read, function, _ = compiled(chain, *ARGS)
+    assert read is kept.KeptProgram
+    assert "tanh" in function.explain_compilation()
+    assert "define" in function.llvm
+
+
+def test_whatever_changes_a_program_is_another_program(compiled):
+    """Each is planned, and right."""
+    compiled(chain, *ARGS)
+    x, w, b = ARGS
+    others = {
+        "dtype": (chain, [a.astype(np.float32) for a in ARGS]),
+        "shape": (chain, [x[:5], w, b]),
+        "operation": (lambda x, w, b: chain(x, w, b) * 1.0 + np.max(x), [x, w, b]),
+        "number": (lambda x, w, b: chain(x, w, b) * 0.5, [x, w, b]),
+        "next number": (lambda x, w, b: chain(x, w, b) * np.nextafter(0.5, 1.0), [x, w, b]),
+        "order": (lambda x, w, b: chain(x, w, b) - x[0, 1], [x, w, b]),
+        "place": (lambda x, w, b: chain(x, w, b) - x[1, 0], [x, w, b]),
+    }
+    for what, (f, args) in others.items():
+        kind, _, found = compiled(f, *args)
+        assert kind is program.Program, what
+        np.testing.assert_allclose(found[0], f(*args), rtol=1e-5 if what == "dtype" else 1e-13)
+        assert compiled(f, *args)[0] is kept.KeptProgram, what
+    kinds = []
+    for last in (4.0, 5.0):  # arrays of the function's own are read at each call
+        array = np.array([1.0, 2.0, 3.0, last])
+        f = lambda x, w, b, array=array: chain(x, w, b * array)  # noqa: E731
+        kind, _, found = compiled(f, *ARGS)
+        kinds.append(kind)
+        np.testing.assert_allclose(found[0], f(*ARGS), rtol=1e-13)
+    assert kinds == [program.Program, kept.KeptProgram]
+    before = cores.threads()
+    pb.set_threads(before + 1)
+    try:
+        assert compiled(chain, *ARGS)[0] is program.Program
+    finally:
+        pb.set_threads(before)
+
+
+def test_donated_memory_of_a_kept_program(compiled):
+    def step(w, g):
+        return w - 0.1 * g, np.sum(g)
+
+    for kind in (program.Program, kept.KeptProgram):
+        given = [np.arange(6.0), np.ones(6)]
+        found, _, (first, _) = compiled(step, *given, donate="w")
+        assert found is kind
+        assert first[0] is given[0]
+        np.testing.assert_array_equal(given[0], np.arange(6.0) - 0.1 - 0.1)
+
+
+def test_a_product_of_bands_is_kept_without_addresses(compiled, home):
+    """Bands call kernels by addresses that stand among their numbers: another process has others."""
+
+    def banded(x, w):
+        return (np.tanh(np.tanh(x @ w) @ w) ** 2).sum(0)
+
+    args = np.random.default_rng(0).standard_normal((20_000, 16)), np.eye(16)
+    kind, function, wanted = compiled(banded, *args)
+    (trace,) = function._traces.values()
+    assert kind is program.Program
+    assert trace.program.segment.written.inner
+    kind, _, found = compiled(banded, *args)
+    assert kind is kept.KeptProgram
+    same(found, wanted)
+
+
+def test_a_spoiled_plan_of_a_program_is_planned_anew(compiled, home):
+    _, _, wanted = compiled(chain, *ARGS)
+    (entry,) = home.glob("*.plan")
+    content = entry.read_bytes()
+    flipped = bytes(b ^ 1 if k == len(content) // 2 else b for k, b in enumerate(content))
+    other = home / ("0" * 40 + ".plan")
+    for spoiled in (b"", content[:40], content[:-1], flipped, content + b"\0", b"\0" * 4096):
+        entry.write_bytes(spoiled)
+        kind, _, found = compiled(chain, *ARGS)
+        assert kind is program.Program
+        same(found, wanted)
+    other.write_bytes(content)
+    os.chmod(other, 0o600)
+    assert cache.load(other.name) is None  # sealed under another name
+
+
+def test_what_runs_on_numpy_or_has_bodies_is_planned_anew(compiled, home):
+    def factored(x):
+        return np.linalg.inv(x) + np.linalg.cholesky(x @ x.T)
+
+    def scanned(x):
+        return pb.scan(lambda c, _: (c * 0.5 + 1.0, c), x, None, length=3)[0]
+
+    for f in (factored, scanned):
+        kinds = [compiled(f, np.eye(3) * 2.0)[0] for _ in range(2)]
+        assert kinds == [program.Program] * 2
+    assert not list(home.glob("*.plan"))

@@ -16,6 +16,8 @@ import amount
 from payback.errors import InputError
 from payback.native import cores, ir, threads
 from payback.native.emit import INT, POINTER, Compiled, Emitter
+from payback.native.program import Program
+from payback.trace.abstract import trace
 
 ROUNDS = 200
 
@@ -112,6 +114,60 @@ def test_workers_are_kept_and_do_nothing_between_jobs(rounds):
     before = time.process_time()
     time.sleep(0.2)
     assert time.process_time() - before < 0.1  # a thread that spins would have used 0.2 s
+
+
+@pytest.fixture
+def no_more_threads(monkeypatch):
+    """The system lets this process start no further thread, but for so many."""
+    monkeypatch.setattr(threads, "_idle", [])
+    monkeypatch.setattr(threads, "_warned", False)
+    left, start = [0], threading.Thread.start
+
+    def refusing(self):
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    return lambda count: left.__setitem__(0, count)
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_fewer_threads_than_asked_for(rounds, no_more_threads, more):
+    """One does it all, with one warning; as soon as all can be had, they are used."""
+    no_more_threads(more)
+    memory = memory_of_job()
+    with pytest.warns(RuntimeWarning, match=r"on one thread, not on 5: can't start new thread; .*PAYBACK_THREADS$"):
+        threads.run(rounds.address("program"), memory.ctypes.data, 5)
+    assert memory[16:21].tolist() == [sum(range(ROUNDS)), 0, 0, 0, 0]
+    no_more_threads(4 - more)
+    run_rounds(rounds, 5)
+
+
+def test_a_program_for_many_threads_on_one(no_more_threads, monkeypatch):
+    """Also compiled without helpers: the bits that it has on one thread."""
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
+
+    def f(w, x):
+        h = np.tanh(x @ w)
+        return h @ w.T + np.mean(h, axis=1, keepdims=True), np.sum(h, axis=0), np.sum(np.exp(h)), h.T @ x
+
+    x = np.random.default_rng(0).standard_normal((3000, 70))
+    graph = trace(f, x[:70, :60], x).graph
+    cores.set_threads(1)
+    try:
+        expected = Program(graph)(x[:70, :60], x)
+        cores.set_threads(6)
+        program = Program(graph)
+        assert program.segment.threads == 6
+        monkeypatch.setattr(threads, "_warned", True)
+        for more in (0, 2, 3):  # two of them are there then
+            no_more_threads(more)
+            found = program(x[:70, :60], x)
+            assert [a.tobytes() for a in found] == [b.tobytes() for b in expected]
+    finally:
+        cores.set_threads(None)
 
 
 @pytest.mark.parametrize("fork", [os.fork] if hasattr(os, "fork") else [])

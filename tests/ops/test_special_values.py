@@ -109,6 +109,21 @@ def test_power(x, y, by_x, by_y):
         assert np.array_equal(np.ravel(found), [by_x, by_y], equal_nan=True), found
 
 
+@pytest.mark.parametrize(("y", "by_x_twice", "mixed", "by_y_twice"), [
+    (3.0, 0.0, 0.0, 0.0), (2.0, 2.0, 0.0, 0.0), (1.5, INF, 0.0, 0.0), (1.0, 0.0, -INF, 0.0), (0.5, -INF, -INF, 0.0),
+    (-1.5, INF, NAN, NAN), (-1.0, INF, NAN, NAN),
+])  # fmt: skip
+def test_second_derivatives_of_a_power_of_zero(y, by_x_twice, mixed, by_y_twice):
+    """x**y·log x is NaN at x = 0 for y < 0, and so is what is computed from it; for 0 < y <= 1 it falls steeply."""
+    with np.errstate(all="ignore"):
+        found = pb.hessian(lambda z: z[0] ** z[1])(np.array([0.0, y]))
+        np.testing.assert_array_equal(found[0, 0], by_x_twice)
+        assert found[0, 1] == mixed or np.isnan(found[0, 1]), found
+        np.testing.assert_array_equal(found[1], [mixed, by_y_twice])
+        assert np.isnan(pb.hessian(lambda x: 0.0**x)(-1.5))
+        assert np.isnan(pb.compile(pb.hessian(lambda x: 0.0**x))(-1.5))
+
+
 def test_power_of_a_literal():
     assert pb.grad(lambda x: 2**x)(3.0) == 8 * np.log(2)
     assert pb.grad(lambda x: x**3)(-2.0) == 12.0

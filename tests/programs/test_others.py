@@ -423,8 +423,8 @@ def test_what_is_lost_by_float_is_said():
     line = f.__code__.co_firstlineno + 1
     assert str(raised.value) == (
         f"float(x) would lose the derivative ({__file__}:{line} in f: float(x[0])): a Python float has no history, so "
-        "what is computed from it would have no gradient. Leave x as it is; for the bare number write x.value or "
-        "pb.stop_gradient(x)."
+        "what is computed from it would have no gradient. Leave x as it is; for the bare number write "
+        "float(pb.stop_gradient(x)), for those of an array pb.stop_gradient(x)."
     )
 
 

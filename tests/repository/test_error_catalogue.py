@@ -3,6 +3,7 @@
 The page is made by running the programs: `python tests/repository/test_error_catalogue.py` writes it anew.
 """
 
+# ruff: noqa: E501 (pieces of programs)
 from __future__ import annotations
 
 import contextlib
@@ -12,6 +13,7 @@ import io
 import linecache
 import os
 import re
+import sys
 import tempfile
 import textwrap
 import types
@@ -21,6 +23,7 @@ from typing import NamedTuple
 
 import pytest
 
+import payback
 from payback import errors
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
@@ -41,6 +44,7 @@ class Entry(NamedTuple):
     kind: str
     title: str
     code: str
+    cures: tuple[tuple[str, ...], ...]  # each of what the error says should be done: pieces of the program, new texts
 
 
 ENTRIES = [
@@ -51,22 +55,34 @@ ENTRIES = [
             return x * 2
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("return x * 2", "return (x * 2).sum()"),
+        ("return x * 2", "return (x * 2).mean()"),
+        ("pb.grad(f)(np.ones(3))", "pb.vjp(f, np.ones(3))[1](np.ones(3))"),
+        ("pb.grad(f)(np.ones(3))", "f(pb.variable(np.ones(3))).backward(np.ones(3))"),
+    )),
     Entry("DifferentiationError", "An argument of integers", """
         import numpy as np, payback as pb
 
         pb.grad(lambda w: (w * w).sum())(np.array([1, 2, 3]))
-        """),
+        """, (
+        ("np.array([1, 2, 3])", "np.array([1, 2, 3]).astype(float)"),
+        ("(w * w).sum())(", "(w * w).sum() * b, argnums=1)(", "lambda w", "lambda w, b", "[1, 2, 3])", "[1, 2, 3]), 2.0"),
+    )),
     Entry("DifferentiationError", "Nothing to differentiate by", """
         import payback as pb
 
         pb.grad(lambda name: len(name))("a text")
-        """),
+        """, (
+        ("lambda name: len(name)", "lambda data: data.sum()", '"a text"', "np.asarray([1, 2], float)", "import payback", "import numpy as np, payback"),
+    )),
     Entry("DifferentiationError", "Complex numbers, masked arrays and objects", """
         import numpy as np, payback as pb
 
         pb.grad(lambda x: (x * np.array([1 + 2j])).sum())(np.ones(1))
-        """),
+        """, (
+        ("(x * np.array([1 + 2j])).sum()", "(x * np.array([1.0]) + x * np.array([2.0])).sum()"),
+    )),
     Entry("UnsupportedError", "A NumPy function without a derivative", """
         import numpy as np, payback as pb
 
@@ -74,7 +90,11 @@ ENTRIES = [
             return np.roots(x)[0]
 
         pb.grad(f)(np.array([1.0, -3.0, 2.0]))
-        """),
+        """, (
+        ("np.roots(x)[0]", "(-x[1] + np.sqrt(x[1] ** 2 - 4 * x[0] * x[2])) / (2 * x[0])"),
+        ("def f(x):\n    return np.roots(x)[0]", "@pb.custom_gradient(plain=True)\ndef f(x):\n    z = np.roots(x)[0]\n    return z, lambda bar: -bar * z ** np.array([2, 1, 0]) / (2 * x[0] * z + x[1])"),
+        ("np.roots(x)[0]", "np.roots(pb.stop_gradient(x))[0] * x[0]"),
+    )),
     Entry("UnsupportedError", "A traced value in an array of integers", """
         import numpy as np, payback as pb
 
@@ -84,12 +104,18 @@ ENTRIES = [
             return counts.sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("np.zeros(3, int)", "np.zeros(3)"),
+        ("np.zeros(3, int)", "np.zeros(3, int).astype(float)"),
+        ("counts[0] = x[1] * 2", "counts[0] = pb.stop_gradient(x[1] * 2)", "counts.sum()", "counts.sum() * x[0]"),
+    )),
     Entry("UnsupportedError", "A traced value that is pickled", """
         import pickle, payback as pb
 
         pb.grad(lambda x: len(pickle.dumps(x)) * x)(1.0)
-        """),
+        """, (
+        ("dumps(x)", "dumps(pb.stop_gradient(x))"),
+    )),
     Entry("UnsupportedError", "The shape of an array set in place", """
         import numpy as np, payback as pb
 
@@ -99,28 +125,38 @@ ENTRIES = [
             return y.sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("y.shape = (3, 1)", "y = y.reshape((3, 1))"),
+    )),
     Entry("MissingAttributeError", "A method of arrays that traced values do not have", """
         import numpy as np, payback as pb
 
         pb.grad(lambda x: x.tobytes())(np.ones(3))
-        """),
+        """, (
+        ("x.tobytes()", "np.sum(x)"),
+        ("x.tobytes()", "len(pb.stop_gradient(x).tobytes()) * np.sum(x)"),
+    )),
     Entry("ShapeError", "Shapes that do not go together", """
         import numpy as np, payback as pb
 
         def f(w):
             rows = w * np.ones((2, 3))
-            columns = np.ones(4)
+            columns = np.ones(2)
             return (rows + columns * w.sum()).sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("columns * w.sum()", "columns[:, None] * w.sum()"),
+    )),
     Entry("ShapeError", "Matrices that cannot be multiplied", """
         import numpy as np, payback as pb
 
         X = np.ones((10, 4))
         pb.grad(lambda w: (X @ w).sum())(np.ones(3))
-        """),
+        """, (
+        ("(X @ w)", "(w @ X.T[:3])"),
+        ("np.ones(3)", "np.ones(4)"),
+    )),
     Entry("TraceError", "float() of a traced value", """
         import numpy as np, payback as pb
 
@@ -129,18 +165,28 @@ ENTRIES = [
             return scale * x[1]
 
         pb.grad(f)(np.ones(2))
-        """),
+        """, (
+        ("float(x[0])", "x[0]"),
+        ("float(x[0])", "float(pb.stop_gradient(x[0]))"),
+    )),
     Entry("TraceError", "A traced value that becomes a plain array", """
         import numpy as np, payback as pb
         from array import array
 
         pb.grad(lambda x: sum(array("d", x)))(np.ones(3))
-        """),
+        """, (
+        ('array("d", x)', 'array("d", pb.stop_gradient(x))', "sum(array", "x[0] * sum(array"),
+        ('array("d", x)', "x"),
+        ('array("d", x)', 'array("d", [float(pb.stop_gradient(v)) for v in x])', "sum(array", "x[0] * sum(array"),
+    )),
     Entry("TraceError", "A list of traced values given to a ufunc", """
         import numpy as np, payback as pb
 
         pb.grad(lambda x, y: np.sum(np.exp([x, y])), argnums=(0, 1))(1.0, 2.0)
-        """),
+        """, (
+        ("np.exp([x, y])", "np.exp(np.array([x, y]))"),
+        ("np.exp([x, y])", "x * y * np.exp([pb.stop_gradient(x), pb.stop_gradient(y)])"),
+    )),
     Entry("TraceError", "SciPy's compiled code", """
         import numpy as np, payback as pb
         from scipy.optimize import brentq
@@ -149,13 +195,21 @@ ENTRIES = [
             return brentq(lambda t: t**3 - x[0], 0.0, 2.0) * x[1]
 
         pb.grad(f)(np.ones(2))
-        """),
+        """, (
+        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "np.cbrt(x[0])"),
+        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(lambda t, a: t**3 - a, 1.5, x[0])"),
+        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(lambda t, a: t**3 - a, 0.0, x[0], solver=lambda g, start: brentq(g, 0.0, 2.0))"),
+        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.fixed_point(lambda t, a: t - (t**3 - a) / (3 * t**2), 1.5, x[0])"),
+        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(pb.grad(lambda t, a: t**4 / 4 - a * t), 1.5, x[0])"),
+    )),
     Entry("TraceError", "A data frame that computes with a traced value", """
         import numpy as np, payback as pb, pandas as pd
 
         data = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
         pb.grad(lambda w: np.sum(data @ w))(np.ones(2))
-        """),
+        """, (
+        ("data @ w", "data.to_numpy() @ w"),
+    )),
     Entry("TraceError", "A cache, a set or a dictionary key", """
         import functools, payback as pb
 
@@ -164,7 +218,10 @@ ENTRIES = [
             return x * x
 
         pb.grad(lambda x: square(x))(3.0)
-        """),
+        """, (
+        ("@functools.lru_cache\n", ""),
+        ("lambda x: square(x)", "lambda x: square(float(pb.stop_gradient(x))) * x"),
+    )),
     Entry("TraceError", "A value that has left its function", """
         import numpy as np, payback as pb
 
@@ -176,7 +233,11 @@ ENTRIES = [
 
         pb.grad(cost)(np.ones(3))
         pb.grad(cost)(np.ones(3))
-        """),
+        """, (
+        ("seen.append(w * 2)", "seen.append(float(pb.stop_gradient(w[0] * 2)))"),
+        ("seen.append(w * 2)", "seen.append(np.array(pb.stop_gradient(w * 2)))"),
+        ("seen.append(w * 2)\n", "kept = w * 2\n", "return np.sum(w * seen[0])", "return np.sum(w * kept), kept", "pb.grad(cost)", "pb.value_and_grad(cost, has_aux=True)"),
+    )),
     Entry("TraceError", "A branch inside compile", """
         import payback as pb
 
@@ -187,7 +248,11 @@ ENTRIES = [
             return -x
 
         f(1.0)
-        """),
+        """, (
+        ("if x > 0:\n        return x\n    return -x", "return np.where(x > 0, x, -x)", "import payback", "import numpy as np, payback"),
+        ("if x > 0:\n        return x\n    return -x", "return pb.cond(x > 0, lambda x: x, lambda x: -x, x)"),
+        ("f(x):\n    if x > 0", "f(x, positive):\n    if positive", "f(1.0)", "f(1.0, True)", "f(1.0, True)", "f(1.0, True)"),
+    )),
     Entry("TraceError", "A shape that depends on numbers inside compile", """
         import numpy as np, payback as pb
 
@@ -197,7 +262,12 @@ ENTRIES = [
             return np.median(positive)
 
         f(np.array([1.0, -2.0]))
-        """),
+        """, (
+        ("np.median(positive)", "np.sum(positive)"),
+        ("np.median(positive)", "np.mean(positive)"),
+        ("np.median(positive)", "np.max(positive)"),
+        ("positive = x[x > 0]", "positive = np.where(x > 0, x, 0)"),
+    )),
     Entry("TraceError", "A plain array indexed inside compile", """
         import numpy as np, payback as pb
 
@@ -208,7 +278,11 @@ ENTRIES = [
             return x * table[np.argmax(x)]
 
         f(np.ones(3))
-        """),
+        """, (
+        ("table[np.argmax(x)]", "np.array(table)[np.argmax(x)]"),
+        ("table[np.argmax(x)]", "np.take(table, np.argmax(x), 0)"),
+        ("table[np.argmax(x)]", "np.where(x > 0, table, 0)"),
+    )),
     Entry("TraceError", "A Python loop that unrolls too far", """
         import numpy as np, payback as pb
 
@@ -219,7 +293,9 @@ ENTRIES = [
             return x
 
         f(np.ones(3))
-        """),
+        """, (
+        ("for step in range(60_000):\n        x = np.sin(x)\n    return x", "return pb.scan(lambda x, _: (np.sin(x), None), x, None, length=60_000)[0]"),
+    )),
     Entry("MutationError", "A traced value stored in an array from outside", """
         import numpy as np, payback as pb
 
@@ -230,7 +306,10 @@ ENTRIES = [
             return work.sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("def f(x):", "def f(x):\n    work = np.zeros(3)"),
+        ("def f(x):\n    work[0]", "def f(x):\n    new = np.array(work)\n    new[0]", "return work", "return new"),
+    )),
     Entry("MutationError", "A traced value stored in a view of an array from outside", """
         import numpy as np, payback as pb
 
@@ -242,7 +321,10 @@ ENTRIES = [
             return row.sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("row = table[1]", "row = np.array(table[1])"),
+        ("row = table[1]", "row = np.zeros(3)"),
+    )),
     Entry("MutationError", "An in-place operator on an array that something else refers to", """
         import numpy as np, payback as pb
 
@@ -255,7 +337,10 @@ ENTRIES = [
             return kept[0].sum()
 
         pb.grad(f)(np.ones(3))
-        """),
+        """, (
+        ("y = data * 2", "y = np.array(data * 2)"),
+        ("y = data * 2", "y = np.zeros(3)"),
+    )),
     Entry("MutationError", "A variable that changed between its use and the sweep", """
         import payback as pb
 
@@ -263,7 +348,10 @@ ENTRIES = [
         loss = w * w
         w.value = 2.0
         loss.backward()
-        """),
+        """, (
+        ("w.value = 2.0\nloss.backward()", "loss.backward()\nw.value = 2.0"),
+        ("loss.backward()", "loss = w * w\nloss.backward()"),
+    )),
     Entry("FieldError", "A field that the class does not declare", """
         import numpy as np, payback as pb
 
@@ -272,13 +360,18 @@ ENTRIES = [
                 self.factor = np.ones(n)
 
         Scale(3)
-        """),
+        """, (
+        ("def __init__", "factor: np.ndarray\n\n    def __init__"),
+        ("def __init__", "factor: int = pb.nn.static()\n\n    def __init__", "np.ones(n)", "n"),
+    )),
     Entry("FieldError", "A network that is changed", """
         import numpy as np, payback as pb
 
         net = pb.nn.MLP([2, 3, 1])
         net.skip = np.zeros((2, 1))
-        """),
+        """, (
+        ("net.skip = np.zeros((2, 1))", "net = net.replace(skip=np.zeros((2, 1)))"),
+    )),
     Entry("GradientCheckError", "A derivative that is wrong", """
         import payback as pb
 
@@ -286,12 +379,17 @@ ENTRIES = [
             return x * pb.stop_gradient(x)
 
         pb.check_grads(f, 2.0)
-        """),
+        """, (
+        ("x * pb.stop_gradient(x)", "x * x"),
+    )),
     Entry("NonFiniteError", "A cost that became infinite", """
         import payback as pb
 
         pb.minimize(lambda w: w**4, 10.0, step=1.0)
-        """),
+        """, (
+        ("step=1.0", "step=1e-3, max_steps=100"),
+        ("step=1.0", "line_search=True"),
+    )),
     Entry("ModelFileError", "A model folder that was changed or cut off", """
         import payback as pb
         from pathlib import Path
@@ -299,12 +397,16 @@ ENTRIES = [
         Path("model").mkdir()
         Path("model/model.json").write_text('{"format": "payback"}')
         pb.load("model")
-        """),
+        """, (
+        ("Path(\"model\").mkdir()\nPath(\"model/model.json\").write_text('{\"format\": \"payback\"}')", 'pb.fit(pb.nn.MLP([2, 3, 1]), np.ones((4, 2)), np.ones(4), epochs=1).save("model")', "import payback", "import numpy as np, payback"),
+    )),
     Entry("InputError", "An argument that cannot be used", """
         import payback as pb
 
         pb.grad(lambda weights, x: weights * x, argnums="weigths")(1.0, 2.0)
-        """),
+        """, (
+        ('argnums="weigths"', 'argnums="weights"'),
+    )),
     Entry("PaybackError", "All of them", """
         import payback as pb
 
@@ -312,7 +414,7 @@ ENTRIES = [
             pb.grad(lambda x: float(x))(1.0)
         except pb.errors.PaybackError as problem:
             print(problem.what, problem.where, problem.why, problem.fix, sep="\\n")
-        """),
+        """, ()),
 ]  # fmt: skip
 CLASSES = {name: c for name, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, errors.PaybackError)}
 
@@ -322,7 +424,7 @@ def run(code):
     """What a program prints, and the error that it ends with (or None); it is run in an empty folder as example.py."""
     text = textwrap.dedent(code).strip() + "\n"
     linecache.cache[FILE] = (len(text), None, text.splitlines(keepends=True), FILE)
-    module = types.ModuleType("example")
+    module = sys.modules["example"] = types.ModuleType("example")
     printed, before = io.StringIO(), os.getcwd()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), contextlib.redirect_stdout(printed):
         warnings.simplefilter("error")
@@ -334,6 +436,7 @@ def run(code):
             return printed.getvalue(), problem
         finally:
             os.chdir(before)
+            del sys.modules["example"]
             linecache.cache.pop(FILE, None)
 
 
@@ -388,6 +491,51 @@ def test_what_where_why_and_what_to_do(entry):
         assert at, problem.where
         line = textwrap.dedent(entry.code).strip().splitlines()[int(at[1]) - 1]
         assert at[3] in line
+
+
+_CODE = re.compile(
+    r"[\w.]*(?:pb|np)\.[\w.]+(?:\(pb\.\w+)?|float\(pb\.\w+|\.\w+\(\)|\.replace|\[:, None\]|\w+\.reshape|line_search=True"
+    r"|has_aux=True|backward\(|length=|factor: [\w.]+|\.astype\(float\)"
+)
+
+
+def plainly():
+    """payback whose transforms leave a function as it is."""
+    module = types.ModuleType("plainly")
+    module.__getattr__ = lambda name: getattr(payback, name)
+    module.grad = module.value_and_grad = lambda f, **how: f
+    module.compile = lambda f: f
+    module.differentiated = payback.grad
+    return module
+
+
+def cured(entry, cure):
+    code = textwrap.dedent(entry.code).strip()
+    for old, new in zip(cure[::2], cure[1::2], strict=True):
+        assert old in code
+        code = code.replace(old, new)
+    return code
+
+
+CURES = [(entry, k) for entry in ENTRIES for k in range(len(entry.cures))]
+
+
+@pytest.mark.parametrize(("entry", "k"), CURES, ids=[f"{entry.title} {k}" for entry, k in CURES])
+def test_what_the_error_says_should_be_done_helps(entry, k, monkeypatch):
+    """Under the transform, and as a plain program: where `pb.grad(f)` and `pb.compile(f)` are f."""
+    code = cured(entry, entry.cures[k])
+    assert run(code)[1] is None
+    plain = code.replace("payback as pb", "plainly as pb").replace("pb.root(pb.grad", "pb.root(pb.differentiated")
+    monkeypatch.setitem(sys.modules, "plainly", plainly())
+    assert run(plain)[1] is None
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.cures], ids=lambda entry: entry.title)
+def test_all_that_the_error_says_is_tried(entry):
+    problem = run(entry.code)[1]
+    tried = "\n".join(cured(entry, cure) for cure in entry.cures)
+    for code in _CODE.findall(problem.fix):
+        assert code.rstrip("(.") in tried, code
 
 
 if __name__ == "__main__":

@@ -927,6 +927,7 @@ def test_written_over_many_times():
 
 # What NumPy may do with a traced buffer besides dispatching it: ask for its shape.
 SHAPE_ONLY = {"zeros_like", "ones_like", "empty_like"}
+COUNTS = {"histogramdd"}  # floating numbers that do not vary
 NOT_CALLED = {"save", "savetxt", "savez", "savez_compressed", "show_config", "show_runtime", "info", "test", "fromfile",
               "load", "loadtxt", "genfromtxt", "memmap", "set_printoptions", "seterr", "setbufsize", "seterrcall",
               "fromregex", "get_include", "lookfor", "source", "printoptions"}  # fmt: skip
@@ -942,7 +943,7 @@ def test_no_function_of_numpy_computes_with_the_memory(module):
         for name in dir(module):
             function = getattr(module, name)
             is_class = isinstance(function, type) and not issubclass(function, np.generic)
-            if name.startswith("_") or name in NOT_CALLED | SHAPE_ONLY or not callable(function) or is_class:
+            if name.startswith("_") or name in NOT_CALLED | SHAPE_ONLY | COUNTS or not callable(function) or is_class:
                 continue
             for count in range(1, amount.cases(2, 4)):
                 made = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 10.0]])

@@ -276,7 +276,6 @@ def test_a_python_number_becomes_a_numpy_scalar_in_a_function():
     (lambda x: np.add(x, 1.0, where=np.array([True, False, True])), "with where= and without out="),
     (lambda x: np.add(x, 1.0, dtype=np.int64), "does not take dtype=int64"),
     (lambda x: np.pad(x, 1, "empty"), "np.pad of traced values with mode=empty"),
-    (lambda x: np.histogram(x, weights=x), "np.histogram of traced weights"),
     (lambda x: np.quantile(x, 0.5, weights=x), "does not take weights="),
     (lambda x: x[1, True], "a single boolean"),
 ])  # fmt: skip
@@ -291,7 +290,9 @@ def test_an_error_names_the_users_line_and_something_near():
         np.roots(traced(V))
     assert "test_numpy.py" in str(raised.value)
     assert "np.roots(traced(V))" in str(raised.value)
-    assert "Near it: np.ro" in str(raised.value)
+    assert "Write it with NumPy functions that have one, or give its derivative" in str(raised.value)
+    with pytest.raises(UnsupportedError, match=r"Near it: np\.einsum"):
+        np.einsum_path("i->", traced(V))
 
 
 @pytest.mark.parametrize("call", [
@@ -302,7 +303,7 @@ def test_a_derivative_is_never_dropped_silently(call):
     with pytest.raises((TraceError, TypeError)) as raised:
         call(traced(np.float64(0.5)))
     if isinstance(raised.value, TraceError):
-        assert "x.value" in str(raised.value)
+        assert "pb.stop_gradient(x)" in str(raised.value)
         assert "test_numpy.py" in str(raised.value)
 
 

@@ -62,6 +62,18 @@ CASES = [
         ulps=8, dtypes=F64,
     ),
     *table((lambda x: np.histogram(x, 4), V), (lambda x: np.histogram(x, [-1.0, 0.0, 1.0])[0] * x[:2], V), abstract=False, dtypes=F64, ulps=2),
+    *table(
+        (lambda x: np.histogram(x, 4, density=True), V), (lambda x, w: np.histogram(x, 3, weights=w)[0], V, V[::-1]), (lambda b: np.histogram(V, b, density=True), [-9.0, 0.1, 9.0]),
+        (lambda x, r: np.histogram(x, 3, (r[0] - 5, r[1] + 5), density=True), V, V[:2]), (lambda x: np.histogram_bin_edges(x, 3), V), (lambda x: np.histogram(x, "sturges")[1], V),
+        (lambda x, y: np.histogram2d(x, y, 3, density=True), V, V[::-1] * 2), (lambda x: np.histogramdd(x[:, :2], [2, 3]), M), (lambda x: np.histogramdd(x.T, [[-9.0, 0.0, 9.0]] * 3, density=True)[0] * x[0, 0], M),
+        abstract=False, dtypes=F64, ulps=16,
+    ),
+    *table(
+        (lambda w: np.histogram(V, 4, weights=w)[0], V), (lambda w: np.histogram(V, [-9.0, 0.0, 0.5, 9.0], weights=w, density=True)[0], V**2), (lambda w: np.histogram(X, 3, (-0.5, 3.9), weights=w)[0], X),
+        (lambda w: np.histogram2d(V, V**2, 3, weights=w)[0], V), (lambda w: np.histogram2d(V, V**2, [-9.0, 0.1, 9.0], density=True, weights=w), V**2),
+        (lambda w: np.histogramdd(np.stack([V, V**2, V**3], 1), 2, weights=w, density=True)[0], V**2),
+        abstract=True, dtypes=F64, ulps=16,
+    ),
 ]
 # fmt: on
 
@@ -123,8 +135,6 @@ def test_a_constant_in_pieces_has_no_path():
 
 def test_what_cannot_be_differentiated_says_so():
     for call, text in (
-        (lambda x: np.histogram(x, density=True), "np.histogram of traced weights or bins"),
-        (lambda x: np.histogram2d(x, x), "np.histogram2d has no derivative"),
         (lambda x: np.poly(np.outer(x, x)), "np.poly of a traced matrix"),
         (lambda x: np.roots(x), "np.roots has no derivative"),
     ):

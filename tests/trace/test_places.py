@@ -16,7 +16,7 @@ import pytest
 from numpy import zeros
 
 import payback as pb
-from payback.errors import MutationError, TraceError
+from payback.errors import MutationError, PaybackError, TraceError
 
 X = np.array([0.5, 1.25, 2.0])
 BUFFER = np.zeros(3)
@@ -352,6 +352,32 @@ def test_vectorize():
     calls = []
     pb.grad(lambda x: np.sum(np.vectorize(lambda v: calls.append(v) or v)(x)))(X)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: np.vectorize(lambda a, b: np.sum(a * b), signature="(n),(n)->()")(np.outer(X, x), x),
+    lambda x: np.vectorize(lambda a: a / np.sum(a * a), signature="(n)->(n)")(np.outer(X, x)),
+    lambda x: np.vectorize(lambda m, a: (m @ a, np.sum(m)), signature="(k,n),(n)->(k),()", otypes=[float, float])(
+        np.multiply.outer(np.ones((2, 1, 2)), x), np.stack([x, x * x]))[0],
+    lambda x: np.vectorize(lambda a, p: np.polyval(p, a), excluded=[1])(x, x[:2]),
+    lambda x: np.vectorize(lambda a, k, power=1: a**power * k)(x, k=x[0], power=2),
+    lambda x: np.vectorize(lambda a, p=None: p[0] * a, excluded={"p"})(x, p=x[:2]),
+    lambda x: np.vectorize(lambda v: 2 * v * v, otypes=[float], cache=True)(x * X[:, None]),
+    lambda x: np.vectorize(np.linalg.norm, signature="(n)->()")([x, 2 * x]),
+])  # fmt: skip
+def test_vectorize_with_a_signature_keywords_and_exclusions(f):
+    cost = lambda x: np.sum(np.sin(f(x)))  # noqa: E731
+    assert cost(X) == pytest.approx(pb.value_and_grad(cost)(X)[0], rel=1e-14)
+    pb.check_grads(cost, X)
+    pb.check_grads(pb.grad(cost), X)
+    np.testing.assert_allclose(pb.compile(pb.grad(cost))(X), pb.grad(cost)(X), rtol=1e-12)
+
+
+def test_vectorize_says_what_it_cannot():
+    with pytest.raises(PaybackError, match=r"np\.vectorize with otypes=\[int64\] of traced results"):
+        pb.grad(lambda x: np.sum(np.vectorize(lambda v: v, otypes=[int])(x)))(X)
+    with pytest.raises(PaybackError, match=r"the axis n of its signature has 3 entries in one argument and 2"):
+        pb.grad(lambda x: np.sum(np.vectorize(np.dot, signature="(n),(n)->()")(x, x[:2])))(X)
 
 
 def test_decorated_functions_recursion_and_dataclasses():

@@ -13,6 +13,41 @@ from payback.train.data import check_rows, split_rows
 KEY = pb.random.key(7)
 
 
+@pytest.mark.parametrize("name", ["X", "y", "sample_weight"])
+def test_what_is_masked_is_missing(name):
+    given = {"X": np.ones((3, 2)), "y": np.ones(3), "sample_weight": np.ones(3)}
+    masked = np.ma.masked_array(given[name], given[name] < 0)
+    found = check_rows(*(given | {name: masked}).values(), np.dtype(float))
+    assert all(type(array) is np.ndarray for array in found)
+    masked[1] = np.ma.masked
+    with pytest.raises(InputError, match=rf"^{name}\[1.*\] is masked: missing values cannot be trained on"):
+        check_rows(*(given | {name: masked}).values(), np.dtype(float))
+
+
+def test_weights_that_a_network_cannot_hold():
+    X, y = np.ones((3, 2)), np.ones(3)
+    with pytest.raises(InputError, match=r"sample_weight\[0\] is 1e\+39: it is too large for float32"):
+        check_rows(X, y, np.full(3, 1e39), np.dtype(np.float32))
+    with pytest.raises(InputError, match="its sum is beyond the largest float32"):
+        check_rows(X, y, np.full(3, 2e38), np.dtype(np.float32))
+    _, _, weights = check_rows(X, y, np.full(3, 1e38), np.dtype(np.float32))
+    assert weights is not None
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [("binary_cross_entropy", 1), ("cross_entropy", 2)])
+@pytest.mark.parametrize("wrong", [2.0, -1.0])
+def test_targets_that_are_no_probabilities(loss, outputs, wrong):
+    """The cost would have no least value, and the training no end."""
+    X, y = np.ones((4, 2)), np.full((4, outputs), 0.5)
+    net = pb.nn.MLP([2, outputs], seed=0)
+    pb.fit(net, X, y, loss=loss, epochs=1, progress=False, validation=0)
+    y[2] = wrong
+    with pytest.raises(InputError, match=r"y has numbers from .*: .*cross_entropy wants probabilities, from 0 to 1"):
+        pb.fit(net, X, y, loss=loss, epochs=1, progress=False, validation=0)
+    with pytest.raises(InputError, match=r"^the validation y has numbers"):
+        pb.fit(net, X, abs(y) / 2, loss=loss, epochs=1, progress=False, validation=(X, y))
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("n", [1, 7, 100])
 def test_every_row_is_in_one_part(n, fraction):

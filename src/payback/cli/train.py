@@ -24,6 +24,7 @@ from payback.nn.module import parameters
 from payback.optim.optimizers import OPTIMIZERS
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, recording
+from payback.train.runs import open_run
 from payback.train.table import Prepared, Trained, prepare, train_prepared
 
 _INTERRUPTED = 130
@@ -68,6 +69,10 @@ def train(
         _option("A folder for the whole training: every step can be had again. Of several starts: start-1, ... in it."),
     ] = None,
     record_every: Annotated[int | None, _option("Steps from one recorded state to the next.")] = None,
+    resume: Annotated[
+        str | None,
+        _option("The --record folder of a training that was cut short, to go on with; all else as before."),
+    ] = None,
     on_nan: Annotated[Literal["refuse", "explain"], _option("What becomes of a cost that is not finite.")] = "refuse",
     delimiter: Delimiter = None,
     decimal: Decimal = None,
@@ -103,6 +108,13 @@ def train(
     if record is None and record_every is not None:
         raise InputError("the option --record-every without --record", fix="name a folder: --record RUN")
     _least("--record-every", record_every, 1)
+    if resume is not None and starts > 1:
+        raise InputError("the option --resume with --starts", why="a run is one training",
+                         fix="leave --starts away, and give the start's seed")  # fmt: skip
+    if resume is not None and record is not None and Path(resume).resolve() == Path(record).resolve():
+        raise InputError("--resume and --record name one folder", why="a recording is read, then written over",
+                         fix="give --record another folder")  # fmt: skip
+    before = None if resume is None else open_run(resume)
     recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
     data = open_table(table, delimiter, decimal)
     targets = target_names(data, target)
@@ -112,7 +124,8 @@ def train(
     failed: NonFiniteError | None = None
     try:
         with out.progress(prepared.recipe.epochs or 0) as bar:
-            trained = train_prepared(prepared, seed=seed, starts=starts, progress=bar, record=recorded, on_nan=on_nan)
+            trained = train_prepared(prepared, seed=seed, starts=starts, progress=bar, record=recorded, on_nan=on_nan,
+                                     resume=before)  # fmt: skip
     except NonFiniteError as problem:
         failed = problem
         if not hasattr(problem, "trained"):

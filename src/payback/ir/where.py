@@ -65,7 +65,12 @@ def _of_python(file: str) -> bool:
 
 def is_inner(frame: FrameType) -> bool:
     """Whether a frame is not the user's: of this package, of NumPy, SciPy and the like, of Python's own library."""
-    return frame.f_globals.get("__name__", "").startswith(NOT_USERS) or _of_python(frame.f_code.co_filename)
+    return is_inner_code(frame.f_code, frame.f_globals.get("__name__", ""))
+
+
+def is_inner_code(code: CodeType, module: str) -> bool:
+    """Whether code of a module is not the user's."""
+    return module.startswith(NOT_USERS) or _of_python(code.co_filename)
 
 
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:

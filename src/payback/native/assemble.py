@@ -38,8 +38,13 @@ def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
             count += 1
             if len(helpers) < min(threads - 1, count):
                 # no daemon: a program that ends waits for it before LLVM is taken down
-                helpers.append(threading.Thread(target=work, name="payback compiles"))
-                helpers[-1].start()
+                helper = threading.Thread(target=work, name="payback compiles")
+                try:
+                    helper.start()
+                except RuntimeError:  # the system gives no more: those that there are do it
+                    threads = 0
+                else:
+                    helpers.append(helper)
     except BaseException as trouble:  # an interruption too: each helper ends the module that it is at
         troubles.append(trouble)
     for _ in range(len(helpers) + 1):

@@ -12,6 +12,7 @@ depend on the number of threads, which share them; so neither do the bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -33,6 +34,7 @@ FIXED = 3 << 17  # bytes that all bands read or add to
 LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows, where it reads more than that
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next one is fetched; rows where it is more
+LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in vain before a chain ends
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -152,14 +154,20 @@ class _Bander:
         for k, unit in enumerate(all_units):
             for buffer in _touched(unit):
                 self.users.setdefault(buffer, set()).add(k)
+        self.moved = [0, *accumulate(sum(buffer.bytes for buffer in _touched(unit)) for unit in all_units)]
+        self.hopeless: set[tuple[int, int]] = set()  # units and their axes in chains that do not pay
+        self.starts = {a for users in self.users.values() for a, b in pairwise(sorted(users)) if self._far(a, b)}
 
     def run(self) -> list[Command]:
         order: list[int | _Chain] = list(range(len(self.units)))
         for start in range(len(self.units)):
             if start not in order or not isinstance(self.units[start], (NestUnit, ProductUnit)):
                 continue
-            axes = range(len(self.units[start].extents))
-            chains = [c for axis in axes if (c := self._chain(order[order.index(start) :], axis))]
+            axes = [a for a in range(len(self.units[start].extents)) if (start, a) not in self.hopeless]
+            if start not in self.starts or not axes:
+                continue
+            following = order[order.index(start) :]
+            chains = [c for axis in axes if (c := self._chain(following, axis))]
             if chains:
                 order = self._ordered(order, max(chains, key=self._saved))
         made: list[Command] = []
@@ -180,13 +188,18 @@ class _Bander:
         if chain.n < ROWS * BANDS:
             return None
         behind: set[int] = set()  # units that wait for some of the chain and are not in it
+        since = 0  # how many were looked at in vain
         for each in order:
+            since += 1
+            if since > PATIENCE:
+                break
             needs = self._needed(each)
             if isinstance(each, int) and not behind.intersection(needs):
                 unit = self.units[each]
                 along = chain.axis_of(unit) if chain.axes else axis
                 if along is not None and chain.fits(unit, along):
                     chain.add(each, unit, along)
+                    since = 0
                     continue
             if not chain.axes:
                 return None
@@ -194,36 +207,45 @@ class _Bander:
                 behind |= _members(each)
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
             return self._chain(order, axis, heavy=False)
-        if len(chain.axes) < 2 or self._saved(chain) < LEAST or self._rows(chain) < ROWS:
+        rows_bytes = sum(buffer.bytes for buffer in chain.strides)
+        if len(chain.axes) < 2 or rows_bytes < LEAST or self._saved(chain) < LEAST // 2:
+            self.hopeless.update(chain.axes.items())  # nor will a part of it save enough
             return None
         light = sum(chain.fixed.values()) <= LIGHT
-        if sum(buffer.bytes for buffer in chain.strides) < (LEAST if light else HEAVY):
-            return None
-        return chain
+        if self._rows(chain) >= ROWS and (light or rows_bytes >= HEAVY):
+            return chain
+        if len(chain.axes) > LONG:  # what begins a little later is as long
+            self.hopeless.update(list(chain.axes.items())[: len(chain.axes) // 2])
+        return None
 
     def _needed(self, each: int | _Chain) -> set[int]:
         """The units that must run before one of the order."""
         return set().union(*(self.needs[k] for k in _members(each)))
 
     def _saved(self, chain: _Chain) -> int:
-        """Bytes that need not go through memory."""
-        return sum(
-            buffer.bytes * (len(self.users[buffer].intersection(chain.axes)) - 1)
-            for buffer in chain.strides
-        )  # fmt: skip
+        """Bytes that need not go through memory: of what has left the caches before it is used again."""
+        saved = 0
+        for buffer in chain.strides:
+            used = sorted(self.users[buffer].intersection(chain.axes))
+            saved += buffer.bytes * sum(self._far(a, b) for a, b in pairwise(used))
+        return saved
+
+    def _far(self, first: int, second: int) -> bool:
+        """Whether what one unit touches has left the second cache when another touches it."""
+        return self.moved[second] - self.moved[first] >= LEAST // 4
 
     def _rows(self, chain: _Chain) -> int:
         """Rows of a band: as many as fit in the cache, with what lives at the same time between kernels."""
-        streams, lives = 0, [0] * (len(chain.axes) + 1)
+        streams, changes = 0, [0] * (len(chain.axes) + 1)  # what lives more from each unit on
         place = {k: at for at, k in enumerate(chain.axes)}
         for buffer in chain.strides:
             if self.is_own(chain, buffer):
                 used = [place[k] for k in self.users[buffer]]
-                for at in range(min(used), max(used) + 1):
-                    lives[at] += buffer.bytes
+                changes[min(used)] += buffer.bytes
+                changes[max(used) + 1] -= buffer.bytes
             else:
                 streams += buffer.bytes
-        each = (streams + max(lives)) // chain.n
+        each = (streams + max(accumulate(changes))) // chain.n
         rows = min(min(CACHE - sum(chain.fixed.values()), ROOM) // max(each, 1), chain.n // BANDS)
         if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
             rows = min(rows, K_BLOCK)  # of which a product is one sum
@@ -238,7 +260,7 @@ class _Bander:
             buffer.kind == "arena"
             and buffer in chain.written
             and buffer not in chain.far
-            and self.users[buffer] <= set(chain.axes)
+            and self.users[buffer] <= chain.axes.keys()
         )
 
     def _ordered(self, order: Sequence[int | _Chain], chain: _Chain) -> list[int | _Chain]:

@@ -92,7 +92,8 @@ def _open(where: Path) -> Path:
 
 
 def _read(where: Path) -> bytes:
-    handle = os.open(where, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    kind = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_BINARY", "O_NONBLOCK"))  # nor is a pipe waited for
+    handle = os.open(where, sum(kind, os.O_RDONLY))
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _check(status, where, stat.S_ISREG(status.st_mode))

@@ -50,6 +50,8 @@ class Planner(Groups):
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
         self.repeated = False  # a loop runs this very often: it may have kernels of its own
         self.small: set[Any] = set()  # such kernels
+        self.known_small: dict[Any, Any] = {}  # answers of `small.small`
+        self.afters: dict[Any, Any] = {}  # one object for equal epilogues
         self.homes: dict[Node, View] = {}  # where a value is to lie: as part of another one
         for node in graph.nodes:
             for arg in node.args:

@@ -24,6 +24,9 @@ VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
 
 
+_USUAL = frozenset(map(np.dtype, (np.float32, np.float64)))
+
+
 def _is_half(aval: Any) -> bool:
     return bool(aval.dtype.itemsize == 2) and aval.dtype.kind == "f"
 
@@ -45,10 +48,14 @@ class Groups:
     # --- waiting nodes ------------------------------------------------------------------------------------
 
     def fusible(self, node: Node) -> bool:
-        name, args, aval = node.op.name, node.args, node.aval
-        one_by_one = node.op.kind == "pointwise" and name != "identity"
-        if node.op.value is None or not (one_by_one or name in ("cast", "index")):
+        op, args = node.op, node.args
+        name = op.name
+        one_by_one = op.kind == "pointwise" and name != "identity"
+        if not (one_by_one or name in ("cast", "index")) or op.value is None:
             return False
+        if one_by_one and len(args) == 2 and args[0].aval == args[1].aval and args[0].aval.dtype in _USUAL:
+            return pointwise.can(name, self.operand_code(node))
+        aval = node.aval
         if aval.weak and aval.dtype.kind == "i":  # Python's whole numbers have no end
             return False
         half = _is_half(aval)
@@ -237,6 +244,8 @@ class Groups:
 
         They read nothing else but floating arrays that lie in memory, and numbers.
         """
+        if node in self.wanted or self.waiting.keys().isdisjoint(self.users.get(node, ())):
+            return []
         shape, dtype = node.aval.shape, node.aval.dtype
         inside = {node}
         made: list[Node] = []
@@ -246,9 +255,7 @@ class Groups:
             _, user = heapq.heappop(heap)
             if user in inside or not self._follows(user, shape, dtype):
                 continue
-            own = [arg for arg in user.args if arg not in inside]
-            ready = [arg for arg in own if self._at_hand(arg, shape, dtype)]
-            rest = [arg for arg in own if arg not in ready]
+            rest = [arg for arg in user.args if arg not in inside and not self._at_hand(arg, shape, dtype)]
             # a mask that is computed from what lies in memory comes along
             if not all(self._follows(arg, shape, dtype) and all(x in inside or self._at_hand(x, shape, dtype)
                                                                  for x in arg.args) for arg in rest):  # fmt: skip
@@ -264,22 +271,23 @@ class Groups:
 
     def _is_chain(self, node: Node, made: list[Node]) -> bool:
         """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""
-        kept = [x for x in made if x in self.wanted or any(user not in made for user in self.users.get(x, ()))]
-        if not made or node in self.wanted or any(user not in made for user in self.users.get(node, ())):
+        users, inside = self.users, set(made)
+        if not made or node in self.wanted or not inside.issuperset(users.get(node, ())):
             return False
+        kept = [x for x in made if x in self.wanted or not inside.issuperset(users.get(x, ()))]
         if kept == made[-1:]:
             return True
         before = set(ancestors([made[-1]], floor=node.id))
         return all(x in before for x in kept)
 
     def _follows(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
-        if node not in self.waiting or node.aval.shape != shape or node.op.kind != "pointwise":
+        if node not in self.waiting or node.op.kind != "pointwise" or node.aval.shape != shape:
             return False
         if self.early is not None and node not in self.early:
             return False
         for part in (node, *node.args):
             code = part.aval.dtype
-            if code != dtype and code != BOOL:
+            if code is not dtype and code != dtype and code != BOOL:
                 return False
         return node.op.name in _MASKS or self.operand_code(node) != "b1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ class View(NamedTuple):
         return self.offset == 0 and prod(self.shape) == self.buffer.size and self.strides == contiguous(self.shape)
 
 
+@lru_cache(1 << 12)
 def contiguous(shape: Shape) -> Shape:
     strides, step = [], 1
     for extent in reversed(shape):
@@ -61,6 +63,8 @@ def whole(buffer: Buffer, shape: Shape) -> View:
 
 def spread(view: View, shape: Shape) -> View:
     """Broadcast, as NumPy does it."""
+    if view.shape == shape:
+        return view
     lead = len(shape) - len(view.shape)
     strides = tuple(
         0 if extent == 1 and wanted != 1 else stride
@@ -75,7 +79,8 @@ def transposed(view: View, axes: Shape) -> View:
 
 def reshaped(view: View, shape: Shape) -> View | None:
     """The same entries in another shape, or None where they would have to be copied."""
-    if prod(shape) == 0:
+    in_order = 1 not in shape and 1 not in view.shape and view.strides == contiguous(view.shape)
+    if in_order or prod(shape) == 0:
         return View(view.buffer, view.offset, shape, contiguous(shape))
     old = [(n, s) for n, s in zip(view.shape, view.strides, strict=True) if n != 1]
     new = [n for n in shape if n != 1]
@@ -119,6 +124,10 @@ class Places(NamedTuple):
 
 def indexed(view: View, template: tuple[Any, ...], arrays: Sequence[Shape]) -> Places | None:
     """NumPy's index as offsets and strides; None for what has no such form (masks)."""
+    if len(template) == len(view.shape) == 1 and type(template[0]) is slice:
+        start, stop, step = template[0].indices(view.shape[0])
+        length, stride = len(range(start, stop, step)), view.strides[0]
+        return Places(view.offset + (start * stride if length else 0), (length,), (stride * step,), 0, 0, ())
     parts = list(template)
     if any(isinstance(part, (bool, np.bool_, np.ndarray)) for part in parts):
         return None

@@ -95,6 +95,7 @@ class TeamDriver(tuple):
         b, (argument, thread, threads) = e.b, function.args
         word = [e.load(argument, k, INT) for k in range(9)]
         bases = b.inttoptr(b.add(word[0], b.mul(thread, word[1])), POINTER)
+        e.store(threads, bases, -1)  # there may be one, where more were asked for
         table, flags, advances, barrier = (b.inttoptr(word[k], POINTER) for k in (2, 3, 6, 8))
         count, rounds, moves = word[4], word[5], word[7]
 
@@ -153,13 +154,20 @@ TIMED = Driver(("timed",)), TeamDriver(("timed",))
 
 def get(keys: Iterable[Any]) -> Callable[[Any], int]:
     """Where these kernels are, as a function of the key; those that are new are compiled together."""
-    wanted = {(type(key), key): key for key in keys}  # tuples of two types may be equal
+    objects = {id(key): key for key in keys}  # many commands have one kernel; to look at all of it takes long
+    wanted = {(type(key), key): key for key in objects.values()}  # tuples of two types may be equal
     with _lock:
         new = [key for typed, key in wanted.items() if typed not in _addresses]
         if new:
             _compile(new)
         found = {typed: _addresses[typed] for typed in wanted}
-    return lambda key: found[type(key), key]
+    addresses = {number: found[type(key), key] for number, key in objects.items()}
+
+    def address(key: Any) -> int:
+        there = addresses.get(id(key)) if objects.get(id(key)) is key else None
+        return found[type(key), key] if there is None else there
+
+    return address
 
 
 def entries_of(symbols: Iterable[str]) -> list[str] | None:
@@ -244,7 +252,8 @@ def _keep(loaded: Loaded, symbols: dict[str, Any]) -> list[str]:
 def _units(symbols: dict[str, Any]) -> list[list[str]]:
     """Kernels that become one module: those that share functions, and not so many that others would have to wait.
 
-    Small ones come first, so that other threads need not wait for the first text either, then the largest.
+    Drivers come first, which are written in no time: so other threads begin, and LLVM with them, while the next text is
+    written.  Then some small ones, then the largest.
     """
     families: dict[str, list[str]] = {}
     for name in sorted(symbols):
@@ -253,9 +262,12 @@ def _units(symbols: dict[str, Any]) -> list[list[str]]:
         family = f"SciPy {name}" if elementary.calls_scipy(key) else getattr(key, "family", "")
         families.setdefault(family, []).append(name)
     small = families.pop("", [])
+    drivers = [name for name in small if isinstance(symbols[name], (Driver, TeamDriver))]
+    small = [name for name in small if name not in drivers]
     parts = -(-len(small) // UNIT)
     units = [small[k::parts] for k in range(parts)]
-    return [*units[:1], *(families[family] for family in sorted(families)), *units[1:]]
+    first = [drivers] if drivers else []
+    return [*first, *units[:1], *(families[family] for family in sorted(families)), *units[1:]]
 
 
 def _texts(symbols: dict[str, Any], homes: dict[str, tuple[str, ...]]) -> Iterator[str]:

@@ -143,7 +143,7 @@ class Program:
 
     def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = ()):
         """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
-        self.source, self._beside = graph, beside
+        self.source, self.beside = graph, beside
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
@@ -199,7 +199,7 @@ class Program:
         drivers = (
             DRIVERS
             if any(team_of(part.seconds, planner.threads) > 1 for part in written)
-            else (DRIVERS[0], *self._beside)
+            else (DRIVERS[0], *self.beside)
         )
         addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
@@ -209,6 +209,10 @@ class Program:
         self._template = base_table(self.bases)
         for buffer in planner.constants:
             self._template[buffer.base] = buffer.array.ctypes.data
+        self._ready(self._parts)
+
+    def _ready(self, parts: list[Any]) -> None:
+        self._parts = parts
         self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
         self._interpreter: Interpreter | None = None
 
@@ -256,8 +260,10 @@ class Program:
                 array = np.empty(view.shape, view.buffer.dtype)
                 bases[view.buffer.base] = array.ctypes.data
             made.append(array)
-        places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
-        places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
+        places: dict[Buffer, Any] = {}
+        if self.segment is None:  # some of it runs on NumPy
+            places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
+            places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
         status = run(arena, bases, places)
         self._pool.append((arena, bases))
         if status:  # an index out of bounds: the interpreter tells where

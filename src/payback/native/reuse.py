@@ -1,5 +1,5 @@
 """Loops that are planned once: a second training of the same step finds what the first one had planned, in this process
-or on the disk.
+or on the disk.  Programs are found on the disk.
 
 What is compared is the traced graph: everything that the step computes, its constants to the bit.  So a changed
 network, loss or optimizer is another step, whatever it is called.  Where the step consists of payback's own parts alone
@@ -11,17 +11,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from payback.ir.graph import Graph
 from payback.ir.node import Node
-from payback.native import cache, cores
-from payback.native.kept import keep, kept
+from payback.native import cache, cores, library
+from payback.native.kept import keep, keep_program, kept, kept_program
 from payback.native.loop import Loop
-from payback.native.program import uncollected
+from payback.native.program import Program, uncollected
 from payback.ops.namespace import Place
 
 MOST = 16  # steps that are remembered
@@ -68,6 +68,28 @@ def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any = 
         _known[key] = made.twin()  # which never runs, so it keeps no memory
         while len(_known) > MOST:
             _known.popitem(last=False)
+    return made
+
+
+def program_again(graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = ()) -> Program:
+    """`Program` with these arguments, from the disk if it is there."""
+
+    def make() -> Program:
+        return Program(graph, donated, beside)
+
+    most = cores.threads()
+    try:
+        more = "program", most, *sorted((donated or {}).items()), *map(library.symbol, beside)
+        key = signature(graph, more) if _kept and cache.folder() is not None else None
+    except _UnknownError:
+        key = None
+    name = cache.plan_of(key) if key is not None else None
+    if name is None:
+        return make()
+    made: Program | None = kept_program(name, graph, donated or {}, most, make)
+    if made is None:
+        made = make()
+        keep_program(name, made)
     return made
 
 

@@ -18,11 +18,12 @@ import platform
 import queue
 import sys
 import threading
+import warnings
 from collections import deque
 from functools import partial
 
 from payback.native import ir
-from payback.native.cores import cores
+from payback.native.cores import VARIABLE, cores
 from payback.native.emit import INT, INT32, POINTER, Emitter
 
 STATE_BYTES = 128  # of a barrier: two cache lines, zeros at first
@@ -49,6 +50,7 @@ class _Worker:
 
 _lock = threading.Lock()
 _idle: list[_Worker] = []
+_warned = False
 
 
 def _forget_workers() -> None:
@@ -61,19 +63,41 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
+def _hired(count: int) -> list[_Worker]:
+    """So many workers, or none: what they work in was planned for all of them, or for one thread."""
+    global _warned
+    with _lock:
+        workers = [_idle.pop() for _ in range(min(count, len(_idle)))]
+    try:
+        while len(workers) < count:
+            workers.append(_Worker())
+    except RuntimeError as problem:  # a limit of threads or memory, or the interpreter is about to end
+        with _lock:
+            _idle.extend(workers)
+        if not _warned:
+            _warned = True
+            warnings.warn(
+                f"compiled code runs on one thread, not on {count + 1}: {problem}; raise this process's limits, or "
+                f"set {VARIABLE}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return []
+    return workers
+
+
 def run(address: int, argument: int, count: int) -> None:
-    """Call the native `void program(void *argument, i64 thread, i64 threads)` in `count` threads, 0 being the caller.
+    """Call the native `void program(void *argument, i64 thread, i64 threads)` in `count` threads, 0 being the caller:
+    in one, with one warning, where the system does not let this process have so many.
 
     Returns when all have returned.  Ctrl-C is raised then, not before: the job's memory is in use.
     """
     program = _Program(address)
+    workers = _hired(count - 1) if count > 1 else []
+    count = len(workers) + 1
     if count == 1:
         program(argument, 0, 1)
         return
-    with _lock:
-        workers = [_idle.pop() for _ in range(min(count - 1, len(_idle)))]
-    while len(workers) < count - 1:
-        workers.append(_Worker())
     finished: list[_Worker] = []
     bell: queue.SimpleQueue = queue.SimpleQueue()
     jobs = [

@@ -174,7 +174,7 @@ class ProductUnit(Unit):
         a, b, target = source.operands
         operands = moved(a, left), moved(b, right), sums[0] if sums else moved(target, out)
         others = tuple((moved(view, out), store) for view, store in source.others)
-        return [source._replace(operands=operands, others=others, threads=1).command(few=few, plus=bool(sums))]
+        return source._replace(operands=operands, others=others, threads=1).commands(few=few, plus=bool(sums))
 
 
 def units(commands: Sequence[Command]) -> list[Unit]:

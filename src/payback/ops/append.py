@@ -6,7 +6,9 @@ without them only its abstract value is found.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcas
 _EXACT = 2**53  # up to here whole numbers are floats
 _KINDS = "fiub"  # floating, signed, unsigned, boolean
 _JOINING = ("concatenate", "stack", "contract")  # not pointwise, but of one dtype
+# Whether nothing can write into an array from outside as long as the graphs that are made now are needed.
+lasting: ContextVar[bool] = ContextVar("lasting", default=False)
 _OF_CONDITIONS = ("select", "logical_and", "logical_or", "logical_not")
 
 
@@ -36,8 +40,10 @@ def snapshot(value: Any) -> Any:
     if kind is float:
         return value
     if kind is np.ndarray and value.ndim and value.dtype.kind in _KINDS:
-        if value.flags.num & _WRITEABLE or not is_immutable(value):
-            value = value.copy("K")
+        flags = value.flags
+        if flags.num & _WRITEABLE or not is_immutable(value):
+            # where nothing can write into it, it may stay where it is; bits of what is computed may depend on gaps
+            value = value.view() if flags.forc and flags.aligned and lasting.get() else value.copy("K")
             value.setflags(False)
         return value
     if kind in WEAK_DTYPES:
@@ -310,6 +316,16 @@ def append_settled(row: Row, args: tuple[Node, ...], params: dict[str, Any], whe
         raise
 
 
+def _reshaped(shapes: list[tuple[int, ...]]) -> str:
+    """What to do with arrays of shapes that do not broadcast together: a cure that helps these."""
+    for k, shape in enumerate(shapes):
+        if len(shape) == 1:
+            with contextlib.suppress(ValueError):
+                broadcast_shapes(*shapes[:k], (*shape, 1), *shapes[k + 1 :])
+                return f"give each of the {shape[0]} a row of its own: x[:, None] of shape {(*shape, 1)}"
+    return "entries are paired from the last axis on, where sizes are equal or 1: transpose, cut or reshape one of them"
+
+
 def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
     shapes = [arg.shape for arg in args]
     for shape in shapes:
@@ -326,5 +342,5 @@ def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
             f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
             where=str(place) if place else None,
             why="; ".join(made),
-            fix="reshape one of them, for example with x[:, None]",
+            fix=_reshaped(shapes),
         ) from None

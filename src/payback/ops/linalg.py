@@ -100,6 +100,8 @@ def _cofactor(a: Any) -> Any:
         return _cofactor_by_svd(a)
     made = np.linalg.det(a)[..., None, None] * np.swapaxes(inverse, -1, -2)
     size, size_of_inverse = (np.abs(x).sum(-2).max(-1) for x in (a, inverse))
+    if a.ndim == 2:
+        return _cofactor_by_svd(a) if size * size_of_inverse >= _WELL_CONDITIONED and size < np.inf else made
     ill = (size * size_of_inverse >= _WELL_CONDITIONED) & np.isfinite(size)
     if ill.any():
         made[ill] = _cofactor_by_svd(a[ill])
@@ -186,11 +188,14 @@ Row("slogdet", "own", lambda m, a: m.slogdet(a), shape=lambda a: Avals((_number(
 
 
 def _cholesky_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Slots, upper: bool) -> list[Any]:
-    """I. Murray, Differentiation of the Cholesky decomposition (2016), equations 8 to 10."""
+    """I. Murray, Differentiation of the Cholesky decomposition (2016), equations 8 to 10.
+
+    With the inverse of the factor, which is as accurate as two solutions with it: LAPACK factorizes it once, not twice.
+    """
     factor, bar = (_T(m, y), _T(m, bar)) if upper else (y, bar)
     inside = halved(m, product(m, _T(m, factor), lower(m, bar)))
-    left = m.solve(_T(m, factor), inside)
-    owed = _T(m, m.solve(_T(m, factor), _T(m, left)))
+    inverse = m.inv(factor)
+    owed = product(m, _T(m, inverse), inside, inverse)
     paid = halved(m, owed + _T(m, owed))  # both triangles of the symmetric half of it, paid to the one that is read
     return [_T(m, paid) if upper else paid]
 

@@ -153,7 +153,7 @@ def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 # by names of their own: while a function is traced numpy's attributes take longer to find
-_new_array, _length = np.array, np.linalg.norm
+_new_array, _length, _root = np.array, np.linalg.norm, np.sqrt
 _add_up, _largest, _smallest = np.add.reduce, np.maximum.reduce, np.minimum.reduce
 
 
@@ -309,6 +309,9 @@ class Values:
     @staticmethod
     def norm(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         if len(axes) == np.ndim(x) and not keepdims:
+            if type(x) is np.ndarray and x.dtype.kind == "f":  # what np.linalg.norm comes to, sooner
+                x = x.ravel("K")
+                return _root(x.dot(x))
             return _length(x)
         if len(axes) <= 2:
             return _length(x, axis=axes[0] if len(axes) == 1 else axes, keepdims=keepdims)

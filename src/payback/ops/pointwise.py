@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from payback.ir.aval import BOOL, Aval, broadcast_shapes
 from payback.ops.dtypes import result_dtype, weak_result
 from payback.ops.namespace import opposite
@@ -42,7 +44,15 @@ def _winner(m: Any, wins: Any, loses: Any, ties: Callable[[], Any]) -> Any:
 
 
 def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
+    if type(y) is np.ndarray and np.count_nonzero(y == y) == y.size:  # what it comes to below, sooner
+        return m.select(taken, 1.0, None)
     return m.select(m.ne(y, y), NAN, m.select(taken, 1.0, None))
+
+
+def _log_of_zero(m: Any, a: Any, b: Any) -> Any:
+    """a**b·log a at a = 0: nothing for b > 1, nor for smaller positive ones, but then with a derivative by a: −∞."""
+    slope = -m.power(a, b * (1.0 - 2.0**-23))  # 0**0.99… for b = 1: its slope is infinite
+    return m.select(b > 1, None, m.select(b > 0, slope, NAN * (a + b)))
 
 
 # fmt: off
@@ -58,7 +68,7 @@ pointwise("div", lambda m, a, b: m.div(a, b), [lambda m, a, b, y: m.div(1.0, b),
 pointwise("neg", lambda m, x: -x, [minus_one], math="−1")
 pointwise("power", lambda m, a, b: m.power(a, b),
           [lambda m, a, b, y: m.select(b == 0, None, b * m.power(a, b - 1)),
-           lambda m, a, b, y: m.select(a == 0, m.select(b > 0, None, NAN), y * m.log(a))],
+           lambda m, a, b, y: m.select(a == 0, _log_of_zero(m, a, b), y * m.log(a))],
           math="b·a**(b−1), y·log a", domain="a > 0, or b a whole number", kink="0**0 along b")
 
 pointwise("exp", lambda m, x: m.exp(x), [result], "float", math="y")

@@ -40,7 +40,8 @@ def _of(param: Any) -> Any:
     return id(param)  # the node keeps it alive
 
 
-def _key(node: Node, args: tuple[Node, ...]) -> Any:
+def _key(node: Node, args: tuple[Node, ...], told: dict[int, Any]) -> Any:
+    """What a node computes; None: it is like no other.  told: of parameters that were looked at, by their identity."""
     if node.op.value is None:
         value = node.value
         if value is None:
@@ -51,11 +52,14 @@ def _key(node: Node, args: tuple[Node, ...]) -> Any:
             return ("const", node.aval, value.tobytes())
         bits = isinstance(value, (float, np.generic))  # 0.0 == -0.0
         return ("const", node.aval, type(value), np.asarray(value).tobytes() if bits else value)
-    if not node.params:
-        return (node.op.name, node.aval, *[arg.id for arg in args])
-    items = node.params.items() if len(node.params) == 1 else sorted(node.params.items())
-    params = tuple([(key, _of(value)) for key, value in items])
-    return (node.op.name, node.aval, params, *[arg.id for arg in args])
+    params = node.params
+    if not params:
+        return (node.op, *[arg.id for arg in args])
+    known = told.get(id(params))
+    if known is None:
+        items = params.items() if len(params) == 1 else sorted(params.items())
+        known = told[id(params)] = params, tuple([(key, _of(value)) for key, value in items])  # which keeps them alive
+    return (node.op, known[1], *[arg.id for arg in args])
 
 
 def cse(graph: Graph) -> tuple[Graph, list[Change]]:
@@ -64,27 +68,22 @@ def cse(graph: Graph) -> tuple[Graph, list[Change]]:
     return rewrite(graph, once(log)), log
 
 
-def once(log: list[Change], keys: dict[Node, Any] | None = None) -> Rule:
-    """The rule of `cse`, for one graph.  keys: of nodes that an earlier pass has left, to be looked up and added to."""
+def once(log: list[Change]) -> Rule:
+    """The rule of `cse`, for one graph."""
     found: dict[Any, Node] = {}
-    keys = {} if keys is None else keys
+    told: dict[int, Any] = {}
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        key = keys.get(node) if args == node.args else None
-        if key is None:
-            key = _key(node, args)
+        key = _key(node, args, told)
         if key is None:
             return None
-        earlier = found.get(key)
-        if earlier is not None:
-            log.append(Change(node, earlier, "computed before"))
-            return earlier
         made = node
-        if node.op.value is not None and args != node.args:
+        if args != node.args and node.op.value is not None:
             made = Node(node.op, args, node.params, None, node.where, node.aval)
-        found[key] = made
-        keys[made] = key
-        return made
+        earlier = found.setdefault(key, made)
+        if earlier is not made:
+            log.append(Change(node, earlier, "computed before"))
+        return earlier
 
     return rule
 

@@ -50,8 +50,11 @@ def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
     return None
 
 
-def _masked_sum(node: Node, args: tuple[Node, ...]) -> Node | None:
-    """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero."""
+def _masked_sum(node: Node, args: tuple[Node, ...], slopes: dict[Node, Node]) -> Node | None:
+    """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero.
+
+    slopes: what stands for such a choice -> its mask.
+    """
     if not _zero(args[2]):
         return None
     anywhere, total = args[0], args[1]
@@ -61,6 +64,8 @@ def _masked_sum(node: Node, args: tuple[Node, ...]) -> Node | None:
     if count.op.name != "sum" or count.params != total.params or total.aval.dtype.kind != "f":
         return None
     chosen, mask = total.args[0], count.args[0]
+    if slopes.get(chosen) is mask:
+        return total
     if chosen.op.name == "select" and chosen.args[0] is mask and _zero(chosen.args[2]):
         return total
     return None
@@ -72,8 +77,9 @@ def fold(graph: Graph) -> tuple[Graph, list[Change]]:
     return rewrite(graph, folding(log)), log
 
 
-def folding(log: list[Change]) -> Rule:
-    """The rule of `fold`."""
+def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
+    """The rule of `fold`.  slopes: choices that `reuse_signs` has written otherwise -> their masks."""
+    slopes = {} if slopes is None else slopes
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         op = node.op
@@ -93,7 +99,7 @@ def folding(log: list[Change]) -> Rule:
             return made
         if op.name != "select":
             return None
-        total = _masked_sum(node, args)
+        total = _masked_sum(node, args, slopes)
         if total is not None:
             log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
         return total
@@ -125,8 +131,11 @@ def reuse_signs(graph: Graph) -> tuple[Graph, list[Change]]:
     return rewrite(graph, _reusing(log, lambda node, args: None)), log
 
 
-def _reusing(log: list[Change], known: Rule) -> Rule:
-    """The rule of `reuse_signs`; `known` says which node there is already for one that would be made."""
+def _reusing(log: list[Change], known: Rule, slopes: dict[Node, Node] | None = None) -> Rule:
+    """The rule of `reuse_signs`; `known` says which node there is already for one that would be made.
+
+    slopes: is told the masks of what is written otherwise.
+    """
     rectified: dict[Node, Node] = {}
 
     def made_once(node: Node) -> Node:
@@ -135,7 +144,9 @@ def _reusing(log: list[Change], known: Rule) -> Rule:
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         name = node.op.name
         if name == "relu" and node.aval.dtype.kind == "f":
-            made = rectified[args[0]] = made_once(Node(node.op, args, node.params, None, node.where, node.aval))
+            if args != node.args:
+                node = Node(node.op, args, node.params, None, node.where, node.aval)
+            made = rectified[args[0]] = made_once(node)
             return made
         if name in ("gt", "le") and args[0] in rectified and _zero(args[1]):
             made = made_once(Node(node.op, (rectified[args[0]], args[1]), node.params, None, node.where, node.aval))
@@ -145,6 +156,8 @@ def _reusing(log: list[Change], known: Rule) -> Rule:
             slope = _slope(node, args, rectified, made_once)
             if slope is not None:
                 log.append(Change(node, slope, "the slope of relu(x) is read off it"))
+                if slopes is not None:
+                    slopes[slope] = args[0]
             return slope
         return None
 
@@ -154,27 +167,20 @@ def _reusing(log: list[Change], known: Rule) -> Rule:
 def tidy(graph: Graph) -> Graph:
     """What `fold`, `cse` and `reuse_signs` come to when they are repeated until nothing changes.
 
-    Two passes do, for a node's arguments are final before it is looked at.  The second is for the signs alone: what is
-    folded is known by the form that it has before them.
+    One pass does, for a node's arguments are final before it is looked at; what is folded by the form that it has
+    before the signs are read off is remembered by that form.
     """
     log: list[Change] = []
-    keys: dict[Node, Any] = {}
-    folded, known = folding(log), once(log, keys)
+    slopes: dict[Node, Node] = {}
+    folded, known = folding(log, slopes), once(log)
+    signs = _reusing(log, known, slopes)
 
-    def first(node: Node, args: tuple[Node, ...]) -> Node | None:
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         made = folded(node, args)
+        if made is None and node.op.name in _OF_SIGNS:
+            made = signs(node, args)
         if made is None:
             return known(node, args)
         return made if made in args or made.op is not CONST else known(made, ()) or made
 
-    graph = rewrite(graph, first)
-    if not any(node.op.name == "relu" for node in graph.nodes):
-        return graph
-    known = once(log, keys)
-    signs = _reusing(log, known)
-
-    def second(node: Node, args: tuple[Node, ...]) -> Node | None:
-        made = signs(node, args) if node.op.name in _OF_SIGNS else None
-        return made or known(node, args)
-
-    return rewrite(graph, second)
+    return rewrite(graph, rule)

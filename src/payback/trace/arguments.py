@@ -24,6 +24,13 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
         return (axis % ndim,)
     if not isinstance(axis, tuple):
         axis = (axis,)
+    before = -1
+    for a in axis:
+        if type(a) is not int or not before < a < ndim:
+            break
+        before = a
+    else:  # as most are given, or handed on
+        return axis  # type: ignore[no-any-return]
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
 
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from payback.errors import DifferentiationError, MissingAttributeError, MutationError, ShapeError, TraceError, witness
+from payback.errors import MissingAttributeError, MutationError, ShapeError, TraceError, witness
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, const, floated, freeze, of_rows, snapshot
+from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, native, now, outside, recording
+from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.asked import by_name, not_known
-from payback.trace.cures import of_library
+from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
+from payback.trace.free import free
+from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     _HOOKS,
     _METHODS,
@@ -35,7 +37,7 @@ from payback.trace.operators import (
 from payback.trace.outside import bare, by_percent, calling, in_text, storing
 from payback.trace.texts import shown
 
-_STOPPED = TABLE["stop_gradient"]  # a value that has lost its derivative on purpose can be a bare number, too
+_STOPPED = TABLE["stop_gradient"]
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
 
 _MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
@@ -74,7 +76,7 @@ class Traced(metaclass=_Kind):
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         aval = self.node.aval
         if aval.shape:
-            return np.ndarray
+            return np.ndarray if not _HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)
         return float if aval.weak else aval.dtype.type
@@ -140,12 +142,12 @@ class Traced(metaclass=_Kind):
 
     def __format__(self, spec: str) -> str:
         text = format(self.value, spec)
-        return text if self.node.op is _STOPPED else shown(text)
+        return text if free(self) else shown(text)
 
     def __str__(self) -> str:
         if self.node.value is None:
             return repr(self.value if in_text(_getframe(1)) else self)
-        return str(self.node.value) if self.node.op is _STOPPED else shown(str(self.node.value))
+        return str(self.node.value) if free(self) else shown(str(self.node.value))
 
     # plain Python's questions
 
@@ -164,14 +166,14 @@ class Traced(metaclass=_Kind):
         return (self[i] for i in range(self.node.shape[0]))
 
     def __float__(self) -> float:
-        if self.dtype.kind != "f" or self.node.op is _STOPPED:
+        if free(self):
             return float(self.value)
         if by_percent(_getframe(1)):
             shown("")
             return float(self.value)
         raise bare("float(x) would lose the derivative",
                    why="a Python float has no history, so what is computed from it would have no gradient",
-                   fix="leave x as it is; for the bare number write x.value or pb.stop_gradient(x)")  # fmt: skip
+                   fix=f"leave x as it is; {BARE_NUMBER}, for those of an array {BARE}")  # fmt: skip
 
     def as_integer_ratio(self) -> tuple[int, int]:
         """As of a Python float: of a value that has a derivative to lose TraceError is raised."""
@@ -182,7 +184,7 @@ class Traced(metaclass=_Kind):
         return float(self.value).is_integer()
 
     def __int__(self) -> int:
-        if self.dtype.kind == "f" and (problem := storing()) is not None:  # an integer array takes whole numbers
+        if not free(self) and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
         return int(self.value)
 
@@ -193,6 +195,8 @@ class Traced(metaclass=_Kind):
 
     def item(self, *at: Any) -> Any:
         """The scalar as a Python float would be, still traced; of an array its entry, or the one at a place."""
+        if self.node.op is _STOPPED:
+            return self.value.item(*at) if hasattr(self.value, "item") else self.value
         if len(at) == 1 and isinstance(at[0], tuple):
             (at,) = at
         if at:
@@ -203,14 +207,16 @@ class Traced(metaclass=_Kind):
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
-        if self.dtype.kind != "f":
-            return np.asarray(self).tolist()
+        if self.dtype.kind != "f" or self.node.op is _STOPPED:
+            return np.asarray(self.value).tolist()
         return [row.tolist() for row in self] if self.node.shape else self.item()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.node.shape and _HOOKS["leaves_to_operand"](_getframe(1)):
+            return np.array(None)  # no array
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
-        if self.node.op is _STOPPED:
+        if self.node.value is not None and free(self):
             return np.array(self.value, *args)
         if self.dtype.kind != "f":
             raise TraceError("a plain array cannot be indexed by what is not known while a function is compiled",
@@ -219,8 +225,8 @@ class Traced(metaclass=_Kind):
                              )  # fmt: skip
         raise bare("a traced value cannot become a plain array",
                    why="the plain array would have no history, so what is computed from it would have no gradient",
-                   fix="compute with it as it is, and make a list of such values an array first, np.array([...]); for "
-                   "bare numbers write x.value")  # fmt: skip
+                   fix="compute with it as it is, and make a list of such values an array first, np.array([...]); "
+                   f"{BARE_NUMBERS}")  # fmt: skip
 
     def stopped(self, where: Any) -> Traced:
         """The same value with no derivative."""
@@ -303,11 +309,13 @@ class Method:
     def find(x: Traced, name: str) -> Any:
         """The method of a traced value.  Raises MissingAttributeError if payback has none."""
         method = _METHODS.get(name)
+        if method is None and free(x) and x.node.value is not None:
+            return getattr(x.node.value, name)
         if method is None:
             what, why, fix = calling() or (
                 f".{name} of a traced array has no derivative in payback",
                 None,
-                _INSTEAD.get(name, "write it with NumPy functions that have one"),
+                _INSTEAD.get(name, f"write it with NumPy functions that have one; {BARE_NUMBERS}"),
             )
             raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
         return lambda *args, **kwargs: method(x, *[now(arg) for arg in args], **kwargs)
@@ -360,24 +368,6 @@ _NODE_TYPES = {Traced, Variable}  # and `Shared`, see shared.py
 def _here() -> str | None:
     place = position(caller(2))
     return str(place) if place else None
-
-
-def leaf_value(value: Any, name: str) -> Any:
-    """A value to differentiate by, as a snapshot: Python ints count as floats, integer arrays are refused.
-
-    Raises DifferentiationError for integer and boolean arrays, complex numbers and objects.
-    """
-    if type(value) in (int, bool):
-        return floated(value, name)
-    if isinstance(value, (list, tuple)):
-        value = of_rows([[floated(v, name) if type(v) is int else v for v in row] if isinstance(row, (list, tuple))
-                         else floated(row, name) if type(row) is int else row for row in value])  # fmt: skip
-    value = snapshot(value)
-    if type(value) not in WEAK_DTYPES and value.dtype.kind != "f":
-        raise DifferentiationError(f"{name} is an array of {value.dtype} and has no derivative",
-                                   why="integers and booleans do not vary continuously",
-                                   fix=f"give {name}.astype(float), or leave it out of argnums")  # fmt: skip
-    return freeze(native(value))
 
 
 def as_traced(operand: Any) -> Any:
@@ -447,4 +437,4 @@ def variable(value: Any, name: str | None = None) -> Variable:
 
 
 know(Traced, Variable, as_traced)
-__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "leaf_value", "plain", "variable"]
+__all__ = ["NO_PARAMS", "Traced", "Variable", "append", "as_traced", "const", "plain", "variable"]

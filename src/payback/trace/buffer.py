@@ -22,6 +22,7 @@ from payback.trace.array import _NODE_TYPES, Traced, _holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
+from payback.trace.free import free
 from payback.trace.indexing import unknown
 from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
 from payback.trace.tree import leaves
@@ -85,8 +86,8 @@ class Buffer(Buffered):
             if not (open_end or _holds_traced(value)):
                 np.ndarray.__setitem__(self, plain_key(key), value)
                 return
-            bare = isinstance(value, Traced) and value.dtype.kind != "f" and value.node.value is not None
-            if bare and not open_end and self.dtype.kind != "f":  # no derivative to lose
+            bare = isinstance(value, Traced) and value.node.value is not None and self.dtype.kind != "f" and free(value)
+            if bare and not open_end:  # no derivative to lose
                 np.ndarray.__setitem__(self, plain_key(key), value.value)
                 return
             if not self.flags.writeable:
@@ -134,7 +135,8 @@ class Buffer(Buffered):
         made = self.now()
         if isinstance(made, Traced):
             raise UnsupportedError("an array that holds traced values cannot be saved", where=here(),
-                                   why="a file has no history", fix="save its bare numbers, x.value")  # fmt: skip
+                                   why="a file has no history",
+                                   fix="save its bare numbers, pb.stop_gradient(x)")  # fmt: skip
         return made.__reduce__()
 
 

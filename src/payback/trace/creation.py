@@ -13,7 +13,7 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.ops.row import TABLE
 from payback.trace.arguments import array_of, traced_array
-from payback.trace.array import _NODE_TYPES, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import _NODE_TYPES, _STOPPED, Traced, Variable, _holds_traced, as_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.buffer import _any_traced, alias, buffer
 from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
@@ -59,6 +59,8 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
     whole, obj = obj, now(obj)
+    if isinstance(obj, Traced) and obj.node.op is _STOPPED and obj.node.value is not None and kwargs.get("copy", True):
+        return buffer(np.array(obj.node.value, dtype, **kwargs))  # bare numbers, that may be kept
     if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
         return as_array(original, obj, dtype)
     if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
@@ -246,7 +248,7 @@ _OF_SEVERAL_LISTS = [
     "transpose", "atleast_1d", "atleast_2d", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
     "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
     "array_equal", "array_equiv", "cov", "corrcoef", "ediff1d", "compress", "extract", "searchsorted", "digitize",
-    "bincount", "histogram",
+    "bincount", "histogram", "histogram2d", "histogram_bin_edges",
 ]  # fmt: skip
 _JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
 ANSWERS: dict[str, Callable[..., Any]] = {
@@ -403,27 +405,6 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
 def has_traced(args: Any) -> bool:
     """Whether math was given something traced, also in a list or tuple."""
     return any(isinstance(x, Traced) or (isinstance(x, (list, tuple)) and has_traced(x)) for x in args)
-
-
-def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
-    """`np.vectorize(f)` on traced values: f for every entry, once."""
-    if self.signature is not None or kwargs or self.excluded:
-        raise UnsupportedError("np.vectorize with a signature, exclusions or keywords on traced values", where=here(),
-                               fix="write a loop over the entries")  # fmt: skip
-    parts = [x if isinstance(x, Traced) else np.asarray(x) for x in map(now, args)]
-    shape = np.broadcast_shapes(*[part.shape for part in parts])
-    parts = [np.broadcast_to(part, shape) for part in parts]
-    results = [self.pyfunc(*[part[index] for part in parts]) for index in np.ndindex(shape)]
-    several = bool(results) and isinstance(results[0], tuple)
-    columns = list(zip(*results, strict=True)) if several else [results]
-    made = tuple(_shaped(list(column), shape) for column in columns)
-    return made if several else made[0]
-
-
-def _shaped(entries: list[Any], shape: tuple[int, ...]) -> Any:
-    if not _holds_traced(entries):
-        return np.array(entries).reshape(shape)[()]
-    return stacked([entry if isinstance(entry, Traced) else np.asarray(entry) for entry in entries]).reshape(shape)
 
 
 # np.linalg, as a library that is answered where one of its arguments holds something traced

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+BARE = "pb.stop_gradient(x)"
+BARE_NUMBER = f"for the bare number write float({BARE})"
+BARE_NUMBERS = f"for the bare numbers write {BARE}"
+
 _SCIPY = "SciPy's compiled code takes bare numbers"
 _NO_HISTORY = "what it computes from them has no history"
 _FRAME = "compute with the plain arrays of its columns: .to_numpy()"
@@ -15,14 +19,15 @@ _OF_SCIPY = {
     "or step through time in a loop or with pb.scan",
     "stats": "write the density with NumPy: z = (x - m) / s; -0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
-    "sparse": "for A @ x with a plain A write c = A.tocoo(); np.bincount(c.row, c.data * x[c.col], A.shape[0]); for a "
-    "solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
+    "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
+    "matrix whose entries are traced is np.add.at(out, (row, column), entries); for a solver use "
+    "pb.custom_gradient(plain=True), whose pull solves with A.T",
     "interpolate": "use np.interp; for another curve make its coefficients of plain arrays outside, or solve for them "
     f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
     "signal": "use np.convolve or np.correlate; write a recursive filter as a loop over the samples, or with pb.scan",
     "ndimage": f"add up shifted slices of np.pad(x, ...), or use np.convolve along an axis, {_AUTHOR}",
     "spatial": "write distances with NumPy: d = x[:, None] - y[None]; np.sqrt(np.sum(d * d, axis=-1)); a search for "
-    "neighbors takes bare numbers, x.value, and its indices are used on x",
+    "neighbors takes bare numbers, pb.stop_gradient(x), and its indices are used on x",
     "fft": f"a transform is linear: multiply by its matrix of cosines and sines, {_AUTHOR}",
     "special": f"write it with functions of scipy.special that have a row, as gammaln, {_AUTHOR}",
     "linalg": f"use the function of np.linalg or scipy.linalg that has a row, {_AUTHOR}",

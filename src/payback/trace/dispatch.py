@@ -19,12 +19,14 @@ from payback.errors import UnsupportedError
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
-from payback.ops.append import append, apply, check_broadcast, snapshot
+from payback.ops.append import append, apply, check_broadcast, freeze, snapshot
 from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
+from payback.trace.cures import BARE, BARE_NUMBERS
+from payback.trace.free import free
 from payback.trace.handled import FACTORIZING, unsure
 from payback.trace.indexing import getitem
 from payback.trace.number import _NAMES, record
@@ -56,6 +58,15 @@ def emit(name: str, *operands: Any, **params: Any) -> Traced:
         return number
     if name in _VIEWS:
         return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+    if len(operands) == 1 and type(operands[0]) in _NODE_TYPES:  # most calls: nothing is to be promoted
+        node, row = operands[0].node, TABLE[name]
+        value = node.value
+        if (type(value) is np.ndarray and node.op is not CONST and value.dtype.kind == "f"
+                and (row.numeric == "same" or row.numeric == "float")):  # fmt: skip
+            value = row.value(Values, value, **params)  # type: ignore[misc]
+            if type(value) is not tuple:
+                return made(row, (node,), params or NO_PARAMS, value, where_of_caller(2))  # type: ignore[no-any-return]
+            return Traced(Node(row, (node,), params or NO_PARAMS, freeze(value), where_of_caller(2)))
     if name in FACTORIZING and any(isinstance(x, Traced) and x.node.value is None for x in operands):
         unsure(name, _getframe(1))
     return Traced(
@@ -157,7 +168,7 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
             return _array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
-        if not any(isinstance(x, Node) and x.aval.dtype.kind == "f" for x in operands):
+        if all(free(Traced(x)) for x in operands if isinstance(x, Node)):
             return ufunc(*[Traced(x).value if isinstance(x, Node) else x for x in operands])
         raise _unknown(ufunc, here())
     if ufunc in _BITWISE and any((x if isinstance(x, Traced) else np.asarray(x)).dtype.kind != "b" for x in inputs):
@@ -339,16 +350,19 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     if isinstance(function, np.ufunc) and getattr(np, name, None) is not function:  # another library's
         return UnsupportedError(f"the ufunc {name.lstrip('_')} has no derivative in payback", where=place,
                                 why="there is no row for it in the table",
-                                fix="write it with functions that have one, or use "
-                                "pb.custom_gradient(plain=True)")  # fmt: skip
+                                fix="write it with functions that have one, or use pb.custom_gradient(plain=True); "
+                                f"{BARE_NUMBERS}")  # fmt: skip
     known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
-    near = difflib.get_close_matches(name, known, 3)
+    near = [f"np.{other}" for other in difflib.get_close_matches(name, known, 3, 0.7)]
+    where = f"near it: {', '.join(near)}; otherwise " if near else ""
     return UnsupportedError(
         f"{module}.{name} has no derivative in payback",
         where=place,
         why="there is no row for it in the table",
-        fix=f"near it: {', '.join('np.' + n for n in near)}" if near else "write it with NumPy functions that have one",
-    )
+        fix=f"save its bare numbers, {BARE}" if name.startswith("save") else
+        f"{where}write it with NumPy functions that have one, or give its derivative with "
+        f"pb.custom_gradient(plain=True); {BARE_NUMBERS}",
+    )  # fmt: skip
 
 
 def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -364,7 +378,7 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
         return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
     args, kwargs = _current(args), _current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
-    if traced and not any(leaf.dtype.kind == "f" for leaf in traced):  # no derivative can be lost
+    if traced and all(map(free, traced)):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     raise _unknown(function, here())

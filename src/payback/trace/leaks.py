@@ -1,6 +1,6 @@
 """Values that have left the function that they were traced in, and are used in another one.
 
-Such a value keeps its number (`x.value`), but its history ended with its function: a result that depends on it would be
+Such a value keeps its number, but its history ended with its function: a result that depends on it would be
 traced for nobody, and every later one with it.
 """
 
@@ -39,4 +39,5 @@ def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
     raise TraceError(f"a value that depends on {name} of another call is used after that call has ended",
                      where=str(place) if place else None,
                      why="it was kept where it outlived its function, and its history ended there",
-                     fix="keep its bare number, x.value, or return it from the function with has_aux=True")  # fmt: skip
+                     fix="keep a bare number, float(pb.stop_gradient(x)), or an array of them, "
+                     "np.array(pb.stop_gradient(x)), or return it from the function with has_aux=True")  # fmt: skip

@@ -11,6 +11,7 @@ from payback.errors import PaybackError, TraceError
 from payback.ir.where import is_inner, position
 from payback.trace.array import Traced
 from payback.trace.buffer import MARK, Buffer
+from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS
 from payback.trace.outside import refused
 
 # What Python says of the operands of a statement of the program's own: no library is to blame.
@@ -18,6 +19,11 @@ _OPERANDS = re.compile("unsupported operand|can only concatenate|'.*' not suppor
 _OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at types say of an argument
 _TYPE = re.compile(r"'Traced'|\btype Traced\b")  # of any exception: those of databases are classes of their own
 _FORMAT = "format: a real number is required, not Traced"
+_BARE = {
+    "decimal.Decimal": BARE_NUMBER,
+    "what looks at an array's memory": f"for the bare numbers write np.array({BARE})",
+    "json": f"{BARE_NUMBER}, for those of an array {BARE}.tolist()",
+}
 _NO_INDEX = "a traced floating value cannot be an index"
 
 
@@ -41,11 +47,11 @@ def meant(problem: BaseException) -> PaybackError | None:
     if MARK in text:  # C code has met the memory of a traced array
         return TraceError("an array that holds traced values cannot become a plain array", where=_place(problem),
                           why="compiled code takes bare numbers, and what it computes from them has no history",
-                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
+                          fix=f"compute with NumPy functions; {BARE_NUMBERS}")  # fmt: skip
     if (taker := _wants_floats(problem)) is not None:
         return TraceError(f"{taker} takes bare numbers", where=_place(problem),
                           why="what it makes of them has no history, so what follows would have no gradient",
-                          fix="compute with NumPy functions; for the bare numbers write x.value")  # fmt: skip
+                          fix=f"compute with NumPy functions; {_BARE.get(taker, BARE_NUMBERS)}")  # fmt: skip
     ours = "payback.trace." in text or (_OURS.search(text) and not _OPERANDS.match(text))
     if (
         (told := refused.get()) is not None
@@ -58,8 +64,8 @@ def meant(problem: BaseException) -> PaybackError | None:
     no_index = type(problem) is TypeError and text == _NO_INDEX
     if no_index or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
-                          fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); for "
-                          "the bare numbers write x.value")  # fmt: skip
+                          fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); "
+                          f"{BARE_NUMBERS}")  # fmt: skip
     cause = problem.__cause__
     while type(cause) is SystemError:
         cause = cause.__cause__

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, TraceError, UnsupportedError
+from payback.errors import ShapeError, TraceError
 from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.array import Traced, plain
@@ -345,24 +345,6 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
         raise ValueError("The weights and list don't have the same length.")
     return emit("scatter", astype(weights, FLOAT64), x, shape=(size,), templates=((Place(0),),), counts=(1,),
                 dtype=FLOAT64)  # fmt: skip
-
-
-@implements(np.histogram)
-def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """Counts are whole numbers without derivative; edges between the least and the largest entry move with those."""
-    counts, edges = (plain(x) for x in (a, bins))
-    plain_weights = plain(weights)
-    moving = isinstance(weights, Traced) or density or isinstance(bins, (str, Traced))
-    if moving or any(isinstance(x, Traced) for x in (range or ())):
-        raise UnsupportedError("np.histogram of traced weights or bins, or of a density", where=here(),
-                               why="it steps as an entry passes an edge",
-                               fix="use np.digitize for the bins, np.bincount(places, weights) for sums")  # fmt: skip
-    counts, edges = np.histogram(counts, edges, range, density, plain_weights)
-    if range is None and np.ndim(bins) == 0 and a.size:
-        low, high = np.min(a), np.max(a)
-        half = 0.5 if plain(low) == plain(high) else 0.0
-        edges = astype(np.linspace(low - half, high + half, len(edges)), edges.dtype)
-    return counts, edges
 
 
 Traced.real, Traced.imag = property(real, _set_real), property(imag)

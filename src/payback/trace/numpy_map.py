@@ -386,16 +386,11 @@ def lies_as(f: Function) -> Function:
 
 
 @implements(np.clip)
-def clip(
-    a: Any,
-    a_min: Any = np._NoValue,
-    a_max: Any = np._NoValue,
-    out: Any = None,
-    *,
-    min: Any = np._NoValue,
-    max: Any = np._NoValue,
-    dtype: Any = None,
-) -> Any:
+def clip(a: Any, a_min: Any = NONE, a_max: Any = NONE, out: Any = None, *, min: Any = NONE, max: Any = NONE,
+         dtype: Any = None) -> Any:  # fmt: skip
+    bounded = out is dtype is None and min is max is NONE and {type(a_min), type(a_max)} <= {int, float}
+    if bounded and type(a) is Traced and type(a.node.value) is np.ndarray and a.dtype.kind == "f":
+        return emit("clip", a, a_min, a_max)  # what it comes to below, sooner
     a = arrayed(a)
     if dtype is not None:
         a = astype(traced_array(a), dtype)

@@ -10,7 +10,7 @@ from payback.errors import ShapeError
 from payback.ir.where import position
 from payback.trace.arguments import arrayed
 from payback.trace.array import Traced
-from payback.trace.dispatch import emit, here, implements, into, matmul_spec, product_at_once
+from payback.trace.dispatch import contraction, emit, here, implements, into, matmul_spec, product_at_once
 from payback.trace.numpy_map import broadcast_any
 from payback.trace.operators import _METHODS
 from payback.trace.views import laid_by
@@ -90,7 +90,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     a, b = (
         x.reshape(-1) if x.ndim != 1 else x for x in (y if isinstance(y, Traced) else np.asarray(y) for y in (a, b))
     )
-    return emit("contract", a, b, spec=("i", "j", "ij"))
+    return contraction(a, b, ("i", "j", "ij"))
 
 
 @implements(np.inner, np.vdot)

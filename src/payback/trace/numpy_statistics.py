@@ -69,7 +69,7 @@ def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, 
 def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = NONE,
         *, where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Any:  # fmt: skip
     d, axes, free = _spread("var", a, axis, dtype, ddof, keepdims, where, mean, correction)
-    return into(out, "var", astype(np_sum(d * d, axis=axes, keepdims=keepdims) / free, d.dtype))
+    return into(out, "var", astype(np_sum(d * d, axis=axes, keepdims=keepdims) / free, d.dtype, copy=False))
 
 
 @implements(np.std)
@@ -83,7 +83,7 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any 
     made = emit("norm", d, axes=axes, keepdims=keep(keepdims)) / root
     if not known(free) or not np.all(np.asarray(plain(free))):  # NaN or infinite, and so is the derivative
         made = np.where(free > 0, made, np.sqrt(np_sum(d * d, axis=axes, keepdims=keepdims) / free))
-    return into(out, "std", astype(made, d.dtype))
+    return into(out, "std", astype(made, d.dtype, copy=False))
 
 
 @implements(np.ptp)

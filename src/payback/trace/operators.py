@@ -44,7 +44,7 @@ made_of: Any = None
 _NODE_TYPES: set[type] = set()
 EXACT = 2**53  # whole numbers up to here are floats
 _LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
-_POWER = TABLE["power"]
+_POWER, _MULTIPLY = TABLE["power"], TABLE["mul"]
 _SQUARES = (np.ones(1, bool) ** 2).dtype  # NumPy takes squares of arrays, not powers: of truths they are int8
 _ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
@@ -114,20 +114,19 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
 
 def _binary(row: Row, a: Any, b: Any) -> Any:
     """An operator's result; NotImplemented for operands that NumPy would not take either."""
+    given = a, b
     if type(a) not in _NODE_TYPES:
         if type(a) not in _PLAIN_TYPES:
             a = _plain(a)
-            if a is NotImplemented:
-                return a
     else:
         a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
             b = _plain(b)
-            if b is NotImplemented:
-                return b
     else:
         b = b.node
+    if a is NotImplemented or b is NotImplemented:
+        return _HOOKS["sparse_multiplied"](*given) if row is _MULTIPLY else NotImplemented
     if row.name in FAILING and _weak(a) and _weak(b) and (_unknown(a) or _unknown(b)):
         unsure(row.name, _getframe(2), b)
     if row is _POWER and type(b) is int and b == 2 and isinstance(a, Node) and a.aval.dtype.kind == "b" and a.shape:
@@ -272,13 +271,17 @@ def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
 def _product() -> tuple[Callable[[Any, Any], Any], ...]:
     """`@` and its reflection: sooner than through NumPy, where nothing is to be promoted."""
 
+    def product(a: Any, b: Any, other: Any) -> Any:
+        made = _HOOKS["product"](a, b)
+        if made is not None:
+            return made
+        return _HOOKS["sparse_product"](a, b) if _HOOKS["is_sparse"](other) else np.matmul(a, b)
+
     def forward(self: Any, other: Any) -> Any:
-        made = _HOOKS["product"](self, other)
-        return np.matmul(self, other) if made is None else made
+        return product(self, other, other)
 
     def reflected(self: Any, other: Any) -> Any:
-        made = _HOOKS["product"](other, self)
-        return np.matmul(other, self) if made is None else made
+        return product(other, self, other)
 
     return forward, reflected
 

@@ -12,6 +12,7 @@ from payback.trace.array import Traced
 from payback.trace.asked import asked_whether
 from payback.trace.buffer import Buffer
 from payback.trace.dispatch import here
+from payback.trace.free import free
 from payback.trace.outside import drawing
 from payback.trace.written import Written
 
@@ -38,12 +39,16 @@ def _hash(self: Any) -> NoReturn:
     raise TraceError("a traced value is unhashable", where=here(),
                      why="equal ones have different histories, so none can stand for another in a dict, a set or a "
                      "cache such as functools.lru_cache",
-                     fix="take the cache away, or use the bare number as the key: x.value")  # fmt: skip
+                     fix="take the cache away, or use the bare number as the key: "
+                     "float(pb.stop_gradient(x))")  # fmt: skip
 
 
-def _reduce(self: Any, protocol: Any = None) -> NoReturn:
+def _reduce(self: Any, protocol: Any = None) -> Any:
+    if free(self):
+        return self.value.__reduce_ex__(2 if protocol is None else protocol)
     raise UnsupportedError("a traced value cannot be pickled or sent to another process", where=here(),
-                           why="its history would stay here", fix="give the bare numbers, x.value")  # fmt: skip
+                           why="its history would stay here",
+                           fix="give the bare numbers, pb.stop_gradient(x)")  # fmt: skip
 
 
 def _set_shape(self: Any, shape: Any) -> NoReturn:

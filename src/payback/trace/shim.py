@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, PaybackError, witness
+from payback.errors import PaybackError, no_function, witness
 from payback.ir.loops import counts
+from payback.ops.append import lasting
 from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     einsum,
     numpy_calculus,
+    numpy_histograms,
     numpy_indexing,
     numpy_linalg,
     numpy_nan,
@@ -41,22 +43,25 @@ from payback.trace import (  # noqa: F401 (they fill what traced values answer)
     numpy_where,
     outside,
     questions,
+    sparse_products,
 )
 from payback.trace.array import _NODE_TYPES, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import Buffer, _any_traced
 from payback.trace.concatenators import CONCATENATOR, enumerated, joined
-from payback.trace.creation import ANSWERS, MATHEMATICS, vectorized
+from payback.trace.creation import ANSWERS, MATHEMATICS
 from payback.trace.floats import Float
 from payback.trace.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.kinds import Asking, asks
 from payback.trace.libraries import LIBRARIES, TRUSTING, Watch, complete
 from payback.trace.meaning import meant
+from payback.trace.methods import Methods, calls_methods
 from payback.trace.number import Number
 from payback.trace.outside import refused
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
 from payback.trace.tree import leaves, tree_map
+from payback.trace.vectorize import vectorized
 from payback.trace.wrappers import (
     NOT_USERS,
     TRACING,
@@ -161,6 +166,8 @@ class _Installed:
         self.watched: dict[str, tuple[weakref.ref[ModuleType], int, _Pair | None]] = {}
         self.asking = Asking()
         self.ask: set[str] = set()  # modules whose functions name `type` or `hasattr`
+        self.methods = Methods()
+        self.call: set[str] = set()  # modules whose functions call methods of arrays that are to answer
         self.seen: Any = None
         self.libraries: dict[str, Shown] = {}
         # of those whose own functions call each other by these names
@@ -264,6 +271,8 @@ class _Installed:
                 self.put(space, pair)
             if name in self.ask:
                 self.asking.put(space)
+            if name in self.call:
+                self.methods.put()
 
     def look_through(self, name: str, module: ModuleType) -> _Pair | None:
         self.known[name] = weakref.ref(module)
@@ -273,9 +282,8 @@ class _Installed:
         space = module.__dict__
         pair = _pair({key: value for key, value in list(space.items()) if id(value) in _WRAPPERS})
         installed = "site-packages" in (getattr(module, "__file__", None) or "")
-        self.ask.discard(name)
-        if not installed and asks(space.values()):
-            self.ask.add(name)
+        for of_such, is_such in ((self.ask, asks), (self.call, calls_methods)):
+            (of_such.add if not installed and is_such(space.values()) else of_such.discard)(name)
         busy = getattr(getattr(module, "__spec__", None), "_initializing", False)
         if pair or busy or not installed:  # a library's module is looked through once, when it is complete
             self.watched[name] = (weakref.ref(module), len(space), pair)
@@ -297,6 +305,8 @@ class _Installed:
         seen.add(id(f))
         space = f.__globals__
         self.foreign(f, seen)
+        if calls_methods([f]):
+            self.methods.put()
         if id(space) not in self.spaces and space.get("__name__", "").partition(".")[0] not in NOT_USERS:
             names: Any = f.__code__.co_names
             if not _registered(space):  # nothing has looked through it
@@ -304,6 +314,8 @@ class _Installed:
                 self.spaces[id(space)] = space
                 if asks([f, *space.values()]):
                     self.asking.put(space)
+                if calls_methods(space.values()):
+                    self.methods.put()
             held = {n: space[n] for n in names if id(space.get(n)) in _WRAPPERS}
             if held and (pair := _pair(held)) is not None:
                 self.put(space, pair)
@@ -356,6 +368,7 @@ class _Installed:
             for cell, content in self.cells:
                 cell.cell_contents = content
             self.asking.take_away()
+            self.methods.take_away()
             for owner, name, original, _ in _SPECIAL:
                 setattr(owner, name, original)
             if self.watching:
@@ -378,13 +391,11 @@ _installed = _Installed()
 outside.elsewhere = lambda: _installed.depth > 0 and not TRACING.get()
 
 
-def no_function(f: Any) -> InputError:
-    return InputError(f"an object of type {type(f).__name__} was given where a function belongs",
-                      why="there is nothing to call", fix="give the function itself, f and not f(x)")  # fmt: skip
+def call(f: Callable[..., Any], args: Any, kwargs: Any, is_plain: bool = False) -> Any:
+    """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays.
 
-
-def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """`f(*args, **kwargs)` with the shim; buffers in what it returns become traced values or plain arrays."""
+    is_plain: whether f is proved so, see `proved.py`, and the graph is needed no longer than this call of the caller's.
+    """
     if not callable(f):
         raise no_function(f)
     token = TRACING.set(True)
@@ -392,8 +403,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     refused.set(None)
     seen = Witness()
     witnessing = witness.set(seen)
+    last = lasting.set(True) if is_plain else None
     try:
-        _installed.enter(f)
+        if last is None:
+            _installed.enter(f)
         try:
             out = _WRAPPERS.get(id(f), f)(*args, **kwargs)
             if seen.errors:  # swallowed, for the function has returned
@@ -407,7 +420,10 @@ def call(f: Callable[..., Any], args: Any, kwargs: Any) -> Any:
                 raise hidden from None
             raise
         finally:
-            _installed.leave()
+            if last is None:
+                _installed.leave()
+            else:
+                lasting.reset(last)
     finally:
         witness.reset(witnessing)
         TRACING.reset(token)

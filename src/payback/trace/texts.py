@@ -2,7 +2,8 @@
 
 A text has no history, so the number read from it has no gradient, and nothing would tell.  Shown or written away it
 loses nothing.  Which of the two a text is made for is read off the program: the statement that makes it, what the
-function does with the names that it is given, and, where it is returned, the same of the caller.
+function does with the names that hold it and what those do that it gives it to (`text_flow.py`); and, where it is
+returned or put into an argument, an object or a name of the module, the same of the caller.
 """
 
 from __future__ import annotations
@@ -10,51 +11,159 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, SupportsIndex
 
 from payback.errors import TraceError
-from payback.ir.where import Position, is_inner, position, syntax
+from payback.ir.where import Position, is_inner, position
+from payback.trace.cures import BARE_NUMBER
+from payback.trace.text_calls import (
+    NONE,
+    SCOPES,
+    UNKNOWN,
+    definition,
+    first_of,
+    parameters,
+    parents,
+    placed,
+)
+from payback.trace.text_flow import Fate, Flow, looked_at
 
-_READERS = {
-    "float", "complex", "eval", "literal_eval", "Decimal", "Fraction", "float64", "float32", "float16", "longdouble",
-    "fromstring", "fromhex", "loadtxt", "genfromtxt", "loads", "atof",
-}  # fmt: skip
-_MAKERS = {"array", "asarray", "fromiter", "astype"}  # of arrays of a dtype that is given
-_PASSING = {
-    "str", "list", "tuple", "map", "sorted", "reversed", "zip", "iter", "next", "filter", "enumerate", "bytes", "sub",
-    "array", "asarray", "search", "match", "fullmatch", "findall", "finditer", "join",
-    "StringIO", "BytesIO", "b64encode", "b64decode",
-}  # fmt: skip
-_KEEPING = {"append", "appendleft", "extend", "insert", "add", "write", "writelines", "writerow", "update", "put"}
-_WRITERS = {"writer", "DictWriter", "TextIOWrapper"}
-_RETURNED, _READ, _SHOWN = "returned", "read", "shown"
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Module)
+_kept_fates: dict[Any, tuple[list[tuple[str, Any]], Fate]] = {}
 
 
 def shown(text: str) -> str:
     """A text of a traced value; TraceError where the program reads a number from it."""
-    frame: FrameType | None = inspect.currentframe()
-    while frame is not None and is_inner(frame):
-        frame = frame.f_back
-    first = frame
+    frame: FrameType | None = _users(inspect.currentframe())
+    first, value, after = frame, True, NONE
     while frame is not None:
-        fate = _fate(frame.f_code, frame.f_lasti)
-        if fate is _READ:
+        fate = _fate(frame, value, after)
+        if fate.read:
             assert first is not None
             raise lost(position((first.f_code, first.f_lasti)))
-        frame = frame.f_back if fate is _RETURNED else None
-        while frame is not None and is_inner(frame):
-            frame = frame.f_back
+        above = _caller(frame) if fate.returned or fate.given else None
+        if above is not None:
+            value, after = fate.returned, _in_the_caller(frame, above, fate.given)
+            above = above if value or after else None
+        frame = above
     return Text(text)
+
+
+def _caller(frame: FrameType) -> FrameType | None:
+    """The user's frame that has called a function; None beyond the one that is traced, where all texts are read."""
+    above, left = frame.f_back, False
+    while above is not None and is_inner(above):
+        left |= _begins(above)
+        above = above.f_back
+    around = above
+    while left and around is not None:  # another function may be traced, which has called the transform of this one
+        left = not _begins(around)
+        around = around.f_back
+    return None if left else above
+
+
+def _begins(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "call" and frame.f_globals.get("__name__") == "payback.trace.shim"
+
+
+def _users(frame: FrameType | None) -> FrameType | None:
+    while frame is not None and is_inner(frame):
+        frame = frame.f_back
+    return frame
+
+
+@functools.lru_cache(maxsize=4096)
+def _expression(code: CodeType, offset: int) -> Any:
+    """The smallest expression that is being computed there, or None."""
+    place = position((code, offset))
+    if place is None or place.end_line is None:
+        return None
+    found = [node for node in parents(code) if isinstance(node, ast.expr) and _holds(node, place)]
+    made = min(found, key=lambda node: (_end(node)[0] - node.lineno, _end(node)[1] - node.col_offset), default=None)
+    if code.co_name == "<genexpr>" and isinstance(made, ast.GeneratorExp):  # it asks for the next item
+        return made.generators[0].iter
+    return made
+
+
+def _fate(frame: FrameType, value: bool, after: frozenset[str]) -> Fate:
+    """What becomes of the text that is made there, in this function and in those that it gives it to."""
+    key = (frame.f_code, frame.f_lasti, value, after)
+    if key in _kept_fates:
+        asked, fate = _kept_fates[key]
+        space = _space(frame) if asked else None
+        if space is None or all(_kind_of(space(name)) is kind for name, kind in asked):
+            return fate
+    made = _expression(frame.f_code, frame.f_lasti)
+    if made is None:
+        return Fate(False, False, NONE)
+    scope: Any = made
+    above = parents(frame.f_code)
+    while scope is not None and not isinstance(scope, SCOPES):
+        scope = above.get(scope)
+    if scope is None:
+        return Fate(False, False, NONE)
+    looked_at.clear()
+    flow = Flow(scope, _space(frame), made=made, value=value, after=after)
+    fate = flow.run()
+    if len(_kept_fates) > 4096:
+        _kept_fates.clear()
+    _kept_fates[key] = ([(name, _kind_of(flow.space(name))) for name in sorted(flow.asked)], fate)
+    return fate
+
+
+def _kind_of(x: Any) -> Any:
+    """What decides which function a name, or a method of what it stands for, is."""
+    if isinstance(x, MethodType):
+        x = x.__func__
+    return x.__code__ if isinstance(x, FunctionType) else x if isinstance(x, type | ModuleType) else type(x)
+
+
+def _space(frame: FrameType) -> Any:
+    """What names of a running function stand for."""
+    spaces = (frame.f_locals, frame.f_globals, frame.f_builtins)
+    return lambda name: next((space[name] for space in spaces if name in space), UNKNOWN)
+
+
+def _in_the_caller(frame: FrameType, above: FrameType, given: frozenset[str]) -> frozenset[str]:
+    """What the caller calls those arguments that hold the text afterwards."""
+    if not given:
+        return NONE
+    call = _expression(above.f_code, above.f_lasti)
+    scope = definition(frame.f_code)
+    if not isinstance(call, ast.Call) or scope is None:
+        return frozenset(name for name in given if first_of(name) not in above.f_code.co_varnames)
+    own = parameters(scope)
+    bound = isinstance(call.func, ast.Attribute) and bool(own) and len(own) > len(call.args) + len(call.keywords)
+    places = {name: ast.unparse(part) for name, part in placed(scope, call, bound or None).items()}
+    if bound:
+        places[own[0]] = ast.unparse(call.func.value)  # type: ignore[attr-defined]
+    names = set()
+    for name in given:
+        first = first_of(name)
+        if first in places:
+            names.add(places[first] + name[len(first) :])
+        elif first not in above.f_code.co_varnames or first in above.f_code.co_cellvars:  # a name of both
+            names.add(name)
+    return frozenset(names)
+
+
+def _end(node: Any) -> tuple[int, int]:
+    return node.end_lineno or node.lineno, node.end_col_offset or 0
+
+
+def _holds(node: ast.expr, place: Position) -> bool:
+    return (node.lineno, node.col_offset) <= (place.line, place.column) and _end(node) >= (
+        place.end_line,
+        place.end_column,
+    )
 
 
 def lost(place: Position | None) -> TraceError:
     return TraceError("a number read from a text would lose the derivative", where=str(place) if place else None,
                       why="a text of a traced value has no history, so what is computed from the number would have no "
                       "gradient",
-                      fix="compute with the value itself, and round it with np.round(x, digits); for the bare number "
-                      "write float(pb.stop_gradient(x))")  # fmt: skip
+                      fix="compute with the value itself, and round it with np.round(x, digits); "
+                      f"{BARE_NUMBER}")  # fmt: skip
 
 
 class Text(str):
@@ -106,137 +215,3 @@ for _name in _KEPT.split():
     setattr(Text, _name, _kept(_name))
 for _name in ["split", "rsplit", "partition", "rpartition", "splitlines"]:
     setattr(Text, _name, _each(_name))
-
-
-@functools.lru_cache(maxsize=4096)
-def _fate(code: CodeType, offset: int) -> str:
-    """What becomes of the text that is made there: read again, returned to the caller, or none of it."""
-    place = position((code, offset))
-    if place is None or place.end_line is None:
-        return _SHOWN
-    above = _parents(code)
-    found = [node for node in above if isinstance(node, ast.expr) and _holds(node, place)]
-    if not found:
-        return _SHOWN
-    made = min(found, key=lambda node: (_end(node)[0] - node.lineno, _end(node)[1] - node.col_offset))
-    scope: Any = made
-    while scope is not None and not isinstance(scope, _SCOPES):
-        scope = above.get(scope)
-    inside = list(ast.walk(scope)) if scope is not None else []
-    names: set[str] = set()
-    for _ in range(8):  # names of names
-        before = len(names)
-        for node in inside:
-            names |= _named(node, made, names)
-        if len(names) == before:
-            break
-    if any(_reads(node, made, names) for node in inside):
-        return _READ
-    gives = [node.value for node in inside if isinstance(node, ast.Return | ast.Yield) and node.value is not None]
-    if isinstance(scope, ast.Lambda):
-        gives.append(scope.body)
-    return _RETURNED if any(_textual(value, made, names) for value in gives) else _SHOWN
-
-
-@functools.lru_cache(maxsize=256)
-def _parents(code: CodeType) -> dict[ast.AST, ast.AST]:
-    return {child: node for node in ast.walk(syntax(code)) for child in ast.iter_child_nodes(node)}
-
-
-def _end(node: Any) -> tuple[int, int]:
-    return node.end_lineno or node.lineno, node.end_col_offset or 0
-
-
-def _holds(node: ast.expr, place: Position) -> bool:
-    return (node.lineno, node.col_offset) <= (place.line, place.column) and _end(node) >= (
-        place.end_line,
-        place.end_column,
-    )
-
-
-def _called(node: ast.Call) -> str:
-    match node.func:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-def _given(node: ast.Call) -> list[ast.expr]:
-    return [*node.args, *(word.value for word in node.keywords)]
-
-
-def _textual(node: Any, made: ast.AST, names: set[str]) -> bool:
-    """Whether an expression holds the text that is made there, or a part of it."""
-    if node is made:
-        return True
-    match node:
-        case ast.Name() | ast.Attribute():
-            return ast.unparse(node) in names
-        case ast.Subscript(value=value) | ast.Starred(value=value) | ast.NamedExpr(value=value):
-            return _textual(value, made, names)
-        case ast.FormattedValue(value=value):
-            return _textual(value, made, names)
-        case ast.Call(func=function):
-            if isinstance(function, ast.Attribute) and _textual(function.value, made, names):
-                return True
-            return _called(node) in _PASSING and any(_textual(part, made, names) for part in _given(node))
-        case ast.BinOp(left=left, right=right):
-            return _textual(left, made, names) or _textual(right, made, names)
-        case ast.JoinedStr(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
-            return any(_textual(part, made, names) for part in parts)
-        case ast.Dict(values=parts):
-            return any(_textual(part, made, names) for part in parts)
-        case ast.IfExp(body=body, orelse=other):
-            return _textual(body, made, names) or _textual(other, made, names)
-        case ast.ListComp() | ast.GeneratorExp() | ast.SetComp():
-            return _textual(node.elt, made, names)
-    return False
-
-
-def _named(node: Any, made: ast.AST, names: set[str]) -> set[str]:
-    """The names that a statement gives the text to."""
-    match node:
-        case ast.Assign(targets=targets, value=value) if _textual(value, made, names):
-            return {name for target in targets for name in _targets(target)}
-        case ast.AnnAssign(target=target, value=value) | ast.AugAssign(target=target, value=value) if value is not None:
-            return _targets(target) if _textual(value, made, names) else set()
-        case ast.NamedExpr(target=target, value=value) if _textual(value, made, names):
-            return _targets(target)
-        case ast.For(target=target, iter=over) | ast.comprehension(target=target, iter=over):
-            return _targets(target) if _textual(over, made, names) else set()
-        case ast.Call(func=ast.Attribute(value=owner, attr=method)) if method in _KEEPING:
-            if node is not made and not any(_textual(part, made, names) for part in _given(node)):
-                return set()
-            return {ast.unparse(part) for part in (owner, *(_given(owner) if isinstance(owner, ast.Call) else ()))}
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if name in names:
-            return {ast.unparse(part) for part in _given(call)} if _called(call) in _WRITERS else set()
-        case ast.Call(func=ast.Name(id="print"), keywords=words) if node is made or any(
-            _textual(part, made, names) for part in _given(node)
-        ):
-            return {ast.unparse(word.value) for word in words if word.arg == "file"}
-    return set()
-
-
-def _targets(target: ast.expr) -> set[str]:
-    match target:
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return {name for part in parts for name in _targets(part)}
-        case ast.Subscript(value=value) | ast.Starred(value=value):
-            return _targets(value)
-    return {ast.unparse(target)}
-
-
-def _reads(node: Any, made: ast.AST, names: set[str]) -> bool:
-    """Whether a call makes numbers of the text."""
-    if not isinstance(node, ast.Call) or node is made:
-        return False
-    name, given = _called(node), _given(node)
-    if name == "map" and len(given) > 1 and isinstance(given[0], ast.Name | ast.Attribute):
-        name, given = ast.unparse(given[0]).rpartition(".")[2], given[1:]
-    elif name in _MAKERS:
-        if isinstance(node.func, ast.Attribute) and name == "astype":
-            return _textual(node.func.value, made, names)
-        given = given if len(given) > 1 else []
-    elif name not in _READERS:
-        return False
-    return (name in _READERS or name in _MAKERS) and any(_textual(part, made, names) for part in given)

@@ -78,9 +78,11 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         if type(value) is np.ndarray and node.op is not CONST:  # most views
             seen = _LOOKS[name](value, **params)
             look = made(TABLE[name], (node,), params, seen, place)
-            if name == "reshape" or type(seen) is not np.ndarray or not seen.ndim:
-                return _remembered(look, x, name, params)
             alias = x.alias
+            if type(seen) is not np.ndarray or not seen.ndim:
+                return _remembered(look, x, name, params)
+            if name == "reshape" and (_told_by_steps(alias) or not _of_one(seen, value)):
+                return _remembered(look, x, name, params)
             if alias is None:
                 alias = x.alias = (Family(x), ())
             family, steps = alias
@@ -91,6 +93,12 @@ def view(name: str, x: Any, params: dict[str, Any], place: Any) -> Traced:
         if value is not None:
             return _remembered(Traced(append(TABLE[name], (node,), params, place)), x, name, params)
     return _remembered(Traced(apply(TABLE[name], (as_traced(x),), place, params)), x, name, params)
+
+
+def _of_one(view: np.ndarray[Any, Any], array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array is seen to be a view of the same memory as the one that it was made from."""
+    base = view.base
+    return base is not None and (base is array or base is array.base)
 
 
 # What `view` is asked for, on values: as the rows compute it.

@@ -27,6 +27,7 @@ from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
+from payback.trace.free import free
 from payback.trace.gathering import as_slice, joined
 from payback.trace.number import Number, opened
 from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
@@ -92,6 +93,8 @@ class Storage:
         if type(value) is not Node:
             return np.asarray(value).astype(self.dtype)
         aval = value.aval
+        if self.dtype.kind != "f" and value.value is not None and free(Traced(value)):
+            return np.asarray(value.value).astype(self.dtype)
         if self.dtype.kind != "f" and aval.dtype.kind == "f":
             where = position(place)
             raise UnsupportedError(
@@ -99,7 +102,7 @@ class Storage:
                 where=str(where) if where else None,
                 why="NumPy would cut off its fraction, and the derivative with it",
                 fix="make the array floating, for example np.zeros(n) or .astype(float); "
-                "for the cut number write x.value",
+                "for the cut number write pb.stop_gradient(x)",
             )
         if aval.dtype != self.dtype or aval.weak:
             value = append(TABLE["cast"], (value,), {"dtype": self.dtype, "weak": False}, place)

@@ -48,7 +48,7 @@ class Blocks:
 
         looked: whether each epoch is looked at before the next one may begin.
         """
-        first, epochs = 1, self.orders.epochs
+        first, epochs = len(self.at.history) + 1, self.orders.epochs
         while first <= epochs:
             count = 1
             if not looked and self.weights is None and self.n % self.size == 0:
@@ -83,14 +83,25 @@ class Blocks:
         at, total = self.at, self.orders.epochs * self.steps
         parts = self._parts(first, count)
         shares = parts[0].shares if len(parts) == 1 else np.concatenate([part.shares for part in parts])
-        each, begun, done, told = len(shares) // count, at.step, 0, 0  # steps an epoch and so far, epochs told
+        rows_of_table = 6 if self.right else 4
+        earlier = np.reshape(at.taken[1][at.told - at.taken[0] :], (-1, rows_of_table)).T  # of an epoch begun before
+        each, done, told, end = len(shares) // count, earlier.shape[1], 0, 0  # steps an epoch and so far, epochs told
+        begun = at.step - done
         rates = self.schedule.rates(begun, len(shares), total)
         # of every step: its share, times its cost, norm, length, rows, right predictions
-        table = np.empty((6 if self.right else 4, len(shares)))
-        table[0] = shares
+        table = np.empty((rows_of_table, len(shares)))
+        table[0], table[1:, :done] = shares, earlier[1:]
+        at.taken = begun, table[:, :done].T
+        if done == each:  # the epoch was still to be told
+            for record in self._records(table, rates, each, 0, 1):
+                told = 1
+                yield record | {"epoch": first, "step": at.step, "seconds": time.perf_counter()}, Now(self.fast.net)
         for order, size, of_part in parts:
-            end = done + len(of_part)
+            end += len(of_part)
             while done < end:
+                at.interrupts.open()
+                self.fast.ready(size, order is not None)
+                at.interrupts.close()
                 since, start = done, time.perf_counter()
                 rows = order if order is None or end - done == len(of_part) else order[(done - end) * size :]
                 lasting, most = count > 1, end - done
@@ -104,6 +115,7 @@ class Blocks:
                 table[2, since:done], table[3, since:done] = taken.norms, taken.lengths
                 if self.right is not None:
                     table[4, since:done], table[5, since:done] = size, self._hits(taken.predictions, rows)
+                at.taken = begun, table[:, :done].T
                 pace = (now - start) / max(done - since, 1)
                 for record in self._records(table, rates, each, told, done // each):
                     there = (told + 1) * each

@@ -9,7 +9,7 @@ import numpy as np
 
 from payback.errors import InputError, ShapeError
 from payback.trace.tree import leaves, paths
-from payback.train.data import check_rows, split_rows
+from payback.train.data import check_rows, in_dtype, split_rows
 from payback.train.metrics import accuracy, binary_accuracy, r2, right_answers, right_classes
 
 
@@ -63,13 +63,19 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
             raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
         return y
     if y.dtype.kind in "iu" and isinstance(loss, str):
-        y = y.astype(X.dtype)
+        y = in_dtype(y, X.dtype, name)
     if y.ndim == 1 and made == (1,):
-        return y[:, None]
+        y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
         raise ShapeError(
             f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}",
             fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns",
+        )
+    if loss in ("cross_entropy", "binary_cross_entropy") and not (y.min() >= 0 and y.max() <= 1 + 1e-6):
+        raise InputError(
+            f"{name} has numbers from {y.min()} to {y.max()}",
+            why=f"{loss} wants probabilities, from 0 to 1",
+            fix="give 0 and 1, or another loss",
         )
     return y
 

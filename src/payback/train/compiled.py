@@ -126,6 +126,10 @@ class Compiled:
         net, state = unflatten((self._net, self._state), iter(self._arrays))
         return net, state
 
+    def ready(self, size: int, chosen: bool) -> None:
+        """Compile what takes steps of batches like these, unless it is there."""
+        self._loop(size, chosen)
+
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
             from payback.native.stepwise import loop_of

@@ -29,22 +29,25 @@ def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Arra
     if len(X) == 0:
         raise InputError("X has no rows", why="there is nothing to learn from")
     if weights is not None:
-        weights = _numbers(weights, "sample_weight").astype(dtype)
+        weights = in_dtype(_numbers(weights, "sample_weight"), dtype, "sample_weight")
         if weights.shape != (len(X),):
             raise ShapeError(
                 f"sample_weight has the shape {weights.shape}",
                 why=f"there are {len(X)} samples",
                 fix="give one number a sample",
             )
-        if weights.min() < 0 or weights.sum() == 0:
+        if weights.min() < 0 or not weights.any():
             raise InputError(
                 "sample_weight holds negative numbers or only zeros", why="a weight says how much a sample counts"
             )
-    y = _in_dtype(y, dtype, "y") if y.dtype.kind == "f" else np.ascontiguousarray(y)
-    return _in_dtype(X, dtype, "X"), y, weights
+        if not weights.sum(dtype=np.float64) < np.finfo(dtype).max:
+            raise InputError("sample_weight is too large", why=f"its sum is beyond the largest {dtype}",
+                             fix="divide all weights by the largest")  # fmt: skip
+    y = in_dtype(y, dtype, "y") if y.dtype.kind == "f" else np.ascontiguousarray(y)
+    return in_dtype(X, dtype, "X"), y, weights
 
 
-def _in_dtype(array: Array, dtype: np.dtype[Any], name: str) -> Array:
+def in_dtype(array: Array, dtype: np.dtype[Any], name: str) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         made: Array = np.ascontiguousarray(array, dtype)
     if not np.isfinite(made).all():
@@ -65,6 +68,12 @@ def _first(wrong: Array) -> tuple[int, ...]:
 def _numbers(values: Any, name: str) -> Array:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise InputError(f"{name} is a sparse matrix", why="training wants all entries", fix=f"write {name}.toarray()")
+    if isinstance(values, np.ma.MaskedArray) and (masked := np.ma.getmaskarray(values)).any():
+        raise InputError(
+            f"{name}[{', '.join(map(str, _first(masked)))}] is masked",
+            why="missing values cannot be trained on",
+            fix="fill them or drop those rows",
+        )
     try:
         array = np.asarray(values)
     except ValueError:

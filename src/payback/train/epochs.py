@@ -15,6 +15,7 @@ from payback.optim.optimizers import Optimizer
 from payback.trace.tree import leaves, tree_map
 from payback.train.failing import BadStep
 from payback.train.history import History
+from payback.train.interrupts import Interrupts
 from payback.train.orders import Orders
 from payback.train.recording import Recorder
 from payback.train.step import Steps
@@ -50,6 +51,13 @@ class Progressing:
     step: int = 0
     bad: BadStep | None = None
     best: tuple[float, int, Callable[[], Any]] | None = None  # cost, epoch, what makes its network
+    taken: tuple[int, Any] = (0, ())  # how many steps went before some, and what is told of each of these
+    interrupts: Interrupts = field(default_factory=Interrupts)
+
+    @property
+    def told(self) -> int:
+        """The number of steps up to the end of the last epoch in the history."""
+        return self.history[-1]["step"] if self.history.records else 0
 
     def offer(self, cost: float, epoch: int, network: Callable[[], Any]) -> None:
         if self.best is None or cost < self.best[0]:
@@ -73,13 +81,19 @@ def epochs_of(
     """The record of every epoch.  Costs are those of each batch before its step, averaged over samples."""
     n = len(X)
     all_steps = orders.epochs * -(-n // size)
-    for epoch in range(1, orders.epochs + 1):
-        total, mass, norms, lengths, rates, scores, seen, first = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, at.step
+    before = np.asarray(at.taken[1]).tolist()  # steps of an epoch that was begun before
+    for epoch in range(len(at.history) + 1, orders.epochs + 1):
+        taken, count = before, 0  # of every step: its share, cost, norm, length, rate, right predictions, rows
+        before, at.taken = [], (at.step - len(taken), taken)
         for rows in orders.batches(epoch, size):
+            at.interrupts.open()
             x_batch, y_batch = (X, y) if rows is None else (X[rows], y[rows])
             w_batch = None if weights is None else weights if rows is None else weights[rows]
             share = float(n if rows is None else len(rows)) if w_batch is None else float(w_batch.sum())
             if share == 0.0:  # samples that all weigh nothing
+                continue
+            count += 1
+            if count <= len(taken):
                 continue
             rate = optimizer.schedule(at.step, all_steps)
             if getattr(optimizer, "line_search", False):
@@ -89,22 +103,31 @@ def epochs_of(
                 net, state, cost, prediction, norm, length = steps.train(
                     at.net, at.state, x_batch, y_batch, w_batch, rate, float(at.step + 1)
                 )
+            at.interrupts.close()
             if at.recorder is not None:
-                now, before = partial(_both, net, state), partial(_both, at.net, at.state)
-                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), leaves(net), now, before)
+                now, earlier = partial(_both, net, state), partial(_both, at.net, at.state)
+                at.recorder.step(rows, len(x_batch), rate, (cost, norm, length), leaves(net), now, earlier)
             at.bad = BadStep(rows, rate, float(cost), float(norm), float(length))
             check_finite(at.step, epoch, cost, norm, length)
             at.net, at.state, at.step = net, state, at.step + 1
-            total, mass = total + float(cost) * share, mass + share
-            norms, lengths, rates = norms + float(norm), lengths + float(length), float(rate)
+            told: tuple[float, ...] = share, float(cost), float(norm), float(length), float(rate)
             if metric and metric[0] == "accuracy":
-                scores, seen = scores + metric[1](prediction, y_batch) * len(y_batch), seen + len(y_batch)
-        record = {"epoch": epoch, "step": at.step, "loss": total / mass}
-        if seen:
-            record["accuracy"] = scores / seen
-        count = at.step - first
+                told = *told, metric[1](prediction, y_batch) * len(y_batch), len(y_batch)
+            taken.append(told)
         at.bad = None
-        yield record | {"gradient_norm": norms / count, "step_length": lengths / count, "rate": rates}
+        yield {"epoch": epoch, "step": at.step} | _summed(taken)
+
+
+def _summed(taken: list[tuple[float, ...]]) -> dict[str, float]:
+    """What the record of an epoch says of its steps."""
+    total = mass = norms = lengths = scores = seen = 0.0
+    for share, cost, norm, length, _, *right in taken:
+        total, mass = total + cost * share, mass + share
+        norms, lengths = norms + norm, lengths + length
+        if right:
+            scores, seen = scores + right[0], seen + right[1]
+    record = {"loss": total / mass} | ({"accuracy": scores / seen} if seen else {})
+    return record | {"gradient_norm": norms / len(taken), "step_length": lengths / len(taken), "rate": taken[-1][4]}
 
 
 def same(net: Any) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,10 +27,13 @@ from payback.train.history import History
 from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
+from payback.train.resume import MIN_ROWS_TO_STOP, Standing, ended, progressing, standing
 from payback.train.rows import called_after_epochs, training_rows
 from payback.train.step import Steps, in_chunks
 
-MIN_ROWS_TO_STOP = 100  # a smaller validation part is too noisy to decide when to stop
+if TYPE_CHECKING:
+    from payback.train.runs import RecordedRun
+
 Callback = Callable[[dict[str, Any], Any], None]
 
 
@@ -43,6 +46,7 @@ class Run:
     stopped     "epochs", "early stopping", "gradient norm", "change of cost" or "interrupted"
     best_epoch  the epoch that net is of; 0: before the end of the first
     settings    what the training was told, for the record
+    standing    what `fit(resume=run)` goes on from (the last network, the optimizer's state), or None if nothing can
     """
 
     net: Any
@@ -50,6 +54,7 @@ class Run:
     stopped: str
     best_epoch: int
     settings: dict[str, Any] = field(repr=False)
+    standing: Standing | None = field(default=None, repr=False, compare=False)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write `model.safetensors`, `model.json` and `history.jsonl` into a new folder; `pb.load` reads it.
@@ -80,6 +85,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     record: str | Path | Recording | None = None,
     on_nan: str = "refuse",
+    resume: Run | RecordedRun | str | Path | None = None,
 ) -> Run:
     """Train a network.
 
@@ -100,6 +106,9 @@ def fit(
     record: a new folder (or a `Recording`) for every step, so that `pb.open_run` can go back to each of them.
     on_nan: what becomes of a cost that is not finite. "refuse": NonFiniteError, saying where it was born. "explain":
     its whole story on standard error too, and what is needed to replay the step, in `record` or a temporary folder.
+    resume: a run to go on with, or the folder of a recorded one, which counts up to its last whole epoch. All else is
+    told again as it was; epochs, those before included, tol and patience may be others. The result has the bits of a
+    training that was never interrupted.
 
     Ctrl-C ends the training and keeps the best network so far.
     Returns a Run.  Raises NonFiniteError when the cost or the gradient becomes NaN or infinite, before such a step is
@@ -112,12 +121,18 @@ def fit(
     ...              batch_size="all", validation=0, epochs=200, tol=1e-8)
     >>> run.net(np.array([[2.0]])).round(6)
     array([[7.]])
+    >>> told = dict(X=X, y=X[:, 0] ** 2, validation=0, batch_size=5)
+    >>> half = pb.fit(line, **told, epochs=3)
+    >>> whole = pb.fit(line, **told, epochs=6, resume=half)
+    >>> whole.history["loss"] == pb.fit(line, **told, epochs=6).history["loss"]
+    True
     """
     parameters = leaves(net)
     check_parameters(net)
     dtype = np.result_type(*parameters)
     options = recording(record)
     check_on_nan(on_nan)
+    before = standing(resume)
     callbacks = called_after_epochs(callbacks)
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
@@ -142,9 +157,8 @@ def fit(
     name = loss if isinstance(loss, str) else None
     metric, right = metric_of(name or ""), right_of(name or "")
     steps = Steps(net, loss_of, optimizer)
-    at = Progressing(net, optimizer.init(net))
-    orders = Orders(len(X), keys[1] if shuffle else None, epochs)
-    fast: Any = compiled(steps, optimizer, net, at.state, X, y, weights, right is not None, not callbacks)
+    watch = held is not None and patience is not None and len(held[0]) >= MIN_ROWS_TO_STOP
+    watched = "validation_loss" if watch else "loss"
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
@@ -158,14 +172,26 @@ def fit(
         "validation_rows": 0 if held is None else len(held[0]),
         "dtype": str(dtype),
     }
+    begun = time.perf_counter()
+    if before is None:
+        at = Progressing(net, optimizer.init(net))
+    else:
+        before.check(net, rows, optimizer, settings, watched, steps.native)
+        at = progressing(before)
+        begun -= at.history[-1]["seconds"] if at.history.records else 0.0
+    orders = Orders(len(X), keys[1] if shuffle else None, epochs)
+    fast: Any = compiled(steps, optimizer, at.net, at.state, X, y, weights, right is not None, not callbacks)
     if options is not None:
         told = settings | {"validation": None if isinstance(validation, tuple) else float(validation)}
+        if at.step:
+            told["resumed"] = at.step - at.told  # steps of the epoch that are not in this recording
         at.recorder = Recorder(
-            options, net, at.state, loss=name, optimizer=optimizer, settings=told, data=rows.named(),
-            steps=epochs * -(-len(X) // size), native_steps=steps.native,
+            options, at.net, at.state, loss=name, optimizer=optimizer, settings=told, data=rows.named(),
+            steps=epochs * -(-len(X) // size), first=at.step, native_steps=steps.native,
         )  # fmt: skip
+        for past in at.history:
+            at.recorder.epoch(past)
         fast = fast and Watched(fast, at.recorder)
-    watch = held is not None and patience is not None and len(held[0]) >= MIN_ROWS_TO_STOP
     shown = (
         progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
     )
@@ -176,39 +202,48 @@ def fit(
     else:
         records = epochs_of(at, steps, optimizer, X, y, weights, size, orders, metric)
         ends = ((record, partial(same, at.net)) for record in records)
-    stopped, astray, watched = "epochs", None, "validation_loss" if watch else "loss"
+    stopped, astray, opened = "epochs", None, at.interrupts.opened
     searches = getattr(optimizer, "line_search", False)
-    begun = time.perf_counter()
+
+    def reason_to_stop() -> str | None:
+        reason = _converged(at.history, tol, searches)
+        if watch and at.best is not None and len(at.history) - at.best[1] >= (patience or 0):
+            reason = reason or "early stopping"
+        return reason
+
     try:
-        for epoch, (entry, network) in enumerate(ends, 1):
-            moment = entry.pop("seconds", None)
-            if held is not None:
-                astray = network()
-                entry |= _validated(steps, astray, held, metric, at.step, epoch)
-                astray = None
-            entry["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
-            at.history.append(entry)
-            if at.recorder is not None:
-                at.recorder.epoch(entry)
-            at.offer(entry[watched], epoch, network)
-            for callback in callbacks:
-                callback(entry, network())
-            if shown:
-                shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
-            reason = _converged(at.history, tol, searches)
-            if watch and at.best is not None and epoch - at.best[1] >= (patience or 0):
-                reason = reason or "early stopping"
-            if reason:
-                stopped = reason
-                break
+        with at.interrupts:
+            if at.history.records and (reason := reason_to_stop()):
+                stopped, ends = reason, iter(())
+            for entry, network in ends:
+                epoch, moment = entry["epoch"], entry.pop("seconds", None)
+                if held is not None:
+                    astray = network()
+                    with opened():
+                        entry |= _validated(steps, astray, held, metric, at.step, epoch)
+                    astray = None
+                entry["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
+                at.history.append(entry)
+                if at.recorder is not None:
+                    at.recorder.epoch(entry)
+                at.offer(entry[watched], epoch, network)
+                for callback in callbacks:
+                    trained = network()
+                    with opened():
+                        callback(entry, trained)
+                if shown:
+                    shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
+                if reason := reason_to_stop():
+                    stopped = reason
+                    break
     except KeyboardInterrupt:
         stopped = "interrupted"
     except NonFiniteError as problem:
         if shown:
             shown.clear()
         if at.bad is not None or astray is not None:
-            before, state = (at.net, at.state) if fast is None else fast.now()
-            failing = Failing(before if astray is None else astray, state, at.step, rows, loss_of, name, optimizer,
+            last, state = (at.net, at.state) if fast is None else fast.now()
+            failing = Failing(last if astray is None else astray, state, at.step, rows, loss_of, name, optimizer,
                               settings)  # fmt: skip
             tell(problem, at.bad, failing, at.recorder, on_nan)
         # without a best one, the network given: the steps since may be what led astray
@@ -222,7 +257,11 @@ def fit(
     run = _finish(at, last, stopped, watch or stopped == "interrupted", settings)
     if at.recorder is not None:
         at.recorder.end(stopped, run.best_epoch)
-    return run
+    if stopped == "interrupted" and at.interrupts.closed:  # by a handler that does not wait
+        return run
+    net, state = (at.net, at.state) if fast is None else fast.now()
+    stands = ended(at, net, state, run, watched, optimizer, steps.native, rows)
+    return replace(run, standing=stands)
 
 
 def _validated(steps: Steps, net: Any, held: tuple[Any, ...], metric: Any, step: int, epoch: int) -> dict[str, Any]:

@@ -37,7 +37,10 @@ class Flat:
 
     def join(self, tree: Any) -> Any:
         """The vector of a container like the network, or of a list of its leaves."""
-        return np.concatenate([_reshaped(leaf, (leaf.size,)) for leaf in leaves(tree)])
+        parts = [_reshaped(leaf, (leaf.size,)) for leaf in leaves(tree)]
+        if any(type(part) is not Traced for part in parts) or len({part.dtype for part in parts}) > 1:
+            return np.concatenate(parts)
+        return Traced(append(TABLE["concatenate"], tuple([part.node for part in parts]), {"axis": 0}, None))
 
     def spread(self, vector: Any) -> Any:
         """A container like the network whose leaves are parts of the vector."""

@@ -206,7 +206,8 @@ class Watched:
 
     def __init__(self, fast: Compiled, recorder: Recorder):
         self.fast, self.recorder = fast, recorder
-        self.net, self.now, self.last, self.apart = fast.net, fast.now, fast.last, fast.apart
+        self.net, self.now, self.last = fast.net, fast.now, fast.last
+        self.apart, self.ready = fast.apart, fast.ready
 
     def take(
         self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from payback.glass.evaluation import Evaluation
     from payback.glass.ledger import Ledger
     from payback.glass.why_nan import WhyNan
+    from payback.train.resume import Standing
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
@@ -92,8 +93,9 @@ class RecordedRun:
             document.optimizer
         )
         self._begins: dict[int, int] = {}  # the number of steps before each epoch
+        resumed = self.settings.get("resumed", 0)
         for step in self.steps:
-            self._begins.setdefault(step.epoch, step.n - 1)
+            self._begins.setdefault(step.epoch, step.n - 1 - (resumed if step.n - 1 == self.first else 0))
         self._epoch: tuple[int, list[Array | None]] = (0, [])
         self._traced: Steps | None = None
 
@@ -193,14 +195,28 @@ class RecordedRun:
 
     @property
     def net(self) -> Any:
-        """The network that the run kept; of a run without an end, the last one.  Raises as `step` does."""
-        # a run that ended before its first epoch did has kept where it was
-        return self.step(self._last_of(self.best_epoch) if self.best_epoch else len(self)).net
+        """The network that the run kept; of a run without an end, the last one.
 
-    def _last_of(self, epoch: int | None) -> int:
-        """The number of the last step of an epoch."""
-        ends = [step.n for step in self.steps if step.epoch == epoch]
-        return ends[-1] if ends else self.first
+        Raises as `step` does, and InputError where that network was there before this recording began.
+        """
+        # a run that ended before its first epoch did has kept where it was
+        return (self.after_epoch(self.best_epoch) if self.best_epoch else self.step(len(self))).net
+
+    def after_epoch(self, epoch: int) -> Restored:
+        """The training after an epoch of its history, as by `step`."""
+        n = int(self.history[epoch - 1]["step"])
+        if n < self.first:
+            raise InputError(f"the network of epoch {epoch} is not in this recording", where=str(self.folder),
+                             why=f"it goes on with a training after step {self.first}",
+                             fix="open the one before")  # fmt: skip
+        return self.step(n)
+
+    @property
+    def standing(self) -> Standing:
+        """What `fit(resume=run)` goes on from: the end of the last whole epoch.  Raises as `step` and `net` do."""
+        from payback.train.resume import recorded
+
+        return recorded(self, self._document.data)
 
     @property
     def rows(self) -> Rows:

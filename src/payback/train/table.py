@@ -232,14 +232,18 @@ def train_prepared(
     progress: bool | Progress | None = None,
     record: Recording | None = None,
     on_nan: str = "refuse",
+    resume: Any = None,
 ) -> Trained:
     """Train on prepared rows, from `starts` different initial weights; the lowest final cost is kept.
 
-    record, on_nan: as of `fit`; rows are recorded by their numbers in the table.  Of several starts each is recorded in
-    a folder of its own: record/start-1, record/start-2, …
+    record, on_nan, resume: as of `fit`; only one start can be resumed.  Rows are recorded by their numbers in the
+    table.  Of several starts each is recorded in a folder of its own: record/start-1, record/start-2, …
 
     Raises NonFiniteError as `fit` does; its `trained` then holds what was best before, if anything was.
     """
+    if resume is not None and starts > 1:
+        raise InputError(f"{starts} starts, of which one is to go on", why="a run is one training",
+                         fix="give starts=1 and its seed")  # fmt: skip
     table, recipe, base = prepared.table, prepared.recipe, prepared.model
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
@@ -275,6 +279,7 @@ def train_prepared(
                 progress=progress,
                 record=record if record is None or starts == 1 else start_of(record, start + 1),
                 on_nan=on_nan,
+                resume=resume,
             )
         except NonFiniteError as problem:
             if starts == 1:

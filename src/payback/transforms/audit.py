@@ -24,7 +24,7 @@ from payback.trace import shim, wrappers
 from payback.trace.array import Method, Traced
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
-from payback.trace.cures import of_library
+from payback.trace.cures import BARE_NUMBERS, of_library
 from payback.trace.texts import Text
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
@@ -245,7 +245,7 @@ def _ended(problem: Exception, place: Any, found: dict[Any, Obstacle]) -> None:
     ours = problem if isinstance(problem, PaybackError) else None
     what = ours.what if ours else "a library cannot compute with a traced value"
     why = ours.why if ours else f"it says {type(problem).__name__}: {problem}"
-    fix = ours.fix if ours else "compute with NumPy functions; for the bare numbers write x.value"
+    fix = ours.fix if ours else f"compute with NumPy functions; {BARE_NUMBERS}"
     key = (at.file, at.line, at.column, what)
     found.setdefault(key, Obstacle(at.file, at.line, at.function, at.text, what, why, fix))
 

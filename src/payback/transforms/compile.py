@@ -85,11 +85,12 @@ class Trace:
         if self.program is None:
             _representable(self.body.graph)
             from payback.native.entry import entry, kernels
-            from payback.native.program import Program
+            from payback.native.reuse import program_again
             from payback.native.tape_bodies import direct
 
             quick = plain and not self.donated
-            self.program = direct(self.body.graph) or Program(self.body.graph, self.donated, kernels() if quick else ())
+            graph, beside = self.body.graph, kernels() if quick else ()
+            self.program = direct(graph) or program_again(graph, self.donated, beside)
             if quick:
                 self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
         return self.program

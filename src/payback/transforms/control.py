@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, ShapeError
+from payback.errors import InputError, ShapeError, no_function
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -17,7 +17,6 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace_body
 from payback.trace.operators import where_of_caller
-from payback.trace.shim import no_function
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
 Function = Callable[..., Any]

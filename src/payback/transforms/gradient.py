@@ -15,14 +15,16 @@ from payback.ir.aval import WEAK_DTYPES
 from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
-from payback.trace.array import Traced, leaf_value, plain
+from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.backward import seed_for
 from payback.trace.floats import Float
+from payback.trace.leaf import leaf_value
 from payback.trace.leaks import close
 from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
-from payback.trace.shim import call
+from payback.trace.proved import proved
+from payback.trace.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
 from payback.trace.views import argument
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
@@ -44,13 +46,17 @@ class Opened:
     else the same value is used for, so nested derivatives are never confused.
     """
 
-    def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums):
+    def __init__(
+        self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, briefly: bool = False
+    ):
+        """briefly: whether the graph is needed no longer than the call; so only f may be called as one proved plain."""
         names = _argument_names(f, len(args))
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
+        self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)
         for position, tree in zip(self.positions, self.given, strict=True):
             name = position if isinstance(position, str) else names[position]
             kind = type(tree)
@@ -70,6 +76,9 @@ class Opened:
                 why=f"it is {_kinds(self.given)}: no number and no floating array",
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
+        if self.single and type(at := self.positions[0]) is int:
+            self.args, self.kwargs = (*args[:at], fresh[0], *args[at + 1 :]), kwargs
+            return
         changed = dict(zip(self.positions, fresh, strict=True))
         self.args = tuple([changed.get(i, arg) for i, arg in enumerate(args)])
         self.kwargs = {key: changed.get(key, value) for key, value in kwargs.items()}
@@ -79,7 +88,12 @@ class Opened:
         if type(leaf) is np.ndarray and leaf.ndim and leaf.flags.c_contiguous:
             dtype = leaf.dtype
             if dtype.kind == "f" and dtype.isnative:
-                node = Node(INPUT, (), {"name": name}, snapshot(leaf), None)
+                if self.is_plain and leaf.flags.aligned:  # nobody can write into it meanwhile
+                    leaf = leaf.view()
+                    leaf.setflags(False)
+                else:
+                    leaf = snapshot(leaf)
+                node = Node(INPUT, (), {"name": name}, leaf, None)
                 self.wrt.append(node)
                 return Traced(node)
         return map_named(self._leaf, leaf, name)
@@ -236,8 +250,8 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        given = Opened(f, args, kwargs, argnums)
-        out = call(f, given.args, given.kwargs)
+        given = Opened(f, args, kwargs, argnums, not has_aux)
+        out = call(f, given.args, given.kwargs, given.is_plain)
         close(given.wrt)
         aux = None
         if has_aux:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, NonFiniteError, ShapeError
+from payback.errors import InputError, NonFiniteError, ShapeError, no_function
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -16,7 +16,6 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
-from payback.trace.shim import no_function
 from payback.trace.tree import leaves, unflatten
 from payback.transforms.control import strong
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
+from payback.ad.copied import Copying
 from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
 from payback.ad.values import lone, pay_values
@@ -59,7 +60,7 @@ def pull_back(
 
 def pull_graph(tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool) -> list[Node]:
     """`pull_back` where the answers are nodes again."""
-    gradient = Gradient(on_graph=True)
+    gradient = Copying()
     owed: dict[Node, Any] = {}
     for top, seed in zip(tops, seeds, strict=True):
         asked, mask = seed != 0 if units else None, None
@@ -146,6 +147,9 @@ def zero(node: Node) -> Any:
 
 def own(node: Node, bar: Any) -> Any:
     """The answer as its receiver may keep it: a Python float for a Python number, a writable array of its own."""
+    value = node.value
+    if type(bar) is type(value) is np.ndarray and bar.dtype is value.dtype:
+        return bar.copy()
     if node.aval.weak:
         return float(bar)
     return np.array(bar, dtype=node.aval.dtype, order="C") if node.shape else node.aval.dtype.type(bar)

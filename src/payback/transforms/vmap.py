@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, ShapeError
+from payback.errors import InputError, ShapeError, no_function
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -21,7 +21,6 @@ from payback.trace.arrays import native, now, strides_of
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.lying import exactly
 from payback.trace.operators import where_of_caller
-from payback.trace.shim import no_function
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import _argument_names
 

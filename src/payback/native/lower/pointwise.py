@@ -21,6 +21,7 @@ _REGISTER = {"f2": FLOAT32, "f4": FLOAT32, "f8": FLOAT64, "b1": BIT}
 
 
 @cache
+@cache
 def code_of(dtype: np.dtype[Any]) -> str:
     return dtype.str[1:]
 
@@ -385,6 +386,7 @@ def emit(e: Emitter, name: str, code: str, operands: list[ir.Value]) -> ir.Value
 _FLOATING = ("deg2rad", "rad2deg", "copysign", "fmod", "heaviside", "fmax", "fmin")
 
 
+@cache
 def can(name: str, code: str) -> bool:
     """Whether there is code for the row on operands of the dtype."""
     if code == "f2" and not half_is_native():

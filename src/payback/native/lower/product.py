@@ -17,12 +17,14 @@ from payback.native.commands import Command, number_of
 from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
+from payback.native.lower.arranged import around, arranged
 from payback.native.lower.contract import Contraction
 from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.small import Small, small, sums_beside
+from payback.native.lower.small import Small, small, sums_beside, with_sums
+from payback.native.nests import nest
 from payback.native.place import Place, take
 from payback.native.plan import Plan, plan
 
@@ -167,9 +169,10 @@ class Product(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, m, n, k.
+    """A contraction by kinds of axes: letters, extents and strides (of a, b, c) for batch, sums, m, n, k.
 
     turned: whether b comes first; plain: whether there is one axis of each of m, n, k at most.
+    Sums ("r") are axes of k that are walked around the product, which adds to what is there.
     """
 
     turned: bool
@@ -216,7 +219,11 @@ def shape_of(
     tags = "".join(kind * len(kinds[kind]) for kind in "bmnk")
     lengths = tuple(extent[c] for c in letters)
     extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
-    return Shape(turned, all(tags.count(kind) <= 1 for kind in "mnk"), tags, extents, axes)
+    plain = all(tags.count(kind) <= 1 for kind in "mnk")
+    loops = None if plain or 0 in extents else around(extents, axes, tags)
+    if loops is not None:
+        extents, axes, tags = loops
+    return Shape(turned, plain or loops is not None, tags, extents, axes)
 
 
 class Run(NamedTuple):
@@ -241,7 +248,7 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
         how = replace(how, split="rows")
     size = how.scratch(m, n, k)
     numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
-    for axis in found.of("b"):
+    for axis in (*found.of("b"), *found.of("r")):
         numbers += [found.extents[axis], *[move[axis] for move in found.moves]]
     return Run(how, (m, n, k), shared, size, tuple(numbers))
 
@@ -264,7 +271,7 @@ def _may_follow(dtype: np.dtype[Any], spec: tuple[str, str, str], shape: layout.
     """
     found = shape_of(spec, *views, (shape, layout.contiguous(shape)))
     rows_and_columns = (found.size("m"), found.size("n")) == shape
-    plain = is_matrix(found, code_of(dtype)) and found.tags.count("b") == 0
+    plain = is_matrix(found, code_of(dtype)) and "b" not in found.tags and "r" not in found.tags
     return plain and rows_and_columns and found.size("k") <= SHORT
 
 
@@ -289,9 +296,23 @@ class Source(NamedTuple):
     def forms(self) -> tuple[tuple[layout.Shape, layout.Shape], ...]:
         return tuple((view.shape, view.strides) for view in self.operands)
 
-    def command(self, planner: Any = None, few: Few | None = None, plus: bool = False) -> Command:
+    def commands(self, planner: Any = None, few: Few | None = None, plus: bool = False) -> list[Command]:
         """planner: takes kernels of `small` where it may; few: takes those of `narrow`.  plus: the products are added
-        to what is there."""
+        to what is there.  The last one is the product; before it the result is emptied where its sums are made in
+        parts."""
+        target = self.operands[2]
+        code = code_of(target.buffer.dtype)
+        found, _, run = _facts(target.buffer.dtype, self.spec, *self.forms)
+        made: list[Command] = []
+        if run is not None and "r" in found.tags and not plus:
+            made = nest([("number", "-0.0", code)], [code], [("store", target, 0)], target.shape, "start")
+            plus = True
+        made.append(self._command(planner, few, plus))
+        for command in made:
+            command.source = self
+        return made
+
+    def _command(self, planner: Any, few: Few | None, plus: bool) -> Command:
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
         found, flops, run = _facts(target.buffer.dtype, self.spec, *self.forms)
@@ -305,10 +326,10 @@ class Source(NamedTuple):
             numbers = [*found.extents, *found.moves[0], *found.moves[1], *found.moves[2]]
             return self._made(loops, [*views, target], numbers, views, [target], flops)
         how, (m, n, k), shared, size, of_product = run
-        batch = found.tags.count("b")
+        batch = found.tags.count("b") + found.tags.count("r")
         key: Any = None
         if planner is not None and not shared and batch == 0:
-            key = small(planner, how, code, m, n, k, self.after, of_product[3:9], views[1].offset)
+            key = small(planner, run, code, self.after, views[1].offset)
         if few is not None and not shared:
             narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
             size = max(size, narrower.scratch(k) if narrower else 0)
@@ -323,9 +344,7 @@ class Source(NamedTuple):
                           [*of_product, *self.extra], [*views, *read], [target, scratch, *written], flops)  # fmt: skip
 
     def _made(self, kernel: Any, operands: Any, numbers: Any, reads: Any, writes: Any, flops: int) -> Command:
-        made = Command(kernel, operands, numbers, reads, writes, None, self.text, flops)
-        made.source = self
-        return made
+        return Command(kernel, operands, numbers, reads, writes, None, self.text, flops)
 
 
 def is_matrix(found: Shape, code: str) -> bool:
@@ -341,19 +360,25 @@ def lower_contract(planner: Any, node: Node) -> bool:
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
+    if code in ("f4", "f8"):
+        spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
+        a, b = (
+            planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
+            for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
+        )
     fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
     source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
-    command = source.command(planner)
+    *first, command = source.commands(planner)
     below = sums_beside(planner, node, command.kernel) if type(command.kernel) is Small else None
     if below is not None:
         total = planner.allocate(below, below.aval.dtype, below.aval.shape)
         command = Command(
-            command.kernel._replace(sums=True), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
+            with_sums(planner, command.kernel), [*command.operands[:4], total, *command.operands[4:]], command.numbers,
             command.reads, [*command.writes[:2], total, *command.writes[2:]], None, f"{text}+sum", command.flops,
         )  # fmt: skip
-    planner.commands.append(command)
+    planner.commands += [*first, command]
     return True
 
 
@@ -400,7 +425,7 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
     inside = {node, *fused}
     kept = [
         member for member in (node, *fused)
-        if member in planner.wanted or any(user not in inside for user in planner.users.get(member, ()))
+        if member in planner.wanted or not inside.issuperset(planner.users.get(member, ()))
     ]  # fmt: skip
     for member in fused:
         planner.waiting.pop(member, None)
@@ -411,4 +436,5 @@ def _after(planner: Any, node: Node, fused: list[Node], text: str) -> Any:
     for member in kept[:-1]:
         stores.append((array(planner.allocate(member, member.aval.dtype, shape), True), at[member]))
     after = After(tuple(instrs), tuple(operands), tuple(stores), at[last], len(factors))
+    after = planner.afters.setdefault(after, after)
     return after, target, others, [*numbers, *factors], "+".join([text, *dict.fromkeys(n.op.name for n in fused)])

@@ -261,16 +261,34 @@ class _Tile(NamedTuple):
         return sums
 
 
-def small(
-    planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, strides: tuple[int, ...], start: int
-) -> Small | None:  # fmt: skip
+def small(planner: Any, run: Any, code: str, after: Any, start: int) -> Small | None:
     """The kernel for a product of a training that is small enough, in which threads have no part.
 
-    strides: of A, B and C.  start: where B begins, in elements.
+    run: how the product is run otherwise, see `product.Run`.  start: where B begins, in elements.
     """
+    if not planner.repeated:
+        return None
+    asked = id(run), id(after), start % LINE
+    known = planner.known_small.get(asked)
+    if known is None:  # equal layers ask for the same; the answer keeps alive what is told by its identity
+        made = _small(planner, run.how, code, *run.sizes, after, run.numbers[3:9], start)
+        known = planner.known_small[asked] = made, run, after
+    return known[0]  # type: ignore[no-any-return]
+
+
+def with_sums(planner: Any, key: Small) -> Small:
+    """The kernel that adds up the columns of B, too."""
+    made, _ = planner.known_small.setdefault(id(key), (key._replace(sums=True), key))
+    return made  # type: ignore[no-any-return]
+
+
+def _small(
+    planner: Any, how: Plan, code: str, m: int, n: int, k: int, after: Any, strides: tuple[int, ...], start: int
+) -> Small | None:  # fmt: skip
+    """strides: of A, B and C."""
     kind = pointwise.register_type(code)
     lanes = lanes_of(kind)
-    if not planner.repeated or how.pack_a or not 0 < k <= K_BLOCK or m == 0 or n == 0 or registers() < 16:
+    if how.pack_a or not 0 < k <= K_BLOCK or m == 0 or n == 0 or registers() < 16:
         return None
     if how.down:
         turned = "" if strides[0] == 1 else "squares" if strides[1] == 1 and k >= lanes else None

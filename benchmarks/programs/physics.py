@@ -1,0 +1,142 @@
+"""Fields, bodies, rays, and small matrices by the thousand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.programs.listed import program
+
+
+@program(lambda g: (g.standard_normal(1000), g.standard_normal(1000)))
+def heat_1d(xp: Any, lib: Any, u: Any, y: Any) -> Any:
+    for _ in range(100):
+        u = lib.put(u, slice(1, -1), u[1:-1] + 0.25 * (u[2:] - 2.0 * u[1:-1] + u[:-2]))
+    return xp.mean((u - y) ** 2)
+
+
+@program(lambda g: (g.standard_normal((64, 64)), g.random((62, 62))))
+def heat_2d(xp: Any, lib: Any, u: Any, a: Any) -> Any:
+    inner = (slice(1, -1), slice(1, -1))
+    for _ in range(100):
+        near = u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2]
+        u = lib.put(u, inner, u[1:-1, 1:-1] + 0.2 * a * (near - 4.0 * u[1:-1, 1:-1]))
+    return xp.sum(u**2)
+
+
+@program(lambda g: (g.standard_normal((64, 64)), g.random((64, 64))))
+def heat_scan(xp: Any, lib: Any, u: Any, a: Any) -> Any:
+    def step(u: Any, _: Any) -> Any:
+        near = xp.roll(u, 1, 0) + xp.roll(u, -1, 0) + xp.roll(u, 1, 1) + xp.roll(u, -1, 1)
+        return u + 0.2 * a * (near - 4.0 * u), None
+
+    return xp.sum(lib.scan(step, u, None, length=100)[0] ** 2)
+
+
+@program(lambda g: (g.standard_normal((200, 3)), g.random(200)))
+def bodies(xp: Any, lib: Any, x: Any, mass: Any) -> Any:
+    d = x[:, None, :] - x[None, :, :]
+    r = xp.sqrt(xp.sum(d**2, axis=2) + 1e-2)
+    return -0.5 * xp.sum(mass[:, None] * mass / r)
+
+
+@program(lambda g: (g.standard_normal((20, 20, 3)) * 0.1, np.zeros((20, 20, 3))))
+def spring_mesh(xp: Any, lib: Any, x: Any, v: Any) -> Any:
+    def pull(d: Any) -> Any:
+        r = xp.sqrt(xp.sum(d**2, axis=2, keepdims=True) + 1e-4)
+        return (1.0 - 0.1 / r) * d
+
+    def step(state: Any, _: Any) -> Any:
+        x, v = state
+        a, b = pull(x[1:] - x[:-1]), pull(x[:, 1:] - x[:, :-1])
+        down = xp.concatenate([a, xp.zeros_like(a[:1])]) - xp.concatenate([xp.zeros_like(a[:1]), a])
+        right = xp.concatenate([b, xp.zeros_like(b[:, :1])], 1) - xp.concatenate([xp.zeros_like(b[:, :1]), b], 1)
+        v = 0.99 * v + 0.01 * (down + right)
+        return (x + v, v), None
+
+    (x, v), _ = lib.scan(step, (x, v), None, length=50)
+    return xp.sum(x**2) + xp.sum(v**2)
+
+
+@program(lambda g: (np.array([1.1, 0.4, 0.1, 0.4]),))
+def lotka_volterra(xp: Any, lib: Any, p: Any) -> Any:
+    def step(z: Any, _: Any) -> Any:
+        x, y = z
+        z = x + 0.01 * x * (p[0] - p[1] * y), y + 0.01 * y * (p[2] * x - p[3])
+        return z, z[0]
+
+    one = xp.ones_like(p[0])
+    return xp.mean(lib.scan(step, (10.0 * one, 5.0 * one), None, length=1000)[1])
+
+
+@program(lambda g: (g.standard_normal(8), g.uniform(-1, 1, 1_000_000)))
+def polynomial(xp: Any, lib: Any, c: Any, x: Any) -> Any:
+    y = c[7]
+    for k in range(6, -1, -1):
+        y = y * x + c[k]
+    return xp.mean(y**2)
+
+
+@program(lambda g: (g.standard_normal((50, 4)), np.linspace(0, 1, 51), g.random(100_000)))
+def spline(xp: Any, lib: Any, c: Any, knots: Any, x: Any) -> Any:
+    k = xp.clip(xp.searchsorted(knots, x) - 1, 0, 49)
+    t, c = x - knots[k], c[k]
+    return xp.mean((c[:, 0] + t * (c[:, 1] + t * (c[:, 2] + t * c[:, 3]))) ** 2)
+
+
+@program(lambda g: (g.standard_normal((256, 256)), g.standard_normal((254, 254))))
+def poisson(xp: Any, lib: Any, u: Any, f: Any) -> Any:
+    r = u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4.0 * u[1:-1, 1:-1] - f
+    return 0.5 * xp.sum(r**2)
+
+
+@program(lambda g: (g.standard_normal(32), g.standard_normal(10_000), g.standard_normal(10_031)))
+def convolution(xp: Any, lib: Any, w: Any, x: Any, y: Any) -> Any:
+    return xp.mean((xp.convolve(x, w) - y) ** 2)
+
+
+@program(lambda g: (g.standard_normal((8, 8, 16)), g.standard_normal((16, 20)), g.standard_normal((20, 8)),
+                    g.standard_normal((64, 8, 20))))  # fmt: skip
+def four_operands(xp: Any, lib: Any, a: Any, b: Any, c: Any, x: Any) -> Any:
+    return xp.mean(xp.einsum("ijk,kl,lm,nim->nj", a, b, c, x[:, :, :8]) ** 2)
+
+
+@program(lambda g: (np.array([0.0, 0.0, 3.0, 1.0]), g.uniform(-0.3, 0.3, (64, 64, 2))))
+def ray_marching(xp: Any, lib: Any, ball: Any, screen: Any) -> Any:
+    ray = xp.concatenate([screen, xp.ones_like(screen[:, :, :1])], axis=2)
+    ray = ray / xp.linalg.norm(ray, axis=2, keepdims=True)
+    t = xp.zeros_like(screen[:, :, 0])
+    for _ in range(30):
+        x = t[:, :, None] * ray
+        near = xp.sqrt(xp.sum((x - ball[:3]) ** 2, axis=2)) - ball[3]
+        t = t + xp.minimum(near, 5.0 - x[:, :, 2])
+    return xp.mean(t)
+
+
+@program(lambda g: (g.standard_normal((128, 128)), g.uniform(0, 127, (2, 10_000)), g.standard_normal(10_000)))
+def bilinear(xp: Any, lib: Any, image: Any, at: Any, y: Any) -> Any:
+    i, j = xp.floor(at[0]).astype(int), xp.floor(at[1]).astype(int)
+    s, t = at[0] - i, at[1] - j
+    top = (1 - t) * image[i, j] + t * image[i, j + 1]
+    low = (1 - t) * image[i + 1, j] + t * image[i + 1, j + 1]
+    return xp.mean(((1 - s) * top + s * low - y) ** 2)
+
+
+def matrices(g: Any) -> Any:
+    return 4.0 * np.eye(4) + g.standard_normal((1000, 4, 4)), g.standard_normal((1000, 4))
+
+
+@program(matrices)
+def small_solves(xp: Any, lib: Any, a: Any, b: Any) -> Any:
+    return xp.mean(xp.linalg.solve(a, b[:, :, None]) ** 2)
+
+
+@program(matrices)
+def small_inverses(xp: Any, lib: Any, a: Any, b: Any) -> Any:
+    return xp.mean(xp.linalg.inv(a) ** 2) + xp.mean(xp.log(xp.abs(xp.linalg.det(a))))
+
+
+@program(lambda g: (0.3 * g.standard_normal((100, 4, 4)),))
+def exponentials(xp: Any, lib: Any, a: Any) -> Any:
+    return xp.mean(lib.expm(a) ** 2)

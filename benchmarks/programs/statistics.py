@@ -1,0 +1,178 @@
+"""Likelihoods, losses, filters and orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.programs.listed import program
+from benchmarks.programs.networks import dense, softmax
+
+
+def squared_distances(xp: Any, x: Any, y: Any) -> Any:
+    return xp.sum(x**2, 1)[:, None] + xp.sum(y**2, 1) - 2.0 * (x @ y.T)
+
+
+@program(lambda g: ((np.zeros(5), np.array(-2.0)), g.standard_normal((300, 5)), g.standard_normal(300)))
+def kernel_ridge(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    x = x * xp.exp(p[0])
+    k = xp.exp(-0.5 * squared_distances(xp, x, x)) + xp.exp(p[1]) * xp.eye(300, dtype=x.dtype)
+    a = xp.linalg.solve(k, y)
+    return xp.mean((a / xp.diagonal(xp.linalg.inv(k))) ** 2)  # leave one out
+
+
+@program(lambda g: (np.array([0.0, 0.0, -1.0]), g.standard_normal((200, 3)), g.standard_normal(200)))
+def gaussian_process(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    d = xp.sum((x[:, None, :] - x[None, :, :]) ** 2, axis=2)
+    k = xp.exp(p[0]) * xp.exp(-0.5 * d * xp.exp(p[1])) + xp.exp(p[2]) * xp.eye(200, dtype=x.dtype)
+    low = xp.linalg.cholesky(k)
+    z = xp.linalg.solve(low, y)
+    return 0.5 * xp.sum(z**2) + xp.sum(xp.log(xp.diagonal(low)))
+
+
+def kalman_data(g: Any) -> Any:
+    p = np.eye(4) + 0.1 * np.eye(4, k=2), g.standard_normal((2, 4)), 0.1 * np.eye(4), np.eye(2)
+    return p, g.standard_normal((100, 2))
+
+
+@program(kalman_data)
+def kalman_filter(xp: Any, lib: Any, p: Any, y: Any) -> Any:
+    f, h, q, r = p
+
+    def step(state: Any, y: Any) -> Any:
+        m, c = f @ state[0], f @ state[1] @ f.T + q
+        e, s = y - h @ m, h @ c @ h.T + r
+        gain = xp.linalg.solve(s, h @ c).T
+        cost = 0.5 * (e @ xp.linalg.solve(s, e) + xp.log(xp.linalg.det(s)))
+        return (m + gain @ e, c - gain @ h @ c), cost
+
+    start = xp.zeros_like(f[0]), xp.eye(4, dtype=f.dtype)
+    return xp.sum(lib.scan(step, start, y)[1])
+
+
+def markov_data(g: Any) -> Any:
+    return (g.standard_normal((16, 16)), g.standard_normal((16, 20))), g.integers(0, 20, 200)
+
+
+@program(markov_data)
+def hidden_markov(xp: Any, lib: Any, p: Any, seen: Any) -> Any:
+    move = p[0] - lib.logsumexp(p[0], axis=1, keepdims=True)
+    show = p[1] - lib.logsumexp(p[1], axis=1, keepdims=True)
+
+    def step(a: Any, k: Any) -> Any:
+        return lib.logsumexp(a[:, None] + move, axis=0) + show[:, k], None
+
+    return -lib.logsumexp(lib.scan(step, show[:, 0], seen)[0])
+
+
+def ratings_data(g: Any) -> Any:
+    p = {"u": 0.1 * g.standard_normal((1000, 16)), "v": 0.1 * g.standard_normal((500, 16)), "b": np.zeros(500)}
+    return p, g.integers(0, 1000, 20_000), g.integers(0, 500, 20_000), g.standard_normal(20_000)
+
+
+@program(ratings_data)
+def factorization(xp: Any, lib: Any, p: Any, i: Any, j: Any, y: Any) -> Any:
+    z = xp.sum(p["u"][i] * p["v"][j], axis=1) + p["b"][j]
+    return xp.mean((z - y) ** 2) + 1e-3 * (xp.sum(p["u"] ** 2) + xp.sum(p["v"] ** 2))
+
+
+@program(lambda g: (dense(g, 16, 16), g.standard_normal((1000, 16)), g.integers(0, 1000, 5000),
+                    g.integers(0, 1000, 5000)))  # fmt: skip
+def graph_messages(xp: Any, lib: Any, w: Any, x: Any, i: Any, j: Any) -> Any:
+    for _ in range(3):
+        x = xp.tanh(x + lib.add_at(xp.zeros_like(x), i, (x @ w)[j]))
+    return xp.mean(x**2)
+
+
+@program(lambda g: (g.standard_normal(20), g.standard_normal((100_000, 20)), np.sign(g.standard_normal(100_000))))
+def hinge(xp: Any, lib: Any, w: Any, x: Any, y: Any) -> Any:
+    return xp.mean(xp.maximum(0.0, 1.0 - y * (x @ w))) + 0.01 * xp.sum(w**2)
+
+
+@program(lambda g: (g.standard_normal(3), g.standard_normal(1_000_000), g.standard_normal(1_000_000)))
+def huber(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    r = p[0] + p[1] * x + p[2] * x**2 - y
+    a = xp.abs(r)
+    return xp.mean(xp.where(a < 1.0, 0.5 * r**2, a - 0.5))
+
+
+@program(lambda g: (g.standard_normal(1_000_000), g.standard_normal(1_000_000)))
+def pinball(xp: Any, lib: Any, q: Any, y: Any) -> Any:
+    d = y - q
+    return xp.mean(xp.maximum(0.9 * d, -0.1 * d))
+
+
+@program(lambda g: (g.standard_normal((3, 10)), g.standard_normal(20_000)))
+def logistic_mixture(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    z = (x[:, None] - p[1]) * xp.exp(-p[2])
+    density = -z - p[2] - 2.0 * xp.logaddexp(0.0, -z)
+    return -xp.mean(lib.logsumexp(density + p[0] - lib.logsumexp(p[0]), axis=1))
+
+
+def sinkhorn_data(g: Any) -> Any:
+    return g.random((128, 2)), g.random((128, 2))
+
+
+@program(sinkhorn_data)
+def sinkhorn_loop(xp: Any, lib: Any, x: Any, y: Any) -> Any:
+    c = squared_distances(xp, x, y)
+    k, u = xp.exp(-c / 0.1), xp.ones_like(x[:, 0])
+    for _ in range(50):
+        v = 1.0 / (k.T @ u)
+        u = 1.0 / (k @ v)
+    return xp.sum(u[:, None] * k * v * c)
+
+
+@program(sinkhorn_data)
+def sinkhorn_scan(xp: Any, lib: Any, x: Any, y: Any) -> Any:
+    c = squared_distances(xp, x, y)
+
+    def step(f: Any, _: Any) -> Any:
+        g = -0.1 * lib.logsumexp((f[:, None] - c) / 0.1, axis=0)
+        return -0.1 * lib.logsumexp((g - c) / 0.1, axis=1), None
+
+    f, _ = lib.scan(step, xp.zeros_like(x[:, 0]), None, length=50)
+    g = -0.1 * lib.logsumexp((f[:, None] - c) / 0.1, axis=0)
+    return xp.sum(f) + xp.sum(g)
+
+
+@program(lambda g: (g.standard_normal((16, 8)), g.standard_normal((5000, 8))))
+def soft_means(xp: Any, lib: Any, centers: Any, x: Any) -> Any:
+    d = squared_distances(xp, x, centers)
+    return xp.mean(xp.sum(softmax(xp, -d) * d, axis=1))
+
+
+@program(lambda g: (0.01 * g.standard_normal(100_000), g.standard_normal(100_000)))
+def cumulated(xp: Any, lib: Any, x: Any, y: Any) -> Any:
+    walk = xp.cumsum(x)
+    return xp.mean((xp.tanh(walk) - y) ** 2) + xp.mean(xp.cumsum(x[::-1] ** 2) * y)
+
+
+@program(lambda g: (0.01 * g.standard_normal((64, 252)),))
+def returns(xp: Any, lib: Any, r: Any) -> Any:
+    wealth = xp.cumprod(1.0 + r, axis=1)
+    return -xp.mean(xp.log(wealth[:, -1])) + xp.mean(xp.std(wealth, axis=1))
+
+
+@program(lambda g: (g.standard_normal(5), g.standard_normal((20_000, 5)), g.standard_normal(20_000)))
+def trimmed(xp: Any, lib: Any, w: Any, x: Any, y: Any) -> Any:
+    return xp.mean(xp.sort((x @ w - y) ** 2)[:15_000])
+
+
+@program(lambda g: (g.standard_normal(5), g.standard_normal((20_001, 5)), g.standard_normal(20_001)))
+def medians(xp: Any, lib: Any, w: Any, x: Any, y: Any) -> Any:
+    r = xp.abs(x @ w - y)
+    return xp.median(r) + xp.quantile(r, 0.9)
+
+
+def logistic_hessian_data(g: Any) -> Any:
+    return g.standard_normal(30), g.standard_normal((200, 30))
+
+
+@program(logistic_hessian_data)
+def laplace(xp: Any, lib: Any, w: Any, x: Any) -> Any:
+    def cost(w: Any) -> Any:
+        return xp.sum(xp.logaddexp(0.0, x @ w)) + 0.5 * xp.sum(w**2)
+
+    return cost(w) + 0.5 * xp.linalg.slogdet(lib.hessian(cost)(w))[1]

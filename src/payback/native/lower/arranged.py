@@ -1,0 +1,96 @@
+"""Contractions of several axes a kind as products of matrices: which axes are a loop around them, and what is copied.
+
+Of rows, columns and what is summed a product has one axis each.  Axes that do not lie in one run can be walked in loops
+around a product, those that are summed by adding to what is there; or an operand is copied first, so that they do.
+Both are chosen by what they cost on paper, in nanoseconds; nothing is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from payback.native import layout
+from payback.native.layout import View
+
+CALL = 60.0  # a product's call, with what it packs
+FMA = 0.06  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
+IN_LOOPS, ALONE = 0.25, 1.0
+STORE = 4  # multiplications that reading and storing a partial sum costs
+COPY, AGAIN = 1.0, 200.0  # an entry that is copied, and a kernel more
+
+Spec = tuple[str, str, str]
+
+
+def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[int], list[list[int]], str] | None:
+    """The axes with one of m, n and k each: the others are loops, of kind "b", or "r" where sums go on.
+
+    None where plain loops are no slower.
+    """
+    kept = {}
+    for kind in "mnk":
+        axes = [i for i, tag in enumerate(tags) if tag == kind]
+        unit = [i for i in axes if extents[i] >= 8 and kind == "n" and moves[2][i] == 1]
+        if axes:
+            kept[kind] = unit[0] if unit else max(axes, key=lambda i: extents[i])
+    loops = [i for i in range(len(tags)) if i not in kept.values()]
+    order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept.values())
+    made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(kept)
+    result = [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
+    return result if price(result[0], made) < price_of_loops(extents, moves, tags) else None
+
+
+def price(extents: list[int], tags: str) -> float:
+    """Of products of matrices with loops around them."""
+    size = {kind: prod(n for n, tag in zip(extents, tags, strict=True) if tag == kind) for kind in "mnkbr"}
+    tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // 4) * 4
+    return size["b"] * size["r"] * (CALL + FMA * tiles * (size["k"] + STORE))
+
+
+def price_of_loops(extents: list[int], moves: list[list[int]], tags: str) -> float:
+    at = tags.rfind("n")
+    vectors = at >= 0 and moves[1][at] == moves[2][at] == 1 and extents[at] >= 4
+    return prod(extents) * (IN_LOOPS if vectors else ALONE)
+
+
+def arranged(
+    spec: Spec, a: View, b: View, target: layout.Shape, shape_of: Callable[..., Any]
+) -> tuple[Spec, tuple[bool, bool]]:
+    """The letters of both operands in an order in which they are worth copying, and which of them are to be.
+
+    target: the result's shape, which will be contiguous.
+    """
+    left, right, out = spec
+    best, found = _price(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
+    if best < 4 * AGAIN:
+        return found
+    summed = [x for x in left if x not in out]
+    for copied in ((True, False), (False, True), (True, True)):
+        ks = summed if not copied[0] or copied[1] else [x for x in right if x not in out]
+        letters = [left, right]
+        views = [a, b]
+        for side, (own, other) in enumerate(((left, right), (right, left))):
+            if not copied[side]:
+                continue
+            batch = [x for x in out if x in own and x in other]
+            free = [x for x in out if x in own and x not in other]
+            letters[side] = "".join([*batch, *free, *ks] if side == 0 else [*batch, *ks, *free])
+            views[side] = layout.transposed(views[side], tuple(own.index(x) for x in letters[side]))
+            views[side] = views[side]._replace(strides=layout.contiguous(views[side].shape))
+        new = letters[0], letters[1], out
+        price_ = _price(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
+        price_ += sum(AGAIN + COPY * prod(view.shape) for view, own in zip(views, copied, strict=True) if own)
+        if price_ < 0.8 * best:
+            best, found = price_, (new, copied)
+    return found
+
+
+def _forms(*views: View) -> list[tuple[layout.Shape, layout.Shape]]:
+    return [(view.shape, view.strides) for view in views]
+
+
+def _price(found: Any) -> float:
+    if found.plain:
+        return price(found.extents, found.tags)
+    return price_of_loops(found.extents, found.moves, found.tags)

@@ -1,0 +1,295 @@
+"""What a function that is proved plain may use, and what comes of it: arithmetic, reading, functions of NumPy's.
+
+Each stands here with what may be given to it: how many of its arguments are arrays by which NumPy dispatches, and how
+many more it takes by position before `out`.  What can be called in a way that writes is not here, nor what dispatches
+by nothing and so needs the shim where something traced is given to it.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# What something is.  Of arrays and numbers a set of bits: what it may be.
+NUMBER, TRACED, ARRAY = 1, 2, 4
+ANY = NUMBER | TRACED | ARRAY
+
+# A kind: these bits, or a tuple that begins with a word.
+Kind = Any
+NONE, TEXT, SLICE, MIXED = ("none",), ("text",), ("slice",), ("mixed",)
+_MOST_KINDS = 16  # of a tuple whose parts are told apart
+_ARITHMETIC = {"+", "-", "*", "/", "**", "@"}
+
+
+class Pure(NamedTuple):
+    """A function that writes into nothing.
+
+    arrays  how many of its first arguments may be traced; for "join" these may be lists of such
+    most    how many arguments it takes by position
+    way     "ufunc", "keeps" (what it makes of a traced value is traced), "several" (it answers with a tuple), "size",
+            "join", "make" (nothing traced may be given to it), "formula" (a text comes first) or "any"
+    """
+
+    name: str
+    arrays: int
+    most: int
+    way: str
+
+
+def _table() -> dict[int, tuple[Any, Pure]]:
+    found: dict[int, tuple[Any, Pure]] = {}
+
+    def put(space: Any, way: str, arrays: int, most: int, names: str) -> None:
+        for name in names.split():
+            function = getattr(space, name, None)
+            if function is not None:
+                found[id(function)] = function, Pure(name, arrays, most, way)
+
+    for arity, names in _UFUNCS.items():
+        put(np, "ufunc", arity, arity, names)
+    for arity, names in _TRUTHS.items():
+        put(np, "any", arity, arity, names)
+    put(np, "keeps", 1, 2, "sum mean")
+    put(np, "any", 1, 2, "prod max min amax amin std var median ptp any all cumsum cumprod argmax argmin sort argsort "
+        "count_nonzero squeeze expand_dims broadcast_to tril triu diag diff reshape transpose ravel flip")  # fmt: skip
+    put(np, "any", 1, 3, "moveaxis swapaxes roll")
+    put(np, "any", 1, 4, "trace diagonal")
+    put(np, "any", 2, 2, "dot vdot inner outer kron")
+    put(np, "any", 2, 3, "tensordot")
+    put(np, "any", 3, 3, "where clip")
+    put(np, "formula", 8, 9, "einsum")
+    put(np, "size", 1, 1, "shape size ndim")
+    put(np, "join", 1, 2, "concatenate stack")
+    put(np, "join", 1, 1, "hstack vstack")
+    put(np, "make", 0, 3, "zeros ones eye arange linspace full tri identity tril_indices triu_indices")
+    put(np, "make", 0, 1, "array asarray zeros_like ones_like")
+    put(np.linalg, "any", 1, 3, "norm")
+    put(np.linalg, "any", 1, 1, "inv det cholesky eigvalsh")
+    put(np.linalg, "several", 1, 1, "slogdet eigh svd qr")
+    put(np.linalg, "any", 2, 2, "solve")
+    put(np.linalg, "any", 1, 2, "matrix_power")
+    return found
+
+
+# By the number of their arguments: those whose result on a traced value is traced, and those that answer with truths.
+_UFUNCS = {
+    1: "negative exp expm1 log log1p sqrt square reciprocal tanh sin cos tan arcsin arccos arctan sinh cosh arcsinh "
+    "arccosh arctanh exp2 log2 log10 cbrt absolute fabs deg2rad radians rad2deg degrees",
+    2: "add subtract multiply divide true_divide power float_power maximum minimum fmax fmin arctan2 hypot logaddexp "
+    "logaddexp2 matmul",
+}
+_TRUTHS = {
+    1: "isnan isinf isfinite logical_not sign floor ceil trunc rint signbit",
+    2: "greater greater_equal less less_equal equal not_equal logical_and logical_or heaviside copysign mod remainder",
+}
+FUNCTIONS = _table()
+MODULES = {id(np): np, id(np.linalg): np.linalg}
+CONSTANTS = {name: getattr(np, name) for name in ("pi", "e", "inf", "nan", "euler_gamma")}
+BUILTINS = {
+    id(f): name for name in ("range", "len", "abs", "sum", "zip", "enumerate") if (f := getattr(builtins, name))
+}
+# Keywords whose values are numbers, tuples of them or texts, and mean nothing that is written into.
+KEYWORDS = {"axis", "keepdims", "axis1", "axis2", "offset", "k", "n", "ord", "ddof", "axes"}
+# name -> how many arguments may be given by position
+METHODS = {
+    "sum": 1, "mean": 1, "max": 1, "min": 1, "prod": 1, "std": 1, "var": 1, "any": 1, "all": 1, "argmax": 1,
+    "argmin": 1, "cumsum": 1, "cumprod": 1, "reshape": 8, "transpose": 8, "ravel": 0, "flatten": 0, "copy": 0,
+    "squeeze": 1, "swapaxes": 2, "trace": 3, "diagonal": 3, "dot": 1,
+}  # fmt: skip
+
+
+class Unproved(Exception):  # noqa: N818 (not an error: no proof)
+    """Something that is not known to be plain."""
+
+
+def join(a: Kind, b: Kind) -> Kind:
+    """What something may be that is either."""
+    if a == b or b is None:
+        return a
+    if a is None:
+        return b
+    if type(a) is int and type(b) is int:
+        return a | b
+    if type(a) is tuple and type(b) is tuple and a[0] == b[0]:
+        if a[0] in ("of", "iterator", "table"):
+            return a[0], join(a[1], b[1])
+        if a[0] == "tuple" and len(a[1]) == len(b[1]):
+            return "tuple", tuple(map(join, a[1], b[1]))
+    if type(a) is type(b) is tuple and {a[0], b[0]} == {"of", "tuple"}:
+        return "of", join(parts(a), parts(b))
+    return MIXED
+
+
+def parts(kind: Kind) -> Kind:
+    """What each part of a sequence may be; None of an empty one."""
+    if type(kind) is int:
+        return kind | NUMBER
+    if kind[0] in ("of", "iterator"):
+        return kind[1]
+    if kind[0] == "tuple":
+        found = None
+        for part in kind[1]:
+            found = join(found, part)
+        return found
+    raise Unproved
+
+
+def listed(kinds: list[Kind]) -> Kind:
+    """The kind of a tuple or a list of such."""
+    whole = ("tuple", tuple(kinds))
+    return whole if len(kinds) <= _MOST_KINDS else ("of", parts(whole))
+
+
+def of_constant(value: Any) -> Kind:
+    kind = type(value)
+    if kind in (int, float, bool):
+        return NUMBER
+    if value is None or value is Ellipsis:
+        return NONE
+    if kind is str:
+        return TEXT
+    if kind is slice:
+        return SLICE
+    if kind is tuple:
+        if value and all(type(part) is str for part in value):
+            return "names", value
+        return listed([of_constant(part) for part in value])
+    raise Unproved
+
+
+def of_numpy(value: Any) -> Kind:
+    """The kind of a function of NumPy's, of a module of it, or of one of Python's own; None of anything else."""
+    known = FUNCTIONS.get(id(value))
+    if known is not None and known[0] is value:
+        return "numpy", id(value)
+    if id(value) in MODULES and MODULES[id(value)] is value:
+        return "module", id(value)
+    return ("builtin", BUILTINS[id(value)]) if id(value) in BUILTINS else None
+
+
+def usable(kind: Kind) -> Kind:
+    if kind is None or kind is MIXED or kind == MIXED:
+        raise Unproved
+    return kind
+
+
+def number(kind: Kind) -> int:
+    if type(kind) is not int:
+        raise Unproved
+    return kind
+
+
+def is_bare(kind: Kind) -> bool:
+    """Whether it is a number, a tuple of them, or a text: an axis, a shape, an option."""
+    if type(kind) is int:
+        return kind == NUMBER
+    if kind in (NONE, TEXT):
+        return True
+    return kind[0] in ("of", "tuple") and parts(kind) in (None, NUMBER)
+
+
+def bounds(kinds: list[Kind]) -> None:
+    for kind in kinds:
+        if kind != NONE and kind != NUMBER:
+            raise Unproved
+
+
+def operation(sign: str, a: Kind, b: Kind) -> int:
+    a, b = number(a), number(b)
+    in_place = sign.endswith("=")
+    if in_place and a & ARRAY:  # it may be an array that someone else has
+        raise Unproved
+    if sign.removesuffix("=") in _ARITHMETIC:
+        if TRACED in (a, b):  # and so is what comes of it
+            return TRACED
+        return a | b
+    return ANY if (a | b) & (TRACED | ARRAY) else NUMBER
+
+
+def entry(of: Kind, index: Kind) -> Kind:
+    if type(of) is tuple:
+        if of[0] == "table":
+            if index != TEXT:
+                raise Unproved
+            return usable(of[1])
+        if of[0] not in ("of", "tuple"):
+            raise Unproved
+        return usable(of if index == SLICE else parts(of) if index == NUMBER else None)
+    for part in index[1] if type(index) is tuple and index[0] == "tuple" else (index,):
+        if type(part) is not int and part not in (NONE, SLICE):
+            raise Unproved
+    return of | NUMBER
+
+
+def _joined(kind: Kind) -> int:
+    """What the entries may be of an array that is made of it: of a list of arrays and numbers, or of one."""
+    if type(kind) is int:
+        return kind
+    part = parts(kind)
+    return number(part) if part is not None else NUMBER
+
+
+def answer(pure: Pure, args: list[Kind]) -> Kind:
+    """What one of NumPy's functions makes of such arguments."""
+    if not args or len(args) > pure.most:
+        raise Unproved
+    if pure.way == "formula":
+        if args[0] != TEXT or any(type(kind) is not int for kind in args[1:]):
+            raise Unproved
+        return ANY
+    if pure.name == "where" and len(args) < 3:  # it answers with a tuple
+        raise Unproved
+    for i, kind in enumerate(args):
+        if pure.way == "make":
+            if kind != NONE and _joined(kind) & TRACED:
+                raise Unproved
+        elif i >= pure.arrays:
+            if not is_bare(kind):
+                raise Unproved
+        elif pure.way == "join":
+            _joined(kind)
+        elif type(kind) is not int and kind != NONE:
+            raise Unproved
+    if pure.way == "size":
+        return ("of", NUMBER) if pure.name == "shape" else NUMBER
+    if pure.way == "several":
+        return "of", ANY
+    if pure.way == "make":
+        return ("of", ARRAY) if pure.name.endswith("_indices") else ARRAY | NUMBER
+    if pure.way in ("ufunc", "keeps") and TRACED in args:
+        return TRACED
+    return NUMBER if pure.way == "ufunc" and all(kind == NUMBER for kind in args) else ANY
+
+
+def of_method(name: str, of: int, args: list[Kind]) -> Kind:
+    if len(args) > METHODS[name]:
+        raise Unproved
+    if of & ARRAY and any(type(kind) is int and kind & TRACED for kind in args):  # see `methods.py`
+        raise Unproved
+    for kind in args:
+        if not (is_bare(kind) or (name == "dot" and type(kind) is int)):
+            raise Unproved
+    return TRACED if of == TRACED and name in ("sum", "mean", "reshape", "transpose", "ravel", "flatten") else ANY
+
+
+def of_builtin(name: str, args: list[Kind]) -> Kind:
+    if name == "range":
+        bounds(args)
+        return "of", NUMBER
+    if not args or (len(args) > 1 and name != "zip"):
+        raise Unproved
+    first = args[0]
+    if name == "len":
+        if type(first) is tuple and first[0] not in ("of", "tuple", "table"):
+            raise Unproved
+        return NUMBER
+    if name == "abs":
+        return number(first)
+    if name == "sum":
+        part = parts(first)
+        return NUMBER if part is None else number(part) | NUMBER
+    if name == "enumerate":
+        return "iterator", ("tuple", (NUMBER, usable(parts(first))))
+    return "iterator", ("tuple", tuple([usable(parts(kind)) for kind in args]))

@@ -1,0 +1,121 @@
+"""`X.dot(w)`: methods of plain arrays that are given traced values."""
+
+import functools
+import threading
+import types
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import PaybackError
+from payback.trace.methods import _ORIGINALS, calls_methods
+
+X = np.arange(12.0).reshape(4, 3) / 7
+W = np.array([0.3, -0.2, 0.9])
+LAW = X.T @ (2 * (X @ W))
+
+
+def by_name(w):
+    return (X.dot(w) ** 2).sum()
+
+
+class Model:
+    def __init__(self, data):
+        self.data = {"x": data}
+
+    def cost(self, w):
+        return np.sum(self.data["x"].dot(w) ** 2)
+
+
+def from_another_module():
+    module = types.ModuleType("far_away")
+    exec(compile("import numpy as np\ndef far(x, w):\n    return x.dot(w)\n", "far_away.py", "exec"), module.__dict__)
+    return lambda w: np.sum(module.far(X, w) ** 2)
+
+
+def local_import(w):
+    import numpy as numbers
+
+    return numbers.sum(X.T.T.dot(w) ** 2)
+
+
+CALLS = {
+    "a global name": by_name,
+    "an attribute": Model(X).cost,
+    "a module not in sys.modules": from_another_module(),
+    "a local import": local_import,
+    "by keyword": lambda w: np.sum(X.dot(b=w) ** 2),
+    "within itself": lambda w: np.sum(w.dot(X.T).dot(np.eye(4)) ** 2),
+    "a partial": functools.partial(lambda x, w: np.sum(x.dot(w) ** 2), X),
+    "in a comprehension": lambda w: sum([row.dot(w) ** 2 for row in X]),
+    "getattr": lambda w: np.sum(X.dot(w) ** 2 if X.size else getattr(X, "dot")(w)),  # noqa: B009
+    "a bound method": lambda w: np.sum(next(map(X.dot, [w])) ** 2),
+    "through the class": lambda w: np.sum(np.ndarray.dot(X, w) ** 2),
+    "whole numbers": lambda w: np.sum((7 * X).astype(int).dot(w) ** 2) / 49,
+    "a written array": lambda w: np.sum(X.dot(np.array([w[0], w[1], w[2]])) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_product_by_its_method(name):
+    f = CALLS[name]
+    for _ in range(3):  # what is proved, is proved at the second call
+        np.testing.assert_allclose(pb.grad(f)(W), LAW, rtol=1e-12)
+    np.testing.assert_allclose(pb.hessian(f)(W), 2 * X.T @ X, rtol=1e-12)
+    np.testing.assert_allclose(pb.jvp(f, (W,), (np.ones(3),))[1], LAW.sum(), rtol=1e-12)
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(W), LAW, rtol=1e-12)
+    np.testing.assert_allclose(pb.vmap(pb.grad(f))(np.stack([W, W])), [LAW, LAW], rtol=1e-12)
+
+
+def test_products_with_what_shapes_there_are():
+    for a, b in [((), ()), ((3,), ()), ((), (2, 3)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 2)),
+                 ((2, 4, 3), (5, 3, 2)), ((0, 3), (3,))]:  # fmt: skip
+        c, x = np.random.default_rng(0).standard_normal(a), np.random.default_rng(1).standard_normal(b)
+        got = pb.jacobian(lambda x, c=c: np.asarray(c).dot(x))(x)
+        np.testing.assert_allclose(got, pb.jacobian(lambda x, c=c: np.dot(c, x))(x), rtol=1e-13)
+
+
+def test_bounds_and_places():
+    np.testing.assert_allclose(pb.grad(lambda w: np.sum(X[0].clip(w, 1.0) * [1, 2, 3]))(W + 5.0), [0, 0, 0])
+    np.testing.assert_allclose(pb.grad(lambda w: np.sum(X[0].clip(w, 9.0) * [1, 2, 3]))(W + 5.0), [1, 2, 3])
+    np.testing.assert_allclose(pb.grad(lambda w: np.sum(w * np.arange(9.0).searchsorted(w)))(W), [1.0, 0.0, 1.0])
+
+
+def test_what_was_there_is_there_again():
+    with pytest.raises(ZeroDivisionError):
+        pb.grad(lambda w: X.dot(w).sum() / (1 // 0))(W)
+    assert all(vars(np.ndarray)[name] is method for name, method in _ORIGINALS.items())
+    assert type(X.dot) is type([].append)
+
+
+def test_other_threads_see_the_method_that_they_know():
+    seen, begun, done = [], threading.Event(), threading.Event()
+
+    def f(w):
+        begun.set()
+        assert done.wait(30)
+        return np.sum(X.dot(w) ** 2)
+
+    def other():
+        assert begun.wait(30)
+        seen.extend([X.dot(W), X.dot(W, out=np.empty(4)), np.dot(X, W)])
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    np.testing.assert_allclose(pb.grad(f)(W), LAW)
+    thread.join()
+    assert all(type(result) is np.ndarray and (result == X @ W).all() for result in seen)
+
+
+def test_who_calls_no_such_method_pays_nothing():
+    assert not calls_methods([lambda w: np.dot(X, w), lambda w: w @ w])
+    assert calls_methods([by_name, Model])
+    pb.grad(lambda w: np.sum(np.ndarray is not None) * np.dot(w, w))(W)
+
+
+def test_an_outside_array_is_not_written_into():
+    made = np.empty(4)
+    with pytest.raises(PaybackError, match="out"):
+        pb.grad(lambda w: np.sum(X.dot(w, out=made)))(W)
