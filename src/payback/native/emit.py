@@ -66,6 +66,7 @@ class Emitter:
 
     def __init__(self, module: ir.Module, builder: ir.IRBuilder | None = None):
         self.module, self.b = module, builder
+        self.constants: Any = None  # of this function, where elementary functions are written into it and not called
 
     def int(self, value: int) -> ir.Constant:
         return ir.Constant(INT, int(value))

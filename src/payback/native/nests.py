@@ -15,9 +15,17 @@ from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.stages import AT_ONCE, REGISTERS
+from payback.native.tile import has_masked_loads
 
 SHORT = 32  # entries of a row that vectors do not run along but across
 LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
+STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
+PLAIN = (
+    "load", "arg", "lit", "cast", "select", "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "maximum",
+    "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
+    "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
+)  # fmt: skip
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 
 
@@ -119,10 +127,13 @@ def _nest(
     ways = tuple(
         (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
     )
+    lanes = _lanes(codes, extents[-1], body) if inner else 1
+    staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
+    if staged:
+        lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
     empty = axes is not None and prod(shape[a] for a in axes) == 0
     key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-               inner, _lanes(codes, extents[-1], body) if inner else 1, empty,
-               _worth_sharing(letters, extents, order, ends))  # fmt: skip
+               inner, lanes, empty, _worth_sharing(letters, extents, order, ends), staged)  # fmt: skip
     numbers = [extents[i] for i in order] + extents[-1:]
     for move in moves:
         numbers += [move[i] for i in order]
@@ -162,6 +173,25 @@ def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = 
     if chains and extent >= 16 * lanes:
         return 4 * lanes if chains > 1 and extent >= 64 * lanes else 2 * lanes
     return lanes if extent >= lanes else 1
+
+
+def _in_stages(
+    body: Sequence[tuple[Any, ...]], ways: Sequence[tuple[str, str]], ends: Sequence[tuple[Any, ...]],
+    codes: Sequence[str], inner: str, letters: str, extent: int,
+) -> bool:  # fmt: skip
+    """Whether a body of elementary functions is done in stages: see `lower/stages.py`."""
+    sums = [end for end in ends if end[0] in ("sum", "max", "min")]
+    return (
+        has_masked_loads()
+        and extent >= 16 * _lanes(codes, extent)
+        and (inner == "r" or not sums)
+        and any(instr[0] in vector_math.FORMULAS for instr in body)
+        and all(instr[0] in STAGED or instr[0] in PLAIN for instr in body)
+        and all(code in ("f4", "f8") and how in ("u", "z") for code, how in ways)
+        and all(code in ("f4", "f8", "b1") for code in codes)
+        and all(end in sums or (end[0] == "store" and ways[end[1]][1] == "u") for end in ends)
+        and not any(body[end[2]][0] in ("arg", "lit", "load") for end in ends)
+    )
 
 
 def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int | None:

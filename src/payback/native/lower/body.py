@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from payback.native import ir, vector_math
-from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.shared import shared
+from payback.native.lower.stages import AT_ONCE, VECTORS, Stages, opaque
 from payback.native.place import lane_mask, masked_load, store_first
-from payback.native.tile import fetch, has_masked_loads
+from payback.native.tile import fetch, has_masked_loads, prefetch
+from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")
+AHEAD = 1  # groups between what is computed and what is fetched
 Instr = tuple[Any, ...]
 
 
@@ -65,6 +69,37 @@ class Body:
         if self.ahead is not None:
             pointer, step = self.ahead
             fetch(self.e, self.e.at(pointer, self.e.b.mul(i, step), BYTE), self.key.ahead)
+
+    def beside(self, first: ir.Value, offsets: list[ir.Value], count: int, stage: int, j: ir.Value) -> None:
+        """What is fetched beside vector number j of a stage: a line of the next group, and of other memory.
+
+        first, offsets: of the group; count: of the stages.  Each line comes once, in one of the stages.
+        """
+        e, b, key = self.e, self.e.b, self.key
+        if self.ahead is not None and stage < -(-key.ahead // AT_ONCE):
+            pointer, step = self.ahead
+            line = b.add(e.int(stage * VECTORS), j)
+            fetch(e, e.at(pointer, b.add(b.mul(first, step), b.mul(line, e.int(64))), BYTE), 1)
+        moving = [k for k, (_, how) in enumerate(key.operands) if how == "u"]
+        stored = {sink[1] for sink in key.sinks}
+        for place, k in enumerate(moving):
+            kind = pointwise.memory_type(key.operands[k][0])
+            for line in range(-(-key.vector * itemsize(kind) // 64) if place % count == stage else 0):
+                at = b.add(b.add(offsets[k], e.int(AHEAD * VECTORS * key.vector + line * 64 // itemsize(kind))),
+                           b.mul(j, e.int(key.vector)))  # fmt: skip
+                prefetch(e, e.at(self.pointers[k], at, kind), k in stored)
+
+    def stages(self, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]]) -> Stages:
+        """The body in stages; the functions' code is in it, and their constants in one table of the kernel."""
+        e = self.e
+        table = empty_table(e.module, f"{e.b.function.name}.constants")
+        with e.b.goto_entry_block():
+            address = opaque(e, table)
+        e.constants = Constants(address)
+        stages = Stages(e, lanes, record, address.text)
+        constants, e.constants = e.constants, None
+        constants.fill(table)
+        return stages
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -174,6 +209,9 @@ class Body:
                 done |= self.shared[number].emit(self.e, values)
             if number in done:
                 value = done[number]
+            elif name == "lit" and self.e.constants is not None and instr[1][0] == "f":
+                kind = pointwise.register_type(instr[1], lanes)
+                value = self.e.constants.value(self.e, kind, float(instr[2]))
             elif (number, lanes) in self.fixed:
                 value = self.fixed[number, lanes]
             elif name == "load":

@@ -15,6 +15,7 @@ from payback.native.emit import INT32, Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.body import Body, Instr
 from payback.native.lower.kernel import Arguments, fold
+from payback.native.lower.stages import AT_ONCE, VECTORS
 from payback.native.place import lane_mask
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512
@@ -46,7 +47,13 @@ class Nest(NamedTuple):
     lanes: int
     empty: bool
     split: bool  # whether threads share its first axis
+    staged: bool = False  # whether the body is done in stages, by groups of vectors of a register: see `stages`
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
+
+    @property
+    def vector(self) -> int:
+        """Lanes of a stage's vectors."""
+        return self.lanes // AT_ONCE if self.staged else self.lanes
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         _Loops(self, e, Arguments(e, function)).run()
@@ -75,6 +82,8 @@ class _Loops(Body):
         self.fix(1, start)
         if key.lanes > 1:
             self.fix(key.lanes, start)
+        if key.staged:
+            self.fix(key.vector, start)
         if self.reductions:
             self.totals = {}
             self._kept(0, start)
@@ -101,6 +110,15 @@ class _Loops(Body):
         if self.key.split and not self.key.outer:
             start, n = self.args.share(n, lanes)
         main = start
+        if self.key.staged:
+            lanes = self.key.vector
+            self.hold(lanes, offsets)
+            main = self._in_stages(offsets, start, n, [])[0]
+            with e.loop(main, n, lanes) as i:
+                here, self.count = self.along(offsets, i), e.b.sub(n, i)
+                self.sink(self.evaluate(here, lanes), here, lanes)
+                self.count = None
+            return
         if lanes > 1:
             self.hold(lanes, offsets)
             main = e.b.add(start, e.b.and_(e.b.sub(n, start), e.int(-lanes)))
@@ -190,6 +208,12 @@ class _Loops(Body):
             end = b.add(start, self.e.int(size))
             body(start, b.select(b.icmp_signed("<", end, n), end, n))
 
+    def _parts_of(self, parts: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
+        return [
+            self.joined(sink, self.code(sink), acc, part)
+            for sink, acc, part in zip(self.reductions, accumulators, parts, strict=True)
+        ]
+
     def _parts(self, values: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
         return [
             self.joined(sink, self.code(sink), acc, values[sink[2]])
@@ -207,7 +231,7 @@ class _Loops(Body):
         def row(offsets: list[ir.Value]) -> None:
             self.hold(1, offsets)
             if key.lanes > 1:
-                self.hold(key.lanes, offsets)
+                self.hold(key.vector, offsets)
             if not key.inner:
                 values = self.evaluate(offsets, 1)
                 self.sink(values, offsets, 1)
@@ -237,6 +261,16 @@ class _Loops(Body):
 
             return body
 
+        if self.key.staged:
+            vectors = self._units(lanes) + self._units(self.key.vector)
+            start, *vectors = self._in_stages(offsets, start, end, vectors)
+            pairs = vectors[:many], vectors[many:]
+            pairs = pairs[0], fold(e, start, end, self.key.vector, pairs[1],
+                                   lambda i, so_far: self._rest(offsets, i, end, so_far))  # fmt: skip
+            for sink, *parts in zip(self.reductions, *pairs, strict=True):
+                joined = self.joined(sink, self.code(sink), *[self._across(sink, vector) for vector in parts])
+                self._flush(sink, 1, 0, joined)
+            return
         if lanes > 1:
             b, heavy = e.b, len(self.key.instrs) > LIGHT
             copies = 1 if heavy else 4
@@ -264,11 +298,44 @@ class _Loops(Body):
         for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
             self._flush(sink, 1, 0, part)
 
+    def _in_stages(
+        self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]
+    ) -> list[ir.Value]:
+        """Whole vectors, group by group: where they end, and totals of several at once and of single ones."""
+        key, e, b = self.key, self.e, self.e.b
+        lanes, many = key.vector, len(self.reductions)
+
+        def record(i: ir.Value) -> list[ir.Value]:
+            here = self.along(offsets, i)
+            values = self.evaluate(here, lanes)
+            self.sink(values, here, lanes)
+            return [values[sink[2]] for sink in self.reductions]
+
+        stages = self.stages(lanes, record)
+        last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
+
+        def group(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+            left = b.udiv(b.sub(last, i), e.int(lanes))
+            count = b.select(b.icmp_signed("<", left, e.int(VECTORS)), left, e.int(VECTORS))
+            here = self.along(offsets, i)
+            stages.run(i, count, lambda number, j: self.beside(i, here, len(stages.cuts), number, j))
+            if not many:
+                return []
+
+            def added(width: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
+                return lambda j, so_far: self._parts_of([stages.result(x, j, width) for x in stages.wanted], so_far)
+
+            whole = b.and_(count, e.int(-AT_ONCE))
+            wide = fold(e, 0, whole, AT_ONCE, totals[:many], added(key.lanes))
+            return wide + fold(e, whole, count, 1, totals[many:], added(lanes))
+
+        return [last, *fold(e, start, last, VECTORS * lanes, totals, group)]
+
     def _rest(
         self, offsets: list[ir.Value], i: ir.Value, end: ir.Value, accumulators: list[ir.Value]
     ) -> list[ir.Value]:
         """What is left of a row, as a vector some of whose lanes do not exist."""
-        e, lanes = self.e, self.key.lanes
+        e, lanes = self.e, self.key.vector
         here, self.count = self.along(offsets, i), e.b.sub(end, i)
         values = self.evaluate(here, lanes)
         self.sink(values, here, lanes)

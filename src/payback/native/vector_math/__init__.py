@@ -30,6 +30,8 @@ FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
 INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
+# with code for few operands, beside the way of most
+BRANCHING = frozenset(("sin", "cos", "tan", "mod", "floor_divide", "fmod"))
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 
@@ -38,6 +40,8 @@ def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
     if name in INTRINSICS:
         return e.intrinsic(INTRINSICS[name], *operands)
     kind = operands[0].type
+    if e.constants is not None:
+        return _written(name, kind, e, e.constants, operands)
     full = f"payback.{name}.{suffix(kind)}"
     return e.b.call(*defined(e.module, full, kind, [kind] * len(operands), partial(_written, name, kind), operands))
 
@@ -50,6 +54,9 @@ def _written(name: str, kind: ir.Type, e: Emitter, constants: Constants, operand
 def together(e: Emitter, wanted: Sequence[str], *operands: ir.Value) -> list[ir.Value]:
     """Functions of one number, or of the difference of two, that are made of one exponential: see `logistic`."""
     kind, count = operands[0].type, len(wanted)
+    if e.constants is not None:
+        m = Maths(e, kind, e.constants)
+        return [x.v for x in logistic.together(m, wanted, [m.lanes(x) for x in operands])]
     result = ir.LiteralStructType([kind] * count)
 
     def body(e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:

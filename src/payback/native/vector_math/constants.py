@@ -37,18 +37,21 @@ class Constants:
         order = ir.Constant(ir.VectorType(INT32, count), [INT32(lane % held) for lane in range(count)])
         return e.b.shuffle_vector(register, register, order)
 
-    def table(self, module: ir.Module, name: str) -> ir.GlobalVariable:
+    def fill(self, table: ir.GlobalVariable) -> ir.GlobalVariable:
         """The table in memory, when the last formula is written."""
         words = [
             word
             for pattern in self.places
             for word in struct.unpack(f"<{self.bytes // 8}q", pattern * (self.bytes // len(pattern)))
         ]
-        kind = ir.ArrayType(INT, len(words))
-        table = ir.GlobalVariable(module, kind, name)
+        table.kind = ir.ArrayType(INT, len(words))
         table.linkage, table.global_constant, table.align = "internal", True, self.bytes
-        table.initializer = ir.Constant(kind, [INT(word) for word in words])
+        table.initializer = ir.Constant(table.kind, [INT(word) for word in words])
         return table
+
+
+def empty_table(module: ir.Module, name: str) -> ir.GlobalVariable:
+    return ir.GlobalVariable(module, INT, name)
 
 
 def _pattern(element: ir.Type, value: float | int) -> bytes:
@@ -73,5 +76,5 @@ def defined(
         *arguments, address = function.args
         constants = Constants(address)
         builder.ret(body(Emitter(module, builder), constants, arguments))
-        table = constants.table(module, f"{name}.constants")
+        table = constants.fill(empty_table(module, f"{name}.constants"))
     return function, [*operands, table]

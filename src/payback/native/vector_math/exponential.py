@@ -30,11 +30,15 @@ def exp(m: Maths, x: Lanes, inside: bool = False) -> Lanes:
     """eˣ; inside: x and the result are in the range of normal numbers."""
     x = x if inside else within_range(m, x)
     first, second = c.LN2[m.width]
-    n, i = m.nearest(x * c.LOG2_E[m.width][0])
+    n, i = m.nearest_multiple(x, c.LOG2_E[m.width][0], m.bias if inside else 2 * m.bias)
     r = m.mad(n, -second, m.mad(n, -first, x))
-    high, low = m.fast_two_sum(m.number(1.0), r)
-    y = high + m.mad(r * r, m.polynomial(r, c.EXP), low)
-    return y * m.power_of_two(i) if inside else m.scaled(y, i)
+    t = m.mad(r * r, m.polynomial(r, c.EXP), r)
+    if inside:
+        scale = m.exponent(i)
+        return m.mad(t, scale, scale)
+    half = i >> 1
+    scale = m.exponent(half)
+    return m.mad(t, scale, scale) * m.exponent(i - half)
 
 
 def within_range(m: Maths, x: Lanes) -> Lanes:
@@ -58,14 +62,14 @@ def exp2(m: Maths, x: Lanes) -> Lanes:
     return m.scaled(high + m.mad(r * r, m.polynomial(r, c.EXP2), low), i)
 
 
-def half_expm1_words(m: Maths, x: Lanes, negative: bool = False) -> tuple[Lanes, Lanes]:
-    """(eˣ − 1)/2 in two words; with `negative`, for x ≤ 0, also where it is next to −½."""
+def half_expm1_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
+    """(eˣ − 1)/2 in two words."""
     _, i, r, r_low = reduced(m, x)
     scale = m.power_of_two(i - 1)
     tail = m.mad(r * r, m.polynomial(r, c.EXP), r_low)
     whole = scale - 0.5  # 0, or larger than what is added
     high, low = m.fast_two_sum(whole, scale * r)
-    lost = scale - (whole + 0.5) if negative else (scale - whole) - 0.5
+    lost = (scale - whole) - 0.5
     return m.fast_two_sum(high, m.mad(scale, tail, low + lost))
 
 
@@ -76,14 +80,11 @@ def expm1(m: Maths, x: Lanes) -> Lanes:
 
 
 def significand(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
-    """k as an integer and f with x = 2ᵏ·(1 + f), 1 + f between √½ and √2, for normal x > 0."""
+    """k as a number and f with x = 2ᵏ·(1 + f), 1 + f between √½ and √2, for normal x > 0."""
     root = m.choose(0x3FE6A09E667F3BCD, 0x3F3504F3)
-    shifted = m.bits(x) - root
-    k = shifted >> m.mantissa
+    shifted = m.bits(x) + ((m.bias << m.mantissa) - root)  # by a multiple of the exponent's unit more: not below 0
     inside = m.float((shifted & ((1 << m.mantissa) - 1)) + root)
-    # `>>` brings in zeros: the exponent's sign has to be spread again
-    sign = 1 << (m.width - 1 - m.mantissa)
-    return (k ^ sign) - sign, inside - 1.0
+    return m.converted(shifted >> m.mantissa, m.bias), inside - 1.0
 
 
 def normalized(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
@@ -109,8 +110,8 @@ def guarded_log(m: Maths, x: Lanes, y: Lanes) -> Lanes:
 
 def log(m: Maths, x: Lanes) -> Lanes:
     scaled, shift = normalized(m, x)
-    k, f = significand(m, scaled)
-    n = m.converted(k) + shift
+    n, f = significand(m, scaled)
+    n = n + shift
     high, low = c.LN2[m.width]
     half, series = log_series(m, f)
     return guarded_log(m, x, m.mad(n, high, f - (half - m.mad(n, low, series))))
@@ -126,8 +127,8 @@ def log_words(m: Maths, f: Lanes) -> tuple[Lanes, Lanes]:
 def _log_in_base(m: Maths, x: Lanes, factor: tuple[float, float], step: tuple[float, float] | None) -> Lanes:
     """log x · factor with step = ln 2 · factor, both in two words (no step: 1)."""
     scaled, shift = normalized(m, x)
-    k, f = significand(m, scaled)
-    n = m.converted(k) + shift
+    n, f = significand(m, scaled)
+    n = n + shift
     high, low = log_words(m, f)
     product, rest = m.two_product(high, factor[0])
     rest = m.mad(high, factor[1], m.mad(low, factor[0], rest))
@@ -156,9 +157,8 @@ def _log1p_terms(m: Maths, x: Lanes, x_low: Lanes | None, more: Lanes | None = N
     u, lost = m.two_sum(m.number(1.0), x)
     if x_low is not None:
         lost = lost + x_low
-    k, f = significand(m, u)
-    n = m.converted(k)
-    exact = k == 0  # then f is x itself
+    n, f = significand(m, u)
+    exact = n == 0.0  # then f is x itself
     f = m.select(exact, x, f)
     missing = m.select(exact, x_low if x_low is not None else m.number(0.0), lost)
     half, series = log_series(m, f)

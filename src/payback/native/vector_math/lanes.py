@@ -230,16 +230,26 @@ class Maths:
         """The number that has these bits."""
         return self.lanes(self.b.bitcast(i.v, self.kind))
 
-    def converted(self, i: Lanes) -> Lanes:
-        """A small integer (|i| < 2²² or 2⁵¹) as a number.  SSE and AVX2 have no instruction for 64 bits."""
+    def converted(self, i: Lanes, less: int = 0) -> Lanes:
+        """A small integer (|i| < 2²² or 2⁵¹), less another, as a number.  SSE and AVX2 cannot convert 64 bits."""
         if not self.double:
-            return self.lanes(self.b.sitofp(i.v, self.kind))
-        return self.float(i + bits_of(self.magic)) - self.magic
+            return self.lanes(self.b.sitofp((i - less if less else i).v, self.kind))
+        return self.float(i + bits_of(self.magic)) - (self.magic + less)
 
     def nearest(self, x: Lanes) -> tuple[Lanes, Lanes]:
         """The nearest integer (|x| < 2²² or 2⁵¹) as a number, and as an integer that is right in its low bits."""
         shifted = x + self.magic
         return shifted - self.magic, self.bits(shifted)
+
+    def nearest_multiple(self, x: Lanes, factor: float, above: int) -> tuple[Lanes, Lanes]:
+        """The integer nearest to x·factor as a number; and that and `above` as one that is right in its low bits."""
+        magic = self.magic + above
+        shifted = self.mad(x, factor, self.number(magic))
+        return shifted - magic, self.bits(shifted)
+
+    def exponent(self, i: Lanes) -> Lanes:
+        """2ⁱ⁻ᵇⁱᵃˢ for an integer that is right in its low bits."""
+        return self.float(i << self.mantissa)
 
     def power_of_two(self, i: Lanes) -> Lanes:
         """2ⁱ for an integer that is right in its low bits and lies in the range of normal exponents."""

@@ -17,8 +17,8 @@ def log2_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
     log(1 + f) = s·(2 + z·(⅔ + z·P(z))) with s = f/(2 + f), z = s²; all but P in two words.
     """
     scaled, shift = normalized(m, x)
-    k, f = significand(m, scaled)
-    n = m.converted(k) + shift
+    n, f = significand(m, scaled)
+    n = n + shift
     under, under_low = m.fast_two_sum(m.number(2.0), f)
     inverse = 1.0 / under
     s = f * inverse
@@ -43,11 +43,11 @@ def log2_words(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
 
 def _log2_short(m: Maths, x: Lanes) -> Lanes:
     """log₂ x in float64, to 2⁻³⁶: enough for a power in float32.  x was a float32 number, so it is not subnormal."""
-    k, f = significand(m, x)
+    n, f = significand(m, x)
     s = f / (f + 2.0)
     z = s * s
     log = s * m.mad(z, m.mad(z, m.polynomial(z, c.LOG_TAIL), 2.0 / 3.0), 2.0)
-    return m.mad(log, 1.0 / math.log(2.0), m.converted(k))
+    return m.mad(log, 1.0 / math.log(2.0), n)
 
 
 def _bounded(m: Maths, x: Lanes, limit: float) -> Lanes:
