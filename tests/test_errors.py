@@ -47,7 +47,7 @@ SHOWN = {
         lambda: pb.grad(lambda x: (x + np.ones(4)).sum())(np.ones(3)),
         "shapes (3,) and (4,) do not broadcast together in add (…test_errors.py:N in <lambda>: x + np.ones(4)): "
         "(3,) from an argument; (4,) from …test_errors.py:N in <lambda>: x + np.ones(4). "
-        "Reshape one of them, for example with x[:, None].",
+        "Give each of the 3 a row of its own: x[:, None] of shape (3, 1).",
     ),
     "DifferentiationError": (
         lambda: pb.grad(lambda w: w)(np.array([1, 2])),
@@ -63,7 +63,7 @@ SHOWN = {
     "MissingAttributeError": (
         lambda: pb.grad(lambda x: x.tobytes())(np.ones(3)),
         ".tobytes of a traced array has no derivative in payback (…test_errors.py:N in <lambda>: x.tobytes). "
-        "Write it with NumPy functions that have one.",
+        "Write it with NumPy functions that have one; for the bare numbers write pb.stop_gradient(x).",
     ),
     "TraceError": (
         lambda: trace(compiled_branch, 1.0),
