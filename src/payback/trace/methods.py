@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.trace import sparse_solves
 from payback.trace.buffer import _any_traced
 from payback.trace.wrappers import TRACING, is_answered
 from payback.trace.writers import for_writer, writes
@@ -57,35 +58,45 @@ _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _
 _ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
 
 
-def _dictionary() -> dict[str, Any] | None:
-    """The dictionary behind `vars(np.ndarray)`, or None where it cannot be had."""
-    found = [thing for thing in gc.get_referents(vars(np.ndarray)) if type(thing) is dict]
-    return found[0] if len(found) == 1 and found[0].keys() == vars(np.ndarray).keys() else None
+def _dictionary(kind: Any) -> dict[str, Any] | None:
+    """The dictionary behind `vars(kind)`, or None where it cannot be had."""
+    found = [thing for thing in gc.get_referents(vars(kind)) if type(thing) is dict]
+    return found[0] if len(found) == 1 and found[0].keys() == vars(kind).keys() else None
 
 
 class Methods:
-    """The methods that are replaced now."""
+    """The methods that are replaced now: of arrays, and of SciPy's factors of sparse matrices."""
 
     def __init__(self) -> None:
         self.there = False
+        self.factors: Any = None  # their class, where its methods are replaced
 
     def put(self) -> None:
         if not self.there:
             self.there = True
-            _set(_ANSWERS)
+            _set(np.ndarray, _ANSWERS)
+
+    def put_factors(self) -> None:
+        kind = sparse_solves.superlu()
+        if kind is not None and self.factors is None:
+            self.factors = kind
+            _set(kind, sparse_solves.answers()[0])
 
     def take_away(self) -> None:
         if self.there:
             self.there = False
-            _set(_ORIGINALS)
+            _set(np.ndarray, _ORIGINALS)
+        if self.factors is not None:
+            kind, self.factors = self.factors, None
+            _set(kind, sparse_solves.answers()[1])
 
 
-def _set(methods: Mapping[str, Any]) -> None:
-    space = _dictionary()
+def _set(kind: Any, methods: Mapping[str, Any]) -> None:
+    space = _dictionary(kind)
     modified = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
     if space is not None and modified is not None:
         space.update(methods)
-        modified(ctypes.py_object(np.ndarray))  # what Python remembers of the class's attributes is forgotten
+        modified(ctypes.py_object(kind))  # what Python remembers of the class's attributes is forgotten
 
 
 def calls_methods(things: Iterable[Any]) -> bool:
