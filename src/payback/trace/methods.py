@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace import sparse_solves
+from payback.trace import scipy_stats, sparse_solves
 from payback.trace.buffer import _any_traced
 from payback.trace.wrappers import TRACING, is_answered
 from payback.trace.writers import for_writer, writes
@@ -65,18 +65,23 @@ def _dictionary(kind: Any) -> dict[str, Any] | None:
 
 
 class Methods:
-    """The methods that are replaced now: of arrays, and of SciPy's factors of sparse matrices."""
+    """The methods that are replaced now: of arrays, and of SciPy's factors and distributions."""
 
     def __init__(self) -> None:
         self.there = False
         self.factors: Any = None  # their class, where its methods are replaced
+        self.norm: Any = None  # that of scipy.stats.norm
 
     def put(self) -> None:
         if not self.there:
             self.there = True
             _set(np.ndarray, _ANSWERS)
 
-    def put_factors(self) -> None:
+    def put_of_scipy(self) -> None:
+        if self.norm is None and (kind := scipy_stats.norm()) is not None:
+            self.norm = kind
+            for name, method in scipy_stats.answers().items():
+                setattr(kind, name, method)
         kind = sparse_solves.superlu()
         if kind is not None and self.factors is None:
             self.factors = kind
@@ -89,6 +94,11 @@ class Methods:
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
+        if self.norm is not None:
+            kind, self.norm = self.norm, None
+            for name, method in scipy_stats.answers().items():
+                if vars(kind).get(name) is method:
+                    delattr(kind, name)  # it has inherited its own
 
 
 def _set(kind: Any, methods: Mapping[str, Any]) -> None:
