@@ -63,6 +63,14 @@ def _dictionary() -> dict[str, Any] | None:
     return found[0] if len(found) == 1 and found[0].keys() == vars(np.ndarray).keys() else None
 
 
+_SPACE = _dictionary()
+# What Python remembers of a class's attributes is forgotten.
+_MODIFIED = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
+_ARRAYS = ctypes.py_object(np.ndarray)
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they call such a method
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
+
+
 class Methods:
     """The methods that are replaced now."""
 
@@ -81,11 +89,9 @@ class Methods:
 
 
 def _set(methods: Mapping[str, Any]) -> None:
-    space = _dictionary()
-    modified = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
-    if space is not None and modified is not None:
-        space.update(methods)
-        modified(ctypes.py_object(np.ndarray))  # what Python remembers of the class's attributes is forgotten
+    if _SPACE is not None and _MODIFIED is not None:
+        _SPACE.update(methods)
+        _MODIFIED(_ARRAYS)
 
 
 def calls_methods(things: Iterable[Any]) -> bool:
@@ -102,6 +108,15 @@ def calls_methods(things: Iterable[Any]) -> bool:
 
 
 def _calls(code: CodeType, space: dict[str, Any]) -> bool:
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        known = _known[id(code)] = code, _looked_through(code, space)
+    return known[1]
+
+
+def _looked_through(code: CodeType, space: dict[str, Any]) -> bool:
     named = code.co_names
     if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
         wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}
