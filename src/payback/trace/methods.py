@@ -58,10 +58,18 @@ _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _
 _ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
 
 
-def _dictionary(kind: Any) -> dict[str, Any] | None:
-    """The dictionary behind `vars(kind)`, or None where it cannot be had."""
+@functools.cache
+def _dictionary(kind: Any) -> tuple[dict[str, Any] | None, Any]:
+    """The dictionary behind `vars(kind)`, or None where it cannot be had; and the class as C takes it."""
     found = [thing for thing in gc.get_referents(vars(kind)) if type(thing) is dict]
-    return found[0] if len(found) == 1 and found[0].keys() == vars(kind).keys() else None
+    is_it = len(found) == 1 and found[0].keys() == vars(kind).keys()
+    return found[0] if is_it else None, ctypes.py_object(kind)
+
+
+# What Python remembers of a class's attributes is forgotten.
+_MODIFIED = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they call such a method
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
 class Methods:
@@ -102,11 +110,10 @@ class Methods:
 
 
 def _set(kind: Any, methods: Mapping[str, Any]) -> None:
-    space = _dictionary(kind)
-    modified = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
-    if space is not None and modified is not None:
+    space, handle = _dictionary(kind)
+    if space is not None and _MODIFIED is not None:
         space.update(methods)
-        modified(ctypes.py_object(kind))  # what Python remembers of the class's attributes is forgotten
+        _MODIFIED(handle)
 
 
 def calls_methods(things: Iterable[Any]) -> bool:
@@ -123,6 +130,15 @@ def calls_methods(things: Iterable[Any]) -> bool:
 
 
 def _calls(code: CodeType, space: dict[str, Any]) -> bool:
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        known = _known[id(code)] = code, _looked_through(code, space)
+    return known[1]
+
+
+def _looked_through(code: CodeType, space: dict[str, Any]) -> bool:
     named = code.co_names
     if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
         wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}

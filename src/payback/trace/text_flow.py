@@ -11,7 +11,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 from payback.trace.text_calls import (
     FUNCTIONS,
@@ -20,7 +20,6 @@ from payback.trace.text_calls import (
     Made,
     Names,
     Space,
-    attribute_of,
     bound_in,
     called,
     declared_in,
@@ -35,38 +34,12 @@ from payback.trace.text_calls import (
     space_of,
     targets_of,
 )
+from payback.trace.text_values import KEEPING, PASSING, READERS, SAVING, WRITERS, Fate, Values
 
-_READERS = {
-    "float", "complex", "eval", "literal_eval", "Decimal", "Fraction", "float64", "float32", "float16", "longdouble",
-    "fromstring", "fromhex", "loadtxt", "genfromtxt", "loads", "load", "atof", "read_csv", "mpf", "mpmathify",
-}  # fmt: skip
-_SAVING = {"save", "savetxt", "savez", "savez_compressed"}
-_READING = {"getfloat"}  # methods of what holds it
-_MAKERS = {"array", "asarray", "fromiter", "astype"}  # of arrays of a dtype that is given
-_PASSING = {
-    "str", "list", "tuple", "map", "sorted", "reversed", "zip", "iter", "next", "filter", "enumerate", "bytes", "sub",
-    "array", "asarray", "search", "match", "fullmatch", "findall", "finditer", "join", "copy", "deepcopy", "dict",
-    "StringIO", "BytesIO", "b64encode", "b64decode", "dedent", "indent", "fill", "shorten", "wrap", "reader",
-    "DictReader", "open", "max", "min", "set", "frozenset", "deque", "dumps", "cast", "chain",
-}  # fmt: skip
-_KEEPING = {
-    "append", "appendleft", "extend", "insert", "add", "write", "writelines", "writerow", "writerows", "update", "put",
-    "setdefault", "read_string", "read_dict", "write_text", "put_nowait",
-}  # fmt: skip
-_EACH = {"map", "filter", "reduce"}
-_WRITERS = {"writer", "DictWriter", "TextIOWrapper"}
 _ROUNDS, _DEEP = 6, 6  # of a loop, and of calls inside calls
 
 
-class Fate(NamedTuple):
-    """What became of a text in a function."""
-
-    read: bool  # a number was made of it
-    returned: bool
-    given: Names  # what of the arguments holds it afterwards: `lines`, `self.label`
-
-
-class Flow:
+class Flow(Values):
     """The way of a text through one function.
 
     made: the expression that makes it, if it is made here; else it is what the names at the start hold.
@@ -130,7 +103,7 @@ class Flow:
                 state = self.visit(value, state)
                 for target in targets:
                     state = self.assign(target, value, state)
-                if isinstance(value, ast.Call) and called(value) in _WRITERS:
+                if isinstance(value, ast.Call) and called(value) in WRITERS:
                     state = self.alias(targets, value, state)
                 return state
             case ast.AnnAssign(target=target, value=value) if value is not None:
@@ -303,12 +276,12 @@ class Flow:
         if node is not self.made:
             self.read |= self.reads(node, state)
         parts = [part for part in given(node) if self.holds(part, state)]
-        if name in _KEEPING and isinstance(node.func, ast.Attribute) and (parts or self.making(node)):
+        if name in KEEPING and isinstance(node.func, ast.Attribute) and (parts or self.making(node)):
             owner = node.func.value
             more = given(owner) if isinstance(owner, ast.Call) else ()
             behind = self.behind.get(ast.unparse(owner), ())
             return state | targets_of(owner) | {*behind, *map(ast.unparse, more)}
-        if name in _SAVING and (parts or self.making(node)) and node.args:
+        if name in SAVING and (parts or self.making(node)) and node.args:
             self.files = True
             return state | targets_of(node.args[0])
         if name == "heappush" and parts:
@@ -321,99 +294,7 @@ class Flow:
             state |= {names[first] + name[len(first) :] for name in fate.given if (first := first_of(name)) in names}
         return state
 
-    def making(self, node: ast.Call) -> bool:
-        """Whether the text is made by this call itself: `print(x)`, `rows.writerow(x)`."""
-        return node is self.made
-
-    def holds(self, node: Any, state: Names) -> bool:
-        """Whether the value of an expression holds the text, or a part of it."""
-        if node is None:
-            return False
-        if node is self.made and self.value:
-            return True
-        if self.files and isinstance(node, ast.Constant | ast.BinOp) and ast.unparse(node) in state:
-            return True
-        match node:
-            case ast.Attribute(value=ast.Call() as made, attr=attr):
-                return ast.unparse(node) in state or attr in self.fields(made, state)
-            case ast.Name() | ast.Attribute():
-                text = ast.unparse(node)
-                return text in state or any(part[0] == "[" for part in parts_of(text, state))
-            case ast.Subscript(value=ast.Name() | ast.Attribute() as value, slice=ast.Constant()):
-                return ast.unparse(node) in state or ast.unparse(value) in state
-            case ast.Subscript(value=ast.Dict(keys=keys, values=values), slice=ast.Constant(value=at)):
-                return any(self.holds(part, state) for key, part in zip(keys, values, strict=True)
-                           if not isinstance(key, ast.Constant) or key.value == at)  # fmt: skip
-            case ast.Subscript(value=value) | ast.Starred(value=value) | ast.NamedExpr(value=value):
-                return ast.unparse(node) in state or self.holds(value, state)
-            case ast.FormattedValue(value=value) | ast.Await(value=value) | ast.YieldFrom(value=value):
-                return self.holds(value, state)
-            case ast.Call(func=function):
-                if isinstance(function, ast.Attribute) and self.holds(function.value, state):
-                    return True
-                if called(node) in _PASSING and any(self.holds(part, state) for part in given(node)):
-                    return True
-                fate, _ = self.inside(node, state)
-                return fate is not None and fate.returned
-            case ast.BinOp(left=left, right=right):
-                return self.holds(left, state) or self.holds(right, state)
-            case ast.JoinedStr(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
-                return any(self.holds(part, state) for part in parts)
-            case ast.BoolOp(values=parts) | ast.Dict(values=parts):
-                return any(self.holds(part, state) for part in parts)
-            case ast.IfExp(body=body, orelse=other):
-                return self.holds(body, state) or self.holds(other, state)
-            case (
-                ast.ListComp(elt=value)
-                | ast.GeneratorExp(elt=value)
-                | ast.SetComp(elt=value)
-                | ast.DictComp(value=value)
-            ):
-                for part in node.generators:
-                    state = self.assign(part.target, part.iter, state)
-                return self.holds(value, state)
-        return False
-
-    def reads(self, node: ast.Call, state: Names) -> bool:
-        """Whether a call makes numbers of it."""
-        name, parts = called(node), given(node)
-        if name in _EACH and len(parts) > 1:  # a function of each entry
-            each = ast.Call(parts[0], parts[1:2] * 2 if name == "reduce" else parts[1:], [])
-            fate, _ = self.inside(each, state)
-            if fate is not None and fate.read:
-                return True
-        if name in _READING:
-            return isinstance(node.func, ast.Attribute) and self.holds(node.func.value, state)
-        if name == "map" and len(parts) > 1 and isinstance(parts[0], ast.Name | ast.Attribute):
-            name, parts = ast.unparse(parts[0]).rpartition(".")[2], parts[1:]
-        elif name in _MAKERS:
-            if isinstance(node.func, ast.Attribute) and name == "astype":
-                return self.holds(node.func.value, state)
-            parts = parts if len(parts) > 1 else []
-        elif name not in _READERS and (stands := self.resolve(node.func)) is not UNKNOWN:
-            name = getattr(stands, "__name__", "") if isinstance(stands, type) or callable(stands) else ""
-            name = name if isinstance(stands, type) and stands in (float, complex) else ""
-        return (name in _READERS or name in _MAKERS) and any(self.holds(part, state) for part in parts)
-
     # calls of the user's functions
-
-    def resolve(self, node: ast.expr) -> Any:
-        """What an expression of names and dots stands for, or UNKNOWN."""
-        match node:
-            case ast.Name(id=name):
-                found = self.kinds[name] if name in self.kinds else self.space(name)
-                self.asked.add(name)
-            case ast.Attribute(value=value, attr=attr):
-                owner = self.resolve(value)
-                found = UNKNOWN if owner is UNKNOWN else attribute_of(owner, attr)
-            case ast.Call(func=ast.Name(id="partial") | ast.Attribute(attr="partial"), args=[function]):
-                return self.resolve(function)
-            case ast.Call(func=ast.Name() | ast.Attribute() as function):
-                kind = self.resolve(function)
-                return Made(kind) if isinstance(kind, type) and kind.__init__ is not object.__init__ else UNKNOWN
-            case _:
-                return UNKNOWN
-        return found
 
     def inside(self, node: ast.Call, state: Names) -> tuple[Fate | None, dict[str, str]]:
         """What becomes of it in a function that is given it; and what its parameters are called here."""
@@ -423,7 +304,7 @@ class Flow:
             state |= {f"{owner}.{field}" for field in self.fields(node.func.value, state)}  # type: ignore[attr-defined]
         fields = [part for whole in (owner, *map(ast.unparse, given(node))) if whole for part in parts_of(whole, state)]
         outer = {name for name in state if not self.scope_has(name)}
-        if not (any(flags) or fields or outer) or self.deep >= _DEEP or called(node) in _PASSING | _READERS | _KEEPING:
+        if not (any(flags) or fields or outer) or self.deep >= _DEEP or called(node) in PASSING | READERS | KEEPING:
             return None, {}
         bound: Any = None
         function: FunctionType | None = None
@@ -457,10 +338,6 @@ class Flow:
             fate = _of_call(function, scope, frozenset(held), bound, self.deep + 1, known)
         names = {name: ast.unparse(part) for name, part in places.items()}
         return fate, {first_of(name): first_of(name) for name in fate.given if not self.scope_has(name)} | names
-
-    def scope_has(self, name: str) -> bool:
-        """Whether a name of a function that is called means something else here."""
-        return first_of(name) in bound_in(self.scope) and first_of(name) not in self.cells
 
     def fields(self, node: ast.Call, state: Names) -> set[str]:
         """The attributes of a new object that hold it, where a class of the user's is given it."""
