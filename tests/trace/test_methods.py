@@ -158,6 +158,13 @@ def in_place_in_part(w):
     return np.sum(a**2)
 
 
+def reduced(w):
+    scale, level, total = X.std(axis=0), X.mean(0), X.cumsum(axis=1)
+    scale[0], level[1] = w[0], w[1]
+    total[:, 2] *= w[2]
+    return np.sum(((X - level) * scale) ** 2) + np.sum(total**2) + X.sum()
+
+
 def along(w):
     return np.sum(np.apply_along_axis(lambda row: row * w, 1, X) ** 2)
 
@@ -167,7 +174,9 @@ def differences(f):
 
 
 @pytest.mark.parametrize(
-    "f", [copied, converted, flattened, of_a_function, put_in, in_place_in_part, along], ids=lambda f: f.__name__
+    "f",
+    [copied, converted, flattened, of_a_function, put_in, in_place_in_part, reduced, along],
+    ids=lambda f: f.__name__,
 )
 def test_new_arrays_are_written_into(f):
     before = X.copy()
@@ -188,6 +197,19 @@ def test_what_answers_with_what_it_was_given_makes_nothing_new():
     with pytest.raises(PaybackError, match="plain array"):
         pb.grad(f)(W)
     assert type(given) is np.ndarray
+
+
+def test_what_is_put_out_into_an_array_is_that_array():
+    out = np.zeros(3)
+
+    def f(w):
+        made = X.sum(axis=0, out=out)
+        made[0] = w[0]
+        return np.sum(made)
+
+    with pytest.raises(PaybackError, match="plain array"):
+        pb.grad(f)(W)
+    np.testing.assert_array_equal(out, X.sum(axis=0))
 
 
 def test_who_writes_nothing_has_plain_arrays():

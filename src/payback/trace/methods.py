@@ -43,7 +43,8 @@ def _making(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def made(self: Any, *args: Any, **kwargs: Any) -> Any:
         new = method(self, *args, **kwargs)
-        if new is not self and type(new) is np.ndarray and TRACING.get():
+        given = any(new is x for x in (self, *args, *kwargs.values()))  # with out=, or where nothing had to be copied
+        if type(new) is np.ndarray and not given and TRACING.get():
             frame = sys._getframe(1)
             return for_writer(new, frame.f_code) if is_answered(frame) else new
         return new
@@ -52,7 +53,10 @@ def _making(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _FUNCTIONS = {"dot": np.dot, "clip": np.clip, "searchsorted": np.searchsorted}
-_MAKERS = {"copy", "astype", "flatten"}
+_MAKERS = {
+    "copy", "astype", "flatten", "cumprod", "cumsum", "max", "mean", "min", "prod", "repeat", "round", "std", "sum",
+    "take", "var",
+}  # fmt: skip
 _ORIGINALS: dict[str, Any] = {name: vars(np.ndarray)[name] for name in [*_FUNCTIONS, *sorted(_MAKERS)]}
 _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _FUNCTIONS.items()}
 _ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
