@@ -263,7 +263,10 @@ _SOLVED = np.array([[0.5, -0.25, 0.0], [0.0, 1.0, 2.0], [0.125, 0.0, -0.5]])
 def _solve_constant(b: Any) -> Any:
     from payback.ops.constant_systems import Factors
 
-    factors = Factors(lambda x: _SOLVED.astype(x.dtype) @ x, lambda x: _SOLVED.T.astype(x.dtype) @ x)
+    def by(matrix: Any) -> Any:
+        return lambda x: matrix.astype(np.result_type(x, np.float16) if x.dtype.kind == "f" else float) @ x
+
+    factors = Factors(by(_SOLVED), by(_SOLVED.T))
     return emit("solve_constant", b, factors=factors) if isinstance(b, Traced) else factors.solve(b)
 
 
