@@ -187,6 +187,7 @@ class _Installed:
                         shown.show()
                     for space, pair in self.inside:
                         self.put(space, pair)
+                    self.methods.put_of_scipy()
                     self.modules(state)
                 self.function(f, set())
             except BaseException:
@@ -219,6 +220,7 @@ class _Installed:
                 inside = len(self.inside)
                 self.library(name, module)
                 self.shown[-1].show()
+                self.methods.put_of_scipy()
                 for space, pair in self.inside[inside:]:
                     self.put(space, pair)
 
