@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -482,3 +483,30 @@ def test_an_error_of_compiled_code_that_hides_ours_is_ours():
         with pytest.raises(PaybackError, match=expected) as problem:
             pb.grad(f)(x)
         assert "\n" not in str(problem.value)
+
+
+class Kept:
+    """Functions that an object keeps: under other names than those they are looked up by."""
+
+    def __init__(self):
+        self.total, self.act, self.room = scipy.special.logsumexp, math.exp, np.zeros
+
+    def __call__(self, x):
+        room = self.room(3)
+        room[1:] = x[:2]
+        return self.total(room) + self.act(x[2])
+
+    method = __call__
+
+
+KEPT = Kept()
+PLAIN = SimpleNamespace(total=scipy.special.logsumexp, act=math.exp, room=np.zeros)
+
+
+@pytest.mark.parametrize("f", [KEPT, KEPT.method, lambda x: KEPT(x), lambda x: Kept.method(PLAIN, x)])
+def test_functions_that_an_object_keeps(f):
+    x, shares = np.array([0.5, -1.0, 0.25]), np.exp([0.0, 0.5, -1.0])
+    for gradient in (pb.grad(f), pb.compile(pb.grad(f), native=True)):
+        np.testing.assert_allclose(gradient(x), [*(shares / shares.sum())[1:], np.exp(0.25)], rtol=1e-14)
+        for kept in (KEPT, PLAIN):  # afterwards it has what it had
+            assert (kept.total, kept.act, kept.room) == (scipy.special.logsumexp, math.exp, np.zeros)

@@ -35,7 +35,7 @@ VALUES = X @ [1.0, -2.0, 0.5, 0.0] + 0.3
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c():
+def heard():
     """As in a terminal: a program that a shell starts in the background has Ctrl-C ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
