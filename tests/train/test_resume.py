@@ -185,6 +185,8 @@ def test_line_searches(mode, tmp_path):
     half = fit(**options | dict(epochs=3), record=tmp_path)
     assert_same(whole, fit(**options, resume=half))
     assert_same(whole, fit(**options, resume=tmp_path))
+    fit(**options | dict(epochs=3), resume=half, record=tmp_path / "no step")
+    assert_same(whole, fit(**options, resume=tmp_path / "no step"))
 
 
 def test_the_interrupted_best_of_unwatched_epochs(mode, monkeypatch):
