@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from payback.native import ir
@@ -101,44 +102,45 @@ class Stages:
                 last[x] = k
         for value in self.wanted:
             last[place[value.text]] = count
-        delays = [_delay(step.text) for step in order]
-        busy = [_busy(step.text) for step in order]
-        ends = [*range(0, count, GRAIN), count]
-        best: dict[int, tuple[float, int]] = {0: (0.0, 0)}
-        for start in ends[:-1]:
-            base = best[start][0]
-            ready = [0.0] * min(LONGEST + GRAIN, count - start)
-            chain = divider = products = sums = crossing = read = 0.0
+        costs = [(_delay(step.text), *_busy(step.text)) for step in order]
+        whole = [not end % GRAIN or end == count for end in range(count + 1)]  # where a stage may end
+        best = [inf] * (count + 1)  # cycles of all stages up to there
+        before, ready = [0] * (count + 1), [0.0] * count
+        best[0] = 0.0
+        for start in range(0, count, GRAIN):
+            chain = divider = products = sums = 0.0
+            crossing = read = 0
             seen: set[int] = set()
             for k in range(start, min(start + LONGEST, count)):
                 begin = 0.0
                 for x in inputs[k]:
                     if x >= start:
-                        begin = max(begin, ready[x - start])
+                        if ready[x] > begin:
+                            begin = ready[x]
                         crossing -= last[x] == k
                     elif x not in seen:
                         seen.add(x)
                         read += 1
-                ready[k - start] = begin + delays[k]
-                chain = max(chain, ready[k - start])
-                divider += busy[k][0]
-                products += busy[k][1]
-                sums += busy[k][2]
-                crossing += last[k] > k
+                delay, dividing, product, added = costs[k]
+                ready[k] = begin = begin + delay
+                if begin > chain:
+                    chain = begin
+                divider += dividing
+                products += product
+                sums += added
                 end = k + 1
-                if end % GRAIN and end != count:
+                crossing += last[k] > k
+                if not whole[end]:
                     continue
                 number = end - start + STORED * crossing + READ * read + OPEN / REGISTERS
-                cycles = max(number / WIDTH, number * (chain + 8.0) / WINDOW, divider, products / MULTIPLIERS,
-                             sums / ADDERS, crossing)  # fmt: skip
-                if end not in best or base + cycles < best[end][0]:
-                    best[end] = base + cycles, start
+                cycles = best[start] + max(number / WIDTH, number * (chain + 8.0) / WINDOW, divider,
+                                           products / MULTIPLIERS, sums / ADDERS, crossing)  # fmt: skip
+                if cycles < best[end]:
+                    best[end], before[end] = cycles, start
         cuts, end = [], count
-        self.cycles = best[count][0]
         while end:
-            start = best[end][1]
-            cuts.append((start, end))
-            end = start
+            cuts.append((before[end], end))
+            end = before[end]
         return cuts[::-1]
 
     def _place(self) -> None:
