@@ -193,6 +193,8 @@ def test_line_searches(mode, tmp_path):
     half = fit(**options | dict(epochs=3), record=tmp_path)
     assert_same(whole, fit(**options, resume=half))
     assert_same(whole, fit(**options, resume=tmp_path))
+    fit(**options | dict(epochs=3), resume=half, record=tmp_path / "no step")
+    assert_same(whole, fit(**options, resume=tmp_path / "no step"))
 
 
 def test_the_interrupted_best_of_unwatched_epochs(mode, monkeypatch):
@@ -265,6 +267,26 @@ def test_the_best_network_before_a_recording(mode, tmp_path):
         open_run(tmp_path / "b").net
 
 
+def test_a_killed_recording_after_the_best_epoch(mode, tmp_path):
+    """The lowest cost came before this recording, so its network is not there; the training goes on without it."""
+    options = told(y=NOISE[:203], optimizer=GradientDescent(6.0), batch_size=203)
+    whole = fit(**options | dict(epochs=50))
+    best = int(np.argmin(whole.history["loss"])) + 1
+    assert best < 47
+    fit(**options | dict(epochs=best + 3), resume=fit(**options | dict(epochs=best + 1)), record=tmp_path)
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))  # without its end
+    assert open_run(tmp_path).stopped is None
+    assert_same(whole, fit(**options | dict(epochs=50), resume=tmp_path))
+
+
+@pytest.mark.parametrize(("held", "patience"), [(120, None), (50, 3), (120, 9)])
+def test_recordings_watched_or_not(held, patience, tmp_path):
+    options = told(validation=(np.tile(X, (2, 1))[:held], np.tile(CLASSES, 2)[:held]), patience=patience, epochs=4)
+    fit(**options | dict(epochs=2), record=tmp_path)
+    assert_same(fit(**options), fit(**options, resume=tmp_path))
+
+
 OTHERS = {
     "parameter": (dict(net=pb.nn.MLP([4, 7, 2])), r"layers\[0\].weight is float32\[4, 7\].*float32\[4, 6\]"),
     "dtype": (dict(net=net(float)), r"is float64\[4, 6\] where the training goes on: it was float32"),
@@ -297,6 +319,24 @@ def test_a_schedule_that_would_have_been_another():
     half = fit(**told(optimizer=Adam(Cosine(1e-2)), epochs=3))
     with pytest.raises(InputError, match=r"with epochs=6 the schedule has other lengths for the steps that were taken"):
         fit(**told(optimizer=Adam(Cosine(1e-2)), epochs=6), resume=half)
+
+
+def test_an_epoch_that_was_begun_counts(mode, monkeypatch):
+    with monkeypatch.context() as patch:
+        ctrl_c(patch, 10)
+        patch.setattr("payback.train.compiled.SLICE", 1e-9)
+        half = fit(**told())
+    assert (len(half.history), len(half.standing.taken) > 0) == (1, True)
+    with pytest.raises(InputError, match=r"epochs is 1 in a training that went through 2: .* Give epochs=2 or more"):
+        fit(**told(epochs=1), resume=half)
+
+
+def test_a_network_kept_by_another_cost():
+    held = dict(validation=(np.tile(X[:60], (2, 1)), np.tile(CLASSES[:60], 2)))
+    for before, now in ((None, 3), (3, None)):
+        half = fit(**told(epochs=2, patience=before, **held))
+        with pytest.raises(InputError, match=r"the network is kept by its .*loss where .*: it was by its"):
+            fit(**told(patience=now, **held), resume=half)
 
 
 def test_what_cannot_be_gone_on_with(monkeypatch):
