@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from benchmarks.arena import contest
 from benchmarks.contestants.__main__ import work_of
 from benchmarks.machine import bandwidth, fma_peak, told
-from benchmarks.report import HEAD, heading, keep, line, section
+from benchmarks.report import HEAD, keep, line, section
 from benchmarks.works import FUNCTIONS, TRAININGS
 
 PEERS = {"numpy_by_hand": [""], "torch_": ["eager", "compile"], "jax_": ["jit", "scan"], "sklearn_": [""],
@@ -74,8 +74,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         single, double = (fma_peak(dtype, threads) / 1e9 for dtype in ("float32", "float64"))
         speed = bandwidth(threads) / 1e9
         print(f"with {threads}: {single:.0f} GF/s in float32, {double:.0f} in float64; memory {speed:.1f} GB/s\n")
-    found: dict[str, tuple[str, str]] = {}
-    named: list[str] = []
+    lines: list[str] = []
+    writes = given.write if given.write is not None else not given.only
     for name in names:
         for dtype in given.dtype:
             options = {"dtype": dtype}
@@ -86,12 +86,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 entrants = [pair for pair in contestants if _enters(*pair, name, work.kind)]
                 unit = work.batches if work.kind == "training" else 1
                 rows = contest(name, options, threads, entrants, given.rounds, unit, pythons)
-                found[heading(work, threads)] = section(work, rows, threads), line(name, work, rows, threads)
-                named += [heading(work, threads)] if name in TRAININGS or name in FUNCTIONS else []
-                print(found[heading(work, threads)][0], flush=True)
-    print("\n".join([*HEAD, *(row for _, row in found.values())]))
-    if given.write if given.write is not None else not given.only:
-        keep([found[head][0] for head in named], [found[head][1] for head in named])
+                whole = section(work, rows, threads)
+                lines.append(line(name, work, rows, threads))
+                print(whole, flush=True)
+                if writes and (name in TRAININGS or name in FUNCTIONS):
+                    keep([whole], lines[-1:])  # at once: a long run may be cut short
+    print("\n".join([*HEAD, *lines]))
 
 
 if __name__ == "__main__":

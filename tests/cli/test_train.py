@@ -596,10 +596,28 @@ def test_a_training_that_goes_on(run):
     assert len(pb.open_run("second").history) == 9
     for options, message in {
         ("--resume", "first", "--record", "first", "--overwrite"): "--resume and --record name one folder",
-        ("--resume", "first", "--starts", "2"): "the option --resume with --starts",
         ("--resume", "first", "--batch-size", "7"): "batch_size is 7 where the training goes on",
         ("--resume", "first", "--valid", "0.5"): "rows is 60 where the training goes on",
         ("--resume", "nowhere"): "this is not a run folder",
     }.items():
         code, _, err = run("train", *told, "--epochs", "9", *options)
+        assert (code, message in err) == (2, True), err
+
+
+def test_one_of_several_starts_goes_on(run):
+    told = ("iris", "--hidden", "5", "--lr", "0.01", "--optimizer", "gd", "--tol", "1e-9", "--seed", "4")
+    told += ("--starts", "3")
+    good(run, "train", *told, "--epochs", "4", "--record", "whole")
+    good(run, "train", *told, "--epochs", "2", "--record", "first")
+    for k in (1, 3):
+        out = good(run, "train", *told, "--epochs", "4", "--resume", f"first/start-{k}", "--record", f"on-{k}")
+        assert f"resumed   first/start-{k}, after 2 epochs\n" in out
+        assert f"recorded in on-{k}\n" in out
+        for a, b in zip(leaves(pb.open_run(f"whole/start-{k}").net), leaves(pb.open_run(f"on-{k}").net), strict=True):
+            assert a.tobytes() == b.tobytes()
+    for options, message in {
+        ("--starts", "1"): "seed is 4 where the training goes on: it was 6",
+        ("--starts", "2"): "the training to go on with has the seed 6: the 2 starts have those from 4 to 5",
+    }.items():
+        code, _, err = run("train", *told[:-2], *options, "--epochs", "4", "--resume", "first/start-3")
         assert (code, message in err) == (2, True), err

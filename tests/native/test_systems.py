@@ -97,3 +97,36 @@ def test_sums_go_on_around_a_product():
         "rmnk",
     )
     assert around([2, 2, 2, 2], [[1] * 4] * 3, "mnkk") is None
+
+
+LENGTHS = [(40, 5), (3, 9), (129, 64), (1300, 600), (1, 1), (17, 17), (1200, 31), (33, 700), (64, 1), (5000, 4990)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("n", "m"), LENGTHS[: amount.cases(4, 10)])
+def test_convolutions(n, m, dtype):
+    """Every output is as near to its sum as its terms allow, also the ones at the ends and the ones done last."""
+    a, v = numbers(n, dtype=dtype), numbers(m, dtype=dtype)[::-1]
+    for mode in ("full", "valid", "same"):
+        found = pb.compile(lambda a, v, mode=mode: np.convolve(a, v, mode), native=True)(a, v)
+        exact = np.convolve(a.astype(np.longdouble), v.astype(np.longdouble), mode)
+        terms = np.convolve(abs(a.astype(np.longdouble)), abs(v.astype(np.longdouble)), mode)
+        assert found.dtype == dtype
+        assert np.all(abs(found - exact) <= 4 * np.finfo(dtype).eps * terms)
+        f = pb.value_and_grad(lambda a, v, mode=mode: np.sum(np.sin(np.convolve(a, v, mode))), (0, 1))
+        agrees(f, a, v, tolerance=TOLERANCE[dtype])
+
+
+def test_a_convolution_multiplies_nothing_by_what_lies_beyond_its_ends():
+    a, v = np.ones(70), np.array([np.inf, 1.0, 0.0])
+    a[[5, 40]] = np.nan, -np.inf
+    compiled = pb.compile(lambda a, v: (np.convolve(a, v), np.correlate(a, v)), native=True)
+    with np.errstate(invalid="ignore"):
+        for found, wanted in zip(compiled(a, v), (np.convolve(a, v), np.correlate(a, v)), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_convolution_is_machine_code():
+    f = pb.compile(pb.grad(lambda v, a: np.sum(np.convolve(a, v) ** 2)), native=True)
+    f(numbers(3, dtype=np.float64), numbers(90, dtype=np.float64))
+    assert "0 of them on NumPy" in f.explain_compilation()

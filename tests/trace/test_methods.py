@@ -199,3 +199,60 @@ def test_who_writes_nothing_has_plain_arrays():
 
     pb.grad(f)(W)
     assert kinds == [np.ndarray, np.ndarray]
+
+
+class Table(np.ndarray):
+    pass
+
+
+def writing_as(name):
+    module = types.ModuleType(name)
+    exec("def work(x):\n    y = x.copy()\n    y[0] = 1.0\n    return type(y)\n", module.__dict__)
+    return module.work
+
+
+def test_only_new_plain_arrays_of_the_users_traced_code_can_be_written_into():
+    kinds, given, numbers = {}, X.copy(), np.array(2.0)
+
+    def f(w):
+        a = X.copy()
+        a[0] = w
+        thread = threading.Thread(target=lambda: kinds.update(thread=writing_as("far")(X)))
+        thread.start()
+        thread.join()
+        kinds["of a user"] = writing_as("far")(X)
+        kinds["of a package"] = writing_as("scipy.far")(X)
+        kinds["of a class"] = type(X.view(Table).copy())
+        kinds["a number"] = type(numbers.copy())
+        same = given.astype(float, copy=False)
+        kinds["the same"] = type(same)
+        same[0] = 5.0
+        return np.sum(a**2)
+
+    np.testing.assert_allclose(pb.grad(f)(W), 2 * W)
+    np.testing.assert_array_equal(given[0], 5.0)
+    assert kinds.pop("of a user") is not np.ndarray
+    assert kinds.pop("of a class") is Table
+    assert set(kinds.values()) == {np.ndarray}
+
+
+def through_a_class(w):
+    class Inner:
+        def cost(self, v):
+            return np.sum(X.dot(v) ** 2)
+
+    return Inner().cost(w)
+
+
+class Other:
+    @staticmethod
+    def product(w):
+        return X.dot(w)
+
+
+def test_methods_of_classes_are_looked_through():
+    assert calls_methods([Model])
+    assert not calls_methods([type("Empty", (), {"cost": lambda self, w: w @ w})])
+    assert calls_methods([through_a_class])
+    np.testing.assert_allclose(pb.grad(through_a_class)(W), LAW)
+    np.testing.assert_allclose(pb.grad(lambda w: np.sum(Other.product(w) ** 2))(W), LAW)

@@ -222,7 +222,73 @@ def deletes(w):
     return np.sum(w)
 
 
+def augments_a_part(w):
+    y = X[1:]
+    y += 1.0
+    return np.sum(w[1:] * y)
+
+
+def augments_rows(w):
+    for row in SQUARE:
+        row += 1.0
+    return np.sum(w)
+
+
+def augments_a_sum_of_nothing(w):
+    y = sum([], X)
+    y += 1.0
+    return np.sum(w * y)
+
+
+def augments_an_absolute_value(w):
+    y = abs(np.ravel(X))
+    y += 1.0
+    return np.sum(w * y)
+
+
+def augments_a_default(w, y=X):
+    y += 1.0
+    return np.sum(w * y)
+
+
+def calls_either(w):
+    g = helper
+    if w[0] > 0:
+        g = writer
+    return np.sum(w * g(X, Y))
+
+
+def calls_the_other(w):
+    g = writer
+    if w[0] > 0:
+        g = helper
+    return np.sum(w * g(X, Y))
+
+
+def a_method_of_what_may_be_plain(w):
+    y = w
+    if w[0] > 0:
+        y = X
+    return (y * 1.0).dot(w)
+
+
+def recurs(w, n=2):
+    return np.sum(w) if n == 0 else recurs(w, n - 1)
+
+
+def named(w, *, y=X):
+    y += 1.0
+    return np.sum(w * y)
+
+
 NOT_PLAIN = {
+    "a method of whole numbers": lambda w: np.argsort(w).dot(w),
+    "a traced shift": lambda w: np.sum(w * np.roll(X, w[0])),
+    "a traced order": lambda w: np.sum(w * np.linalg.norm(X, ord=w[0])),
+    "a traced bound": lambda w: np.sum(X[: w[0]]),
+    "a traced range": lambda w: sum(range(w[0])) + np.sum(w),
+    "identity": lambda w: np.sum(w) if w is X else 0.0,
+    "object dtype by name": lambda w: np.sum(w * np.zeros(3, dtype="O")),
     "a subclass": lambda w: np.sum(w * SUBCLASS),
     "a masked array": lambda w: np.sum(w * MASKED),
     "an array of objects": lambda w: np.sum(w * OBJECTS),
@@ -263,12 +329,22 @@ NOT_PLAIN = {
     "object dtype": lambda w: np.sum(w * np.zeros(3, "O")),
 }
 NOT_PLAIN |= {f.__name__: f for f in (rebinds, comprehends, defines, keeps, handles, augments, augments_after_a_branch,
-              augments_in_a_loop, augments_the_answer, deletes)}  # fmt: skip
+              augments_in_a_loop, augments_the_answer, deletes, augments_a_part, augments_rows,
+              augments_a_sum_of_nothing, augments_an_absolute_value, augments_a_default, calls_either, calls_the_other,
+              a_method_of_what_may_be_plain, recurs, named)}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NOT_PLAIN)
 def test_what_might_write_or_needs_the_shim_is_not_proved(name):
     assert not is_proved(NOT_PLAIN[name], X)
+
+
+def test_arguments_of_which_some_parts_are_not_traced_are_not_proved():
+    f = lambda p: np.sum(p[0] * p[1])  # noqa: E731
+    assert is_proved(f, [X, Y])
+    assert not is_proved(f, [X, np.arange(3)])
+    assert not is_proved(f, [X, SUBCLASS])
+    assert not is_proved(f, {"a": X, 1: Y})
 
 
 def test_a_traced_argument_is_not_proved():
@@ -300,6 +376,10 @@ def test_replaced_functions_of_numpy_are_seen(monkeypatch):
     assert not is_proved(f, X)
     monkeypatch.undo()
     assert is_proved(f, X)
+    f = lambda w: np.sum(helper(w) * X)  # noqa: E731
+    assert is_proved(f, X)
+    monkeypatch.setattr(np, "tanh", lambda x: X.fill(1.0) or x)
+    assert not is_proved(f, X)
 
 
 def test_functions_of_python_that_a_module_replaces_are_seen():
@@ -457,7 +537,7 @@ def differs(seed):
 def test_programs_of_any_kind_give_what_the_general_way_gives(monkeypatch):
     seen = []
     monkeypatch.setattr(gradient, "proved", lambda *how: seen.append(proved(*how)) or seen[-1])
-    wrong = [seed for seed in range(cases(120, 4000)) if differs(seed)]
+    wrong = [seed for seed in range(cases(120, 1500)) if differs(seed)]
     assert not wrong, program(random.Random(wrong[0]))
     assert 0.2 < sum(seen) / len(seen) * 1.5 < 0.8  # of three calls the first is not
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import payback as pb
-from payback.errors import PaybackError
+from payback.errors import PaybackError, ShapeError
 
 DENSE = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 4.0], [0.0, 0.0, 0.0]])
 X = np.array([0.3, -0.2, 0.9])
@@ -58,6 +58,19 @@ def test_the_star_of_a_matrix_is_its_product():
         pb.grad(lambda x: (sp.csr_array(DENSE) * x).sum())(X)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * sp.csr_array(DENSE[:3]),
+        lambda x: sp.csr_matrix(DENSE) * x[0],
+        lambda x: x[0] * sp.csr_matrix(DENSE),
+    ],
+)
+def test_entries_times_something_are_not_a_product(f):
+    with pytest.raises(PaybackError, match="takes bare numbers"):
+        pb.grad(lambda x: f(x).sum())(X)
+
+
 def test_entries_that_stand_twice_are_added():
     twice = sp.coo_array(([1.0, 2.0, 4.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 3))
     checked(lambda x: twice @ x, lambda x: twice.toarray() @ x, X)
@@ -66,6 +79,9 @@ def test_entries_that_stand_twice_are_added():
 def test_types_are_kept():
     single = sp.csr_array(DENSE.astype(np.float32))
     assert pb.jvp(lambda x: single @ x, (X.astype(np.float32),), (X.astype(np.float32),))[1].dtype == np.float32
+    single = X.astype(np.float32)
+    wide = pb.vjp(lambda x: sp.csr_array(DENSE) @ x, single)[0]
+    assert wide.dtype == (sp.csr_array(DENSE) @ single).dtype == np.float64
     whole = sp.csr_array(DENSE.astype(int))
     checked(lambda x: whole @ x, lambda x: DENSE @ x, X)
 
@@ -93,6 +109,16 @@ def test_shapes_that_do_not_fit(f):
     sparse = sp.csr_array(DENSE)
     with pytest.raises((PaybackError, ValueError)):
         pb.grad(lambda x: np.sum(f(sparse, x)))(X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: sp.coo_array(DENSE[0]) @ x, lambda x: x @ sp.coo_array(DENSE[0]),
+     lambda x: sp.csr_array(DENSE) @ np.stack([np.outer(x, x)] * 2)],
+)  # fmt: skip
+def test_products_of_other_than_two_axes(f):
+    with pytest.raises(ShapeError, match="a product with a sparse matrix"):
+        pb.grad(lambda x: np.sum(f(x)))(X)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,14 @@ NOISE = RNG.integers(0, 2, 700)
 VALUES = X @ [1.0, -2.0, 0.5, 0.0] + 0.3
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """As in a terminal: a program that a shell starts in the background has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(params=["native", "interpreted"])
 def mode(request, monkeypatch):
     if request.param == "interpreted":
@@ -263,7 +271,8 @@ OTHERS = {
     "activation": (dict(net=net(activation="relu")), r"the network is MLP\(.*relu.*it was MLP\(.*tanh"),
     "layers": (dict(net=pb.nn.MLP([4, 6, 2, 2])), r"the network is MLP\(.*it was MLP\("),
     "optimizer": (dict(optimizer=Momentum(1e-2)), r"the optimizer is Momentum.*it was Adam"),
-    "rate": (dict(optimizer=Adam(1e-3)), r"the optimizer is Adam\(rate=0.001.*it was Adam\(rate=0.01"),
+    "rate": (dict(optimizer=Adam(1e-3)), r"the optimizer's rate is 0.001 where .*it was 0.01"),
+    "schedule": (dict(optimizer=Adam(Cosine(1e-2))), r"the optimizer's rate is Cosine\(.*it was 0.01"),
     "size": (dict(batch_size=28), r"batch_size is 28 where the training goes on: it was 29"),
     "seed": (dict(seed=4), r"seed is 4 where"),
     "shuffle": (dict(shuffle=False), r"shuffle is False where"),

@@ -108,9 +108,6 @@ def train(
     if record is None and record_every is not None:
         raise InputError("the option --record-every without --record", fix="name a folder: --record RUN")
     _least("--record-every", record_every, 1)
-    if resume is not None and starts > 1:
-        raise InputError("the option --resume with --starts", why="a run is one training",
-                         fix="leave --starts away, and give the start's seed")  # fmt: skip
     if resume is not None and record is not None and Path(resume).resolve() == Path(record).resolve():
         raise InputError("--resume and --record name one folder", why="a recording is read, then written over",
                          fix="give --record another folder")  # fmt: skip
@@ -120,7 +117,9 @@ def train(
     targets = target_names(data, target)
     prepared = prepare(data, targets, task=task, recipe=recipe, test=test, seed=seed)
     _tell_table(out, prepared, target is None)
-    _tell_training(out, prepared, seed, starts)
+    _tell_training(out, prepared, seed, starts if before is None else 1)
+    if before is not None:
+        out.line(f"resumed   {resume}, after {_epochs(len(before.history))}")
     failed: NonFiniteError | None = None
     try:
         with out.progress(prepared.recipe.epochs or 0) as bar:
@@ -146,9 +145,11 @@ def train(
     out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
     if record is not None:
         best = next(k for k, start in enumerate(trained.starts, 1) if start.run is trained.run)
-        kept = record if starts == 1 else str(Path(record) / start_name(best))
-        others = f"; all {len(trained.starts)} starts in {record}" if starts > 1 else ""
-        out.line(f"run       recorded in {kept}{others}")
+        alone = starts == 1 or resume is not None
+        kept = record if alone else str(Path(record) / start_name(best))
+        others = f"; all {len(trained.starts)} starts in {record}" if not alone else ""
+        on = f"; to go on: the same options and --resume {kept}" if trained.run.stopped == "interrupted" else ""
+        out.line(f"run       recorded in {kept}{others}{on}")
         record = kept
     out.result(
         {
@@ -161,6 +162,10 @@ def train(
         }
     )
     return _INTERRUPTED if trained.run.stopped == "interrupted" else 0
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
 def _hidden(text: str | None) -> tuple[int, ...] | None:

@@ -23,6 +23,7 @@ from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
 from payback.native.lower.along import lower_cumprod, lower_recurrence
+from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
@@ -50,6 +51,7 @@ HOOKS = {
     "recurrence": lower_recurrence,
     "searchsorted": lower_searchsorted,
     "cumprod": lower_cumprod,
+    "convolve": lower_convolve,
     "solve": lower_solve,
     "inv": lower_inv,
     "det": lower_det,

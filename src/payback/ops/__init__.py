@@ -2,6 +2,7 @@
 
 from payback.ops import (  # noqa: F401
     batching,
+    constant_systems,
     contract,
     control,
     elementary,

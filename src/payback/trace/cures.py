@@ -17,15 +17,19 @@ _OF_SCIPY = {
     "pb.root(pb.grad(cost), x0, solver=...)",
     "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
     "or step through time in a loop or with pb.scan",
-    "stats": "write the density with NumPy: z = (x - m) / s; -0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
+    "stats": "norm's methods are answered; write another density with NumPy, as z = (x - m) / s; "
+    "-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
     "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
-    "matrix whose entries are traced is np.add.at(out, (row, column), entries); for a solver use "
-    "pb.custom_gradient(plain=True), whose pull solves with A.T",
+    "matrix whose entries are traced is np.add.at(out, (row, column), entries); spsolve(A, b) and splu(A).solve(b) of a"
+    " plain A are answered; for another solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
     "interpolate": "use np.interp; for another curve make its coefficients of plain arrays outside, or solve for them "
     f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
-    "signal": "use np.convolve or np.correlate; write a recursive filter as a loop over the samples, or with pb.scan",
+    "signal": "convolve, correlate and lfilter with plain feedback are answered; write another filter as a loop over "
+    "the samples, or with pb.scan",
     "ndimage": f"add up shifted slices of np.pad(x, ...), or use np.convolve along an axis, {_AUTHOR}",
+    "spatial.transform": "write the matrix of the rotation with NumPy, np.array([[np.cos(t), -np.sin(t)], ...]), by "
+    "Rodrigues' formula np.eye(3) + np.sin(t) * K + (1 - np.cos(t)) * K @ K",
     "spatial": "write distances with NumPy: d = x[:, None] - y[None]; np.sqrt(np.sum(d * d, axis=-1)); a search for "
     "neighbors takes bare numbers, pb.stop_gradient(x), and its indices are used on x",
     "fft": f"a transform is linear: multiply by its matrix of cosines and sines, {_AUTHOR}",
@@ -49,4 +53,4 @@ _OF = {
 def of_library(module: str) -> tuple[str, str, str] | None:
     """(what, why, what to do) where code of this module asks a traced value for its bare number; None for others."""
     parts = module.split(".")
-    return _OF.get(".".join(parts[:2])) or _OF.get(parts[0])
+    return _OF.get(".".join(parts[:3])) or _OF.get(".".join(parts[:2])) or _OF.get(parts[0])

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from payback.trace import numpy_series, python_statistics, scipy_linalg, scipy_special
+from payback.trace import numpy_series, python_statistics, scipy_linalg, scipy_signal, scipy_special, sparse_solves
 from payback.trace.array import plain
 from payback.trace.creation import LINALG
 from payback.trace.tree import tree_map
@@ -38,9 +38,12 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "numpy.linalg": LINALG,
     "numpy.testing": {name: _looked_at(name) for name in _TESTS},
     "scipy.linalg": scipy_linalg.FUNCTIONS,
+    "scipy.sparse.linalg": sparse_solves.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
+    "scipy.stats": {},  # its distributions: see `methods.py`
     "statistics": python_statistics.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **scipy_signal.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
 

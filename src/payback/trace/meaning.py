@@ -13,6 +13,7 @@ from payback.trace.array import Traced
 from payback.trace.buffer import MARK, Buffer
 from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS
 from payback.trace.outside import refused
+from payback.trace.sparse_solves import superlu
 
 # What Python says of the operands of a statement of the program's own: no library is to blame.
 _OPERANDS = re.compile("unsupported operand|can only concatenate|'.*' not supported between")
@@ -24,6 +25,7 @@ _BARE = {
     "what looks at an array's memory": f"for the bare numbers write np.array({BARE})",
     "json": f"{BARE_NUMBER}, for those of an array {BARE}.tolist()",
 }
+_BOUND = "argument 1 must be numpy.ndarray, not Traced"  # of a method that was taken before: solve = splu(A).solve
 _NO_INDEX = "a traced floating value cannot be an index"
 
 
@@ -61,6 +63,10 @@ def meant(problem: BaseException) -> PaybackError | None:
         and place is not None
     ):
         return told
+    if text == _BOUND and superlu() is not None:
+        return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
+                          fix="keep the factors, lu = scipy.sparse.linalg.splu(A), and call lu.solve(b) in the "
+                          f"function; {BARE_NUMBERS}")  # fmt: skip
     no_index = type(problem) is TypeError and text == _NO_INDEX
     if no_index or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,

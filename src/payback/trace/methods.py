@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.trace import scipy_stats, sparse_solves
 from payback.trace.buffer import _any_traced
 from payback.trace.wrappers import TRACING, is_answered
 from payback.trace.writers import for_writer, writes
@@ -57,35 +58,62 @@ _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _
 _ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
 
 
-def _dictionary() -> dict[str, Any] | None:
-    """The dictionary behind `vars(np.ndarray)`, or None where it cannot be had."""
-    found = [thing for thing in gc.get_referents(vars(np.ndarray)) if type(thing) is dict]
-    return found[0] if len(found) == 1 and found[0].keys() == vars(np.ndarray).keys() else None
+@functools.cache
+def _dictionary(kind: Any) -> tuple[dict[str, Any] | None, Any]:
+    """The dictionary behind `vars(kind)`, or None where it cannot be had; and the class as C takes it."""
+    found = [thing for thing in gc.get_referents(vars(kind)) if type(thing) is dict]
+    is_it = len(found) == 1 and found[0].keys() == vars(kind).keys()
+    return found[0] if is_it else None, ctypes.py_object(kind)
+
+
+# What Python remembers of a class's attributes is forgotten.
+_MODIFIED = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they call such a method
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 
 class Methods:
-    """The methods that are replaced now."""
+    """The methods that are replaced now: of arrays, and of SciPy's factors and distributions."""
 
     def __init__(self) -> None:
         self.there = False
+        self.factors: Any = None  # their class, where its methods are replaced
+        self.norm: Any = None  # that of scipy.stats.norm
 
     def put(self) -> None:
         if not self.there:
             self.there = True
-            _set(_ANSWERS)
+            _set(np.ndarray, _ANSWERS)
+
+    def put_of_scipy(self) -> None:
+        if self.norm is None and (kind := scipy_stats.norm()) is not None:
+            self.norm = kind
+            for name, method in scipy_stats.answers().items():
+                setattr(kind, name, method)
+        kind = sparse_solves.superlu()
+        if kind is not None and self.factors is None:
+            self.factors = kind
+            _set(kind, sparse_solves.answers()[0])
 
     def take_away(self) -> None:
         if self.there:
             self.there = False
-            _set(_ORIGINALS)
+            _set(np.ndarray, _ORIGINALS)
+        if self.factors is not None:
+            kind, self.factors = self.factors, None
+            _set(kind, sparse_solves.answers()[1])
+        if self.norm is not None:
+            kind, self.norm = self.norm, None
+            for name, method in scipy_stats.answers().items():
+                if vars(kind).get(name) is method:
+                    delattr(kind, name)  # it has inherited its own
 
 
-def _set(methods: Mapping[str, Any]) -> None:
-    space = _dictionary()
-    modified = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
-    if space is not None and modified is not None:
+def _set(kind: Any, methods: Mapping[str, Any]) -> None:
+    space, handle = _dictionary(kind)
+    if space is not None and _MODIFIED is not None:
         space.update(methods)
-        modified(ctypes.py_object(np.ndarray))  # what Python remembers of the class's attributes is forgotten
+        _MODIFIED(handle)
 
 
 def calls_methods(things: Iterable[Any]) -> bool:
@@ -102,6 +130,15 @@ def calls_methods(things: Iterable[Any]) -> bool:
 
 
 def _calls(code: CodeType, space: dict[str, Any]) -> bool:
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        known = _known[id(code)] = code, _looked_through(code, space)
+    return known[1]
+
+
+def _looked_through(code: CodeType, space: dict[str, Any]) -> bool:
     named = code.co_names
     if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
         wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import operator
+from types import FunctionType
 from typing import Any
+
+from payback.trace.wrappers import NOT_USERS
 
 
 class Pair:
@@ -22,3 +25,17 @@ class Pair:
             return bool(self._take(space) == self._tuples[id(names)])
         except KeyError:
             return False
+
+
+def attributes(thing: Any) -> dict[str, Any] | None:
+    """The attributes of a user's object, where it keeps them in a dictionary."""
+    kind = type(thing)
+    if not kind.__dictoffset__ or kind is FunctionType or isinstance(thing, type):
+        return None
+    if str(kind.__module__).partition(".")[0] in NOT_USERS:
+        return None
+    try:
+        space = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return None
+    return space if type(space) is dict else None

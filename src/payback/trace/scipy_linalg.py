@@ -5,14 +5,17 @@ Where NumPy has the same function it is NumPy's row; SciPy's options that only c
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from payback.errors import UnsupportedError
+from payback.ops.constant_systems import Factors
 from payback.ops.index import Place
 from payback.trace import numpy_linalg as of_numpy
 from payback.trace.array import Traced, plain
+from payback.trace.arrays import now
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy_linalg import matrices, parts
 from payback.trace.numpy_map import astype
@@ -160,6 +163,49 @@ def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = Fals
     return of_numpy.pinv(a, default if rtol is None else rtol)
 
 
+def solve_banded(l_and_u: Any, ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False,
+                 check_finite: bool = True) -> Any:  # fmt: skip
+    """With plain bands; the transposed system has the same bands, turned over."""
+    below, above = (int(width) for width in l_and_u)
+    ab, b = _bands("solve_banded", ab, b)
+    solve = sys.modules["scipy.linalg"].solve_banded
+    if ab.shape[0] != below + above + 1:
+        return solve((below, above), ab, np.zeros(b.shape))  # says so
+    turned = np.zeros_like(ab)
+    n = ab.shape[1]
+    for row, offset in enumerate(range(above, -below - 1, -1)):  # of the diagonal: column minus row
+        moved = ab[row, max(offset, 0) : n + min(offset, 0)]
+        turned[len(ab) - 1 - row, max(-offset, 0) : n - max(offset, 0)] = moved
+    factors = Factors(lambda x: solve((below, above), ab, x), lambda x: solve((above, below), turned, x))
+    return _by_factors("solve_banded", factors, n, b)
+
+
+def solveh_banded(ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False, lower: bool = False,
+                  check_finite: bool = True) -> Any:  # fmt: skip
+    ab, b = _bands("solveh_banded", ab, b)
+    solve = sys.modules["scipy.linalg"].solveh_banded
+    return _by_factors("solveh_banded", Factors(lambda x: solve(ab, x, lower=lower), None), ab.shape[1], b)
+
+
+def _bands(name: str, ab: Any, b: Any) -> tuple[Any, Any]:
+    if isinstance(now(ab), Traced):
+        raise UnsupportedError(f"scipy.linalg.{name} of traced bands", where=here(),
+                               why="only the right side may vary", fix="use np.linalg.solve of the full matrix, made by"
+                               " np.diag(main) + np.diag(upper, 1) + np.diag(lower, -1), or Thomas' loop")  # fmt: skip
+    ab, b = np.array(ab), array_of(b)
+    if ab.dtype.kind == "c":
+        raise UnsupportedError(f"scipy.linalg.{name} with complex bands", where=here(), why="payback differentiates "
+                               "real numbers", fix="solve for the real and the imaginary part")  # fmt: skip
+    dtype = np.dtype(np.float32 if ab.dtype == b.dtype == np.float32 else np.float64)
+    return ab.astype(dtype), b if b.dtype == dtype else astype(b, dtype)
+
+
+def _by_factors(name: str, factors: Factors, n: int, b: Any) -> Any:
+    if b.ndim not in (1, 2) or b.shape[0] != n:
+        raise ValueError("shapes of ab and b are not compatible.")
+    return np.reshape(emit("solve_constant", np.reshape(b, (n, -1)), factors=factors), b.shape)
+
+
 # factorizations -------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +330,7 @@ FUNCTIONS = {
     name: _without_derivative(name)
     for name in (
         "eig", "eigvals", "schur", "qz", "lu", "ldl", "polar", "rq", "hessenberg", "null_space", "orth", "pinvh",
-        "funm", "signm", "tanm", "tanhm", "fractional_matrix_power", "solve_banded", "solveh_banded", "solve_toeplitz",
+        "funm", "signm", "tanm", "tanhm", "fractional_matrix_power", "solve_toeplitz",
         "solve_circulant", "solve_continuous_are", "solve_discrete_are", "eig_banded", "eigh_tridiagonal",
         "cho_solve_banded", "cholesky_banded", "subspace_angles", "orthogonal_procrustes", "matmul_toeplitz",
         "khatri_rao", "companion", "matrix_balance", "cossin", "expm_cond",
@@ -294,6 +340,6 @@ FUNCTIONS = {
     for f in (
         solve_triangular, solve, inv, det, cholesky, cho_factor, cho_solve, lu_factor, lu_solve, solve_sylvester,
         solve_continuous_lyapunov, solve_discrete_lyapunov, lstsq, pinv, qr, eigh, eigvalsh, svd, svdvals, norm,
-        expm_frechet, block_diag, toeplitz, circulant, hankel,
+        solve_banded, solveh_banded, expm_frechet, block_diag, toeplitz, circulant, hankel,
     )
 }  # fmt: skip

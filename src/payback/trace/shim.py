@@ -58,7 +58,7 @@ from payback.trace.meaning import meant
 from payback.trace.methods import Methods, calls_methods
 from payback.trace.number import Number
 from payback.trace.outside import refused
-from payback.trace.pairs import Pair
+from payback.trace.pairs import Pair, attributes
 from payback.trace.saving import LOADING
 from payback.trace.selected import Selected
 from payback.trace.shown import Shown
@@ -187,6 +187,7 @@ class _Installed:
                         shown.show()
                     for space, pair in self.inside:
                         self.put(space, pair)
+                    self.methods.put_of_scipy()
                     self.modules(state)
                 self.function(f, set())
             except BaseException:
@@ -219,6 +220,7 @@ class _Installed:
                 inside = len(self.inside)
                 self.library(name, module)
                 self.shown[-1].show()
+                self.methods.put_of_scipy()
                 for space, pair in self.inside[inside:]:
                     self.put(space, pair)
 
@@ -280,8 +282,10 @@ class _Installed:
             if isinstance(f, functools.partial):
                 f = f.func
             elif isinstance(f, MethodType):
+                self.module(f.__self__)
                 f = f.__func__
             elif not isinstance(f, FunctionType) and isinstance(method := getattr(type(f), _CALL, None), FunctionType):
+                self.module(f)
                 f = method
             else:
                 break
@@ -315,7 +319,7 @@ class _Installed:
                 self.cells.append((cell, content))
             elif isinstance(content, (FunctionType, MethodType, functools.partial)):
                 self.function(content, seen)
-            elif isinstance(content, ModuleType):
+            else:
                 self.module(content)
 
     def foreign(self, f: FunctionType, seen: set[int]) -> None:
@@ -326,13 +330,13 @@ class _Installed:
             if type(other) is FunctionType:
                 if (names := other.__globals__) is not space and not _registered(names):
                     self.function(other, seen)
-            elif isinstance(other, ModuleType):
+            elif other is not None:
                 self.module(other)
 
-    def module(self, module: ModuleType) -> None:
-        """A module that f names, unless it is in sys.modules and has been looked through there."""
-        space = module.__dict__
-        if id(space) not in self.spaces and not _registered(space):
+    def module(self, thing: Any) -> None:
+        """A module that f names, unless it was looked through in sys.modules, or an object that may keep functions."""
+        space = thing.__dict__ if isinstance(thing, ModuleType) else attributes(thing)
+        if space and id(space) not in self.spaces and not _registered(space):
             self.spaces[id(space)] = space
             pair = _pair({name: thing for name, thing in space.items() if id(thing) in _WRAPPERS})
             if pair is not None:

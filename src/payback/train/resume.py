@@ -68,7 +68,8 @@ class Standing:
             )
             raise _other(f"{name} is {now or 'not there'}", f"it was {was or 'not there'}", "the same network")
         if not _same(optimizer, self.optimizer):
-            raise _other(f"the optimizer is {optimizer!r:.200}", f"it was {self.optimizer!r:.200}", "the same one")
+            name, now, was = _apart("the optimizer", optimizer, self.optimizer)
+            raise _other(f"{name} is {now!r:.200}", f"it was {was!r:.200}", "the same one")
         for name in TOLD:
             if settings[name] != self.settings[name]:
                 raise _other(f"{name} is {settings[name]!r:.80}", f"it was {self.settings[name]!r:.80}", "the same")
@@ -96,7 +97,7 @@ class Standing:
             raise InputError(
                 f"with epochs={epochs} the schedule has other lengths for the steps that were taken",
                 why=f"it was to end after {self.settings['epochs']} epochs",
-                fix=f"give epochs={self.settings['epochs']}, or begin a training of its own from run.net",
+                fix=f"give epochs={self.settings['epochs']}, or begin a training of its own",
             )
 
 
@@ -206,6 +207,22 @@ def _same(a: Any, b: Any) -> bool:
         return False
 
 
+def _equal(a: Any, b: Any) -> bool:
+    try:
+        return a is b or bool(a == b)
+    except (ValueError, TypeError):
+        return False
+
+
+def _apart(name: str, a: Any, b: Any) -> tuple[str, Any, Any]:
+    """What of two that differ does, as deep as their fields tell: its name, and both."""
+    if type(a) is type(b) and hasattr(a, "__dict__") and vars(a).keys() == vars(b).keys():
+        for field in vars(a):
+            if not _equal(vars(a)[field], vars(b)[field]):
+                return _apart(f"{name}'s {field}", vars(a)[field], vars(b)[field])
+    return name, a, b
+
+
 def _structure(net: Any) -> dict[str, str]:
     """The parameters, by name, and all else that the network is made of."""
     made = {f"the parameter {name.lstrip('.')}": f"{leaf.dtype}{list(leaf.shape)}"
@@ -229,4 +246,4 @@ def _told(tree: Any) -> str:
 
 
 def _other(what: str, why: str, fix: str) -> InputError:
-    return InputError(f"{what} where the training goes on", why=why, fix=f"give {fix}, or leave resume= away")
+    return InputError(f"{what} where the training goes on", why=why, fix=f"give {fix}, or begin a training of its own")

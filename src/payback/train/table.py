@@ -236,20 +236,25 @@ def train_prepared(
 ) -> Trained:
     """Train on prepared rows, from `starts` different initial weights; the lowest final cost is kept.
 
-    record, on_nan, resume: as of `fit`; only one start can be resumed.  Rows are recorded by their numbers in the
-    table.  Of several starts each is recorded in a folder of its own: record/start-1, record/start-2, …
+    record, on_nan, resume: as of `fit`; of several starts the one that the run is of goes on, alone.  Rows are recorded
+    by their numbers in the table.  Of several starts each is recorded in a folder of its own: record/start-1, …
 
     Raises NonFiniteError as `fit` does; its `trained` then holds what was best before, if anything was.
     """
-    if resume is not None and starts > 1:
-        raise InputError(f"{starts} starts, of which one is to go on", why="a run is one training",
-                         fix="give starts=1 and its seed")  # fmt: skip
     table, recipe, base = prepared.table, prepared.recipe, prepared.model
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"the number of starts is {starts!r}", why="it must be a whole number from 1 up")
+    which = range(starts)
+    if resume is not None and starts > 1:
+        if isinstance(resume, (str, Path)):
+            from payback.train.runs import open_run
+
+            resume = open_run(resume)
+        which = which[_start_of(resume, seed, starts) :][:1]
+    alone = len(which) == 1
     if record is not None:
         record = dataclasses.replace(record, numbers=prepared.train)
-        if starts > 1:
+        if not alone:
             clear_for_starts(record)
     random.key(seed + starts - 1)  # all seeds are good, or none is tried
     x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
@@ -262,7 +267,7 @@ def train_prepared(
     made: list[Start] = []
     failures: list[NonFiniteError] = []
     interrupted = False
-    for start in range(starts):
+    for start in which:
         net = base.net if start == 0 else _network(base.encoder, base.target, recipe, seed + start)
         try:
             run = fit(
@@ -277,13 +282,13 @@ def train_prepared(
                 tol=recipe.tol,
                 seed=seed + start,
                 progress=progress,
-                record=record if record is None or starts == 1 else start_of(record, start + 1),
+                record=record if record is None or alone else start_of(record, start + 1),
                 on_nan=on_nan,
                 resume=resume,
             )
         except NonFiniteError as problem:
-            if starts == 1:
-                problem.trained = _trained(prepared, [_start(seed, problem.run)], None)  # type: ignore[attr-defined]
+            if alone:
+                problem.trained = _trained(prepared, [_start(seed + start, problem.run)], None)  # type: ignore[attr-defined]
                 raise
             made.append(Start(seed + start, problem.run, float("inf")))  # type: ignore[attr-defined]
             failures.append(problem)
@@ -304,6 +309,16 @@ def train_prepared(
     if len(prepared.test) and not interrupted:
         test = dataclasses.replace(base, net=best.run.net).evaluate(table, prepared.test, notes=prepared.notes)
     return _trained(prepared, made, test)
+
+
+def _start_of(resume: Any, seed: int, starts: int) -> int:
+    """Which of the starts a run is of, from 0."""
+    begun = (getattr(resume, "settings", None) or {}).get("seed", seed)
+    if not 0 <= begun - seed < starts:
+        raise InputError(f"the training to go on with has the seed {begun}",
+                         why=f"the {starts} starts have those from {seed} to {seed + starts - 1}",
+                         fix="give seed and starts as they were")  # fmt: skip
+    return int(begun - seed)
 
 
 def _start(seed: int, run: Run) -> Start:

@@ -1,0 +1,45 @@
+"""Systems of equations with a constant matrix that has been factored once: b -> A⁻¹·b, as sparse solvers keep it.
+
+The map is linear, so forward mode is the same solve, and its adjoint is the solve with the transposed matrix, by the
+same factors.  The matrix is never made dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ops.matrices import provide
+from payback.ops.row import Row
+
+Solve = Callable[[np.ndarray[Any, Any]], Any]
+
+
+class Factors:
+    """What solves with a matrix; `T` is what solves with its transpose.  Both take one column or several, (n, k)."""
+
+    __slots__ = ("T", "solve")
+
+    def __init__(self, solve: Solve, transposed: Solve | None, of: Factors | None = None):
+        self.solve = solve
+        self.T: Factors = of if transposed is None and of is not None else Factors(transposed or solve, None, self)
+
+
+def _solved(b: Any, factors: Factors) -> Any:
+    """Of columns b, (..., n, k): those of a batch side by side, in one solve."""
+    columns = np.moveaxis(b, -2, 0)
+    made = factors.solve(np.asfortranarray(columns.reshape(len(columns), -1))) if b.size else np.zeros(columns.shape)
+    return np.ascontiguousarray(np.moveaxis(np.asarray(made, b.dtype).reshape(columns.shape), 0, -2))
+
+
+def _adjoint(m: Any, bar: Any, slot: int, b: Any, factors: Factors) -> Any:
+    return m.solve_constant(bar, factors=factors.T)
+
+
+provide(solve_constant=_solved)
+Row("solve_constant", "linear", lambda m, b, factors: m.solve_constant(b, factors=factors),
+    shape=lambda b, factors: Aval(b.shape, b.dtype), adjoint=_adjoint, numeric="float", batch="leading",
+    math="b̄ = a⁻ᵀ·ȳ, with the factors of a")  # fmt: skip
