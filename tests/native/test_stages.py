@@ -201,6 +201,35 @@ def test_what_is_largest_is_nan_where_an_entry_is():
         assert np.isnan(a).tolist() == np.isnan(b).tolist() == [True, True, True, False]
 
 
+def wide(x, y):
+    """So much lives from one stage to another that it would leave the first cache."""
+    parts = [np.tanh(x * (0.5 + 0.1 * k)) for k in range(20)]
+    total = y
+    for part in parts + parts:
+        total = total * 0.9 + part * y
+    return total
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32][: amount.cases(1, 2)])
+def test_what_does_not_fit_the_cache_is_done_in_one_piece(dtype, monkeypatch):
+    def summed(x, y):
+        return wide(x, y).max(-1), wide(x, y).sum(-1)
+
+    fits, place = [], stages.Stages._place
+    monkeypatch.setattr(library, "_addresses", {})
+    monkeypatch.setattr(library, "_named", {})
+    monkeypatch.setenv(cache.SETTING, "off")
+    monkeypatch.setattr(stages.Stages, "_place", lambda self: (place(self), fits.append(self.fits)))
+    for n in (300, 511, 575, 1001):
+        args = numbers(n, dtype=dtype), numbers(n, dtype=dtype, seed=1)
+        assert_equal(wide, *args)
+        found, plain = results(summed, *args)
+        assert same_bits(found[0], plain[0])
+        np.testing.assert_allclose(found[1], plain[1], rtol=1000 * float(np.finfo(dtype).eps))
+    assert fits
+    assert not any(fits)
+
+
 @pytest.mark.parametrize("seed", range(amount.cases(2, 60)))
 def test_wherever_it_is_cut(seed, monkeypatch):
     """Random bodies, and random sizes of stages and groups: none of them changes a bit."""

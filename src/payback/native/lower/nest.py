@@ -312,6 +312,8 @@ class _Loops(Body):
             return [values[sink[2]] for sink in self.reductions]
 
         stages = self.stages(lanes, record)
+        if not stages.fits:
+            return self._in_one_piece(offsets, start, end, totals)
         last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
 
         def group(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
@@ -330,6 +332,27 @@ class _Loops(Body):
             return wide + fold(e, whole, count, 1, totals[many:], added(lanes))
 
         return [last, *fold(e, start, last, VECTORS * lanes, totals, group)]
+
+    def _in_one_piece(
+        self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]
+    ) -> list[ir.Value]:
+        """The same, several vectors at once: where too much would live from one stage to another."""
+        e, b, many = self.e, self.e.b, len(self.reductions)
+        self.hold(self.key.lanes, offsets)
+        made = []
+        for lanes, so_far in ((self.key.lanes, totals[:many]), (self.key.vector, totals[many:])):
+
+            def whole(i: ir.Value, totals: list[ir.Value], lanes: int = lanes) -> list[ir.Value]:
+                self.fetch(i)
+                here = self.along(offsets, i)
+                values = self.evaluate(here, lanes)
+                self.sink(values, here, lanes)
+                return self._parts(values, totals)
+
+            last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
+            made += fold(e, start, last, lanes, so_far, whole)
+            start = last
+        return [start, *made]
 
     def _rest(
         self, offsets: list[ir.Value], i: ir.Value, end: ir.Value, accumulators: list[ir.Value]

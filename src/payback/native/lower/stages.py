@@ -19,7 +19,8 @@ from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, itemsize
 from payback.native.ir.module import Block
 
 REGISTERS = 2  # of a vector: constants are loaded once for both
-VECTORS = 8  # of a group
+VECTORS = 8  # of a group; fewer would cost more in loops than they save
+ROOM = 20_000  # bytes of arrays between stages: more of them leave the first cache, and waiting there costs more
 AT_ONCE = 2  # of them that are added at once
 WINDOW = 140.0  # instructions that a processor looks ahead, of those that wait
 WIDTH, MULTIPLIERS, ADDERS = 5.0, 2.0, 2.0  # instructions of all kinds in a cycle, and of some
@@ -53,6 +54,7 @@ class Stages:
 
     record   writes the body at an index, a value, into the current block, and returns values that are wanted afterwards
     lanes    of a vector
+    fits     whether what lives from one stage to another stays in the first cache
     """
 
     def __init__(self, e: Emitter, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]], fixed: str):
@@ -168,6 +170,7 @@ class Stages:
                 self.slots[name] = size
                 size += VECTORS * _bytes(kind)
             waiting.append((last[name], self.slots[name]))
+        self.fits = size <= ROOM
         with self.e.b.goto_entry_block():
             self.memory = opaque(self.e, self.e.b.alloca(ir.ArrayType(ir.VectorType(INT, 8), -(-size // 64))))
 
