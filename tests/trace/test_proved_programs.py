@@ -1,4 +1,4 @@
-"""Random programs, some of which write into arrays: with the proof they give and leave what they do without it; a proof beside another thread."""
+"""Random programs, some of which write into arrays: with a proof they give and leave what they do without it."""
 
 import functools
 import random
