@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
+import scipy.sparse.linalg
 
 import payback as pb
 from amount import cases
@@ -23,6 +25,7 @@ def sample(generator, *shape):
     return generator.uniform(0.5, 2.0, (N, *shape))
 
 
+SYSTEM = scipy.sparse.csc_array(np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 0.5], [1.0, 0.0, 4.0]]))
 I1, I2 = np.array([2, 0, 2]), np.array([[0, 1], [1, 1]])
 
 
@@ -64,6 +67,7 @@ PROGRAMS = {
     ),
     "cumsum": (lambda x: np.cumsum(x, axis=1) + np.cumsum(x, axis=0), [(3, 4)]),
     "products": (lambda a, v, b: a @ v + v @ b @ v * (a @ b) @ v + np.outer(v, v)[0], [(3, 3), (3,), (3, 3)]),
+    "a sparse system": (lambda b: scipy.sparse.linalg.spsolve(SYSTEM, b * b) * b, [(3,)]),
     "tensordot": (
         lambda a, b: np.tensordot(a, b, axes=([1], [0])) + np.tensordot(a, b, axes=0).sum(),
         [(2, 3), (3, 2)],
