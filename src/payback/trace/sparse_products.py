@@ -23,10 +23,15 @@ _DISPATCH = {"_matmul_dispatch", "_mul_dispatch"}  # of SciPy from 1.13 on, and 
 
 
 def leaves_to_operand(frame: FrameType) -> bool:
-    """Whether SciPy's dispatch of a product asks, and will hand it over to who is no array."""
-    while frame.f_globals.get("__name__", "").startswith("payback.") and frame.f_back is not None:  # wrappers
-        frame = frame.f_back
+    """Whether SciPy's dispatch of a product runs there, which hands it over to who is no array."""
     return frame.f_code.co_name in _DISPATCH and frame.f_globals.get("__name__", "").startswith("scipy.sparse")
+
+
+def asked_by_product(frame: FrameType) -> bool:
+    """Whether that dispatch asks for an array, through a wrapper of ours or by itself."""
+    while frame.f_globals.get("__name__", "").startswith("payback.") and frame.f_back is not None:
+        frame = frame.f_back
+    return leaves_to_operand(frame)
 
 
 def is_sparse(x: Any) -> bool:
@@ -66,5 +71,9 @@ def multiplied(a: Any, b: Any) -> Any:
 
 
 _HOOKS.update(
-    sparse_product=product, sparse_multiplied=multiplied, is_sparse=is_sparse, leaves_to_operand=leaves_to_operand
+    sparse_product=product,
+    sparse_multiplied=multiplied,
+    is_sparse=is_sparse,
+    leaves_to_operand=leaves_to_operand,
+    asked_by_product=asked_by_product,
 )
