@@ -77,6 +77,20 @@ def transposed(view: View, axes: Shape) -> View:
     return View(view.buffer, view.offset, tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes))
 
 
+def along(views: Sequence[View], axis: int, backwards: bool) -> tuple[list[int], list[View]]:
+    """Views of one shape with this axis last, read from its end if `backwards`; and their lengths and strides."""
+    order = (*[a for a in range(len(views[0].shape)) if a != axis], axis)
+    numbers, made = [views[0].shape[a] for a in order], []
+    for view in views:
+        view = transposed(view, order)
+        offset, strides = view.offset, view.strides
+        if backwards and view.shape[-1]:
+            offset, strides = offset + strides[-1] * (view.shape[-1] - 1), (*strides[:-1], -strides[-1])
+        numbers += strides
+        made.append(View(view.buffer, offset, view.shape, strides))
+    return numbers, made
+
+
 def reshaped(view: View, shape: Shape) -> View | None:
     """The same entries in another shape, or None where they would have to be copied."""
     in_order = 1 not in shape and 1 not in view.shape and view.strides == contiguous(view.shape)

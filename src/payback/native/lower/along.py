@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from payback.ir.node import Node
 from payback.native import ir, layout
 from payback.native.emit import Emitter, constant
-from payback.native.layout import View
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
 from payback.native.lower.pointwise import code_of
@@ -91,15 +90,7 @@ def _along(planner: Any, node: Node, terms: bool) -> bool:
         return False
     given = [planner.view(arg) for arg in node.args]
     views = [given[0], given[-1], planner.allocate(node, aval.dtype, aval.shape)]
-    order = (*[a for a in range(len(aval.shape)) if a != axis], axis)
-    numbers, operands = [aval.shape[a] for a in order], []
-    for view in views:
-        view = layout.transposed(view, order)
-        offset, strides = view.offset, view.strides
-        if backwards and view.shape[-1]:
-            offset, strides = offset + strides[-1] * (view.shape[-1] - 1), (*strides[:-1], -strides[-1])
-        numbers += strides
-        operands.append(View(view.buffer, offset, view.shape, strides))
-    key = Recurrence(code, len(order) - 1, terms)
+    numbers, operands = layout.along(views, axis, backwards)
+    key = Recurrence(code, len(aval.shape) - 1, terms)
     planner.command(key, operands, numbers, operands[:2], operands[2:], node.op.name)
     return True

@@ -132,16 +132,7 @@ def lower_cumsum(planner: Any, node: Node) -> bool:
         return False
     views = [planner.view(node.args[0])]
     views.append(planner.allocate(node, node.aval.dtype, node.aval.shape))
-    order = (*[a for a in range(len(node.aval.shape)) if a != axis], axis)
-    numbers = [node.aval.shape[a] for a in order]
-    operands = []
-    for view in views:
-        view = layout.transposed(view, order)
-        offset, strides = view.offset, view.strides
-        if backwards and view.shape[-1]:
-            offset, strides = offset + strides[-1] * (view.shape[-1] - 1), (*strides[:-1], -strides[-1])
-        numbers += strides
-        operands.append(View(view.buffer, offset, view.shape, strides))
-    key = RunningSum(source, code, len(order) - 1)
+    numbers, operands = layout.along(views, axis, backwards)
+    key = RunningSum(source, code, len(node.aval.shape) - 1)
     planner.command(key, operands, numbers, operands[:1], operands[1:], "cumsum")
     return True
