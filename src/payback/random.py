@@ -31,7 +31,11 @@ Array = np.ndarray[Any, Any]
 def key(seed: int) -> Array:
     """The key of a seed, a whole number from 0 to 2**64 − 1.
 
-    Raises InputError for anything else.
+    Returns a read-only uint32 array of shape (2,).  Raises InputError for anything else.
+
+    >>> import payback as pb
+    >>> pb.random.key(7)
+    array([7, 0], dtype=uint32)
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
         raise InputError(f"the seed is {seed!r}", why="a seed is a whole number from 0 to 2**64 − 1")
@@ -50,7 +54,13 @@ def _check(key: Any) -> Any:
 
 @told("pb.random.fold_in")
 def fold_in(key: Array, number: int) -> Array:
-    """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain."""
+    """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain.
+
+    >>> import payback as pb
+    >>> keys = [pb.random.fold_in(pb.random.key(0), step) for step in range(3)]
+    >>> len({tuple(key) for key in keys})
+    3
+    """
     if isinstance(key, Traced) or isinstance(number, Traced):
         return emit("fold_in", _check(key), number)
     made = folded(_check(key), number & 0xFFFFFFFFFFFFFFFF).copy()
@@ -60,7 +70,11 @@ def fold_in(key: Array, number: int) -> Array:
 
 @told("pb.random.split")
 def split(key: Array, count: int = 2) -> list[Array]:
-    """`count` independent keys."""
+    """`count` independent keys, in a list; the key itself is not to be used again.
+
+    >>> import payback as pb
+    >>> for_weights, for_noise = pb.random.split(pb.random.key(0))
+    """
     return [fold_in(key, i) for i in range(count)]
 
 
@@ -68,7 +82,15 @@ def split(key: Array, count: int = 2) -> list[Array]:
 def uniform(
     key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64, low: float = 0.0, high: float = 1.0
 ) -> Any:
-    """Uniform on [low, high), `shape` entries of a floating dtype."""
+    """Uniform on [low, high), `shape` entries of a floating dtype.
+
+    key: used for this draw alone.  Bits are those of Philox 4x32-10 (Salmon et al., SC 2011).
+
+    >>> import payback as pb
+    >>> drawn = pb.random.uniform(pb.random.key(0), (1000,), low=-1.0, high=1.0)
+    >>> drawn.dtype, bool(abs(drawn).max() < 1.0)
+    (dtype('float64'), True)
+    """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size = prod(shape)
     if isinstance(_check(key), Traced):  # the same bits, with the rows of the table
@@ -91,7 +113,14 @@ def uniform(
 
 @told("pb.random.normal")
 def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> Any:
-    """Standard normal numbers, by Box and Muller's transform (Ann. Math. Stat. 29, 1958)."""
+    """Standard normal numbers, by Box and Muller's transform (Ann. Math. Stat. 29, 1958).
+
+    key: used for this draw alone; `shape` entries of a floating dtype.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.random.normal(pb.random.key(0), (2, 3), np.float32).shape
+    (2, 3)
+    """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     half = (prod(shape) + 1) // 2
     u = uniform(key, (2 * half,))
@@ -111,7 +140,14 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
 
 @told("pb.random.permutation")
 def permutation(key: Array, n: int) -> Array:
-    """A random order of range(n), as int64."""
+    """A random order of range(n), as int64.
+
+    Raises InputError for a traced key: an order decides places.
+
+    >>> import payback as pb
+    >>> sorted(pb.random.permutation(pb.random.key(0), 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
     if isinstance(key, Traced):
         raise InputError("permutation was given a key whose value is not known while a function is traced",
                          why="an order decides places", fix="draw it outside, and give it as an argument")  # fmt: skip

@@ -1,4 +1,4 @@
-"""docs/reference.md lists the public names, and each says what it does, with an example that runs.
+"""docs/reference.md lists the public names with all that they say of themselves, and an example of each runs.
 
 `python tests/repository/test_reference.py` writes the page anew from the docstrings.
 """
@@ -14,13 +14,49 @@ import payback as pb
 import payback.nn
 import payback.optim
 import payback.random
+from payback.glass.account import Statement
+from payback.glass.ledger import Ledger
+from payback.glass.origins import Origin
+from payback.glass.paths import Paths
+from payback.glass.why_zero import WhyZero
+from payback.optim.minimize import Minimum
+from payback.optim.surface import Surface
+from payback.trace.array import Variable
+from payback.train.fit import Run
+from payback.train.history import History
+from payback.train.runs import RecordedRun
+from payback.transforms.audit import Audit
+from payback.transforms.compile import CompiledFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 MODULES = {"pb.nn": payback.nn, "pb.optim": payback.optim, "pb.random": payback.random}
+# What public functions return, and what one does with it.
+RETURNED = {
+    "pb.variable": (Variable, "value grad backward"),
+    "pb.compile": (CompiledFunction, "explain_compilation llvm"),
+    "pb.audit": (Audit, ""),
+    "pb.minimize": (Minimum, ""),
+    "pb.surface": (Surface, ""),
+    "pb.fit": (Run, "save"),
+    "run.history": (History, ""),
+    "pb.open_run": (
+        RecordedRun,
+        "net first_net step after_epoch walk batch rows explain why_nan account agreement svg",
+    ),
+    "run.account": (Statement, "lines by check to_json"),
+    "pb.explain": (
+        Ledger,
+        "settled pile edge paths race kappa blame through cut flow cost step by_entry entry check to_text to_json "
+        "to_dot svg html",
+    ),
+    "ledger.paths": (Paths, "all top sum gross share"),
+    "pb.why_nan": (Origin, ""),
+    "pb.why_zero": (WhyZero, ""),
+}
 HEAD = """# Reference
 
-Every public name, with the first line of what it says about itself; `help(pb.grad)` says the rest: shapes and dtypes,
-what is raised, the source of the method, an example.
+Every public name with what `help(pb.grad)` says of it: shapes and dtypes, what is raised, the source of the method, and
+an example. All examples are run by the tests. Errors have [a page of their own](errors.md).
 """
 
 
@@ -38,13 +74,37 @@ def first_line(thing):
 
 
 def page():
-    parts = [HEAD, "## payback (`import payback as pb`)\n", _table(functions())]
+    tops = functions()
+    parts = [HEAD, "## payback (`import payback as pb`)\n", _table(tops)]
     for name, module in MODULES.items():
-        members = [(f"{name}.{member}", getattr(module, member)) for member in module.__all__]
-        parts += [f"## {name}\n", f"{first_line(module)}\n", _table([m for m in members if callable(m[1])])]
-        closed = {member: value for member, value in members if isinstance(value, dict)}
-        parts += [f"`{member}`: {', '.join(value)}.\n" for member, value in closed.items()]
+        parts += [f"## {name}\n", f"{first_line(module)}\n", _table(members(name, module))]
+        closed = {key: value for key in module.__all__ if isinstance(value := getattr(module, key), dict)}
+        parts += [f"`{name}.{key}`: {', '.join(value)}.\n" for key, value in closed.items()]
+    parts += ["## What is returned\n"]
+    for name, (kind, shown) in RETURNED.items():
+        parts += [f"### {kind.__name__}, of `{name}`\n", _told(inspect.getdoc(kind))]
+        rows = [(f".{member}", getattr(kind, member)) for member in shown.split()]
+        parts += [_table(rows)] if rows else []
+    parts += ["## In full\n"]
+    for name, thing in [*tops, *(row for name, module in MODULES.items() for row in members(name, module))]:
+        parts += [f"### {name}\n", _told(f"{_call(name, thing)}\n\n{inspect.getdoc(thing)}")]
     return "\n".join(parts)
+
+
+def members(name, module):
+    found = [(f"{name}.{member}", getattr(module, member)) for member in module.__all__]
+    return [(name, thing) for name, thing in found if callable(thing)]
+
+
+def _call(name, thing):
+    """How it is called: the signature without types, which the text tells in words."""
+    signature = inspect.signature(thing)
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return f"{name}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
+
+
+def _told(text):
+    return f"```text\n{text}\n```\n"
 
 
 def _table(members):
@@ -56,7 +116,10 @@ def test_the_page_is_what_the_docstrings_say():
     assert PAGE.read_text("utf-8") == page(), "run python tests/repository/test_reference.py"
 
 
-@pytest.mark.parametrize(("name", "thing"), functions())
+ALL = [*functions(), *(row for name, module in MODULES.items() for row in members(name, module))]
+
+
+@pytest.mark.parametrize(("name", "thing"), ALL, ids=[name for name, _ in ALL])
 def test_public_functions_have_an_example(name, thing):
     text = inspect.getdoc(thing) or ""
     if name != "pb.load":  # its example needs a folder: the README's is run

@@ -27,37 +27,75 @@ def _pointwise(name: str, x: Any) -> Any:
 
 @told("pb.nn.identity")
 def identity(x: Any) -> Any:
-    """x itself."""
+    """x itself, whatever it is.
+
+    >>> import payback as pb
+    >>> pb.nn.identity(2.0)
+    2.0
+    """
     return x
 
 
 @told("pb.nn.relu")
 def relu(x: Any) -> Any:
-    """max(x, 0); its derivative at 0 is taken as 0."""
+    """max(x, 0); its derivative at 0 is taken as 0.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.relu(np.array([-1.0, 0.0, 2.0])), pb.grad(pb.nn.relu)(0.0)
+    (array([0., 0., 2.]), 0.0)
+    """
     return _pointwise("relu", x)
 
 
 @told("pb.nn.sigmoid")
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(−x)), without overflow."""
+    """1 / (1 + exp(−x)), without overflow.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
     return _pointwise("sigmoid", x)
 
 
 @told("pb.nn.softplus")
 def softplus(x: Any) -> Any:
-    """log(1 + exp x), without overflow."""
+    """log(1 + exp x), without overflow; its derivative is `sigmoid`.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.softplus(np.array([-1000.0, 0.0, 1000.0])).round(4)
+    array([0.000e+00, 6.931e-01, 1.000e+03])
+    """
     return _pointwise("softplus", x)
 
 
 @told("pb.nn.tanh")
 def tanh(x: Any) -> Any:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent: `np.tanh`.
+
+    >>> import payback as pb
+    >>> pb.nn.tanh(0.0), pb.grad(pb.nn.tanh)(0.0)
+    (np.float64(0.0), 1.0)
+    """
     return np.tanh(x)
 
 
 @told("pb.nn.logsumexp")
 def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
-    """log Σ exp x over the axes, without overflow; −∞ where all entries are −∞."""
+    """log Σ exp x over the axes, without overflow; −∞ where all entries are −∞.
+
+    x: any shape; axis: one, several, or None for all; the result has x's floating dtype (integers become float64).
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.logsumexp(np.full((2, 4), 1000.0), axis=1).round(4)
+    array([1001.3863, 1001.3863])
+    """
     axes = axes_of(axis, x.ndim if isinstance(x, Traced) else np.ndim(x))
     if isinstance(x, Traced):
         return emit("logsumexp", x, axes=axes, keepdims=keepdims)
@@ -70,13 +108,22 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
 
 @told("pb.nn.log_softmax")
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """x − logsumexp x along an axis."""
+    """x − logsumexp x along an axis: the logarithm of `softmax`, exact where that is 0 or 1.
+
+    x: any shape with that axis; the result has x's shape and floating dtype.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.log_softmax(np.array([0.0, -1000.0]))
+    array([    0., -1000.])
+    """
     return x - logsumexp(x, axis, keepdims=True)
 
 
 @told("pb.nn.softmax")
 def softmax(x: Any, axis: int = -1) -> Any:
-    """exp x / Σ exp x along an axis.
+    """exp x / Σ exp x along an axis, without overflow.
+
+    x: any shape with that axis; the result has x's shape and floating dtype.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.softmax(np.array([1000.0, 1000.0]))

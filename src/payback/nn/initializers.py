@@ -19,26 +19,58 @@ Initializer = Callable[[Any, int, int, Any], Any]
 
 @told("pb.nn.he_normal")
 def he_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
-    """Normal with variance 2 / n_in, shape (n_in, n_out)."""
+    """Normal with variance 2 / n_in, shape (n_in, n_out).
+
+    key: of `pb.random`; dtype: floating.  For rectifiers: He, Zhang, Ren & Sun (ICCV 2015).
+
+    >>> import payback as pb
+    >>> weight = pb.nn.he_normal(pb.random.key(0), 300, 200)
+    >>> weight.shape, round(float(weight.var() * 300), 1)
+    ((300, 200), 2.0)
+    """
     return (random.normal(key, (n_in, n_out)) * sqrt(2 / n_in)).astype(dtype)
 
 
 @told("pb.nn.he_uniform")
 def he_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
-    """Uniform on ±√(6 / n_in), shape (n_in, n_out)."""
+    """Uniform on ±√(6 / n_in), shape (n_in, n_out).
+
+    key: of `pb.random`; dtype: floating.  For rectifiers: He, Zhang, Ren & Sun (ICCV 2015).
+
+    >>> import payback as pb
+    >>> weight = pb.nn.he_uniform(pb.random.key(0), 300, 200)
+    >>> weight.shape, round(float(weight.max() ** 2 * 300), 1)
+    ((300, 200), 6.0)
+    """
     bound = sqrt(6 / n_in)
     return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
 
 
 @told("pb.nn.glorot_normal")
 def glorot_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
-    """Normal with variance 2 / (n_in + n_out), shape (n_in, n_out)."""
+    """Normal with variance 2 / (n_in + n_out), shape (n_in, n_out).
+
+    key: of `pb.random`; dtype: floating.  For symmetric activations: Glorot & Bengio (AISTATS 2010).
+
+    >>> import payback as pb
+    >>> weight = pb.nn.glorot_normal(pb.random.key(0), 300, 200)
+    >>> weight.shape, round(float(weight.var() * 500), 1)
+    ((300, 200), 2.0)
+    """
     return (random.normal(key, (n_in, n_out)) * sqrt(2 / (n_in + n_out))).astype(dtype)
 
 
 @told("pb.nn.glorot_uniform")
 def glorot_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
-    """Uniform on ±√(6 / (n_in + n_out)), shape (n_in, n_out)."""
+    """Uniform on ±√(6 / (n_in + n_out)), shape (n_in, n_out).
+
+    key: of `pb.random`; dtype: floating.  For symmetric activations: Glorot & Bengio (AISTATS 2010).
+
+    >>> import payback as pb
+    >>> weight = pb.nn.glorot_uniform(pb.random.key(0), 300, 200)
+    >>> weight.shape, round(float(weight.max() ** 2 * 500), 1)
+    ((300, 200), 6.0)
+    """
     bound = sqrt(6 / (n_in + n_out))
     return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
 

@@ -29,14 +29,22 @@ def known(name: Any, table: dict[str, Any], what: str) -> Any:
     return table[name]
 
 
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return np.dtype(dtype).kind == "f"
+    except TypeError:
+        return False
+
+
 class Linear(Module):
     """x @ weight + bias.
 
     n_in, n_out: numbers of features in and out; x is (..., n_in).
     key: of the initial weights; bias starts at zero (bias=False: there is none).
-    initializer: a name in `pb.nn.INITIALIZERS`.
+    initializer: a name in `pb.nn.INITIALIZERS`.  dtype: of the parameters, float32 unless said.
+    Its parameters are `weight`, (n_in, n_out), and `bias`, (n_out,) or None.
 
-    Raises InputError for sizes below 1 or unknown initializers, ShapeError for an x that does not fit.
+    Raises InputError for sizes below 1, other dtypes and unknown initializers, ShapeError for an x that does not fit.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.Linear(3, 2, key=pb.random.key(0))(np.ones((5, 3), np.float32)).shape
@@ -62,6 +70,9 @@ class Linear(Module):
                 raise InputError(
                     f"a layer of {n_in!r} inputs and {n_out!r} outputs", why="sizes are whole numbers from 1 up"
                 )
+        if not _is_floating(dtype):
+            raise InputError(f"dtype is {dtype!r:.60}", why="parameters are floating numbers",
+                             fix="write np.float32 or np.float64")  # fmt: skip
         self.weight = known(initializer, INITIALIZERS, "initializer")(key, int(n_in), int(n_out), dtype)
         self.bias = np.zeros(n_out, dtype) if bias else None
 
@@ -79,7 +90,14 @@ class Linear(Module):
 
 
 class Activation(Module):
-    """One of `pb.nn.ACTIVATIONS`, by name.  Raises InputError for other names."""
+    """One of `pb.nn.ACTIVATIONS`, by name, as a layer without parameters.
+
+    Raises InputError for other names.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.Activation("relu")(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
 
     name: str = static()
 
@@ -93,7 +111,12 @@ class Activation(Module):
 
 
 class Flatten(Module):
-    """(n, a, b, …) → (n, a·b·…)."""
+    """(n, a, b, …) → (n, a·b·…): images and the like for a `Linear` layer.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.Flatten()(np.ones((5, 8, 8))).shape
+    (5, 64)
+    """
 
     @told("pb.nn.Flatten")
     def __call__(self, x: Any) -> Any:
@@ -101,7 +124,16 @@ class Flatten(Module):
 
 
 class Sequential(Module):
-    """Layers one after another: the composite function layers[-1](… layers[0](x))."""
+    """Layers one after another: the composite function layers[-1](… layers[0](x)).
+
+    layers: modules, or any functions of one array.
+
+    >>> import numpy as np, payback as pb
+    >>> first, second = pb.random.split(pb.random.key(0))
+    >>> net = pb.nn.Sequential(pb.nn.Linear(4, 8, key=first), np.sin, pb.nn.Linear(8, 1, key=second))
+    >>> net(np.ones((5, 4), np.float32)).shape
+    (5, 1)
+    """
 
     layers: tuple[Any, ...]
 

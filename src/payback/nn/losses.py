@@ -50,6 +50,8 @@ def _mean(costs: Any, weights: Any) -> Any:
 def squared_error(prediction: Any, target: Any, weights: Any = None) -> Any:
     """Mean of (prediction − target)².
 
+    prediction, target: arrays of one shape, (n,) or (n, k); weights: None, or (n,) numbers ≥ 0.
+    Returns a scalar, the mean over samples (weighted) and outputs.
     Raises ShapeError when the shapes differ.
 
     >>> import numpy as np, payback as pb
@@ -65,7 +67,13 @@ def squared_error(prediction: Any, target: Any, weights: Any = None) -> Any:
 def huber(prediction: Any, target: Any, weights: Any = None, *, delta: float = 1.0) -> Any:
     """Huber's loss (Ann. Math. Stat. 35, 1964): ½d² for |d| ≤ delta, delta·(|d| − ½delta) beyond.
 
+    prediction, target: arrays of one shape, (n,) or (n, k); weights: None, or (n,) numbers ≥ 0.
+    Returns a scalar, the mean over samples (weighted) and outputs.
     Raises ShapeError when the shapes differ.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.huber(np.array([0.5, 10.0]), np.zeros(2))
+    np.float64(4.8125)
     """
     _same_shape(prediction, target, "the Huber loss")
     d = abs(prediction - target)
@@ -77,7 +85,8 @@ def huber(prediction: Any, target: Any, weights: Any = None, *, delta: float = 1
 def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     """Mean of −log softmax(logits)[class].
 
-    logits: (n, k).  target: (n,) whole numbers 0 … k−1, or (n, k) probabilities.
+    logits: (n, k).  target: (n,) whole numbers 0 … k−1, or (n, k) probabilities.  weights: None, or (n,) numbers ≥ 0.
+    Returns a scalar, the mean over samples (weighted).
     Raises ShapeError for other shapes, InputError for classes out of range.
 
     >>> import numpy as np, payback as pb
@@ -108,7 +117,13 @@ def cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
 def binary_cross_entropy(logits: Any, target: Any, weights: Any = None) -> Any:
     """Mean of −t·log σ(z) − (1−t)·log(1−σ(z)), from logits z and targets t in [0, 1] of the same shape.
 
+    logits, target: (n,) or (n, k), k answers a sample; weights: None, or (n,) numbers ≥ 0.
+    Returns a scalar, the mean over samples (weighted) and answers.
     Raises ShapeError when the shapes differ.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.binary_cross_entropy(np.array([0.0, 1000.0]), np.array([1.0, 1.0])).round(6)
+    np.float64(0.346574)
     """
     _same_shape(logits, target, "binary cross-entropy")
     return _mean(softplus(logits) - logits * target, weights)

@@ -35,13 +35,37 @@ from payback.trace.tree import leaves, paths
 
 
 def static(**options: Any) -> Any:
-    """A dataclass field that is part of a module's structure, not a parameter.  Takes `default=` and the like."""
+    """A dataclass field that is part of a module's structure, not a parameter.  Takes `default=` and the like.
+
+    >>> import payback as pb
+    >>> class Power(pb.nn.Module):
+    ...     factor: float
+    ...     exponent: int = pb.nn.static(default=2)
+    ...     def __call__(self, x):
+    ...         return self.factor * x**self.exponent
+    >>> pb.grad(lambda net: net(3.0))(Power(1.0)).factor
+    9.0
+    """
     return dataclasses.field(metadata={"static": True}, **options)
 
 
 @dataclass_transform(field_specifiers=(static,))  # not frozen: __init__ assigns
 class Module:
-    """The base of all layers and networks."""
+    """The base of all layers and networks: a class with typed fields and `__call__`.
+
+    Fields that hold arrays are parameters, fields that hold modules are parts, and `static()` ones are options.  A
+    module does not change; `replace` makes another.
+    Raises FieldError where a field is assigned again, or is not declared.
+
+    >>> import numpy as np, payback as pb
+    >>> class Scale(pb.nn.Module):
+    ...     factor: np.ndarray
+    ...     def __call__(self, x):
+    ...         return x * self.factor
+    >>> net = Scale(np.array([2.0, 3.0]))
+    >>> pb.grad(lambda net: net(np.ones(2)).sum())(net)
+    Scale(factor=float64[2])
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -116,7 +140,14 @@ def parameters(module: Any) -> dict[str, Any]:
 
 @told("pb.nn.summary")
 def summary(module: Any) -> str:
-    """A table of the parameters: name, shape, dtype, count; and their number in all."""
+    """A table of the parameters: name, shape, dtype, count; and their number in all.
+
+    >>> import payback as pb
+    >>> print(pb.nn.summary(pb.nn.MLP([2, 1])))
+    layers[0].weight  2×1  float32  2
+    layers[0].bias    1    float32  1
+    3 parameters
+    """
     rows = [
         (name, "×".join(map(str, np.shape(p))) or "scalar", str(np.asarray(p).dtype), f"{np.size(p):,}")
         for name, p in parameters(module).items()

@@ -23,10 +23,10 @@ Slots = tuple[Any, ...]
 
 @told("pb.optim.global_norm")
 def global_norm(gradient: Any) -> Any:
-    """The Euclidean norm of all entries of all leaves together.
+    """The Euclidean norm of all entries of all leaves together: what `clip_norm` bounds.
 
-    >>> import numpy as np
-    >>> global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
+    >>> import numpy as np, payback as pb
+    >>> pb.optim.global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
     np.float64(5.0)
     """
     total: Any = 0.0
@@ -61,6 +61,16 @@ class Optimizer:
 
     rate: the step length, a positive number or a schedule.
     clip_norm: gradients whose norm over all parameters is larger are scaled down to it; None: never.
+    One of your own defines `leaf`, and how many arrays it keeps beside each parameter as `slots`.
+    Raises InputError for options that are no positive numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> class Sign(pb.optim.Optimizer):
+    ...     def leaf(self, p, g, slots, rate, step):
+    ...         return p - rate * np.sign(g), slots
+    >>> rule, p = Sign(0.1), {"w": np.array([1.0, 2.0])}
+    >>> rule.update({"w": np.array([3.0, -4.0])}, rule.init(p), p, 0.1, 1)[0]["w"]
+    array([0.9, 2.1])
     """
 
     rate: float | Schedule = 1e-3
@@ -128,11 +138,15 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
-    """p − rate·g.
+    """p − rate·g.  rate and clip_norm: see `Optimizer`.
 
     line_search: choose each step's length by backtracking (Armijo, Pacific J. Math. 16, 1966): start from the last
     accepted length, doubled, and halve until the cost falls by at least 10⁻⁴ of what the slope promises.  Needs the
     whole data in one batch.
+
+    >>> import payback as pb
+    >>> pb.optim.GradientDescent(line_search=True).rate
+    0.1
     """
 
     rate: float | Schedule = 0.1
@@ -144,7 +158,14 @@ class GradientDescent(Optimizer):
 
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """v ← momentum·v + g; p − rate·v (Polyak, USSR Comp. Math. 4, 1964)."""
+    """v ← momentum·v + g; p − rate·v (Polyak, USSR Comp. Math. 4, 1964).
+
+    momentum: at least 0 and less than 1, else InputError.  rate and clip_norm: see `Optimizer`.
+
+    >>> import payback as pb
+    >>> pb.optim.Momentum(0.05, momentum=0.8).momentum
+    0.8
+    """
 
     rate: float | Schedule = 0.01
     momentum: float = 0.9
@@ -161,7 +182,14 @@ class Momentum(Optimizer):
 
 @dataclass(frozen=True)
 class Nesterov(Momentum):
-    """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013)."""
+    """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013).
+
+    Options as of `Momentum`.
+
+    >>> import payback as pb
+    >>> pb.optim.Nesterov(pb.optim.Cosine(0.1)).schedule(0, 100)
+    0.1
+    """
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         v = _settled(self.momentum * slots[0] + g)
@@ -170,7 +198,14 @@ class Nesterov(Momentum):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """s ← decay·s + (1−decay)·g²; p − rate·g / (√s + epsilon) (Tieleman & Hinton, 2012)."""
+    """s ← decay·s + (1−decay)·g²; p − rate·g / (√s + epsilon) (Tieleman & Hinton, 2012).
+
+    decay: at least 0 and less than 1; epsilon: positive; else InputError.  rate and clip_norm: see `Optimizer`.
+
+    >>> import payback as pb
+    >>> pb.optim.RMSprop(decay=0.99).rate
+    0.001
+    """
 
     decay: float = 0.9
     epsilon: float = 1e-8
@@ -188,7 +223,17 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma & Ba, ICLR 2015), with bias correction."""
+    """Adam (Kingma & Ba, ICLR 2015): p − rate·m̂ / (√v̂ + epsilon), with bias correction.
+
+    m ← beta1·m + (1−beta1)·g, m̂ = m / (1−beta1ᵗ); v ← beta2·v + (1−beta2)·g², v̂ = v / (1−beta2ᵗ) at step t, from 1.
+    beta1, beta2: at least 0 and less than 1; epsilon: positive; else InputError.  rate and clip_norm: see `Optimizer`.
+
+    >>> import numpy as np, payback as pb
+    >>> rule, p = pb.optim.Adam(0.1), np.array([1.0, 2.0])
+    >>> moved, state = rule.update(np.array([30.0, -0.4]), rule.init(p), p, 0.1, 1)
+    >>> moved.round(6)
+    array([0.9, 2.1])
+    """
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -219,6 +264,11 @@ class AdamW(Adam):
 
     Only arrays of two or more axes decay: weights, not biases.
     exempt: names of parameters that do not decay either (the last part of their path, such as "skip").
+    Other options as of `Adam`.
+
+    >>> import payback as pb
+    >>> pb.optim.AdamW(1e-3, weight_decay=0.1, exempt=("skip",)).beta1
+    0.9
     """
 
     weight_decay: float = 0.01

@@ -32,7 +32,20 @@ def positive(name: str, value: float, zero: bool = False) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The base of schedules.  rate: the highest step length."""
+    """The base of schedules: `schedule(step, total)` is the length of step 0 … total − 1.
+
+    rate: the highest step length, a positive number, else InputError.
+    One of your own defines `__call__`.
+
+    >>> from dataclasses import dataclass
+    >>> import payback as pb
+    >>> @dataclass(frozen=True)
+    ... class Halving(pb.optim.Schedule):
+    ...     def __call__(self, step, total):
+    ...         return self.rate / 2**step
+    >>> pb.optim.Adam(Halving(0.4)).schedule(2, 10)
+    0.1
+    """
 
     rate: float
 
@@ -53,7 +66,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """Always the same."""
+    """Always the same: what a number as the rate means.
+
+    >>> import payback as pb
+    >>> pb.optim.Constant(0.1)(7, 10)
+    0.1
+    """
 
     def __call__(self, step: int, total: int) -> float:
         return self.rate
@@ -66,7 +84,8 @@ class Constant(Schedule):
 class StepDecay(Schedule):
     """Multiplied by `factor` after every `every` steps.
 
-    >>> [StepDecay(1.0, every=2, factor=0.5)(step, 6) for step in range(6)]
+    >>> import payback as pb
+    >>> [pb.optim.StepDecay(1.0, every=2, factor=0.5)(step, 6) for step in range(6)]
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
@@ -90,7 +109,8 @@ class StepDecay(Schedule):
 class Cosine(Schedule):
     """Half a cosine from `rate` down to `final` over the run (Loshchilov & Hutter, ICLR 2017).
 
-    >>> [round(Cosine(1.0)(step, 5), 3) for step in range(5)]
+    >>> import payback as pb
+    >>> [round(pb.optim.Cosine(1.0)(step, 5), 3) for step in range(5)]
     [1.0, 0.854, 0.5, 0.146, 0.0]
     """
 
@@ -112,7 +132,8 @@ class Cosine(Schedule):
 class WarmUp(Schedule):
     """Linear from near zero over `steps` steps, then what `then` says (constant unless given).
 
-    >>> [WarmUp(1.0, steps=4)(step, 10) for step in range(6)]
+    >>> import payback as pb
+    >>> [pb.optim.WarmUp(1.0, steps=4)(step, 10) for step in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
 
