@@ -67,8 +67,9 @@ SHOWN = {
     ),
     "TraceError": (
         lambda: trace(compiled_branch, 1.0),
-        "the value of gt is not known while a function is compiled (…test_errors.py:N in compiled_branch: x > 0): "
-        "compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
+        "a value that is looked at is not known while a function is compiled "
+        "(…test_errors.py:N in compiled_branch: x > 0): compiled code is traced with shapes only, "
+        "as are vmap and the bodies of scan, cond and while_loop, so no "
         "number can be looked at and no branch taken. "
         "Use np.where or pb.cond instead of if, or give what decides it as a plain argument.",
     ),

@@ -311,7 +311,7 @@ def test_other_dtypes_are_compiled_as_ever(short):
 
 
 def test_a_branch_on_a_number_is_refused_with_its_place():
-    with pytest.raises(TraceError, match=r"the value of gt is not known while a function is compiled "
+    with pytest.raises(TraceError, match=r"a value that is looked at is not known while a function is compiled "
                                          r"\(.*test_tape\.py:\d+ in .*: x\[0\] > 0\)"):  # fmt: skip
         pb.compile(lambda x: x[1] if x[0] > 0 else x[0])(np.ones(2))
     with pytest.raises(TraceError, match="float"):

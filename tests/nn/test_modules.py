@@ -252,6 +252,8 @@ def test_the_shapes_of_the_weights_as_they_multiply_a_column():
         (lambda: pb.nn.Activation("Tanh"), "Did you mean 'tanh'?"),
         (lambda: pb.nn.MLP([3, 1], initializer="xavier"), "there is no initializer 'xavier'"),
         (lambda: pb.nn.MLP([3, 1], seed=-1), "the seed is -1"),
+        (lambda: pb.nn.MLP([3, 1], dtype="float33"), "dtype is 'float33'"),
+        (lambda: pb.nn.MLP([3, 1], dtype=int), "Write np.float32 or np.float64"),
     ],
 )
 def test_what_cannot_be_made_is_named(make, message):

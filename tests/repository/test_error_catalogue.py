@@ -169,6 +169,20 @@ ENTRIES = [
         ("float(x[0])", "x[0]"),
         ("float(x[0])", "float(pb.stop_gradient(x[0]))"),
     )),
+    Entry("TraceError", "A count that is a traced value", """
+        import payback as pb
+
+        def power(x, n):
+            y = 1.0
+            for _ in range(n):
+                y = y * x
+            return y
+
+        pb.grad(power, argnums=(0, 1))(2.0, 3)
+        """, (
+        (", argnums=(0, 1)", ""),
+        ("range(n)", "range(int(n))"),
+    )),
     Entry("TraceError", "A traced value that becomes a plain array", """
         import numpy as np, payback as pb
         from array import array

@@ -274,6 +274,7 @@ def test_python_s_library_is_not_the_user_s_line(f, what, expression):
         (lambda x: min(x[0], x[1]), "np.minimum"), (lambda x: sorted(x)[0], "np.sort"),
         (lambda x: x[0] if x[0] > 1 else x[1], "np.where or pb.cond"), (lambda x: f"{x[0]:.3f}" and x[1], "outside"),
         (lambda x: x[1] if math.isnan(x[0]) else x[0], "np.isnan"), (lambda x: x[0] * int(x[1]), "np.floor"),
+        (lambda x: x[x[0]], "the index as a Python int"),
     ],
 )  # fmt: skip
 def test_what_to_write_instead_depends_on_the_question(f, cure):

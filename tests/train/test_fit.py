@@ -39,6 +39,16 @@ def line(dtype=float):
     return pb.nn.MLP([3, 1], dtype=dtype)
 
 
+class Counted(pb.nn.Module):
+    """A network with a field that is no parameter, and does not say so."""
+
+    weight: np.ndarray
+    calls: int
+
+    def __call__(self, x):
+        return x @ self.weight
+
+
 @pytest.fixture
 def batches(monkeypatch):
     """The first feature of every batch that is trained on."""
@@ -582,15 +592,19 @@ def test_options_that_cannot_be_are_named(options, kind, message):
 @pytest.mark.parametrize(
     ("net", "y", "loss", "message"),
     [
-        (classifier(), CLASSES + 1, None, "y has classes from 1 to 3: the network's 3 outputs stand for the classes 0"),
+        (classifier(), CLASSES + 1, None, "y has classes from 1 to 3: whole numbers are classes to cross_entropy, and"),
+        (line(), CLASSES, None, "the network has 1 output, one a class"),
         (classifier(), CLASSES[:, None], None, "Write y[:, 0]"),
         (classifier(), np.eye(3, dtype=int)[CLASSES], None, "Write y.astype(float)"),
-        (classifier(), VALUES, None, "Give the last layer 1 outputs"),
+        (classifier(), VALUES, None, "Give the last layer 1 output,"),
         (line(), np.stack([VALUES, VALUES], 1), None, "Give the last layer 2 outputs"),
-        (pb.nn.MLP([2, 1]), VALUES, None, "a layer of 2 inputs was given an array of shape (1, 3)"),
+        (pb.nn.MLP([2, 1]), VALUES, None, "which does not fit the network: for a single row, a layer of 2"),
+        (classifier(), CLASSES * 1.0, "cross_entropy", "Write y.astype(int)"),
+        (classifier(), np.array(["a", "b"])[CLASSES % 2], None, "np.unique(y, return_inverse=True)"),
+        (pb.nn.MLP, VALUES, None, "the network is the class MLP"),
         (pb.nn.Sequential(), VALUES, None, "the network has no parameters"),
-        (3, VALUES, None, "it must be callable on a batch"),
-        (pb.nn.Linear(3, 1, key=pb.random.key(0), dtype=np.int64), VALUES, None, "parameters are floating arrays"),
+        (3, VALUES, None, "callable on a batch"),
+        (Counted(np.ones((3, 1)), 0), VALUES, None, "parameters are floating arrays"),
     ],
 )  # fmt: skip
 def test_networks_and_targets_that_do_not_go_together(net, y, loss, message):

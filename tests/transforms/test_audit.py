@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import PaybackError
+from payback.errors import InputError, PaybackError
 
 X = np.array([0.5, 1.25, 2.0])
 
@@ -340,3 +340,10 @@ def test_obstacles_of_other_kinds_and_their_cures(plant):
     for _ in range(60):
         level -= (level**3 + level - x[2]) / (3 * level**2 + 1)
     np.testing.assert_allclose(gradient, [2 * level, 0.0, value / level / (3 * level**2 + 1)], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("given", "message"), [((3,), "a function belongs"), ((np.sum,), "Write pb.audit(f, x)")])
+def test_what_cannot_be_audited_is_told(given, message):
+    with pytest.raises(InputError) as caught:
+        pb.audit(*given)
+    assert message in str(caught.value)

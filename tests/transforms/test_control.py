@@ -323,8 +323,9 @@ def test_an_unbounded_loop_forwards_without_numbers():
         (lambda: pb.scan(lambda c, x: (c, x), 1.0), ShapeError, "does not know how many steps"),
         (lambda: pb.scan(lambda c, x: (c, None), 1.0, (np.ones(2), np.ones(3))), ShapeError, "are [2, 3]"),
         (lambda: pb.scan(lambda c, x: (c, x), 1.0, length=-1), InputError, "the length is -1"),
-        (lambda: pb.scan(lambda c, x: c, 1.0, np.ones(2)), InputError, "another structure"),
-        (lambda: pb.scan(lambda c, x: ((c, c), x), 1.0, np.ones(2)), InputError, "another structure"),
+        (lambda: pb.scan(lambda c, x: c, 1.0, np.ones(2)), InputError, "returns no pair"),
+        (lambda: pb.scan(lambda c, x: (c, x, x), 1.0, np.ones(2)), InputError, "a tuple of 3"),
+        (lambda: pb.scan(lambda c, x: ((c, c), x), 1.0, np.ones(2)), InputError, "returns carry[0], carry[1]"),
         (
             lambda: pb.scan(lambda c, x: (c * x, x), 1.0, np.ones((2, 3))),
             ShapeError,

@@ -534,7 +534,7 @@ def test_check_grads_of_numbers_and_third_order():
 def test_abstract_values_cannot_be_looked_at():
     from payback.trace.abstract import trace
 
-    with pytest.raises(TraceError, match="the value of gt is not known while a function is compiled"):
+    with pytest.raises(TraceError, match="a value that is looked at is not known while a function is compiled"):
         trace(lambda x: x if x.sum() > 0 else -x, np.ones(2))
 
 

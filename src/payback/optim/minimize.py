@@ -105,9 +105,11 @@ def minimize(
         if not np.isfinite(cost) or not np.isfinite(norm):
             what, value = ("gradient", norm) if np.isfinite(cost) else ("cost", cost)
             raise NonFiniteError(
-                f"the {what} is {value} after step {len(lengths)}",
-                why="the steps are too long, or the function is not defined there",
-                fix="give a smaller step, or line_search=True",
+                f"the {what} is {value} {f'after step {len(lengths)}' if lengths else 'at the start'}",
+                why="the steps are too long, or the function is not defined there" if lengths else None,
+                fix="give a smaller step, or line_search=True"
+                if lengths
+                else "start where the function is defined; pb.why_nan(f, x0) says where it is not",
             )
         reason = (
             "gradient norm" if norm <= tol else has_converged(cost, costs[-2], norm, tol) if len(costs) > 1 else None

@@ -91,7 +91,7 @@ class Traced(metaclass=_Kind):
         if witness.get() is not None and by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
             raise AttributeError("arrays have no attribute 'value'")
         if self.node.value is None:
-            raise not_known(self.node.params.get("name") or self.node.op.name)
+            raise not_known(None)
         return self.node.value
 
     @property
@@ -433,7 +433,7 @@ def variable(value: Any, name: str | None = None) -> Variable:
     >>> b.grad, c.grad
     (5.0, 2.0)
     """
-    return Variable(leaf_value(value, name or "the value"), name)
+    return Variable(leaf_value(value, name or "value"), name)
 
 
 know(Traced, Variable, as_traced)

@@ -26,6 +26,7 @@ _CURES = {
     "min": "use np.minimum(a, b), or np.min of an array",
     "sorted": "use np.sort, or np.argsort and an index",
     "text": "return it and show it outside, or leave the text out of the compiled function",
+    "index": "give the index as a Python int or an array of them, not as a float",
     "isnan": "use np.isnan, np.isinf, np.isfinite or np.isclose, and np.where instead of if",
     "number": f"keep it an array: np.floor, np.ceil, np.trunc and np.rint do not ask for the number, {_PLAIN}",
 }
@@ -37,8 +38,11 @@ _KNOWN = {"max": "max", "min": "min", "sorted": "sorted", "sort": "sorted", "nla
 _FORMATS = {code for name, code in dis.opmap.items() if name.startswith("FORMAT_")}  # a part of an f-string
 
 
-def not_known(name: str) -> TraceError:
-    """The error for the value of a node that has none, asked for by the user's line that is running."""
+def not_known(name: str | None) -> TraceError:
+    """The error for the value of a node that has none, asked for by the user's line that is running.
+
+    name: the user's own, of a variable; an expression is told by its place.
+    """
     frame: FrameType | None = _getframe(2)
     while frame is not None and is_inner(frame):
         frame = frame.f_back
@@ -48,7 +52,7 @@ def not_known(name: str) -> TraceError:
     else:
         asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
     told = TraceError(
-        f"the value of {name} is not known while a function is compiled",
+        f"{f'the value of {name}' if name else 'a value that is looked at'} is not known while a function is compiled",
         where=str(place) if place else None,
         why="compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
         "number can be looked at and no branch taken",
@@ -68,6 +72,8 @@ def _question(text: str, line: str) -> str:
     left = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
     if isinstance(left, ast.Constant) and isinstance(left.value, str):
         return "text"
+    if isinstance(node, ast.Subscript):
+        return "index"
     if isinstance(node, ast.Call):
         called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if called in _KNOWN:

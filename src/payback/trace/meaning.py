@@ -67,8 +67,11 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="keep the factors, lu = scipy.sparse.linalg.splu(A), and call lu.solve(b) in the "
                           f"function; {BARE_NUMBERS}")  # fmt: skip
-    no_index = type(problem) is TypeError and text == _NO_INDEX
-    if no_index or (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
+    if type(problem) is TypeError and text == _NO_INDEX:
+        return TraceError("a floating value stands where a whole number is needed", where=_place(problem),
+                          why="a range, a count and an index are whole numbers, which have no derivative",
+                          fix="give a Python int for it and leave it out of argnums, or write int(x)")  # fmt: skip
+    if (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); "
                           f"{BARE_NUMBERS}")  # fmt: skip

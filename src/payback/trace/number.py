@@ -28,7 +28,7 @@ from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
 from payback.trace.asked import by_name, not_known
-from payback.trace.columns import CODES, FIRST_ROW, LEAF, ROWS, STRONG, THIRD, WEAK, Entries
+from payback.trace.columns import CODES, LEAF, STRONG, THIRD, WEAK, Entries
 from payback.trace.floats import Single
 from payback.trace.handled import FAILING, unsure
 from payback.trace.outside import in_text
@@ -256,19 +256,10 @@ class Number(Single):
     def value(self) -> Any:
         if witness.get() is not None and by_name(_getframe(1)):
             raise AttributeError("numbers have no attribute 'value'")
-        raise not_known(self._name())
+        raise not_known(None)
 
     def __bool__(self) -> bool:
         return bool(self.value)
-
-    def _name(self) -> str:
-        code = self.recorder.what[self.k] & 255
-        if code >= FIRST_ROW:
-            return ROWS[code - FIRST_ROW].name
-        if code == LEAF:
-            leaf = self.recorder.leaves[self.recorder.first[self.k]]
-            return leaf.params.get("name", leaf.op.name) if self.recorder.second[self.k] < 0 else "index"
-        return "const"
 
     def __repr__(self) -> str:
         return shown(f"Traced(f64[]{'*' if self.kind else ''})")

@@ -29,7 +29,7 @@ class Shared(Variable):
     def _look(self) -> None:
         node = self.node
         if node.value is None:
-            raise not_known(node.params.get("name") or node.op.name)
+            raise not_known(node.params.get("name"))
 
     @property
     def value(self) -> Any:

@@ -14,11 +14,11 @@ from payback.train.metrics import accuracy, binary_accuracy, r2, right_answers, 
 
 
 def check_parameters(net: Any) -> None:
-    if not callable(net):
+    if isinstance(net, type) or not callable(net):
         raise InputError(
-            f"the network is a {type(net).__name__}",
-            why="it must be callable on a batch",
-            fix="make one with pb.nn.MLP",
+            f"the network is {f'the class {net.__name__}' if isinstance(net, type) else f'a {type(net).__name__}'}",
+            why="a network with parameters is needed, callable on a batch",
+            fix="make one, for example pb.nn.MLP([4, 16, 1], seed=0)",
         )
     parameters = leaves(net)
     if not parameters:
@@ -44,19 +44,28 @@ def yes_or_no(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def _outputs(count: int) -> str:
+    return f"{count} output{'s' * (count != 1)}"
+
+
 def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
 
     Raises ShapeError or InputError when they do not go together.
     """
     with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
-        made = net(X[:1]).shape[1:]
+        try:
+            made = net(X[:1]).shape[1:]
+        except ShapeError as problem:
+            raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
+                             why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
             raise InputError(
                 f"{name} has classes from {y.min()} to {y.max()}",
-                why=f"the network's {made[0]} outputs stand for the classes 0 to {made[0] - 1}",
-                fix="number the classes from 0, or give the last layer more outputs",
+                why=f"whole numbers are classes to cross_entropy, and the network has {_outputs(made[0])}, one a class",
+                fix="number the classes from 0 and give the last layer an output for each; for targets that are "
+                "numbers, write y.astype(float)",
             )
         if y.ndim != 1:
             fix = "write y[:, 0]" if y.size == len(y) else "write y.astype(float) for the probabilities of classes"
@@ -67,10 +76,10 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     if y.ndim == 1 and made == (1,):
         y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
-        raise ShapeError(
-            f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}",
-            fix=f"give the last layer {int(np.prod(y.shape[1:], dtype=int))} outputs, or y as many columns",
-        )
+        fix = f"give the last layer {_outputs(int(np.prod(y.shape[1:], dtype=int)))}, or y as many columns"
+        if loss == "cross_entropy" and y.ndim == 1 and (y == np.rint(y)).all():
+            fix = "write y.astype(int): classes are whole numbers"
+        raise ShapeError(f"{name} has the shape {y.shape} and the network's results have {(len(X), *made)}", fix=fix)
     if loss in ("cross_entropy", "binary_cross_entropy") and not (y.min() >= 0 and y.max() <= 1 + 1e-6):
         raise InputError(
             f"{name} has numbers from {y.min()} to {y.max()}",

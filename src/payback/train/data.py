@@ -88,7 +88,9 @@ def _numbers(values: Any, name: str) -> Array:
         raise InputError(
             f"{name} holds {array.dtype}",
             why="training wants numbers",
-            fix="encode text and dates first, or use payback train on the table",
+            fix="number the classes: classes, y = np.unique(y, return_inverse=True)"
+            if name == "y"
+            else "encode text and dates first, or use payback train on the table",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = _first(~np.isfinite(array))

@@ -136,7 +136,7 @@ def fit(
     callbacks = called_after_epochs(callbacks)
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
-        raise InputError(f"the optimizer is {optimizer!r:.60}", why="that is none", fix="write pb.optim.Adam(1e-3)")
+        raise InputError(f"optimizer is {optimizer!r:.60}, which is none of pb.optim", fix="write pb.optim.Adam(1e-3)")
     epochs, shuffle = whole("epochs", epochs, 0), yes_or_no("shuffle", shuffle)
     if progress is not None and not isinstance(progress, Progress):
         progress = yes_or_no("progress", progress)

@@ -13,10 +13,12 @@ import numpy as np
 
 from payback.errors import (
     DifferentiationError,
+    InputError,
     MissingAttributeError,
     PaybackError,
     TraceError,
     UnsupportedError,
+    no_function,
     witness,
 )
 from payback.ir.forks import free_in_children
@@ -268,7 +270,14 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     >>> print(pb.audit(lambda x: (x * x).sum(), np.ones(3)))
     nothing stands in the way of a derivative
     """
-    opened = Opened(f, args, kwargs, tuple(range(len(args))) if argnums is None else argnums)
+    if not callable(f):
+        raise no_function(f)
+    if argnums is None:
+        argnums = tuple(range(len(args)))
+        if not args:
+            raise InputError("audit was given no arguments of the function", why="it is run once, on real values",
+                             fix="write pb.audit(f, x)")  # fmt: skip
+    opened = Opened(f, args, kwargs, argnums)
     found: dict[Any, Obstacle] = {}
     plainly = Plainly(_bare)
     ended: dict[Any, Exception] = {}

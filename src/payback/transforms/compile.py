@@ -326,7 +326,7 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-        What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
+    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
     that was given another value, an array behind such a name that was written into, and a mask that has changed make a
     new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
     large, or changes often, is better an argument, or read-only.  A `pb.variable` is read anew at each call; only where
@@ -337,7 +337,8 @@ def compile(
     the call is left as it is.  Results are the same with and without.  Inside a transform nothing is donated.
     native: True: machine code, or InputError where there is no compiler; False: the interpreter; None: what there is.
     Machine code gives what the interpreter gives, sums, products and elementary functions to rounding.
-        The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
+
+    The transforms go outside and inside: `compile(grad(f))` and `grad(compile(f))` both work.
     Raises TraceError where f looks at a number.
 
     >>> import numpy as np, payback as pb

@@ -47,13 +47,18 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
         traced = trace_body(lambda *xs: step(list(xs)), [*(n.aval for n in state), *more], tuple)
-        after = traced.result[0] if isinstance(traced.result, tuple) and len(traced.result) == 2 else None
-        if after is None or not same_structure(after, carry):
-            found = position(where)
+        found = position(where)
+        if not isinstance(traced.result, tuple) or len(traced.result) != 2:
+            many = f"a tuple of {len(traced.result)}" if isinstance(traced.result, tuple) else "no pair"
+            raise InputError(f"a step of {name} returns {many}", where=str(found) if found else None,
+                             why="a step returns a pair: what is carried on, and what is kept of the step",
+                             fix="return (carry, y), or (carry, None)")  # fmt: skip
+        if not same_structure(traced.result[0], carry):
             raise InputError(
                 f"a step of {name} carries on a container of another structure",
                 where=str(found) if found else None,
-                why=f"it was given {', '.join(paths(carry, 'carry'))}",
+                why=f"it was given {', '.join(paths(carry, 'carry'))} and returns "
+                f"{', '.join(paths(traced.result[0], 'carry')) or 'nothing'}",
                 fix="return what is carried as it came",
             )
         wanted = [aval._replace(weak=False) for aval in traced.body.gives[: len(state)]]

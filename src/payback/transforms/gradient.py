@@ -72,7 +72,7 @@ class Opened:
         if not any(self.wrt):
             raise DifferentiationError(
                 "there is nothing to differentiate by",
-                where=", ".join(str(p) for p in self.positions),
+                where=", ".join(p if isinstance(p, str) else names[p] for p in self.positions),
                 why=f"it is {_kinds(self.given)}: no number and no floating array",
                 fix="give what varies as a floating array, for example with np.asarray(data, float)",
             )
