@@ -86,9 +86,13 @@ def page():
         rows = [(f".{member}", getattr(kind, member)) for member in shown.split()]
         parts += [_table(rows)] if rows else []
     parts += ["## In full\n"]
-    for name, thing in [*tops, *(row for name, module in MODULES.items() for row in members(name, module))]:
+    for name, thing in everything():
         parts += [f"### {name}\n", _told(f"{_call(name, thing)}\n\n{inspect.getdoc(thing)}")]
     return "\n".join(parts)
+
+
+def everything():
+    return [*functions(), *(row for name, module in MODULES.items() for row in members(name, module))]
 
 
 def members(name, module):
@@ -116,10 +120,7 @@ def test_the_page_is_what_the_docstrings_say():
     assert PAGE.read_text("utf-8") == page(), "run python tests/repository/test_reference.py"
 
 
-ALL = [*functions(), *(row for name, module in MODULES.items() for row in members(name, module))]
-
-
-@pytest.mark.parametrize(("name", "thing"), ALL, ids=[name for name, _ in ALL])
+@pytest.mark.parametrize(("name", "thing"), everything(), ids=[name for name, _ in everything()])
 def test_public_functions_have_an_example(name, thing):
     text = inspect.getdoc(thing) or ""
     if name != "pb.load":  # its example needs a folder: the README's is run
