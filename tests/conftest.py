@@ -31,8 +31,10 @@ def pytest_configure(config):
     full = soak or config.getoption("--full")
     os.environ[amount.VARIABLE] = "2" if soak else "1" if full else "0"
     if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
-        config.code_folder = tempfile.TemporaryDirectory(prefix="payback-tests-")
-        os.environ["PAYBACK_CACHE"] = os.path.join(config.code_folder.name, "code")
+        config.folder_of_run = tempfile.TemporaryDirectory(prefix="payback-tests-")
+        os.environ["PAYBACK_CACHE"] = os.path.join(config.folder_of_run.name, "code")
+        if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # bytecode too: each process would compile all anew
+            os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(config.folder_of_run.name, "bytecode")
     # Deterministic: the same examples in every run.  No deadlines: a slow machine is not a failure.
     rules = dict(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("everyday", max_examples=25, **rules)

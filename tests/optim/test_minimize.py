@@ -137,7 +137,7 @@ def test_what_is_not_finite_raises(f, start, step, message):
     with pytest.raises(NonFiniteError) as caught:
         pb.minimize(f, start, step=step)
     assert message in str(caught.value)
-    assert "give a smaller step" in str(caught.value).lower()
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(

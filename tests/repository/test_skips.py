@@ -8,47 +8,36 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-
-SKIPPED = "import pytest\ndef test_that_needs_a_program():\n    pytest.skip('no such program')\n"
-NOT_COLLECTED = "import pytest\npytest.importorskip('no_such_module', reason='no such module')\n"
-EXPECTED_FAILURE = "import pytest\n@pytest.mark.xfail\ndef test_known_bug():\n    assert False\n"
-
-
-def run(folder, text, *options, **environment):
-    (folder / "test_inner.py").write_text(text)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", *options, "test_inner.py"]
-    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
-    variables |= {"PYTHONPATH": str(TESTS), **environment}
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+FILES = {
+    "test_skipped.py": "import pytest\ndef test_that_needs_a_program():\n    pytest.skip('no such program')\n",
+    "test_not_collected.py": "import pytest\npytest.importorskip('no_such_module', reason='no such module')\n",
+    "test_expected.py": "import pytest\n@pytest.mark.xfail\ndef test_known_bug():\n    assert False\n",
+    "test_many.py": "import amount, pytest\n"
+    "@pytest.mark.parametrize('i', range(amount.cases(2, 5)))\ndef test_case(i):\n    pass\n",
+}
+FAILURES = {  # what must be told where every test must run
+    "FAILED test_skipped.py": "no such program (with --full or CI=true every test must run)",
+    "ERROR test_not_collected.py": "no such module (with --full or CI=true every test must run)",
+}
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [(SKIPPED, "no such program"), (NOT_COLLECTED, "no such module")], ids=["test", "module"]
+    ("options", "environment", "failures", "passed"),
+    [([], {}, {}, 2), (["--full"], {}, FAILURES, 5), ([], {"CI": "true"}, FAILURES, 2)],
+    ids=["usual", "full", "CI"],
 )
-@pytest.mark.parametrize(("options", "environment"), [(["--full"], {}), ([], {"CI": "true"})], ids=["full", "CI"])
-def test_a_skip_is_a_failure(text, reason, options, environment, tmp_path):
-    done = run(tmp_path, text, *options, **environment)
-    assert done.returncode != 0
-    assert reason in done.stdout
-    assert "every test must run" in done.stdout
-
-
-def test_a_skip_is_a_skip_otherwise(tmp_path):
-    done = run(tmp_path, SKIPPED)
-    assert done.returncode == 0
-    assert "1 skipped" in done.stdout
-
-
-def test_an_expected_failure_is_not_a_skip(tmp_path):
-    done = run(tmp_path, EXPECTED_FAILURE, "--full")
-    assert done.returncode == 0
-    assert "1 xfailed" in done.stdout
-
-
-def test_full_reaches_the_number_of_cases(tmp_path):
-    text = (
-        "import amount, pytest\n@pytest.mark.parametrize('i', range(amount.cases(2, 5)))\ndef test_case(i):\n    pass\n"
-    )
-    assert "2 passed" in run(tmp_path, text).stdout
-    assert "5 passed" in run(tmp_path, text, "--full").stdout
+def test_a_skip_is_a_failure_where_every_test_must_run(options, environment, failures, passed, tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-rA",
+               "--continue-on-collection-errors", *options]  # fmt: skip
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
+    variables |= {"PYTHONPATH": str(TESTS), **environment}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == bool(failures)
+    for outcome, reason in FAILURES.items():
+        assert (outcome in done.stdout) == bool(failures)
+        assert (reason in done.stdout) == bool(failures)
+    assert f"{passed} passed" in done.stdout  # `amount.cases(2, 5)`, in the usual run and with --full
+    assert "1 xfailed" in done.stdout  # an expected failure did run

@@ -562,7 +562,7 @@ def test_progress_is_shown_on_a_terminal_only(capsys):
     [
         ({"loss": "crossentropy"}, InputError, "there is no loss 'crossentropy'"),
         ({"optimizer": "adam"}, InputError, "Write pb.optim.Adam(1e-3)"),
-        ({"optimizer": Adam}, InputError, "the optimizer is <class"),
+        ({"optimizer": Adam}, InputError, "optimizer is <class"),
         ({"epochs": -1}, InputError, "epochs is -1"),
         ({"epochs": 1.5}, InputError, "epochs is 1.5"),
         ({"batch_size": 0}, InputError, "batch_size is 0"),
