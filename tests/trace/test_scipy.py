@@ -394,6 +394,20 @@ def test_errors(call, error, text):
         assert "test_scipy.py" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (lambda a: scipy.special.gammainc(a, 1.0), "gammainc has no derivative by its argument 0"),
+        (lambda a: scipy.special.betainc(a, 2.0, 0.5), "betainc has no derivative by its argument 0"),
+        (lambda a: scipy.special.betainc(2.0, a, 0.5), "betainc has no derivative by its argument 1"),
+    ],
+)
+def test_a_distribution_has_no_derivative_by_its_parameters_in_either_mode(f, text):
+    for differentiated in (lambda: pb.grad(f)(1.5), lambda: pb.jvp(f, (1.5,), (1.0,))):
+        with pytest.raises(DifferentiationError, match=text):
+            differentiated()
+
+
 def test_what_has_no_derivative_to_lose_is_scipys():
     k = traced(np.array([0.5, 1.5])) > 1
     assert scipy.special.struve(1, k.astype(int))[1] == scipy.special.struve(1, 1)

@@ -75,17 +75,6 @@ class Place:
         self.e, self.kind, self.lanes, self.count, self.down = e, kind, lanes, count, down
         self.first, self.offset, self.known = (row, column), offset, {} if known is None else known
 
-    @property
-    def row(self) -> ir.Value:
-        return self._index(0)
-
-    @property
-    def column(self) -> ir.Value:
-        return self._index(1)
-
-    def _index(self, axis: int) -> ir.Value:
-        return self.e.b.add(self.first[axis], self.e.int(self.offset[axis])) if self.offset[axis] else self.first[axis]
-
     def address(self, pointer: ir.Value, row_stride: Any, column_stride: Any, kind: ir.Type) -> ir.Value:
         """Where the first lane's element is.
 

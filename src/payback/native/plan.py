@@ -83,11 +83,6 @@ class Plan:
         """How a tile finds B: see `tile.edge_tile`."""
         return "packed" if self.pack_b else self.turned or "masked"
 
-    def block_rows(self, k: int) -> int:
-        """Rows of A that are packed at a time, at most."""
-        fitting = BLOCK // (blocks_of(k)[1] * self.dtype.itemsize * self.rows)
-        return max(min(fitting, LONG // self.rows), 1) * self.rows
-
     def block_columns(self, k: int) -> int:
         """Columns of B that all blocks of rows are multiplied with before the next ones: in the third cache."""
         return max(4194304 // (max(min(k, K_BLOCK), 1) * self.dtype.itemsize * self.width), 1) * self.width

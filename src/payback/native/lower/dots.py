@@ -11,7 +11,7 @@ from payback.native.lower.kernel import Arguments, fold
 from payback.native.packing import least
 from payback.native.tile import fetch, multiply_add, registers
 
-ROWS = 8  # at a time
+ROWS = 8  # at a time, or as many as a vector has lanes
 UNROLLED = 16  # vectors of a row up to which there is no loop
 LONGEST = 512  # entries of a row
 
@@ -33,15 +33,16 @@ class Dots(NamedTuple):
         ahead = (args.pointer(), args.int()) if self.ahead else None
         kind = pointwise.register_type(self.code)
         lanes = lanes_of(kind)
+        count = max(ROWS, lanes)
         own = self._contiguous(e, kind, vector, step)
-        with e.loop(0, n, ROWS) as i:
-            first = least(e, i, b.sub(n, e.int(ROWS)))  # the last ones again, where fewer are left
+        with e.loop(0, n, count) as i:
+            first = least(e, i, b.sub(n, e.int(count)))  # the last ones again, where fewer are left
             if ahead is not None:
-                for r in range(ROWS):
+                for r in range(count):
                     fetch(e, e.at(ahead[0], b.mul(b.add(first, e.int(r)), ahead[1]), BYTE), self.ahead)
-            places = [e.at(rows, b.mul(b.add(first, e.int(r)), stride), kind) for r in range(ROWS)]
+            places = [e.at(rows, b.mul(b.add(first, e.int(r)), stride), kind) for r in range(count)]
             sums = self._sums(e, kind, own, places)
-            for start in range(0, ROWS, lanes):
+            for start in range(0, count, lanes):
                 across = _across(e, sums[start : start + lanes], lanes)
                 e.store(across, result, b.add(first, e.int(start)))
         b.ret(e.int(0))
@@ -106,6 +107,7 @@ def dots(few: Any, code: str, after: Any, batch: int, plus: bool, numbers: tuple
     """The kernel for such a product in a band; numbers: as in `Product`."""
     m, n, k, _, _, b0, _, _, c1 = numbers[:9]
     lanes = lanes_of(pointwise.register_type(code))
-    if after is not None or batch or plus or (m, b0, c1) != (1, 1, 1) or registers() < 16:
+    rows = max(ROWS, lanes)
+    if after is not None or batch or plus or (m, b0, c1) != (1, 1, 1) or registers() < 2 * rows:
         return None
-    return few.take(Dots(code, k)) if n >= ROWS >= lanes and lanes <= k <= LONGEST else None
+    return few.take(Dots(code, k)) if n >= rows and lanes <= k <= LONGEST else None

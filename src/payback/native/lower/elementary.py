@@ -1,4 +1,4 @@
-"""Elementary and special functions in kernels: by `vector_math`, else lane by lane by the C library's or SciPy's."""
+"""Elementary and special functions in kernels: by `vector_math`, else lane by lane by SciPy's."""
 
 from __future__ import annotations
 
@@ -7,33 +7,19 @@ import re
 from functools import cache
 from typing import Any
 
-from payback.native import ir
+from payback.native import ir, vector_math
 from payback.native.emit import FLOAT32, FLOAT64, INT32, Emitter, constant, lanes_of
 
-try:
-    from payback.native import vector_math
-except ImportError:  # pragma: no cover
-    vector_math = None  # type: ignore[assignment]
-
-# The rows that are written with the C library where vectors have no code of their own.
-_LIBRARY = {
-    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "sin": "sin", "cos": "cos", "tan": "tan",
-    "tanh": "tanh", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "hypot": "hypot",
-    "sinh": "sinh", "cosh": "cosh", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "exp2": "exp2",
-    "log2": "log2", "log10": "log10", "cbrt": "cbrt", "power": "pow", "erf": "erf",
-    "erfc": "erfc",
-}  # fmt: skip
 # The rows whose values are SciPy's: its own compiled functions of doubles, and how many arguments they take.
 _SCIPY = {
     **dict.fromkeys(
-        ("erfcx", "erfinv", "erfcinv", "ndtr", "log_ndtr", "ndtri", "gammaln", "gamma", "psi", "logit", "log_expit",
+        ("erfcx", "erfinv", "erfcinv", "ndtr", "log_ndtr", "ndtri", "gammaln", "gamma", "psi", "logit",
          "entr", "exp1", "expi", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e", "k0", "k1"), 1),
     **dict.fromkeys(("beta", "betaln", "xlogy", "xlog1py", "rel_entr", "kl_div"), 2),
 }  # fmt: skip
 _RENAMED = {"digamma": "psi"}
 SPECIAL = frozenset((*_SCIPY, *_RENAMED)) - {"psi"}
-_SAME = {"expit": "sigmoid"}  # rows that are one function under two names
-NAMES = frozenset((*_LIBRARY, *_SAME, "sigmoid", "softplus", "logaddexp", "erf", "erfc"))
+NAMES = frozenset(vector_math.FORMULAS) - {"mod", "floor_divide"}  # of floats; those two are of whole numbers too
 
 
 def nan(kind: ir.Type) -> ir.Constant:
@@ -90,18 +76,18 @@ def _link_all() -> None:
         binding.add_symbol(symbol, address)
 
 
-def by_lanes(e: Emitter, symbol: str, *operands: ir.Value, more: tuple[ir.Constant, ...] = ()) -> ir.Value:
-    """A compiled function of doubles on every lane; fmod is exact in float32 too.  more: its further arguments."""
+def _by_lanes(e: Emitter, symbol: str, *operands: ir.Value) -> ir.Value:
+    """A compiled function of SciPy's on every lane: of doubles, and of a whole number that is 0."""
     kind = operands[0].type
     function = e.module.globals.get(symbol)
     if function is None:
-        types = [FLOAT64] * len(operands) + [value.type for value in more]
+        types = [*[FLOAT64] * len(operands), INT32]
         function = ir.Function(e.module, ir.FunctionType(FLOAT64, types), symbol)
     b = e.b
 
     def one(values: list[ir.Value]) -> ir.Value:
         single = values[0].type == FLOAT32
-        made = b.call(function, [*(b.fpext(v, FLOAT64) if single else v for v in values), *more])
+        made = b.call(function, [*(b.fpext(v, FLOAT64) if single else v for v in values), ir.Constant(INT32, 0)])
         return b.fptrunc(made, FLOAT32) if single else made
 
     if not isinstance(kind, ir.VectorType):
@@ -115,42 +101,11 @@ def by_lanes(e: Emitter, symbol: str, *operands: ir.Value, more: tuple[ir.Consta
 
 def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
     """The function of the row `name`.  A scalar is computed in a vector's first lane: one code, one result."""
-    name = _SAME.get(name, name)
-    if vector_math is not None and name in vector_math.SUPPORTED:
+    if name in vector_math.SUPPORTED:
         kind = operands[0].type
         if isinstance(kind, ir.VectorType):
             return vector_math.emit(e, name, *operands)
-        first = ir.Constant(INT32, 0)
         lanes = lanes_of(kind)
         spread = [e.splat(x, lanes) for x in operands]
-        return e.b.extract_element(vector_math.emit(e, name, *spread), first)
-    if name in _LIBRARY:
-        return by_lanes(e, _LIBRARY[name], *operands)
-    if name in SPECIAL:
-        symbol = f"payback_scipy_{_RENAMED.get(name, name)}"
-        return by_lanes(e, symbol, *operands, more=(ir.Constant(INT32, 0),))
-    return {"sigmoid": _sigmoid, "softplus": _softplus, "logaddexp": _logaddexp}[name](e, *operands)
-
-
-def _decay(e: Emitter, x: ir.Value) -> ir.Value:
-    return emit(e, "exp", e.b.fneg(e.intrinsic("fabs", x)))  # never overflows
-
-
-def _sigmoid(e: Emitter, x: ir.Value) -> ir.Value:
-    b, one, decay = e.b, constant(x.type, 1.0), _decay(e, x)
-    top = b.select(b.fcmp_ordered(">=", x, constant(x.type, 0.0)), one, decay)
-    return b.fdiv(top, b.fadd(one, decay))
-
-
-def _softplus(e: Emitter, x: ir.Value) -> ir.Value:
-    b, zero = e.b, constant(x.type, 0.0)
-    return b.fadd(b.select(b.fcmp_ordered("<", x, zero), zero, x), emit(e, "log1p", _decay(e, x)))
-
-
-def _logaddexp(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
-    b, zero = e.b, constant(x.type, 0.0)
-    gap = b.fsub(x, y)
-    top = b.select(b.fcmp_ordered(">", gap, zero), x, y)
-    apart = b.fadd(top, emit(e, "log1p", emit(e, "exp", b.fneg(e.intrinsic("fabs", gap)))))
-    apart = b.select(b.fcmp_unordered("uno", gap, gap), gap, apart)
-    return b.select(b.fcmp_ordered("==", x, y), b.fadd(x, constant(x.type, 0.6931471805599453)), apart)
+        return e.b.extract_element(vector_math.emit(e, name, *spread), ir.Constant(INT32, 0))
+    return _by_lanes(e, f"payback_scipy_{_RENAMED.get(name, name)}", *operands)

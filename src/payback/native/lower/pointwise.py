@@ -294,25 +294,20 @@ RULES["rad2deg"] = _scaled(180.0, np.pi)
 @_rule("mod")
 def _mod(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     if _is_float(code):
-        return _rounded(e, _float_divmod(e, x, y)[1], code)
+        return _rounded(e, elementary.emit(e, "mod", x, y), code)
     return _int_divmod(e, code, x, y)[1]
 
 
 @_rule("floor_divide")
 def _floor_divide(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     if _is_float(code):
-        return _rounded(e, _float_divmod(e, x, y)[0], code)
+        return _rounded(e, elementary.emit(e, "floor_divide", x, y), code)
     return _int_divmod(e, code, x, y)[0]
 
 
 @_rule("copysign")
 def _copysign(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     return e.intrinsic("copysign", x, y)
-
-
-@_rule("fmod")
-def _fmod(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
-    return _rounded(e, elementary.by_lanes(e, "fmod", x, y), code)
 
 
 def _known_extreme(name: str) -> Rule:
@@ -335,23 +330,6 @@ def _heaviside(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     b, zero, one = e.b, constant(x.type, 0.0), constant(x.type, 1.0)
     sides = b.select(b.fcmp_ordered("<", x, zero), zero, b.select(b.fcmp_ordered("==", x, zero), y, one))
     return b.select(b.fcmp_unordered("uno", x, x), x, sides)
-
-
-def _float_divmod(e: Emitter, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Python's and NumPy's: the remainder has the divisor's sign, the quotient is what is left, made whole."""
-    b, zero, one = e.b, constant(x.type, 0.0), constant(x.type, 1.0)
-    rest = elementary.by_lanes(e, "fmod", x, y)
-    quotient = b.fdiv(b.fsub(x, rest), y)
-    some = b.fcmp_unordered("!=", rest, zero)
-    other_sign = b.and_(some, b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero)))
-    quotient = b.select(other_sign, b.fsub(quotient, one), quotient)
-    rest = b.select(other_sign, b.fadd(rest, y), b.select(some, rest, e.intrinsic("copysign", zero, y)))
-    down = e.intrinsic("floor", quotient)
-    down = b.select(b.fcmp_ordered(">", b.fsub(quotient, down), constant(x.type, 0.5)), b.fadd(down, one), down)
-    nothing = b.fcmp_ordered("==", quotient, zero)
-    whole = b.select(nothing, e.intrinsic("copysign", zero, b.fdiv(x, y)), down)
-    by_zero = b.fcmp_ordered("==", y, zero)
-    return b.select(by_zero, b.fdiv(x, y), whole), b.select(by_zero, elementary.nan(x.type), rest)
 
 
 def _int_divmod(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -383,7 +361,7 @@ def emit(e: Emitter, name: str, code: str, operands: list[ir.Value]) -> ir.Value
     return _rounded(e, elementary.emit(e, name, *operands), code)
 
 
-_FLOATING = ("deg2rad", "rad2deg", "copysign", "fmod", "heaviside", "fmax", "fmin")
+_FLOATING = ("deg2rad", "rad2deg", "copysign", "heaviside", "fmax", "fmin")
 
 
 @cache
