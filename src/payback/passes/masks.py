@@ -63,7 +63,7 @@ def _is_zero(node: Node) -> bool:
 
 
 def _holds_where_paid(mask: Node, total: Node) -> bool:
-    """Whether a mask holds at all entries that payments other than zeros reach: the others are the zero they began as."""
+    """Whether a mask holds wherever payments other than zeros go: other entries are the zero that they began as."""
     templates, counts = total.params["templates"], total.params["counts"]
     if mask.op is CONST and mask.value is not None and not any(counts):
         paid = np.zeros(total.aval.shape, np.bool_)
@@ -84,5 +84,3 @@ def _holds_where_paid(mask: Node, total: Node) -> bool:
             return False
         at += 1 + count
     return True
-
-
