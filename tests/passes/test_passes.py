@@ -9,10 +9,15 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
+from payback.ops.append import apply, const
+from payback.ops.index import Place
+from payback.ops.row import TABLE
 from payback.passes.cse import cse, dce
 from payback.passes.fold import fold, reuse_signs
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
+from payback.trace.array import Traced
+from payback.trace.body import node_of
 from programs.test_random_programs import arguments, program
 
 PASSES = {"fold": fold, "cse": cse, "dce": dce, "reuse_signs": reuse_signs}
@@ -131,3 +136,41 @@ def test_the_slope_of_a_rectifier_is_read_off_its_value():
     assert "sign" not in names(simple)
     for a, b in zip(Interpreter(simple)(X, v), Interpreter(graph)(X, v), strict=True):
         assert same_bits(a, b)
+
+
+def test_masks_that_hold_everywhere_are_no_masks():
+    x = np.arange(12.0).reshape(3, 4)
+    i = np.array([0, 2, 2])
+
+    def f(x, i, w):  # all of x is read in one place, some of it in others
+        return np.sum(x**2) + np.sum(x[i] * w) + np.sum(x[1:, ::2] ** 3) + np.sum(x[:-1, 1] * x[1:, 1])
+
+    graph = trace(pb.grad(f), x, i, np.array([[1.0], [np.inf], [-0.0]])).graph
+    changed, log = fold(graph)
+    assert "select" in names(graph)
+    assert not {"select", "logical_or"} & set(names(changed))
+    assert names(changed).count("scatter") < names(graph).count("scatter")
+    assert any(line.why == "its mask changes nothing" for line in log)
+    args = x, i, np.array([[1.0], [np.inf], [-0.0]])
+    assert same_bits(Interpreter(changed)(*args)[0], Interpreter(graph)(*args)[0])
+
+
+MASKS = {  # what tells entries that were paid, instead of the payments' own index with a mask that always holds
+    "by another array": lambda v, i, j, every: ((every, j), (Place(0),)),
+    "by another index": lambda v, i, j, every: ((every,), (slice(2, 4),)),
+    "by some payments": lambda v, i, j, every: ((node_of(Traced(v) > 0), i), (Place(0),)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_of_other_payments_stay(name):
+    def f(v, i, j):
+        every = const(np.array([True, True]))
+        (parts, template), put = MASKS[name](node_of(v), node_of(i), node_of(j), every), {"shape": (4,)}
+        mask = put | {"templates": (template,), "counts": (len(parts) - 1,), "dtype": np.dtype(bool)}
+        paid = put | {"templates": ((Place(0),),), "counts": (1,), "dtype": np.dtype(float)}
+        total = apply(TABLE["scatter"], (node_of(v), node_of(i)), None, paid)
+        return np.where(Traced(apply(TABLE["scatter"], parts, None, mask)), Traced(total), 0.0)
+
+    graph = trace(f, np.array([1.0, -2.0]), np.array([0, 1]), np.array([1, 2])).graph
+    assert names(fold(graph)[0])[-1] == "select"

@@ -166,6 +166,7 @@ def _cases():
     model, options, box, array, f32 = Model(), Options(2.0, np.ones(3)), [1.0], np.ones(3), np.ones(3, np.float32)
     mask, places, nested, number = X > 0.6, np.array([0, 1]), np.ones(3), 3.0
     listed = [np.ones(3), {"deep": (np.ones(3),)}]
+    turned = functools.partial(lambda x, k, parts: x * k * parts[0], k=1.0, parts=[2.0])
 
     def rebound(x):
         return x * number
@@ -216,6 +217,8 @@ def _cases():
         "an attribute of an attribute": (lambda x: model(x), lambda: setattr(model.inner, "b", 5.0)),
         "of a method": (model.method, lambda: setattr(model, "w", np.full(3, 2.0))),
         "of a callable object": (model, lambda: setattr(model, "w", np.full(3, 2.0))),
+        "all attributes at once": (lambda x: model(x), lambda: setattr(model, "__dict__", vars(model) | {"rate": 7.0})),
+        "a keyword of a partial that has others": (turned, lambda: turned.keywords.update(k=2.0)),
         "a field of a dataclass": (lambda x: x**options.power, lambda: setattr(options, "power", 3.0)),
         "an array in a dataclass": (lambda x: x * options.array, lambda: options.array.fill(3.0)),
         "a mask": (lambda x: x[mask], put(mask, slice(None), np.array([True, False, False]))),
@@ -541,6 +544,16 @@ def test_one_bit_of_an_array_around_it(make):
         array[last] = number
         np.testing.assert_array_equal(compiled(1.0), np.copysign(1.0, array[last]) + array.sum() * 0.0)
     assert len(traces) == (5 if floating else 2)
+
+
+def test_containers_are_looked_into_quickly(monkeypatch):
+    options = Options(2.0, np.ones(3))
+    f = functools.partial(lambda o, held, x: x**o.power * held["s"][0].b, options, {"s": [SimpleNamespace(b=1.0)]})
+    around = Around(f)
+    monkeypatch.setattr(Around, "changes", lambda self: ["looked at one by one"])
+    assert around.unchanged()
+    options.power = 3.0
+    assert not around.unchanged()
 
 
 def test_a_partial_without_keywords_is_looked_at_as_quickly_as_a_function():

@@ -16,7 +16,11 @@ def is_cheaper(planner: Any, node: Node) -> bool:
 
     Differences of all pairs are of the second kind: two lists of points are read, and all pairs would be written.
     """
-    if node in planner.wanted or node.op.name not in AGAIN or node.aval.shape == ():
+    if node in planner.wanted or node.aval.shape == ():
+        return False
+    if node.op.name == "index":  # rows of a small table: read there once more, they need not be written
+        return all(arg in planner.views for arg in node.args) and 2 * node.args[0].aval.size <= node.aval.size
+    if node.op.name not in AGAIN:
         return False
     arrays = {arg for arg in node.args if arg not in planner.scalars}
     if len(arrays) == 1 and all(

@@ -117,7 +117,7 @@ def _nest(
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
     ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
-    across = None if ordered else _across(letters, extents, codes)
+    across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes)
     if across is not None:
         rest = [*range(across), *range(across + 1, len(letters)), across]
         letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
@@ -128,6 +128,8 @@ def _nest(
         (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
     )
     lanes = _lanes(codes, extents[-1], body) if inner else 1
+    if lanes == 1 and inner and _reads_rows([*body, *ends], moves, body):
+        lanes = 1 << extents[-1].bit_length() - 1  # a short row is a short vector
     staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
     if staged:
         lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
@@ -209,6 +211,19 @@ def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int |
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
+
+
+def _reads_rows(
+    instrs: Sequence[tuple[Any, ...]], moves: Sequence[Sequence[int]], body: Sequence[tuple[Any, ...]]
+) -> bool:
+    """Whether an index picks whole rows of an array, which lie side by side in memory."""
+
+    def still(at: int) -> bool:
+        instr = body[at]
+        return still(instr[3]) if instr[0] == "cast" else instr[0] == "load" and moves[instr[1]][-1:] == [0]
+
+    first = {"gather": 2, "scatter": 3}  # of an instr's indices
+    return any(i[0] in first and moves[i[1]][-1:] == [1] and all(map(still, i[first[i[0]] :])) for i in instrs)
 
 
 def _parts(entries: int) -> int:

@@ -13,6 +13,7 @@ from payback.ops.append import freeze
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
+from payback.passes.masks import everywhere, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
@@ -32,6 +33,7 @@ def _zero(node: Node) -> bool:
 
 
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
+_CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
 
 
@@ -64,7 +66,7 @@ def _masked_sum(node: Node, args: tuple[Node, ...], slopes: dict[Node, Node]) ->
     if count.op.name != "sum" or count.params != total.params or total.aval.dtype.kind != "f":
         return None
     chosen, mask = total.args[0], count.args[0]
-    if slopes.get(chosen) is mask:
+    if slopes.get(chosen) is mask or everywhere(mask):
         return total
     if chosen.op.name == "select" and chosen.args[0] is mask and _zero(chosen.args[2]):
         return total
@@ -97,9 +99,13 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)
             log.append(Change(node, made, "its arguments are constants"))
             return made
-        if op.name != "select":
+        if op.name not in _CHOOSING:
             return None
-        total = _masked_sum(node, args, slopes)
+        bare = without_mask(node, args)
+        if bare is not None:
+            log.append(Change(node, bare, "its mask changes nothing"))
+            return bare
+        total = _masked_sum(node, args, slopes) if op.name == "select" else None
         if total is not None:
             log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
         return total
@@ -177,7 +183,7 @@ def tidy(graph: Graph) -> Graph:
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         name, made = node.op.name, None
-        if name in _PASSING or name == "select" or (args and args[0].op is CONST):  # what `folding` looks at
+        if name in _PASSING or name in _CHOOSING or (args and args[0].op is CONST):  # what `folding` looks at
             made = folded(node, args)
         if made is None and name in _OF_SIGNS:
             made = signs(node, args)

@@ -178,21 +178,16 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     """`np.add.at` and its kin: entries that repeat are worked on one after the other."""
     if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
         raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
-    if unknown(key):
-        if ufunc not in (np.add, np.subtract):
-            raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
-                             why="which of them repeat decides what is computed",
-                             fix="np.add.at and np.subtract.at can")  # fmt: skip
-        places = Traced(const(np.arange(target.size).reshape(target.shape)))[key]
-    else:
-        places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
+    if unknown(key) and ufunc not in (np.add, np.subtract):
+        raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
+                         why="which of them repeat decides what is computed",
+                         fix="np.add.at and np.subtract.at can")  # fmt: skip
+    if ufunc in (np.add, np.subtract):
+        target[...] = ufunc(target, _summed(target, key, values[0]))
+        return
+    places = np.arange(target.size).reshape(target.shape)[plain_key(key)]
     value = [np.broadcast_to(Traced(node) if isinstance(node := as_traced(v), Node) else node, places.shape)
              for v in values]  # fmt: skip
-    if ufunc in (np.add, np.subtract):
-        params = {"shape": (target.size,), "templates": ((Place(0),),), "counts": (1,)}
-        added = emit("scatter", value[0], places, dtype=target.dtype, **params)
-        target[...] = ufunc(target, added.reshape(target.shape))
-        return
     places = places.reshape(-1)
     value = [part.reshape(-1) for part in value]
     order = np.argsort(places, kind="stable")
@@ -203,6 +198,20 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
         which = np.flatnonzero(turn == now)
         at = np.unravel_index(places[which], target.shape)
         target[at] = ufunc(target[at], *[part[which] for part in value])
+
+
+def _summed(target: Any, key: Any, value: Any) -> Any:
+    """Zeros of the target's shape, with the values added where the index reads."""
+    every = const(np.broadcast_to(np.False_, target.shape))
+    read = Traced(every)[key].node  # what an index with its arrays is, `x[key]` knows
+    arrays, template, shape = read.args[1:], read.params.get("template"), target.shape
+    if read.op.name != "index" or read.args[0] is not every:
+        read = Traced(const(np.arange(target.size).reshape(target.shape)))[key].node
+        arrays, template, shape = (read,), (Place(0),), (target.size,)
+    value = np.broadcast_to(Traced(node) if isinstance(node := as_traced(value), Node) else node, read.shape)
+    params = {"shape": shape, "templates": (template,), "counts": (len(arrays),)}
+    added = emit("scatter", value, *map(Traced, arrays), dtype=target.dtype, **params)
+    return added if shape == target.shape else added.reshape(target.shape)
 
 
 _METHODS["__ufunc_method__"] = _method

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -50,11 +51,23 @@ class Around:
             else:
                 others.append((look, was))
         self._cells, self._names, self._others = cells, names, others
+        self._inside = [] if self._fixed else list(_inside((value for _, value in looks), values))
 
     def unchanged(self) -> bool:
         """Whether all is as it was; quicker than `changes` where it can be."""
-        if not self._fixed:
-            return not self.changes()
+        if self._fixed:
+            return self._stand_for_the_same()
+        return (self._stand_for_the_same() and self._hold_the_same()) or not self.changes()
+
+    def _hold_the_same(self) -> bool:
+        """Whether containers hold the very things that they held, and arrays the same numbers."""
+        for look, was in self._inside:
+            now = look()
+            if len(now) != len(was) or not all(map(operator.is_, now, was)):
+                return False
+        return all(_unchanged(array, kept) for _, array, kept in self.copies.values())
+
+    def _stand_for_the_same(self) -> bool:
         try:
             for cell, was in self._cells:
                 if cell.cell_contents is not was:
@@ -150,6 +163,47 @@ def _contents(value: Any, values: bool = True) -> Iterator[Any]:
             stack += [getattr(value, field.name, None) for field in dataclasses.fields(value)]
         elif _is_plain(value):
             stack += vars(value).values()
+
+
+def _inside(values: Iterable[Any], nodes: bool) -> Iterator[tuple[Callable[[], Any], Any]]:
+    """How to look into what can be given other contents, and what it holds now; nodes: also of variables."""
+    seen: set[int] = set()
+    for value in values:
+        for part in _contents(value, False):
+            look: Callable[[], Any] | None = None
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            if isinstance(part, Variable):
+                look = functools.partial(_node, part) if nodes else None
+            elif isinstance(part, (*_WHOLE, np.ndarray, FunctionType, tuple, MethodType)):
+                continue
+            elif isinstance(part, dict):
+                yield (lambda part=part: list(part)), list(part)
+                look = part.values
+            elif isinstance(part, list):
+                look = functools.partial(list, part)
+            elif isinstance(part, functools.partial):
+                look = part.keywords.values
+            elif dataclasses.is_dataclass(part):
+                look = _fields(part)
+            elif _is_plain(part):
+                look = functools.partial(_held, part)
+            if look is not None:
+                yield look, list(look())
+
+
+def _fields(value: Any) -> Callable[[], Any]:
+    names = [field.name for field in dataclasses.fields(value)]
+    return lambda: [getattr(value, name, None) for name in names]
+
+
+def _held(value: Any) -> Any:
+    return vars(value).values()
+
+
+def _node(variable: Variable) -> tuple[Any]:
+    return (variable.node,)
 
 
 def _is_plain(value: Any) -> bool:

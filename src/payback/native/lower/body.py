@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from payback.native import ir, vector_math
-from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, itemsize
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.shared import shared
@@ -163,17 +163,36 @@ class Body:
             vector = e.b.insert_element(vector, single, ir.Constant(INT32, lane))
         return pointwise.from_memory(e, vector, code)
 
-    def shift(self, place: Instr, values: list[ir.Value], lane: int | None) -> ir.Value:
-        """How far the indices of a gather or scatter move its operand; negative ones count from the end."""
+    def shift(self, place: Instr, values: list[ir.Value], still: bool = False) -> ir.Value:
+        """How far the indices of a gather or scatter move its operand; negative ones count from the end.
+
+        still: all lanes alike, as one number.
+        """
         b, total = self.e.b, None
         for index, (extent, stride) in zip(_indexed(place), self.places[place], strict=True):
             at = values[index]
-            if lane is not None:
-                at = b.extract_element(at, ir.Constant(INT32, lane))
-            at = b.select(b.icmp_signed("<", at, self.e.int(0)), b.add(at, extent), at)
-            part = b.mul(at, stride)
+            if isinstance(at.type, ir.VectorType):
+                if still:
+                    at = b.extract_element(at, ir.Constant(INT32, 0))
+                else:
+                    extent, stride = (self.e.splat(x, at.type.count) for x in (extent, stride))
+            from_end = b.and_(b.ashr(at, constant(at.type, 63)), extent)
+            part = b.mul(b.add(at, from_end), stride)
             total = part if total is None else b.add(total, part)
         return total
+
+    def lanes_at(self, place: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> list[ir.Value]:
+        """Where each lane of a gather or scatter is."""
+        b, operand = self.e.b, place[1]
+        moved = b.add(self.e.splat(offset, lanes), self.shift(place, values))
+        singles = [b.extract_element(moved, ir.Constant(INT32, lane)) for lane in range(lanes)]
+        how = self.key.operands[operand][1]
+        if how == "z":
+            return singles
+        return [
+            b.add(at, self.e.int(lane) if how == "u" else self._step(operand, lane)) if lane else at
+            for lane, at in enumerate(singles)
+        ]
 
     def uniform(self, place: Instr) -> bool:
         """Whether the indices do not change along the inner axis."""
@@ -188,16 +207,13 @@ class Body:
     def gather(self, instr: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> ir.Value:
         b, operand = self.e.b, instr[1]
         if lanes == 1:
-            return self.read(operand, b.add(offset, self.shift(instr, values, None)), 1)
+            return self.read(operand, b.add(offset, self.shift(instr, values)), 1)
         if self.uniform(instr):
-            offset = b.add(offset, self.shift(instr, values, 0))
+            offset = b.add(offset, self.shift(instr, values, still=True))
             if self.key.operands[operand][1] == "z":
                 return self.e.splat(self.read(operand, offset, 1), lanes)
             return self.read(operand, offset, lanes)
-        return self.collect(
-            operand,
-            [b.add(self.lane_offset(operand, offset, lane), self.shift(instr, values, lane)) for lane in range(lanes)],
-        )
+        return self.collect(operand, self.lanes_at(instr, values, offset, lanes))
 
     def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
         """All instrs at one position."""
@@ -250,11 +266,10 @@ class Body:
             offset, code = offsets[operand], self.key.operands[operand][0]
             if name == "scatter":
                 if lanes == 1 or (self.uniform(sink) and self.key.operands[operand][1] != "z"):
-                    at = e.b.add(offset, self.shift(sink, values, 0 if lanes > 1 else None))
+                    at = e.b.add(offset, self.shift(sink, values, still=True))
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
-                for lane in range(lanes):  # two lanes may pay the same entry
-                    at = e.b.add(self.lane_offset(operand, offset, lane), self.shift(sink, values, lane))
+                for lane, at in enumerate(self.lanes_at(sink, values, offset, lanes)):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
                     self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
             elif name == "plus":

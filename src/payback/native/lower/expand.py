@@ -1,4 +1,4 @@
-"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, scatters, known choices."""
+"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, scatters."""
 
 from __future__ import annotations
 
@@ -141,17 +141,6 @@ def _layer(template: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, int]
     return numbers[0], parts[numbers[0]] % shape[numbers[0]]
 
 
-def _select(node: Node, condition: Node, high: Node, low: Node) -> Node | None:
-    """A choice that is known: the mask of what was paid, where all of it was."""
-    if condition.op is not CONST or condition.aval.size < _LARGE:
-        return None
-    known = np.asarray(condition.value)
-    chosen = high if known.all() else None if known.any() else low
-    if chosen is None or (chosen.aval.shape, chosen.aval.dtype) != (node.aval.shape, node.aval.dtype):
-        return None
-    return None if chosen.aval.weak != node.aval.weak else chosen
-
-
 def _comparison(node: Node, x: Node, y: Node) -> Node | None:
     """With a Python number that the other's dtype cannot hold: the same everywhere."""
     for number, other in ((x, y), (y, x)):
@@ -194,5 +183,4 @@ EXPANSIONS: dict[str, Parts] = {
     "norm": _norm,
     "power": _power,
     "scatter": _scatter,
-    "select": _select,
 } | dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), _comparison)

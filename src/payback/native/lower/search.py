@@ -1,4 +1,4 @@
-"""`searchsorted`: where numbers belong in a sorted row, by halving it without branches."""
+"""`searchsorted`: where numbers belong in a sorted row, by halving it without branches, for a vector of them at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.emit import INT, Emitter
+from payback.native.emit import INT, INT32, Emitter, constant, lanes_of
+from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.pointwise import code_of
 
-SIDE_BY_SIDE = 4  # numbers that are looked for together: each step waits for the one before it
+SIDE_BY_SIDE = 2  # vectors of numbers that are looked for together: each step waits for the one before it
 
 
 class Search(NamedTuple):
@@ -27,49 +28,61 @@ class Search(NamedTuple):
         args, b = Arguments(e, function), e.b
         row, numbers, places = (args.pointer() for _ in range(3))
         length, count = args.ints(2)
-        zero, one = e.int(0), e.int(1)
+        one = e.int(1)
+        wide = lanes_of(pointwise.register_type("f8"))
 
-        def before(x: ir.Value, v: ir.Value) -> ir.Value:
-            """Whether an entry stands before the place of v."""
-            if self.code[0] != "f":
+        def before(x: ir.Value, v: ir.Value, beyond: ir.Value | None) -> ir.Value:
+            """Whether an entry stands before the place of v; beyond: whether v is no number."""
+            if beyond is None:
                 less = b.icmp_signed if self.code[0] == "i" else b.icmp_unsigned
                 return less("<" if self.left else "<=", x, v)
-            if self.left:  # x < v, or x is a number and v none
-                return b.or_(
-                    b.fcmp_ordered("<", x, v), b.and_(b.fcmp_ordered("==", x, x), b.fcmp_unordered("!=", v, v))
-                )
-            return b.or_(b.fcmp_ordered("<=", x, v), b.fcmp_unordered("!=", v, v))
+            if self.left:  # a number stands before what is none
+                return b.or_(b.fcmp_ordered("<", x, v), b.and_(b.fcmp_ordered("==", x, x), beyond))
+            return b.or_(b.fcmp_ordered("<=", x, v), beyond)
 
-        def find(at: list[ir.Value]) -> None:
-            values = [load(e, numbers, i, self.code) for i in at]
+        def entries(at: ir.Value, lanes: int) -> ir.Value:
+            if lanes == 1:
+                return load(e, row, at, self.code)
+            kind = pointwise.register_type(self.code, lanes)
+            vector: ir.Value = ir.Constant(kind, ir.Undefined)
+            for lane in range(lanes):
+                place = ir.Constant(INT32, lane)
+                vector = b.insert_element(vector, load(e, row, b.extract_element(at, place), self.code), place)
+            return vector
+
+        def find(at: list[ir.Value], lanes: int) -> None:
+            values = [load(e, numbers, i, self.code, lanes) for i in at]
+            beyond = [b.fcmp_unordered("!=", v, v) if self.code[0] == "f" else None for v in values]
             head, body, after = (b.append_basic_block(name) for name in ("halve", "step", "found"))
             start = b.block
             b.branch(head)
             b.position_at_end(head)
             width = b.phi(INT)
-            low = [b.phi(INT) for _ in at]
+            kind = pointwise.register_type("i8", lanes)
+            low = [b.phi(kind) for _ in at]
             width.add_incoming(length, start)
             for each in low:
-                each.add_incoming(zero, start)
-            b.cbranch(b.icmp_signed(">", width, zero), body, after)
+                each.add_incoming(constant(kind, 0), start)
+            b.cbranch(b.icmp_signed(">", width, e.int(0)), body, after)
             b.position_at_end(body)
             half = b.lshr(b.add(width, one), one)
-            for each, value in zip(low, values, strict=True):
-                further = b.add(each, half)
-                entry = load(e, row, b.sub(further, one), self.code)
-                each.add_incoming(b.select(before(entry, value), further, each), b.block)
+            for each, value, none in zip(low, values, beyond, strict=True):
+                further = b.add(each, e.splat(half, lanes))
+                entry = entries(b.sub(further, e.splat(one, lanes)), lanes)
+                each.add_incoming(b.select(before(entry, value, none), further, each), b.block)
             width.add_incoming(b.sub(width, half), b.block)
             b.branch(head)
             b.position_at_end(after)
             for i, each in zip(at, low, strict=True):
                 e.store(each, places, i)
 
-        main = b.and_(count, e.int(-SIDE_BY_SIDE))
-        with e.loop(0, main, SIDE_BY_SIDE) as i:
-            find([b.add(i, e.int(k)) for k in range(SIDE_BY_SIDE)])
-        with e.loop(main, count) as i:
-            find([i])
-        b.ret(zero)
+        done = e.int(0)
+        for lanes, many in ((wide, SIDE_BY_SIDE), (wide, 1), (1, 1)) if wide > 1 else ((1, 1),):
+            end = b.and_(count, e.int(-lanes * many))
+            with e.loop(done, end, lanes * many) as i:
+                find([b.add(i, e.int(k * lanes)) for k in range(many)], lanes)
+            done = end
+        b.ret(e.int(0))
 
 
 def lower_searchsorted(planner: Any, node: Node) -> bool:
