@@ -185,7 +185,7 @@ def test_no_path_is_a_zero():
         (
             lambda: pb.jvp(lambda p: p[0] * p[1], ([1.0, 2.0],), ([1.0],)),
             DifferentiationError,
-            "1 tangents for 2 numbers and arrays",
+            "needs its own: 2 numbers and arrays",
         ),
         (lambda: pb.jacobian(np.sin, mode="sideways"), InputError, "the mode is 'sideways'"),
         (lambda: pb.jacobian(lambda x: x > 0)(np.ones(2)), DifferentiationError, "a result of bool has no derivative"),
@@ -196,3 +196,27 @@ def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_entries_of_dicts_belong_together_by_their_keys():
+    """In whatever order a tangent or an adjoint names them."""
+
+    def f(p):
+        return {"s": np.sum(p["a"] ** 2 * p["b"]), "t": 3.0 * p["a"] + p["b"]}
+
+    def total(p):
+        return f(p)["s"]
+
+    a, b, da, db = np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([0.5, -1.0]), np.array([2.0, 7.0])
+    point, moved = {"a": a, "b": b}, {"b": db, "a": da}
+    np.testing.assert_allclose(pb.jvp(total, (point,), (moved,))[1], np.sum(2 * a * b * da + a**2 * db))
+    twice = pb.hvp(total, point, moved)
+    np.testing.assert_allclose(twice["a"], 2 * b * da + 2 * a * db)
+    np.testing.assert_allclose(twice["b"], 2 * a * da)
+    (pulled,) = pb.vjp(f, point)[1]({"t": np.array([1.0, 10.0]), "s": 2.0})
+    np.testing.assert_allclose(pulled["a"], 4 * a * b + 3 * np.array([1.0, 10.0]))
+    np.testing.assert_allclose(pulled["b"], 2 * a**2 + np.array([1.0, 10.0]))
+
+
+def test_what_is_not_differentiated_takes_none_for_its_tangent():
+    assert pb.jvp(lambda x, kind: x * x if kind == "square" else x, (2.0, "square"), (1.0, None)) == (4.0, 4.0)

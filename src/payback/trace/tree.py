@@ -81,6 +81,30 @@ def leaves(tree: Any) -> list[Any]:
     return [leaf for child in parts[0] for leaf in leaves(child)]
 
 
+def leaves_like(tree: Any, other: Any) -> list[Any] | None:
+    """What another container has in the places of a tree's leaves, in their order; None where it has no such places.
+
+    Entries of dicts belong together by their keys, wherever they stand.
+
+    >>> leaves_like({"w": [1.0, 2.0], "b": 3.0}, {"b": 6.0, "w": (4.0, None)})
+    [4.0, None, 6.0]
+    """
+    parts = _parts(tree)
+    if parts is None:
+        return [other] if other is None or is_leaf(other) else None
+    others = _parts(other)
+    if others is None or len(others[1]) != len(parts[1]) or set(others[1]) != set(parts[1]):
+        return None
+    there = dict(zip(others[1], others[0], strict=True))
+    found: list[Any] = []
+    for child, key in zip(*parts, strict=True):
+        inner = leaves_like(child, there[key])
+        if inner is None:
+            return None
+        found += inner
+    return found
+
+
 def paths(tree: Any, name: str = "") -> list[str]:
     """What each leaf is called, as one would write it after the container's name.
 

@@ -23,7 +23,7 @@ from payback.trace.arrays import now
 from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.leaks import close
 from payback.trace.shim import call
-from payback.trace.tree import leaves, paths, tree_map, unflatten
+from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
 from payback.transforms.gradient import ArgNums, Function, Opened, _bare, _scalar, _with_aux, grad
 from payback.transforms.pullback import cast_like, own, pull_back, reached_from, zero
 
@@ -108,13 +108,13 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux
             "jvp wants a tuple of arguments and a tuple of as many tangents", fix="write jvp(f, (x,), (v,))"
         )
     called = _Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux)
-    given = [now(tangent) for tangent in leaves(list(tangents))]
-    if len(given) != len(called.opened.wrt):
-        raise DifferentiationError(f"{len(given)} tangents for {len(called.opened.wrt)} numbers and arrays",
-                                   why="each leaf of the arguments needs its own")  # fmt: skip
+    given = leaves_like(list(primals), list(tangents))
+    if given is None:
+        raise DifferentiationError("the tangents are not built as the arguments are", why="each leaf of the arguments "
+                                   f"needs its own: {len(called.opened.wrt)} numbers and arrays")  # fmt: skip
     names = paths(list(primals), "argument ")
     pairs = zip(called.opened.wrt, given, names, strict=True)
-    found = called.push([_tangent(node, tangent, name) for node, tangent, name in pairs if node is not None])
+    found = called.push([_tangent(node, now(tangent), name) for node, tangent, name in pairs if node is not None])
     made = unflatten(called.out, iter(found))
     return (called.results(), made, called.finished_aux()) if has_aux else (called.results(), made)
 

@@ -25,7 +25,7 @@ from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
 from payback.trace.proved import proved
 from payback.trace.shim import call, tracing
-from payback.trace.tree import is_leaf, leaves, map_named, tree_map, unflatten
+from payback.trace.tree import is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
 from payback.trace.views import argument
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
@@ -341,10 +341,11 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     outside = any(reached_from(top.node, wrt)[1] for top in tops)
 
     def pull(bar: Any) -> Any:
-        bars = [now(b) for b in leaves(bar)]
-        if len(bars) != len(tops):
-            raise DifferentiationError(f"pull was given {len(bars)} adjoints", why=f"the result has {len(tops)} parts")
-        seeds = [seed_for(top.node, b) for top, b in zip(tops, bars, strict=True)]
+        bars = leaves_like(out, bar)
+        if bars is None or any(b is None for b in bars):
+            raise DifferentiationError(f"pull was given {len(leaves(bar))} adjoints",
+                                       why=f"the result has {len(tops)} parts, and each needs its own")  # fmt: skip
+        seeds = [seed_for(top.node, now(b)) for top, b in zip(tops, bars, strict=True)]
         return opened.gradients(pull_back([top.node for top in tops], seeds, wrt)[0])
 
     result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))
