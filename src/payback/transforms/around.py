@@ -7,8 +7,10 @@ import dataclasses
 import functools
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from array import array
+from collections import ChainMap, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,88 +18,232 @@ import numpy as np
 from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 
-_NUMBERS = (bool, int, float, str, bytes, type(None), np.generic)
-_WHOLE = (ModuleType, type, BuiltinFunctionType, np.ufunc, *_NUMBERS)
+_NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "payback"}
+_MISSING = object()
+
+_Space = Mapping[str, Any]
 
 
 class Around:
-    """The contents of a function's closure, defaults and module names, and of the functions that it calls by name.
+    """What stands behind the names of a function, and behind those of the functions that it may call.
 
-    Containers, dataclasses and plain objects are looked into; an array is kept as a copy, for it may be written into.
+    Followed are closures, defaults, names of modules (its own, and others' as `settings.rate`), attributes of classes
+    and functions, containers, objects of the user's classes and of dataclasses, and all that these hold.  An array is
+    kept as a copy, for it may be written into.  What libraries keep in objects of theirs is their own matter.
     values: whether another value of a variable is a change, or only another variable.
     """
 
     def __init__(self, f: Any, values: bool = True):
-        self.names, self.values = list(_names(f, set())), values
-        self.was = [list(_contents(look(), values)) for _, look in self.names]
-        self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
-        for (name, _), parts in zip(self.names, self.was, strict=True):
-            for part in parts:
-                if type(part) is np.ndarray and not is_immutable(part) and id(part) not in self.copies:
-                    self.copies[id(part)] = name, part, _kept(part)
-
-        looks = [(look, look()) for _, look in self.names]
-        # where names stand for things that cannot change, it is enough to see that they still stand for the same
-        self._fixed = all(_is_fixed(value) for _, value in looks)
-        cells, names, others = [], [], []
-        look: Any
-        for look, was in looks:
-            kind = getattr(look, "func", None)
-            if kind is _content and was is not None:
-                cells.append((look.args[0], was))
-            elif kind is _named:
-                names.append((*look.args, was))
-            else:
-                others.append((look, was))
-        self._cells, self._names, self._others = cells, names, others
-        self._inside = [] if self._fixed else list(_inside((value for _, value in looks), values))
+        found = _Search(f, values)
+        self.copies = found.copies
+        self._cells, self._names, self._holders, self._buffers = (
+            found.cells, found.names, found.holders, found.buffers
+        )  # fmt: skip
 
     def unchanged(self) -> bool:
         """Whether all is as it was; quicker than `changes` where it can be."""
-        if self._fixed:
-            return self._stand_for_the_same()
-        return (self._stand_for_the_same() and self._hold_the_same()) or not self.changes()
-
-    def _hold_the_same(self) -> bool:
-        """Whether containers hold the very things that they held, and arrays the same numbers."""
-        for look, was in self._inside:
-            now = look()
-            if len(now) != len(was) or not all(map(operator.is_, now, was)):
-                return False
-        return all(_unchanged(array, kept) for _, array, kept in self.copies.values())
+        return self._stand_for_the_same() or not self.changes()
 
     def _stand_for_the_same(self) -> bool:
+        """Whether all names and containers hold the very things that they held, and arrays the same numbers."""
         try:
-            for cell, was in self._cells:
+            for _, cell, was in self._cells:
                 if cell.cell_contents is not was:
                     return False
         except ValueError:  # it is not bound any more
             return False
-        for space, name, was in self._names:
-            if space.get(name) is not was:
+        for _, space, name, was in self._names:
+            if space.get(name, _MISSING) is not was:
                 return False
-        for look, was in self._others:  # noqa: SIM110 (a loop takes half the time)
-            if look() is not was:
+        for _, look, held in self._holders:
+            now = look()
+            if len(now) != len(held) or not all(map(operator.is_, now, held)):
                 return False
-        return True
+        return not any(True for _ in self._written())
 
     def changes(self) -> list[str]:
         """What is different now, for people."""
-        found = []
-        for (name, look), was in zip(self.names, self.was, strict=True):
-            now = list(_contents(look(), self.values))
-            if len(now) != len(was) or not all(map(_same, now, was)):
-                found.append(f"{name} was given another value")
-        written = {name for name, array, kept in self.copies.values() if not _unchanged(array, kept)}
-        return found + [f"the array {name} was written into" for name in sorted(written)]
+        found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
+        found += [label for label, space, name, was in self._names if not _same(space.get(name, _MISSING), was)]
+        for label, look, held in self._holders:
+            now = look()
+            if len(now) != len(held) or not all(map(_same, now, held)):
+                found.append(label)
+        return [
+            *(f"{label} was given another value" for label in dict.fromkeys(found)),
+            *(f"the array {label} was written into" for label in sorted(set(self._written()))),
+        ]
+
+    def _written(self) -> Iterator[str]:
+        for label, numbers, kept in self.copies.values():
+            if not _unchanged(numbers, kept):
+                yield label
+        for label, buffer, kept in self._buffers:
+            if memoryview(buffer).tobytes() != kept:
+                yield label
 
 
-def _is_fixed(value: Any) -> bool:
-    if type(value) is tuple:
-        return all(map(_is_fixed, value))
-    # a traced value tells isinstance that it is a number; what a function or a partial holds is looked at by its names
-    return issubclass(type(value), (*_WHOLE, FunctionType, functools.partial))
+def variables_of(f: Any) -> list[Variable]:
+    """The variables that a function uses by its names."""
+    return list(_Search(f, False).variables.values())
+
+
+class _Search:
+    """The places that a function reads, found by following what its names stand for."""
+
+    def __init__(self, f: Any, values: bool):
+        self.values = values
+        self.cells: list[tuple[str, Any, Any]] = []
+        self.names: list[tuple[str, _Space, str, Any]] = []
+        self.holders: list[tuple[str, Callable[[], Sequence[Any]], Sequence[Any]]] = []
+        self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
+        self.buffers: list[tuple[str, Any, bytes]] = []
+        self.variables: dict[int, Variable] = {}
+        self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
+        self._mentioned: dict[str, None] = {}  # the names in the code that was found
+        self._spaces: list[tuple[str, list[_Space]]] = []  # whose attributes are read by names of any code
+        self._next: list[tuple[str, Any]] = [(getattr(f, "__name__", type(f).__name__), f)]
+        while self._next:
+            self._follow(*self._next.pop())
+
+    def _follow(self, label: str, value: Any) -> None:
+        kind = type(value)  # a traced value tells isinstance that it is a number
+        if issubclass(kind, (*_NUMBERS, BuiltinFunctionType, np.ufunc, CodeType)) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        if issubclass(kind, Variable):
+            self.variables[id(value)] = value
+            if self.values:
+                self._hold(label, lambda: (value.node,))
+        elif issubclass(kind, np.ndarray):
+            self._copy(label, value)
+        elif issubclass(kind, (array, bytearray, memoryview)):
+            self.buffers.append((label, value, memoryview(value).tobytes()))
+        elif kind is FunctionType:
+            self._function(value)
+        elif issubclass(kind, MethodType):
+            self._next += ((type(value.__self__).__name__, value.__self__), (label, value.__func__))
+        elif issubclass(kind, functools.partial):
+            self._next += ((label, value.func), *(("the arguments of partial", arg) for arg in value.args))
+            self._hold("the keywords of partial", lambda: _entries(value.keywords))
+        elif issubclass(kind, ModuleType):
+            if not _is_library(value.__name__):
+                self._space(label, [vars(value)])
+        elif issubclass(kind, type):
+            self._class(value)
+        elif issubclass(kind, (property, functools.cached_property, staticmethod, classmethod)):
+            wrapped = (getattr(value, name, None) for name in ("fget", "func", "__func__"))
+            self._next += ((label, part) for part in wrapped if part is not None)
+        else:
+            self._object(label, value)
+
+    def _object(self, label: str, value: Any) -> None:
+        kind = type(value)
+        if issubclass(kind, (dict, MappingProxyType)):
+            self._hold(label, lambda: _entries(value))
+        elif issubclass(kind, (list, tuple, set, frozenset, deque)):
+            self._hold(label, value.copy if kind is list else lambda: list(value), fixed=kind in (tuple, frozenset))
+        elif issubclass(kind, ChainMap):
+            self._hold(label, lambda: list(value.maps))
+        if dataclasses.is_dataclass(value):
+            names = [field.name for field in dataclasses.fields(value)]
+            self._hold(label, lambda: [getattr(value, name, _MISSING) for name in names])
+        elif _is_plain(value):
+            slots = [s for c in kind.__mro__ for s in _slots(c)]
+            if hasattr(value, "__dict__"):
+                self._hold(label, lambda: _entries(vars(value)))
+            if slots:
+                self._hold(label, lambda: [getattr(value, name, _MISSING) for name in slots])
+        if callable(value):  # a compiled function, for one, or np.vectorize's
+            self._next += ((label, getattr(value, name, None)) for name in ("__wrapped__", "pyfunc"))
+        self._next.append((kind.__name__, kind))
+
+    def _hold(self, label: str, look: Callable[[], Sequence[Any]], fixed: bool = False) -> None:
+        held = look()
+        self._next += ((label, part) for part in held)
+        if not fixed:
+            self.holders.append((label, look, held))
+
+    def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
+        if isinstance(numbers, np.ma.MaskedArray):
+            self._next.append((label, np.ma.getmask(numbers)))
+        if not is_immutable(numbers):
+            bare = numbers.view(np.ndarray)
+            self.copies[id(numbers)] = label, bare, _kept(bare)
+
+    def _function(self, f: FunctionType) -> None:
+        if f.__defaults__:
+            self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or ())
+        if f.__kwdefaults__:
+            self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}))
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            value = _content(cell)
+            self.cells.append((name, cell, value))
+            self._next.append((name, value))
+        if _is_library(f.__globals__.get("__name__", "")):
+            return
+        names = dict.fromkeys(_names(f.__code__))
+        for name in names:
+            self._attribute("", [f.__globals__], name)
+            for imported in (name, f"{f.__globals__.get('__package__')}.{name}"):  # by the function itself
+                if imported in sys.modules:
+                    self._next.append((name, sys.modules[imported]))
+        self._space(f.__name__, [vars(f)])
+        more = [name for name in names if name not in self._mentioned]
+        self._mentioned.update(dict.fromkeys(more))
+        for label, spaces in self._spaces:
+            for name in more:
+                self._attribute(label, spaces, name)
+
+    def _class(self, kind: type) -> None:
+        """Attributes that it gives to its objects: those that are named, and the methods that Python itself calls."""
+        own = [c for c in kind.__mro__ if not _is_library(c.__module__)]
+        if own:
+            self._space(kind.__name__, [vars(c) for c in own])
+        for c in own:
+            called = (part for name, part in vars(c).items() if name[:2] == "__" == name[-2:])
+            self._next += ((c.__name__, part) for part in called if type(part) is FunctionType)
+
+    def _space(self, label: str, spaces: list[_Space]) -> None:
+        self._spaces.append((label, spaces))
+        for name in self._mentioned:
+            self._attribute(label, spaces, name)
+
+    def _attribute(self, label: str, spaces: list[_Space], name: str) -> None:
+        """A name that is looked for in several places: where it is found counts, and that it is in none before."""
+        for k, space in enumerate(spaces):
+            value = space.get(name, _MISSING)
+            if value is not _MISSING:
+                whole = f"{label}.{name}" if label else name
+                self.names += ((whole, earlier, name, _MISSING) for earlier in spaces[:k])
+                self.names.append((whole, space, name, value))
+                self._next.append((whole, value))
+                return
+
+
+def _entries(mapping: Mapping[Any, Any]) -> list[Any]:
+    return [*mapping, *mapping.values()]
+
+
+def _slots(kind: type) -> Iterable[str]:
+    slots = vars(kind).get("__slots__", ())
+    named = (slots,) if isinstance(slots, str) else tuple(slots)
+    return (name for name in named if name not in ("__dict__", "__weakref__"))
+
+
+def _is_library(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in _LIBRARIES
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is an object of the user's own class, or one of those that hold what they are given."""
+    kind = type(value)
+    if kind is SimpleNamespace or kind.__module__ == "collections" or kind.__module__.startswith("scipy.sparse."):
+        return True
+    if _is_library(kind.__module__):
+        return False
+    return "site-packages" not in (getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
 
 
 def _same(now: Any, was: Any) -> bool:
@@ -107,8 +253,8 @@ def _same(now: Any, was: Any) -> bool:
 _SMALL = 4096
 
 
-def _kept(array: np.ndarray[Any, Any]) -> Any:
-    return array.tobytes() if array.nbytes <= _SMALL and array.dtype.kind != "O" else array.copy("K")
+def _kept(numbers: np.ndarray[Any, Any]) -> Any:
+    return numbers.tobytes() if numbers.nbytes <= _SMALL and numbers.dtype.kind != "O" else numbers.copy("K")
 
 
 def _unchanged(now: np.ndarray[Any, Any], was: Any) -> bool:
@@ -132,139 +278,6 @@ def _memcmp() -> Callable[[int, int, int], int]:
     return function
 
 
-def variables_of(f: Any) -> list[Variable]:
-    """The variables that a function uses by its names."""
-    found = [part for _, look in _names(f, set()) for part in _contents(look(), False) if isinstance(part, Variable)]
-    return list({id(part): part for part in found}.values())
-
-
-def _contents(value: Any, values: bool = True) -> Iterator[Any]:
-    """The value and all that it holds, each thing once; for a variable its node, if values count, else itself."""
-    stack, seen = [value], set()
-    while stack:
-        value = stack.pop()
-        if isinstance(value, Variable):
-            yield value.node if values else value
-            continue
-        yield value
-        if isinstance(value, (*_WHOLE, np.ndarray, FunctionType)) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            yield from value
-            stack += value.values()
-        elif isinstance(value, (list, tuple)):
-            stack += value
-        elif isinstance(value, MethodType):
-            stack.append(value.__self__)
-        elif isinstance(value, functools.partial):
-            stack += (*value.args, *value.keywords.values())
-        elif dataclasses.is_dataclass(value):
-            stack += [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-        elif _is_plain(value):
-            stack += vars(value).values()
-
-
-def _inside(values: Iterable[Any], nodes: bool) -> Iterator[tuple[Callable[[], Any], Any]]:
-    """How to look into what can be given other contents, and what it holds now; nodes: also of variables."""
-    seen: set[int] = set()
-    for value in values:
-        for part in _contents(value, False):
-            look: Callable[[], Any] | None = None
-            if id(part) in seen:
-                continue
-            seen.add(id(part))
-            if isinstance(part, Variable):
-                look = functools.partial(_node, part) if nodes else None
-            elif isinstance(part, (*_WHOLE, np.ndarray, FunctionType, tuple, MethodType)):
-                continue
-            elif isinstance(part, dict):
-                yield (lambda part=part: list(part)), list(part)
-                look = part.values
-            elif isinstance(part, list):
-                look = functools.partial(list, part)
-            elif isinstance(part, functools.partial):
-                look = part.keywords.values
-            elif dataclasses.is_dataclass(part):
-                look = _fields(part)
-            elif _is_plain(part):
-                look = functools.partial(_held, part)
-            if look is not None:
-                yield look, list(look())
-
-
-def _fields(value: Any) -> Callable[[], Any]:
-    names = [field.name for field in dataclasses.fields(value)]
-    return lambda: [getattr(value, name, None) for name in names]
-
-
-def _held(value: Any) -> Any:
-    return vars(value).values()
-
-
-def _node(variable: Variable) -> tuple[Any]:
-    return (variable.node,)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it is an object of the user's own class: what a library keeps in its objects is its own matter."""
-    if type(value) is SimpleNamespace:
-        return True
-    if not hasattr(value, "__dict__") or type(value).__module__.partition(".")[0] in _LIBRARIES:
-        return False
-    module = sys.modules.get(type(value).__module__)
-    return "site-packages" not in (getattr(module, "__file__", None) or "")
-
-
-def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The names that a function reads, each with how to look at it again; then those of the functions behind them."""
-    if id(f) in seen:
-        return
-    seen.add(id(f))
-    if isinstance(f, MethodType):
-        yield "self", lambda: f.__self__
-        yield from _names(f.__func__, seen)
-        return
-    if isinstance(f, functools.partial):
-        yield "the arguments of partial", lambda: f.args
-        yield "the keywords of partial", lambda: f.keywords or None  # an empty dict could be filled, None is fixed
-        yield from _names(f.func, seen)
-        return
-    if not isinstance(f, FunctionType):
-        inner = getattr(f, "__wrapped__", None)  # a compiled function, for one
-        if inner is not None:
-            yield from _names(inner, seen)
-        elif _is_plain(f) and isinstance(getattr(type(f), "__call__", None), FunctionType):  # noqa: B004
-            yield type(f).__name__, lambda: f
-            yield from _names(type(f).__call__, seen)
-        return
-    inside: list[Any] = []
-    # the containers themselves: a tuple made of them would be another one at each look
-    if f.__defaults__:
-        yield f"a default of {f.__name__}", lambda: f.__defaults__
-    if f.__kwdefaults__:
-        yield f"a default of {f.__name__}", lambda: f.__kwdefaults__
-    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-        look = functools.partial(_content, cell)
-        yield name, look
-        inside.append(look())
-    space = f.__globals__
-    if space.get("__name__", "").partition(".")[0] not in _LIBRARIES:
-        for name in dict.fromkeys(_global_names(f.__code__)):
-            if name in space and not isinstance(space[name], (ModuleType, type, BuiltinFunctionType, np.ufunc)):
-                look = functools.partial(_named, space, name)
-                yield name, look
-                inside.append(look())
-    for value in inside:
-        for part in _contents(value):
-            if callable(part):
-                yield from _names(part, seen)
-
-
-def _named(space: dict[str, Any], name: str) -> Any:
-    return space.get(name)
-
-
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
@@ -272,6 +285,11 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _global_names(code: CodeType) -> list[str]:
-    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _global_names(part)]
-    return [*code.co_names, *inner]
+def _names(code: CodeType) -> Iterator[str]:
+    """The names in some code, and the texts that may be names (`getattr(settings, "rate")`)."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _names(part)
+        elif isinstance(part, str) and part.isidentifier():
+            yield part
