@@ -38,7 +38,7 @@ class Around:
         found = _Search(f, values)
         self.copies = found.copies
         self._cells, self._names, self._holders, self._buffers = (
-            found.cells, found.names, found.holders, found.buffers
+            found.cells, list(found.names.values()), found.holders, found.buffers
         )  # fmt: skip
 
     def unchanged(self) -> bool:
@@ -53,19 +53,19 @@ class Around:
                     return False
         except ValueError:  # it is not bound any more
             return False
-        for _, space, name, was in self._names:
-            if space.get(name, _MISSING) is not was:
+        for _, get, name, was in self._names:
+            if get(name, _MISSING) is not was:
                 return False
         for _, look, held in self._holders:
             now = look()
             if len(now) != len(held) or not all(map(operator.is_, now, held)):
                 return False
-        return not any(True for _ in self._written())
+        return not (self.copies or self._buffers) or next(self._written(), None) is None
 
     def changes(self) -> list[str]:
         """What is different now, for people."""
         found = [label for label, cell, was in self._cells if not _same(_content(cell), was)]
-        found += [label for label, space, name, was in self._names if not _same(space.get(name, _MISSING), was)]
+        found += [label for label, get, name, was in self._names if not _same(get(name, _MISSING), was)]
         for label, look, held in self._holders:
             now = look()
             if len(now) != len(held) or not all(map(_same, now, held)):
@@ -95,7 +95,7 @@ class _Search:
     def __init__(self, f: Any, values: bool):
         self.values = values
         self.cells: list[tuple[str, Any, Any]] = []
-        self.names: list[tuple[str, _Space, str, Any]] = []
+        self.names: dict[tuple[int, str], tuple[str, Callable[[str, Any], Any], str, Any]] = {}
         self.holders: list[tuple[str, Callable[[], Sequence[Any]], Sequence[Any]]] = []
         self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
         self.buffers: list[tuple[str, Any, bytes]] = []
@@ -216,8 +216,8 @@ class _Search:
             value = space.get(name, _MISSING)
             if value is not _MISSING:
                 whole = f"{label}.{name}" if label else name
-                self.names += ((whole, earlier, name, _MISSING) for earlier in spaces[:k])
-                self.names.append((whole, space, name, value))
+                for place in spaces[: k + 1]:
+                    self.names[id(place), name] = whole, place.get, name, value if place is space else _MISSING
                 self._next.append((whole, value))
                 return
 
