@@ -9,13 +9,13 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
-from payback.passes.cse import cse, dce
-from payback.passes.fold import fold, reuse_signs
+from payback.passes.cse import cse
+from payback.passes.fold import fold, reuse_signs, tidy
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 from programs.test_random_programs import arguments, program
 
-PASSES = {"fold": fold, "cse": cse, "dce": dce, "reuse_signs": reuse_signs}
+PASSES = {"fold": fold, "cse": cse, "reuse_signs": reuse_signs, "tidy": lambda graph: (tidy(graph), [])}
 X = np.array([[1.0, -2.0, 0.0], [np.nan, -0.0, np.inf]])
 
 
