@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import payback as pb
 from payback.ad import pattern as pattern_module
@@ -18,6 +19,7 @@ from payback.transforms.forward import _Called
 RNG = np.random.default_rng(0)
 X, M = RNG.uniform(0.5, 1.5, 6), RNG.uniform(0.5, 1.5, (3, 4))
 T = RNG.uniform(0.5, 1.5, (2, 3, 4))
+S = RNG.uniform(0.5, 1.5, (3, 2, 2)) + 2.0 * np.eye(2)
 HOLES = np.where(RNG.random((4, 5)) < 0.4, RNG.normal(size=(4, 5)), 0.0)
 BATCHES = np.where(RNG.random((2, 4, 3)) < 0.5, 1.5, 0.0)
 
@@ -89,6 +91,14 @@ EXACT = {
     "no path": (lambda x: np.sign(x), X),
     "a constant": (lambda x: np.ones(3), X),
     "nothing": (lambda x: x[:0], X),
+    "inverses": (np.linalg.inv, S),
+    "systems": (lambda x: np.linalg.solve(x, x[..., :1] * x[..., 1:]), S),
+    "determinants": (np.linalg.det, S),
+    "cofactors": (pb.grad(lambda x: np.sum(np.linalg.det(x) ** 2)), S),
+    "pseudoinverses": (np.linalg.pinv, S),
+    "exponentials": (scipy.linalg.expm, S),
+    "products": (lambda x: np.prod(x, axis=(0, -1)), T),
+    "products that keep axes": (lambda x: np.prod(x, axis=1, keepdims=True), T),
     "the adjoint of an index": (pb.grad(lambda x: np.sum(x[1:] ** 2 * x[:-1] ** 2)), X),
     "the adjoint of an index array": (pb.grad(lambda x: np.sum(x[[0, 1, 1, 4]] ** 3)), X),
     "the adjoint of sum and mean": (pb.grad(lambda x: np.sum(np.sum(x, axis=0) ** 2) + np.sum(x.mean(1) ** 2)), M),
@@ -101,6 +111,11 @@ LARGER = {
     "maximum": (lambda x: np.maximum(x, x[::-1]), X),
     "max": (lambda x: np.max(x, axis=1), M),
     "min": (lambda x: np.min(x), M),
+    "triangles": (lambda x: np.linalg.cholesky(x @ np.swapaxes(x, -1, -2)), S),
+    "one matrix for several systems": (lambda x: np.linalg.solve(x[0], x[1:]), S),
+    "triangular systems": (lambda x: scipy.linalg.solve_triangular(x, np.ones((3, 2, 1))), S),
+    "running products": (lambda x: np.cumprod(x, axis=1), M),
+    "the adjoint of running products": (pb.grad(lambda x: np.sum(np.cumprod(x, axis=-1) ** 2)), M),
     "times zero": (lambda x: np.concatenate([x * 0.0, x]), X),
     "a difference that vanishes": (lambda x: x - x, X),
 }
@@ -131,6 +146,16 @@ def test_exact(name):
 def test_never_smaller(name):
     f, x = LARGER[name]
     assert (found(f, x) >= expected(f, x)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["triangles", "triangular systems", "running products", "the adjoint of running products"]
+)
+def test_what_has_nothing_to_do_with_each_other(name):
+    """Matrices of a batch, and lines along an axis: blocks, however little is known inside."""
+    f, x = LARGER[name]
+    blocks = np.kron(np.eye(3), np.ones((f(x).size // 3, x.size // 3)))
+    assert (found(f, x) <= blocks).all()
 
 
 def test_both_branches_of_a_choice_count():

@@ -19,7 +19,7 @@ from payback.ad.sweep import sweep
 
 def test_a_chain_of_very_many_nodes():
     """Built, swept and dropped without recursion, with the usual recursion limit."""
-    n = amount.cases(200_000, 1_000_000)
+    n = amount.cases(100_000, 1_000_000)
     x = pb.variable(1.0)
     y = x
     for _ in range(n):

@@ -58,7 +58,7 @@ def test_two_versions_and_two_inputs_from_a_file(file, tmp_path, capsys):
         (["{file}:cost"], "B is missing"),
         (["{file}:cost", "x=1"], "B is missing"),
         (["{file}:cost", "float32"], "x of cost(x, k=1000000.0) is missing"),
-        (["nothing.json", "{file}:cost", "x=1"], "the evaluation cannot be read (nothing.json)"),
+        (["nothing.json", "{file}:cost", "x=1"], "(nothing.json): No such file or directory. Give a file that --save"),
         (["{file}:cost", "half", "x=1"], "the evaluation cannot be read (half)"),
         (["{file}:cost", "float32", "x=[1,2]", "--tol", "-1"], "tol is -1"),
         (["{file}", "float32"], "the file is not JSON"),

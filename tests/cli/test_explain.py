@@ -317,6 +317,10 @@ def test_counts_beyond_two_to_the_53_are_strings_in_json(capsys):
                   'example "(a+b)*(b+1)" a=2 b=1.'),
         (["a*b", "a=2"], "missing variable b: give b=VALUE."),
         (["a", "a=2", "b=1"], "b is given a value: the expression has no such variable. Its variables are a."),
+        (
+            ["a", "a=@a.npy"],
+            "'a=@a.npy' gives a no value: an expression takes numbers, FILE.py:FUNCTION arrays. Write for example a=2.",
+        ),
         (["a", "a=two"], "'a=two' gives a no value: it is not a decimal number. Write for example a=2."),
         (["a/b", "a=2", "b=0"], "division by zero in a/b: b is 0. Choose other values or change the expression."),
         (["a.real", "a=2"], "attribute access is not part of an expression (at column 1: 'a.real'). Use numbers, "

@@ -185,6 +185,26 @@ def test_ledgers():
         bisect(book, "float32")
 
 
+def test_the_file_of_a_ledger(tmp_path):
+    """What was explained last week is compared with the program of today."""
+    x = np.array([0.3, 0.7, 1.1])
+
+    def f(x):
+        return np.sum(np.sin(x) * x)
+
+    file = tmp_path / "ledger.json"
+    file.write_text(pb.explain(f, x).to_json())
+    found = bisect(file, (f, x))
+    assert not found.parted
+    assert len(found.pairs) == 8
+    found = bisect(file, (f, x + np.array([0.0, 0.0, 1e-3])))
+    assert (found.first.a.name, found.first.worst) == ("x", (2,))
+    large = tmp_path / "large.json"
+    large.write_text(pb.explain(f, np.linspace(0.0, 1.0, 100_000)).to_json())
+    with pytest.raises(InputError, match="the numbers of x are not in the file"):
+        bisect(large, (f, x))
+
+
 @pytest.mark.parametrize("seed", range(amount.cases(10, 300)))
 def test_a_planted_change_is_found_at_its_node(seed):
     """A chain of random operations, one of which is a little off in the second run: it is named, and born there."""

@@ -65,6 +65,40 @@ def test_samples_are_followed_where_they_are_sorted_and_indexed():
         np.testing.assert_allclose(found[i].gradient["w"], alone, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, A: np.sum(np.linalg.solve(A, w[None, :, None] * np.ones((len(A), 2, 1))) ** 2),
+        lambda w, A: np.sum(np.linalg.inv(A * w) ** 2) + np.sum(np.linalg.det(A + w)),
+        lambda w, A: np.sum(np.cumprod(A * w, axis=2)) + np.sum(np.prod(A + w, axis=(1, 2))),
+    ],
+)
+def test_samples_are_followed_through_batches_of_matrices(f):
+    A, w = RNG.normal(size=(4, 2, 2)) + 3.0 * np.eye(2), RNG.normal(size=2)
+    found = pb.explain(f, w, A).blame("sample", samples="A")
+    assert len(found) == 4
+    for i in range(4):
+        alone = pb.grad(lambda w, i=i: f(w, A[i : i + 1]))(w)
+        np.testing.assert_allclose(found[i].gradient["w"], alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("f", "flops"),
+    [
+        (lambda a: np.linalg.cholesky(a).sum(), 2 * 6**3 // 3),
+        (lambda a: np.linalg.inv(a).sum(), 2 * 2 * 6**3),
+        (lambda a: np.linalg.det(a).sum(), 2 * 2 * 6**3 // 3),
+        (lambda a: np.linalg.solve(a, np.ones((2, 6, 3))).sum(), 2 * (2 * 6**3 // 3 + 2 * 6 * 6 * 3)),
+    ],
+)
+def test_the_flops_of_linear_algebra_are_the_leading_terms(f, flops):
+    a = RNG.normal(size=(2, 6, 6))
+    a = a @ a.transpose(0, 2, 1) + 6.0 * np.eye(6)
+    book = pb.explain(f, a)
+    added = max(account.node.args[0].aval.size for account in book.nodes if account.op == "sum") - 1
+    assert book.cost().value_flops == flops + added
+
+
 def test_samples_that_meet_belong_to_the_one_that_comes_first(book):
     def normalized(w, X):
         z = X @ w

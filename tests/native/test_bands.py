@@ -254,7 +254,7 @@ def in_bands_of(monkeypatch, rows):
 
 
 @pytest.mark.usefixtures("poisoned")
-@pytest.mark.parametrize("seed", range(amount.cases(6, 120, 3000)))
+@pytest.mark.parametrize("seed", range(amount.cases(6, 70, 3000)))
 def test_random_programs(seed, monkeypatch):
     """Values and gradients, to the bit where they are exact; the same bits on one thread and on several."""
     rng = np.random.default_rng(seed)

@@ -10,8 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import amount
 from native import products
@@ -34,13 +32,8 @@ def made(plan):
     return _made(plan, astuple(plan))
 
 
-@given(st.integers(0, 10**9))
+@pytest.mark.parametrize("seed", range(amount.cases(15, 150, 1500)))
 def test_any_sizes_and_strides(seed):
-    products.check(products.random_case(seed), made)
-
-
-@pytest.mark.parametrize("seed", range(amount.cases(4, 150, 1500)))
-def test_more_sizes_and_strides(seed):
     products.check(products.random_case(seed), made)
 
 

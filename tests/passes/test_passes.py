@@ -12,15 +12,15 @@ from payback.ir.graph import Graph
 from payback.ops.append import apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE
-from payback.passes.cse import cse, dce
-from payback.passes.fold import fold, reuse_signs
+from payback.passes.cse import cse
+from payback.passes.fold import fold, reuse_signs, tidy
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 from payback.trace.array import Traced
 from payback.trace.body import node_of
 from programs.test_random_programs import arguments, program
 
-PASSES = {"fold": fold, "cse": cse, "dce": dce, "reuse_signs": reuse_signs}
+PASSES = {"fold": fold, "cse": cse, "reuse_signs": reuse_signs, "tidy": lambda graph: (tidy(graph), [])}
 X = np.array([[1.0, -2.0, 0.0], [np.nan, -0.0, np.inf]])
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import amount
 from payback.run import blas
 
 PROGRAM = """
@@ -20,7 +21,7 @@ print(hashlib.sha256(b"".join(p.tobytes() for p in pb.nn.parameters(run.net).val
 
 def test_the_same_bits_for_any_number_of_threads():
     found = set()
-    for threads in ("1", "2", "4"):
+    for threads in ("1", "4", "2")[: amount.cases(2, 3)]:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
         made = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True

@@ -57,6 +57,12 @@ np.quantile(x, 0.3, axis=[0, 1])
 np.nanmedian(x, axis=[0, 1], keepdims=True)
 np.flip(x, [0, 1])
 np.average(x, axis=[0, 1], weights=x)
+np.var(x, correction=1, axis=0)
+np.angle(x, deg=True) + x
+np.nan_to_num(x * [np.inf, 1, np.nan, -np.inf], nan=2.0, posinf=3.0, neginf=-4.0)
+np.cross(x[:, :3], x[:, 1:], axisa=0, axisb=1)
+np.polynomial.polynomial.polyval(x[0], x, tensor=False)
+np.logspace(x[0], x[1], 3, endpoint=False, base=2.0, axis=1)
 """
 CALLS = [
     *[f"np.{name}(x, {axes})" for name in REDUCTIONS for axes in AXES],

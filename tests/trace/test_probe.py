@@ -96,7 +96,7 @@ def into(f, *where):
 
 # How the others are called.
 CALLS = {
-    # of one row NumPy 2.4 gives other numbers where the processor has AVX-512, for it overwrites what it has not yet read
+    # of one row NumPy 2.4 gives other numbers on processors with AVX-512, for it overwrites what it has not yet read
     **dict.fromkeys((f"numpy.{name}.reduce" for name in ("power", "pow", "arctan2", "atan2")), lambda f, a: f(a.m)),
     "numpy.allclose": lambda f, a: f(a.v, a.v),
     "numpy.apply_along_axis": lambda f, a: f(lambda r: r.sum() ** 2, 0, a.m),

@@ -62,6 +62,12 @@ PROGRAMS = {
         ),
         lambda a, b: np.cbrt(b[2]),
     ),
+    "a fixed point by SciPy's brentq": (
+        lambda a, b: pb.fixed_point(
+            lambda x: x - (x**3 - b[2]) / 9.0, 1.0, solver=lambda g, x: scipy.optimize.brentq(g, 0.0, 3.0, xtol=1e-15)
+        ),
+        lambda a, b: np.cbrt(b[2]),
+    ),
     "SciPy's root with the Jacobian": (
         lambda a, b: pb.root(
             lambda x: a @ x - b + x,

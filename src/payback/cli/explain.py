@@ -174,70 +174,82 @@ def tell_more(book: Ledger, out: Output, paths: bool, flow: bool, cost: bool) ->
     """Print what is asked for, and return it as data."""
     told: dict[str, Any] = {}
     if paths:
-        rows = []
-        try:
-            kappas = book.kappa
-        except DifferentiationError as problem:  # a factorization: its paths are counted, not sized
-            kappas = {}
-            rows.append(str(problem))
-        for leaf in book.leaves[:_LEAVES]:
-            found = book.paths(leaf=leaf)
-            if not found.count:
-                continue
-            counted = f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}"
-            kappa = kappas.get(leaf.name)
-            if kappa is not None:
-                size = _short(kappa) if np.ndim(kappa) == 0 else f"up to {_short(np.max(kappa))}"
-                counted += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
-            rows.append(counted)
-            if all(edge.scalar for edge in book.edges):
-                top = found.top(_PATHS)
-                rows += [f"  {story.along(path)}" for path in top]
-                if len(top) < found.count and kappas:
-                    rows.append(f"  … these {len(top)} carry {found.share(top):.1%} of Σ|paths|")
-        if len(book.leaves) > _LEAVES:
-            rows.append(f"… and {len(book.leaves) - _LEAVES:,} more leaves")
-        _section(out, "largest paths", rows)
-        told["kappa"] = {name: _data(kappa) for name, kappa in kappas.items()}
+        told["kappa"] = _tell_paths(book, out)
     if flow:
-        found_flow = book.flow()
-        _section(out, "flow: norms in powers of two", [])
-        out.table([
-            (f"{s.edge.payer.name} → {s.edge.arg.name}", s.edge.payer.op, f"{s.before:.2f}", f"{s.gain:+.2f}",
-             f"{s.after:.2f}", _text(s.edge.payer)) for s in itertools.islice(found_flow, _ROWS)
-        ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
-        if len(found_flow) > _ROWS:
-            out.line(f"… and {len(found_flow) - _ROWS:,} more")
-        told["flow"] = [
-            {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
-             "gain": number(s.gain), "after": number(s.after)}
-            for s in found_flow
-        ]  # fmt: skip
+        told["flow"] = _tell_flow(book, out)
     if cost:
-        found_cost = book.cost()
-        _section(out, "cost", [found_cost.summary])
-        out.table([
-            (line.account.name, f"{line.value_flops:,}", f"{line.gradient_flops:,}",
-             "" if line.ratio is None else f"{line.ratio:.2f}", f"{line.value_bytes:,}", f"{line.gradient_bytes:,}",
-             _text(line.account)) for line in itertools.islice(found_cost, _ROWS)
-        ], headers=("node", "flops", "sweep", "ratio", "bytes", "sweep", "where"),
-            align="lrrrrrl")  # fmt: skip
-        if len(found_cost.lines) > _ROWS:
-            out.line(f"… and {len(found_cost.lines) - _ROWS:,} more")
-        if found_cost.uncounted:
-            out.line(f"not counted: {', '.join(found_cost.uncounted)}")
-        told["cost"] = {
-            "value_flops": found_cost.value_flops, "gradient_flops": found_cost.gradient_flops,
-            "ratio": found_cost.ratio, "value_bytes": found_cost.value_bytes,
-            "gradient_bytes": found_cost.gradient_bytes, "uncounted": list(found_cost.uncounted),
-            "ops": [
-                {"name": line.account.name, "op": line.account.op, "value_flops": line.value_flops,
-                 "gradient_flops": line.gradient_flops, "ratio": line.ratio, "value_bytes": line.value_bytes,
-                 "gradient_bytes": line.gradient_bytes}
-                for line in found_cost
-            ],
-        }  # fmt: skip
+        told["cost"] = _tell_cost(book, out)
     return told
+
+
+def _tell_paths(book: Ledger, out: Output) -> dict[str, Any]:
+    rows = []
+    try:
+        kappas = book.kappa
+    except DifferentiationError as problem:  # a factorization: its paths are counted, not sized
+        kappas = {}
+        rows.append(str(problem))
+    for leaf in book.leaves[:_LEAVES]:
+        found = book.paths(leaf=leaf)
+        if not found.count:
+            continue
+        counted = f"{leaf.name}: {found.count:,} path{'s' * (found.count != 1)}"
+        kappa = kappas.get(leaf.name)
+        if kappa is not None:
+            size = _short(kappa) if np.ndim(kappa) == 0 else f"up to {_short(np.max(kappa))}"
+            counted += f", cancellation κ = {size}" if np.ndim(kappa) == 0 else f", κ {size}"
+        rows.append(counted)
+        if all(edge.scalar for edge in book.edges):
+            top = found.top(_PATHS)
+            rows += [f"  {story.along(path)}" for path in top]
+            if len(top) < found.count and kappas:
+                rows.append(f"  … these {len(top)} carry {found.share(top):.1%} of Σ|paths|")
+    if len(book.leaves) > _LEAVES:
+        rows.append(f"… and {len(book.leaves) - _LEAVES:,} more leaves")
+    _section(out, "largest paths", rows)
+    return {name: _data(kappa) for name, kappa in kappas.items()}
+
+
+def _tell_flow(book: Ledger, out: Output) -> list[dict[str, Any]]:
+    steps = book.flow()
+    _section(out, "flow: norms in powers of two", [])
+    out.table([
+        (f"{s.edge.payer.name} → {s.edge.arg.name}", s.edge.payer.op, f"{s.before:.2f}", f"{s.gain:+.2f}",
+         f"{s.after:.2f}", _text(s.edge.payer)) for s in itertools.islice(steps, _ROWS)
+    ], headers=("payment", "op", "before", "gain", "after", "where"), align="llrrrl")  # fmt: skip
+    if len(steps) > _ROWS:
+        out.line(f"… and {len(steps) - _ROWS:,} more")
+    return [
+        {"payer": s.edge.payer.name, "slot": s.edge.slot, "arg": s.edge.arg.name, "before": number(s.before),
+         "gain": number(s.gain), "after": number(s.after)}
+        for s in steps
+    ]  # fmt: skip
+
+
+def _tell_cost(book: Ledger, out: Output) -> dict[str, Any]:
+    counted = book.cost()
+    _section(out, "cost", [counted.summary])
+    out.table([
+        (line.account.name, f"{line.value_flops:,}", f"{line.gradient_flops:,}",
+         "" if line.ratio is None else f"{line.ratio:.2f}", f"{line.value_bytes:,}", f"{line.gradient_bytes:,}",
+         _text(line.account)) for line in itertools.islice(counted, _ROWS)
+    ], headers=("node", "flops", "sweep", "ratio", "bytes", "sweep", "where"),
+        align="lrrrrrl")  # fmt: skip
+    if len(counted.lines) > _ROWS:
+        out.line(f"… and {len(counted.lines) - _ROWS:,} more")
+    if counted.uncounted:
+        out.line(f"not counted: {', '.join(counted.uncounted)}")
+    return {
+        "value_flops": counted.value_flops, "gradient_flops": counted.gradient_flops,
+        "ratio": counted.ratio, "value_bytes": counted.value_bytes,
+        "gradient_bytes": counted.gradient_bytes, "uncounted": list(counted.uncounted),
+        "ops": [
+            {"name": line.account.name, "op": line.account.op, "value_flops": line.value_flops,
+             "gradient_flops": line.gradient_flops, "ratio": line.ratio, "value_bytes": line.value_bytes,
+             "gradient_bytes": line.gradient_bytes}
+            for line in counted
+        ],
+    }  # fmt: skip
 
 
 def _text(account: Account) -> str:

@@ -221,7 +221,12 @@ def parse_bindings(texts: Iterable[str], program: Program | None = None) -> dict
             why = "a variable has one value"
             raise InputError(f"{name} is given twice", where=shorten(text), why=why, fix="remove one")
         if not _is_number(number):
-            why = "it is not a decimal number" if number else "the number is missing"
+            array = number.startswith(("@", "["))
+            why = (
+                "an expression takes numbers, FILE.py:FUNCTION arrays" if array
+                else "it is not a decimal number" if number
+                else "the number is missing"
+            )  # fmt: skip
             example = number.replace(",", ".") if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", number) else "2"
             fix = f"write for example {name}={example}"
             raise InputError(f"{shorten(text)!r} gives {name} no value", why=why, fix=fix)

@@ -236,7 +236,8 @@ def load(path: str | Path) -> Evaluation:
             raise InputError("the file is too large", where=str(path), why="the limit is 1 GiB")
         data = json.loads(Path(path).read_text("utf-8"))
     except OSError as problem:
-        raise InputError("the evaluation cannot be read", where=str(path), why=problem.strerror) from None
+        raise InputError("the evaluation cannot be read", where=str(path), why=problem.strerror,
+                         fix="give a file that --save wrote, FILE.py:function, or two runs") from None  # fmt: skip
     except (ValueError, RecursionError):
         raise InputError("the file is not JSON", where=str(path), fix="give one that was saved") from None
     kind, version = (data.get("format"), data.get("version")) if isinstance(data, dict) else (None, None)

@@ -18,7 +18,6 @@ from payback.ops.several import PART
 
 NOBODY, MIXED = -1, -2
 _MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack"})
-_ALONG = frozenset({"cumsum", "cumprod", "recurrence"})
 
 
 def owners(top: Node, arrays: set[Node]) -> dict[Node, Any]:
@@ -69,14 +68,11 @@ def _owner(node: Node, labels: list[Any]) -> Any:
         return np.asarray(row.value(Values, *operands, **params)).reshape(node.shape)
     if row.name == "contract":
         return _contracted(node, given)
-    if row.name in ("sum", "mean", "prod") or row.kind == "reduction":
+    if row.name in ("sum", "mean") or row.kind == "reduction":
         axes, keepdims = params["axes"], params["keepdims"]
         return gathered(given[0], axes).reshape(reduced(node.args[0].shape, axes, keepdims))
-    if row.name in _ALONG:
-        whole = np.full(node.shape, NOBODY)
-        for label in given:
-            whole = combine(whole, np.broadcast_to(gathered(label, (params["axis"],)), node.shape))
-        return whole
+    if row.name == "cumsum":
+        return np.broadcast_to(gathered(given[0], (params["axis"],)), node.shape)
     if row.depends is not None and not isinstance(node.aval, Avals):
         return _by_case(node, given)
     everyone = NOBODY

@@ -5,6 +5,7 @@ from payback.ops import (  # noqa: F401
     constant_systems,
     contract,
     control,
+    dependence,
     elementary,
     factorizations,
     floats,

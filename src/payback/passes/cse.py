@@ -86,10 +86,3 @@ def once(log: list[Change]) -> Rule:
         return earlier
 
     return rule
-
-
-def dce(graph: Graph) -> tuple[Graph, list[Node]]:
-    """The graph without the nodes that no output needs, and a list of those."""
-    made = Graph(graph.inputs, graph.outputs)
-    left = set(made.nodes)
-    return made, [node for node in graph.nodes if node not in left]

@@ -248,7 +248,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
         where = position(place)
         raise MutationError("a variable cannot be written into", where=str(where) if where else None,
                             why="it is what results are differentiated by",
-                            fix="write into a copy: y = x.copy(); for a new value, assign x.value")  # fmt: skip
+                            fix="write into a copy: y = x.copy(); for a new value, x.value = ...")  # fmt: skip
     storage = Storage.of_node(family.root, lying(family.root) if family.lies is None else family.lies)
     for member, steps in family.members:
         y = member()

@@ -28,7 +28,7 @@ from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
 from payback.train.resume import MIN_ROWS_TO_STOP, Standing, ended, progressing, standing
-from payback.train.rows import called_after_epochs, training_rows
+from payback.train.rows import Rows, called_after_epochs, training_rows
 from payback.train.step import Steps, in_chunks
 
 if TYPE_CHECKING:
@@ -183,14 +183,7 @@ def fit(
     fast: Any = compiled(steps, optimizer, at.net, at.state, X, y, weights, right is not None, not callbacks)
     if options is not None:
         told = settings | {"validation": None if isinstance(validation, tuple) else float(validation)}
-        if at.step:
-            told["resumed"] = at.step - at.told  # steps of the epoch that are not in this recording
-        at.recorder = Recorder(
-            options, at.net, at.state, loss=name, optimizer=optimizer, settings=told, data=rows.named(),
-            steps=epochs * -(-len(X) // size), first=at.step, native_steps=steps.native,
-        )  # fmt: skip
-        for past in at.history:
-            at.recorder.epoch(past)
+        at.recorder = _recorder(options, at, steps, rows, name, told)
         fast = fast and Watched(fast, at.recorder)
     shown = (
         progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
@@ -262,6 +255,21 @@ def fit(
     net, state = (at.net, at.state) if fast is None else fast.now()
     stands = ended(at, net, state, run, watched, optimizer, steps.native, rows)
     return replace(run, standing=stands)
+
+
+def _recorder(
+    options: Recording, at: Progressing, steps: Steps, rows: Rows, loss: str | None, settings: dict[str, Any]
+) -> Recorder:
+    """What writes the steps to come into a new folder; the epochs before them are in it too."""
+    if at.step:
+        settings = settings | {"resumed": at.step - at.told}  # steps of the epoch that are not in this recording
+    recorder = Recorder(
+        options, at.net, at.state, loss=loss, optimizer=steps.optimizer, settings=settings, data=rows.named(),
+        steps=settings["epochs"] * -(-len(rows.X) // settings["batch_size"]), first=at.step, native_steps=steps.native,
+    )  # fmt: skip
+    for past in at.history:
+        recorder.epoch(past)
+    return recorder
 
 
 def _validated(steps: Steps, net: Any, held: tuple[Any, ...], metric: Any, step: int, epoch: int) -> dict[str, Any]:

@@ -257,13 +257,7 @@ def train_prepared(
         if not alone:
             clear_for_starts(record)
     random.key(seed + starts - 1)  # all seeds are good, or none is tried
-    x, y = base.encoder.transform(table, prepared.train), base.target.encode(table, prepared.train)
-    validation: Any = 0.0
-    if len(prepared.valid):
-        validation = (
-            base.encoder.transform(table, prepared.valid, unseen="zero", notes=prepared.notes),
-            base.target.encode(table, prepared.valid),
-        )
+    x, y, validation = _encoded(prepared)
     made: list[Start] = []
     failures: list[NonFiniteError] = []
     interrupted = False
@@ -299,9 +293,8 @@ def train_prepared(
             break
     if all(start.cost == float("inf") for start in made):
         first = failures[0]
-        failure = NonFiniteError(
-            f"all {starts} starts failed", where=first.where, why=f"in the first {first.what}", fix=first.fix
-        )
+        why = f"in the first {first.what}"
+        failure = NonFiniteError(f"all {starts} starts failed", where=first.where, why=why, fix=first.fix)
         failure.trained = _trained(prepared, made, None)  # type: ignore[attr-defined]
         raise failure
     best = min(made, key=lambda start: start.cost)
@@ -309,6 +302,16 @@ def train_prepared(
     if len(prepared.test) and not interrupted:
         test = dataclasses.replace(base, net=best.run.net).evaluate(table, prepared.test, notes=prepared.notes)
     return _trained(prepared, made, test)
+
+
+def _encoded(prepared: Prepared) -> tuple[Any, Any, Any]:
+    """The training rows as numbers, and (X, y) of the validation rows, or 0.0 where there are none."""
+    table, encoder, target = prepared.table, prepared.model.encoder, prepared.model.target
+    x, y = encoder.transform(table, prepared.train), target.encode(table, prepared.train)
+    if not len(prepared.valid):
+        return x, y, 0.0
+    held = encoder.transform(table, prepared.valid, unseen="zero", notes=prepared.notes)
+    return x, y, (held, target.encode(table, prepared.valid))
 
 
 def _start_of(resume: Any, seed: int, starts: int) -> int:
