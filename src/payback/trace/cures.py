@@ -17,7 +17,7 @@ _OF_SCIPY = {
     "pb.root(pb.grad(cost), x0, solver=...)",
     "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
     "or step through time in a loop or with pb.scan",
-    "stats": "norm's methods are answered; write another density with NumPy, as z = (x - m) / s; "
+    "stats": "norm's methods and the usual densities are answered; write another with NumPy, as z = (x - m) / s; "
     "-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
     "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
