@@ -137,6 +137,8 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if any(type(x) in _LATER for x in inputs):
         return NotImplemented
+    if any(type(x) not in _NODE_TYPES and _HOOKS["holds_complex"](x) for x in inputs):
+        return _HOOKS["complex_ufunc"](ufunc, method, inputs, dict(kwargs))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
@@ -375,6 +377,8 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
         if kind is not Traced and issubclass(kind, Buffered):
             args, kwargs = _current(args), _current(kwargs)
             break
+    if any(type(x) not in _NODE_TYPES and _HOOKS["holds_complex"](x) for x in args):
+        return _HOOKS["complex_function"](function, args, kwargs)
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)
