@@ -69,6 +69,8 @@ PROGRAMS = {
                                        np.where(x > 0, z(x), 1j), np.where(x > 0, x, C), m(x)[0, None].squeeze(),
                                        np.stack([z(x), x]).flatten(), np.split(z(x), 2)[1], m(x).swapaxes(0, 1)[1],
                                        np.append(z(x), 1j), np.block([[m(x)], [m(x) * x[0]]])[2], np.tile(z(x), 2)]),
+    "put beside": lambda x: np.concatenate([np.diff(z(x), append=z(x)[:1], prepend=2.0),
+                                            np.pad(z(x), 1, constant_values=3 - 1j), np.pad(z(x), 1)]),
     "reduced": lambda x: np.array([z(x).sum(), z(x).mean(), np.prod(z(x)), np.trace(m(x)), m(x).sum(axis=0)[1],
                                    np.prod(m(x), axis=1)[0], np.cumprod(z(x))[2], z(x).var() + 0j, np.std(m(x)),
                                    np.add.reduce(z(x)), np.polyval(C, z(x))[1], np.polyval(z(x), x)[0]]),

@@ -72,9 +72,13 @@ _BY_PARTS = {
 
 
 def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
-    """A linear function of its first argument."""
-    re, im = pair_of(z)
-    return _joined(function(re, *args, **kwargs), function(im, *args, **kwargs))
+    """A linear function of its first argument, and of numbers that are put beside it."""
+    beside = {name: pair_of(kwargs.pop(name)) for name in ("append", "prepend", "constant_values") if name in kwargs}
+    made = [
+        function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
+        for k, part in enumerate(pair_of(z))
+    ]
+    return _joined(*made)
 
 
 def _joined(re: Any, im: Any) -> Any:
