@@ -54,8 +54,11 @@ REFUSED = {
     ),
     "lfilter": (lambda x: scipy.signal.lfilter([1.0], x, [1.0, 0.5])[0], "loop over the samples"),
     "savgol": (lambda x: scipy.signal.savgol_filter(x, 3, 1)[0], "loop over the samples"),
-    "a blur": (lambda x: scipy.ndimage.gaussian_filter(x, 1.0)[0], r"np\.pad"),
-    "cdist": (lambda x: scipy.spatial.distance.cdist(x.reshape(2, 2), np.eye(2))[0, 0], r"np\.sqrt\(np\.sum"),
+    "a blur": (lambda x: scipy.ndimage.median_filter(x, 3)[0], r"np\.pad"),
+    "hausdorff": (
+        lambda x: scipy.spatial.distance.directed_hausdorff(x.reshape(2, 2), np.eye(2))[0],
+        r"np\.sqrt\(np\.sum",
+    ),
     "a tree": (lambda x: scipy.spatial.KDTree(np.eye(4)).query(x)[0], r"pb\.stop_gradient\(x\), and its indices"),
     "dct": (lambda x: scipy.fft.dct(x)[0], "its matrix"),
     "a special function": (lambda x: scipy.special.comb(x[0], 2), "gammaln"),

@@ -132,9 +132,8 @@ class Groups:
 
             for node in self.waiting:
                 before = self.lacking.get(node)  # of an unrolled loop most wait for what is still far away
-                if before is not None and before not in seen and before not in self.views and before not in self.scalars:
-                    continue
-                if node in seen or node.aval.shape != ():
+                far = before is not None and before not in self.views and before not in self.scalars
+                if (far and before not in seen) or node in seen or node.aval.shape != ():
                     continue
                 missing = lacks(node)
                 if missing is not None:

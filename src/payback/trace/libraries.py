@@ -14,7 +14,9 @@ from payback.trace import (
     numpy_series,
     python_statistics,
     scipy_linalg,
+    scipy_ndimage,
     scipy_signal,
+    scipy_spatial,
     scipy_special,
     sparse_solves,
 )
@@ -52,7 +54,9 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "statistics": python_statistics.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
+    **scipy_spatial.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
 

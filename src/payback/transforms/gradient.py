@@ -239,9 +239,9 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
 
     The gradient has the structure, shapes and dtypes of the argument (a tuple of them for several argnums):
     numbers, arrays, dicts, lists, tuples, dataclasses and modules.  Python numbers give Python floats, complex numbers
-    ∂/∂re + i·∂/∂im.  An argument that the result does not depend on gets zeros.  Inside another derivative everything is
-    traced again, so derivatives nest to any order; so too where f uses a `pb.variable` from outside: what comes back is
-    then traced, for it may be differentiated by that variable.
+    ∂/∂re + i·∂/∂im.  An argument that the result does not depend on gets zeros.  Inside another derivative everything
+    is traced again, so derivatives nest to any order; so too where f uses a `pb.variable` from outside: what comes back
+    is then traced, for it may be differentiated by that variable.
 
     Raises DifferentiationError when the result is not a floating scalar or an argument has no derivative;
     InputError for argnums that do not exist.
