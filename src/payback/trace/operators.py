@@ -116,17 +116,17 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
 def _binary(row: Row, a: Any, b: Any) -> Any:
     """An operator's result; NotImplemented for operands that NumPy would not take either."""
     given = a, b
-    if type(a) not in _NODE_TYPES and type(a) not in _PLAIN_TYPES and _HOOKS["holds_complex"](a):
-        return _HOOKS["operated"](row.name, a, b)
-    if type(b) not in _NODE_TYPES and type(b) not in _PLAIN_TYPES and _HOOKS["holds_complex"](b):
-        return _HOOKS["operated"](row.name, a, b)
     if type(a) not in _NODE_TYPES:
         if type(a) not in _PLAIN_TYPES:
+            if _HOOKS["holds_complex"](a):
+                return _HOOKS["operated"](row.name, a, b)
             a = _plain(a)
     else:
         a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
+            if _HOOKS["holds_complex"](b):
+                return _HOOKS["operated"](row.name, *given)
             b = _plain(b)
     else:
         b = b.node

@@ -38,14 +38,14 @@ def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
     kind = type(tree)
     if kind in _LEAVES or (kind is np.ndarray and tree.dtype.kind != "c"):
         return None
-    if is_complex(tree):
-        return [tree.real, tree.imag], _PARTS
+    if kind is list or kind is tuple:
+        return list(tree), list(range(len(tree)))
     if tree is None:
         return [], []
     if isinstance(tree, dict):
         return list(tree.values()), list(tree)
-    if kind is list or kind is tuple:
-        return list(tree), list(range(len(tree)))
+    if is_complex(tree):
+        return [tree.real, tree.imag], _PARTS
     if isinstance(tree, tuple) and hasattr(tree, "_fields") and kind is not Aval:
         return list(tree), list(tree._fields)
     names = _names.get(kind)
@@ -61,8 +61,6 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
     kind = type(tree)
     if tree is None:
         return None
-    if is_complex(tree):
-        return MADE[0](next(children), next(children))
     if kind is dict:
         return dict(zip(tree, children, strict=False))
     if isinstance(tree, dict):  # ordered, with defaults, ...
@@ -73,6 +71,8 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
         return list(children)
     if kind is tuple:
         return tuple(children)
+    if is_complex(tree):
+        return MADE[0](next(children), next(children))
     if isinstance(tree, tuple):
         return kind._make(children)  # type: ignore[attr-defined]
     twin = object.__new__(kind)
