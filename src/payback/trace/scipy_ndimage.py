@@ -9,7 +9,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced
-from payback.trace.arrays import now
+from payback.trace.arrays import decides, now
 from payback.trace.dispatch import here
 from payback.trace.numpy_products import array_of
 
@@ -40,6 +40,7 @@ def _input(name: str, x: Any, output: Any, mode: Any, weights: Any = ()) -> Any:
         what = "output=" if output is not None else f"mode={mode!r}" if mode not in _MODES else "traced weights"
         raise UnsupportedError(f"scipy.ndimage.{name} of traced values with {what}", where=here(),
                                fix="add up shifted slices of np.pad(x, ...)")  # fmt: skip
+    decides(now(weights))
     return array_of(x)
 
 
