@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.native import cores
 from payback.native.program import Program
 from payback.trace.abstract import trace
 
@@ -31,8 +32,9 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch, count):
     graph = trace(work, X, W).graph
     expected = Program(graph)(X, W)
     monkeypatch.setenv("PAYBACK_THREADS", str(count))
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)  # however little there is to do
     program = Program(graph)
-    program.segment.threads = count  # however little there is to do
+    assert program.segment.threads == count
     assert sum(getattr(c.kernel, "split", False) for c in program.commands) >= 3
     for _ in range(3):
         for a, b in zip(program(X, W), expected, strict=True):
@@ -44,15 +46,17 @@ AXES = [axes for n in range(1, 5) for axes in itertools.combinations(range(4), n
 
 @pytest.mark.parametrize("reduced", [np.sum, np.max], ids=["sum", "max"])
 @pytest.mark.parametrize("axes", AXES, ids=str)
-def test_axes_that_cannot_be_merged_are_reduced_by_every_thread(axes, reduced):
+def test_axes_that_cannot_be_merged_are_reduced_by_every_thread(monkeypatch, axes, reduced):
     """What stands beside the array has every other axis alone, so each axis is a loop of its own."""
     for rank in range(max(axes) + 1, 5):
         shape = {1: (20_000,), 2: (150, 120), 3: (5, 60, 70), 4: (3, 7, 30, 40)}[rank]
         x = RNG.integers(-16, 17, shape) / 8.0
         other = RNG.integers(-16, 17, tuple(n if k % 2 else 1 for k, n in enumerate(shape))) / 8.0
-        program = Program(trace(lambda x, y, axes=axes: reduced(x * y + x, axis=axes), x, other).graph)
+        graph = trace(lambda x, y, axes=axes: reduced(x * y + x, axis=axes), x, other).graph
+        monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
         for count in (1, 2, 3, 8):
-            program.segment.threads = count
+            monkeypatch.setenv("PAYBACK_THREADS", str(count))
+            program = Program(graph)
             assert np.array_equal(program(x, other)[0], reduced(x * other + x, axis=axes)), (shape, count)
 
 
@@ -97,6 +101,7 @@ def test_many_python_threads_call_one_program():
 
 STOPPING = """
 import numpy as np
+from payback.native import cores
 from payback.native.program import Program
 from payback.trace.abstract import trace
 
@@ -105,8 +110,9 @@ def f(x, i):
     return x[(h[:, 0] * 0.0).astype(int) + i], h
 
 x, wrong = np.random.default_rng(0).standard_normal((200, 200)), np.full(200, 999)
+cores.WORTHWHILE = 0.0
 program = Program(trace(f, x, wrong).graph)
-program.segment.threads = 8
+assert program.segment.threads == 8
 _, bases = program.memory()
 arrays = [x, wrong, *[np.empty(view.shape, view.buffer.dtype) for view in program.outputs]]
 for base, array in enumerate(arrays, 1):

@@ -184,3 +184,17 @@ def test_polynomials_written_in_python(name):
     value = lambda x: np.sum(call(x))  # noqa: E731
     for found, expected in zip(trace(pb.value_and_grad(value), V)(V), pb.value_and_grad(value)(V), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_numbers_that_are_not_known_are_counted_up_to_minlength():
+    k, x = np.array([0, 2, 1, 2, 0]), np.arange(1.0, 6.0)
+
+    def f(x, k):
+        return np.sum(np.bincount(k, weights=x, minlength=4) ** 2) + np.bincount(k, minlength=4) @ np.arange(4) * x[0]
+
+    compiled = pb.compile(pb.grad(f))
+    for places in (k, k[::-1], np.array([3, 3, 3, 0, 3])):
+        np.testing.assert_allclose(compiled(x, places), pb.grad(f)(x, places))
+    for places in (k + 2, k - 1):
+        with pytest.raises(IndexError, match="index 4 is out of bounds"):
+            compiled(x, places)

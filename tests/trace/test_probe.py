@@ -33,6 +33,7 @@ import payback as pb
 from payback.errors import PaybackError
 from payback.trace.array import Traced
 from payback.trace.arrays import Buffered
+from payback.trace.complex import Complex
 
 LIST = Path(__file__).with_name("probe.txt")
 CLEAR = ("differentiated", "constant", "raises")
@@ -397,7 +398,12 @@ def works(call):
 
 
 def flat(made):
-    """The numbers of an answer, in order: arrays and what is not a number as it is."""
+    """The numbers of an answer, in order: arrays and what is not a number as it is; complex ones by their parts."""
+    if (
+        type(made) is Complex
+        or np.asarray(made if isinstance(made, (np.ndarray, np.generic)) else None).dtype.kind == "c"
+    ):
+        return flat([made.real, made.imag])
     if isinstance(made, (tuple, list)):
         return [leaf for part in made for leaf in flat(part)]
     if isinstance(made, dict):

@@ -105,3 +105,12 @@ def test_what_is_refused_has_a_cure():
         pb.grad(lambda d: np.sum(sl.solve_banded((0, 0), d[None], X)))(X + 2)
     with pytest.raises(PaybackError, match="one x for each value"):
         pb.grad(lambda x: np.sum(si.simpson(IMAGE * x, x=IMAGE * x)))(X)
+
+
+def test_a_plain_arrays_feedback_is_read_when_it_is_compiled():
+    """And again when it has changed."""
+    a, x = np.array([1.0, -0.5]), np.ones(5)
+    f = pb.compile(lambda x: np.sum(sg.lfilter(np.array([1.0]), a, x)))
+    np.testing.assert_allclose(f(x), np.sum(sg.lfilter([1.0], a, x)))
+    a[1] = 0.25
+    np.testing.assert_allclose(f(x), np.sum(sg.lfilter([1.0], a, x)))

@@ -568,8 +568,8 @@ def test_a_function_that_fails_is_traced_anew():
 
 
 def test_arguments_that_are_no_numbers_of_a_graph():
-    with pytest.raises(DifferentiationError, match="complex"):
-        pb.compile(lambda x: x)(np.array([1j]))
+    with pytest.raises(DifferentiationError, match="object"):
+        pb.compile(lambda x: x)(np.array([None]))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.bool_])

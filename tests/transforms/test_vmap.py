@@ -593,3 +593,22 @@ def test_a_row_without_a_form_for_batches_is_run_on_one_sample_after_another(nam
     f, shapes = PROGRAMS[name]
     args = arguments(shapes)
     assert_close(pb.vmap(f)(*args), looped(f)(*args), 1e-11)
+
+
+def test_what_all_samples_share_is_read_where_each_wants_it():
+    """And may be written into, as any argument: a sample's writes are its own."""
+    table, mask_of = np.arange(12.0).reshape(4, 3), np.array([0.2, 1.7, 4.1])
+
+    def read(a, table):
+        return table[np.floor(a).astype(int), 1] * a + np.sum(table[table[:, 0] > a])
+
+    def write(a, table):
+        table[0, 0] = a
+        return np.sum(table**2)
+
+    points = np.array([0.2, 1.7, 2.1])
+    both = pb.value_and_grad(read)
+    assert_close(pb.vmap(both, (0, None))(points, table), looped(both, (0, None))(points, table))
+    assert_close(pb.vmap(write, (0, None))(points, table), looped(write, (0, None))(points, table.copy()))
+    assert_close(pb.vmap(lambda a, t: np.sum(t[t[:, 0] > a]), (0, None))(mask_of, table), np.array([63.0, 63.0, 51.0]))
+    np.testing.assert_array_equal(table, np.arange(12.0).reshape(4, 3))

@@ -41,6 +41,7 @@ class Planner(Groups):
         self.commands: list[Command] = []
         self.users: dict[Node, list[Node]] = {}
         self.waiting: dict[Node, None] = {}
+        self.lacking: dict[Node, Node] = {}  # what a waiting number lacked when it was last looked at
         self.input_buffers: list[Buffer] = []
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []

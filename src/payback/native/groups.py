@@ -123,18 +123,25 @@ class Groups:
                     stack.append(arg)
         if shape == ():  # numbers that are at hand are computed together
 
-            def there(node: Node) -> bool:
+            def lacks(node: Node) -> Node | None:
                 inside = () if node.op.name == "index" else seen
-                return all(
-                    arg in inside or arg in self.scalars or (arg in self.views and arg not in sinking)
-                    for arg in node.args
-                )
+                for arg in node.args:
+                    if arg not in inside and arg not in self.scalars and (arg not in self.views or arg in sinking):
+                        return arg
+                return None
 
             for node in self.waiting:
-                if node not in seen and node.aval.shape == () and there(node):
-                    seen[node] = None
-                    if len(seen) > GROUP:
-                        break
+                before = self.lacking.get(node)  # of an unrolled loop most wait for what is still far away
+                far = before is not None and before not in self.views and before not in self.scalars
+                if (far and before not in seen) or node in seen or node.aval.shape != ():
+                    continue
+                missing = lacks(node)
+                if missing is not None:
+                    self.lacking[node] = missing
+                    continue
+                seen[node] = None
+                if len(seen) > GROUP:
+                    break
         return sorted(seen, key=by_id)
 
     def require(self, nodes: Sequence[Node], shape: layout.Shape) -> None:

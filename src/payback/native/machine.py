@@ -99,11 +99,16 @@ class Segment:
         shared = written.shared
         self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
         self.flags[0] &= 1
-        self.threads = team_of(written.seconds, most)
+        self._threads = team_of(written.seconds, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM) if self.threads > 1 else 0
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
         self.address = address(self.job)
+
+    @property
+    def threads(self) -> int:
+        """How many run it: its memory is planned for these, so the number stays."""
+        return self._threads
 
     def run(
         self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES,
@@ -114,8 +119,7 @@ class Segment:
         To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
         """
         drive, counted = self.drive, 0
-        # more threads than were planned may be asked for: then nobody has compiled their driver yet
-        team_drive = self._team or (library.get([library.TEAM])(library.TEAM) if self.threads > 1 else 0)
+        team_drive = self._team
         if ticks is not None:
             assert ticks.shape == (self.threads, self.commands)
             assert ticks.dtype == np.int64

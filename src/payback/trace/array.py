@@ -24,6 +24,7 @@ from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
 from payback.trace.free import free
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
+    _COMPLEX,
     _HOOKS,
     _METHODS,
     _dispatched,
@@ -392,6 +393,8 @@ def as_traced(operand: Any) -> Any:
 def _holds_traced(operand: Any) -> bool:
     if isinstance(operand, (list, tuple)):
         return any(_holds_traced(part) for part in operand)
+    if type(operand) in _COMPLEX:
+        return operand.traced
     return isinstance(operand, Traced) or (isinstance(operand, Buffered) and isinstance(operand.now(), Traced))
 
 
@@ -407,12 +410,14 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     x = now(x)
-    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) else x
+    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) or type(x) in _COMPLEX else x
 
 
 def plain(value: Any) -> Any:
     """The bare value of a traced one; anything else as it is."""
     value = now(value)
+    if type(value) in _COMPLEX:
+        return value.plain()
     return value.value if isinstance(value, Traced) else value
 
 

@@ -24,7 +24,7 @@ from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
 from payback.trace.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.free import free
 from payback.trace.indexing import unknown
-from payback.trace.operators import _HOOKS, _METHODS, where_of_caller
+from payback.trace.operators import _COMPLEX, _HOOKS, _METHODS, where_of_caller
 from payback.trace.tree import leaves
 from payback.trace.unknown import write_unknown  # noqa: F401 (is found by its hook)
 from payback.trace.written import Storage, Written, plain_key, written
@@ -185,6 +185,8 @@ def _any_traced(x: Any) -> bool:
         return any(_any_traced(part) for part in x)
     if isinstance(x, dict):
         return any(_any_traced(part) for part in x.values())
+    if type(x) in _COMPLEX:
+        return x.traced
     return isinstance(x, Traced) or (isinstance(x, Buffer) and _root(x)._storage is not None)
 
 

@@ -21,7 +21,7 @@ from payback.trace.floats import of_function
 from payback.trace.handled import unsure
 from payback.trace.number import Number
 from payback.trace.numpy_map import astype, concatenate, copy, reshape, stack
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS
+from payback.trace.operators import _COMPLEX, _FUNCTIONS, _HOOKS, _LATER, _METHODS
 from payback.trace.outside import into_plain_array
 from payback.trace.views import in_order as lay
 from payback.trace.views import laid_as, laid_out
@@ -53,11 +53,15 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return Traced(made.node)  # no view of what it was made of
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
+    if type(made) is np.ndarray and made.dtype.kind == "c":
+        return _HOOKS["complex_buffer"](made)
     return buffer(made)
 
 
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
+    if _is_complex(obj, dtype):
+        return _HOOKS["complex_array"](obj, dtype)
     whole, obj = obj, now(obj)
     if isinstance(obj, Traced) and obj.node.op is _STOPPED and obj.node.value is not None and kwargs.get("copy", True):
         return buffer(np.array(obj.node.value, dtype, **kwargs))  # bare numbers, that may be kept
@@ -79,8 +83,19 @@ def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: A
     return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
 
 
+def _is_complex(obj: Any, dtype: Any) -> bool:
+    """Whether an array of traced values is one of complex numbers."""
+    if dtype is not None and np.dtype(dtype).kind == "c":
+        return _holds_traced(obj)
+    return type(obj) not in _NODE_TYPES and _HOOKS["holds_complex"](obj) and _holds_traced(obj)
+
+
 def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """np.asarray and its kin: a traced array or a buffer is one already."""
+    if type(a) in _COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
+        return a
+    if _is_complex(a, dtype):
+        return _HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
         return a if np.ndim(a) or not (isinstance(a, Traced) and a.node.aval.weak) else astype(a, a.dtype)
     if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and _holds_traced(a)):
@@ -129,7 +144,9 @@ def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any 
 
 def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not _holds_traced(fill_value):
-        return buffer(original(shape, fill_value, dtype, **kwargs))
+        return fresh(original, shape, fill_value, dtype, **kwargs)
+    if _is_complex(fill_value, dtype):
+        return np.broadcast_to(_HOOKS["complex_array"](fill_value, dtype), shape).copy()
     value = array(np.array, fill_value, dtype)
     return lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C")
 
@@ -166,7 +183,9 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             kind = type(arg)
             if kind in _NODE_TYPES:
                 traced = traced or original in _OF_ANY
-            elif kind not in _PLAIN and not (kind is tuple and _WHOLE.issuperset(map(type, arg))):
+            elif (kind not in _PLAIN or (kind is np.ndarray and arg.dtype.kind == "c")) and not (
+                kind is tuple and _WHOLE.issuperset(map(type, arg))
+            ):
                 break
         else:
             if traced:  # what the dispatch would come to, after a few more calls

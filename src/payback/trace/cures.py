@@ -17,7 +17,7 @@ _OF_SCIPY = {
     "pb.root(pb.grad(cost), x0, solver=...)",
     "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
     "or step through time in a loop or with pb.scan",
-    "stats": "norm's methods are answered; write another density with NumPy, as z = (x - m) / s; "
+    "stats": "norm's methods and the usual densities are answered; write another with NumPy, as z = (x - m) / s; "
     "-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
     "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
@@ -27,10 +27,12 @@ _OF_SCIPY = {
     f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
     "signal": "convolve, correlate and lfilter with plain feedback are answered; write another filter as a loop over "
     "the samples, or with pb.scan",
-    "ndimage": f"add up shifted slices of np.pad(x, ...), or use np.convolve along an axis, {_AUTHOR}",
+    "ndimage": f"filters with constant weights along the axes are answered; for others add up shifted slices of "
+    f"np.pad(x, ...), {_AUTHOR}",
     "spatial.transform": "write the matrix of the rotation with NumPy, np.array([[np.cos(t), -np.sin(t)], ...]), by "
     "Rodrigues' formula np.eye(3) + np.sin(t) * K + (1 - np.cos(t)) * K @ K",
-    "spatial": "write distances with NumPy: d = x[:, None] - y[None]; np.sqrt(np.sum(d * d, axis=-1)); a search for "
+    "spatial": "cdist and pdist are answered; write other distances with NumPy: d = x[:, None] - y[None]; "
+    "np.sqrt(np.sum(d * d, axis=-1)); a search for "
     "neighbors takes bare numbers, pb.stop_gradient(x), and its indices are used on x",
     "fft": f"a transform is linear: multiply by its matrix of cosines and sines, {_AUTHOR}",
     "special": f"write it with functions of scipy.special that have a row, as gammaln, {_AUTHOR}",

@@ -116,6 +116,7 @@ _TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
 
 # What a ufunc may be given besides its arguments without changing what it computes.
 _HARMLESS = {"order", "subok", "casting"}
+_REAL = {float, int, bool, str, type(None), slice, np.float64, np.float32, np.int64, np.bool_}
 _LAST_AXES = ([(-2, -1), (-2, -1), (-2, -1)], [(-1,), (-2, -1), (-1,)])
 
 
@@ -134,9 +135,23 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
     return _array_ufunc(ufunc, method, inputs, kwargs)
 
 
+def _complex_among(args: tuple[Any, ...]) -> bool:
+    """Whether one of these arguments is complex: see `complex.py`."""
+    for x in args:
+        kind = type(x)
+        if kind is np.ndarray:
+            if x.dtype.kind == "c":
+                return True
+        elif kind not in _NODE_TYPES and kind not in _REAL and _HOOKS["holds_complex"](x):
+            return True
+    return False
+
+
 def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if any(type(x) in _LATER for x in inputs):
         return NotImplemented
+    if _complex_among(inputs):
+        return _HOOKS["complex_ufunc"](ufunc, method, inputs, dict(kwargs))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
@@ -375,6 +390,8 @@ def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: di
         if kind is not Traced and issubclass(kind, Buffered):
             args, kwargs = _current(args), _current(kwargs)
             break
+    if _complex_among(args):
+        return _HOOKS["complex_function"](function, args, kwargs)
     implementation = _FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)

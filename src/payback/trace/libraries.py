@@ -9,7 +9,17 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from payback.trace import numpy_series, python_statistics, scipy_linalg, scipy_signal, scipy_special, sparse_solves
+from payback.trace import (
+    fourier,
+    numpy_series,
+    python_statistics,
+    scipy_linalg,
+    scipy_ndimage,
+    scipy_signal,
+    scipy_spatial,
+    scipy_special,
+    sparse_solves,
+)
 from payback.trace.array import plain
 from payback.trace.creation import LINALG
 from payback.trace.tree import tree_map
@@ -42,8 +52,11 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.special": scipy_special.FUNCTIONS,
     "scipy.stats": {},  # its distributions: see `methods.py`
     "statistics": python_statistics.FUNCTIONS,
+    **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
+    **scipy_spatial.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
 

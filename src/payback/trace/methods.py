@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace import scipy_stats, sparse_solves
+from payback.trace import scipy_densities, scipy_stats, sparse_solves
 from payback.trace.buffer import _any_traced
 from payback.trace.wrappers import TRACING, is_answered
 from payback.trace.writers import for_writer, writes
@@ -82,7 +82,7 @@ class Methods:
     def __init__(self) -> None:
         self.there = False
         self.factors: Any = None  # their class, where its methods are replaced
-        self.norm: Any = None  # that of scipy.stats.norm
+        self.distributions: list[tuple[Any, dict[str, Any]]] = []  # SciPy's classes, and what they had themselves
 
     def put(self) -> None:
         if not self.there:
@@ -90,10 +90,11 @@ class Methods:
             _set(np.ndarray, _ANSWERS)
 
     def put_of_scipy(self) -> None:
-        if self.norm is None and (kind := scipy_stats.norm()) is not None:
-            self.norm = kind
-            for name, method in scipy_stats.answers().items():
-                setattr(kind, name, method)
+        if not self.distributions and (norm := scipy_stats.norm()) is not None:
+            for kind, methods in ({norm: scipy_stats.answers()} | scipy_densities.answers()).items():
+                self.distributions.append((kind, {name: vars(kind).get(name) for name in methods}))
+                for name, method in methods.items():
+                    setattr(kind, name, method)
         kind = sparse_solves.superlu()
         if kind is not None and self.factors is None:
             self.factors = kind
@@ -106,10 +107,12 @@ class Methods:
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
-        if self.norm is not None:
-            kind, self.norm = self.norm, None
-            for name, method in scipy_stats.answers().items():
-                if vars(kind).get(name) is method:
+        while self.distributions:
+            kind, own = self.distributions.pop()
+            for name, method in own.items():
+                if method is not None:
+                    setattr(kind, name, method)
+                elif name in vars(kind):
                     delattr(kind, name)  # it has inherited its own
 
 

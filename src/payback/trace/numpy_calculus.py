@@ -11,10 +11,11 @@ from payback.errors import ShapeError, TraceError
 from payback.ir.aval import FLOAT64
 from payback.trace.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.array import Traced, plain
+from payback.trace.arrays import now
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy_indexing import take
 from payback.trace.numpy_map import astype, broadcast_any, concatenate, lies_as, like_first
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
 
@@ -328,13 +329,22 @@ for _function in (np.fft.fftshift, np.fft.ifftshift):
     _FUNCTIONS[_function] = _shifted(1 if _function is np.fft.fftshift else -1)
 
 
+def _counted(x: Traced, weights: Any, minlength: int) -> Any:
+    """np.bincount without numbers, which is as long as minlength says: what does not fit is an index out of range."""
+    if not minlength:
+        raise TraceError("np.bincount of what is not known while a function is compiled", where=here(),
+                         why="the largest number decides how long the result is",
+                         fix="give minlength=, which none of the numbers may reach")  # fmt: skip
+    out = _HOOKS["buffer"](np.zeros(minlength))
+    np.add.at(out, np.where(x < 0, minlength, x), 1.0 if weights is None else weights)
+    return astype(now(out), np.intp) if weights is None else now(out)
+
+
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """By the weights; what is counted are plain whole numbers."""
     if not known(x):
-        raise TraceError("np.bincount of what is not known while a function is compiled", where=here(),
-                         why="the largest number decides how long the result is",
-                         fix="write out = np.zeros(n); np.add.at(out, x, weights)")  # fmt: skip
+        return _counted(x, weights, minlength)
     x = np.asarray(plain(x))
     if not isinstance(weights, Traced):
         return np.bincount(x, weights, minlength)

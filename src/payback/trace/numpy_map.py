@@ -19,7 +19,7 @@ from payback.trace.arguments import NONE, array_of, arrayed, axes_of, axis_of, g
 from payback.trace.array import _NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
-from payback.trace.operators import _FUNCTIONS, _METHODS, made, where_of_caller
+from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, made, where_of_caller
 from payback.trace.views import in_order, laid_as, laid_out, share_memory
 
 
@@ -313,12 +313,12 @@ def astype(
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
     if not copy and x.dtype == dtype and not x.node.aval.weak:
         return x
+    if np.dtype(dtype).kind == "c":
+        return _HOOKS["complex_array"](x, dtype)
     if np.dtype(dtype).kind not in "fiub":
-        of = "complex numbers are" if np.dtype(dtype).kind == "c" else f"{np.dtype(dtype)} is"
-        raise DifferentiationError(f"{of} not differentiated in this version", where=here(),
+        raise DifferentiationError(f"{np.dtype(dtype)} is not differentiated in this version", where=here(),
                                    why=f"a traced {x.dtype} was to become {np.dtype(dtype)}",
-                                   fix="compute with the real and the imaginary part as two arrays"
-                                   if np.dtype(dtype).kind == "c" else "leave it floating")  # fmt: skip
+                                   fix="leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
     return in_order(emit("cast", x, dtype=np.dtype(dtype), weak=False), order)

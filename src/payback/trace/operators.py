@@ -44,6 +44,7 @@ made_of: Any = None
 _NODE_TYPES: set[type] = set()
 EXACT = 2**53  # whole numbers up to here are floats
 _LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
+_COMPLEX: set[type] = set()  # the class of complex numbers, see `complex.py`
 _POWER, _MULTIPLY = TABLE["power"], TABLE["mul"]
 _SQUARES = (np.ones(1, bool) ** 2).dtype  # NumPy takes squares of arrays, not powers: of truths they are int8
 _ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
@@ -117,11 +118,15 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
     given = a, b
     if type(a) not in _NODE_TYPES:
         if type(a) not in _PLAIN_TYPES:
+            if _HOOKS["holds_complex"](a):
+                return _HOOKS["operated"](row.name, a, b)
             a = _plain(a)
     else:
         a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
+            if _HOOKS["holds_complex"](b):
+                return _HOOKS["operated"](row.name, *given)
             b = _plain(b)
     else:
         b = b.node
@@ -148,8 +153,6 @@ def _plain(operand: Any) -> Any:
         return operand.node
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
-    if isinstance(operand, complex):
-        return np.complex128(operand)  # refused where it enters the graph, with the line
     if hasattr(operand, "__array__"):
         return np.asarray(operand)
     return NotImplemented

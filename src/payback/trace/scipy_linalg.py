@@ -16,10 +16,12 @@ from payback.ops.index import Place
 from payback.trace import numpy_linalg as of_numpy
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import now
+from payback.trace.complex_functions import embedded, out_of
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy_linalg import matrices, parts
 from payback.trace.numpy_map import astype
 from payback.trace.numpy_products import array_of
+from payback.trace.tree import is_complex
 
 _WORK = {"overwrite_a", "overwrite_b", "check_finite", "lapack_driver", "driver", "disp", "blocksize", "lwork"}
 
@@ -262,6 +264,8 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, chec
 def _matrix_function(name: str) -> Any:
     def function(A: Any, **options: Any) -> Any:
         _refuse(name, {key: value for key, value in options.items() if key != "disp" or value is False})
+        if is_complex(A):
+            return out_of(function(embedded(A)))
         a = matrices(A)
         if name == "logm" and a.dtype != np.float64:  # as in SciPy
             a = astype(a, np.float64)

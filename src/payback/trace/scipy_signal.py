@@ -14,7 +14,8 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.ops.constant_systems import Factors
-from payback.trace.array import Traced
+from payback.trace.array import Traced, _holds_traced
+from payback.trace.arrays import decides, now
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy_map import astype
 from payback.trace.numpy_products import array_of
@@ -100,11 +101,13 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
 
 
 def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
-    if zi is not None or isinstance(array_of(a), Traced):
+    a = now(a)
+    if zi is not None or _holds_traced(a):
         what = "with traced coefficients a" if zi is None else "with zi="
         raise UnsupportedError(f"scipy.signal.lfilter {what}", where=here(),
                                why="only a filter at rest is answered, of constant feedback",
                                fix="write it as a loop over the samples, or with pb.scan")  # fmt: skip
+    decides(a)
     b, a, x = array_of(b), np.atleast_1d(np.asarray(a)), array_of(x)
     taps = np.reshape(b, (-1,)) / a[0]
     x = np.moveaxis(x, axis, 0)

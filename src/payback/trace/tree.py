@@ -1,7 +1,7 @@
 """Containers: dicts, lists, tuples, named tuples and dataclasses (modules too), taken apart and put together.
 
-Everything else is a leaf.  None is a container without leaves.  A dataclass field with the metadata
-{"static": True} is part of the structure, not a leaf.
+Complex numbers are containers of two real parts (`complex.py`).  Everything else is a leaf.  None is a container
+without leaves.  A dataclass field with the metadata {"static": True} is part of the structure, not a leaf.
 """
 
 from __future__ import annotations
@@ -17,20 +17,35 @@ import numpy as np
 from payback.ir.aval import Aval
 
 _names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()  # of dataclasses: the fields that are no structure
-_LEAVES = {np.ndarray, float, int, bool, str, np.float64, np.float32}  # the most frequent ones, told at once
+_LEAVES = {float, int, bool, str, np.float64, np.float32}  # the most frequent ones, told at once
+COMPLEX: set[type] = {complex, np.complex64, np.complex128}  # and the class of traced ones
+_PARTS = ["real", "imag"]
+MADE: list[Callable[[Any, Any], Any]] = []  # what makes complex numbers of two parts; filled by complex.py
+
+
+def is_complex(x: Any) -> bool:
+    """Whether it is complex, or an array of such numbers."""
+    return type(x) in COMPLEX or (isinstance(x, np.ndarray) and x.dtype.kind == "c")
+
+
+def _kind(tree: Any) -> type:
+    """The type of a container: one for all kinds of complex numbers."""
+    return complex if is_complex(tree) else type(tree)
 
 
 def _parts(tree: Any) -> tuple[list[Any], list[Any]] | None:
     """(children, their keys), or None for a leaf."""
     kind = type(tree)
-    if kind in _LEAVES:
+    if kind in _LEAVES or (kind is np.ndarray and tree.dtype.kind != "c"):
         return None
+    if kind is list or kind is tuple:
+        return list(tree), list(range(len(tree)))
     if tree is None:
         return [], []
     if isinstance(tree, dict):
         return list(tree.values()), list(tree)
-    if kind is list or kind is tuple:
-        return list(tree), list(range(len(tree)))
+    if is_complex(tree):
+        return [tree.real, tree.imag], _PARTS
     if isinstance(tree, tuple) and hasattr(tree, "_fields") and kind is not Aval:
         return list(tree), list(tree._fields)
     names = _names.get(kind)
@@ -56,6 +71,8 @@ def _like(tree: Any, children: Iterator[Any]) -> Any:
         return list(children)
     if kind is tuple:
         return tuple(children)
+    if is_complex(tree):
+        return MADE[0](next(children), next(children))
     if isinstance(tree, tuple):
         return kind._make(children)  # type: ignore[attr-defined]
     twin = object.__new__(kind)
@@ -114,7 +131,7 @@ def paths(tree: Any, name: str = "") -> list[str]:
     parts = _parts(tree)
     if parts is None:
         return [name]
-    by_name = dataclasses.is_dataclass(tree) or hasattr(tree, "_fields")
+    by_name = dataclasses.is_dataclass(tree) or hasattr(tree, "_fields") or parts[1] is _PARTS
     return [
         path
         for child, key in zip(*parts, strict=True)
@@ -215,7 +232,7 @@ def structure(tree: Any) -> Any:
         return None
     fields = dataclasses.fields(tree) if dataclasses.is_dataclass(tree) else ()
     fixed = tuple(getattr(tree, field.name) for field in fields if field.metadata.get("static"))
-    return type(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
+    return _kind(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
 
 
 def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:
@@ -229,7 +246,7 @@ def map_named(f: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
     if parts is None:
         return f(tree, name)
     children, keys = parts
-    if dataclasses.is_dataclass(tree) or hasattr(tree, "_fields"):
+    if dataclasses.is_dataclass(tree) or hasattr(tree, "_fields") or keys is _PARTS:
         names = [f"{name}.{key}" for key in keys]
     else:
         names = [f"{name}[{key!r}]" for key in keys]
@@ -247,7 +264,7 @@ def spread_prefix(prefix: Any, tree: Any) -> list[Any] | None:
     if prefix is None or isinstance(prefix, int):
         return [prefix] * len(leaves(tree))
     parts, others = _parts(prefix), _parts(tree)
-    if parts is None or others is None or type(prefix) is not type(tree) or parts[1] != others[1]:
+    if parts is None or others is None or _kind(prefix) is not _kind(tree) or parts[1] != others[1]:
         return None
     found: list[Any] = []
     for child, part in zip(parts[0], others[0], strict=True):
@@ -264,7 +281,7 @@ def same_structure(tree: Any, other: Any) -> bool:
     if parts is None or others is None:
         return parts is None and others is None
     return (
-        type(tree) is type(other)
+        _kind(tree) is _kind(other)
         and parts[1] == others[1]
         and all(same_structure(a, b) for a, b in zip(parts[0], others[0], strict=True))
     )

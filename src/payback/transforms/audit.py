@@ -24,7 +24,7 @@ from payback.errors import (
 from payback.ir.forks import free_in_children
 from payback.ir.where import is_inner, position
 from payback.trace import shim, wrappers
-from payback.trace.array import Method, Traced
+from payback.trace.array import Method, Traced, plain
 from payback.trace.arrays import now
 from payback.trace.buffer import _MEMORY, Buffer
 from payback.trace.cures import BARE_NUMBERS, of_library
@@ -109,7 +109,7 @@ def _bare(x: Any) -> Any:
         return (_bare(item) for item in x)
     x = now(x)
     if not isinstance(x, Traced):
-        return x
+        return plain(x)
     return np.array(x.value) if isinstance(x.value, np.ndarray) else x.value
 
 

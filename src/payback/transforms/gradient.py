@@ -25,7 +25,7 @@ from payback.trace.lying import leaf_of
 from payback.trace.number import on_tape, opened
 from payback.trace.proved import proved
 from payback.trace.shim import call, tracing
-from payback.trace.tree import is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
+from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
 from payback.trace.views import argument
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
@@ -120,10 +120,11 @@ class Opened:
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
-        if self.single and type(self.given[0]) in _LEAVES:
+        if self.single and type(self.given[0]) in _LEAVES and len(found) == 1:
             return found[0]
-        if self.single and type(given := self.given[0]) is list and all(type(leaf) in _LEAVES for leaf in given):
-            return list(found)
+        if self.single and type(given := self.given[0]) is list and all(type(leaf) in _LEAVES for leaf in given):  # noqa: SIM102
+            if len(found) == len(given):  # of complex numbers there are two each
+                return list(found)
         answers, asked = iter(found), iter(self.wrt)
         trees = [tree_map(lambda leaf: leaf if next(asked) is None else next(answers), tree) for tree in self.given]
         return trees[0] if self.single else tuple(trees)
@@ -196,6 +197,9 @@ def _positions(
 def _scalar(out: Any, f: Function) -> Traced:
     if isinstance(out, Traced):
         return out
+    if is_complex(out):
+        raise DifferentiationError(f"{_name(f)} returns a complex number", why="a cost is real",
+                                   fix="return its real part, or its absolute value")  # fmt: skip
     value = np.asarray(out if is_leaf(out) else None)
     if value.dtype.kind not in "fiub":
         later = inspect.isgenerator(out) or inspect.iscoroutine(out)
@@ -234,10 +238,10 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     argnums: which arguments to differentiate by: a position, a name, or several of them.
 
     The gradient has the structure, shapes and dtypes of the argument (a tuple of them for several argnums):
-    numbers, arrays, dicts, lists, tuples, dataclasses and modules.  Python numbers give Python floats.  An argument
-    that the result does not depend on gets zeros.  Inside another derivative everything is traced again, so
-    derivatives nest to any order; so too where f uses a `pb.variable` from outside: what comes back is then traced, for
-    it may be differentiated by that variable.
+    numbers, arrays, dicts, lists, tuples, dataclasses and modules.  Python numbers give Python floats, complex numbers
+    ∂/∂re + i·∂/∂im.  An argument that the result does not depend on gets zeros.  Inside another derivative everything
+    is traced again, so derivatives nest to any order; so too where f uses a `pb.variable` from outside: what comes back
+    is then traced, for it may be differentiated by that variable.
 
     Raises DifferentiationError when the result is not a floating scalar or an argument has no derivative;
     InputError for argnums that do not exist.

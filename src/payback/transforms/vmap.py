@@ -19,6 +19,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.body import is_number, node_of, result_of, trace_body
+from payback.trace.buffer import buffer
 from payback.trace.lying import exactly
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
@@ -71,7 +72,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
 
         def one(*values: Any) -> Any:
             following = iter(values)
-            opened = [next(following) if k in mapped else leaf for k, leaf in enumerate(given)]
+            opened = [next(following) if k in mapped else _shared(leaf) for k, leaf in enumerate(given)]
             its_args, its_kwargs = unflatten(tree, iter(opened))
             return f(*its_args, **its_kwargs)
 
@@ -106,6 +107,11 @@ def _result(node: Node, taken: set[int]) -> Any:
     taken.add(id(value))
     value.flags.writeable = True
     return value
+
+
+def _shared(leaf: Any) -> Any:
+    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample."""
+    return buffer(leaf.copy()) if type(leaf) is np.ndarray else leaf
 
 
 def _told(where: Any) -> str | None:

@@ -1,0 +1,202 @@
+"""Programs with complex numbers: NumPy's values on plain numbers, and derivatives as finite differences see them."""
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import DifferentiationError, PaybackError, TraceError, UnsupportedError
+
+X = np.array([0.9, 1.7, 0.5, -0.7])
+C = np.array([1 + 2j, 0.5 - 1j, 2j, -1.0])
+LA = np.linalg
+
+
+def z(x):
+    return x + 1j * np.sin(x[::-1])
+
+
+def m(x):
+    return z(x).reshape(2, 2)
+
+
+def written(x):
+    a = np.zeros((2, 2), dtype=complex)
+    a[0, 0] = x[0]
+    a[0, 1] += 1j * x[1]
+    a[1] = z(x)[:2]
+    a *= 2
+    a += C.reshape(2, 2)
+    a[1, 1] -= 1 / x[0]
+    b = np.empty_like(a)
+    b[...] = a @ a
+    whole = np.ones(3, complex)
+    whole[:2] *= np.exp(1j * x[:2])
+    whole.imag[2] = x[3]
+    np.add.at(whole, [0, 0, 1], z(x)[:3])
+    return np.concatenate([a.ravel(), b.ravel(), whole])
+
+
+def read_as_a_view(x):
+    a = 1j * x
+    a[1:3] = a[:2] * x[0]
+    part = a.real
+    part[0] = x[1]
+    return a
+
+
+def gates(x):
+    state = np.zeros((2, 2), complex)
+    state[0, 0] = 1
+    for axis, angle in enumerate(x[:2]):
+        gate = np.array([[np.cos(angle), -1j * np.sin(angle)], [-1j * np.sin(angle), np.cos(angle)]])
+        state = np.moveaxis(np.tensordot(gate, state, axes=(1, axis)), 0, axis)
+    return state * np.exp(-1j * x.reshape(2, 2))
+
+
+PROGRAMS = {
+    "sums": lambda x: x * C + 1j - z(x) + (2 - C) * x - x * 1j,
+    "quotients": lambda x: C / z(x) + z(x) / C + x / C + 2 / z(x) + z(x) / x + 1j / x + np.reciprocal(z(x)),
+    "powers": lambda x: z(x) ** 2 + z(x) ** -3 + z(x) ** 0.5 + z(x) ** 1.7 + z(x) ** (1 - 1j) + 2 ** z(x) + z(x) ** x
+    + z(x) ** 0 + np.square(z(x)) + (x + 3) ** 1j,
+    "exponentials": lambda x: np.exp(z(x)) + np.log(z(x)) + np.sqrt(z(x)) + np.log2(z(x)) + np.log10(z(x))
+    + np.expm1(z(x)),
+    "the root of what lies left": lambda x: np.sqrt(-2 + 1j * x) + np.sqrt(-2 - 1j * x) + np.sqrt(x * 1j),
+    "circular": lambda x: np.sin(z(x)) + np.cos(z(x)) + np.tan(z(x)),
+    "hyperbolic": lambda x: np.sinh(z(x)) + np.cosh(z(x)) + np.tanh(z(x)) + np.tanh(500 * z(x)),
+    "parts": lambda x: np.abs(z(x)) + abs(z(x)[0]) + np.angle(z(x)) + np.angle(z(x), deg=True) + np.conj(z(x)) * x
+    + z(x).conj().imag + np.real(z(x)) + np.imag(z(x)) + (-z(x)).real,
+    "moved": lambda x: np.concatenate([z(x)[1:3], m(x).T[0], np.roll(z(x), 1), m(x)[:, ::-1].ravel(), np.flip(z(x)),
+                                       np.where(x > 0, z(x), 1j), np.where(x > 0, x, C), m(x)[0, None].squeeze(),
+                                       np.stack([z(x), x]).flatten(), np.split(z(x), 2)[1], m(x).swapaxes(0, 1)[1],
+                                       np.append(z(x), 1j), np.block([[m(x)], [m(x) * x[0]]])[2], np.tile(z(x), 2)]),
+    "put beside": lambda x: np.concatenate([np.diff(z(x), append=z(x)[:1], prepend=2.0),
+                                            np.pad(z(x), 1, constant_values=3 - 1j), np.pad(z(x), 1)]),
+    "reduced": lambda x: np.array([z(x).sum(), z(x).mean(), np.prod(z(x)), np.trace(m(x)), m(x).sum(axis=0)[1],
+                                   np.prod(m(x), axis=1)[0], np.cumprod(z(x))[2], z(x).var() + 0j, np.std(m(x)),
+                                   np.add.reduce(z(x)), np.polyval(C, z(x))[1], np.polyval(z(x), x)[0]]),
+    "products": lambda x: np.concatenate([(m(x) @ m(x).conj().T).ravel(), C.reshape(2, 2) @ x.reshape(2, 2)[0],
+                                          [np.vdot(z(x), C), np.dot(z(x), x), np.inner(x, z(x))], np.kron(z(x), C[:2]),
+                                          np.outer(x, z(x))[1], np.multiply.outer(z(x), x)[2], np.convolve(z(x), C)]),
+    "einsum": lambda x: np.einsum("ij,jk,kl->il", m(x), C.reshape(2, 2), m(x)) + np.einsum("i,i", x, C)
+    + np.einsum("ij->j", m(x)) + np.einsum("a,b,c,a->", z(x), x, C, z(x)),
+    "systems": lambda x: LA.inv(m(x)) + LA.solve(m(x), C[:2]) + LA.solve(m(x), C.reshape(2, 2)) + LA.det(m(x))
+    + LA.matrix_power(m(x), 3) + LA.matrix_power(m(x), -1) + LA.matrix_power(m(x), 0),
+    "determinants": lambda x: LA.det(np.outer(z(x), x) + np.diag(C + 1))
+    + LA.det(np.stack([m(x), C[::-1].reshape(2, 2)])),
+    "norms": lambda x: LA.norm(z(x)) + LA.norm(m(x)) + LA.norm(m(x), axis=0) + LA.norm(z(x), 3) + LA.norm(m(x), np.inf),
+    "written": written, "read as a view": read_as_a_view, "gates": gates,
+    "made": lambda x: np.array([[x[0], -1j * x[1]], [1j * x[2], x[3] * C[0]]]) + np.asarray([z(x)[0], 1.0])
+    + np.array([x[0], x[1]], dtype=complex) + x.astype(complex)[:2] + np.full(2, z(x)[1]) + np.array(z(x)[:2]),
+}  # fmt: skip
+
+
+def cost(f):
+    def of(x):
+        y = f(x)
+        return np.sum((y.real + 0.3 * y.imag) * np.linspace(0.5, 1.5, y.size).reshape(y.shape)) + np.sum(np.abs(y))
+
+    return of
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_derivatives(name):
+    f = PROGRAMS[name]
+    expected = f(X)
+    found, _ = pb.jvp(f, (X,), (X,))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    pb.check_grads(cost(f), X, order=2)
+
+
+@pytest.mark.parametrize("name", ["powers", "systems", "written"])
+def test_compiled_and_in_a_batch(name):
+    value_and_gradient = pb.value_and_grad(cost(PROGRAMS[name]))
+    batch = np.stack([X, X * 1.1])
+    expected = [value_and_gradient(x) for x in batch]
+    compiled = pb.compile(value_and_gradient)
+    for x, (value, gradient) in zip(batch, expected, strict=True):
+        made = compiled(x)
+        np.testing.assert_allclose(made[0], value, rtol=1e-12)
+        np.testing.assert_allclose(made[1], gradient, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(pb.vmap(value_and_gradient)(batch)[1], [g for _, g in expected], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["sums", "quotients", "powers", "circular", "products", "systems"])
+def test_single_precision_stays_single(name):
+    f = PROGRAMS[name]
+    x = X.astype(np.float32)
+    single = {"C": C.astype(np.complex64)}
+    before = globals()["C"]
+    globals().update(single)
+    try:
+        assert pb.vjp(f, x)[0].dtype == f(x).dtype == np.complex64
+        assert pb.grad(cost(f))(x).dtype == np.float32
+    finally:
+        globals()["C"] = before
+
+
+def test_a_gradient_by_complex_numbers_points_where_the_cost_rises_most():
+    """∂/∂re + i·∂/∂im, which for |z|² is 2z."""
+    np.testing.assert_allclose(pb.grad(lambda z: np.sum(np.abs(z) ** 2))(C), 2 * C)
+    assert pb.grad(lambda z: (z * z).real)(1 + 2j) == 2 - 4j
+    weights = {"w": C, "b": X}
+    moved = pb.grad(lambda p: np.sum(np.abs(p["w"] * p["b"] - 1) ** 2))(weights)
+    np.testing.assert_allclose(moved["w"], 2 * (C * X - 1) * X)
+    np.testing.assert_allclose(moved["b"], 2 * ((C * X - 1) * C.conj()).real)
+
+
+def test_complex_numbers_go_through_calls_loops_and_batches():
+    turned = pb.compile(lambda z, x: z * np.exp(1j * x))
+    np.testing.assert_allclose(turned(C, X), C * np.exp(1j * X), rtol=1e-14)
+    np.testing.assert_allclose(pb.vmap(lambda z: z * z.conj())(C), C * C.conj())
+    last, parts = pb.scan(lambda z, x: (z * np.exp(1j * x), z.real), C[:2], X)
+    np.testing.assert_allclose(last, C[:2] * np.exp(1j * X.sum()), rtol=1e-14)
+    np.testing.assert_allclose(parts[1], (C[:2] * np.exp(1j * X[0])).real, rtol=1e-14)
+    pb.check_grads(lambda x: np.abs(pb.scan(lambda z, a: (z * np.exp(1j * a) + a, None), 1 + 0j, x)[0]), X, order=2)
+    assert pb.hessian(lambda x: np.angle(x[0] + 1j * x[1]))(X[:2]).shape == (2, 2)
+
+
+def test_an_infinity_beside_nothing_stays_one():
+    """Python's 1j has no real part, so there is no 0·∞ in it."""
+    value, tangent = pb.jvp(lambda x: (1j * x).imag + np.abs(1j / x), (np.array([np.inf, 2.0]),), (np.ones(2),))
+    np.testing.assert_array_equal(value, [np.inf, 2.5])
+    np.testing.assert_array_equal(tangent, [1.0, 0.75])
+
+
+def test_large_and_small_numbers_are_divided():
+    for scale in (1e200, 1e-200):
+        value, slope = pb.value_and_grad(lambda x, s=scale: ((s * 2j) / (s * (x + 1j))).real)(1.0)
+        np.testing.assert_allclose([value, slope], [1.0, -1.0], rtol=1e-14)
+
+
+def test_plain_complex_arrays_of_a_traced_function_stay_numpys():
+    def f(x):
+        mask = np.zeros(4, complex)
+        mask[1:3] = 1j
+        values = np.linalg.eigvals(np.diag(mask) + np.eye(4))  # payback knows no derivative of it
+        assert type(values) is np.ndarray
+        assert type(mask * 2) is np.ndarray
+        return np.sum(x * values.imag)
+
+    np.testing.assert_allclose(pb.grad(f)(X), [0, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "text"),
+    [
+        (lambda x: LA.pinv(m(x)).real.sum(), UnsupportedError, "np.linalg.pinv of traced complex numbers"),
+        (lambda x: np.arcsin(z(x)).real.sum(), UnsupportedError, "np.arcsin of traced complex numbers"),
+        (lambda x: LA.norm(m(x), 2), UnsupportedError, "np.linalg.norm"),
+        (lambda x: z(x).argsort().sum(), PaybackError, ".argsort of traced complex numbers"),
+        (lambda x: z(x)[0], DifferentiationError, "returns a complex number"),
+        (lambda x: C.__iadd__(z(x)), TraceError, "cannot be written into a plain array"),
+    ],
+)
+def test_what_is_refused(f, error, text):
+    with pytest.raises(error) as caught:
+        pb.grad(f)(X)
+    assert text in str(caught.value)
+    with pytest.raises(TypeError, match="no float"):
+        pb.grad(lambda x: float(z(x)[0]))(X)
+    with pytest.raises(TypeError):
+        pb.grad(lambda x: z(x)[0] > 1)(X)
