@@ -326,9 +326,10 @@ def compile(
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 
-    What f uses from around it is never stale: a name of its closure, defaults or module (or of a function it calls)
-    that was given another value, an array behind such a name that was written into, and a mask that has changed make a
-    new graph (`compiled.reasons` says why).  To that end such arrays are compared with a copy at each call: what is
+    What f uses from around it is never stale: what a name of its closure, defaults or module (or of a function it may
+    call) stands for, attributes of modules, classes and objects that are read by name, what containers hold, an array
+    that was written into, and a mask that has changed make a new graph (`compiled.reasons` says why).  Not looked at
+    is what libraries keep in objects of theirs.  To that end arrays are compared with a copy at each call: what is
     large, or changes often, is better an argument, or read-only.  A `pb.variable` is read anew at each call; only where
     f looks at its number (it is called once more to find out) a new value makes a new graph.
     donate: names or positions of arguments whose arrays the caller gives up: each is for the first result of its shape
