@@ -131,3 +131,18 @@ def test_the_slope_of_a_rectifier_is_read_off_its_value():
     assert "sign" not in names(simple)
     for a, b in zip(Interpreter(simple)(X, v), Interpreter(graph)(X, v), strict=True):
         assert same_bits(a, b)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(12, 100, 300)))
+def test_one_pass_does_what_all_come_to_when_they_are_repeated(seed):
+    try:
+        graph = trace(pb.value_and_grad(program(seed), argnums=(0, 1)), *arguments(seed)).graph
+    except pb.errors.TraceError:
+        return
+    repeated, before = graph, None
+    while len(repeated.nodes) != before:
+        before = len(repeated.nodes)
+        for one in (fold, cse, reuse_signs):
+            repeated = one(repeated)[0]
+    assert sorted(names(tidy(graph))) == sorted(names(repeated))
+    assert len(tidy(graph).nodes) == len(repeated.nodes)
