@@ -207,9 +207,9 @@ def test_the_flops_of_a_network_are_the_formula(batch, sizes):
 
 def test_a_loop_costs_its_steps():
     def loop(x):
-        return pb.scan(lambda h, _: (h * x, None), x, None, length=50)[0]
+        return pb.scan(lambda h, _: (h * x + x, None), x, None, length=50)[0]
 
-    assert pb.explain(loop, 1.01).cost().value_flops == 50
+    assert pb.explain(loop, 1.01).cost().value_flops == 2 * 50
 
 
 ELEMENTARY = {

@@ -63,8 +63,8 @@ def test_rows_on_numpy_are_timed_too():
 
 def test_numbers_that_a_row_cannot_take():
     """The made-up matrix has no Cholesky factor, and the program says why it has no times."""
-    f = pb.compile(lambda x: np.linalg.cholesky(x) * 2.0)
-    f(np.eye(3))
+    f = pb.compile(lambda x: np.linalg.cholesky(-x) * 2.0)
+    f(-np.eye(3))
     text = f.explain_compilation()
     assert "no times: LinAlgError" in text
     assert "cholesky" in text
@@ -90,3 +90,21 @@ def test_drivers_that_count_are_others():
     assert {library.symbol(key) for key in library.TIMED}.isdisjoint(
         map(library.symbol, (library.DRIVER, library.TEAM))
     )
+
+
+@pytest.mark.parametrize("f", [np.linalg.inv, np.linalg.det, lambda a: np.linalg.solve(a, a[:, :2])])
+def test_small_systems_are_machine_code_and_have_times(f):
+    """The numbers that they are measured with are no singular matrix."""
+    compiled = pb.compile(f, native=True)
+    compiled(np.eye(5))
+    text = compiled.explain_compilation()
+    assert "0 of them on NumPy" in text
+    assert "no times" not in text
+    assert len(seconds(text)) == int(re.search(r"(\d+) commands", text).group(1))
+
+
+def test_a_program_that_stops_at_the_numbers_has_no_times():
+    """An arithmetic progression is no matrix to invert: machine code stops, and LAPACK may find a tiny pivot."""
+    compiled = pb.compile(lambda x: np.linalg.inv(x.reshape(5, 5)), native=True)
+    compiled(np.eye(5).ravel())
+    assert "no times: " in compiled.explain_compilation()

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tests import amount
 
+import amount
 import payback as pb
 from payback.native.lower.arranged import around
 from payback.native.lower.systems import LARGEST

@@ -255,3 +255,14 @@ def test_settings_that_cannot_be(make, message):
 
 def test_numbers_of_numpy_are_numbers():
     assert Adam(np.float32(0.5)).schedule(0, 1) == 0.5
+
+
+def test_of_ones_own_it_is_not_known_that_it_treats_all_entries_alike():
+    class Sign(pb.optim.Optimizer):
+        def leaf(self, p, g, slots, rate, step):
+            return p - rate * np.sign(g), slots
+
+    parameters = {"w": np.ones(2)}
+    assert Sign().flat(parameters) is None
+    assert type("Mine", (pb.optim.Adam,), {})().flat(parameters) is None
+    assert pb.optim.Adam().flat(parameters) == pb.optim.Adam()

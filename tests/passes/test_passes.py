@@ -174,3 +174,18 @@ def test_masks_of_other_payments_stay(name):
 
     graph = trace(f, np.array([1.0, -2.0]), np.array([0, 1]), np.array([1, 2])).graph
     assert names(fold(graph)[0])[-1] == "select"
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(12, 100, 300)))
+def test_one_pass_does_what_all_come_to_when_they_are_repeated(seed):
+    try:
+        graph = trace(pb.value_and_grad(program(seed), argnums=(0, 1)), *arguments(seed)).graph
+    except pb.errors.TraceError:
+        return
+    repeated, before = graph, None
+    while len(repeated.nodes) != before:
+        before = len(repeated.nodes)
+        for one in (fold, cse, reuse_signs):
+            repeated = one(repeated)[0]
+    assert sorted(names(tidy(graph))) == sorted(names(repeated))
+    assert len(tidy(graph).nodes) == len(repeated.nodes)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from payback.train.history import History
-from payback.train.metrics import accuracy, binary_accuracy, confusion_matrix, r2, rmse
+from payback.train.metrics import (
+    accuracy,
+    binary_accuracy,
+    confusion_matrix,
+    r2,
+    right_answers,
+    right_classes,
+    rmse,
+)
 
 LOGITS = np.array([[1.0, 0.0, -1.0], [0.0, 3.0, 1.0], [0.0, 1.0, 2.0], [5.0, 1.0, 2.0]])
 
@@ -17,7 +25,10 @@ def test_accuracy():
     assert accuracy(LOGITS, np.array([0, 1, 2, 2])) == 0.75
     assert accuracy(LOGITS, np.eye(3)[[0, 1, 1, 1]]) == 0.5
     assert accuracy(np.array([[1.0], [-1.0]]), np.array([1, 1])) == 0.5
-    assert binary_accuracy(np.array([[2.0, -1.0], [0.5, 3.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])) == 0.75
+    logits, target = np.array([[2.0, -1.0], [0.5, 3.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert binary_accuracy(logits, target) == 0.75
+    assert right_answers(logits, target).tolist() == [1.0, 0.5]
+    assert right_classes(LOGITS, np.eye(3)[[0, 1, 1, 1]]).tolist() == [True, True, False, False]
 
 
 def test_confusion_matrix_has_true_classes_as_rows():

@@ -277,3 +277,18 @@ def test_errors(call, text):
 
 
 VARIABLE = pb.variable(2.0)
+
+
+def test_one_pull_pays_all_arguments():
+    pulls = []
+
+    @pb.custom_gradient
+    def product(a, b):
+        def pull(bar):
+            pulls.append(bar)
+            return bar * b, bar * a
+
+        return a * b, pull
+
+    assert pb.grad(product, argnums=(0, 1))(2.0, 3.0) == (3.0, 2.0)
+    assert len(pulls) == 1

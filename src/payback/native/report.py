@@ -57,12 +57,15 @@ def _times(program: Any) -> tuple[list[float] | None, str]:
     try:
         runs = 0
         while runs < 2 or (time.perf_counter() - begun < LONG and runs < ROUNDS):
-            best, runs = np.minimum(best, program.measured(inputs)), runs + 1
+            seconds = program.measured(inputs)
+            if len(seconds) < len(best):
+                return None, "no times: the program stops at the numbers that they are measured with"
+            best, runs = np.minimum(best, seconds), runs + 1
     except Exception as error:  # an index out of bounds; a matrix that has no factorization
         return None, f"no times: {type(error).__name__} on the numbers that they are measured with: {error}"
     threads = max((part.threads for part in program._parts if type(part) is Segment), default=1)
     told = f"{threads} threads" if threads > 1 else "one thread"
-    return list(best), f"{_seconds(best.sum())} on {told}: the least of {runs} runs on numbers between 0.5 and 1"
+    return list(best), f"{_seconds(best.sum())} on {told}: the least of {runs} runs on made-up numbers"
 
 
 def _seconds(x: float) -> str:
@@ -73,6 +76,8 @@ def _made_up(aval: Any) -> Any:
     count = math.prod(aval.shape)
     if aval.dtype.kind == "f":
         values = 0.5 + (np.arange(count) % 97) / 194
+        if len(aval.shape) > 1 and aval.shape[-1] == aval.shape[-2]:  # it may be a matrix that is inverted
+            values = (values.reshape(aval.shape) + aval.shape[-1] * np.eye(aval.shape[-1])).ravel()
     else:
         values = np.zeros(count)  # an index of any axis
     array = values.astype(aval.dtype).reshape(aval.shape)
