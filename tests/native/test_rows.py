@@ -137,6 +137,23 @@ def test_contractions_of_every_form(dtype):
         check(graph, found, wanted, 0.0, form)  # whole numbers: exact in every order
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [*range(2, 41, amount.cases(13, 1))])
+def test_rows_and_columns_that_end_in_part_of_a_vector(columns, dtype):
+    """Entries behind the last one are neither read nor written, in rows shorter than a vector and in longer ones."""
+    rng = np.random.default_rng(columns)
+    whole = rng.normal(size=(7, columns + 3)).astype(dtype)
+    x, row = whole[:, :columns], rng.normal(size=(7, 1)).astype(dtype)
+    x[rng.random(x.shape) < 0.1] = 0.0  # whose neighbors would be seen in a quotient
+
+    def f(x, row):
+        y = np.where(x > row, np.exp(x - row), row / (x * x + 1))
+        return y, y.sum(0), np.sqrt(y).max(0), (x > row) & (y < 2), y[1] / 3
+
+    graph, found, wanted = both(f, x, row)
+    check(graph, found, wanted, RTOL[dtype], "rows")
+
+
 def test_an_index_out_of_bounds_is_the_interpreters_error():
     x, i = np.arange(5.0), np.array([0, 5])
     program = Program(trace(lambda x, i: x[i] * 2.0, x, i).graph)

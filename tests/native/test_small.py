@@ -9,8 +9,10 @@ import amount
 import payback as pb
 from payback import native
 from payback.native import cores, reuse
+from payback.native.emit import FLOAT32, lanes_of
 from payback.native.lower import small
 from payback.native.lower.small import Small
+from payback.native.lower.small_tile import across
 from payback.optim import Adam
 from payback.trace.tree import leaves
 from payback.train import compiled
@@ -40,7 +42,7 @@ def sizes_of(seed):
 
 
 CASES = [([2, 16, 16, 1], 32), ([8, 8, 8], 1), ([64, 33, 10], 7), ([5, 4, 9], 320), ([5, 4, 9], 321), ([3, 65, 8], 5),
-         ([4, 32, 64, 3], 9), ([8, 24, 40, 8], 2)]  # fmt: skip
+         ([4, 32, 64, 3], 9), ([8, 24, 40, 8], 2), ([4, 10, 10, 10, 3], 16), ([17, 6, 130, 5], 11)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -94,6 +96,27 @@ def test_long_sums_are_made_in_parts_that_fit_in_the_first_cache(dtype):
     assert {kernel.depth for kernel in kernels} == {0}
     _, kernels = trained([29, 30, 2], 400, dtype, "relu")  # rows or columns that would be added twice
     assert {kernel.depth for kernel in kernels} == {0}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_product_of_a_small_network_has_a_kernel_for_its_shape(dtype):
+    """Few columns, odd ones, less than a vector's: none is left to kernels for all sizes."""
+    for sizes, batch in (([3, 7, 5, 2], 8), ([4, 10, 10, 3], 16), ([11, 23, 17, 4], 37), ([6, 1, 6], 1)):
+        _, kernels = trained(sizes, batch, dtype, "relu")
+        assert len(kernels) == 3 * (len(sizes) - 1) - 1, sizes
+        assert all(kernel.scratch > 0 for kernel in kernels if kernel.turned == "packed")
+
+
+def test_what_is_left_of_a_row_is_a_vector_of_fewer_lanes():
+    lanes = lanes_of(FLOAT32)
+    for columns in range(1, 4 * lanes + 1):
+        for whole in (True, False):
+            vectors = across(FLOAT32, columns, whole)
+            entries = [entry for vector in vectors for entry in range(vector.start, vector.stop)]
+            assert set(entries) == set(range(columns))
+            assert len(entries) <= columns + vectors[-1].lanes - 1  # entries of one vector are computed twice at most
+            assert all(vector.lanes & (vector.lanes - 1) == 0 <= vector.start for vector in vectors)
+            assert whole or all(vector.count is None for vector in vectors)
 
 
 def test_a_column_is_a_row_of_the_transpose():

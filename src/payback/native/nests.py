@@ -13,6 +13,7 @@ from payback.native.commands import Command, bits_of, number
 from payback.native.emit import lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import pointwise
+from payback.native.lower.body import maskable
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.stages import AT_ONCE, REGISTERS
@@ -136,6 +137,8 @@ def _nest(
     empty = axes is not None and prod(shape[a] for a in axes) == 0
     key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
                inner, lanes, empty, _worth_sharing(letters, extents, order, ends), staged)  # fmt: skip
+    if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # a row shorter than a vector is one all the same
+        key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
     numbers = [extents[i] for i in order] + extents[-1:]
     for move in moves:
         numbers += [move[i] for i in order]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from payback.native import ir
 from payback.native.emit import INT, INT32, POINTER, Emitter, itemsize, lanes_of, suffix
-from payback.native.place import lane_mask, masked_load, take, zero
+from payback.native.place import lane_mask, masked_load, pieces, take, zero
 
 SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 
@@ -36,13 +36,18 @@ def most(e: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
     return e.b.select(e.b.icmp_signed(">", x, y), x, y)
 
 
-def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value]) -> list[ir.Value]:
+def turned(
+    e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value], side: int | None = None
+) -> list[ir.Value]:
     """A square of elements read so that its columns become vectors: column c of the square is vector number c.
 
     `load(row, column, count)` is a part of a row.  Parts of 128 bits go to their half or quarter of a vector as they
-    are read, which costs no shuffle; then the elements within these are transposed.
+    are read, which costs no shuffle; then the elements within these are transposed.  side: of the square, a power of
+    two; a vector's lanes unless given.
     """
-    lanes = lanes_of(kind)
+    lanes = side or lanes_of(kind)
+    if lanes == 1:
+        return [load(0, 0, 1)]
     piece = min(lanes, {"float": 4, "double": 2}[str(kind)])
 
     def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
@@ -69,20 +74,6 @@ def turned(e: Emitter, kind: ir.Type, load: Callable[[int, int, int], ir.Value])
             a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
             columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
     return columns
-
-
-def pieces(count: int) -> list[tuple[int, int]]:
-    """Starts and sizes, powers of two, that make up `count` lanes.
-
-    >>> pieces(6)
-    [(0, 4), (4, 2)]
-    """
-    made, start = [], 0
-    while start < count:
-        size = 1 << ((count - start).bit_length() - 1)
-        made.append((start, size))
-        start += size
-    return made
 
 
 def together(rows: int, kind: ir.Type) -> list[tuple[int, int]]:

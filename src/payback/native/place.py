@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from payback.native import ir
-from payback.native.emit import BIT, INT32, POINTER, Emitter, itemsize, suffix
+from payback.native.emit import BIT, INT32, POINTER, Emitter, host_features, itemsize, suffix
 
 
 def integer(e: Emitter, value: Any) -> ir.Value:
@@ -20,8 +20,24 @@ def zero(kind: ir.Type) -> ir.Constant:
     return ir.Constant(kind, None)
 
 
-def lane_mask(e: Emitter, count: ir.Value, kind: ir.Type, lanes: int) -> ir.Value:
+def pieces(count: int) -> list[tuple[int, int]]:
+    """Starts and sizes, powers of two, that make up `count` lanes.
+
+    >>> pieces(6)
+    [(0, 4), (4, 2)]
+    """
+    made, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        made.append((start, size))
+        start += size
+    return made
+
+
+def lane_mask(e: Emitter, count: ir.Value | int, kind: ir.Type, lanes: int) -> ir.Value:
     """True in the first `count` lanes; compared in integers as wide as the elements, as the mask will be used."""
+    if isinstance(count, int):
+        return ir.Constant(ir.VectorType(BIT, lanes), [int(lane < count) for lane in range(lanes)])
     width = 8 * max(itemsize(kind), 4)
     numbers = ir.Constant(ir.VectorType(ir.IntType(width), lanes), list(range(lanes)))
     short = count if width == 64 else e.b.trunc(count, ir.IntType(width))
@@ -49,8 +65,18 @@ def take(e: Emitter, value: ir.Value, start: int, count: int) -> ir.Value:
 
 
 def store_first(e: Emitter, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
-    """Store the first `count` lanes, 0 < count < lanes, in pieces of 2ⁿ: a masked store is slow on some CPUs."""
+    """Store the first `count` lanes, 0 < count < lanes: in pieces of 2ⁿ where masked stores are slow, or missing."""
     b, kind, size = e.b, value.type.element, value.type.count // 2
+    if host_features().get("avx512vl") and itemsize(kind) >= 4:
+        name = f"llvm.masked.store.{suffix(value.type)}.p0"
+        function = e.module.globals.get(name) or ir.Function(
+            e.module,
+            ir.FunctionType(ir.VoidType(), [value.type, POINTER, INT32, ir.VectorType(BIT, value.type.count)]),
+            name,
+        )
+        mask = lane_mask(e, count, kind, value.type.count)
+        b.call(function, [value, pointer, ir.Constant(INT32, itemsize(kind)), mask])
+        return
     while size:
         there = b.icmp_signed("!=", b.and_(count, e.int(size)), e.int(0))
         with b.if_then(there):
@@ -63,8 +89,9 @@ def store_first(e: Emitter, value: ir.Value, pointer: ir.Value, count: ir.Value)
 class Place:
     """`lanes` elements of a matrix: in row `row` from column `column` on, or down a column from that row on (`down`).
 
-    Only the first `count` lanes exist if a count is given (a run-time value from 1 to lanes).  Strides are in elements:
-    run-time values, or Python integers where they are known, which is faster for 1 (a vector) and 0 (one value).
+    Only the first `count` lanes exist if a count is given: a run-time value from 1 to lanes, or, for contiguous lanes,
+    a Python integer.  Strides are in elements: run-time values, or Python integers where they are known, which is
+    faster for 1 (a vector) and 0 (one value).
     """
 
     def __init__(
@@ -127,6 +154,10 @@ class Place:
             if self.count is None:
                 e.store(value, first, 0)
                 return
+            if isinstance(self.count, int):
+                for start, size in pieces(self.count):
+                    e.store(take(e, value, start, size), first, start)
+                return
             whole = e.b.icmp_signed("==", self.count, e.int(self.lanes))
             with e.b.if_else(whole) as (yes, no):
                 with yes:
@@ -143,7 +174,9 @@ class Place:
         e, places = self.e, [first]
         for lane in range(1, self.lanes):
             place = e.at(first, e.b.mul(integer(e, stride), e.int(lane)), kind)
-            if self.count is not None:
+            if isinstance(self.count, int):
+                place = place if lane < self.count else first
+            elif self.count is not None:
                 place = e.b.select(e.b.icmp_signed("<", e.int(lane), self.count), place, first)
             places.append(place)
         return places

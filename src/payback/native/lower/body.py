@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from payback.native import ir, vector_math
-from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, itemsize
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.shared import shared
@@ -23,6 +24,22 @@ Instr = tuple[Any, ...]
 def _indexed(instr: Instr) -> tuple[int, ...]:
     """The index operands of a gather or scatter."""
     return instr[2:] if instr[0] == "gather" else instr[3:]
+
+
+def maskable(key: Any) -> bool:
+    """Whether what is left of a row is done as one vector, some of whose lanes do not exist."""
+
+    def stored(sink: Instr) -> bool:
+        how = key.operands[sink[1]][1]
+        return how == "u" if sink[0] == "store" or key.inner == "k" else sink[0] in REDUCTIONS
+
+    codes = ("f4", "f8", "b1") if host_features().get("avx512bw") else ("f4", "f8")  # else bytes go one by one
+    return (
+        has_masked_loads()
+        and all(code in codes and how in ("u", "z") for code, how in key.operands)
+        and all(sink[0] in ("store", *REDUCTIONS) and stored(sink) for sink in key.sinks)
+        and not any(instr[0] == "gather" for instr in key.instrs)
+    )
 
 
 class Body:
@@ -48,21 +65,7 @@ class Body:
         self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
     def may_mask(self) -> bool:
-        """Whether what is left of a row is done as one vector, some of whose lanes do not exist.
-
-        Number by number an elementary function costs as much as on a vector.
-        """
-        key = self.key
-        return (
-            has_masked_loads()
-            and any(instr[0] in vector_math.FORMULAS for instr in key.instrs)
-            and all(code in ("f4", "f8") and how in ("u", "z") for code, how in key.operands)
-            and all(self._stored(sink) for sink in key.sinks)
-            and not any(instr[0] == "gather" for instr in key.instrs)
-        )
-
-    def _stored(self, sink: Instr) -> bool:
-        return sink[0] in REDUCTIONS or (sink[0] == "store" and self.key.operands[sink[1]][1] == "u")
+        return maskable(self.key)
 
     def fetch(self, i: ir.Value) -> None:
         """Have lines of other memory brought to the second cache, while there is much to compute."""
@@ -89,17 +92,23 @@ class Body:
                            b.mul(j, e.int(key.vector)))  # fmt: skip
                 prefetch(e, e.at(self.pointers[k], at, kind), k in stored)
 
-    def stages(self, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]]) -> Stages:
-        """The body in stages; the functions' code is in it, and their constants in one table of the kernel."""
+    @contextmanager
+    def written_in(self, name: str) -> Iterator[ir.Value]:
+        """Functions are written into the body and not called; their constants are in one table of the kernel, whose
+        address is given."""
         e = self.e
-        table = empty_table(e.module, f"{e.b.function.name}.constants")
+        table = empty_table(e.module, f"{e.b.function.name}.{name}.constants")
         with e.b.goto_entry_block():
             address = opaque(e, table)
         e.constants = Constants(address)
-        stages = Stages(e, lanes, record, address.text)
+        yield address
         constants, e.constants = e.constants, None
         constants.fill(table)
-        return stages
+
+    def stages(self, lanes: int, record: Callable[[ir.Value], Sequence[ir.Value]]) -> Stages:
+        """The body in stages."""
+        with self.written_in("stages") as address:
+            return Stages(self.e, lanes, record, address.text)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -135,7 +144,8 @@ class Body:
         if self.count is not None and how == "u":
             e, kind = self.e, pointwise.memory_type(code)
             there = lane_mask(e, self.count, kind, lanes)
-            return masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
+            value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
+            return pointwise.from_memory(e, value, code)
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
@@ -247,7 +257,7 @@ class Body:
         code, how = self.key.operands[operand]
         if self.count is not None:
             place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
-            store_first(self.e, value, place, self.count)
+            store_first(self.e, pointwise.to_memory(self.e, value, code), place, self.count)
             return
         if lanes == 1 or how == "u":
             store(self.e, value, self.pointers[operand], offset, code)

@@ -8,6 +8,7 @@ sums of at most a chunk's entries, in the dtype, are added up in float64, always
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from payback.native import ir
@@ -340,18 +341,19 @@ class _Loops(Body):
         e, b, many = self.e, self.e.b, len(self.reductions)
         self.hold(self.key.lanes, offsets)
         made = []
-        for lanes, so_far in ((self.key.lanes, totals[:many]), (self.key.vector, totals[many:])):
 
-            def whole(i: ir.Value, totals: list[ir.Value], lanes: int = lanes) -> list[ir.Value]:
-                self.fetch(i)
-                here = self.along(offsets, i)
-                values = self.evaluate(here, lanes)
-                self.sink(values, here, lanes)
-                return self._parts(values, totals)
+        def whole(i: ir.Value, totals: list[ir.Value], lanes: int) -> list[ir.Value]:
+            self.fetch(i)
+            here = self.along(offsets, i)
+            values = self.evaluate(here, lanes)
+            self.sink(values, here, lanes)
+            return self._parts(values, totals)
 
-            last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
-            made += fold(e, start, last, lanes, so_far, whole)
-            start = last
+        with self.written_in("whole"):  # a call would put all that lives beside it in memory
+            for lanes, so_far in ((self.key.lanes, totals[:many]), (self.key.vector, totals[many:])):
+                last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
+                made += fold(e, start, last, lanes, so_far, partial(whole, lanes=lanes))
+                start = last
         return [start, *made]
 
     def _rest(
@@ -393,8 +395,11 @@ class _Loops(Body):
             with e.loop(done, end, lanes * width) as j:
                 self._strip(self.along(offsets, j), lanes, width)
             done = end
-        with e.loop(done, n) as j:
-            self._strip(self.along(offsets, j), 1, 1)
+        masked = lanes > 1 and self.may_mask()
+        with e.loop(done, n, lanes if masked else 1) as j:
+            self.count = b.sub(n, j) if masked else None
+            self._strip(self.along(offsets, j), lanes if masked else 1, 1)
+            self.count = None
 
     def _strip(self, offsets: list[ir.Value], lanes: int, width: int) -> None:
         key, e, many = self.key, self.e, len(self.reductions)

@@ -242,6 +242,7 @@ class Source(NamedTuple):
         key: Any = None
         if planner is not None and not shared and batch == 0:
             key = small(planner, run, code, self.after, views[1].offset)
+            size = key.scratch if key else size
         if few is not None and not shared:
             narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
             size = max(size, narrower.scratch(k) if narrower else 0)
