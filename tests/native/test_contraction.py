@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache
 
 import numpy as np
@@ -274,6 +274,22 @@ def test_the_tiles_of_other_hosts(width, features, seed, monkeypatch):
     monkeypatch.setattr(emit, "vector_bytes", lambda: width)
     monkeypatch.setattr(tile, "_arm", False)
     products.check(products.random_case(1000 + seed), Product)
+
+
+@pytest.mark.parametrize("k", [3, 4, 7, 66, 321])
+@pytest.mark.parametrize("tiles", [1, 3, 5])
+def test_rows_that_are_copied_beside_the_sums_are_those_that_are_packed_between_tiles(tiles, k):
+    """Few tiles leave some of them to be packed afterwards; the last panel is not whole."""
+    (rows, vectors), lanes = tile.tile(), emit.lanes_of(emit.llvm_type(np.dtype(np.float64)))
+    m, n, rng = tiles * rows + 5, 3 * vectors * lanes + 1, np.random.default_rng(k)
+    a, apart = rng.standard_normal((2 * k, m)).T[:, ::2], rng.standard_normal((k, 2 * n))[:, ::2]
+    side_by_side, outs = apart.copy(), [np.empty((m, n)), np.empty((m, n))]
+    for b, out in zip((side_by_side, apart), outs, strict=True):
+        how = plans.plan("float64", m, n, k, *[[s // 8 for s in x.strides] for x in (a, b, out)])
+        product = made(replace(how, pack_b=True, blocked=True, copied=b is side_by_side))
+        product.run(product.prepare(a, b, out, 1), 1)
+    np.testing.assert_array_equal(*outs)
+    np.testing.assert_allclose(outs[0], a @ side_by_side, rtol=0, atol=1e-12 * k)
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["packed first", "packed second"])

@@ -83,6 +83,8 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
             block_rows = build.udiv(build.add(tiles, build.sub(blocks, e.int(1))), blocks)  # all about as high
             block_rows = build.mul(most(e, block_rows, e.int(1)), e.int(plan.rows))
             of_panel = build.mul(depth, e.int(plan.width))
+            both = build.icmp_signed(">", build.sub(n1, n0), e.int(plan.width))
+            spare = e.at(packed_b, build.mul(build.select(both, e.int(2), e.int(1)), of_panel), kind)
 
             def panel_of(j: ir.Value) -> ir.Value:
                 number = build.and_(build.udiv(j, e.int(plan.width)), e.int(1))
@@ -117,8 +119,8 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                 if plan.pack_b:
                     panel, stride_b = panel_of(j), e.int(plan.width)
                     ahead = packing_of(build.add(j, e.int(plan.width)))
-                    tiles = most(e, build.udiv(rows, e.int(plan.rows)), e.int(1))
-                    each = build.udiv(build.add(ahead.pieces, build.sub(tiles, e.int(1))), tiles)
+                    each = ahead.each(most(e, build.udiv(rows, e.int(plan.rows)), e.int(1)))
+                    packing_of(build.add(j, e.int(2 * plan.width))).fetch_rows()
                 else:
                     panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
@@ -133,7 +135,8 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                     if plan.pack_b:  # C may be far away: fetch its lines while the sums are made
                         for line in places:
                             prefetch(e, line[0].address(c, *strides, kind), True)
-                        number = build.mul(build.udiv(i, e.int(plan.rows)), each)
+                        tile = build.udiv(i, e.int(plan.rows))
+                        number = build.mul(tile, each)
                         ahead.pack(number, build.add(number, each))
                         ahead.fetch(build.add(number, each), build.add(number, build.add(each, each)))
                     where = [depth, at, row_a, column_a, panel, stride_b]
@@ -141,13 +144,14 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Functio
                         long = plan.turned == "long"
                         sums = accumulate_turned(e, kind, plan.rows, plan.vectors, None, *where, long)
                     elif plan.pack_b:
-                        sums = accumulate_packed(e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors)
+                        copy = ahead.copy(tile, panel, spare)
+                        sums = accumulate_packed(e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors, copy)
                     else:
                         sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
                     found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
                     _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 if plan.pack_b:
-                    ahead.pack(build.mul(build.udiv(full, e.int(plan.rows)), each), depth)
+                    ahead.rest(build.udiv(full, e.int(plan.rows)), each)
                 if plan.low:
                     height = build.and_(lower, build.icmp_signed("==", full, full_rows))
                     height = build.select(height, e.int(plan.low), e.int(plan.rows))

@@ -37,6 +37,7 @@ class Plan:
     turned: str = ""  # squares of B are transposed in registers: its columns are "long" or "short"
     blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
+    copied: bool = False  # rows of B are contiguous, and packed beside the sums: see `ahead`
     pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
     b_unit: str = field(default="column", compare=False)
@@ -44,7 +45,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        flags = ("down", "c_unit", "blocked", "accumulate")
+        flags = ("down", "c_unit", "blocked", "accumulate", "copied")
         return ".".join(
             [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
         )
@@ -114,7 +115,8 @@ class Plan:
             rows = -(-max(-(-rows // self.rows), 1) // team) * self.rows
         elif self.split == "columns":
             columns = -(-max(-(-columns // self.width), 1) // team) * self.width
-        panels = min(-(-columns // self.width), 2) * self.width * blocks_of(k)[1] * self.dtype.itemsize
+        row = self.width * self.dtype.itemsize
+        panels = min(-(-columns // self.width), 2) * row * blocks_of(k)[1] + row  # and a row that nobody reads
         size = panels + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
         return -(-size // 64) * 64
 
@@ -161,7 +163,7 @@ def plan(
         split = "sums"  # not enough tiles to share
     made = Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
-        pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
+        copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
     return made.of_rows(m, k, a)
 

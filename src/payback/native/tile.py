@@ -7,11 +7,15 @@ least 8 chains of fused multiply-add, as many as two units of four cycles keep b
 from __future__ import annotations
 
 import platform
+from typing import NamedTuple
 
 from payback.native import ir
 from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
 from payback.native.packing import function, least, turned
 from payback.native.place import lane_mask, masked_load
+
+ROUND = 4  # rows of packed B in a round of the loop over them
+FAR = 16  # rows that are fetched before they are copied
 
 _arm = platform.machine().lower() in ("aarch64", "arm64")
 
@@ -111,32 +115,43 @@ def accumulate(
     return result
 
 
+class Copy(NamedTuple):
+    """Rows that are copied beside the sums of a tile, one a round: as wide as a panel; steps are in elements."""
+
+    source: ir.Value
+    step: ir.Value
+    into: ir.Value
+    step_into: ir.Value
+
+
 def accumulate_packed(
     e: Emitter, kind: ir.Type, rows: int, vectors: int, some: ir.Value | None, k: ir.Value,
-    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, panel: int,
+    a: ir.Value, a_row: ir.Value, a_column: ir.Value, b: ir.Value, panel: int, copy: Copy | None = None,
 ) -> list[list[ir.Value]]:  # fmt: skip
     """The same sums where B is packed, so many vectors in a row of a `panel`; A may be packed, too.
 
     Several rows of B are one round of the loop: with a stride of B at run time, computing the addresses takes as long
     as the sums.  Where only `some` rows exist, the rest is the last once more.
     """
-    build, lanes, unroll = e.b, lanes_of(kind), 4
+    build, lanes = e.b, lanes_of(kind)
     vector = ir.VectorType(kind, lanes)
     numbers = [e.int(i) for i in range(rows)]
     if some is not None:
         final = build.sub(some, e.int(1))
         numbers = [least(e, i, final) for i in numbers]
     row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
-    steps = [build.mul(a_column, e.int(p)) for p in range(unroll + 1)]
+    steps = [build.mul(a_column, e.int(p)) for p in range(ROUND + 1)]
     State = tuple[ir.Value, ir.Value, list[ir.Value]]
 
-    def loop(state: State, count: ir.Value, depth: int) -> State:
+    def loop(state: State, count: ir.Value, depth: int, copy: Copy | None = None) -> State:
         """`count` rounds of `depth` rows of B."""
+        far = build.mul(copy.step, e.int(FAR)) if copy else None
         before = build.block
         body, after = build.append_basic_block("k"), build.append_basic_block("summed")
         build.cbranch(build.icmp_signed(">", count, e.int(0)), body, after)
         build.position_at_end(body)
         left, at_a, at_b = build.phi(INT), build.phi(INT), build.phi(POINTER)
+        moving = [(build.phi(POINTER), copy.source), (build.phi(POINTER), copy.into)] if copy else []
         sums = [build.phi(vector) for _ in range(rows * vectors)]
         new: list[ir.Value] = list(sums)
         for p in range(depth):
@@ -146,12 +161,22 @@ def accumulate_packed(
                 a_value = e.splat(e.load(row_of_a[i], column, kind), lanes)
                 for j in range(vectors):
                     new[i * vectors + j] = multiply_add(e, a_value, b_values[j], new[i * vectors + j])
+            if copy:  # some of the row after each of the sums: loads do not go past stores, and so stay near their use
+                (source, _), (into, _) = moving
+                for j in range(p, vectors, depth):
+                    e.store(e.load(source, j * lanes, kind, lanes), into, j * lanes)
         fewer = build.sub(left, e.int(1))
         further = build.add(at_a, steps[depth]), e.at(at_b, depth * panel * lanes, kind)
         starts, ends = [count, *state[:2], *state[2]], [fewer, *further, *new]
         for phi, start, end in zip([left, at_a, at_b, *sums], starts, ends, strict=True):
             phi.add_incoming(start, before)
             phi.add_incoming(end, body)
+        if copy:
+            for last in range(64 // itemsize(kind) - 1, vectors * lanes, 64 // itemsize(kind)):
+                prefetch(e, e.at(e.at(moving[0][0], far, kind), last, kind), write=False)
+            for (phi, start), step in zip(moving, (copy.step, copy.step_into), strict=True):
+                phi.add_incoming(start, before)
+                phi.add_incoming(e.at(phi, step, kind), body)
         build.cbranch(build.icmp_signed(">", fewer, e.int(0)), body, after)
         build.position_at_end(after)
         result = []
@@ -162,8 +187,10 @@ def accumulate_packed(
             result.append(phi)
         return result[0], result[1], result[2:]
 
-    state = loop((e.int(0), b, [ir.Constant(vector, None)] * (rows * vectors)), build.lshr(k, e.int(2)), unroll)
-    sums = loop(state, build.and_(k, e.int(unroll - 1)), 1)[2]
+    state: State = (e.int(0), b, [ir.Constant(vector, None)] * (rows * vectors))
+    rounds = build.lshr(k, e.int(ROUND.bit_length() - 1))
+    state = loop(state, rounds, ROUND, copy)
+    sums = loop(state, build.and_(k, e.int(ROUND - 1)), 1)[2]
     return [sums[i * vectors : (i + 1) * vectors] for i in range(rows)]
 
 
