@@ -1,4 +1,4 @@
-"""`searchsorted`: where numbers belong in a sorted row, by halving it without branches, for a vector of them at once."""
+"""`searchsorted`: where numbers belong in a sorted row, by halving it for a vector of them at once."""
 
 from __future__ import annotations
 
