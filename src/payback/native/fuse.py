@@ -68,7 +68,7 @@ class Planner(Groups):
         """All commands.  first: nodes that are computed, with what they need, before `between` is called."""
         for node in self.graph.nodes:
             self.prepare(node)
-        for node in self.graph.nodes:
+        for node in reversed(self.graph.nodes):  # a whole before its parts
             if node.op.name == "concatenate":
                 self._settle(node)
             elif node.op.name == "stack":
@@ -143,6 +143,7 @@ class Planner(Groups):
     def _settle(self, node: Node) -> None:
         """Parts of a vector that a kernel of their own makes are made in their places."""
         if len(node.aval.shape) != 1:
+            self._settle_nested(node)
             return
         target = self.homes.get(node) or self.new(node, node.aval.dtype, node.aval.shape, "arena")
         self.homes[node] = target
@@ -156,6 +157,18 @@ class Planner(Groups):
                 shape = maker.aval.shape
                 self.homes[maker] = View(target.buffer, target.offset + start, shape, layout.contiguous(shape))
             start += part.aval.size
+
+    def _settle_nested(self, node: Node) -> None:
+        """What is put together along another axis first is put together in its place."""
+        axis, start = node.params["axis"], 0
+        for part in node.args:
+            nested = part.op.name == "concatenate" and part.aval.dtype == node.aval.dtype
+            if nested and part not in self.wanted and part not in self.homes:
+                target = self.homes.get(node) or self.new(node, node.aval.dtype, node.aval.shape, "arena")
+                self.homes[node] = target
+                offset = target.offset + start * target.strides[axis]
+                self.homes[part] = View(target.buffer, offset, part.aval.shape, target.strides)
+            start += part.aval.shape[axis]
 
     def prepare(self, node: Node) -> None:
         name = node.op.name

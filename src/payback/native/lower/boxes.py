@@ -219,8 +219,17 @@ def payment(value: Node, template: tuple[Any, ...], shape: layout.Shape) -> Paym
 def _again(planner: Any, x: Node, value: Node) -> bool:
     """Whether a number is better computed again at each of its places than read there."""
     like = (value.aval.shape, value.aval.dtype)
-    known = (arg in planner.scalars or arg.aval.dtype == value.aval.dtype for arg in x.args)
-    return x in planner.waiting and x.op.name in AGAIN and (x.aval.shape, x.aval.dtype) == like and all(known)
+    arrays = [arg for arg in x.args if arg not in planner.scalars]
+    if x not in planner.waiting or x.op.name not in AGAIN or (x.aval.shape, x.aval.dtype) != like:
+        return False
+    return all(arg.aval.dtype == value.aval.dtype for arg in arrays) and sum(map(_is_array, arrays)) <= 1
+
+
+def _is_array(x: Node) -> bool:
+    """Whether it is more than one number at all entries."""
+    while x.op.name in ("broadcast", "reshape"):
+        (x,) = x.args
+    return x.aval.size > 1
 
 
 def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> None:
