@@ -179,7 +179,7 @@ def _inside(values: Iterable[Any], nodes: bool) -> Iterator[tuple[Callable[[], A
             elif isinstance(part, (*_WHOLE, np.ndarray, FunctionType, tuple, MethodType)):
                 continue
             elif isinstance(part, dict):
-                yield (lambda part=part: list(part)), list(part)
+                yield functools.partial(list, part), list(part)
                 look = part.values
             elif isinstance(part, list):
                 look = functools.partial(list, part)
