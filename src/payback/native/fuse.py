@@ -214,6 +214,15 @@ class Planner(Groups):
             self.views[node] = view
         return view
 
+    def placed(self, node: Node, instrs: Sequence[tuple[Any, ...]], shape: layout.Shape) -> View:
+        """A place for a nest's result, which lies as most of what the nest reads does."""
+        way, own = nests.usual(shape, [i[1] for i in instrs if i[0] == "load"]), tuple(range(len(shape)))
+        if way == own or node in self.wanted or node in self.homes:
+            return self.allocate(node, node.aval.dtype, shape)
+        turned = self.new(None, node.aval.dtype, tuple(shape[axis] for axis in way), "arena")
+        view = self.views[node] = layout.transposed(turned, tuple(map(way.index, own)))
+        return view
+
     def new(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str) -> View:
         if node is not None and node in self.wanted:
             kind = "output"

@@ -130,6 +130,16 @@ class Body:
                 if lanes > 1:
                     self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
 
+    def hold_anew(self, lanes: int, offsets: list[ir.Value]) -> None:
+        """What stood still along another row does not stand still here."""
+        for number, instr in enumerate(self.key.instrs):
+            if instr[0] == "load":
+                for each in (1, self.key.lanes):
+                    self.fixed.pop((number, each), None)
+        self.hold(1, offsets)
+        if lanes > 1:
+            self.hold(lanes, offsets)
+
     def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
         code, how = self.key.operands[operand]
         if self.count is not None and how == "u":
