@@ -69,7 +69,7 @@ class Planner(Groups):
         """All commands.  first: nodes that are computed, with what they need, before `between` is called."""
         for node in self.graph.nodes:
             self.prepare(node)
-        for node in self.graph.nodes:
+        for node in reversed(self.graph.nodes):  # a whole before its parts
             if node.op.name == "concatenate":
                 self._settle(node)
             elif node.op.name == "stack":
@@ -144,6 +144,7 @@ class Planner(Groups):
     def _settle(self, node: Node) -> None:
         """Parts of a vector that a kernel of their own makes are made in their places."""
         if len(node.aval.shape) != 1:
+            self._settle_nested(node)
             return
         target = self.homes.get(node) or self.new(node, node.aval.dtype, node.aval.shape, "arena")
         self.homes[node] = target
@@ -157,6 +158,18 @@ class Planner(Groups):
                 shape = maker.aval.shape
                 self.homes[maker] = View(target.buffer, target.offset + start, shape, layout.contiguous(shape))
             start += part.aval.size
+
+    def _settle_nested(self, node: Node) -> None:
+        """What is put together along another axis first is put together in its place."""
+        axis, start = node.params["axis"], 0
+        for part in node.args:
+            nested = part.op.name == "concatenate" and part.aval.dtype == node.aval.dtype
+            if nested and part not in self.wanted and part not in self.homes:
+                target = self.homes.get(node) or self.new(node, node.aval.dtype, node.aval.shape, "arena")
+                self.homes[node] = target
+                offset = target.offset + start * target.strides[axis]
+                self.homes[part] = View(target.buffer, offset, part.aval.shape, target.strides)
+            start += part.aval.shape[axis]
 
     def prepare(self, node: Node) -> None:
         name = node.op.name
@@ -200,6 +213,15 @@ class Planner(Groups):
             view = self.new(node, dtype, shape, kind)
         if node is not None:
             self.views[node] = view
+        return view
+
+    def placed(self, node: Node, instrs: Sequence[tuple[Any, ...]], shape: layout.Shape) -> View:
+        """A place for a nest's result, which lies as most of what the nest reads does."""
+        way, own = nests.usual(shape, [i[1] for i in instrs if i[0] == "load"]), tuple(range(len(shape)))
+        if way == own or node in self.wanted or node in self.homes:
+            return self.allocate(node, node.aval.dtype, shape)
+        turned = self.new(None, node.aval.dtype, tuple(shape[axis] for axis in way), "arena")
+        view = self.views[node] = layout.transposed(turned, tuple(map(way.index, own)))
         return view
 
     def new(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str) -> View:

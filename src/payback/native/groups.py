@@ -231,7 +231,7 @@ class Groups:
             elif (sinks or node not in roots) and again.is_cheaper(self, node):
                 self.waiting[node] = None
             else:
-                made.append(("store", self.allocate(node, node.aval.dtype, shape), number[node]))
+                made.append(("store", self.placed(node, instrs, shape), number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -101,7 +101,11 @@ def _nest(
             ends.append((kind, where, at, *[k for k, _, _ in more]))
             indices += [(extent, stride) for _, extent, stride in more]
     letters = "".join("r" if axes is not None and a in axes else "k" for a in range(len(shape)))
-    extents, moves, letters = layout.collapsed(shape, [v.strides for v in views], letters)
+    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
+    order = range(len(shape)) if ordered else usual(shape, views)
+    along = [tuple(v.strides[a] for a in order) for v in views]
+    letters = "".join(letters[a] for a in order)
+    extents, moves, letters = layout.collapsed([shape[a] for a in order], along, letters)
     if axes is not None and letters and "r" not in letters:
         extents, moves, letters = [1, *extents], [[0, *move] for move in moves], "r" + letters
     second: list[tuple[Any, ...]] = []
@@ -117,14 +121,13 @@ def _nest(
                 moves[end[1]] = [1, 0]
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
-    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
     across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes)
     if across is not None:
         rest = [*range(across), *range(across + 1, len(letters)), across]
         letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
         moves = [[move[i] for i in rest] for move in moves]
     inner = letters[-1:]
-    order = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
+    loops = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
     ways = tuple(
         (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
     )
@@ -134,14 +137,15 @@ def _nest(
     staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
     if staged:
         lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
+    strips = lanes > 1 and "r" not in letters and not ordered and _turned(moves, loops)
     empty = axes is not None and prod(shape[a] for a in axes) == 0
     key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-               inner, lanes, empty, _worth_sharing(letters, extents, order, ends), staged)  # fmt: skip
+               inner, lanes, empty, _worth_sharing(letters, extents, loops, ends), staged, strips=strips)  # fmt: skip
     if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # a row shorter than a vector is one all the same
         key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
-    numbers = [extents[i] for i in order] + extents[-1:]
+    numbers = [extents[i] for i in loops] + extents[-1:]
     for move in moves:
-        numbers += [move[i] for i in order]
+        numbers += [move[i] for i in loops]
     numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
     for extent, stride in indices:
         numbers += [extent, stride]
@@ -164,6 +168,26 @@ def _nest(
         sums = [(kind, target, 0, code, finish)]
         commands += _nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
     return commands
+
+
+def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
+    """The axes in the order in which most of what is as large as the nest lies in memory: their own where none is."""
+    found: dict[tuple[int, ...], float] = {}
+    for view in views:
+        way = lies(shape, view)
+        if way is not None:  # constants only break ties
+            found[way] = found.get(way, 0) + (0.1 if view.buffer.kind == "const" else 1)
+    own = tuple(range(len(shape)))
+    return max(found, key=lambda way: (found[way], way == own), default=own)
+
+
+def lies(shape: layout.Shape, view: View) -> tuple[int, ...] | None:
+    """The axes from the outermost to the innermost in memory; None where some are not moved along."""
+    if any(extent > 1 and not stride for extent, stride in zip(shape, view.strides, strict=True)):
+        return None
+    axes = [axis for axis, extent in enumerate(shape) if extent > 1]
+    inner = iter(sorted(axes, key=lambda axis: -abs(view.strides[axis])))
+    return tuple(next(inner) if shape[axis] > 1 else axis for axis in range(len(shape)))
 
 
 def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = ()) -> int:
@@ -227,6 +251,11 @@ def _reads_rows(
 
     first = {"gather": 2, "scatter": 3}  # of an instr's indices
     return any(i[0] in first and moves[i[1]][-1:] == [1] and all(map(still, i[first[i[0]] :])) for i in instrs)
+
+
+def _turned(moves: Sequence[Sequence[int]], loops: Sequence[int]) -> bool:
+    """Whether something lies along the last loop: vectors that go along it, too, read whole lines of the cache."""
+    return bool(loops) and any(move[-1] > 1 and move[loops[-1]] == 1 for move in moves)
 
 
 def _parts(entries: int) -> int:

@@ -13,6 +13,7 @@ from payback.ops.append import freeze
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
+from payback.passes.indices import composed
 from payback.passes.masks import everywhere, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
@@ -34,6 +35,7 @@ def _zero(node: Node) -> bool:
 
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
+_LOOKED_AT = _PASSING | _CHOOSING | {"index"}
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
 
 
@@ -99,6 +101,11 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)
             log.append(Change(node, made, "its arguments are constants"))
             return made
+        if op.name == "index":
+            picked = composed(node, args)
+            if picked is not None:
+                log.append(Change(node, picked, "it is picked at once"))
+            return picked
         if op.name not in _CHOOSING:
             return None
         bare = without_mask(node, args)
@@ -183,12 +190,12 @@ def tidy(graph: Graph) -> Graph:
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
         name, made = node.op.name, None
-        if name in _PASSING or name in _CHOOSING or (args and args[0].op is CONST):  # what `folding` looks at
+        if name in _LOOKED_AT or (args and args[0].op is CONST):  # what `folding` looks at
             made = folded(node, args)
         if made is None and name in _OF_SIGNS:
             made = signs(node, args)
         if made is None:
             return known(node, args)
-        return made if made in args or made.op is not CONST else known(made, ()) or made
+        return made if made in args else known(made, made.args) or made
 
     return rewrite(graph, rule)

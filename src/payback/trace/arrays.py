@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -62,9 +63,31 @@ class Watch:
         written into meanwhile, what it held when it was used."""
         return [(array if _same_bits(array, was) else was, node) for array, was, node in self.seen]
 
+    def constants(self) -> dict[Node, np.ndarray[Any, Any]]:
+        """The inputs of small arrays that nobody holds any more, who could write into them: what they held."""
+        return {
+            node: was
+            for (_, was, node), held in zip(self.seen, _holders(self.seen), strict=True)
+            if held in _ALONE and was.nbytes <= _SMALL
+        }
+
     def lasting_masks(self) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
         """The masks that the function has not changed itself: a later change of them is news."""
         return [(mask, was) for mask, was in self.masks if np.array_equal(mask, was)]
+
+
+_SMALL = 1 << 17  # bytes of a constant that may become part of a program
+_count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: sys.maxsize)
+
+
+def _holders(seen: Iterable[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]]) -> list[tuple[int, int]]:
+    """How many hold each small array, and the array that it is a view of."""
+    return [
+        (_count(array), _count(array.base) if type(array.base) is np.ndarray else _count(None) - _count(None))
+        if array.nbytes <= _SMALL
+        else (0, 0)
+        for array, _, _ in seen
+    ]
 
 
 def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -133,3 +156,14 @@ def named(name: str, x: Any) -> dict[str, Any]:
 def now(x: Any) -> Any:
     """What a buffer is by now; anything else as it is."""
     return x.now() if isinstance(x, Buffered) else x
+
+
+def _alone() -> set[tuple[int, int]]:
+    """What `_holders` says of arrays that a watch alone holds, itself and as a view."""
+    watch = Watch()
+    watch.input(np.empty(1))
+    watch.input(np.empty(1).reshape(1, 1))
+    return set(_holders(watch.seen)) if hasattr(sys, "getrefcount") else set()
+
+
+_ALONE = _alone()

@@ -7,7 +7,8 @@ knows how to run, and makes the bodies of its derivatives by the one sweep and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,9 +228,14 @@ def _beside_masks(
     return made, beside
 
 
-def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, list[Node]]:
-    """The body of what was computed from the inputs, and the nodes from around it that are its further inputs."""
-    own = set(inputs)
+def enclosed(
+    inputs: Sequence[Node], outputs: Sequence[Node], fixed: Mapping[Node, Any] = MappingProxyType({})
+) -> tuple[Body, list[Node]]:
+    """The body of what was computed from the inputs, and the nodes from around it that are its further inputs.
+
+    fixed: inputs that nobody can give other numbers than these.
+    """
+    own = {*inputs, *fixed}
     born = min((node.id for node in inputs), default=np.inf)
     order = ancestors(outputs, floor=min((node.id for node in inputs), default=0), cut=frozenset(inputs))
     inside = set(own)
@@ -250,7 +256,8 @@ def enclosed(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Body, lis
         del captured[node]
     new = [fresh(node.aval, None, node.params.get("name") or "") for node in (*inputs, *captured)]
     given = dict(zip((*inputs, *captured), new, strict=True))
-    given |= {node: Node(CONST, (), NO_PARAMS, node.value, node.where) for node in constants}
+    numbers = {node: node.value for node in constants} | dict(fixed)
+    given |= {node: Node(CONST, (), NO_PARAMS, value, node.where) for node, value in numbers.items()}
     return Body(new, rebuilt(outputs, given)), list(captured)
 
 

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from payback.ir.node import Node
 from payback.ops.append import apply
-from payback.ops.index import Place
 from payback.ops.row import TABLE
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
-def as_slice(places: np.ndarray[Any, Any], shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """An index for these places: a slice where they are one, for a slice is a view."""
-    if len(shape) == 1 and places.size > 1:
-        step = int(places[1] - places[0])
-        if step and (np.diff(places) == step).all():
-            stop = int(places[-1]) + (1 if step > 0 else -1)
-            return (slice(int(places[0]), None if stop < 0 else stop, step),), ()
-    return (Place(0),), (places.reshape(shape),)
+def as_box(places: np.ndarray[Any, Any], shape: tuple[int, ...], whole: tuple[int, ...]) -> tuple[Any, ...] | None:
+    """An index of numbers and slices that reads these places of an array of shape `whole`, in order; else None."""
+    if not places.size:
+        return None
+    at = places.reshape(shape)
+    origin = (0,) * at.ndim
+    axes = [axis for axis, extent in enumerate(shape) if extent > 1]
+    steps = [int(at[(*origin[:axis], 1, *origin[axis + 1 :])] - at[origin]) for axis in axes]
+    begin = [int(i) for i in np.unravel_index(int(at[origin]), whole)]
+    template: list[Any] = []
+    for axis, (first, extent) in enumerate(zip(begin, whole, strict=True)):
+        stride = math.prod(whole[axis + 1 :])
+        step, rest = divmod(steps[0], stride) if steps else (0, 0)
+        if not step or rest or not 0 <= first + step * (shape[axes[0]] - 1) < extent:
+            template.append(first)
+            continue
+        stop = first + step * shape[axes[0]]
+        template.append(slice(first, None if stop < 0 else stop, step))
+        steps, axes = steps[1:], axes[1:]
+    if len(shape) == len(whole):  # it keeps axes of one entry
+        template = [part if type(part) is slice else slice(part, part + 1) for part in template]
+    index = tuple(template)
+    if steps or not np.array_equal(np.arange(math.prod(whole)).reshape(whole)[index].reshape(-1), places):
+        return None
+    return index
+
+
+_PARTS = 16  # slabs of an array that are put together as such
+
+
+def slabs(owners: np.ndarray[Any, Any]) -> tuple[int, list[int]] | None:
+    """The first axis along which the owners change, and where; None where they do so too often."""
+    for axis in range(owners.ndim):
+        lines = np.moveaxis(owners, axis, 0).reshape(owners.shape[axis], -1)
+        cuts = 1 + np.flatnonzero((lines[1:] != lines[:-1]).any(1))
+        if cuts.size:
+            return (axis, [0, *cuts.tolist(), owners.shape[axis]]) if cuts.size < _PARTS else None
+    return None
 
 
 def joined(parts: list[Any], place: Any) -> Node:

@@ -24,12 +24,13 @@ from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
+from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.cures import BARE
 from payback.trace.free import free
-from payback.trace.gathering import as_slice, joined
+from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.number import Number, opened
 from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
 
@@ -184,13 +185,35 @@ class Storage:
             parts.append(piece)
             offset += size
         places = np.where(whole[inverse], flat + shift[inverse], places)
-        node = self.gather(joined(parts, place), places, at.shape, place)
+        in_order = places.size == offset and (places == np.arange(offset)).all()
+        node = None if in_order else self.assembled(flat.reshape(at.shape), owners.reshape(at.shape), place)
+        if node is None:
+            node = self.gather(joined(parts, place), places, at.shape, place)
         if at.flags.writeable:  # the next reader finds one piece
             at[...] = np.arange(self.total, self.total + at.size).reshape(at.shape)
             self.pieces.append(node)
             self.starts.append(self.total)
             self.total += at.size
         return node
+
+    def assembled(self, at: np.ndarray[Any, Any], owners: np.ndarray[Any, Any], place: Any) -> Any:
+        """Boxes of pieces put together slab by slab; None where they are too many, or no boxes."""
+        first = int(owners.flat[0])
+        cut = slabs(owners)
+        if cut is None:
+            piece, start = self.pieces[first], self.starts[first]
+            if (owners != first).any() or as_box(at.reshape(-1) - start, at.shape, piece.shape or (1,)) is None:
+                return None
+            return self.gather(piece, at.reshape(-1) - start, at.shape, place)
+        axis, ends = cut
+        parts = []
+        for start, stop in itertools.pairwise(ends):
+            taken = (slice(None),) * axis + (slice(start, stop),)
+            part = self.assembled(at[taken], owners[taken], place)
+            if part is None:
+                return None
+            parts.append(part)
+        return apply(TABLE["concatenate"], parts, place, {"axis": axis})
 
     def owners(self, flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which piece each place belongs to."""
@@ -210,10 +233,13 @@ class Storage:
             return piece if piece.shape == shape else apply(TABLE["reshape"], (piece,), place, {"shape": shape})
         if not piece.shape:
             return apply(TABLE["broadcast"], (piece,), place, {"shape": shape})
+        box = as_box(places, shape, piece.shape)
+        if box is not None:  # a view
+            made = apply(TABLE["index"], (piece,), place, {"template": box})
+            return made if made.shape == shape else apply(TABLE["reshape"], (made,), place, {"shape": shape})
         if len(piece.shape) > 1:
             piece = apply(TABLE["reshape"], (piece,), place, {"shape": (size,)})
-        template, arrays = as_slice(places, shape)
-        return apply(TABLE["index"], (piece, *arrays), place, {"template": template})
+        return apply(TABLE["index"], (piece, places.reshape(shape)), place, {"template": (Place(0),)})
 
 
 class View:

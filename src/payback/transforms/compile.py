@@ -61,14 +61,15 @@ class Trace:
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
-        arrays = watched.inputs()
+        fixed = watched.constants()
+        arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
         read = set(ancestors(outputs, floor=min(node.id for node in stands))) if stands else set()
         used = [(variable, node) for variable, node in zip(variables, stands, strict=True) if node in read]
         self.variables = [(variable, _kind(variable)) for variable, _ in used]
         own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
-        self.body, self.captured = enclosed(own, outputs)
+        self.body, self.captured = enclosed(own, outputs, fixed)
         if self.captured and not tracing():
             check(outputs, own)
         self.masks = watched.lasting_masks()

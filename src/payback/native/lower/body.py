@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from payback.native import ir, vector_math
+from payback.native import ir
 from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
@@ -138,6 +138,16 @@ class Body:
                     self.fixed[number, 1] = load(self.e, self.pointers[instr[1]], offsets[instr[1]], code)
                 if lanes > 1:
                     self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
+
+    def hold_anew(self, lanes: int, offsets: list[ir.Value]) -> None:
+        """What stood still along another row does not stand still here."""
+        for number, instr in enumerate(self.key.instrs):
+            if instr[0] == "load":
+                for each in (1, self.key.lanes):
+                    self.fixed.pop((number, each), None)
+        self.hold(1, offsets)
+        if lanes > 1:
+            self.hold(lanes, offsets)
 
     def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
         code, how = self.key.operands[operand]

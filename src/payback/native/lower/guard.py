@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from payback.native import ir
-from payback.native.emit import Emitter, constant
+from payback.native.emit import BIT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.kernel import Arguments, load
+from payback.native.lower.kernel import Arguments, fold, load
 
 
 class InBounds(NamedTuple):
@@ -19,15 +19,23 @@ class InBounds(NamedTuple):
         args = Arguments(e, function)
         pointer, count, extent = args.pointer(), args.int(), args.int()
         b = e.b
-        lowest = b.sub(e.int(0), extent)
-        with e.loop(0, count) as i:
-            at = load(e, pointer, i, self.code)
-            wrong = b.icmp_unsigned(">=", at, extent) if self.code == "u8" else None
-            if wrong is None:
-                at = pointwise.cast(e, at, self.code, "i8")
-                wrong = b.or_(b.icmp_signed("<", at, lowest), b.icmp_signed(">=", at, extent))
-            with b.if_then(wrong):
-                b.ret(e.int(1))
+        wide = lanes_of(pointwise.register_type("i8"))
+
+        def wrong(at: ir.Value, lanes: int) -> ir.Value:
+            """Whether one of them is: they lie between −extent and extent."""
+            values, extents = load(e, pointer, at, self.code, lanes), e.splat(extent, lanes)
+            if self.code == "u8":
+                return b.icmp_unsigned(">=", values, extents)
+            moved = b.add(pointwise.cast(e, values, self.code, "i8"), extents)
+            return b.icmp_unsigned(">=", moved, b.add(extents, extents))
+
+        main = b.and_(count, e.int(-wide))
+        none = constant(ir.VectorType(BIT, wide), 0)
+        (found,) = fold(e, 0, main, wide, [none], lambda i, so_far: [b.or_(so_far[0], wrong(i, wide))])
+        with b.if_then(b.icmp_signed("!=", b.bitcast(found, ir.IntType(wide)), ir.IntType(wide)(0))):
+            b.ret(e.int(1))
+        with e.loop(main, count) as i, b.if_then(wrong(i, 1)):
+            b.ret(e.int(1))
         b.ret(e.int(0))
 
 

@@ -7,8 +7,20 @@ from typing import Any
 from payback.ir.node import Node
 from payback.native import layout
 from payback.native.layout import View
-from payback.native.lower import pointwise
+from payback.native.lower import boxes, pointwise
 from payback.native.lower.pointwise import code_of
+
+
+def _in_boxes(node: Node, values: list[Node]) -> list[boxes.Payment]:
+    """The first payments that are large boxes of the result."""
+    found: list[boxes.Payment] = []
+    if node.aval.size >= boxes.LEAST:
+        for value, template, count in zip(values, node.params["templates"], node.params["counts"], strict=True):
+            paid = None if count else boxes.payment(value, template, node.aval.shape)
+            if paid is None:
+                break
+            found.append(paid)
+    return found
 
 
 def lower_scatter(planner: Any, node: Node) -> bool:
@@ -27,10 +39,14 @@ def lower_scatter(planner: Any, node: Node) -> bool:
         if places is None:
             return False
         payments.append((value, arrays, places))
+    large = _in_boxes(node, [value for value, _, _ in payments]) if code in ("f4", "f8") else []
     target = planner.allocate(node, dtype, shape)
-    zero = ("lit", code, "0.0" if code[0] == "f" else "0")
-    planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
-    for value, arrays, places in payments:
+    if large:
+        boxes.pay(planner, node, target, large)
+    else:
+        zero = ("lit", code, "0.0" if code[0] == "f" else "0")
+        planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
+    for value, arrays, places in payments[len(large) :]:
         place = View(target.buffer, places.offset, places.shape, places.strides)
         extra, indices = [], []
         for k, (number, extent, stride) in enumerate(places.arrays):

@@ -49,6 +49,7 @@ class Nest(NamedTuple):
     empty: bool
     split: bool  # whether threads share its first axis
     staged: bool = False  # whether the body is done in stages, by groups of vectors of a register: see `stages`
+    strips: bool = False  # whether each vector goes along the last outer axis before the next one does
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     @property
@@ -88,6 +89,8 @@ class _Loops(Body):
         if self.reductions:
             self.totals = {}
             self._kept(0, start)
+        elif key.strips:
+            self._outer(0, key.outer - 1, start, self._strips)
         else:
             self._outer(0, key.outer, start, self._pointwise)
 
@@ -136,6 +139,23 @@ class _Loops(Body):
         with e.loop(main, n) as i:
             here = self.along(offsets, i)
             self.sink(self.evaluate(here, 1), here, 1)
+
+    def _strips(self, offsets: list[ir.Value]) -> None:
+        """Vectors side by side along the inner axis, each of them along the last outer one."""
+        e, key = self.e, self.key
+        n, done, last = self.extents[-1], e.int(0), key.outer - 1
+        start, stop = e.int(0), self.extents[last]
+        if key.split and not last:
+            start, stop = self.args.share(stop, 1)
+        for lanes in (key.lanes, 1):
+            end = e.b.add(done, e.b.and_(e.b.sub(n, done), e.int(-lanes)))
+            with e.loop(done, end, lanes) as j:
+                strip = self.along(offsets, j)
+                with e.loop(start, stop) as i:
+                    here = self.moved(strip, last, i)
+                    self.hold_anew(lanes, here)
+                    self.sink(self.evaluate(here, lanes), here, lanes)
+            done = end
 
     # --- reductions ---------------------------------------------------------------------------------------
 
@@ -413,10 +433,7 @@ class _Loops(Body):
                     row = self.moved(offsets, last, i)
                     for column in range(width):
                         here = self.along(row, e.int(column * lanes)) if column else row
-                        self.forget()
-                        self.hold(1, here)
-                        if lanes > 1:
-                            self.hold(lanes, here)
+                        self.hold_anew(lanes, here)
                         values = self.evaluate(here, lanes)
                         self.sink(values, here, lanes)
                         made += self._parts(values, accumulators[column * many : (column + 1) * many])
@@ -431,10 +448,3 @@ class _Loops(Body):
 
         self._outer(key.outer, last, offsets, down)
         self._close(offsets, lanes, width)
-
-    def forget(self) -> None:
-        """What stood still along another row does not stand still here."""
-        for number, instr in enumerate(self.key.instrs):
-            if instr[0] == "load":
-                for lanes in (1, self.key.lanes):
-                    self.fixed.pop((number, lanes), None)

@@ -1,4 +1,4 @@
-"""`searchsorted`: where a vector of numbers belongs in a sorted row, by halving it without branches."""
+"""`searchsorted`: where numbers belong in a sorted row, by halving it for a vector of them at once."""
 
 from __future__ import annotations
 

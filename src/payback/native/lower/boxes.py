@@ -1,0 +1,316 @@
+"""Payments to boxes: a sum of arrays, each of which lies in a box of the result and counts as zero around it.
+
+What slices read is paid back so: a stencil's gradient is a sum of shifted arrays.  One pass over the result adds what
+covers each entry, in the order of the payments.  Only a row's ends ask which boxes they are in: between them the row
+is in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+from payback.ir.node import Node
+from payback.native import ir, layout
+from payback.native.again import AGAIN, FEW
+from payback.native.commands import Command, number, text_of
+from payback.native.emit import INT, Emitter, constant, lanes_of
+from payback.native.layout import View
+from payback.native.lower import pointwise
+from payback.native.lower.body import Body
+from payback.native.lower.kernel import Arguments, load
+from payback.native.lower.pointwise import code_of
+from payback.native.place import masked_load
+from payback.native.tile import has_masked_loads
+
+LEAST = 256  # entries of a result for which it is worth it
+SHARED = 1 << 14  # entries from which on threads share the rows
+
+
+class Boxes(NamedTuple):
+    """A kernel's key: a nest (see `Nest`) of loads, each within a box, and operations on them.
+
+    boxes  of each operand but the last, which is the result
+    terms  (number of the instr, its box) of each payment
+    """
+
+    instrs: tuple[Any, ...]
+    operands: tuple[tuple[str, str], ...]
+    codes: tuple[str, ...]
+    boxes: tuple[int, ...]
+    terms: tuple[tuple[int, int], ...]
+    outer: int
+    lanes: int
+    split: bool
+
+    reduced, inner, ahead, sinks, staged = 0, "k", 0, (), False
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        _Rows(self, e, Arguments(e, function)).run()
+        e.b.ret(e.int(0))
+
+
+class _Rows(Body):
+    """args: those of a nest, then for each box the first place and the extent along each axis."""
+
+    def __init__(self, key: Boxes, e: Emitter, args: Arguments):
+        super().__init__(key, e, args)
+        b = e.b
+        count = 1 + max(key.boxes)
+        self.boxes = [[(args.int(), args.int()) for _ in range(key.outer + 1)] for _ in range(count)]
+        self.first = []  # what an operand is moved by so that its box begins at its first entry
+        for operand, box in enumerate(key.boxes):
+            strides = [*self.strides[operand], self._along(operand)]
+            moved = [b.mul(place, stride) for (place, _), stride in zip(self.boxes[box], strides, strict=True)]
+            total = moved[0]
+            for part in moved[1:]:
+                total = b.add(total, part)
+            self.first.append(b.sub(e.int(0), total))
+        self.first.append(e.int(0))
+        self.within: list[ir.Value] | None = None  # for each box whether the lanes are in it, where that is not sure
+
+    def _along(self, operand: int) -> ir.Value:
+        stride = self.inner_stride[operand]
+        return self.e.int({"u": 1, "z": 0}[self.key.operands[operand][1]]) if stride is None else stride
+
+    def run(self) -> None:
+        self.fix(1, self.first)
+        if self.key.lanes > 1:
+            self.fix(self.key.lanes, self.first)
+        self._outer(0, self.first, [None] * len(self.boxes))
+
+    def _outer(self, axis: int, offsets: list[ir.Value], active: list[ir.Value | None]) -> None:
+        b = self.e.b
+        if axis == self.key.outer:
+            self._row(offsets, active)
+            return
+        start, stop = self.e.int(0), self.extents[axis]
+        if axis == 0 and self.key.split:
+            start, stop = self.args.share(stop, 1)
+        with self.e.loop(start, stop) as i:
+            moved = [b.add(o, b.mul(i, strides[axis])) for o, strides in zip(offsets, self.strides, strict=True)]
+            now = []
+            for box, before in zip(self.boxes, active, strict=True):
+                first, extent = box[axis]
+                inside = b.icmp_unsigned("<", b.sub(i, first), extent)
+                now.append(inside if before is None else b.and_(before, inside))
+            self._outer(axis + 1, moved, now)
+
+    def _row(self, offsets: list[ir.Value], active: list[ir.Value | None]) -> None:
+        e, b, lanes = self.e, self.e.b, self.key.lanes
+        start, stop = e.int(0), self.extents[-1]
+        if self.key.split and not self.key.outer:
+            start, stop = self.args.share(stop, lanes)
+        spans = []
+        low, high = start, stop  # between them all boxes cover the row
+        for box, there in zip(self.boxes, active, strict=True):
+            first, extent = box[-1]
+            extent = extent if there is None else b.select(there, extent, e.int(0))
+            spans.append((first, extent))
+            end = b.add(first, extent)
+            low = b.select(b.icmp_signed("<", low, first), first, low)
+            high = b.select(b.icmp_signed("<", end, high), end, high)
+
+        def vectors(begin: ir.Value, end: ir.Value) -> ir.Value:
+            """The end of the whole vectors from `begin` on, at most to `end`."""
+            length = b.select(b.icmp_signed("<", begin, end), b.sub(end, begin), e.int(0))
+            return b.add(begin, b.and_(length, e.int(-lanes)))
+
+        def loop(begin: ir.Value, end: ir.Value, lanes: int, sure: bool) -> None:
+            with e.loop(begin, end, lanes) as i:
+                here = [
+                    o if how == "z" else b.add(o, i if how == "u" else b.mul(i, stride))
+                    for (_, how), stride, o in zip(self.key.operands, self.inner_stride, offsets, strict=True)
+                ]
+                self.within = None if sure else [self._inside(i, *span, lanes) for span in spans]
+                self._sum(here, lanes)
+
+        if lanes > 1:
+            last = vectors(start, stop)
+            ends = b.add(b.sub(low, start), e.int(lanes - 1))
+            ends = b.add(start, b.and_(ends, e.int(-lanes)))
+            ends = b.select(b.icmp_signed("<", ends, last), ends, last)
+            loop(start, ends, lanes, sure=False)
+            sure = vectors(ends, high)
+            loop(ends, sure, lanes, sure=True)
+            loop(sure, last, lanes, sure=False)
+            start = last
+        loop(start, stop, 1, sure=False)
+
+    def _inside(self, i: ir.Value, first: ir.Value, extent: ir.Value, lanes: int) -> ir.Value:
+        b, at = self.e.b, self.e.b.sub(i, first)
+        if lanes == 1:
+            return b.icmp_unsigned("<", at, extent)
+        numbers = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
+        return b.icmp_unsigned("<", b.add(self.e.splat(at, lanes), numbers), self.e.splat(extent, lanes))
+
+    def _sum(self, offsets: list[ir.Value], lanes: int) -> None:
+        code = self.key.operands[-1][0]
+        values = self.evaluate(offsets, lanes)
+        zero = constant(pointwise.register_type(code, lanes), 0.0)
+        total: ir.Value = zero  # as where payments are added to zeros: it makes 0 of −0
+        for number_, box in self.key.terms:
+            value = values[number_]
+            if self.within is not None:
+                value = self.e.b.select(self.within[box], value, zero)
+            total = self.plus(code, total, value)
+        self.write(len(self.key.operands) - 1, offsets[-1], total, lanes)
+
+    def read(self, operand: int, offset: ir.Value, lanes: int) -> ir.Value:
+        """What lies outside the box is not touched: one of its entries is read instead, or nothing."""
+        if self.within is None:
+            return super().read(operand, offset, lanes)
+        e, b, (code, how) = self.e, self.e.b, self.key.operands[operand]
+        inside = self.within[self.key.boxes[operand]]
+        kind = pointwise.memory_type(code)
+        if lanes == 1:
+            return load(e, self.pointers[operand], b.select(inside, offset, e.int(0)), code)
+        if how == "u" and has_masked_loads():
+            return masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, inside)
+        places = []
+        for lane in range(lanes):
+            there = b.extract_element(inside, ir.Constant(ir.IntType(32), lane))
+            places.append(b.select(there, self.lane_offset(operand, offset, lane), e.int(0)))
+        return self.collect(operand, places)
+
+
+class Payment(NamedTuple):
+    """An array in a box: where the box begins along each axis of the result, and which axis of the array lies there."""
+
+    value: Node
+    firsts: tuple[int, ...]
+    extents: tuple[int, ...]
+    axes: tuple[int | None, ...]
+
+
+def payment(value: Node, template: tuple[Any, ...], shape: layout.Shape) -> Payment | None:
+    """How a value lies in what an index of numbers and slices reads; None for steps, and for few entries."""
+    used = sum(part is not None and part is not Ellipsis for part in template)
+    if not any(part is Ellipsis for part in template):
+        template = (*template, Ellipsis)
+    firsts: list[int] = []
+    extents: list[int] = []
+    axes: list[int | None] = []
+    at = 0  # the axis of the value
+    for part in template:
+        if part is None:
+            at += 1
+            continue
+        for _ in range(len(shape) - used if part is Ellipsis else 1):
+            extent = shape[len(firsts)]
+            if isinstance(part, int):
+                firsts.append(part % extent)
+                extents.append(1)
+                axes.append(None)
+                continue
+            start, stop, step = (slice(None) if part is Ellipsis else part).indices(extent)
+            if step != 1:
+                return None
+            firsts.append(start)
+            extents.append(max(stop - start, 0))
+            axes.append(at)
+            at += 1
+    if 2 * prod(extents) < prod(shape) or 0 in extents:
+        return None
+    return Payment(value, tuple(firsts), tuple(extents), tuple(axes))
+
+
+def _again(planner: Any, x: Node, value: Node) -> bool:
+    """Whether a number is better computed again at each of its places than read there."""
+    like = (value.aval.shape, value.aval.dtype)
+    arrays = [arg for arg in x.args if arg not in planner.scalars]
+    if x not in planner.waiting or x.op.name not in AGAIN or (x.aval.shape, x.aval.dtype) != like:
+        return False
+    return all(arg.aval.dtype == value.aval.dtype for arg in arrays) and sum(map(_is_array, arrays)) <= 1
+
+
+def _is_array(x: Node) -> bool:
+    """Whether it is more than one number at all entries."""
+    while x.op.name in ("broadcast", "reshape"):
+        (x,) = x.args
+    return x.aval.size > 1
+
+
+def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> None:
+    """One command for payments to large boxes; it writes every entry of the target."""
+    shape, code = node.aval.shape, code_of(node.aval.dtype)
+    numbers: dict[Any, int] = {}
+    codes: list[str] = []
+    views: list[View] = []
+    owners: list[int] = []
+    factors: list[int] = []
+
+    def add(instr: tuple[Any, ...]) -> int:
+        if instr not in numbers:
+            numbers[instr] = len(codes)
+            codes.append(code)
+        return numbers[instr]
+
+    def operand(x: Node, box: int) -> int:
+        paid = payments[box]
+        view = layout.spread(planner.view(x), paid.value.aval.shape)
+        strides = tuple(0 if axis is None else view.strides[axis] for axis in paid.axes)
+        lies = View(view.buffer, view.offset, paid.extents, strides)
+        for k, (other, owner) in enumerate(zip(views, owners, strict=True)):
+            if other == lies and owner == box:
+                return add(("load", k))
+        views.append(lies)
+        owners.append(box)
+        return add(("load", len(views) - 1))
+
+    def term(x: Node, box: int, left: list[int]) -> int:
+        if x in planner.scalars:
+            return add(number(text_of(planner.scalars[x]), code, factors))
+        if _again(planner, x, payments[box].value) and left[0]:
+            left[0] -= 1
+            return add((x.op.name, code, *[term(arg, box, left) for arg in x.args]))
+        return operand(x, box)
+
+    boxes = list(dict.fromkeys((paid.firsts, paid.extents) for paid in payments))
+    terms = []
+    for k, paid in enumerate(payments):
+        terms.append((term(paid.value, k, [FEW]), boxes.index((paid.firsts, paid.extents))))
+    of = [boxes.index((payments[owner].firsts, payments[owner].extents)) for owner in owners]
+    views.append(target)
+    extents, moves, places = _merged(shape, [view.strides for view in views], boxes)
+    ways = tuple(
+        (code_of(view.buffer.dtype), {0: "z", 1: "u"}.get(move[-1], "s"))
+        for view, move in zip(views, moves, strict=True)
+    )
+    most = lanes_of(pointwise.register_type(code))
+    lanes = most if extents[-1] >= most else 1
+    split = prod(shape) >= SHARED and extents[0] >= 8
+    key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), tuple(terms), len(extents) - 1, lanes, split)
+    arguments = [*extents, *[stride for move in moves for stride in move[:-1]]]
+    arguments += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+    arguments += factors
+    for firsts, counts in places:
+        arguments += [x for pair in zip(firsts, counts, strict=True) for x in pair]
+    planner.commands.append(Command(key, views, arguments, views[:-1], views[-1:], None, "scatter of boxes"))
+
+
+def _merged(
+    shape: layout.Shape, strides: Sequence[layout.Shape], boxes: Sequence[tuple[layout.Shape, layout.Shape]]
+) -> tuple[list[int], list[list[int]], list[tuple[list[int], list[int]]]]:
+    """Fewer axes: one that all boxes cover joins the one before it where all operands move evenly."""
+    extents: list[int] = []
+    moves: list[list[int]] = [[] for _ in strides]
+    places: list[tuple[list[int], list[int]]] = [([], []) for _ in boxes]
+    for axis, extent in enumerate(shape):
+        whole = all(counts[axis] == extent for _, counts in boxes)
+        if extents and whole and all(m[-1] == s[axis] * extent for m, s in zip(moves, strides, strict=True)):
+            extents[-1] *= extent
+            for move, s in zip(moves, strides, strict=True):
+                move[-1] = s[axis]
+            for firsts, counts in places:
+                firsts[-1] *= extent
+                counts[-1] *= extent
+            continue
+        extents.append(extent)
+        for move, s in zip(moves, strides, strict=True):
+            move.append(s[axis])
+        for (firsts, counts), box in zip(places, boxes, strict=True):
+            firsts.append(box[0][axis])
+            counts.append(box[1][axis])
+    return extents, moves, places

@@ -1,0 +1,75 @@
+"""What index arrays read and pay, native: all dtypes of indices, short and long rows, repeats in NumPy's order."""
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from native.compare import both, check
+from ops.checks import same_bits
+
+WHOLE = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+
+
+@pytest.mark.parametrize("dtype", WHOLE[:: amount.cases(3, 1)])
+def test_an_index_out_of_bounds_is_found_wherever_it_stands(dtype):
+    f, x = pb.compile(lambda x, i: x[i]), np.arange(7.0)
+    for count in (1, 5, 17):
+        i = (np.arange(count) % 7).astype(dtype)
+        np.testing.assert_array_equal(f(x, i), x[i])
+        for wrong in (7, 100) if np.dtype(dtype).kind == "u" else (7, 100, -8, -128):
+            for place in (0, count - 1):
+                j = i.copy()
+                j[place] = wrong
+                with pytest.raises(IndexError):
+                    f(x, j)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(8, 60, 300)))
+def test_rows_by_index(seed):
+    """Reading, sums of what was read, and payments: the bits of one payment after another."""
+    g = np.random.default_rng(seed)
+    rows, columns, count = (int(n) for n in (g.integers(1, 40), g.integers(1, 40), g.integers(1, 200)))
+    dtype = g.choice([np.float32, np.float64])
+    x, w = g.standard_normal((rows, columns)).astype(dtype), g.standard_normal((count, columns)).astype(dtype)
+    i = g.integers(-rows, rows, count).astype(g.choice([np.int32, np.int64]))
+    if g.random() < 0.3:
+        i.sort()
+    j = g.integers(0, columns, count)
+
+    def read(x, w, i, j):
+        taken = x[i]
+        return np.sum(taken * w, axis=1), taken[:, ::2] + 1, taken[:, -1], x[i, j] * w[:, 0], x.T[:, i] * 2
+
+    check(*both(read, x, w, i, j), rtol=1e-5 if dtype is np.float32 else 1e-13, what=str((rows, columns, count)))
+
+    def paid(x, w, i, j):
+        y = x * 1
+        np.add.at(y, i, w)
+        np.add.at(y, (i, j), w[:, 0])
+        np.subtract.at(y, (slice(None), j), w[0, 0])
+        return y, pb.grad(lambda x: np.sum(x[i] * w))(x)
+
+    found, gradient = pb.compile(paid)(x, w, i, j)
+    sums = np.zeros_like(x)
+    np.add.at(sums, i, w)
+    assert same_bits(gradient, sums)
+    wanted = x + sums
+    for index, value in (((i, j), w[:, 0]), ((slice(None), j), -w[0, 0])):
+        sums = np.zeros_like(x)
+        np.add.at(sums, index, value)
+        wanted = wanted + sums
+    assert same_bits(found, wanted)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8])
+def test_places_in_a_sorted_row(side, dtype):
+    g = np.random.default_rng(3)
+    for length in (0, 1, 2, 7, 51):
+        row, numbers = (np.sort(g.integers(0, 30, length)).astype(dtype), g.integers(0, 33, 45).astype(dtype))
+        if np.dtype(dtype).kind == "f":
+            numbers[::7], row[length - length // 4 :] = np.nan, np.nan
+            numbers[1::9] = [np.inf, -np.inf, -0.0, np.inf, 0.5]
+        found = pb.compile(lambda row, numbers: np.searchsorted(row, numbers, side=side))(row, numbers)
+        np.testing.assert_array_equal(found, np.searchsorted(row, numbers, side=side))

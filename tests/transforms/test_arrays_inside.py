@@ -1,0 +1,64 @@
+"""Plain arrays that a compiled function makes: constants, unless somebody could still write into them."""
+
+import numpy as np
+import pytest
+
+import payback as pb
+
+KEPT = []
+X, TAKEN = np.arange(12.0).reshape(4, 3), np.array([2, 0, 1, 1])
+
+
+def kept(array):
+    KEPT.append(array)
+    return array
+
+
+def filled():
+    made = np.arange(3.0)
+    made[1] = 7.0
+    return made
+
+
+def part_kept():
+    made = np.arange(3.0)
+    kept(made[:1])
+    return made
+
+
+def returned(x):
+    made = np.arange(3.0)
+    return x * made, kept(made)
+
+
+CONSTANT = {
+    "made": lambda x: x[np.arange(4)[::-1], 1],
+    "a view": lambda x: np.take_along_axis(x, TAKEN[:, None], 1),
+    "written into before": lambda x: x * filled(),
+}
+HELD = {  # what is made of x once the first number of the array is 5
+    "kept": (lambda x: x * kept(np.arange(3.0)), X * [5.0, 1.0, 2.0]),
+    "a view of it is kept": (lambda x: x * part_kept(), X * [5.0, 1.0, 2.0]),
+    "what it is a view of is kept": (lambda x: x.T * kept(np.arange(12.0)).reshape(3, 4),
+                                     X.T * np.array([5.0, *range(1, 12)]).reshape(3, 4)),
+    "returned": (lambda x: returned(x)[0], X * [5.0, 1.0, 2.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_what_nobody_can_change_is_a_constant(name):
+    f = CONSTANT[name]
+    compiled = pb.compile(f)
+    np.testing.assert_array_equal(compiled(X), f(X))
+    assert all(array is TAKEN or array.base is TAKEN for array in compiled._last.outside)
+    np.testing.assert_array_equal(compiled(2 * X), f(2 * X))
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_somebody_holds_is_read_at_each_call(name):
+    f, changed = HELD[name]
+    compiled = pb.compile(f)
+    KEPT.clear()
+    compiled(X)
+    KEPT[0][0] = 5.0
+    np.testing.assert_array_equal(compiled(X), changed)
