@@ -25,6 +25,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.along import lower_cumprod, lower_recurrence
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.exponential import lower_expm
 from payback.native.lower.factored import (
     lower_cholesky,
     lower_determinant,
@@ -66,6 +67,8 @@ HOOKS = {
     "cholesky": lower_cholesky,
     "solve_triangular": lower_triangular,
     "cofactor": lower_cofactor,
+    "expm": lower_expm,
+    "expm_frechet": lower_expm,
 }
 _PARTLY = {
     "power": "whole numbers",

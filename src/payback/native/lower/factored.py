@@ -16,7 +16,7 @@ from payback.ir.node import Node
 from payback.native import layout
 from payback.native.emit import lanes_of
 from payback.native.layout import Buffer, View
-from payback.native.lower import factors, pointwise
+from payback.native.lower import factors, pointwise, triangles
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import Source
 
@@ -59,7 +59,7 @@ def _as_batch(view: View) -> View:
     return View(view.buffer, view.offset, shape, layout.contiguous(shape))
 
 
-def _arena(dtype: np.dtype[Any], *shape: int) -> View:
+def arena(dtype: np.dtype[Any], *shape: int) -> View:
     return layout.whole(Buffer("arena", dtype, prod(shape)), shape)
 
 
@@ -74,7 +74,7 @@ def _product(planner: Any, a: View, b: View, target: View, plus: bool = False) -
         planner.commands.append(command)
 
 
-def _shared(planner: Any, count: int, flops: int) -> bool:
+def shared(planner: Any, count: int, flops: int) -> bool:
     return planner.threads > 1 and count > 1 and count * flops >= WORTH_SHARING
 
 
@@ -83,11 +83,6 @@ def _flipped(view: View) -> View:
 
 
 # factors --------------------------------------------------------------------------------------------------------
-
-
-def _length(rows: int, lanes: int) -> int:
-    """Of a panel's columns: an odd number of vectors, so that they do not push each other out of the first cache."""
-    return (-(-rows // lanes) | 1) * lanes
 
 
 def _eliminated(planner: Any, node: Node) -> Factored:
@@ -99,17 +94,17 @@ def _eliminated(planner: Any, node: Node) -> Factored:
     lanes = lanes_of(pointwise.register_type(code))
     square = _as_batch(planner.copy(planner.view(node), dtype))
     count, n, _ = square.shape
-    pivots = _arena(np.dtype(np.int64), count, n)
+    pivots = arena(np.dtype(np.int64), count, n)
     alone = len(_blocks(n)) <= 1
-    shared = alone and _shared(planner, count, n**3 // 2)
+    split = alone and shared(planner, count, n**3 // 2)
     for p, stop in _blocks(n):
-        w, length = stop - p, _length(n - p, lanes)
+        w, length = stop - p, factors.length_of(None, n - p, lanes)
         columns = w + factors.INNER
         size = columns * length
-        panels = _arena(dtype, planner.threads if shared else 1 if alone else count, columns, length)
+        panels = arena(dtype, planner.threads if split else 1 if alone else count, columns, length)
         planner.command(
-            factors.Pivoted(code, shared), [square, panels, pivots],
-            [count, n, p, w, length, 0 if alone and not shared else size * dtype.itemsize],
+            factors.Pivoted(code, split), [square, panels, pivots],
+            [count, n, p, w, length, 0 if alone and not split else size * dtype.itemsize],
             [square], [square, panels, pivots], "factors with pivots", count * (n - p) * w * w,
         )  # fmt: skip
         if stop == n:
@@ -129,15 +124,15 @@ def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
     a, target = _as_batch(a), _as_batch(target)
     count, n, _ = a.shape
     for p, stop in _blocks(n):
-        w, length = stop - p, _length(n - p, lanes)
-        products = _arena(dtype, count, n - p, w) if p else target
+        w, length = stop - p, factors.length_of(None, n - p, lanes)
+        products = arena(dtype, count, n - p, w) if p else target
         if p:
             left, top = _part(target, (p, n), (0, p)), _part(target, (p, stop), (0, p))
             _product(planner, left, _flipped(top), products)
-        shared = _shared(planner, count, (n - p) * w * w)
-        panels = _arena(dtype, planner.threads if shared else 1, w, length)
+        split = shared(planner, count, (n - p) * w * w)
+        panels = arena(dtype, planner.threads if split else 1, w, length)
         planner.command(
-            factors.Cholesky(code, p == 0, shared), [a, target, products, panels],
+            factors.Cholesky(code, p == 0, split), [a, target, products, panels],
             [count, n, p, w, length, w * length * dtype.itemsize],
             [a, target, products] if p else [a], [target, panels], "Cholesky factors", count * (n - p) * w * w,
         )  # fmt: skip
@@ -151,12 +146,12 @@ def _triangle(planner: Any, t: View, x: View, products: View | None, lower: bool
     code = code_of(x.buffer.dtype)
     count, w, k = x.shape
     flops = w * w * k
-    split = "matrices" if _shared(planner, count, flops) else ""
+    split = "matrices" if shared(planner, count, flops) else ""
     if count == 1 and planner.threads > 1 and flops >= WORTH_SHARING:
         split = "columns"
     t_next, t_row, t_column = t.strides
     other = x if products is None else products
-    key = factors.Triangle(code, lower, unit, products is None, split)
+    key = triangles.Triangle(code, lower, unit, products is None, split)
     reads = [t, x] if products is None else [t, x, products]
     numbers = [count, w, k, t_row, t_column, t_next, x.strides[1], x.strides[0], other.strides[1], other.strides[0]]
     planner.command(key, [t, x, other], numbers, reads, [x], "triangle", count * flops)
@@ -172,7 +167,7 @@ def _solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, squ
         mine = _part(x, (p, stop), columns)
         products = None
         if done[1] > done[0]:
-            products = _arena(x.buffer.dtype, count, stop - p, columns[1])
+            products = arena(x.buffer.dtype, count, stop - p, columns[1])
             _product(planner, _part(t, (p, stop), done), _part(x, done, columns), products)
         _triangle(planner, _part(t, (p, stop), (p, stop)), mine, products, lower, unit)
 
@@ -185,7 +180,7 @@ def _exchanged(planner: Any, found: Factored, x: View, backwards: bool) -> None:
 
 def _regular(planner: Any, square: View) -> None:
     """Stop where a triangle has no inverse, or none to be trusted: LAPACK says what comes of it."""
-    key = factors.Regular(code_of(square.buffer.dtype))
+    key = triangles.Regular(code_of(square.buffer.dtype))
     planner.command(key, [square], [prod(square.shape[:-2]), square.shape[-1]], [square], [], "pivots")
 
 
@@ -230,7 +225,7 @@ def _triangular(node: Node) -> str:
     return "upper" if node.params["upper"] != turned else "lower"
 
 
-def _whole(planner: Any, node: Node) -> View:
+def whole(planner: Any, node: Node) -> View:
     view: View = planner.view(node)
     return view if view.whole else planner.copy(view, node.aval.dtype)
 
@@ -264,7 +259,7 @@ def lower_system(planner: Any, node: Node) -> bool:
     original, turned = _original(a)
     half = _triangular(a)
     right = planner.view(b)
-    given = _whole(planner, original) if half else None
+    given = whole(planner, original) if half else None
     found = None if half else _eliminated(planner, original)
     x = _started(planner, node, right)
     if given is not None:
@@ -292,11 +287,11 @@ def lower_inverse(planner: Any, node: Node) -> bool:
     half = _triangular(a)
     # lower factors first, for half of the identity stays empty: of an upper triangle, or of factors u, the transpose
     flips = (half == "upper") if half else not turned
-    given = _whole(planner, original) if half else None
+    given = whole(planner, original) if half else None
     found = None if half else _eliminated(planner, original)
     x = layout.whole(Buffer("arena", dtype, prod(shape)), shape) if flips else planner.allocate(node, dtype, shape)
     square = _as_batch(x)
-    key = factors.Identity(code_of(dtype))
+    key = triangles.Identity(code_of(dtype))
     planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
     if given is not None:
         t = _as_batch(given)
@@ -326,7 +321,7 @@ def lower_determinant(planner: Any, node: Node) -> bool:
         parts = [layout.whole(Buffer("arena", dtype, prod(lead)), lead) if part is None else part for part in parts]
     else:
         parts = [planner.allocate(node, dtype, lead)] * 2
-    key = factors.Determinant(code_of(dtype), logarithm)
+    key = triangles.Determinant(code_of(dtype), logarithm)
     operands = [found.factors, found.pivots, *parts]
     planner.command(key, operands, [found.count, found.n], operands[:2], parts[: 1 + logarithm], node.op.name)
     return True
@@ -338,7 +333,7 @@ def lower_triangular(planner: Any, node: Node) -> bool:
     if not fits(node) or node.aval.size == 0 or b.aval.shape[:-2] != a.aval.shape[:-2]:
         return False
     lower, trans, unit = (node.params[name] for name in ("lower", "trans", "unit"))
-    square, right = _as_batch(_whole(planner, a)), planner.view(b)
+    square, right = _as_batch(whole(planner, a)), planner.view(b)
     if not unit:
         _regular(planner, square)
     x = _started(planner, node, right)

@@ -1,4 +1,4 @@
-"""Kernels of dense linear algebra: panels of factors, triangles, exchanges of rows, determinants.
+"""Kernels of dense linear algebra: panels of factors, and exchanges of rows.
 
 What a blocked factorization does between its products (Golub & Van Loan, Matrix Computations, §3.2.11 and §4.2.9).  A
 panel is held by columns, so that vectors run down them; a pivot's row is found as LAPACK finds it.
@@ -9,18 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from payback.native import ir
-from payback.native.emit import INT, Emitter, constant, lanes_of
-from payback.native.lower import elementary, pointwise
+from payback.native.emit import BYTE, INT, INT32, POINTER, Emitter, constant, lanes_of
+from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.packing import least, most, turned
-from payback.native.place import lane_mask, masked_load, store_first
-from payback.native.tile import multiply_add, registers
+from payback.native.packing import function, least, most, turned
+from payback.native.place import lane_mask
+from payback.native.tile import multiply_add
 
 INNER = 4  # columns whose multiples are taken from those to their right together
 TURNS = 2  # columns from which they are taken together
+
+
+def length_of(e: Emitter | None, rows: Any, lanes: int) -> Any:
+    """Of a panel's columns, in code or (e None) now: an odd number of vectors, so that they do not push each other out
+    of the first cache."""
+    if e is None:
+        return (-(-rows // lanes) | 1) * lanes
+    b = e.b
+    return b.mul(b.or_(b.udiv(b.add(rows, e.int(lanes - 1)), e.int(lanes)), e.int(1)), e.int(lanes))
 
 
 class Columns:
@@ -112,89 +119,101 @@ class Pivoted(NamedTuple):
         if self.split:
             thread, _ = args.team()
             start, stop = args.share(count, 1)
-        rows, begin = b.sub(n, p), b.mul(p, b.add(n, e.int(1)))
+        factorized = pivoted(e, self.code)
         with e.loop(start, stop) as number:
             matrix = e.at(a, b.mul(number, b.mul(n, n)), kind)
-            mine = e.at(panels, b.mul(thread if self.split else number, size), ir.IntType(8))
-            panel = Columns(e, self.code, mine, length)
-            corner = e.at(matrix, begin, kind)
-            panel.read(corner, n, rows, w)
-            block = e.at(matrix, b.mul(p, n), kind)
-            order = e.at(pivots, b.add(b.mul(number, n), p), INT)
-
-            def one(j: ir.Value, panel: Any = panel, block: Any = block, order: Any = order, first: Any = None) -> None:
-                at = self._search(e, panel, j, rows)
-                e.store(b.add(at, p), order, j)
-                with b.if_then(b.icmp_signed("!=", at, j)):
-                    with e.loop(0, b.add(w, e.int(INNER))) as c:
-                        place = panel.column(c)
-                        x, y = e.load(place, j, kind), e.load(place, at, kind)
-                        e.store(y, place, j)
-                        e.store(x, place, at)
-                    exchange(e, kind, block, n, j, at, n)
-                pivot = panel.entry(j, j)
-                scale = b.select(b.fcmp_ordered("==", pivot, constant(kind, 0.0)), constant(kind, 0.0),
-                                 b.fdiv(constant(kind, 1.0), pivot))  # fmt: skip
-                factor, here = panel.column(b.add(w, b.sub(j, first))), panel.column(j)
-                many = e.splat(scale, panel.lanes)
-                nought = constant(many.type, 0.0)
-                with e.loop(panel.begin(first), rows, panel.lanes) as i:
-                    value = e.load(here, i, kind, panel.lanes)
-                    above = lane_mask(e, b.add(b.sub(j, i), e.int(1)), kind, panel.lanes)
-                    multiple = b.fmul(value, many)
-                    e.store(b.select(above, nought, multiple), factor, i)
-                    e.store(b.select(above, value, multiple), here, i)
-
-            with e.loop(0, w, INNER) as j0:
-                end = least(e, b.add(j0, e.int(INNER)), w)
-                with e.loop(j0, end) as j:
-                    one(j, first=j0)
-                    panel.subtract(
-                        [panel.column(b.add(w, b.sub(j, j0)))], panel.begin(j), rows, (b.add(j, e.int(1)), end),
-                        lambda c, j=j, panel=panel: [panel.entry(j, c)],
-                    )  # fmt: skip
-
-                def upper(c: ir.Value, j0: Any = j0, panel: Any = panel) -> list[ir.Value]:
-                    found: list[ir.Value] = []
-                    for k in range(INNER):
-                        row = b.add(j0, e.int(k))
-                        value = panel.entry(row, c)
-                        for q, above in enumerate(found):
-                            value = multiply_add(e, panel.entry(row, b.add(j0, e.int(q))), b.fneg(above), value)
-                        found.append(value)
-                    return found
-
-                panel.subtract([panel.column(b.add(w, e.int(k))) for k in range(INNER)], panel.begin(j0), rows,
-                               (end, w), upper)  # fmt: skip
-            panel.write(corner, n, rows, w)
-            with e.loop(0, w) as c, e.loop(w, rows, panel.lanes) as i:
-                e.store(b.fneg(e.load(panel.column(c), i, kind, panel.lanes)), panel.column(c), i)
+            mine = e.at(panels, b.mul(thread if self.split else number, size), BYTE)
+            order = e.at(pivots, b.mul(number, n), INT)
+            b.call(factorized, [matrix, n, n, p, w, mine, length, order])
         b.ret(e.int(0))
 
-    def _search(self, e: Emitter, panel: Columns, j: ir.Value, rows: ir.Value) -> ir.Value:
-        """The first row of the largest entry from the diagonal on."""
-        b, kind, lanes = e.b, panel.kind, panel.lanes
-        here, vector = panel.column(j), ir.VectorType(panel.kind, lanes)
-        number = ir.VectorType(INT, lanes)
-        steps = ir.Constant(number, list(range(lanes)))
 
-        def larger(i: ir.Value, best: list[ir.Value]) -> list[ir.Value]:
-            size = e.intrinsic("fabs", e.load(here, i, kind, lanes))
-            left = lane_mask(e, b.sub(j, i), kind, lanes)
-            size = b.select(left, constant(vector, -1.0), size)
-            more = b.fcmp_ordered(">", size, best[1])
-            return [b.select(more, e.splat(i, lanes), best[0]), b.select(more, size, best[1])]
+def pivoted(e: Emitter, code: str) -> ir.Function:
+    """`void pivoted(matrix, row stride, n, p, w, panel, length, pivots)`: what `Pivoted` does to one matrix."""
+    name = f"payback.pivoted.{code}"
+    if name in e.module.globals:
+        return e.module.globals[name]
+    e, made = function(e, name, [POINTER, INT, INT, INT, INT, POINTER, INT, POINTER])
+    matrix, stride, n, p, w, memory, length, pivots = made.args
+    b = e.b
+    panel = Columns(e, code, memory, length)
+    kind, lanes = panel.kind, panel.lanes
+    rows, block, order = b.sub(n, p), e.at(matrix, b.mul(p, stride), kind), e.at(pivots, p, INT)
+    corner = e.at(block, p, kind)
+    panel.read(corner, stride, rows, w)
 
-        initial = [e.splat(panel.begin(j), lanes), constant(vector, -1.0)]
-        at, size = fold(e, panel.begin(j), rows, lanes, initial, larger)
-        at = b.add(at, steps)
-        best = [j, constant(kind, -0.5)]
-        for lane in range(lanes):
-            place, value = (b.extract_element(x, ir.Constant(ir.IntType(32), lane)) for x in (at, size))
-            tie = b.and_(b.fcmp_ordered("==", value, best[1]), b.icmp_signed("<", place, best[0]))
-            more = b.or_(b.fcmp_ordered(">", value, best[1]), tie)
-            best = [b.select(more, place, best[0]), b.select(more, value, best[1])]
-        return best[0]
+    def one(j: ir.Value, first: ir.Value) -> None:
+        """A pivot is found, and its column becomes factors: in its place, and beside the panel with zeros above."""
+        at = _search(e, panel, j, rows)
+        e.store(b.add(at, p), order, j)
+        with b.if_then(b.icmp_signed("!=", at, j)):
+            with e.loop(0, b.add(w, e.int(INNER))) as c:
+                place = panel.column(c)
+                x, y = e.load(place, j, kind), e.load(place, at, kind)
+                e.store(y, place, j)
+                e.store(x, place, at)
+            exchange(e, kind, block, stride, j, at, n)
+        pivot, nought = panel.entry(j, j), constant(kind, 0.0)
+        scale = b.fdiv(constant(kind, 1.0), pivot)
+        many = e.splat(b.select(b.fcmp_ordered("==", pivot, nought), nought, scale), lanes)
+        factor, here = panel.column(b.add(w, b.sub(j, first))), panel.column(j)
+        with e.loop(panel.begin(first), rows, lanes) as i:
+            value = e.load(here, i, kind, lanes)
+            above = lane_mask(e, b.add(b.sub(j, i), e.int(1)), kind, lanes)
+            multiple = b.fmul(value, many)
+            e.store(b.select(above, constant(many.type, 0.0), multiple), factor, i)
+            e.store(b.select(above, value, multiple), here, i)
+
+    with e.loop(0, w, INNER) as j0:
+        end = least(e, b.add(j0, e.int(INNER)), w)
+        with e.loop(j0, end) as j:
+            one(j, j0)
+            beside = panel.column(b.add(w, b.sub(j, j0)))
+            left = b.add(j, e.int(1)), end
+            panel.subtract([beside], panel.begin(j), rows, left, lambda c, j=j: [panel.entry(j, c)])
+
+        def upper(c: ir.Value, j0: Any = j0) -> list[ir.Value]:
+            """Entries of the upper factor, from the first pivot's row down."""
+            found: list[ir.Value] = []
+            for k in range(INNER):
+                row = b.add(j0, e.int(k))
+                value = panel.entry(row, c)
+                for q, above in enumerate(found):
+                    value = multiply_add(e, panel.entry(row, b.add(j0, e.int(q))), b.fneg(above), value)
+                found.append(value)
+            return found
+
+        beside_all = [panel.column(b.add(w, e.int(k))) for k in range(INNER)]
+        panel.subtract(beside_all, panel.begin(j0), rows, (end, w), upper)
+    panel.write(corner, stride, rows, w)
+    with e.loop(0, w) as c, e.loop(w, rows, lanes) as i:
+        e.store(b.fneg(e.load(panel.column(c), i, kind, lanes)), panel.column(c), i)
+    b.ret_void()
+    return made
+
+
+def _search(e: Emitter, panel: Columns, j: ir.Value, rows: ir.Value) -> ir.Value:
+    """The first row of the largest entry of a column from the diagonal on."""
+    b, kind, lanes = e.b, panel.kind, panel.lanes
+    here, vector = panel.column(j), ir.VectorType(panel.kind, lanes)
+    steps = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
+
+    def larger(i: ir.Value, best: list[ir.Value]) -> list[ir.Value]:
+        size = e.intrinsic("fabs", e.load(here, i, kind, lanes))
+        size = b.select(lane_mask(e, b.sub(j, i), kind, lanes), constant(vector, -1.0), size)
+        more = b.fcmp_ordered(">", size, best[1])
+        return [b.select(more, e.splat(i, lanes), best[0]), b.select(more, size, best[1])]
+
+    initial = [e.splat(panel.begin(j), lanes), constant(vector, -1.0)]
+    at, size = fold(e, panel.begin(j), rows, lanes, initial, larger)
+    at = b.add(at, steps)
+    best = [j, constant(kind, -0.5)]
+    for lane in range(lanes):
+        place, value = (b.extract_element(x, ir.Constant(INT32, lane)) for x in (at, size))
+        tie = b.and_(b.fcmp_ordered("==", value, best[1]), b.icmp_signed("<", place, best[0]))
+        more = b.or_(b.fcmp_ordered(">", value, best[1]), tie)
+        best = [b.select(more, place, best[0]), b.select(more, value, best[1])]
+    return best[0]
 
 
 class Cholesky(NamedTuple):
@@ -220,7 +239,7 @@ class Cholesky(NamedTuple):
         rows, begin = b.sub(n, p), b.mul(p, b.add(n, e.int(1)))
         with e.loop(start, stop) as number:
             square = b.mul(number, b.mul(n, n))
-            panel = Columns(e, self.code, e.at(panels, b.mul(thread, size), ir.IntType(8)), length)
+            panel = Columns(e, self.code, e.at(panels, b.mul(thread, size), BYTE), length)
             source, target = (e.at(x, b.add(square, begin), kind) for x in (a, made))
             if not self.first:
                 product = e.at(products, b.mul(number, b.mul(rows, w)), kind)
@@ -302,210 +321,4 @@ class Exchanges(NamedTuple):
                 at = e.load(pivots, b.add(b.mul(number, n), j), INT)
                 with b.if_then(b.icmp_signed("!=", at, j)):
                     exchange(e, kind, rows, k, j, at, k)
-        b.ret(e.int(0))
-
-
-class Regular(NamedTuple):
-    """1 if an entry on a diagonal is zero or not finite, or its reciprocal is; args: matrices, count, n."""
-
-    code: str
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b = Arguments(e, function), e.b
-        a = args.pointer()
-        count, n = args.ints(2)
-        kind = pointwise.register_type(self.code)
-        least_size = float(np.finfo(self.code).tiny)
-        with e.loop(0, count) as number, e.loop(0, n) as i:
-            at = b.add(b.mul(number, b.mul(n, n)), b.mul(i, b.add(n, e.int(1))))
-            size = e.intrinsic("fabs", e.load(a, at, kind))
-            good = b.and_(b.fcmp_ordered(">=", size, constant(kind, least_size)),
-                          b.fcmp_ordered("<=", size, constant(kind, 1.0 / least_size)))  # fmt: skip
-            with b.if_then(b.not_(good), likely=False):
-                b.ret(e.int(1))
-        b.ret(e.int(0))
-
-
-class Identity(NamedTuple):
-    """args: the matrices, count, n."""
-
-    code: str
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b = Arguments(e, function), e.b
-        a = args.pointer()
-        count, n = args.ints(2)
-        kind, square = pointwise.register_type(self.code), b.mul(n, n)
-        lanes = lanes_of(kind)
-        total = b.mul(count, square)
-        even = b.and_(total, e.int(-lanes))
-        for start, stop, some in ((e.int(0), even, lanes), (even, total, 1)):
-            with e.loop(start, stop, some) as i:
-                e.store(e.splat(constant(kind, 0.0), some), a, i)
-        with e.loop(0, count) as number, e.loop(0, n) as i:
-            e.store(constant(kind, 1.0), a, b.add(b.mul(number, square), b.mul(i, b.add(n, e.int(1)))))
-        b.ret(e.int(0))
-
-
-class Triangle(NamedTuple):
-    """x = t⁻¹·(x − products) for a triangle t of w rows and k columns of x; `first`: nothing is subtracted.
-
-    args: t, x, products (w × k), count, w, k, then strides of rows, of columns and of matrices: of t three, of x and
-    of products of rows and of matrices.  `split`: what threads share, "columns", "matrices" or nothing.
-    """
-
-    code: str
-    lower: bool
-    unit: bool
-    first: bool
-    split: str
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b = Arguments(e, function), e.b
-        t, x, products = (args.pointer() for _ in range(3))
-        count, w, k, t_row, t_column, t_next, x_row, x_next, of_row, of_next = args.ints(10)
-        kind = pointwise.register_type(self.code)
-        lanes, vectors = lanes_of(kind), registers() // 8
-        begin, end, start, stop = e.int(0), count, e.int(0), k
-        if self.split == "columns":
-            start, stop = args.share(k, vectors * lanes)
-        elif self.split:
-            begin, end = args.share(count, 1)
-        with e.loop(begin, end) as number:
-            square, rows = (
-                e.at(p, b.mul(number, step), kind) for p, step in ((t, t_next), (x, x_next))
-            )
-            other = e.at(products, b.mul(number, of_next), kind)
-            width = b.sub(stop, start)
-            even = b.add(start, b.sub(width, b.srem(width, e.int(vectors * lanes))))
-
-            def entry(i: ir.Value, q: ir.Value, square: Any = square) -> ir.Value:
-                return e.load(square, b.add(b.mul(i, t_row), b.mul(q, t_column)), kind)
-
-            def block(i: ir.Value, height: int, column: ir.Value, many: int, left: Any, rows=rows, other=other) -> None:
-                """Rows i … i + height; their order is that in which they are found."""
-                masks = None if left is None else lane_mask(e, left, kind, lanes)
-
-                def load(place: ir.Value, at: ir.Value, v: int) -> ir.Value:
-                    address = e.at(e.at(place, at, kind), v * lanes, kind)
-                    return e.load(address, 0, kind, lanes) if masks is None else masked_load(
-                        e, address, kind, lanes, masks)  # fmt: skip
-
-                numbers = [b.add(i, e.int(r)) if self.lower else b.sub(i, e.int(r)) for r in range(height)]
-                totals = []
-                for row in numbers:
-                    at = b.add(b.mul(row, x_row), column)
-                    values = [load(rows, at, v) for v in range(many)]
-                    if not self.first:
-                        place = b.add(b.mul(row, of_row), column)
-                        values = [b.fsub(value, load(other, place, v)) for v, value in enumerate(values)]
-                    totals += values
-
-                def less(q: ir.Value, so_far: list[ir.Value]) -> list[ir.Value]:
-                    at = b.add(b.mul(q, x_row), column)
-                    known = [load(rows, at, v) for v in range(many)]
-                    made = []
-                    for r, row in enumerate(numbers):
-                        number = e.splat(b.fneg(entry(row, q)), lanes)
-                        made += [multiply_add(e, number, known[v], so_far[r * many + v]) for v in range(many)]
-                    return made
-
-                if self.lower:
-                    totals = fold(e, 0, i, 1, totals, less)
-                else:
-                    totals = fold(e, b.add(i, e.int(1)), w, 1, totals, less)
-                for r, row in enumerate(numbers):
-                    mine = totals[r * many : (r + 1) * many]
-                    for q in range(r):
-                        number = e.splat(b.fneg(entry(row, numbers[q])), lanes)
-                        mine = [multiply_add(e, number, totals[q * many + v], mine[v]) for v in range(many)]
-                    if not self.unit:
-                        scale = e.splat(b.fdiv(constant(kind, 1.0), entry(row, row)), lanes)
-                        mine = [b.fmul(value, scale) for value in mine]
-                    totals[r * many : (r + 1) * many] = mine
-                    for v, value in enumerate(mine):
-                        place = e.at(e.at(rows, b.add(b.mul(row, x_row), column), kind), v * lanes, kind)
-                        if left is None:
-                            e.store(value, place, 0)
-                        else:
-                            _store_some(e, value, place, left)
-
-            def columns(column: ir.Value, many: int, left: Any, block: Any = block) -> None:
-                last = b.sub(w, e.int(1))
-                whole = b.and_(w, e.int(-4))
-                with e.loop(0, whole, 4) as i:
-                    block(i if self.lower else b.sub(last, i), 4, column, many, left)
-                with e.loop(whole, w) as i:
-                    block(i if self.lower else b.sub(last, i), 1, column, many, left)
-
-            with e.loop(start, even, vectors * lanes) as column:
-                columns(column, vectors, None)
-            with e.loop(even, stop, lanes) as column:
-                columns(column, 1, least(e, b.sub(stop, column), e.int(lanes)))
-        b.ret(e.int(0))
-
-
-def _store_some(e: Emitter, value: ir.Value, place: ir.Value, count: ir.Value) -> None:
-    with e.b.if_else(e.b.icmp_signed("==", count, e.int(value.type.count))) as (yes, no):
-        with yes:
-            e.store(value, place, 0)
-        with no:
-            store_first(e, value, place, count)
-
-
-class Determinant(NamedTuple):
-    """By factors: the determinants, or with `logarithm` their signs and the logarithms of their sizes.
-
-    The product of the pivots is kept as mantissa and exponent, so it neither overflows nor rounds more than n times.
-    1 where it is not finite.  args: factors, pivots, signs (determinants), logarithms, count, n.
-    """
-
-    code: str
-    logarithm: bool
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b = Arguments(e, function), e.b
-        a, pivots, signs, made = (args.pointer() for _ in range(4))
-        count, n = args.ints(2)
-        kind = pointwise.register_type(self.code)
-        bits, digits, bias = (64, 52, 1023) if self.code == "f8" else (32, 23, 127)
-        whole = ir.IntType(bits)
-        one, zero = constant(kind, 1.0), constant(kind, 0.0)
-        with e.loop(0, count) as number:
-            square = e.at(a, b.mul(number, b.mul(n, n)), kind)
-
-            def step(i: ir.Value, so_far: list[ir.Value], square: Any = square, number: Any = number) -> list[ir.Value]:
-                mantissa, exponent = so_far
-                product = b.fmul(mantissa, e.load(square, b.mul(i, b.add(n, e.int(1))), kind))
-                moved = b.icmp_signed("!=", e.load(pivots, b.add(b.mul(number, n), i), INT), i)
-                product = b.select(moved, b.fneg(product), product)
-                pattern = b.bitcast(product, whole)
-                power = b.and_(b.lshr(pattern, whole(digits)), whole(2 * bias + 1))
-                normal = b.and_(b.icmp_signed("!=", power, whole(0)), b.icmp_signed("!=", power, whole(2 * bias + 1)))
-                rest = b.and_(pattern, whole(~((2 * bias + 1) << digits)))
-                unit = b.bitcast(b.or_(rest, whole(bias << digits)), kind)
-                power = b.sub(power, whole(bias))
-                power = power if bits == 64 else b.sext(power, INT)
-                return [b.select(normal, unit, product), b.select(normal, b.add(exponent, power), exponent)]
-
-            mantissa, exponent = fold(e, 0, n, 1, [one, e.int(0)], step)
-            size = e.intrinsic("fabs", mantissa)
-            with b.if_then(b.not_(b.fcmp_ordered("<", size, constant(kind, float("inf")))), likely=False):
-                b.ret(e.int(1))
-            power = b.sitofp(exponent, kind)
-            empty = b.fcmp_ordered("==", size, zero)
-            if self.logarithm:
-                sign = b.select(b.fcmp_ordered("<", mantissa, zero), constant(kind, -1.0), one)
-                e.store(b.select(empty, zero, sign), signs, number)
-                log = elementary.emit(e, "log", b.select(empty, one, size))
-                total = multiply_add(e, power, constant(kind, float(np.log(2.0))), log)
-                e.store(b.select(empty, constant(kind, -float("inf")), total), made, number)
-            else:
-                half = b.ashr(exponent, e.int(1))  # in two steps, for neither half leaves the range before the whole does
-                value = mantissa
-                for part in (half, b.sub(exponent, half)):
-                    part = most(e, least(e, part, e.int(bias)), e.int(1 - bias))
-                    part = part if bits == 64 else b.trunc(part, whole)
-                    value = b.fmul(value, b.bitcast(b.shl(b.add(part, whole(bias)), whole(digits)), kind))
-                e.store(value, signs, number)
         b.ret(e.int(0))
