@@ -13,7 +13,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, library, memory
 from payback.native.fuse import Planner
-from payback.native.inplace import InPlace
+from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.move import SHORT, Rows
@@ -140,9 +140,10 @@ class Loop:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
         memory_of = InPlace(planner.commands)
+        last = max(self.stops[0], last_that_may_fail(planner.commands)) if self.before else -1
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            if memory_of.move(new, old, after=self.stops[0] if self.before else -1):
+            if memory_of.move(new, old, after=last):
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"

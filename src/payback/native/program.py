@@ -25,7 +25,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.along import lower_cumprod, lower_recurrence
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
-from payback.native.lower.exponential import lower_expm
+from payback.native.lower.exponential import LARGEST, lower_expm
 from payback.native.lower.factored import (
     lower_cholesky,
     lower_determinant,
@@ -74,6 +74,8 @@ _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
+    "expm": f"matrices of more than {LARGEST} rows",
+    "expm_frechet": f"matrices of more than {LARGEST} rows",
     "cofactor": f"matrices of more than {OF_COFACTORS} rows",
 }
 

@@ -63,6 +63,7 @@ class Exponential(NamedTuple):
     code: str
     derivative: bool
     split: bool
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -165,7 +166,6 @@ class _Matrices:
         e, b = self.e, self.e.b
         ready = b.append_basic_block("ready")
         found: list[tuple[Any, Any, Any]] = []
-        yes, no = ir.Constant(ir.IntType(1), 1), ir.Constant(ir.IntType(1), 0)
 
         def accept(which: int, power: ir.Value) -> None:
             found.append((e.int(which), power, b.block))
@@ -206,7 +206,6 @@ class _Matrices:
         for number, exponent, block in found:
             which.add_incoming(number, block)
             power.add_incoming(exponent, block)
-        del yes, no
         fits = b.and_(b.icmp_signed(">=", which, e.int(0)), b.icmp_unsigned("<=", power, e.int(most_power)))
         return which, power, b.not_(fits)
 

@@ -226,6 +226,7 @@ class Cholesky(NamedTuple):
     code: str
     first: bool
     split: bool
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b

@@ -19,6 +19,7 @@ class Regular(NamedTuple):
     """1 if an entry on a diagonal is zero or not finite, or its reciprocal is; args: matrices, count, n."""
 
     code: str
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -185,6 +186,7 @@ class Determinant(NamedTuple):
 
     code: str
     logarithm: bool
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
