@@ -286,7 +286,7 @@ class Recurrent:
 
 @dataclass
 class Solving:
-    """A network with a row that runs on NumPy."""
+    """A network with a row that may stop its program."""
 
     A: np.ndarray
     v: np.ndarray

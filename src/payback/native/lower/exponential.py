@@ -29,6 +29,10 @@ from payback.native.tile import multiply_add
 
 LARGEST = 128  # rows: products here are not blocked
 HIGH = 4  # rows of a tile
+MOST_HALVINGS = {
+    "f8": 53,
+    "f4": 21,
+}  # after more squarings no digit is left; and six times as many are a number's power
 DEGREES = (3, 5, 7, 9, 13)
 # The largest norms for each degree: of roots of norms of powers, and of the matrix itself where there is a derivative.
 THETA = (1.495585217958292e-2, 2.539398330063230e-1, 9.504178996162932e-1, 2.097847961257068, 4.25)
@@ -172,7 +176,6 @@ class _Matrices:
             b.branch(ready)
 
         size = self.log_norm(A)
-        most_power = {"f8": 1022, "f4": 126}[self.code] // 6
         finite = b.fcmp_ordered("<", size, constant(FLOAT64, float("inf")))
         with b.if_then(b.not_(finite), likely=False):
             accept(-1, e.int(0))
@@ -206,7 +209,9 @@ class _Matrices:
         for number, exponent, block in found:
             which.add_incoming(number, block)
             power.add_incoming(exponent, block)
-        fits = b.and_(b.icmp_signed(">=", which, e.int(0)), b.icmp_unsigned("<=", power, e.int(most_power)))
+        fits = b.and_(
+            b.icmp_signed(">=", which, e.int(0)), b.icmp_unsigned("<=", power, e.int(MOST_HALVINGS[self.code]))
+        )
         return which, power, b.not_(fits)
 
     def _larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -230,7 +235,9 @@ class _Matrices:
         """ℓ of the paper: how many more halvings of a keep the backward error small; size: log2 of its norm."""
         e, b = self.e, self.e.b
         known = b.fadd(b.fmul(size, constant(FLOAT64, 2.0 * m)), constant(FLOAT64, _remainder(m) + 53))
-        may_be = b.fcmp_ordered(">", known, constant(FLOAT64, 0.0))  # the norm of a power is no more than of the factors
+        may_be = b.fcmp_ordered(
+            ">", known, constant(FLOAT64, 0.0)
+        )  # the norm of a power is no more than of the factors
         before = b.block
         look, after = b.append_basic_block("look"), b.append_basic_block("looked")
         b.cbranch(may_be, look, after)
@@ -261,7 +268,9 @@ class _Matrices:
                 factor = e.splat(b.bitcast(b.shl(exponent, whole(digits)), self.kind), self.lanes)
                 for part in self.parts:
                     place = self.at(slot, part)
-                    self.each(lambda i, place=place, factor=factor: e.store(b.fmul(self.load(place, i), factor), place, i))
+                    self.each(
+                        lambda i, place=place, factor=factor: e.store(b.fmul(self.load(place, i), factor), place, i)
+                    )
 
     def approximate(self, which: ir.Value) -> None:
         """T = the approximant of the exponential, from the even powers of a."""
@@ -351,7 +360,9 @@ def _product(e: Emitter, code: str, plus: bool) -> ir.Function:
         lines = [b.mul(b.add(i, e.int(r)), ld) for r in range(HIGH)]
         for start, stop, vectors in ((e.int(0), pairs, 2), (pairs, ld, 1)):
             with e.loop(start, stop, vectors * lanes) as j:
-                places = [e.at(c, b.add(line, b.add(j, e.int(v * lanes))), kind) for line in lines for v in range(vectors)]
+                places = [
+                    e.at(c, b.add(line, b.add(j, e.int(v * lanes))), kind) for line in lines for v in range(vectors)
+                ]
                 zero = constant(ir.VectorType(kind, lanes), 0.0)
                 initial = [e.load(place, 0, kind, lanes) if plus else zero for place in places]
 
@@ -381,7 +392,11 @@ def _most_of(e: Emitter, vector: ir.Value) -> ir.Value:
     b, best = e.b, None
     for lane in range(vector.type.count):
         x = b.extract_element(vector, ir.Constant(INT32, lane))
-        best = x if best is None else b.select(b.or_(b.fcmp_ordered("<=", x, best), b.fcmp_unordered("uno", best, best)), best, x)
+        best = (
+            x
+            if best is None
+            else b.select(b.or_(b.fcmp_ordered("<=", x, best), b.fcmp_unordered("uno", best, best)), best, x)
+        )
     return best
 
 

@@ -69,7 +69,9 @@ def _product(planner: Any, a: View, b: View, target: View, plus: bool = False) -
     if target.shape[0] == 1:
         letters = ("ij", "jk", "ik")
         a, b, target = (View(x.buffer, x.offset, x.shape[1:], x.strides[1:]) for x in (a, b, target))
-    for command in Source(letters, (a, b, target), None, (), (), "product of blocks", planner.threads).commands(plus=plus):
+    for command in Source(letters, (a, b, target), None, (), (), "product of blocks", planner.threads).commands(
+        plus=plus
+    ):
         command.source = None  # not for bands: what it adds to is there already
         planner.commands.append(command)
 
@@ -79,7 +81,9 @@ def shared(planner: Any, count: int, flops: int) -> bool:
 
 
 def _flipped(view: View) -> View:
-    return View(view.buffer, view.offset, (*view.shape[:-2], *view.shape[:-3:-1]), (*view.strides[:-2], *view.strides[:-3:-1]))
+    return View(
+        view.buffer, view.offset, (*view.shape[:-2], *view.shape[:-3:-1]), (*view.strides[:-2], *view.strides[:-3:-1])
+    )
 
 
 # factors --------------------------------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
         planner.command(
             factors.Cholesky(code, p == 0, split), [a, target, products, panels],
             [count, n, p, w, length, w * length * dtype.itemsize],
-            [a, target, products] if p else [a], [target, panels], "Cholesky factors", count * (n - p) * w * w,
+            [a, target, products] if p else [a], [target, panels], "cholesky", count * (n - p) * w * w,
         )  # fmt: skip
 
 
@@ -232,7 +236,9 @@ def whole(planner: Any, node: Node) -> View:
 
 def fits(node: Node) -> bool:
     """Whether these are matrices for kernels."""
-    return all(code_of(arg.aval.dtype) in ("f4", "f8") and arg.aval.dtype == node.args[0].aval.dtype for arg in node.args)
+    return all(
+        code_of(arg.aval.dtype) in ("f4", "f8") and arg.aval.dtype == node.args[0].aval.dtype for arg in node.args
+    )
 
 
 def lower_cholesky(planner: Any, node: Node) -> bool:

@@ -63,7 +63,9 @@ class Columns:
         self._turned(columns, rows, lambda c, i: e.at(self.column(c), i, self.kind), self.length,
                      lambda i, c: e.at(target, b.add(b.mul(i, stride), c), self.kind), stride)  # fmt: skip
 
-    def _turned(self, rows: ir.Value, columns: ir.Value, source: Any, step: ir.Value, target: Any, to: ir.Value) -> None:
+    def _turned(
+        self, rows: ir.Value, columns: ir.Value, source: Any, step: ir.Value, target: Any, to: ir.Value
+    ) -> None:
         """target(c, i) = source(i, c), by squares; `step` and `to` lie between lines of the two."""
         e, b, lanes, kind = self.e, self.e.b, self.lanes, self.kind
         even, across = self.begin(rows), self.begin(columns)
@@ -292,7 +294,9 @@ def _difference(
                 e.store(value, target, place)
 
 
-def exchange(e: Emitter, kind: ir.Type, rows: ir.Value, stride: ir.Value, p: ir.Value, q: ir.Value, width: ir.Value) -> None:
+def exchange(
+    e: Emitter, kind: ir.Type, rows: ir.Value, stride: ir.Value, p: ir.Value, q: ir.Value, width: ir.Value
+) -> None:
     """Two rows change their places."""
     b, lanes = e.b, lanes_of(kind)
     first, second = (e.at(rows, b.mul(x, stride), kind) for x in (p, q))

@@ -226,7 +226,9 @@ class Determinant(NamedTuple):
                 total = multiply_add(e, power, constant(kind, float(np.log(2.0))), log)
                 e.store(b.select(empty, constant(kind, -float("inf")), total), made, number)
             else:
-                half = b.ashr(exponent, e.int(1))  # in two steps, for neither half leaves the range before the whole does
+                half = b.ashr(
+                    exponent, e.int(1)
+                )  # in two steps, for neither half leaves the range before the whole does
                 value = mantissa
                 for part in (half, b.sub(exponent, half)):
                     part = most(e, least(e, part, e.int(bias)), e.int(1 - bias))
