@@ -130,9 +130,11 @@ def test_triangles(lead, n, dtype):
     s = positive(lead, n, dtype)
     factor = np.linalg.cholesky(s)
     for f in (
-        lambda s, b: np.linalg.solve(np.linalg.cholesky(s), b), lambda s, b: np.linalg.solve(t(np.linalg.cholesky(s)), b),
-        lambda s, b: np.linalg.inv(np.linalg.cholesky(s)), lambda s, b: np.linalg.inv(np.linalg.cholesky(s, upper=True)),
-    ):  # fmt: skip
+        lambda s, b: np.linalg.solve(np.linalg.cholesky(s), b),
+        lambda s, b: np.linalg.solve(t(np.linalg.cholesky(s)), b),
+        lambda s, b: np.linalg.inv(np.linalg.cholesky(s)),
+        lambda s, b: np.linalg.inv(np.linalg.cholesky(s, upper=True)),
+    ):
         condition = np.max(np.linalg.cond(factor.astype(np.float64)))
         np.testing.assert_allclose(native(f, s, b), f(s, b), rtol=0, atol=n * eps * condition * np.max(abs(b)) * 4)
 
@@ -221,9 +223,9 @@ def test_what_is_not_finite_is_numpys():
 
 
 def everything(a, s, b):
-    x = np.linalg.solve(a, b)
-    return (x, np.linalg.solve(t(a), x), np.linalg.inv(a), np.linalg.cholesky(s), np.linalg.solve(np.linalg.cholesky(s), b),
-            np.linalg.slogdet(a)[1], scipy.linalg.expm(a[..., :30, :30] * 0.1))  # fmt: skip
+    x, low = np.linalg.solve(a, b), np.linalg.cholesky(s)
+    return (x, np.linalg.solve(t(a), x), np.linalg.inv(a), low, np.linalg.solve(low, b), np.linalg.slogdet(a)[1],
+            scipy.linalg.expm(a[..., :30, :30] * 0.1))  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

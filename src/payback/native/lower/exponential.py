@@ -16,19 +16,19 @@ import numpy as np
 
 from payback.ir.node import Node
 from payback.native import ir, layout
-from payback.native.emit import BYTE, FLOAT64, INT, INT32, POINTER, Emitter, constant, lanes_of
+from payback.native.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import elementary, pointwise
 from payback.native.lower.factored import arena, fits, shared, whole
 from payback.native.lower.factors import INNER, exchange, length_of, pivoted
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.squares import HIGH, norm, power_norm, square_product
 from payback.native.lower.triangles import triangle
-from payback.native.packing import function, most
+from payback.native.packing import most
 from payback.native.tile import multiply_add
 
 LARGEST = 128  # rows: products here are not blocked
-HIGH = 4  # rows of a tile
 MOST_HALVINGS = {
     "f8": 53,
     "f4": 21,
@@ -43,7 +43,7 @@ A, POWERS, W, U, V, T, SLOTS = 0, 1, 5, 6, 7, 8, 9
 
 @cache
 def _coefficients() -> np.ndarray[Any, Any]:
-    """A row for each degree: those of 1 and a; of even powers; of even powers times a; of them times the sixth power."""
+    """A row for each degree: of 1 and a, of even powers, of these times a, of all times the sixth power."""
     rows = []
     for m in DEGREES:
         c = [float(factorial(2 * m - j) * factorial(m) // (factorial(m - j) * factorial(j)) // factorial(m)) if j <= m
@@ -153,7 +153,7 @@ class _Matrices:
             self._product(target, self._part(x, 1), y, True)
 
     def _product(self, made: ir.Value, x: ir.Value, y: ir.Value, plus: bool) -> None:
-        self.e.b.call(_product(self.e, self.code, plus), [made, x, y, self.n, self.rows, self.ld])
+        self.e.b.call(square_product(self.e, self.code, plus), [made, x, y, self.n, self.rows, self.ld])
 
     def each(self, function: Any) -> None:
         """function(i) for each vector of a matrix."""
@@ -228,8 +228,8 @@ class _Matrices:
     def log_norm(self, slot: int, root: int = 1) -> ir.Value:
         """log2 of a matrix's 1-norm, or of a root of it; NaN if an entry is."""
         e, b = self.e, self.e.b
-        norm = b.call(_norm(e, self.code), [self.at(slot), self.n, self.ld])
-        return b.fmul(elementary.emit(e, "log2", norm), constant(FLOAT64, 1.0 / root))
+        size = b.call(norm(e, self.code), [self.at(slot), self.n, self.ld])
+        return b.fmul(elementary.emit(e, "log2", size), constant(FLOAT64, 1.0 / root))
 
     def further(self, m: int, size: ir.Value) -> ir.Value:
         """ℓ of the paper: how many more halvings of a keep the backward error small; size: log2 of its norm."""
@@ -242,7 +242,7 @@ class _Matrices:
         look, after = b.append_basic_block("look"), b.append_basic_block("looked")
         b.cbranch(may_be, look, after)
         b.position_at_end(look)
-        share = b.call(_power_norm(e, self.code), [self.at(A), self.n, self.ld, e.int(2 * m + 1), self.vectors])
+        share = b.call(power_norm(e, self.code), [self.at(A), self.n, self.ld, e.int(2 * m + 1), self.vectors])
         logarithm = b.fadd(known, elementary.emit(e, "log2", share))
         exact = e.intrinsic("ceil", b.fmul(logarithm, constant(FLOAT64, 0.5 / m)))
         usable = b.fcmp_ordered(">", exact, constant(FLOAT64, 0.0))
@@ -344,124 +344,6 @@ class _Matrices:
 
         found, _ = fold(self.e, 0, power, 1, [self.at(T), self.at(V)], square)
         return self._part(found, int(self.derivative))
-
-
-def _product(e: Emitter, code: str, plus: bool) -> ir.Function:
-    """`void product(c, a, b, n, rows, ld)`: c (+)= a·b, n products an entry."""
-    name = f"payback.square_product.{code}.{plus}"
-    if name in e.module.globals:
-        return e.module.globals[name]
-    e, made = function(e, name, [POINTER, POINTER, POINTER, INT, INT, INT])
-    c, a, right, n, rows, ld = made.args
-    b, kind = e.b, pointwise.register_type(code)
-    lanes = lanes_of(kind)
-    pairs = b.and_(ld, e.int(-2 * lanes))
-    with e.loop(0, rows, HIGH) as i:
-        lines = [b.mul(b.add(i, e.int(r)), ld) for r in range(HIGH)]
-        for start, stop, vectors in ((e.int(0), pairs, 2), (pairs, ld, 1)):
-            with e.loop(start, stop, vectors * lanes) as j:
-                places = [
-                    e.at(c, b.add(line, b.add(j, e.int(v * lanes))), kind) for line in lines for v in range(vectors)
-                ]
-                zero = constant(ir.VectorType(kind, lanes), 0.0)
-                initial = [e.load(place, 0, kind, lanes) if plus else zero for place in places]
-
-                def add(k: ir.Value, sums: list[ir.Value], j=j, lines=lines, vectors=vectors) -> list[ir.Value]:
-                    at = b.add(b.mul(k, ld), j)
-                    values = [e.load(e.at(right, at, kind), v * lanes, kind, lanes) for v in range(vectors)]
-                    found = []
-                    for r, line in enumerate(lines):
-                        factor = e.splat(e.load(a, b.add(line, k), kind), lanes)
-                        found += [multiply_add(e, factor, x, sums[r * vectors + v]) for v, x in enumerate(values)]
-                    return found
-
-                for place, total in zip(places, fold(e, 0, n, 1, initial, add), strict=True):
-                    e.store(total, place, 0)
-    b.ret_void()
-    return made
-
-
-def _returning(e: Emitter, name: str, kinds: list[ir.Type]) -> tuple[Emitter, ir.Function]:
-    made = ir.Function(e.module, ir.FunctionType(FLOAT64, kinds), name)
-    made.linkage = "internal"
-    return Emitter(e.module, ir.IRBuilder(made.append_basic_block("entry"))), made
-
-
-def _most_of(e: Emitter, vector: ir.Value) -> ir.Value:
-    """The largest lane; NaN if one is."""
-    b, best = e.b, None
-    for lane in range(vector.type.count):
-        x = b.extract_element(vector, ir.Constant(INT32, lane))
-        best = (
-            x
-            if best is None
-            else b.select(b.or_(b.fcmp_ordered("<=", x, best), b.fcmp_unordered("uno", best, best)), best, x)
-        )
-    return best
-
-
-def _norm(e: Emitter, code: str) -> ir.Function:
-    """`double norm(a, n, ld)`: the 1-norm, the largest sum of a column."""
-    name = f"payback.norm.{code}"
-    if name in e.module.globals:
-        return e.module.globals[name]
-    e, made = _returning(e, name, [POINTER, INT, INT])
-    a, n, ld = made.args
-    b, kind = e.b, pointwise.register_type(code)
-    lanes = lanes_of(kind)
-    zero = constant(ir.VectorType(kind, lanes), 0.0)
-
-    def columns(step: ir.Value, best: list[ir.Value]) -> list[ir.Value]:
-        def add(i: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
-            value = e.load(a, b.add(b.mul(i, ld), step), kind, lanes)
-            return [b.fadd(total[0], e.intrinsic("fabs", value))]
-
-        (total,) = fold(e, 0, n, 1, [zero], add)
-        less = b.or_(b.fcmp_ordered("<=", total, best[0]), b.fcmp_unordered("uno", best[0], best[0]))
-        return [b.select(less, best[0], total)]
-
-    (best,) = fold(e, 0, ld, lanes, [zero], columns)
-    found = _most_of(e, best)
-    b.ret(found if kind is FLOAT64 else b.fpext(found, FLOAT64))
-    return made
-
-
-def _power_norm(e: Emitter, code: str) -> ir.Function:
-    """`double power_norm(a, n, ld, power, two vectors)`: ‖|a|ᵖ‖₁ / ‖a‖₁ᵖ, which is no more than 1."""
-    name = f"payback.power_norm.{code}"
-    if name in e.module.globals:
-        return e.module.globals[name]
-    norm = _norm(e, code)
-    e, made = _returning(e, name, [POINTER, INT, INT, INT, POINTER])
-    a, n, ld, power, vectors = made.args
-    b, kind = e.b, pointwise.register_type(code)
-    lanes = lanes_of(kind)
-    wide = ir.VectorType(FLOAT64, lanes)
-    one, zero = constant(wide, 1.0), constant(wide, 0.0)
-    scale = e.splat(b.fdiv(constant(FLOAT64, 1.0), b.call(norm, [a, n, ld])), lanes)
-    with e.loop(0, ld, lanes) as j:
-        e.store(one, vectors, j)
-
-    def times(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        given, into, _ = state
-
-        def columns(j: ir.Value, best: list[ir.Value]) -> list[ir.Value]:
-            def add(i: ir.Value, total: list[ir.Value]) -> list[ir.Value]:
-                value = e.intrinsic("fabs", e.load(a, b.add(b.mul(i, ld), j), kind, lanes))
-                value = value if kind is FLOAT64 else b.fpext(value, wide)
-                return [multiply_add(e, e.splat(e.load(given, i, FLOAT64), lanes), value, total[0])]
-
-            (total,) = fold(e, 0, n, 1, [zero], add)
-            total = b.fmul(total, scale)
-            e.store(total, into, j)
-            return [b.select(b.fcmp_ordered(">", total, best[0]), total, best[0])]
-
-        (best,) = fold(e, 0, ld, lanes, [zero], columns)
-        return [into, given, best]
-
-    _, _, best = fold(e, 0, power, 1, [vectors, e.at(vectors, ld, FLOAT64), zero], times)
-    b.ret(_most_of(e, best))
-    return made
 
 
 def lower_expm(planner: Any, node: Node) -> bool:
