@@ -7,6 +7,7 @@ transpose, and its determinant are computed from them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,14 +15,18 @@ import numpy as np
 
 from payback.ir.node import Node
 from payback.native import layout
+from payback.native.commands import Command
 from payback.native.emit import lanes_of
 from payback.native.layout import Buffer, View
 from payback.native.lower import factors, pointwise, triangles
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.product import Source
+from payback.native.lower.product import Product, Source
+from payback.native.plan import K_BLOCK
+from payback.native.tile import has_masked_loads
 
 ALONE = 64  # rows of a matrix that is one panel
 BLOCK = 32  # columns of a panel of others
+NARROW = 4  # columns of a right side that are found in one go: products with so few are no faster
 WORTH_SHARING = 200_000  # operations on several matrices that threads share
 
 
@@ -69,11 +74,26 @@ def _product(planner: Any, a: View, b: View, target: View, plus: bool = False) -
     if target.shape[0] == 1:
         letters = ("ij", "jk", "ik")
         a, b, target = (View(x.buffer, x.offset, x.shape[1:], x.strides[1:]) for x in (a, b, target))
-    for command in Source(letters, (a, b, target), None, (), (), "product of blocks", planner.threads).commands(
-        plus=plus
-    ):
+    source = Source(letters, (a, b, target), None, (), (), "product of blocks", planner.threads)
+    for command in source.commands(plus=plus):
         command.source = None  # not for bands: what it adds to is there already
+        if isinstance(command.kernel, Product):
+            _unpack(command)
         planner.commands.append(command)
+
+
+def _unpack(command: Command) -> None:
+    """Products of a block with contiguous rows of b read them where they lie: few of them, or for few rows of a.
+
+    So there are fewer kernels to compile, and packing would cost about what it saves.
+    """
+    how, (m, _, k) = command.kernel.plan, command.numbers[:3]
+    few = k <= ALONE or m <= ALONE
+    if few and how.pack_b and how.b_unit == "column" and not how.down and has_masked_loads():
+        how = replace(how, pack_a=False, pack_b=False, blocked=k > K_BLOCK)
+        command.kernel = command.kernel._replace(plan=how, ways=how.ways)
+        command.numbers = (*command.numbers[:10], 0, *command.numbers[11:])
+        command.operands[3].buffer.size = 0
 
 
 def shared(planner: Any, count: int, flops: int) -> bool:
@@ -164,6 +184,9 @@ def _triangle(planner: Any, t: View, x: View, products: View | None, lower: bool
 def _solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, square: bool = False) -> None:
     """x = t⁻¹·x, all of t, block by block; square: x is the identity, and lower factors keep its upper half empty."""
     count, n, k = x.shape
+    if k <= NARROW:
+        _triangle(planner, t, x, None, lower, unit)
+        return
     blocks = _blocks(n)
     for p, stop in blocks if lower else blocks[::-1]:
         done = (0, p) if lower else (stop, n)
