@@ -196,6 +196,34 @@ def test_a_matrix_is_factorized_once():
     assert [command.text for command in program.commands].count("factors with pivots") == 1
 
 
+HALVES = {
+    "left": lambda low, x: low @ x,
+    "right, turned": lambda low, x: x.T @ low.T,
+    "both": lambda low, x: low.T @ low,
+    "both, the other way": lambda low, x: low @ low.T,
+    "of one kind": lambda low, x: low @ (low * 0.5),
+    "inverse": lambda low, x: np.linalg.inv(low) @ x,
+    "known zeros": lambda low, x: np.where(np.tri(len(low), k=-1, dtype=bool), low, 0.0) @ x,
+    "half of the result": lambda low, x: np.where(np.tri(len(low), dtype=bool).T, x @ x.T, 0.0),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", HALVES)
+def test_products_with_triangles(kind, dtype):
+    def f(s, x):
+        return HALVES[kind](np.linalg.cholesky(s), x)
+
+    s, x = positive((), 150, dtype), numbers(150, 131, dtype=dtype)
+    program = Program(trace(f, s, x).graph)
+    assert sum(command.text == "product of blocks" for command in program.commands) >= 4
+    wanted = f(s.astype(np.float64), x.astype(np.float64))
+    small(program(s, x)[0] - wanted, 1000 * np.finfo(dtype).eps * np.max(abs(wanted)))
+    x[3, 4] = np.inf  # a zero of a triangle times this is NaN
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(np.isnan(program(s, x)[0]), np.isnan(f(s, x)))
+
+
 SINGULAR = np.eye(90)
 SINGULAR[70] = 0.0
 ERRORS = [

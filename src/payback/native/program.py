@@ -33,6 +33,7 @@ from payback.native.lower.factored import (
     lower_system,
     lower_triangular,
 )
+from payback.native.lower.halves import lower_halves
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
@@ -50,7 +51,7 @@ from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import rebuilt
 
 HOOKS = {
-    "contract": lower_contract,
+    "contract": lambda planner, node: lower_halves(planner, node) or lower_contract(planner, node),
     "concatenate": lower_concatenate,
     "stack": lower_stack,
     "cumsum": lower_cumsum,

@@ -50,7 +50,7 @@ def _blocks(n: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, n)) for start in range(0, n, size)] if n else []
 
 
-def _part(view: View, rows: tuple[int, int], columns: tuple[int, int]) -> View:
+def part(view: View, rows: tuple[int, int], columns: tuple[int, int]) -> View:
     """Rows and columns of matrices (count, n, k)."""
     (r0, r1), (c0, c1) = rows, columns
     count, *_ = view.shape
@@ -68,7 +68,7 @@ def arena(dtype: np.dtype[Any], *shape: int) -> View:
     return layout.whole(Buffer("arena", dtype, prod(shape)), shape)
 
 
-def _product(planner: Any, a: View, b: View, target: View, plus: bool = False) -> None:
+def product(planner: Any, a: View, b: View, target: View, plus: bool = False) -> None:
     """target (+)= a·b."""
     letters = ("zij", "zjk", "zik")
     if target.shape[0] == 1:
@@ -133,11 +133,11 @@ def _eliminated(planner: Any, node: Node) -> Factored:
         )  # fmt: skip
         if stop == n:
             continue
-        right = _part(square, (p, stop), (stop, n))
-        corner = _part(square, (p, stop), (p, stop))
+        right = part(square, (p, stop), (stop, n))
+        corner = part(square, (p, stop), (p, stop))
         _triangle(planner, corner, right, None, lower=True, unit=True)
         below = View(panels.buffer, w, (count, n - stop, w), (size, 1, length))
-        _product(planner, below, right, _part(square, (stop, n), (stop, n)), plus=True)
+        product(planner, below, right, part(square, (stop, n), (stop, n)), plus=True)
     made = planner.factored["pivoted", node] = Factored(square, pivots)
     return made
 
@@ -151,8 +151,8 @@ def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
         w, length = stop - p, factors.length_of(None, n - p, lanes)
         products = arena(dtype, count, n - p, w) if p else target
         if p:
-            left, top = _part(target, (p, n), (0, p)), _part(target, (p, stop), (0, p))
-            _product(planner, left, _flipped(top), products)
+            left, top = part(target, (p, n), (0, p)), part(target, (p, stop), (0, p))
+            product(planner, left, _flipped(top), products)
         split = shared(planner, count, (n - p) * w * w)
         panels = arena(dtype, planner.threads if split else 1, w, length)
         planner.command(
@@ -191,12 +191,12 @@ def _solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, squ
     for p, stop in blocks if lower else blocks[::-1]:
         done = (0, p) if lower else (stop, n)
         columns = (0, stop if square and lower else k)
-        mine = _part(x, (p, stop), columns)
+        mine = part(x, (p, stop), columns)
         products = None
         if done[1] > done[0]:
             products = arena(x.buffer.dtype, count, stop - p, columns[1])
-            _product(planner, _part(t, (p, stop), done), _part(x, done, columns), products)
-        _triangle(planner, _part(t, (p, stop), (p, stop)), mine, products, lower, unit)
+            product(planner, part(t, (p, stop), done), part(x, done, columns), products)
+        _triangle(planner, part(t, (p, stop), (p, stop)), mine, products, lower, unit)
 
 
 def _exchanged(planner: Any, found: Factored, x: View, backwards: bool) -> None:
@@ -228,7 +228,7 @@ def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bo
 # rows -----------------------------------------------------------------------------------------------------------
 
 
-def _swaps(node: Node) -> bool:
+def swaps(node: Node) -> bool:
     """Whether a node is the transpose of each of some matrices."""
     if node.op.name != "transpose":
         return False
@@ -239,7 +239,7 @@ def _swaps(node: Node) -> bool:
 def _original(node: Node) -> tuple[Node, bool]:
     """What a matrix is the transpose of, and whether it is."""
     turned = False
-    while _swaps(node):
+    while swaps(node):
         node, turned = node.args[0], not turned
     return node, turned
 
