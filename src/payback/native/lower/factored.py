@@ -25,8 +25,9 @@ from payback.native.plan import K_BLOCK
 from payback.native.tile import has_masked_loads
 
 ALONE = 64  # rows of a matrix that is one panel
-BLOCK = 32  # columns of a panel of others
+BLOCK = 48  # columns of a panel of others
 NARROW = 4  # columns of a right side that are found in one go: products with so few are no faster
+NEAR = 1 << 20  # bytes of b that are read where they lie: a second cache, about
 WORTH_SHARING = 200_000  # operations on several matrices that threads share
 
 
@@ -87,8 +88,8 @@ def _unpack(command: Command) -> None:
 
     So there are fewer kernels to compile, and packing would cost about what it saves.
     """
-    how, (m, _, k) = command.kernel.plan, command.numbers[:3]
-    few = k <= ALONE or m <= ALONE
+    how, (m, n, k) = command.kernel.plan, command.numbers[:3]
+    few = k <= ALONE or (m <= ALONE and k * n * how.dtype.itemsize <= NEAR)
     if few and how.pack_b and how.b_unit == "column" and not how.down and has_masked_loads():
         how = replace(how, pack_a=False, pack_b=False, blocked=k > K_BLOCK)
         command.kernel = command.kernel._replace(plan=how, ways=how.ways)
