@@ -259,6 +259,8 @@ def everything(a, s, b):
 @pytest.mark.parametrize("dtype", DTYPES[: amount.cases(1, 2)])
 @pytest.mark.parametrize(("lead", "n"), [((6,), 70), ((), 200), ((9,), 48)][: amount.cases(1, 3)])
 def test_the_bits_do_not_depend_on_the_threads(monkeypatch, lead, n, dtype):
+    monkeypatch.setattr("payback.native.lower.factored.WORTH_SHARING", 1)
+    monkeypatch.setattr("payback.native.lower.factored.LONG", 1)
     args = square(lead, n, dtype), positive(lead, n, dtype), numbers(*lead, n, 130, dtype=dtype)
     monkeypatch.setenv("PAYBACK_THREADS", "1")
     graph = trace(everything, *args).graph

@@ -35,11 +35,13 @@ class Done(NamedTuple):
     steps   that are good
     bad     whether the next one is not finite
     before  whether that was seen before its update: then it is not applied
+    stopped  whether a kernel left the next step to the interpreter: an index out of bounds, a singular matrix
     """
 
     steps: int
     bad: bool
     before: bool
+    stopped: bool = False
 
 
 def _bytes(node: Node) -> int:
@@ -219,6 +221,8 @@ class Loop:
         if not status:
             return Done(steps, False, False)
         done, command = divmod(status - 1, self.machine.segment.commands)
+        if command not in self.stops:
+            return Done(done, False, False, stopped=True)
         return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
     def _call(self, inputs: Any, order: Any, records: Any, steps: int, ticks: Any = None) -> int:

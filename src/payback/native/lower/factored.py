@@ -28,7 +28,9 @@ ALONE = 64  # rows of a matrix that is one panel
 BLOCK = 48  # columns of a panel of others
 NARROW = 4  # columns of a right side that are found in one go: products with so few are no faster
 NEAR = 1 << 20  # bytes of b that are read where they lie: a second cache, about
-WORTH_SHARING = 200_000  # operations on several matrices that threads share
+# operations that threads share: of several matrices, and of one product; panels stand between products, and who waits
+# for one longer than a moment sleeps and has to be woken
+WORTH_SHARING, LONG = 2_000_000, 16_000_000
 
 
 class Factored(NamedTuple):
@@ -80,7 +82,15 @@ def product(planner: Any, a: View, b: View, target: View, plus: bool = False) ->
         command.source = None  # not for bands: what it adds to is there already
         if isinstance(command.kernel, Product):
             _unpack(command)
+            _settle(command)
         planner.commands.append(command)
+
+
+def _settle(command: Command) -> None:
+    """Short products are not shared by threads."""
+    if command.kernel.split and command.flops < LONG:
+        how = replace(command.kernel.plan, split="rows")
+        command.kernel = command.kernel._replace(plan=how, ways=how.ways, split=False)
 
 
 def _unpack(command: Command) -> None:
