@@ -21,6 +21,7 @@ from payback.native.layout import Buffer, View
 from payback.native.lower import factors, pointwise, triangles
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import Product, Source
+from payback.native.lower.zeros import half_of, original_of
 from payback.native.plan import K_BLOCK
 from payback.native.tile import has_masked_loads
 
@@ -30,7 +31,7 @@ NARROW = 4  # columns of a right side that are found in one go: products with so
 NEAR = 1 << 20  # bytes of b that are read where they lie: a second cache, about
 # operations that threads share: of several matrices, and of one product; panels stand between products, and who waits
 # for one longer than a moment sleeps and has to be woken
-WORTH_SHARING, LONG = 2_000_000, 16_000_000
+WORTH_SHARING, LONG = 1_000_000, 16_000_000
 
 
 class Factored(NamedTuple):
@@ -222,6 +223,12 @@ def _regular(planner: Any, square: View) -> None:
     planner.command(key, [square], [prod(square.shape[:-2]), square.shape[-1]], [square], [], "pivots")
 
 
+def _sound(planner: Any, node: Node, square: View) -> None:
+    """The same for what is known to be a triangle; Cholesky's factors were looked at when they were made."""
+    if node.op.name != "cholesky":
+        _regular(planner, square)
+
+
 def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bool = False) -> None:
     """x = a⁻¹·x, or a⁻ᵀ·x, from the pivoted factors of a."""
     f = found.factors
@@ -237,30 +244,6 @@ def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bo
 
 
 # rows -----------------------------------------------------------------------------------------------------------
-
-
-def swaps(node: Node) -> bool:
-    """Whether a node is the transpose of each of some matrices."""
-    if node.op.name != "transpose":
-        return False
-    n = len(node.aval.shape)
-    return bool(node.params["axes"] == (*range(n - 2), n - 1, n - 2))
-
-
-def _original(node: Node) -> tuple[Node, bool]:
-    """What a matrix is the transpose of, and whether it is."""
-    turned = False
-    while swaps(node):
-        node, turned = node.args[0], not turned
-    return node, turned
-
-
-def _triangular(node: Node) -> str:
-    """Which half of a matrix holds all of it, as far as that is known by what made it."""
-    node, turned = _original(node)
-    if node.op.name != "cholesky":
-        return ""
-    return "upper" if node.params["upper"] != turned else "lower"
 
 
 def whole(planner: Any, node: Node) -> View:
@@ -296,14 +279,15 @@ def lower_system(planner: Any, node: Node) -> bool:
     a, b = node.args
     if not fits(node) or node.aval.size == 0 or b.aval.shape[:-1] != a.aval.shape[:-1]:
         return False
-    original, turned = _original(a)
-    half = _triangular(a)
+    original, turned = original_of(a)
+    half = half_of(a)
     right = planner.view(b)
     given = whole(planner, original) if half else None
     found = None if half else _eliminated(planner, original)
     x = _started(planner, node, right)
     if given is not None:
         square = _as_batch(given)
+        _sound(planner, original, square)
         _solve_triangle(planner, _flipped(square) if turned else square, x, lower=half == "lower", unit=False)
     else:
         _solved(planner, found, x, turned)
@@ -323,8 +307,8 @@ def lower_inverse(planner: Any, node: Node) -> bool:
     if not fits(node) or node.aval.size == 0:
         return False
     shape, dtype = node.aval.shape, node.aval.dtype
-    original, turned = _original(a)
-    half = _triangular(a)
+    original, turned = original_of(a)
+    half = half_of(a)
     # lower factors first, for half of the identity stays empty: of an upper triangle, or of factors u, the transpose
     flips = (half == "upper") if half else not turned
     given = whole(planner, original) if half else None
@@ -335,7 +319,8 @@ def lower_inverse(planner: Any, node: Node) -> bool:
     planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
     if given is not None:
         t = _as_batch(given)
-        lower = _triangular(original) == "lower"
+        _sound(planner, original, t)
+        lower = half_of(original) == "lower"
         _solve_triangle(planner, t if lower else _flipped(t), square, lower=True, unit=False, square=True)
     else:
         _solved(planner, found, square, transposed=True, square=True)
@@ -349,7 +334,7 @@ def lower_determinant(planner: Any, node: Node) -> bool:
     (a,) = node.args
     if not fits(node) or a.aval.size == 0:
         return False
-    original, _ = _original(a)
+    original, _ = original_of(a)
     found = _eliminated(planner, original)
     logarithm = node.op.name == "slogdet"
     lead, dtype = a.aval.shape[:-2], a.aval.dtype

@@ -9,21 +9,18 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from payback.ir.node import Node
 from payback.native import ir
 from payback.native.emit import Emitter, constant, lanes_of
 from payback.native.layout import View, contiguous
 from payback.native.lower import pointwise
-from payback.native.lower.factored import part, product, swaps
+from payback.native.lower.factored import part, product
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.pointwise import code_of
-from payback.ops.row import CONST
+from payback.native.lower.zeros import OTHER, half_of, kept_half
 
 STEP = 64  # rows and columns of a block
 LEAST = 96  # rows and columns of a product that is worth it
-OTHER = {"lower": "upper", "upper": "lower", "": ""}
 
 
 class Finite(NamedTuple):
@@ -56,42 +53,10 @@ class Finite(NamedTuple):
         b.ret(b.zext(b.fcmp_unordered("uno", rest, rest), ir.IntType(64)))
 
 
-def half_of(node: Node) -> str:
-    """Which half of a matrix holds all that is not zero, as far as what made it tells: "lower", "upper" or ""."""
-    name = node.op.name
-    if swaps(node):
-        return OTHER[half_of(node.args[0])]
-    if name == "cholesky":
-        return "upper" if node.params["upper"] else "lower"
-    if name in ("inv", "neg", "identity"):
-        return half_of(node.args[0])
-    if name == "mul":  # by known numbers
-        arrays = [arg for arg in node.args if arg.op is not CONST]
-        known = [arg for arg in node.args if arg.op is CONST]
-        if len(arrays) == 1 and arrays[0].aval.shape == node.aval.shape and np.isfinite(known[0].value).all():
-            return half_of(arrays[0])
-    return _kept(node) if name == "select" else ""
-
-
-def _kept(node: Node) -> str:
-    """The half that a choice between entries and zero keeps."""
-    condition, high, low = node.args
-    if condition.op is not CONST or np.shape(condition.value) != node.aval.shape or len(node.aval.shape) != 2:
-        return ""
-    chosen = np.asarray(condition.value)
-    if low.op is CONST and not np.any(low.value):
-        pass
-    elif high.op is CONST and not np.any(high.value):
-        chosen = ~chosen
-    else:
-        return ""
-    return "lower" if not np.triu(chosen, 1).any() else "upper" if not np.tril(chosen, -1).any() else ""
-
-
 def _needed(planner: Any, node: Node) -> str:
     """The half of a result that all who use it keep."""
     users = planner.users.get(node, ())
-    halves = {_kept(user) if user.op.name == "select" else "" for user in users}
+    halves = {kept_half(user) if user.op.name == "select" else "" for user in users}
     return halves.pop() if len(halves) == 1 and node not in planner.wanted else ""
 
 
