@@ -18,6 +18,7 @@ from payback.native.lower.factored import ALONE, BLOCK
 from payback.native.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
+from payback.trace.dispatch import emit
 
 DTYPES = [np.float64, np.float32]
 SIZES = (
@@ -281,6 +282,27 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch, lead, n, dtype):
         assert sum(getattr(command.kernel, "split", False) not in (False, "") for command in program.commands) >= 3
         for found, wanted in zip(program(*args), expected, strict=True):
             assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_repeated_numbers(dtype):
+    """Which eigenvalues are one is told as the interpreter tells it; one whose vector is asked for is an error."""
+    v = np.sort(np.random.default_rng(0).integers(0, 9, (4, 12)), axis=-1).astype(dtype)
+    v[1, 3:] += dtype(1e-3)
+    v[2, 5] = np.nan
+    v *= 1 + np.finfo(dtype).eps * np.arange(12, dtype=dtype) / 4
+    for used in ((), (np.zeros(12, bool),)):
+
+        def f(*args):
+            return emit("repeated", *args, extent=12, what="eigenvector")
+
+        graph = trace(f, v, *used).graph
+        np.testing.assert_array_equal(Program(graph)(v, *used)[0], Interpreter(graph)(v, *used)[0])
+    apart = np.arange(12.0, dtype=dtype) * np.ones((4, 1), dtype)
+    graph = trace(f, apart, np.ones((4, 12), bool)).graph
+    assert Program(graph)(apart, np.ones((4, 12), bool))[0].sum() == 48
+    with pytest.raises(pb.errors.DifferentiationError, match="repeated"):
+        Program(graph)(v, np.ones((4, 12), bool))
 
 
 # exponentials ---------------------------------------------------------------------------------------------------

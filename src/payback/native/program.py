@@ -39,6 +39,7 @@ from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_sta
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.lower.repeated import lower_repeated
 from payback.native.lower.search import lower_searchsorted
 from payback.native.lower.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
@@ -69,6 +70,7 @@ HOOKS = {
     "solve_triangular": lower_triangular,
     "cofactor": lower_cofactor,
     "expm": lower_expm,
+    "repeated": lower_repeated,
     "expm_frechet": lower_expm,
 }
 _PARTLY = {
