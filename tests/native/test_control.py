@@ -205,3 +205,18 @@ def test_arguments_are_left_as_they_were():
     before = [a.copy() for a in (W, U, h, XS)]
     pb.compile(pb.grad(recurrent, argnums=(0, 1, 2, 3)))(W, U, h, XS)
     assert all(np.array_equal(a, b) for a, b in zip(before, (W, U, h, XS), strict=True))
+
+
+def test_a_loop_that_a_kernel_stops_is_gone_through_by_the_interpreter():
+    """At the third step the matrix is singular: that is an error, and no end of the loop."""
+
+    def f(a):
+        def step(state):
+            return state[0] - 1.0, np.linalg.inv(state[0] * a) + state[1]
+
+        return pb.while_loop(lambda state: state[0] > -1.0, step, (2.0, a))[1]
+
+    compiled = pb.compile(f, native=True)
+    for n in (3, 20):
+        with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+            compiled(np.eye(n))

@@ -164,13 +164,13 @@ def test_an_index_out_of_bounds_is_the_interpreters_error():
 
 def test_rows_that_numpy_runs_split_the_program():
     def f(a, b):
-        return np.tanh(np.linalg.solve(a * 2.0, b + 1.0)) - np.sum(b)
+        return np.tanh(np.linalg.eigvalsh(a * 2.0) + b) - np.sum(b)
 
-    a, b = np.eye(20) + 0.1, np.arange(20.0)  # small ones have kernels
+    a, b = np.eye(20) + 0.1, np.arange(20.0)
     graph, found, wanted = both(f, a, b)
-    check(graph, found, wanted, 1e-14, "solve")
+    check(graph, found, wanted, 1e-14, "eigvalsh")
     program = Program(graph)
-    assert [command.node.op.name for command in program.commands if command.kernel is None] == ["solve"]
+    assert [command.node.op.name for command in program.commands if command.kernel is None] == ["eigh"]
     assert "on NumPy" in program.explain()
 
 

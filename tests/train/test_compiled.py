@@ -286,7 +286,7 @@ class Recurrent:
 
 @dataclass
 class Solving:
-    """A network with a row that runs on NumPy."""
+    """A network with a row that may stop its program."""
 
     A: np.ndarray
     v: np.ndarray
@@ -310,6 +310,35 @@ def test_steps_that_are_not_one_piece_of_machine_code(monkeypatch, kind):
     with pytest.raises(NonFiniteError) as problem:
         fit(**usual | dict(optimizer=GradientDescent(1e200), epochs=5))
     assert all(np.isfinite(leaf).all() for leaf in leaves(problem.value.run.net))
+
+
+@dataclass
+class Factored:
+    """A network whose steps stop their program where a is not positive."""
+
+    a: np.ndarray
+    v: np.ndarray
+
+    def __call__(self, x):
+        return np.concatenate([x] * 4, axis=1) @ np.linalg.cholesky(np.diag(self.a)) @ self.v
+
+
+class Inverted(Factored):
+    """One whose steps do that where an inverse is subnormal, which the interpreter finds all the same."""
+
+    def __call__(self, x):
+        return np.concatenate([x] * 4, axis=1) @ (np.linalg.inv(np.diag(self.a)) * 1e300) @ self.v
+
+
+def test_steps_that_machine_code_leaves_to_the_interpreter(monkeypatch):
+    usual = dict(X=X, y=VALUES, epochs=3, batch_size=32, loss=lambda p, t, w: np.mean((p - t) ** 2))
+    huge = Inverted(np.full(20, 1e308), np.ones(20))
+    fast, slow = both(monkeypatch, **usual, net=huge, optimizer=GradientDescent(1e-3))
+    assert_alike(fast, slow, 1e-12)
+    monkeypatch.delenv("PAYBACK_NATIVE", raising=False)
+    falling = Factored(np.full(20, 0.1), np.full(20, -30.0))
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        fit(**usual, net=falling, optimizer=GradientDescent(1.0))
 
 
 @pytest.mark.parametrize("lasting", [True, False])

@@ -109,9 +109,9 @@ def loop(*args: Any, test: Any, body: Any, constants: int, into: Mapping[int, Ar
         begun = time.perf_counter()
         done = ready.run(inputs, None, {}, some)
         took = time.perf_counter() - begun
+        if done.stopped:  # the rule tells where
+            return loop_values(*args, test=test, body=body, constants=constants)
         if done.bad:
-            if not done.before:  # an index out of bounds: the rule tells where
-                return loop_values(*args, test=test, body=body, constants=constants)
             return _values(inputs[constants:], body.gives)
         some = max(1, min(some * 8, int(SLICE * some / max(took, 1e-9))))
 

@@ -53,6 +53,8 @@ class Planner(Groups):
         self.small: set[Any] = set()  # such kernels
         self.known_small: dict[Any, Any] = {}  # answers of `small.small`
         self.afters: dict[Any, Any] = {}  # one object for equal epilogues
+        self.factored: dict[Any, Any] = {}  # factors of matrices that several rows are computed from
+        self.known_constants: dict[Any, View] = {}  # tables that kernels read
         self.homes: dict[Node, View] = {}  # where a value is to lie: as part of another one
         for node in graph.nodes:
             for arg in node.args:

@@ -13,7 +13,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native import cores, layout, library, memory
 from payback.native.fuse import Planner
-from payback.native.inplace import InPlace
+from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
 from payback.native.lower.guard import AllFinite, AllTrue
 from payback.native.lower.move import SHORT, Rows
@@ -35,11 +35,13 @@ class Done(NamedTuple):
     steps   that are good
     bad     whether the next one is not finite
     before  whether that was seen before its update: then it is not applied
+    stopped  whether a kernel left the next step to the interpreter: an index out of bounds, a singular matrix
     """
 
     steps: int
     bad: bool
     before: bool
+    stopped: bool = False
 
 
 def _bytes(node: Node) -> int:
@@ -140,9 +142,10 @@ class Loop:
         """An output that is carried takes its input's memory, where nobody reads the old value any more."""
         planner = self.planner
         memory_of = InPlace(planner.commands)
+        last = max(self.stops[0], last_that_may_fail(planner.commands)) if self.before else -1
         for output, number in self.carried.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            if memory_of.move(new, old, after=self.stops[0] if self.before else -1):
+            if memory_of.move(new, old, after=last):
                 planner.outputs[output] = old
             else:
                 new.buffer.kind = "arena"
@@ -218,6 +221,8 @@ class Loop:
         if not status:
             return Done(steps, False, False)
         done, command = divmod(status - 1, self.machine.segment.commands)
+        if command not in self.stops:
+            return Done(done, False, False, stopped=True)
         return Done(done, True, not (bool(self.after) and command == self.stops[-1]))
 
     def _call(self, inputs: Any, order: Any, records: Any, steps: int, ticks: Any = None) -> int:

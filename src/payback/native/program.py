@@ -25,13 +25,23 @@ from payback.native.lower import pointwise
 from payback.native.lower.along import lower_cumprod, lower_recurrence
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.exponential import LARGEST, lower_expm
+from payback.native.lower.factored import (
+    lower_cholesky,
+    lower_determinant,
+    lower_inverse,
+    lower_system,
+    lower_triangular,
+)
+from payback.native.lower.halves import lower_halves
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_random_bits
+from payback.native.lower.repeated import lower_repeated
 from payback.native.lower.search import lower_searchsorted
-from payback.native.lower.systems import LARGEST, OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
+from payback.native.lower.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.machine import DRIVERS, Segment, Written, base_table, team_of, write
 from payback.native.scratch import fit
 from payback.ops.recording import Recording, Term
@@ -42,7 +52,7 @@ from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import rebuilt
 
 HOOKS = {
-    "contract": lower_contract,
+    "contract": lambda planner, node: lower_halves(planner, node) or lower_contract(planner, node),
     "concatenate": lower_concatenate,
     "stack": lower_stack,
     "cumsum": lower_cumsum,
@@ -52,18 +62,23 @@ HOOKS = {
     "searchsorted": lower_searchsorted,
     "cumprod": lower_cumprod,
     "convolve": lower_convolve,
-    "solve": lower_solve,
-    "inv": lower_inv,
-    "det": lower_det,
+    "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
+    "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
+    "det": lambda planner, node: lower_det(planner, node) or lower_determinant(planner, node),
+    "slogdet": lower_determinant,
+    "cholesky": lower_cholesky,
+    "solve_triangular": lower_triangular,
     "cofactor": lower_cofactor,
+    "expm": lower_expm,
+    "repeated": lower_repeated,
+    "expm_frechet": lower_expm,
 }
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
-    "solve": f"matrices of more than {LARGEST} rows",
-    "inv": f"matrices of more than {LARGEST} rows",
-    "det": f"matrices of more than {LARGEST} rows",
+    "expm": f"matrices of more than {LARGEST} rows",
+    "expm_frechet": f"matrices of more than {LARGEST} rows",
     "cofactor": f"matrices of more than {OF_COFACTORS} rows",
 }
 

@@ -79,6 +79,8 @@ class Compiled:
         self._arrays = [_apart(array) for array in given]
         self._data = [np.ascontiguousarray(array, _native(array)) for array in (X, y, weights) if array is not None]
         self._loops: dict[tuple[int, bool], Any] = {}
+        self._makers: dict[tuple[int, bool], Callable[[], Any]] = {}
+        self._stepwise: dict[tuple[int, bool], Any] = {}  # for steps that machine code leaves to the interpreter
         self._records: dict[tuple[int, bool], Any] = {}  # shape and dtype of what each step tells
         self._rooms: dict[tuple[int, bool], tuple[list[Array], list[Array]]] = {}
         size = sum(array.nbytes for array in self._arrays)
@@ -132,7 +134,7 @@ class Compiled:
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
-            from payback.native.stepwise import loop_of
+            from payback.native.stepwise import Stepwise, loop_of
 
             X, y, *rest = self._data
             batch = X[:size], y[:size], rest[0][:size] if rest else None
@@ -152,10 +154,12 @@ class Compiled:
             numbers = range(carried + len(rows), carried + len(rows) + len(self._streams(np.ones(1), 1)))
             cost, prediction, norm, length = range(carried, carried + 4)
             recorded = [cost, norm, length, *[prediction] * self.predictions]
-            loop: Any = loop_of(
-                graph, known, carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=list(numbers),
+            options: dict[str, Any] = dict(
+                carried={i: i for i in range(carried)}, rows=rows, chosen=chosen, streams=list(numbers),
                 recorded=recorded, before=[cost], after=[norm, length],
             )  # fmt: skip
+            loop: Any = loop_of(graph, known, **options)
+            self._makers[size, chosen] = lambda: Stepwise(graph(), **options)
             loop.known = {}
             self._loops[size, chosen] = loop
             self._records[size, chosen] = loop.records
@@ -183,8 +187,32 @@ class Compiled:
         loop, pace, count = self._loop(size, order is not None), (size, order is not None), len(rates)
         streams = [np.ascontiguousarray(numbers) for numbers in self._streams(rates, first)]
         unread = dict(zip(loop.recorded, self._made(pace, count), strict=True))
-        found = loop.run([*arrays, *self._data, *streams], order, unread, count)
+        found = self._run(loop, pace, arrays, streams, order, unread, count)
         assert not found.bad, "a step that was finite is not when it is taken again"
+
+    def _run(
+        self, loop: Any, pace: tuple[int, bool], arrays: list[Array], streams: list[Array], order: Array | None,
+        records: dict[int, Array], count: int,
+    ) -> Any:  # fmt: skip
+        """What `Loop.run` does, with the steps that it leaves to the interpreter: that raises, or knows what comes of
+        them."""
+        done, given = 0, [*arrays, *self._data]
+        while True:
+            rest = [*given, *[numbers[done:] for numbers in streams]]
+            rows = order if order is None else order[done * pace[0] :]
+            told_here = {output: array[done:] for output, array in records.items()} if done else records
+            found = loop.run(rest, rows, told_here, count - done)
+            done += found.steps
+            if not found.stopped:
+                return found._replace(steps=done)
+            if pace not in self._stepwise:
+                self._stepwise[pace] = self._makers[pace]()
+            rest = [*given, *[numbers[done:] for numbers in streams]]
+            rows = order if order is None else order[done * pace[0] :]
+            one = self._stepwise[pace].run(rest, rows, {output: array[done:] for output, array in records.items()}, 1)
+            done += one.steps
+            if one.bad or done == count:
+                return one._replace(steps=done)
 
     def take(
         self, order: Array | None, size: int, steps: int, rates: Array, first: int, lasting: bool = True
@@ -204,7 +232,7 @@ class Compiled:
         past.lasting |= lasting
         earlier = len(past.calls)
         begun = time.perf_counter()
-        result = loop.run([*self._arrays, *self._data, *streams], order, records, count)
+        result = self._run(loop, pace, self._arrays, streams, order, records, count)
         took = time.perf_counter() - begun
         self._pace[pace] = max(1, min(count * 8, int(SLICE * count / max(took, 1e-9))))
         done = result.steps

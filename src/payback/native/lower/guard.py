@@ -14,6 +14,7 @@ class InBounds(NamedTuple):
     """1 if an entry of an array of whole numbers is no index of an axis; args: array, count, extent."""
 
     code: str
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args = Arguments(e, function)

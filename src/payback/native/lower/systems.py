@@ -30,6 +30,7 @@ class Systems(NamedTuple):
     code: str
     n: int
     inverse: bool
+    stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b, n = Arguments(e, function), e.b, self.n
