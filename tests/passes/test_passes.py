@@ -11,6 +11,7 @@ from ops.checks import same_bits
 from payback.ir.graph import Graph
 from payback.passes.cse import cse, dce
 from payback.passes.fold import fold, reuse_signs
+from payback.passes.joined import joined
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 from programs.test_random_programs import arguments, program
@@ -131,3 +132,40 @@ def test_the_slope_of_a_rectifier_is_read_off_its_value():
     assert "sign" not in names(simple)
     for a, b in zip(Interpreter(simple)(X, v), Interpreter(graph)(X, v), strict=True):
         assert same_bits(a, b)
+
+
+@pytest.mark.parametrize("uses", [2, 3, 9])
+def test_sums_of_outer_products_are_one_product(uses):
+    """What a matrix is owed by its uses on vectors, turned or not; other payments stay beside them."""
+
+    def f(w, x):
+        total = np.sum(w**2 * x)
+        for k in range(uses):
+            x = np.tanh((w.T if k % 2 else w) @ x)
+        return total + np.sum(x)
+
+    g = np.random.default_rng(uses)
+    args = g.standard_normal((12, 12)), g.standard_normal(12)
+    graph = trace(pb.grad(f), *args).graph
+    changed, log = joined(graph)
+    assert [names(changed).count("stack"), len(log)] == ([0, 0] if uses < 3 else [2, 1])
+    assert names(changed).count("contract") == names(graph).count("contract") - (uses - 1 if uses > 2 else 0)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
+def test_products_that_someone_else_needs_stay():
+    graph = trace(lambda a, b: (sum((p := np.outer(a[k], b[k])) * 1.0 for k in range(4)), p),
+                  np.ones((4, 9)), np.ones((4, 9))).graph  # fmt: skip
+    changed, log = joined(graph)
+    assert not log
+    assert names(changed) == names(graph)
+
+
+def test_infinities_in_a_sum_of_products_stay_what_they_are():
+    a, b = np.ones((2, 5, 20))
+    a[1, 3], a[2, 4], b[3, 5], b[2, 6] = np.inf, np.nan, -np.inf, 0.0
+    graph = trace(lambda a, b: sum(np.outer(a[k], b[k]) for k in range(5)), a, b).graph
+    changed, log = joined(graph)
+    assert len(log) == 1
+    np.testing.assert_array_equal(*[Interpreter(each)(a, b)[0] for each in (changed, graph)])
