@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.ir.aval import Aval
+from payback.ir.node import NO_PARAMS, Node
+from payback.native.commands import scalar_constant
+from payback.ops.row import CONST
 
 COUNT = 20_003
 
@@ -83,3 +87,21 @@ def test_what_reads_the_sum_itself_waits_for_it(f):
     """It shares work with the sum, but the sum's own pass cannot make it."""
     x = np.random.default_rng(0).standard_normal((128, 160))
     np.testing.assert_allclose(pb.compile(f, native=True)(x), f(x), rtol=1e-11)
+
+
+def test_an_array_of_one_number_is_a_number_however_long():
+    x, y = _numbers(2, 70_001)
+    f = _agree(lambda x: np.mean(np.maximum(0.9 * (y - x), x - y)), x)
+    assert all(buffer.size == 1 for buffer in f._program().planner.constants)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
+def test_one_other_entry_makes_an_array(dtype):
+    def constant(array: np.ndarray) -> Node:
+        return Node(CONST, (), NO_PARAMS, array, None, Aval(array.shape, array.dtype))
+
+    same = np.full((300, 301), -0.0).astype(dtype)
+    assert scalar_constant(constant(same)) is not None
+    assert scalar_constant(constant(np.broadcast_to(same[:, :1], same.shape))) is not None
+    same[123, 45] = 0.0 if same.dtype.kind == "f" else 1
+    assert scalar_constant(constant(same)) is None
