@@ -9,6 +9,7 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
+from payback.native.program import simplified
 from payback.passes.cse import cse, dce
 from payback.passes.fold import fold, reuse_signs
 from payback.passes.joined import joined
@@ -132,6 +133,37 @@ def test_the_slope_of_a_rectifier_is_read_off_its_value():
     assert "sign" not in names(simple)
     for a, b in zip(Interpreter(simple)(X, v), Interpreter(graph)(X, v), strict=True):
         assert same_bits(a, b)
+
+
+@pytest.mark.parametrize("cost", [
+    lambda t, x: np.minimum(t[:, None] * x, 1.0).sum(),
+    lambda t, x: np.minimum((t[:, None] * x)[:, :2], np.maximum(x[:, 1:], t[:, None])).sum(),
+    lambda t, x: np.maximum(x.T, (t * 2.0)[None]).sum(),
+    lambda t, x: np.where((x > 0.5)[:, :, None], t[:, None, None] + x[:, :, None], 2.0).sum(),
+])  # fmt: skip
+def test_what_is_zero_outside_a_mask_needs_no_mask(cost):
+    """Wherever it is moved on the way: sums along axes, broadcasts, slices, transposes."""
+    t, x = np.array([0.5, -1.0]), X * 2.0
+    for each in (x, np.full_like(x, -5.0), np.full_like(x, np.nan)):
+        graph = trace(pb.grad(cost, argnums=(0, 1)), t, each).graph
+        changed = simplified(graph)
+        assert "ne" in names(graph)
+        assert "ne" not in names(changed)
+        for a, b in zip(Interpreter(changed)(t, each), Interpreter(graph)(t, each), strict=True):
+            assert same_bits(a, b)
+
+
+def test_a_mask_that_says_more_stays():
+    """One that is broadcast otherwise than the value, or of other entries."""
+
+    def f(m, n, v):
+        kept = np.where(m, v, 0.0)
+        return np.where(n, kept, 0.0), np.where(m.any(axis=0), kept.sum(axis=1), 0.0), np.where(m, v, -0.0)
+
+    args = np.eye(3) > 0.5, np.ones((3, 3)) > np.arange(3), np.full((3, 3), 2.0)
+    graph = trace(f, *args).graph
+    changed, _ = fold(cse(graph)[0])
+    assert names(changed).count("select") == names(cse(graph)[0]).count("select")
 
 
 @pytest.mark.parametrize("uses", [2, 3, 9])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import numpy as np
 
+from payback.ir.aval import BOOL
 from payback.ir.graph import Graph
 from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import freeze
@@ -31,13 +33,20 @@ def _zero(node: Node) -> bool:
     return value is not None and value == 0 and not np.signbit(float(value))
 
 
-_PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
+_PASSING = frozenset(
+    {"identity", "broadcast", "reshape", "cast", "transpose", "sum", "logical_and", "logical_or"}
+)  # what may change nothing
+_MOVING = ("reshape", "broadcast", "transpose")
+_DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
 
 
 def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
     """What an operation that changes nothing passes on."""
     x, params = args[0] if args else None, node.params
+    if node.op.name in ("logical_and", "logical_or"):
+        passing = node.op.name == "logical_and"
+        return next((y for x, y in (args, args[::-1]) if y.aval == node.aval and _always(x, passing)), None)
     if x is None or x.aval != node.aval:
         return None
     match node.op.name:
@@ -50,25 +59,49 @@ def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
     return None
 
 
-def _masked_sum(node: Node, args: tuple[Node, ...], slopes: dict[Node, Node]) -> Node | None:
-    """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero.
+def _always(mask: Node, truth: bool) -> bool:
+    """Whether a mask is a constant that says the same everywhere."""
+    value = mask.value
+    return mask.op is CONST and value is not None and mask.aval.dtype == BOOL and bool(np.all(value == truth))
 
-    slopes: what stands for such a choice -> its mask.
+
+def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) -> bool:
+    """Whether a value is +0 wherever a mask is false, as it is: sums of zeros are zeros, wherever they are moved.
+
+    slopes: what stands for a choice -> its mask.
     """
-    if not _zero(args[2]):
-        return None
-    anywhere, total = args[0], args[1]
-    if anywhere.op.name != "ne" or total.op.name != "sum" or not _zero(anywhere.args[1]):
-        return None
-    count = anywhere.args[0]
-    if count.op.name != "sum" or count.params != total.params or total.aval.dtype.kind != "f":
-        return None
-    chosen, mask = total.args[0], count.args[0]
-    if slopes.get(chosen) is mask:
-        return total
-    if chosen.op.name == "select" and chosen.args[0] is mask and _zero(chosen.args[2]):
-        return total
-    return None
+    if value.aval.shape != mask.aval.shape:
+        return False
+    if slopes.get(value) is mask:
+        return True
+    name, args, of = value.op.name, value.args, mask.args
+    if name == "select":
+        return args[0] is mask and _zero(args[2])
+    if deep == _DEEP:
+        return False
+    if name == "add" and _zero(args[0]):  # as where payments are added to zeros
+        return _silent(args[1], mask, slopes, deep + 1)
+    if name == "mul":
+        moved = [x for x, factor in (args, args[::-1]) if 0.0 < (_number(factor) or 0.0) < inf]
+        return bool(moved) and _silent(moved[0], mask, slopes, deep + 1)
+    if name == "add" and mask.op.name == "logical_or":
+        return all(_silent(*pair, slopes, deep + 1) for pair in zip(args, of, strict=True))
+    if name in _MOVING and mask.op.name == name and value.params == mask.params:
+        return _silent(args[0], of[0], slopes, deep + 1)
+    if name == "scatter" == mask.op.name and len(args) == len(of):
+        return value.params == mask.params | {"dtype": value.params["dtype"]} and all(
+            x is y or _silent(x, y, slopes, deep + 1) for x, y in zip(args, of, strict=True)
+        )
+    if mask.op.name != "ne" or not _zero(of[1]):
+        return False
+    count = of[0]
+    while value.op.name == count.op.name == "reshape" and value.args[0].aval.shape == count.args[0].aval.shape:
+        value, count = value.args[0], count.args[0]
+    return (
+        value.op.name == count.op.name == "sum"
+        and (count.params, value.aval.dtype.kind) == (value.params, "f")
+        and _silent(value.args[0], count.args[0], slopes, deep + 1)
+    )
 
 
 def fold(graph: Graph) -> tuple[Graph, list[Change]]:
@@ -99,10 +132,16 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             return made
         if op.name != "select":
             return None
-        total = _masked_sum(node, args, slopes)
-        if total is not None:
-            log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
-        return total
+        mask, value, other = args
+        if value.aval != node.aval:
+            return None
+        if _always(mask, True):
+            log.append(Change(node, value, "it is chosen everywhere"))
+            return value
+        if _zero(other) and _silent(value, mask, slopes):
+            log.append(Change(node, value, "it is zero already where the mask says so"))
+            return value
+        return None
 
     return rule
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -87,14 +88,17 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
         not every
         or any(node.params["counts"])
         or any(payment.aval.dtype != aval.dtype or payment.aval.size != aval.size for payment in payments)
-        or aval.dtype.kind != "f"
+        or aval.dtype.kind not in "fb"
     ):
         return None
     m = Recording()
     m.origin = node.where
+    parts = [m.reshape(Term(payment, m), shape=aval.shape) for payment in payments]
+    if aval.dtype.kind == "b":
+        return reduce(m.logical_or, parts).node  # type: ignore[no-any-return]
     total: Any = 0.0  # as where payments are added to zeros: it makes 0 of −0
-    for payment in payments:
-        total = total + m.reshape(Term(payment, m), shape=aval.shape)
+    for part in parts:
+        total = total + part
     return total.node  # type: ignore[no-any-return]
 
 
