@@ -203,11 +203,12 @@ def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int |
     short = SHORT if letters[-1:] == "r" else _lanes(codes, 1 << 10) - 1
     if len(letters) < 2 or extents[-1] > short:
         return None
-    across = max(
-        (i for i, letter in enumerate(letters[:-1]) if letter == "k"), key=lambda i: (extents[i], i), default=-1
-    )
+    kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
+    across = max(kept, key=lambda i: (extents[i], i), default=-1)
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
+    elif across < 0 or extents[across] < _lanes(codes, extents[across]):
+        across = letters.rfind("r")  # a sum of very short rows: each of its columns is added up in vectors
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 
 
