@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
-    """Small whole exponents as products, as NumPy does with squares; and one half as the root, known or not."""
+    """Small exponents as products and roots, within 2 ulp; one half as the root, as NumPy does, known or not."""
     if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()
@@ -72,8 +72,19 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
             return (base * base * base).node
         case -1.0:
             return m.div(1.0, base).node
-        case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+        case _ if not x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+            return None
+        case 0.5:
             return m.sqrt(base).node
+        case 4.0:
+            return ((base * base) * (base * base)).node
+        case -2.0:  # where the square is subnormal its inverse would lose digits
+            inverse = m.div(1.0, base)
+            return (inverse * inverse).node
+        case 1.5:  # of −∞ it is not NaN
+            return m.where(m.eq(base, -inf), inf, base * m.sqrt(base)).node
+        case -0.5:
+            return m.where(m.eq(base, -inf), 0.0, m.div(1.0, m.sqrt(base + 0.0))).node  # of −0 it is ∞
     return None
 
 
