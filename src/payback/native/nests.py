@@ -117,7 +117,7 @@ def _nest(
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
     ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
-    across = None if ordered else _across(letters, extents, codes)
+    across = None if ordered else _across(letters, extents, codes, moves)
     if across is not None:
         rest = [*range(across), *range(across + 1, len(letters)), across]
         letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
@@ -194,7 +194,7 @@ def _in_stages(
     )
 
 
-def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int | None:
+def _across(letters: str, extents: Sequence[int], codes: Sequence[str], moves: Sequence[Sequence[int]]) -> int | None:
     """The axis that vectors run along instead of the last one, where that is short; else None.
 
     A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
@@ -204,10 +204,13 @@ def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int |
     if len(letters) < 2 or extents[-1] > short:
         return None
     kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
-    across = max(kept, key=lambda i: (extents[i], i), default=-1)
+    long = [i for i in kept if extents[i] >= _lanes(codes, extents[i])]
+    across = min(
+        long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1
+    )  # nearest in memory
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
-    elif across < 0 or extents[across] < _lanes(codes, extents[across]):
+    elif across < 0:
         across = letters.rfind("r")  # a sum of very short rows: each of its columns is added up in vectors
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 

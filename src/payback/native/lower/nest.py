@@ -393,6 +393,12 @@ class _Loops(Body):
             with e.loop(done, end, lanes * width) as j:
                 self._strip(self.along(offsets, j), lanes, width)
             done = end
+        if lanes > 1 and self.may_mask():
+            with e.loop(done, n, lanes) as j:  # once, or not at all
+                self.count = b.sub(n, j)
+                self._strip(self.along(offsets, j), lanes, 1)
+                self.count = None
+            return
         with e.loop(done, n) as j:
             self._strip(self.along(offsets, j), 1, 1)
 
