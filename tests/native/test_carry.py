@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
+from payback.ir.aval import Aval
+from payback.ir.node import NO_PARAMS, Node
+from payback.native.commands import scalar_constant
+from payback.ops.row import CONST
 
 COUNT = 20_003
 
@@ -83,3 +88,46 @@ def test_what_reads_the_sum_itself_waits_for_it(f):
     """It shares work with the sum, but the sum's own pass cannot make it."""
     x = np.random.default_rng(0).standard_normal((128, 160))
     np.testing.assert_allclose(pb.compile(f, native=True)(x), f(x), rtol=1e-11)
+
+
+def test_an_array_of_one_number_is_a_number_however_long():
+    x, y = _numbers(2, 70_001)
+    f = _agree(lambda x: np.mean(np.maximum(0.9 * (y - x), x - y)), x)
+    assert all(buffer.size == 1 for buffer in f._program().planner.constants)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "bool"])
+def test_one_other_entry_makes_an_array(dtype):
+    def constant(array: np.ndarray) -> Node:
+        return Node(CONST, (), NO_PARAMS, array, None, Aval(array.shape, array.dtype))
+
+    same = np.full((300, 301), -0.0).astype(dtype)
+    assert scalar_constant(constant(same)) is not None
+    assert scalar_constant(constant(np.broadcast_to(same[:, :1], same.shape))) is not None
+    same[123, 45] = 0.0 if same.dtype.kind == "f" else 1
+    assert scalar_constant(constant(same)) is None
+
+
+@pytest.mark.parametrize("columns", amount.cases([3], [2, 3, 5, 7, 15]))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_very_short_rows_and_their_columns(columns, dtype):
+    """What lies across, is read along rows and columns, and is a result, on any number of threads."""
+
+    def f(x, w):
+        z = np.tanh(x) * w
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        p = e / e.sum(axis=-1, keepdims=True)
+        return p, (p * np.log(p)).sum(axis=-1), z.mean(axis=(0, 1)), (z * x).max(axis=(0, 1)), x.min(axis=0)
+
+    x, w = (_numbers(*shape).astype(dtype) for shape in ((9, 301, columns), (columns,)))
+    for each in (f, pb.grad(lambda x, w: sum(np.sum(np.sin(y)) for y in f(x, w)), argnums=(0, 1))):
+        made = []
+        for threads in (1, 3):
+            pb.set_threads(threads)
+            made.append(pb.compile(each)(x, w))
+        pb.set_threads(None)
+        for one, other, expected in zip(*made, each(x, w), strict=True):
+            np.testing.assert_array_equal(one, other)
+            np.testing.assert_allclose(
+                one, expected, rtol=1e-12 if dtype == "float64" else 1e-5, atol=16 * np.finfo(dtype).eps
+            )

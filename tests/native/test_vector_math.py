@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import amount
+import payback as pb
 from payback.native import emit as native
 from payback.native import ir, vector_math
 from payback.native.vector_math import coefficients
@@ -145,6 +146,26 @@ def test_powers_of_small_integers_are_exact(dtype):
     exact = base.astype(np.float64) ** exponent.astype(np.float64)
     kept = np.abs(exact) < 2.0 ** (np.finfo(dtype).nmant + 1)
     assert np.array_equal(function("power", dtype)(base, exponent)[kept], exact[kept])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [4.0, 3.0, -2.0, 1.5, -0.5])
+def test_small_exponents_are_products_and_roots(exponent, dtype):
+    """Within 2 ulp (of subnormal numbers: their spacing), and NumPy's of what is no number."""
+    special = [0.0, -0.0, INF, -INF, NAN, -1.0, 1.0]
+    spread = 10.0 ** np.random.default_rng(4).uniform(-30, 30, amount.cases(300, 2000))
+    x = np.array([*special, *spread]).astype(dtype)
+    compiled = pb.compile(lambda x: x**exponent)
+    found = compiled(x)
+    assert "power" not in {node.op.name for node in compiled._program().graph.nodes}
+    with np.errstate(all="ignore"):
+        usual = x[: len(special)] ** exponent
+    assert np.array_equal(found[: len(special)], usual, equal_nan=True)
+    assert np.array_equal(np.signbit(found[:4]), np.signbit(usual[:4]))
+    for given, answer in zip(x[len(special) :], found[len(special) :], strict=True):
+        true = mpmath.power(mpmath.mpf(float(given)), exponent)
+        if true < np.finfo(dtype).max:
+            assert abs(mpmath.mpf(float(answer)) - true) <= 2 * np.spacing(dtype(float(true)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -9,11 +9,13 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
+from payback.native.program import simplified
 from payback.ops.append import apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.passes.cse import cse
 from payback.passes.fold import fold, reuse_signs, tidy
+from payback.passes.joined import joined
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 from payback.trace.array import Traced
@@ -189,3 +191,71 @@ def test_one_pass_does_what_all_come_to_when_they_are_repeated(seed):
             repeated = one(repeated)[0]
     assert sorted(names(tidy(graph))) == sorted(names(repeated))
     assert len(tidy(graph).nodes) == len(repeated.nodes)
+
+
+@pytest.mark.parametrize("cost", [
+    lambda t, x: np.minimum(t[:, None] * x, 1.0).sum(),
+    lambda t, x: np.minimum((t[:, None] * x)[:, :2], np.maximum(x[:, 1:], t[:, None])).sum(),
+    lambda t, x: np.maximum(x.T, (t * 2.0)[None]).sum(),
+    lambda t, x: np.where((x > 0.5)[:, :, None], t[:, None, None] + x[:, :, None], 2.0).sum(),
+])  # fmt: skip
+def test_what_is_zero_outside_a_mask_needs_no_mask(cost):
+    """Wherever it is moved on the way: sums along axes, broadcasts, slices, transposes."""
+    t, x = np.array([0.5, -1.0]), X * 2.0
+    for each in (x, np.full_like(x, -5.0), np.full_like(x, np.nan)):
+        graph = trace(pb.grad(cost, argnums=(0, 1)), t, each).graph
+        changed = simplified(graph)
+        assert "ne" in names(graph)
+        assert "ne" not in names(changed)
+        for a, b in zip(Interpreter(changed)(t, each), Interpreter(graph)(t, each), strict=True):
+            assert same_bits(a, b)
+
+
+def test_a_mask_that_says_more_stays():
+    """One that is broadcast otherwise than the value, or of other entries."""
+
+    def f(m, n, v):
+        kept = np.where(m, v, 0.0)
+        return np.where(n, kept, 0.0), np.where(m.any(axis=0), kept.sum(axis=1), 0.0), np.where(m, v, -0.0)
+
+    args = np.eye(3) > 0.5, np.ones((3, 3)) > np.arange(3), np.full((3, 3), 2.0)
+    graph = trace(f, *args).graph
+    changed, _ = fold(cse(graph)[0])
+    assert names(changed).count("select") == names(cse(graph)[0]).count("select")
+
+
+@pytest.mark.parametrize("uses", [2, 3, 9])
+def test_sums_of_outer_products_are_one_product(uses):
+    """What a matrix is owed by its uses on vectors, turned or not; other payments stay beside them."""
+
+    def f(w, x):
+        total = np.sum(w**2 * x)
+        for k in range(uses):
+            x = np.tanh((w.T if k % 2 else w) @ x)
+        return total + np.sum(x)
+
+    g = np.random.default_rng(uses)
+    args = g.standard_normal((12, 12)), g.standard_normal(12)
+    graph = trace(pb.grad(f), *args).graph
+    changed, log = joined(graph)
+    assert [names(changed).count("stack"), len(log)] == ([0, 0] if uses < 3 else [2, 1])
+    assert names(changed).count("contract") == names(graph).count("contract") - (uses - 1 if uses > 2 else 0)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
+def test_products_that_someone_else_needs_stay():
+    graph = trace(lambda a, b: (sum((p := np.outer(a[k], b[k])) * 1.0 for k in range(4)), p),
+                  np.ones((4, 9)), np.ones((4, 9))).graph  # fmt: skip
+    changed, log = joined(graph)
+    assert not log
+    assert names(changed) == names(graph)
+
+
+def test_infinities_in_a_sum_of_products_stay_what_they_are():
+    a, b = np.ones((2, 5, 20))
+    a[1, 3], a[2, 4], b[3, 5], b[2, 6] = np.inf, np.nan, -np.inf, 0.0
+    graph = trace(lambda a, b: sum(np.outer(a[k], b[k]) for k in range(5)), a, b).graph
+    changed, log = joined(graph)
+    assert len(log) == 1
+    np.testing.assert_array_equal(*[Interpreter(each)(a, b)[0] for each in (changed, graph)])

@@ -11,9 +11,12 @@ from math import prod
 from typing import Any
 
 from payback.ir.node import Node, by_id
+from payback.native.emit import lanes_of
 from payback.native.layout import View
+from payback.native.lower.pointwise import code_of, register_type
 
 GROUP = 160  # nodes in one nest at most
+MANY = 64  # rows that may lie across
 TOGETHER = 1 << 14  # entries from which on two results are worth to be found in one pass
 
 
@@ -70,3 +73,17 @@ def _multiplied(planner: Any, members: set[Node], shape: tuple[int, ...]) -> lis
                 if any(further.op.name == "contract" for further in planner.users.get(user, ())):
                     found.append(user)
     return found
+
+
+def across(planner: Any, node: Node, axes: tuple[int, ...] | None) -> bool:
+    """Whether what a nest makes on the way is to lie column by column, in rows of less than a vector.
+
+    A nest that adds up such rows runs across them, and so do those that read this: all move by one then.
+    """
+    shape, last = node.aval.shape, (len(node.aval.shape) - 1,)
+    if axes != last or not 1 < shape[-1] < lanes_of(register_type(code_of(node.aval.dtype))):
+        return False
+    return prod(shape[:-1]) >= MANY and all(
+        user.op.kind == "pointwise" or (user.op.name in ("sum", "mean", "max", "min") and user.params["axes"] == last)
+        for user in planner.users.get(node, ())
+    )

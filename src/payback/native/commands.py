@@ -76,11 +76,13 @@ def scalar_constant(node: Node) -> Scalar | None:
     if isinstance(value, np.ndarray) and value.ndim:
         if value.size == 0:
             return None
-        first = value[(0,) * value.ndim]
-        bits = np.ascontiguousarray(value).view(np.uint8).reshape(value.size, -1) if value.size <= 1 << 16 or (
-            0 in value.strides) else None  # fmt: skip
-        if bits is None or (bits != bits[0]).any():
+        first, last = value[(0,) * value.ndim], value[(-1,) * value.ndim]
+        if first.tobytes() != last.tobytes():
             return None
+        if any(value.strides):  # numbers are compared by their bits
+            bits = np.ascontiguousarray(value).reshape(-1, 1).view(f"u{min(value.itemsize, 8)}")
+            if (bits != bits[0]).any():
+                return None
         value = first
     if type(value) is int and dtype.kind == "i" and not -(2**63) <= value < 2**63:
         place = position(node.where)

@@ -208,20 +208,25 @@ class Planner(Groups):
 
     # --- values -------------------------------------------------------------------------------------------
 
-    def allocate(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str = "arena") -> View:
-        """A new buffer; that of a result is the caller's."""
+    def allocate(
+        self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str = "arena", across: bool = False
+    ) -> View:
+        """A new buffer; that of a result is the caller's.  across: its last axis is walked first."""
         view = self.homes.get(node) if node is not None else None
         if view is None or view.shape != shape or view.buffer.dtype != dtype:
             view = self.new(node, dtype, shape, kind)
+            if across and view.buffer.kind == "arena":
+                turned = layout.whole(view.buffer, (shape[-1], *shape[:-1]))
+                view = layout.transposed(turned, (*range(1, len(shape)), 0))
         if node is not None:
             self.views[node] = view
         return view
 
-    def placed(self, node: Node, instrs: Sequence[tuple[Any, ...]], shape: layout.Shape) -> View:
-        """A place for a nest's result, which lies as most of what the nest reads does."""
+    def placed(self, node: Node, instrs: Sequence[tuple[Any, ...]], shape: layout.Shape, across: bool) -> View:
+        """A place for a nest's result, which lies as most of what the nest reads does.  across: see `allocate`."""
         way, own = nests.usual(shape, [i[1] for i in instrs if i[0] == "load"]), tuple(range(len(shape)))
-        if way == own or node in self.wanted or node in self.homes:
-            return self.allocate(node, node.aval.dtype, shape)
+        if across or way == own or node in self.wanted or node in self.homes:
+            return self.allocate(node, node.aval.dtype, shape, across=across)
         turned = self.new(None, node.aval.dtype, tuple(shape[axis] for axis in way), "arena")
         view = self.views[node] = layout.transposed(turned, tuple(map(way.index, own)))
         return view

@@ -24,8 +24,6 @@ _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "e
 ALONG = 4  # operations on other arrays that are done on the way of a product's epilogue, at most
 VIEWS = ("broadcast", "reshape", "transpose", "identity")
 REDUCES = ("sum", "mean", "max", "min")
-
-
 _USUAL = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
@@ -231,7 +229,8 @@ class Groups:
             elif (sinks or node not in roots) and again.is_cheaper(self, node):
                 self.waiting[node] = None
             else:
-                made.append(("store", self.placed(node, instrs, shape), number[node]))
+                place = self.placed(node, instrs, shape, carry.across(self, node, axes))
+                made.append(("store", place, number[node]))
         self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:

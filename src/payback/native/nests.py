@@ -19,7 +19,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.lower.stages import AT_ONCE, REGISTERS
 from payback.native.tile import has_masked_loads
 
-SHORT = 32  # entries of a row that vectors do not run along but across
+SHORT, COSTLY = 15, 24  # entries of a row that vectors do not run along but across; of one of elementary functions
 LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
 STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
 PLAIN = (
@@ -121,7 +121,7 @@ def _nest(
                 moves[end[1]] = [1, 0]
                 second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
                 ends[place_] = (*end[:3], ())
-    across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes)
+    across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes, moves, body)
     if across is not None:
         rest = [*range(across), *range(across + 1, len(letters)), across]
         letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
@@ -223,20 +223,28 @@ def _in_stages(
     )
 
 
-def _across(letters: str, extents: Sequence[int], codes: Sequence[str]) -> int | None:
+def _across(
+    letters: str, extents: Sequence[int], codes: Sequence[str], moves: Sequence[Sequence[int]],
+    body: Sequence[tuple[Any, ...]],
+) -> int | None:  # fmt: skip
     """The axis that vectors run along instead of the last one, where that is short; else None.
 
     A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
     one that is kept and shorter than a vector would be computed number by number.
     """
-    short = SHORT if letters[-1:] == "r" else _lanes(codes, 1 << 10) - 1
+    short = _lanes(codes, 1 << 10) - 1
+    if letters[-1:] == "r":
+        short = COSTLY if any(instr[0] in vector_math.FORMULAS for instr in body) else SHORT
     if len(letters) < 2 or extents[-1] > short:
         return None
-    across = max(
-        (i for i, letter in enumerate(letters[:-1]) if letter == "k"), key=lambda i: (extents[i], i), default=-1
-    )
+    kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
+    long = [i for i in kept if extents[i] >= _lanes(codes, extents[i])]
+    # the one whose entries are nearest in memory
+    across = min(long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1)
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
+    elif across < 0:
+        across = letters.rfind("r")  # a sum of very short rows: each of its columns is added up in vectors
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 
 

@@ -47,6 +47,7 @@ from payback.native.scratch import fit
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
+from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import rebuilt
@@ -148,7 +149,7 @@ def simplified(graph: Graph) -> Graph:
         graph = rewrite(graph, expand)
         if graph.nodes == before:
             break
-    return tidy(graph)
+    return joined(tidy(graph))[0]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ def _zero(node: Node) -> bool:
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
 _LOOKED_AT = _PASSING | _CHOOSING | {"index"}
+_MOVING = ("reshape", "broadcast", "transpose")
+_DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
 
 
@@ -54,25 +57,43 @@ def _same(node: Node, args: tuple[Node, ...]) -> Node | None:
     return None
 
 
-def _masked_sum(node: Node, args: tuple[Node, ...], slopes: dict[Node, Node]) -> Node | None:
-    """select(any(mask), Σ select(mask, v, 0), 0) is the sum itself: zeros add up to the same zero.
+def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) -> bool:
+    """Whether a value is +0 wherever a mask is false, as it is: sums of zeros are zeros, wherever they are moved.
 
-    slopes: what stands for such a choice -> its mask.
+    slopes: what stands for a choice -> its mask.
     """
-    if not _zero(args[2]):
-        return None
-    anywhere, total = args[0], args[1]
-    if anywhere.op.name != "ne" or total.op.name != "sum" or not _zero(anywhere.args[1]):
-        return None
-    count = anywhere.args[0]
-    if count.op.name != "sum" or count.params != total.params or total.aval.dtype.kind != "f":
-        return None
-    chosen, mask = total.args[0], count.args[0]
-    if slopes.get(chosen) is mask or everywhere(mask):
-        return total
-    if chosen.op.name == "select" and chosen.args[0] is mask and _zero(chosen.args[2]):
-        return total
-    return None
+    if value.aval.shape != mask.aval.shape:
+        return False
+    if slopes.get(value) is mask or everywhere(mask):
+        return True
+    name, args, of = value.op.name, value.args, mask.args
+    if name == "select":
+        return args[0] is mask and _zero(args[2])
+    if deep == _DEEP:
+        return False
+    if name == "add" and _zero(args[0]):  # as where payments are added to zeros
+        return _silent(args[1], mask, slopes, deep + 1)
+    if name == "mul":
+        moved = [x for x, factor in (args, args[::-1]) if 0.0 < (_number(factor) or 0.0) < inf]
+        return bool(moved) and _silent(moved[0], mask, slopes, deep + 1)
+    if name == "add" and mask.op.name == "logical_or":
+        return all(_silent(*pair, slopes, deep + 1) for pair in zip(args, of, strict=True))
+    if name in _MOVING and mask.op.name == name and value.params == mask.params:
+        return _silent(args[0], of[0], slopes, deep + 1)
+    if name == "scatter" == mask.op.name and len(args) == len(of):
+        return value.params == mask.params | {"dtype": value.params["dtype"]} and all(
+            x is y or _silent(x, y, slopes, deep + 1) for x, y in zip(args, of, strict=True)
+        )
+    if mask.op.name != "ne" or not _zero(of[1]):
+        return False
+    count = of[0]
+    while value.op.name == count.op.name == "reshape" and value.args[0].aval.shape == count.args[0].aval.shape:
+        value, count = value.args[0], count.args[0]
+    return (
+        value.op.name == count.op.name == "sum"
+        and (count.params, value.aval.dtype.kind) == (value.params, "f")
+        and _silent(value.args[0], count.args[0], slopes, deep + 1)
+    )
 
 
 def fold(graph: Graph) -> tuple[Graph, list[Change]]:
@@ -112,10 +133,10 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
         if bare is not None:
             log.append(Change(node, bare, "its mask changes nothing"))
             return bare
-        total = _masked_sum(node, args, slopes) if op.name == "select" else None
-        if total is not None:
-            log.append(Change(node, total, "a sum of masked entries is zero where the mask is empty"))
-        return total
+        if op.name == "select" and args[1].aval == node.aval and _zero(args[2]) and _silent(args[1], args[0], slopes):
+            log.append(Change(node, args[1], "it is zero already where the mask says so"))
+            return args[1]
+        return None
 
     return rule
 

@@ -63,24 +63,10 @@ def _is_zero(node: Node) -> bool:
 
 
 def _holds_where_paid(mask: Node, total: Node) -> bool:
-    """Whether a mask holds wherever payments other than zeros go: other entries are the zero that they began as."""
-    templates, counts = total.params["templates"], total.params["counts"]
-    if mask.op is CONST and mask.value is not None and not any(counts):
-        paid = np.zeros(total.aval.shape, np.bool_)
-        for template in templates:
-            paid[template] = True
-        return bool((np.asarray(mask.value) >= paid).all())
-    if mask.op.name != "scatter" or mask.params["counts"] != counts or mask.params["templates"] != templates:
+    """Whether a mask is known to hold wherever payments go: other entries are the zero that they began as."""
+    if mask.op is not CONST or mask.value is None or any(total.params["counts"]):
         return False
-    if len(mask.args) != len(total.args):
-        return False
-    at = 0
-    for count in counts:
-        held, value = mask.args[at], total.args[at]
-        if any(mask.args[at + k] is not total.args[at + k] for k in range(1, count + 1)):
-            return False
-        masked = value.op.name == "select" and value.args[0] is held and _is_zero(value.args[2])
-        if not masked and everywhere(held) is not True:
-            return False
-        at += 1 + count
-    return True
+    paid = np.zeros(total.aval.shape, np.bool_)
+    for template in total.params["templates"]:
+        paid[template] = True
+    return bool((np.asarray(mask.value) >= paid).all())

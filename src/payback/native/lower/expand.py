@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from functools import reduce
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
-    """Small whole exponents as products, as NumPy does with squares; and one half as the root, known or not."""
+    """Small exponents as products and roots, within 2 ulp; one half as the root, as NumPy does, known or not."""
     if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()
@@ -71,8 +72,19 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
             return (base * base * base).node
         case -1.0:
             return m.div(1.0, base).node
-        case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+        case _ if not x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
+            return None
+        case 0.5:
             return m.sqrt(base).node
+        case 4.0:
+            return ((base * base) * (base * base)).node
+        case -2.0:  # where the square is subnormal its inverse would lose digits
+            inverse = m.div(1.0, base)
+            return (inverse * inverse).node
+        case 1.5:  # of −∞ it is not NaN
+            return m.where(m.eq(base, -inf), inf, base * m.sqrt(base)).node
+        case -0.5:
+            return m.where(m.eq(base, -inf), 0.0, m.div(1.0, m.sqrt(base + 0.0))).node  # of −0 it is ∞
     return None
 
 
@@ -87,14 +99,17 @@ def _scatter(node: Node, *payments: Node) -> Node | None:
         not every
         or any(node.params["counts"])
         or any(payment.aval.dtype != aval.dtype or payment.aval.size != aval.size for payment in payments)
-        or aval.dtype.kind != "f"
+        or aval.dtype.kind not in "fb"
     ):
         return None
     m = Recording()
     m.origin = node.where
+    parts = [m.reshape(Term(payment, m), shape=aval.shape) for payment in payments]
+    if aval.dtype.kind == "b":
+        return reduce(m.logical_or, parts).node  # type: ignore[no-any-return]
     total: Any = 0.0  # as where payments are added to zeros: it makes 0 of −0
-    for payment in payments:
-        total = total + m.reshape(Term(payment, m), shape=aval.shape)
+    for part in parts:
+        total = total + part
     return total.node  # type: ignore[no-any-return]
 
 

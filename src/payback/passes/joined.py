@@ -1,0 +1,122 @@
+"""Sums of outer products as one product: Σₜ aₜ·bₜᵀ is Aᵀ·B, whose rows are the aₜ and the bₜ.
+
+What a matrix is owed by each of its uses on a vector is an outer product as large as the matrix.  A matrix that a loop
+uses a hundred times would have a hundred of them written to memory, and read again to be added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from payback.ir.aval import Aval
+from payback.ir.graph import Graph
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.row import TABLE
+from payback.passes.rewrite import Change, rewrite
+
+LEAST = 3  # products that are joined: of fewer, each may as well be added to what the other has left
+SMALL = 2  # times an operand's entries that the result has at least, for the rows to cost less than the terms
+
+
+class Term(NamedTuple):
+    """A product by the axes of the sum that it is a term of.
+
+    spec     left and right operand's letters; those of the sum are "a", "b", … in their order
+    operands left and right
+    """
+
+    spec: tuple[str, str]
+    operands: tuple[Node, Node]
+
+    @property
+    def form(self) -> Any:
+        """What terms that are joined have in common."""
+        return self.spec, tuple(node.aval for node in self.operands)
+
+
+def joined(graph: Graph) -> tuple[Graph, list[Change]]:
+    """The graph with sums of alike products as one; equal to rounding."""
+    log: list[Change] = []
+    users = Counter(arg for node in graph.nodes for arg in node.args)
+    users.update(graph.outputs)
+    inner = {
+        arg for node in graph.nodes if node.op.name == "add" for arg in node.args
+        if arg.op.name == "add" and users[arg] == 1 and arg.aval == node.aval
+    }  # fmt: skip
+    new: dict[Node, Node] = {}  # of the nodes that were arguments so far
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        new.update(zip(node.args, args, strict=True))
+        if node.op.name != "add" or node in inner:
+            return None
+        rest, groups = _terms(node, inner, users)
+        if not groups:
+            return None
+        parts = [new[part] for part in rest] + [_product(group, new, node) for group in groups]
+        made = parts[0]
+        for part in parts[1:]:
+            made = Node(node.op, (made, part), NO_PARAMS, None, node.where, node.aval)
+        log.append(Change(node, made, f"a sum of {sum(map(len, groups))} products is one product"))
+        return made
+
+    return rewrite(graph, rule), log
+
+
+def _terms(root: Node, inner: set[Node], users: Counter[Node]) -> tuple[list[Node], list[list[Term]]]:
+    """What a sum consists of: what stays as it is, and products to be joined."""
+    leaves, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        for arg in node.args if node is root or node in inner else ():
+            if arg in inner:
+                stack.append(arg)
+            else:
+                leaves.append(arg)
+    found = {leaf: _term(leaf, users) for leaf in leaves if users[leaf] == 1}
+    groups: dict[Any, list[Term]] = {}
+    for term in found.values():
+        if term is not None:
+            groups.setdefault(term.form, []).append(term)
+    many = {form for form, group in groups.items() if len(group) >= LEAST}
+    rest = [leaf for leaf in leaves if (term := found.get(leaf)) is None or term.form not in many]
+    return rest, [groups[form] for form in groups if form in many]
+
+
+def _term(leaf: Node, users: Counter[Node]) -> Term | None:
+    """A leaf as a product that nobody else needs, perhaps with its axes in another order."""
+    axes: Sequence[int] = range(len(leaf.aval.shape))
+    node = leaf
+    while node.op.name == "transpose" and users[node] == 1:
+        axes = [node.params["axes"][axis] for axis in axes]
+        (node,) = node.args
+    if node.op.name != "contract" or users[node] != 1 or node.aval.dtype.kind != "f":
+        return None
+    if node.aval.size < SMALL * sum(arg.aval.size for arg in node.args):
+        return None
+    left, right, out = node.params["spec"]
+    letters = dict(zip((out[axis] for axis in axes), _letters(0), strict=False))
+    letters |= dict(zip((c for c in left if c not in out), _letters(len(out)), strict=False))
+    spec = tuple("".join(letters[c] for c in part) for part in (left, right))
+    pairs = sorted(zip(spec, node.args, strict=True), key=lambda pair: pair[0])
+    (one, a), (other, b) = pairs
+    return Term((one, other), (a, b))
+
+
+def _letters(first: int) -> Sequence[str]:
+    return [chr(ord("a") + k) for k in range(first, 25)]
+
+
+def _product(terms: Sequence[Term], new: dict[Node, Node], where: Node) -> Node:
+    """One product of the operands' rows."""
+    rows = []
+    for side in (0, 1):
+        parts = tuple(new[term.operands[side]] for term in terms)
+        shape, dtype, _ = parts[0].aval
+        aval = Aval((len(parts), *shape), dtype)
+        rows.append(Node(TABLE["stack"], parts, {"axis": 0}, None, where.where, aval))
+    left, right = terms[0].spec
+    out = "".join(_letters(0)[: len(where.aval.shape)])
+    spec = f"z{left}", f"z{right}", out
+    return Node(TABLE["contract"], tuple(rows), {"spec": spec}, None, where.where, where.aval)
