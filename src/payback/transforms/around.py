@@ -83,6 +83,9 @@ class Around:
 def _is_fixed(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_fixed, value))
+    frozen = getattr(type(value), "__dataclass_params__", None)
+    if frozen is not None and frozen.frozen:  # its fields stay what they are, as those of a tuple do
+        return all(_is_fixed(getattr(value, field.name, None)) for field in dataclasses.fields(value))
     # a traced value tells isinstance that it is a number; what a function or a partial holds is looked at by its names
     return issubclass(type(value), (*_WHOLE, FunctionType, functools.partial))
 
@@ -185,17 +188,18 @@ def _names(f: Any, seen: set[int]) -> Iterator[tuple[str, Callable[[], Any]]]:
             yield from _names(type(f).__call__, seen)
         return
     inside: list[Any] = []
+    space = f.__globals__
+    own = space.get("__name__", "").partition(".")[0] not in _LIBRARIES
     # the containers themselves: a tuple made of them would be another one at each look
-    if f.__defaults__:
+    if own and f.__defaults__:
         yield f"a default of {f.__name__}", lambda: f.__defaults__
-    if f.__kwdefaults__:
+    if own and f.__kwdefaults__:
         yield f"a default of {f.__name__}", lambda: f.__kwdefaults__
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         look = functools.partial(_content, cell)
         yield name, look
         inside.append(look())
-    space = f.__globals__
-    if space.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+    if own:
         for name in dict.fromkeys(_global_names(f.__code__)):
             if name in space and not isinstance(space[name], (ModuleType, type, BuiltinFunctionType, np.ufunc)):
                 look = functools.partial(_named, space, name)
