@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View
-from payback.native.lower.guard import InBounds
+from payback.native.lower.guard import may_stop
 from payback.native.lower.nest import Nest
 
 
@@ -45,7 +45,7 @@ class InPlace:
 
 def last_that_may_fail(commands: Sequence[Command]) -> int:
     """The last command after which a program may be given up: an index out of bounds, or a row that runs on NumPy."""
-    return max((k for k, c in enumerate(commands) if c.kernel is None or type(c.kernel) is InBounds), default=-1)
+    return max((k for k, c in enumerate(commands) if c.kernel is None or may_stop(c.kernel)), default=-1)
 
 
 def _may_write(command: Command, k: int, first: int, new: View, old: View) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from payback.native.commands import Command
 from payback.native.layout import Buffer, View, whole
-from payback.native.lower.guard import AllFinite, AllTrue, InBounds
+from payback.native.lower.guard import may_stop
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 
@@ -133,7 +133,7 @@ def _last(commands: Sequence[Command], needs: list[list[int]], late: set[int], p
 
 def _fixed(command: Command) -> bool:
     """What may say stop, or runs on NumPy: nothing is moved over it."""
-    return command.kernel is None or isinstance(command.kernel, (AllFinite, AllTrue, InBounds))
+    return command.kernel is None or may_stop(command.kernel)
 
 
 def _needs(commands: Sequence[Command]) -> list[list[int]]:

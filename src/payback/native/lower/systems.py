@@ -31,6 +31,8 @@ class Systems(NamedTuple):
     n: int
     inverse: bool
 
+    stops = True  # may say stop: see `guard.may_stop`
+
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b, n = Arguments(e, function), e.b, self.n
         a, of_b, x = (args.pointer() for _ in range(3))
