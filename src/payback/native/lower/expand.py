@@ -50,7 +50,7 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
-    """Small whole exponents as products, as NumPy does with squares; and one half as the root, known or not."""
+    """Small whole exponents as products, as NumPy does with squares; halves of them by the root, one half known or not."""
     if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()
@@ -73,7 +73,23 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
             return m.div(1.0, base).node
         case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
             return m.sqrt(base).node
+        case -1.5 | -0.5 | 0.5 | 1.5 | 2.5 as half if node.aval.dtype in (np.float32, np.float64):
+            return _half(m, base, half).node
     return None
+
+
+def _half(m: Recording, base: Term, exponent: float) -> Term:
+    """By the root: within 2 units in the last place, and the same where the power is zero, infinite or no number."""
+    base = base + 0.0  # of −0 they are those of 0
+    root = m.sqrt(base)
+    made = {
+        -1.5: lambda: m.div(m.div(1.0, base), root),
+        -0.5: lambda: m.div(1.0, root),
+        0.5: lambda: root,
+        1.5: lambda: base * root,
+        2.5: lambda: base * base * root,
+    }[exponent]()
+    return m.where(m.eq(base, float("-inf")), float("inf") if exponent > 0 else 0.0, made)
 
 
 def _scatter(node: Node, *payments: Node) -> Node | None:
