@@ -200,3 +200,16 @@ def test_sequences_lie_as_they_lie():
 
             for found, wanted in zip(leaves(pb.compile(f)(view)), leaves(f(view)), strict=True):
                 np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_blocks_of_steps_are_kernels_in_kernels(inside, monkeypatch):
+    monkeypatch.setattr(scans, "WRITTEN_INSIDE", 1_000_000 * inside)
+    w, xs = np.random.default_rng(0).standard_normal((2, 4, 4)) / 2, np.arange(44.0).reshape(11, 4) / 44
+
+    def f(w, xs):
+        return pb.scan(lambda h, x: (np.tanh(h @ w[0] + x @ w[1]), h), xs[0], xs, remat=True)[1].sum()
+
+    compiled, gradient = pb.compile(pb.grad(f, argnums=(0, 1))), pb.grad(f, argnums=(0, 1))
+    agree(compiled(w, xs), gradient(w, xs), np.float64)
+    assert compiled._program().segment is not None

@@ -47,8 +47,8 @@ class Stepped(Loop):
     def _finish(self) -> None:
         planner, graph = self.planner, self.graph
         commands = planner.commands
-        if team_of(seconds_of(commands), planner.threads) > 1 or any(command.inner for command in commands):
-            raise NotNativeError("threads share this step, or it calls others by address")
+        if team_of(seconds_of(commands), planner.threads) > 1:
+            raise NotNativeError("threads share this step")
         fit(commands, 1)
         places: list[Place] = []
         self.operands: list[tuple[str, Any]] = []
@@ -87,10 +87,13 @@ class Stepped(Loop):
         kernels, ends = list(written.kernels), [*written.starts[: len(commands)].tolist(), len(written.flat)]
         numbers = [tuple(written.flat[a:b].tolist()) for a, b in pairwise(ends)]
         inside = len(str(library.module_of(dict.fromkeys(kernels)))) <= WRITTEN_INSIDE
-        calls = tuple(Call(kernel if inside else None, given) for kernel, given in zip(kernels, numbers, strict=True))
+        calls, self.called = [], []
+        for command, given in zip(commands, numbers, strict=True):
+            first = 2 * len(command.operands)
+            calls.append(Call(command.kernel if inside else None, given, tuple(first + at for at, _ in command.inner)))
+            self.called += [*([] if inside else [command.kernel]), *(kernel for _, kernel in command.inner)]
         test = next((k for k, kernel in enumerate(kernels) if isinstance(kernel, AllTrue)), -1)
-        self.called = [] if inside else kernels
-        self.key = Steps(calls, tuple(places), any(map(may_stop, kernels)), test)
+        self.key = Steps(tuple(calls), tuple(places), any(map(may_stop, kernels)), test)
 
 
 def _stepped(planner: Any, body: Any, key: tuple[Any, ...], make: Callable[[], Stepped]) -> Stepped | None:

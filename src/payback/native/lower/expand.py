@@ -50,7 +50,7 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
-    """Small whole exponents as products, as NumPy does with squares; halves of them by the root, one half known or not."""
+    """Small whole exponents as products, as NumPy does with squares; halves by the root, one half known or not."""
     if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()

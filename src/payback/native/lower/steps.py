@@ -31,14 +31,22 @@ class Place(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A command of the body: `kernel` is None where it is called by its address."""
+    """A command of the body: `kernel` is None where it is called by its address.
+
+    inner: which of the numbers are addresses, of kernels that it calls itself
+    """
 
     kernel: Any
     numbers: tuple[int, ...]
+    inner: tuple[int, ...] = ()
+
+    @property
+    def addresses(self) -> int:
+        return (self.kernel is None) + len(self.inner)
 
 
 class Steps(NamedTuple):
-    """args: pointers for all places that are not local, the number of steps, addresses of kernels that are called.
+    """args: pointers for all places that are not local, the number of steps, the addresses that each call needs.
 
     stops  whether one of these may say stop; the status is 1 then
     test   the call that says whether there is a further step; −1: there are as many as the number says.  With a test
@@ -59,7 +67,7 @@ class Steps(NamedTuple):
         args, b = Arguments(e, function), e.b
         given = [args.pointer() for place in self.places if place.kind != "local"]
         count = args.int()
-        kernels = [args.int() for call in self.calls if call.kernel is None]
+        kernels = args.ints(sum(call.addresses for call in self.calls))
         # a function of its own, whose arguments are known to be apart
         kind = ir.FunctionType(INT, [POINTER] * len(given) + [INT] * (1 + len(kernels)))
         loop = ir.Function(e.module, kind, f"{function.name}{LOOP}")
@@ -87,14 +95,22 @@ class Steps(NamedTuple):
             elif place.kind == "moving":
                 moving.append((number, pointer, place.size))
             b.store(pointer, e.at(bases, number, POINTER))
-        arguments = [_numbers(e, f"{loop.name}.{k}", call.numbers) for k, call in enumerate(self.calls)]
+        called, arguments, at = [], [], iter(addresses)
+        for k, call in enumerate(self.calls):
+            called.append(next(at) if call.kernel is None else None)
+            numbers = _numbers(e, f"{loop.name}.{k}", call.numbers)
+            if call.inner:
+                constants, numbers = numbers, b.alloca(numbers.kind)
+                self._copy(e, numbers, constants, 8 * len(call.numbers))
+                for place in call.inner:
+                    e.store(next(at), numbers, place)
+            arguments.append(numbers)
         with e.loop(0, steps) as i:
             for number, pointer, size in moving:
                 b.store(e.at(pointer, b.mul(i, e.int(size)), BYTE), e.at(bases, number, POINTER))
-            called = iter(addresses)
-            for k, (call, numbers) in enumerate(zip(self.calls, arguments, strict=True)):
-                if call.kernel is None:
-                    kernel = b.inttoptr(next(called), ir.PointerType(SIGNATURE))
+            for k, (call, address, numbers) in enumerate(zip(self.calls, called, arguments, strict=True)):
+                if address is not None:
+                    kernel = b.inttoptr(address, ir.PointerType(SIGNATURE))
                 else:
                     kernel = _inside(e, call.kernel)
                 status = b.call(kernel, [bases, numbers])
@@ -124,7 +140,7 @@ class Steps(NamedTuple):
         e.b.call(function, [to, source, e.int(size), ir.Constant(BIT, 0)])
 
 
-def _numbers(e: Emitter, name: str, numbers: tuple[int, ...]) -> ir.Value:
+def _numbers(e: Emitter, name: str, numbers: tuple[int, ...]) -> ir.GlobalVariable:
     made = ir.GlobalVariable(e.module, ir.ArrayType(INT, len(numbers)), name)
     made.linkage, made.global_constant = "internal", True
     made.initializer = ir.Constant(made.kind, numbers)
