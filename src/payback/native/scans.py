@@ -211,7 +211,8 @@ def _emit(
             if loop.backwards and (what == "record" or which in loop.streams):
                 view = view._replace(offset=view.offset + (length - 1) * view.strides[0])
         operands.append(view)
-    text = f"scan of {length} steps" if node.op.name == "scan" else "loop"
+    steps = f"scan of {length} steps" if node.op.name == "scan" else "loop"
+    text = f"{steps}, {len(loop.key.calls)} kernels in each"
     command = Command(loop.key, operands, [length, *[0] * len(loop.called)], reads, writes, None, text)
     command.inner = tuple((1 + k, kernel) for k, kernel in enumerate(loop.called))
     planner.commands.append(command)
