@@ -24,7 +24,7 @@ from payback.native.machine import seconds_of, team_of, write
 from payback.native.scratch import fit
 from payback.trace.body import rebuilt
 
-LOCAL = 1 << 14  # bytes handed from kernel to kernel in a step, up to which each value is a variable of its own
+LOCAL = 1 << 14  # bytes of variables on the stack: what kernels of a step hand on, and then what is carried
 HELD = 1 << 10  # bytes of what is carried, up to which it is a variable during the loop
 WRITTEN_INSIDE = 150_000  # characters of the kernels of a step, up to which they are written into the loop
 MOST = 1 << 16  # steps of a loop with a test, after which Ctrl-C is listened to: see `Program`
@@ -62,21 +62,23 @@ class Stepped(Loop):
             if i not in self.carried and i not in self.recorded:
                 view.buffer.kind = "arena"
         between = memory.lives(commands)
-        self.room = 0
-        if sum(buffer.bytes for buffer in between) <= LOCAL:
+        self.room, left = 0, LOCAL - sum(memory.aligned(buffer.bytes) for buffer in between)
+        if left >= 0:
             for buffer in between:
                 place(buffer, "local", max(buffer.bytes, 1))
         else:
             self.room = memory.arrange(between)  # base 0, as in any program
             places.append(Place("fixed"))
             self.operands.append(("room", None))
+            left = LOCAL
         sign, carried = -1 if self.backwards else 1, set(self.carried.values())
         for i, node in enumerate(graph.inputs):
             size = node.aval.size * node.aval.dtype.itemsize
             if i in self.streams:
                 place(planner.views[node].buffer, "moving", sign * size, "input", i)
             else:
-                held = i in carried and 0 < size <= HELD
+                held = i in carried and 0 < size <= min(HELD, left)
+                left -= held * memory.aligned(size)
                 place(planner.views[node].buffer, "held" if held else "fixed", size * held, "input", i)
         for buffer in planner.constants:
             place(buffer, "fixed", 0, "constant", buffer)
