@@ -90,3 +90,16 @@ def test_drivers_that_count_are_others():
     assert {library.symbol(key) for key in library.TIMED}.isdisjoint(
         map(library.symbol, (library.DRIVER, library.TEAM))
     )
+
+
+def test_what_runs_neither_in_kernels_nor_on_numpy():
+    def f(x):
+        for _ in range(300):
+            x = [x[1] * 0.5, x[0] + x[1] * x[2], x[2]]
+        return x[0] + x[1]
+
+    f = pb.compile(f)
+    f(np.ones(3))
+    text = f.explain_compilation()
+    assert "0 of them on NumPy, 1 by programs of their own" in text
+    assert "call on a tape" in text

@@ -23,6 +23,7 @@ from payback.native.layout import Buffer, View
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import with_product
 
+ON_NUMPY = "on NumPy"
 SPLIT = ("branch", "scan", "loop")  # rows whose bodies are programs, run between two pieces of the one they stand in
 SMALL_RESULT = 512  # entries of a result up to which calling a kernel costs as much as computing them
 
@@ -315,7 +316,8 @@ class Planner(Groups):
             results = self.users.get(node, [])
             self.gone.add(node)
         targets = [self.allocate(part, part.aval.dtype, part.aval.shape) for part in results]
-        how = "by programs of its own" if node.op.name in SPLIT else "on NumPy"
+        taped = hasattr(node.params.get("body"), "replayed")
+        how = "on a tape" if taped else "by programs of its own" if node.op.name in SPLIT else ON_NUMPY
         self.commands.append(Command(None, [], [], reads, targets, node, f"{node.op.name} {how}"))
 
     def nest(
