@@ -94,7 +94,7 @@ def test_drivers_that_count_are_others():
 
 def test_what_runs_neither_in_kernels_nor_on_numpy():
     def f(x):
-        for _ in range(300):
+        for _ in range(2000):
             x = [x[1] * 0.5, x[0] + x[1] * x[2], x[2]]
         return x[0] + x[1]
 
