@@ -80,7 +80,7 @@ class Written:
             case 8:
                 return np.concatenate([a[1:], b[:1]]) if np.ndim(a) else np.log(a * a + 1.0)
             case 9:
-                return a[count % len(a)] * b if self.counts and np.ndim(a) else a
+                return np.take(a, count % len(a), axis=0) * b if self.counts and np.ndim(a) else a
             case 10:
                 return np.logaddexp(a, b)
             case _ if self.nested and np.ndim(a):
