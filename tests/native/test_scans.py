@@ -10,6 +10,7 @@ from tests import amount
 
 import payback as pb
 from payback.native import scans
+from payback.native.lower.steps import Steps
 from payback.trace.tree import leaves
 
 SHAPES: list[tuple[int, ...]] = [(), (), (3,), (4,), (2, 3), (3, 3), (17,), (5, 8)]
@@ -213,3 +214,15 @@ def test_blocks_of_steps_are_kernels_in_kernels(inside, monkeypatch):
     compiled, gradient = pb.compile(pb.grad(f, argnums=(0, 1))), pb.grad(f, argnums=(0, 1))
     agree(compiled(w, xs), gradient(w, xs), np.float64)
     assert compiled._program().segment is not None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_shorter_than_a_vector_is_one(dtype):
+    """To the bits that long rows have."""
+    xs = np.random.default_rng(0).standard_normal((5, 3)).astype(dtype)
+    compiled = pb.compile(lambda xs: pb.scan(lambda s, x: (np.tanh(x[::-1]), s), xs[0], xs))
+    last, before = compiled(xs)
+    long = pb.compile(np.tanh)(np.tile(xs, (16, 1)))[:5, ::-1]
+    np.testing.assert_array_equal(np.vstack([before[1:], last[None]]), long)
+    (steps,) = (command.kernel for command in compiled._program().commands if isinstance(command.kernel, Steps))
+    assert 3 in {getattr(call.kernel, "few", 0) for call in steps.calls}

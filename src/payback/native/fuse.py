@@ -325,4 +325,4 @@ class Planner(Groups):
         shape: layout.Shape, text: str, axes: layout.Shape | None = None,
     ) -> None:  # fmt: skip
         """A command for instrs and sinks that name their views; see `nests.nest`."""
-        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes)
+        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside)
