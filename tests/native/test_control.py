@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import control
-from payback.native.loop import Loop
+from payback.native import control, scans
+from payback.native.lower.steps import Steps
 from payback.trace.tree import leaves
 
 rng = np.random.default_rng(0)
@@ -143,11 +143,19 @@ def test_a_loop_without_a_bound():
 
 @pytest.mark.parametrize("name", ["a recurrent network", "places change", "whole numbers", "a loop with a bound"])
 def test_the_steps_run_natively(name, monkeypatch):
+    """As kernels of the program; where they are not, each as a loop of its own."""
     f, args = PROGRAMS[name]
+    whole = pb.compile(pb.grad(f))
+    whole(*args)
+    assert whole._program().segment is not None
     calls = []
     for rule in ("scan_values", "loop_values"):
         monkeypatch.setattr(control, rule, lambda *a, **k: calls.append(a))
-    pb.compile(pb.grad(f))(*args)
+    monkeypatch.setattr(scans, "team_of", lambda *_: 2)
+    split = pb.compile(pb.grad(f))
+    close(split(*args), whole(*args))
+    assert split._program().segment is None
+    assert "0 of them on NumPy, 2 by programs of their own" in split.explain_compilation()
     assert not calls
 
 
@@ -155,17 +163,8 @@ def test_small_results_of_one_shape_are_made_together():
     """A step's kernel does nothing but compute: nothing is stacked that nobody reads, states stay where they are."""
     f = pb.compile(pb.value_and_grad(gates, argnums=(0, 1)), native=True)
     f(rng.standard_normal((1, 5, 3)), XS)
-    program = f._program()
-    loops = [
-        loop
-        for command in program.commands
-        if command.node is not None and command.node.op.name == "scan"
-        for loop in command.node.params["body"].derived.values()
-        if isinstance(loop, Loop)
-    ]
-    assert len(loops) == 2
-    for loop in loops:
-        assert len(loop.planner.commands) == 1, [command.text for command in loop.planner.commands]
+    steps = [command.kernel for command in f._program().commands if isinstance(command.kernel, Steps)]
+    assert [len(kernel.calls) for kernel in steps] == [1, 1]
 
 
 def test_a_branch_that_costs_much_runs_one_side():

@@ -56,6 +56,17 @@ def test_it_refuses_what_it_was_not_made_for(fast, args):
     assert fast(args) is None
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_])
+def test_it_takes_numbers_of_numpy(kind):
+    """Of the very type; a number of another one, and an array without axes, take the long way."""
+    program = Program(trace(lambda x, s: np.where(x > 1.0, x + s, x * s), X, kind(1)).graph)
+    fast = entry(program)
+    for number in (kind(1), kind(0), kind(3)):
+        np.testing.assert_array_equal(fast((X, number))[0], np.where(X > 1.0, X + number, X * number))
+    for other in (1.0, 1, True, np.float16(1.0), np.array(kind(1)), np.complex128(1.0)):
+        assert fast((X, other)) is None
+
+
 def test_unaligned_memory_takes_the_long_way(fast):
     memory = np.zeros(12 * 8 + 1, np.uint8)
     odd = memory[1:].view(np.float64).reshape(3, 4)

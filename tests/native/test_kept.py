@@ -11,7 +11,7 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import cache, cores, kept, library, program, reuse
+from payback.native import cache, cores, kept, library, program, reuse, scans
 from payback.native.loop import Loop
 from payback.trace.tree import leaves
 from payback.train import step
@@ -338,14 +338,31 @@ def test_a_spoiled_plan_of_a_program_is_planned_anew(compiled, home):
     assert cache.load(other.name) is None  # sealed under another name
 
 
-def test_what_runs_on_numpy_or_has_bodies_is_planned_anew(compiled, home):
+def test_what_runs_on_numpy_is_planned_anew(compiled, home):
     def factored(x):
         return np.linalg.inv(x) + np.linalg.eigvalsh(x @ x.T)
 
-    def scanned(x):
-        return pb.scan(lambda c, _: (c * 0.5 + 1.0, c), x, None, length=3)[0]
-
-    for f in (factored, scanned):
-        kinds = [compiled(f, np.eye(3) * 2.0)[0] for _ in range(2)]
-        assert kinds == [program.Program] * 2
+    kinds = [compiled(factored, np.eye(3) * 2.0)[0] for _ in range(2)]
+    assert kinds == [program.Program] * 2
     assert not list(home.glob("*.plan"))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_scans_and_loops_are_known_by_their_bodies(compiled, inside, monkeypatch):
+    """Also where their kernels are called by address."""
+    monkeypatch.setattr(scans, "WRITTEN_INSIDE", 100_000 * inside)
+
+    def scanned(factor, limit):
+        def f(x):
+            x = pb.scan(lambda c, _: (np.sin(c @ c) * factor + 1.0, c), x, None, length=3)[0]
+            return pb.while_loop(lambda c: np.sum(c) < limit, lambda c: c * 2.0, x)
+
+        return f
+
+    x = np.eye(3) * 2.0
+    kinds = [(0.5, 40.0), (0.5, 40.0), (0.25, 40.0), (0.25, 90.0), (0.25, 90.0)]
+    made = [compiled(scanned(*kind), x) for kind in kinds]
+    anew, again = program.Program, kept.KeptProgram
+    assert [kind for kind, _, _ in made] == [anew, again, anew, anew, again]
+    for (_, _, found), kind in zip(made, kinds, strict=True):
+        np.testing.assert_allclose(found, [scanned(*kind)(x)] * 2, rtol=1e-12)

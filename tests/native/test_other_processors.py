@@ -29,6 +29,7 @@ import os
 import numpy as np, payback as pb
 from native.test_random_programs import test_exact_programs_to_the_bit as exact_program
 from native.test_random_programs import test_programs_to_rounding as rounded_program
+from native.test_scans import Written, agree
 from payback.native import emit
 
 assert emit.vector_bytes() == (32 if "avx" in features.split(",") else 16)
@@ -37,6 +38,9 @@ with warnings.catch_warnings():
     for seed in range({count}):
         exact_program(seed)
         rounded_program(100_000 + seed)
+    for seed in range({count} // 8 + 1):
+        scan = Written(seed)
+        agree(pb.compile(pb.grad(scan.cost))(*scan.args), pb.grad(scan.cost)(*scan.args), scan.dtype)
 net, x = pb.nn.MLP([5, 16, 3], seed=0), np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
 costs = []
 for native in "10":

@@ -108,3 +108,16 @@ def test_a_program_that_stops_at_the_numbers_has_no_times():
     compiled = pb.compile(lambda x: np.linalg.inv(x.reshape(5, 5)), native=True)
     compiled(np.eye(5).ravel())
     assert "no times: " in compiled.explain_compilation()
+
+
+def test_what_runs_neither_in_kernels_nor_on_numpy():
+    def f(x):
+        for _ in range(2000):
+            x = [x[1] * 0.5, x[0] + x[1] * x[2], x[2]]
+        return x[0] + x[1]
+
+    compiled = pb.compile(pb.value_and_grad(lambda x: f(x) + np.sum(x * x)))
+    compiled(np.ones(3))
+    text = compiled.explain_compilation()
+    assert "0 of them on NumPy, 1 by programs of their own" in text
+    assert "call on a tape" in text

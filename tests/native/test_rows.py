@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -241,3 +242,23 @@ def test_code_that_calls_scipy_is_found_again_in_the_cache(tmp_path):
     assert first.stdout == second.stdout
     assert float(first.stdout) == pytest.approx(scipy.special.gammaln(2.5) * scipy.special.j0(2.5), rel=1e-15)
     assert list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("exponent", "dtype"),
+    [(k - 1.5, d) for k in range(5) for j, d in enumerate(("float32", "float64")) if (j + k) % 2 or amount.full()],
+)
+def test_powers_by_the_root(exponent, dtype):
+    """Within 2 units in the last place of arrays and of numbers, and NumPy's zeros, infinities and NaNs."""
+    facts, f = np.finfo(dtype), pb.compile(lambda x: x**exponent)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, facts.tiny / 8, facts.max, 1.0], dtype)
+    usual = np.exp(np.random.default_rng(0).uniform(np.log(facts.tiny), np.log(facts.max), 200)).astype(dtype)
+    with np.errstate(all="ignore"):
+        one_by_one = [f(x) for x in special], np.array([x**exponent for x in special])  # the half of −0 differs
+        arrays = [(x, f(x), x**exponent) for x in (special, usual)]
+        for x, found, wanted in ((special, *one_by_one), *arrays):
+            finite = np.isfinite(wanted) & (wanted != 0)
+            np.testing.assert_array_equal(np.where(finite, 1.0, found), np.where(finite, 1.0, wanted))
+            assert (np.signbit(found) == np.signbit(wanted))[~np.isnan(wanted)].all()
+            exact = np.array([float(mpmath.mpf(float(v)) ** exponent) for v in x[finite]])
+            assert (np.abs(np.asarray(found)[finite] - exact) <= 2 * np.spacing(np.abs(wanted[finite]))).all()

@@ -130,3 +130,13 @@ def test_a_convolution_is_machine_code():
     f = pb.compile(pb.grad(lambda v, a: np.sum(np.convolve(a, v) ** 2)), native=True)
     f(numbers(3, dtype=np.float64), numbers(90, dtype=np.float64))
     assert "0 of them on NumPy" in f.explain_compilation()
+
+
+def test_a_matrix_without_inverse_leaves_what_was_donated():
+    """Results go into donated memory after all that may fail."""
+    f = pb.compile(lambda x, a: (x * 2.0, np.linalg.solve(a, np.ones(3))), donate="x")
+    x = np.arange(4.0)
+    with pytest.raises(np.linalg.LinAlgError):
+        f(x, np.zeros((3, 3)))
+    np.testing.assert_array_equal(x, np.arange(4.0))
+    assert f(x, np.eye(3))[0] is x

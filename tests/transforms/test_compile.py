@@ -659,6 +659,23 @@ def test_a_partial_without_keywords_may_be_given_some():
     assert (compiled(np.ones(2)) == 42).all()
 
 
+def test_a_frozen_dataclass_is_looked_at_as_quickly_as_a_tuple():
+    """If all in it is fixed, too; an array in it may be written into."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        rate: float
+        shape: object
+
+    for shape, fixed in (((2, lambda x: x), True), (np.ones(2), False)):
+        settings = Settings(3.0, shape)
+        around = Around(lambda x, settings=settings: x * settings.rate)
+        assert around._fixed == fixed
+        assert around.unchanged()
+    shape[0] = 2.0
+    assert not around.unchanged()
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_a_numpy_function_makes_a_float64_of_a_python_float_compiled_too(native):
     """Then a float32 beside it becomes a float64, as it does in NumPy."""

@@ -16,6 +16,15 @@ import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
 from payback.native.emit import target_machine
+from payback.native.lower.steps import LOOP
+from payback.native.parts import INLINED
+
+# What arguments that are known amount to.  LLVM's own pipeline is no better here and takes twice as long; what it moves
+# out of loops in its version 22 does not always stand before all that uses it.
+SIMPLIFY = (
+    "sroa", "instruction_combine", "simplify_cfg", "sccp", "loop_simplify", "lcssa", "loop_rotate", "loop_unroll",
+    "sroa", "instruction_combine", "simplify_cfg", "dead_store_elimination", "aggressive_dce",
+)  # fmt: skip
 
 
 def assemble(texts: Iterable[str], threads: int) -> list[bytes]:
@@ -63,6 +72,8 @@ def object_code(text: str) -> bytes:
     with llvm.create_context() as context, llvm.parse_assembly(text, context) as module:
         module.verify()
         machine = target_machine()
+        if INLINED in text:
+            _inline(machine, module)
         with ffi.OutputString() as complaint:
             buffer = _emit(machine, module, 1, complaint)
             if not buffer:
@@ -71,6 +82,22 @@ def object_code(text: str) -> bytes:
             return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
         finally:
             ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _inline(machine: llvm.TargetMachine, module: llvm.ModuleRef) -> None:
+    """Functions that are to be written into others are, and what their arguments say is worked out."""
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    inline = llvm.create_new_module_pass_manager()
+    inline.add_always_inliner_pass()
+    inline.add_global_dead_code_eliminate_pass()
+    inline.run(module, builder)
+    simplify = llvm.create_new_function_pass_manager()
+    for name in SIMPLIFY:
+        getattr(simplify, f"add_{name}_pass")()
+    for function in module.functions:
+        if function.name.endswith(LOOP) and not function.is_declaration:
+            simplify.run(function, builder)
+    module.verify()
 
 
 def _unlocked(function: Any) -> Any:

@@ -62,6 +62,10 @@ def places() -> Places | None:
     kind = words.index(id(type(array)))
     if floats[kind] != id(float):
         return None
+    single = np.float32(number)  # NumPy's numbers lie as Python's do
+    words = _words(single, floats.index(bits) * 8 + 8)
+    if words[kind] != id(np.float32) or words[floats.index(bits)] & 0xFFFFFFFF != int(single.view(np.int32)):
+        return None
     return Places(8 * items.index(id(array)), 8 * floats.index(bits), 8 * data, 8 * kind)
 
 
@@ -69,7 +73,7 @@ class Enter(NamedTuple):
     """Checks the arguments, puts their pointers and those of the results among the bases, and runs the table.
 
     bases: a tuple's address; args: [bases, results, driver job, inputs, outputs, then for each input its base, type,
-    dtype (0: a Python float), rank, extents…, then the base of each output].
+    dtype (0: a number, Python's or NumPy's), rank, extents…, then the base of each output].
     Returns −1 where an argument is of another kind, else what the driver returns.
     """
 
@@ -153,8 +157,8 @@ class Entry:
         self._dtypes = [node.aval.dtype for node in program.graph.inputs]  # kept alive: they are compared by address
         for number, node in enumerate(program.graph.inputs, 1):
             aval = node.aval
-            if aval.weak:
-                kinds += [number, id(float), 0, 0]
+            if not aval.shape:
+                kinds += [number, id(float if aval.weak else aval.dtype.type), 0, 0]
             else:
                 dtype = np.empty(0, aval.dtype).dtype
                 self._dtypes.append(dtype)
@@ -220,7 +224,6 @@ def entry(program: Any) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
     inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))
     if any(aval.weak and aval.dtype.kind != "f" for aval in (*inputs, *outputs)):
         return None
-    # NumPy's scalars are of many types, and numbers may be in the other byte order
-    if any(not aval.weak and (not aval.shape or not aval.dtype.isnative) for aval in inputs):
+    if any(not aval.weak and not aval.dtype.isnative for aval in inputs):  # numbers in the other byte order
         return None
     return Entry(program)

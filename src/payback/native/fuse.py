@@ -23,6 +23,8 @@ from payback.native.layout import Buffer, View
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import with_product
 
+ON_NUMPY = "on NumPy"
+SPLIT = ("branch", "scan", "loop")  # rows whose bodies are programs, run between two pieces of the one they stand in
 SMALL_RESULT = 512  # entries of a result up to which calling a kernel costs as much as computing them
 
 
@@ -50,6 +52,7 @@ class Planner(Groups):
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
         self.repeated = False  # a loop runs this very often: it may have kernels of its own
+        self.inside = False  # they may be written into that loop
         self.small: set[Any] = set()  # such kernels
         self.known_small: dict[Any, Any] = {}  # answers of `small.small`
         self.afters: dict[Any, Any] = {}  # one object for equal epilogues
@@ -76,6 +79,12 @@ class Planner(Groups):
                 self._settle(node)
             elif node.op.name == "stack":
                 carry.settle(self, node)
+        # what a step is given and records is copied first: then its own place is free for what it becomes
+        given = set(self.graph.inputs) if self.repeated else ()
+        before_all = {
+            place: self.copy(self.views[node], node.aval.dtype, "output")
+            for place, node in enumerate(self.graph.outputs) if node in given and node.aval.size > SMALL_RESULT
+        }  # fmt: skip
         ends = [node for node in self.graph.nodes if not self._waits(node)]
         before = set(ancestors(first))
         self.early = before if first else None  # what may be computed by now
@@ -89,7 +98,7 @@ class Planner(Groups):
         self.early = None
         for node in ends:
             self.finish(node)
-        copies = self.small_results() if self.repeated else {}
+        copies = before_all | (self.small_results() if self.repeated else {})
         for node in sorted(self.wanted, key=by_id, reverse=True):
             self.need(node)
         taken: set[Buffer] = set()
@@ -337,11 +346,13 @@ class Planner(Groups):
             results = self.users.get(node, [])
             self.gone.add(node)
         targets = [self.allocate(part, part.aval.dtype, part.aval.shape) for part in results]
-        self.commands.append(Command(None, [], [], reads, targets, node, f"{node.op.name} on NumPy"))
+        taped = hasattr(node.params.get("body"), "replayed")
+        how = "on a tape" if taped else "by programs of its own" if node.op.name in SPLIT else ON_NUMPY
+        self.commands.append(Command(None, [], [], reads, targets, node, f"{node.op.name} {how}"))
 
     def nest(
         self, instrs: Sequence[tuple[Any, ...]], codes: Sequence[str], sinks: Sequence[tuple[Any, ...]],
         shape: layout.Shape, text: str, axes: layout.Shape | None = None,
     ) -> None:  # fmt: skip
         """A command for instrs and sinks that name their views; see `nests.nest`."""
-        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes)
+        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from payback.native.assemble import assemble
 from payback.native.clock import emit_now
 from payback.native.emit import BYTE, INT, POINTER, Emitter, Loaded
 from payback.native.lower import elementary
-from payback.native.lower.kernel import SIGNATURE
+from payback.native.lower.kernel import SIGNATURE, symbol
 from payback.native.parts import parts
 from payback.native.threads import emit_barrier
 
@@ -29,12 +28,6 @@ _kept: list[Any] = []  # engines: their code lives as long as they do
 seconds = {"emit": 0.0, "load": 0.0, "compile": 0.0}  # writing IR; reading, linking, keeping; all of it
 UNIT = 8  # kernels in one module
 PART = 50_000  # characters of a module that is compiled in one piece, or a little more
-
-
-def symbol(key: Any) -> str:
-    """A kernel's name: its kind and a digest of all that it depends on."""
-    digest = hashlib.sha256(repr((type(key).__name__, tuple(key))).encode()).hexdigest()[:20]
-    return f"{type(key).__name__.lower()}_{digest}"
 
 
 class Driver(tuple):

@@ -20,7 +20,7 @@ from payback.native.lower.move import SHORT, Rows
 from payback.native.lower.pointwise import code_of
 from payback.native.machine import DRIVERS, Machine, Segment, write
 from payback.native.nests import SHARED
-from payback.native.program import HOOKS, simplified, uncollected
+from payback.native.program import BOUNDED, simplified, uncollected
 from payback.native.scratch import fit
 from payback.native.stripes import striped
 
@@ -60,6 +60,8 @@ class Loop:
     backwards whether streams and records are gone through from their last entry to the first
     """
 
+    hooks, inside = BOUNDED, False
+
     def __init__(
         self,
         graph: Graph,
@@ -92,8 +94,8 @@ class Loop:
             if (new.shape, new.dtype) != (old.shape, old.dtype):
                 raise TraceError(f"a step makes {new} of {old}", why="what a step changes keeps its shape and dtype",
                                  fix="cast it in the optimizer, or write numbers as Python floats")  # fmt: skip
-        self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
-        planner.repeated = True
+        self.planner = planner = Planner(self.graph, self.hooks, cores.threads())
+        planner.repeated, planner.inside = True, self.inside
         self.order = Buffer("input", np.dtype(np.int64), 0)
         self.sources: dict[int, Buffer] = {}
         self.guards: dict[int, int] = {}  # command -> index into before + after
@@ -179,7 +181,7 @@ class Loop:
         fit(planner.commands, planner.threads)
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
         written = write(planner.commands)
-        segment = Segment(written, library.get([*written.kernels, *DRIVERS]), planner.threads)
+        segment = Segment(written, library.get([*written.all_kernels, *DRIVERS]), planner.threads)
         self.machine = Machine(segment, {b.base: b.array for b in planner.constants}, number, self.arena_bytes)
         advances: list[tuple[int, int]] = []
         for i in self.streams:

@@ -15,7 +15,8 @@ MANY = 256  # buffers that are put in the order of their sizes: that takes the s
 TRIES = 16  # orders
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """Bytes that so many take up."""
     return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
 
 
@@ -68,7 +69,7 @@ def _at_once(buffers: Sequence[Buffer]) -> int:
     """The most bytes that live at one time: no arrangement needs less."""
     change: dict[int, int] = {}
     for buffer in buffers:
-        size = _aligned(buffer.bytes)
+        size = aligned(buffer.bytes)
         change[buffer.first] = change.get(buffer.first, 0) + size
         change[buffer.last + 1] = change.get(buffer.last + 1, 0) - size
     return max(accumulate((change[time] for time in sorted(change)), initial=0))
@@ -79,7 +80,7 @@ def _in_order(buffers: Sequence[Buffer]) -> int:
     placed: list[tuple[int, int, int, int]] = []  # (start, end, first, last), ascending
     top = 0
     for buffer in buffers:
-        size, first, last, start = _aligned(buffer.bytes), buffer.first, buffer.last, 0
+        size, first, last, start = aligned(buffer.bytes), buffer.first, buffer.last, 0
         for low, high, begin, end in placed:
             if begin <= last and first <= end:
                 if low - start >= size:
@@ -101,7 +102,7 @@ def _in_time(buffers: Sequence[Buffer]) -> int:
         ends.setdefault(buffer.last, []).append(buffer)
     for time in sorted({*by_first, *ends}):
         for buffer in sorted(by_first.get(time, ()), key=lambda b: -b.bytes):
-            size = _aligned(buffer.bytes)
+            size = aligned(buffer.bytes)
             for k, (start, room) in enumerate(free):
                 if room >= size:
                     buffer.start = start
@@ -114,7 +115,7 @@ def _in_time(buffers: Sequence[Buffer]) -> int:
                     start = top
                 buffer.start, top = start, start + size
         for buffer in ends.get(time, ()):
-            _release(free, buffer.start, _aligned(buffer.bytes))
+            _release(free, buffer.start, aligned(buffer.bytes))
     return top
 
 

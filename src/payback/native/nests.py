@@ -48,10 +48,14 @@ def nest(
     shape: layout.Shape,
     text: str,
     axes: layout.Shape | None = None,
+    inside: bool = False,
 ) -> list[Command]:
-    """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel."""
+    """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel.
+
+    inside: they may be written into a loop of steps, where short rows are worth kernels of their own.
+    """
     source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
-    commands = _nest(*source)
+    commands = _nest(*source, inside)
     for command in commands:
         command.source = source
     return commands
@@ -64,6 +68,7 @@ def _nest(
     shape: layout.Shape,
     text: str,
     axes: layout.Shape | None = None,
+    inside: bool = False,
 ) -> list[Command]:
     if not sinks:
         return []
@@ -132,15 +137,18 @@ def _nest(
         (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
     )
     lanes = _lanes(codes, extents[-1], body) if inner else 1
-    if lanes == 1 and inner and _reads_rows([*body, *ends], moves, body):
+    few = extents[-1] if inside and inner == "k" and lanes == 1 and _is_few(extents[-1], body, ends, codes) else 0
+    if few:
+        lanes = max(1 << (few - 1).bit_length(), 16 // int(max(codes)[1:]))
+    elif lanes == 1 and inner and _reads_rows([*body, *ends], moves, body):
         lanes = 1 << extents[-1].bit_length() - 1  # a short row is a short vector
     staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
     if staged:
         lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
-    strips = lanes > 1 and "r" not in letters and not ordered and _turned(moves, loops)
+    strips = lanes > 1 and not few and "r" not in letters and not ordered and _turned(moves, loops)
     empty = axes is not None and prod(shape[a] for a in axes) == 0
     key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-               inner, lanes, empty, _worth_sharing(letters, extents, loops, ends), staged, strips=strips)  # fmt: skip
+               inner, lanes, empty, _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
     if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # a row shorter than a vector is one all the same
         key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
     numbers = [extents[i] for i in loops] + extents[-1:]
@@ -202,6 +210,19 @@ def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = 
     if chains and extent >= 16 * lanes:
         return 4 * lanes if chains > 1 and extent >= 64 * lanes else 2 * lanes
     return lanes if extent >= lanes else 1
+
+
+def _is_few(
+    extent: int, body: Sequence[tuple[Any, ...]], ends: Sequence[tuple[Any, ...]], codes: Sequence[str]
+) -> bool:
+    """Whether a row that is shorter than a vector is worth to be one: for elementary functions, of numbers alike."""
+    return (
+        extent > 1
+        and any(instr[0] in STAGED for instr in body)
+        and all(instr[0] in STAGED or instr[0] in PLAIN for instr in body)
+        and all(end[0] == "store" for end in ends)
+        and set(codes) - {"b1"} in ({"f4"}, {"f8"})
+    )
 
 
 def _in_stages(

@@ -10,6 +10,7 @@ import re
 
 from payback.native.ir import Module
 
+INLINED = "alwaysinline"  # what functions are called that are written into others: these stay together
 _NAME = re.compile(r'@(?:"[^"]*"|[-a-zA-Z$._0-9]+)')
 
 
@@ -17,7 +18,7 @@ def parts(module: Module, most: int) -> list[str]:
     """The texts of modules of about `most` characters, which are to be linked together; the longest first."""
     text = str(module)
     count = -(-len(text) // most)
-    if count < 2:
+    if count < 2 or INLINED in text:
         return [text]
     written: dict[str, str] = {}
     for thing in module.globals.values():

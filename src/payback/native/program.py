@@ -17,7 +17,7 @@ from payback.ir.node import Node
 from payback.native import cores, library, memory, report
 from payback.native.bands import banded
 from payback.native.commands import Command
-from payback.native.fuse import Planner
+from payback.native.fuse import SPLIT, Planner
 from payback.native.groups import REDUCES, VIEWS
 from payback.native.inplace import InPlace, last_that_may_fail
 from payback.native.layout import Buffer, View
@@ -50,7 +50,20 @@ from payback.passes.fold import tidy
 from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
 from payback.run.interpreter import Interpreter, quietly
-from payback.trace.body import rebuilt
+from payback.trace.body import Body, rebuilt
+
+
+def _lower_scan(planner: Any, node: Node) -> bool:
+    from payback.native.scans import lower_scan  # whose bodies are planned with what stands here
+
+    return lower_scan(planner, node)
+
+
+def _lower_loop(planner: Any, node: Node) -> bool:
+    from payback.native.scans import lower_loop
+
+    return lower_loop(planner, node)
+
 
 HOOKS = {
     "contract": lambda planner, node: lower_halves(planner, node) or lower_contract(planner, node),
@@ -73,7 +86,10 @@ HOOKS = {
     "expm": lower_expm,
     "repeated": lower_repeated,
     "expm_frechet": lower_expm,
+    "scan": _lower_scan,
+    "loop": _lower_loop,
 }
+BOUNDED = {name: hook for name, hook in HOOKS.items() if name != "loop"}  # for what may take any time without a look
 _PARTLY = {
     "power": "whole numbers",
     "index": "masks whose contents are not known",
@@ -85,7 +101,6 @@ _PARTLY = {
 
 
 CHEAP = 2048  # entries that a side of a branch computes, at most, for both to be computed always
-_SPLIT = ("branch", "scan", "loop")
 _WRITTEN_OUT = {"part", *EXPANSIONS}
 
 
@@ -96,7 +111,7 @@ def lowered(row: Row) -> str | None:
     known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
     if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
         return _PARTLY.get(name)
-    return "split" if name in _SPLIT else "all"
+    return "split" if name in SPLIT else "all"
 
 
 def cheap(body: Any) -> bool:
@@ -108,6 +123,14 @@ def cheap(body: Any) -> bool:
         for node in nodes
     )  # fmt: skip
     return safe and sum(node.aval.size for node in nodes if not isinstance(node.aval, Avals)) <= CHEAP
+
+
+def has_loops(graph: Graph) -> bool:
+    """Whether the number of steps of some loop in it is not known."""
+    return any(
+        node.op.name == "loop" or any(type(body) is Body and has_loops(body.graph) for body in node.params.values())
+        for node in graph.nodes
+    )
 
 
 def simplified(graph: Graph) -> Graph:
@@ -173,13 +196,15 @@ class Program:
     Safe to call from several threads at once: each call has memory of its own.
     """
 
-    def __init__(self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = ()):
+    def __init__(
+        self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = (), hooks: Any = HOOKS,
+    ):  # fmt: skip
         """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
         self.source, self.beside = graph, beside
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
-            self.planner = planner = Planner(self.graph, HOOKS, cores.threads())
+            self.planner = planner = Planner(self.graph, hooks, cores.threads())
             planner.plan()
             planner.commands = self.commands = banded(planner.commands, planner.threads)
             self._in_place()
@@ -247,15 +272,24 @@ class Program:
         self._parts = parts
         self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
         self._interpreter: Interpreter | None = None
+        self._split: Program | None = None
 
     def interpreted(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         if self._interpreter is None:
             self._interpreter = Interpreter(self.source)
         return self._interpreter(*inputs)
 
+    def _given_up(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """A loop that goes on can be interrupted from now on; of an index out of bounds the interpreter tells where."""
+        if not has_loops(self.source):
+            return self.interpreted(inputs)
+        if self._split is None:
+            self._split = Program(self.source, hooks=BOUNDED)
+        return self._split(*inputs)
+
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs' values for inputs of the graph's shapes and dtypes."""
-        return self._called(inputs, self._run)
+        return self._called(inputs, self._run) if self._split is None else self._split(*inputs)
 
     def measured(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
         """Seconds of each command, in a call with these inputs."""
@@ -298,8 +332,8 @@ class Program:
             places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
         status = run(arena, bases, places)
         self._pool.append((arena, bases))
-        if status:  # an index out of bounds: the interpreter tells where
-            return self.interpreted(inputs)
+        if status:
+            return self._given_up(inputs)
         return tuple(
             array.item() if node.aval.weak else array[()] if not array.ndim else array
             for node, array in zip(self.graph.outputs, made, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from payback.native import clock
 from payback.native.commands import Command
+from payback.native.fuse import ON_NUMPY
 from payback.native.machine import Segment
 
 LONG, ROUNDS = 0.3, 50  # seconds and runs after which times are taken as they are
@@ -20,11 +21,13 @@ def explain(program: Any, timed: bool = True) -> str:
     """Passes, commands, memory; with the time of each command if `timed`."""
     nodes, left, commands = len(program.source.nodes), len(program.graph.nodes), program.commands
     kernels = {kernel for c in commands for kernel in c.kernels}
-    on_numpy = sum(c.kernel is None for c in commands)
+    on_numpy = sum(c.text.endswith(ON_NUMPY) for c in commands)
+    own = sum(c.kernel is None for c in commands) - on_numpy
     seconds, how = _times(program) if timed else (None, "")
     lines = [
         f"{nodes} nodes, {left} after folding constants and computing nothing twice",
-        f"{len(commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy",
+        f"{len(commands)} commands of {len(kernels)} kernels, {on_numpy} of them on NumPy"
+        + (f", {own} by programs of their own" if own else ""),
         f"{sum(c.flops for c in commands):,} operations in products; {program.arena_bytes:,} bytes of memory "
         f"between arguments and results",
         *([how] if how else []),

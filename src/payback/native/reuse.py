@@ -24,6 +24,7 @@ from payback.native.kept import keep, keep_program, kept, kept_program
 from payback.native.loop import Loop
 from payback.native.program import Program, uncollected
 from payback.ops.namespace import Place
+from payback.trace.body import Body
 
 MOST = 16  # steps that are remembered
 LARGEST = 1 << 16  # bytes of a constant: larger ones would be kept alive, and take long to compare
@@ -34,7 +35,7 @@ _kept = True  # whether loops are kept on the disk
 
 
 class _UnknownError(Exception):
-    """Something whose meaning is not told by its value: a body, a function."""
+    """Something whose meaning is not told by its value: a function."""
 
 
 def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any = None) -> Loop:
@@ -162,4 +163,6 @@ def _told(thing: Any) -> Any:
         return (thing.dtype.str, thing.shape, thing.tobytes())
     if kind is Place:
         return ("Place", thing.k)
+    if kind is Body and not hasattr(thing, "replayed"):
+        return ("body", signature(thing.graph))
     raise _UnknownError

@@ -148,7 +148,8 @@ class _Search:
             self._hold(label, lambda: list(value.maps))
         if dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
-            self._hold(label, lambda: [getattr(value, name, _MISSING) for name in names])
+            frozen = kind.__dataclass_params__.frozen
+            self._hold(label, lambda: [getattr(value, name, _MISSING) for name in names], fixed=frozen)
         elif _is_plain(value):
             slots = [s for c in kind.__mro__ for s in _slots(c)]
             if hasattr(value, "__dict__"):
@@ -173,15 +174,16 @@ class _Search:
             self.copies[id(numbers)] = label, bare, _kept(bare)
 
     def _function(self, f: FunctionType) -> None:
-        if f.__defaults__:
+        own = not _is_library(f.__globals__.get("__name__", ""))
+        if own and f.__defaults__:
             self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or ())
-        if f.__kwdefaults__:
+        if own and f.__kwdefaults__:
             self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}))
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             value = _content(cell)
             self.cells.append((name, cell, value))
             self._next.append((name, value))
-        if _is_library(f.__globals__.get("__name__", "")):
+        if not own:
             return
         names = dict.fromkeys(_names(f.__code__))
         for name in names:

@@ -166,9 +166,10 @@ class IRBuilder:
 
     # --- memory and calls
 
-    def alloca(self, kind: Type, size: Value | None = None) -> Value:
+    def alloca(self, kind: Type, size: Value | None = None, align: int | None = None) -> Value:
         many = f", {size.type.text} {size.text}" if size is not None else ""
-        return self._made(f"alloca {kind.text}{many}", PointerType())
+        aligned = f", align {align}" if align else ""
+        return self._made(f"alloca {kind.text}{many}{aligned}", PointerType())
 
     def load(self, pointer: Value, typ: Type, align: int | None = None) -> Value:
         aligned = f", align {align}" if align else ""

@@ -107,6 +107,8 @@ class Function(Value):
     def __init__(self, module: Module, kind: FunctionType, name: str):
         super().__init__(PointerType(kind), module.add(name, self))
         self.module, self.name, self.kind, self.linkage = module, name, kind, ""
+        self.noted: dict[int, str] = {}  # attributes of arguments
+        self.attributes = ""
         self.args = [Value(type, f"%a{k}") for k, type in enumerate(kind.args)]
         self.blocks: list[Block] = []
         self.values = 0
@@ -129,7 +131,9 @@ class Function(Value):
             lines.append(self.declared())
             return
         linkage = f"{self.linkage} " if self.linkage and not shared else ""
-        lines.append(f"define {linkage}{self.kind.result} {self.text}({', '.join(map(str, self.args))}) {{")
+        args = [f"{x.type.text} {self.noted.get(k, '')} {x.text}" for k, x in enumerate(self.args)]
+        after = f" {self.attributes}" if self.attributes else ""
+        lines.append(f"define {linkage}{self.kind.result} {self.text}({', '.join(args)}){after} {{")
         for block in self.blocks:
             lines.append(f"{block.name}:")
             lines += [line if line.__class__ is str else str(line) for line in block.lines]

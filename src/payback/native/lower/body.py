@@ -156,6 +156,9 @@ class Body:
             there = lane_mask(e, self.count, kind, lanes)
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
+        few = self.key.few
+        if few and lanes > 1:  # number by number, from wherever they are; the last one again in lanes that are left
+            return self.collect(operand, [self.lane_offset(operand, offset, min(j, few - 1)) for j in range(lanes)])
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
@@ -269,10 +272,10 @@ class Body:
             place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
             store_first(self.e, pointwise.to_memory(self.e, value, code), place, self.count)
             return
-        if lanes == 1 or how == "u":
+        if lanes == 1 or (how == "u" and not self.key.few):
             store(self.e, value, self.pointers[operand], offset, code)
             return
-        for lane in range(lanes):
+        for lane in range(self.key.few or lanes):
             single = self.e.b.extract_element(value, ir.Constant(INT32, lane))
             store(self.e, single, self.pointers[operand], self.lane_offset(operand, offset, lane), code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from math import inf, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,20 +72,30 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
             return (base * base * base).node
         case -1.0:
             return m.div(1.0, base).node
-        case _ if not x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
-            return None
-        case 0.5:
+        case 0.5 if x.aval.shape:  # of arrays NumPy takes the root, of numbers the power: (−0)**0.5 tells
             return m.sqrt(base).node
-        case 4.0:
+        case 4.0 if x.aval.shape:
             return ((base * base) * (base * base)).node
-        case -2.0:  # where the square is subnormal its inverse would lose digits
+        case -2.0 if x.aval.shape:  # where the square is subnormal its inverse would lose digits
             inverse = m.div(1.0, base)
             return (inverse * inverse).node
-        case 1.5:  # of −∞ it is not NaN
-            return m.where(m.eq(base, -inf), inf, base * m.sqrt(base)).node
-        case -0.5:
-            return m.where(m.eq(base, -inf), 0.0, m.div(1.0, m.sqrt(base + 0.0))).node  # of −0 it is ∞
+        case -1.5 | -0.5 | 0.5 | 1.5 | 2.5 as half if node.aval.dtype in (np.float32, np.float64):
+            return _half(m, base, half).node
     return None
+
+
+def _half(m: Recording, base: Term, exponent: float) -> Term:
+    """By the root: within 2 units in the last place, and the same where the power is zero, infinite or no number."""
+    base = base + 0.0  # of −0 they are those of 0
+    root = m.sqrt(base)
+    made = {
+        -1.5: lambda: m.div(m.div(1.0, base), root),
+        -0.5: lambda: m.div(1.0, root),
+        0.5: lambda: root,
+        1.5: lambda: base * root,
+        2.5: lambda: base * base * root,
+    }[exponent]()
+    return m.where(m.eq(base, float("-inf")), float("inf") if exponent > 0 else 0.0, made)
 
 
 def _scatter(node: Node, *payments: Node) -> Node | None:

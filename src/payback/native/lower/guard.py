@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from payback.native import ir
 from payback.native.emit import BIT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load
+
+
+def may_stop(kernel: Any) -> bool:
+    """Whether a kernel may end the program that it stands in."""
+    return isinstance(kernel, InBounds | AllFinite | AllTrue) or getattr(kernel, "stops", False)
 
 
 class InBounds(NamedTuple):

@@ -6,6 +6,7 @@ from `args`, so that one piece of code serves every layer of a network, and ever
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,12 @@ from payback.native.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.pointwise import from_memory, memory_type, to_memory
 
 SIGNATURE = ir.FunctionType(INT, [POINTER, POINTER])
+
+
+def symbol(key: Any) -> str:
+    """A kernel's name: its kind and a digest of all that it depends on."""
+    digest = hashlib.sha256(repr((type(key).__name__, tuple(key))).encode()).hexdigest()[:20]
+    return f"{type(key).__name__.lower()}_{digest}"
 
 
 class Arguments:

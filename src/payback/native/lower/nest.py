@@ -50,6 +50,7 @@ class Nest(NamedTuple):
     split: bool  # whether threads share its first axis
     staged: bool = False  # whether the body is done in stages, by groups of vectors of a register: see `stages`
     strips: bool = False  # whether each vector goes along the last outer axis before the next one does
+    few: int = 0  # entries of a row that is shorter than a vector, and done as one
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     @property
@@ -109,6 +110,10 @@ class _Loops(Body):
         self.hold(1, offsets)
         if not self.key.inner:
             self.sink(self.evaluate(offsets, 1), offsets, 1)
+            return
+        if self.key.few:
+            self.hold(lanes, offsets)
+            self.sink(self.evaluate(offsets, lanes), offsets, lanes)
             return
         n, start = self.extents[-1], e.int(0)
         if self.key.split and not self.key.outer:

@@ -30,6 +30,7 @@ from payback.native.plan import Plan, plan
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.
 SHORT = 64
 WORTH_SHARING = 1_000_000  # operations of a product that threads share
+TINY = 128  # operations of a product that is done number by number
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
 
 
@@ -185,6 +186,10 @@ def _may_follow(dtype: np.dtype[Any], spec: tuple[str, str, str], shape: layout.
     return plain and rows_and_columns and found.size("k") <= SHORT
 
 
+def flops_of(spec: tuple[str, str, str], a: layout.Shape, b: layout.Shape) -> int:
+    return 2 * prod((dict(zip(spec[0], a, strict=True)) | dict(zip(spec[1], b, strict=True))).values())
+
+
 class Source(NamedTuple):
     """What a contraction was lowered from.
 
@@ -229,7 +234,7 @@ class Source(NamedTuple):
         a, b, target = self.operands
         code = code_of(target.buffer.dtype)
         views = (b, a) if found.turned else (a, b)
-        if run is None:
+        if run is None or (self.after is None and not plus and is_tiny(planner, flops) and "r" not in found.tags):
             assert not plus
             lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8", "f2", "i8", "i4") else 1
             at = found.tags.rfind("n")
@@ -265,6 +270,11 @@ def is_matrix(found: Shape, code: str) -> bool:
     return code in ("f4", "f8") and found.plain
 
 
+def is_tiny(planner: Any, flops: int) -> bool:
+    """Whether a product is best done number by number, in the same order: where it may be part of a loop's code."""
+    return planner is not None and planner.inside and 0 < flops <= TINY
+
+
 def lower_contract(planner: Any, node: Node) -> bool:
     """A command for a contraction, and with it the waiting nodes that can be done before its result is stored."""
     code = code_of(node.aval.dtype)
@@ -280,7 +290,8 @@ def lower_contract(planner: Any, node: Node) -> bool:
                 planner.copy(layout.transposed(view, tuple(map(old.index, new))), node.aval.dtype) if again else view
                 for view, old, new, again in zip((a, b), node.params["spec"], spec, copied, strict=False)
             )
-    fuse = _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
+    tiny = is_tiny(planner, flops_of(spec, a.shape, b.shape))
+    fuse = not tiny and _may_follow(node.aval.dtype, spec, node.aval.shape, (a.shape, a.strides), (b.shape, b.strides))
     fused = planner.followers(node, LONGEST) if fuse else []
     after, target, others, extra, text = _after(planner, node, fused, text)
     source = Source(spec, (a, b, target), after, tuple(others), tuple(extra), text, planner.threads)
