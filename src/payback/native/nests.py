@@ -264,8 +264,6 @@ def _across(
     across = min(long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1)
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
-    elif across < 0:
-        across = letters.rfind("r")  # a sum of very short rows: each of its columns is added up in vectors
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
 
 
