@@ -121,25 +121,18 @@ class Groups:
                     stack.append(arg)
         if shape == ():  # numbers that are at hand are computed together
 
-            def lacks(node: Node) -> Node | None:
-                inside = () if node.op.name == "index" else seen
-                for arg in node.args:
-                    if arg not in inside and arg not in self.scalars and (arg not in self.views or arg in sinking):
-                        return arg
-                return None
+            def lacks(arg: Node, inside: Any) -> bool:
+                return arg not in inside and arg not in self.scalars and (arg not in self.views or arg in sinking)
 
-            for node in self.waiting:
-                before = self.lacking.get(node)  # of an unrolled loop most wait for what is still far away
-                far = before is not None and before not in self.views and before not in self.scalars
-                if (far and before not in seen) or node in seen or node.aval.shape != ():
+            for node in self.waiting:  # of an unrolled loop most lack what is still far away
+                far = (before := self.lacking.get(node)) and before not in self.views and before not in self.scalars
+                if (far and before not in seen) or node in seen or node.aval.shape != () or len(seen) > GROUP:
                     continue
-                missing = lacks(node)
-                if missing is not None:
+                inside = () if node.op.name == "index" else seen
+                if (missing := next((arg for arg in node.args if lacks(arg, inside)), None)) is not None:
                     self.lacking[node] = missing
-                    continue
-                seen[node] = None
-                if len(seen) > GROUP:
-                    break
+                else:
+                    seen[node] = None
         return sorted(seen, key=by_id)
 
     def require(self, nodes: Sequence[Node], shape: layout.Shape) -> None:
