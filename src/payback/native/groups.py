@@ -234,7 +234,7 @@ class Groups:
         indices = []
         for k, extent, stride in places.arrays:
             self.check(arrays[k], extent)
-            there = layout.View(*self.along(self.view(arrays[k]), places))
+            there = layout.indices(self.view(arrays[k]), places)
             have = code_of(arrays[k].aval.dtype)
             at = add(("load", there, have), have)
             indices.append((at if have == "i8" else add(("cast", have, "i8", at), "i8"), extent, stride))
@@ -346,13 +346,6 @@ class Groups:
                 return False
             node = node.args[0]
         return True
-
-    def along(self, view: View, places: layout.Places) -> View:
-        """An index array over the axes of the result."""
-        common = places.shape[places.first : places.first + places.count]
-        across = layout.spread(view, common)
-        rest = len(places.shape) - places.first - places.count
-        return View(view.buffer, view.offset, places.shape, (0,) * places.first + across.strides + (0,) * rest)
 
     def check(self, array: Node, extent: int) -> None:
         """A command that stops the program where an index is out of bounds; what is known now is looked at now."""

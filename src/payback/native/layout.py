@@ -77,6 +77,14 @@ def transposed(view: View, axes: Shape) -> View:
     return View(view.buffer, view.offset, tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes))
 
 
+def indices(view: View, places: Places) -> View:
+    """An index array over the axes of the result."""
+    common = places.shape[places.first : places.first + places.count]
+    across = spread(view, common)
+    rest = len(places.shape) - places.first - places.count
+    return View(view.buffer, view.offset, places.shape, (0,) * places.first + across.strides + (0,) * rest)
+
+
 def along(views: Sequence[View], axis: int, backwards: bool) -> tuple[list[int], list[View]]:
     """Views of one shape with this axis last, read from its end if `backwards`; and their lengths and strides."""
     order = (*[a for a in range(len(views[0].shape)) if a != axis], axis)

@@ -64,6 +64,17 @@ class Body:
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
         self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
+    def moved(self, offsets: list[ir.Value], axis: int, i: ir.Value) -> list[ir.Value]:
+        b = self.e.b
+        return [b.add(offset, b.mul(i, strides[axis])) for offset, strides in zip(offsets, self.strides, strict=True)]
+
+    def along(self, offsets: list[ir.Value], i: ir.Value) -> list[ir.Value]:
+        """Moved by i along the inner axis."""
+        b, made = self.e.b, []
+        for (_, how), stride, offset in zip(self.key.operands, self.inner_stride, offsets, strict=True):
+            made.append(offset if how == "z" else b.add(offset, i if how == "u" else b.mul(i, stride)))
+        return made
+
     def may_mask(self) -> bool:
         return maskable(self.key)
 

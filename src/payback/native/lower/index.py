@@ -51,7 +51,7 @@ def lower_scatter(planner: Any, node: Node) -> bool:
         extra, indices = [], []
         for k, (number, extent, stride) in enumerate(places.arrays):
             planner.check(arrays[number], extent)
-            along = planner.along(planner.view(arrays[number]), places)
+            along = layout.indices(planner.view(arrays[number]), places)
             extra.append((along, code_of(arrays[number].aval.dtype)))
             indices.append((k, extent, stride))
         sink = ("scatter", place, 0, *indices) if indices else ("plus", place, 0)
