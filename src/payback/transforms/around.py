@@ -174,7 +174,7 @@ class _Search:
             self.copies[id(numbers)] = label, bare, _kept(bare)
 
     def _function(self, f: FunctionType) -> None:
-        own = not _is_library(f.__globals__.get("__name__", ""))
+        own = not _of_library(f)
         if own and f.__defaults__:
             self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or ())
         if own and f.__kwdefaults__:
@@ -200,12 +200,13 @@ class _Search:
 
     def _class(self, kind: type) -> None:
         """Attributes that it gives to its objects: those that are named, and the methods that Python itself calls."""
-        own = [c for c in kind.__mro__ if not _is_library(c.__module__)]
-        if own:
-            self._space(kind.__name__, [vars(c) for c in own])
-        for c in own:
-            called = (part for name, part in vars(c).items() if name[:2] == "__" == name[-2:])
-            self._next += ((c.__name__, part) for part in called if type(part) is FunctionType)
+        classes = [c for c in kind.__mro__ if not _is_library(c.__module__)]
+        if classes:
+            self._space(kind.__name__, [vars(c) for c in classes])
+        for c in classes:
+            called = [part for name, part in vars(c).items() if name[:2] == "__" == name[-2:]]
+            own = [part for part in called if type(part) is FunctionType and not _of_library(part)]
+            self._next += ((c.__name__, part) for part in own)
 
     def _space(self, label: str, spaces: list[_Space]) -> None:
         self._spaces.append((label, spaces))
@@ -236,6 +237,10 @@ def _slots(kind: type) -> Iterable[str]:
 
 def _is_library(module: str | None) -> bool:
     return (module or "").partition(".")[0] in _LIBRARIES
+
+
+def _of_library(f: FunctionType) -> bool:
+    return _is_library(f.__globals__.get("__name__"))
 
 
 def _is_plain(value: Any) -> bool:
