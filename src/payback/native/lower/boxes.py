@@ -44,7 +44,7 @@ class Boxes(NamedTuple):
     lanes: int
     split: bool
 
-    reduced, inner, ahead, sinks, staged = 0, "k", 0, (), False
+    reduced, inner, ahead, sinks, staged, few = 0, "k", 0, (), False, 0
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         _Rows(self, e, Arguments(e, function)).run()
