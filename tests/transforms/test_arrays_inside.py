@@ -1,16 +1,18 @@
 """Plain arrays that a compiled function makes: constants, unless somebody could still write into them."""
 
+from queue import SimpleQueue
+
 import numpy as np
 import pytest
 
 import payback as pb
 
-KEPT = []
+KEPT: SimpleQueue[np.ndarray] = SimpleQueue()  # into which nobody looks: a list would be a reason to trace f again
 X, TAKEN = np.arange(12.0).reshape(4, 3), np.array([2, 0, 1, 1])
 
 
 def kept(array):
-    KEPT.append(array)
+    KEPT.put(array)
     return array
 
 
@@ -58,7 +60,9 @@ def test_what_nobody_can_change_is_a_constant(name):
 def test_what_somebody_holds_is_read_at_each_call(name):
     f, changed = HELD[name]
     compiled = pb.compile(f)
-    KEPT.clear()
+    while not KEPT.empty():
+        KEPT.get()
     compiled(X)
-    KEPT[0][0] = 5.0
+    held = KEPT.get()
+    held[0] = 5.0
     np.testing.assert_array_equal(compiled(X), changed)
