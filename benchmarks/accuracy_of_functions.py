@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from payback.native import ir
-from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
+from payback.native.codegen.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
 from payback.native.vector_math.accuracy import TWO_OPERANDS, distance, expected, operands_of, scale, truth
 from payback.native.vector_math.constants import Constants, defined

@@ -73,7 +73,8 @@ def child(text: str) -> None:
     begun = time.perf_counter()
     importlib.import_module("llvmlite.binding")
     imported = time.perf_counter() - begun
-    from payback.native import library, loop
+    from payback.native.codegen import library
+    from payback.native.running import loop
     from payback.train import compiled
     from payback.train.step import Steps
     from payback.transforms import pullback

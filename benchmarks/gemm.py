@@ -20,10 +20,10 @@ import time
 import numpy as np
 
 from payback.native import ir
-from payback.native.emit import INT, INT32, POINTER, Compiled, Emitter, constant, lanes_of, llvm_type
-from payback.native.plan import plan
-from payback.native.product import Product
-from payback.native.tile import multiply_add
+from payback.native.codegen.emit import INT, INT32, POINTER, Compiled, Emitter, constant, lanes_of, llvm_type
+from payback.native.products.choice import plan
+from payback.native.products.matmul import Product
+from payback.native.products.tile import multiply_add
 from payback.run import blas
 
 SIZES = [  # M, K, N

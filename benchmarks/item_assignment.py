@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import payback as pb
-from payback.trace import shim
+from payback.trace.shim import shim
 
 
 def _best(call: Callable[[], Any], times: int) -> float:

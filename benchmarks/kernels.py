@@ -15,7 +15,7 @@ import numpy as np
 import payback as pb
 from benchmarks.gemm import peak
 from benchmarks.works import BETA1, BETA2, EPSILON, RATE, Training
-from payback.native.report import seconds_of, table, ticks_of
+from payback.native.running.report import seconds_of, table, ticks_of
 from payback.nn.losses import LOSSES
 from payback.train.compiled import Compiled
 from payback.train.step import Steps

@@ -34,7 +34,7 @@ def _timed(run: Any, threads: int, rounds: int = 7) -> float:
 def fma_peak(dtype: str, threads: int) -> float:
     """Floating-point operations a second, in fused multiply-adds on vectors that never leave the registers."""
     from payback.native import ir
-    from payback.native.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter, constant, lanes_of
+    from payback.native.codegen.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter, constant, lanes_of
 
     kind = FLOAT32 if dtype == "float32" else FLOAT64
     lanes, chains, count = lanes_of(kind), 12, 3_000_000

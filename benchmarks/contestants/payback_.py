@@ -28,8 +28,8 @@ def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:
 
 def planned() -> int:
     """Bytes between arguments and results of the largest program that stands in this process."""
-    from payback.native.machine import Machine
-    from payback.native.program import Program
+    from payback.native.running.program import Program
+    from payback.native.running.table import Machine
 
     programs = [thing for thing in gc.get_objects() if isinstance(thing, Machine | Program)]
     return max((program.arena_bytes for program in programs), default=0)

@@ -33,7 +33,7 @@ _PUBLIC = {
     "while_loop": "transforms.control",
     "root": "transforms.implicit",
     "fixed_point": "transforms.implicit",
-    "set_threads": "native.cores",
+    "set_threads": "native.running.cores",
     "check_grads": "transforms.check",
     "audit": "transforms.audit",
     "explain": "glass.explain",
@@ -56,7 +56,7 @@ __all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         module = importlib.import_module(f"payback.{_PUBLIC[name]}")
-        importlib.import_module("payback.trace.shim")
+        importlib.import_module("payback.trace.shim.shim")
         value = getattr(module, name)
     elif name in _MODULES:
         value = importlib.import_module(f"payback.{name}")
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from payback.glass.why_nan import why_nan as why_nan
     from payback.glass.why_zero import why_zero as why_zero
     from payback.io.model import load as load
-    from payback.native.cores import set_threads as set_threads
+    from payback.native.running.cores import set_threads as set_threads
     from payback.optim.minimize import minimize as minimize
     from payback.optim.surface import surface as surface
     from payback.trace.array import stop_gradient as stop_gradient

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-# What is told of each error while a function is traced, for its `try` may swallow it: see `trace/handled.py`.
+# What is told of each error while a function is traced, for its `try` may swallow it: see `trace/refusals/handled.py`.
 witness: ContextVar[Any] = ContextVar("witness", default=None)
 
 

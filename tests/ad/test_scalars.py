@@ -19,8 +19,8 @@ from payback.ad.sweep import everything, sweep
 from payback.ir.node import ancestors
 from payback.ir.where import position
 from payback.ops.row import VARIABLE
-from payback.trace.creation import _OF_ONE, mathematics
-from payback.trace.floats import Float
+from payback.trace.numpy.creation import _OF_ONE, mathematics
+from payback.trace.scalars.floats import Float
 
 STEPS = [
     lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / (y * y + 0.5), lambda x, y: -x,

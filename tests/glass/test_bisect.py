@@ -14,7 +14,7 @@ from payback.errors import DifferentiationError, InputError
 from payback.glass import Ledger
 from payback.glass.bisect import BORN, bisect
 from payback.glass.evaluation import Evaluation, Record, evaluate, load
-from payback.native import library
+from payback.native.codegen import library
 from payback.native.lower import pointwise
 
 natively = pytest.mark.skipif(not native.available(), reason="native code is off")

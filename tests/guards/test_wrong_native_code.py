@@ -8,8 +8,8 @@ import pytest
 import payback as pb
 from native.test_random_programs import test_exact_programs_to_the_bit as exact_program
 from native.test_random_programs import test_programs_to_rounding as rounded_program
-from payback.native import library
-from payback.native.emit import constant
+from payback.native.codegen import library
+from payback.native.codegen.emit import constant
 from payback.native.lower import elementary, nest, pointwise
 
 
@@ -77,7 +77,7 @@ def test_an_elementary_function_of_half_the_digits(fresh, monkeypatch):
 
 def test_writing_in_place_too_early_is_noticed(monkeypatch):
     """Without the look at who still reads the old values, a donated array is overwritten before its last use."""
-    from payback.native import inplace
+    from payback.native.planning import inplace
 
     def is_right(n):  # plans are kept: each length has one of its own
         a, b = np.arange(float(n)), np.arange(10.0, 10.0 + n)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ops.checks import same_bits
 from payback.ir.graph import Graph
-from payback.native.program import Program
+from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from payback.native import plan as plans
-from payback.native import tile
-from payback.native.product import Product
+from payback.native.products import choice as plans
+from payback.native.products import tile
+from payback.native.products.matmul import Product
 
 SIZES = [
     0,

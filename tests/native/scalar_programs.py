@@ -11,8 +11,9 @@ import numpy as np
 
 import payback as pb
 from ops.samples import POINTWISE, row_of
-from payback.native import tape_bodies, vector_math
-from payback.native.lower.cases import able
+from payback.native import vector_math
+from payback.native.tape import bodies as tape_bodies
+from payback.native.tape.cases import able
 from payback.ops import TABLE
 from payback.ops.namespace import Values
 

@@ -8,8 +8,8 @@ import time
 import llvmlite.binding as llvm
 import pytest
 
-from payback.native import assemble as assembling
-from payback.native.assemble import assemble
+from payback.native.codegen import assemble as assembling
+from payback.native.codegen.assemble import assemble
 
 TEXT = """
 define i64 @f{0}(i64 %x) {{

@@ -12,12 +12,14 @@ from native.compare import check
 from native.test_random_programs import close
 from native.test_user_programs import compare, poisoned, quietly  # noqa: F401  is a fixture
 from native.test_user_programs import numbers as entries
-from payback.native import bands, cores, next_band
 from payback.native.lower.bands import Bands
 from payback.native.lower.dots import Dots
 from payback.native.lower.narrow import Narrow
 from payback.native.lower.nest import Nest
-from payback.native.program import Program
+from payback.native.planning import bands
+from payback.native.planning import prefetch as next_band
+from payback.native.running import cores
+from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 

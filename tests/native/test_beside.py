@@ -7,8 +7,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import groups
-from payback.native.program import Program
+from payback.native.planning import groups
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 RNG = np.random.default_rng(0)

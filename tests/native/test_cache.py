@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import amount
-from payback.native import cache
+from payback.native.codegen import cache
 
 SCRIPT = """
 import numpy as np, payback as pb
-from payback.native import library
+from payback.native.codegen import library
 f = pb.compile(lambda x: np.tanh(x * 3.0) + x.sum())
 assert np.allclose(f(np.arange(9.0)), np.tanh(np.arange(9.0) * 3.0) + 36.0)
 print(library.seconds["emit"] > 0)
@@ -47,7 +47,7 @@ def test_another_process_finds_the_code(home):
 
 COMMON = """
 import numpy as np, payback as pb
-from payback.native import library
+from payback.native.codegen import library
 asked, module_of = [], library.module_of
 library.module_of = lambda keys: asked.extend(keys) or module_of(keys)
 {}

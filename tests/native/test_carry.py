@@ -9,7 +9,7 @@ import amount
 import payback as pb
 from payback.ir.aval import Aval
 from payback.ir.node import NO_PARAMS, Node
-from payback.native.commands import scalar_constant
+from payback.native.planning.commands import scalar_constant
 from payback.ops.row import CONST
 
 COUNT = 20_003

@@ -13,12 +13,14 @@ import pytest
 
 import amount
 from native import products
-from payback.native import contraction, emit, ir, packing, tile
-from payback.native import plan as plans
-from payback.native.contraction import Epilogue
-from payback.native.emit import POINTER
-from payback.native.product import Product, product
-from payback.native.program import Program
+from payback.native import ir
+from payback.native.codegen import emit
+from payback.native.codegen.emit import POINTER
+from payback.native.products import choice as plans
+from payback.native.products import contraction, packing, tile
+from payback.native.products.contraction import Epilogue
+from payback.native.products.matmul import Product, product
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 
@@ -178,7 +180,7 @@ def run(compiled, name, *arrays):
 GUARDED = """
 import ctypes, mmap
 import numpy as np
-from payback.native.product import product
+from payback.native.products.matmul import product
 
 page = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)

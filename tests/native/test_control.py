@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import control, reuse, scans
 from payback.native.lower.steps import Steps
+from payback.native.planning import scans
+from payback.native.running import control, reuse
 from payback.trace.tree import leaves
 
 rng = np.random.default_rng(0)

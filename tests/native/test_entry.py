@@ -11,8 +11,8 @@ import pytest
 
 import payback as pb
 from payback.errors import InputError
-from payback.native.entry import entry, places
-from payback.native.program import Program
+from payback.native.running.entry import entry, places
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 from payback.trace.tree import leaves, structure
 

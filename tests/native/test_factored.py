@@ -13,9 +13,9 @@ import scipy.linalg
 
 import amount
 import payback as pb
-from payback.native.lower import exponential
-from payback.native.lower.factored import ALONE, BLOCK
-from payback.native.program import Program
+from payback.native.lower.linalg import exponential
+from payback.native.lower.linalg.factored import ALONE, BLOCK
+from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 from payback.trace.dispatch import emit
@@ -269,9 +269,9 @@ def everything(a, s, b):
 @pytest.mark.parametrize("dtype", DTYPES[: amount.cases(1, 2)])
 @pytest.mark.parametrize(("lead", "n"), [((6,), 70), ((), 200), ((9,), 48)][: amount.cases(1, 3)])
 def test_the_bits_do_not_depend_on_the_threads(monkeypatch, lead, n, dtype):
-    monkeypatch.setattr("payback.native.lower.factored.WORTH_SHARING", 1)
-    monkeypatch.setattr("payback.native.lower.factored.LONG", 1)
-    monkeypatch.setattr("payback.native.cores.WORTHWHILE", 0.0)  # however little there is to do
+    monkeypatch.setattr("payback.native.lower.linalg.factored.WORTH_SHARING", 1)
+    monkeypatch.setattr("payback.native.lower.linalg.factored.LONG", 1)
+    monkeypatch.setattr("payback.native.running.cores.WORTHWHILE", 0.0)  # however little there is to do
     args = square(lead, n, dtype), positive(lead, n, dtype), numbers(*lead, n, 130, dtype=dtype)
     monkeypatch.setenv("PAYBACK_THREADS", "1")
     graph = trace(everything, *args).graph

@@ -12,9 +12,11 @@ import pytest
 
 import payback as pb
 from payback.ir import source
-from payback.native import library, reuse
+from payback.native.codegen import library
+from payback.native.running import reuse
 from payback.run import blas
-from payback.trace import floats, shim
+from payback.trace.scalars import floats
+from payback.trace.shim import shim
 from payback.transforms import audit, plainly
 
 FORK = [os.fork] if hasattr(os, "fork") else []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from payback.native import ir
-from payback.native.assemble import object_code
-from payback.native.emit import (
+from payback.native.codegen.assemble import object_code
+from payback.native.codegen.emit import (
     BIT,
     FLOAT32,
     FLOAT64,
@@ -20,7 +20,7 @@ from payback.native.emit import (
     Loaded,
     initialize,
 )
-from payback.native.parts import parts
+from payback.native.codegen.split import parts
 
 KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 

@@ -11,8 +11,11 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import cache, cores, kept, library, program, reuse, scans
-from payback.native.loop import Loop
+from payback.native.codegen import cache, library
+from payback.native.planning import scans
+from payback.native.running import cores, program, reuse
+from payback.native.running import stored as kept
+from payback.native.running.loop import Loop
 from payback.trace.tree import leaves
 from payback.train import step
 
@@ -71,7 +74,7 @@ def test_a_new_process_neither_traces_nor_plans(process):
 
 SCRIPT = """
 import numpy as np, payback as pb
-from payback.native import library
+from payback.native.codegen import library
 from payback.trace.tree import leaves
 from payback.train import step
 count, trace = [], step.trace

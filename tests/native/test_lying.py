@@ -13,11 +13,11 @@ import payback as pb
 from native import user_programs
 from payback.errors import PaybackError
 from payback.ir.aval import Aval
-from payback.trace import lying
 from payback.trace.array import Traced
 from payback.trace.arrays import strides_of
+from payback.trace.assignment import memory_order as lying
+from payback.trace.assignment.views import laid_out
 from payback.trace.body import fresh
-from payback.trace.views import laid_out
 
 TEXTS = [text for group, _, _ in user_programs.GROUPS for text in group if "pb." not in text]
 TEXTS += [

@@ -7,9 +7,9 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import reuse
-from payback.native.layout import Buffer
-from payback.native.memory import ALIGNMENT, arrange
+from payback.native.planning.layout import Buffer
+from payback.native.planning.memory import ALIGNMENT, arrange
+from payback.native.running import reuse
 
 
 def buffers(seed):
@@ -80,7 +80,7 @@ def test_the_order_of_sizes_leaves_few_holes(seed):
 )  # fmt: skip
 def test_the_room_that_products_work_in_is_little(sizes, batch, dtype, threads):
     """With parameters and Adam's state, at most a tenth above what must be there: the activations that live at once."""
-    from payback.native import memory
+    from payback.native.planning import memory
     from payback.nn.losses import LOSSES
     from payback.train.compiled import Compiled
     from payback.train.step import Steps

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import amount
-from payback.native import cache
+from payback.native.codegen import cache
 
 OLD = "64bit,cmov,cx8,fxsr,mmx,sse,sse2"
 NEWER = f"{OLD},sse3,ssse3,sse4.1,sse4.2,popcnt,cx16,avx"
@@ -30,7 +30,7 @@ import numpy as np, payback as pb
 from native.test_random_programs import test_exact_programs_to_the_bit as exact_program
 from native.test_random_programs import test_programs_to_rounding as rounded_program
 from native.test_scans import Written, agree
-from payback.native import emit
+from payback.native.codegen import emit
 
 assert emit.vector_bytes() == (32 if "avx" in features.split(",") else 16)
 with warnings.catch_warnings():

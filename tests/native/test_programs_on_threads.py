@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import cores
-from payback.native.program import Program
+from payback.native.running import cores
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 RNG = np.random.default_rng(0)
@@ -101,8 +101,8 @@ def test_many_python_threads_call_one_program():
 
 STOPPING = """
 import numpy as np
-from payback.native import cores
-from payback.native.program import Program
+from payback.native.running import cores
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 def f(x, i):

@@ -18,7 +18,7 @@ import payback as pb
 from native.compare import check, is_exact
 from ops.checks import same_bits
 from payback.errors import PaybackError
-from payback.native.program import Program
+from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import library, report
-from payback.native.program import Program
+from payback.native.codegen import library
+from payback.native.running import report
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 

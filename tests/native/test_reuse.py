@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import reuse
-from payback.native.loop import Loop
+from payback.native.running import reuse
+from payback.native.running.loop import Loop
 from payback.trace.abstract import trace
 
 

@@ -20,7 +20,7 @@ from ops.checks import integers
 from ops.samples import FLOATS, LINEAR, POINTWISE, REDUCTIONS
 from payback.errors import PaybackError
 from payback.native import coverage
-from payback.native.program import Program
+from payback.native.running.program import Program
 from payback.ops import TABLE
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace

@@ -9,8 +9,8 @@ import pytest
 from tests import amount
 
 import payback as pb
-from payback.native import scans
 from payback.native.lower.steps import Steps
+from payback.native.planning import scans
 from payback.trace.tree import leaves
 
 SHAPES: list[tuple[int, ...]] = [(), (), (3,), (4,), (2, 3), (3, 3), (17,), (5, 8)]

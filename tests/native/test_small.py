@@ -8,11 +8,11 @@ import pytest
 import amount
 import payback as pb
 from payback import native
-from payback.native import cores, reuse
-from payback.native.emit import FLOAT32, lanes_of
+from payback.native.codegen.emit import FLOAT32, lanes_of
 from payback.native.lower import small
 from payback.native.lower.small import Small
 from payback.native.lower.small_tile import across
+from payback.native.running import cores, reuse
 from payback.optim import Adam
 from payback.trace.tree import leaves
 from payback.train import compiled

@@ -8,11 +8,13 @@ import pytest
 import amount
 import payback as pb
 from ops.checks import same_bits
-from payback.native import cache, cores, library, nests
-from payback.native.inplace import InPlace
+from payback.native.codegen import cache, library
 from payback.native.lower import stages
 from payback.native.lower.nest import Nest
-from payback.native.program import Program
+from payback.native.planning import nests
+from payback.native.planning.inplace import InPlace
+from payback.native.running import cores
+from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 

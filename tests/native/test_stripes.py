@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.native import loop, reuse, stripes
 from payback.native.lower.product import Product
+from payback.native.planning import stripes
+from payback.native.running import loop, reuse
 from payback.trace.tree import leaves
 
 rng = np.random.default_rng(0)

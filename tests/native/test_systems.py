@@ -6,7 +6,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.lower.arranged import around
-from payback.native.lower.systems import LARGEST
+from payback.native.lower.linalg.systems import LARGEST
 
 TOLERANCE = {np.float32: 2e-3, np.float64: 1e-11}
 

@@ -20,8 +20,9 @@ import payback as pb
 from native.compare import same_but_zeros
 from ops.samples import POINTWISE
 from payback.errors import TraceError
-from payback.native import tape, tape_bodies
-from payback.native.lower.cases import able
+from payback.native.tape import bodies as tape_bodies
+from payback.native.tape import columns as tape
+from payback.native.tape.cases import able
 from payback.ops import TABLE
 
 EPS = np.finfo(float).eps
@@ -327,7 +328,7 @@ def test_recording_takes_twelve_bytes_an_entry():
     from payback.ir.aval import Aval
     from payback.trace.array import Traced
     from payback.trace.body import fresh
-    from payback.trace.number import recorded
+    from payback.trace.scalars.number import recorded
 
     recorder = tape_bodies.recorder()
     with recorded(recorder):

@@ -14,7 +14,8 @@ import amount
 import payback as pb
 from native.compare import same_but_zeros
 from native.scalar_programs import native_functions, point, program, recording
-from payback.native import rounds, runs, tape
+from payback.native.tape import columns as tape
+from payback.native.tape import rounds, runs
 from payback.trace.tree import leaves
 
 

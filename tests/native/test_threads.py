@@ -14,9 +14,10 @@ import pytest
 
 import amount
 from payback.errors import InputError
-from payback.native import cores, ir, threads
-from payback.native.emit import INT, POINTER, Compiled, Emitter
-from payback.native.program import Program
+from payback.native import ir
+from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter
+from payback.native.running import cores, threads
+from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 ROUNDS = 200

@@ -7,8 +7,8 @@ import amount
 import payback as pb
 from native.compare import both, check
 from ops.checks import same_bits
-from payback.native.layout import Buffer, transposed, whole
-from payback.native.nests import usual
+from payback.native.planning.layout import Buffer, transposed, whole
+from payback.native.planning.nests import usual
 
 
 @pytest.mark.parametrize("seed", range(amount.cases(8, 50, 300)))

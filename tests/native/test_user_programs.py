@@ -16,7 +16,8 @@ import amount
 import payback as pb
 from native.user_programs import Program, write
 from payback.errors import PaybackError
-from payback.native import machine, program
+from payback.native.running import program
+from payback.native.running import table as machine
 from payback.trace.tree import leaves
 
 NARROW = ("float16", "int8")

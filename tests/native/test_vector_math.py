@@ -12,8 +12,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native import emit as native
 from payback.native import ir, vector_math
+from payback.native.codegen import emit as native
 from payback.native.vector_math import coefficients
 from payback.native.vector_math.accuracy import OF_THE_SAME_BITS, TWO_OPERANDS, distance, expected, operands_of, scale
 from payback.native.vector_math.elementwise import Elementwise

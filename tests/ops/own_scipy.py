@@ -10,9 +10,9 @@ import scipy.special
 
 from ops.own import Own
 from ops.own_linalg import BATCH, POSITIVE, POSITIVES, SQUARE, _matrix
-from payback.trace import scipy_linalg as traced_linalg
-from payback.trace import scipy_special as traced_special
 from payback.trace.dispatch import emit
+from payback.trace.scipy import linalg as traced_linalg
+from payback.trace.scipy import special as traced_special
 
 _X = np.array([[0.5, 1.25, 2.0], [3.5, 0.75, 1.5]])
 _SHARE, _TWO = np.array([0.125, 0.5, 0.75]), np.float32([[2.0], [1.0]])

@@ -21,7 +21,7 @@ from payback.ops.append import snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
-from payback.trace.numpy_map import axes_of
+from payback.trace.numpy.map import axes_of
 
 FLOATS = (np.float16, np.float32, np.float64)
 

@@ -9,7 +9,7 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
-from payback.native.program import simplified
+from payback.native.running.program import simplified
 from payback.ops.append import apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE

@@ -9,7 +9,7 @@ import pytest
 
 import payback as pb
 from payback.errors import PaybackError
-from payback.trace.methods import _ORIGINALS, calls_methods
+from payback.trace.shim.methods import _ORIGINALS, calls_methods
 
 X = np.arange(12.0).reshape(4, 3) / 7
 W = np.array([0.3, -0.2, 0.9])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.trace import numpy_where
+from payback.trace.numpy import where as numpy_where
 
 X = np.array([[-1.0, 2.0, 0.5], [3.0, -4.0, 0.0]])
 CASES = {

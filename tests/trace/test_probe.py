@@ -33,7 +33,7 @@ import payback as pb
 from payback.errors import PaybackError
 from payback.trace.array import Traced
 from payback.trace.arrays import Buffered
-from payback.trace.complex import Complex
+from payback.trace.complex.numbers import Complex
 
 LIST = Path(__file__).with_name("probe.txt")
 CLEAR = ("differentiated", "constant", "raises")

@@ -9,7 +9,7 @@ import pytest
 
 import payback as pb
 from payback.errors import PaybackError
-from payback.trace.proved import proved
+from payback.trace.proof.proved import proved
 from payback.transforms import gradient
 
 X, Y = np.array([0.3, -1.2, 2.0]), np.array([1.5, 0.4, -0.7])

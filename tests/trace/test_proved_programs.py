@@ -10,7 +10,7 @@ from tests.amount import cases
 from tests.trace.test_proved import X, Y, alike, generally
 
 import payback as pb
-from payback.trace.proved import proved
+from payback.trace.proof.proved import proved
 from payback.transforms import gradient
 
 _READING = [

@@ -24,8 +24,9 @@ import payback as pb
 from ops.own_linalg import POSITIVE, SQUARE, TALL
 from ops.samples import traced
 from payback.errors import DifferentiationError, PaybackError, UnsupportedError
-from payback.trace import scipy_linalg, scipy_special
 from payback.trace.array import Traced
+from payback.trace.scipy import linalg as scipy_linalg
+from payback.trace.scipy import special as scipy_special
 from payback.trace.tree import leaves
 
 G = np.random.default_rng(9)

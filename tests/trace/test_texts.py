@@ -15,7 +15,7 @@ import pytest
 
 import payback as pb
 from payback.errors import TraceError
-from payback.trace.texts import Text
+from payback.trace.text.texts import Text
 
 X = np.array([1.25, 0.5])
 

@@ -11,7 +11,7 @@ import amount
 import payback as pb
 from payback import native
 from payback.errors import NonFiniteError
-from payback.native.loop import Loop
+from payback.native.running.loop import Loop
 from payback.nn.losses import LOSSES
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay, WarmUp
 from payback.trace.tree import leaves

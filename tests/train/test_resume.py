@@ -17,7 +17,7 @@ import pytest
 import amount
 import payback as pb
 from payback.errors import InputError, NonFiniteError
-from payback.native.loop import Loop
+from payback.native.running.loop import Loop
 from payback.optim import Adam, AdamW, GradientDescent, Momentum, RMSprop
 from payback.optim.schedules import Cosine, StepDecay, WarmUp
 from payback.trace.tree import leaves

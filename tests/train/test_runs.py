@@ -143,7 +143,8 @@ def test_what_is_restored_is_what_was(tmp_path, monkeypatch, each_step, name):
 @pytest.mark.skipif(not native.available(), reason="native code is off")
 def test_the_program_is_the_same_with_recording_and_without(tmp_path, monkeypatch):
     """Machine code: the same kernels with the same LLVM text, the same commands on the same numbers."""
-    from payback.native import library, loop, reuse
+    from payback.native.codegen import library
+    from payback.native.running import loop, reuse
 
     made = []
     finish = loop.Loop._finish

@@ -25,7 +25,7 @@ _NUMBERS = {float, int, np.float64}
 
 
 class Scalar(Protocol):
-    """A number that a row of the table has made of one or two, without a node; see `trace/floats.py`.
+    """A number that a row of the table has made of one or two, without a node; see `trace/scalars/floats.py`.
 
     Of `first` and `second` each is another one of the same class, the node of a leaf, or a plain number; there is no
     second (None) where the row takes one.  `row` is None once there is a node for it.

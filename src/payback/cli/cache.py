@@ -49,7 +49,7 @@ def cache(
 def _folder() -> Path | None:
     if find_spec("llvmlite") is None:  # nothing is compiled
         return None
-    from payback.native.cache import folder
+    from payback.native.codegen.cache import folder
 
     return folder()
 
@@ -65,7 +65,7 @@ def _entries(where: Path | None) -> list[os.DirEntry[str]]:
     """The files that payback wrote there, and no other."""
     if where is None:
         return []
-    from payback.native.cache import SUFFIXES
+    from payback.native.codegen.cache import SUFFIXES
 
     try:
         with os.scandir(where) as found:

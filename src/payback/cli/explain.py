@@ -29,7 +29,7 @@ from payback.glass.text import HEADERS, TREE_HEADERS, closing, is_story, rows_of
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.trace.array import Traced, variable
-from payback.trace.numpy_map import emit
+from payback.trace.numpy.map import emit
 
 _FUNCTIONS = {name: partial(emit, name) for name in FLOAT_FUNCTIONS}
 _ROWS = 40

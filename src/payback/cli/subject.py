@@ -23,7 +23,7 @@ from payback.errors import InputError
 from payback.glass.explain import Seen
 from payback.ir.node import Node
 from payback.trace.array import Traced
-from payback.trace.numpy_map import emit
+from payback.trace.numpy.map import emit
 
 _FILE = re.compile(r".*\.py(:.*)?")
 _ENTRY = re.compile(r"(.+)\[(\d+(?:,\d+)*)\]")

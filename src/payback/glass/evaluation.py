@@ -34,8 +34,8 @@ from payback.ops.row import VARIABLE
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.backward import seed_for
-from payback.trace.leaks import check, close
-from payback.trace.shim import call
+from payback.trace.refusals.leaks import check, close
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, tree_map
 from payback.transforms.gradient import Opened
 
@@ -133,7 +133,7 @@ def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool) -
     if native:
         if not machine_code.available():
             raise InputError("there is no machine code here", why="llvmlite is not installed, or PAYBACK_NATIVE is 0")
-        from payback.native.program import Program
+        from payback.native.running.program import Program
 
         graph = Graph(wrt, [*forward, *bars])
         values: Sequence[Any] = Program(graph)(*(node.value for node in wrt))

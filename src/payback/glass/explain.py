@@ -16,8 +16,8 @@ from payback.glass.names import name_nodes, parameter_names
 from payback.ir.node import Node, ancestors
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced
-from payback.trace.leaks import check, close
-from payback.trace.shim import call
+from payback.trace.refusals.leaks import check, close
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, paths
 from payback.transforms.gradient import ArgNums, Opened, _argument_names, _scalar
 

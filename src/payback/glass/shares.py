@@ -71,7 +71,7 @@ class Shares:
         shapes = [None if a is None else Aval(a.shape, a.dtype) for a in (x, y, weights)]
         traced = trace(both, self.net, self._along, *shapes)
         if self._native:
-            from payback.native.program import Program
+            from payback.native.running.program import Program
 
             traced.run = Program(traced.graph)
         return traced

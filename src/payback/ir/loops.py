@@ -15,7 +15,7 @@ from payback.errors import TraceError
 from payback.ir.where import NOT_USERS, position, syntax
 
 LIMIT = 50_000
-_TRACED = ("call", "payback.trace.shim")  # the function, and its module, that calls the user's
+_TRACED = ("call", "payback.trace.shim.shim")  # the function, and its module, that calls the user's
 # (code, instruction) -> how many nodes it has made in the trace that is running; None outside one
 counts: ContextVar[dict[tuple[int, int], int] | None] = ContextVar("counts", default=None)
 

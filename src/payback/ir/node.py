@@ -14,7 +14,7 @@ from typing import Any
 
 from payback.ir.aval import Aval, aval_of
 
-_next_id = itertools.count(step=3).__next__  # every third one: see `trace/floats.py`
+_next_id = itertools.count(step=3).__next__  # every third one: see `trace/scalars/floats.py`
 by_id = attrgetter("id")
 NO_PARAMS: dict[str, Any] = {}
 

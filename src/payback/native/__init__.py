@@ -13,7 +13,7 @@ def available() -> bool:
 
 def coverage() -> str:
     """The rows of the table that are lowered to machine code, and those that run on NumPy between native pieces."""
-    from payback.native.program import lowered
+    from payback.native.running.program import lowered
     from payback.ops import TABLE
 
     rows = {name: lowered(row) for name, row in TABLE.items() if row.value is not None}

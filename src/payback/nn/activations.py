@@ -10,7 +10,7 @@ import numpy as np
 from payback.ir.told import told
 from payback.ops.namespace import Values
 from payback.trace.array import Traced
-from payback.trace.numpy_map import axes_of, emit
+from payback.trace.numpy.map import axes_of, emit
 
 
 def _pointwise(name: str, x: Any) -> Any:

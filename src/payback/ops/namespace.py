@@ -70,7 +70,7 @@ def _where(condition: Any, high: Any, low: Any) -> Any:
 
 
 def waits(error: type[BaseException]) -> bool:
-    """Whether the program waits for Python's exception, with a `try`; see `trace/handled.py`, which replaces this."""
+    """Whether the program waits for Python's exception, with a `try`: `trace/refusals/handled.py` replaces this."""
     return False
 
 

@@ -16,8 +16,8 @@ from payback.ops.append import const
 from payback.ops.row import INPUT
 from payback.run.interpreter import Interpreter
 from payback.trace.array import Traced
-from payback.trace.leaks import check, close
-from payback.trace.shim import call
+from payback.trace.refusals.leaks import check, close
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 
 

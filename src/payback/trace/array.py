@@ -19,9 +19,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
-from payback.trace.asked import by_name, not_known
-from payback.trace.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
-from payback.trace.free import free
+from payback.trace.assignment.outside import bare, by_percent, calling, in_text, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     _COMPLEX,
@@ -35,8 +33,10 @@ from payback.trace.operators import (
     product_in_place,
     where_of_caller,
 )
-from payback.trace.outside import bare, by_percent, calling, in_text, storing
-from payback.trace.texts import shown
+from payback.trace.refusals.asked import by_name, not_known
+from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
+from payback.trace.refusals.free import free
+from payback.trace.text.texts import shown
 
 _STOPPED = TABLE["stop_gradient"]
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`

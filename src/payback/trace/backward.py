@@ -16,7 +16,7 @@ from payback.ir.where import position
 from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced, plain
-from payback.trace.floats import Float
+from payback.trace.scalars.floats import Float
 
 
 def seed_for(node: Node, seed: Any = None) -> Any:

@@ -26,10 +26,10 @@ from payback.ops.row import CONST, INPUT, TABLE
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now, outside
-from payback.trace.leaks import close
-from payback.trace.shim import call
+from payback.trace.assignment.views import argument
+from payback.trace.refusals.leaks import close
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves
-from payback.trace.views import argument
 
 
 def fresh(aval: Aval, strides: tuple[int, ...] | None = None, name: str = "") -> Node:

@@ -25,14 +25,14 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
-from payback.trace.cures import BARE, BARE_NUMBERS
-from payback.trace.free import free
-from payback.trace.handled import FACTORIZING, unsure
+from payback.trace.assignment.outside import calling, into_plain_array
+from payback.trace.assignment.owned import adopt
 from payback.trace.indexing import getitem
-from payback.trace.number import _NAMES, record
 from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
-from payback.trace.outside import calling, into_plain_array
-from payback.trace.owned import adopt
+from payback.trace.refusals.cures import BARE, BARE_NUMBERS
+from payback.trace.refusals.free import free
+from payback.trace.refusals.handled import FACTORIZING, unsure
+from payback.trace.scalars.number import _NAMES, record
 from payback.trace.tree import leaves, tree_map
 
 Function = Callable[..., Any]

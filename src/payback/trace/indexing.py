@@ -15,8 +15,8 @@ from payback.ops.namespace import full_index
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, now, outside
+from payback.trace.assignment.views import view
 from payback.trace.operators import _HOOKS, made, where_of_caller
-from payback.trace.views import view
 
 _SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 

@@ -19,7 +19,7 @@ from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
-from payback.trace.handled import FAILING, unsure
+from payback.trace.refusals.handled import FAILING, unsure
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
 _METHODS: dict[str, Callable[..., Any]] = {}

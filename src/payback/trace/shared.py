@@ -9,7 +9,7 @@ from typing import Any
 
 from payback.ir.node import Node
 from payback.trace.array import _NODE_TYPES, Traced, Variable, become
-from payback.trace.asked import not_known
+from payback.trace.refusals.asked import not_known
 
 
 class Shared(Variable):

@@ -134,7 +134,7 @@ class Compiled:
 
     def _loop(self, size: int, chosen: bool) -> Any:
         if (size, chosen) not in self._loops:
-            from payback.native.stepwise import Stepwise, loop_of
+            from payback.native.running.stepwise import Stepwise, loop_of
 
             X, y, *rest = self._data
             batch = X[:size], y[:size], rest[0][:size] if rest else None

@@ -37,7 +37,7 @@ class Orders:
     def _draw(self, first: int, count: int) -> np.ndarray[Any, Any]:
         keys = folded(self.key, np.arange(first, first + count))
         if native.available() and self.n * self.epochs >= MANY:
-            from payback.native.bits import random_bits as natively
+            from payback.native.running.random_bits import random_bits as natively
 
             return order_of(natively(keys, (2 * self.n,)))
         return order_of(random_bits(keys, (2 * self.n,)))

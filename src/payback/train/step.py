@@ -41,7 +41,7 @@ class Steps:
             rows = len(x)
             traced = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
             if self.native and name != "train":  # whole trainings have a loop of their own
-                from payback.native.reuse import program_again
+                from payback.native.running.reuse import program_again
 
                 traced.run = program_again(traced.graph)
             self._traced[key] = traced

@@ -23,12 +23,12 @@ from payback.errors import (
 )
 from payback.ir.forks import free_in_children
 from payback.ir.where import is_inner, position
-from payback.trace import shim, wrappers
 from payback.trace.array import Method, Traced, plain
 from payback.trace.arrays import now
-from payback.trace.buffer import _MEMORY, Buffer
-from payback.trace.cures import BARE_NUMBERS, of_library
-from payback.trace.texts import Text
+from payback.trace.assignment.buffer import _MEMORY, Buffer
+from payback.trace.refusals.cures import BARE_NUMBERS, of_library
+from payback.trace.shim import shim, wrappers
+from payback.trace.text.texts import Text
 from payback.trace.tree import leaves
 from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
 from payback.transforms.plainly import Plainly, raised_at

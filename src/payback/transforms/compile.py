@@ -19,16 +19,16 @@ from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
+from payback.trace.assignment.memory_order import steps_of
+from payback.trace.assignment.views import argument
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
-from payback.trace.leaks import check, close
-from payback.trace.lying import steps_of
-from payback.trace.number import opened, recorded
 from payback.trace.operators import where_of_caller
+from payback.trace.refusals.leaks import check, close
+from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
-from payback.trace.shim import call, tracing
+from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.trace.views import argument
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -85,9 +85,9 @@ class Trace:
         """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them."""
         if self.program is None:
             _representable(self.body.graph)
-            from payback.native.entry import entry, kernels
-            from payback.native.reuse import program_again
-            from payback.native.tape_bodies import direct
+            from payback.native.running.entry import entry, kernels
+            from payback.native.running.reuse import program_again
+            from payback.native.tape.bodies import direct
 
             quick = plain and not self.donated
             graph, beside = self.body.graph, kernels() if quick else ()
@@ -254,7 +254,7 @@ class CompiledFunction:
 
 def _recorder() -> Any:
     """What keeps the scalars of a program in columns, for there may be millions."""
-    from payback.native.tape_bodies import recorder
+    from payback.native.tape.bodies import recorder
 
     return recorder()
 

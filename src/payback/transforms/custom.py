@@ -17,7 +17,7 @@ from payback.trace.array import plain as bare_value
 from payback.trace.arrays import now
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import where_of_caller
-from payback.trace.shim import call
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads
 from payback.transforms.foreign import kind_of, with_plain_numbers

@@ -21,7 +21,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.body import Body, fresh
 from payback.trace.operators import where_of_caller
-from payback.trace.shim import untraced
+from payback.trace.shim.shim import untraced
 from payback.trace.tree import is_leaf, leaves, same_structure, unflatten
 
 Function = Callable[..., Any]

@@ -21,8 +21,8 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.body import enclosed, fresh, result_of
-from payback.trace.leaks import close
-from payback.trace.shim import call
+from payback.trace.refusals.leaks import close
+from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
 from payback.transforms.gradient import ArgNums, Function, Opened, _bare, _scalar, _with_aux, grad
 from payback.transforms.pullback import cast_like, own, pull_back, reached_from, zero

@@ -17,16 +17,16 @@ from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
+from payback.trace.assignment.memory_order import leaf_of
+from payback.trace.assignment.views import argument
 from payback.trace.backward import seed_for
-from payback.trace.floats import Float
 from payback.trace.leaf import leaf_value
-from payback.trace.leaks import close
-from payback.trace.lying import leaf_of
-from payback.trace.number import on_tape, opened
-from payback.trace.proved import proved
-from payback.trace.shim import call, tracing
+from payback.trace.proof.proved import proved
+from payback.trace.refusals.leaks import close
+from payback.trace.scalars.floats import Float
+from payback.trace.scalars.number import on_tape, opened
+from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.trace.views import argument
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]

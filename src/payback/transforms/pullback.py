@@ -15,10 +15,10 @@ from payback.ir.node import Node
 from payback.ops.append import const
 from payback.ops.row import CONST
 from payback.trace.array import _NODE_TYPES, Traced
-from payback.trace.floats import Float
-from payback.trace.leaks import check
-from payback.trace.lying import by_rows
-from payback.trace.shim import tracing
+from payback.trace.assignment.memory_order import by_rows
+from payback.trace.refusals.leaks import check
+from payback.trace.scalars.floats import Float
+from payback.trace.shim.shim import tracing
 
 
 def reached_from(top: Node, wrt: list[Node]) -> tuple[Reach, bool]:

@@ -18,9 +18,9 @@ from payback.ops.row import CONST
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
+from payback.trace.assignment.buffer import buffer
+from payback.trace.assignment.memory_order import exactly
 from payback.trace.body import is_number, node_of, result_of, trace_body
-from payback.trace.buffer import buffer
-from payback.trace.lying import exactly
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import _argument_names

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from payback.native import contraction, ir, vector_math
-from payback.native.emit import INT, INT32, POINTER, Emitter
+from payback.native import ir, vector_math
+from payback.native.codegen.emit import INT, INT32, POINTER, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.shared import Shared, shared
-from payback.native.place import Place, take
+from payback.native.products import contraction
+from payback.native.products.place import Place, take
 
 
 class After(NamedTuple):

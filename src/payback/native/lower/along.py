@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.ir.node import Node
-from payback.native import ir, layout
-from payback.native.emit import Emitter, constant
+from payback.native import ir
+from payback.native.codegen.emit import Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
 from payback.native.lower.pointwise import code_of
+from payback.native.planning import layout
 
 SIDE_BY_SIDE = 4  # lines that are walked together: each entry waits for the one before it
 

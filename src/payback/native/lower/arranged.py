@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from payback.native import layout
-from payback.native.layout import Buffer, View
+from payback.native.planning import layout
+from payback.native.planning.layout import Buffer, View
 
 CALL = 60.0  # a product's call, with what it packs
 FMA = 0.06  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from payback.native import ir
-from payback.native.emit import BYTE, INT, POINTER, Emitter
+from payback.native.codegen.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.kernel import SIGNATURE, Arguments
 
 HEAD = 8  # words before the steps of the pointers

@@ -12,17 +12,18 @@ from math import prod
 from typing import Any, NamedTuple
 
 from payback.ir.node import Node
-from payback.native import ir, layout
-from payback.native.again import AGAIN, FEW
-from payback.native.commands import Command, number, text_of
-from payback.native.emit import INT, Emitter, constant, lanes_of
-from payback.native.layout import View
+from payback.native import ir
+from payback.native.codegen.emit import INT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.body import Body
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.pointwise import code_of
-from payback.native.place import masked_load
-from payback.native.tile import has_masked_loads
+from payback.native.planning import layout
+from payback.native.planning.commands import Command, number, text_of
+from payback.native.planning.layout import View
+from payback.native.planning.recomputed import AGAIN, FEW
+from payback.native.products.place import masked_load
+from payback.native.products.tile import has_masked_loads
 
 LEAST = 256  # entries of a result for which it is worth it
 SHARED = 1 << 14  # entries from which on threads share the rows

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import BYTE, INT32, Emitter, lanes_of
+from payback.native.codegen.emit import BYTE, INT32, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.packing import least
-from payback.native.tile import fetch, multiply_add, registers
+from payback.native.products.packing import least
+from payback.native.products.tile import fetch, multiply_add, registers
 
 ROWS = 8  # at a time, or as many as a vector has lanes
 UNROLLED = 16  # vectors of a row up to which there is no loop

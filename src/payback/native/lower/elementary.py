@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from payback.native import ir, vector_math
-from payback.native.emit import FLOAT32, FLOAT64, INT32, Emitter, constant, lanes_of
+from payback.native.codegen.emit import FLOAT32, FLOAT64, INT32, Emitter, constant, lanes_of
 
 # The rows whose values are SciPy's: its own compiled functions of doubles, and how many arguments they take.
 _SCIPY = {

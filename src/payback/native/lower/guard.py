@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import BIT, Emitter, constant, lanes_of
+from payback.native.codegen.emit import BIT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from payback.ir.node import Node
-from payback.native import layout
-from payback.native.layout import View
 from payback.native.lower import boxes, pointwise
 from payback.native.lower.pointwise import code_of
+from payback.native.planning import layout
+from payback.native.planning.layout import View
 
 
 def _in_boxes(node: Node, values: list[Node]) -> list[boxes.Payment]:

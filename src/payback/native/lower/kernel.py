@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from payback.native import ir
-from payback.native.emit import BYTE, INT, POINTER, Emitter
+from payback.native.codegen.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.pointwise import from_memory, memory_type, to_memory
 
 SIGNATURE = ir.FunctionType(INT, [POINTER, POINTER])

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from payback.ir.node import Node
-from payback.native import ir, layout
-from payback.native.emit import BYTE, INT, Emitter, constant, vector_bytes
-from payback.native.layout import View
+from payback.native import ir
+from payback.native.codegen.emit import BYTE, INT, Emitter, constant, vector_bytes
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
 from payback.native.lower.pointwise import code_of
+from payback.native.planning import layout
+from payback.native.planning.layout import View
 
 
 def lower_concatenate(planner: Any, node: Node) -> bool:

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import INT32, Emitter, constant
+from payback.native.codegen.emit import INT32, Emitter, constant
 from payback.native.lower import pointwise
 from payback.native.lower.body import Body, Instr
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.stages import AT_ONCE, VECTORS
-from payback.native.place import lane_mask
+from payback.native.products.place import lane_mask
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512
 LIGHT = 6  # a body of so few operations is repeated for several accumulators

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.native import ir
-from payback.native.emit import BIT, BYTE, FLOAT32, FLOAT64, HALF, INT32, Emitter, constant, host_features
+from payback.native.codegen.emit import BIT, BYTE, FLOAT32, FLOAT64, HALF, INT32, Emitter, constant, host_features
 from payback.native.lower import elementary
 
 # How a value is held while it is computed with, by the dtype's code ("f4", "i8", "b1", ...).

@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.ir.node import Node
-from payback.native import contraction, ir, layout
-from payback.native.commands import Command, number_of
-from payback.native.emit import BYTE, Emitter, lanes_of
-from payback.native.layout import Buffer, View
+from payback.native import ir
+from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.after import After
 from payback.native.lower.arranged import around, arranged
@@ -23,8 +21,12 @@ from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside, with_sums
-from payback.native.nests import nest
-from payback.native.plan import Plan, plan
+from payback.native.planning import layout
+from payback.native.planning.commands import Command, number_of
+from payback.native.planning.layout import Buffer, View
+from payback.native.planning.nests import nest
+from payback.native.products import contraction
+from payback.native.products.choice import Plan, plan
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.emit import INT, INT32, Emitter
+from payback.native.codegen.emit import INT, INT32, Emitter
 from payback.native.lower.kernel import Arguments
 from payback.ops.philox import _MULTIPLIERS, _ROUNDS, _WEYL
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.emit import INT, INT32, Emitter, constant, lanes_of
+from payback.native.codegen.emit import INT, INT32, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.pointwise import code_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from payback.native import ir, vector_math
-from payback.native.emit import Emitter, lanes_of
+from payback.native.codegen.emit import Emitter, lanes_of
 from payback.native.vector_math import logistic
 
 Instr = tuple[Any, ...]

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.emit import Emitter, itemsize, lanes_of
+from payback.native.codegen.emit import Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.small_tile import FIRST_CACHE, Tile, Vector, across, fitting, parted, tile
-from payback.native.packing import SLACK, least, turned
-from payback.native.place import Place
-from payback.native.plan import K_BLOCK, Plan
-from payback.native.tile import registers
+from payback.native.products.choice import K_BLOCK, Plan
+from payback.native.products.packing import SLACK, least, turned
+from payback.native.products.place import Place
+from payback.native.products.tile import registers
 
 LINE = 64  # bytes: vectors that lie across two lines of the cache take two reads
 WIDEST = 64  # columns, but four times as many where there are so FEW products

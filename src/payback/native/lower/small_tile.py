@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import Emitter, constant, itemsize, lanes_of
+from payback.native.codegen.emit import Emitter, constant, itemsize, lanes_of
 from payback.native.lower.kernel import fold
-from payback.native.packing import turned
-from payback.native.place import lane_mask, masked_load, take
-from payback.native.tile import has_masked_loads, multiply_add, registers
+from payback.native.products.packing import turned
+from payback.native.products.place import lane_mask, masked_load, take
+from payback.native.products.tile import has_masked_loads, multiply_add, registers
 
 FIRST_CACHE = 1 << 15  # bytes
 SHALLOW = 12  # fewer products at a time are not worth the loads and stores of their sums

@@ -15,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from payback.native import ir
-from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter, itemsize
+from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, itemsize
 from payback.native.ir.module import Block
 
 REGISTERS = 2  # of a vector: constants are loaded once for both

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.emit import BIT, BYTE, INT, POINTER, Emitter
+from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter
+from payback.native.codegen.split import INLINED
 from payback.native.lower.guard import may_stop
 from payback.native.lower.kernel import SIGNATURE, Arguments, symbol
-from payback.native.parts import INLINED
 
 ALIGNMENT = 64
 LOOP = ".loop"  # the end of the name of what is to be made simple, once kernels are written into it

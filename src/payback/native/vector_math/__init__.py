@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from payback.native import ir
-from payback.native.emit import Emitter, suffix
+from payback.native.codegen.emit import Emitter, suffix
 from payback.native.vector_math import division, exponential, hyperbolic, logistic, power, special, trigonometric
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from payback.native import ir
-from payback.native.emit import BYTE, FLOAT32, FLOAT64, INT, INT32, POINTER, Emitter, itemsize, vector_bytes
+from payback.native.codegen.emit import BYTE, FLOAT32, FLOAT64, INT, INT32, POINTER, Emitter, itemsize, vector_bytes
 
 
 class Constants:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from payback.native import ir
-from payback.native.emit import INT, POINTER, Compiled, Emitter, llvm_type
+from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter, llvm_type
 from payback.native.vector_math import emit
 
 Array = np.ndarray[Any, Any]

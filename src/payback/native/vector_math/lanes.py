@@ -13,9 +13,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from payback.native import emit as base
 from payback.native import ir
-from payback.native.emit import FLOAT32, FLOAT64, Emitter
+from payback.native.codegen import emit as base
+from payback.native.codegen.emit import FLOAT32, FLOAT64, Emitter
 from payback.native.vector_math.constants import Constants
 
 Number = int | float

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from payback.native import ir
-from payback.native.emit import FLOAT64, INT, Emitter
+from payback.native.codegen.emit import FLOAT64, INT, Emitter
 from payback.native.vector_math import coefficients as c
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths

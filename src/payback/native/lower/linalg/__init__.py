@@ -1,0 +1,1 @@
+"""Kernels of linear algebra: factorizations, systems, exponentials of matrices."""

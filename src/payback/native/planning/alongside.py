@@ -1,0 +1,89 @@
+"""What is computed on the way: results over the same entries as a sum, in its pass over memory.
+
+A gradient by an array reads what its value is a sum of.  Computed after the sum, all that both need would be written to
+memory and read again; computed with it, only the results are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from payback.ir.node import Node, by_id
+from payback.native.codegen.emit import lanes_of
+from payback.native.lower.pointwise import code_of, register_type
+from payback.native.planning.layout import View
+
+GROUP = 160  # nodes in one nest at most
+MANY = 64  # rows that may lie across
+TOGETHER = 1 << 14  # entries from which on two results are worth to be found in one pass
+
+
+def settle(planner: Any, node: Node) -> None:
+    """The large parts of a stack that wait to be computed are to lie in their places."""
+    if node.aval.size < TOGETHER:
+        return
+    target = planner.homes.get(node) or planner.new(node, node.aval.dtype, node.aval.shape, "arena")
+    planner.homes[node] = target
+    axis = node.params["axis"]
+    strides = target.strides[:axis] + target.strides[axis + 1 :]
+    for k, part in enumerate(node.args):
+        fits = part in planner.waiting and part.aval.dtype == node.aval.dtype and not part.aval.weak
+        if fits and part not in planner.wanted and part not in planner.homes:
+            place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
+            planner.homes[part] = place
+
+
+def carried(planner: Any, sources: Sequence[Node], shape: tuple[int, ...]) -> list[Node]:
+    """Waiting results over `shape` that a pass computing `sources` can make as well: they share work, and need
+    nothing else but what lies in memory or is a view of it."""
+    if prod(shape) < TOGETHER:
+        return []
+    members = set(planner.members(sources, shape, ()))
+    found: list[Node] = []
+    for node in sorted({*planner.homes, *planner.wanted, *_multiplied(planner, members, shape)}, key=by_id):
+        if node in members or not planner.inline(node, shape):
+            continue
+        if planner.early is not None and node not in planner.early:
+            continue
+        more = planner.members([node], shape, ())
+        if not members.intersection(more) or len(members.union(more)) > GROUP:
+            continue
+        missing = planner.missing(node)
+        if not all(planner.shows(arg) for arg in missing):
+            continue
+        for arg in missing:
+            planner.need(arg)
+        if planner.missing(node) or not planner.inline(node, shape):
+            continue
+        members.update(more)
+        found.append(node)
+    return found
+
+
+def _multiplied(planner: Any, members: set[Node], shape: tuple[int, ...]) -> list[Node]:
+    """What is made of the members, entry by entry, and is an operand of a product: it has to lie in memory anyway."""
+    seen, stack, found = set(members), list(members), []
+    while stack and len(seen) < GROUP:
+        for user in planner.users.get(stack.pop(), ()):
+            if user not in seen and planner.inline(user, shape):
+                seen.add(user)
+                stack.append(user)
+                if any(further.op.name == "contract" for further in planner.users.get(user, ())):
+                    found.append(user)
+    return found
+
+
+def across(planner: Any, node: Node, axes: tuple[int, ...] | None) -> bool:
+    """Whether what a nest makes on the way is to lie column by column, in rows of less than a vector.
+
+    A nest that adds up such rows runs across them, and so do those that read this: all move by one then.
+    """
+    shape, last = node.aval.shape, (len(node.aval.shape) - 1,)
+    if axes != last or not 1 < shape[-1] < lanes_of(register_type(code_of(node.aval.dtype))):
+        return False
+    return prod(shape[:-1]) >= MANY and all(
+        user.op.kind == "pointwise" or (user.op.name in ("sum", "mean", "max", "min") and user.params["axes"] == last)
+        for user in planner.users.get(node, ())
+    )

@@ -1,0 +1,444 @@
+"""Which nodes are computed in one nest, and what is known of a node before it is."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import BOOL
+from payback.ir.node import Node, ancestors, by_id
+from payback.native.lower import pointwise
+from payback.native.lower.guard import InBounds
+from payback.native.lower.pointwise import code_of
+from payback.native.planning import alongside as carry
+from payback.native.planning import layout
+from payback.native.planning import recomputed as again
+from payback.native.planning.alongside import GROUP, TOGETHER
+from payback.native.planning.commands import Command, Scalar, text_of
+from payback.native.planning.layout import Buffer, View
+from payback.native.vector_math.logistic import OF_ONE
+
+_MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
+ALONG = 4  # operations on other arrays that are done on the way of a product's epilogue, at most
+VIEWS = ("broadcast", "reshape", "transpose", "identity")
+REDUCES = ("sum", "mean", "max", "min")
+_USUAL = frozenset(map(np.dtype, (np.float32, np.float64)))
+
+
+def _is_half(aval: Any) -> bool:
+    return bool(aval.dtype.itemsize == 2) and aval.dtype.kind == "f"
+
+
+class Groups:
+    """The part of the planner that gathers waiting nodes."""
+
+    views: dict[Node, View]
+    scalars: dict[Node, Scalar]
+    commands: list[Command]
+    users: dict[Node, list[Node]]
+    waiting: dict[Node, None]
+    wanted: dict[Node, None]
+    gone: set[Node]
+    early: set[Node] | None
+    checked: set[tuple[Buffer, int]]
+    repeated: bool
+
+    # --- waiting nodes ------------------------------------------------------------------------------------
+
+    def fusible(self, node: Node) -> bool:
+        op, args = node.op, node.args
+        name = op.name
+        one_by_one = op.kind == "pointwise" and name != "identity"
+        if not (one_by_one or name in ("cast", "index")) or op.value is None:
+            return False
+        if one_by_one and len(args) == 2 and args[0].aval == args[1].aval and args[0].aval.dtype in _USUAL:
+            return pointwise.can(name, self.operand_code(node))
+        aval = node.aval
+        if aval.weak and aval.dtype.kind == "i":  # Python's whole numbers have no end
+            return False
+        half = _is_half(aval)
+        for arg in args:
+            given = arg.aval
+            half = half or _is_half(given)
+            if given.weak and arg.op.value is None and given.dtype.kind == "i" and abs(arg.value) > 2**53:
+                return False
+        if half and not pointwise.half_is_native():
+            return False
+        if name == "cast":
+            return True
+        if name == "index":
+            return any(isinstance(part, layout.Place) for part in node.params["template"]) and self._fancy(node)
+        return one_by_one and pointwise.can(name, self.operand_code(node))
+
+    def _fancy(self, node: Node) -> bool:
+        source, *arrays = node.args
+        if any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
+            return False
+        view = layout.whole(Buffer("arena", source.aval.dtype, source.aval.size), source.aval.shape)
+        return layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays]) is not None
+
+    def operand_code(self, node: Node) -> str:
+        """The dtype that a pointwise row computes in."""
+        name, result = node.op.name, code_of(node.aval.dtype)
+        if name.startswith("logical"):
+            return "b1"
+        if result != "b1" or name == "select":
+            return result
+        codes = {code_of(arg.aval.dtype) for arg in node.args}
+        if len(codes) == 1:
+            return codes.pop()
+        return "f8" if any(c[0] == "f" for c in codes) else "i8"
+
+    def inline(self, node: Node, shape: layout.Shape) -> bool:
+        return node in self.waiting and node.aval.shape == shape
+
+    def missing(self, root: Node) -> list[Node]:
+        """What the nest of a waiting node reads and nobody has computed yet."""
+        shape, seen, stack, found = root.aval.shape, {root}, [root], {}
+        while stack:
+            node = stack.pop()
+            for arg in node.args:
+                if arg in seen or arg in self.views or arg in self.scalars:
+                    continue
+                # what is indexed, and by what, is read from memory
+                if self.inline(arg, shape) and node.op.name != "index" and len(seen) < GROUP:
+                    seen.add(arg)
+                    stack.append(arg)
+                else:
+                    found[arg] = None
+        return list(found)
+
+    def members(self, roots: Sequence[Node], shape: layout.Shape, sinking: Sequence[Node]) -> list[Node]:
+        """The waiting nodes that the nest of these roots computes, in order."""
+        seen = dict.fromkeys(root for root in roots if self.inline(root, shape))
+        stack = list(seen)
+        while stack:
+            for arg in stack.pop().args:
+                if arg not in seen and self.inline(arg, shape):
+                    seen[arg] = None
+                    stack.append(arg)
+        if shape == ():  # numbers that are at hand are computed together
+
+            def lacks(arg: Node, inside: Any) -> bool:
+                return arg not in inside and arg not in self.scalars and (arg not in self.views or arg in sinking)
+
+            for node in self.waiting:  # of an unrolled loop most lack what is still far away
+                far = (before := self.lacking.get(node)) and before not in self.views and before not in self.scalars
+                if (far and before not in seen) or node in seen or node.aval.shape != () or len(seen) > GROUP:
+                    continue
+                inside = () if node.op.name == "index" else seen
+                if (missing := next((arg for arg in node.args if lacks(arg, inside)), None)) is not None:
+                    self.lacking[node] = missing
+                else:
+                    seen[node] = None
+        return sorted(seen, key=by_id)
+
+    def require(self, nodes: Sequence[Node], shape: layout.Shape) -> None:
+        """All that a nest over `shape` with these roots reads lies in memory."""
+        for node in nodes:
+            if self.inline(node, shape):
+                while missing := self.missing(node):
+                    for arg in missing:
+                        if arg not in self.gone:  # with its last user, by a nest that was computed meanwhile
+                            self.need(arg)
+                    if not self.inline(node, shape):
+                        break
+            else:
+                self.need(node)
+
+    def group(
+        self,
+        roots: Sequence[Node],
+        shape: layout.Shape,
+        sinks: Sequence[tuple[Any, ...]] = (),
+        extra: Sequence[tuple[Any, ...]] = (),
+        axes: layout.Shape | None = None,
+        text: str = "",
+        sinking: Sequence[Node] = (),
+    ) -> None:
+        """One nest for the roots and what waits for them.
+
+        sinks: (kind, view over `shape`, number of its root, …) beside the stores of what others need; they stand for
+        the nodes `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
+        """
+        members = self.members(roots, shape, sinking)
+        members = sorted([*members, *self.alike(members)], key=by_id)
+        inside = set(members)
+        instrs: list[tuple[Any, ...]] = []
+        codes: list[str] = []
+        number: dict[Any, int] = {}
+
+        def add(instr: tuple[Any, ...], code: str) -> int:
+            key = (instr, code)
+            if key not in number:
+                number[key] = len(instrs)
+                instrs.append(instr)
+                codes.append(code)
+            return number[key]
+
+        def operand(node: Node, code: str | None = None) -> int:
+            have = code_of(node.aval.dtype)
+            if node in inside:
+                at = number[node]
+            elif node in self.scalars:
+                scalar = self.scalars[node]
+                at, have = add(("number", text_of(scalar), scalar.code), scalar.code), scalar.code
+            else:
+                at = add(("load", layout.spread(self.view(node), shape), have), have)
+            return at if code is None or code == have else add(("cast", have, code, at), code)
+
+        for node in members:
+            name, code = node.op.name, code_of(node.aval.dtype)
+            if name == "cast":
+                number[node] = operand(node.args[0], code)
+            elif name == "index":
+                number[node] = self._gather(node, add, operand, shape)
+            else:
+                inner = self.operand_code(node)
+                args = [operand(arg, "b1" if name == "select" and slot == 0 else inner)
+                        for slot, arg in enumerate(node.args)]  # fmt: skip
+                number[node] = args[0] if name == "stop_gradient" else add((name, inner, *args), code)
+        ends = [operand(root) for root in roots]
+        loads = []
+        for view, code in extra:
+            at = add(("load", view, code), code)
+            loads.append(at if code == "i8" else add(("cast", code, "i8", at), "i8"))
+        made: list[tuple[Any, ...]] = []
+        for kind, view, root, *more in sinks:
+            if kind in ("sum", "max", "min"):
+                made.append((kind, view, operand(roots[root], more[0]), *more))
+            else:
+                made.append((kind, view, ends[root], *[(loads[k], extent, stride) for k, extent, stride in more]))
+        for node in members:
+            self.waiting.pop(node, None)
+        for node in members:
+            others = [user for user in self.users.get(node, ()) if user not in inside]
+            if sinks and node in roots:  # an argument given twice is read again
+                others = [user for user in others if user not in sinking or others.count(user) > 1]
+            if not others and node not in self.wanted:
+                self.gone.add(node)
+            elif (sinks or node not in roots) and again.is_cheaper(self, node):
+                self.waiting[node] = None
+            else:
+                place = self.placed(node, instrs, shape, carry.across(self, node, axes))
+                made.append(("store", place, number[node]))
+        self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
+
+    def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
+        source, *arrays = node.args
+        code, view = code_of(node.aval.dtype), self.view(source)
+        places = layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays])
+        assert places is not None
+        indices = []
+        for k, extent, stride in places.arrays:
+            self.check(arrays[k], extent)
+            there = layout.indices(self.view(arrays[k]), places)
+            have = code_of(arrays[k].aval.dtype)
+            at = add(("load", there, have), have)
+            indices.append((at if have == "i8" else add(("cast", have, "i8", at), "i8"), extent, stride))
+        moved = View(view.buffer, places.offset, places.shape, places.strides)
+        return add(("gather", moved, code, *indices), code)
+
+    def followers(self, node: Node, most: int) -> list[Node]:
+        """Waiting nodes that can be computed right after an entry of `node`, in order: bias, activation, mask.
+
+        They read nothing else but floating arrays that lie in memory, and numbers.
+        """
+        if node in self.wanted or self.waiting.keys().isdisjoint(self.users.get(node, ())):
+            return []
+        shape, dtype = node.aval.shape, node.aval.dtype
+        inside = {node}
+        made: list[Node] = []
+        heap = [(user.id, user) for user in dict.fromkeys(self.users[node])]
+        heapq.heapify(heap)
+        while heap and len(made) < most:
+            _, user = heapq.heappop(heap)
+            if user in inside or not self._follows(user, shape, dtype):
+                continue
+            rest: dict[Node, None] = {}
+            if not all(self._brought(arg, inside, rest, shape, dtype) for arg in user.args):
+                continue
+            for new in (*rest, user):
+                inside.add(new)
+                made.append(new)
+                for further in self.users.get(new, ()):
+                    heapq.heappush(heap, (further.id, further))
+        while made and made[-1].aval.dtype != dtype:  # C holds the last one's values
+            made.pop()
+        return [*made[:-1], *self.alike([node, *made]), *made[-1:]] if self._is_chain(node, made) else []
+
+    def alike(self, members: Sequence[Node]) -> list[Node]:
+        """What others will make of numbers in a nest, by the exponential that the nest computes of them: sigmoid(−z).
+
+        It is made here, too, where else z would be stored and the exponential computed from it once more.
+        """
+        inside, made = set(members), []
+        for node in members:
+            if node.op.name not in OF_ONE or node.aval.dtype.itemsize < 4:
+                continue
+            (z,) = node.args
+            if z.op.name == "neg" and z.args[0] in inside:
+                (z,) = z.args
+            if z not in inside or z in self.wanted:
+                continue
+            found: dict[Node, None] = {}
+            for user in self.users[z]:
+                turned = user.op.name == "neg" and user in self.waiting
+                for each in self.users.get(user, ()) if turned else (user,):
+                    if each not in inside:
+                        found |= dict.fromkeys([user, each] if turned else [each])
+            if all(new in self.waiting and (new.op.name in OF_ONE or new.op.name == "neg") for new in found):
+                made += found
+                inside.update(found)
+        return made
+
+    def _is_chain(self, node: Node, made: list[Node]) -> bool:
+        """Whether others need but the end of a chain of nodes and steps on the way to it; not the product itself."""
+        users, inside = self.users, set(made)
+        if not made or node in self.wanted or not inside.issuperset(users.get(node, ())):
+            return False
+        kept = [x for x in made if x in self.wanted or not inside.issuperset(users.get(x, ()))]
+        if kept == made[-1:]:
+            return True
+        before = set(ancestors([made[-1]], floor=node.id))
+        return all(x in before for x in kept)
+
+    def _brought(
+        self, node: Node, inside: set[Node], rest: dict[Node, None], shape: layout.Shape, dtype: np.dtype[Any]
+    ) -> bool:
+        """Whether an argument lies in memory, or is a mask or factor that comes along, computed from what does.
+
+        rest: what comes along, in order.
+        """
+        if node in inside or node in rest or self._at_hand(node, shape, dtype):
+            return True
+        if len(rest) >= ALONG or not self._follows(node, shape, dtype):
+            return False
+        if not all(self._brought(arg, inside, rest, shape, dtype) for arg in node.args):
+            return False
+        rest[node] = None
+        return len(rest) <= ALONG
+
+    def _follows(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node not in self.waiting or node.op.kind != "pointwise" or node.aval.shape != shape:
+            return False
+        if self.early is not None and node not in self.early:
+            return False
+        for part in (node, *node.args):
+            code = part.aval.dtype
+            if code is not dtype and code != dtype and code != BOOL:
+                return False
+        return node.op.name in _MASKS or self.operand_code(node) != "b1"
+
+    def _at_hand(self, node: Node, shape: layout.Shape, dtype: np.dtype[Any]) -> bool:
+        if node in self.scalars:
+            return True
+        if node not in self.views and self.shows(node):
+            self.need(node)
+        return node in self.views and node.aval.dtype == dtype and len(node.aval.shape) <= len(shape)
+
+    def shows(self, node: Node) -> bool:
+        """Whether a node is another view of what lies in memory."""
+        while node not in self.views:
+            if node.op.name not in VIEWS and (node.op.name != "index" or len(node.args) != 1 or self.fusible(node)):
+                return False
+            node = node.args[0]
+        return True
+
+    def check(self, array: Node, extent: int) -> None:
+        """A command that stops the program where an index is out of bounds; what is known now is looked at now."""
+        view = self.view(array)
+        if view.buffer.kind == "const":
+            values = view.buffer.array
+            if values.size == 0 or (values.min() >= -extent and values.max() < extent):
+                return
+        if (view.buffer, extent) not in self.checked and prod(view.shape):
+            self.checked.add((view.buffer, extent))
+            if not view.whole:
+                view = self.copy(view, array.aval.dtype)
+            kernel = InBounds(code_of(array.aval.dtype))
+            self.commands.append(Command(kernel, [view], [prod(view.shape), extent], [view], [], None, "check indices"))
+
+    # --- reductions ---------------------------------------------------------------------------------------
+
+    def reducible(self, node: Node) -> bool:
+        x, axes = node.args[0].aval, node.params["axes"]
+        if x.weak or (x.dtype.kind == "f" and x.dtype.itemsize == 2 and not pointwise.half_is_native()):
+            return False
+        return node.op.name not in ("max", "min") or prod(x.shape[a] for a in axes) > 0
+
+    def reduce(self, node: Node) -> None:
+        """The command of a reduction, and of others that can be found in the same pass."""
+        axes, shape = node.params["axes"], node.args[0].aval.shape
+        nodes = [node, *self.beside(node)]
+        self.require([each.args[0] for each in nodes], shape)
+        nodes = [each for each in nodes if each not in self.views]  # what was needed first may have brought some along
+        sources = [each.args[0] for each in nodes]
+        carried = carry.carried(self, sources, shape)  # before the sums have their places: what reads them is not ready
+        count, sinks = prod(shape[a] for a in axes), []
+        for number, (each, source) in enumerate(zip(nodes, sources, strict=True)):
+            name = each.op.name
+            wide = code_of(each.aval.dtype) if name in ("sum", "mean") else code_of(source.aval.dtype)
+            target = self.allocate(each, each.aval.dtype, each.aval.shape)
+            kept = iter(layout.contiguous(tuple(n for a, n in enumerate(shape) if a not in axes)))
+            strides = tuple(0 if a in axes else next(kept) for a in range(len(shape)))
+            finish = ("div", float(count)) if name == "mean" else ()
+            kind = "sum" if name == "mean" else name
+            sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
+        text = "+".join(dict.fromkeys(each.op.name for each in nodes))
+        self.group([*sources, *carried], shape, sinks, axes=axes, text=text, sinking=nodes)
+
+    def beside(self, node: Node) -> list[Node]:
+        """Sums of other things over the same entries, which can be found in the same pass over memory.
+
+        The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
+        on the way.  Only large ones, or those of a step that is taken very often, that read some of the same arrays and
+        need but numbers to be computed first.
+        """
+        source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
+        if (prod(shape) < TOGETHER and not self.repeated) or not self._summed(node):
+            return []
+        inside, read = {source}, {}
+        stack = [source]
+        while stack:
+            for arg in stack.pop().args:
+                if arg in inside or arg in self.scalars:
+                    continue
+                if self.inline(arg, shape) and len(inside) < GROUP:
+                    inside.add(arg)
+                    stack.append(arg)
+                elif arg in self.views and arg.aval.shape == shape:
+                    read[arg] = None
+        seen: dict[Node, None] = dict.fromkeys(read)
+        stack, found = list(read), []
+        while stack and len(seen) < GROUP:
+            for user in self.users.get(stack.pop(), ()):
+                if user in seen:
+                    continue
+                if self.inline(user, shape):
+                    seen[user] = None
+                    stack.append(user)
+                elif user is not node and self._summed(user) and user.params["axes"] == axes and (
+                    user.args[0].aval.shape == shape and user not in found and self._ready(user)
+                ):  # fmt: skip
+                    found.append(user)
+        accepted = [node]
+        for each in sorted(found, key=by_id):
+            makes = ancestors([each], floor=min(x.id for x in accepted))
+            if not any(x in makes for x in accepted) and each not in ancestors([node], floor=each.id):
+                accepted.append(each)
+        fits = len(self.members([x.args[0] for x in accepted], shape, ())) <= GROUP
+        return accepted[1:] if fits else []
+
+    def _summed(self, node: Node) -> bool:
+        there = node in self.views or node in self.scalars
+        return node.op.name == "sum" and not there and self.reducible(node) and node.args[0] in self.waiting
+
+    def _ready(self, node: Node) -> bool:
+        """Whether a sum needs but numbers to be computed first."""
+        allowed = self.early is None or node in self.early
+        return allowed and all(arg.aval.shape == () for arg in self.missing(node.args[0]))

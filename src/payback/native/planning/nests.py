@@ -1,0 +1,302 @@
+"""Loop nests as commands: axes merged, strides classified, so that what is equal in form becomes one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.native import vector_math
+from payback.native.codegen.emit import lanes_of
+from payback.native.lower import pointwise
+from payback.native.lower.body import maskable
+from payback.native.lower.nest import Nest
+from payback.native.lower.pointwise import code_of
+from payback.native.lower.stages import AT_ONCE, REGISTERS
+from payback.native.planning import layout
+from payback.native.planning.commands import Command, bits_of, number
+from payback.native.planning.layout import Buffer, View
+from payback.native.products.tile import has_masked_loads
+
+SHORT, COSTLY = 15, 24  # entries of a row that vectors do not run along but across; of one of elementary functions
+LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
+STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
+PLAIN = (
+    "load", "arg", "lit", "cast", "select", "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "maximum",
+    "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
+    "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
+)  # fmt: skip
+SHARED = 1 << 14  # entries of a nest, from which on threads share it
+
+
+class Source(NamedTuple):
+    """What a nest was lowered from: the arguments of `nest`."""
+
+    instrs: tuple[tuple[Any, ...], ...]
+    codes: tuple[str, ...]
+    sinks: tuple[tuple[Any, ...], ...]
+    shape: layout.Shape
+    text: str
+    axes: layout.Shape | None
+
+
+def nest(
+    instrs: Sequence[tuple[Any, ...]],
+    codes: Sequence[str],
+    sinks: Sequence[tuple[Any, ...]],
+    shape: layout.Shape,
+    text: str,
+    axes: layout.Shape | None = None,
+    inside: bool = False,
+) -> list[Command]:
+    """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel.
+
+    inside: they may be written into a loop of steps, where short rows are worth kernels of their own.
+    """
+    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
+    commands = _nest(*source, inside)
+    for command in commands:
+        command.source = source
+    return commands
+
+
+def _nest(
+    instrs: Sequence[tuple[Any, ...]],
+    codes: Sequence[str],
+    sinks: Sequence[tuple[Any, ...]],
+    shape: layout.Shape,
+    text: str,
+    axes: layout.Shape | None = None,
+    inside: bool = False,
+) -> list[Command]:
+    if not sinks:
+        return []
+    views: list[View] = []
+    kinds: list[str] = []
+
+    def place(view: View, code: str) -> int:
+        views.append(view)
+        kinds.append(code)
+        return len(views) - 1
+
+    factors: list[int] = []
+    body: list[tuple[Any, ...]] = []
+    indices: list[tuple[int, int]] = []
+    for instr in instrs:
+        if instr[0] == "load":
+            body.append(("load", place(instr[1], instr[2])))
+        elif instr[0] == "gather":
+            body.append(("gather", place(instr[1], instr[2]), *[at for at, _, _ in instr[3:]]))
+            indices += [(extent, stride) for _, extent, stride in instr[3:]]
+        elif instr[0] == "number":
+            body.append(number(instr[1], instr[2], factors))
+        else:
+            body.append(instr)
+    ends: list[tuple[Any, ...]] = []
+    for kind, view, at, *more in sinks:
+        where = place(view, code_of(view.buffer.dtype))
+        if kind in ("sum", "max", "min"):
+            finish = ()
+            if more[1]:
+                factors.append(bits_of("f8" if codes[at] == "f8" else "f4", more[1][1]))
+                finish = ("div", len(factors) - 1)
+            ends.append((kind, where, at, finish))
+        else:
+            ends.append((kind, where, at, *[k for k, _, _ in more]))
+            indices += [(extent, stride) for _, extent, stride in more]
+    letters = "".join("r" if axes is not None and a in axes else "k" for a in range(len(shape)))
+    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
+    order = range(len(shape)) if ordered else usual(shape, views)
+    along = [tuple(v.strides[a] for a in order) for v in views]
+    letters = "".join(letters[a] for a in order)
+    extents, moves, letters = layout.collapsed([shape[a] for a in order], along, letters)
+    if axes is not None and letters and "r" not in letters:
+        extents, moves, letters = [1, *extents], [[0, *move] for move in moves], "r" + letters
+    second: list[tuple[Any, ...]] = []
+    parts = _parts(extents[0]) if letters == "r" and "f2" not in codes else 1
+    if parts > 1:  # a long sum, in parts that threads can share; always the same ones
+        step = extents[0] // parts
+        extents, letters = [parts, step], "kr"
+        moves = [[move[0] * step, move[0]] for move in moves]
+        for place_, end in enumerate(ends):
+            if end[0] in ("sum", "max", "min"):
+                code, total = codes[end[2]], views[end[1]]
+                views[end[1]] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
+                moves[end[1]] = [1, 0]
+                second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
+                ends[place_] = (*end[:3], ())
+    across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes, moves, body)
+    if across is not None:
+        rest = [*range(across), *range(across + 1, len(letters)), across]
+        letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
+        moves = [[move[i] for i in rest] for move in moves]
+    inner = letters[-1:]
+    loops = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
+    ways = tuple(
+        (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
+    )
+    lanes = _lanes(codes, extents[-1], body) if inner else 1
+    few = extents[-1] if inside and inner == "k" and lanes == 1 and _is_few(extents[-1], body, ends, codes) else 0
+    if few:
+        lanes = max(1 << (few - 1).bit_length(), 16 // int(max(codes)[1:]))
+    elif lanes == 1 and inner and _reads_rows([*body, *ends], moves, body):
+        lanes = 1 << extents[-1].bit_length() - 1  # a short row is a short vector
+    staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
+    if staged:
+        lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
+    strips = lanes > 1 and not few and "r" not in letters and not ordered and _turned(moves, loops)
+    empty = axes is not None and prod(shape[a] for a in axes) == 0
+    key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
+               inner, lanes, empty, _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
+    if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # a row shorter than a vector is one all the same
+        key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
+    numbers = [extents[i] for i in loops] + extents[-1:]
+    for move in moves:
+        numbers += [move[i] for i in loops]
+    numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+    for extent, stride in indices:
+        numbers += [extent, stride]
+    numbers += factors
+    stored = {end[1] for end in ends}
+    adding = {end[1] for end in ends if end[0] in ("plus", "scatter")}
+    commands = [
+        Command(
+            key,
+            views,
+            numbers,
+            [v for k, v in enumerate(views) if k not in stored or k in adding],
+            [v for k, v in enumerate(views) if k in stored],
+            None,
+            text,
+        )
+    ]
+    for kind, part, code, total, finish in second:
+        target = View(total.buffer, total.offset, (parts,), (0,))
+        sums = [(kind, target, 0, code, finish)]
+        commands += _nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
+    return commands
+
+
+def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
+    """The axes in the order in which most of what is as large as the nest lies in memory: their own where none is."""
+    found: dict[tuple[int, ...], float] = {}
+    for view in views:
+        way = lies(shape, view)
+        if way is not None:  # constants only break ties
+            found[way] = found.get(way, 0) + (0.1 if view.buffer.kind == "const" else 1)
+    own = tuple(range(len(shape)))
+    return max(found, key=lambda way: (found[way], way == own), default=own)
+
+
+def lies(shape: layout.Shape, view: View) -> tuple[int, ...] | None:
+    """The axes from the outermost to the innermost in memory; None where some are not moved along."""
+    if any(extent > 1 and not stride for extent, stride in zip(shape, view.strides, strict=True)):
+        return None
+    axes = [axis for axis, extent in enumerate(shape) if extent > 1]
+    inner = iter(sorted(axes, key=lambda axis: -abs(view.strides[axis])))
+    return tuple(next(inner) if shape[axis] > 1 else axis for axis in range(len(shape)))
+
+
+def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = ()) -> int:
+    """Lanes of a nest's vectors: those of its smallest floating numbers; none where the inner axis is too short.
+
+    Twice as many where elementary functions are computed, four times where several are: their chains are long, and
+    vectors side by side hide each other's waits.
+    """
+    sizes = [4 if code in ("f4", "f2") else 8 for code in codes if code in ("f4", "f2", "f8")]
+    lanes = lanes_of(pointwise.register_type("f4" if 4 in sizes or not sizes else "f8"))
+    chains = sum(instr[0] in vector_math.FORMULAS for instr in body) + sum(instr[0] in LONG for instr in body)
+    if chains and extent >= 16 * lanes:
+        return 4 * lanes if chains > 1 and extent >= 64 * lanes else 2 * lanes
+    return lanes if extent >= lanes else 1
+
+
+def _is_few(
+    extent: int, body: Sequence[tuple[Any, ...]], ends: Sequence[tuple[Any, ...]], codes: Sequence[str]
+) -> bool:
+    """Whether a row that is shorter than a vector is worth to be one: for elementary functions, of numbers alike."""
+    return (
+        extent > 1
+        and any(instr[0] in STAGED for instr in body)
+        and all(instr[0] in STAGED or instr[0] in PLAIN for instr in body)
+        and all(end[0] == "store" for end in ends)
+        and set(codes) - {"b1"} in ({"f4"}, {"f8"})
+    )
+
+
+def _in_stages(
+    body: Sequence[tuple[Any, ...]], ways: Sequence[tuple[str, str]], ends: Sequence[tuple[Any, ...]],
+    codes: Sequence[str], inner: str, letters: str, extent: int,
+) -> bool:  # fmt: skip
+    """Whether a body of elementary functions is done in stages: see `lower/stages.py`."""
+    sums = [end for end in ends if end[0] in ("sum", "max", "min")]
+    return (
+        has_masked_loads()
+        and extent >= 16 * _lanes(codes, extent)
+        and (inner == "r" or not sums)
+        and any(instr[0] in vector_math.FORMULAS for instr in body)
+        and all(instr[0] in STAGED or instr[0] in PLAIN for instr in body)
+        and all(code in ("f4", "f8") and how in ("u", "z") for code, how in ways)
+        and all(code in ("f4", "f8", "b1") for code in codes)
+        and all(end in sums or (end[0] == "store" and ways[end[1]][1] == "u") for end in ends)
+        and not any(body[end[2]][0] in ("arg", "lit", "load") for end in ends)
+    )
+
+
+def _across(
+    letters: str, extents: Sequence[int], codes: Sequence[str], moves: Sequence[Sequence[int]],
+    body: Sequence[tuple[Any, ...]],
+) -> int | None:  # fmt: skip
+    """The axis that vectors run along instead of the last one, where that is short; else None.
+
+    A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
+    one that is kept and shorter than a vector would be computed number by number.
+    """
+    short = _lanes(codes, 1 << 10) - 1
+    if letters[-1:] == "r":
+        short = COSTLY if any(instr[0] in vector_math.FORMULAS for instr in body) else SHORT
+    if len(letters) < 2 or extents[-1] > short:
+        return None
+    kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
+    long = [i for i in kept if extents[i] >= _lanes(codes, extents[i])]
+    # the one whose entries are nearest in memory
+    across = min(long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1)
+    if letters[-1] == "r":  # the last one: what it makes lies side by side
+        across = letters.rfind("k")
+    return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
+
+
+def _reads_rows(
+    instrs: Sequence[tuple[Any, ...]], moves: Sequence[Sequence[int]], body: Sequence[tuple[Any, ...]]
+) -> bool:
+    """Whether an index picks whole rows of an array, which lie side by side in memory."""
+
+    def still(at: int) -> bool:
+        instr = body[at]
+        return still(instr[3]) if instr[0] == "cast" else instr[0] == "load" and moves[instr[1]][-1:] == [0]
+
+    first = {"gather": 2, "scatter": 3}  # of an instr's indices
+    return any(i[0] in first and moves[i[1]][-1:] == [1] and all(map(still, i[first[i[0]] :])) for i in instrs)
+
+
+def _turned(moves: Sequence[Sequence[int]], loops: Sequence[int]) -> bool:
+    """Whether something lies along the last loop: vectors that go along it, too, read whole lines of the cache."""
+    return bool(loops) and any(move[-1] > 1 and move[loops[-1]] == 1 for move in moves)
+
+
+def _parts(entries: int) -> int:
+    """Into how many equal parts a long sum is cut."""
+    if entries < 1 << 15:
+        return 1
+    return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= 2048), 1)
+
+
+def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether a nest is large, and its first loop or its columns can be cut: no two threads would write one place."""
+    if prod(extents) < SHARED or any(end[0] in ("scatter", "plus") for end in ends):
+        return False
+    if order and letters[order[0]] == "k":
+        return extents[order[0]] >= 8
+    return letters[-1:] == "k"  # its columns

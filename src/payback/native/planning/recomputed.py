@@ -1,0 +1,51 @@
+"""What is computed again rather than written to memory and read from there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payback.ir.node import Node
+from payback.native.planning.layout import Buffer
+
+AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
+FEW = 4  # such operations, at most
+
+
+def is_cheaper(planner: Any, node: Node) -> bool:
+    """Whether a value is better computed again: from one array like it in memory, or from small ones.
+
+    Differences of all pairs are of the second kind: two lists of points are read, and all pairs would be written.
+    """
+    if node in planner.wanted or node.aval.shape == ():
+        return False
+    if node.op.name == "index":  # rows of a small table: read there once more, they need not be written
+        return all(arg in planner.views for arg in node.args) and 2 * node.args[0].aval.size <= node.aval.size
+    if node.op.name not in AGAIN:
+        return False
+    arrays = {arg for arg in node.args if arg not in planner.scalars}
+    if len(arrays) == 1 and all(
+        arg in planner.views and (arg.aval.shape, arg.aval.dtype) == (node.aval.shape, node.aval.dtype)
+        for arg in arrays
+    ):
+        return True
+    read = _read(planner, node)
+    return read is not None and 2 * sum(buffer.size for buffer in read) <= node.aval.size
+
+
+def _read(planner: Any, node: Node) -> set[Buffer] | None:
+    """What a few cheap operations on arrays in memory read; None where it is more than that."""
+    read: set[Buffer] = set()
+    seen, stack = {node}, [node]
+    while stack:
+        for arg in stack.pop().args:
+            if arg.aval.dtype != node.aval.dtype or len(seen) > FEW:
+                return None
+            if arg in planner.views:
+                read.add(planner.views[arg].buffer)
+            elif planner.inline(arg, node.aval.shape) and arg.op.name in AGAIN:
+                if arg not in seen:
+                    seen.add(arg)
+                    stack.append(arg)
+            elif arg not in planner.scalars:
+                return None
+    return read

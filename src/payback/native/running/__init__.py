@@ -1,0 +1,1 @@
+"""Programs: calling them, in threads, step by step and many steps a call."""

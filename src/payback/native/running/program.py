@@ -1,0 +1,410 @@
+"""A graph as a program: a table of kernels and their arguments, and what calls it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Avals
+from payback.ir.graph import Graph
+from payback.ir.node import Node
+from payback.native.codegen import library
+from payback.native.lower import pointwise
+from payback.native.lower.along import lower_cumprod, lower_recurrence
+from payback.native.lower.convolve import lower_convolve
+from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.index import lower_scatter
+from payback.native.lower.linalg.exponential import LARGEST, lower_expm
+from payback.native.lower.linalg.factored import (
+    lower_cholesky,
+    lower_determinant,
+    lower_inverse,
+    lower_system,
+    lower_triangular,
+)
+from payback.native.lower.linalg.halves import lower_halves
+from payback.native.lower.linalg.repeated import lower_repeated
+from payback.native.lower.linalg.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
+from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
+from payback.native.lower.pointwise import code_of
+from payback.native.lower.product import lower_contract
+from payback.native.lower.random import lower_random_bits
+from payback.native.lower.search import lower_searchsorted
+from payback.native.planning import memory
+from payback.native.planning.bands import banded
+from payback.native.planning.commands import Command
+from payback.native.planning.fuse import SPLIT, Planner
+from payback.native.planning.groups import REDUCES, VIEWS
+from payback.native.planning.inplace import InPlace, last_that_may_fail
+from payback.native.planning.layout import Buffer, View
+from payback.native.planning.scratch import fit
+from payback.native.running import cores, report
+from payback.native.running.table import DRIVERS, Segment, Written, base_table, team_of, write
+from payback.ops.recording import Recording, Term
+from payback.ops.row import Row
+from payback.passes.fold import tidy
+from payback.passes.joined import joined
+from payback.passes.rewrite import rewrite
+from payback.run.interpreter import Interpreter, quietly
+from payback.trace.body import Body, rebuilt
+
+
+def _lower_scan(planner: Any, node: Node) -> bool:
+    from payback.native.planning.scans import lower_scan  # whose bodies are planned with what stands here
+
+    return lower_scan(planner, node)
+
+
+def _lower_loop(planner: Any, node: Node) -> bool:
+    from payback.native.planning.scans import lower_loop
+
+    return lower_loop(planner, node)
+
+
+HOOKS = {
+    "contract": lambda planner, node: lower_halves(planner, node) or lower_contract(planner, node),
+    "concatenate": lower_concatenate,
+    "stack": lower_stack,
+    "cumsum": lower_cumsum,
+    "scatter": lower_scatter,
+    "random_bits": lower_random_bits,
+    "recurrence": lower_recurrence,
+    "searchsorted": lower_searchsorted,
+    "cumprod": lower_cumprod,
+    "convolve": lower_convolve,
+    "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
+    "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
+    "det": lambda planner, node: lower_det(planner, node) or lower_determinant(planner, node),
+    "slogdet": lower_determinant,
+    "cholesky": lower_cholesky,
+    "solve_triangular": lower_triangular,
+    "cofactor": lower_cofactor,
+    "expm": lower_expm,
+    "repeated": lower_repeated,
+    "expm_frechet": lower_expm,
+    "scan": _lower_scan,
+    "loop": _lower_loop,
+}
+BOUNDED = {name: hook for name, hook in HOOKS.items() if name != "loop"}  # for what may take any time without a look
+_PARTLY = {
+    "power": "whole numbers",
+    "index": "masks whose contents are not known",
+    "scatter": "masks whose contents are not known",
+    "expm": f"matrices of more than {LARGEST} rows",
+    "expm_frechet": f"matrices of more than {LARGEST} rows",
+    "cofactor": f"matrices of more than {OF_COFACTORS} rows",
+}
+
+
+CHEAP = 2048  # entries that a side of a branch computes, at most, for both to be computed always
+_WRITTEN_OUT = {"part", *EXPANSIONS}
+
+
+def lowered(row: Row) -> str | None:
+    """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses); "split": it is
+    machine code of its own, called between two pieces of the program."""
+    name = row.name
+    known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
+    if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
+        return _PARTLY.get(name)
+    return "split" if name in SPLIT else "all"
+
+
+def cheap(body: Any) -> bool:
+    """Whether both sides of a branch may as well be computed: little work, and nothing in it can fail."""
+    nodes = body.graph.nodes
+    safe = all(
+        node.op.kind == "pointwise" or node.op.name in (*VIEWS, *REDUCES, "cast", "part") or node.op.value is None
+        or (node.op.name == "branch" and cheap(node.params["high"]) and cheap(node.params["low"]))
+        for node in nodes
+    )  # fmt: skip
+    return safe and sum(node.aval.size for node in nodes if not isinstance(node.aval, Avals)) <= CHEAP
+
+
+def has_loops(graph: Graph) -> bool:
+    """Whether the number of steps of some loop in it is not known."""
+    return any(
+        node.op.name == "loop" or any(type(body) is Body and has_loops(body.graph) for body in node.params.values())
+        for node in graph.nodes
+    )
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph as it is lowered: the passes, and rows that are written with others."""
+
+    bodies: dict[tuple[Node, Any], list[Node]] = {}
+
+    def inside(call: Node, body: Any, args: tuple[Node, ...]) -> list[Node]:
+        if (call, body) not in bodies:
+            bodies[call, body] = rebuilt(body.graph.outputs, dict(zip(body.graph.inputs, args, strict=True)))
+        return bodies[call, body]
+
+    def expand(node: Node, args: tuple[Node, ...]) -> Node | None:
+        parts = EXPANSIONS.get(node.op.name)
+        if parts is not None:
+            return parts(node, *args)
+        if node.op.name != "part":
+            return None
+        (call,) = args
+        if call.op.name in ("call", "custom") and not hasattr(call.params["body"], "replayed"):
+            return inside(call, call.params["body"], call.args)[
+                node.params["k"]
+            ]  # what is called is part of the program
+        if call.op.name == "branch" and all(cheap(call.params[side]) for side in ("high", "low")):
+            m = Recording()
+            m.origin = node.where
+            sides = [
+                Term(inside(call, call.params[side], call.args[1:])[node.params["k"]], m) for side in ("high", "low")
+            ]
+            return m.where(Term(call.args[0], m), *sides).node
+        return None
+
+    def expands(node: Node) -> bool:
+        parts = EXPANSIONS.get(node.op.name)
+        return node.op.name == "part" or (parts is not None and parts(node, *node.args) is not None)
+
+    while any(node.op.name in _WRITTEN_OUT and expands(node) for node in graph.nodes):
+        before = graph.nodes
+        graph = rewrite(graph, expand)
+        if graph.nodes == before:
+            break
+    return joined(tidy(graph))[0]
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through a growing graph again and again and find nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+class Program:
+    """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
+    rest to the bit.
+
+    donated: number of an output -> number of the input whose array that result is written into.  Such an array has the
+    graph's dtype, is aligned, C-contiguous and writable, and no other argument shares its memory.
+    Safe to call from several threads at once: each call has memory of its own.
+    """
+
+    def __init__(
+        self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = (), hooks: Any = HOOKS,
+    ):  # fmt: skip
+        """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
+        self.source, self.beside = graph, beside
+        self.donated = dict(donated or {})
+        with uncollected():
+            self.graph = simplified(graph)
+            self.planner = planner = Planner(self.graph, hooks, cores.threads())
+            planner.plan()
+            planner.commands = self.commands = banded(planner.commands, planner.threads)
+            self._in_place()
+            self.finish()
+
+    def _in_place(self) -> None:
+        """Results take the memory of what was donated for them: last, where it is needed until then."""
+        planner = self.planner
+        memory_of, failing = InPlace(self.commands), last_that_may_fail(self.commands)
+        for output, number in self.donated.items():
+            new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
+            if not memory_of.move(new, old, after=failing):
+                new.buffer.kind = "arena"
+                code = code_of(new.buffer.dtype)
+                planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "into what was donated")
+                memory_of.add(len(self.commands) - 1)
+            planner.outputs[output] = old
+
+    def finish(self) -> None:
+        """Memory and code for the commands."""
+        planner = self.planner
+        self.outputs = planner.outputs
+        number = 1
+        for buffer in planner.input_buffers:
+            buffer.base, number = number, number + 1
+        for buffer in planner.constants:
+            buffer.base, number = number, number + 1
+        for view in self.outputs:
+            if view.buffer.kind == "output":
+                view.buffer.base, number = number, number + 1
+        self.bases = number
+        for native, run_of in groupby(self.commands, lambda command: command.kernel is not None):
+            if native:
+                fit(list(run_of), planner.threads)
+        self.arena_bytes = memory.arrange(memory.lives(self.commands))
+        self._parts: list[Any] = []
+        run: list[Command] = []
+        for command in [*self.commands, None]:
+            if command is not None and command.kernel is not None:
+                run.append(command)
+                continue
+            if run:
+                self._parts.append(write(run))
+                run = []
+            if command is not None:
+                self._parts.append(command)
+        written = [part for part in self._parts if type(part) is Written]
+        # the driver of several threads is not compiled for what one does
+        drivers = (
+            DRIVERS
+            if any(team_of(part.seconds, planner.threads) > 1 for part in written)
+            else (DRIVERS[0], *self.beside)
+        )
+        addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
+        self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
+                       for part in self._parts]  # fmt: skip
+        # the whole program, where none of it runs on NumPy
+        self.segment = self._parts[0] if len(self._parts) == 1 and type(self._parts[0]) is Segment else None
+        self._template = base_table(self.bases)
+        for buffer in planner.constants:
+            self._template[buffer.base] = buffer.array.ctypes.data
+        self._ready(self._parts)
+
+    def _ready(self, parts: list[Any]) -> None:
+        self._parts = parts
+        self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
+        self._interpreter: Interpreter | None = None
+        self._split: Program | None = None
+
+    def interpreted(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        if self._interpreter is None:
+            self._interpreter = Interpreter(self.source)
+        return self._interpreter(*inputs)
+
+    def _given_up(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """A loop that goes on can be interrupted from now on; of an index out of bounds the interpreter tells where."""
+        if not has_loops(self.source):
+            return self.interpreted(inputs)
+        if self._split is None:
+            self._split = Program(self.source, hooks=BOUNDED)
+        return self._split(*inputs)
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        """The outputs' values for inputs of the graph's shapes and dtypes."""
+        return self._called(inputs, self._run) if self._split is None else self._split(*inputs)
+
+    def measured(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """Seconds of each command, in a call with these inputs."""
+        found: list[np.ndarray[Any, Any]] = []
+
+        def run(arena: Any, bases: Any, places: Any) -> int:
+            seconds = report.run(self._parts, bases, lambda part: self._interpret(part, arena, bases, places))
+            found.append(seconds)
+            return int(seconds.size < len(self.commands))
+
+        self._called(inputs, run)
+        return found[0]
+
+    def _called(self, inputs: Sequence[Any], run: Callable[..., int]) -> tuple[Any, ...]:
+        if len(inputs) != len(self.graph.inputs):
+            raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
+        arena, bases = self._pool.pop() if self._pool else self.memory()
+        arrays = []
+        for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
+            aval = node.aval
+            if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
+                return self.interpreted(inputs)
+            given = np.asarray(value)
+            if given.shape != aval.shape or (not aval.weak and given.dtype != aval.dtype):
+                raise TypeError(f"{node!r} was given an array {given.dtype}{list(given.shape)}")
+            array = np.require(given, aval.dtype.newbyteorder("="), "CA")
+            arrays.append(array)
+            bases[number] = array.ctypes.data
+        made = []
+        for k, view in enumerate(self.outputs):
+            if k in self.donated:
+                array = arrays[self.donated[k]]
+            else:
+                array = np.empty(view.shape, view.buffer.dtype)
+                bases[view.buffer.base] = array.ctypes.data
+            made.append(array)
+        places: dict[Buffer, Any] = {}
+        if self.segment is None:  # some of it runs on NumPy
+            places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
+            places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
+        status = run(arena, bases, places)
+        self._pool.append((arena, bases))
+        if status:
+            return self._given_up(inputs)
+        return tuple(
+            array.item() if node.aval.weak else array[()] if not array.ndim else array
+            for node, array in zip(self.graph.outputs, made, strict=True)
+        )
+
+    def memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
+        """An arena, and the table of base pointers with what is known of it."""
+        arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
+        bases = self._template.base.copy()[2:]
+        bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
+        return arena, bases
+
+    def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
+        for part in self._parts:
+            if type(part) is Segment:
+                status = part.run(bases)
+                if status:
+                    return status
+            else:
+                self._interpret(part, arena, bases, places)
+        return 0
+
+    def _interpret(self, command: Command, arena: Any, bases: Any, places: dict[Buffer, Any]) -> None:
+        """A row that is not lowered, on NumPy views of the program's memory."""
+        from payback.native.running import control
+
+        node = command.node
+        assert node is not None
+
+        home = int(bases[0]) - arena.ctypes.data
+
+        def array(view: View) -> np.ndarray[Any, Any]:
+            buffer, size = view.buffer, view.buffer.dtype.itemsize
+            if not prod(view.shape):
+                return np.empty(view.shape, buffer.dtype)
+            memory, start = arena, home + buffer.start
+            if buffer.kind != "arena":
+                memory, start = buffer.array if buffer.kind == "const" else places[buffer], 0
+            strides = [stride * size for stride in view.strides]
+            made: np.ndarray[Any, Any] = np.ndarray(
+                view.shape, buffer.dtype, memory.reshape(-1), start + view.offset * size, strides
+            )
+            made.flags.writeable &= view in command.writes
+            return made
+
+        given = iter(command.reads)
+        args = []
+        for arg in node.args:
+            if arg.op.value is None and arg.value is not None:
+                args.append(arg.value)
+                continue
+            value = array(next(given))
+            args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
+        several = isinstance(node.aval, Avals)
+        parts = [part.params["k"] for part in self.planner.users.get(node, [])] if several else []
+        targets = list(zip(parts, map(array, command.writes), strict=several))
+        with quietly():
+            result = control.run(node.op.name, node.op.value, args, node.params, dict(targets))
+        if several:
+            for k, target in targets:
+                if result[k] is not target:
+                    target[...] = result[k]
+        else:
+            array(command.writes[0])[...] = result
+
+    def llvm(self) -> str:
+        """The kernels of this program as LLVM IR."""
+        return str(library.module_of(dict.fromkeys(kernel for c in self.commands for kernel in c.kernels)))
+
+    def explain(self) -> str:
+        """What the program consists of and how long each part takes, for people."""
+        return report.explain(self)

@@ -1,0 +1,209 @@
+"""Running commands: their table, in one thread or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.native.codegen import library
+from payback.native.planning import memory
+from payback.native.planning.commands import Command
+from payback.native.running import cores, threads
+
+DRIVERS = (library.DRIVER, library.TEAM)
+_NO_MOVES = np.empty((0, 2), np.int64)
+SPEED, FLOW = 5e10, 2e10  # operations and bytes a second of one thread, roughly: what tells whether others are woken
+
+
+def address(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's data lie."""
+    return array.ctypes.data
+
+
+def base_table(count: int) -> np.ndarray[Any, Any]:
+    """Room for base pointers, behind the number of the thread and of all threads."""
+    table = np.zeros(count + 2, np.int64)
+    table[1] = 1
+    return table[2:]
+
+
+class Written(NamedTuple):
+    """Commands as numbers.
+
+    kernels  of each command
+    flat     operands and numbers of all of them, one after another; starts: where those of each begin
+    shared   1 where threads share a command
+    seconds  of these, roughly
+    inner    (place in `flat`, kernel): where addresses of kernels stand
+    """
+
+    kernels: Sequence[Any]
+    flat: np.ndarray[Any, Any]
+    starts: np.ndarray[Any, Any]
+    shared: np.ndarray[Any, Any]
+    seconds: float
+    inner: Sequence[tuple[int, Any]] = ()
+
+    @property
+    def all_kernels(self) -> list[Any]:
+        return [*self.kernels, *[kernel for _, kernel in self.inner]]
+
+
+def write(commands: Sequence[Command]) -> Written:
+    """Commands whose buffers have their places."""
+    starts, flat, inner = [], [], []
+    for command in commands:
+        starts.append(len(flat))
+        first = len(flat) + 2 * len(command.operands)
+        inner += [(first + place, kernel) for place, kernel in command.inner]
+        for view in command.operands:
+            buffer = view.buffer
+            flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
+        flat += command.numbers
+    shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
+    numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
+    return Written([command.kernel for command in commands], *numbers, seconds_of(commands), inner)
+
+
+def seconds_of(commands: Sequence[Command]) -> float:
+    """What threads share of these commands takes, roughly; the room that a kernel works in does not count."""
+    total = 0.0
+    for command in commands:
+        if getattr(command.kernel, "split", False):
+            room = command.operands[3].buffer.bytes if hasattr(command.kernel, "plan") else 0
+            total += command.flops / SPEED + (command.bytes - room) / FLOW
+    return total
+
+
+def team_of(seconds: float, most: int) -> int:
+    """How many threads run commands that take so long, of so many at most: always the same, for memory is planned for
+    them."""
+    return most if seconds >= cores.WORTHWHILE else 1
+
+
+class Segment:
+    """Commands that run one after another without Python: their table, in the form that the drivers read."""
+
+    def __init__(self, written: Written, address_of: Callable[[Any], int], most: int):
+        """address_of: where a kernel of those that are written is, and a driver; most: threads."""
+        self.written = written
+        self.flat = written.flat
+        for place, kernel in written.inner:
+            self.flat[place] = address_of(kernel)
+        table = np.zeros((max(len(written.kernels), 1), 2), np.int64)
+        table[: len(written.kernels), 0] = [address_of(kernel) for kernel in written.kernels]
+        table[:, 1] = address(self.flat) + 8 * written.starts
+        self.table = table.reshape(-1)
+        self.commands = len(written.kernels)
+        shared = written.shared
+        self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
+        self.flags[0] &= 1
+        self._threads = team_of(written.seconds, most)
+        self.drive = library.PROTOTYPE(address_of(library.DRIVER))
+        self._team = address_of(library.TEAM) if self.threads > 1 else 0
+        self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
+        self.address = address(self.job)
+
+    @property
+    def threads(self) -> int:
+        """How many run it: its memory is planned for these, so the number stays."""
+        return self._threads
+
+    def run(
+        self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES,
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """0, or 1 + the number of commands that were run; after each round base pointers (number, bytes) move on.
+
+        To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
+        """
+        drive, counted = self.drive, 0
+        team_drive = self._team
+        if ticks is not None:
+            assert ticks.shape == (self.threads, self.commands)
+            assert ticks.dtype == np.int64
+            assert ticks.flags.c_contiguous
+            address_of = library.get(library.TIMED)
+            drive, team_drive = library.PROTOTYPE(address_of(library.TIMED[0])), address_of(library.TIMED[1])
+            counted = address(ticks)
+        if self.threads == 1:
+            job = self.job
+            if rounds != 1 or len(moves) or counted:
+                job = np.array([*job[:2], rounds, address(moves), len(moves), counted], np.int64)
+            return int(drive(address(bases), address(job)))
+        team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
+        tables = np.zeros((team, width), np.int64)
+        tables[:, 0], tables[:, 1] = np.arange(team), team
+        tables[:, 2 : len(bases) + 2] = bases
+        state = np.zeros(threads.STATE_BYTES // 8 + 8, np.int64)
+        barrier = -(-state.ctypes.data // 64) * 64
+        job = np.array(
+            [tables.ctypes.data + 16, 8 * width, self.table.ctypes.data, self.flags.ctypes.data, self.commands, rounds,
+             moves.ctypes.data, len(moves), barrier, 0, counted],
+            np.int64,
+        )  # fmt: skip
+        threads.run(team_drive, job.ctypes.data, team)
+        return int(job[9])
+
+
+class Machine:
+    """Commands in one piece, for a loop over steps."""
+
+    def __init__(self, segment: Segment, constants: Mapping[int, np.ndarray[Any, Any]], bases: int, arena_bytes: int):
+        """constants: by the numbers of their bases; bases: how many there are in all."""
+        self.segment = segment
+        self.constants = dict(constants)
+        self._bases = base_table(bases)
+        for base, array in self.constants.items():
+            self._bases[base] = address(array)
+        self.arena_bytes = arena_bytes
+        self._spare: list[tuple[Any, ...]] = []  # what a call works in, of calls that have ended
+
+    @property
+    def bases(self) -> int:
+        return len(self._bases)
+
+    def twin(self) -> Machine:
+        """The same commands, with memory of its own when it runs."""
+        made = copy(self)
+        made._spare = []
+        return made
+
+    def _room(self) -> tuple[Any, ...]:
+        """Memory between values, a table of base pointers, a job for the driver; and where the latter two lie."""
+        arena, table = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8), self._bases.base.copy()
+        job = self.segment.job.copy()
+        table[2] = -(-address(arena) // memory.ALIGNMENT) * memory.ALIGNMENT
+        return arena, table[2:], job, address(table) + 16, address(job)
+
+    def run(
+        self, places: dict[int, np.ndarray[Any, Any]], rounds: int, moves: np.ndarray[Any, Any],
+        known: dict[int, tuple[np.ndarray[Any, Any], int]] | None = None,
+        ticks: np.ndarray[Any, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """As a segment's `run`.  Several threads may call it at once.
+
+        known: base -> an array that stood there before, and its address; asking for one takes a microsecond.
+        """
+        room = self._spare.pop() if self._spare else self._room()
+        _, bases, job, bases_at, job_at = room
+        known = {} if known is None else known
+        for base, array in places.items():
+            there = known.get(base)
+            if there is None or there[0] is not array:
+                assert array.flags.c_contiguous, f"base {base} is not in order"
+                there = known[base] = array, address(array)
+            bases[base] = there[1]
+        there = known.get(-1)
+        if there is None or there[0] is not moves:
+            there = known[-1] = moves, address(moves)
+        if self.segment.threads == 1 and ticks is None:
+            job[2:] = rounds, there[1], len(moves)
+            status = self.segment.drive(bases_at, job_at)
+        else:
+            status = self.segment.run(bases, rounds, moves, ticks)
+        self._spare.append(room)
+        return int(status)

@@ -1,0 +1,1 @@
+"""Scalar programs as columns in memory, and the machine code that replays them."""

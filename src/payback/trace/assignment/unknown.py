@@ -1,0 +1,92 @@
+"""Item assignment at places that have no numbers: masks and indices in compiled functions, batches, bodies of loops.
+
+`x[mask] = v` is a choice for each entry.  `x[i] = v` asks of each entry which of the values is written there last (the
+row `last_written`), and takes that one or what is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.errors import TraceError
+from payback.ir.node import Node
+from payback.ir.where import position
+from payback.ops.append import apply
+from payback.ops.append import const as _constant
+from payback.ops.index import Place
+from payback.ops.row import TABLE
+from payback.trace.array import Traced, as_traced
+from payback.trace.arrays import now
+from payback.trace.assignment.choice import Choice
+from payback.trace.assignment.selected import Selected
+from payback.trace.assignment.views import open_for_writing
+from payback.trace.assignment.written import View
+from payback.trace.indexing import _is_mask, unknown
+from payback.trace.operators import _HOOKS, _METHODS
+
+
+def write_unknown(x: Traced, key: Any, value: Any, place: Any) -> None:
+    """`x[key] = value` where a part of the key has no numbers.
+
+    Raises TraceError for values of which there is one for each place that a mask holds at: how many is not known.
+    """
+    parts = tuple(map(now, key if isinstance(key, tuple) else (key,)))
+    masks = [part for part in parts if unknown(part) and _is_mask(part)]
+    if not masks:
+        _write_at(x, parts, value, place)
+        return
+    choice = Choice.of(x.shape, parts)
+    chosen, shape = value, choice.shape
+    if isinstance(value, Selected):
+        chosen = value.like(choice, place)
+    else:
+        chosen = as_traced(value)
+        if not isinstance(chosen, Node):
+            chosen = np.asarray(chosen).astype(x.dtype)
+        given = chosen.shape if isinstance(chosen, (Node, np.ndarray)) else ()
+        fitted = choice.fit(given)
+        if fitted is None:
+            where = position(place)
+            raise TraceError("a mask cannot say where to write these values while a function is compiled",
+                             where=str(where) if where else None,
+                             why="the number of places that it holds at is not known",
+                             fix="use np.where(mask, values, x) with a value for each entry of x")  # fmt: skip
+        if isinstance(chosen, Node) and fitted != given:
+            chosen = apply(TABLE["reshape"], (chosen,), place, {"shape": fitted})
+        elif not isinstance(chosen, Node):
+            chosen = chosen.reshape(fitted)
+    view = open_for_writing(x, place)
+    at = view.at[choice.around]
+    held = View(view.storage, at if np.ndim(at) else np.asarray(at))
+    kept, condition = held.read(place), choice.condition(place)
+    made = apply(TABLE["select"], (condition, view.storage.fitting(chosen, place), kept), place)
+    if made.shape != shape:
+        raise ValueError(f"could not broadcast values of shape {made.shape} into the shape {shape}")
+    view.storage.write(view.at, choice.around, made, place)
+
+
+def _write_at(x: Traced, parts: tuple[Any, ...], value: Any, place: Any) -> None:
+    value = as_traced(value)
+    view = open_for_writing(x, place)
+    size = int(np.prod(x.shape, dtype=int))
+    places = _METHODS["__getitem__"](Traced(_constant(np.arange(size).reshape(x.shape), place)), parts)
+    whole = view.storage.fitting(value, place)
+    if np.shape(whole) != places.shape:
+        if np.broadcast_shapes(np.shape(whole), places.shape) != places.shape:
+            raise ValueError(f"could not broadcast values of shape {np.shape(whole)} into the shape {places.shape}")
+        whole = apply(TABLE["broadcast"], (whole,), place, {"shape": places.shape})
+    if not places.size:
+        return
+    row = apply(TABLE["reshape"], (whole,), place, {"shape": (places.size,)})
+    writer = apply(TABLE["last_written"], (places.reshape(-1).node,), place, {"size": size})
+    here = apply(TABLE["ge"], (writer, 0), place)
+    written = apply(TABLE["index"], (row, apply(TABLE["maximum"], (writer, 0), place)), place, {"template": _FIRST})
+    kept = apply(TABLE["reshape"], (view.read(place),), place, {"shape": (size,)})
+    made = apply(TABLE["select"], (here, written, kept), place)
+    view.storage.write(view.at, ..., apply(TABLE["reshape"], (made,), place, {"shape": x.shape}), place)
+
+
+_FIRST = (Place(0),)
+_HOOKS["write_unknown"] = write_unknown

@@ -1,0 +1,250 @@
+"""`np.fft`: discrete Fourier transforms, which are linear maps of real and imaginary parts.
+
+Each is the full transform along one axis: what those of real numbers leave away is left away afterwards, or filled in
+before.  Up to 64 numbers it is a product with a matrix, up to 4,096 two of them with a twist between (Cooley and Tukey
+1965): machine code does those where it stands.  Others are a map of 2n real numbers that NumPy does, whose adjoint is
+the transform in the other direction.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.ops.constant_systems import Factors
+from payback.trace.complex.functions import rule
+from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product, times
+from payback.trace.dispatch import emit, implements
+from payback.trace.numpy.arguments import array_of, axis_of
+from payback.trace.numpy.map import astype
+from payback.trace.tree import is_complex
+
+_fft, _ifft = np.fft.fft, np.fft.ifft
+
+
+@functools.cache
+def _map(n: int, inverse: bool) -> Factors:
+    """The unnormalized transform of n numbers, as a map of columns of their parts."""
+    transforms = (_ifft, _fft) if inverse else (_fft, _ifft)
+
+    def of(function: Any) -> Callable[[Any], Any]:
+        scaling = {"norm": "forward"} if function is _ifft else {}
+
+        def transform(columns: Any) -> Any:
+            made = function(columns[:n] + columns.dtype.type(1) * 1j * columns[n:], axis=0, **scaling)
+            return np.concatenate([made.real, made.imag])
+
+        return transform
+
+    return Factors(*map(of, transforms))
+
+
+_MOST = 64  # numbers of a transform that is a product
+
+
+@functools.cache
+def _matrix(n: int, inverse: bool, dtype: Any) -> Complex:
+    return _waves(np.outer(np.arange(n), np.arange(n)), n, inverse, dtype)
+
+
+@functools.cache
+def _twist(n1: int, n2: int, inverse: bool, dtype: Any) -> Complex:
+    return _waves(np.outer(np.arange(n1), np.arange(n2)), n1 * n2, inverse, dtype)
+
+
+def _waves(turns: Any, n: int, inverse: bool, dtype: Any) -> Complex:
+    """exp(∓2πi·turns/n), read-only."""
+    angles = 2 * np.pi * (turns % n) / n
+    made = np.cos(angles).astype(dtype), (np.sin(angles) if inverse else -np.sin(angles)).astype(dtype)
+    for part in made:
+        part.flags.writeable = False
+    return Complex(*made)
+
+
+def _split(n: int) -> int | None:
+    """The larger of two factors of which each is a product; None if there are none."""
+    return next((k for k in range(_MOST, 1, -1) if n % k == 0 and n // k <= _MOST), None)
+
+
+def _by_products(z: Any, n: int, inverse: bool, dtype: Any) -> Complex:
+    """The transform along the last axis, of a real or complex array."""
+    if n <= _MOST:
+        return pair(*product(np.matmul, z, _matrix(n, inverse, dtype)))
+    n1 = _split(n)
+    n2 = n // n1
+    rows = np.reshape(z, (*np.shape(z)[:-1], n1, n2))
+    inner = pair(*product(np.matmul, _matrix(n1, inverse, dtype), rows))
+    inner = pair(*product(times, inner, _twist(n1, n2, inverse, dtype)))
+    made = pair(*product(np.matmul, inner, _matrix(n2, inverse, dtype)))
+    return np.reshape(np.swapaxes(made, -1, -2), np.shape(z))
+
+
+def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex:
+    """Of n numbers along an axis: what is missing is zero, what is beyond is left away."""
+    re, im = (part if part is None else _floating(part) for part in parts(_whole(z)))
+    axis = axis_of(axis, re.ndim)
+    length = re.shape[axis]
+    n = length if n is None else int(n)
+    if n < 1:
+        raise ValueError(f"Invalid number of data points ({n}) specified.")
+    given = [part if part is None else _long(np.moveaxis(part, axis, -1), n) for part in (re, im)]
+    if n <= _MOST or _split(n) is not None:
+        made = _by_products(given[0] if im is None else Complex(*given), n, inverse, re.dtype)
+    else:
+        both = np.concatenate([given[0], np.zeros(given[0].shape, re.dtype) if im is None else given[1]], axis=-1)
+        columns = np.reshape(both, (-1, 2 * n)).T
+        both = np.reshape(emit("solve_constant", columns, factors=_map(n, inverse)).T, both.shape)
+        made = Complex(both[..., :n], both[..., n:])
+    scale = _scale(norm, n, inverse)
+    return Complex(*(np.moveaxis(part if scale == 1.0 else part * scale, -1, axis) for part in (made.re, made.im)))
+
+
+def _long(part: Any, n: int) -> Any:
+    """The first n numbers along the last axis, zeros where there are fewer."""
+    have = part.shape[-1]
+    if n <= have:
+        return part if n == have else part[..., :n]
+    return np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, n - have)])
+
+
+def _whole(z: Any) -> Any:
+    return listed(z) if isinstance(z, (list, tuple)) else z if is_complex(z) else array_of(z)
+
+
+def _floating(part: Any) -> Any:
+    part = as_part(part)
+    return part if part.dtype in (np.float32, np.float64) else astype(part, np.float64)
+
+
+def _scale(norm: Any, n: int, inverse: bool) -> float:
+    if norm not in (None, "backward", "ortho", "forward"):
+        raise ValueError(f'Invalid norm value {norm}; should be "backward", "ortho" or "forward".')
+    if norm == "ortho":
+        return float(n**-0.5)
+    return 1.0 / n if inverse == (norm != "forward") else 1.0
+
+
+def fft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    return _transformed(a, n, axis, norm, False)
+
+
+def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    return _transformed(a, n, axis, norm, True)
+
+
+def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    if is_complex(_whole(a)):
+        raise TypeError("ufunc 'rfft_n_even' did not contain a loop with signature matching types for complex numbers")
+    made = _transformed(a, n, axis, norm, False)
+    return _first(made, made.shape[axis] // 2 + 1, axis)
+
+
+def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    a = _whole(a)
+    n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
+    return _transformed(_hermitian(a, n, axis), n, axis, norm, True).real
+
+
+def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    a = _whole(a)
+    n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
+    return _transformed(_hermitian(np.conjugate(a), n, axis), n, axis, norm, True).real * _turned_scale(norm, n)
+
+
+def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+    a = _whole(a)
+    count = np.shape(a)[axis] if n is None else int(n)
+    return np.conjugate(rfft(a, n, axis, norm)) * (1.0 / _turned_scale(norm, count))
+
+
+def _turned_scale(norm: Any, n: int) -> float:
+    """What is between the scale of a transform and that of its inverse."""
+    return _scale(norm, n, False) / _scale(norm, n, True)
+
+
+def _first(z: Any, count: int, axis: int) -> Any:
+    return np.moveaxis(np.moveaxis(z, axis, 0)[:count], 0, axis)
+
+
+def _hermitian(z: Any, n: int, axis: int) -> Complex:
+    """All n coefficients of a real signal, of the first n // 2 + 1; where a real signal has none, imaginary parts count
+    as nothing."""
+    re, im = (np.moveaxis(part, axis, 0) for part in pair_of(z))
+    half = n // 2 + 1
+    if len(re) < half:
+        more = [(0, half - len(re))] + [(0, 0)] * (re.ndim - 1)
+        re, im = np.pad(re, more), np.pad(im, more)
+    re, im = re[:half], im[:half]
+    inner = slice(1, n - half + 1)
+    real_ends = np.ones((half, *(1,) * (re.ndim - 1)), re.dtype)
+    real_ends[0] = 0
+    if n % 2 == 0:
+        real_ends[-1] = 0
+    im = im * real_ends
+    return Complex(*(
+        np.moveaxis(np.concatenate([part, sign * part[inner][::-1]]), 0, axis) for part, sign in ((re, 1.0), (im, -1.0))
+    ))  # fmt: skip
+
+
+def _several(one: Callable[..., Any], axes: Any) -> Callable[..., Any]:
+    """A transform along several axes, one after another."""
+
+    def of(a: Any, s: Any = None, axes: Any = axes, norm: Any = None) -> Any:
+        for axis, n in zip(*_axes(a, s, axes), strict=True):
+            a = one(a, n, axis, norm)
+        return a
+
+    return of
+
+
+def _axes(a: Any, s: Any, axes: Any) -> tuple[Any, Any]:
+    if axes is None:
+        axes = range(-len(s), 0) if s is not None else range(len(np.shape(a)))
+    axes = list(axes)
+    return axes, [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
+
+
+def _rfftn(axes: Any) -> Callable[..., Any]:
+    def of(a: Any, s: Any = None, axes: Any = axes, norm: Any = None) -> Any:
+        along, counts = _axes(a, s, axes)
+        a = rfft(a, counts[-1], along[-1], norm)
+        return fftn(a, counts[:-1], along[:-1], norm) if along[:-1] else a
+
+    return of
+
+
+def _irfftn(axes: Any) -> Callable[..., Any]:
+    def of(a: Any, s: Any = None, axes: Any = axes, norm: Any = None) -> Any:
+        along, counts = _axes(a, s, axes)
+        if along[:-1]:
+            a = ifftn(a, counts[:-1], along[:-1], norm)
+        return irfft(a, counts[-1], along[-1], norm)
+
+    return of
+
+
+fftn, ifftn = _several(fft, None), _several(ifft, None)
+_ANSWERS = {
+    np.fft.fft: fft, np.fft.ifft: ifft, np.fft.rfft: rfft, np.fft.irfft: irfft, np.fft.hfft: hfft, np.fft.ihfft: ihfft,
+    np.fft.fftn: fftn, np.fft.ifftn: ifftn, np.fft.rfftn: _rfftn(None), np.fft.irfftn: _irfftn(None),
+    np.fft.fft2: _several(fft, (-2, -1)), np.fft.ifft2: _several(ifft, (-2, -1)), np.fft.rfft2: _rfftn((-2, -1)),
+    np.fft.irfft2: _irfftn((-2, -1)),
+}  # fmt: skip
+
+
+def _of_scipy(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Of scipy.fft: what it may be told besides changes no number."""
+
+    def of(x: Any, *args: Any, overwrite_x: Any = None, workers: Any = None, plan: Any = None, **kwargs: Any) -> Any:
+        return f(x, *args[:3], **kwargs)
+
+    return of
+
+
+FUNCTIONS = {"scipy.fft": {function.__name__: _of_scipy(answer) for function, answer in _ANSWERS.items()}}
+for _function, _answer in _ANSWERS.items():
+    implements(_function)(_answer)
+    rule(_function)(_answer)

@@ -1,0 +1,375 @@
+"""NumPy's functions of complex numbers, by their parts: see `complex.py`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.trace.arrays import Buffered
+from payback.trace.assignment.buffer import _any_traced
+from payback.trace.complex.numbers import (
+    METHODS,
+    NOTHING,
+    Complex,
+    as_part,
+    pair,
+    pair_of,
+    parts,
+    plus,
+    product,
+)
+from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported
+from payback.trace.operators import _HOOKS
+from payback.trace.tree import tree_map
+
+_RULES: dict[Any, Callable[..., Any]] = {}
+
+
+def rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(f: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            _RULES[function] = f
+        return f
+
+    return register
+
+
+def compute(function: Any, args: Any, kwargs: Any) -> Any:
+    """A function of NumPy's of arguments some of which are complex: by numbers if none is traced."""
+    if not any(_traced(x) for x in (*args, *kwargs.values())):
+        args, kwargs = tree_map(
+            lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
+        )
+        return function(*args, **kwargs)
+    if function in _BY_PARTS:
+        return _by_parts(function, *args, **kwargs)
+    if function in _RULES:
+        return _RULES[function](*args, **kwargs)
+    module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
+    raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
+
+
+def _traced(x: Any) -> bool:
+    if isinstance(x, (tuple, list)):
+        return any(map(_traced, x))
+    return x.traced if type(x) is Complex else _any_traced(x)
+
+
+_HOOKS["complex_function"] = compute
+
+# What moves or adds entries does so with each part.
+_BY_PARTS = {
+    np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims,
+    np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum,
+    np.diff, np.trace, np.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.take, np.take_along_axis, np.delete,
+    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.copy, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.fft.fftshift, np.fft.ifftshift, np.lib.stride_tricks.sliding_window_view,
+}  # fmt: skip
+
+
+def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+    """A linear function of its first argument, and of numbers that are put beside it."""
+    beside = {name: pair_of(kwargs.pop(name)) for name in ("append", "prepend", "constant_values") if name in kwargs}
+    made = [
+        function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
+        for k, part in enumerate(pair_of(z))
+    ]
+    return _joined(*made)
+
+
+def _joined(re: Any, im: Any) -> Any:
+    if isinstance(re, (list, tuple)):
+        return type(re)(map(_joined, re, im))
+    return Complex(re, im)
+
+
+for _function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
+    _RULES[_function] = functools.partial(_by_parts, _function)
+
+
+def _of_sequence(function: Any) -> Callable[..., Any]:
+    """np.stack and the like."""
+
+    def of(arrays: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = [pair_of(x) for x in arrays]
+        return Complex(*(function([as_part(p[k]) for p in pairs], *args, **kwargs) for k in range(2)))
+
+    return of
+
+
+for _function in (np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack):
+    _RULES[_function] = _of_sequence(_function)
+
+
+_joined_arrays = _RULES[np.concatenate]
+
+
+@rule(np.append)
+def append(arr: Any, values: Any, axis: Any = None) -> Any:
+    if axis is None:
+        arr, values = np.ravel(arr), np.ravel(values)
+    return _joined_arrays((arr, values), axis=0 if axis is None else axis)
+
+
+@rule(np.block)
+def block(arrays: Any) -> Any:
+    return Complex(*(np.block(_of_nested(arrays, k)) for k in range(2)))
+
+
+def _of_nested(arrays: Any, k: int) -> Any:
+    return [_of_nested(x, k) for x in arrays] if isinstance(arrays, list) else as_part(pair_of(arrays)[k])
+
+
+@rule(np.where)
+def where(condition: Any, x: Any, y: Any) -> Any:
+    return Complex(*(np.where(condition, p, q) for p, q in zip(pair_of(x), pair_of(y), strict=True)))
+
+
+@rule(np.real)
+def real(z: Any) -> Any:
+    return z.real
+
+
+@rule(np.imag)
+def imag(z: Any) -> Any:
+    return z.imag
+
+
+@rule(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    made = np.arctan2(z.imag, z.real)
+    return np.degrees(made) if deg else made
+
+
+@rule(np.shape)
+def shape(z: Any) -> tuple[int, ...]:
+    return pair_of(z)[0].shape  # type: ignore[no-any-return]
+
+
+@rule(np.ndim)
+def ndim(z: Any) -> int:
+    return len(shape(z))
+
+
+@rule(np.size)
+def size(z: Any, axis: Any = None) -> int:
+    return math.prod(shape(z) if axis is None else (shape(z)[axis],))
+
+
+_RULES[np.iscomplexobj] = lambda z: True
+_RULES[np.isrealobj] = lambda z: False
+
+
+@rule(np.zeros_like, np.empty_like)
+def zeros_like(z: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return _new(np.zeros(z.shape if shape is None else shape, dtype or z.dtype))
+
+
+@rule(np.ones_like)
+def ones_like(z: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return _new(np.ones(z.shape if shape is None else shape, dtype or z.dtype))
+
+
+def _new(made: Any) -> Any:
+    return _HOOKS["complex_buffer"](made) if made.dtype.kind == "c" else _HOOKS["buffer"](made)
+
+
+# products -------------------------------------------------------------------------------------------------------
+
+
+def _bilinear(function: Any, *, conjugate: bool = False) -> Callable[..., Any]:
+    def of(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+        return pair(*product(lambda x, y: function(x, y, *args, **kwargs), a, b, conjugate=conjugate))
+
+    return of
+
+
+for _function in (np.dot, np.inner, np.outer, np.tensordot, np.kron, np.convolve, np.cross):
+    _RULES[_function] = _bilinear(_function)
+_RULES[np.vdot] = lambda a, b: pair(*product(np.dot, np.ravel(a), np.ravel(b), conjugate=True))
+for _name in ("matmul", "outer", "tensordot", "cross"):
+    if (_function := getattr(np.linalg, _name, None)) is not None:
+        _RULES[_function] = _bilinear(_function)
+
+
+@rule(np.linalg.multi_dot)
+def multi_dot(arrays: Any) -> Any:
+    return functools.reduce(np.dot, arrays)
+
+
+@rule(np.einsum)
+def einsum(formula: Any, *operands: Any, **options: Any) -> Any:
+    """The sum over which operands give their imaginary part: i to the power of how many they are."""
+    if not isinstance(formula, str):
+        raise unsupported("np.einsum with lists of axes")
+    sums: list[Any] = [NOTHING] * 4
+    chosen: list[tuple[int, list[Any]]] = [(0, [])]
+    for operand in operands:
+        re, im = parts(operand)
+        chosen = [
+            (turns + k, [*before, as_part(part)])
+            for turns, before in chosen
+            for k, part in enumerate((re, im))
+            if part is not NOTHING
+        ]
+    for turns, given in chosen:
+        sums[turns % 4] = plus(sums[turns % 4], np.einsum(formula, *given, **options))
+    return pair(
+        *(a if b is NOTHING else -b if a is NOTHING else a - b for a, b in zip(sums[:2], sums[2:], strict=True))
+    )
+
+
+@rule(np.prod)
+def prod(z: Any, axis: Any = None, keepdims: Any = False, **_: Any) -> Any:
+    """By halves, so that no long chain is made."""
+    if axis is not None and not isinstance(axis, (int, np.integer)):
+        raise unsupported("np.prod over several axes")
+    ndim = z.ndim
+    z = np.ravel(z) if axis is None else np.moveaxis(z, axis, 0)
+    if not len(z):
+        made = pair(np.ones(z.shape[1:]), NOTHING)
+    else:
+        while len(z) > 1:
+            half = len(z) // 2
+            both = multiply(z[:half], z[half : 2 * half])
+            z = np.concatenate([both, z[2 * half :]]) if len(z) % 2 else both  # type: ignore[assignment, arg-type]
+        made = z[0]
+    if keepdims is True:
+        return np.reshape(made, (1,) * ndim) if axis is None else np.expand_dims(made, axis)
+    return made
+
+
+@rule(np.cumprod)
+def cumprod(z: Any, axis: Any = None, **_: Any) -> Any:
+    z = np.ravel(z) if axis is None else np.moveaxis(z, axis, 0)
+    made = [z[0]]
+    for k in range(1, len(z)):
+        made.append(multiply(made[-1], z[k]))
+    whole = np.stack(made)  # type: ignore[arg-type]
+    return whole if axis is None else np.moveaxis(whole, 0, axis)
+
+
+@rule(np.polyval)
+def polyval(p: Any, x: Any) -> Any:
+    made: Any = 0.0
+    for coefficient in p:
+        made = made * x + coefficient
+    return made
+
+
+@rule(np.var)
+def var(z: Any, axis: Any = None, ddof: Any = 0, keepdims: Any = False, **_: Any) -> Any:
+    return sum(np.var(part, axis=axis, ddof=ddof, keepdims=keepdims) for part in pair_of(z))
+
+
+@rule(np.std)
+def std(z: Any, axis: Any = None, ddof: Any = 0, keepdims: Any = False, **_: Any) -> Any:
+    return np.sqrt(var(z, axis, ddof, keepdims))
+
+
+# linear algebra -------------------------------------------------------------------------------------------------
+
+
+def embedded(z: Any) -> Any:
+    """The real matrix [[re, −im], [im, re]], which multiplies as the complex one does."""
+    re, im = pair_of(z)
+    top, bottom = np.concatenate([re, -im], axis=-1), np.concatenate([im, re], axis=-1)
+    return np.concatenate([top, bottom], axis=-2)
+
+
+def out_of(embedding: Any) -> Complex:
+    n = embedding.shape[-1] // 2
+    return Complex(embedding[..., :n, :n], embedding[..., n:, :n])
+
+
+@rule(np.linalg.inv)
+def inv(a: Any) -> Any:
+    return out_of(np.linalg.inv(embedded(a)))
+
+
+@rule(np.linalg.solve)
+def solve(a: Any, b: Any) -> Any:
+    a, (re, im) = embedded(a), pair_of(b)
+    vector = np.ndim(re) == 1
+    if vector:
+        re, im = re[:, None], im[:, None]
+    made = np.linalg.solve(a, np.concatenate([re, im], axis=-2))
+    n = a.shape[-1] // 2
+    made = Complex(made[..., :n, :], made[..., n:, :])
+    return made[..., 0] if vector else made
+
+
+@rule(np.linalg.matrix_power)
+def matrix_power(a: Any, n: Any) -> Any:
+    if n == 0:
+        return pair(np.broadcast_to(np.eye(a.shape[-1], dtype=a.real.dtype), a.shape), NOTHING)
+    return repeated(lambda x, y: answer(np.matmul, "__call__", (x, y), {}), a if n > 0 else inv(a), abs(n))
+
+
+@rule(np.linalg.det)
+def det(a: Any) -> Any:
+    """By elimination; the pivot is the entry of the column that is largest in absolute value."""
+    if a.ndim != 2:
+        return np.stack([det(each) for each in a])
+    rows, made = a, pair(1.0, NOTHING, ())
+    for k in range(a.shape[-1]):
+        order = np.arange(len(rows))
+        largest = np.argmax(np.abs(rows[:, 0]))
+        order = np.where(order == 0, largest, np.where(order == largest, 0, order))
+        rows = rows[order]
+        made = multiply(made, rows[0, 0])
+        made = np.where(largest == 0, made, -made)  # type: ignore[assignment]
+        if k < a.shape[-1] - 1:
+            rows = rows[1:, 1:] - multiply(divide(rows[1:, :1], rows[:1, :1]), rows[:1, 1:])
+    return made
+
+
+@rule(np.linalg.norm)
+def norm(z: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Of absolute values, where they decide: not for singular values."""
+    sides = z.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    if sides == 2 and ord not in (None, "fro", 1, -1, np.inf, -np.inf):
+        raise unsupported(f"np.linalg.norm(…, {ord!r})")
+    return np.linalg.norm(np.abs(z), ord, axis, keepdims)
+
+
+# methods --------------------------------------------------------------------------------------------------------
+
+
+def _of_function(function: Any) -> Callable[..., Any]:
+    return lambda z, *args, **kwargs: function(z, *args, **kwargs)
+
+
+for _name in ("sum", "mean", "prod", "cumsum", "cumprod", "var", "std", "trace", "diagonal", "squeeze", "ravel",
+              "swapaxes", "repeat", "take", "dot", "compress"):  # fmt: skip
+    METHODS[_name] = _of_function(getattr(np, _name))
+
+
+METHODS["reshape"] = lambda z, *shape, **how: np.reshape(z, shape[0] if len(shape) == 1 else shape, **how)
+METHODS["transpose"] = lambda z, *axes: np.transpose(z, axes[0] if len(axes) == 1 else axes or None)
+METHODS["conj"] = METHODS["conjugate"] = lambda z: np.conjugate(z)
+METHODS["copy"] = METHODS["__copy__"] = lambda z, order="C": z.__copy__()
+METHODS["flatten"] = lambda z, order="C": np.ravel(z, order).__copy__()
+METHODS["item"] = lambda z, *at: (
+    z[np.unravel_index(at[0], z.shape) if len(at) == 1 else at] if at else np.reshape(z, ())
+)
+METHODS["tolist"] = lambda z: [part.tolist() if part.shape else part for part in z]
+
+
+def _astype(z: Complex, dtype: Any, *_: Any, **__: Any) -> Any:
+    dtype = np.dtype(dtype)
+    if dtype.kind != "c":
+        raise unsupported(f".astype({dtype})")
+    part = np.float32 if dtype.itemsize == 8 else np.float64
+    return Complex(as_part(z.re).astype(part), as_part(z.im).astype(part))
+
+
+def _fill(z: Complex, value: Any) -> None:
+    z[...] = value
+
+
+METHODS["astype"], METHODS["fill"] = _astype, _fill

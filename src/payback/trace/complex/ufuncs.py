@@ -1,0 +1,196 @@
+"""The operators and ufuncs of complex numbers, by their parts: see `complex.py`."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import TraceError, UnsupportedError
+from payback.trace.array import Traced, stop_gradient
+from payback.trace.arrays import Buffered
+from payback.trace.assignment.buffer import _any_traced
+from payback.trace.complex.numbers import NOTHING, Complex, listed, minus, pair, pair_of, parts, plus, product, times
+from payback.trace.dispatch import here
+from payback.trace.operators import _HOOKS
+
+# functions of one number ----------------------------------------------------------------------------------------
+
+
+def multiply(x: Any, y: Any) -> Complex:
+    return pair(*product(times, x, y))
+
+
+def divide(x: Any, y: Any) -> Complex:
+    """As Smith's method divides: by parts of a size near one."""
+    (a, b), (c, d) = parts(x), parts(y)
+    if d is NOTHING:
+        return pair(NOTHING if a is NOTHING else a / c, NOTHING if b is NOTHING else b / c)
+    if c is NOTHING:
+        return pair(NOTHING if b is NOTHING else b / d, NOTHING if a is NOTHING else -(a / d))
+    size = stop_gradient(np.maximum(np.abs(c), np.abs(d)))
+    c, d = c / size, d / size
+    length = (c * c + d * d) * size
+    re, im = product(times, x, Complex(c, -d))
+    return pair(re / length, im / length)
+
+
+def _exp(z: Any) -> Complex:
+    a, b = parts(z)
+    size = 1.0 if a is NOTHING else np.exp(a)
+    return pair(size * np.cos(b), size * np.sin(b))
+
+
+def _log(z: Any) -> Complex:
+    if isinstance(z, (int, float, complex)):  # a Python number, whose logarithm is one
+        return pair(*parts(cmath.log(z)))
+    a, b = pair_of(z)
+    return Complex(np.log(np.hypot(a, b)), np.arctan2(b, a))
+
+
+def _sqrt(z: Any) -> Complex:
+    """From the part that is computed without cancellation the other one follows."""
+    a, b = pair_of(z)
+    larger = np.sqrt(0.5 * (np.hypot(a, b) + np.abs(a)))
+    somewhere = stop_gradient(larger) > 0
+    smaller = np.where(somewhere, 0.5 * np.abs(b) / np.where(somewhere, larger, 1.0), 0.0)
+    right = stop_gradient(a) >= 0
+    return pair(np.where(right, larger, smaller), np.copysign(np.where(right, smaller, larger), b))
+
+
+def _power(x: Any, y: Any) -> Any:
+    exponent = y if isinstance(y, (int, float, np.integer, np.floating)) else None
+    if exponent is not None and float(exponent).is_integer() and abs(exponent) <= 64:
+        return repeated(multiply, x, int(exponent))
+    if exponent == 0.5:
+        return _sqrt(x)
+    return _exp(multiply(y, _log(x)))
+
+
+def repeated(times: Callable[[Any, Any], Any], x: Any, count: int) -> Any:
+    """x·x·…·x by squares, or one over it."""
+    if count < 0:
+        return divide(1.0, repeated(times, x, -count))
+    made = None
+    while count:
+        if count & 1:
+            made = x if made is None else times(made, x)
+        count >>= 1
+        x = times(x, x) if count else x
+    return +made if made is not None else pair(np.ones_like(parts(x)[0]), NOTHING)
+
+
+def _turned(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """sin and the like: f(z) = −i·g(i·z) of the hyperbolic g."""
+
+    def of(z: Any) -> Any:
+        a, b = pair_of(z)
+        made = f(Complex(-b, a))
+        return Complex(made.im, -made.re)
+
+    return of
+
+
+def _sinh(z: Any) -> Complex:
+    a, b = pair_of(z)
+    return Complex(np.sinh(a) * np.cos(b), np.cosh(a) * np.sin(b))
+
+
+def _cosh(z: Any) -> Complex:
+    a, b = pair_of(z)
+    return Complex(np.cosh(a) * np.cos(b), np.sinh(a) * np.sin(b))
+
+
+def _tanh(z: Any) -> Complex:
+    """tanh(a + ib) = (t·(1 + u²) + i·u·(1 − t²)) / (1 + t²u²), t = tanh a, u = tan b: by sin and cos, so at any b."""
+    a, b = pair_of(z)
+    t, s, c = np.tanh(a), np.sin(b), np.cos(b)
+    length = c * c + (t * s) ** 2
+    return Complex(t / length, s * c * (1 - t) * (1 + t) / length)
+
+
+def _cos(z: Any) -> Complex:
+    a, b = pair_of(z)
+    return _cosh(Complex(-b, a))
+
+
+def _parts_alike(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def of(x: Any, y: Any) -> Any:
+        return f(pair_of(x), pair_of(y))
+
+    return of
+
+
+_UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.add: lambda x, y: pair(*map(plus, parts(x), parts(y))),
+    np.subtract: lambda x, y: pair(*map(minus, parts(x), parts(y))),
+    np.multiply: multiply, np.true_divide: divide, np.power: _power,
+    np.matmul: lambda x, y: pair(*product(np.matmul, x, y)),
+    np.square: lambda z: multiply(z, z), np.reciprocal: lambda z: divide(1.0, z),
+    np.negative: lambda z: -z, np.positive: lambda z: +z, np.conjugate: lambda z: Complex(+z.re, -z.im),
+    np.absolute: lambda z: np.hypot(z.re, z.im),
+    np.exp: _exp, np.log: _log, np.sqrt: _sqrt, np.sinh: _sinh, np.cosh: _cosh, np.tanh: _tanh,
+    np.sin: _turned(_sinh), np.cos: _cos, np.tan: _turned(_tanh),
+    np.log10: lambda z: divide(_log(z), math.log(10.0)), np.log2: lambda z: divide(_log(z), math.log(2.0)),
+    np.expm1: lambda z: pair(*map(minus, parts(_exp(z)), (1.0, NOTHING))),
+    np.equal: _parts_alike(lambda x, y: (x[0] == y[0]) & (x[1] == y[1])),
+    np.not_equal: _parts_alike(lambda x, y: (x[0] != y[0]) | (x[1] != y[1])),
+    np.isnan: lambda z: np.isnan(z.re) | np.isnan(z.im), np.isinf: lambda z: np.isinf(z.re) | np.isinf(z.im),
+    np.isfinite: lambda z: np.isfinite(z.re) & np.isfinite(z.im),
+}  # fmt: skip
+if hasattr(np, "vecdot"):
+    _UFUNCS[np.vecdot] = lambda x, y: pair(*product(np.vecdot, x, y, conjugate=True))
+
+
+def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A ufunc of arguments of which one at least is complex, and one is traced or may be written into."""
+    out = kwargs.pop("out", None)
+    bare = [x.now() if isinstance(x, (Buffered, Complex)) else x for x in inputs]
+    if not _any_traced(bare) and not any(type(x) is Complex for x in bare):
+        made = getattr(ufunc, method)(*bare, **kwargs)
+    elif method == "reduce" and ufunc in (np.add, np.multiply):
+        made = (np.sum if ufunc is np.add else np.prod)(*bare, **kwargs)  # type: ignore[arg-type]
+    elif method == "outer" and ufunc in (np.multiply, np.add, np.subtract):
+        first = listed(bare[0]) if isinstance(bare[0], (list, tuple)) else bare[0]
+        made = ufunc(np.reshape(first, np.shape(first) + (1,) * np.ndim(bare[1])), bare[1])
+    elif method == "at" and ufunc in (np.add, np.subtract):
+        for part, change in zip((inputs[0].real, inputs[0].imag), pair_of(bare[2]), strict=True):
+            ufunc.at(part, bare[1], change)
+        return None
+    elif method == "__call__" and ufunc in _UFUNCS and not set(kwargs) - {"order", "subok", "casting"}:
+        first, *others = (listed(x) if isinstance(x, (list, tuple)) else x for x in bare)
+        made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
+    else:
+        raise unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}", kwargs)
+    if out is None or out[0] is None:
+        return made
+    if not isinstance(out[0], (Complex, Traced, Buffered)):
+        raise TraceError("traced complex numbers cannot be written into a plain array", where=here(),
+                         why="the array was made before, or of plain numbers", fix="write y = x + … in place of y += …"
+                         )  # fmt: skip
+    out[0][...] = made
+    return out[0]
+
+
+def unsupported(name: str, options: Any = ()) -> UnsupportedError:
+    told = f" with {', '.join(f'{key}=' for key in options)}" if options else ""
+    return UnsupportedError(f"{name} of traced complex numbers{told}", where=here(),
+                            why="it is not written with real and imaginary parts",
+                            fix="compute with x.real and x.imag, which are differentiated as any others")  # fmt: skip
+
+
+def operated(row: str, a: Any, b: Any) -> Any:
+    """An operator of traced values, named by its row, one operand of which is complex and plain."""
+    ufunc = _OF_ROWS.get(row)
+    if ufunc is None:
+        raise unsupported(f"np.{row}")
+    return answer(ufunc, "__call__", (a, b), {})
+
+
+_OF_ROWS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "power": np.power,
+            "eq": np.equal, "ne": np.not_equal}  # fmt: skip
+_HOOKS["operated"] = operated
+_HOOKS["complex_ufunc"] = answer

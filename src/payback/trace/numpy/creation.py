@@ -1,0 +1,440 @@
+"""NumPy's creation functions, and Python's `math`, where traced values are about: what the shim answers."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from sys import _getframe
+from typing import Any
+
+import numpy as np
+
+from payback.errors import UnsupportedError
+from payback.ops.row import TABLE
+from payback.trace.array import _NODE_TYPES, _STOPPED, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.arrays import Buffered, now
+from payback.trace.assignment.buffer import _any_traced, alias, buffer
+from payback.trace.assignment.outside import into_plain_array
+from payback.trace.assignment.views import in_order as lay
+from payback.trace.assignment.views import laid_as, laid_out
+from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.numpy.arguments import array_of, traced_array
+from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
+from payback.trace.operators import _COMPLEX, _FUNCTIONS, _HOOKS, _LATER, _METHODS
+from payback.trace.refusals.handled import unsure
+from payback.trace.scalars.floats import of_function
+from payback.trace.scalars.number import Number
+
+_FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
+
+
+def stacked(parts: list[Any]) -> Traced:
+    """np.stack along a new first axis; many parts by nodes of few arguments."""
+    if all(type(part) is Number for part in parts):
+        row = parts[0].recorder.vector(parts)
+        if row is not None:
+            return Traced(row)
+    if len(parts) <= _FAN_IN:
+        return stack(parts)
+    parts = [stack(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    while len(parts) > 1:
+        parts = [concatenate(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
+_HOOKS["stack"] = stacked
+
+
+def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function that always makes a new array returns: a buffer."""
+    made = original(*args, **kwargs)
+    if isinstance(made, Traced):
+        return Traced(made.node)  # no view of what it was made of
+    if type(made) is np.ndarray and made.base is not None:
+        made = made.copy()
+    if type(made) is np.ndarray and made.dtype.kind == "c":
+        return _HOOKS["complex_buffer"](made)
+    return buffer(made)
+
+
+def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """np.array: of traced values a traced array."""
+    if _is_complex(obj, dtype):
+        return _HOOKS["complex_array"](obj, dtype)
+    whole, obj = obj, now(obj)
+    if isinstance(obj, Traced) and obj.node.op is _STOPPED and obj.node.value is not None and kwargs.get("copy", True):
+        return buffer(np.array(obj.node.value, dtype, **kwargs))  # bare numbers, that may be kept
+    if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
+        return as_array(original, obj, dtype)
+    if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
+        made = original(obj, dtype, **kwargs)
+        if isinstance(whole, Buffered) and np.may_share_memory(made, obj):
+            return alias(made, whole)
+        return buffer(made) if made is not obj and isinstance(obj, (np.ndarray, list, tuple, int, float)) else made
+    made = obj if isinstance(obj, Traced) and not kwargs.get("copy", True) else Traced(as_traced(obj))
+    if made.node.aval.weak:
+        made = astype(made, made.dtype)
+    if dtype is not None:
+        made = astype(made, dtype, copy=False)
+    if kwargs.get("copy", True):
+        made = copy(made, kwargs.get("order") or ("K" if isinstance(obj, Traced) else "C"))
+    extra = kwargs.get("ndmin", 0) - made.ndim
+    return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
+
+
+def _is_complex(obj: Any, dtype: Any) -> bool:
+    """Whether an array of traced values is one of complex numbers."""
+    if dtype is not None and np.dtype(dtype).kind == "c":
+        return _holds_traced(obj)
+    return type(obj) not in _NODE_TYPES and _HOOKS["holds_complex"](obj) and _holds_traced(obj)
+
+
+def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """np.asarray and its kin: a traced array or a buffer is one already."""
+    if type(a) in _COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
+        return a
+    if _is_complex(a, dtype):
+        return _HOOKS["complex_array"](a, dtype)
+    if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
+        return a if np.ndim(a) or not (isinstance(a, Traced) and a.node.aval.weak) else astype(a, a.dtype)
+    if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and _holds_traced(a)):
+        return array(np.array, a, dtype)
+    if isinstance(a, (list, tuple, int, float)):
+        return buffer(original(a, dtype, *args, **kwargs))
+    return original(a, dtype, *args, **kwargs)
+
+
+def in_order(order: str) -> Callable[..., Any]:
+    """np.ascontiguousarray, np.asfortranarray: a copy of what lies in memory otherwise."""
+
+    def answer(original: Callable[..., Any], a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        held = isinstance(a, Buffered) or _holds_traced(a)
+        made = as_array(np.asarray, a, dtype, **kwargs) if held else original(a, dtype, **kwargs)
+        if not isinstance(made, (Traced, Buffered)):
+            return buffer(made)
+        current = now(made)
+        at = laid_out(current) if isinstance(current, Traced) else current
+        if at.flags[f"{order}_CONTIGUOUS"]:
+            return made if at.ndim else reshape(made, (1,))
+        return made.copy(order)
+
+    return answer
+
+
+def required(original: Callable[..., Any], a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
+    """np.require."""
+    if not (isinstance(a, Buffered) or _holds_traced(a)):
+        return original(a, dtype, requirements, **kwargs)
+    for wanted in requirements or ():
+        if str(wanted)[0].upper() in "CF":
+            return in_order(str(wanted)[0].upper())(np.asarray, a, dtype)
+    return as_array(np.asarray, a, dtype)
+
+
+def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any = None) -> Any:
+    """np.asarray_chkfinite."""
+    if not _holds_traced(a):
+        return original(a, dtype, order)
+    made = as_array(np.asarray, a, dtype)
+    if not np.all(np.isfinite(made)):
+        raise ValueError("array must not contain infs or NaNs")
+    return made
+
+
+def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    if not _holds_traced(fill_value):
+        return fresh(original, shape, fill_value, dtype, **kwargs)
+    if _is_complex(fill_value, dtype):
+        return np.broadcast_to(_HOOKS["complex_array"](fill_value, dtype), shape).copy()
+    value = array(np.array, fill_value, dtype)
+    return lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C")
+
+
+def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.take: NumPy dispatches by the array alone, and the indices may be what is traced."""
+    if isinstance(now(indices), Traced) and not _holds_traced(a):
+        return _FUNCTIONS[original](a, now(indices), *args, **kwargs)
+    return original(listed(a), indices, *args, **kwargs)
+
+
+def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
+    if isinstance(a, (list, tuple)) and _holds_traced(a):
+        a = array(np.array, a)
+    return original(a, *args, **kwargs)
+
+
+def listed(x: Any) -> Any:
+    """A list or tuple of traced values as an array; anything else as it is."""
+    return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
+
+
+_OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
+_WHOLE = {int}  # a shape, or axes
+_PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, np.bool_}
+
+
+def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A function of several arrays, any of which may be given as such a list."""
+    if not kwargs and original not in _COPIES and (known := _FUNCTIONS.get(original)) is not None:
+        traced = bool(args) and type(args[0]) in _NODE_TYPES
+        for arg in args:
+            kind = type(arg)
+            if kind in _NODE_TYPES:
+                traced = traced or original in _OF_ANY
+            elif (kind not in _PLAIN or (kind is np.ndarray and arg.dtype.kind == "c")) and not (
+                kind is tuple and _WHOLE.issuperset(map(type, arg))
+            ):
+                break
+        else:
+            if traced:  # what the dispatch would come to, after a few more calls
+                return known(*args)
+    return original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
+
+
+def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of a sequence of arrays, any of which may be given as such a list."""
+    if type(arrays) in (list, tuple):
+        parts, traced = [], False
+        for part in arrays:
+            if type(part) in _NODE_TYPES:
+                traced = True
+            elif type(part) is not np.ndarray:
+                part = now(listed(part))
+                traced = traced or type(part) in _NODE_TYPES
+            parts.append(part)
+        known = _FUNCTIONS.get(original)
+        if traced and known is not None and not any(type(part) in _LATER for part in parts):
+            return Traced(known(parts, *args, **kwargs).node)  # no view of what it was made of
+    arrays = [*map(listed, arrays)] if isinstance(arrays, (list, tuple)) else listed(arrays)
+    return fresh(original, arrays, *args, **kwargs)
+
+
+def filled_like(original: Callable[..., Any], a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(now(a), Traced) or not _holds_traced(fill_value):
+        return fresh(original, a, fill_value, *args, **kwargs)
+    return full_like(np.asarray(a), fill_value, *args, **kwargs)
+
+
+def arange(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.arange: how many numbers there are is decided by the values, and has no derivative."""
+    if not _any_traced((args, kwargs)):
+        return buffer(original(*args, **kwargs))
+    dtype = kwargs.pop("dtype", None)
+    names = ("start", "stop", "step")
+    given = dict(zip(names, args, strict=False)) | kwargs if len(args) > 1 or kwargs else {"stop": args[0]}
+    start, step = given.get("start", 0), given.get("step", 1)
+    count = len(original(plain(start), plain(given["stop"]), plain(step)))
+    made = start + step * np.arange(count)
+    made = made if isinstance(made, Traced) else made.astype(float)
+    return made if dtype is None else made.astype(dtype)
+
+
+def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+    items = list(iterable)
+    return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
+
+
+def along_axis(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.apply_along_axis: the function may answer with what is traced, of whatever array it is applied to."""
+    return _FUNCTIONS[original](*args, **kwargs)
+
+
+def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """np.nditer, np.asmatrix: they look at the memory.
+
+    np.broadcast stays NumPy's (it asks a traced value for its memory, which is refused): extension modules that are
+    imported in a trace check that it is a class.
+    """
+    if any(_holds_traced(arg) for arg in args):
+        cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)"}
+        raise UnsupportedError(f"np.{original.__name__} of traced values", where=here(),
+                               why="it looks at the bare memory", fix=cure.get(original.__name__))  # fmt: skip
+    return original(*args, **kwargs)
+
+
+_NEW = [
+    "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
+    "identity", "copy", "tri",
+]  # fmt: skip
+_ALREADY = ["asarray", "asanyarray"]
+_OF_LISTS = [
+    "sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "median", "average", "cumsum", "cumprod", "sort",
+    "argmax", "argmin", "ptp", "any", "all", "count_nonzero", "nonzero", "nanstd", "nanvar", "nanmedian", "nanquantile",
+    "nanpercentile", "nanprod", "nancumsum", "squeeze", "expand_dims", "broadcast_to", "diagflat", "tril", "triu",
+    "moveaxis", "swapaxes", "rot90", "partition", "delete", "array_split", "split", "unique", "unwrap", "sinc",
+    "nan_to_num", "shape", "size", "ndim",
+]  # fmt: skip
+_OF_SEVERAL_LISTS = [
+    "dot", "vdot", "inner", "outer", "kron", "cross", "tensordot", "einsum", "where", "clip", "interp", "convolve",
+    "correlate", "trapezoid", "diff", "gradient", "polyval", "polyfit", "diag", "trace", "reshape", "ravel",
+    "transpose", "atleast_1d", "atleast_2d", "roll", "flip", "pad", "append", "insert", "argsort", "nansum",
+    "nanmean", "nanmax", "nanmin", "isclose", "allclose", "quantile", "percentile", "round", "meshgrid", "vander",
+    "array_equal", "array_equiv", "cov", "corrcoef", "ediff1d", "compress", "extract", "searchsorted", "digitize",
+    "bincount", "histogram", "histogram2d", "histogram_bin_edges",
+]  # fmt: skip
+_JOINING = ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"]
+ANSWERS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(_NEW, fresh), **dict.fromkeys(_ALREADY, as_array), **dict.fromkeys(_OF_LISTS, of_list),
+    **dict.fromkeys(_OF_SEVERAL_LISTS, of_lists), **dict.fromkeys(_JOINING, joining),
+    **dict.fromkeys(["tile", "repeat"], lambda original, a, *args, **kw: fresh(original, listed(a), *args, **kw)),
+    "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
+    "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
+    "apply_along_axis": along_axis, "arange": arange, "fromiter": from_iterable, "nditer": of_memory,
+    "asmatrix": of_memory,
+}  # fmt: skip
+
+
+@implements(np.zeros_like)
+def zeros_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return buffer(np.zeros_like(laid_out(x), dtype or x.dtype, order, shape=shape))
+
+
+@implements(np.ones_like)
+def ones_like(x: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any) -> Any:
+    return buffer(np.ones_like(laid_out(x), dtype or x.dtype, order, shape=shape))
+
+
+@implements(np.full_like)
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
+) -> Any:
+    at = laid_out(x) if isinstance(x, Traced) else x
+    if not _holds_traced(fill_value):
+        return buffer(np.full_like(at, fill_value, dtype or x.dtype, order, shape=shape))
+    made = full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
+    return laid_as(made, np.empty_like(at, np.bool_, order, shape=shape))
+
+
+_FUNCTIONS[np.empty_like] = zeros_like
+
+
+@implements(np.linspace)
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    start, stop = (1.0 * (x if type(x) in (int, float) else array_of(x)) for x in (start, stop))
+    delta, parts = stop - start, num - 1 if endpoint else num
+    lead = (num,) + (1,) * delta.ndim
+    step = delta / parts if parts > 0 else np.nan
+    made = np.arange(num).reshape(lead).astype(delta.dtype) * (step if parts > 0 else delta) + start
+    if endpoint and num > 1:  # which rounding would miss
+        made = np.concatenate([made[:-1], np.broadcast_to(astype(traced_array(stop), made.dtype), delta.shape)[None]])
+    if dtype is not None:
+        made = astype(np.floor(made) if np.dtype(dtype).kind in "iu" else made, dtype)
+    made = np.moveaxis(made, 0, axis) if axis else made
+    return (made, step) if retstep else made
+
+
+@implements(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if not isinstance(dst, (Traced, Buffered)):
+        raise into_plain_array(dst, "np.copyto cannot write a traced value into a plain array")
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    if wrap or np.ndim(val) > 1:
+        raise UnsupportedError("np.fill_diagonal on traced values takes no wrap= and no matrix", where=here())
+    if not isinstance(a, (Traced, Buffered)):
+        raise into_plain_array(a, "np.fill_diagonal cannot write a traced value into a plain array")
+    a[(np.arange(min(a.shape)),) * np.ndim(a)] = val
+
+
+def _copied(x: Traced, memo: Any = None) -> Any:
+    """copy.copy and copy.deepcopy: another array with the same history."""
+    return Variable(x.node.value, x.name) if isinstance(x, Variable) else Traced(x.node)
+
+
+Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]
+
+
+# math: Python floats in, a Python float out.
+
+_OF_NUMPY = {
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
+    "atanh": np.arctanh, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
+    "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "pow": np.power, "fabs": np.fabs,
+    "degrees": np.degrees, "radians": np.radians, "copysign": np.copysign, "fmod": np.fmod,
+}  # fmt: skip
+_ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
+# Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
+_OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
+_FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "fmod", "gamma", "lgamma", "log", "log10",
+            "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
+_OF_ONE = {  # the rows of those that are of one number
+    name: TABLE[row]
+    for name, row in ({name: _UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
+    if row is not None and len(TABLE[row].partials) == 1
+}
+MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
+
+
+def _number(x: Any) -> Any:
+    """The argument as a Python float would be, still traced."""
+    if not isinstance(x, Traced):
+        return x
+    if x.shape:
+        raise TypeError("only scalars can be converted to Python floats")
+    if type(x) is Number:
+        return x.weakly()
+    return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
+
+
+_METHODS["as_number"] = _number
+
+
+def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`math.name` of arguments of which one at least is traced."""
+    row = _OF_ONE.get(name)
+    if row is not None and len(args) == 1:
+        found = of_function(row, original, args[0], _getframe(2))
+        if found is not None:
+            return found
+    if name in _OF_VALUES:
+        return original(*map(plain, args), **kwargs)
+    if name in ("fsum", "prod"):
+        items = list(args[0])
+        total: Any = kwargs.get("start", 1) if name == "prod" else 0.0
+        for item in items:
+            total = total * item if name == "prod" else total + item
+        return total
+    if name in ("hypot", "dist"):
+        parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
+        return mathematics("sqrt", math.sqrt, sum(part * part for part in map(_number, parts)))
+    if name == "log" and len(args) == 2:
+        return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
+    function = _OF_NUMPY.get(name)
+    if function is None and name not in _ROWS:
+        raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),
+                               why="there is no row for it in the table",
+                               fix="write it with math or NumPy functions that have one")  # fmt: skip
+    operands = [_number(x) for x in args]
+    if all(x.node.value is not None for x in operands if isinstance(x, Traced) and type(x) is not Number) and not any(
+        type(x) is Number for x in operands
+    ):
+        original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
+    elif name in _FAILING:
+        unsure(f"math.{name}", _getframe(1))
+    called = _ROWS.get(name) or _UFUNCS.get(function)
+    number = next((x for x in operands if type(x) is Number), None)
+    made = None if number is None or called is None else number.recorded(called, operands, False, _getframe(2))
+    if made is not None:
+        return made
+    return _number(emit(called, *operands) if called is not None else function(*operands))
+
+
+def has_traced(args: Any) -> bool:
+    """Whether math was given something traced, also in a list or tuple."""
+    return any(isinstance(x, Traced) or (isinstance(x, (list, tuple)) and has_traced(x)) for x in args)
+
+
+# np.linalg, as a library that is answered where one of its arguments holds something traced
+LINALG = {
+    name: functools.partial(of_lists, getattr(np.linalg, name))
+    for name in ("norm", "det", "slogdet", "inv", "pinv", "solve", "lstsq", "cholesky", "qr", "svd", "eigh", "eigvalsh",
+                 "matrix_power", "cond")
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""The proof that a function writes into no array."""

@@ -1,0 +1,1 @@
+"""The errors of a trace: what was asked, why it cannot be, what to write."""

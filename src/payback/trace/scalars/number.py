@@ -1,0 +1,406 @@
+"""Scalars in columns: a program of millions of numbers, recorded without a node for each.
+
+While a function is traced for machine code, what is read from its arguments number by number is a `Number`: an entry
+of a recorder's columns (code and place, two arguments), 12 bytes where a node takes 316.  Operators and ufuncs on
+numbers append entries.  Whatever else looks at a number asks for its `node`: then the entries that it was made from
+become nodes of the graph, or, where they are many, one node that replays them (see `native/tape/columns.py`).  So
+nothing outside this file and the tape need know of numbers, and every program means what it means without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from math import prod
+from sys import _getframe
+from typing import Any
+
+import numpy as np
+
+from payback.errors import witness
+from payback.ir.aval import BOOL, FLOAT64
+from payback.ir.node import Node
+from payback.ops.append import append
+from payback.ops.dtypes import weak_result
+from payback.ops.row import TABLE
+from payback.trace import operators as traced
+from payback.trace.array import Traced, become
+from payback.trace.arrays import recording
+from payback.trace.assignment.outside import in_text
+from payback.trace.refusals.asked import by_name, not_known
+from payback.trace.refusals.handled import FAILING, unsure
+from payback.trace.scalars.columns import CODES, LEAF, STRONG, THIRD, WEAK, Entries
+from payback.trace.scalars.floats import Single
+from payback.trace.text.texts import shown
+
+STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
+_SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
+
+
+class Recorder(Entries):
+    """The entries of one trace, and the numbers that stand for them."""
+
+    def scalar(self, node: Node) -> Number | None:
+        """A node that is a number, as one; None for what is none."""
+        if node.value is not None or node.aval.shape or node.aval.dtype != FLOAT64:
+            return None
+        k = self.append(LEAF, self._leaf(node), -1)
+        self.nodes[k] = node
+        return number(self, k, WEAK_KIND if node.aval.weak else STRONG_KIND)
+
+    def read(self, node: Node, key: Any, frame: Any) -> Number | None:
+        """`x[key]` where it is one number of an array whose numbers are not known; else None."""
+        last, slot, extent = self._read
+        if node is not last or type(key) is not int:
+            if node.value is not None:
+                return None
+            shape = node.aval.shape
+            if node.aval.dtype != FLOAT64 or not shape or prod(shape) >= 2**31:
+                return None
+            if type(key) is tuple and len(key) == len(shape):
+                at = 0
+                for i, length in zip(key, shape, strict=True):
+                    if type(i) is not int or not -length <= i < length:
+                        return None
+                    at = at * length + (i + length if i < 0 else i)
+                return number(self, self.append(self.word(LEAF, frame), self._leaf(node), at), STRONG_KIND)
+            if type(key) is not int or len(shape) != 1:
+                return None
+            slot, extent = self._leaf(node), shape[0]
+            self._read = node, slot, extent
+        if key < 0:
+            key += extent
+        if not 0 <= key < extent:
+            return None
+        self.what.append(self.word(LEAF, frame))
+        self.first.append(slot)
+        self.second.append(key)
+        return number(self, len(self.second) - 1, STRONG_KIND)
+
+    def operand(self, x: Any) -> tuple[int, int] | None:
+        """(entry, kind) of what stands beside a number; None for what is no float64."""
+        kind = type(x)
+        if kind is Number:
+            return (x.k, x.kind) if x.recorder is self else None
+        if kind is float:
+            return self.constant(x, WEAK), WEAK_KIND
+        if kind is int:
+            return (self.constant(float(x), WEAK), WEAK_KIND) if abs(x) <= 2**53 else None
+        if kind is np.float64:
+            return self.constant(float(x), STRONG), STRONG_KIND
+        if kind is Traced:
+            found = self.scalar(x.node)
+            return None if found is None else (found.k, found.kind)
+        return None
+
+    # leaving
+
+    def node(self, wanted: Number) -> Node:
+        """A number as a node."""
+        found = self.nodes.get(wanted.k)
+        if found is None:
+            (found,) = self._made(wanted)
+            self.nodes[wanted.k] = found
+        if type(wanted) is Number and found.aval.weak != bool(wanted.kind):
+            found = append(TABLE["cast"], (found,), {"dtype": FLOAT64, "weak": bool(wanted.kind)}, found.where)
+        return found
+
+    def vector(self, wanted: Sequence[Number]) -> Node | None:
+        """Numbers in a row as one node, where a tape makes it; None: they are to be stacked."""
+        if len(self.what) < self.many or any(type(x) is not Number or x.recorder is not self for x in wanted):
+            return None
+        made = self._taped(wanted, (len(wanted),))
+        return None if made is None else made[0]
+
+    def _made(self, wanted: Number) -> list[Node]:
+        if len(self.what) >= self.many and type(wanted) is Number:
+            made = self._taped([wanted], None if wanted.kind else ())
+            if made is not None:
+                return made
+        return self.plain([wanted.k])
+
+    def _taped(self, wanted: Sequence[Number], shape: Any) -> list[Node] | None:
+        if self.tapes >= _SEVERAL:
+            return None
+        columns = self.columns([x.k for x in wanted])
+        if columns is None:
+            return None
+        self.tapes += 1
+        return self.build(columns, shape)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def recorded(recorder: Recorder | None) -> Iterator[None]:
+    """Numbers are recorded by this one meanwhile; by none if it is None."""
+    token = recording.set(recorder)
+    try:
+        yield
+    finally:
+        recording.reset(token)
+
+
+def opened(node: Node) -> Traced:
+    """A node as its user gets it: a number where it is one and numbers are recorded."""
+    recorder = recording.get()
+    made = None if recorder is None else recorder.scalar(node)
+    return Traced(node) if made is None else made
+
+
+_new = object.__new__
+
+
+def number(recorder: Recorder, k: int, kind: int) -> Number:
+    made = _new(Number)
+    made.recorder, made.k, made.kind = recorder, k, kind
+    return made
+
+
+def _of(made: Number, truth: bool) -> Number:
+    """The entry as the number or the truth that it is."""
+    if truth:
+        become(made, Truth)
+    return made
+
+
+def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """The operator of a row and its reflection."""
+    code, truth = CODES[name], TABLE[name].numeric == "bool"
+    plain = f"__{({'div': 'truediv', 'power': 'pow', 'floor_divide': 'floordiv'}).get(name, name)}__"
+    beyond = getattr(Traced, plain)
+    beyond_reflected = None if truth else getattr(Traced, plain.replace("__", "__r", 1))
+    failing = name in FAILING
+
+    def forward(self: Number, other: Any) -> Any:
+        # Spelled out: scalar programs are made of nothing else, and a call costs as much as the rest.
+        recorder, kind, other_kind = self.recorder, self.kind, type(other)
+        if other_kind is Number and other.recorder is recorder:
+            b = other.k
+            kind &= other.kind
+        elif (other_kind is float or other_kind is int) and (known := recorder.weak.get(other)) is not None:
+            b = known
+        else:
+            found = recorder.operand(other)
+            if found is None:
+                return beyond(self, other)
+            b = found[0]
+            kind &= found[1]
+        frame = _getframe(1)
+        word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
+        if word is None:  # the first time that the program is here
+            if failing and kind:
+                unsure(name, frame, other)
+            word = recorder.new_word(code, frame)
+        recorder.what.append(word)
+        recorder.first.append(self.k)
+        seconds = recorder.second
+        made = _new(Number)
+        made.recorder, made.k, made.kind = recorder, len(seconds), kind
+        seconds.append(b)
+        if truth:
+            become(made, Truth)
+        return made
+
+    def reflected(self: Number, other: Any) -> Any:
+        recorder = self.recorder
+        found = recorder.operand(other)
+        if found is None:
+            return beyond_reflected(self, other)  # type: ignore[misc]
+        frame, kind = _getframe(1), self.kind & found[1]
+        word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
+        if word is None:
+            if failing and kind:
+                unsure(name, frame)
+            word = recorder.new_word(code, frame)
+        return number(recorder, recorder.append(word, found[0], self.k), kind)
+
+    return forward, reflected
+
+
+def _unary(name: str) -> Callable[[Any], Any]:
+    code = CODES[name]
+
+    def forward(self: Number) -> Any:
+        recorder = self.recorder
+        return number(recorder, recorder.append(recorder.word(code, _getframe(1)), self.k, self.k), self.kind)
+
+    return forward
+
+
+# what is written with other rows: ufunc -> (row, operands of its operands)
+_WRITTEN = {
+    np.square: ("mul", (0, 0)), np.fabs: ("abs", (0,)), np.float_power: ("power", (0, 1)),
+}  # fmt: skip
+_NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
+_LOGICAL = ("logical_and", "logical_or", "logical_not")
+
+
+class Number(Single):
+    """A traced scalar that is an entry of a recorder's columns."""
+
+    __slots__ = ("k", "kind", "recorder")
+    __hash__ = Traced.__hash__
+    recorder: Recorder
+    k: int
+    kind: int
+
+    @property
+    def node(self) -> Node:  # type: ignore[override]
+        return self.recorder.node(self)
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return float if self.kind else np.float64
+
+    @property
+    def value(self) -> Any:
+        if witness.get() is not None and by_name(_getframe(1)):
+            raise AttributeError("numbers have no attribute 'value'")
+        raise not_known(None)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return shown(f"Traced(f64[]{'*' if self.kind else ''})")
+
+    def __str__(self) -> str:
+        return repr(self.value) if in_text(_getframe(1)) else repr(self)
+
+    def weakly(self) -> Number:
+        """As a Python float, where it is a float64."""
+        return self if self.kind else number(self.recorder, self.k, WEAK_KIND)
+
+    def strongly(self) -> Number:
+        """As a float64, where it is a Python float."""
+        return number(self.recorder, self.k, STRONG_KIND) if self.kind else self
+
+    def stopped(self, where: Any) -> Traced:
+        made = self.recorded("stop_gradient", (self,), False, _getframe(2))
+        return super().stopped(where) if made is None else made
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            name, order = _NAMES.get(ufunc), range(len(inputs))
+            if name is None and ufunc in _WRITTEN:
+                name, order = _WRITTEN[ufunc]
+            if name is not None:
+                made = self.recorded(name, [inputs[k] for k in order], True, _getframe(1))
+                if made is not None:
+                    return made
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def recorded(self, name: str, operands: Sequence[Any], as_ufunc: bool, frame: Any) -> Any:
+        """The row's entry on these operands; None where it cannot be one."""
+        recorder, logical = self.recorder, name in _LOGICAL
+        if name not in recorder.able:
+            return None
+        places, kind = [], WEAK_KIND
+        for slot, operand in enumerate(operands):
+            if logical or (name == "select" and slot == 0):
+                if type(operand) is not Truth or operand.recorder is not recorder:
+                    return None
+                places.append(operand.k)
+                continue
+            found = recorder.operand(operand)
+            if found is None:
+                return None
+            places.append(found[0])
+            kind &= found[1]
+        word = recorder.word(CODES[name], frame)
+        if len(places) == 3:
+            recorder.append(word & ~255 | THIRD, places[2], places[2])
+        k = recorder.append(word, places[0], places[1 if len(places) > 1 else 0])
+        return _of(number(recorder, k, STRONG_KIND if as_ufunc else kind), TABLE[name].numeric == "bool")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.where and len(args) == 3 and not kwargs:
+            return chosen(*args)
+        return super().__array_function__(function, types, args, kwargs)
+
+    __add__, __radd__ = _operator("add")
+    __sub__, __rsub__ = _operator("sub")
+    __mul__, __rmul__ = _operator("mul")
+    __truediv__, __rtruediv__ = _operator("div")
+    __pow__, __rpow__ = _operator("power")
+    __mod__, __rmod__ = _operator("mod")
+    __floordiv__, __rfloordiv__ = _operator("floor_divide")
+    __iadd__, __isub__, __imul__, __itruediv__ = __add__, __sub__, __mul__, __truediv__
+    __ipow__, __imod__, __ifloordiv__ = __pow__, __mod__, __floordiv__
+    __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
+    __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
+    __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
+    __neg__, __abs__ = _unary("neg"), _unary("abs")
+
+
+class Truth(Number):
+    """A boolean: what comparisons of numbers make."""
+
+    __slots__ = ()
+    __hash__ = Traced.__hash__
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return Truth
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return BOOL
+
+    def __repr__(self) -> str:
+        return "Traced(b1[])"
+
+
+# the name that C code gives in its messages
+Number.__name__ = Truth.__name__ = Traced.__name__
+_ARITHMETIC = (
+    "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd "
+    "isub imul itruediv ipow imod ifloordiv gt lt ge le eq ne neg abs"
+)
+for _name in _ARITHMETIC.split():  # arithmetic with truths is NumPy's matter
+    setattr(Truth, f"__{_name}__", getattr(Traced, f"__{_name}__"))
+
+
+def record(name: str, operands: Sequence[Any]) -> Number | None:
+    """A row's entry, if one of its operands is a number and the others can stand beside it."""
+    for part in operands:
+        if isinstance(part, Number):
+            return part.recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
+    return None
+
+
+@cache
+def _is_ufunc(name: str) -> bool:
+    """Whether the row makes a float64 of Python floats, as NumPy's functions do and operators do not."""
+    kinds = ("b",) * (name in _LOGICAL or name == "select") + ("f",) * len(TABLE[name].partials)
+    return not weak_result(TABLE[name], kinds[: len(TABLE[name].partials)]).weak
+
+
+def chosen(condition: Any, high: Any, low: Any) -> Any:
+    """`np.where` of numbers; of other things what it is otherwise."""
+    for part in (condition, high, low):
+        if isinstance(part, Number):
+            made = part.recorded("select", (condition, high, low), True, _getframe(2))
+            if made is not None:
+                return made
+            break
+    return traced._FUNCTIONS[np.where](condition, high, low)
+
+
+def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Any]] | None:
+    """Of a number that much was computed for: its value, the nodes that were read and what each is owed for it.
+
+    Where a choice may have paid nothing, that is a pair: what is owed, and a mask.
+    """
+    if type(top) is not Number:
+        return None
+    recorder = top.recorder
+    columns = None if top.k in recorder.nodes else recorder.columns([top.k])
+    if columns is None:
+        return None
+    value, *bars = recorder.gradient(columns, bool(top.kind))
+    recorder.nodes[top.k] = value
+    return Traced(value), columns.leaves, bars

@@ -1,0 +1,135 @@
+"""`scipy.ndimage` of traced values: filters with constant weights, as sums of shifted slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from payback.errors import UnsupportedError
+from payback.trace.array import Traced
+from payback.trace.arrays import decides, now
+from payback.trace.dispatch import here
+from payback.trace.numpy.products import array_of
+
+# SciPy's names of what lies beyond the edges, and NumPy's
+_MODES = {"reflect": "symmetric", "grid-mirror": "symmetric", "constant": "constant", "grid-constant": "constant",
+          "nearest": "edge", "mirror": "reflect", "wrap": "wrap", "grid-wrap": "wrap"}  # fmt: skip
+
+
+def _along(x: Any, weights: Any, axis: int, mode: str, cval: Any, origin: int) -> Any:
+    """Σ weights[k] · x[i + k − size // 2 − origin] along an axis."""
+    size = len(weights)
+    before = size // 2 + origin
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (before, size - 1 - before)
+    if min(widths[axis]) < 0:
+        raise ValueError("Invalid origin; origin must satisfy -(len(weights) // 2) <= origin <= (len(weights)-1) // 2")
+    options = {"constant_values": cval} if _MODES[mode] == "constant" else {}
+    padded = np.moveaxis(np.pad(x, widths, _MODES[mode], **options), axis, 0)
+    n, made = x.shape[axis], 0.0
+    for k, weight in enumerate(weights):
+        if weight != 0:
+            made = made + weight * padded[k : k + n]
+    return np.moveaxis(made, 0, axis)  # type: ignore[arg-type]
+
+
+def _input(name: str, x: Any, output: Any, mode: Any, weights: Any = ()) -> Any:
+    if output is not None or mode not in _MODES or isinstance(now(weights), Traced):
+        what = "output=" if output is not None else f"mode={mode!r}" if mode not in _MODES else "traced weights"
+        raise UnsupportedError(f"scipy.ndimage.{name} of traced values with {what}", where=here(),
+                               fix="add up shifted slices of np.pad(x, ...)")  # fmt: skip
+    decides(now(weights))
+    return array_of(x)
+
+
+def correlate1d(input: Any, weights: Any, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0,
+                origin: int = 0) -> Any:  # fmt: skip
+    x = _input("correlate1d", input, output, mode, weights)
+    return _along(x, np.asarray(weights, x.dtype).tolist(), axis, mode, cval, origin)
+
+
+def convolve1d(input: Any, weights: Any, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0,
+               origin: int = 0) -> Any:  # fmt: skip
+    x = _input("convolve1d", input, output, mode, weights)
+    turned = -origin - (len(weights) % 2 == 0)
+    return _along(x, np.asarray(weights, x.dtype)[::-1].tolist(), axis, mode, cval, turned)
+
+
+def _gaussian(sigma: float, order: int, radius: int) -> Any:
+    """Samples of a Gaussian of the sum 1, or of its derivative: that is a polynomial times it."""
+    x = np.arange(-radius, radius + 1)
+    bell = np.exp(-0.5 / sigma**2 * x**2)
+    bell /= bell.sum()
+    factor = np.polynomial.Polynomial([1.0])
+    for _ in range(order):
+        factor = factor.deriv() - factor * np.polynomial.Polynomial([0.0, 1.0]) / sigma**2
+    return factor(x) * bell
+
+
+def gaussian_filter1d(
+    input: Any, sigma: float, axis: int = -1, order: int = 0, output: Any = None, mode: str = "reflect",
+    cval: float = 0.0, truncate: float = 4.0, *, radius: Any = None,
+) -> Any:  # fmt: skip
+    x = _input("gaussian_filter1d", input, output, mode, sigma)
+    reach = int(truncate * float(sigma) + 0.5) if radius is None else int(radius)
+    weights = _gaussian(float(sigma), order, reach)[::-1]
+    return _along(x, weights.tolist(), axis, mode, cval, 0)
+
+
+def _each(value: Any, axes: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value] * len(axes)
+
+
+def gaussian_filter(
+    input: Any, sigma: Any, order: Any = 0, output: Any = None, mode: Any = "reflect", cval: float = 0.0,
+    truncate: float = 4.0, *, radius: Any = None, axes: Any = None,
+) -> Any:  # fmt: skip
+    x = array_of(input)
+    axes = range(x.ndim) if axes is None else axes if isinstance(axes, (tuple, list)) else [axes]
+    given = [_each(value, axes) for value in (sigma, order, mode, radius)]
+    for axis, one, degree, beyond, reach in zip(axes, *given, strict=True):
+        if one > 1e-15:
+            x = gaussian_filter1d(x, one, axis, degree, output, beyond, cval, truncate, radius=reach)
+    return x
+
+
+def uniform_filter1d(input: Any, size: int, axis: int = -1, output: Any = None, mode: str = "reflect",
+                     cval: float = 0.0, origin: int = 0) -> Any:  # fmt: skip
+    x = _input("uniform_filter1d", input, output, mode)
+    return _along(x, [1.0 / size] * size, axis, mode, cval, origin)
+
+
+def uniform_filter(input: Any, size: Any = 3, output: Any = None, mode: Any = "reflect", cval: float = 0.0,
+                   origin: Any = 0) -> Any:  # fmt: skip
+    x = array_of(input)
+    axes = range(x.ndim)
+    for axis, one, beyond, shift in zip(axes, *(_each(v, axes) for v in (size, mode, origin)), strict=True):
+        x = uniform_filter1d(x, one, axis, output, beyond, cval, shift)
+    return x
+
+
+def _edges(name: str, smooth: list[float]) -> Callable[..., Any]:
+    """A difference along one axis, smoothed along the others."""
+
+    def of(input: Any, axis: int = -1, output: Any = None, mode: str = "reflect", cval: float = 0.0) -> Any:
+        x = _input(name, input, output, mode)
+        axis %= x.ndim
+        for k in range(x.ndim):
+            x = _along(x, [-1.0, 0.0, 1.0] if k == axis else smooth, k, mode, cval, 0)
+        return x
+
+    return of
+
+
+def laplace(input: Any, output: Any = None, mode: str = "reflect", cval: float = 0.0) -> Any:
+    x = _input("laplace", input, output, mode)
+    return sum(_along(x, [1.0, -2.0, 1.0], axis, mode, cval, 0) for axis in range(x.ndim))
+
+
+_FILTERS = (correlate1d, convolve1d, gaussian_filter1d, gaussian_filter, uniform_filter1d, uniform_filter, laplace)
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    "scipy.ndimage": {f.__name__: f for f in _FILTERS}
+    | {"sobel": _edges("sobel", [1.0, 2.0, 1.0]), "prewitt": _edges("prewitt", [1.0, 1.0, 1.0])}
+}

@@ -1,0 +1,109 @@
+"""Libraries that look at no protocol of NumPy: what answers their functions; imports during a trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from payback.trace.array import plain
+from payback.trace.complex import fourier
+from payback.trace.numpy import series as numpy_series
+from payback.trace.numpy.creation import LINALG
+from payback.trace.scipy import linalg as scipy_linalg
+from payback.trace.scipy import ndimage as scipy_ndimage
+from payback.trace.scipy import signal as scipy_signal
+from payback.trace.scipy import sparse_solves
+from payback.trace.scipy import spatial as scipy_spatial
+from payback.trace.scipy import special as scipy_special
+from payback.trace.shim import python_statistics
+from payback.trace.tree import tree_map
+
+# Compiled modules that crash on what np.ascontiguousarray gives if it is no array: they see the real one, which raises.
+TRUSTING = frozenset({"scipy.spatial._qhull"})
+
+_TESTS = (
+    "assert_", "assert_allclose", "assert_almost_equal", "assert_approx_equal", "assert_array_almost_equal",
+    "assert_array_almost_equal_nulp", "assert_array_equal", "assert_array_less", "assert_array_max_ulp", "assert_equal",
+)  # fmt: skip
+
+
+def _looked_at(name: str) -> Callable[..., Any]:
+    """A function of numpy.testing: it looks at the numbers, and makes nothing of them."""
+
+    def assertion(*args: Any, **kwargs: Any) -> Any:
+        function = getattr(sys.modules["numpy.testing._private.utils"], name)
+        args, kwargs = tree_map(lambda x: plain(x), (args, kwargs))
+        return function(*args, **kwargs)
+
+    return assertion
+
+
+LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
+    "numpy.linalg": LINALG,
+    "numpy.testing": {name: _looked_at(name) for name in _TESTS},
+    "scipy.linalg": scipy_linalg.FUNCTIONS,
+    "scipy.sparse.linalg": sparse_solves.FUNCTIONS,
+    "scipy.special": scipy_special.FUNCTIONS,
+    "scipy.stats": {},  # its distributions: see `methods.py`
+    "statistics": python_statistics.FUNCTIONS,
+    **fourier.FUNCTIONS,
+    **numpy_series.FUNCTIONS,
+    **scipy_ndimage.FUNCTIONS,
+    **scipy_signal.FUNCTIONS,
+    **scipy_spatial.FUNCTIONS,
+    **{name: {} for name in TRUSTING},
+}
+
+
+def complete(name: str) -> ModuleType | None:
+    """The library, if it has been imported to the end."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if getattr(spec, "_initializing", False) or (name == "statistics" and not _of_python(spec)):
+        return None
+    return module
+
+
+def _of_python(spec: ModuleSpec | None) -> bool:
+    """Whether it is Python's own module, and not one that a program has under the same name."""
+    return bool(spec and spec.origin and os.path.dirname(spec.origin) == os.path.dirname(os.__file__))
+
+
+class Watch:
+    """A finder that finds nothing itself: it tells when one of the libraries has been imported.
+
+    A function that imports one where it needs it does so in its first trace: the names must be answered at once.
+    """
+
+    def __init__(self, imported: Callable[[str, ModuleType], None]):
+        self.imported = imported
+
+    def start(self) -> None:
+        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)  # type: ignore[arg-type]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in LIBRARIES:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None and name == "statistics" and not _of_python(spec):
+                return spec
+            if spec is not None and spec.loader is not None:
+                spec.loader.exec_module = self._telling(name, spec.loader.exec_module)  # type: ignore[method-assign]
+                return spec
+        return None
+
+    def _telling(self, name: str, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            self.imported(name, module)
+
+        return exec_module

@@ -1,0 +1,164 @@
+"""Methods of plain arrays: `X.dot(w)` is np.dot(X, w), and `out = X.copy(); out[0] = w` can be written into.
+
+NumPy's functions ask their arguments by a protocol; the methods of its arrays ask nobody, and neither Python nor NumPy
+lets a class made in C be given others.  So while a function is differentiated, and only if the user's code calls such a
+method by name, the class's own dictionary has a function in that place, which calls NumPy's function where something
+traced is given and the method itself in all else; those that make a new array make one that can be written into, in
+code that writes into arrays.  Where Python has no such dictionary (it is CPython's) nothing is
+replaced, and the call raises as any other that wants bare numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dis
+import functools
+import gc
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from payback.trace.assignment.buffer import _any_traced
+from payback.trace.proof.writers import for_writer, writes
+from payback.trace.scipy import densities as scipy_densities
+from payback.trace.scipy import sparse_solves
+from payback.trace.scipy import stats as scipy_stats
+from payback.trace.shim.wrappers import TRACING, is_answered
+
+_LOADS = ("LOAD_METHOD", "LOAD_ATTR")
+
+
+def _answering(method: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _any_traced((args, kwargs)):
+            return function(self, *args, **kwargs)
+        return method(self, *args, **kwargs)
+
+    return answered
+
+
+def _making(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def made(self: Any, *args: Any, **kwargs: Any) -> Any:
+        new = method(self, *args, **kwargs)
+        given = any(new is x for x in (self, *args, *kwargs.values()))  # with out=, or where nothing had to be copied
+        if type(new) is np.ndarray and not given and TRACING.get():
+            frame = sys._getframe(1)
+            return for_writer(new, frame.f_code) if is_answered(frame) else new
+        return new
+
+    return made
+
+
+_FUNCTIONS = {"dot": np.dot, "clip": np.clip, "searchsorted": np.searchsorted}
+_MAKERS = {
+    "copy", "astype", "flatten", "cumprod", "cumsum", "max", "mean", "min", "prod", "repeat", "round", "std", "sum",
+    "take", "var",
+}  # fmt: skip
+_ORIGINALS: dict[str, Any] = {name: vars(np.ndarray)[name] for name in [*_FUNCTIONS, *sorted(_MAKERS)]}
+_ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _FUNCTIONS.items()}
+_ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
+
+
+@functools.cache
+def _dictionary(kind: Any) -> tuple[dict[str, Any] | None, Any]:
+    """The dictionary behind `vars(kind)`, or None where it cannot be had; and the class as C takes it."""
+    found = [thing for thing in gc.get_referents(vars(kind)) if type(thing) is dict]
+    is_it = len(found) == 1 and found[0].keys() == vars(kind).keys()
+    return found[0] if is_it else None, ctypes.py_object(kind)
+
+
+# What Python remembers of a class's attributes is forgotten.
+_MODIFIED = getattr(getattr(ctypes, "pythonapi", None), "PyType_Modified", None)
+_known: dict[int, tuple[CodeType, bool]] = {}  # codes, and whether they call such a method
+_MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
+
+
+class Methods:
+    """The methods that are replaced now: of arrays, and of SciPy's factors and distributions."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.factors: Any = None  # their class, where its methods are replaced
+        self.distributions: list[tuple[Any, dict[str, Any]]] = []  # SciPy's classes, and what they had themselves
+
+    def put(self) -> None:
+        if not self.there:
+            self.there = True
+            _set(np.ndarray, _ANSWERS)
+
+    def put_of_scipy(self) -> None:
+        if not self.distributions and (norm := scipy_stats.norm()) is not None:
+            for kind, methods in ({norm: scipy_stats.answers()} | scipy_densities.answers()).items():
+                self.distributions.append((kind, {name: vars(kind).get(name) for name in methods}))
+                for name, method in methods.items():
+                    setattr(kind, name, method)
+        kind = sparse_solves.superlu()
+        if kind is not None and self.factors is None:
+            self.factors = kind
+            _set(kind, sparse_solves.answers()[0])
+
+    def take_away(self) -> None:
+        if self.there:
+            self.there = False
+            _set(np.ndarray, _ORIGINALS)
+        if self.factors is not None:
+            kind, self.factors = self.factors, None
+            _set(kind, sparse_solves.answers()[1])
+        while self.distributions:
+            kind, own = self.distributions.pop()
+            for name, method in own.items():
+                if method is not None:
+                    setattr(kind, name, method)
+                elif name in vars(kind):
+                    delattr(kind, name)  # it has inherited its own
+
+
+def _set(kind: Any, methods: Mapping[str, Any]) -> None:
+    space, handle = _dictionary(kind)
+    if space is not None and _MODIFIED is not None:
+        space.update(methods)
+        _MODIFIED(handle)
+
+
+def calls_methods(things: Iterable[Any]) -> bool:
+    """Whether one of these functions, or a method of one of these classes, calls such a method of something."""
+    for thing in things:
+        if isinstance(thing, FunctionType):
+            if _calls(thing.__code__, thing.__globals__):
+                return True
+        elif isinstance(thing, type) and any(
+            isinstance(part, FunctionType) and _calls(part.__code__, part.__globals__) for part in vars(thing).values()
+        ):
+            return True
+    return False
+
+
+def _calls(code: CodeType, space: dict[str, Any]) -> bool:
+    known = _known.get(id(code))
+    if known is None:
+        if len(_known) >= _MOST_CODES:
+            _known.clear()
+        known = _known[id(code)] = code, _looked_through(code, space)
+    return known[1]
+
+
+def _looked_through(code: CodeType, space: dict[str, Any]) -> bool:
+    named = code.co_names
+    if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
+        wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}
+        before = None
+        for step in dis.get_instructions(code):
+            if step.opname in _LOADS and step.argval in wanted and not _is_module(before, space):
+                return True
+            before = step
+    return any(isinstance(part, CodeType) and _calls(part, space) for part in code.co_consts)
+
+
+def _is_module(load: dis.Instruction | None, space: dict[str, Any]) -> bool:
+    """Whether it puts a module on the stack, as in `np.dot`."""
+    return load is not None and load.opname == "LOAD_GLOBAL" and isinstance(space.get(load.argval), ModuleType)

@@ -1,0 +1,113 @@
+"""Wrappers of functions that look at no protocol: inside a trace they answer, elsewhere they are the original.
+
+They ask a context variable whether this call is inside a trace, and the caller's module whether it is a user's.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType, GeneratorType
+from typing import Any
+
+import numpy as np
+
+from payback.trace.array import _NODE_TYPES
+from payback.trace.arrays import now
+from payback.trace.assignment.buffer import Buffer, _any_traced
+from payback.trace.dispatch import _COPIES, _current
+from payback.trace.numpy.creation import has_traced, mathematics, of_list
+from payback.trace.operators import _FUNCTIONS
+from payback.trace.proof.writers import for_writer
+
+TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
+_OPTIONS = {"axis", "keepdims"}
+# Modules that are not answered, nor are their names changed: libraries that compute on plain arrays only.
+NOT_USERS = {"numpy", "scipy", "payback", "pandas", "polars", "pyarrow", "sklearn", "matplotlib", "joblib"}
+
+
+@functools.lru_cache(maxsize=1024)
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def is_answered(frame: FrameType) -> bool:
+    """Whether the code that runs there is a user's."""
+    return _package(frame.f_globals.get("__name__", "")) not in NOT_USERS
+
+
+def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    # it is for lists; a traced value would be dispatched
+    known = _FUNCTIONS.get(original) if answer is of_list and original not in _COPIES else None
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if TRACING.get():
+            direct = known is not None and args and type(args[0]) in _NODE_TYPES and len(args) <= 2
+            if direct and (not kwargs or kwargs.keys() <= _OPTIONS):
+                return known(*args, **kwargs)  # what the dispatch would come to, after a few more calls
+            frame = sys._getframe(1)
+            caller = _package(frame.f_globals.get("__name__", ""))
+            if caller not in NOT_USERS:
+                made = answer(original, *args, **kwargs)
+                if type(made) is np.ndarray and not any(made is arg for arg in (*args, *kwargs.values())):
+                    return for_writer(made, frame.f_code)
+                return made
+            if caller != "payback" and args and isinstance(args[0], Buffer):
+                args = (now(args[0]), *args[1:])  # a traced one refuses to become plain
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+def mathematics_wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+    name = original.__name__
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if TRACING.get():
+            if name in ("fsum", "prod") and not isinstance(args[0], (list, tuple)):
+                args = (list(args[0]), *args[1:])  # it can be gone through once
+            if has_traced(args):
+                return mathematics(name, original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+def special_wrapper(owner: type, name: str, answer: Callable[..., Any], always: bool) -> tuple[type, str, Any, Any]:
+    """A method of one of NumPy's classes, and its wrapper, which answers users or, always, libraries too."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not TRACING.get():
+            return original(*args, **kwargs)
+        if always or sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] not in NOT_USERS:
+            return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return owner, name, original, wrapper
+
+
+# What can be gone through once only: whether something traced comes out must be looked at all the same.
+_ONCE = (GeneratorType, map, filter, zip)
+_SETTLED = {*_NODE_TYPES, np.ndarray, int, float, bool, str, type(None)}  # no buffers, and nothing in them
+
+
+def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a library that looks at no protocol: answered if one of its arguments is traced."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if TRACING.get():
+            if args and not kwargs and type(args[0]) in _NODE_TYPES and _SETTLED.issuperset(map(type, args)):
+                return answer(*args)
+            args = tuple(list(x) if type(x) in _ONCE else x for x in args)
+            if _any_traced((args, kwargs)):
+                return answer(*_current(args), **_current(kwargs))
+        return original(*args, **kwargs)
+
+    return wrapper

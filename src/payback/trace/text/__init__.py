@@ -1,0 +1,1 @@
+"""Texts of traced values, followed by data flow."""
