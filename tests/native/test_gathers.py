@@ -73,3 +73,10 @@ def test_places_in_a_sorted_row(side, dtype):
             numbers[1::9] = [np.inf, -np.inf, -0.0, np.inf, 0.5]
         found = pb.compile(lambda row, numbers: np.searchsorted(row, numbers, side=side))(row, numbers)
         np.testing.assert_array_equal(found, np.searchsorted(row, numbers, side=side))
+
+
+def test_rows_of_nothing():
+    i = np.array([2, 0, 2])
+    f = pb.compile(lambda x: x[i] * 2.0, native=True)
+    assert f(np.zeros((4, 0))).shape == (3, 0)
+    assert f(np.zeros((4, 3, 0))).shape == (3, 3, 0)

@@ -141,7 +141,7 @@ def _nest(
     few = extents[-1] if inside and inner == "k" and lanes == 1 and _is_few(extents[-1], body, ends, codes) else 0
     if few:
         lanes = max(1 << (few - 1).bit_length(), 16 // int(max(codes)[1:]))
-    elif lanes == 1 and inner and _reads_rows([*body, *ends], moves, body):
+    elif inner and lanes == 1 < extents[-1] and _reads_rows([*body, *ends], moves, body):
         lanes = 1 << extents[-1].bit_length() - 1  # a short row is a short vector
     staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
     if staged:
