@@ -416,8 +416,8 @@ class _Loops(Body):
         """Vectors of a strip: side by side they read more of each row's page; their sums take half of the registers."""
         instrs, most = self.key.instrs, registers() // (2 * len(self.reductions))
         slow = len(instrs) > LONG or any(instr[0] in FORMULAS for instr in instrs)
-        widths = () if slow else (8, 4) if len(instrs) <= LIGHT else (4,)
-        return *(tuple(width for width in widths if width <= most) or (2,)), 1
+        choice = ((8, 4, 1), (4, 1), (2, 1))[slow + (len(instrs) > LIGHT) :]
+        return next((widths for widths in choice if widths[0] <= most), choice[-1])
 
     def _strip(self, offsets: list[ir.Value], lanes: int, width: int) -> None:
         key, e, many = self.key, self.e, len(self.reductions)
