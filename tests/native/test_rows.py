@@ -155,6 +155,25 @@ def test_rows_and_columns_that_end_in_part_of_a_vector(columns, dtype):
     check(graph, found, wanted, RTOL[dtype], "rows")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(amount.cases(3, 20)))
+def test_a_columns_sum_does_not_depend_on_the_columns_beside_it(seed, dtype):
+    """One or several sums of short and long bodies, in strips of any width: row after row, to the bit."""
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.integers(2, 60), rng.integers(16, 400)
+    x, y = (rng.normal(size=(rows, columns + 3)).astype(dtype)[:, :columns] for _ in range(2))
+    bodies = [
+        lambda x, y: [x],
+        lambda x, y: [x, x * y],
+        lambda x, y: [x * y * (1 - y) * (1 + y) * (x - y), x * y * (1 - y)],
+        lambda x, y: [(x + k) * (y - k) / (1 + y * y) for k in range(6)],
+    ]
+    for body in bodies:
+        program = Program(trace(lambda x, y, body=body: tuple(np.sum(z, axis=0) for z in body(x, y)), x, y).graph)
+        for found, z in zip(program(x, y), body(x, y), strict=True):
+            np.testing.assert_array_equal(found, np.add.accumulate(z, axis=0)[-1])
+
+
 def test_an_index_out_of_bounds_is_the_interpreters_error():
     x, i = np.arange(5.0), np.array([0, 5])
     program = Program(trace(lambda x, i: x[i] * 2.0, x, i).graph)

@@ -18,9 +18,11 @@ from payback.native.lower.body import Body, Instr
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.stages import AT_ONCE, VECTORS
 from payback.native.products.place import lane_mask
+from payback.native.products.tile import registers
+from payback.native.vector_math import FORMULAS
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512
-LIGHT = 6  # a body of so few operations is repeated for several accumulators
+LIGHT, LONG = 6, 40  # a body of so few operations is repeated for several accumulators, and one of so many seldom
 
 
 class Nest(NamedTuple):
@@ -230,10 +232,7 @@ class _Loops(Body):
         ]
 
     def _parts(self, values: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
-        return [
-            self.joined(sink, self.code(sink), acc, values[sink[2]])
-            for sink, acc in zip(self.reductions, accumulators, strict=True)
-        ]
+        return self._parts_of([values[sink[2]] for sink in self.reductions], accumulators)
 
     def _units(self, lanes: int) -> list[ir.Value]:
         return [self.unit(sink, pointwise.register_type(self.code(sink), lanes)) for sink in self.reductions]
@@ -298,10 +297,8 @@ class _Loops(Body):
                 quads = [all_of_them[k::many] for k in range(many)]
                 vectors = []
                 for sink, (a0, a1, a2, a3) in zip(self.reductions, quads, strict=True):
-                    code = self.code(sink)
-                    vectors.append(
-                        self.joined(sink, code, self.joined(sink, code, a0, a1), self.joined(sink, code, a2, a3))
-                    )
+                    joined = partial(self.joined, sink, self.code(sink))
+                    vectors.append(joined(joined(a0, a1), joined(a2, a3)))
             length = b.and_(b.sub(end, position), e.int(-lanes))
             last = b.add(position, length)
             vectors = fold(e, position, last, lanes, vectors, at(lanes))
@@ -404,7 +401,7 @@ class _Loops(Body):
         if self.key.split and not self.key.outer:
             done, n = self.args.share(n, 4 * lanes)
         # a strip of whole lines of the cache, which would be fetched anew for each part of them
-        for width in ([4, 1] if len(self.key.instrs) <= LIGHT else [2, 1]) if lanes > 1 else []:
+        for width in self._widths() if lanes > 1 else ():
             end = b.add(done, b.and_(b.sub(n, done), e.int(-(lanes * width))))
             with e.loop(done, end, lanes * width) as j:
                 self._strip(self.along(offsets, j), lanes, width)
@@ -414,6 +411,13 @@ class _Loops(Body):
             self.count = b.sub(n, j) if masked else None
             self._strip(self.along(offsets, j), lanes if masked else 1, 1)
             self.count = None
+
+    def _widths(self) -> tuple[int, ...]:
+        """Vectors of a strip: side by side they read more of each row's page; their sums take half of the registers."""
+        instrs, most = self.key.instrs, registers() // (2 * len(self.reductions))
+        slow = len(instrs) > LONG or any(instr[0] in FORMULAS for instr in instrs)
+        choice = ((8, 4, 1), (4, 1), (2, 1))[slow + (len(instrs) > LIGHT) :]
+        return next((widths for widths in choice if widths[0] <= most), choice[-1])
 
     def _strip(self, offsets: list[ir.Value], lanes: int, width: int) -> None:
         key, e, many = self.key, self.e, len(self.reductions)
