@@ -48,7 +48,7 @@ WRONG = [
     Thing().method, [1, "a"], {"a": None}, [[1.0, 2.0], [3.0]], set("a"), range(3), slice(1), ..., NotImplemented, each,
     each(1.0), later, iter([1.0]), lambda: None, lambda x: None, lambda *x: "text", lambda x: {"a": (x, None)},
     lambda x: x > 0, np.array(["x"]), np.array([1, None], object), np.array([1j]), np.arange(3), np.ones((2, 0)),
-    np.datetime64("2020"), np.timedelta64(3), np.ma.array([1.0, 2.0], mask=[0, 1]), np.rec.array([(1.0, 2.0)]), np,
+    np.datetime64("2020"), np.timedelta64(3, "s"), np.ma.array([1.0, 2.0], mask=[0, 1]), np.rec.array([(1.0, 2.0)]), np,
     np.dtype(float), type, np.ones(3, ">f8"), np.random.default_rng(0),
 ]  # fmt: skip
 TRANSFORMS = ["grad", "value_and_grad", "jacobian", "hessian", "vmap", "compile", "remat"]
@@ -158,7 +158,7 @@ def test_wrong_arguments_are_told(name):
         (lambda: pb.variable(X).reshape(1.5), "no array has the shape 1.5"),
         (lambda: pb.grad(lambda x: x.reshape((3, x[0])).sum())(X), "no array has the shape (3, "),
         (lambda: pb.optim.Adam(10**400), "the step length is 1000"),
-        (lambda: pb.optim.Adam(np.timedelta64(3)), "the step length is np.timedelta64(3)"),
+        (lambda: pb.optim.Adam(np.timedelta64(3, "s")), "the step length is np.timedelta64(3,'s')"),
         (lambda: pb.variable([[1.0, 2.0], [3.0]]), "lists of different lengths make no array"),
         (lambda: pb.compile(square)(np.array(["x"])), "an array of dtype <U1 cannot enter a computation"),
         (lambda: train(callbacks=None), "callbacks is None, not a list of functions"),
