@@ -24,7 +24,7 @@ from payback.native.program import BOUNDED, simplified, uncollected
 from payback.native.scratch import fit
 from payback.native.stripes import striped
 
-STEPS = 10  # that a call runs at least, roughly: others are woken once for all of them
+STEPS = 5  # that a call runs at least, roughly: others are woken once for all of them
 
 
 class NotNativeError(PaybackError):
