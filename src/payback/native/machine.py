@@ -15,11 +15,11 @@ from payback.native.vector_math import FORMULAS
 
 DRIVERS = (library.DRIVER, library.TEAM)
 _NO_MOVES = np.empty((0, 2), np.int64)
-# Bytes a second of one thread, roughly, which tell whether others are woken: of numbers that a product adds up, that are
+# Bytes a second of one thread, roughly, which tell whether others are woken: of numbers that products add up, that are
 # read and written, that go through elementary functions.
 SPEED, FLOW, FORMULA = 4e11, 5e10, 1e10
-# Bytes a second of what the other one of two cores has written: nests wait for each line, products have much to do.
-CROSSING, PACKED = 1.3e10, 3.2e10
+# The same of what the other of two cores has written: nests wait for each line, products have much to do with it.
+CROSSING, PACKED = 2.6e10, 6.4e10
 CACHES = 1 << 22  # bytes: of what is larger, little is still in another core's cache
 
 
