@@ -14,10 +14,17 @@ import pytest
 
 import amount
 from payback.errors import InputError
+<<<<<<< HEAD
 from payback.native import ir
 from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter
 from payback.native.running import cores, threads
 from payback.native.running.program import Program
+=======
+from payback.native import cores, ir, threads
+from payback.native.emit import INT, POINTER, Compiled, Emitter
+from payback.native.machine import seconds_of
+from payback.native.program import Program
+>>>>>>> threads
 from payback.trace.abstract import trace
 
 ROUNDS = 200
@@ -224,6 +231,26 @@ def test_ctrl_c_comes_between_jobs_and_leaves_them_whole(interrupt):
             process.send_signal(interrupt)
             assert process.stdout.readline() == "interrupted\n"
         process.kill()
+
+
+@pytest.mark.parametrize(
+    ("f", "shape", "count"),
+    [
+        (lambda x: x @ x, (600, 600), 3),
+        (lambda x: np.tanh(x) + 1.0, (2000, 1000), 3),
+        (lambda x: x @ x, (100, 100), 1),  # is done before another has woken
+        (lambda x: np.cumsum(np.sum(x.T + 1.0, axis=0)), (500, 400), 1),
+    ],
+)
+def test_who_wakes_others(f, shape, count):
+    """Only what gains by it: much is computed for each number that goes from one core to another."""
+    cores.set_threads(3)
+    try:
+        program = Program(trace(f, np.ones(shape)).graph)
+    finally:
+        cores.set_threads(None)
+    assert program.segment.threads == count
+    assert seconds_of(program.commands, rounds=4) == 4 * seconds_of(program.commands)
 
 
 def test_how_many_threads(monkeypatch):

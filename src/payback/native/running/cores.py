@@ -9,7 +9,7 @@ from functools import cache
 from payback.errors import InputError
 
 VARIABLE = "PAYBACK_THREADS"
-WORTHWHILE = 200e-6  # seconds of work on one thread, below which waking others does not pay
+WORTHWHILE = 200e-6  # seconds that others save, below which waking them does not pay
 _chosen: int | None = None
 
 
@@ -37,7 +37,7 @@ def set_threads(count: int | None) -> None:
 
 
 def threads(seconds: float | None = None) -> int:
-    """How many threads a job uses; one, if all its work takes less than is WORTHWHILE on one thread."""
+    """How many threads a job uses; one, if a second one would save less than is WORTHWHILE."""
     if seconds is not None and seconds < WORTHWHILE:
         return 1
     if _chosen is not None:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+<<<<<<< HEAD:src/payback/native/running/table.py
 from payback.native.codegen import library
 from payback.native.planning import memory
 from payback.native.planning.commands import Command
 from payback.native.running import cores, threads
+=======
+from payback.native import cores, library, memory, threads
+from payback.native.commands import Command
+from payback.native.vector_math import FORMULAS
+>>>>>>> threads:src/payback/native/machine.py
 
 DRIVERS = (library.DRIVER, library.TEAM)
 _NO_MOVES = np.empty((0, 2), np.int64)
-SPEED, FLOW = 5e10, 2e10  # operations and bytes a second of one thread, roughly: what tells whether others are woken
+# Bytes a second of one thread, roughly, which tell whether others are woken: of numbers that products add up, that are
+# read and written, that go through elementary functions.
+SPEED, FLOW, FORMULA = 4e11, 5e10, 1e10
+# The same of what the other of two cores has written: nests wait for each line, products have much to do with it.
+CROSSING, PACKED = 2.6e10, 6.4e10
+CACHES = 1 << 22  # bytes: of what is larger, little is still in another core's cache
 
 
 def address(array: np.ndarray[Any, Any]) -> int:
@@ -36,7 +48,7 @@ class Written(NamedTuple):
     kernels  of each command
     flat     operands and numbers of all of them, one after another; starts: where those of each begin
     shared   1 where threads share a command
-    seconds  of these, roughly
+    seconds  that a second thread saves, roughly
     inner    (place in `flat`, kernel): where addresses of kernels stand
     """
 
@@ -52,8 +64,8 @@ class Written(NamedTuple):
         return [*self.kernels, *[kernel for _, kernel in self.inner]]
 
 
-def write(commands: Sequence[Command]) -> Written:
-    """Commands whose buffers have their places."""
+def write(commands: Sequence[Command], rounds: int = 1) -> Written:
+    """Commands whose buffers have their places; rounds: of them in a call, at least."""
     starts, flat, inner = [], [], []
     for command in commands:
         starts.append(len(flat))
@@ -65,22 +77,40 @@ def write(commands: Sequence[Command]) -> Written:
         flat += command.numbers
     shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
     numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
-    return Written([command.kernel for command in commands], *numbers, seconds_of(commands), inner)
+    return Written([command.kernel for command in commands], *numbers, seconds_of(commands, rounds), inner)
 
 
-def seconds_of(commands: Sequence[Command]) -> float:
-    """What threads share of these commands takes, roughly; the room that a kernel works in does not count."""
+def seconds_of(commands: Sequence[Command], rounds: int = 1) -> float:
+    """What a second thread saves of these commands in so many rounds, roughly: half of what is shared, but for the time
+    in which memory goes from one core's cache to the other's.  A nest that does little with each number loses by it."""
     total = 0.0
     for command in commands:
-        if getattr(command.kernel, "split", False):
-            room = command.operands[3].buffer.bytes if hasattr(command.kernel, "plan") else 0
-            total += command.flops / SPEED + (command.bytes - room) / FLOW
-    return total
+        kernel = command.kernel
+        if not getattr(kernel, "split", False):
+            continue
+        operands = command.operands
+        if hasattr(kernel, "plan"):  # without the room that it works in
+            operands = (*operands[:3], *operands[4:])
+        sizes = [
+            (view.buffer, min(view.buffer.bytes, prod(view.shape) * view.buffer.dtype.itemsize)) for view in operands
+        ]
+        width = max((buffer.dtype.itemsize for buffer, _ in sizes if buffer.dtype.kind == "f"), default=8)
+        formulas = sum(
+            instr[0] in FORMULAS
+            for each in {*command.kernels}
+            for instr in (*getattr(each, "instrs", ()), *getattr(getattr(each, "after", None), "instrs", ()))
+        )
+        numbers = max(prod(view.shape) for view in operands)
+        alone = command.flops * width / SPEED + sum(size for _, size in sizes) / FLOW
+        alone += formulas * numbers * width / FORMULA
+        crossing = sum(size for buffer, size in sizes if buffer.kind in ("arena", "output"))
+        total += alone / 2 - min(crossing, CACHES) / (PACKED if command.flops else CROSSING)
+    return max(total, 0.0) * rounds
 
 
 def team_of(seconds: float, most: int) -> int:
-    """How many threads run commands that take so long, of so many at most: always the same, for memory is planned for
-    them."""
+    """How many threads, of so many at most, run commands of which a second one saves so much: always the same, for
+    memory is planned for them."""
     return most if seconds >= cores.WORTHWHILE else 1
 
 
