@@ -14,17 +14,11 @@ import pytest
 
 import amount
 from payback.errors import InputError
-<<<<<<< HEAD
 from payback.native import ir
 from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter
 from payback.native.running import cores, threads
 from payback.native.running.program import Program
-=======
-from payback.native import cores, ir, threads
-from payback.native.emit import INT, POINTER, Compiled, Emitter
-from payback.native.machine import seconds_of
-from payback.native.program import Program
->>>>>>> threads
+from payback.native.running.table import seconds_of
 from payback.trace.abstract import trace
 
 ROUNDS = 200

@@ -9,16 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-<<<<<<< HEAD:src/payback/native/running/table.py
 from payback.native.codegen import library
 from payback.native.planning import memory
 from payback.native.planning.commands import Command
 from payback.native.running import cores, threads
-=======
-from payback.native import cores, library, memory, threads
-from payback.native.commands import Command
 from payback.native.vector_math import FORMULAS
->>>>>>> threads:src/payback/native/machine.py
 
 DRIVERS = (library.DRIVER, library.TEAM)
 _NO_MOVES = np.empty((0, 2), np.int64)
