@@ -156,7 +156,7 @@ def test_a_descending_order_keeps_equal_entries_in_their_order(dtype):
     order = sorted(range(8), key=lambda i: (x[i] == x[i], x[i]), reverse=True)
 
     def f(x):
-        inside = x + x * 0
+        inside = x.copy()
         inside.sort(descending=True)
         return np.argsort(x, stable=True, descending=True), np.sort(x, descending=True), inside
 

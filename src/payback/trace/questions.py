@@ -67,7 +67,7 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     np.ndarray.__setattr__(self, name, value)
 
 
-class _SequencePatterns(metaclass=abc.ABCMeta):
+class _SequencePatterns(abc.ABC):  # noqa: B024 (a flag is all it gives)
     """`case [a, b]:` takes a traced value for a sequence where it takes an array for one (from NumPy 2.5 on)."""
 
     __abc_tpflags__ = np.ndarray.__flags__ & 1 << 5  # Py_TPFLAGS_SEQUENCE; the registered classes get it from here
