@@ -174,6 +174,16 @@ def test_what_a_traced_buffer_cannot_do_raises(call):
         pb.grad(f)(X)
 
 
+def test_the_bytes_of_a_buffer_of_numbers_are_seen_as_another_dtype():
+    def f(x):
+        made = np.arange(3.0)
+        bits = made.view(np.int64) >> 52
+        assert type(made.view(np.uint8)) is type(made)
+        return np.sum(x * bits)
+
+    assert pb.grad(f)(X).tolist() == (np.arange(3.0).view(np.int64) >> 52).tolist()
+
+
 def test_buffers_go_into_transforms_and_out_of_them():
     def f(x):
         out, bar = np.zeros(3), np.zeros(3)

@@ -109,6 +109,20 @@ def test_single_dispatch_and_patterns():
     assert (pb.grad(matched)(np.ones(2)) == 5).all()
 
 
+def test_a_pattern_of_a_list_takes_a_traced_array_where_it_takes_an_array():
+    def f(x):
+        match x:
+            case [a, b]:
+                return a * b
+            case [a, *_, z]:
+                return a * z * 3
+        return x.sum()
+
+    for x in (np.array([2.0, 3.0]), np.array([2.0, 3.0, 5.0]), np.eye(3)):
+        assert np.array_equal(pb.compile(f)(x), f(x))
+        pb.check_grads(lambda x: f(x).sum(), x)
+
+
 def test_it_is_a_traced_value_all_the_same():
     x = pb.variable(np.ones(2))
     assert isinstance(x, Traced)

@@ -145,3 +145,26 @@ def test_a_spread_of_too_few_is_nan_and_so_is_its_derivative(name, ddof, compile
     assert np.isnan(along[1][1])
     assert not np.isnan(along[1][0])
     assert np.isnan(alone).all()
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.5.0", reason="NumPy sorts in ascending order only")
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int8", "uint8", "bool"])
+def test_a_descending_order_keeps_equal_entries_in_their_order(dtype):
+    """The truth is Python's own sort."""
+    x = np.array([1, 0, 1, 3, 0, 5, 1, 0]).astype(dtype)
+    x[4] = {"f": np.nan, "i": np.iinfo(np.int8).min}.get(x.dtype.kind, 0)
+    order = sorted(range(8), key=lambda i: (x[i] == x[i], x[i]), reverse=True)
+
+    def f(x):
+        inside = x.copy()
+        inside.sort(descending=True)
+        return np.argsort(x, stable=True, descending=True), np.sort(x, descending=True), inside
+
+    places, values, inside = pb.compile(f)(x)
+    assert list(places) == order
+    for made in (values, inside):
+        assert made.dtype == x.dtype
+        np.testing.assert_array_equal(made, x[order])
+    if x.dtype.kind == "f":
+        g = pb.grad(lambda x: np.sum(np.sort(x[None], stable=True, descending=True) * np.arange(8.0)))(x)
+        assert list(g[order]) == list(range(8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import decimal
 import functools
@@ -193,6 +194,8 @@ def test_a_cache_a_set_and_a_pickle_are_obstacles_among_others():
     assert f(x) == 0.5 * x.sum() + 0.15 + 2 + 0.3  # nothing traced is left in the cache under a number
 
 
+DATABASE = sqlite3.connect(":memory:")
+atexit.register(DATABASE.close)
 # name: what C code or a library refuses to take, and raises at
 REFUSED = {
     "decimal": lambda x: float(decimal.Decimal(x[1])),
@@ -200,7 +203,7 @@ REFUSED = {
     "timedelta": lambda x: datetime.timedelta(seconds=x[1]).total_seconds(),
     "a slot of float": lambda x: float.__add__(x[1], 1.0),
     "memory": lambda x: memoryview(x)[1],
-    "a database": lambda x: sqlite3.connect(":memory:").execute("select ?", (x[1],)).fetchone()[0],
+    "a database": lambda x: DATABASE.execute("select ?", (x[1],)).fetchone()[0],
     "an iterator": lambda x: sum(float(v) for v in np.nditer(x)),
     "a percent": lambda x: len(b"%a %d" % (len(x), x[1])),
 }

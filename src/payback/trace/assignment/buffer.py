@@ -257,6 +257,7 @@ def _get_dtype(self: Any) -> Any:
 
 
 Buffer.dtype = property(_get_dtype, lambda self, dtype: _set_dtype(self, dtype))  # type: ignore[assignment]
+Buffer._set_dtype = None  # type: ignore[attr-defined]  # from NumPy 2.5 on: view(dtype) asks no setter of ours
 Buffer.fill = _fill  # type: ignore[method-assign]
 Buffer.T = _attribute("T")  # type: ignore[assignment]
 Buffer.mT = _attribute("mT")  # type: ignore[assignment]

@@ -165,14 +165,13 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
     arr[tuple(grid)] = values
 
 
-def _sort(x: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+def _sort(x: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+          descending: Any = None) -> None:  # fmt: skip
     """`x.sort()`: sorted in place."""
     if order is not None:
         raise UnsupportedError(".sort(order=) of traced values", where=here(), fix="leave order= away")
-    if np.sort in _FUNCTIONS:
-        x[...] = _FUNCTIONS[np.sort](x, axis=axis)
-    else:
-        x[...] = _FUNCTIONS[np.take_along_axis](x, np.argsort(x.value, axis, "stable"), axis)
+    falls = {"descending": True} if descending else {}  # NumPy 2.5
+    x[...] = np.sort(x, axis=axis, kind=kind, stable=stable, **falls)
 
 
 def _partition(x: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> None:

@@ -44,22 +44,34 @@ def _order(row: str, a: Any, axis: Any, **params: Any) -> tuple[Any, Any, int]:
     return a, emit(row, a, axis=axis, **params), axis
 
 
-def _kind(kind: Any, stable: Any) -> Any:
-    return "stable" if stable else kind
+def _sorted(a: Any, axis: Any, kind: Any, stable: Any, descending: Any) -> tuple[Any, Any, int]:
+    a = traced_array(a)
+    falls = descending is not NONE and descending  # NumPy 2.5
+    _, found, of = _order("argsort", _falling(a) if falls else a, axis, kind="stable" if stable else kind)
+    return a if axis is not None else reshape(a, (a.size,)), found, of
+
+
+def _falling(a: Any) -> Any:
+    """What is in order where `a` is in descending order; NaN comes last in both."""
+    if a.dtype.kind == "f":
+        return -a
+    a = astype(a, np.uint8) if a.dtype.kind == "b" else a
+    return (np.iinfo(a.dtype).max if a.dtype.kind == "u" else -1) - a
 
 
 @implements(np.argsort)
-def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+            descending: Any = NONE) -> Any:  # fmt: skip
     refuse("argsort", order=order)
-    found = _order("argsort", a, axis, kind=_kind(kind, stable))[1]
-    return _own(found)
+    return _own(_sorted(a, axis, kind, stable, descending)[1])
 
 
 @implements(np.sort)
 @lies_as
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
+         descending: Any = NONE) -> Any:  # fmt: skip
     refuse("sort", order=order)
-    return np.take_along_axis(*_order("argsort", a, axis, kind=_kind(kind, stable)))
+    return np.take_along_axis(*_sorted(a, axis, kind, stable, descending))
 
 
 def _own(found: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from sys import _getframe
 from typing import Any, NoReturn
 
@@ -66,6 +67,12 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     np.ndarray.__setattr__(self, name, value)
 
 
+class _SequencePatterns(abc.ABC):  # noqa: B024 (a flag is all it gives)
+    """`case [a, b]:` takes a traced value for a sequence where it takes an array for one (from NumPy 2.5 on)."""
+
+    __abc_tpflags__ = np.ndarray.__flags__ & 1 << 5  # Py_TPFLAGS_SEQUENCE; the registered classes get it from here
+
+
 class OfArrays:
     """A method or a property that a program may ask for with hasattr, to tell arrays from numbers or other libraries'.
 
@@ -86,6 +93,7 @@ class OfArrays:
 
 for _kind in (Traced, Written):
     _kind.shape = _kind.shape.setter(_set_shape)  # type: ignore[method-assign,assignment,attr-defined]
+_SequencePatterns.register(Traced)
 Buffer.__setattr__ = _setattr  # type: ignore[method-assign,assignment]
 # pandas leaves `series * x` to x if x says that it comes first; its own answer would be a series of traced objects.
 Traced.__pandas_priority__ = 100_000  # type: ignore[attr-defined]
