@@ -162,7 +162,7 @@ def test_a_descending_order_keeps_equal_entries_in_their_order(dtype):
     if np.lib.NumpyVersion(np.__version__) < "2.5.0":  # where NumPy has no such order, neither have traced values
         for function in (np.sort, np.argsort):
             with pytest.raises(TypeError, match="descending"):
-                pb.compile(lambda x: function(x, descending=True))(x)
+                pb.compile(lambda x, function=function: function(x, descending=True))(x)
         return
     places, values, inside = pb.compile(f)(x)
     assert list(places) == order
