@@ -100,6 +100,7 @@ class _Search:
         self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
         self.buffers: list[tuple[str, Any, bytes]] = []
         self.variables: dict[int, Variable] = {}
+        self._package: str | None = None  # of the first function that is no library's: others that are installed are
         self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
         self._mentioned: dict[str, None] = {}  # the names in the code that was found
         self._spaces: list[tuple[str, list[_Space]]] = []  # whose attributes are read by names of any code
@@ -127,8 +128,8 @@ class _Search:
         elif issubclass(kind, functools.partial):
             self._next += ((label, value.func), *(("the arguments of partial", arg) for arg in value.args))
             self._hold("the keywords of partial", lambda: _entries(value.keywords))
-        elif issubclass(kind, ModuleType):
-            if not _is_library(value.__name__):
+        elif issubclass(kind, ModuleType):  # that some object holds: one that is named is read by its reader's names
+            if not _is_library(value.__name__) and not _is_installed(value.__name__):
                 self._space(label, [vars(value)])
         elif issubclass(kind, type):
             self._class(value)
@@ -174,33 +175,53 @@ class _Search:
             self.copies[id(numbers)] = label, bare, _kept(bare)
 
     def _function(self, f: FunctionType) -> None:
-        own = not _of_library(f)
+        own = self._is_own(f)
         if own and f.__defaults__:
             self._hold(f"a default of {f.__name__}", lambda: f.__defaults__ or ())
         if own and f.__kwdefaults__:
             self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}))
-        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            value = _content(cell)
-            self.cells.append((name, cell, value))
-            self._next.append((name, value))
+        closed = [_content(cell) for cell in f.__closure__ or ()]
+        self.cells += zip(f.__code__.co_freevars, f.__closure__ or (), closed, strict=True)
+        self._next += zip(f.__code__.co_freevars, closed, strict=True)
         if not own:
             return
         names = dict.fromkeys(_names(f.__code__))
+        package, bases = f.__globals__.get("__package__"), dict(zip(f.__code__.co_freevars, closed, strict=True))
         for name in names:
-            self._attribute("", [f.__globals__], name)
-            for imported in (name, f"{f.__globals__.get('__package__')}.{name}"):  # by the function itself
+            bases[name] = self._attribute("", [f.__globals__], name)
+            for imported in (name, f"{package}.{name}"):  # by the function itself
                 if imported in sys.modules:
-                    self._next.append((name, sys.modules[imported]))
-        self._space(f.__name__, [vars(f)])
+                    bases[imported] = sys.modules[imported]
+        read: set[int] = set()
+        for name, base in bases.items():
+            self._attributes(name, base, names, read)
         more = [name for name in names if name not in self._mentioned]
         self._mentioned.update(dict.fromkeys(more))
         for label, spaces in self._spaces:
             for name in more:
                 self._attribute(label, spaces, name)
 
+    def _is_own(self, f: FunctionType) -> bool:
+        module = f.__globals__.get("__name__") or ""
+        package = module.partition(".")[0]
+        if package in _LIBRARIES:
+            return False
+        self._package = self._package or package
+        return package == self._package or not _is_installed(module)
+
+    def _attributes(self, label: str, base: Any, names: Iterable[str], read: set[int]) -> None:
+        """What a function reads by these names of a module or another function, and of modules in that module."""
+        module = type(base) is ModuleType
+        if id(base) in read or not (module or type(base) is FunctionType) or (module and _is_library(base.__name__)):
+            return
+        read.add(id(base))
+        for name in names if vars(base) else ():
+            value = self._attribute(label, [vars(base)], name, whole=not (module and _is_installed(base.__name__)))
+            self._attributes(f"{label}.{name}", value, names, read)
+
     def _class(self, kind: type) -> None:
         """Attributes that it gives to its objects: those that are named, and the methods that Python itself calls."""
-        classes = [c for c in kind.__mro__ if not _is_library(c.__module__)]
+        classes = [c for c in kind.__mro__ if not _is_library(c.__module__) and not _is_installed(c.__module__)]
         if classes:
             self._space(kind.__name__, [vars(c) for c in classes])
         for c in classes:
@@ -213,16 +234,21 @@ class _Search:
         for name in self._mentioned:
             self._attribute(label, spaces, name)
 
-    def _attribute(self, label: str, spaces: list[_Space], name: str) -> None:
-        """A name that is looked for in several places: where it is found counts, and that it is in none before."""
+    def _attribute(self, label: str, spaces: list[_Space], name: str, whole: bool = True) -> Any:
+        """A name that is looked for in several places: where it is found counts, and that it is in none before.
+
+        whole: whether functions and classes that it stands for are looked into.
+        """
         for k, space in enumerate(spaces):
             value = space.get(name, _MISSING)
             if value is not _MISSING:
-                whole = f"{label}.{name}" if label else name
+                path = f"{label}.{name}" if label else name
                 for place in spaces[: k + 1]:
-                    self.names[id(place), name] = whole, place.get, name, value if place is space else _MISSING
-                self._next.append((whole, value))
-                return
+                    self.names[id(place), name] = path, place.get, name, value if place is space else _MISSING
+                if type(value) is not ModuleType and (whole or not callable(value)):
+                    self._next.append((path, value))
+                return value
+        return None
 
 
 def _entries(mapping: Mapping[Any, Any]) -> list[Any]:
@@ -239,6 +265,10 @@ def _is_library(module: str | None) -> bool:
     return (module or "").partition(".")[0] in _LIBRARIES
 
 
+def _is_installed(module: str) -> bool:
+    return "site-packages" in (getattr(sys.modules.get(module), "__file__", None) or "")
+
+
 def _of_library(f: FunctionType) -> bool:
     return _is_library(f.__globals__.get("__name__"))
 
@@ -250,7 +280,7 @@ def _is_plain(value: Any) -> bool:
         return True
     if _is_library(kind.__module__):
         return False
-    return "site-packages" not in (getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
+    return not _is_installed(kind.__module__)
 
 
 def _same(now: Any, was: Any) -> bool:
