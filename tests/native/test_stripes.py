@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.native.codegen.emit import lanes_of
+from payback.native.lower.pointwise import register_type
 from payback.native.lower.product import Product
 from payback.native.planning import stripes
 from payback.native.running import loop, reuse
@@ -101,7 +103,8 @@ def test_planned_memory_is_little_more_than_what_must_be_there(sizes, optimizer,
         for k in range(len(made.planner.commands))
     )
     # two panels of packed B are more than a tenth of the smallest one where vectors have 512 bits (RESULTS.md)
-    assert state + made.arena_bytes <= (1.13 if sizes == (100, 300, 300, 7) else 1.1) * needed
+    missed = sizes == (100, 300, 300, 7) and lanes_of(register_type("f4")) == 16
+    assert state + made.arena_bytes <= (1.13 if missed else 1.1) * needed
 
 
 def test_any_number_of_threads():

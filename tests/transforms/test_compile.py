@@ -193,15 +193,18 @@ def scaled_by_attribute(x):
 
 CHOSEN = np.tanh
 FOUND = ModuleType("payback_test_settings")  # as an import finds it
+INSTALLED = ModuleType("payback_test_installed")
+INSTALLED.__file__ = "site-packages/payback_test_installed.py"
 
 
 @pytest.fixture
 def restored():
     globals()["CHOSEN"], Shared.k, scaled_by_attribute.k = np.tanh, 2.0, 2.0
     vars(FOUND).update(k=2.0, helper=lambda x: x * Shared.k, __name__="payback_test_settings")
-    sys.modules[FOUND.__name__] = FOUND
+    INSTALLED.k = 2.0
+    sys.modules |= {FOUND.__name__: FOUND, INSTALLED.__name__: INSTALLED}
     yield
-    del sys.modules[FOUND.__name__]
+    del sys.modules[FOUND.__name__], sys.modules[INSTALLED.__name__]
     for kind, name in ((Heir, "k"), (Heir, "of_class")):
         if name in vars(kind):
             delattr(kind, name)
@@ -246,6 +249,7 @@ def _cases():
 
         return x * payback_test_settings.k
 
+    installed, holder = INSTALLED, SimpleNamespace(installed=1.0)
     slotted, heir, members, queue, frozen = Slotted(), Heir(), {1.0}, deque([1.0]), {"k": 2.0}
     typed, raw, chain, proxy = typed_array("d", [1.0]), bytearray(b"\1"), ChainMap({}, frozen), MappingProxyType(frozen)
     record, masked = np.ones(3).view(np.recarray), np.ma.MaskedArray([1.0, 2.0, 4.0], [False, True, False])
@@ -256,6 +260,10 @@ def _cases():
         "an attribute of a module": (lambda x: x * FOUND.k, lambda: setattr(FOUND, "k", 5.0)),
         "of a module, by a text": (lambda x: x * getattr(FOUND, "k"), lambda: setattr(FOUND, "k", 5.0)),  # noqa: B009
         "of a module that the function imports": (imports, lambda: setattr(FOUND, "k", 5.0)),
+        "of an installed module around it, named as an attribute is": (
+            lambda x: x * installed.k * holder.installed,
+            lambda: setattr(INSTALLED, "k", 5.0),
+        ),
         "what a function of a module reads": (lambda x: FOUND.helper(x), shared_k),
         "a function of a module": (lambda x: FOUND.helper(x), lambda: setattr(FOUND, "helper", lambda x: x * 7.0)),
         "an attribute of a class": (lambda x: x * Shared.k, shared_k),

@@ -186,14 +186,14 @@ class _Search:
         if not own:
             return
         names = dict.fromkeys(_names(f.__code__))
-        package, bases = f.__globals__.get("__package__"), dict(zip(f.__code__.co_freevars, closed, strict=True))
+        package, bases = f.__globals__.get("__package__"), list(zip(f.__code__.co_freevars, closed, strict=True))
         for name in names:
-            bases[name] = self._attribute("", [f.__globals__], name)
+            bases.append((name, self._attribute("", [f.__globals__], name)))
             for imported in (name, f"{package}.{name}"):  # by the function itself
                 if imported in sys.modules:
-                    bases[imported] = sys.modules[imported]
+                    bases.append((imported, sys.modules[imported]))
         read: set[int] = set()
-        for name, base in bases.items():
+        for name, base in bases:
             self._attributes(name, base, names, read)
         more = [name for name in names if name not in self._mentioned]
         self._mentioned.update(dict.fromkeys(more))
