@@ -16,6 +16,7 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+FOLDED = 0xF01D  # the last word of a counter that makes a key, which no stream of words comes to
 PIECE = 1 << 14  # of long streams, so that what is computed on the way stays in a cache
 
 
@@ -43,7 +44,7 @@ def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndar
 def folded(key: np.ndarray[Any, Any], number: Any) -> np.ndarray[Any, Any]:
     """The key that a key and a whole number make: (..., 2) uint32 keys and (...) numbers -> (..., 2) uint32 keys."""
     number = np.asarray(number).astype(np.uint64)
-    counters = np.stack([number & _LOW, number >> _HALF, 0 * number, 0 * number + np.uint64(0xF01D)], axis=-1)
+    counters = np.stack([number & _LOW, number >> _HALF, 0 * number, 0 * number + np.uint64(FOLDED)], axis=-1)
     return philox(counters[..., None, :], key)[..., 0, :2]
 
 

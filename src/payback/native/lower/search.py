@@ -1,4 +1,5 @@
-"""`searchsorted`: where numbers belong in a sorted row, by halving it for a vector of them at once."""
+"""`searchsorted`: where numbers belong in a sorted row, by halving it for a vector of them at once; and which of
+several places names an entry last."""
 
 from __future__ import annotations
 
@@ -102,4 +103,33 @@ def lower_searchsorted(planner: Any, node: Node) -> bool:
     key = Search(code, node.params["side"] == "left")
     sizes = [row.aval.shape[0], prod(numbers.aval.shape)]
     planner.command(key, [*given, target], sizes, given, [target], "searchsorted")
+    return True
+
+
+class LastWritten(NamedTuple):
+    """args: places, result, rows, places of a row, entries of the result's row."""
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        places, result = args.pointer(), args.pointer()
+        rows, count, size = args.ints(3)
+        with e.loop(0, rows) as row:
+            here, there = e.at(places, b.mul(row, count), INT), e.at(result, b.mul(row, size), INT)
+            with e.loop(0, size) as i:
+                e.store(e.int(-1), there, i)
+            with e.loop(0, count) as k:
+                e.store(k, there, e.load(here, k, INT))
+        b.ret(e.int(0))
+
+
+def lower_last_written(planner: Any, node: Node) -> bool:
+    """The places are entries of an array of all numbers below the size: none lies outside."""
+    places = node.args[0]
+    if code_of(places.aval.dtype) != "i8" or code_of(node.aval.dtype) != "i8":
+        return False
+    view = planner.view(places)
+    view = view if view.whole else planner.copy(view, places.aval.dtype)
+    target = planner.allocate(node, node.aval.dtype, node.aval.shape)
+    sizes = [prod(places.shape[:-1]), places.shape[-1], node.params["size"]]
+    planner.command(LastWritten(), [view, target], sizes, [view], [target], "last_written")
     return True

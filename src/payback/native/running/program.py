@@ -34,8 +34,9 @@ from payback.native.lower.linalg.systems import OF_COFACTORS, lower_cofactor, lo
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
-from payback.native.lower.random import lower_random_bits
-from payback.native.lower.search import lower_searchsorted
+from payback.native.lower.random import lower_fold_in, lower_random_bits
+from payback.native.lower.search import lower_last_written, lower_searchsorted
+from payback.native.lower.walk import lower_place, lower_prod, lower_running
 from payback.native.planning import memory
 from payback.native.planning.bands import banded
 from payback.native.planning.commands import Command
@@ -74,9 +75,15 @@ HOOKS = {
     "cumsum": lower_cumsum,
     "scatter": lower_scatter,
     "random_bits": lower_random_bits,
+    "fold_in": lower_fold_in,
+    "last_written": lower_last_written,
     "recurrence": lower_recurrence,
     "searchsorted": lower_searchsorted,
     "cumprod": lower_cumprod,
+    "prod": lower_prod,
+    "argmax": lower_place,
+    "argmin": lower_place,
+    "running": lower_running,
     "convolve": lower_convolve,
     "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
     "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
