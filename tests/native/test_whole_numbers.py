@@ -141,3 +141,13 @@ def test_a_power_that_is_an_argument_is_the_power_that_stands_there(dtype, power
             for made in (given, standing):
                 np.testing.assert_allclose(made, a**power, rtol=1e-6)
                 assert np.array_equal(np.signbit(made) & ~np.isnan(made), np.signbit(a**power) & ~np.isnan(a**power))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_powers_of_whole_numbers_wrap_as_numpys(dtype):
+    k = np.arange(-9, 12).astype(dtype)
+    for power in (1, 2, 3, 7, 13, 63):
+        f = pb.compile(lambda k, power=power: k**power, native=True)
+        np.testing.assert_array_equal(f(k), k**power)
+        assert f(k).dtype == (k**power).dtype
+        assert "0 of them on NumPy" in f.explain_compilation()

@@ -52,11 +52,16 @@ def _norm(node: Node, x: Node) -> Node | None:
 
 def _power(node: Node, x: Node, exponent: Node) -> Node | None:
     """Small exponents as products and roots, within 2 ulp; one half as the root, as NumPy does, known or not."""
-    if node.aval.dtype.kind != "f" or exponent.shape != () or x.aval.dtype != node.aval.dtype:
+    if exponent.shape != () or x.aval.dtype != node.aval.dtype:
         return None
     m = Recording()
     m.origin = node.where
     base = Term(x, m)
+    if node.aval.dtype.kind in "iu":
+        known = not x.aval.weak and exponent.op is CONST and 0 < int(exponent.value) < 64
+        return _repeated(base, int(exponent.value)).node if known else None
+    if node.aval.dtype.kind != "f":
+        return None
     if exponent.op is not CONST:
         if not x.aval.shape:
             return None
@@ -82,6 +87,14 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
         case -1.5 | -0.5 | 0.5 | 1.5 | 2.5 as half if node.aval.dtype in (np.float32, np.float64):
             return _half(m, base, half).node
     return None
+
+
+def _repeated(base: Term, exponent: int) -> Term:
+    """A whole number's power by squares, which wraps where the power itself does."""
+    if exponent == 1:
+        return base
+    half = _repeated(base, exponent // 2)
+    return half * half * base if exponent % 2 else half * half
 
 
 def _half(m: Recording, base: Term, exponent: float) -> Term:

@@ -100,7 +100,7 @@ HOOKS = {
 }
 BOUNDED = {name: hook for name, hook in HOOKS.items() if name != "loop"}  # for what may take any time without a look
 _PARTLY = {
-    "power": "whole numbers",
+    "power": "whole numbers to powers that are not known",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
     "expm": f"matrices of more than {LARGEST} rows",
