@@ -41,6 +41,10 @@ with warnings.catch_warnings():
     for seed in range({count} // 8 + 1):
         scan = Written(seed)
         agree(pb.compile(pb.grad(scan.cost))(*scan.args), pb.grad(scan.cost)(*scan.args), scan.dtype)
+halves = np.arange(12, dtype=np.float16).reshape(3, 4)  # without instructions for them they can still be moved
+halves[1, 2] = np.nan
+for move in (np.transpose, lambda x: np.broadcast_to(x[:, None], (3, 5, 4)), lambda x: np.concatenate([x, x[::-1]])):
+    np.testing.assert_array_equal(pb.compile(move, native=True)(halves), move(halves))
 net, x = pb.nn.MLP([5, 16, 3], seed=0), np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
 costs = []
 for native in "10":

@@ -9,6 +9,8 @@ import pytest
 from tests import amount
 
 import payback as pb
+from payback.native.codegen.emit import lanes_of
+from payback.native.lower import pointwise
 from payback.native.lower.steps import Steps
 from payback.native.planning import scans
 from payback.trace.tree import leaves
@@ -225,4 +227,5 @@ def test_a_row_shorter_than_a_vector_is_one(dtype):
     long = pb.compile(np.tanh)(np.tile(xs, (16, 1)))[:5, ::-1]
     np.testing.assert_array_equal(np.vstack([before[1:], last[None]]), long)
     (steps,) = (command.kernel for command in compiled._program().commands if isinstance(command.kernel, Steps))
-    assert 3 in {getattr(call.kernel, "few", 0) for call in steps.calls}
+    if lanes_of(pointwise.register_type(np.dtype(dtype).str[1:])) > 3:
+        assert 3 in {getattr(call.kernel, "few", 0) for call in steps.calls}

@@ -58,7 +58,7 @@ def scalar_of(kind: ir.Type) -> ir.Type:
 def from_memory(e: Emitter, value: ir.Value, code: str) -> ir.Value:
     if code == "b1":
         return e.b.icmp_unsigned("!=", value, constant(value.type, 0))
-    if code == "f2":
+    if code == "f2" and half_is_native():  # else it is only moved
         return e.b.fpext(value, like(value.type, FLOAT32))
     return value
 
@@ -66,7 +66,7 @@ def from_memory(e: Emitter, value: ir.Value, code: str) -> ir.Value:
 def to_memory(e: Emitter, value: ir.Value, code: str) -> ir.Value:
     if code == "b1":
         return e.b.zext(value, like(value.type, BYTE))
-    if code == "f2":
+    if code == "f2" and scalar_of(value.type) != HALF:
         return e.b.fptrunc(value, like(value.type, HALF))
     return value
 
