@@ -171,3 +171,46 @@ def test_containers_of_arguments_are_taken_apart_quickly(seed):
     other = (args[1], args[0])
     assert f(*other)[0] == pytest.approx(pb.value_and_grad(cost, argnums=(0, 1))(*other)[0], rel=1e-13)
     assert f(*args)[0] == pytest.approx(wanted, rel=1e-13)
+
+
+def test_rows_on_numpy_lie_between_pieces_of_machine_code():
+    """Of every kind of argument and result: what is given, what lies between, what is a number."""
+
+    def f(x, s):
+        order = np.sort(x * s, axis=0)
+        return order @ x.T, np.sort(x, axis=None), np.linalg.eigvalsh(order[:3, :3] * s)[0], s * 2.0, np.median(x)
+
+    quick = entry(Program(trace(f, X, 2.0).graph))
+    assert quick is not None
+    kept = []
+    for k in range(3):
+        x, s = np.random.default_rng(k).standard_normal((3, 4)), 0.5 + k
+        kept.append((quick((x, s)), f(x, s)))
+        assert type(kept[-1][0][3]) is float
+        assert type(kept[-1][0][2]) is np.float64
+    for found, wanted in kept:  # no result is overwritten by a later call
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert quick((X.T, 2.0)) is None
+
+
+def test_a_row_on_numpy_that_fails_leaves_the_function_as_it_was():
+    f = pb.compile(lambda a: np.sum(np.linalg.eigvalsh(np.sort(a) * 1.0)))
+    a = np.eye(3)
+    wanted = f(a)
+    for _ in range(3):
+        with pytest.raises(np.linalg.LinAlgError):
+            f(np.full((3, 3), np.nan))
+        assert f(a) == wanted
+
+
+def test_what_a_function_of_the_user_is_given_cannot_be_written_into():
+    @pb.custom_gradient
+    def own(x):
+        return np.sort(x), lambda bar: bar
+
+    f = pb.compile(lambda x: own(x * 1.0) * x)
+    for _ in range(3):
+        x = np.array([3.0, 1.0, 2.0])
+        np.testing.assert_array_equal(f(x), [3.0, 2.0, 6.0])
+        np.testing.assert_array_equal(x, [3.0, 1.0, 2.0])

@@ -36,12 +36,12 @@ def test_the_number_is_restored_when_the_last_of_several_leaves(monkeypatch):
     inside, leave = threading.Event(), threading.Event()
 
     def other():
-        with blas.one_thread():
+        with blas.OneThread():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with blas.one_thread():
+    with blas.OneThread():
         thread.start()
         assert inside.wait(10)
         assert state["threads"] == 1
@@ -53,5 +53,5 @@ def test_the_number_is_restored_when_the_last_of_several_leaves(monkeypatch):
 
 def test_another_blas_is_left_alone(monkeypatch):
     monkeypatch.setattr(blas, "_calls", lambda: None)
-    with blas.one_thread():
+    with blas.OneThread():
         pass

@@ -7,10 +7,9 @@ carries. Where NumPy uses another BLAS nothing is found and nothing is done.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -42,24 +41,26 @@ def _calls() -> tuple[Callable[[], int], Callable[[int], object]] | None:
     return None
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+class OneThread:
     """While any thread of the process is in such a block, OpenBLAS has one thread; then as many as before."""
-    global _running, _before
-    calls = _calls()
-    if calls is None:
-        yield
-        return
-    get, put = calls
-    with _lock:
-        if _running == 0:
-            _before = get()
-            put(1)
-        _running += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _running -= 1
-            if _running == 0:
-                put(_before)
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _running, _before
+        calls = _calls()
+        if calls is not None:
+            with _lock:
+                if _running == 0:
+                    _before = calls[0]()
+                    calls[1](1)
+                _running += 1
+
+    def __exit__(self, *raised: object) -> None:
+        global _running
+        calls = _calls()
+        if calls is not None:
+            with _lock:
+                _running -= 1
+                if _running == 0:
+                    calls[1](_before)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,28 @@ import numpy as np
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.ops.namespace import Values
-from payback.run.blas import one_thread
+from payback.run.blas import OneThread
 
 Hook = Callable[[Node, Any], None]
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
+class Quietly:
     """How graphs are run: without floating-point warnings, and BLAS on one thread."""
-    with np.errstate(all="ignore"), one_thread():
-        yield
+
+    __slots__ = ("_blas", "_errors")  # no generators: small graphs take microseconds
+
+    def __enter__(self) -> None:
+        self._errors, self._blas = np.errstate(all="ignore"), OneThread()
+        self._errors.__enter__()
+        self._blas.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._blas.__exit__(*raised)
+        self._errors.__exit__(*raised)
+
+
+def quietly() -> Quietly:
+    return Quietly()
 
 
 class Interpreter:

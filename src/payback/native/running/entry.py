@@ -19,6 +19,7 @@ from payback.native import ir
 from payback.native.codegen import library
 from payback.native.codegen.emit import BYTE, INT, INT32, POINTER, Emitter
 from payback.native.lower.kernel import SIGNATURE
+from payback.native.running.table import address
 from payback.native.tape.bodies import Direct
 
 _empty = np.empty
@@ -129,6 +130,9 @@ class Enter(NamedTuple):
         return e.load(pointer, k, INT)
 
 
+_NOTHING = np.zeros(2, np.int64)  # a table of no commands
+
+
 def kernels() -> list[Any]:
     """What a fast way into a program consists of."""
     layout = places()
@@ -141,7 +145,11 @@ class Entry:
     def __init__(self, program: Any):
         (enter,) = kernels()
         self.program = program
-        segment = program.segment
+        alone = program.segment is not None and program.segment.threads == 1
+        self._parts = not alone  # what remains to be run when the pointers are there
+        self._job = (
+            program.segment.job if alone else np.array([address(_NOTHING), 0, 1, address(_NOTHING), 0], np.int64)
+        )
         self._call = library.PROTOTYPE(library.get([enter])(enter))
         outputs = list(zip(program.graph.outputs, program.outputs, strict=True))
         self._shapes = [(view.shape, view.buffer.dtype) for _, view in outputs if view.shape]
@@ -164,14 +172,15 @@ class Entry:
                 dtype = np.empty(0, aval.dtype).dtype
                 self._dtypes.append(dtype)
                 kinds += [number, id(np.ndarray), id(dtype), len(aval.shape), *aval.shape]
-        bases = [view.buffer.base for _, view in outputs if view.shape]
-        self._head = [segment.address, len(program.graph.inputs), len(bases), *kinds, *bases]
+        self._bases = [view.buffer.base for _, view in outputs if view.shape]
+        self._head = [address(self._job), len(program.graph.inputs), len(self._bases), *kinds, *self._bases]
         self._pool: list[Any] = []
         self.count = len(program.graph.inputs)
 
     def _state(self) -> Any:
         """Memory for a call: results that are numbers have their places there too."""
-        arena, bases = self.program.memory()
+        memory = self.program.memory()
+        bases = memory.bases
         numbers = [np.empty(1, view.buffer.dtype) for view in self._scalars]
         if self._floats:
             together = np.empty(len(self._scalars))
@@ -180,7 +189,10 @@ class Entry:
             bases[view.buffer.base] = number.ctypes.data
         # ctypes' arrays take a number in a quarter of the time that NumPy's do
         args = (ctypes.c_int64 * (2 + len(self._head)))(bases.ctypes.data, 0, *self._head)
-        return args, ctypes.addressof(args), together if self._floats else numbers, arena, bases
+        places = [None] * self.program.bases
+        for view, number in zip(self._scalars, numbers, strict=True):
+            places[view.buffer.base] = number[:1].reshape(())
+        return args, ctypes.addressof(args), together if self._floats else numbers, memory, places
 
     def __call__(self, args: tuple[Any, ...]) -> list[Any] | None:
         if len(args) != self.count:
@@ -196,6 +208,13 @@ class Entry:
         state[0][1] = id(made)
         if self._call(id(args), state[1]):
             return None
+        if self._parts:
+            _, _, _, memory, places = state
+            places[1 : 1 + self.count] = args
+            for base, array in zip(self._bases, made, strict=True):
+                places[base] = array
+            if self.program.run(memory, places):
+                return None
         if self._arrays_only:
             self._pool.append(state)
             return list(made)
@@ -220,7 +239,7 @@ def entry(program: Any) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
     """The fast way into a program, where there is one."""
     if type(program) is Direct and len(set(program.parts)) == len(program.parts):  # no result is another
         return program.quickly
-    if places() is None or program.segment is None or program.segment.threads > 1:
+    if places() is None:
         return None
     inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))
     if any(aval.weak and aval.dtype.kind != "f" for aval in (*inputs, *outputs)):

@@ -6,8 +6,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,10 +42,10 @@ from payback.native.planning.commands import Command
 from payback.native.planning.fuse import SPLIT, Planner
 from payback.native.planning.groups import REDUCES, VIEWS
 from payback.native.planning.inplace import InPlace, last_that_may_fail
-from payback.native.planning.layout import Buffer, View
 from payback.native.planning.scratch import fit
 from payback.native.running import cores, report
-from payback.native.running.table import DRIVERS, Segment, Written, base_table, team_of, write
+from payback.native.running.on_numpy import OnNumpy, Places
+from payback.native.running.table import DRIVERS, Segment, Written, address, base_table, team_of, write
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.fold import tidy
@@ -196,6 +195,16 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+class Memory(NamedTuple):
+    """What a call works in: an arena, the table of base pointers with what is known of it, and where this is; rows on
+    NumPy made ready."""
+
+    arena: np.ndarray[Any, Any]
+    bases: np.ndarray[Any, Any]
+    address: int
+    rows: dict[Command, OnNumpy]
+
+
 class Program:
     """A compiled graph.  Calling it gives what the interpreter gives: sums and products to rounding, the
     rest to the bit.
@@ -279,7 +288,7 @@ class Program:
 
     def _ready(self, parts: list[Any]) -> None:
         self._parts = parts
-        self._pool: list[tuple[Any, np.ndarray[Any, Any]]] = []
+        self._pool: list[Memory] = []
         self._interpreter: Interpreter | None = None
         self._split: Program | None = None
 
@@ -298,14 +307,15 @@ class Program:
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs' values for inputs of the graph's shapes and dtypes."""
-        return self._called(inputs, self._run) if self._split is None else self._split(*inputs)
+        return self._called(inputs, self.run) if self._split is None else self._split(*inputs)
 
     def measured(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
         """Seconds of each command, in a call with these inputs."""
         found: list[np.ndarray[Any, Any]] = []
 
-        def run(arena: Any, bases: Any, places: Any) -> int:
-            seconds = report.run(self._parts, bases, lambda part: self._interpret(part, arena, bases, places))
+        def run(memory: Memory, places: Places) -> int:
+            with quietly():
+                seconds = report.run(self._parts, memory.bases, lambda part: self._on_numpy(part, memory).run(places))
             found.append(seconds)
             return int(seconds.size < len(self.commands))
 
@@ -315,8 +325,8 @@ class Program:
     def _called(self, inputs: Sequence[Any], run: Callable[..., int]) -> tuple[Any, ...]:
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
-        arena, bases = self._pool.pop() if self._pool else self.memory()
-        arrays = []
+        memory_ = self._pool.pop() if self._pool else self.memory()
+        bases, arrays = memory_.bases, []
         for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
             aval = node.aval
             if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
@@ -335,12 +345,11 @@ class Program:
                 array = np.empty(view.shape, view.buffer.dtype)
                 bases[view.buffer.base] = array.ctypes.data
             made.append(array)
-        places: dict[Buffer, Any] = {}
-        if self.segment is None:  # some of it runs on NumPy
-            places = {view.buffer: array for view, array in zip(self.outputs, made, strict=True)}
-            places |= dict(zip(self.planner.input_buffers, arrays, strict=True))
-        status = run(arena, bases, places)
-        self._pool.append((arena, bases))
+        places = [None, *arrays, *[None] * (self.bases - len(arrays) - 1)]
+        for view, array in zip(self.outputs, made, strict=True):
+            places[view.buffer.base] = array
+        status = run(memory_, places)
+        self._pool.append(memory_)
         if status:
             return self._given_up(inputs)
         return tuple(
@@ -348,65 +357,31 @@ class Program:
             for node, array in zip(self.graph.outputs, made, strict=True)
         )
 
-    def memory(self) -> tuple[Any, np.ndarray[Any, Any]]:
-        """An arena, and the table of base pointers with what is known of it."""
+    def memory(self) -> Memory:
         arena = np.empty(self.arena_bytes + memory.ALIGNMENT, np.uint8)
         bases = self._template.base.copy()[2:]
         bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
-        return arena, bases
+        return Memory(arena, bases, address(bases), {})
 
-    def _run(self, arena: Any, bases: np.ndarray[Any, Any], places: dict[Buffer, Any]) -> int:
-        for part in self._parts:
-            if type(part) is Segment:
-                status = part.run(bases)
-                if status:
+    def run(self, memory_: Memory, places: Places) -> int:
+        """All parts in turn, on memory whose table knows where the inputs and results lie; 0, or where it stopped."""
+        if self.segment is not None:
+            return self.segment.once(memory_)
+        with quietly():
+            for part in self._parts:
+                if type(part) is not Segment:
+                    self._on_numpy(part, memory_).run(places)
+                elif status := part.once(memory_):
                     return status
-            else:
-                self._interpret(part, arena, bases, places)
         return 0
 
-    def _interpret(self, command: Command, arena: Any, bases: Any, places: dict[Buffer, Any]) -> None:
-        """A row that is not lowered, on NumPy views of the program's memory."""
-        from payback.native.running import control
-
-        node = command.node
-        assert node is not None
-
-        home = int(bases[0]) - arena.ctypes.data
-
-        def array(view: View) -> np.ndarray[Any, Any]:
-            buffer, size = view.buffer, view.buffer.dtype.itemsize
-            if not prod(view.shape):
-                return np.empty(view.shape, buffer.dtype)
-            memory, start = arena, home + buffer.start
-            if buffer.kind != "arena":
-                memory, start = buffer.array if buffer.kind == "const" else places[buffer], 0
-            strides = [stride * size for stride in view.strides]
-            made: np.ndarray[Any, Any] = np.ndarray(
-                view.shape, buffer.dtype, memory.reshape(-1), start + view.offset * size, strides
-            )
-            made.flags.writeable &= view in command.writes
-            return made
-
-        given = iter(command.reads)
-        args = []
-        for arg in node.args:
-            if arg.op.value is None and arg.value is not None:
-                args.append(arg.value)
-                continue
-            value = array(next(given))
-            args.append(value.item() if arg.aval.weak else value[()] if not value.ndim else value)
-        several = isinstance(node.aval, Avals)
-        parts = [part.params["k"] for part in self.planner.users.get(node, [])] if several else []
-        targets = list(zip(parts, map(array, command.writes), strict=several))
-        with quietly():
-            result = control.run(node.op.name, node.op.value, args, node.params, dict(targets))
-        if several:
-            for k, target in targets:
-                if result[k] is not target:
-                    target[...] = result[k]
-        else:
-            array(command.writes[0])[...] = result
+    def _on_numpy(self, command: Command, memory_: Memory) -> OnNumpy:
+        row = memory_.rows.get(command)
+        if row is None:
+            assert command.node is not None
+            users, arena = self.planner.users.get(command.node, []), memory_.arena
+            row = memory_.rows[command] = OnNumpy(command, users, arena, int(memory_.bases[0]) - address(arena))
+        return row
 
     def llvm(self) -> str:
         """The kernels of this program as LLVM IR."""

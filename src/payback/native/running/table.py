@@ -137,6 +137,12 @@ class Segment:
         """How many run it: its memory is planned for these, so the number stays."""
         return self._threads
 
+    def once(self, memory_: Any) -> int:
+        """`run` with the bases of a program's memory."""
+        if self._threads == 1:
+            return int(self.drive(memory_.address, self.address))
+        return self.run(memory_.bases)
+
     def run(
         self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES,
         ticks: np.ndarray[Any, Any] | None = None,
