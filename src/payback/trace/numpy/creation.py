@@ -206,7 +206,9 @@ def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any
             parts.append(part)
         known = _FUNCTIONS.get(original)
         if traced and known is not None and not any(type(part) in _LATER for part in parts):
-            return Traced(known(parts, *args, **kwargs).node)  # no view of what it was made of
+            made = known(parts, *args, **kwargs)
+            written_into = len(args) > 1 or kwargs.get("out") is not None
+            return made if written_into else Traced(made.node)  # no view of what it was made of
     arrays = [*map(listed, arrays)] if isinstance(arrays, (list, tuple)) else listed(arrays)
     return fresh(original, arrays, *args, **kwargs)
 
@@ -256,7 +258,7 @@ def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
-    "identity", "copy", "tri",
+    "identity", "copy", "tri", "fromfunction",
 ]  # fmt: skip
 _ALREADY = ["asarray", "asanyarray"]
 _OF_LISTS = [
