@@ -238,6 +238,11 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
+def by_keys(original: Callable[..., Any], keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.lexsort: NumPy asks the keys of a tuple, not those of a list."""
+    return original(tuple(keys) if type(keys) is list else keys, *args, **kwargs)
+
+
 def along_axis(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.apply_along_axis: the function may answer with what is traced, of whatever array it is applied to."""
     return _FUNCTIONS[original](*args, **kwargs)
@@ -284,7 +289,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
     "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
     "apply_along_axis": along_axis, "arange": arange, "fromiter": from_iterable, "nditer": of_memory,
-    "asmatrix": of_memory,
+    "asmatrix": of_memory, "lexsort": by_keys,
 }  # fmt: skip
 
 
