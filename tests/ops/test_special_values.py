@@ -124,6 +124,94 @@ def test_second_derivatives_of_a_power_of_zero(y, by_x_twice, mixed, by_y_twice)
         assert np.isnan(pb.compile(pb.hessian(lambda x: 0.0**x))(-1.5))
 
 
+@pytest.mark.parametrize("a", [0.5, 2.0, 7.0])
+def test_second_derivatives_of_a_power_to_the_zero(a):
+    """x**y is 1 at y = 0 for all x, but its slope by x is not 0 for all y around: the mixed derivative is 1/x."""
+    for hessian in (pb.hessian(lambda z: z[0] ** z[1]), pb.compile(pb.hessian(lambda z: z[0] ** z[1]))):
+        np.testing.assert_allclose(hessian(np.array([a, 0.0])), [[0.0, 1 / a], [1 / a, np.log(a) ** 2]], rtol=1e-15)
+    assert pb.grad(lambda x: x**0.0)(NAN) == 0.0
+
+
+# Bounded domains end before; at poles (gamma), and where SciPy has no value (Bessel), the truth is another question.
+SMOOTH = [name for name in UNARY if POINTWISE[name].exact is not None and "1" not in TABLE[name].facts.get("domain", "")
+          and name not in ("fraction", "gamma", "gammaln", "digamma", "i0e", "i1e", "ndtri", "erfcinv")
+          and name[-1] not in "01"]  # fmt: skip
+FAR = (INF, -INF, 40.0, -40.0, 1e3, -1e3, 1e10, -1e10, 1.7e308)
+
+
+def true_slope(exact, x, order):
+    """A derivative by differences; at an infinity its limit.  None: there is no such number."""
+    if mp.isinf(x):
+        near, far = (true_slope(exact, mp.sign(x) * mp.mpf(10) ** k, order) for k in (50, 60))
+        return far if far is not None and abs(far - near) <= 1e-12 * min(1, abs(far)) + 1e-40 else None
+    with mp.workdps(400 if abs(x) < 1e300 else 900):
+        z, h = mp.mpf(x), mp.mpf(10) ** -70
+        try:
+            below, here, above = exact(z - h), exact(z), exact(z + h)
+        except (ValueError, OverflowError):  # mpmath has no value so far out
+            return None
+        slope = (above - below) / (2 * h) if order == 1 else (above - 2 * here + below) / h**2
+        return slope if isinstance(slope, mp.mpf) and abs(slope) < 1e300 else None
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_first_and_second_derivatives_far_out(name):
+    """What is finite is found, though parts of the rule are 0·∞ there."""
+    call, exact = POINTWISE[name].call, POINTWISE[name].exact
+    compared = 0
+    for x in FAR:
+        with np.errstate(all="ignore"):
+            if np.isnan(call(traced(np.array([x]))).node.value[0]):
+                continue
+            slope = pb.grad(lambda z: call(z).sum())
+            found = slope(np.array([x]))[0], pb.jvp(slope, (np.array([x]),), (np.ones(1),))[1][0]
+        for got, order in zip(found, (1, 2), strict=True):
+            true = true_slope(exact, x, order)
+            if true is not None:
+                assert abs(got - true) <= 1e-9 * abs(true) + 1e-14, (x, got, true)
+                compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize("far", [INF, -INF])
+@pytest.mark.parametrize(("f", "slopes"), [
+    (np.hypot, lambda s: (s, 0.0)), (np.arctan2, lambda s: (0.0, 0.0)),
+    (lambda a, b: np.hypot(b, a), lambda s: (s, 0.0)), (lambda a, b: np.arctan2(b, a), lambda s: (0.0, 0.0)),
+])  # fmt: skip
+def test_an_infinite_side(f, slopes, far):
+    for b in (0.5, -2.0, 0.0):
+        z = np.array([far, b])
+        np.testing.assert_array_equal(pb.grad(lambda z: f(z[0], z[1]))(z), slopes(np.sign(far)))
+        np.testing.assert_array_equal(pb.hessian(lambda z: f(z[0], z[1]))(z), np.zeros((2, 2)))
+    with np.errstate(all="ignore"):
+        assert np.isnan(pb.grad(lambda z: np.hypot(z[0], z[1]))(np.array([far, far]))).all()
+
+
+@pytest.mark.parametrize("name", ["rel_entr", "kl_div"])
+@pytest.mark.parametrize("v", [0.5, 2.0])
+def test_entropies_of_nothing(name, v):
+    """By v the slope is −x/v, or 1 − x/v: so the mixed derivative is −1/v at x = 0 too."""
+    with np.errstate(all="ignore"):
+        found = pb.hessian(lambda z: POINTWISE[name].call(z[0], z[1]))(np.array([0.0, v]))
+    np.testing.assert_array_equal(found, [[INF, -1 / v], [-1 / v, 0.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_probability_far_out(dtype):
+    """Where erfcx is infinite, or 0, and around the places where the rule changes."""
+    from scipy.stats import norm
+
+    points = [-3e8, -1e7, 5.0, 12.0, 12.4, 12.6, 13.0] if dtype is np.float32 else [-3e8, 30.0, 36.9, 37.1, 38.0]
+    x = np.array(points, dtype)
+    slope = pb.grad(lambda x: np.sum(norm.logcdf(x)))
+    for f in (slope, pb.compile(slope)):
+        assert f(x).dtype == dtype
+        for point, got in zip(x, f(x), strict=True):
+            with mp.workdps(400):
+                exact = mp.npdf(mp.mpf(float(point))) / mp.ncdf(mp.mpf(float(point)))
+                assert abs(got - exact) <= 1000 * np.finfo(dtype).eps * exact + np.finfo(dtype).tiny, (point, got)
+
+
 def test_power_of_a_literal():
     assert pb.grad(lambda x: 2**x)(3.0) == 8 * np.log(2)
     assert pb.grad(lambda x: x**3)(-2.0) == 12.0

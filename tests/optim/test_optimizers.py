@@ -172,6 +172,20 @@ def test_a_short_gradient_is_not_clipped():
     assert GradientDescent(1.0, clip_norm=1.0).update(0 * g, [()], p, 1.0, 1.0)[0].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounds_beyond_the_numbers_of_the_dtype(dtype):
+    """1e60 and 1e-60 are infinite and 0 in float32: the one clips nothing, the other leaves next to nothing."""
+    p, g = np.zeros(2, dtype), np.array([0.3, 0.4], dtype)
+
+    def step(clip_norm, gradient):
+        return GradientDescent(1.0, clip_norm=clip_norm).update(gradient, [()], p, 1.0, 1.0)[0]
+
+    for found in (step, lambda clip_norm, gradient: pb.compile(lambda g: step(clip_norm, g))(gradient)):
+        assert found(1e60, g).tolist() == (-g).tolist()
+        for gradient in (g, 0 * g):
+            np.testing.assert_allclose(found(1e-60, gradient), 0.0, atol=1e-36)
+
+
 def test_only_matrices_decay():
     p = {"w": np.ones((2, 2)), "b": np.ones(2), "scalar": np.float64(1.0)}
     nothing = {name: 0 * value for name, value in p.items()}

@@ -135,6 +135,22 @@ def test_single_precision_stays_single(name):
         globals()["C"] = before
 
 
+@pytest.mark.parametrize("f", [
+    lambda x, s: x + 1j, lambda x, s: 1j - x, lambda x, s: np.sin(x + 0.5j), lambda x, s: (x + 1j) ** 1.5,
+    lambda x, s: np.where(x > 0, x + 1j, x), lambda x, s: s * (x + 1j), lambda x, s: x + 1j * s,
+    lambda x, s: s + 1j + x,
+    lambda x, s: (x[0] + 2j) * s, lambda x, s: np.stack([x + 1j, x]), lambda x, s: np.array([x[0] + 1j, x[1]]),
+    lambda x, s: np.prod(x + 1j), lambda x, s: np.linalg.norm(x + 1j), lambda x, s: (x + 2j) / (x - 1j),
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_python_numbers_take_the_precision_of_arrays(f, dtype):
+    """As 2.0 does, in real or in imaginary parts."""
+    x = X[:3].astype(dtype)
+    for found in (pb.vjp(f, x, 0.5)[0], pb.compile(f)(x, 0.5)):
+        assert found.dtype == f(x, 0.5).dtype
+        np.testing.assert_allclose(found, f(x, 0.5), rtol=1e-5 if dtype is np.float32 else 1e-12)
+
+
 def test_a_gradient_by_complex_numbers_points_where_the_cost_rises_most():
     """∂/∂re + i·∂/∂im, which for |z|² is 2z."""
     np.testing.assert_allclose(pb.grad(lambda z: np.sum(np.abs(z) ** 2))(C), 2 * C)

@@ -39,6 +39,10 @@ CALLS = {
     "shape": lambda z: np.size([z[0], z[1]]) * np.shape([z])[1] * z, "partition": lambda z: np.partition([*z], 1),
     "any": lambda z: z * np.count_nonzero([1.0, 0.0, 2.0]), "tolist": lambda z: np.array(z.tolist()[::-1]) * 2.0,
     "sum": lambda z: np.sum([z[0], z[1]]), "nansum": lambda z: np.nansum([z[0], np.nan]),
+    "minimum.reduce": lambda z: np.minimum.reduce([z, z[::-1] * 1.5, [0.1, 0.2, z[1]]]),
+    "add.reduce": lambda z: np.add.reduce([[z[0], 2.0], [z[1], z[2]]], axis=1),
+    "add.accumulate": lambda z: np.add.accumulate((z[0], z[1], 2.0)),
+    "multiply.outer": lambda z: np.multiply.outer([z[0], 2.0], [z[1], z[2], 1.0]),
 }  # fmt: skip
 
 

@@ -89,6 +89,12 @@ def test_what_was_there_is_there_again():
     assert type(X.dot) is type([].append)
 
 
+def test_the_methods_of_ufuncs_are_there_again():
+    before = [vars(np.ufunc)[name] for name in ("reduce", "accumulate", "outer")]
+    pb.grad(lambda x: np.maximum.reduce([x[0], x[1]]))(np.array([1.0, 2.0]))
+    assert [vars(np.ufunc)[name] for name in ("reduce", "accumulate", "outer")] == before
+
+
 def test_other_threads_see_the_method_that_they_know():
     seen, begun, done = [], threading.Event(), threading.Event()
 

@@ -403,3 +403,14 @@ def test_what_is_not_computed_with():
 def test_other_calls_for_numpy_do_not_disturb():
     with pytest.raises(TypeError):
         traced(2.0) + np.array(["a", "b"])
+
+
+@pytest.mark.parametrize("other", [2, 1.5, np.float32(1.5), np.array([1.5, -2.0]), np.float64(3.0), True])
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.truediv, operator.pow])
+def test_the_truth_of_a_python_number_is_computed_with(op, other):
+    def f(s):
+        return op(s > 0, other) + op(other, s > 0)
+
+    for made in (pb.vjp(f, 0.7)[0], pb.compile(f)(0.7)):
+        np.testing.assert_array_equal(made, f(0.7))
+    assert pb.grad(lambda s: np.sum(op(s > 0, other) * s * s))(0.7) == pytest.approx(1.4 * np.sum(op(True, other)))

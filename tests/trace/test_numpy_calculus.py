@@ -29,6 +29,7 @@ CASES = [
         (lambda x, p: np.diff(x, axis=0, prepend=p), M, S), (lambda x: np.diff(x, axis=1, append=x[:, :1]), M), (np.ediff1d, M),
         (lambda x: np.ediff1d(x, to_begin=9.0, to_end=x[:2]), V), (np.trapezoid, V), (lambda y, x: np.trapezoid(y, x, axis=0), M, [0.0, 0.5, 2.0]),
         (lambda y, x: np.trapezoid(y, x), M, M**2), (lambda y, d: np.trapezoid(y, dx=d, axis=1), M, S),
+        (lambda y, x: np.trapezoid(y[:, 0], x.T), M, M**2),
         (np.gradient, V), (np.gradient, M), (lambda x: np.gradient(x, axis=0), M), (lambda x: np.gradient(x, 2.0, axis=(1, 0)), M),
         (lambda x: np.gradient(x, edge_order=2), V), (lambda x: np.gradient(x, 0.5, edge_order=2, axis=1), M),
         (lambda p, x: np.polyval(p, x), [2.0, -1.0, 0.5], V), (lambda x: np.polyval([1.0, 2.0], x), S), (np.polyadd, V, V[:2]), (np.polysub, V[:2], V),
@@ -198,3 +199,8 @@ def test_numbers_that_are_not_known_are_counted_up_to_minlength():
     for places in (k + 2, k - 1):
         with pytest.raises(IndexError, match="index 4 is out of bounds"):
             compiled(x, places)
+
+
+def test_no_area_over_one_point_of_each_row():
+    x = np.arange(4.0)[:, None]
+    np.testing.assert_array_equal(pb.vjp(lambda y: np.trapezoid(y, x), np.ones(1))[0], np.trapezoid(np.ones(1), x))

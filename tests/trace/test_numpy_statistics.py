@@ -179,3 +179,31 @@ def test_a_descending_order_keeps_equal_entries_in_their_order(dtype):
     if x.dtype.kind == "f":
         g = pb.grad(lambda x: np.sum(np.sort(x[None], stable=True, descending=True) * np.arange(8.0)))(x)
         assert list(g[order]) == list(range(8))
+
+
+@pytest.mark.parametrize("keys", [
+    lambda x: (x[0], np.array([1.0, 0.0, 1.0, 0.0, 1.0])), lambda x: (np.array([1, 0, 1, 0, 1]), x[0]),
+    lambda x: np.stack([x[0], np.round(x[1])]), lambda x: [x[1] > 0, x[0] > 0, x[0]], lambda x: [x[0]],
+])  # fmt: skip
+def test_an_order_by_several_keys(keys):
+    """The places are NumPy's, with and without numbers, and so in every case of a batch."""
+    x = np.random.default_rng(3).normal(size=(3, 2, 5)).round(1)
+
+    def f(x):
+        return x[1, np.lexsort(keys(x))] * np.arange(5.0)
+
+    for one in x:
+        np.testing.assert_array_equal(pb.compile(f)(one), f(one))
+        np.testing.assert_array_equal(pb.vjp(f, one)[0], f(one))
+        pb.check_grads(f, one)
+    np.testing.assert_array_equal(pb.vmap(f)(x), [f(one) for one in x])
+
+
+def test_an_order_by_several_keys_along_an_axis():
+    x = np.random.default_rng(4).normal(size=(4, 3)).round()
+    for axis in (0, 1, -1):
+
+        def f(x, axis=axis):
+            return np.take_along_axis(x, np.lexsort((x, x > 0), axis), axis)
+
+        np.testing.assert_array_equal(pb.compile(f)(x), f(x))

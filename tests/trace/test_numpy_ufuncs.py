@@ -102,6 +102,10 @@ OUTS = {
     "functions": lambda x: (np.cumprod(x, out=np.zeros(5)) + np.clip(x, -1, 1, out=np.zeros(5))
                             + np.take(x, [1, 1, 0, 2, 3], out=np.zeros(5)) + np.max(np.outer(x, x), 1, out=np.zeros(5))),
     "broadcast": lambda x: np.add(x[:1], 1.0, out=np.zeros(5)),
+    "joined": lambda x: (np.concatenate([x[:3], x[:2] * x[0]], out=np.zeros(5))
+                         + np.stack([x[:5], x[:5] ** 2], out=np.zeros((2, 5))).sum(0)),
+    "products": lambda x: (np.einsum("i,i->i", x, x, out=np.zeros(5))
+                           + np.linalg.multi_dot([np.outer(x, x), np.eye(5) * x, np.eye(5)], out=np.zeros((5, 5)))[0]),
 }  # fmt: skip
 
 

@@ -317,12 +317,19 @@ def test_array_of_many_traced_values():
     assert np.allclose(found, 2 * x * x)
 
 
+def _into_counted(x):
+    y = np.fromfunction(lambda i: 2.0 * i, x.shape)
+    y[1] = x[0]
+    return np.sum(y * x)
+
+
 def test_creation_from_traced_values():
     pb.check_grads(lambda a: np.sum(np.full((2, 3), a) * np.full(3, a * a)), 0.5)
     pb.check_grads(lambda x: np.sum(np.full((2, 3), x) ** 2 + np.full_like(X, x[0]) + np.full_like(x, x[1])), X)
     pb.check_grads(lambda a, b: np.sum(np.linspace(a, b, 5) ** 2), 0.5, 1.5)
     pb.check_grads(lambda a: np.sum(np.arange(a, 3.0, 0.5) ** 2), 0.6)
     pb.check_grads(lambda x: np.sum(np.fromiter((v * v for v in x), float) * X), X)
+    pb.check_grads(_into_counted, X)
     pb.check_grads(lambda x: np.sum(np.ascontiguousarray(x) * np.asanyarray(x) * np.copy(x)), X)
 
 

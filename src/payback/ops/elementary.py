@@ -8,6 +8,7 @@ from typing import Any
 from payback.ops.pointwise import pointwise
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
+INF = math.inf
 
 
 def share_of(m: Any, a: Any, b: Any, scale: float) -> Any:
@@ -17,6 +18,31 @@ def share_of(m: Any, a: Any, b: Any, scale: float) -> Any:
     return m.where(even, 0.5, m.sigmoid(difference if scale == 1.0 else difference * scale))
 
 
+def level_far_out(m: Any, square: Any, slope: Any) -> Any:
+    """A slope that falls like x², or faster, as a constant 0 where x² is infinite: its own derivative is 0·∞ there."""
+    return m.where(square == INF, 0.0, slope)
+
+
+def _arctan_slope(m: Any, x: Any, y: Any) -> Any:
+    square = x * x
+    return level_far_out(m, square, m.div(1.0, 1.0 + square))
+
+
+def _unit(m: Any, a: Any, b: Any, length: Any) -> Any:
+    """a/√(a² + b²); a side that is infinite alone is all of the length."""
+    alone = m.logical_and(length == INF, m.abs(b) < INF)
+    return m.where(alone, m.sign(a), m.div(a, length))
+
+
+def _side(m: Any, a: Any, b: Any, y: Any) -> Any:
+    return m.select(y == 0, None, _unit(m, a, b, y))
+
+
+def _turn(m: Any, a: Any, b: Any) -> Any:
+    length = m.hypot(a, b)
+    return m.div(_unit(m, a, b, length), length)
+
+
 # fmt: off
 #         name       value                              partials, one per argument
 pointwise("tan", lambda m, x: m.tan(x), [lambda m, x, y: 1.0 + y * y], "float", math="1 + y²", domain="cos x ≠ 0")
@@ -24,16 +50,13 @@ pointwise("arcsin", lambda m, x: m.arcsin(x), [lambda m, x, y: m.div(1.0, m.sqrt
           math="1/√(1 − x²)", domain="|x| < 1")
 pointwise("arccos", lambda m, x: m.arccos(x), [lambda m, x, y: m.div(-1.0, m.sqrt((1.0 - x) * (1.0 + x)))], "float",
           math="−1/√(1 − x²)", domain="|x| < 1")
-pointwise("arctan", lambda m, x: m.arctan(x), [lambda m, x, y: m.div(1.0, 1.0 + x * x)], "float",
-          math="1/(1 + x²)", flat="large |x|")
+pointwise("arctan", lambda m, x: m.arctan(x), [_arctan_slope], "float", math="1/(1 + x²)", flat="large |x|")
 pointwise("arctan2", lambda m, a, b: m.arctan2(a, b),
-          [lambda m, a, b, y: m.div(m.div(b, m.hypot(a, b)), m.hypot(a, b)),
-           lambda m, a, b, y: m.div(m.div(-a, m.hypot(a, b)), m.hypot(a, b))],
-          "float", math="b/(a² + b²), −a/(a² + b²)", domain="not a = b = 0")
+          [lambda m, a, b, y: _turn(m, b, a), lambda m, a, b, y: _turn(m, -a, b)], "float",
+          math="b/(a² + b²), −a/(a² + b²)", domain="not a = b = 0")
 pointwise("hypot", lambda m, a, b: m.hypot(a, b),
-          [lambda m, a, b, y: m.select(y == 0, None, m.div(a, y)),
-           lambda m, a, b, y: m.select(y == 0, None, m.div(b, y))],
-          "float", math="a/y, b/y", kink="a = b = 0, taken as 0")
+          [lambda m, a, b, y: _side(m, a, b, y), lambda m, a, b, y: _side(m, b, a, y)], "float",
+          math="a/y, b/y", kink="a = b = 0, taken as 0")
 
 pointwise("sinh", lambda m, x: m.sinh(x), [lambda m, x, y: m.cosh(x)], "float", math="cosh x")
 pointwise("cosh", lambda m, x: m.cosh(x), [lambda m, x, y: m.sinh(x)], "float", math="sinh x")

@@ -49,6 +49,14 @@ def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
     return m.select(m.ne(y, y), NAN, m.select(taken, 1.0, None))
 
 
+def _base_slope(m: Any, a: Any, b: Any, y: Any) -> Any:
+    """b·a**(b−1), also at b = 0, where its own derivative by b is 1/a; nothing for 0**0 and NaN**0, which are 1."""
+    slope, flat = b * m.power(a, b - 1), b == 0
+    if type(flat) in (bool, np.bool_) and not flat:
+        return slope  # what it comes to below, sooner
+    return m.select(flat, m.select(m.abs(a) > 0, slope, None), slope)
+
+
 def _log_of_zero(m: Any, a: Any, b: Any) -> Any:
     """a**b·log a at a = 0: nothing for b > 1, nor for smaller positive ones, but then with a derivative by a: −∞."""
     slope = -m.power(a, b * (1.0 - 2.0**-23))  # 0**0.99… for b = 1: its slope is infinite
@@ -67,7 +75,7 @@ pointwise("div", lambda m, a, b: m.div(a, b), [lambda m, a, b, y: m.div(1.0, b),
           "float", math="1/b, −y/b", domain="b ≠ 0")
 pointwise("neg", lambda m, x: -x, [minus_one], math="−1")
 pointwise("power", lambda m, a, b: m.power(a, b),
-          [lambda m, a, b, y: m.select(b == 0, None, b * m.power(a, b - 1)),
+          [_base_slope,
            lambda m, a, b, y: m.select(a == 0, _log_of_zero(m, a, b), y * m.log(a))],
           math="b·a**(b−1), y·log a", domain="a > 0, or b a whole number", kink="0**0 along b")
 

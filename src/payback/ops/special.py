@@ -12,6 +12,7 @@ import numpy as np
 
 from payback.errors import DifferentiationError, UnsupportedError
 from payback.ir.aval import Aval
+from payback.ops.elementary import INF, level_far_out
 from payback.ops.matrices import provide
 from payback.ops.pointwise import pointwise
 from payback.ops.row import Row
@@ -75,6 +76,12 @@ def _both_zero(m: Any, a: Any, b: Any) -> Any:
     return m.logical_and(a == 0, b == 0)
 
 
+def _log_ratio(m: Any, x: Any, v: Any) -> Any:
+    """log(x/v); by two logarithms where the ratio is 0 or infinite, so that its derivatives are right there too."""
+    ratio = m.div(x, v)
+    return m.where(m.logical_or(ratio == 0, ratio == INF), m.log(x) - m.log(v), m.log(ratio))
+
+
 def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
     """2xy − 2/√π, whose terms cancel far out: there the derivative of the asymptotic series (7.1.23)."""
     far = 5.0 if m.dtype(x).itemsize < 8 else 12.0  # as far as twelve terms are exact
@@ -86,16 +93,27 @@ def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
     return m.where(x > far, t * series * (-2.0 / SQRT_PI), x * y * 2.0 - 2.0 / SQRT_PI)
 
 
+def _gauss(m: Any, x: Any, half: float) -> Any:
+    square = x * x
+    return level_far_out(m, square, m.exp(square * -half))
+
+
+def _log_ndtr_slope(m: Any, x: Any, y: Any) -> Any:
+    """φ(x)/Φ(x), by erfcx; far out, where that or its derivative is infinite or 0, φ(x) and −x."""
+    far = 12.5 if m.dtype(x).itemsize < 8 else 37.0  # Φ(x) is 1 there
+    share = m.div(2.0 / SQRT_2PI, m.erfcx(x * (-1.0 / SQRT_2)))
+    return m.where(x > far, _gauss(m, x, 0.5) * (1.0 / SQRT_2PI), m.where(x < -1e8, -x, share))
+
+
 # fmt: off
 #       name      partials, one per argument
-special("erf", lambda m, x, y: m.exp(-x * x) * (2.0 / SQRT_PI), math="2/√π·exp(−x²)", flat="large |x|")
-special("erfc", lambda m, x, y: m.exp(-x * x) * (-2.0 / SQRT_PI), math="−2/√π·exp(−x²)", flat="large |x|")
+special("erf", lambda m, x, y: _gauss(m, x, 1.0) * (2.0 / SQRT_PI), math="2/√π·exp(−x²)", flat="large |x|")
+special("erfc", lambda m, x, y: _gauss(m, x, 1.0) * (-2.0 / SQRT_PI), math="−2/√π·exp(−x²)", flat="large |x|")
 special("erfcx", _erfcx_partial, math="2xy − 2/√π")
 special("erfinv", lambda m, x, y: m.exp(y * y) * (SQRT_PI / 2.0), math="√π/2·exp(y²)", domain="|x| < 1")
 special("erfcinv", lambda m, x, y: m.exp(y * y) * (-SQRT_PI / 2.0), math="−√π/2·exp(y²)", domain="0 < x < 2")
-special("ndtr", lambda m, x, y: m.exp(x * x * -0.5) * (1.0 / SQRT_2PI), math="exp(−x²/2)/√2π", flat="large |x|")
-special("log_ndtr", lambda m, x, y: m.div(2.0 / SQRT_2PI, m.erfcx(x * (-1.0 / SQRT_2))),
-        math="√(2/π)/erfcx(−x/√2)", flat="large x")
+special("ndtr", lambda m, x, y: _gauss(m, x, 0.5) * (1.0 / SQRT_2PI), math="exp(−x²/2)/√2π", flat="large |x|")
+special("log_ndtr", _log_ndtr_slope, math="√(2/π)/erfcx(−x/√2)", flat="large x")
 special("ndtri", lambda m, x, y: m.exp(y * y * 0.5) * SQRT_2PI, math="√2π·exp(y²/2)", domain="0 < x < 1")
 
 special("gammaln", lambda m, x, y: m.digamma(x), math="ψ(x)", domain="x no whole number ≤ 0")
@@ -117,10 +135,10 @@ special("xlog1py", lambda m, x, v, y: m.select(_both_zero(m, x, 1.0 + v), None, 
         lambda m, x, v, y: m.select(_both_zero(m, x, 1.0 + v), None, m.div(x, 1.0 + v)),
         math="log(1 + v), x/(1 + v)", domain="v > −1", kink="x = 1 + v = 0, taken as 0")
 special("entr", lambda m, x, y: -m.log(x) - 1.0, math="−log x − 1", domain="x > 0; +∞ at 0")
-special("rel_entr", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, m.log(m.div(x, v)) + 1.0),
+special("rel_entr", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, _log_ratio(m, x, v) + 1.0),
         lambda m, x, v, y: m.select(_both_zero(m, x, v), None, -m.div(x, v)),
         math="log(x/v) + 1, −x/v", domain="x, v > 0", kink="x = v = 0, taken as 0")
-special("kl_div", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, m.log(m.div(x, v))),
+special("kl_div", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, _log_ratio(m, x, v)),
         lambda m, x, v, y: m.select(_both_zero(m, x, v), 1.0, 1.0 - m.div(x, v)),
         math="log(x/v), 1 − x/v", domain="x, v > 0", kink="x = v = 0, taken as 0, 1")
 special("exp1", lambda m, x, y: m.div(-m.exp(-x), x), math="−exp(−x)/x", domain="x > 0")

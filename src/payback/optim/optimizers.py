@@ -113,7 +113,10 @@ class Optimizer:
         """As `update`, by a step's numbers."""
         grads = leaves(gradient)
         if self.clip_norm is not None:
-            scale = self.clip_norm / np.maximum(global_norm(gradient), self.clip_norm)
+            norm = global_norm(gradient)
+            info = np.finfo(norm.dtype)  # a bound beyond its numbers bounds nothing, or all
+            bound = min(max(self.clip_norm, float(info.tiny)), float(info.max))
+            scale = bound / np.maximum(norm, bound)
             grads = [g * scale.astype(g.dtype) for g in grads]
         own = type(self).leaf.__module__ == __name__  # of others it is not known that all leaves are treated alike
         leaf = Repeated(self.moved) if own else self.leaf

@@ -168,6 +168,8 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
     def fast(a: Any, b: Any, swapped: bool) -> Any:
         node = a.node
         x = node.value
+        if type(x) is bool or type(x) is int:  # such as the truth of a Python number
+            return None
         kind = type(b)
         if kind is float or kind is int:
             other, y = None, b

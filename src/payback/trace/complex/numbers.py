@@ -220,12 +220,24 @@ def pair(re: Any, im: Any, shape: tuple[int, ...] | None = None) -> Complex:
     """Complex numbers of these parts, in one shape."""
     if shape is None:
         shape = np.broadcast_shapes(np.shape(re), np.shape(im))
+    re, im = _in_dtype_of(im, re), _in_dtype_of(re, im)
     return Complex(_filled(re, im, shape), _filled(im, re, shape))
+
+
+def _in_dtype_of(other: Any, part: Any) -> Any:
+    """A part that is a Python number in the dtype of the other one, as NumPy has it for the whole number."""
+    if part is NOTHING or not _is_weak(part) or other is NOTHING or _is_weak(other):
+        return part
+    return np.astype(part, other.dtype) if isinstance(part, Traced) else other.dtype.type(part)
+
+
+def _is_weak(part: Any) -> bool:
+    return part.node.aval.weak if isinstance(part, Traced) else not hasattr(part, "dtype")
 
 
 def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
     if part is NOTHING:
-        dtype = getattr(other, "dtype", None)  # none: of a Python number
+        dtype = None if _is_weak(other) else other.dtype
         return buffer.buffer(np.zeros(shape, dtype or float)) if shape else 0.0 if dtype is None else dtype.type(0)
     if np.shape(part) == shape:
         return part

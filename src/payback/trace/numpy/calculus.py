@@ -55,11 +55,11 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 @implements(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     y = array_of(y)
-    axis = axis_of(axis, y.ndim)
+    of_y = axis_of(axis, y.ndim)
     if x is not None:
         x = array_of(x)
-        dx = along(np.diff(x), axis, y.ndim) if x.ndim == 1 else np.diff(x, axis=axis)
-    return np.sum(dx * (part_of(y, axis, slice(1, None)) + part_of(y, axis, slice(None, -1))) / 2.0, axis=axis)
+        dx = along(np.diff(x), of_y, y.ndim) if x.ndim == 1 else np.diff(x, axis=axis)  # x may have more axes than y
+    return np.sum(dx * (part_of(y, of_y, slice(1, None)) + part_of(y, of_y, slice(None, -1))) / 2.0, axis=axis)
 
 
 def _spacings(f: Any, varargs: tuple[Any, ...], axes: tuple[int, ...]) -> list[Any]:

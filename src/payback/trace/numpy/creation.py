@@ -206,7 +206,9 @@ def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any
             parts.append(part)
         known = _FUNCTIONS.get(original)
         if traced and known is not None and not any(type(part) in _LATER for part in parts):
-            return Traced(known(parts, *args, **kwargs).node)  # no view of what it was made of
+            made = known(parts, *args, **kwargs)
+            written_into = len(args) > 1 or kwargs.get("out") is not None
+            return made if written_into else Traced(made.node)  # no view of what it was made of
     arrays = [*map(listed, arrays)] if isinstance(arrays, (list, tuple)) else listed(arrays)
     return fresh(original, arrays, *args, **kwargs)
 
@@ -236,6 +238,11 @@ def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args
     return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
+def by_keys(original: Callable[..., Any], keys: Any, *args: Any, **kwargs: Any) -> Any:
+    """np.lexsort: NumPy asks the keys of a tuple, not those of a list."""
+    return original(tuple(keys) if type(keys) is list else keys, *args, **kwargs)
+
+
 def along_axis(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.apply_along_axis: the function may answer with what is traced, of whatever array it is applied to."""
     return _FUNCTIONS[original](*args, **kwargs)
@@ -256,7 +263,7 @@ def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
-    "identity", "copy", "tri",
+    "identity", "copy", "tri", "fromfunction",
 ]  # fmt: skip
 _ALREADY = ["asarray", "asanyarray"]
 _OF_LISTS = [
@@ -282,7 +289,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
     "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
     "apply_along_axis": along_axis, "arange": arange, "fromiter": from_iterable, "nditer": of_memory,
-    "asmatrix": of_memory,
+    "asmatrix": of_memory, "lexsort": by_keys,
 }  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.errors import ShapeError, UnsupportedError
+from payback.errors import ShapeError
 from payback.trace.array import Traced, as_traced, plain
 from payback.trace.assignment.views import laid_by, looked_at
-from payback.trace.dispatch import contraction, emit, here, implements
+from payback.trace.dispatch import contraction, emit, here, implements, into
 from payback.trace.numpy.map import astype
 
 Labels = list[Hashable]
@@ -240,11 +240,14 @@ class _OfNumpy(NamedTuple):
 
 
 @implements(np.einsum)
-def einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, order: str = "K",
-           casting: str = "safe") -> Any:  # fmt: skip
+def einsum(*operands: Any, out: Any = None, **options: Any) -> Any:
     """np.einsum.  Three and more operands are contracted in pairs, in the greedy order unless another is asked for."""
-    if out is not None:
-        raise UnsupportedError("np.einsum cannot write a traced result with out=", where=here())
+    return into(out, "einsum", _contracted(operands, **options))
+
+
+def _contracted(
+    operands: tuple[Any, ...], optimize: Any = False, dtype: Any = None, order: str = "K", casting: str = "safe"
+) -> Any:
     if isinstance(operands[0], str):
         (terms, result), arrays = _parsed(operands[0]), list(operands[1:])
     else:

@@ -66,6 +66,20 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     return _own(_sorted(a, axis, kind, stable, descending)[1])
 
 
+@implements(np.lexsort)
+def lexsort(keys: Any, axis: Any = -1) -> Any:
+    """np.lexsort: the last key comes first, so each is sorted by in turn, and a stable sort keeps what was before."""
+    order: Any = None
+    for key in map(traced_array, keys):
+        if order is None:
+            order = argsort(key, axis, kind="stable")
+        else:
+            then = argsort(np.take_along_axis(key, order, axis), axis, kind="stable")
+            order = np.take_along_axis(order, then, axis) if known(order, then) else \
+                np.take_along_axis(traced_array(order), then, axis)  # fmt: skip
+    return order
+
+
 @implements(np.sort)
 @lies_as
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
@@ -211,7 +225,7 @@ def _bare(x: Any) -> Any:
 
 
 for _function in (
-    np.nonzero, np.flatnonzero, np.argwhere, np.lexsort, np.isin, np.allclose, np.array_equal,
+    np.nonzero, np.flatnonzero, np.argwhere, np.isin, np.allclose, np.array_equal,
     np.array_equiv, np.isposinf, np.isneginf, np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj,
     np.array_repr, np.array_str, np.array2string,
 ):  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import ShapeError, UnsupportedError
-from payback.trace.dispatch import _COMPOSED, here, implements
+from payback.errors import ShapeError
+from payback.trace.dispatch import _COMPOSED, here, implements, into
 from payback.trace.numpy.arguments import array_of
 from payback.trace.numpy.einsum import einsum
 from payback.trace.numpy.map import swapaxes
@@ -74,8 +74,10 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 @implements(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """The product of several matrices in the cheapest order (Cormen et al., Introduction to Algorithms, ch. 15.2)."""
-    if out is not None:
-        raise UnsupportedError("np.linalg.multi_dot cannot write a traced result with out=", where=here())
+    return into(out, "multi_dot", _multiplied(arrays))
+
+
+def _multiplied(arrays: Sequence[Any]) -> Any:
     parts = [array_of(x) for x in arrays]
     if len(parts) < 2:
         raise ValueError("Expecting at least two arrays.")

@@ -181,7 +181,7 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     if unknown(key) and ufunc not in (np.add, np.subtract):
         raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
                          why="which of them repeat decides what is computed",
-                         fix="np.add.at and np.subtract.at can")  # fmt: skip
+                         fix="use np.add.at or np.subtract.at, where that is what is meant")  # fmt: skip
     if ufunc in (np.add, np.subtract):
         target[...] = ufunc(target, _summed(target, key, values[0]))
         return

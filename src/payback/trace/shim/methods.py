@@ -4,8 +4,9 @@ NumPy's functions ask their arguments by a protocol; the methods of its arrays a
 lets a class made in C be given others.  So while a function is differentiated, and only if the user's code calls such a
 method by name, the class's own dictionary has a function in that place, which calls NumPy's function where something
 traced is given and the method itself in all else; those that make a new array make one that can be written into, in
-code that writes into arrays.  Where Python has no such dictionary (it is CPython's) nothing is
-replaced, and the call raises as any other that wants bare numbers.
+code that writes into arrays.  Methods of ufuncs, as in `np.minimum.reduce([a, b])`, make an array of such a list first.
+Where Python has no such dictionary (it is CPython's) nothing is replaced, and the call raises as any other that wants
+bare numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.assignment.buffer import _any_traced
+from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import densities as scipy_densities
 from payback.trace.scipy import sparse_solves
@@ -54,6 +56,14 @@ def _making(method: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+def _of_lists(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def listing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(self, *map(listed, args), **kwargs)
+
+    return listing
+
+
 _FUNCTIONS = {"dot": np.dot, "clip": np.clip, "searchsorted": np.searchsorted}
 _MAKERS = {
     "copy", "astype", "flatten", "cumprod", "cumsum", "max", "mean", "min", "prod", "repeat", "round", "std", "sum",
@@ -62,6 +72,9 @@ _MAKERS = {
 _ORIGINALS: dict[str, Any] = {name: vars(np.ndarray)[name] for name in [*_FUNCTIONS, *sorted(_MAKERS)]}
 _ANSWERS = {name: _answering(_ORIGINALS[name], function) for name, function in _FUNCTIONS.items()}
 _ANSWERS |= {name: _making(_ORIGINALS[name]) for name in _MAKERS}
+_UFUNC_ORIGINALS = {name: vars(np.ufunc)[name] for name in ("reduce", "accumulate", "outer")}
+_UFUNC_ANSWERS = {name: _of_lists(method) for name, method in _UFUNC_ORIGINALS.items()}
+_ASKED = _FUNCTIONS.keys() | _UFUNC_ORIGINALS.keys()  # for what they are given, whatever becomes of their results
 
 
 @functools.cache
@@ -90,6 +103,7 @@ class Methods:
         if not self.there:
             self.there = True
             _set(np.ndarray, _ANSWERS)
+            _set(np.ufunc, _UFUNC_ANSWERS)
 
     def put_of_scipy(self) -> None:
         if not self.distributions and (norm := scipy_stats.norm()) is not None:
@@ -106,6 +120,7 @@ class Methods:
         if self.there:
             self.there = False
             _set(np.ndarray, _ORIGINALS)
+            _set(np.ufunc, _UFUNC_ORIGINALS)
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
@@ -149,8 +164,8 @@ def _calls(code: CodeType, space: dict[str, Any]) -> bool:
 
 def _looked_through(code: CodeType, space: dict[str, Any]) -> bool:
     named = code.co_names
-    if not _FUNCTIONS.keys().isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
-        wanted = {*_FUNCTIONS, *_MAKERS} if writes(code) else {*_FUNCTIONS}
+    if not _ASKED.isdisjoint(named) or (not _MAKERS.isdisjoint(named) and writes(code)):
+        wanted = _ASKED | _MAKERS if writes(code) else _ASKED
         before = None
         for step in dis.get_instructions(code):
             if step.opname in _LOADS and step.argval in wanted and not _is_module(before, space):
