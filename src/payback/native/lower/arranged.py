@@ -18,7 +18,7 @@ import numpy as np
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 
-CALL = 60.0  # a product's call
+CALL = 30.0  # a product's call
 FMA = 0.03  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
 IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 4  # multiplications that reading and storing a partial sum costs
@@ -84,7 +84,7 @@ def _arranged(
     left, right, out = spec
     nowhere = Buffer("arena", np.dtype(np.uint8), 0)
     a, b = (View(nowhere, 0, *form) for form in (of_a, of_b))
-    best, found = _price(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
+    best, found = price_of(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
     if best < 4 * AGAIN:
         return found
     summed = [x for x in left if x not in out]
@@ -105,7 +105,7 @@ def _arranged(
                 for view, own in zip(views, copied, strict=True)
             ]
             new = letters[0], letters[1], out
-            cost += _price(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
+            cost += price_of(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
             if cost < 0.8 * best:
                 best, found = cost, (new, copied)
     return found
@@ -122,7 +122,8 @@ def _forms(*views: View) -> list[_Form]:
     return [(view.shape, view.strides) for view in views]
 
 
-def _price(found: Any) -> float:
+def price_of(found: Any) -> float:
+    """Of a contraction by its `product.Shape`."""
     if found.plain:
         return price(found.extents, found.moves, found.tags)
     return price_of_loops(found.extents, found.moves, found.tags)

@@ -14,7 +14,7 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.after import After
-from payback.native.lower.arranged import Spec, around, arranged
+from payback.native.lower.arranged import Spec, around, arranged, price_of
 from payback.native.lower.contract import Contraction
 from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
