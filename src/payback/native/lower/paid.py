@@ -7,6 +7,7 @@ other, and products are added to views.
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 from payback.ir.node import Node
@@ -48,12 +49,13 @@ def place(steps: list[Node], total: View) -> View | None:
 
 def alone(axis: int, extents: list[int], strides: list[int]) -> bool:
     """Whether entries of a view that differ along an axis differ in place, whatever the other axes say."""
-    own, below = strides[axis], 0
-    for other, (n, stride) in enumerate(zip(extents, strides, strict=True)):
-        if other == axis or n == 1:
-            continue
-        if stride < own:
-            below += (n - 1) * stride
-        elif stride % own or stride < own * extents[axis]:
-            return False
-    return below < own and min(strides) >= 0
+    others = [(n, stride) for k, (n, stride) in enumerate(zip(extents, strides, strict=True)) if k != axis and n > 1]
+    own = strides[axis]
+    if extents[axis] == 1:
+        return True
+    if own <= 0 or min((stride for _, stride in others), default=0) < 0:
+        return False
+    below = sum((n - 1) * stride for n, stride in others if stride < own)
+    above = [stride for _, stride in others if stride >= own]
+    apart = not any(stride % own for stride in above) and (not above or gcd(*above) >= own * extents[axis])
+    return apart and below < own

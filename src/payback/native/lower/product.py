@@ -14,7 +14,7 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.after import After
-from payback.native.lower.arranged import Spec, around, arranged, price_of
+from payback.native.lower.arranged import Spec, around, arranged
 from payback.native.lower.contract import Contraction
 from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
@@ -34,6 +34,7 @@ from payback.native.products.choice import Plan, plan
 SHORT = 64
 WORTH_SHARING = 1_000_000  # operations of a product that threads share
 TINY = 128  # operations of a product that is done number by number
+MATRICES = ("f4", "f8")  # what has products of matrices
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
 
 
@@ -110,11 +111,12 @@ class Shape(NamedTuple):
 @lru_cache(1 << 12)
 def shape_of(
     spec: tuple[str, str, str], a: tuple[layout.Shape, layout.Shape], b: tuple[layout.Shape, layout.Shape],
-    target: tuple[layout.Shape, layout.Shape],
+    target: tuple[layout.Shape, layout.Shape], of_matrices: bool = True,
 ) -> Shape:  # fmt: skip
     """The axes sorted and merged; rows and columns are exchanged where the result is contiguous along rows.
 
     a, b, target: their shapes and strides.  Equal layers ask for the same again and again.
+    of_matrices: whether the dtype has products of matrices, which may stand in loops.
     """
     left, right, out = spec
     extent = dict(zip(left, a[0], strict=True)) | dict(zip(right, b[0], strict=True))
@@ -125,8 +127,9 @@ def shape_of(
         "n": [c for c in out if c in right and c not in left],
         "k": [c for c in left if c not in out],
     }
-    runs = [c for c in out if moves[2][c] == 1 and extent[c] > 1] or [*out[-1:]]  # of windows there are two
-    turned = bool(out) and max(reversed(runs), key=extent.__getitem__) in kinds["m"]
+    runs = [c for c in out if moves[2][c] == 1 and extent[c] > 1]  # of windows there are two
+    last = max(runs, key=extent.__getitem__) if len(runs) > 1 else out[-1:]
+    turned = bool(out) and last in kinds["m"]
     if turned:
         moves[0], moves[1] = moves[1], moves[0]
         kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
@@ -135,7 +138,7 @@ def shape_of(
     lengths = tuple(extent[c] for c in letters)
     extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
     plain = all(tags.count(kind) <= 1 for kind in "mnk")
-    loops = None if plain or 0 in extents else around(extents, axes, tags)
+    loops = around(extents, axes, tags) if of_matrices and not plain and 0 not in extents else None
     if loops is not None:
         extents, axes, tags = loops
     return Shape(turned, plain or loops is not None, tags, extents, axes)
@@ -182,7 +185,7 @@ def _facts(
     dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
 ) -> tuple[Shape, int, Run | None]:
     """A contraction's shape, its flops, and how it is run if it is a product of matrices."""
-    found = shape_of(spec, *views)
+    found = shape_of(spec, *views, code_of(dtype) in MATRICES)
     run = _run(dtype, spec, *views) if is_matrix(found, code_of(dtype)) else None
     return found, 2 * prod(found.extents), run
 
@@ -280,7 +283,7 @@ class Source(NamedTuple):
 
 def is_matrix(found: Shape, code: str) -> bool:
     """Whether a contraction is a product of matrices, which has fast kernels."""
-    return code in ("f4", "f8") and found.plain
+    return code in MATRICES and found.plain
 
 
 def is_tiny(planner: Any, flops: int) -> bool:
@@ -296,9 +299,9 @@ def lower_contract(planner: Any, node: Node) -> bool:
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
-    if code in ("f4", "f8") and _paid(planner, node, spec, a, b, text):
+    if code in MATRICES and _paid(planner, node, spec, a, b, text):
         return True
-    if code in ("f4", "f8"):
+    if code in MATRICES:
         spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
         if any(copied):
             a, b = (

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.native.lower import product
+from payback.native.lower.arranged import price_of
 from payback.native.lower.narrow import Few
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
@@ -163,7 +164,7 @@ class ProductUnit(Unit):
     def dearer(self, axis: int, rows: int) -> float:
         """The nanoseconds that products of so many rows take more than the whole one, on paper."""
         whole, part = (
-            product.price_of(product.shape_of(self.source.spec, *forms))
+            price_of(product.shape_of(self.source.spec, *forms))
             for forms in (self.source.forms, self._cut(self.letters[axis], rows))
         )
         return part * self.extents[axis] / rows - whole
