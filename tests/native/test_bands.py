@@ -86,7 +86,7 @@ def data(f, n, columns, dtype):
 @pytest.fixture
 def small_bands(monkeypatch):
     """Bands of few rows for little programs."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0}.items():
+    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0, "BYTE": np.inf}.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(next_band, "FETCHED", 1)
 

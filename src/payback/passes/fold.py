@@ -15,7 +15,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
 from payback.passes.indices import composed
-from payback.passes.masks import everywhere, without_mask
+from payback.passes.masks import everywhere, what_is_read, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
@@ -36,7 +36,7 @@ def _zero(node: Node) -> bool:
 
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
-_LOOKED_AT = _PASSING | _CHOOSING | {"index"}
+_LOOKED_AT = _PASSING | _CHOOSING | {"index", "scatter"}
 _MOVING = ("reshape", "broadcast", "transpose")
 _DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
@@ -127,6 +127,11 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             if picked is not None:
                 log.append(Change(node, picked, "it is picked at once"))
             return picked
+        if op.name == "scatter" and node.aval.dtype == np.bool_:
+            read = what_is_read(node, args)
+            if read is not None:
+                log.append(Change(node, read, "it is known what is read"))
+            return read
         if op.name not in _CHOOSING:
             return None
         bare = without_mask(node, args)

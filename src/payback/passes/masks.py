@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
 import numpy as np
 
-from payback.ir.node import Node
+from payback.ir.aval import Aval
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.append import freeze
+from payback.ops.namespace import full_index
 from payback.ops.row import CONST, TABLE
+
+MOST = 1 << 14  # entries of a mask that is kept
 
 _TRUTHS = frozenset({"logical_and", "logical_or"})
 
 
 def everywhere(node: Node) -> bool | None:
     """Whether a condition holds at every entry (True), at none (False), or is not known to be one of these."""
-    while node.op.name in ("broadcast", "reshape", "cast"):
+    while node.op.name in ("broadcast", "reshape", "cast", "transpose"):
         (node,) = node.args
     if node.op is not CONST or node.value is None:
         return None
@@ -25,6 +34,75 @@ def everywhere(node: Node) -> bool | None:
         first = bool(value.all())
         return first if first or not value.any() else None
     return first
+
+
+def what_is_read(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """What known indices read, as a mask that is spread over the axes that they take whole; None if it is not known.
+
+    Written out it is as large as what is masked, and would be computed whenever the program runs.
+    """
+    read = _read(node, args, _compact, MOST)
+    if read is None:
+        return None
+    made = Node(CONST, (), NO_PARAMS, freeze(read), node.where, Aval(read.shape, read.dtype))
+    if made.aval == node.aval:
+        return made
+    return Node(TABLE["broadcast"], (made,), {"shape": node.aval.shape}, None, node.where, node.aval)
+
+
+def _read(
+    node: Node, args: Sequence[Node], paid_by: Callable[[Node], np.ndarray[Any, Any] | None], most: int
+) -> np.ndarray[Any, Any] | None:
+    """A scatter of conditions, with one entry along axes that all indices take whole and no condition varies along."""
+    small, position, paid = list(node.aval.shape), 0, []
+    whole = set(range(len(small)))
+    for template, count in zip(node.params["templates"], node.params["counts"], strict=True):
+        value, arrays = paid_by(args[position]), args[position + 1 : position + 1 + count]
+        position += 1 + count
+        if value is None or value.size > most or any(a.op is not CONST or a.value is None for a in arrays):
+            return None
+        index = full_index(template, tuple(np.asarray(a.value) for a in arrays))
+        axes = _axes(index, len(small))
+        if axes is None or any(of >= value.ndim for of in axes.values()):
+            return None
+        whole &= {axis for axis, of in axes.items() if value.shape[of] == 1}
+        paid.append((index, value))
+    for axis in whole:
+        small[axis] = min(small[axis], 1)
+    if prod(small) > most:
+        return None
+    read = np.zeros(small, np.bool_)
+    for index, value in paid:
+        np.logical_or.at(read, index, value)
+    return read
+
+
+def _compact(node: Node) -> np.ndarray[Any, Any] | None:
+    """A known mask, with one entry along axes that it is seen not to vary along; else None."""
+    if node.op is CONST and node.value is not None:
+        value = np.asarray(node.value)
+        if everywhere(node) is not None:
+            return value[(slice(1),) * value.ndim]
+        return value[tuple(slice(None if step else 1) for step in value.strides)]
+    if node.op.name not in ("broadcast", "transpose") or (inner := _compact(node.args[0])) is None:
+        return None
+    if node.op.name == "transpose":
+        return inner.transpose(node.params["axes"])
+    return inner.reshape((1,) * (len(node.aval.shape) - inner.ndim) + inner.shape)
+
+
+def _axes(index: tuple[Any, ...], ndim: int) -> dict[int, int] | None:
+    """The axes that an index takes whole, and where they stand in what it gives; None for what this does not follow."""
+    index = (*index, *[slice(None)] * (ndim - len(index)))
+    chosen = [axis for axis, part in enumerate(index) if type(part) is not slice]
+    if any(part is None or part is Ellipsis for part in index) or (chosen and np.ptp(chosen) >= len(chosen)):
+        return None
+    given = np.broadcast_shapes(*[np.shape(index[axis]) for axis in chosen])
+    after = len(given) - len(chosen)
+    return {
+        axis: axis if not chosen or axis < chosen[0] else axis + after
+        for axis, part in enumerate(index) if type(part) is slice and part == slice(None)
+    }  # fmt: skip
 
 
 def without_mask(node: Node, args: tuple[Node, ...]) -> Node | None:
@@ -64,9 +142,12 @@ def _is_zero(node: Node) -> bool:
 
 def _holds_where_paid(mask: Node, total: Node) -> bool:
     """Whether a mask is known to hold wherever payments go: other entries are the zero that they began as."""
-    if mask.op is not CONST or mask.value is None or any(total.params["counts"]):
+    known = _compact(mask)
+    if known is None:
         return False
-    paid = np.zeros(total.aval.shape, np.bool_)
-    for template in total.params["templates"]:
-        paid[template] = True
-    return bool((np.asarray(mask.value) >= paid).all())
+
+    def all_of_it(value: Node) -> np.ndarray[Any, Any]:
+        return np.ones((1,) * len(value.aval.shape), np.bool_)
+
+    read = _read(total, total.args, all_of_it, max(MOST, known.size))
+    return read is not None and bool((known >= read).all())

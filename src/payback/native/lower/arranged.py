@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 
-CALL = 60.0  # a product's call, with what it packs
-FMA = 0.06  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
+CALL = 30.0  # a product's call
+FMA = 0.03  # a multiplication and addition in a product; of `IN_LOOPS` in loops by vectors, of `ALONE` one by one
 IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 4  # multiplications that reading and storing a partial sum costs
-COPY, AGAIN = 1.0, 200.0  # an entry that is copied, and a kernel more
+TURN, PACK = 0.3, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
+COPY, RUN, AGAIN = 0.2, 2.5, 200.0  # an entry that is copied, a run of such entries, and a kernel more
 
 Spec = tuple[str, str, str]
 _Form = tuple[layout.Shape, layout.Shape]  # shape and strides
@@ -42,14 +44,20 @@ def around(extents: list[int], moves: list[list[int]], tags: str) -> tuple[list[
     order = [i for i in loops if tags[i] != "k"] + [i for i in loops if tags[i] == "k"] + list(kept.values())
     made = "".join("r" if tags[i] == "k" else "b" for i in order[: len(loops)]) + "".join(kept)
     result = [extents[i] for i in order], [[move[i] for i in order] for move in moves], made
-    return result if price(result[0], made) < price_of_loops(extents, moves, tags) else None
+    return result if price(*result) < price_of_loops(extents, moves, tags) else None
 
 
-def price(extents: list[int], tags: str) -> float:
+def price(extents: list[int], moves: list[list[int]], tags: str) -> float:
     """Of products of matrices with loops around them."""
     size = {kind: prod(n for n, tag in zip(extents, tags, strict=True) if tag == kind) for kind in "mnkbr"}
     tiles = -(-size["m"] // 4) * 4 * -(-size["n"] // 4) * 4
-    return size["b"] * size["r"] * (CALL + FMA * tiles * (size["k"] + STORE))
+    n, k = tags.rfind("n"), tags.rfind("k")
+    packed = 0.0
+    if n >= 0 and moves[1][n] != 1:
+        packed += (TURN if k >= 0 and moves[1][k] == 1 else PACK) * size["k"] * size["n"]
+    if n >= 0 and moves[2][n] != 1:
+        packed += PACK * size["m"] * size["n"]
+    return size["b"] * size["r"] * (CALL + packed + FMA * tiles * (size["k"] + STORE))
 
 
 def price_of_loops(extents: list[int], moves: list[list[int]], tags: str) -> float:
@@ -76,35 +84,46 @@ def _arranged(
     left, right, out = spec
     nowhere = Buffer("arena", np.dtype(np.uint8), 0)
     a, b = (View(nowhere, 0, *form) for form in (of_a, of_b))
-    best, found = _price(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
+    best, found = price_of(shape_of(spec, *_forms(a, b), (target, layout.contiguous(target)))), (spec, (False, False))
     if best < 4 * AGAIN:
         return found
     summed = [x for x in left if x not in out]
     for copied in ((True, False), (False, True), (True, True)):
         ks = summed if not copied[0] or copied[1] else [x for x in right if x not in out]
-        letters = [left, right]
-        views = [a, b]
-        for side, (own, other) in enumerate(((left, right), (right, left))):
-            if not copied[side]:
-                continue
-            batch = [x for x in out if x in own and x in other]
-            free = [x for x in out if x in own and x not in other]
-            letters[side] = "".join([*batch, *free, *ks] if side == 0 else [*batch, *ks, *free])
-            views[side] = layout.transposed(views[side], tuple(own.index(x) for x in letters[side]))
-            views[side] = views[side]._replace(strides=layout.contiguous(views[side].shape))
-        new = letters[0], letters[1], out
-        price_ = _price(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
-        price_ += sum(AGAIN + COPY * prod(view.shape) for view, own in zip(views, copied, strict=True) if own)
-        if price_ < 0.8 * best:
-            best, found = price_, (new, copied)
+        for first in product((True, False), repeat=sum(copied)):  # the sums' axes before the others, or after them
+            letters, views, before = [left, right], [a, b], iter(first)
+            for side, (own, other) in enumerate(((left, right), (right, left))):
+                if not copied[side]:
+                    continue
+                batch = [x for x in out if x in own and x in other]
+                free = [x for x in out if x in own and x not in other]
+                letters[side] = "".join([*batch, *(ks + free if next(before) else free + ks)])
+                views[side] = layout.transposed(views[side], tuple(own.index(x) for x in letters[side]))
+            cost = sum(AGAIN + _price_of_copy(view) for view, own in zip(views, copied, strict=True) if own)
+            views = [
+                view._replace(strides=layout.contiguous(view.shape)) if own else view
+                for view, own in zip(views, copied, strict=True)
+            ]
+            new = letters[0], letters[1], out
+            cost += price_of(shape_of(new, *_forms(*views), (target, layout.contiguous(target))))
+            if cost < 0.8 * best:
+                best, found = cost, (new, copied)
     return found
+
+
+def _price_of_copy(view: View) -> float:
+    """Of putting its entries in a row; those that lie side by side come together."""
+    extents, (strides,), _ = layout.collapsed(view.shape, [view.strides], "c" * len(view.shape))
+    run = extents[-1] if extents and strides[-1] == 1 else 1
+    return prod(view.shape) * (COPY + RUN / run)
 
 
 def _forms(*views: View) -> list[_Form]:
     return [(view.shape, view.strides) for view in views]
 
 
-def _price(found: Any) -> float:
+def price_of(found: Any) -> float:
+    """Of a contraction by its `product.Shape`."""
     if found.plain:
-        return price(found.extents, found.tags)
+        return price(found.extents, found.moves, found.tags)
     return price_of_loops(found.extents, found.moves, found.tags)

@@ -1,15 +1,19 @@
 """Payments to boxes: a sum of arrays, each of which lies in a box of the result and counts as zero around it.
 
-What slices read is paid back so: a stencil's gradient is a sum of shifted arrays.  One pass over the result adds what
-covers each entry, in the order of the payments.  Only a row's ends ask which boxes they are in: between them the row
-is in all of them.
+What slices and windows read is paid back so: a stencil's gradient is a sum of shifted arrays.  One pass over the result
+adds what covers each entry, in the order of the payments.  Only a row's ends ask which boxes they are in: between them
+the row is in all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import prod
+from operator import itemgetter, mul
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from payback.ir.node import Node
 from payback.native import ir
@@ -18,7 +22,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.body import Body
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.pointwise import code_of
-from payback.native.planning import layout
+from payback.native.planning import even, layout
 from payback.native.planning.commands import Command, number, text_of
 from payback.native.planning.layout import View
 from payback.native.planning.recomputed import AGAIN, FEW
@@ -26,6 +30,7 @@ from payback.native.products.place import masked_load
 from payback.native.products.tile import has_masked_loads
 
 LEAST = 256  # entries of a result for which it is worth it
+MOST = 32  # boxes of one payment
 SHARED = 1 << 14  # entries from which on threads share the rows
 
 
@@ -177,44 +182,46 @@ class _Rows(Body):
 
 
 class Payment(NamedTuple):
-    """An array in a box: where the box begins along each axis of the result, and which axis of the array lies there."""
+    """Part of an array in a box: where the box begins along each axis of the result, and which axis of the array lies
+    there; `at`: the array's entry that lies at the box's first, with zeros along those axes."""
 
     value: Node
     firsts: tuple[int, ...]
     extents: tuple[int, ...]
     axes: tuple[int | None, ...]
+    at: tuple[int, ...]
 
 
-def payment(value: Node, template: tuple[Any, ...], shape: layout.Shape) -> Payment | None:
-    """How a value lies in what an index of numbers and slices reads; None for steps, and for few entries."""
-    used = sum(part is not None and part is not Ellipsis for part in template)
-    if not any(part is Ellipsis for part in template):
-        template = (*template, Ellipsis)
-    firsts: list[int] = []
-    extents: list[int] = []
-    axes: list[int | None] = []
-    at = 0  # the axis of the value
-    for part in template:
-        if part is None:
-            at += 1
-            continue
-        for _ in range(len(shape) - used if part is Ellipsis else 1):
-            extent = shape[len(firsts)]
-            if isinstance(part, int):
-                firsts.append(part % extent)
-                extents.append(1)
-                axes.append(None)
-                continue
-            start, stop, step = (slice(None) if part is Ellipsis else part).indices(extent)
-            if step != 1:
-                return None
-            firsts.append(start)
-            extents.append(max(stop - start, 0))
-            axes.append(at)
-            at += 1
-    if 2 * prod(extents) < prod(shape) or 0 in extents:
+def payments(
+    value: Node, template: tuple[Any, ...], arrays: Sequence[Any], shape: layout.Shape
+) -> list[Payment] | None:
+    """How a value lies in what an index reads: one box for a slice, one for each place in a window.
+
+    In the order in which each entry is paid.  None for steps, for few entries, and for many boxes.
+    """
+    moves = []  # of each axis of the result: its first place, and how each axis of the value moves it
+    for axis in range(len(shape)):
+        unit = tuple(int(a == axis) for a in range(len(shape)))
+        lies = even.view(View(layout.Buffer("arena", np.dtype(bool), 0), 0, shape, unit), template, arrays)
+        if lies is None:
+            return None
+        moves.append((lies.offset, lies.strides))
+    inner = value.aval.shape
+    alone = [a for a in range(len(inner)) if sum(bool(steps[a]) for _, steps in moves) == 1]
+    axes = [max((a for a in alone if steps[a] == 1), key=inner.__getitem__, default=None) for _, steps in moves]
+    extents = tuple(1 if a is None else inner[a] for a in axes)
+    others = [range(1) if a in axes else range(n) for a, n in enumerate(inner)]
+    if 2 * prod(extents) < prod(shape) or 0 in inner or prod(map(len, others)) > MOST:
         return None
-    return Payment(value, tuple(firsts), tuple(extents), tuple(axes))
+    found = []
+    for at in product(*others):
+        firsts = tuple(first + sum(map(mul, steps, at)) for first, steps in moves)
+        turn = list(at)  # an entry's payments come in the order of the value's entries
+        for first, a in zip(firsts, axes, strict=True):
+            if a is not None:
+                turn[a] = -first
+        found.append((turn, Payment(value, firsts, extents, tuple(axes), at)))
+    return [paid for _, paid in sorted(found, key=itemgetter(0))]
 
 
 def _again(planner: Any, x: Node, value: Node) -> bool:
@@ -252,7 +259,7 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
         paid = payments[box]
         view = layout.spread(planner.view(x), paid.value.aval.shape)
         strides = tuple(0 if axis is None else view.strides[axis] for axis in paid.axes)
-        lies = View(view.buffer, view.offset, paid.extents, strides)
+        lies = View(view.buffer, view.offset + sum(map(mul, view.strides, paid.at)), paid.extents, strides)
         for k, (other, owner) in enumerate(zip(views, owners, strict=True)):
             if other == lies and owner == box:
                 return add(("load", k))

@@ -7,20 +7,22 @@ from typing import Any
 from payback.ir.node import Node
 from payback.native.lower import boxes, pointwise
 from payback.native.lower.pointwise import code_of
-from payback.native.planning import layout
+from payback.native.planning import even, layout
 from payback.native.planning.layout import View
 
 
-def _in_boxes(node: Node, values: list[Node]) -> list[boxes.Payment]:
-    """The first payments that are large boxes of the result."""
+def _in_boxes(node: Node, payments: list[tuple[Node, Any, Any]]) -> tuple[list[boxes.Payment], int]:
+    """The first payments as large boxes of the result, and how many payments these are."""
     found: list[boxes.Payment] = []
-    if node.aval.size >= boxes.LEAST:
-        for value, template, count in zip(values, node.params["templates"], node.params["counts"], strict=True):
-            paid = None if count else boxes.payment(value, template, node.aval.shape)
-            if paid is None:
-                break
-            found.append(paid)
-    return found
+    if node.aval.size < boxes.LEAST:
+        return found, 0
+    for count, ((value, arrays, _), template) in enumerate(zip(payments, node.params["templates"], strict=True)):
+        contents = even.known(arrays)
+        parts = None if contents is None else boxes.payments(value, template, contents, node.aval.shape)
+        if parts is None:
+            return found, count
+        found += parts
+    return found, len(payments)
 
 
 def lower_scatter(planner: Any, node: Node) -> bool:
@@ -39,14 +41,14 @@ def lower_scatter(planner: Any, node: Node) -> bool:
         if places is None:
             return False
         payments.append((value, arrays, places))
-    large = _in_boxes(node, [value for value, _, _ in payments]) if code in ("f4", "f8") else []
+    large, done = _in_boxes(node, payments) if code in ("f4", "f8") else ([], 0)
     target = planner.allocate(node, dtype, shape)
     if large:
         boxes.pay(planner, node, target, large)
     else:
         zero = ("lit", code, "0.0" if code[0] == "f" else "0")
         planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
-    for value, arrays, places in payments[len(large) :]:
+    for value, arrays, places in payments[done:]:
         place = View(target.buffer, places.offset, places.shape, places.strides)
         extra, indices = [], []
         for k, (number, extent, stride) in enumerate(places.arrays):

@@ -14,11 +14,12 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.after import After
-from payback.native.lower.arranged import around, arranged
+from payback.native.lower.arranged import Spec, around, arranged
 from payback.native.lower.contract import Contraction
 from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
+from payback.native.lower.paid import alone, place, windows
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.planning import layout
@@ -33,6 +34,7 @@ from payback.native.products.choice import Plan, plan
 SHORT = 64
 WORTH_SHARING = 1_000_000  # operations of a product that threads share
 TINY = 128  # operations of a product that is done number by number
+MATRICES = ("f4", "f8")  # what has products of matrices
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
 
 
@@ -109,11 +111,12 @@ class Shape(NamedTuple):
 @lru_cache(1 << 12)
 def shape_of(
     spec: tuple[str, str, str], a: tuple[layout.Shape, layout.Shape], b: tuple[layout.Shape, layout.Shape],
-    target: tuple[layout.Shape, layout.Shape],
+    target: tuple[layout.Shape, layout.Shape], of_matrices: bool = True,
 ) -> Shape:  # fmt: skip
     """The axes sorted and merged; rows and columns are exchanged where the result is contiguous along rows.
 
     a, b, target: their shapes and strides.  Equal layers ask for the same again and again.
+    of_matrices: whether the dtype has products of matrices, which may stand in loops.
     """
     left, right, out = spec
     extent = dict(zip(left, a[0], strict=True)) | dict(zip(right, b[0], strict=True))
@@ -124,7 +127,9 @@ def shape_of(
         "n": [c for c in out if c in right and c not in left],
         "k": [c for c in left if c not in out],
     }
-    turned = bool(out) and out[-1] in kinds["m"]
+    runs = [c for c in out if moves[2][c] == 1 and extent[c] > 1]  # of windows there are two
+    last = max(runs, key=extent.__getitem__) if len(runs) > 1 else out[-1:]
+    turned = bool(out) and last in kinds["m"]
     if turned:
         moves[0], moves[1] = moves[1], moves[0]
         kinds["m"], kinds["n"] = kinds["n"], kinds["m"]
@@ -133,7 +138,7 @@ def shape_of(
     lengths = tuple(extent[c] for c in letters)
     extents, axes, tags = layout.collapsed(lengths, [tuple(m.get(c, 0) for c in letters) for m in moves], tags)
     plain = all(tags.count(kind) <= 1 for kind in "mnk")
-    loops = None if plain or 0 in extents else around(extents, axes, tags)
+    loops = around(extents, axes, tags) if of_matrices and not plain and 0 not in extents else None
     if loops is not None:
         extents, axes, tags = loops
     return Shape(turned, plain or loops is not None, tags, extents, axes)
@@ -157,6 +162,8 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
                (found.stride(2, "m"), found.stride(2, "n"))]  # fmt: skip
     how = plan(dtype, m, n, k, *strides)
     shared = 2 * prod(found.extents) >= WORTH_SHARING and how.split != "sums"
+    if shared and (parts := _parts(found, how)) != how.split:
+        shared, how = bool(parts), replace(how, split=parts)
     if not shared:
         how = replace(how, split="rows")
     size = how.scratch(m, n, k)
@@ -166,12 +173,19 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
     return Run(how, (m, n, k), shared, size, tuple(numbers))
 
 
+def _parts(found: Shape, how: Plan) -> str:
+    """What threads share, if what each of them writes is its own; "" where it is not."""
+    mine = [kind for kind in "mn" for axis in found.of(kind) if alone(axis, found.extents, found.moves[2])]
+    kinds = {"rows": "mn"[how.down], "columns": "nm"[how.down]}
+    return next((split for split in (how.split, *kinds) if kinds[split] in mine), "")
+
+
 @lru_cache(1 << 12)
 def _facts(
     dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
 ) -> tuple[Shape, int, Run | None]:
     """A contraction's shape, its flops, and how it is run if it is a product of matrices."""
-    found = shape_of(spec, *views)
+    found = shape_of(spec, *views, code_of(dtype) in MATRICES)
     run = _run(dtype, spec, *views) if is_matrix(found, code_of(dtype)) else None
     return found, 2 * prod(found.extents), run
 
@@ -269,7 +283,7 @@ class Source(NamedTuple):
 
 def is_matrix(found: Shape, code: str) -> bool:
     """Whether a contraction is a product of matrices, which has fast kernels."""
-    return code in ("f4", "f8") and found.plain
+    return code in MATRICES and found.plain
 
 
 def is_tiny(planner: Any, flops: int) -> bool:
@@ -285,7 +299,9 @@ def lower_contract(planner: Any, node: Node) -> bool:
     spec = node.params["spec"]
     a, b = (planner.view(arg) for arg in node.args)
     text = f"contract {','.join(spec[:2])}->{spec[2]}"
-    if code in ("f4", "f8"):
+    if code in MATRICES and _paid(planner, node, spec, a, b, text):
+        return True
+    if code in MATRICES:
         spec, copied = arranged(spec, a, b, node.aval.shape, shape_of)
         if any(copied):
             a, b = (
@@ -306,6 +322,33 @@ def lower_contract(planner: Any, node: Node) -> bool:
             command.reads, [*command.writes[:2], total, *command.writes[2:]], None, f"{text}+sum", command.flops,
         )  # fmt: skip
     planner.commands += [*first, command]
+    return True
+
+
+def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> bool:
+    """Commands for a product whose entries are added to what is paid, if that can be done; else False."""
+    steps = windows(planner, node)
+    if steps is None:
+        return False
+    total = steps[-1]
+    dtype, code, shape = total.aval.dtype, code_of(total.aval.dtype), total.aval.shape
+    lies = place(steps, layout.whole(Buffer("arena", dtype, total.aval.size), shape))
+    if lies is None:
+        return False
+    form = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), (lies.shape, lies.strides))
+    axes = [axis for kind in "mn" for axis in form.of(kind)]
+    extents, strides = [form.extents[axis] for axis in axes], [form.moves[2][axis] for axis in axes]
+    if not form.plain or not all(alone(k, extents, strides) for k in range(len(axes))):  # of one product
+        return False
+    target = planner.allocate(total, dtype, shape)
+    planner.gone |= {node, *steps[:-1]}
+    planner.nest([("lit", code, "0.0")], [code], [("store", target, 0)], shape, "zeros")
+    lies = place(steps, target)
+    assert lies is not None
+    source = Source(spec, (a, b, lies), None, (), (), f"{text} paid to windows", planner.threads)
+    (command,) = source.commands(plus=True)
+    command.source = None  # some rows of it would be another sum
+    planner.commands.append(command)
     return True
 
 

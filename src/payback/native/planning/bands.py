@@ -35,6 +35,7 @@ LIGHT, HEAVY = 1 << 16, 1 << 24  # bytes that all bands read; of a chain's rows,
 PRODUCT, MANY = 1 << 15, 40  # bytes that each band of a product reads, and rows that it must have if these are more
 BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next one is fetched; rows where it is more
 LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in vain before a chain ends
+BYTE = 0.1  # nanoseconds that a byte takes from memory or to it
 ROWS = 8  # of a band, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
@@ -208,7 +209,8 @@ class _Bander:
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
             return self._chain(order, axis, heavy=False)
         rows_bytes = sum(buffer.bytes for buffer in chain.strides)
-        if len(chain.axes) < 2 or rows_bytes < LEAST or self._saved(chain) < LEAST // 2:
+        few = len(chain.axes) < 2 or rows_bytes < LEAST
+        if few or (saved := self._saved(chain)) < LEAST // 2 or self._dearer(chain) > BYTE * saved:
             self.hopeless.update(chain.axes.items())  # nor will a part of it save enough
             return None
         light = sum(chain.fixed.values()) <= LIGHT
@@ -229,6 +231,12 @@ class _Bander:
             used = sorted(self.users[buffer].intersection(chain.axes))
             saved += buffer.bytes * sum(self._far(a, b) for a, b in pairwise(used))
         return saved
+
+    def _dearer(self, chain: _Chain) -> float:
+        """Nanoseconds that products lose by being done for few rows at a time."""
+        rows = max(self._rows(chain), ROWS)
+        products = [(unit, a) for k, a in chain.axes.items() if isinstance(unit := self.units[k], ProductUnit)]
+        return sum(unit.dearer(a, rows) for unit, a in products)
 
     def _far(self, first: int, second: int) -> bool:
         """Whether what one unit touches has left the second cache when another touches it."""

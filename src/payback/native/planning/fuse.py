@@ -19,7 +19,7 @@ from payback.ir.node import Node, ancestors, by_id
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import with_product
 from payback.native.planning import alongside as carry
-from payback.native.planning import layout, nests
+from payback.native.planning import even, layout, nests
 from payback.native.planning.commands import Command, Scalar, scalar_constant
 from payback.native.planning.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.planning.layout import Buffer, View
@@ -309,11 +309,11 @@ class Planner(Groups):
         elif name == "identity":
             made = source
         else:
-            places = layout.indexed(source, params["template"], []) if len(node.args) == 1 else None
-            if places is None:
+            contents = even.known(node.args[1:])
+            made = None if contents is None else even.view(source, params["template"], contents)
+            if made is None:
                 self.interpret(node)
                 return
-            made = View(source.buffer, places.offset, places.shape, places.strides)
         assert made is not None
         self.views[node] = made
 

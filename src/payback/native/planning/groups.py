@@ -15,7 +15,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import alongside as carry
-from payback.native.planning import layout
+from payback.native.planning import even, layout
 from payback.native.planning import recomputed as again
 from payback.native.planning.alongside import GROUP, TOGETHER
 from payback.native.planning.commands import Command, Scalar, text_of
@@ -79,7 +79,10 @@ class Groups:
         if any(a.aval.dtype.kind not in "iu" or a.aval.weak for a in arrays):
             return False
         view = layout.whole(Buffer("arena", source.aval.dtype, source.aval.size), source.aval.shape)
-        return layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays]) is not None
+        template, contents = node.params["template"], even.known(arrays)
+        if contents is not None and even.view(view, template, contents) is not None:
+            return False  # it is a view
+        return layout.indexed(view, template, [a.aval.shape for a in arrays]) is not None
 
     def operand_code(self, node: Node) -> str:
         """The dtype that a pointwise row computes in."""

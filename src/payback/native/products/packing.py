@@ -46,9 +46,22 @@ def turned(
     two; a vector's lanes unless given.
     """
     lanes = side or lanes_of(kind)
+    columns = []
+    for first in range(0, lanes, turned_at_once(kind, lanes)):
+        columns += turned_part(e, kind, lambda row, count, first=first: load(row, first, count), lanes)
+    return columns
+
+
+def turned_at_once(kind: ir.Type, lanes: int) -> int:
+    """Columns of a square that are 128 bits of each row."""
+    return min(lanes, 16 // itemsize(kind))
+
+
+def turned_part(e: Emitter, kind: ir.Type, load: Callable[[int, int], ir.Value], lanes: int) -> list[ir.Value]:
+    """So many columns as vectors; `load(row, count)` is a row's part of them."""
+    piece = turned_at_once(kind, lanes)
     if lanes == 1:
-        return [load(0, 0, 1)]
-    piece = min(lanes, {"float": 4, "double": 2}[str(kind)])
+        return [load(0, 1)]
 
     def shuffle(x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
         return e.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(order)), order))
@@ -60,19 +73,17 @@ def turned(
         return parts[0]
 
     starts = range(0, lanes, piece)
+    r = [joined([load(start + i, piece) for start in starts]) for i in range(piece)]
+    if piece == 2:
+        return [shuffle(*r, [s + x for s in starts for x in both]) for both in ((0, lanes), (1, lanes + 1))]
+    low = [s + x for s in starts for x in (0, lanes, 1, lanes + 1)]
+    high = [s + x for s in starts for x in (2, lanes + 2, 3, lanes + 3)]
+    pairs_low = [s + x for s in starts for x in (0, 1, lanes, lanes + 1)]
+    pairs_high = [s + x for s in starts for x in (2, 3, lanes + 2, lanes + 3)]
     columns = []
-    for first in starts:
-        r = [joined([load(start + i, first, piece) for start in starts]) for i in range(piece)]
-        if piece == 2:
-            columns += [shuffle(*r, [s + x for s in starts for x in both]) for both in ((0, lanes), (1, lanes + 1))]
-            continue
-        low = [s + x for s in starts for x in (0, lanes, 1, lanes + 1)]
-        high = [s + x for s in starts for x in (2, lanes + 2, 3, lanes + 3)]
-        pairs_low = [s + x for s in starts for x in (0, 1, lanes, lanes + 1)]
-        pairs_high = [s + x for s in starts for x in (2, 3, lanes + 2, lanes + 3)]
-        for order in (low, high):
-            a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
-            columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
+    for order in (low, high):
+        a, b = shuffle(r[0], r[1], order), shuffle(r[2], r[3], order)
+        columns += [shuffle(a, b, pairs_low), shuffle(a, b, pairs_high)]
     return columns
 
 
@@ -136,19 +147,26 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
                         e.store(value, into, build.add(to, e.int(v * lanes)))
         build.ret_void()
         return made
-    even = e.int(0)  # rows of whole squares
+    even = e.int(0)  # rows that are turned
     if unit == "row":
-        whole = build.icmp_signed("==", columns, e.int(width))
-        even = build.select(whole, build.and_(k, e.int(-lanes)), e.int(0))
-        with e.loop(0, even, lanes) as i, e.loop(0, vectors) as v:
+        step = turned_at_once(kind, lanes)
+        even, final = build.and_(k, e.int(-step)), most(e, build.sub(columns, e.int(1)), e.int(0))
+        needed = least(e, build.udiv(build.add(final, e.int(lanes)), e.int(lanes)), e.int(vectors))
+        with e.loop(needed, vectors) as v, e.loop(0, even) as i:
+            to = build.add(build.mul(i, e.int(width)), build.mul(v, e.int(lanes)))
+            e.store(zero(ir.VectorType(kind, lanes)), into, to)
+        with e.loop(0, needed) as v:
             first = build.mul(v, e.int(lanes))
-
-            def load(row: int, start: int, size: int, first=first, i=i) -> ir.Value:
-                column = build.mul(build.add(first, e.int(row)), column_stride)
-                return e.load(b, build.add(column, build.add(i, e.int(start))), kind, size)
-
-            for lane, value in enumerate(turned(e, kind, load)):
-                e.store(value, into, build.add(build.mul(build.add(i, e.int(lane)), e.int(width)), first))
+            there = lane_mask(e, build.sub(columns, first), kind, lanes)
+            lines = [  # instead of those beyond the matrix, its last column is read
+                e.at(b, build.mul(least(e, build.add(first, e.int(row)), final), column_stride), kind)
+                for row in range(lanes)
+            ]
+            with e.loop(0, even, step) as i:
+                read = turned_part(e, kind, lambda row, count: e.load(lines[row], i, kind, count), lanes)
+                for line, value in enumerate(read):
+                    value = build.select(there, value, zero(value.type))
+                    e.store(value, into, build.add(build.mul(build.add(i, e.int(line)), e.int(width)), first))
     with e.loop(even, k) as i:
         line, to = build.mul(i, row_stride), build.mul(i, e.int(width))
         with e.loop(0, width) as j:

@@ -1,0 +1,116 @@
+"""Convolutions by windows, native: products with views, and payments that are added where they belong."""
+
+import re
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from native.compare import both
+from ops.checks import same_bits
+from payback.native.lower.paid import alone
+
+windows_of = np.lib.stride_tricks.sliding_window_view
+
+
+def convolved(x, w, step):
+    """Images or series (b, c, …) with weights (o, c, …), where they lie whole."""
+    rank = w.ndim - 2
+    windows = windows_of(x, w.shape[2:], axis=tuple(range(2, 2 + rank)))
+    windows = windows[(slice(None), slice(None), *[slice(None, None, step)] * rank)]
+    space, taps = "yx"[:rank], "kl"[:rank]
+    return np.einsum(f"bc{space}{taps},oc{taps}->bo{space}", windows, w)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(4, 40)))
+def test_convolutions(seed):
+    """In whole numbers, so every order of sums is exact; two layers, so payments go on through the windows."""
+    g = np.random.default_rng(seed)
+    rank, dtype = int(g.integers(1, 3)), g.choice([np.float32, np.float64])
+    b, c, o, p = (int(n) for n in g.choice([1, 2, 3, 8, 17], 4))
+    taps, step = tuple(int(n) for n in g.integers(1, 5, rank)), int(g.choice([1, 1, 2]))
+    space = tuple(int(n) for n in g.integers(11, {1: 60, 2: 24}[rank], rank))
+    x = g.integers(-2, 3, (b, c, *space)).astype(dtype)
+    v, w = (g.integers(-1, 2, (*ends, *taps)).astype(dtype) for ends in ((o, c), (p, o)))
+
+    def f(x, v, w):
+        y = convolved(np.maximum(convolved(x, v, 1), 0.0), w, step)
+        return np.sum(y * (np.arange(y.shape[-1]) % 3 - 1.0).astype(dtype))
+
+    made = pb.value_and_grad(f, argnums=(0, 1, 2))
+    value, gradients = made(x, v, w)
+    compiled = pb.compile(made)
+    try:
+        for threads in (1, 2, 3, 8):
+            pb.set_threads(threads)
+            found, found_gradients = compiled(x, v, w)
+            assert found == value, threads
+            for one, other in zip(found_gradients, gradients, strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=f"{threads} threads")
+    finally:
+        pb.set_threads(None)
+
+
+def test_neither_windows_nor_their_payments_are_written_out():
+    x, w = np.ones((4, 8, 20, 20), np.float32), np.ones((8, 8, 3, 3), np.float32)
+    f = pb.compile(pb.grad(lambda x, w: np.sum(np.tanh(convolved(np.tanh(x), w, 1)))))
+    f(x, w)
+    told = f.explain_compilation()
+    assert "paid to windows" in told
+    assert not re.search(r"index|scatter", told)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(10, 80)))
+def test_evenly_spaced_indices(seed):
+    """Windows, diagonals and steps by index arrays, read and paid back: the interpreter's bits."""
+    g = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in g.integers(6, 30, 2))
+    count, taps = int(g.integers(1, 5)), int(g.integers(1, 3))
+    line = np.arange(count)[:, None] * g.integers(-1, 2) + np.arange(taps) * g.integers(0, 2)
+    line -= line.min() + (line.max() - line.min() + 1) * int(g.integers(0, 2))
+    index = [(line,), (slice(1, None), line), (line, line.copy()), (slice(None, None, 2), line + 0 * line[:, :1])]
+    index = index[int(g.integers(0, 4))]
+    x = np.where(g.random(shape) < 0.2, -0.0, g.standard_normal(shape))
+
+    def f(x):
+        y = x[index]
+        return y, pb.grad(lambda x: np.sum(np.sqrt(np.abs(x))[index] * y))(x)
+
+    _, found, wanted = both(f, x)
+    for one, other in zip(found, wanted, strict=True):
+        assert same_bits(one, other), index
+
+
+def test_indices_that_are_out_of_bounds_raise():
+    x = np.arange(6.0)
+    for places in (np.arange(4) + 3, np.arange(-7, -2)):
+        with pytest.raises(IndexError):
+            pb.compile(lambda x, places=places: x[places] * 2)(x)
+    mixed = np.arange(-2, 3)  # evenly spaced, but not in memory
+    np.testing.assert_array_equal(pb.compile(lambda x: x[mixed])(x), x[mixed])
+
+
+def test_what_no_window_reads_is_owed_nothing():
+    """An infinite partial there meets no zero."""
+    x = np.random.default_rng(0).random((2, 3, 9, 9))
+    x[:, :, -1] = x[:, :, :, -1] = 0.0
+    w = np.ones((2, 3, 2, 2))
+    gradient = pb.grad(lambda x: np.sum(convolved(np.sqrt(x), w, 2)))
+    found = pb.compile(gradient)(x)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, gradient(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_an_axis_that_is_alone(seed):
+    """Whatever is said to be apart is: counted."""
+    g = np.random.default_rng(seed)
+    extents, strides = g.integers(1, 5, 3).tolist(), g.integers(0, 12, 3).tolist()
+    places = sum(
+        np.arange(n).reshape(-1, *(1,) * (2 - k)) * s for k, (n, s) in enumerate(zip(extents, strides, strict=True))
+    )
+    for axis in range(3):
+        slabs = [set(slab.ravel()) for slab in np.moveaxis(places, axis, 0)]
+        apart = sum(map(len, slabs)) == len(set().union(*slabs))
+        assert apart or not alone(axis, extents, strides)
