@@ -288,7 +288,7 @@ def _turned(moves: Sequence[Sequence[int]], loops: Sequence[int]) -> bool:
 
 def _parts(entries: int) -> int:
     """Into how many equal parts a long sum is cut."""
-    if entries < 1 << 15:
+    if entries < SHARED:
         return 1
     return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= 2048), 1)
 
@@ -298,5 +298,5 @@ def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Seq
     if prod(extents) < SHARED or any(end[0] in ("scatter", "plus") for end in ends):
         return False
     if order and letters[order[0]] == "k":
-        return extents[order[0]] >= 8
+        return extents[order[0]] >= 4
     return letters[-1:] == "k"  # its columns

@@ -42,7 +42,7 @@ class _Code:
         flat[[place for place, _ in written.inner]] = 0  # addresses of this process
         which = np.array([numbers[names[id(kernel)]] for kernel in written.kernels], np.int64)
         self.entries = library.entries_of(kernels)
-        self.arrays = [flat, written.starts, written.shared, which, *constants.values()]
+        self.arrays = [flat, written.starts, written.flags, which, *constants.values()]
         self.keeps = self.entries is not None and sum(array.nbytes for array in constants.values()) <= LARGEST
         self.told = {
             "symbols": list(kernels),
@@ -65,10 +65,10 @@ class _Read:
 
     def __init__(self, told: dict[str, Any], arrays: list[Array], addresses: dict[str, int]):
         self.told, self.addresses = told, addresses
-        flat, starts, shared, which, *self.others = arrays
+        flat, starts, flags, which, *self.others = arrays
         symbols = told["symbols"]
         inner = [(place, symbols[k]) for place, k in told["inner"]]
-        self.written = Written([symbols[k] for k in which], flat, starts, shared, told["seconds"], inner)
+        self.written = Written([symbols[k] for k in which], flat, starts, flags, told["seconds"], inner)
 
     def segment(self, most: int) -> Segment:
         """The commands, for so many threads at most."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.native.codegen import library
-from payback.native.planning import memory
+from payback.native.planning import memory, waits
 from payback.native.planning.commands import Command
 from payback.native.running import cores, threads
 from payback.native.vector_math import FORMULAS
@@ -42,7 +42,7 @@ class Written(NamedTuple):
 
     kernels  of each command
     flat     operands and numbers of all of them, one after another; starts: where those of each begin
-    shared   1 where threads share a command
+    flags    of each command: who runs it, and whether threads wait before it (`planning/waits.py`)
     seconds  that a second thread saves, roughly
     inner    (place in `flat`, kernel): where addresses of kernels stand
     """
@@ -50,7 +50,7 @@ class Written(NamedTuple):
     kernels: Sequence[Any]
     flat: np.ndarray[Any, Any]
     starts: np.ndarray[Any, Any]
-    shared: np.ndarray[Any, Any]
+    flags: np.ndarray[Any, Any]
     seconds: float
     inner: Sequence[tuple[int, Any]] = ()
 
@@ -70,9 +70,9 @@ def write(commands: Sequence[Command], rounds: int = 1) -> Written:
             buffer = view.buffer
             flat += [buffer.base, buffer.start + view.offset * buffer.dtype.itemsize]
         flat += command.numbers
-    shared = [int(bool(getattr(command.kernel, "split", False))) for command in commands]
-    numbers = [np.array(column or [0], np.int64) for column in (flat, starts, shared)]
-    return Written([command.kernel for command in commands], *numbers, seconds_of(commands, rounds), inner)
+    numbers = [np.array(column or [0], np.int64) for column in (flat, starts)]
+    kernels = [command.kernel for command in commands]
+    return Written(kernels, *numbers, waits.flags(commands), seconds_of(commands, rounds), inner)
 
 
 def seconds_of(commands: Sequence[Command], rounds: int = 1) -> float:
@@ -81,7 +81,7 @@ def seconds_of(commands: Sequence[Command], rounds: int = 1) -> float:
     total = 0.0
     for command in commands:
         kernel = command.kernel
-        if not getattr(kernel, "split", False):
+        if not waits.shares(command):
             continue
         operands = command.operands
         if hasattr(kernel, "plan"):  # without the room that it works in
@@ -123,9 +123,7 @@ class Segment:
         table[:, 1] = address(self.flat) + 8 * written.starts
         self.table = table.reshape(-1)
         self.commands = len(written.kernels)
-        shared = written.shared
-        self.flags = shared | (shared | np.append(0, shared[:-1])) << 1  # who waits: before and after what is shared
-        self.flags[0] &= 1
+        self.flags = written.flags
         self._threads = team_of(written.seconds, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM) if self.threads > 1 else 0
