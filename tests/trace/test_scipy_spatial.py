@@ -47,12 +47,16 @@ def test_filters_along_an_axis(mode):
     agrees(lambda x: nd.gaussian_filter1d(x, 0.6, order=1, mode=mode), IMAGE)
 
 
+UNEVEN = np.array([[0.5, 0.0, -1.0], [2.0, 0.25, 1.5]])
 FILTERS = {
     "gaussian": lambda x: nd.gaussian_filter(x, 0.8),
     "gaussian, each axis its own": lambda x: nd.gaussian_filter(x, (0.5, 1.0), order=(0, 2), mode=["wrap", "nearest"]),
     "uniform": lambda x: nd.uniform_filter(x, 3) + nd.uniform_filter1d(x, 4, 0),
     "edges": lambda x: nd.sobel(x) + nd.sobel(x, 0, mode="wrap") + nd.prewitt(x, axis=0),
     "laplace": lambda x: nd.laplace(x, mode="nearest"),
+    "correlate": lambda x: nd.correlate(x, UNEVEN) + nd.correlate(x, UNEVEN, mode="wrap", origin=(-1, 0)),
+    "convolve": lambda x: nd.convolve(x, UNEVEN, mode="constant", cval=2.0) + nd.convolve(x, UNEVEN, origin=(-1, 1)),
+    "weights that are learned": lambda x: nd.convolve(x, x[:2, :3], mode="mirror") + nd.correlate(IMAGE, x[1:4, :2]),
 }
 
 
@@ -64,5 +68,11 @@ def test_filters(name):
 def test_what_filters_do_not_take():
     with pytest.raises(UnsupportedError, match="traced weights"):
         pb.grad(lambda x: np.sum(nd.correlate1d(x, x[0, :3])))(IMAGE)
+    with pytest.raises(UnsupportedError, match="whole numbers"):
+        pb.grad(lambda x: np.sum(nd.convolve(np.ones((4, 4), int), x[:2, :2])))(IMAGE)
+    with pytest.raises(ValueError, match="Invalid origin"):
+        pb.grad(lambda x: np.sum(nd.convolve(x, UNEVEN, origin=(1, 2))))(IMAGE)
+    with pytest.raises(RuntimeError, match=r"weights\.ndim"):
+        pb.grad(lambda x: np.sum(nd.correlate(x, UNEVEN[0])))(IMAGE)
     with pytest.raises(UnsupportedError, match="output="):
         pb.grad(lambda x: np.sum(nd.laplace(x, output=np.empty((6, 7)))))(IMAGE)

@@ -23,6 +23,7 @@ from payback.native.planning import even, layout, nests
 from payback.native.planning.commands import Command, Scalar, scalar_constant
 from payback.native.planning.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.planning.layout import Buffer, View
+from payback.native.planning.numbers import Numbers, Views
 
 ON_NUMPY = "on NumPy"
 SPLIT = ("branch", "scan", "loop")  # rows whose bodies are programs, run between two pieces of the one they stand in
@@ -39,12 +40,11 @@ class Planner(Groups):
 
     def __init__(self, graph: Graph, hooks: dict[str, Callable[[Planner, Node], bool]], threads: int = 1):
         self.graph, self.hooks = graph, hooks
-        self.views: dict[Node, View] = {}
+        self.views = Views()
         self.scalars: dict[Node, Scalar] = {}
         self.commands: list[Command] = []
         self.users: dict[Node, list[Node]] = {}
         self.waiting: dict[Node, None] = {}
-        self.lacking: dict[Node, Node] = {}  # what a waiting number lacked when it was last looked at
         self.input_buffers: list[Buffer] = []
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
@@ -75,6 +75,7 @@ class Planner(Groups):
         """All commands.  first: nodes that are computed, with what they need, before `between` is called."""
         for node in self.graph.nodes:
             self.prepare(node)
+        self.numbers = Numbers(self.waiting)
         for node in reversed(self.graph.nodes):  # a whole before its parts
             if node.op.name == "concatenate":
                 self._settle(node)

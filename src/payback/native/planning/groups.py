@@ -20,6 +20,7 @@ from payback.native.planning import recomputed as again
 from payback.native.planning.alongside import GROUP, TOGETHER
 from payback.native.planning.commands import Command, Scalar, text_of
 from payback.native.planning.layout import Buffer, View
+from payback.native.planning.numbers import Numbers, Views
 from payback.native.vector_math.logistic import OF_ONE
 
 _MASKS = ("logical_and", "logical_or", "logical_not", "gt", "ge", "lt", "le", "eq", "ne")
@@ -36,7 +37,8 @@ def _is_half(aval: Any) -> bool:
 class Groups:
     """The part of the planner that gathers waiting nodes."""
 
-    views: dict[Node, View]
+    views: Views
+    numbers: Numbers
     scalars: dict[Node, Scalar]
     commands: list[Command]
     users: dict[Node, list[Node]]
@@ -124,20 +126,8 @@ class Groups:
                 if arg not in seen and self.inline(arg, shape):
                     seen[arg] = None
                     stack.append(arg)
-        if shape == ():  # numbers that are at hand are computed together
-
-            def lacks(arg: Node, inside: Any) -> bool:
-                return arg not in inside and arg not in self.scalars and (arg not in self.views or arg in sinking)
-
-            for node in self.waiting:  # of an unrolled loop most lack what is still far away
-                far = (before := self.lacking.get(node)) and before not in self.views and before not in self.scalars
-                if (far and before not in seen) or node in seen or node.aval.shape != () or len(seen) > GROUP:
-                    continue
-                inside = () if node.op.name == "index" else seen
-                if (missing := next((arg for arg in node.args if lacks(arg, inside)), None)) is not None:
-                    self.lacking[node] = missing
-                else:
-                    seen[node] = None
+        if shape == ():
+            self.numbers.join(self, seen, sinking)
         return sorted(seen, key=by_id)
 
     def require(self, nodes: Sequence[Node], shape: layout.Shape) -> None:

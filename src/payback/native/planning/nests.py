@@ -181,12 +181,14 @@ def _nest(
 
 def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
     """The axes in the order in which most of what is as large as the nest lies in memory: their own where none is."""
+    own = tuple(range(len(shape)))
+    if sum(extent > 1 for extent in shape) < 2:
+        return own
     found: dict[tuple[int, ...], float] = {}
     for view in views:
         way = lies(shape, view)
         if way is not None:  # constants only break ties
             found[way] = found.get(way, 0) + (0.1 if view.buffer.kind == "const" else 1)
-    own = tuple(range(len(shape)))
     return max(found, key=lambda way: (found[way], way == own), default=own)
 
 

@@ -167,10 +167,14 @@ def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = Fals
 
 def solve_banded(l_and_u: Any, ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False,
                  check_finite: bool = True) -> Any:  # fmt: skip
-    """With plain bands; the transposed system has the same bands, turned over."""
+    """With plain bands; the transposed system has the same bands, turned over.  Traced ones are a whole matrix."""
     below, above = (int(width) for width in l_and_u)
-    ab, b = _bands("solve_banded", ab, b)
     solve = sys.modules["scipy.linalg"].solve_banded
+    if isinstance(now(ab), Traced):
+        if np.shape(ab)[0] != below + above + 1:
+            return solve((below, above), np.zeros(np.shape(ab)), np.zeros(np.shape(b)))  # says so
+        return of_numpy.solve(_from_bands(array_of(ab), above), array_of(b))
+    ab, b = _bands("solve_banded", ab, b)
     if ab.shape[0] != below + above + 1:
         return solve((below, above), ab, np.zeros(b.shape))  # says so
     turned = np.zeros_like(ab)
@@ -184,16 +188,26 @@ def solve_banded(l_and_u: Any, ab: Any, b: Any, overwrite_ab: bool = False, over
 
 def solveh_banded(ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False, lower: bool = False,
                   check_finite: bool = True) -> Any:  # fmt: skip
+    if isinstance(now(ab), Traced):
+        half = _from_bands(array_of(ab), 0 if lower else np.shape(ab)[0] - 1)
+        factor = of_numpy.cholesky(of_numpy._symmetric(half, lower))  # which is what raises where SciPy does
+        return of_numpy.solve(factor.mT, of_numpy.solve(factor, array_of(b)))
     ab, b = _bands("solveh_banded", ab, b)
     solve = sys.modules["scipy.linalg"].solveh_banded
     return _by_factors("solveh_banded", Factors(lambda x: solve(ab, x, lower=lower), None), ab.shape[1], b)
 
 
+def _from_bands(ab: Any, above: int) -> Any:
+    """The matrix of these bands, the first of which lies `above` the diagonal."""
+    n = ab.shape[1]
+    row, column = np.indices(ab.shape)
+    row += column - above
+    inside = (row >= 0) & (row < n)
+    return emit("scatter", ab[inside], row[inside], column[inside], shape=(n, n),
+                templates=((Place(0), Place(1)),), counts=(2,), dtype=ab.dtype)  # fmt: skip
+
+
 def _bands(name: str, ab: Any, b: Any) -> tuple[Any, Any]:
-    if isinstance(now(ab), Traced):
-        raise UnsupportedError(f"scipy.linalg.{name} of traced bands", where=here(),
-                               why="only the right side may vary", fix="use np.linalg.solve of the full matrix, made by"
-                               " np.diag(main) + np.diag(upper, 1) + np.diag(lower, -1), or Thomas' loop")  # fmt: skip
     ab, b = np.array(ab), array_of(b)
     if ab.dtype.kind == "c":
         raise UnsupportedError(f"scipy.linalg.{name} with complex bands", where=here(), why="payback differentiates "

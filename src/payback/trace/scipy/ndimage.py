@@ -11,6 +11,7 @@ from payback.errors import UnsupportedError
 from payback.trace.array import Traced
 from payback.trace.arrays import decides, now
 from payback.trace.dispatch import here
+from payback.trace.numpy.map import astype
 from payback.trace.numpy.products import array_of
 
 # SciPy's names of what lies beyond the edges, and NumPy's
@@ -55,6 +56,40 @@ def convolve1d(input: Any, weights: Any, axis: int = -1, output: Any = None, mod
     x = _input("convolve1d", input, output, mode, weights)
     turned = -origin - (len(weights) % 2 == 0)
     return _along(x, np.asarray(weights, x.dtype)[::-1].tolist(), axis, mode, cval, turned)
+
+
+def correlate(input: Any, weights: Any, output: Any = None, mode: str = "reflect", cval: float = 0.0,
+              origin: Any = 0) -> Any:  # fmt: skip
+    """Σ weights[k] · x[i + k − size // 2 − origin] along all axes; the weights may be traced."""
+    return _in_all("correlate", input, weights, output, mode, cval, origin)
+
+
+def convolve(input: Any, weights: Any, output: Any = None, mode: str = "reflect", cval: float = 0.0,
+             origin: Any = 0) -> Any:  # fmt: skip
+    weights = array_of(weights)
+    turned = [-shift - (size % 2 == 0) for size, shift in zip(weights.shape, _each(origin, weights.shape), strict=True)]
+    return _in_all("convolve", input, np.flip(weights), output, mode, cval, turned)
+
+
+def _in_all(name: str, input: Any, weights: Any, output: Any, mode: str, cval: Any, origin: Any) -> Any:
+    x, weights = _input(name, input, output, mode), array_of(weights)
+    if x.dtype.kind != "f":
+        raise UnsupportedError(f"scipy.ndimage.{name} of whole numbers", where=here(),
+                               why="SciPy rounds the results", fix="give x.astype(float)")  # fmt: skip
+    if weights.ndim != x.ndim:
+        raise RuntimeError("weights.ndim must match input.ndim")  # SciPy's words
+    before = [size // 2 + shift for size, shift in zip(weights.shape, _each(origin, weights.shape), strict=True)]
+    widths = [(first, size - 1 - first) for first, size in zip(before, weights.shape, strict=True)]
+    if min(map(min, widths), default=0) < 0:
+        raise ValueError("Invalid origin; origin must satisfy -(weights.shape[k] // 2) <= origin[k] <= "
+                         "(weights.shape[k]-1) // 2")  # fmt: skip
+    options = {"constant_values": cval} if _MODES[mode] == "constant" else {}
+    padded, weights = np.pad(x, widths, _MODES[mode], **options), astype(weights, x.dtype)
+    made: Any = np.zeros_like(x)
+    for at in np.ndindex(*weights.shape):
+        if isinstance(weights, Traced) or weights[at] != 0:
+            made = made + weights[at] * padded[tuple(map(slice, at, np.add(at, x.shape)))]
+    return made
 
 
 def _gaussian(sigma: float, order: int, radius: int) -> Any:
@@ -128,7 +163,10 @@ def laplace(input: Any, output: Any = None, mode: str = "reflect", cval: float =
     return sum(_along(x, [1.0, -2.0, 1.0], axis, mode, cval, 0) for axis in range(x.ndim))
 
 
-_FILTERS = (correlate1d, convolve1d, gaussian_filter1d, gaussian_filter, uniform_filter1d, uniform_filter, laplace)
+_FILTERS = (
+    correlate1d, convolve1d, correlate, convolve, gaussian_filter1d, gaussian_filter, uniform_filter1d, uniform_filter,
+    laplace,
+)  # fmt: skip
 FUNCTIONS: dict[str, dict[str, Any]] = {
     "scipy.ndimage": {f.__name__: f for f in _FILTERS}
     | {"sobel": _edges("sobel", [1.0, 2.0, 1.0]), "prewitt": _edges("prewitt", [1.0, 1.0, 1.0])}
