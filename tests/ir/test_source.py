@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import MutationError, TraceError
+from payback.ir import loops
 
 TEXT = "def f(x, y):\n    z = np.log(x - y) * np.exp(y); return z + np.sqrt(x)\n"
 
@@ -50,6 +52,24 @@ def test_another_text_is_not_taken_for_it(monkeypatch, other):
     monkeypatch.setattr("payback.ir.source._strings", lambda: iter([other, "f(x, y):", "\0"]))
     (origin,) = told(made(TEXT))
     assert origin == "<string>:2, columns 9 to 21 in f: log is -inf (sub = 0): log needs x > 0"
+
+
+def test_lines_that_are_known_by_the_name_of_all_strings(monkeypatch):
+    """Python 3.13.0 keeps those of `python -c`."""
+    other = "import payback\n" * 5
+    monkeypatch.setitem(linecache.cache, "<string>", (len(other), None, other.splitlines(True), "<string>"))
+    text = TEXT
+    assert told(made(text)) == ["<string>:2 in f: np.log(x - y) is -inf (x - y = 0): log needs x > 0"]
+
+
+def test_errors_show_lines_of_a_string(monkeypatch):
+    text = "KEPT = np.ones(2)\ndef f(x):\n    KEPT[0] = x[0]\n    return KEPT[0]\n"
+    with pytest.raises(MutationError, match=r"<string>:1.*KEPT = np\.ones\(2\)"):
+        pb.grad(made(text))(np.ones(2))
+    text = "def f(x):\n    for _ in range(100):\n        x = x * 2.0\n    return x\n"
+    monkeypatch.setattr(loops, "LIMIT", 50)
+    with pytest.raises(TraceError, match=r"the loop 'for _ in range\(100\):' \(<string>:2\)"):
+        pb.compile(made(text))(np.ones(2))
 
 
 def test_a_cell_of_a_notebook():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -169,3 +170,15 @@ def check(mode: str, f: Function, reference: Function, args: tuple[Any, ...], rt
     given = batch(args) if batched else args
     with np.errstate(all="ignore"):
         assert_close(done(f)(*given), expected(reference)(*given), rtol)
+
+
+def counted(f):
+    """The function, and a list that grows with each trace."""
+    traces = []
+
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        traces.append(1)
+        return f(*args, **kwargs)
+
+    return wrapper, traces

@@ -6,12 +6,13 @@ A Python loop is repeated in such a graph for each of its rounds.  `pb.scan` is 
 from __future__ import annotations
 
 import ast
-import linecache
 import sys
 from contextvars import ContextVar
+from types import CodeType
 from typing import Any
 
 from payback.errors import TraceError
+from payback.ir.source import line_of
 from payback.ir.where import NOT_USERS, position, syntax
 
 LIMIT = 50_000
@@ -42,15 +43,15 @@ def _loop() -> tuple[str, str] | None:
     frame: Any = sys._getframe(2)
     while frame is not None and (frame.f_code.co_name, frame.f_globals.get("__name__")) != _TRACED:
         if not frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-            file, running = frame.f_code.co_filename, frame.f_lineno
-            for loop in _loops(file):
-                if loop.lineno <= running <= (loop.end_lineno or 0) and loop.lineno >= frame.f_code.co_firstlineno:
-                    return f"{file}:{loop.lineno}", linecache.getline(file, loop.lineno).strip()
+            code, running = frame.f_code, frame.f_lineno
+            for loop in _loops(code):
+                if loop.lineno <= running <= (loop.end_lineno or 0) and loop.lineno >= code.co_firstlineno:
+                    return f"{code.co_filename}:{loop.lineno}", line_of(code, loop.lineno)
         frame = frame.f_back
     return None
 
 
-def _loops(file: str) -> list[ast.For | ast.While]:
-    """The loops of a file, the innermost first."""
-    found = [node for node in ast.walk(syntax(file)) if isinstance(node, (ast.For, ast.While))]
+def _loops(code: CodeType) -> list[ast.For | ast.While]:
+    """The loops of the file of some code, the innermost first."""
+    found = [node for node in ast.walk(syntax(code)) if isinstance(node, (ast.For, ast.While))]
     return sorted(found, key=lambda loop: -loop.lineno)

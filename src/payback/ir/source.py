@@ -20,6 +20,7 @@ from payback.ir.forks import whole_in_children
 
 parsing = whole_in_children(threading.RLock())  # Python's own parser is not safe in several threads (3.11)
 
+_ANY_STRING = "<string>"  # what `exec` calls each of them; 3.13.0 keeps the lines of `python -c` under it
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _LONGEST = 1_000_000  # characters of a string that may be a program
 _KEPT = 256
@@ -28,7 +29,7 @@ _found: dict[tuple[str, CodeType], list[str]] = {}  # equal code may have severa
 
 def lines_of(code: CodeType) -> list[str]:
     """The lines of the file or string that the code was made from; none where they are not to be had."""
-    lines = linecache.getlines(code.co_filename)
+    lines = _known_by_name(code.co_filename)
     if lines or not code.co_filename.startswith("<"):
         return lines
     key = code.co_filename, code
@@ -39,13 +40,22 @@ def lines_of(code: CodeType) -> list[str]:
     return _found[key]
 
 
+def line_of(code: CodeType, number: int) -> str:
+    """One of these lines, without what is around it; empty where it is not to be had."""
+    return "".join(lines_of(code)[number - 1 : number]).strip()
+
+
 def lines_of_file(file: str) -> list[str]:
     """The lines of a file, or of the one string that code of this name was found to be made of."""
-    lines = linecache.getlines(file)
+    lines = _known_by_name(file)
     if lines or not file.startswith("<"):
         return lines
     texts = {tuple(text) for (name, _), text in _found.items() if text and name == file}
     return [*texts.pop()] if len(texts) == 1 else []
+
+
+def _known_by_name(file: str) -> list[str]:
+    return linecache.getlines(file) if file != _ANY_STRING else []
 
 
 def _strings() -> Iterator[str]:

@@ -9,13 +9,12 @@ import ast
 import dis
 import functools
 import itertools
-import linecache
 import os
 import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from payback.ir.source import lines_of, parsing
+from payback.ir.source import lines_of, lines_of_file, parsing
 
 # Modules whose lines are not the user's: this package, and those that call the user's functions or are called by them.
 NOT_USERS = (__name__.split(".", maxsplit=1)[0] + ".", "numpy.", "scipy.", "pandas.", "polars.", "sklearn.")
@@ -50,7 +49,7 @@ class Position(NamedTuple):
 def syntax(source: str | CodeType) -> ast.Module:
     """The syntax tree of a source file, or of what a piece of code was made from; empty where that is not to be had."""
     try:
-        lines = linecache.getlines(source) if isinstance(source, str) else lines_of(source)
+        lines = lines_of_file(source) if isinstance(source, str) else lines_of(source)
         with parsing:
             return ast.parse("".join(lines))
     except (SyntaxError, ValueError, SystemError):

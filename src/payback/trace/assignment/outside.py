@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import dis
 import inspect
-import linecache
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError, PaybackError, TraceError
+from payback.ir.source import line_of
 from payback.ir.where import is_inner, parsing, position, syntax
 from payback.trace.refusals.cures import of_library
 
@@ -237,11 +237,11 @@ _ALIAS = "is one that was there before"
 
 def _made(frame: FrameType, name: str) -> tuple[str, str, str] | None:
     """(file:line, its text, how it was made) of where a name was given its array."""
-    code, file = frame.f_code, frame.f_code.co_filename
-    tree = syntax(file)
+    code = frame.f_code
+    tree = syntax(code)
 
     def told(line: int, how: str) -> tuple[str, str, str]:
-        return f"{file}:{line}", linecache.getline(file, line).strip(), how
+        return f"{code.co_filename}:{line}", line_of(code, line), how
 
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     own = next((f for f in functions if code.co_firstlineno in (f.lineno, *(d.lineno for d in f.decorator_list))), None)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 import dis
 import functools
-import linecache
 import re
 from sys import _getframe
 from types import CodeType, FrameType
 
 from payback.errors import TraceError, witness
+from payback.ir.source import line_of
 from payback.ir.where import is_inner, parsing, position
 from payback.trace.assignment.outside import refused
 
@@ -50,7 +50,7 @@ def not_known(name: str | None) -> TraceError:
     if frame is not None and frame.f_code.co_code[frame.f_lasti] in _FORMATS:
         asked = "text"
     else:
-        asked = _question(place.text, linecache.getline(place.file, place.line)) if place is not None else "if"
+        asked = _question(place.text, line_of(frame.f_code, place.line)) if place is not None and frame else "if"
     told = TraceError(
         f"{f'the value of {name}' if name else 'a value that is looked at'} is not known while a function is compiled",
         where=str(place) if place else None,
