@@ -306,6 +306,7 @@ def hessian(f: Function, argnums: ArgNums = 0, *, sparse: bool = False) -> Funct
     For an argument of shape T an array of shape T + T; containers and several argnums nest as in `jacobian`.
     Computed forward over reverse: one reverse sweep, and one pass over it for each entry of the argument.
     sparse: a `scipy.sparse.csr_array` as in `jacobian`, for one array; symmetry saves sweeps (a star coloring).
+    Raises as `value_and_grad`.
 
     >>> import numpy as np, payback as pb
     >>> pb.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
@@ -323,6 +324,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     """The Hessian of a scalar function at `x` times `v`, without the Hessian: one sweep, one forward pass.
 
     x: a number, array or container; v: of the same structure and shapes; so is the result.
+    Raises as `value_and_grad`; DifferentiationError too for a v that does not fit x.
 
     >>> import numpy as np, payback as pb
     >>> pb.hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))
