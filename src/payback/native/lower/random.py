@@ -9,7 +9,7 @@ from payback.ir.node import Node
 from payback.native import ir
 from payback.native.codegen.emit import INT, INT32, Emitter
 from payback.native.lower.kernel import Arguments
-from payback.ops.philox import _MULTIPLIERS, _ROUNDS, _WEYL
+from payback.ops.philox import MULTIPLIERS, ROUNDS, WEYL
 
 
 class Philox(NamedTuple):
@@ -25,13 +25,13 @@ class Philox(NamedTuple):
             number = b.lshr(i, e.int(2))
             c = [b.and_(number, low), b.lshr(number, half), e.int(0), e.int(0)]
             key0, key1 = k0, k1
-            for _ in range(_ROUNDS):
-                p0, p1 = (b.mul(x, e.int(int(factor))) for x, factor in zip((c[0], c[2]), _MULTIPLIERS, strict=True))
+            for _ in range(ROUNDS):
+                p0, p1 = (b.mul(x, e.int(int(factor))) for x, factor in zip((c[0], c[2]), MULTIPLIERS, strict=True))
                 c = [
                     b.xor(b.xor(b.lshr(p1, half), c[1]), key0), b.and_(p1, low),
                     b.xor(b.xor(b.lshr(p0, half), c[3]), key1), b.and_(p0, low),
                 ]  # fmt: skip
-                key0, key1 = b.and_(b.add(key0, e.int(_WEYL[0])), low), b.and_(b.add(key1, e.int(_WEYL[1])), low)
+                key0, key1 = b.and_(b.add(key0, e.int(WEYL[0])), low), b.and_(b.add(key1, e.int(WEYL[1])), low)
             for k, word in enumerate(c):
                 at = b.add(i, e.int(k))
                 with b.if_then(b.icmp_signed("<", at, count)):
