@@ -44,6 +44,13 @@ def key(seed: int) -> Array:
     return made
 
 
+def floating(dtype: Any) -> Any:
+    """The dtype, checked.  Raises InputError unless its numbers are floating ones."""
+    if np.dtype(dtype).kind != "f":
+        raise InputError(f"the dtype is {np.dtype(dtype)}", why="what is drawn are floating numbers")
+    return np.dtype(dtype)
+
+
 def _check(key: Any) -> Any:
     if not isinstance(key, (np.ndarray, Traced)) or key.shape != (2,) or key.dtype != np.uint32:
         raise InputError(
@@ -55,6 +62,8 @@ def _check(key: Any) -> Any:
 @told("pb.random.fold_in")
 def fold_in(key: Array, number: int) -> Array:
     """Another key, made from a key and a whole number (a step, a layer): independent streams without a chain.
+
+    Raises InputError for what is no key or no whole number.
 
     >>> import payback as pb
     >>> keys = [pb.random.fold_in(pb.random.key(0), step) for step in range(3)]
@@ -72,6 +81,8 @@ def fold_in(key: Array, number: int) -> Array:
 def split(key: Array, count: int = 2) -> list[Array]:
     """`count` independent keys, in a list; the key itself is not to be used again.
 
+    Raises InputError for what is no key.
+
     >>> import payback as pb
     >>> for_weights, for_noise = pb.random.split(pb.random.key(0))
     """
@@ -85,22 +96,23 @@ def uniform(
     """Uniform on [low, high), `shape` entries of a floating dtype.
 
     key: used for this draw alone.  Bits are those of Philox 4x32-10 (Salmon et al., SC 2011).
+    Raises InputError for what is no key, shape or floating dtype.
 
     >>> import payback as pb
     >>> drawn = pb.random.uniform(pb.random.key(0), (1000,), low=-1.0, high=1.0)
     >>> drawn.dtype, bool(abs(drawn).max() < 1.0)
     (dtype('float64'), True)
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype, shape = floating(dtype), (shape,) if isinstance(shape, int) else tuple(shape)
     size = prod(shape)
     if isinstance(_check(key), Traced):  # the same bits, with the rows of the table
-        if np.dtype(dtype) == np.float64:
+        if dtype == np.float64:
             words = emit("random_bits", key, shape=(2 * size,)).astype(np.float64)
             unit = (words[0::2] * 2.0**21 + np.floor(words[1::2] * 2.0**-11)) * 2.0**-53
         else:
             words = emit("random_bits", key, shape=(size,)).astype(np.float64)
             unit = np.floor(words * 2.0**-8).astype(np.float32) * np.float32(2.0**-24)
-    elif np.dtype(dtype) == np.float64:
+    elif dtype == np.float64:
         bits, unit = random_bits(_check(key), (2 * size,)), np.empty(size)
         for start in range(0, size, PIECE):
             words = bits[2 * start : 2 * (start + PIECE)].astype(np.uint64)
@@ -116,12 +128,13 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
     """Standard normal numbers, by Box and Muller's transform (Ann. Math. Stat. 29, 1958).
 
     key: used for this draw alone; `shape` entries of a floating dtype.
+    Raises InputError for what is no key, shape or floating dtype.
 
     >>> import numpy as np, payback as pb
     >>> pb.random.normal(pb.random.key(0), (2, 3), np.float32).shape
     (2, 3)
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype, shape = floating(dtype), (shape,) if isinstance(shape, int) else tuple(shape)
     half = (prod(shape) + 1) // 2
     u = uniform(key, (2 * half,))
     if not isinstance(u, Traced):

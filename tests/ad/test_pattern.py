@@ -14,7 +14,7 @@ from payback.ops import TABLE
 from payback.ops.append import apply
 from payback.ops.row import Row
 from payback.trace.array import Traced
-from payback.transforms.forward import _Called
+from payback.transforms.forward import Called
 
 RNG = np.random.default_rng(0)
 X, M = RNG.uniform(0.5, 1.5, 6), RNG.uniform(0.5, 1.5, (3, 4))
@@ -123,7 +123,7 @@ LARGER = {
 
 
 def found(f, x, **options):
-    called = _Called(f, (x,), {}, 0, False)
+    called = Called(f, (x,), {}, 0, False)
     pattern, _ = jacobian_pattern(called.tops[0], called.wrt[0], called.reached, **options)
     made = np.zeros((pattern.height, pattern.width), bool)
     made[pattern.rows(), pattern.members] = True

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -109,6 +110,11 @@ def test_a_notebook_gets_the_picture_the_table_and_the_page():
     assert bundle["text/html"].startswith("<svg")
     assert 'sandbox="allow-scripts"' in bundle["text/html"]
     assert bundle["text/plain"] == seed().to_text()
+    framed = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: framed.append((tag, dict(attributes)))
+    parser.feed(bundle["text/html"])
+    assert [attributes["srcdoc"] for tag, attributes in framed if tag == "iframe"] == [html_of(seed())]
 
 
 @pytest.mark.parametrize("seed_", range(20))

@@ -212,6 +212,18 @@ def test_a_loop_costs_its_steps():
     assert pb.explain(loop, 1.01).cost().value_flops == 2 * 50
 
 
+@pytest.mark.parametrize("x", [1.01, -1.01])
+def test_a_branch_costs_the_side_that_is_taken(x):
+    def branch(x):
+        return pb.cond(x > 0, lambda x: x * x * x * x, lambda x: x + 1.0, x)
+
+    def loop(x):
+        return pb.scan(lambda h, _: (branch(h), None), x, None, length=50)[0]
+
+    assert pb.explain(branch, x).cost().value_flops == (3 if x > 0 else 1)
+    assert pb.explain(loop, x).cost().value_flops == 50 * (1 + 3)  # a comparison, and the dearer side
+
+
 ELEMENTARY = {
     "+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y, "/": lambda x, y: x / (y * y + 1.0),
     "exp": lambda x, y: np.exp(x), "sin": lambda x, y: np.sin(x), "cos": lambda x, y: np.cos(y),

@@ -9,6 +9,7 @@ import amount
 import payback as pb
 from ops.samples import traced
 from payback.errors import InputError
+from payback.nn.initializers import INITIALIZERS
 from payback.ops.philox import philox, random_bits
 from payback.trace.abstract import trace
 from payback.trace.dispatch import emit
@@ -180,3 +181,13 @@ def test_no_key(key):
     ):
         with pytest.raises(InputError, match=r"a random function was given no key.*pb.random.key\(seed\)"):
             call(key)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.uint8, complex, str])
+def test_a_dtype_that_is_not_floating(dtype):
+    key = pb.random.key(0)
+    draws = [lambda: pb.random.uniform(key, (3,), dtype), lambda: pb.random.normal(key, (3,), dtype)]
+    draws += [lambda make=make: make(key, 3, 2, dtype) for make in INITIALIZERS.values()]
+    for draw in draws:
+        with pytest.raises(InputError, match="what is drawn are floating numbers"):
+            draw()

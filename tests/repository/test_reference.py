@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,17 @@ def test_public_functions_have_an_example(name, thing):
     text = inspect.getdoc(thing) or ""
     if name != "pb.load":  # its example needs a folder: the README's is run
         assert ">>>" in text, f"{name} has no example"
+
+
+# What goes through them is never wrong, or its errors are those of what is called.
+RAISE_NOTHING = {
+    "pb.stop_gradient", "pb.nn.identity", "pb.nn.Sequential", "pb.nn.parameters", "pb.nn.summary", "pb.nn.static",
+}  # fmt: skip
+
+
+def test_public_functions_say_what_they_raise():
+    told = {name for name, thing in everything() if re.search("[Rr]aise|[Ee]rror", inspect.getdoc(thing) or "")}
+    assert {name for name, _ in everything()} - told == RAISE_NOTHING
 
 
 if __name__ == "__main__":

@@ -55,6 +55,18 @@ def test_a_file_fits_in_a_head():
     assert long == {}
 
 
+def test_what_several_modules_use_has_a_public_name():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("payback")
+        for name in [alias.name for alias in node.names]
+        if re.match(r"_[^_]", name)
+    ]
+    assert found == []
+
+
 # Written so that it does not match itself.
 MACHINE = re.compile(
     r"(?<![\w.])/(?:root|work|home|Users)/|\bpypi\.(?:org|python)|pythonhosted\.(?:org)|npmjs\.(?:org|com)|\.py(?:env)\b"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,19 @@ def test_in_single_and_half_precision(dtype):
     pb.check_grads(np.sin, X.astype(dtype))
     with pytest.raises(GradientCheckError):
         pb.check_grads(WRONG["not divided"], X.astype(dtype))
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(np.float64, 3e-5), (np.float32, 3e-3), (np.float16, 0.1)])
+def test_the_tolerance_of_a_dtype(dtype, least):
+    for part, wrong in ((least, True), (least / 10, False)):
+        off = ruled(np.sin, lambda x, b, factor=1 + part: factor * b * np.cos(x))
+        with pytest.raises(GradientCheckError) if wrong else contextlib.nullcontext():
+            pb.check_grads(off, X.astype(dtype), order=1)
+
+
+def test_orders_are_checked_up_to_the_second_unless_told():
+    slope = ruled(np.cos, lambda x, b: -b * pb.stop_gradient(np.sin(x)))  # right to its first order
+    right_to_the_second = ruled(np.sin, lambda x, b: b * slope(x))
+    pb.check_grads(right_to_the_second, X)
+    with pytest.raises(GradientCheckError):
+        pb.check_grads(right_to_the_second, X, order=3)

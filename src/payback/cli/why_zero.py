@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from payback.cli.options import Out
 from payback.cli.subject import split_names, subject
-from payback.glass.explain import _chosen, run
+from payback.glass.explain import chosen_nodes, run
 from payback.glass.why_zero import zero_causes
 
 
@@ -38,7 +38,9 @@ def why_zero(
     """
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
-        found = zero_causes(seen.top, _chosen(seen, split_names(wrt) or None), looked_at.names | looked_at.named(seen))
+        found = zero_causes(
+            seen.top, chosen_nodes(seen, split_names(wrt) or None), looked_at.names | looked_at.named(seen)
+        )
     for line in str(found).splitlines():
         out.line(line)
     if out.json:

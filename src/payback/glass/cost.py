@@ -78,6 +78,7 @@ class Cost:
     """What value and gradient cost together; the lines in order of their flops, most first.
 
     uncounted: names of ops that nobody has counted; where there are any, the numbers are lower bounds.
+    Inside a loop, where each step may take another side of a branch, the dearer one is counted.
     """
 
     lines: tuple[Line, ...]
@@ -238,8 +239,10 @@ def flops_of(node: Node, uncounted: set[str] | None = None) -> int:
         case "call":
             return _inside(node.params["body"].graph, uncounted)
         case "branch":
-            taken = node.params["high" if node.args[0].value else "low"]
-            return _inside(taken.graph, uncounted)
+            high, low = (_inside(node.params[side].graph, uncounted) for side in ("high", "low"))
+            if node.args[0].value is None:  # inside a loop, where a step may take either
+                return max(high, low)
+            return high if node.args[0].value else low
         case "scan":
             return int(node.params["length"]) * _inside(node.params["body"].graph, uncounted)
         case "solve" | "inv" | "cholesky" | "det" | "slogdet" | "solve_triangular" | "lu_factor":

@@ -33,7 +33,7 @@ from payback.glass.entries import (
 )
 from payback.ir.aval import Avals
 from payback.ir.node import NO_PARAMS, Node
-from payback.ops.index import _payment_positions
+from payback.ops.index import payment_positions
 from payback.ops.namespace import Values
 from payback.ops.row import INPUT, TABLE, Row
 from payback.ops.several import PART
@@ -171,7 +171,7 @@ class Expansion:
         made = nobody((node.aval.size,))
         terms: dict[int, list[Node]] = {}
         numbers = np.arange(node.aval.size).reshape(node.shape)
-        for slot in _payment_positions(counts):
+        for slot in payment_positions(counts):
             entries = self.entries.get(node.args[slot])
             if entries is None:
                 continue

@@ -19,7 +19,7 @@ from payback.trace.array import Traced
 from payback.trace.refusals.leaks import check, close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, paths
-from payback.transforms.gradient import ArgNums, Opened, _argument_names, _scalar
+from payback.transforms.gradient import ArgNums, Opened, argument_names, scalar_result
 
 Wrt = str | Traced | Sequence[str | Traced] | None
 
@@ -64,7 +64,7 @@ def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None,
     [((2.0, 1.0), 2.0), ((3.0, 1.0), 3.0)]
     """
     seen = run(f, args, kwargs, argnums)
-    chosen = _chosen(seen, wrt)
+    chosen = chosen_nodes(seen, wrt)
     top = Inside(seen.top, [], values=True, bodies=CALLS).top  # a compiled function shows its work as any other does
     between = [node for node in ancestors([top], min(node.id for node in chosen)) if node.op.name != "const"]
     live = _depending(between, chosen)
@@ -103,17 +103,17 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
         out = call(f, opened.args, opened.kwargs)
     wrt = [node for node in opened.wrt if node is not None]
     close(opened.wrt)
-    top = _scalar(out, f).node
+    top = scalar_result(out, f).node
     check([top], wrt)
 
     def again() -> Node:
         with np.errstate(all="ignore"):
             anew = Opened(f, given, kwargs, argnums)
-            node = _scalar(call(f, anew.args, anew.kwargs), f).node
+            node = scalar_result(call(f, anew.args, anew.kwargs), f).node
         close(anew.wrt)
         return node
 
-    called = _argument_names(f, len(given))
+    called = argument_names(f, len(given))
     written = [
         (called[position] if isinstance(position, int) else position) + path
         for position, tree in zip(opened.positions, opened.given, strict=True)
@@ -146,7 +146,7 @@ def _kind(leaf: Any) -> str:
     return ""
 
 
-def _chosen(seen: Seen, wrt: Wrt) -> list[Node]:
+def chosen_nodes(seen: Seen, wrt: Wrt) -> list[Node]:
     if wrt is None:
         return seen.wrt
     wanted: Iterable[Any] = [wrt] if isinstance(wrt, (str, Traced)) else wrt

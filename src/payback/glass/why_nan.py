@@ -77,6 +77,7 @@ def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -
 
     Returns a WhyNan: all origins in order, each with its element, the operands' values, the rule, the user's own
     sub-expression and the reason.  It is empty, and false, if value and gradient are finite.
+    Raises InputError for what is neither a function with its arguments nor a value of variables.
 
     >>> import numpy as np, payback as pb
     >>> def cost(p):

@@ -24,7 +24,7 @@ from payback.ad.algebra import Gradient
 from payback.ad.paths import Links, Sizes
 from payback.ad.sweep import everything, live_nodes, reach, sweep
 from payback.errors import DifferentiationError, InputError
-from payback.glass.explain import Wrt, _chosen, run
+from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.ir.node import Node, ancestors
 from payback.ir.where import Position, position
@@ -125,7 +125,7 @@ def why_zero(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None
     (2, {'zero partial': 2})
     """
     seen = run(f, args, kwargs, argnums)
-    return zero_causes(seen.top, _chosen(seen, wrt), seen.names)
+    return zero_causes(seen.top, chosen_nodes(seen, wrt), seen.names)
 
 
 def zero_causes(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> WhyZero:

@@ -14,7 +14,7 @@ from typing import Any
 
 from payback.ir.aval import Aval, aval_of
 
-_next_id = itertools.count(step=3).__next__  # every third one: see `trace/scalars/floats.py`
+next_id = itertools.count(step=3).__next__  # every third one: see `trace/scalars/floats.py`
 by_id = attrgetter("id")
 NO_PARAMS: dict[str, Any] = {}
 
@@ -36,7 +36,7 @@ class Node:
     def __init__(
         self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Any = None
     ):
-        self.id = _next_id()
+        self.id = next_id()
         self.op = op
         self.args = args
         self.params = params

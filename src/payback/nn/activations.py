@@ -41,6 +41,7 @@ def relu(x: Any) -> Any:
     """max(x, 0); its derivative at 0 is taken as 0.
 
     x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.relu(np.array([-1.0, 0.0, 2.0])), pb.grad(pb.nn.relu)(0.0)
@@ -54,6 +55,7 @@ def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(−x)), without overflow.
 
     x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
@@ -67,6 +69,7 @@ def softplus(x: Any) -> Any:
     """log(1 + exp x), without overflow; its derivative is `sigmoid`.
 
     x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.softplus(np.array([-1000.0, 0.0, 1000.0])).round(4)
@@ -78,6 +81,8 @@ def softplus(x: Any) -> Any:
 @told("pb.nn.tanh")
 def tanh(x: Any) -> Any:
     """The hyperbolic tangent: `np.tanh`.
+
+    x: any shape, which the result has; its floating dtype too.  Raises InputError for what holds no numbers.
 
     >>> import payback as pb
     >>> pb.nn.tanh(0.0), pb.grad(pb.nn.tanh)(0.0)
@@ -91,6 +96,7 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool 
     """log Σ exp x over the axes, without overflow; −∞ where all entries are −∞.
 
     x: any shape; axis: one, several, or None for all; the result has x's floating dtype (integers become float64).
+    Raises InputError for axes that x does not have.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.logsumexp(np.full((2, 4), 1000.0), axis=1).round(4)
@@ -111,6 +117,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     """x − logsumexp x along an axis: the logarithm of `softmax`, exact where that is 0 or 1.
 
     x: any shape with that axis; the result has x's shape and floating dtype.
+    Raises InputError for an axis that x does not have.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.log_softmax(np.array([0.0, -1000.0]))
@@ -124,6 +131,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     """exp x / Σ exp x along an axis, without overflow.
 
     x: any shape with that axis; the result has x's shape and floating dtype.
+    Raises InputError for an axis that x does not have.
 
     >>> import numpy as np, payback as pb
     >>> pb.nn.softmax(np.array([1000.0, 1000.0]))

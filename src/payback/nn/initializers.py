@@ -13,6 +13,7 @@ import numpy as np
 
 from payback import random
 from payback.ir.told import told
+from payback.random import floating
 
 Initializer = Callable[[Any, int, int, Any], Any]
 
@@ -22,13 +23,14 @@ def he_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Normal with variance 2 / n_in, shape (n_in, n_out).
 
     key: of `pb.random`; dtype: floating.  For rectifiers: He, Zhang, Ren & Sun (ICCV 2015).
+    Raises InputError for what is no key, number of units or floating dtype.
 
     >>> import payback as pb
     >>> weight = pb.nn.he_normal(pb.random.key(0), 300, 200)
     >>> weight.shape, round(float(weight.var() * 300), 1)
     ((300, 200), 2.0)
     """
-    return (random.normal(key, (n_in, n_out)) * sqrt(2 / n_in)).astype(dtype)
+    return (random.normal(key, (n_in, n_out)) * sqrt(2 / n_in)).astype(floating(dtype))
 
 
 @told("pb.nn.he_uniform")
@@ -36,6 +38,7 @@ def he_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     """Uniform on ±√(6 / n_in), shape (n_in, n_out).
 
     key: of `pb.random`; dtype: floating.  For rectifiers: He, Zhang, Ren & Sun (ICCV 2015).
+    Raises InputError for what is no key, number of units or floating dtype.
 
     >>> import payback as pb
     >>> weight = pb.nn.he_uniform(pb.random.key(0), 300, 200)
@@ -43,7 +46,7 @@ def he_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> Any:
     ((300, 200), 6.0)
     """
     bound = sqrt(6 / n_in)
-    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
+    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(floating(dtype))
 
 
 @told("pb.nn.glorot_normal")
@@ -51,13 +54,14 @@ def glorot_normal(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> A
     """Normal with variance 2 / (n_in + n_out), shape (n_in, n_out).
 
     key: of `pb.random`; dtype: floating.  For symmetric activations: Glorot & Bengio (AISTATS 2010).
+    Raises InputError for what is no key, number of units or floating dtype.
 
     >>> import payback as pb
     >>> weight = pb.nn.glorot_normal(pb.random.key(0), 300, 200)
     >>> weight.shape, round(float(weight.var() * 500), 1)
     ((300, 200), 2.0)
     """
-    return (random.normal(key, (n_in, n_out)) * sqrt(2 / (n_in + n_out))).astype(dtype)
+    return (random.normal(key, (n_in, n_out)) * sqrt(2 / (n_in + n_out))).astype(floating(dtype))
 
 
 @told("pb.nn.glorot_uniform")
@@ -65,6 +69,7 @@ def glorot_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> 
     """Uniform on ±√(6 / (n_in + n_out)), shape (n_in, n_out).
 
     key: of `pb.random`; dtype: floating.  For symmetric activations: Glorot & Bengio (AISTATS 2010).
+    Raises InputError for what is no key, number of units or floating dtype.
 
     >>> import payback as pb
     >>> weight = pb.nn.glorot_uniform(pb.random.key(0), 300, 200)
@@ -72,7 +77,7 @@ def glorot_uniform(key: Any, n_in: int, n_out: int, dtype: Any = np.float32) -> 
     ((300, 200), 6.0)
     """
     bound = sqrt(6 / (n_in + n_out))
-    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(dtype)
+    return random.uniform(key, (n_in, n_out), low=-bound, high=bound).astype(floating(dtype))
 
 
 INITIALIZERS: dict[str, Initializer] = {

@@ -113,6 +113,8 @@ class Activation(Module):
 class Flatten(Module):
     """(n, a, b, …) → (n, a·b·…): images and the like for a `Linear` layer.
 
+    Raises InputError for an x without axes.
+
     >>> import numpy as np, payback as pb
     >>> pb.nn.Flatten()(np.ones((5, 8, 8))).shape
     (5, 64)

@@ -70,7 +70,7 @@ def _scatter_shape(*operands: Aval, shape: tuple[int, ...], dtype: np.dtype[Any]
     return Aval(shape, dtype)
 
 
-def _payment_positions(counts: tuple[int, ...]) -> list[int]:
+def payment_positions(counts: tuple[int, ...]) -> list[int]:
     positions, at = [], 0
     for count in counts:
         positions.append(at)
@@ -81,7 +81,7 @@ def _payment_positions(counts: tuple[int, ...]) -> list[int]:
 def _scatter_adjoint(
     m: Any, bar: Any, slot: int, *operands: Any, templates: tuple[Any, ...], counts: tuple[int, ...], **_: Any
 ) -> Any:
-    payment = _payment_positions(counts).index(slot)
+    payment = payment_positions(counts).index(slot)
     return m.index(bar, *operands[slot + 1 : slot + 1 + counts[payment]], template=templates[payment])
 
 

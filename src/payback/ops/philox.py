@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-_ROUNDS = 10
-_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+ROUNDS = 10
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 FOLDED = 0xF01D  # the last word of a counter that makes a key, which no stream of words comes to
@@ -29,15 +29,15 @@ def philox(counters: np.ndarray[Any, Any], key: np.ndarray[Any, Any]) -> np.ndar
     """
     c0, c1, c2, c3 = (counters[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = (key[..., i, None].astype(np.uint64) for i in range(2))
-    for _ in range(_ROUNDS):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         c0, c1, c2, c3 = (
             (p1 >> _HALF) ^ c1 ^ k0,
             p1 & _LOW,
             (p0 >> _HALF) ^ c3 ^ k1,
             p0 & _LOW,
         )
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
+        k0, k1 = (k0 + WEYL[0]) & _LOW, (k1 + WEYL[1]) & _LOW
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 

@@ -25,6 +25,8 @@ Slots = tuple[Any, ...]
 def global_norm(gradient: Any) -> Any:
     """The Euclidean norm of all entries of all leaves together: what `clip_norm` bounds.
 
+    gradient: a container of numbers and arrays; of their dtype.  Raises InputError for what holds others.
+
     >>> import numpy as np, payback as pb
     >>> pb.optim.global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
     np.float64(5.0)
@@ -141,7 +143,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
-    """p − rate·g.  rate and clip_norm: see `Optimizer`.
+    """p − rate·g.  rate and clip_norm: see `Optimizer`, which says what raises InputError.
 
     line_search: choose each step's length by backtracking (Armijo, Pacific J. Math. 16, 1966): start from the last
     accepted length, doubled, and halve until the cost falls by at least 10⁻⁴ of what the slope promises.  Needs the
@@ -187,7 +189,7 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013).
 
-    Options as of `Momentum`.
+    Options and errors as of `Momentum`.
 
     >>> import payback as pb
     >>> pb.optim.Nesterov(pb.optim.Cosine(0.1)).schedule(0, 100)
@@ -267,7 +269,7 @@ class AdamW(Adam):
 
     Only arrays of two or more axes decay: weights, not biases.
     exempt: names of parameters that do not decay either (the last part of their path, such as "skip").
-    Other options as of `Adam`.
+    weight_decay: a number from 0 up, else InputError.  Other options as of `Adam`.
 
     >>> import payback as pb
     >>> pb.optim.AdamW(1e-3, weight_decay=0.1, exempt=("skip",)).beta1

@@ -68,6 +68,8 @@ class Schedule:
 class Constant(Schedule):
     """Always the same: what a number as the rate means.
 
+    rate: a positive number, else InputError.
+
     >>> import payback as pb
     >>> pb.optim.Constant(0.1)(7, 10)
     0.1
@@ -83,6 +85,8 @@ class Constant(Schedule):
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """Multiplied by `factor` after every `every` steps.
+
+    every, factor: positive numbers, else InputError.
 
     >>> import payback as pb
     >>> [pb.optim.StepDecay(1.0, every=2, factor=0.5)(step, 6) for step in range(6)]
@@ -109,6 +113,8 @@ class StepDecay(Schedule):
 class Cosine(Schedule):
     """Half a cosine from `rate` down to `final` over the run (Loshchilov & Hutter, ICLR 2017).
 
+    final: a number from 0 up, else InputError.
+
     >>> import payback as pb
     >>> [round(pb.optim.Cosine(1.0)(step, 5), 3) for step in range(5)]
     [1.0, 0.854, 0.5, 0.146, 0.0]
@@ -131,6 +137,8 @@ class Cosine(Schedule):
 @dataclass(frozen=True)
 class WarmUp(Schedule):
     """Linear from near zero over `steps` steps, then what `then` says (constant unless given).
+
+    steps: a positive number, else InputError.  then: a schedule, which is asked from its step 0 on.
 
     >>> import payback as pb
     >>> [pb.optim.WarmUp(1.0, steps=4)(step, 10) for step in range(6)]

@@ -22,15 +22,15 @@ from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.assignment.outside import bare, by_percent, calling, in_text, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
-    _COMPLEX,
-    _HOOKS,
-    _METHODS,
-    _dispatched,
-    _operator,
-    _product,
-    _unary,
+    COMPLEX,
+    HOOKS,
+    METHODS,
+    dispatched,
     know,
+    operator_of,
     product_in_place,
+    product_operators,
+    unary,
     where_of_caller,
 )
 from payback.trace.refusals.asked import by_name, not_known
@@ -38,7 +38,7 @@ from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_lib
 from payback.trace.refusals.free import free
 from payback.trace.text.texts import shown
 
-_STOPPED = TABLE["stop_gradient"]
+STOPPED = TABLE["stop_gradient"]
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
 
 _MEMORY = "it has no memory of its own: to look at windows of it use np.lib.stride_tricks.sliding_window_view, slices"
@@ -77,7 +77,7 @@ class Traced(metaclass=_Kind):
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         aval = self.node.aval
         if aval.shape:
-            return np.ndarray if not _HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
+            return np.ndarray if not HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)
         return float if aval.weak else aval.dtype.type
@@ -196,7 +196,7 @@ class Traced(metaclass=_Kind):
 
     def item(self, *at: Any) -> Any:
         """The scalar as a Python float would be, still traced; of an array its entry, or the one at a place."""
-        if self.node.op is _STOPPED:
+        if self.node.op is STOPPED:
             return self.value.item(*at) if hasattr(self.value, "item") else self.value
         if len(at) == 1 and isinstance(at[0], tuple):
             (at,) = at
@@ -204,16 +204,16 @@ class Traced(metaclass=_Kind):
             made = self.ravel()[at[0]] if len(at) == 1 else self[at]
         else:
             made = self if not self.node.shape else self.reshape(())
-        return _METHODS["as_number"](made) if isinstance(made, Traced) and made.dtype.kind == "f" else made
+        return METHODS["as_number"](made) if isinstance(made, Traced) and made.dtype.kind == "f" else made
 
     def tolist(self) -> Any:
         """Python numbers, of a value that has no derivative to lose.  Raises TraceError for a floating one."""
-        if self.dtype.kind != "f" or self.node.op is _STOPPED:
+        if self.dtype.kind != "f" or self.node.op is STOPPED:
             return np.asarray(self.value).tolist()
         return [row.tolist() for row in self] if self.node.shape else self.item()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.node.shape and _HOOKS["asked_by_product"](_getframe(1)):
+        if self.node.shape and HOOKS["asked_by_product"](_getframe(1)):
             return np.array(None)  # no array
         if self.dtype.kind != "f" and self.node.value is not None:
             return np.asarray(self.value, *args, **kwargs)
@@ -234,7 +234,7 @@ class Traced(metaclass=_Kind):
         return Traced(apply(TABLE["stop_gradient"], (self.node,), where))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _HOOKS["setitem"](self, key, value, where_of_caller(2))
+        HOOKS["setitem"](self, key, value, where_of_caller(2))
 
     def __getitem__(self, key: Any) -> Any:
         recorder = recording.get()
@@ -242,11 +242,11 @@ class Traced(metaclass=_Kind):
             number = recorder.read(self.node, key, _getframe(1))
             if number is not None:
                 return number
-        return _METHODS["__getitem__"](self, key)
+        return METHODS["__getitem__"](self, key)
 
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
-        return _HOOKS["view"]("transpose", self, {"axes": tuple(range(self.ndim - 1, -1, -1))}, where_of_caller(2))
+        return HOOKS["view"]("transpose", self, {"axes": tuple(range(self.ndim - 1, -1, -1))}, where_of_caller(2))
 
     @property
     def mT(self) -> Any:  # noqa: N802 (NumPy's name)
@@ -263,32 +263,32 @@ class Traced(metaclass=_Kind):
     __array_ufunc__: Callable[..., Any]  # see dispatch.py
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _METHODS["__array_function__"](function, types, args, kwargs)
+        return METHODS["__array_function__"](function, types, args, kwargs)
 
     # operators
 
-    __add__, __radd__, __iadd__ = _operator("add")
-    __sub__, __rsub__, __isub__ = _operator("sub")
-    __mul__, __rmul__, __imul__ = _operator("mul")
-    __truediv__, __rtruediv__, __itruediv__ = _operator("div")
-    __pow__, __rpow__, __ipow__ = _operator("power")
-    __mod__, __rmod__, __imod__ = _operator("mod")
-    __floordiv__, __rfloordiv__, __ifloordiv__ = _operator("floor_divide")
-    __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
-    __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
-    __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
-    __neg__, __abs__ = _unary("neg"), _unary("abs")
+    __add__, __radd__, __iadd__ = operator_of("add")
+    __sub__, __rsub__, __isub__ = operator_of("sub")
+    __mul__, __rmul__, __imul__ = operator_of("mul")
+    __truediv__, __rtruediv__, __itruediv__ = operator_of("div")
+    __pow__, __rpow__, __ipow__ = operator_of("power")
+    __mod__, __rmod__, __imod__ = operator_of("mod")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = operator_of("floor_divide")
+    __gt__, __lt__ = operator_of("gt")[0], operator_of("lt")[0]
+    __ge__, __le__ = operator_of("ge")[0], operator_of("le")[0]
+    __eq__, __ne__ = operator_of("eq")[0], operator_of("ne")[0]  # type: ignore[assignment]
+    __neg__, __abs__ = unary("neg"), unary("abs")
 
     def __pos__(self) -> Any:
-        return _METHODS["copy"](self, "K")
+        return METHODS["copy"](self, "K")
 
-    __and__, __rand__ = _dispatched(np.bitwise_and)
-    __or__, __ror__ = _dispatched(np.bitwise_or)
-    __matmul__, __rmatmul__ = _product()
+    __and__, __rand__ = dispatched(np.bitwise_and)
+    __or__, __ror__ = dispatched(np.bitwise_or)
+    __matmul__, __rmatmul__ = product_operators()
     __imatmul__ = product_in_place
-    __xor__, __rxor__ = _dispatched(np.bitwise_xor)
-    __lshift__, __rlshift__ = _dispatched(np.left_shift)
-    __rshift__, __rrshift__ = _dispatched(np.right_shift)
+    __xor__, __rxor__ = dispatched(np.bitwise_xor)
+    __lshift__, __rlshift__ = dispatched(np.left_shift)
+    __rshift__, __rrshift__ = dispatched(np.right_shift)
 
     def __invert__(self) -> Any:
         return np.invert(self)
@@ -309,7 +309,7 @@ class Method:
     @staticmethod
     def find(x: Traced, name: str) -> Any:
         """The method of a traced value.  Raises MissingAttributeError if payback has none."""
-        method = _METHODS.get(name)
+        method = METHODS.get(name)
         if method is None and free(x) and x.node.value is not None:
             return getattr(x.node.value, name)
         if method is None:
@@ -363,7 +363,7 @@ class Variable(Traced):
         return f"variable({self.node.value!r}{f', name={self.name!r}' if self.name else ''})"
 
 
-_NODE_TYPES = {Traced, Variable}  # and `Shared`, see shared.py
+NODE_TYPES = {Traced, Variable}  # and `Shared`, see shared.py
 
 
 def _here() -> str | None:
@@ -377,9 +377,9 @@ def as_traced(operand: Any) -> Any:
         return operand.node
     if isinstance(operand, Buffered):
         return as_traced(operand.now())
-    if isinstance(operand, (list, tuple)) and any(_holds_traced(part) for part in operand):
+    if isinstance(operand, (list, tuple)) and any(holds_traced(part) for part in operand):
         parts = [part if isinstance(part, Traced) else as_traced(part) for part in operand]
-        return _HOOKS["stack"]([Traced(part) if isinstance(part, Node) else part for part in parts]).node
+        return HOOKS["stack"]([Traced(part) if isinstance(part, Node) else part for part in parts]).node
     if type(operand) is np.ndarray:
         return outside(operand)
     if type(operand) in WEAK_DTYPES or isinstance(operand, (np.ndarray, np.generic)):
@@ -390,10 +390,10 @@ def as_traced(operand: Any) -> Any:
     return np.asarray(operand)
 
 
-def _holds_traced(operand: Any) -> bool:
+def holds_traced(operand: Any) -> bool:
     if isinstance(operand, (list, tuple)):
-        return any(_holds_traced(part) for part in operand)
-    if type(operand) in _COMPLEX:
+        return any(holds_traced(part) for part in operand)
+    if type(operand) in COMPLEX:
         return operand.traced
     return isinstance(operand, Traced) or (isinstance(operand, Buffered) and isinstance(operand.now(), Traced))
 
@@ -410,13 +410,13 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     x = now(x)
-    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) or type(x) in _COMPLEX else x
+    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) or type(x) in COMPLEX else x
 
 
 def plain(value: Any) -> Any:
     """The bare value of a traced one; anything else as it is."""
     value = now(value)
-    if type(value) in _COMPLEX:
+    if type(value) in COMPLEX:
         return value.plain()
     return value.value if isinstance(value, Traced) else value
 

@@ -23,21 +23,21 @@ from payback.ops.append import append, apply, check_broadcast, freeze, snapshot
 from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
-from payback.trace.array import _NODE_TYPES, Traced, Variable, as_traced
+from payback.trace.array import NODE_TYPES, Traced, Variable, as_traced
 from payback.trace.arrays import Buffered, recording
 from payback.trace.assignment.outside import calling, into_plain_array
 from payback.trace.assignment.owned import adopt
 from payback.trace.indexing import getitem
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _LATER, _METHODS, FLOATING, made, where_of_caller
+from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, made, where_of_caller
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
 from payback.trace.refusals.free import free
 from payback.trace.refusals.handled import FACTORIZING, unsure
-from payback.trace.scalars.number import _NAMES, record
+from payback.trace.scalars.number import ROW_NAMES, record
 from payback.trace.tree import leaves, tree_map
 
 Function = Callable[..., Any]
 # What NumPy answers with a copy though it can be made of views: writing into it must not write through.
-_COPIES = {np.tile, np.repeat, np.roll, np.take, np.take_along_axis, np.cumsum, np.copy, np.average}
+COPIES = {np.tile, np.repeat, np.roll, np.take, np.take_along_axis, np.cumsum, np.copy, np.average}
 _VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
 
 
@@ -46,7 +46,7 @@ def implements(*functions: Any) -> Callable[[Function], Function]:
 
     def register(f: Function) -> Function:
         for function in functions:
-            _FUNCTIONS[function] = f
+            FUNCTIONS[function] = f
         return f
 
     return register
@@ -57,8 +57,8 @@ def emit(name: str, *operands: Any, **params: Any) -> Traced:
     if not params and recording.get() is not None and (number := record(name, operands)) is not None:
         return number
     if name in _VIEWS:
-        return _HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
-    if len(operands) == 1 and type(operands[0]) in _NODE_TYPES:  # most calls: nothing is to be promoted
+        return HOOKS["view"](name, operands[0], params, where_of_caller(2))  # type: ignore[no-any-return]
+    if len(operands) == 1 and type(operands[0]) in NODE_TYPES:  # most calls: nothing is to be promoted
         node, row = operands[0].node, TABLE[name]
         value = node.value
         if (type(value) is np.ndarray and node.op is not CONST and value.dtype.kind == "f"
@@ -80,7 +80,7 @@ def here() -> str | None:
     return str(place) if place else None
 
 
-_UFUNCS: dict[Any, Any] = {
+UFUNCS: dict[Any, Any] = {
     np.add: "add", np.subtract: "sub", np.multiply: "mul", np.true_divide: "div", np.negative: "neg", np.power: "power",
     np.exp: "exp", np.expm1: "expm1", np.log: "log", np.log1p: "log1p", np.sqrt: "sqrt",
     np.tanh: "tanh", np.sin: "sin", np.cos: "cos", np.absolute: "abs", np.sign: "sign", np.maximum: "maximum",
@@ -97,11 +97,11 @@ _UFUNCS: dict[Any, Any] = {
     np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
     np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
 }  # fmt: skip
-_NAMES.update(_UFUNCS)
+ROW_NAMES.update(UFUNCS)
 # What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
-_FLOATING = {u: TABLE[name] for u, name in _UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
-_COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: _FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
+_FLOATING = {u: TABLE[name] for u, name in UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
+COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
     np.isnan: lambda x: emit("ne", x, x),
@@ -111,7 +111,7 @@ _QUESTIONS: dict[Any, Function] = {
 }
 _SAVING = {np.save, np.savetxt, np.savez, np.savez_compressed}
 _BITWISE = {np.bitwise_and, np.bitwise_or, np.invert}  # of integers they are nothing logical
-_TRUTHS = {f for f, name in _UFUNCS.items() if TABLE[name].numeric == "bool"}
+_TRUTHS = {f for f, name in UFUNCS.items() if TABLE[name].numeric == "bool"}
 
 
 # What a ufunc may be given besides its arguments without changing what it computes.
@@ -124,7 +124,7 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
     """`Traced.__array_ufunc__`: what most calls are at once, see `_pair_at_once`, and all others."""
     if not kwargs and method == "__call__" and (row := _FLOATING.get(ufunc)) is not None:
         if len(inputs) == 1:
-            if type(self) in _NODE_TYPES:
+            if type(self) in NODE_TYPES:
                 node = self.node
                 value = node.value
                 if (type(value) in FLOATING and node.op is not CONST and value.dtype.kind == "f"
@@ -132,7 +132,7 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
                     return made(row, (node,), NO_PARAMS, row.value(Values, value), where_of_caller(2))  # type: ignore[misc]
         elif (answer := _pair_at_once(row, *inputs)) is not None:
             return answer
-    return _array_ufunc(ufunc, method, inputs, kwargs)
+    return array_ufunc(ufunc, method, inputs, kwargs)
 
 
 def _complex_among(args: tuple[Any, ...]) -> bool:
@@ -142,25 +142,25 @@ def _complex_among(args: tuple[Any, ...]) -> bool:
         if kind is np.ndarray:
             if x.dtype.kind == "c":
                 return True
-        elif kind not in _NODE_TYPES and kind not in _REAL and _HOOKS["holds_complex"](x):
+        elif kind not in NODE_TYPES and kind not in _REAL and HOOKS["holds_complex"](x):
             return True
     return False
 
 
-def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if any(type(x) in _LATER for x in inputs):
+def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if any(type(x) in LATER for x in inputs):
         return NotImplemented
     if _complex_among(inputs):
-        return _HOOKS["complex_ufunc"](ufunc, method, inputs, dict(kwargs))
+        return HOOKS["complex_ufunc"](ufunc, method, inputs, dict(kwargs))
     if kwargs.get("out") is not None:
         return _into(ufunc, method, inputs, dict(kwargs))
     if method != "__call__":
-        return _METHODS["__ufunc_method__"](ufunc, method, inputs, kwargs)
+        return METHODS["__ufunc_method__"](ufunc, method, inputs, kwargs)
     if kwargs:
         given = {key: value for key, value in kwargs.items() if value is not None and key not in _HARMLESS}
         if kwargs.get("order") in ("C", "F"):
-            made = _array_ufunc(ufunc, method, inputs, {key: kwargs[key] for key in kwargs if key != "order"})
-            return _HOOKS["in_order"](made, kwargs["order"])
+            made = array_ufunc(ufunc, method, inputs, {key: kwargs[key] for key in kwargs if key != "order"})
+            return HOOKS["in_order"](made, kwargs["order"])
         if given.pop("where", True) is not True:
             raise UnsupportedError(f"np.{ufunc.__name__} with where= and without out=", where=here(),
                                    why="NumPy never sets the entries where the mask is false",
@@ -176,16 +176,16 @@ def _array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[
     if all((x.aval.weak if isinstance(x, Node) else type(x) in WEAK_DTYPES) for x in operands):
         # unlike an operator, a ufunc makes a NumPy scalar of a Python number
         operands = [strong(x, place) if isinstance(x, Node) and x.aval.weak else x for x in operands]
-    if ufunc in _COMPOSED:
-        return _COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
-    name = _UFUNCS.get(ufunc)
+    if ufunc in COMPOSED:
+        return COMPOSED[ufunc](*[Traced(x) if isinstance(x, Node) else x for x in operands])
+    name = UFUNCS.get(ufunc)
     if name is None:
-        if _HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
-            return _array_ufunc(ufunc, method, inputs, kwargs)
+        if HOOKS["ufunc"](ufunc, inputs):  # one of SciPy's, met for the first time
+            return array_ufunc(ufunc, method, inputs, kwargs)
         if ufunc in _QUESTIONS:
             return _question(ufunc, operands)
         if ufunc.types in (["O->O"], ["O" * ufunc.nin + "->" + "O" * ufunc.nout]):  # of np.frompyfunc
-            return _HOOKS["objects"](ufunc, inputs)
+            return HOOKS["objects"](ufunc, inputs)
         if all(free(Traced(x)) for x in operands if isinstance(x, Node)):
             return ufunc(*[Traced(x).value if isinstance(x, Node) else x for x in operands])
         raise _unknown(ufunc, here())
@@ -231,7 +231,7 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
     """
     first = second = dtype = None
     fixed = True
-    if type(a) in _NODE_TYPES:
+    if type(a) in NODE_TYPES:
         first = a.node
         a = first.value
         if type(a) not in FLOATING:
@@ -241,7 +241,7 @@ def _pair_at_once(row: Row, a: Any, b: Any, spec: Spec | None = None) -> Traced 
         dtype = a.dtype
     elif type(a) is not float or row is _CONTRACT:
         return None
-    if type(b) in _NODE_TYPES:
+    if type(b) in NODE_TYPES:
         second = b.node
         b = second.value
         if type(b) not in FLOATING:
@@ -324,7 +324,7 @@ def _into(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, An
         if target is not None and (isinstance(target, Variable) or not isinstance(target, (Traced, Buffered))):
             raise into_plain_array(target, f"np.{ufunc.__name__} cannot write a traced result with out=")
     with np.errstate(**({} if mask is True else {"all": "ignore"})):  # NumPy does not look at what is masked
-        made = _array_ufunc(ufunc, method, inputs, kwargs)
+        made = array_ufunc(ufunc, method, inputs, kwargs)
     results = made if isinstance(made, tuple) else (made,)
     answers = tuple(
         result if target is None else write_into(target, result, mask)
@@ -370,7 +370,7 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
                                 why="there is no row for it in the table",
                                 fix="write it with functions that have one, or use pb.custom_gradient(plain=True); "
                                 f"{BARE_NUMBERS}")  # fmt: skip
-    known = sorted({f.__name__ for f in (*_FUNCTIONS, *_UFUNCS, *_COMPOSED)})
+    known = sorted({f.__name__ for f in (*FUNCTIONS, *UFUNCS, *COMPOSED)})
     near = [f"np.{other}" for other in difflib.get_close_matches(name, known, 3, 0.7)]
     where = f"near it: {', '.join(near)}; otherwise " if near else ""
     return UnsupportedError(
@@ -383,39 +383,39 @@ def _unknown(function: Any, place: str | None) -> UnsupportedError:
     )  # fmt: skip
 
 
-def _array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     for kind in types:
-        if kind in _LATER:
+        if kind in LATER:
             return NotImplemented
         if kind is not Traced and issubclass(kind, Buffered):
-            args, kwargs = _current(args), _current(kwargs)
+            args, kwargs = current(args), current(kwargs)
             break
     if _complex_among(args):
-        return _HOOKS["complex_function"](function, args, kwargs)
-    implementation = _FUNCTIONS.get(function)
+        return HOOKS["complex_function"](function, args, kwargs)
+    implementation = FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)
-        return Traced(made.node) if function in _COPIES and isinstance(made, Traced) else made
-    args, kwargs = _current(args), _current(kwargs)  # the dispatcher of np.roots names the entries, not the array
+        return Traced(made.node) if function in COPIES and isinstance(made, Traced) else made
+    args, kwargs = current(args), current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
     if traced and all(map(free, traced)):  # no derivative can be lost
         args, kwargs = tree_map(lambda x: x.value if isinstance(x, Traced) else x, (tuple(args), dict(kwargs)))
         return function(*args, **kwargs)
     if function in _SAVING and (running := witness.get()) is not None:
-        return _HOOKS["save"](function, args, kwargs, running)
+        return HOOKS["save"](function, args, kwargs, running)
     raise _unknown(function, here())
 
 
-def _current(x: Any) -> Any:
+def current(x: Any) -> Any:
     """Arguments in which buffers that became traced are traced values; the others stay, they may be written into."""
     if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
-        return type(x)(_current(part) for part in x)
+        return type(x)(current(part) for part in x)
     if type(x) is dict:
-        return {key: _current(part) for key, part in x.items()}
+        return {key: current(part) for key, part in x.items()}
     return made if isinstance(x, Buffered) and isinstance(made := x.now(), Traced) else x
 
 
-_HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, a, b)
+HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, a, b)
 Traced.__array_ufunc__ = _protocol  # type: ignore[method-assign]
-_METHODS["__array_function__"] = _array_function
-_METHODS["__getitem__"] = getitem
+METHODS["__array_function__"] = array_function
+METHODS["__getitem__"] = getitem

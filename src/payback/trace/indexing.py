@@ -16,9 +16,9 @@ from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, now, outside
 from payback.trace.assignment.views import view
-from payback.trace.operators import _HOOKS, made, where_of_caller
+from payback.trace.operators import HOOKS, made, where_of_caller
 
-_SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
+SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
 def unknown(key: Any) -> bool:
@@ -48,26 +48,26 @@ def getitem(x: Traced, key: Any) -> Traced:
                 taken = node.value[full_index(template, tuple(values))]
                 return made(TABLE["index"], (node, *nodes), {"template": template}, taken, place)  # type: ignore[no-any-return]
         return Traced(append(TABLE["index"], (x.node, *nodes), {"template": template}, place))
-    if all(type(part) in _SIMPLE for part in parts) or all(
-        isinstance(part, _SIMPLE) and not isinstance(part, bool) for part in parts
+    if all(type(part) in SIMPLE for part in parts) or all(
+        isinstance(part, SIMPLE) and not isinstance(part, bool) for part in parts
     ):
         template = tuple(int(part) if isinstance(part, np.integer) else part for part in parts)
         return view("index", x, {"template": template}, place)
     parts = tuple(map(now, parts))
-    if any(part is True or part is False or (_is_mask(part) and not np.ndim(part)) for part in parts):
+    if any(part is True or part is False or (is_mask(part) and not np.ndim(part)) for part in parts):
         if len(parts) > 1:
             place = position(where_of_caller(2))
             raise UnsupportedError("a single boolean stands in an index of several parts",
                                    where=str(place) if place else None, fix="index in two steps")  # fmt: skip
         taken = getitem(x, None)
         return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
-    if any(isinstance(part, Traced) and part.node.value is None and _is_mask(part) for part in parts):
-        return _HOOKS["read_where"](x, parts, place)  # type: ignore[no-any-return]
+    if any(isinstance(part, Traced) and part.node.value is None and is_mask(part) for part in parts):
+        return HOOKS["read_where"](x, parts, place)  # type: ignore[no-any-return]
     _check_masks(x.shape, parts)
     entries: list[Any] = []
     arrays: list[Any] = []
     for part in parts:
-        if isinstance(part, _SIMPLE) and not isinstance(part, bool):
+        if isinstance(part, SIMPLE) and not isinstance(part, bool):
             entries.append(part)
             continue
         for array in _index_arrays(part):
@@ -81,7 +81,7 @@ def _at_once(parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None
     entries: list[Any] = []
     arrays: list[Any] = []
     for part in parts:
-        if type(part) in _SIMPLE:
+        if type(part) in SIMPLE:
             entries.append(part)
             continue
         array = now(part)
@@ -92,22 +92,21 @@ def _at_once(parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None
     return tuple(entries), arrays
 
 
-def _is_mask(part: Any) -> bool:
+def is_mask(part: Any) -> bool:
     return (part.dtype if isinstance(part, Traced) else np.asarray(part).dtype).kind == "b"
 
 
 def _check_masks(shape: tuple[int, ...], parts: tuple[Any, ...]) -> None:
     """Masks are as large as the axes they choose from; positions where they hold would not tell."""
     takes = [
-        0 if part is None else np.ndim(part) if not isinstance(part, _SIMPLE) and _is_mask(part) else 1
-        for part in parts
+        0 if part is None else np.ndim(part) if not isinstance(part, SIMPLE) and is_mask(part) else 1 for part in parts
     ]
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         takes[at] += len(shape) - sum(takes)
     axis = 0
     for part, count in zip(parts, takes, strict=True):
-        if not isinstance(part, _SIMPLE) and _is_mask(part) and np.shape(part) != shape[axis : axis + count]:
+        if not isinstance(part, SIMPLE) and is_mask(part) and np.shape(part) != shape[axis : axis + count]:
             raise IndexError(
                 f"a mask of shape {np.shape(part)} cannot choose from axes of shape {shape[axis : axis + count]}"
             )

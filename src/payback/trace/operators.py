@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import WEAK_DTYPES
-from payback.ir.node import NO_PARAMS, Node, _next_id
+from payback.ir.node import NO_PARAMS, Node, next_id
 from payback.ir.where import is_inner
 from payback.ops.append import apply, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.refusals.handled import FAILING, unsure
 
-_FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
-_METHODS: dict[str, Callable[..., Any]] = {}
-_HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}  # filled by numpy_map
+METHODS: dict[str, Callable[..., Any]] = {}
+HOOKS: dict[str, Callable[..., Any]] = {}  # filled by the files on item assignment
 
 
 # The places of the user's code that have run, by code object, so that the nodes of one place share what says so; None
 # for code that is not the user's.  And those of the code that ran last, in one tuple: other threads put theirs there.
 _Places = dict[int, tuple[CodeType, int]]
 _places: dict[int, tuple[CodeType, _Places | None]] = {}
-_LAST: list[tuple[CodeType | None, _Places]] = [(None, {})]
+LAST: list[tuple[CodeType | None, _Places]] = [(None, {})]
 _MOST_CODES = 4000  # code that is made while a program runs is not kept for ever
 
 _new = object.__new__
@@ -43,11 +43,11 @@ Float: Any = None  # see `know_floats`
 made_of: Any = None
 _NODE_TYPES: set[type] = set()
 EXACT = 2**53  # whole numbers up to here are floats
-_LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
-_COMPLEX: set[type] = set()  # the class of complex numbers, see `complex.py`
+LATER: set[type] = set()  # what answers for itself beside traced values; filled by `selected.py`
+COMPLEX: set[type] = set()  # the class of complex numbers, see `complex.py`
 _POWER, _MULTIPLY = TABLE["power"], TABLE["mul"]
 _SQUARES = (np.ones(1, bool) ** 2).dtype  # NumPy takes squares of arrays, not powers: of truths they are int8
-_ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
+ARRAYS: set[type] = set()  # whose values are written into, even if they have no axes; filled by `written.py`
 
 
 def _known(frame: FrameType) -> tuple[CodeType, _Places | None]:
@@ -66,12 +66,12 @@ def is_users(frame: FrameType) -> bool:
     return _known(frame)[1] is not None
 
 
-def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
+def place_of(frame: FrameType | None) -> tuple[CodeType, int] | None:
     """Where a frame is, or if it is not the user's, the nearest one above that is."""
     while frame is not None:
         code, places = _known(frame)
         if places is not None:
-            _LAST[0] = (code, places)
+            LAST[0] = (code, places)
             at = frame.f_lasti
             return places.setdefault(at, (code, at))
         frame = frame.f_back
@@ -81,16 +81,16 @@ def _place(frame: FrameType | None) -> tuple[CodeType, int] | None:
 def where_of_caller(depth: int) -> Any:
     """The user's place that is running; `depth` frames up if that one is outside this package."""
     frame: FrameType | None = _getframe(depth)
-    code, places = _LAST[0]
+    code, places = LAST[0]
     while frame is not None:
         of = frame.f_code
         if of is code:
-            return places.get(frame.f_lasti) or _place(frame)
+            return places.get(frame.f_lasti) or place_of(frame)
         known = _places.get(id(of))
         if known is None or known[1] is not None:
             break
         frame = frame.f_back
-    return _place(frame)
+    return place_of(frame)
 
 
 def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any) -> Any:
@@ -105,7 +105,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
             value = value[()]
     node = _new(Node)
     node.value = value
-    node.id = _next_id()
+    node.id = next_id()
     node.op, node.args, node.params, node.where = row, args, params, where
     node._aval = node.grad = None
     result = _new(Traced)
@@ -118,20 +118,20 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
     given = a, b
     if type(a) not in _NODE_TYPES:
         if type(a) not in _PLAIN_TYPES:
-            if _HOOKS["holds_complex"](a):
-                return _HOOKS["operated"](row.name, a, b)
+            if HOOKS["holds_complex"](a):
+                return HOOKS["operated"](row.name, a, b)
             a = _plain(a)
     else:
         a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
-            if _HOOKS["holds_complex"](b):
-                return _HOOKS["operated"](row.name, *given)
+            if HOOKS["holds_complex"](b):
+                return HOOKS["operated"](row.name, *given)
             b = _plain(b)
     else:
         b = b.node
     if a is NotImplemented or b is NotImplemented:
-        return _HOOKS["sparse_multiplied"](*given) if row is _MULTIPLY else NotImplemented
+        return HOOKS["sparse_multiplied"](*given) if row is _MULTIPLY else NotImplemented
     if row.name in FAILING and _weak(a) and _weak(b) and (_unknown(a) or _unknown(b)):
         unsure(row.name, _getframe(2), b)
     if row is _POWER and type(b) is int and b == 2 and isinstance(a, Node) and a.aval.dtype.kind == "b" and a.shape:
@@ -158,7 +158,7 @@ def _plain(operand: Any) -> Any:
     return NotImplemented
 
 
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
+def operator_of(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
     """The operator of a row, its reflection, and the one in place.
 
     Two floating values of one dtype, or one and a Python number, need no promotion: that path is short.
@@ -245,16 +245,16 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], ...]:
         if result is None:
             result = _binary(row, self, other)
         number = type(self.node.value) is float or (
-            not self.node.shape and type(self) not in _ARRAYS and getattr(self, "alias", None) is None
+            not self.node.shape and type(self) not in ARRAYS and getattr(self, "alias", None) is None
         )
         if number or isinstance(self, Variable) or result is NotImplemented:
             return result  # a number is not changed: its name is given to another
-        return _HOOKS["store"](self, result, where_of_caller(2))
+        return HOOKS["store"](self, result, where_of_caller(2))
 
     return forward, reflected, in_place
 
 
-def _unary(name: str) -> Callable[[Any], Any]:
+def unary(name: str) -> Callable[[Any], Any]:
     row, compute = TABLE[name], getattr(Values, name)
 
     def forward(self: Any) -> Any:
@@ -268,19 +268,19 @@ def _unary(name: str) -> Callable[[Any], Any]:
     return forward
 
 
-def _dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
+def dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     """The operator that is a ufunc, and its reflection."""
     return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
 
 
-def _product() -> tuple[Callable[[Any, Any], Any], ...]:
+def product_operators() -> tuple[Callable[[Any, Any], Any], ...]:
     """`@` and its reflection: sooner than through NumPy, where nothing is to be promoted."""
 
     def product(a: Any, b: Any, other: Any) -> Any:
-        made = _HOOKS["product"](a, b)
+        made = HOOKS["product"](a, b)
         if made is not None:
             return made
-        return _HOOKS["sparse_product"](a, b) if _HOOKS["is_sparse"](other) else np.matmul(a, b)
+        return HOOKS["sparse_product"](a, b) if HOOKS["is_sparse"](other) else np.matmul(a, b)
 
     def forward(self: Any, other: Any) -> Any:
         return product(self, other, other)
@@ -298,7 +298,7 @@ def product_in_place(self: Any, other: Any) -> Any:
         return result
     if result.shape != self.shape:
         raise ValueError(f"a product of the shape {result.shape} cannot be put into an array of {self.shape}")
-    return _HOOKS["store"](self, result, where_of_caller(2))
+    return HOOKS["store"](self, result, where_of_caller(2))
 
 
 def know(traced: type, variable: type, convert: Callable[[Any], Any]) -> None:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from payback.ir.node import Node
-from payback.trace.array import _NODE_TYPES, Traced, Variable, become
+from payback.trace.array import NODE_TYPES, Traced, Variable, become
 from payback.trace.refusals.asked import not_known
 
 
@@ -65,4 +65,4 @@ def standing(variables: Sequence[Variable], inputs: Sequence[Node]) -> Iterator[
         _stands.reset(token)
 
 
-_NODE_TYPES.add(Shared)
+NODE_TYPES.add(Shared)

@@ -145,159 +145,217 @@ def fit(
     net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
     loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
-    X, y, weights, held, _ = rows
+    settings = {
+        "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
+        "optimizer": repr(optimizer),
+        "epochs": epochs,
+        "batch_size": _rows_of_step(batch_size, len(rows.X), optimizer),
+        "shuffle": shuffle,
+        "patience": patience,
+        "tol": tol,
+        "seed": int(seed),
+        "rows": len(rows.X),
+        "validation_rows": 0 if rows.held is None else len(rows.held[0]),
+        "dtype": str(dtype),
+    }
+    orders = Orders(len(rows.X), keys[1] if shuffle else None, epochs)
+    name = loss if isinstance(loss, str) else None
+    training = _Training(net, Steps(net, loss_of, optimizer), rows, orders, name, settings, callbacks)
+    training.begin(before)
+    if options is not None:
+        training.record(options, None if isinstance(validation, tuple) else float(validation))
+    if progress is not False:
+        training.shown = progress if isinstance(progress, Progress) else progress_on_stderr(epochs)
+    return training.run(on_nan)
+
+
+def _rows_of_step(batch_size: int | str, rows: int, optimizer: Optimizer) -> int:
     whole_data = isinstance(batch_size, str) and batch_size == "all"
-    size = len(X) if whole_data else min(whole("batch_size", batch_size, 1), len(X))
-    if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < len(X):
+    size = rows if whole_data else min(whole("batch_size", batch_size, 1), rows)
+    if isinstance(optimizer, GradientDescent) and optimizer.line_search and size < rows:
         raise InputError(
             "a line search with batches",
             why="each batch has another cost, so there is no line to search along",
             fix='give batch_size="all"',
         )
-    name = loss if isinstance(loss, str) else None
-    metric, right = metric_of(name or ""), right_of(name or "")
-    steps = Steps(net, loss_of, optimizer)
-    watch = held is not None and patience is not None and len(held[0]) >= MIN_ROWS_TO_STOP
-    watched = "validation_loss" if watch else "loss"
-    settings = {
-        "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
-        "optimizer": repr(optimizer),
-        "epochs": epochs,
-        "batch_size": size,
-        "shuffle": shuffle,
-        "patience": patience,
-        "tol": tol,
-        "seed": int(seed),
-        "rows": len(X),
-        "validation_rows": 0 if held is None else len(held[0]),
-        "dtype": str(dtype),
-    }
-    begun = time.perf_counter()
-    if before is None:
-        at = Progressing(net, optimizer.init(net))
-    else:
-        before.check(net, rows, optimizer, settings, watched, steps.native)
-        at = progressing(before)
-        begun -= at.history[-1]["seconds"] if at.history.records else 0.0
-    orders = Orders(len(X), keys[1] if shuffle else None, epochs)
-    fast: Any = compiled(steps, optimizer, at.net, at.state, X, y, weights, right is not None, not callbacks)
-    if options is not None:
-        told = settings | {"validation": None if isinstance(validation, tuple) else float(validation)}
-        at.recorder = _recorder(options, at, steps, rows, name, told)
-        fast = fast and Watched(fast, at.recorder)
-    shown = (
-        progress if isinstance(progress, Progress) else progress_on_stderr(epochs) if progress is not False else None
-    )
-    looked = held is not None or bool(callbacks) or tol is not None or at.recorder is not None
-    ends: Iterator[tuple[dict[str, Any], Callable[[], Any]]]
-    if fast is not None:
-        ends = Blocks(at, fast, optimizer.schedule, y, weights, size, orders, right).epochs(looked)
-    else:
-        records = epochs_of(at, steps, optimizer, X, y, weights, size, orders, metric)
-        ends = ((record, partial(same, at.net)) for record in records)
-    stopped, astray, opened = "epochs", None, at.interrupts.opened
-    searches = getattr(optimizer, "line_search", False)
+    return size
 
-    def reason_to_stop() -> str | None:
-        reason = _converged(at.history, tol, searches)
-        if watch and at.best is not None and len(at.history) - at.best[1] >= (patience or 0):
+
+class _Training:
+    """A training: its epochs, and what comes of it however it ends.
+
+    net    as it was given
+    name   of the loss, if it has one
+    at     where the training is
+    fast   steps in machine code; None: they run on the interpreter
+    watch  whether the validation cost decides which network is kept, and when to stop
+    """
+
+    at: Progressing
+    fast: Any
+
+    def __init__(
+        self, net: Any, steps: Steps, rows: Rows, orders: Orders, name: str | None, settings: dict[str, Any],
+        callbacks: Sequence[Callback],
+    ):  # fmt: skip
+        self.net, self.steps, self.rows, self.orders = net, steps, rows, orders
+        self.name, self.settings, self.callbacks = name, settings, callbacks
+        self.metric, self.right = metric_of(name or ""), right_of(name or "")
+        held, patience = settings["validation_rows"], settings["patience"]
+        self.watch = patience is not None and held >= MIN_ROWS_TO_STOP
+        self.watched = "validation_loss" if self.watch else "loss"
+        self.shown: Progress | None = None
+        self._astray: Any = None  # the network whose validation cost is computed
+
+    def begin(self, before: Standing | None) -> None:
+        """From the start, or where a training ended."""
+        steps, rows = self.steps, self.rows
+        self._begun = time.perf_counter()
+        if before is None:
+            self.at = Progressing(self.net, steps.optimizer.init(self.net))
+        else:
+            before.check(self.net, rows, steps.optimizer, self.settings, self.watched, steps.native)
+            self.at = progressing(before)
+            self._begun -= self.at.history[-1]["seconds"] if self.at.history.records else 0.0
+        self.fast = compiled(
+            steps, steps.optimizer, self.at.net, self.at.state, *rows[:3], self.right is not None, not self.callbacks
+        )
+
+    def record(self, options: Recording, validation: float | None) -> None:
+        """Write the steps to come into a new folder; the epochs before them are in it too."""
+        at, settings = self.at, self.settings | {"validation": validation}
+        if at.step:
+            settings["resumed"] = at.step - at.told  # steps of the epoch that are not in this recording
+        at.recorder = Recorder(
+            options, at.net, at.state, loss=self.name, optimizer=self.steps.optimizer, settings=settings,
+            data=self.rows.named(), steps=settings["epochs"] * -(-settings["rows"] // settings["batch_size"]),
+            first=at.step, native_steps=self.steps.native,
+        )  # fmt: skip
+        for past in at.history:
+            at.recorder.epoch(past)
+        self.fast = self.fast and Watched(self.fast, at.recorder)
+
+    def run(self, on_nan: str) -> Run:
+        at, fast, restored = self.at, self.fast, self.watch
+        try:
+            with at.interrupts:
+                stopped = self._epochs()
+        except KeyboardInterrupt:
+            stopped, restored = "interrupted", True
+        except NonFiniteError as problem:
+            self._clear()
+            self._tell(problem, on_nan)
+            # without a best one, the network given: the steps since may be what led astray
+            at.net = tree_map(np.copy, at.net)
+            problem.run = self._result(self.net, "a cost that is not finite", True)  # type: ignore[attr-defined]
+            raise
+        finally:
+            self._clear()
+        last = fast.last() if fast is not None else at.net if at.step else tree_map(np.copy, at.net)
+        run = self._result(last, stopped, restored)
+        if at.recorder is not None:
+            at.recorder.end(stopped, run.best_epoch)
+        if stopped == "interrupted" and at.interrupts.closed:  # by a handler that does not wait
+            return run
+        net, state = self._now()
+        stands = ended(at, net, state, run, self.watched, self.steps.optimizer, self.steps.native, self.rows)
+        return replace(run, standing=stands)
+
+    def _epochs(self) -> str:
+        """All epochs that there are to be, and why there are no more."""
+        if self.at.history.records and (reason := self._reason_to_stop()):
+            return reason
+        for record, network in self._ends():
+            self._end(record, network)
+            if reason := self._reason_to_stop():
+                return reason
+        return "epochs"
+
+    @property
+    def _looked(self) -> bool:
+        """Whether each epoch is looked at before the next one may begin."""
+        told = self.settings["tol"] is not None or self.at.recorder is not None
+        return told or self.rows.held is not None or bool(self.callbacks)
+
+    def _ends(self) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+        """The record of every epoch at its end, and what makes the network."""
+        at, optimizer, size = self.at, self.steps.optimizer, self.settings["batch_size"]
+        X, y, weights, *_ = self.rows
+        if self.fast is not None:
+            blocks = Blocks(at, self.fast, optimizer.schedule, y, weights, size, self.orders, self.right)
+            return blocks.epochs(self._looked)
+        records = epochs_of(at, self.steps, optimizer, X, y, weights, size, self.orders, self.metric)
+        return ((record, partial(same, at.net)) for record in records)
+
+    def _end(self, record: dict[str, Any], network: Callable[[], Any]) -> None:
+        """What is done at the end of an epoch."""
+        at, opened, epoch = self.at, self.at.interrupts.opened, record["epoch"]
+        moment = record.pop("seconds", None)
+        if (held := self.rows.held) is not None:
+            self._astray = network()
+            with opened():
+                record |= self._validated(self._astray, held, epoch)
+            self._astray = None
+        record["seconds"] = (time.perf_counter() if self._looked or moment is None else moment) - self._begun
+        at.history.append(record)
+        if at.recorder is not None:
+            at.recorder.epoch(record)
+        at.offer(record[self.watched], epoch, network)
+        for callback in self.callbacks:
+            trained = network()
+            with opened():
+                callback(record, trained)
+        if self.shown:
+            costs = ("loss", "validation_loss")
+            self.shown.update(epoch, **{name: record[name] for name in costs if name in record})
+
+    def _validated(self, net: Any, held: tuple[Any, Any, Any], epoch: int) -> dict[str, Any]:
+        """What the record of an epoch says of the rows held out.  Raises NonFiniteError for a cost not finite."""
+        metric = self.metric
+        cost, prediction = in_chunks(self.steps, net, *held)
+        if not np.isfinite(cost):
+            raise NonFiniteError(
+                f"the validation cost became {cost} after step {self.at.step}",
+                where=f"epoch {epoch}",
+                why="the steps are too long, or the validation rows hold extreme values",
+                fix="give a smaller step length, or look at those rows",
+            )
+        scored = {f"validation_{metric[0]}": metric[1](prediction, held[1])} if metric else {}
+        return {"validation_loss": cost} | scored
+
+    def _reason_to_stop(self) -> str | None:
+        """Why the last epoch was the last, if it was: its gradient, its cost, a line search, or patience."""
+        at, last, reason = self.at, self.at.history[-1], None
+        if self.settings["tol"] is not None:
+            previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
+            reason = has_converged(last["loss"], previous, last["gradient_norm"], self.settings["tol"])
+        if getattr(self.steps.optimizer, "line_search", False) and last["step_length"] == 0.0:
+            reason = reason or "change of cost"
+        if self.watch and at.best is not None and len(at.history) - at.best[1] >= self.settings["patience"]:
             reason = reason or "early stopping"
         return reason
 
-    try:
-        with at.interrupts:
-            if at.history.records and (reason := reason_to_stop()):
-                stopped, ends = reason, iter(())
-            for entry, network in ends:
-                epoch, moment = entry["epoch"], entry.pop("seconds", None)
-                if held is not None:
-                    astray = network()
-                    with opened():
-                        entry |= _validated(steps, astray, held, metric, at.step, epoch)
-                    astray = None
-                entry["seconds"] = (time.perf_counter() if looked or moment is None else moment) - begun
-                at.history.append(entry)
-                if at.recorder is not None:
-                    at.recorder.epoch(entry)
-                at.offer(entry[watched], epoch, network)
-                for callback in callbacks:
-                    trained = network()
-                    with opened():
-                        callback(entry, trained)
-                if shown:
-                    shown.update(epoch, **{name: entry[name] for name in ("loss", "validation_loss") if name in entry})
-                if reason := reason_to_stop():
-                    stopped = reason
-                    break
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    except NonFiniteError as problem:
-        if shown:
-            shown.clear()
-        if at.bad is not None or astray is not None:
-            last, state = (at.net, at.state) if fast is None else fast.now()
-            failing = Failing(last if astray is None else astray, state, at.step, rows, loss_of, name, optimizer,
-                              settings)  # fmt: skip
-            tell(problem, at.bad, failing, at.recorder, on_nan)
-        # without a best one, the network given: the steps since may be what led astray
-        at.net = tree_map(np.copy, at.net)
-        problem.run = _finish(at, net, "a cost that is not finite", True, settings)  # type: ignore[attr-defined]
-        raise
-    finally:
-        if shown:
-            shown.clear()
-    last = fast.last() if fast is not None else at.net if at.step else tree_map(np.copy, at.net)
-    run = _finish(at, last, stopped, watch or stopped == "interrupted", settings)
-    if at.recorder is not None:
-        at.recorder.end(stopped, run.best_epoch)
-    if stopped == "interrupted" and at.interrupts.closed:  # by a handler that does not wait
-        return run
-    net, state = (at.net, at.state) if fast is None else fast.now()
-    stands = ended(at, net, state, run, watched, optimizer, steps.native, rows)
-    return replace(run, standing=stands)
+    def _tell(self, problem: NonFiniteError, on_nan: str) -> None:
+        """Add to an error of a step or of a validation what is known of it."""
+        at, astray = self.at, self._astray
+        if at.bad is None and astray is None:
+            return
+        net, state = self._now()
+        failing = Failing(net if astray is None else astray, state, at.step, self.rows, self.steps.loss, self.name,
+                          self.steps.optimizer, self.settings)  # fmt: skip
+        tell(problem, at.bad, failing, at.recorder, on_nan)
 
+    def _now(self) -> tuple[Any, Any]:
+        """The network and the optimizer's state as they are."""
+        return (self.at.net, self.at.state) if self.fast is None else self.fast.now()
 
-def _recorder(
-    options: Recording, at: Progressing, steps: Steps, rows: Rows, loss: str | None, settings: dict[str, Any]
-) -> Recorder:
-    """What writes the steps to come into a new folder; the epochs before them are in it too."""
-    if at.step:
-        settings = settings | {"resumed": at.step - at.told}  # steps of the epoch that are not in this recording
-    recorder = Recorder(
-        options, at.net, at.state, loss=loss, optimizer=steps.optimizer, settings=settings, data=rows.named(),
-        steps=settings["epochs"] * -(-len(rows.X) // settings["batch_size"]), first=at.step, native_steps=steps.native,
-    )  # fmt: skip
-    for past in at.history:
-        recorder.epoch(past)
-    return recorder
+    def _result(self, last: Any, stopped: str, restore: bool) -> Run:
+        """The run that a training is when it ends; its network is the best one, where that is to be restored."""
+        history, best = self.at.history, self.at.best
+        if restore and best is not None:
+            return Run(best[2](), history, stopped, best[1], self.settings)
+        return Run(last, history, stopped, len(history), self.settings)
 
-
-def _validated(steps: Steps, net: Any, held: tuple[Any, ...], metric: Any, step: int, epoch: int) -> dict[str, Any]:
-    """What the record of an epoch says of the rows held out.  Raises NonFiniteError for a cost that is not finite."""
-    cost, prediction = in_chunks(steps, net, *held)
-    if not np.isfinite(cost):
-        raise NonFiniteError(
-            f"the validation cost became {cost} after step {step}",
-            where=f"epoch {epoch}",
-            why="the steps are too long, or the validation rows hold extreme values",
-            fix="give a smaller step length, or look at those rows",
-        )
-    scored = {f"validation_{metric[0]}": metric[1](prediction, held[1])} if metric else {}
-    return {"validation_loss": cost} | scored
-
-
-def _converged(history: History, tol: float | None, searches: bool) -> str | None:
-    """Why the last epoch was the last, if it was: its gradient, its cost, or a line search that found no step."""
-    last, reason = history[-1], None
-    if tol is not None:
-        previous = history[-2]["loss"] if len(history) > 1 else np.inf
-        reason = has_converged(last["loss"], previous, last["gradient_norm"], tol)
-    if searches and last["step_length"] == 0.0:
-        reason = reason or "change of cost"
-    return reason
-
-
-def _finish(at: Progressing, last: Any, stopped: str, restore: bool, settings: dict[str, Any]) -> Run:
-    if restore and at.best is not None:
-        return Run(at.best[2](), at.history, stopped, at.best[1], settings)
-    return Run(last, at.history, stopped, len(at.history), settings)
+    def _clear(self) -> None:
+        if self.shown:
+            self.shown.clear()

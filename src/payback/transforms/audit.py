@@ -25,12 +25,12 @@ from payback.ir.forks import free_in_children
 from payback.ir.where import is_inner, position
 from payback.trace.array import Method, Traced, plain
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import _MEMORY, Buffer
+from payback.trace.assignment.buffer import READING_METHODS, Buffer
 from payback.trace.refusals.cures import BARE_NUMBERS, of_library
 from payback.trace.shim import shim, wrappers
 from payback.trace.text.texts import Text
 from payback.trace.tree import leaves
-from payback.transforms.gradient import ArgNums, Function, Opened, _scalar
+from payback.transforms.gradient import ArgNums, Function, Opened, scalar_result
 from payback.transforms.plainly import Plainly, raised_at
 
 
@@ -192,7 +192,7 @@ def _places() -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     for name in _OPERATORS:
         for prefix in ("", "r"):
             yield Traced, f"__{prefix}{name}__", _operator(f"__{prefix}{name}__")
-    for name in _MEMORY:
+    for name in READING_METHODS:
         if name in Buffer.__dict__ and name not in ("__bool__", "__iter__"):
             yield Buffer, name, lambda self, *args, _n=name, **kw: getattr(np.asarray(_bare(self)), _n)(*args, **kw)
 
@@ -308,7 +308,7 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     code = getattr(f, "__code__", None)
     for leaf in leaves(out):
         try:
-            top = _scalar(leaf, f)
+            top = scalar_result(leaf, f)
             if top.dtype.kind == "f":
                 continue
             what = f"the result is of {top.dtype}"

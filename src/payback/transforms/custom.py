@@ -51,7 +51,7 @@ def remat(f: Function) -> Function:
     """The same function, whose intermediate values are not kept for the reverse sweep but computed again in it.
 
     It costs one more evaluation of `f`, and saves the memory of what `f` computes inside.  With concrete arguments the
-    branches that `f` took are taken again.
+    branches that `f` took are taken again.  Raises what `f` raises.
 
     Source: checkpointing (Griewank & Walther, Evaluating Derivatives, 2008, ch. 12).
 

@@ -24,11 +24,11 @@ from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
-from payback.transforms.gradient import ArgNums, Function, Opened, _bare, _scalar, _with_aux, grad
+from payback.transforms.gradient import ArgNums, Function, Opened, bare_leaf, grad, scalar_result, with_aux
 from payback.transforms.pullback import cast_like, own, pull_back, reached_from, zero
 
 
-class _Called:
+class Called:
     """One call of a function with fresh leaves: its results as nodes, ready to be differentiated several times."""
 
     def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
@@ -37,9 +37,9 @@ class _Called:
         close(self.opened.wrt)
         self.aux: Any = None
         if has_aux:
-            out, self.aux = _with_aux(out, f)
+            out, self.aux = with_aux(out, f)
         self.out = out
-        self.tops = [_scalar(leaf, f).node for leaf in leaves(out)]
+        self.tops = [scalar_result(leaf, f).node for leaf in leaves(out)]
         for top in self.tops:
             if top.aval.dtype.kind != "f":
                 raise DifferentiationError(
@@ -82,7 +82,7 @@ class _Called:
         return unflatten(self.out, iter([Traced(top) if self.outside else top.value for top in self.tops]))
 
     def finished_aux(self) -> Any:
-        return self.aux if self.outside else tree_map(functools.partial(_bare, wrt=self.wrt), self.aux)
+        return self.aux if self.outside else tree_map(functools.partial(bare_leaf, wrt=self.wrt), self.aux)
 
 
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> Any:
@@ -107,7 +107,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux
         raise InputError(
             "jvp wants a tuple of arguments and a tuple of as many tangents", fix="write jvp(f, (x,), (v,))"
         )
-    called = _Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux)
+    called = Called(f, tuple(primals), {}, tuple(range(len(primals))), has_aux)
     given = leaves_like(list(primals), list(tangents))
     if given is None:
         raise DifferentiationError("the tangents are not built as the arguments are", why="each leaf of the arguments "
@@ -169,7 +169,7 @@ def jacobian(
 
     @functools.wraps(f)
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
-        called = _Called(f, args, kwargs, argnums, has_aux)
+        called = Called(f, args, kwargs, argnums, has_aux)
         results = sum(top.aval.size for top in called.tops)
         arguments = sum(node.aval.size for node in called.wrt)
         forward = mode == "forward" or (mode == "auto" and arguments < results)
@@ -204,7 +204,7 @@ _ROOM = 1 << 22  # entries of the largest array that is made for all of them
 
 
 def _at_once(
-    called: _Called, like: Node, derive: Callable[[Gradient, Any, Any], list[Any]], nodes: Sequence[Node]
+    called: Called, like: Node, derive: Callable[[Gradient, Any, Any], list[Any]], nodes: Sequence[Node]
 ) -> list[Any] | None:
     """For each of the unit vectors of a node what `derive` makes of it, all of them as one batch.
 
@@ -241,7 +241,7 @@ def _at_once(
             for there, node in zip(made, nodes, strict=True)]  # fmt: skip
 
 
-def _pulled_at_once(called: _Called, top: Node) -> list[Any] | None:
+def _pulled_at_once(called: Called, top: Node) -> list[Any] | None:
     def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
         settled = sweep(gradient, {top: Masked(asked, unit)}, called.wrt)
         return [settled.get(node) for node in called.wrt]
@@ -249,7 +249,7 @@ def _pulled_at_once(called: _Called, top: Node) -> list[Any] | None:
     return _at_once(called, top, derive, called.wrt)
 
 
-def _pushed_at_once(called: _Called, node: Node) -> list[Any] | None:
+def _pushed_at_once(called: Called, node: Node) -> list[Any] | None:
     def derive(gradient: Gradient, unit: Any, asked: Any) -> list[Any]:
         found = push(gradient, called.reached, {node: Masked(asked, unit)})
         return [found.get(top) for top in called.tops]
@@ -257,7 +257,7 @@ def _pushed_at_once(called: _Called, node: Node) -> list[Any] | None:
     return _at_once(called, node, derive, called.tops)
 
 
-def _rows(called: _Called) -> list[list[Any]]:
+def _rows(called: Called) -> list[list[Any]]:
     """blocks[result][argument], by one reverse sweep for each entry of the results."""
     blocks = []
     for top in called.tops:
@@ -273,7 +273,7 @@ def _rows(called: _Called) -> list[list[Any]]:
     return blocks
 
 
-def _columns(called: _Called) -> list[list[Any]]:
+def _columns(called: Called) -> list[list[Any]]:
     """blocks[result][argument], by one forward pass for each entry of the arguments."""
     zeros = [zero(node) for node in called.wrt]
     together = [_pushed_at_once(called, node) for node in called.wrt]
@@ -306,6 +306,7 @@ def hessian(f: Function, argnums: ArgNums = 0, *, sparse: bool = False) -> Funct
     For an argument of shape T an array of shape T + T; containers and several argnums nest as in `jacobian`.
     Computed forward over reverse: one reverse sweep, and one pass over it for each entry of the argument.
     sparse: a `scipy.sparse.csr_array` as in `jacobian`, for one array; symmetry saves sweeps (a star coloring).
+    Raises as `value_and_grad`.
 
     >>> import numpy as np, payback as pb
     >>> pb.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
@@ -323,6 +324,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     """The Hessian of a scalar function at `x` times `v`, without the Hessian: one sweep, one forward pass.
 
     x: a number, array or container; v: of the same structure and shapes; so is the result.
+    Raises as `value_and_grad`; DifferentiationError too for a v that does not fit x.
 
     >>> import numpy as np, payback as pb
     >>> pb.hvp(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), np.array([1.0, 0.0]))

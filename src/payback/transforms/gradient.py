@@ -50,7 +50,7 @@ class Opened:
         self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, briefly: bool = False
     ):
         """briefly: whether the graph is needed no longer than the call; so only f may be called as one proved plain."""
-        names = _argument_names(f, len(args))
+        names = argument_names(f, len(args))
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
@@ -144,7 +144,7 @@ def _kinds(given: Sequence[Any]) -> str:
     return ", ".join(kinds[:5]) or "empty"
 
 
-def _argument_names(f: Function, count: int) -> list[str]:
+def argument_names(f: Function, count: int) -> list[str]:
     code = getattr(f, "__code__", None)
     if code is not None and type(f) is FunctionType and not f.__dict__ and not code.co_flags & _VARIADIC:
         known = _names.get(id(code))
@@ -194,7 +194,7 @@ def _positions(
     return found, single
 
 
-def _scalar(out: Any, f: Function) -> Traced:
+def scalar_result(out: Any, f: Function) -> Traced:
     if isinstance(out, Traced):
         return out
     if is_complex(out):
@@ -212,7 +212,7 @@ def _scalar(out: Any, f: Function) -> Traced:
     return Traced(const(float(out) if type(out) in (int, bool) else value[()]))
 
 
-def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
+def with_aux(out: Any, f: Function) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
         kind = f"a tuple of {len(out)}" if isinstance(out, tuple) else "one value"
         raise DifferentiationError(f"{_name(f)} returns {kind} where has_aux=True wants (result, aux)",
@@ -220,7 +220,7 @@ def _with_aux(out: Any, f: Function) -> tuple[Any, Any]:
     return out
 
 
-def _bare(leaf: Any, wrt: list[Node]) -> Any:
+def bare_leaf(leaf: Any, wrt: list[Node]) -> Any:
     """A leaf of aux as a plain value, unless someone outside may differentiate it."""
     if not isinstance(leaf, Traced):
         return plain(leaf)
@@ -259,8 +259,8 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
         close(given.wrt)
         aux = None
         if has_aux:
-            out, aux = _with_aux(out, f)
-        top = _scalar(out, f)
+            out, aux = with_aux(out, f)
+        top = scalar_result(out, f)
         wrt = [node for node in given.wrt if node is not None]
         scalar = of_scalars(top, wrt) if type(top) is Float else None
         taped = on_tape(top)
@@ -277,7 +277,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
             found, bare = pull_back(read, bars, wrt)
             value = plain(value) if bare else value
         if has_aux:
-            aux = tree_map(lambda leaf: _bare(leaf, wrt), aux)
+            aux = tree_map(lambda leaf: bare_leaf(leaf, wrt), aux)
         gradient = given.gradients(found)
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
@@ -290,8 +290,8 @@ def traced_gradient(f: Function, args: tuple[Any, ...], wrt: list[Node]) -> tupl
     Each must be its user's own, so that it needs no identity to be told from the same value used elsewhere.  Returns
     (value, aux, gradients); how these lie in memory is not asked.
     """
-    out, aux = _with_aux(call(f, args, {}), f)
-    top = _scalar(out, f)
+    out, aux = with_aux(call(f, args, {}), f)
+    top = scalar_result(out, f)
     taped = on_tape(top)
     value, tops, bars = taped or (top, [top.node], [seed_for(top.node)])
     reached = reached_from(tops[0], wrt)[0] if len(tops) == 1 else None
@@ -339,8 +339,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     out = call(f, opened.args, {})
     aux = None
     if has_aux:
-        out, aux = _with_aux(out, f)
-    tops = [_scalar(leaf, f) for leaf in leaves(out)]
+        out, aux = with_aux(out, f)
+    tops = [scalar_result(leaf, f) for leaf in leaves(out)]
     wrt = [node for node in opened.wrt if node is not None]
     outside = any(reached_from(top.node, wrt)[1] for top in tops)
 
@@ -355,4 +355,4 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))
     if not has_aux:
         return result, pull
-    return result, pull, tree_map(lambda leaf: _bare(leaf, wrt), aux)
+    return result, pull, tree_map(lambda leaf: bare_leaf(leaf, wrt), aux)

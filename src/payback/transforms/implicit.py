@@ -84,7 +84,8 @@ def fixed_point(f: Function, x0: Any, *args: Any, solver: Function | None = None
     """x with `x = f(x, *args)`, near `x0`: `root` of x − f(x), and differentiated like it.
 
     solver: as in `root`, of g(x) = x − f(x).  By default x = f(x) is repeated until it changes x no more, and Newton's
-    method takes over where that does not converge.
+    method takes over where that does not converge.  f returns a number or an array of x's shape.
+    Raises as `root`.
 
     >>> import payback as pb
     >>> round(pb.grad(lambda a: pb.fixed_point(lambda x: (x + a / x) / 2, 1.0))(4.0), 12)

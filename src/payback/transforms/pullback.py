@@ -14,7 +14,7 @@ from payback.ad.values import lone, pay_values
 from payback.ir.node import Node
 from payback.ops.append import const
 from payback.ops.row import CONST
-from payback.trace.array import _NODE_TYPES, Traced
+from payback.trace.array import NODE_TYPES, Traced
 from payback.trace.assignment.memory_order import by_rows
 from payback.trace.refusals.leaks import check
 from payback.trace.scalars.floats import Float
@@ -48,7 +48,7 @@ def pull_back(
     on_graph, reached = False, None
     for top, seed in zip(tops, seeds, strict=True):
         reached, outside = reached_from(top, wrt)
-        on_graph = on_graph or outside or type(seed) in _NODE_TYPES
+        on_graph = on_graph or outside or type(seed) in NODE_TYPES
     top = seed = None  # type: ignore[assignment]  # or the graph could not be freed while it is swept
     if not on_graph:
         return _pull_values(tops, seeds, wrt, reached, units, free), True

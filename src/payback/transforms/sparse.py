@@ -28,7 +28,7 @@ from payback.errors import DifferentiationError, InputError
 from payback.ir.node import Node
 from payback.trace.array import Traced
 from payback.trace.tree import is_leaf
-from payback.transforms.forward import _Called
+from payback.transforms.forward import Called
 from payback.transforms.gradient import ArgNums, Function, grad
 from payback.transforms.pullback import pull_back
 
@@ -64,7 +64,7 @@ def sparse_jacobian(f: Function, argnums: ArgNums, mode: str, has_aux: bool) -> 
 
     @functools.wraps(f)
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
-        called = _Called(f, args, kwargs, argnums, has_aux)
+        called = Called(f, args, kwargs, argnums, has_aux)
         found = _derivative(called, lambda pattern: plan_jacobian(pattern, mode), csr)
         return (found, called.finished_aux()) if has_aux else found
 
@@ -76,7 +76,7 @@ def sparse_hessian(f: Function, argnums: ArgNums) -> Function:
 
     @functools.wraps(f)
     def hessian_of_f(*args: Any, **kwargs: Any) -> Any:
-        called = _Called(grad(f, argnums), args, kwargs, argnums, False)
+        called = Called(grad(f, argnums), args, kwargs, argnums, False)
         # A row of its own kind may be a user's gradient, which need not be one: nothing says its Hessian is symmetric.
         own = any(node.op.kind == "own" for node in called.reached)
         return _derivative(called, lambda pattern: plan_hessian(pattern, not own), csr)
@@ -114,7 +114,7 @@ def plan_hessian(pattern: Sets, symmetric: bool = True) -> Plan:
     return Plan("forward", colors, number, shade, np.where(direct, rows, pattern.members))
 
 
-def _derivative(called: _Called, planned: Callable[[Sets], Plan], csr: Callable[..., Any]) -> Any:
+def _derivative(called: Called, planned: Callable[[Sets], Plan], csr: Callable[..., Any]) -> Any:
     top, wrt = _single(called)
     pattern, used = jacobian_pattern(top, wrt, called.reached)
     plan = planned(pattern)
@@ -135,7 +135,7 @@ def _tell(pattern: Sets, plan: Plan) -> None:
               pattern.height, pattern.width, len(pattern.members), plan.number, plan.mode)  # fmt: skip
 
 
-def _single(called: _Called) -> tuple[Node, Node]:
+def _single(called: Called) -> tuple[Node, Node]:
     """The result and the argument, both one array or number.  Raises InputError for anything else."""
     if not called.opened.single or not is_leaf(called.opened.given[0]):
         raise InputError("sparse=True differentiates by one array", why="a sparse matrix has rows and columns only",
@@ -154,7 +154,7 @@ def _single(called: _Called) -> tuple[Node, Node]:
     return top, wrt
 
 
-def compressed(called: _Called, top: Node, wrt: Node, plan: Plan) -> Any:
+def compressed(called: Called, top: Node, wrt: Node, plan: Plan) -> Any:
     """The value of every entry of the pattern: one sweep for each color, read off where the plan says."""
     seeded = wrt if plan.mode == "forward" else top
     values = np.zeros(len(plan.shade), top.aval.dtype if plan.mode == "forward" else wrt.aval.dtype)
@@ -169,7 +169,7 @@ def compressed(called: _Called, top: Node, wrt: Node, plan: Plan) -> Any:
     return values
 
 
-def _sweep(called: _Called, top: Node, wrt: Node, mode: str, seed: Any) -> Any:
+def _sweep(called: Called, top: Node, wrt: Node, mode: str, seed: Any) -> Any:
     seed = 1.0 if (wrt if mode == "forward" else top).aval.weak else seed[()]
     found = called.push([seed], 0)[0] if mode == "forward" else pull_back([top], [seed], [wrt], units=True)[0][0]
     assert not isinstance(found, Traced)

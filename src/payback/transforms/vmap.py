@@ -23,7 +23,7 @@ from payback.trace.assignment.memory_order import exactly
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.gradient import _argument_names
+from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
 
@@ -121,7 +121,7 @@ def _told(where: Any) -> str | None:
 
 def _names(f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
     """What each leaf of the arguments is called."""
-    named = [*zip(_argument_names(f, len(args)), args, strict=True), *kwargs.items()]
+    named = [*zip(argument_names(f, len(args)), args, strict=True), *kwargs.items()]
     return [path for name, arg in named for path in paths(arg, name)]
 
 

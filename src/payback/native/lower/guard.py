@@ -10,9 +10,14 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load
 
 
+def may_fail(kernel: Any) -> bool:
+    """Whether a program may be given up at a kernel (an index out of bounds, a singular matrix), or at NumPy (None)."""
+    return kernel is None or getattr(kernel, "stops", False)
+
+
 def may_stop(kernel: Any) -> bool:
-    """Whether a kernel may end the program that it stands in."""
-    return isinstance(kernel, InBounds | AllFinite | AllTrue) or getattr(kernel, "stops", False)
+    """Whether it may end there: because it fails, or because a test says so."""
+    return may_fail(kernel) or isinstance(kernel, AllFinite | AllTrue)
 
 
 class InBounds(NamedTuple):

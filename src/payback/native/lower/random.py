@@ -11,19 +11,19 @@ from payback.native import ir
 from payback.native.codegen.emit import INT, INT32, Emitter, constant, lanes_of
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.pointwise import code_of
-from payback.ops.philox import _MULTIPLIERS, _ROUNDS, _WEYL, FOLDED
+from payback.ops.philox import FOLDED, MULTIPLIERS, ROUNDS, WEYL
 
 
 def _words(e: Emitter, c: list[ir.Value], k0: ir.Value, k1: ir.Value) -> list[ir.Value]:
     """The four words of a counter of four and a key, or of a vector of counters; 32 bits each, held in 64."""
     b, low, half = e.b, constant(k0.type, 0xFFFFFFFF), constant(k0.type, 32)
-    for _ in range(_ROUNDS):
-        p0, p1 = (b.mul(x, constant(x.type, int(y))) for x, y in zip((c[0], c[2]), _MULTIPLIERS, strict=True))
+    for _ in range(ROUNDS):
+        p0, p1 = (b.mul(x, constant(x.type, int(y))) for x, y in zip((c[0], c[2]), MULTIPLIERS, strict=True))
         c = [
             b.xor(b.xor(b.lshr(p1, half), c[1]), k0), b.and_(p1, low),
             b.xor(b.xor(b.lshr(p0, half), c[3]), k1), b.and_(p0, low),
         ]  # fmt: skip
-        k0, k1 = (b.and_(b.add(k, constant(k.type, int(y))), low) for k, y in zip((k0, k1), _WEYL, strict=True))
+        k0, k1 = (b.and_(b.add(k, constant(k.type, int(y))), low) for k, y in zip((k0, k1), WEYL, strict=True))
     return c
 
 

@@ -117,7 +117,7 @@ class Steps(NamedTuple):
                 if k == self.test:
                     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                         self._end(e, held)
-                elif call.kernel is None or may_stop(call.kernel):
+                elif may_stop(call.kernel):
                     with b.if_then(b.icmp_signed("!=", status, e.int(0)), likely=False):
                         b.ret(e.int(1))
         if self.test < 0:

@@ -44,11 +44,6 @@ class Command:
         return [*([] if self.kernel is None else [self.kernel]), *[kernel for _, kernel in self.inner]]
 
     @property
-    def may_stop(self) -> bool:
-        """Whether a program may be given up here: an index out of bounds, a singular matrix, a row on NumPy."""
-        return self.kernel is None or getattr(self.kernel, "stops", False)
-
-    @property
     def bytes(self) -> int:
         """About what a nest moves through memory."""
         return sum(view.buffer.bytes for view in self.operands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from payback.native.lower.guard import may_fail
 from payback.native.lower.nest import Nest
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
@@ -44,7 +45,7 @@ class InPlace:
 
 def last_that_may_fail(commands: Sequence[Command]) -> int:
     """The last command after which a program may be given up."""
-    return max((k for k, command in enumerate(commands) if command.may_stop), default=-1)
+    return max((k for k, command in enumerate(commands) if may_fail(command.kernel)), default=-1)
 
 
 def _may_write(command: Command, k: int, first: int, new: View, old: View) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from payback.native import vector_math
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.body import maskable
+from payback.native.lower.body import REDUCTIONS, maskable
 from payback.native.lower.nest import Nest
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.stages import AT_ONCE, REGISTERS
@@ -56,127 +56,147 @@ def nest(
     inside: they may be written into a loop of steps, where short rows are worth kernels of their own.
     """
     source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
-    commands = _nest(*source, inside)
+    commands = _Forming(source, inside).commands() if sinks else []
     for command in commands:
         command.source = source
     return commands
 
 
-def _nest(
-    instrs: Sequence[tuple[Any, ...]],
-    codes: Sequence[str],
-    sinks: Sequence[tuple[Any, ...]],
-    shape: layout.Shape,
-    text: str,
-    axes: layout.Shape | None = None,
-    inside: bool = False,
-) -> list[Command]:
-    if not sinks:
-        return []
-    views: list[View] = []
-    kinds: list[str] = []
+class _Forming:
+    """A nest on the way from its source to a kernel's key and numbers.
 
-    def place(view: View, code: str) -> int:
-        views.append(view)
-        kinds.append(code)
-        return len(views) - 1
+    body, ends  its instrs and sinks, which name views by number
+    letters     of the axes, from the outermost to the innermost: "k" kept, "r" reduced
+    moves       each view's strides along these axes
+    """
 
-    factors: list[int] = []
-    body: list[tuple[Any, ...]] = []
-    indices: list[tuple[int, int]] = []
-    for instr in instrs:
+    def __init__(self, source: Source, inside: bool):
+        self.source, self.inside, self.codes = source, inside, source.codes
+        self.views: list[View] = []
+        self.kinds: list[str] = []
+        self.factors: list[int] = []
+        self.indices: list[tuple[int, int]] = []  # (extent, stride)
+        self.body = [self._placed(instr) for instr in source.instrs]
+        self.ends = [self._end(sink) for sink in source.sinks]
+        # which payment comes first is part of the result
+        self.ordered = any(end[0] in ("scatter", "plus") for end in self.ends)
+        self._merge()
+
+    def commands(self) -> list[Command]:
+        seconds = self._in_parts()
+        self._turn()
+        key, numbers = self._key()
+        stored = {end[1] for end in self.ends}
+        adding = {end[1] for end in self.ends if end[0] in ("plus", "scatter")}
+        reads = [view for k, view in enumerate(self.views) if k not in stored or k in adding]
+        writes = [view for k, view in enumerate(self.views) if k in stored]
+        made = [Command(key, self.views, numbers, reads, writes, None, self.source.text)]
+        for second in seconds:
+            made += _Forming(second, self.inside).commands()
+        return made
+
+    def _place(self, view: View, code: str) -> int:
+        self.views.append(view)
+        self.kinds.append(code)
+        return len(self.views) - 1
+
+    def _placed(self, instr: tuple[Any, ...]) -> tuple[Any, ...]:
         if instr[0] == "load":
-            body.append(("load", place(instr[1], instr[2])))
-        elif instr[0] == "gather":
-            body.append(("gather", place(instr[1], instr[2]), *[at for at, _, _ in instr[3:]]))
-            indices += [(extent, stride) for _, extent, stride in instr[3:]]
-        elif instr[0] == "number":
-            body.append(number(instr[1], instr[2], factors))
-        else:
-            body.append(instr)
-    ends: list[tuple[Any, ...]] = []
-    for kind, view, at, *more in sinks:
-        where = place(view, code_of(view.buffer.dtype))
-        if kind in ("sum", "max", "min"):
-            finish = ()
-            if more[1]:
-                factors.append(bits_of("f8" if codes[at] == "f8" else "f4", more[1][1]))
-                finish = ("div", len(factors) - 1)
-            ends.append((kind, where, at, finish))
-        else:
-            ends.append((kind, where, at, *[k for k, _, _ in more]))
-            indices += [(extent, stride) for _, extent, stride in more]
-    letters = "".join("r" if axes is not None and a in axes else "k" for a in range(len(shape)))
-    ordered = any(end[0] in ("scatter", "plus") for end in ends)  # which payment comes first is part of the result
-    order = range(len(shape)) if ordered else usual(shape, views)
-    along = [tuple(v.strides[a] for a in order) for v in views]
-    letters = "".join(letters[a] for a in order)
-    extents, moves, letters = layout.collapsed([shape[a] for a in order], along, letters)
-    if axes is not None and letters and "r" not in letters:
-        extents, moves, letters = [1, *extents], [[0, *move] for move in moves], "r" + letters
-    second: list[tuple[Any, ...]] = []
-    parts = _parts(extents[0]) if letters == "r" and "f2" not in codes else 1
-    if parts > 1:  # a long sum, in parts that threads can share; always the same ones
-        step = extents[0] // parts
-        extents, letters = [parts, step], "kr"
-        moves = [[move[0] * step, move[0]] for move in moves]
-        for place_, end in enumerate(ends):
-            if end[0] in ("sum", "max", "min"):
-                code, total = codes[end[2]], views[end[1]]
-                views[end[1]] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
-                moves[end[1]] = [1, 0]
-                second.append((end[0], views[end[1]], code, total, sinks[place_][4]))
-                ends[place_] = (*end[:3], ())
-    across = None if ordered or _reads_rows(body, moves, body) else _across(letters, extents, codes, moves, body)
-    if across is not None:
-        rest = [*range(across), *range(across + 1, len(letters)), across]
-        letters, extents = "".join(letters[i] for i in rest), [extents[i] for i in rest]
-        moves = [[move[i] for i in rest] for move in moves]
-    inner = letters[-1:]
-    loops = [i for i, x in enumerate(letters[:-1]) if x == "k"] + [i for i, x in enumerate(letters[:-1]) if x == "r"]
-    ways = tuple(
-        (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z") for code, move in zip(kinds, moves, strict=True)
-    )
-    lanes = _lanes(codes, extents[-1], body) if inner else 1
-    few = extents[-1] if inside and inner == "k" and lanes == 1 and _is_few(extents[-1], body, ends, codes) else 0
-    if few:
-        lanes = max(1 << (few - 1).bit_length(), 16 // int(max(codes)[1:]))
-    elif inner and lanes == 1 < extents[-1] and _reads_rows([*body, *ends], moves, body):
-        lanes = 1 << extents[-1].bit_length() - 1  # a short row is a short vector
-    staged = inner != "" and _in_stages(body, ways, ends, codes, inner, letters, extents[-1])
-    if staged:
-        lanes = AT_ONCE * REGISTERS * _lanes(codes, extents[-1])
-    strips = lanes > 1 and not few and "r" not in letters and not ordered and _turned(moves, loops)
-    empty = axes is not None and prod(shape[a] for a in axes) == 0
-    key = Nest(tuple(body), ways, tuple(ends), tuple(codes), letters[:-1].count("k"), letters[:-1].count("r"),
-               inner, lanes, empty, _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
-    if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # a row shorter than a vector is one all the same
-        key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
-    numbers = [extents[i] for i in loops] + extents[-1:]
-    for move in moves:
-        numbers += [move[i] for i in loops]
-    numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
-    for extent, stride in indices:
-        numbers += [extent, stride]
-    numbers += factors
-    stored = {end[1] for end in ends}
-    adding = {end[1] for end in ends if end[0] in ("plus", "scatter")}
-    commands = [
-        Command(
-            key,
-            views,
-            numbers,
-            [v for k, v in enumerate(views) if k not in stored or k in adding],
-            [v for k, v in enumerate(views) if k in stored],
-            None,
-            text,
+            return ("load", self._place(instr[1], instr[2]))
+        if instr[0] == "gather":
+            self.indices += [(extent, stride) for _, extent, stride in instr[3:]]
+            return ("gather", self._place(instr[1], instr[2]), *[at for at, _, _ in instr[3:]])
+        return number(instr[1], instr[2], self.factors) if instr[0] == "number" else instr
+
+    def _end(self, sink: tuple[Any, ...]) -> tuple[Any, ...]:
+        kind, view, at, *more = sink
+        where = self._place(view, code_of(view.buffer.dtype))
+        if kind not in REDUCTIONS:
+            self.indices += [(extent, stride) for _, extent, stride in more]
+            return (kind, where, at, *[k for k, _, _ in more])
+        if not more[1]:
+            return (kind, where, at, ())
+        self.factors.append(bits_of("f8" if self.codes[at] == "f8" else "f4", more[1][1]))
+        return (kind, where, at, ("div", len(self.factors) - 1))
+
+    def _merge(self) -> None:
+        """The axes as most of memory has them, those that all views go through in one step as one."""
+        shape, axes = self.source.shape, self.source.axes
+        order = range(len(shape)) if self.ordered else usual(shape, self.views)
+        along = [tuple(view.strides[a] for a in order) for view in self.views]
+        letters = "".join("r" if axes is not None and a in axes else "k" for a in order)
+        self.extents, self.moves, self.letters = layout.collapsed([shape[a] for a in order], along, letters)
+        if axes is not None and self.letters and "r" not in self.letters:
+            self.extents, self.letters = [1, *self.extents], "r" + self.letters
+            self.moves = [[0, *move] for move in self.moves]
+
+    def _in_parts(self) -> list[Source]:
+        """A long sum is made in parts that threads can share, always the same ones; what adds these up."""
+        parts = _parts(self.extents[0]) if self.letters == "r" and "f2" not in self.codes else 1
+        if parts == 1:
+            return []
+        step, seconds, text = self.extents[0] // parts, [], f"{self.source.text} of parts"
+        self.extents, self.letters = [parts, step], "kr"
+        self.moves = [[move[0] * step, move[0]] for move in self.moves]
+        for k, end in enumerate(self.ends):
+            kind, where, at = end[:3]
+            if kind in REDUCTIONS:
+                code, total = self.codes[at], self.views[where]
+                part = self.views[where] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
+                self.moves[where], self.ends[k] = [1, 0], (kind, where, at, ())
+                target = View(total.buffer, total.offset, (parts,), (0,))
+                sums = ((kind, target, 0, code, self.source.sinks[k][4]),)
+                seconds.append(Source((("load", part, code),), (code,), sums, (parts,), text, (0,)))
+        return seconds
+
+    def _turn(self) -> None:
+        """Vectors run along another axis where the last one is short."""
+        if self.ordered or _reads_rows(self.body, self.moves, self.body):
+            return
+        across = _across(self.letters, self.extents, self.codes, self.moves, self.body)
+        if across is not None:
+            order = [*range(across), *range(across + 1, len(self.letters)), across]
+            self.letters = "".join(self.letters[i] for i in order)
+            self.extents = [self.extents[i] for i in order]
+            self.moves = [[move[i] for i in order] for move in self.moves]
+
+    def _key(self) -> tuple[Nest, list[int]]:
+        """The kernel, and the numbers that it is given."""
+        letters, extents, moves, body, ends = self.letters, self.extents, self.moves, self.body, self.ends
+        inner, outer = letters[-1:], letters[:-1]
+        loops = [i for kind in "kr" for i, letter in enumerate(outer) if letter == kind]
+        ways = tuple(
+            (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z")
+            for code, move in zip(self.kinds, moves, strict=True)
         )
-    ]
-    for kind, part, code, total, finish in second:
-        target = View(total.buffer, total.offset, (parts,), (0,))
-        sums = [(kind, target, 0, code, finish)]
-        commands += _nest([("load", part, code)], [code], sums, (parts,), f"{text} of parts", (0,))
-    return commands
+        lanes, few = self._lanes() if inner else (1, 0)
+        staged = inner != "" and _in_stages(body, ways, ends, self.codes, inner, letters, extents[-1])
+        if staged:
+            lanes = AT_ONCE * REGISTERS * _lanes(self.codes, extents[-1])
+        strips = lanes > 1 and not few and "r" not in letters and not self.ordered and _turned(moves, loops)
+        shape, axes = self.source.shape, self.source.axes
+        empty = axes is not None and prod(shape[a] for a in axes) == 0
+        key = Nest(tuple(body), ways, tuple(ends), self.codes, outer.count("k"), outer.count("r"), inner, lanes, empty,
+                   _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
+        if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # shorter than a vector, one all the same
+            key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
+        numbers = [extents[i] for i in loops] + extents[-1:]
+        numbers += [move[i] for move in moves for i in loops]
+        numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+        numbers += [x for index in self.indices for x in index]
+        return key, numbers + self.factors
+
+    def _lanes(self) -> tuple[int, int]:
+        """Lanes of the vectors, and the entries of a row that is one vector although it is shorter; 0: it is not."""
+        extent, body, ends = self.extents[-1], self.body, self.ends
+        lanes = _lanes(self.codes, extent, body)
+        if lanes > 1 or extent <= 1:
+            return lanes, 0
+        if self.inside and self.letters[-1] == "k" and _is_few(body, ends, self.codes):
+            return max(1 << (extent - 1).bit_length(), 16 // int(max(self.codes)[1:])), extent
+        if extent > 1 and _reads_rows([*body, *ends], self.moves, body):
+            return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
+        return 1, 0
 
 
 def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
@@ -215,13 +235,10 @@ def _lanes(codes: Sequence[str], extent: int, body: Sequence[tuple[Any, ...]] = 
     return lanes if extent >= lanes else 1
 
 
-def _is_few(
-    extent: int, body: Sequence[tuple[Any, ...]], ends: Sequence[tuple[Any, ...]], codes: Sequence[str]
-) -> bool:
+def _is_few(body: Sequence[tuple[Any, ...]], ends: Sequence[tuple[Any, ...]], codes: Sequence[str]) -> bool:
     """Whether a row that is shorter than a vector is worth to be one: for elementary functions, of numbers alike."""
     return (
-        extent > 1
-        and any(instr[0] in STAGED for instr in body)
+        any(instr[0] in STAGED for instr in body)
         and all(instr[0] in STAGED or instr[0] in PLAIN for instr in body)
         and all(end[0] == "store" for end in ends)
         and set(codes) - {"b1"} in ({"f4"}, {"f8"})
@@ -233,7 +250,7 @@ def _in_stages(
     codes: Sequence[str], inner: str, letters: str, extent: int,
 ) -> bool:  # fmt: skip
     """Whether a body of elementary functions is done in stages: see `lower/stages.py`."""
-    sums = [end for end in ends if end[0] in ("sum", "max", "min")]
+    sums = [end for end in ends if end[0] in REDUCTIONS]
     return (
         has_masked_loads()
         and extent >= 16 * _lanes(codes, extent)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from payback.native.lower.guard import AllFinite, AllTrue
+from payback.native.lower.guard import may_stop
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 from payback.native.planning.commands import Command
@@ -124,16 +124,11 @@ def _last(commands: Sequence[Command], needs: list[list[int]], late: set[int], p
         seen.add(k)
         if k in late:  # a pair that needs another one runs where it stands
             return pair.update
-        if _fixed(commands[k]) or commands[k].bytes > SMALL:
+        if may_stop(commands[k].kernel) or commands[k].bytes > SMALL:
             last = max(last, k)
         else:
             stack += needs[k]
     return max(last, 0)
-
-
-def _fixed(command: Command) -> bool:
-    """What may say stop, or runs on NumPy: nothing is moved over it."""
-    return command.may_stop or isinstance(command.kernel, (AllFinite, AllTrue))
 
 
 def _needs(commands: Sequence[Command]) -> list[list[int]]:
@@ -144,7 +139,7 @@ def _needs(commands: Sequence[Command]) -> list[list[int]]:
     found: list[list[int]] = []
     for k, command in enumerate(commands):
         needs = {fence} if fence >= 0 else set()
-        if _fixed(command):
+        if may_stop(command.kernel):
             needs |= set(since)
             fence, since = k, []
         else:

@@ -18,14 +18,14 @@ import numpy as np
 import payback.trace.assignment.views  # noqa: F401 (is found by its hooks)
 from payback.errors import MissingAttributeError, UnsupportedError
 from payback.ops.append import const
-from payback.trace.array import _NODE_TYPES, Traced, _holds_traced
+from payback.trace.array import NODE_TYPES, Traced, holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.assignment.unknown import write_unknown  # noqa: F401 (is found by its hook)
 from payback.trace.assignment.written import Storage, Written, plain_key, written
-from payback.trace.dispatch import _array_function, _array_ufunc, _current, here
+from payback.trace.dispatch import array_function, array_ufunc, current, here
 from payback.trace.indexing import unknown
-from payback.trace.operators import _COMPLEX, _HOOKS, _METHODS, where_of_caller
+from payback.trace.operators import COMPLEX, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.free import free
 from payback.trace.tree import leaves
 
@@ -83,7 +83,7 @@ class Buffer(Buffered):
     def __setitem__(self, key: Any, value: Any) -> None:
         if _root(self)._storage is None:
             open_end = unknown(key)
-            if not (open_end or _holds_traced(value)):
+            if not (open_end or holds_traced(value)):
                 np.ndarray.__setitem__(self, plain_key(key), value)
                 return
             bare = isinstance(value, Traced) and value.node.value is not None and self.dtype.kind != "f" and free(value)
@@ -92,12 +92,12 @@ class Buffer(Buffered):
                 return
             if not self.flags.writeable:
                 raise ValueError("assignment destination is read-only")
-        _HOOKS["setitem"](self._become_traced(), key, value, where_of_caller(2))
+        HOOKS["setitem"](self._become_traced(), key, value, where_of_caller(2))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if _any_traced((*inputs, *kwargs.values(), out or ())):
-            inputs, kwargs = _current(inputs), _current(kwargs)
-            return _array_ufunc(ufunc, method, inputs, kwargs if out is None else kwargs | {"out": out})
+        if any_traced((*inputs, *kwargs.values(), out or ())):
+            inputs, kwargs = current(inputs), current(kwargs)
+            return array_ufunc(ufunc, method, inputs, kwargs if out is None else kwargs | {"out": out})
         if method == "at":
             return ufunc.at(np.asarray(inputs[0]), plain_key(inputs[1]), *map(now, inputs[2:]))
         if out is not None:
@@ -108,8 +108,8 @@ class Buffer(Buffered):
         return tuple(map(buffer, made)) if isinstance(made, tuple) else buffer(made)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if _any_traced(args) or _any_traced(kwargs):
-            return _array_function(function, types, args, kwargs)
+        if any_traced(args) or any_traced(kwargs):
+            return array_function(function, types, args, kwargs)
         made = super().__array_function__(function, types, args, kwargs)
         return _again(made, [leaf for leaf in leaves([list(args), kwargs]) if type(leaf) is Buffer])
 
@@ -178,14 +178,14 @@ def alias(made: np.ndarray[Any, Any], x: Buffer) -> Buffer:
     return view
 
 
-def _any_traced(x: Any) -> bool:
-    if type(x) in _NODE_TYPES:
+def any_traced(x: Any) -> bool:
+    if type(x) in NODE_TYPES:
         return True
     if isinstance(x, (tuple, list)):
-        return any(_any_traced(part) for part in x)
+        return any(any_traced(part) for part in x)
     if isinstance(x, dict):
-        return any(_any_traced(part) for part in x.values())
-    if type(x) in _COMPLEX:
+        return any(any_traced(part) for part in x.values())
+    if type(x) in COMPLEX:
         return x.traced
     return isinstance(x, Traced) or (isinstance(x, Buffer) and _root(x)._storage is not None)
 
@@ -197,7 +197,7 @@ def buffer(made: Any) -> Any:
     return made
 
 
-_HOOKS["buffer"] = buffer
+HOOKS["buffer"] = buffer
 
 
 # Methods and attributes of ndarray that look at the memory: once traced, those of the traced value answer.
@@ -209,11 +209,11 @@ def _method(name: str) -> Callable[..., Any]:
     def method(self: Buffer, *args: Any, **kwargs: Any) -> Any:
         if _root(self)._storage is not None:
             traced = self.now()
-            if not hasattr(type(traced), name) and name not in _METHODS:
+            if not hasattr(type(traced), name) and name not in METHODS:
                 what = f".{name} of an array that holds traced values has no derivative in payback"
                 raise MissingAttributeError(what, where=here(), fix="write it with NumPy functions that have one")
             return getattr(traced, name)(*args, **kwargs)
-        if _any_traced(args) or _any_traced(kwargs):
+        if any_traced(args) or any_traced(kwargs):
             return getattr(self._become_traced(), name)(*args, **kwargs)
         return of_array(self, *args, **kwargs)
 
@@ -221,7 +221,7 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-_MEMORY = [
+READING_METHODS = [
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "byteswap", "choose", "clip", "compress",
     "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "dump", "dumps", "flatten", "item", "max",
     "mean", "min", "nonzero", "partition", "prod", "ptp", "put", "ravel", "repeat", "reshape", "resize", "round",
@@ -229,13 +229,13 @@ _MEMORY = [
     "transpose", "var", "view", "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__",
     "__copy__", "__deepcopy__", "__iter__",
 ]  # fmt: skip
-for _name in _MEMORY:
+for _name in READING_METHODS:
     if hasattr(np.ndarray, _name):
         setattr(Buffer, _name, _method(_name))
 
 
 def _fill(self: Any, value: Any) -> None:
-    if _any_traced((self, value)):
+    if any_traced((self, value)):
         self[...] = value
     else:
         np.ndarray.fill(self, value)

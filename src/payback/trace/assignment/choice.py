@@ -12,7 +12,7 @@ from payback.ops.append import apply
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced
 from payback.trace.dispatch import here
-from payback.trace.indexing import _SIMPLE, _is_mask, unknown
+from payback.trace.indexing import SIMPLE, is_mask, unknown
 
 _MOST = 64  # nodes of a mask that are compared: masks are made of few
 
@@ -33,12 +33,12 @@ class Choice:
     @classmethod
     def of(cls, shape: tuple[int, ...], parts: tuple[Any, ...]) -> Choice:
         """Raises IndexError for a mask that does not fit, TraceError for a second index array beside it."""
-        (at, mask), *others = [(i, p) for i, p in enumerate(parts) if unknown(p) and _is_mask(p)]
+        (at, mask), *others = [(i, p) for i, p in enumerate(parts) if unknown(p) and is_mask(p)]
         rest = (*parts[:at], *parts[at + 1 :])
         if not mask.ndim:
             raise TraceError("a single truth cannot index while a function is compiled", where=here(),
                              why="whether it holds is not known", fix="use np.where(truth, x, 0)")  # fmt: skip
-        if others or not all(isinstance(p, _SIMPLE) and not isinstance(p, bool) for p in rest):
+        if others or not all(isinstance(p, SIMPLE) and not isinstance(p, bool) for p in rest):
             raise TraceError("a mask stands beside another array in an index while compiling", where=here(),
                              why="where it holds is not known",
                              fix="index in two steps, or choose with np.where")  # fmt: skip

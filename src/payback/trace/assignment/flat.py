@@ -18,7 +18,7 @@ from payback.trace.assignment.written import plain_key
 from payback.trace.dispatch import here, implements
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import traced_array
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import FUNCTIONS, METHODS
 
 
 class Flat:
@@ -178,14 +178,14 @@ def _partition(x: Any, kth: Any, axis: Any = -1, kind: str = "introselect", orde
     """`x.partition(k)`: in place, with the k-th smallest entry at k."""
     if order is not None:
         raise UnsupportedError(".partition(order=) of traced values", where=here(), fix="leave order= away")
-    x[...] = _FUNCTIONS[np.take_along_axis](x, np.argpartition(x.value, kth, axis, kind), axis)
+    x[...] = FUNCTIONS[np.take_along_axis](x, np.argpartition(x.value, kth, axis, kind), axis)
 
 
 def _fill(x: Any, value: Any) -> None:
     x[...] = value
 
 
-_METHODS.update(put=put, sort=_sort, partition=_partition, fill=_fill)
+METHODS.update(put=put, sort=_sort, partition=_partition, fill=_fill)
 
 
 def _get_flat(x: Any) -> Flat:

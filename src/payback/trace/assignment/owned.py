@@ -25,7 +25,7 @@ import numpy as np
 from payback.ops.append import const
 from payback.trace.array import Traced
 from payback.trace.assignment.outside import users_frame
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 
 _BINARY_OP, _CACHE = dis.opmap.get("BINARY_OP"), dis.opmap.get("CACHE")
 _IN_PLACE = 13  # the arguments of BINARY_OP from here on are those of += and its kin
@@ -59,7 +59,7 @@ def adopt(targets: tuple[Any, ...]) -> Any:
         found -= 1
     if found != _expected[way] or (_LENDS and _is_lent(frame, targets[0])):
         return None
-    return _HOOKS["buffer"](targets[0].copy())
+    return HOOKS["buffer"](targets[0].copy())
 
 
 def _measure(x: Any) -> None:

@@ -20,13 +20,13 @@ from payback.trace.assignment.choice import Choice, same
 from payback.trace.dispatch import here
 from payback.trace.indexing import unknown as unknown_part
 from payback.trace.numpy.arguments import axes_of, keep
-from payback.trace.operators import _HOOKS, _LATER, _METHODS
+from payback.trace.operators import HOOKS, LATER, METHODS
 
 
 def read_where(x: Traced, parts: tuple[Any, ...], place: Any) -> Selected:
     """`x[…, mask, …]`."""
     choice = Choice.of(x.shape, parts)
-    made = _METHODS["__getitem__"](x, choice.around)
+    made = METHODS["__getitem__"](x, choice.around)
     mine = range(choice.at, choice.at + choice.mask.ndim)
     rest = [axis for axis in range(made.ndim) if axis not in mine]
     rest[choice.place : choice.place] = mine
@@ -320,5 +320,5 @@ _METHOD_FUNCTIONS: dict[str, Any] = {
     "var": np.var, "std": np.std, "ptp": np.ptp, "dot": np.dot, "clip": np.clip, "round": np.round, "copy": np.copy,
     "astype": np.astype,
 }  # fmt: skip
-_LATER.add(Selected)
-_HOOKS.update(read_where=read_where, unknown=unknown_part)
+LATER.add(Selected)
+HOOKS.update(read_where=read_where, unknown=unknown_part)

@@ -23,8 +23,8 @@ from payback.trace.assignment.choice import Choice
 from payback.trace.assignment.selected import Selected
 from payback.trace.assignment.views import open_for_writing
 from payback.trace.assignment.written import View
-from payback.trace.indexing import _is_mask, unknown
-from payback.trace.operators import _HOOKS, _METHODS
+from payback.trace.indexing import is_mask, unknown
+from payback.trace.operators import HOOKS, METHODS
 
 
 def write_unknown(x: Traced, key: Any, value: Any, place: Any) -> None:
@@ -33,7 +33,7 @@ def write_unknown(x: Traced, key: Any, value: Any, place: Any) -> None:
     Raises TraceError for values of which there is one for each place that a mask holds at: how many is not known.
     """
     parts = tuple(map(now, key if isinstance(key, tuple) else (key,)))
-    masks = [part for part in parts if unknown(part) and _is_mask(part)]
+    masks = [part for part in parts if unknown(part) and is_mask(part)]
     if not masks:
         _write_at(x, parts, value, place)
         return
@@ -71,7 +71,7 @@ def _write_at(x: Traced, parts: tuple[Any, ...], value: Any, place: Any) -> None
     value = as_traced(value)
     view = open_for_writing(x, place)
     size = int(np.prod(x.shape, dtype=int))
-    places = _METHODS["__getitem__"](Traced(_constant(np.arange(size).reshape(x.shape), place)), parts)
+    places = METHODS["__getitem__"](Traced(_constant(np.arange(size).reshape(x.shape), place)), parts)
     whole = view.storage.fitting(value, place)
     if np.shape(whole) != places.shape:
         if np.broadcast_shapes(np.shape(whole), places.shape) != places.shape:
@@ -89,4 +89,4 @@ def _write_at(x: Traced, parts: tuple[Any, ...], value: Any, place: Any) -> None
 
 
 _FIRST = (Place(0),)
-_HOOKS["write_unknown"] = write_unknown
+HOOKS["write_unknown"] = write_unknown

@@ -20,12 +20,12 @@ from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
-from payback.trace.array import _NODE_TYPES, Traced, as_traced, become
+from payback.trace.array import NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
 from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, lying, order_of, ordered, same
 from payback.trace.assignment.outside import by_compiled_code
-from payback.trace.assignment.written import _SIMPLE, Storage, View, Written, _held, plain_key, written
-from payback.trace.operators import _FUNCTIONS, _HOOKS, made
+from payback.trace.assignment.written import SIMPLE, Storage, View, Written, node_slot, plain_key, written
+from payback.trace.operators import FUNCTIONS, HOOKS, made
 from payback.trace.scalars.number import Number
 
 
@@ -117,13 +117,13 @@ def looked_at(x: Any, name: str, params: dict[str, Any], make: Callable[[], Any]
 
 
 def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | None:
-    held: View = _held.__get__(x)
+    held: View = node_slot.__get__(x)
     at = _replay(held.at, name, params)
     return written(held.storage, at) if np.may_share_memory(at, held.at) else None
 
 
 def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
-    if type(x) not in _NODE_TYPES or not x.node.shape:
+    if type(x) not in NODE_TYPES or not x.node.shape:
         return look
     if not look.node.shape and name == "index" and Ellipsis not in params["template"]:
         return look  # a number of its own
@@ -165,7 +165,7 @@ _GATHERED = {"diagonal", "crossed", "windows"}
 def laid_out(x: Traced) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does in NumPy, as far as that is known."""
     if type(x) is Written:
-        return _held.__get__(x).at  # type: ignore[no-any-return]
+        return node_slot.__get__(x).at  # type: ignore[no-any-return]
     alias = getattr(x, "alias", None)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
     if x.node.value is not None and not _told_by_steps(alias):
@@ -242,7 +242,7 @@ def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
 def open_for_writing(x: Traced, place: Any) -> View:
     """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
     if type(x) is Written:
-        return _held.__get__(x)
+        return node_slot.__get__(x)
     family, _ = getattr(x, "alias", None) or (Family(x), ())
     if family.is_variable:
         where = position(place)
@@ -260,7 +260,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
         y.alias = None
         become(y, Written)
         y.node = View(storage, at)
-    return _held.__get__(x)
+    return node_slot.__get__(x)
 
 
 def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
@@ -270,7 +270,7 @@ def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
         return False
     if a is b:
         return True
-    held = [_held.__get__(x) if type(x) is Written else None for x in (a, b)]
+    held = [node_slot.__get__(x) if type(x) is Written else None for x in (a, b)]
     if held[0] is not None and held[1] is not None:
         return held[0].storage is held[1].storage and bool(np.intersect1d(held[0].at, held[1].at).size)
     (first, steps), (second, others) = (getattr(x, "alias", None) or (None, ()) for x in (a, b))
@@ -288,15 +288,15 @@ def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
 
 def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
     """`x[key] = value`: the value is written where NumPy would write it, through views too."""
-    if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
-        _HOOKS["write_unknown"](x, key, value, place)
+    if type(key) not in SIMPLE and HOOKS["unknown"](key):
+        HOOKS["write_unknown"](x, key, value, place)
         return
     key, given = plain_key(key), value
     if type(value) is not Number or x.dtype != FLOAT64:
         value = as_traced(value)  # read before: it may be a view of x
     shown = type(given) is Written and given.ndim and type(key) is int
     held = open_for_writing(x, place)
-    if shown and _held.__get__(given).storage is held.storage and by_compiled_code():
+    if shown and node_slot.__get__(given).storage is held.storage and by_compiled_code():
         where = position(place)
         raise UnsupportedError("rows of a traced array cannot be exchanged by compiled code",
                                where=str(where) if where else None, why="it would write one of them twice",
@@ -313,5 +313,5 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
     return x
 
 
-_FUNCTIONS[np.may_share_memory] = _FUNCTIONS[np.shares_memory] = share_memory
-_HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order)
+FUNCTIONS[np.may_share_memory] = FUNCTIONS[np.shares_memory] = share_memory
+HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order)

@@ -29,12 +29,12 @@ from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
 from payback.trace.gathering import as_box, joined, slabs
-from payback.trace.operators import _ARRAYS, _HOOKS, _METHODS, where_of_caller
+from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.cures import BARE
 from payback.trace.refusals.free import free
 from payback.trace.scalars.number import Number, opened
 
-_SIMPLE = (int, slice, type(None), type(Ellipsis))
+SIMPLE = (int, slice, type(None), type(Ellipsis))
 
 
 class Storage:
@@ -260,7 +260,7 @@ class View:
         return self.node
 
 
-_held = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property of Written
+node_slot = Traced.node  # type: ignore[attr-defined]  # the slot itself, beneath the property of Written
 
 
 class Written(Traced):
@@ -270,27 +270,27 @@ class Written(Traced):
 
     @property
     def node(self) -> Node:
-        return _held.__get__(self).read(where_of_caller(3))
+        return node_slot.__get__(self).read(where_of_caller(3))
 
     @node.setter
     def node(self, view: View) -> None:
-        _held.__set__(self, view)
+        node_slot.__set__(self, view)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return _held.__get__(self).at.shape
+        return node_slot.__get__(self).at.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return _held.__get__(self).storage.dtype
+        return node_slot.__get__(self).storage.dtype
 
     @property
     def ndim(self) -> int:
-        return _held.__get__(self).at.ndim
+        return node_slot.__get__(self).at.ndim
 
     @property
     def size(self) -> int:
-        return _held.__get__(self).at.size
+        return node_slot.__get__(self).at.size
 
     def __len__(self) -> int:
         if not self.shape:
@@ -301,9 +301,9 @@ class Written(Traced):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Any:
-        view: View = _held.__get__(self)
-        if type(key) not in _SIMPLE and _HOOKS["unknown"](key):
-            return _METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
+        view: View = node_slot.__get__(self)
+        if type(key) not in SIMPLE and HOOKS["unknown"](key):
+            return METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
         taken = view.at[plain_key(key)]
         place = where_of_caller(2)
         if type(taken) is not np.ndarray:
@@ -316,7 +316,7 @@ class Written(Traced):
 def _bare_or_traced(made: Any) -> Any:
     if type(made) is Node:
         return opened(made)
-    return made if isinstance(made, (np.generic, Number)) else _HOOKS["buffer"](made)
+    return made if isinstance(made, (np.generic, Number)) else HOOKS["buffer"](made)
 
 
 def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
@@ -325,7 +325,7 @@ def written(storage: Storage, at: np.ndarray[Any, Any]) -> Written:
 
 def plain_key(key: Any) -> Any:
     """An index without traced parts.  Raises TraceError where a number is not known, IndexError for floats."""
-    if type(key) in _SIMPLE:
+    if type(key) in SIMPLE:
         return key
     if type(key) is tuple:
         return tuple(plain_key(part) for part in key)
@@ -339,4 +339,4 @@ def plain_key(key: Any) -> Any:
     return key
 
 
-_ARRAYS.add(Written)
+ARRAYS.add(Written)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.arrays import Buffered
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.complex.numbers import (
     METHODS,
     NOTHING,
@@ -23,7 +23,7 @@ from payback.trace.complex.numbers import (
     product,
 )
 from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 from payback.trace.tree import tree_map
 
 _RULES: dict[Any, Callable[..., Any]] = {}
@@ -56,10 +56,10 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
 def _traced(x: Any) -> bool:
     if isinstance(x, (tuple, list)):
         return any(map(_traced, x))
-    return x.traced if type(x) is Complex else _any_traced(x)
+    return x.traced if type(x) is Complex else any_traced(x)
 
 
-_HOOKS["complex_function"] = compute
+HOOKS["complex_function"] = compute
 
 # What moves or adds entries does so with each part.
 _BY_PARTS = {
@@ -175,7 +175,7 @@ def ones_like(z: Any, dtype: Any = None, order: str = "K", subok: bool = True, s
 
 
 def _new(made: Any) -> Any:
-    return _HOOKS["complex_buffer"](made) if made.dtype.kind == "c" else _HOOKS["buffer"](made)
+    return HOOKS["complex_buffer"](made) if made.dtype.kind == "c" else HOOKS["buffer"](made)
 
 
 # products -------------------------------------------------------------------------------------------------------

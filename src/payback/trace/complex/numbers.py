@@ -19,9 +19,9 @@ from payback.trace import array, tree
 from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
-from payback.trace.operators import _COMPLEX, _HOOKS, _LATER
+from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.tree import is_complex
 
 NOTHING = None  # the part that a real number does not have
@@ -78,7 +78,7 @@ class Complex:
 
     @property
     def traced(self) -> bool:
-        return _any_traced(self.re) or _any_traced(self.im)
+        return any_traced(self.re) or any_traced(self.im)
 
     def now(self) -> Any:
         """The plain array of its numbers, if none of them is traced; else itself."""
@@ -130,10 +130,10 @@ class Complex:
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _HOOKS["complex_ufunc"](ufunc, method, inputs, kwargs)
+        return HOOKS["complex_ufunc"](ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _HOOKS["complex_function"](function, args, kwargs)
+        return HOOKS["complex_function"](function, args, kwargs)
 
     def plain(self) -> Any:
         """The bare numbers."""
@@ -159,10 +159,10 @@ _OPERATORS = {
 
 def _operator(name: str, ufunc: Any) -> None:
     def forward(self: Complex, other: Any) -> Any:
-        return _HOOKS["complex_ufunc"](ufunc, "__call__", (self, other), {})
+        return HOOKS["complex_ufunc"](ufunc, "__call__", (self, other), {})
 
     def reflected(self: Complex, other: Any) -> Any:
-        return _HOOKS["complex_ufunc"](ufunc, "__call__", (other, self), {})
+        return HOOKS["complex_ufunc"](ufunc, "__call__", (other, self), {})
 
     def in_place(self: Complex, other: Any) -> Any:
         made = forward(self, other)
@@ -207,7 +207,7 @@ def parts(x: Any) -> tuple[Any, Any]:
 def listed(x: Any) -> Any:
     """A list or tuple of numbers, some of them traced or complex, as an array."""
     if not holds_complex(x):
-        return Traced(array.as_traced(x)) if array._holds_traced(x) else np.asarray(x)
+        return Traced(array.as_traced(x)) if array.holds_traced(x) else np.asarray(x)
     full = [pair(*parts(part)) for part in x]
     return Complex(np.stack([as_part(z.re) for z in full]), np.stack([as_part(z.im) for z in full]))
 
@@ -281,10 +281,10 @@ def pair_of(z: Any) -> tuple[Any, Any]:
     return made.re, made.im
 
 
-_LATER.add(Complex)
-_COMPLEX.add(Complex)
+LATER.add(Complex)
+COMPLEX.add(Complex)
 tree.COMPLEX.add(Complex)
-_HOOKS["holds_complex"] = holds_complex
+HOOKS["holds_complex"] = holds_complex
 
 
 def joined(re: Any, im: Any) -> Any:
@@ -316,5 +316,5 @@ def as_complex(x: Any, dtype: Any = None) -> Any:
     return made if dtype is None else made.astype(dtype)
 
 
-_HOOKS["complex_buffer"] = writable
-_HOOKS["complex_array"] = as_complex
+HOOKS["complex_buffer"] = writable
+HOOKS["complex_array"] = as_complex

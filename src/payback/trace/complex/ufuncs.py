@@ -12,10 +12,10 @@ import numpy as np
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced, stop_gradient
 from payback.trace.arrays import Buffered
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.complex.numbers import NOTHING, Complex, listed, minus, pair, pair_of, parts, plus, product, times
 from payback.trace.dispatch import here
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 
 # functions of one number ----------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
     """A ufunc of arguments of which one at least is complex, and one is traced or may be written into."""
     out = kwargs.pop("out", None)
     bare = [x.now() if isinstance(x, (Buffered, Complex)) else x for x in inputs]
-    if not _any_traced(bare) and not any(type(x) is Complex for x in bare):
+    if not any_traced(bare) and not any(type(x) is Complex for x in bare):
         made = getattr(ufunc, method)(*bare, **kwargs)
     elif method == "reduce" and ufunc in (np.add, np.multiply):
         made = (np.sum if ufunc is np.add else np.prod)(*bare, **kwargs)  # type: ignore[arg-type]
@@ -192,5 +192,5 @@ def operated(row: str, a: Any, b: Any) -> Any:
 
 _OF_ROWS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "power": np.power,
             "eq": np.equal, "ne": np.not_equal}  # fmt: skip
-_HOOKS["operated"] = operated
-_HOOKS["complex_ufunc"] = answer
+HOOKS["operated"] = operated
+HOOKS["complex_ufunc"] = answer

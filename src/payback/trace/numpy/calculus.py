@@ -15,7 +15,7 @@ from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.numpy.indexing import take
 from payback.trace.numpy.map import astype, broadcast_any, concatenate, lies_as, like_first
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS
+from payback.trace.operators import FUNCTIONS, HOOKS, METHODS
 
 # differences and integrals --------------------------------------------------------------------------------------
 
@@ -326,7 +326,7 @@ def result_type(*parts: Any) -> Any:
 
 
 for _function in (np.fft.fftshift, np.fft.ifftshift):
-    _FUNCTIONS[_function] = _shifted(1 if _function is np.fft.fftshift else -1)
+    FUNCTIONS[_function] = _shifted(1 if _function is np.fft.fftshift else -1)
 
 
 def _counted(x: Traced, weights: Any, minlength: int) -> Any:
@@ -335,7 +335,7 @@ def _counted(x: Traced, weights: Any, minlength: int) -> Any:
         raise TraceError("np.bincount of what is not known while a function is compiled", where=here(),
                          why="the largest number decides how long the result is",
                          fix="give minlength=, which none of the numbers may reach")  # fmt: skip
-    out = _HOOKS["buffer"](np.zeros(minlength))
+    out = HOOKS["buffer"](np.zeros(minlength))
     np.add.at(out, np.where(x < 0, minlength, x), 1.0 if weights is None else weights)
     return astype(now(out), np.intp) if weights is None else now(out)
 
@@ -360,4 +360,4 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 Traced.real, Traced.imag = property(real, _set_real), property(imag)
 Traced.itemsize = property(lambda self: self.dtype.itemsize)
 Traced.nbytes = property(lambda self: self.size * self.dtype.itemsize)
-_METHODS.update(round=around, conj=lambda x: x, conjugate=lambda x: x)
+METHODS.update(round=around, conj=lambda x: x, conjugate=lambda x: x)

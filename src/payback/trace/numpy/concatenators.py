@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.array import Traced, _holds_traced, plain
+from payback.trace.array import Traced, holds_traced, plain
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import _any_traced, buffer
+from payback.trace.assignment.buffer import any_traced, buffer
 from payback.trace.assignment.flat import Flat, traced_or_plain
 from payback.trace.dispatch import here
 from payback.trace.numpy.creation import arange
@@ -53,8 +53,8 @@ def joined(original: Callable[..., Any], self: Any, key: Any) -> Any:
 
 def _traced_part(part: Any) -> bool:
     if isinstance(part, slice):
-        return any(_holds_traced(bound) for bound in (part.start, part.stop, part.step))
-    return _holds_traced(part)
+        return any(holds_traced(bound) for bound in (part.start, part.stop, part.step))
+    return holds_traced(part)
 
 
 def _kind(part: Any, x: Any) -> Any:
@@ -100,7 +100,7 @@ def transpose_any(x: Any, axes: list[int]) -> Any:
 
 def enumerated(original: Callable[..., Any], self: Any, arr: Any) -> None:
     """`np.ndenumerate(arr)`: its iterator goes through the traced entries."""
-    if _any_traced(arr):
+    if any_traced(arr):
         self.iter = Flat(now(arr))
     else:
         original(self, arr if not isinstance(arr, Traced) else plain(arr))

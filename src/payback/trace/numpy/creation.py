@@ -12,16 +12,16 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ops.row import TABLE
-from payback.trace.array import _NODE_TYPES, _STOPPED, Traced, Variable, _holds_traced, as_traced, plain
+from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced, holds_traced, plain
 from payback.trace.arrays import Buffered, now
-from payback.trace.assignment.buffer import _any_traced, alias, buffer
+from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.views import in_order as lay
 from payback.trace.assignment.views import laid_as, laid_out
-from payback.trace.dispatch import _COPIES, _UFUNCS, emit, here, implements
+from payback.trace.dispatch import COPIES, UFUNCS, emit, here, implements
 from payback.trace.numpy.arguments import array_of, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
-from payback.trace.operators import _COMPLEX, _FUNCTIONS, _HOOKS, _LATER, _METHODS
+from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
 from payback.trace.refusals.handled import unsure
 from payback.trace.scalars.floats import of_function
 from payback.trace.scalars.number import Number
@@ -43,7 +43,7 @@ def stacked(parts: list[Any]) -> Traced:
     return parts[0]
 
 
-_HOOKS["stack"] = stacked
+HOOKS["stack"] = stacked
 
 
 def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -54,20 +54,20 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
     if type(made) is np.ndarray and made.dtype.kind == "c":
-        return _HOOKS["complex_buffer"](made)
+        return HOOKS["complex_buffer"](made)
     return buffer(made)
 
 
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
     if _is_complex(obj, dtype):
-        return _HOOKS["complex_array"](obj, dtype)
+        return HOOKS["complex_array"](obj, dtype)
     whole, obj = obj, now(obj)
-    if isinstance(obj, Traced) and obj.node.op is _STOPPED and obj.node.value is not None and kwargs.get("copy", True):
+    if isinstance(obj, Traced) and obj.node.op is STOPPED and obj.node.value is not None and kwargs.get("copy", True):
         return buffer(np.array(obj.node.value, dtype, **kwargs))  # bare numbers, that may be kept
     if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
         return as_array(original, obj, dtype)
-    if not _holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
+    if not holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
         made = original(obj, dtype, **kwargs)
         if isinstance(whole, Buffered) and np.may_share_memory(made, obj):
             return alias(made, whole)
@@ -86,19 +86,19 @@ def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: A
 def _is_complex(obj: Any, dtype: Any) -> bool:
     """Whether an array of traced values is one of complex numbers."""
     if dtype is not None and np.dtype(dtype).kind == "c":
-        return _holds_traced(obj)
-    return type(obj) not in _NODE_TYPES and _HOOKS["holds_complex"](obj) and _holds_traced(obj)
+        return holds_traced(obj)
+    return type(obj) not in NODE_TYPES and HOOKS["holds_complex"](obj) and holds_traced(obj)
 
 
 def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """np.asarray and its kin: a traced array or a buffer is one already."""
-    if type(a) in _COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
+    if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
         return a
     if _is_complex(a, dtype):
-        return _HOOKS["complex_array"](a, dtype)
+        return HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
         return a if np.ndim(a) or not (isinstance(a, Traced) and a.node.aval.weak) else astype(a, a.dtype)
-    if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and _holds_traced(a)):
+    if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and holds_traced(a)):
         return array(np.array, a, dtype)
     if isinstance(a, (list, tuple, int, float)):
         return buffer(original(a, dtype, *args, **kwargs))
@@ -109,7 +109,7 @@ def in_order(order: str) -> Callable[..., Any]:
     """np.ascontiguousarray, np.asfortranarray: a copy of what lies in memory otherwise."""
 
     def answer(original: Callable[..., Any], a: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        held = isinstance(a, Buffered) or _holds_traced(a)
+        held = isinstance(a, Buffered) or holds_traced(a)
         made = as_array(np.asarray, a, dtype, **kwargs) if held else original(a, dtype, **kwargs)
         if not isinstance(made, (Traced, Buffered)):
             return buffer(made)
@@ -124,7 +124,7 @@ def in_order(order: str) -> Callable[..., Any]:
 
 def required(original: Callable[..., Any], a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
     """np.require."""
-    if not (isinstance(a, Buffered) or _holds_traced(a)):
+    if not (isinstance(a, Buffered) or holds_traced(a)):
         return original(a, dtype, requirements, **kwargs)
     for wanted in requirements or ():
         if str(wanted)[0].upper() in "CF":
@@ -134,7 +134,7 @@ def required(original: Callable[..., Any], a: Any, dtype: Any = None, requiremen
 
 def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any = None) -> Any:
     """np.asarray_chkfinite."""
-    if not _holds_traced(a):
+    if not holds_traced(a):
         return original(a, dtype, order)
     made = as_array(np.asarray, a, dtype)
     if not np.all(np.isfinite(made)):
@@ -143,31 +143,31 @@ def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any 
 
 
 def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    if not _holds_traced(fill_value):
+    if not holds_traced(fill_value):
         return fresh(original, shape, fill_value, dtype, **kwargs)
     if _is_complex(fill_value, dtype):
-        return np.broadcast_to(_HOOKS["complex_array"](fill_value, dtype), shape).copy()
+        return np.broadcast_to(HOOKS["complex_array"](fill_value, dtype), shape).copy()
     value = array(np.array, fill_value, dtype)
     return lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C")
 
 
 def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
     """np.take: NumPy dispatches by the array alone, and the indices may be what is traced."""
-    if isinstance(now(indices), Traced) and not _holds_traced(a):
-        return _FUNCTIONS[original](a, now(indices), *args, **kwargs)
+    if isinstance(now(indices), Traced) and not holds_traced(a):
+        return FUNCTIONS[original](a, now(indices), *args, **kwargs)
     return original(listed(a), indices, *args, **kwargs)
 
 
 def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
-    if isinstance(a, (list, tuple)) and _holds_traced(a):
+    if isinstance(a, (list, tuple)) and holds_traced(a):
         a = array(np.array, a)
     return original(a, *args, **kwargs)
 
 
 def listed(x: Any) -> Any:
     """A list or tuple of traced values as an array; anything else as it is."""
-    return array(np.array, x) if isinstance(x, (list, tuple)) and _holds_traced(x) else x
+    return array(np.array, x) if isinstance(x, (list, tuple)) and holds_traced(x) else x
 
 
 _OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
@@ -177,11 +177,11 @@ _PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, n
 
 def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A function of several arrays, any of which may be given as such a list."""
-    if not kwargs and original not in _COPIES and (known := _FUNCTIONS.get(original)) is not None:
-        traced = bool(args) and type(args[0]) in _NODE_TYPES
+    if not kwargs and original not in COPIES and (known := FUNCTIONS.get(original)) is not None:
+        traced = bool(args) and type(args[0]) in NODE_TYPES
         for arg in args:
             kind = type(arg)
-            if kind in _NODE_TYPES:
+            if kind in NODE_TYPES:
                 traced = traced or original in _OF_ANY
             elif (kind not in _PLAIN or (kind is np.ndarray and arg.dtype.kind == "c")) and not (
                 kind is tuple and _WHOLE.issuperset(map(type, arg))
@@ -198,14 +198,14 @@ def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any
     if type(arrays) in (list, tuple):
         parts, traced = [], False
         for part in arrays:
-            if type(part) in _NODE_TYPES:
+            if type(part) in NODE_TYPES:
                 traced = True
             elif type(part) is not np.ndarray:
                 part = now(listed(part))
-                traced = traced or type(part) in _NODE_TYPES
+                traced = traced or type(part) in NODE_TYPES
             parts.append(part)
-        known = _FUNCTIONS.get(original)
-        if traced and known is not None and not any(type(part) in _LATER for part in parts):
+        known = FUNCTIONS.get(original)
+        if traced and known is not None and not any(type(part) in LATER for part in parts):
             made = known(parts, *args, **kwargs)
             written_into = len(args) > 1 or kwargs.get("out") is not None
             return made if written_into else Traced(made.node)  # no view of what it was made of
@@ -214,14 +214,14 @@ def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any
 
 
 def filled_like(original: Callable[..., Any], a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
-    if isinstance(now(a), Traced) or not _holds_traced(fill_value):
+    if isinstance(now(a), Traced) or not holds_traced(fill_value):
         return fresh(original, a, fill_value, *args, **kwargs)
     return full_like(np.asarray(a), fill_value, *args, **kwargs)
 
 
 def arange(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.arange: how many numbers there are is decided by the values, and has no derivative."""
-    if not _any_traced((args, kwargs)):
+    if not any_traced((args, kwargs)):
         return buffer(original(*args, **kwargs))
     dtype = kwargs.pop("dtype", None)
     names = ("start", "stop", "step")
@@ -235,7 +235,7 @@ def arange(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def from_iterable(original: Callable[..., Any], iterable: Any, dtype: Any, *args: Any, **kwargs: Any) -> Any:
     items = list(iterable)
-    return array(np.array, items, dtype) if _holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
+    return array(np.array, items, dtype) if holds_traced(items) else buffer(original(items, dtype, *args, **kwargs))
 
 
 def by_keys(original: Callable[..., Any], keys: Any, *args: Any, **kwargs: Any) -> Any:
@@ -245,7 +245,7 @@ def by_keys(original: Callable[..., Any], keys: Any, *args: Any, **kwargs: Any) 
 
 def along_axis(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """np.apply_along_axis: the function may answer with what is traced, of whatever array it is applied to."""
-    return _FUNCTIONS[original](*args, **kwargs)
+    return FUNCTIONS[original](*args, **kwargs)
 
 
 def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -254,7 +254,7 @@ def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     np.broadcast stays NumPy's (it asks a traced value for its memory, which is refused): extension modules that are
     imported in a trace check that it is a class.
     """
-    if any(_holds_traced(arg) for arg in args):
+    if any(holds_traced(arg) for arg in args):
         cure = {"nditer": "write a loop over x.flat, np.ndenumerate(x) or np.ndindex(x.shape)"}
         raise UnsupportedError(f"np.{original.__name__} of traced values", where=here(),
                                why="it looks at the bare memory", fix=cure.get(original.__name__))  # fmt: skip
@@ -308,13 +308,13 @@ def full_like(
     x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **_: Any
 ) -> Any:
     at = laid_out(x) if isinstance(x, Traced) else x
-    if not _holds_traced(fill_value):
+    if not holds_traced(fill_value):
         return buffer(np.full_like(at, fill_value, dtype or x.dtype, order, shape=shape))
     made = full(np.full, np.shape(x) if shape is None else shape, fill_value, dtype or x.dtype)
     return laid_as(made, np.empty_like(at, np.bool_, order, shape=shape))
 
 
-_FUNCTIONS[np.empty_like] = zeros_like
+FUNCTIONS[np.empty_like] = zeros_like
 
 
 @implements(np.linspace)
@@ -374,7 +374,7 @@ _FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "f
             "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
 _OF_ONE = {  # the rows of those that are of one number
     name: TABLE[row]
-    for name, row in ({name: _UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
+    for name, row in ({name: UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
     if row is not None and len(TABLE[row].partials) == 1
 }
 MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
@@ -391,7 +391,7 @@ def _number(x: Any) -> Any:
     return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
 
 
-_METHODS["as_number"] = _number
+METHODS["as_number"] = _number
 
 
 def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -426,7 +426,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     elif name in _FAILING:
         unsure(f"math.{name}", _getframe(1))
-    called = _ROWS.get(name) or _UFUNCS.get(function)
+    called = _ROWS.get(name) or UFUNCS.get(function)
     number = next((x for x in operands if type(x) is Number), None)
     made = None if number is None or called is None else number.recorded(called, operands, False, _getframe(2))
     if made is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.array import Traced, _holds_traced, plain
+from payback.trace.array import Traced, holds_traced, plain
 from payback.trace.arrays import now
 from payback.trace.dispatch import implements
 from payback.trace.numpy.creation import listed
@@ -21,8 +21,8 @@ def _plain(x: Any) -> Any:
 def _edges(a: Any, bins: Any, range: Any, found: Any) -> Any:
     """The edges that NumPy has found, with the history of what they were made from."""
     if np.ndim(bins) == 1 and not isinstance(bins, str):
-        return listed(bins) if _holds_traced(bins) else found
-    if range is None and (not _holds_traced(a) or not a.size):
+        return listed(bins) if holds_traced(bins) else found
+    if range is None and (not holds_traced(a) or not a.size):
         return found
     low, high = (np.min(a), np.max(a)) if range is None else (now(range[0]), now(range[1]))
     half = 0.5 if plain(low) == plain(high) else 0.0

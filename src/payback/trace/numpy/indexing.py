@@ -14,7 +14,7 @@ from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import array_of, axis_of, known, part_of, traced_array
 from payback.trace.numpy.map import astype, broadcast_any, by_rows, lies_as, reshape
-from payback.trace.operators import _METHODS
+from payback.trace.operators import METHODS
 
 
 def _index(indices: Any) -> Any:
@@ -193,5 +193,5 @@ def ix(*args: Any) -> Any:
     return np.ix_(*map(plain, args))
 
 
-_METHODS.update(take=take, compress=lambda a, condition, axis=None, out=None: compress(condition, a, axis, out),
+METHODS.update(take=take, compress=lambda a, condition, axis=None, out=None: compress(condition, a, axis, out),
                 choose=choose)  # fmt: skip

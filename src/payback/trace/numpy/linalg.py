@@ -15,7 +15,7 @@ from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy.arguments import known
 from payback.trace.numpy.map import astype, axes_of, np_max, np_min, np_sum, reshape, squeeze
 from payback.trace.numpy.products import array_of
-from payback.trace.operators import _FUNCTIONS
+from payback.trace.operators import FUNCTIONS
 
 _NONE = np._NoValue
 
@@ -264,7 +264,7 @@ def _of_any_matrix(name: str) -> Any:
     return refuse
 
 
-_FUNCTIONS[np.linalg.eig], _FUNCTIONS[np.linalg.eigvals] = _of_any_matrix("eig"), _of_any_matrix("eigvals")
+FUNCTIONS[np.linalg.eig], FUNCTIONS[np.linalg.eigvals] = _of_any_matrix("eig"), _of_any_matrix("eigvals")
 
 # norms ----------------------------------------------------------------------------------------------------------
 

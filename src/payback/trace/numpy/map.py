@@ -15,19 +15,19 @@ from payback.ops.append import settled
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
-from payback.trace.array import _NODE_TYPES, Traced, plain
+from payback.trace.array import NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
 from payback.trace.assignment.views import in_order, laid_as, laid_out, share_memory
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.numpy.arguments import NONE, array_of, arrayed, axes_of, axis_of, given, keep, known, traced_array
-from payback.trace.operators import _FUNCTIONS, _HOOKS, _METHODS, made, where_of_caller
+from payback.trace.operators import FUNCTIONS, HOOKS, METHODS, made, where_of_caller
 
 
 def _reduction(
     name: str, x: Any, axis: Any, keepdims: Any, dtype: Any = None, where: Any = True, empty: bool = False
 ) -> Any:
     """The row's node, with `where=` answered by what changes nothing: 0, or the infinity that never wins."""
-    if type(x) in _NODE_TYPES and dtype is None and where is True:
+    if type(x) in NODE_TYPES and dtype is None and where is True:
         node = x.node
         value = node.value
         if type(value) is np.ndarray and value.dtype.kind == "f" and value.size and node.op is not CONST:
@@ -256,7 +256,7 @@ def _joined(parts: Sequence[Any], axis: int) -> Traced | None:
     if type(parts) not in (list, tuple) or not parts or watched():
         return None
     ndim, place = getattr(parts[0], "ndim", 0), where_of_caller(3)
-    nodes = settled([part.node if type(part) in _NODE_TYPES else now(part) for part in parts], place, False)
+    nodes = settled([part.node if type(part) in NODE_TYPES else now(part) for part in parts], place, False)
     if nodes is None or not -ndim <= axis < ndim or all(node.op is CONST for node in nodes):
         return None
     try:
@@ -314,7 +314,7 @@ def astype(
     if not copy and x.dtype == dtype and not x.node.aval.weak:
         return x
     if np.dtype(dtype).kind == "c":
-        return _HOOKS["complex_array"](x, dtype)
+        return HOOKS["complex_array"](x, dtype)
     if np.dtype(dtype).kind not in "fiub":
         raise DifferentiationError(f"{np.dtype(dtype)} is not differentiated in this version", where=here(),
                                    why=f"a traced {x.dtype} was to become {np.dtype(dtype)}",
@@ -415,9 +415,9 @@ def broadcast_any(x: Any, shape: tuple[int, ...]) -> Any:
     return broadcast_to(x, shape) if isinstance(x, Traced) else np.broadcast_to(x, shape)
 
 
-_FUNCTIONS[np.shape] = lambda x: x.shape
-_FUNCTIONS[np.ndim] = lambda x: x.ndim
-_FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
+FUNCTIONS[np.shape] = lambda x: x.shape
+FUNCTIONS[np.ndim] = lambda x: x.ndim
+FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[axis]
 
 
 def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
@@ -438,7 +438,7 @@ def _transpose_method(x: Any, *axes: Any) -> Any:
     return transpose(x, axes if axes is None or len(axes) else None)
 
 
-_METHODS.update(
+METHODS.update(
     sum=np_sum, mean=np_mean, max=np_max, min=np_min, reshape=_reshape_method, transpose=_transpose_method, ravel=ravel,
     flatten=lambda x, order="C": copy(ravel(x, order)), copy=lambda x, order="C": copy(x, order), view=_view_method,
     squeeze=squeeze, swapaxes=swapaxes, astype=astype, clip=clip, stack=stack,

@@ -13,7 +13,7 @@ from payback.trace.assignment.views import laid_by
 from payback.trace.dispatch import contraction, emit, here, implements, into, matmul_spec, product_at_once
 from payback.trace.numpy.arguments import arrayed
 from payback.trace.numpy.map import broadcast_any
-from payback.trace.operators import _METHODS
+from payback.trace.operators import METHODS
 
 
 @implements(np.matmul)
@@ -99,4 +99,4 @@ def inner(a: Any, b: Any) -> Any:
     return a * b if not a.shape or not b.shape else tensordot(a, b, ((len(a.shape) - 1,), (len(b.shape) - 1,)))
 
 
-_METHODS["dot"] = dot
+METHODS["dot"] = dot

@@ -28,7 +28,7 @@ from payback.trace.numpy.arguments import (
     traced_array,
 )
 from payback.trace.numpy.map import astype, lies_as, np_mean, reshape, transpose
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import FUNCTIONS, METHODS
 
 INTP = np.dtype(np.intp)
 
@@ -130,7 +130,7 @@ def _place_of(row: str) -> Function:
 
 
 for _function in (np.argmax, np.argmin, np.nanargmax, np.nanargmin):
-    _FUNCTIONS[_function] = _place_of(_function.__name__)
+    FUNCTIONS[_function] = _place_of(_function.__name__)
 
 
 @implements(np.searchsorted)
@@ -172,7 +172,7 @@ def _listed(found: Any) -> list[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-_FUNCTIONS[np.unique_values] = lambda x: unique(x, equal_nan=False)
+FUNCTIONS[np.unique_values] = lambda x: unique(x, equal_nan=False)
 
 
 def _unique_with(function: Any, index: bool, inverse: bool, counts: bool) -> Function:
@@ -183,9 +183,9 @@ def _unique_with(function: Any, index: bool, inverse: bool, counts: bool) -> Fun
     return answer
 
 
-_FUNCTIONS[np.unique_all] = _unique_with(np.unique_all, True, True, True)
-_FUNCTIONS[np.unique_counts] = _unique_with(np.unique_counts, False, False, True)
-_FUNCTIONS[np.unique_inverse] = _unique_with(np.unique_inverse, False, True, False)
+FUNCTIONS[np.unique_all] = _unique_with(np.unique_all, True, True, True)
+FUNCTIONS[np.unique_counts] = _unique_with(np.unique_counts, False, False, True)
+FUNCTIONS[np.unique_inverse] = _unique_with(np.unique_inverse, False, True, False)
 
 
 def _set(function: Any) -> Function:
@@ -206,7 +206,7 @@ def _set(function: Any) -> Function:
 
 
 for _function in (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d):
-    _FUNCTIONS[_function] = _set(_function)
+    FUNCTIONS[_function] = _set(_function)
 
 
 def _constant(function: Any) -> Function:
@@ -229,7 +229,7 @@ for _function in (
     np.array_equiv, np.isposinf, np.isneginf, np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj,
     np.array_repr, np.array_str, np.array2string,
 ):  # fmt: skip
-    _FUNCTIONS[_function] = _constant(_function)
+    FUNCTIONS[_function] = _constant(_function)
 
 
 @implements(np.isclose)
@@ -389,10 +389,10 @@ def _quantiles(percent: bool, ignore_nan: bool) -> Function:
     return quantile
 
 
-_FUNCTIONS[np.quantile] = _quantiles(False, False)
-_FUNCTIONS[np.percentile] = _quantiles(True, False)
-_FUNCTIONS[np.nanquantile] = _quantiles(False, True)
-_FUNCTIONS[np.nanpercentile] = _quantiles(True, True)
+FUNCTIONS[np.quantile] = _quantiles(False, False)
+FUNCTIONS[np.percentile] = _quantiles(True, False)
+FUNCTIONS[np.nanquantile] = _quantiles(False, True)
+FUNCTIONS[np.nanpercentile] = _quantiles(True, True)
 
 
 @implements(np.nanmedian)
@@ -405,5 +405,5 @@ def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool =
     return into(out, "nanmedian", _with_dimensions(np_mean(np.stack([lower, upper]), axis=0), axes, keepdims))
 
 
-_METHODS.update(argsort=argsort, argpartition=argpartition, argmax=_FUNCTIONS[np.argmax],
-                argmin=_FUNCTIONS[np.argmin], searchsorted=searchsorted, nonzero=_FUNCTIONS[np.nonzero])  # fmt: skip
+METHODS.update(argsort=argsort, argpartition=argpartition, argmax=FUNCTIONS[np.argmax],
+                argmin=FUNCTIONS[np.argmin], searchsorted=searchsorted, nonzero=FUNCTIONS[np.nonzero])  # fmt: skip

@@ -12,7 +12,7 @@ from payback.trace.dispatch import here, implements
 from payback.trace.numpy.arguments import array_of, known, refuse, traced_array
 from payback.trace.numpy.calculus import convolve
 from payback.trace.numpy.map import reshape
-from payback.trace.operators import _FUNCTIONS
+from payback.trace.operators import FUNCTIONS
 
 
 @implements(np.polyval)
@@ -38,9 +38,9 @@ def _poly_sum(sign: int) -> Any:
     return total
 
 
-_FUNCTIONS[np.polyadd] = _poly_sum(1)
-_FUNCTIONS[np.polysub] = _poly_sum(-1)
-_FUNCTIONS[np.polymul] = lambda a1, a2: convolve(a1, a2)
+FUNCTIONS[np.polyadd] = _poly_sum(1)
+FUNCTIONS[np.polysub] = _poly_sum(-1)
+FUNCTIONS[np.polymul] = lambda a1, a2: convolve(a1, a2)
 
 
 @implements(np.polyder)

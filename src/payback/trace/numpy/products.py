@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from payback.errors import ShapeError
-from payback.trace.dispatch import _COMPOSED, here, implements, into
+from payback.trace.dispatch import COMPOSED, here, implements, into
 from payback.trace.numpy.arguments import array_of
 from payback.trace.numpy.einsum import einsum
 from payback.trace.numpy.map import swapaxes
 from payback.trace.numpy.matmul import dot, matmul, outer, tensordot
 from payback.trace.numpy.shapes import diagonal, trace
-from payback.trace.operators import _FUNCTIONS
+from payback.trace.operators import FUNCTIONS
 
 
 @implements(np.vdot)
@@ -28,10 +28,10 @@ def vecdot(a: Any, b: Any) -> Any:
     return einsum("...i,...i->...", a, b)
 
 
-_COMPOSED[np.vecdot] = vecdot
+COMPOSED[np.vecdot] = vecdot
 if hasattr(np, "matvec"):  # NumPy 2.2
-    _COMPOSED[np.matvec] = lambda a, b: einsum("...ij,...j->...i", a, b)
-    _COMPOSED[np.vecmat] = lambda a, b: einsum("...i,...ij->...j", a, b)
+    COMPOSED[np.matvec] = lambda a, b: einsum("...ij,...j->...i", a, b)
+    COMPOSED[np.vecmat] = lambda a, b: einsum("...i,...ij->...j", a, b)
 
 
 @implements(np.kron)
@@ -135,10 +135,10 @@ def matrix_transpose(x: Any, /) -> Any:
     return swapaxes(x, -1, -2)
 
 
-_FUNCTIONS[np.linalg.matmul] = lambda x1, x2, /: matmul(x1, x2)
-_FUNCTIONS[np.linalg.outer] = lambda x1, x2, /: outer(x1, x2)
-_FUNCTIONS[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes)
-_FUNCTIONS[np.linalg.diagonal] = lambda x, /, *, offset=0: diagonal(x, offset, -2, -1)
-_FUNCTIONS[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: trace(x, offset, -2, -1, dtype)
-_FUNCTIONS[np.linalg.vecdot] = lambda x1, x2, /, *, axis=-1: vecdot(np.moveaxis(array_of(x1), axis, -1),
+FUNCTIONS[np.linalg.matmul] = lambda x1, x2, /: matmul(x1, x2)
+FUNCTIONS[np.linalg.outer] = lambda x1, x2, /: outer(x1, x2)
+FUNCTIONS[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes)
+FUNCTIONS[np.linalg.diagonal] = lambda x, /, *, offset=0: diagonal(x, offset, -2, -1)
+FUNCTIONS[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: trace(x, offset, -2, -1, dtype)
+FUNCTIONS[np.linalg.vecdot] = lambda x1, x2, /, *, axis=-1: vecdot(np.moveaxis(array_of(x1), axis, -1),
                                                                    np.moveaxis(array_of(x2), axis, -1))  # fmt: skip

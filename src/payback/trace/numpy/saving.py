@@ -14,7 +14,7 @@ from payback.errors import witness
 from payback.ir.where import caller, position
 from payback.trace.array import Traced, plain
 from payback.trace.numpy.creation import fresh
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 from payback.trace.text.texts import lost, shown
 from payback.trace.tree import tree_map
 
@@ -49,5 +49,5 @@ def load(original: Callable[..., Any], file: Any, *args: Any, **kwargs: Any) -> 
     return fresh(original, file, *args, **kwargs)
 
 
-_HOOKS["save"] = save
+HOOKS["save"] = save
 LOADING: dict[str, Callable[..., Any]] = dict.fromkeys(["load", "loadtxt", "genfromtxt", "fromfile"], load)

@@ -30,7 +30,7 @@ from payback.trace.numpy.map import (
     swapaxes,
     transpose,
 )
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import FUNCTIONS, METHODS
 
 # the same entries in another order ------------------------------------------------------------------------------
 
@@ -47,8 +47,8 @@ def _at_least_two(name: str, m: Any, need: int) -> Any:
     return m
 
 
-_FUNCTIONS[np.fliplr] = lambda m: flip(_at_least_two("fliplr", m, 2), 1)
-_FUNCTIONS[np.flipud] = lambda m: flip(_at_least_two("flipud", m, 1), 0)
+FUNCTIONS[np.fliplr] = lambda m: flip(_at_least_two("fliplr", m, 2), 1)
+FUNCTIONS[np.flipud] = lambda m: flip(_at_least_two("flipud", m, 1), 0)
 
 
 @implements(np.rot90)
@@ -91,8 +91,8 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     return transpose(a, np.rollaxis(probe, axis, start).shape)
 
 
-_FUNCTIONS[np.permute_dims] = transpose
-_FUNCTIONS[np.matrix_transpose] = lambda x, /: swapaxes(_matrix(x), -1, -2)
+FUNCTIONS[np.permute_dims] = transpose
+FUNCTIONS[np.matrix_transpose] = lambda x, /: swapaxes(_matrix(x), -1, -2)
 
 
 def _matrix(x: Any) -> Any:
@@ -206,11 +206,11 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0, even: bool = False
     return [part_of(ary, axis, slice(int(a), int(b))) for a, b in pairwise(ends)]
 
 
-_FUNCTIONS[np.array_split] = _split
-_FUNCTIONS[np.split] = lambda ary, indices_or_sections, axis=0: _split(ary, indices_or_sections, axis, True)
-_FUNCTIONS[np.vsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0, True)
-_FUNCTIONS[np.hsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, min(1, ary.ndim - 1), True)
-_FUNCTIONS[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2, True)
+FUNCTIONS[np.array_split] = _split
+FUNCTIONS[np.split] = lambda ary, indices_or_sections, axis=0: _split(ary, indices_or_sections, axis, True)
+FUNCTIONS[np.vsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0, True)
+FUNCTIONS[np.hsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, min(1, ary.ndim - 1), True)
+FUNCTIONS[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2, True)
 
 
 @implements(np.unstack)
@@ -349,9 +349,9 @@ def _square_of(m: Any) -> Any:
 
 
 # places in a triangle of an array's shape
-_FUNCTIONS[np.tril_indices_from] = lambda arr, k=0: np.tril_indices(arr.shape[-2], k=k, m=arr.shape[-1])
-_FUNCTIONS[np.triu_indices_from] = lambda arr, k=0: np.triu_indices(arr.shape[-2], k=k, m=arr.shape[-1])
-_FUNCTIONS[np.diag_indices_from] = lambda arr: np.diag_indices_from(np.broadcast_to(np.empty(()), arr.shape))
+FUNCTIONS[np.tril_indices_from] = lambda arr, k=0: np.tril_indices(arr.shape[-2], k=k, m=arr.shape[-1])
+FUNCTIONS[np.triu_indices_from] = lambda arr, k=0: np.triu_indices(arr.shape[-2], k=k, m=arr.shape[-1])
+FUNCTIONS[np.diag_indices_from] = lambda arr: np.diag_indices_from(np.broadcast_to(np.empty(()), arr.shape))
 
 
 @implements(np.diagonal)
@@ -421,7 +421,7 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     return made if increasing else made[:, ::-1]
 
 
-_METHODS.update(repeat=repeat, diagonal=diagonal, trace=trace)
+METHODS.update(repeat=repeat, diagonal=diagonal, trace=trace)
 
 
 def _set_shape(self: Any, new: Any) -> None:

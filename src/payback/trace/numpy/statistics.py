@@ -37,7 +37,7 @@ from payback.trace.numpy.map import (
     transpose,
 )
 from payback.trace.numpy.matmul import matmul
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import FUNCTIONS, METHODS
 
 
 def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, where: Any, mean: Any,
@@ -165,8 +165,8 @@ def _standard(row: str) -> Any:
     return cumulative
 
 
-_FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
-_FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
+FUNCTIONS[np.cumulative_sum] = _standard("cumsum")
+FUNCTIONS[np.cumulative_prod] = _standard("cumprod")
 
 
 # covariances ----------------------------------------------------------------------------------------------------
@@ -260,4 +260,4 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _held(np.count_nonzero, a, axis, keepdims, True)
 
 
-_METHODS.update(var=var, std=std, prod=prod, cumsum=cumsum, cumprod=cumprod, any=any_of, all=all_of)
+METHODS.update(var=var, std=std, prod=prod, cumsum=cumsum, cumprod=cumprod, any=any_of, all=all_of)

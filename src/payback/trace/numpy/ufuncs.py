@@ -18,9 +18,9 @@ from payback.trace.arrays import Buffered
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.assignment.written import plain_key
-from payback.trace.dispatch import _COMPOSED, _UFUNCS, _array_ufunc, emit, here
+from payback.trace.dispatch import COMPOSED, UFUNCS, array_ufunc, emit, here
 from payback.trace.indexing import unknown
-from payback.trace.operators import _FUNCTIONS, _METHODS
+from payback.trace.operators import FUNCTIONS, METHODS
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
 
@@ -55,7 +55,7 @@ def _truths(x: Any) -> bool:
 
 
 _INT8 = np.dtype(np.int8)  # what squares of booleans are to NumPy
-_COMPOSED |= {
+COMPOSED |= {
     np.square: lambda x: emit("mul", x, x) if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
     np.positive: lambda x: x if x.dtype.kind != "b" else np.positive(np.empty(0, bool)),  # which raises
     np.conjugate: lambda x: x if x.dtype.kind != "b" else emit("cast", x, dtype=_INT8, weak=False),
@@ -88,12 +88,12 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
         a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in inputs)
         if b.ndim:
             a = a.reshape(a.shape + (1,) * b.ndim)
-        return _array_ufunc(ufunc, "__call__", (a, b), kwargs)
+        return array_ufunc(ufunc, "__call__", (a, b), kwargs)
     x = Traced(node) if isinstance(node := as_traced(inputs[0]), Node) else node
     whole = isinstance(x, Traced) and x.dtype.kind != "f" and x.node.value is not None
     if not isinstance(x, Traced) or (whole and method != "reduce" and ufunc is not np.add):
         return getattr(ufunc, method)(*map(plain, inputs), **kwargs)
-    if ufunc.nin != 2 or ufunc.nout != 1 or (ufunc not in _UFUNCS and ufunc not in _COMPOSED):
+    if ufunc.nin != 2 or ufunc.nout != 1 or (ufunc not in UFUNCS and ufunc not in COMPOSED):
         raise UnsupportedError(f"np.{ufunc.__name__}.{method} has no derivative in payback", where=here(),
                                fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
     if len(inputs) > (2 if method == "reduceat" else 1):
@@ -110,7 +110,7 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
 def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> Any:
     """begins: with the first entry, and not with the identity."""
     if ufunc in _REDUCTIONS:
-        return _FUNCTIONS[_REDUCTIONS[ufunc]](x, **given)
+        return FUNCTIONS[_REDUCTIONS[ufunc]](x, **given)
     if "where" in given and given["where"] is not True:
         raise UnsupportedError(f"np.{ufunc.__name__}.reduce on traced values does not take where=", where=here())
     axis, initial = given["axis"], given.get("initial", np._NoValue)
@@ -144,7 +144,7 @@ def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
     if dtype is not None:
         x = x.astype(dtype)
     if ufunc in _ACCUMULATIONS:
-        return _FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
+        return FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
     if ufunc in (np.maximum, np.minimum):
         made = np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
         return laid_as(made, laid_out(x)) if x.ndim > 1 else made
@@ -214,4 +214,4 @@ def _summed(target: Any, key: Any, value: Any) -> Any:
     return added if shape == target.shape else added.reshape(target.shape)
 
 
-_METHODS["__ufunc_method__"] = _method
+METHODS["__ufunc_method__"] = _method

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.trace.array import Traced, _holds_traced
+from payback.trace.array import Traced, holds_traced
 from payback.trace.arrays import now
 from payback.trace.dispatch import here
 from payback.trace.numpy.creation import listed, stacked
 from payback.trace.numpy.map import astype
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 
 
 def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -58,7 +58,7 @@ def of_objects(ufunc: Any, inputs: tuple[Any, ...]) -> Any:
     return results if isinstance(made, tuple) else results[0]
 
 
-_HOOKS["objects"] = of_objects
+HOOKS["objects"] = of_objects
 
 
 def _part(x: Any) -> Any:
@@ -88,7 +88,7 @@ def _mapped(call: Callable[..., Any], parts: list[Any], ins: Any, outs: Any, oty
 
 
 def _column(entries: list[Any], loop: tuple[int, ...], kind: str | None) -> Any:
-    if not _holds_traced(entries):
+    if not holds_traced(entries):
         made = np.array(entries, kind)
         return made.reshape((*loop, *made.shape[1:]))[()]
     made = stacked([_part(entry) for entry in entries])

@@ -10,7 +10,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ops.append import settled, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
-from payback.trace.array import _NODE_TYPES, Traced
+from payback.trace.array import NODE_TYPES, Traced
 from payback.trace.arrays import now, watched
 from payback.trace.dispatch import emit, implements
 from payback.trace.operators import made, where_of_caller
@@ -30,7 +30,7 @@ def where(condition: Any, *cases: Any) -> Any:
 def _chosen_at_once(condition: Any, high: Any, low: Any) -> Traced | None:
     """np.where with numbers at hand, of one floating dtype; None for all others."""
     place, row = where_of_caller(3), TABLE["select"]
-    if type(condition) in _NODE_TYPES:
+    if type(condition) in NODE_TYPES:
         node = condition.node
     elif type(condition) is np.ndarray:
         node = Node(CONST, (), NO_PARAMS, snapshot(condition), place)
@@ -39,7 +39,7 @@ def _chosen_at_once(condition: Any, high: Any, low: Any) -> Traced | None:
     truth = node.value
     if type(truth) is not np.ndarray or truth.dtype.kind != "b" or watched():
         return None
-    cases = settled([case.node if type(case) in _NODE_TYPES else now(case) for case in (high, low)], place, True)
+    cases = settled([case.node if type(case) in NODE_TYPES else now(case) for case in (high, low)], place, True)
     if cases is None or (cases[0].op is CONST and cases[1].op is CONST):
         return None
     first, second = cases[0].value, cases[1].value

@@ -18,11 +18,11 @@ import numpy as np
 from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.forks import free_in_children
-from payback.ir.node import NO_PARAMS, Node, _next_id, by_id
+from payback.ir.node import NO_PARAMS, Node, by_id, next_id
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
-from payback.trace.array import _NODE_TYPES, Traced, Variable
-from payback.trace.operators import _LAST, EXACT, _place, know_floats
+from payback.trace.array import NODE_TYPES, Traced, Variable
+from payback.trace.operators import EXACT, LAST, know_floats, place_of
 from payback.trace.refusals.asked import by_name
 from payback.trace.text.texts import shown
 
@@ -67,13 +67,13 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         if self.row is None:
             return beyond(self, other)
         frame = _getframe(1)
-        code, places = _LAST[0]
+        code, places = LAST[0]
         where = places.get(frame.f_lasti) if frame.f_code is code else None
         if where is None:
-            where = _place(frame)
+            where = place_of(frame)
         made = new(kind)
         made.number = compute(self.number, y)
-        made.id = _next_id()
+        made.id = next_id()
         made.row = row
         made.first = self
         made.second = operand
@@ -97,11 +97,11 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
 
 def made_of(row: Any, first: Any, second: Any, value: Any, frame: Any) -> Float:
     """What a row has made of numbers and leaves, see `Scalar`."""
-    code, places = _LAST[0]
+    code, places = LAST[0]
     where = places.get(frame.f_lasti) if frame.f_code is code else None
     made = _new(Float if type(value) is float else Judged)
-    made.number, made.id, made.row, made.first, made.second = value, _next_id(), row, first, second
-    made.where = _place(frame) if where is None else where
+    made.number, made.id, made.row, made.first, made.second = value, next_id(), row, first, second
+    made.where = place_of(frame) if where is None else where
     made.owed = None
     return made
 
@@ -271,5 +271,5 @@ def _give_nodes(top: Float) -> None:
             number.first = number.second = None
 
 
-_NODE_TYPES |= {Float, Judged}
+NODE_TYPES |= {Float, Judged}
 know_floats(Float, made_of)

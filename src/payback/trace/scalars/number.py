@@ -231,7 +231,7 @@ def _unary(name: str) -> Callable[[Any], Any]:
 _WRITTEN = {
     np.square: ("mul", (0, 0)), np.fabs: ("abs", (0,)), np.float_power: ("power", (0, 1)),
 }  # fmt: skip
-_NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
+ROW_NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
 _LOGICAL = ("logical_and", "logical_or", "logical_not")
 
 
@@ -284,7 +284,7 @@ class Number(Single):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
-            name, order = _NAMES.get(ufunc), range(len(inputs))
+            name, order = ROW_NAMES.get(ufunc), range(len(inputs))
             if name is None and ufunc in _WRITTEN:
                 name, order = _WRITTEN[ufunc]
             if name is not None:
@@ -387,7 +387,7 @@ def chosen(condition: Any, high: Any, low: Any) -> Any:
             if made is not None:
                 return made
             break
-    return traced._FUNCTIONS[np.where](condition, high, low)
+    return traced.FUNCTIONS[np.where](condition, high, low)
 
 
 def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Any]] | None:

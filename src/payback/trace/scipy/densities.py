@@ -12,7 +12,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 
 
@@ -109,7 +109,7 @@ def _answering(name: str, method: str, original: Callable[..., Any]) -> Callable
 
     @functools.wraps(original)
     def answered(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _any_traced((x, args, kwargs)):
+        if not any_traced((x, args, kwargs)):
             return original(self, x, *args, **kwargs)
         given = dict(zip(names, args, strict=False)) | kwargs
         if len(given) != len(args) + len(kwargs) or not set(density.shapes) <= set(given) <= set(names):
@@ -152,7 +152,7 @@ _OF_VECTORS = {"multivariate_normal": _normal, "dirichlet": _dirichlet}
 def _of_vectors(name: str, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _any_traced((args, kwargs)):
+        if not any_traced((args, kwargs)):
             return original(self, *args, **kwargs)
         made = _OF_VECTORS[name](*args, **kwargs)
         return made if method == "logpdf" else np.exp(made)

@@ -14,7 +14,7 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.ops.constant_systems import Factors
-from payback.trace.array import Traced, _holds_traced
+from payback.trace.array import Traced, holds_traced
 from payback.trace.arrays import decides, now
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.map import astype
@@ -102,7 +102,7 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
 
 def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     a = now(a)
-    if zi is not None or _holds_traced(a):
+    if zi is not None or holds_traced(a):
         what = "with traced coefficients a" if zi is None else "with zi="
         raise UnsupportedError(f"scipy.signal.lfilter {what}", where=here(),
                                why="only a filter at rest is answered, of constant feedback",

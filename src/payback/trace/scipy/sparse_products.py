@@ -17,7 +17,7 @@ from payback.errors import ShapeError
 from payback.ops.index import Place
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit, here
-from payback.trace.operators import _HOOKS
+from payback.trace.operators import HOOKS
 
 _DISPATCH = {"_matmul_dispatch", "_mul_dispatch"}  # of SciPy from 1.13 on, and of those before
 
@@ -70,7 +70,7 @@ def multiplied(a: Any, b: Any) -> Any:
     return product(a, b) if _is_matrix(matrix) and x.shape else NotImplemented
 
 
-_HOOKS.update(
+HOOKS.update(
     sparse_product=product,
     sparse_multiplied=multiplied,
     is_sparse=is_sparse,

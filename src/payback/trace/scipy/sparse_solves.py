@@ -17,7 +17,7 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.ops.constant_systems import Factors
 from payback.trace.array import Traced
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.map import astype
 from payback.trace.scipy.sparse_products import is_sparse
@@ -89,7 +89,7 @@ def answers() -> tuple[dict[str, Any], dict[str, Any]]:
 
     @functools.wraps(original)
     def solve(self: Any, rhs: Any, trans: str = "N") -> Any:
-        return _solve(self, now(rhs), trans) if _any_traced(rhs) else original(self, rhs, trans)
+        return _solve(self, now(rhs), trans) if any_traced(rhs) else original(self, rhs, trans)
 
     return {"solve": solve}, {"solve": original}
 

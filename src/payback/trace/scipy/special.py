@@ -9,11 +9,11 @@ import numpy as np
 
 from payback.errors import DifferentiationError, UnsupportedError
 from payback.trace.array import Traced, plain
-from payback.trace.dispatch import _COMPOSED, _UFUNCS, emit, here
+from payback.trace.dispatch import COMPOSED, UFUNCS, emit, here
 from payback.trace.numpy.arguments import array_of, axes_of
 from payback.trace.numpy.map import astype
-from payback.trace.operators import _HOOKS
-from payback.trace.scalars.number import _NAMES
+from payback.trace.operators import HOOKS
+from payback.trace.scalars.number import ROW_NAMES
 
 # SciPy's names of ufuncs, where they are not the rows' own
 _ROWS = {
@@ -36,9 +36,9 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
         return False
     name = ufunc.__name__
     if name in _ROWS:
-        _UFUNCS[ufunc] = _NAMES[ufunc] = _ROWS[name]
+        UFUNCS[ufunc] = ROW_NAMES[ufunc] = _ROWS[name]
     elif name in _OTHERS:
-        _COMPOSED[ufunc] = _OTHERS[name]
+        COMPOSED[ufunc] = _OTHERS[name]
     elif not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
         return False
     else:
@@ -49,7 +49,7 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
     return True
 
 
-_HOOKS["ufunc"] = learn
+HOOKS["ufunc"] = learn
 
 
 def _wide(x: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -47,7 +47,7 @@ def _answering(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def answered(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _any_traced((x, args, kwargs)):
+        if not any_traced((x, args, kwargs)):
             return original(self, x, *args, **kwargs)
         names = dict(zip(("loc", "scale"), args, strict=False)) | kwargs
         if len(args) > 2 or len(names) != len(args) + len(kwargs) or not names.keys() <= {"loc", "scale"}:

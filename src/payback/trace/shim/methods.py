@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.assignment.buffer import _any_traced
+from payback.trace.assignment.buffer import any_traced
 from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import densities as scipy_densities
@@ -36,7 +36,7 @@ _LOADS = ("LOAD_METHOD", "LOAD_ATTR")
 def _answering(method: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def answered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _any_traced((args, kwargs)):
+        if any_traced((args, kwargs)):
             return function(self, *args, **kwargs)
         return method(self, *args, **kwargs)
 

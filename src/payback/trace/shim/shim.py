@@ -25,10 +25,10 @@ from payback.errors import PaybackError, no_function, witness
 from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
-from payback.trace.array import _NODE_TYPES, Traced
+from payback.trace.array import NODE_TYPES, Traced
 from payback.trace.arrays import now
 from payback.trace.assignment import outside
-from payback.trace.assignment.buffer import Buffer, _any_traced
+from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.assignment.outside import refused
 from payback.trace.assignment.selected import Selected
 from payback.trace.numpy import calculus as numpy_calculus  # noqa: F401
@@ -79,7 +79,7 @@ tracing = TRACING.get  # whether a function is being differentiated in this cont
 
 
 def _vectorize_call(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    return vectorized(self, *args, **kwargs) if _any_traced((args, kwargs)) else original(self, *args, **kwargs)
+    return vectorized(self, *args, **kwargs) if any_traced((args, kwargs)) else original(self, *args, **kwargs)
 
 
 def _without_numbers() -> bool:
@@ -88,7 +88,7 @@ def _without_numbers() -> bool:
     while frame is not None and frame.f_code is not call.__code__:
         frame = frame.f_back
     given = leaves((frame.f_locals["args"], frame.f_locals["kwargs"])) if frame is not None else []
-    return any(type(x) is Number or (type(x) in _NODE_TYPES and x.node.value is None) for x in given)
+    return any(type(x) is Number or (type(x) in NODE_TYPES and x.node.value is None) for x in given)
 
 
 def _errstate(original: Callable[..., Any], self: Any) -> Any:

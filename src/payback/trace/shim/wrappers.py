@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.array import _NODE_TYPES
+from payback.trace.array import NODE_TYPES
 from payback.trace.arrays import now
-from payback.trace.assignment.buffer import Buffer, _any_traced
-from payback.trace.dispatch import _COPIES, _current
+from payback.trace.assignment.buffer import Buffer, any_traced
+from payback.trace.dispatch import COPIES, current
 from payback.trace.numpy.creation import has_traced, mathematics, of_list
-from payback.trace.operators import _FUNCTIONS
+from payback.trace.operators import FUNCTIONS
 from payback.trace.proof.writers import for_writer
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -40,12 +40,12 @@ def is_answered(frame: FrameType) -> bool:
 
 def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
     # it is for lists; a traced value would be dispatched
-    known = _FUNCTIONS.get(original) if answer is of_list and original not in _COPIES else None
+    known = FUNCTIONS.get(original) if answer is of_list and original not in COPIES else None
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if TRACING.get():
-            direct = known is not None and args and type(args[0]) in _NODE_TYPES and len(args) <= 2
+            direct = known is not None and args and type(args[0]) in NODE_TYPES and len(args) <= 2
             if direct and (not kwargs or kwargs.keys() <= _OPTIONS):
                 return known(*args, **kwargs)  # what the dispatch would come to, after a few more calls
             frame = sys._getframe(1)
@@ -94,7 +94,7 @@ def special_wrapper(owner: type, name: str, answer: Callable[..., Any], always: 
 
 # What can be gone through once only: whether something traced comes out must be looked at all the same.
 _ONCE = (GeneratorType, map, filter, zip)
-_SETTLED = {*_NODE_TYPES, np.ndarray, int, float, bool, str, type(None)}  # no buffers, and nothing in them
+_SETTLED = {*NODE_TYPES, np.ndarray, int, float, bool, str, type(None)}  # no buffers, and nothing in them
 
 
 def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,11 +103,11 @@ def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) ->
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if TRACING.get():
-            if args and not kwargs and type(args[0]) in _NODE_TYPES and _SETTLED.issuperset(map(type, args)):
+            if args and not kwargs and type(args[0]) in NODE_TYPES and _SETTLED.issuperset(map(type, args)):
                 return answer(*args)
             args = tuple(list(x) if type(x) in _ONCE else x for x in args)
-            if _any_traced((args, kwargs)):
-                return answer(*_current(args), **_current(kwargs))
+            if any_traced((args, kwargs)):
+                return answer(*current(args), **current(kwargs))
         return original(*args, **kwargs)
 
     return wrapper
