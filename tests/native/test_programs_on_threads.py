@@ -113,7 +113,8 @@ x, wrong = np.random.default_rng(0).standard_normal((200, 200)), np.full(200, 99
 cores.WORTHWHILE = 0.0
 program = Program(trace(f, x, wrong).graph)
 assert program.segment.threads == 8
-bases = program.memory().bases
+memory = program.memory()
+bases = memory.bases
 arrays = [x, wrong, *[np.empty(view.shape, view.buffer.dtype) for view in program.outputs]]
 for base, array in enumerate(arrays, 1):
     bases[base] = array.ctypes.data

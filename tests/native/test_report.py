@@ -79,7 +79,8 @@ def test_times_are_added_up_over_rounds():
     assert once.shape == (len(program.commands),)
     assert (once > 0).all()
     ticks = report.ticks_of(segment)
-    bases = program.memory().bases
+    memory = program.memory()
+    bases = memory.bases
     out = np.empty((50, 50))
     bases[1], bases[program.outputs[0].buffer.base] = inputs[0].ctypes.data, out.ctypes.data
     segment.run(bases, rounds=20, ticks=ticks)
