@@ -101,6 +101,7 @@ def putmask(x):
     out = np.arange(8.0).reshape(2, 4)
     np.putmask(out, out % 2 == 1, x)
     np.putmask(out, out == 0, x[0] * 2)
+    np.putmask(out, np.reshape(out, -1) > 6, x * 3)
     return out
 
 

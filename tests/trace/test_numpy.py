@@ -414,3 +414,11 @@ def test_the_truth_of_a_python_number_is_computed_with(op, other):
     for made in (pb.vjp(f, 0.7)[0], pb.compile(f)(0.7)):
         np.testing.assert_array_equal(made, f(0.7))
     assert pb.grad(lambda s: np.sum(op(s > 0, other) * s * s))(0.7) == pytest.approx(1.4 * np.sum(op(True, other)))
+
+
+def test_an_outer_product_takes_a_number_for_an_array():
+    x = np.float32([1.5, 2.5])
+    for f in (lambda s: np.multiply.outer(x, s), lambda s: np.add.outer(s, x)):
+        for made in (pb.vjp(f, 0.5)[0], pb.compile(f)(0.5)):
+            assert made.dtype == f(0.5).dtype == np.float64
+            np.testing.assert_array_equal(made, f(0.5))

@@ -139,8 +139,9 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 @implements(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
     _writable(a, "putmask")
-    if np.shape(mask) != a.shape:
+    if np.size(mask) != a.size:
         raise ValueError("putmask: mask and data must be the same size")
+    mask = np.reshape(mask, a.shape)
     values = traced_or_plain(values)
     if unknown(mask):
         if values.size:

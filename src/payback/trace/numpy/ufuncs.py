@@ -20,6 +20,7 @@ from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.assignment.written import plain_key
 from payback.trace.dispatch import COMPOSED, UFUNCS, array_ufunc, emit, here
 from payback.trace.indexing import unknown
+from payback.trace.numpy.arguments import arrayed
 from payback.trace.operators import FUNCTIONS, METHODS
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
@@ -85,7 +86,7 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
         return _at(ufunc, *inputs)
     kwargs = {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
     if method == "outer":
-        a, b = (x if isinstance(x, Traced) else np.asarray(x) for x in inputs)
+        a, b = map(arrayed, inputs)
         if b.ndim:
             a = a.reshape(a.shape + (1,) * b.ndim)
         return array_ufunc(ufunc, "__call__", (a, b), kwargs)
