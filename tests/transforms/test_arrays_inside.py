@@ -22,6 +22,10 @@ def filled():
     return made
 
 
+def twice(x, made):
+    return np.sum(x * made) + x[:, :2] * made[1:] + made[:2]
+
+
 def part_kept():
     made = np.arange(3.0)
     kept(made[:1])
@@ -37,12 +41,16 @@ CONSTANT = {
     "made": lambda x: x[np.arange(4)[::-1], 1],
     "a view": lambda x: np.take_along_axis(x, TAKEN[:, None], 1),
     "written into before": lambda x: x * filled(),
+    "two views of it, by the index and by its payment": pb.grad(lambda x: np.sum(x[np.arange(4), TAKEN] ** 2)),
+    "used whole and as a view": lambda x: twice(x, np.arange(3.0)),
 }
 HELD = {  # what is made of x once the first number of the array is 5
     "kept": (lambda x: x * kept(np.arange(3.0)), X * [5.0, 1.0, 2.0]),
+    "part of what is kept": (lambda x: x * kept(np.arange(4.0))[:3], X * [5.0, 1.0, 2.0]),
     "a view of it is kept": (lambda x: x * part_kept(), X * [5.0, 1.0, 2.0]),
     "what it is a view of is kept": (lambda x: x.T * kept(np.arange(12.0)).reshape(3, 4),
                                      X.T * np.array([5.0, *range(1, 12)]).reshape(3, 4)),
+    "kept, and used as views": (lambda x: twice(x, kept(np.arange(3.0))), twice(X, np.array([5.0, 1.0, 2.0]))),
     "returned": (lambda x: returned(x)[0], X * [5.0, 1.0, 2.0]),
 }  # fmt: skip
 

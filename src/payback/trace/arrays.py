@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -68,7 +69,7 @@ class Watch:
         return {
             node: was
             for (_, was, node), held in zip(self.seen, _holders(self.seen), strict=True)
-            if held in _ALONE and was.nbytes <= _SMALL
+            if held == _ALONE and was.nbytes <= _SMALL
         }
 
     def lasting_masks(self) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
@@ -80,14 +81,37 @@ _SMALL = 1 << 17  # bytes of a constant that may become part of a program
 _count: Callable[[Any], int] = getattr(sys, "getrefcount", lambda x: sys.maxsize)
 
 
-def _holders(seen: Iterable[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]]) -> list[tuple[int, int]]:
-    """How many hold each small array, and the array that it is a view of."""
-    return [
-        (_count(array), _count(array.base) if type(array.base) is np.ndarray else _count(None) - _count(None))
-        if array.nbytes <= _SMALL
-        else (0, 0)
-        for array, _, _ in seen
-    ]
+_Seen = Sequence[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]]
+
+
+def _views(seen: _Seen) -> Counter[int]:
+    """How many of the arrays that are seen, and of those that they are views of, are views of each array."""
+    views: Counter[int] = Counter()
+    known: set[int] = set()
+    for array, _, _ in seen:
+        while array is not None and id(array) not in known:
+            known.add(id(array))
+            views[id(array.base)] += 1
+            array = array.base if isinstance(array.base, np.ndarray) else None
+    return views
+
+
+def _holders(seen: _Seen) -> list[int]:
+    """How many hold each small array beside `seen`, or what it is a view of, or another view of the same memory."""
+    times, views = Counter(id(array) for array, _, _ in seen), _views(seen)
+    most: dict[int, int] = {}  # of all that are seen of an owner's memory
+    owners = []
+    for k in range(len(seen)):
+        array: Any = seen[k][0]
+        held, owner = sys.maxsize if array.nbytes > _SMALL else 0, 0
+        while isinstance(array, np.ndarray):
+            held, owner = max(held, _count(array) - times[id(array)] - views[id(array)]), id(array)
+            array = array.base
+        if array is not None:  # memory that may be anybody's
+            held = sys.maxsize
+        most[owner] = max(most.get(owner, 0), held)
+        owners.append(owner)
+    return [most[owner] for owner in owners]
 
 
 def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -158,12 +182,11 @@ def now(x: Any) -> Any:
     return x.now() if isinstance(x, Buffered) else x
 
 
-def _alone() -> set[tuple[int, int]]:
-    """What `_holders` says of arrays that a watch alone holds, itself and as a view."""
+def _alone() -> int:
+    """What `_holders` says of an array that a watch alone holds."""
     watch = Watch()
     watch.input(np.empty(1))
-    watch.input(np.empty(1).reshape(1, 1))
-    return set(_holders(watch.seen)) if hasattr(sys, "getrefcount") else set()
+    return _holders(watch.seen)[0] if hasattr(sys, "getrefcount") else -1
 
 
 _ALONE = _alone()
