@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -164,7 +165,19 @@ def opener(tree: Any) -> Callable[[Any], tuple[Any, ...] | None] | None:
         found: list[Any] = []
         return tuple(found) if _open(given, spec, found) else None
 
-    return take
+    if spec is None or spec[0] is dict or len(spec[2]) != 1 or spec[2][0] is None or not spec[2][0][3]:
+        return take
+    outer, (kind, keys, _, _) = spec[0], spec[2][0]
+
+    def take_one(given: Any) -> tuple[Any, ...] | None:  # the same for one argument that holds leaves
+        if type(given) is not outer or len(given) != 1:
+            return None
+        (part,) = given
+        if type(part) is not kind or (list(part) if kind is dict else len(part)) != keys:
+            return None
+        return tuple(part.values() if kind is dict else part)
+
+    return take_one
 
 
 def _spec(tree: Any) -> Any:
@@ -207,6 +220,16 @@ def rebuilder(tree: Any) -> Callable[[Iterator[Any]], Any]:
         return next
     inner = [rebuilder(child) for child in parts[0]]
     kind = type(tree)
+    if kind in (tuple, list):
+        if not any(map(_parts, parts[0])):
+            count = len(inner)
+            return lambda values: kind(islice(values, count))
+        return lambda values: kind([build(values) for build in inner])
+    if kind is dict:
+        keys = list(tree)
+        if not any(map(_parts, parts[0])):
+            return lambda values: dict(zip(keys, values, strict=False))
+        return lambda values: {key: build(values) for key, build in zip(keys, inner, strict=True)}
     if not dataclasses.is_dataclass(tree) or not hasattr(tree, "__dict__") or hasattr(kind, "__slots__"):
         return lambda values: _like(tree, iter([build(values) for build in inner]))
     static = {

@@ -42,24 +42,21 @@ class Around:
         )  # fmt: skip
 
     def unchanged(self) -> bool:
-        """Whether all is as it was; quicker than `changes` where it can be."""
-        return self._stand_for_the_same() or not self.changes()
-
-    def _stand_for_the_same(self) -> bool:
-        """Whether all names and containers hold the very things that they held, and arrays the same numbers."""
+        """Whether all is as it was; quicker than `changes` where names and containers hold the very things that they
+        held, and arrays the same numbers."""
         try:
             for _, cell, was in self._cells:
                 if cell.cell_contents is not was:
-                    return False
+                    return not self.changes()
         except ValueError:  # it is not bound any more
-            return False
+            return not self.changes()
         for _, get, name, was in self._names:
             if get(name, _MISSING) is not was:
-                return False
+                return not self.changes()
         for _, look, held in self._holders:
             now = look()
-            if len(now) != len(held) or not all(map(operator.is_, now, held)):
-                return False
+            if len(now) != len(held) or (held and not all(map(operator.is_, now, held))):
+                return not self.changes()
         return not (self.copies or self._buffers) or next(self._written(), None) is None
 
     def changes(self) -> list[str]:
@@ -181,7 +178,8 @@ class _Search:
         if own and f.__kwdefaults__:
             self._hold(f"a default of {f.__name__}", lambda: _entries(f.__kwdefaults__ or {}))
         closed = [_content(cell) for cell in f.__closure__ or ()]
-        self.cells += zip(f.__code__.co_freevars, f.__closure__ or (), closed, strict=True)
+        if not _of_library(f):  # which binds its own but once
+            self.cells += zip(f.__code__.co_freevars, f.__closure__ or (), closed, strict=True)
         self._next += zip(f.__code__.co_freevars, closed, strict=True)
         if not own:
             return
@@ -251,8 +249,8 @@ class _Search:
         return None
 
 
-def _entries(mapping: Mapping[Any, Any]) -> list[Any]:
-    return [*mapping, *mapping.values()]
+def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
+    return [*mapping, *mapping.values()] if mapping else ()
 
 
 def _slots(kind: type) -> Iterable[str]:

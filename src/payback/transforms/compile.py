@@ -120,9 +120,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.donation = Donation(f, donate, static) if donate != () else None
         self.native = native
-        self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
-        self._open: Callable[[Any], tuple[Any, ...] | None] | None = None  # takes containers of arguments apart
-        self._rebuild: Callable[[list[Any]], Any] = tuple
+        self._fast: Callable[[tuple[Any, ...]], Any] | None = None  # the last trace's, for plain arguments
         self._last: Trace | None = None
         self.f, self.static = f, frozenset(static)
         self._traces: dict[Any, Trace] = {}
@@ -131,11 +129,10 @@ class CompiledFunction:
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._fast is not None and not kwargs and self._around is not None and self._around.unchanged():
-            flat = args if self._open is None else self._open(args)
-            quick = self._fast(flat) if flat is not None else None
+        if self._fast is not None and not kwargs:
+            quick = self._fast(args)
             if quick is not None:
-                return self._rebuild(quick)
+                return quick
         tree = (args, kwargs)
         values = [native(now(leaf)) for leaf in leaves(tree)]
         dynamic = self._dynamic(args, kwargs, values)
@@ -162,7 +159,8 @@ class CompiledFunction:
                 and (take is not None or not nested)
             )
             found = trace.compiled(plain)(*given, *around)
-            self._fast, self._open, self._rebuild = trace.entry, take, trace.rebuild
+            around_f = self._around
+            self._fast = _quickly(trace.entry, around_f, take, trace.rebuild) if trace.entry and around_f else None
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
@@ -303,6 +301,27 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
         make = rebuilder(result)
         return lambda found: make(iter(found))
     return slow
+
+
+def _quickly(
+    entry: Callable[[tuple[Any, ...]], list[Any] | None], around: Around, take: Any, rebuild: Callable[[list[Any]], Any]
+) -> Callable[[tuple[Any, ...]], Any]:
+    """The fast way for plain arguments: the result, or None where something is not as it was.
+
+    take: takes containers of arguments apart.
+    """
+    unchanged = around.unchanged
+
+    def call(args: tuple[Any, ...]) -> Any:
+        found = entry(args) if unchanged() else None
+        return None if found is None else rebuild(found)
+
+    def open_and_call(args: tuple[Any, ...]) -> Any:
+        flat = take(args) if unchanged() else None
+        found = None if flat is None else entry(flat)
+        return None if found is None else rebuild(found)
+
+    return call if take is None else open_and_call
 
 
 def _hashable(value: Any) -> bool:

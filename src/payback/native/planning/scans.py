@@ -29,6 +29,7 @@ from payback.trace.body import rebuilt
 LOCAL = 1 << 14  # bytes of variables on the stack: what kernels of a step hand on, and then what is carried
 HELD = 1 << 10  # bytes of what is carried, up to which it is a variable during the loop
 WRITTEN_INSIDE = 150_000  # characters of the kernels of a step, up to which they are written into the loop
+ALONE = 20  # times as much as elsewhere has a second thread to save in a step, for its loop to be no kernel
 MOST = 1 << 16  # steps of a loop with a test, after which Ctrl-C is listened to: see `Program`
 
 
@@ -49,7 +50,7 @@ class Stepped(Loop):
     def _finish(self) -> None:
         planner, graph = self.planner, self.graph
         commands = planner.commands
-        if team_of(seconds_of(commands), planner.threads) > 1:
+        if team_of(seconds_of(commands) / ALONE, planner.threads) > 1:
             raise NotNativeError("threads share this step")
         fit(commands, 1)
         places: list[Place] = []

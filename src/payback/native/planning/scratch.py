@@ -9,9 +9,9 @@ from payback.native.planning.commands import Command
 from payback.native.running.table import seconds_of, team_of
 
 
-def fit(commands: Sequence[Command], most: int, rounds: int = 1) -> None:
+def fit(commands: Sequence[Command], most: int) -> None:
     """Give the products of commands that run in one go the room that they need on so many threads at most."""
-    team = team_of(seconds_of(commands, rounds), most)
+    team = team_of(seconds_of(commands), most)
     for command in commands:
         kernel = command.kernel
         if isinstance(kernel, Product):

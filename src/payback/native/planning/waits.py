@@ -67,9 +67,11 @@ def _uses(command: Command, shared: bool) -> Iterator[_Use]:
     written = {id(view.buffer) for view in command.writes}
     only_read = {id(view.buffer) for view in command.reads} - written
     exact = isinstance(command.kernel, (Nest, Product, Small))  # others step through more than their first views show
+    # what a product works in is fitted to its threads when its view has been made
+    room = () if type(command.kernel) is Nest else command.operands[3:4]
     for view in dict.fromkeys((*command.operands, *command.reads, *command.writes)):
         buffer = view.buffer
-        start, end = _extent(view) if exact else (0, buffer.bytes)
+        start, end = _extent(view) if exact and view not in room else (0, buffer.bytes)
         if start < end:
             yield _Use(buffer.base, buffer.start + start, buffer.start + end, id(buffer) not in only_read, shared)
 

@@ -9,7 +9,7 @@ from functools import cache
 from payback.errors import InputError
 
 VARIABLE = "PAYBACK_THREADS"
-WORTHWHILE = 200e-6  # seconds that others save, below which waking them does not pay
+WORTHWHILE = 10e-6  # seconds that others save, from which on it is tried whether they do; 0: all is shared that can be
 _chosen: int | None = None
 
 

@@ -26,8 +26,6 @@ from payback.native.running import cores
 from payback.native.running.program import BOUNDED, simplified, uncollected
 from payback.native.running.table import DRIVERS, Machine, Segment, write
 
-STEPS = 5  # that a call runs at least, roughly: others are woken once for all of them
-
 
 class NotNativeError(PaybackError):
     """A step that native code cannot run as one piece: a row of it needs NumPy."""
@@ -182,9 +180,9 @@ class Loop:
             else:
                 view.buffer.base, number = number, number + 1
                 self.output_bases[i] = view.buffer.base
-        fit(planner.commands, planner.threads, STEPS)
+        fit(planner.commands, planner.threads)
         self.arena_bytes = memory.arrange(memory.lives(planner.commands))
-        written = write(planner.commands, STEPS)
+        written = write(planner.commands)
         segment = Segment(written, library.get([*written.all_kernels, *DRIVERS]), planner.threads)
         self.machine = Machine(segment, {b.base: b.array for b in planner.constants}, number, self.arena_bytes)
         advances: list[tuple[int, int]] = []

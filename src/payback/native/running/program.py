@@ -217,7 +217,7 @@ class Program:
     def __init__(
         self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = (), hooks: Any = HOOKS,
     ):  # fmt: skip
-        """beside: kernels that will be asked for where one thread runs all of it: compiled with its own."""
+        """beside: kernels that will be asked for, compiled with its own."""
         self.source, self.beside = graph, beside
         self.donated = dict(donated or {})
         with uncollected():
@@ -271,11 +271,8 @@ class Program:
                 self._parts.append(command)
         written = [part for part in self._parts if type(part) is Written]
         # the driver of several threads is not compiled for what one does
-        drivers = (
-            DRIVERS
-            if any(team_of(part.seconds, planner.threads) > 1 for part in written)
-            else (DRIVERS[0], *self.beside)
-        )
+        several = any(team_of(part.seconds, planner.threads) > 1 for part in written)
+        drivers = (*(DRIVERS if several else DRIVERS[:1]), *self.beside)
         addresses = library.get([*(kernel for part in written for kernel in part.all_kernels), *drivers])
         self._parts = [Segment(part, addresses, planner.threads) if type(part) is Written else part
                        for part in self._parts]  # fmt: skip

@@ -168,7 +168,7 @@ def keep_program(name: str, program: Program) -> None:
     segment = program.segment
     if segment is None:
         return
-    drivers = DRIVERS if segment.threads > 1 else (DRIVERS[0], *program.beside)
+    drivers = (*(DRIVERS if segment.threads > 1 else DRIVERS[:1]), *program.beside)
     constants = {buffer.base: buffer.array for buffer in program.planner.constants}
     code = _Code(segment.written, drivers, constants)
     if not code.keeps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from math import prod
@@ -13,6 +14,7 @@ from payback.native.codegen import library
 from payback.native.planning import memory, waits
 from payback.native.planning.commands import Command
 from payback.native.running import cores, threads
+from payback.native.running.pace import Pace
 from payback.native.vector_math import FORMULAS
 
 DRIVERS = (library.DRIVER, library.TEAM)
@@ -43,7 +45,7 @@ class Written(NamedTuple):
     kernels  of each command
     flat     operands and numbers of all of them, one after another; starts: where those of each begin
     flags    of each command: who runs it, and whether threads wait before it (`planning/waits.py`)
-    seconds  that a second thread saves, roughly
+    seconds  that a second thread saves in a round, roughly
     inner    (place in `flat`, kernel): where addresses of kernels stand
     """
 
@@ -59,8 +61,8 @@ class Written(NamedTuple):
         return [*self.kernels, *[kernel for _, kernel in self.inner]]
 
 
-def write(commands: Sequence[Command], rounds: int = 1) -> Written:
-    """Commands whose buffers have their places; rounds: of them in a call, at least."""
+def write(commands: Sequence[Command]) -> Written:
+    """Commands whose buffers have their places."""
     starts, flat, inner = [], [], []
     for command in commands:
         starts.append(len(flat))
@@ -72,12 +74,12 @@ def write(commands: Sequence[Command], rounds: int = 1) -> Written:
         flat += command.numbers
     numbers = [np.array(column or [0], np.int64) for column in (flat, starts)]
     kernels = [command.kernel for command in commands]
-    return Written(kernels, *numbers, waits.flags(commands), seconds_of(commands, rounds), inner)
+    return Written(kernels, *numbers, waits.flags(commands), seconds_of(commands), inner)
 
 
-def seconds_of(commands: Sequence[Command], rounds: int = 1) -> float:
-    """What a second thread saves of these commands in so many rounds, roughly: half of what is shared, but for the time
-    in which memory goes from one core's cache to the other's.  A nest that does little with each number loses by it."""
+def seconds_of(commands: Sequence[Command]) -> float:
+    """What a second thread saves of these commands, roughly: half of what is shared, but for the time in which memory
+    goes from one core's cache to the other's.  A nest that does little with each number loses by it."""
     total = 0.0
     for command in commands:
         kernel = command.kernel
@@ -100,7 +102,7 @@ def seconds_of(commands: Sequence[Command], rounds: int = 1) -> float:
         alone += formulas * numbers * width / FORMULA
         crossing = sum(size for buffer, size in sizes if buffer.kind in ("arena", "output"))
         total += alone / 2 - min(crossing, CACHES) / (PACKED if command.flops else CROSSING)
-    return max(total, 0.0) * rounds
+    return max(total, 0.0)
 
 
 def team_of(seconds: float, most: int) -> int:
@@ -127,6 +129,9 @@ class Segment:
         self._threads = team_of(written.seconds, most)
         self.drive = library.PROTOTYPE(address_of(library.DRIVER))
         self._team = address_of(library.TEAM) if self.threads > 1 else 0
+        self._rooms: list[tuple[Any, ...]] = []  # what shared runs that have ended worked in
+        always = self.threads == 1 or cores.WORTHWHILE <= 0.0
+        self.pace = None if always else Pace(written.seconds)
         self.job = np.array([address(self.table), self.commands, 1, address(_NO_MOVES), 0], np.int64)
         self.address = address(self.job)
 
@@ -149,33 +154,61 @@ class Segment:
 
         To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
         """
-        drive, counted = self.drive, 0
-        team_drive = self._team
         if ticks is not None:
             assert ticks.shape == (self.threads, self.commands)
             assert ticks.dtype == np.int64
             assert ticks.flags.c_contiguous
             address_of = library.get(library.TIMED)
-            drive, team_drive = library.PROTOTYPE(address_of(library.TIMED[0])), address_of(library.TIMED[1])
-            counted = address(ticks)
-        if self.threads == 1:
-            job = self.job
-            if rounds != 1 or len(moves) or counted:
-                job = np.array([*job[:2], rounds, address(moves), len(moves), counted], np.int64)
-            return int(drive(address(bases), address(job)))
+            if self.threads > 1:
+                return self.shared(bases, rounds, moves, address_of(library.TIMED[1]), address(ticks))
+            return self._alone(bases, rounds, moves, library.PROTOTYPE(address_of(library.TIMED[0])), address(ticks))
+        if self.pace is None:
+            run = self._alone if self.threads == 1 else self.shared
+            return run(bases, rounds, moves)
+        done = 0
+        while done < rounds:
+            shared, some = self.pace.next(rounds - done)
+            begun = time.perf_counter()
+            status = (self.shared if shared else self._alone)(bases, some, moves)
+            self.pace.learn(shared, some, time.perf_counter() - begun)
+            if status:
+                return status + done * self.commands
+            done += some
+        return 0
+
+    def _alone(
+        self, bases: np.ndarray[Any, Any], rounds: int, moves: np.ndarray[Any, Any], drive: Any = None, ticks: int = 0
+    ) -> int:
+        job = self.job
+        if rounds != 1 or len(moves) or ticks:
+            job = np.array([*job[:2], rounds, address(moves), len(moves), ticks], np.int64)
+        return int((drive or self.drive)(address(bases), address(job)))
+
+    def shared(
+        self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES, drive: int = 0,
+        ticks: int = 0,
+    ) -> int:  # fmt: skip
+        """As `run`, by all threads."""
         team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
-        tables = np.zeros((team, width), np.int64)
-        tables[:, 0], tables[:, 1] = np.arange(team), team
+        room = self._rooms.pop() if self._rooms else None
+        if room is None or room[0].shape[1] != width:
+            tables = np.zeros((team, width), np.int64)
+            tables[:, 0], tables[:, 1] = np.arange(team), team
+            state = np.zeros(threads.STATE_BYTES // 8 + 8, np.int64)
+            barrier = -(-state.ctypes.data // 64) * 64
+            job = np.array([address(tables) + 16, 8 * width, address(self.table), address(self.flags), self.commands,
+                            0, 0, 0, barrier, 0, 0], np.int64)  # fmt: skip
+            room = tables, job, address(job), state
+        tables, job, job_at, _ = room
         tables[:, 2 : len(bases) + 2] = bases
-        state = np.zeros(threads.STATE_BYTES // 8 + 8, np.int64)
-        barrier = -(-state.ctypes.data // 64) * 64
-        job = np.array(
-            [tables.ctypes.data + 16, 8 * width, self.table.ctypes.data, self.flags.ctypes.data, self.commands, rounds,
-             moves.ctypes.data, len(moves), barrier, 0, counted],
-            np.int64,
-        )  # fmt: skip
-        threads.run(team_drive, job.ctypes.data, team)
-        return int(job[9])
+        job[5:8], job[9:] = (rounds, address(moves) if len(moves) else 0, len(moves)), (0, ticks)
+        threads.run(drive or self._team, job_at, team)
+        status = int(job[9])
+        if not status:  # else a barrier may be in the middle of something
+            self._rooms.append(room)
+        for base, step in moves.tolist():
+            bases[base] += step * rounds
+        return status
 
 
 class Machine:

@@ -1,0 +1,98 @@
+"""Where threads wait: between any two commands of which one needs what another thread may have done, byte by byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import amount
+from payback.native.lower.guard import AllFinite
+from payback.native.lower.nest import Nest
+from payback.native.planning import waits
+from payback.native.planning.commands import Command
+from payback.native.planning.layout import Buffer, View
+
+BYTES = 256
+
+
+class _Shared:
+    split = True
+
+
+def made(rng: np.random.Generator) -> list[Command]:
+    """Commands on strided views of overlapping buffers of one arena; some are shared, some may stop."""
+    buffers = []
+    for _ in range(5):
+        buffer = Buffer("arena", np.dtype(np.float32), int(rng.integers(4, 20)))
+        buffer.start = 4 * int(rng.integers(0, 40))
+        buffers.append(buffer)
+
+    def view() -> View:
+        buffer = buffers[rng.integers(5)]
+        count = int(rng.integers(0, 4))
+        step = int(rng.integers(-2, 3))
+        first = max(0, -step * max(count - 1, 0)) + int(rng.integers(0, 2))
+        fits = first + max(step, 0) * max(count - 1, 0) < buffer.size and first < buffer.size
+        return View(buffer, first, (count,), (step,)) if fits else View(buffer, 0, (buffer.size,), (1,))
+
+    commands = []
+    for _ in range(12):
+        read, written = [view() for _ in range(rng.integers(0, 3))], [view()]
+        shared = bool(rng.integers(2))
+        kernel = AllFinite(("f4",)) if rng.random() < 0.1 else nest(shared)
+        commands.append(Command(kernel, [*read, *written], [], read, written))
+    return commands
+
+
+def nest(shared: bool) -> Nest:
+    return Nest((), (), (), (), 0, 0, "k", 1, False, shared, False, False, 0)
+
+
+def touched(command: Command) -> tuple[set[int], set[int]]:
+    """The bytes that it reads or writes, and those that it writes, entry by entry; of other kernels, whole buffers."""
+
+    def of(views: list[View]) -> set[int]:
+        found: set[int] = set()
+        for view in views:
+            entries = range(view.buffer.size)
+            if type(command.kernel) is Nest:
+                entries = [view.offset + k * view.strides[0] for k in range(view.shape[0])]
+            found |= {view.buffer.start + 4 * at + byte for at in entries for byte in range(4)}
+        return found
+
+    return of([*command.reads, *command.writes]), of(command.writes)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(20, 200, 400)))
+def test_two_threads_never_meet_in_a_byte(seed):
+    commands = made(np.random.default_rng(seed))
+    flags = waits.flags(commands)
+    shared = [bool(flag & waits.SHARED) for flag in flags]
+    assert shared == [waits.shares(command) for command in commands]
+    for k, late in enumerate(commands):
+        for j in range(k):
+            if any(flag & waits.WAITS for flag in flags[j + 1 : k + 1]) or not (shared[j] or shared[k]):
+                continue
+            (all_j, written_j), (all_k, written_k) = touched(commands[j]), touched(late)
+            assert not (written_j & all_k) | (written_k & all_j), (j, k)
+            assert not commands[j].may_stop, (j, k)
+
+
+def test_threads_wait_only_where_they_must():
+    """Products of a network's gradients wait once for the numbers that all of them read."""
+    a, b, c = (Buffer("arena", np.dtype(np.float32), 8) for _ in range(3))
+    for k, buffer in enumerate((a, b, c)):
+        buffer.start = 64 * k
+
+    def command(read: Buffer, written: Buffer, shared: bool) -> Command:
+        views = [View(buffer, 0, (8,), (1,)) for buffer in (read, written)]
+        return Command(nest(shared), views, [], views[:1], views[1:])
+
+    def flags(*shared: bool) -> list[int]:
+        places = [(a, b), (a, c), (b, a)]
+        return waits.flags([command(*place, on) for place, on in zip(places, shared, strict=True)]).tolist()
+
+    assert flags(False, False, False) == [0, 0, 0]
+    assert flags(True, True, True) == [1, 1, 3]
+    assert flags(True, True, False) == [1, 1, 2]
+    assert flags(False, True, False) == [0, 1, 2]
