@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from payback.native.lower.guard import may_stop
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 from payback.native.lower.small import Small
@@ -48,18 +49,18 @@ def flags(commands: Sequence[Command]) -> np.ndarray[Any, Any]:
     if not found.any():
         return found
     since: list[_Use] = []  # they last met
-    may_stop = None  # whether a command since then that may end the program is shared
+    ends = None  # whether a command since then that may end the program is shared
     for number, command in enumerate(commands):
         shared = shares(command)
         uses = [*_uses(command, shared)]
         # nobody goes on where another may have stopped: what he wrote would not be undone
-        stopped = may_stop is not None and (may_stop or shared)
+        stopped = ends is not None and (ends or shared)
         if stopped or len(since) > MANY or any(use.meets(other) for use in uses for other in since):
             found[number] |= WAITS
-            since, may_stop = [], None
+            since, ends = [], None
         since += uses
-        if command.may_stop:
-            may_stop = shared or bool(may_stop)
+        if may_stop(command.kernel):
+            ends = shared or bool(ends)
     return found
 
 
