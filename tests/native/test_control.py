@@ -221,3 +221,15 @@ def test_a_loop_that_a_kernel_stops_is_gone_through_by_the_interpreter():
     for n in (3, 20):
         with pytest.raises(np.linalg.LinAlgError, match="Singular"):
             compiled(np.eye(n))
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_a_scan_of_constants_is_a_constant_of_several_results(n):
+    def f(x, v):
+        made = np.array([row * 2 for row in x])  # of no rows: plain
+        ys = pb.scan(lambda c, r: (np.tanh(c + r), c * r), np.zeros(()), made)[1]
+        return (ys - 1.0) ** 2, np.signbit(v)
+
+    x, v = np.linspace(-1.0, 2.0, n), np.ones(2)
+    for found, wanted in zip(pb.compile(f)(x, v), f(x, v), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)

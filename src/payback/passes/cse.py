@@ -44,7 +44,7 @@ def _key(node: Node, args: tuple[Node, ...], told: dict[int, Any]) -> Any:
     """What a node computes; None: it is like no other.  told: of parameters that were looked at, by their identity."""
     if node.op.value is None:
         value = node.value
-        if value is None:
+        if value is None or type(value) is tuple:  # what a row of several results was folded to
             return None
         if isinstance(value, np.ndarray):
             if value.nbytes > LARGEST:

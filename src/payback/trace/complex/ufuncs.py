@@ -52,13 +52,16 @@ def _log(z: Any) -> Complex:
 
 
 def _sqrt(z: Any) -> Complex:
-    """From the part that is computed without cancellation the other one follows."""
+    """From the part that is computed without cancellation the other one follows.
+
+    No sign is differentiated: at 0 it has a side, and the roots beside have one slope.
+    """
     a, b = pair_of(z)
-    larger = np.sqrt(0.5 * (np.hypot(a, b) + np.abs(a)))
+    right, side = stop_gradient(a) >= 0, np.copysign(1.0, stop_gradient(b))
+    larger = np.sqrt(0.5 * (np.hypot(a, b) + np.where(right, a, -a)))
     somewhere = stop_gradient(larger) > 0
-    smaller = np.where(somewhere, 0.5 * np.abs(b) / np.where(somewhere, larger, 1.0), 0.0)
-    right = stop_gradient(a) >= 0
-    return pair(np.where(right, larger, smaller), np.copysign(np.where(right, smaller, larger), b))
+    smaller = np.where(somewhere, 0.5 * b * side / np.where(somewhere, larger, 1.0), 0.0)
+    return pair(np.where(right, larger, smaller), np.where(right, smaller, larger) * side)
 
 
 def _power(x: Any, y: Any) -> Any:
@@ -112,6 +115,63 @@ def _tanh(z: Any) -> Complex:
     return Complex(t / length, s * c * (1 - t) * (1 + t) / length)
 
 
+def _expm1(z: Any) -> Complex:
+    """By parts that keep their digits near 0: cos b − 1 is −2·sin²(b/2)."""
+    a, b = pair_of(z)
+    half = np.sin(b / 2)
+    return Complex(np.expm1(a) * np.cos(b) - 2 * half * half, np.exp(a) * np.sin(b))
+
+
+def _log1p(z: Any) -> Complex:
+    """The logarithm of |1 + z|; near 0 that of its square is log1p(2a + a² + b²)."""
+    a, b = pair_of(z)
+    near = stop_gradient(np.maximum(np.abs(a), np.abs(b))) < 0.5
+    squares = np.where(near, a * (2 + a) + b * b, 0.0)
+    return Complex(np.where(near, np.log1p(squares) / 2, np.log(np.hypot(1 + a, b))), np.arctan2(b, 1 + a))
+
+
+# The inverse functions on the cuts that NumPy has: Kahan, Branch Cuts for Complex Elementary Functions (1987).
+
+
+def _roots(z: Any) -> tuple[Complex, Complex]:
+    """√(1 − z) and √(1 + z)."""
+    a, b = pair_of(z)
+    return _sqrt(Complex(1 - a, -b)), _sqrt(Complex(1 + a, b))
+
+
+def _arcsin(z: Any) -> Complex:
+    below, above = _roots(z)
+    return Complex(np.arctan2(pair_of(z)[0], below.re * above.re - below.im * above.im),
+                   np.arcsinh(below.re * above.im - below.im * above.re))  # fmt: skip
+
+
+def _arccos(z: Any) -> Complex:
+    below, above = _roots(z)
+    return Complex(2 * np.arctan2(below.re, above.re), np.arcsinh(above.re * below.im - above.im * below.re))
+
+
+def _arccosh(z: Any) -> Complex:
+    a, b = pair_of(z)
+    below, above = _sqrt(Complex(a - 1, b)), _sqrt(Complex(a + 1, b))
+    return Complex(np.arcsinh(below.re * above.re + below.im * above.im), 2 * np.arctan2(below.im, above.re))
+
+
+def _arctanh(z: Any) -> Complex:
+    a, b = pair_of(z)
+    side = np.copysign(1.0, stop_gradient(a))
+    far = a * side
+    return Complex(side * np.log1p(4 * far / ((1 - far) * (1 - far) + b * b)) / 4,
+                   np.arctan2(2 * b, (1 - a) * (1 + a) - b * b) / 2)  # fmt: skip
+
+
+def _sign(z: Any) -> Any:
+    """z/|z|, and 0 at 0."""
+    a, b = pair_of(z)
+    length = np.hypot(a, b)
+    length = np.where(length == 0, 1.0, length)
+    return Complex(a / length, b / length)
+
+
 def _cos(z: Any) -> Complex:
     a, b = pair_of(z)
     return _cosh(Complex(-b, a))
@@ -135,7 +195,9 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
     np.exp: _exp, np.log: _log, np.sqrt: _sqrt, np.sinh: _sinh, np.cosh: _cosh, np.tanh: _tanh,
     np.sin: _turned(_sinh), np.cos: _cos, np.tan: _turned(_tanh),
     np.log10: lambda z: divide(_log(z), math.log(10.0)), np.log2: lambda z: divide(_log(z), math.log(2.0)),
-    np.expm1: lambda z: pair(*map(minus, parts(_exp(z)), (1.0, NOTHING))),
+    np.expm1: _expm1, np.log1p: _log1p, np.exp2: lambda z: _exp(multiply(math.log(2.0), z)), np.sign: _sign,
+    np.arcsin: _arcsin, np.arccos: _arccos, np.arccosh: _arccosh, np.arctanh: _arctanh,
+    np.arcsinh: _turned(_arcsin), np.arctan: _turned(_arctanh),
     np.equal: _parts_alike(lambda x, y: (x[0] == y[0]) & (x[1] == y[1])),
     np.not_equal: _parts_alike(lambda x, y: (x[0] != y[0]) | (x[1] != y[1])),
     np.isnan: lambda z: np.isnan(z.re) | np.isnan(z.im), np.isinf: lambda z: np.isinf(z.re) | np.isinf(z.im),
