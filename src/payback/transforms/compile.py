@@ -122,6 +122,7 @@ class CompiledFunction:
         self.native = native
         self._fast: Callable[[tuple[Any, ...]], list[Any] | None] | None = None  # the last trace's, for plain arguments
         self._open: Callable[[Any], tuple[Any, ...] | None] | None = None  # takes containers of arguments apart
+        self._beside: _Beside | None = None  # the arrays around it that this takes after them
         self._rebuild: Callable[[list[Any]], Any] = tuple
         self._last: Trace | None = None
         self.f, self.static = f, frozenset(static)
@@ -133,6 +134,8 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._fast is not None and not kwargs and self._around is not None and self._around.unchanged():
             flat = args if self._open is None else self._open(args)
+            if flat is not None and self._beside is not None:
+                flat = self._beside.after(flat)
             quick = self._fast(flat) if flat is not None else None
             if quick is not None:
                 return self._rebuild(quick)
@@ -155,14 +158,14 @@ class CompiledFunction:
             take = opener(args) if nested else None
             plain = (
                 trace.by_rows
-                and not around
-                and not trace.masks
+                and len(around) == len(trace.outside)
                 and not kwargs
                 and all(dynamic)
                 and (take is not None or not nested)
             )
             found = trace.compiled(plain)(*given, *around)
             self._fast, self._open, self._rebuild = trace.entry, take, trace.rebuild
+            self._beside = _Beside(trace) if trace.outside or trace.masks else None
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
@@ -250,6 +253,21 @@ class CompiledFunction:
         trace = Trace(self.f, tree, values, dynamic, self.native, offered)
         self._looks = bool(variables) or self._looks
         return trace
+
+
+class _Beside:
+    """The arrays that a trace reads from around its function, for the fast way, and the masks that must not change."""
+
+    def __init__(self, trace: Trace):
+        self.arrays = trace.outside
+        self.masks = [(mask, was.shape, was.tobytes()) for mask, was in trace.masks]
+
+    def after(self, flat: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The arguments and these arrays, by rows; None where a mask is another one by now."""
+        for mask, shape, was in self.masks:
+            if mask.shape != shape or mask.tobytes() != was:
+                return None
+        return (*flat, *[array if array.flags.c_contiguous else array.copy() for array in self.arrays])
 
 
 def _recorder() -> Any:
