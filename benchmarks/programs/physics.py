@@ -140,3 +140,39 @@ def small_inverses(xp: Any, lib: Any, a: Any, b: Any) -> Any:
 @program(lambda g: (0.3 * g.standard_normal((100, 4, 4)),))
 def exponentials(xp: Any, lib: Any, a: Any) -> Any:
     return xp.mean(lib.expm(a) ** 2)
+
+
+@program(lambda g: (1.0 + 0.1 * g.standard_normal((32, 32)),))
+def shallow_water(xp: Any, lib: Any, height: Any) -> Any:
+    """Lax and Friedrichs' scheme on a torus."""
+    state = xp.stack([height, xp.zeros_like(height), xp.zeros_like(height)])
+    for _ in range(10):
+        h, p, q = state
+        right = xp.stack([p, p**2 / h + 4.9 * h**2, p * q / h])
+        down = xp.stack([q, p * q / h, q**2 / h + 4.9 * h**2])
+        near = sum(xp.roll(state, by, axis) for by in (1, -1) for axis in (1, 2))
+        state = 0.25 * near - 0.025 * (
+            xp.roll(right, -1, 1) - xp.roll(right, 1, 1) + xp.roll(down, -1, 2) - xp.roll(down, 1, 2)
+        )
+    return xp.sum(state**2)
+
+
+@program(lambda g: (np.exp(-(np.linspace(-3, 3, 64) ** 2)), np.fft.fftfreq(64, 6 / 64) * 2 * np.pi))
+def korteweg_de_vries(xp: Any, lib: Any, u: Any, k: Any) -> Any:
+    """Pseudo-spectral, the linear part exactly."""
+    spread, made = xp.exp(5e-6j * k**3), xp.fft.fft(u)
+    for _ in range(15):
+        made = spread * (made - 0.015j * k * xp.fft.fft(xp.real(xp.fft.ifft(made)) ** 2))
+    return xp.sum(xp.real(xp.fft.ifft(made)) ** 3)
+
+
+@program(lambda g: (g.random((32, 32)), np.array([2.0, 0.3]), g.random((32, 32))))
+def bilateral_filter(xp: Any, lib: Any, image: Any, width: Any, wanted: Any) -> Any:
+    padded, total, weights = xp.pad(image, 1, mode="reflect"), 0.0, 0.0
+    for i in range(3):
+        for j in range(3):
+            near = padded[i : i + 32, j : j + 32]
+            far = (i - 1) ** 2 + (j - 1) ** 2
+            w = xp.exp(-far / (2 * width[0] ** 2) - (near - image) ** 2 / (2 * width[1] ** 2))
+            total, weights = total + w * near, weights + w
+    return xp.sum((total / weights - wanted) ** 2)

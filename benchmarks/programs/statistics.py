@@ -176,3 +176,15 @@ def laplace(xp: Any, lib: Any, w: Any, x: Any) -> Any:
         return xp.sum(xp.logaddexp(0.0, x @ w)) + 0.5 * xp.sum(w**2)
 
     return cost(w) + 0.5 * xp.linalg.slogdet(lib.hessian(cost)(w))[1]
+
+
+@program(lambda g: (np.array([0.04, 1.5, 0.05, 0.3, -0.6]), g.standard_normal((20, 2, 1000))))
+def heston_paths(xp: Any, lib: Any, p: Any, noise: Any) -> Any:
+    """A call on paths of a stochastic variance, by Euler's steps."""
+    price, variance = xp.full(1000, 100.0, dtype=noise.dtype), xp.full(1000, 1.0, dtype=noise.dtype) * p[0]
+    for a, b in noise:
+        held = xp.maximum(variance, 0.0)
+        price = price * xp.exp((0.02 - held / 2) / 20 + xp.sqrt(held / 20 + 1e-12) * a)
+        both = p[4] * a + xp.sqrt(1 - p[4] ** 2) * b
+        variance = variance + p[1] * (p[2] - held) / 20 + p[3] * xp.sqrt(held / 20 + 1e-12) * both
+    return xp.exp(-0.02) * xp.mean(xp.maximum(price - 100.0, 0.0))

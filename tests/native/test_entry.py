@@ -105,6 +105,31 @@ def test_a_name_that_changes_is_seen_by_the_fast_way():
     assert g(X)[0, 1] == 3.0
 
 
+@pytest.mark.parametrize(
+    "turned", [lambda x: x, lambda x: x.T[:, ::-1], lambda x: x.astype("f4")], ids=["by rows", "backwards", "float32"]
+)
+def test_arrays_around_it_go_the_fast_way(turned):
+    """With what they hold at each call, a mask among them too."""
+    data = np.arange(9.0).reshape(3, 3)
+    table, chosen = turned(data), np.array([True, False, True])
+
+    def f(x, rate):
+        return np.sum((x @ table[:, chosen]) ** 2) * rate, x * table[0]
+
+    compiled, x = pb.compile(f), np.array([0.5, -1.0, 2.0])
+    compiled(x, 2.0)
+    changes = (lambda: None, lambda: table.__setitem__((0, 1), 7.0), lambda: chosen.__setitem__(1, True))
+    for change in changes:
+        change()
+        for _ in range(2):
+            for found, wanted in zip(compiled(x, 2.0), f(x, 2.0), strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-13)
+            assert compiled._around.unchanged()
+            quick = compiled._fast(compiled._beside.after((x, 2.0)))
+            np.testing.assert_allclose(quick[1], f(x, 2.0)[1], rtol=1e-13)
+    assert len(compiled.reasons) == 3
+
+
 def test_gradients_of_ten_numbers():
     compiled = pb.compile(pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10))))
     plain = pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10)))

@@ -8,14 +8,14 @@ import pytest
 import payback as pb
 from amount import cases
 from payback.errors import TraceError
-from programs import algorithms, authors, engineering, learning, methods, nested, state, uses
+from programs import algorithms, authors, engineering, learning, methods, nested, state, users, uses
 from programs.test_science import assert_near, direction, slope
 
 pytestmark = [  # what NumPy says of the programs by themselves
     pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
 ]
-MODULES = (methods, uses, algorithms, state, engineering, learning, nested, authors)
+MODULES = (methods, uses, algorithms, state, engineering, learning, nested, authors, users)
 PROGRAMS = {name: found for module in MODULES for name, found in module.PROGRAMS.items()}
 WHOLE = [name for name, (_, _, looks) in PROGRAMS.items() if not looks]
 

@@ -41,6 +41,10 @@ REFUSED = {
     "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
     "quad": (lambda x: scipy.integrate.quad(lambda t: t * x[0], 0, 1)[0], "leggauss"),
     "solve_ivp": (lambda x: scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0, 1), [1.0]).y[0, -1], r"pb\.scan"),
+    "brentq": (
+        lambda x: scipy.optimize.brentq(lambda t: t**3 + x[0] ** 2 * t - 1, 0, 2),
+        r"pb\.root\(f, x0, solver=lambda g, x0: scipy\.optimize\.brentq\(g, a, b\)\)",
+    ),
     "minimize": (lambda x: scipy.optimize.minimize(lambda t: np.sum((t - x) ** 2), np.zeros(4)).fun, r"pb\.root"),
     "linprog": (lambda x: scipy.optimize.linprog(x, A_ub=np.eye(4), b_ub=np.ones(4)).fun, r"pb\.root"),
     "a sparse matrix by entries": (lambda x: A.multiply(x).sum(), r"c\.data \* x\[c\.col\]"),

@@ -221,6 +221,8 @@ TABLE = np.arange(16.0).reshape(4, 4)
         (lambda x: x[x > 0] @ np.ones(3), r"a product of x\[mask\] and an array"),
         (lambda x: float(x[x > 0]), r"float\(x\[mask\]\) needs"),
         (lambda x: 1 if np.any(x[x > 0]) else 0, "is not known"),
+        (lambda x: np.ones(np.sum(x > 0)), r"is not known while .*np\.ones"),
+        (lambda x: np.full((x > 0).sum(), x[0]), r"is not known while .*np\.full"),
         (lambda x: np.outer(x, x)[x > 0, np.arange(2)], "a mask stands beside another array"),
         (lambda x: x[x[0] > 0], "is not known"),
         (lambda x: TABLE[np.argmax(x)], r"a plain array cannot be indexed .*np\.take\(table, i, axis\)"),

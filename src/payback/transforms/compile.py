@@ -152,15 +152,13 @@ class CompiledFunction:
             take = opener(args) if nested else None
             plain = (
                 trace.by_rows
-                and not around
-                and not trace.masks
+                and len(around) == len(trace.outside)
                 and not kwargs
                 and all(dynamic)
                 and (take is not None or not nested)
             )
             found = trace.compiled(plain)(*given, *around)
-            around_f = self._around
-            self._fast = _quickly(trace.entry, around_f, take, trace.rebuild) if trace.entry and around_f else None
+            self._fast = _quickly(trace, self._around, take) if trace.entry and self._around else None
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
@@ -250,6 +248,21 @@ class CompiledFunction:
         return trace
 
 
+class _Beside:
+    """The arrays that a trace reads from around its function, for the fast way, and the masks that must not change."""
+
+    def __init__(self, trace: Trace):
+        self.arrays = trace.outside
+        self.masks = [(mask, was.shape, was.tobytes()) for mask, was in trace.masks]
+
+    def after(self, flat: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The arguments and these arrays, by rows; None where a mask is another one by now."""
+        for mask, shape, was in self.masks:
+            if mask.shape != shape or mask.tobytes() != was:
+                return None
+        return (*flat, *[array if array.flags.c_contiguous else array.copy() for array in self.arrays])
+
+
 def _recorder() -> Any:
     """What keeps the scalars of a program in columns, for there may be millions."""
     from payback.native.tape.bodies import recorder
@@ -303,25 +316,26 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
     return slow
 
 
-def _quickly(
-    entry: Callable[[tuple[Any, ...]], list[Any] | None], around: Around, take: Any, rebuild: Callable[[list[Any]], Any]
-) -> Callable[[tuple[Any, ...]], Any]:
+def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[tuple[Any, ...]], Any]:
     """The fast way for plain arguments: the result, or None where something is not as it was.
 
     take: takes containers of arguments apart.
     """
-    unchanged = around.unchanged
+    unchanged, entry, rebuild = around.unchanged, trace.entry, trace.rebuild
+    after = _Beside(trace).after if trace.outside or trace.masks else None
 
     def call(args: tuple[Any, ...]) -> Any:
         found = entry(args) if unchanged() else None
         return None if found is None else rebuild(found)
 
     def open_and_call(args: tuple[Any, ...]) -> Any:
-        flat = take(args) if unchanged() else None
-        found = None if flat is None else entry(flat)
+        flat = args if take is None else take(args)
+        if flat is not None and after is not None:
+            flat = after(flat)
+        found = entry(flat) if flat is not None and unchanged() else None
         return None if found is None else rebuild(found)
 
-    return call if take is None else open_and_call
+    return call if take is None and after is None else open_and_call
 
 
 def _hashable(value: Any) -> bool:

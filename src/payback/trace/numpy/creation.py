@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from sys import _getframe
 from typing import Any
@@ -145,6 +146,8 @@ def checked(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any 
 def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if not holds_traced(fill_value):
         return fresh(original, shape, fill_value, dtype, **kwargs)
+    if isinstance(shape, Traced) and not shape.ndim:
+        shape = operator.index(shape)
     if _is_complex(fill_value, dtype):
         return np.broadcast_to(HOOKS["complex_array"](fill_value, dtype), shape).copy()
     value = array(np.array, fill_value, dtype)

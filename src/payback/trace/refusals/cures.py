@@ -13,7 +13,8 @@ _NUMPY = "write this step with NumPy functions"
 _AUTHOR = "or give its derivative with pb.custom_gradient(plain=True)"
 
 _OF_SCIPY = {
-    "optimize": f"{_NUMPY}; pb.root and pb.fixed_point differentiate through a solver, SciPy's too: for a minimum "
+    "optimize": f"{_NUMPY}; pb.root and pb.fixed_point differentiate through a solver, SciPy's too: for a zero "
+    "pb.root(f, x0, solver=lambda g, x0: scipy.optimize.brentq(g, a, b)), for a minimum "
     "pb.root(pb.grad(cost), x0, solver=...)",
     "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
     "or step through time in a loop or with pb.scan",

@@ -20,6 +20,7 @@ _OPERANDS = re.compile("unsupported operand|can only concatenate|'.*' not suppor
 _OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at types say of an argument
 _TYPE = re.compile(r"'Traced'|\btype Traced\b")  # of any exception: those of databases are classes of their own
 _FORMAT = "format: a real number is required, not Traced"
+_SHAPE = "expected a sequence of integers or a single integer, got"  # NumPy, of a shape that would not be a number
 _BARE = {
     "decimal.Decimal": BARE_NUMBER,
     "what looks at an array's memory": f"for the bare numbers write np.array({BARE})",
@@ -58,7 +59,7 @@ def meant(problem: BaseException) -> PaybackError | None:
     if (
         (told := refused.get()) is not None
         and ours
-        and text.endswith(_FORMAT)
+        and (text.endswith(_FORMAT) or text.startswith(_SHAPE))
         and told.where == (place := _place(problem))
         and place is not None
     ):
