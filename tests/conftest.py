@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -41,6 +42,14 @@ def pytest_configure(config):
     settings.register_profile("full", max_examples=100, **rules)
     settings.register_profile("soak", max_examples=1000, **rules)
     settings.load_profile("soak" if soak else "full" if full else "everyday")
+
+
+@pytest.fixture
+def heard():
+    """As in a terminal: a program that a shell starts in the background ignores Ctrl-C, and so does what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _skips_are_failures(config) -> bool:

@@ -393,16 +393,19 @@ def test_an_interruption_before_the_first_epoch_ends(run, monkeypatch):
     assert run("show", "m")[0] == 0
 
 
-def test_ctrl_c(tmp_path):
+def test_ctrl_c(tmp_path, heard):
     for attempt, patience in enumerate((0.7, 3.0, 20.0)):  # where the machine is slow, the first epoch takes a while
         out_folder = tmp_path / f"m{attempt}"
         command = [sys.executable, "-m", "payback", "train", "digits", "--epochs", "100000", "--out", str(out_folder)]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while not running.stdout.readline().startswith("training"):
-            assert running.poll() is None
-        time.sleep(patience)
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        try:
+            while not running.stdout.readline().startswith("training"):
+                assert running.poll() is None
+            time.sleep(patience)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
         assert (running.returncode, err) == (130, "")
         assert "stopped: interrupted" in out
         assert len(TableModel.load(out_folder).target.classes) == 10

@@ -33,13 +33,7 @@ CLASSES = (X[:, 0] + X[:, 1] > 0).astype(int)
 NOISE = RNG.integers(0, 2, 700)
 VALUES = X @ [1.0, -2.0, 0.5, 0.0] + 0.3
 
-
-@pytest.fixture(autouse=True)
-def heard():
-    """As in a terminal: a program that a shell starts in the background has Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heard")
 
 
 @pytest.fixture(params=["native", "interpreted"])
