@@ -33,10 +33,11 @@ class Pace:
             self.shared = self._seconds * rounds >= WAKING
         shared = self.shared ^ self._trial
         round_ = self._least[shared] or self._least[not shared]
-        if not round_ or (self._trial and not self._calls):  # threads that come from sleep are slow at first
+        if not round_:
             return shared, min(rounds, FEW)
         until = TRIAL if self._trial else max(self._wait - self._spent, TRIAL)
-        return shared, min(rounds, ceil(until / round_))
+        first = self._trial and not self._calls  # threads that come from sleep are slow
+        return shared, min(rounds, ceil(until / round_), FEW if first else rounds)
 
     def learn(self, shared: bool, rounds: int, seconds: float) -> None:
         """So many rounds took so long."""
