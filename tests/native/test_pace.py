@@ -79,3 +79,31 @@ def test_rounds_that_are_shared_and_rounds_that_are_not_take_turns(monkeypatch, 
     assert train(3) == expected
     assert (len(expected) == 1) == (rate > 1.0)
     assert {on for on, _ in turns} == {False, True}
+
+
+def test_calls_that_are_shared_and_calls_that_are_not_take_turns(monkeypatch):
+    """By the fast way in, too: value and gradient to the bit, and an array of another kind is refused by both."""
+    turns: list[bool] = []
+
+    def alternately(self: Pace, rounds: int) -> tuple[bool, int]:
+        turns.append(len(turns) % 2 == 1)
+        return turns[-1], rounds
+
+    def of(threads: int):
+        pb.set_threads(threads)
+        try:
+            f = pb.compile(pb.value_and_grad(lambda x: np.sum(np.exp(-x * x) * np.tanh(x))))
+            return [f(x) for x in arrays], f
+        finally:
+            pb.set_threads(None)
+
+    arrays = [*np.random.default_rng(1).standard_normal((6, 40_000))]
+    expected, _ = of(1)
+    monkeypatch.setattr(Pace, "next", alternately)
+    found, f = of(3)
+    assert set(turns) == {False, True}
+    assert f._fast is not None
+    assert [(v, g.tobytes()) for v, g in found] == [(v, g.tobytes()) for v, g in expected]
+    for array in (arrays[0][::2], arrays[0].astype(np.float32)):  # another length, another dtype
+        assert f(array)[1].shape == array.shape
+        assert f(array)[1].dtype == array.dtype
