@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import payback as pb
+from payback.errors import NonFiniteError
+from payback.native.running import cores
 from payback.native.running.pace import Pace
+from payback.trace.tree import leaves
 
 
 def run(pace: Pace, seconds: float, rounds: int, alone: float, shared: float, waking: float = 0.0) -> float:
@@ -42,3 +47,63 @@ def test_it_follows_a_machine_that_changes():
 def test_waking_counts_where_calls_are_short():
     assert run(Pace(1e-3), 3.0, 1, 2e-4, 1e-4, 2e-4) < 1.1
     assert run(Pace(0.0), 5.0, 1, 1e-3, 5e-4, 1e-4) < 1.1
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e9], ids=["to the end", "until it is not finite"])
+def test_rounds_that_are_shared_and_rounds_that_are_not_take_turns(monkeypatch, rate):
+    """The bits and the end of a training do not depend on who runs which of its steps."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((330, 61)), rng.standard_normal((330, 3))
+    turns: list[tuple[bool, int]] = []
+
+    def alternately(self: Pace, rounds: int) -> tuple[bool, int]:
+        turns.append((len(turns) % 2 == 1, min(rounds, len(turns) % 5 + 1)))
+        return turns[-1]
+
+    def train(threads: int) -> list[bytes]:
+        pb.set_threads(threads)
+        try:
+            net = pb.nn.MLP([61, 240, 170, 3], activation="relu", seed=0)
+            net = pb.fit(net, x, y, epochs=6, batch_size=110, optimizer=pb.optim.Adam(rate), validation=0,
+                         progress=False, seed=0).net  # fmt: skip
+        except NonFiniteError as error:
+            return [str(error).encode()]
+        finally:
+            pb.set_threads(None)
+        return [array.tobytes() for array in leaves(net)]
+
+    expected = train(1)
+    assert not turns
+    monkeypatch.setattr(cores, "WORTHWHILE", 1e-9)
+    monkeypatch.setattr(Pace, "next", alternately)
+    assert train(3) == expected
+    assert (len(expected) == 1) == (rate > 1.0)
+    assert {on for on, _ in turns} == {False, True}
+
+
+def test_calls_that_are_shared_and_calls_that_are_not_take_turns(monkeypatch):
+    """By the fast way in, too: value and gradient to the bit, and an array of another kind is refused by both."""
+    turns: list[bool] = []
+
+    def alternately(self: Pace, rounds: int) -> tuple[bool, int]:
+        turns.append(len(turns) % 2 == 1)
+        return turns[-1], rounds
+
+    def of(threads: int):
+        pb.set_threads(threads)
+        try:
+            f = pb.compile(pb.value_and_grad(lambda x: np.sum(np.exp(-x * x) * np.tanh(x))))
+            return [f(x) for x in arrays], f
+        finally:
+            pb.set_threads(None)
+
+    arrays = [*np.random.default_rng(1).standard_normal((6, 40_000))]
+    expected, _ = of(1)
+    monkeypatch.setattr(Pace, "next", alternately)
+    found, f = of(3)
+    assert set(turns) == {False, True}
+    assert f._fast is not None
+    assert [(v, g.tobytes()) for v, g in found] == [(v, g.tobytes()) for v, g in expected]
+    for array in (arrays[0][::2], arrays[0].astype(np.float32)):  # another length, another dtype
+        assert f(array)[1].shape == array.shape
+        assert f(array)[1].dtype == array.dtype

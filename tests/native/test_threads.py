@@ -231,8 +231,8 @@ def test_ctrl_c_comes_between_jobs_and_leaves_them_whole(interrupt):
     [
         (lambda x: x @ x, (600, 600), 3),
         (lambda x: np.tanh(x) + 1.0, (2000, 1000), 3),
-        (lambda x: x @ x, (100, 100), 1),  # is done before another has woken
-        (lambda x: np.cumsum(np.sum(x.T + 1.0, axis=0)), (500, 400), 1),
+        (lambda x: x @ x, (50, 50), 1),  # is done before another has begun
+        (lambda x: np.cumsum(np.sum(x.T + 1.0, axis=0)), (100, 80), 1),
     ],
 )
 def test_who_wakes_others(f, shape, count):

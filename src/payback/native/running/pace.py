@@ -10,6 +10,7 @@ from math import ceil
 
 FIRST, LONGEST = 0.03, 0.96  # seconds of running between two trials: at first, and where the same wins again and again
 TRIAL = 0.006  # seconds of a trial, or one round: waking others takes a twentieth of it
+FEW = 8  # rounds that are run before others count
 GIVEN_UP = 4  # calls after which a trial ends if each of them took a quarter longer than usual
 RARELY = 64  # times as long as a trial takes are at least between two
 WAKING = 200e-6  # seconds that others have to save to be woken before anything is known
@@ -33,9 +34,10 @@ class Pace:
         shared = self.shared ^ self._trial
         round_ = self._least[shared] or self._least[not shared]
         if not round_:
-            return shared, min(rounds, 8)
+            return shared, min(rounds, FEW)
         until = TRIAL if self._trial else max(self._wait - self._spent, TRIAL)
-        return shared, min(rounds, ceil(until / round_))
+        first = self._trial and not self._calls  # threads that come from sleep are slow
+        return shared, min(rounds, ceil(until / round_), FEW if first else rounds)
 
     def learn(self, shared: bool, rounds: int, seconds: float) -> None:
         """So many rounds took so long."""

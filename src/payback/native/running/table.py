@@ -137,7 +137,7 @@ class Segment:
 
     @property
     def threads(self) -> int:
-        """How many run it: its memory is planned for these, so the number stays."""
+        """How many run it, or may: its memory is planned for these, so the number stays."""
         return self._threads
 
     def once(self, memory_: Any) -> int:
@@ -151,6 +151,7 @@ class Segment:
         ticks: np.ndarray[Any, Any] | None = None,
     ) -> int:  # fmt: skip
         """0, or 1 + the number of commands that were run; after each round base pointers (number, bytes) move on.
+        Threads share the rounds or not, as is quicker.
 
         To `ticks` (threads × commands, int64) is added what each command takes: by drivers made when first asked for.
         """
@@ -190,7 +191,10 @@ class Segment:
     ) -> int:  # fmt: skip
         """As `run`, by all threads."""
         team, width = self.threads, -(-(len(bases) + 2) // 8) * 8
-        room = self._rooms.pop() if self._rooms else None
+        try:
+            room = self._rooms.pop()
+        except IndexError:
+            room = None
         if room is None or room[0].shape[1] != width:
             tables = np.zeros((team, width), np.int64)
             tables[:, 0], tables[:, 1] = np.arange(team), team
