@@ -95,6 +95,40 @@ def conv_2d_windows(xp: Any, lib: Any, p: Any, x: Any) -> Any:
     return xp.mean(x**2)
 
 
+def cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
+    return -xp.mean(log_softmax(xp, logits)[xp.arange(len(labels)), labels])
+
+
+def lenet_data(g: Any) -> Any:
+    p = {"c": dense(g, 6, 1, 5, 5), "d": dense(g, 16, 6, 5, 5) / 4, "e": dense(g, 256, 120), "f": dense(g, 120, 84),
+         "out": dense(g, 84, 10)}  # fmt: skip
+    return p, g.standard_normal((32, 1, 28, 28)), g.integers(0, 10, 32)
+
+
+@program(lenet_data)
+def lenet(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    for name in "cd":
+        x = xp.maximum(lib.correlate(x, p[name]), 0.0)
+        b, c, h, w = x.shape
+        x = xp.max(x.reshape(b, c, h // 2, 2, w // 2, 2), axis=(3, 5))
+    return cross_entropy(xp, xp.tanh(xp.tanh(x.reshape(32, 256) @ p["e"]) @ p["f"]) @ p["out"], y)
+
+
+def residual_data(g: Any) -> Any:
+    p = [(dense(g, 16, 16, 3, 3) / 12, np.ones((16, 1, 1)), np.zeros((16, 1, 1))) for _ in range(2)]
+    return p, g.standard_normal((8, 16, 16, 16))
+
+
+@program(residual_data)
+def residual_block(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    h = x
+    for w, scale, shift in p:
+        h = lib.correlate(xp.pad(xp.maximum(h, 0.0), ((0, 0), (0, 0), (1, 1), (1, 1))), w)
+        h = h - xp.mean(h, axis=(0, 2, 3), keepdims=True)
+        h = h / xp.sqrt(xp.mean(h**2, axis=(0, 2, 3), keepdims=True) + 1e-5) * scale + shift
+    return xp.mean((x + h) ** 2)
+
+
 @program(lambda g: (g.standard_normal((3, 3)), g.standard_normal((256, 256))))
 def conv_2d_slices(xp: Any, lib: Any, w: Any, x: Any) -> Any:
     y = sum(w[i, j] * x[i : i + 254, j : j + 254] for i in range(3) for j in range(3))
@@ -194,6 +228,21 @@ def batch_norm_dropout(xp: Any, lib: Any, p: Any, x: Any, mask: Any, y: Any) -> 
     h = (h - xp.mean(h, axis=0)) / xp.sqrt(xp.var(h, axis=0) + 1e-5) * p["scale"] + p["shift"]
     h = xp.where(mask, xp.maximum(h, 0.0) / 0.8, 0.0)
     return xp.mean((h @ p["b"] - y) ** 2)
+
+
+def actor_critic_data(g: Any) -> Any:
+    p = {"w": dense(g, 6, 32), "b": np.zeros(32), "policy": dense(g, 32, 4), "value": dense(g, 32)}
+    return p, g.standard_normal((128, 6)), g.integers(0, 4, 128), *g.standard_normal((2, 128)), -1.4 * np.ones(128)
+
+
+@program(actor_critic_data)
+def actor_critic(xp: Any, lib: Any, p: Any, x: Any, actions: Any, returns: Any, advantage: Any, before: Any) -> Any:
+    h = xp.tanh(x @ p["w"] + p["b"])
+    log_p = log_softmax(xp, h @ p["policy"])
+    ratio = xp.exp(log_p[xp.arange(128), actions] - before)
+    taken = xp.minimum(ratio * advantage, xp.clip(ratio, 0.8, 1.2) * advantage)
+    entropy = -xp.mean(xp.sum(xp.exp(log_p) * log_p, axis=1))
+    return 0.5 * xp.mean((returns - h @ p["value"]) ** 2) - xp.mean(taken) - 0.01 * entropy
 
 
 @program(lambda g: ((dense(g, 2, 32), np.zeros(32), dense(g, 32, 2)), g.standard_normal((128, 2))))

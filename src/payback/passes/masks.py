@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -78,12 +79,14 @@ def _read(
 
 
 def _compact(node: Node) -> np.ndarray[Any, Any] | None:
-    """A known mask, with one entry along axes that it is seen not to vary along; else None."""
+    """A known mask, with one entry along the axes that it does not vary along; else None."""
     if node.op is CONST and node.value is not None:
         value = np.asarray(node.value)
-        if everywhere(node) is not None:
-            return value[(slice(1),) * value.ndim]
-        return value[tuple(slice(None if step else 1) for step in value.strides)]
+        for axis in range(value.ndim):
+            first = value[(slice(None),) * axis + (slice(1),)]
+            if not value.strides[axis] or (value == first).all():
+                value = first
+        return value
     if node.op.name not in ("broadcast", "transpose") or (inner := _compact(node.args[0])) is None:
         return None
     if node.op.name == "transpose":
@@ -114,7 +117,7 @@ def without_mask(node: Node, args: tuple[Node, ...]) -> Node | None:
     if known is not None:
         chosen = high if known else low
         return chosen if chosen.aval == node.aval else None
-    if high.op.name == "scatter" and high.aval == node.aval and node.aval.dtype.kind == "f" and _is_zero(low):
+    if high.aval == node.aval and node.aval.dtype.kind == "f" and _is_zero(low):
         return high if _holds_where_paid(mask, high) else None
     return None
 
@@ -142,12 +145,19 @@ def _is_zero(node: Node) -> bool:
 
 def _holds_where_paid(mask: Node, total: Node) -> bool:
     """Whether a mask is known to hold wherever payments go: other entries are the zero that they began as."""
-    known = _compact(mask)
+    paid = total
+    while paid.op.name == "transpose":
+        (paid,) = paid.args
+    known = _compact(mask) if paid.op.name == "scatter" else None
     if known is None:
         return False
+    return bool((known >= _paid(total, max(MOST, known.size))).all())
 
-    def all_of_it(value: Node) -> np.ndarray[Any, Any]:
-        return np.ones((1,) * len(value.aval.shape), np.bool_)
 
-    read = _read(total, total.args, all_of_it, max(MOST, known.size))
-    return read is not None and bool((known >= read).all())
+def _paid(value: Node, most: int) -> np.ndarray[Any, Any]:
+    """Where payments go, as a compact mask: everywhere, for all that is known."""
+    if value.op.name == "transpose":
+        return _paid(value.args[0], most).transpose(value.params["axes"])
+    if value.op.name == "scatter" and (read := _read(value, value.args, partial(_paid, most=most), most)) is not None:
+        return read
+    return np.ones((1,) * len(value.aval.shape), np.bool_)

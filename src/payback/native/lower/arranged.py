@@ -24,6 +24,7 @@ IN_LOOPS, ALONE = 0.25, 1.0
 STORE = 4  # multiplications that reading and storing a partial sum costs
 TURN, PACK = 0.3, 2.0  # an entry of B whose columns are runs, or none of whose axes is one; of C, if no row is a run
 COPY, RUN, AGAIN = 0.2, 2.5, 200.0  # an entry that is copied, a run of such entries, and a kernel more
+PAY = 0.4  # an entry that is stored, and then added to what windows are paid
 
 Spec = tuple[str, str, str]
 _Form = tuple[layout.Shape, layout.Shape]  # shape and strides

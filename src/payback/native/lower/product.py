@@ -14,7 +14,7 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.after import After
-from payback.native.lower.arranged import Spec, around, arranged
+from payback.native.lower.arranged import PAY, Spec, around, arranged, price_of
 from payback.native.lower.contract import Contraction
 from payback.native.lower.dots import dots
 from payback.native.lower.kernel import Arguments
@@ -336,6 +336,9 @@ def _paid(planner: Any, node: Node, spec: Spec, a: View, b: View, text: str) -> 
     if lies is None:
         return False
     form = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), (lies.shape, lies.strides))
+    written = shape_of(spec, (a.shape, a.strides), (b.shape, b.strides), (lies.shape, layout.contiguous(lies.shape)))
+    if price_of(form) > price_of(written) + PAY * node.aval.size:
+        return False
     axes = [axis for kind in "mn" for axis in form.of(kind)]
     extents, strides = [form.extents[axis] for axis in axes], [form.moves[2][axis] for axis in axes]
     if not form.plain or not all(alone(k, extents, strides) for k in range(len(axes))):  # of one product
