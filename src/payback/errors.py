@@ -17,7 +17,7 @@ witness: ContextVar[Any] = ContextVar("witness", default=None)
 class PaybackError(Exception):
     """The base of all errors that payback raises on purpose.
 
-    what, where, why, fix: phrases without a final full stop; all but `what` may be None.
+    what, where, why, fix: phrases without a final full stop; all but `what` may be None.  where: a position, too.
     exit_code: what the command line exits with (2: bad input, 3: a run that failed).
 
     >>> print(InputError("the option --lr is 'nan'", why="a step length is a positive number", fix="try --lr 0.001"))
@@ -26,12 +26,13 @@ class PaybackError(Exception):
 
     exit_code = 2
 
-    def __init__(self, what: str, *, where: str | None = None, why: str | None = None, fix: str | None = None):
+    def __init__(self, what: str, *, where: object = None, why: str | None = None, fix: str | None = None):
         self.what = _one_line(what)
-        self.where, self.why, self.fix = (part and _one_line(part) for part in (where, why, fix))
+        told = None if where is None else str(where)
+        self.where, self.why, self.fix = (part and _one_line(part) for part in (told, why, fix))
         super().__init__(self.what, self.where, self.why, self.fix)
-        if (told := witness.get()) is not None:
-            told.add(self)
+        if (seen := witness.get()) is not None:
+            seen.add(self)
 
     def __str__(self) -> str:
         text = self.what + (f" ({self.where})" if self.where else "") + (f": {self.why}" if self.why else "")

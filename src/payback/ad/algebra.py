@@ -35,10 +35,9 @@ class Masked:
 
 
 def no_derivative(node: Node, mode: str) -> DifferentiationError:
-    place = position(node.where)
     return DifferentiationError(
         f"{node.op.name} has no derivative in {mode} mode",
-        where=str(place) if place else None,
+        where=position(node.where),
         why=node.op.facts.get("why"),
         fix=node.op.facts.get("fix"),
     )

@@ -81,10 +81,9 @@ class Sizes(Gradient):
 
     def whole(self, node: Node, bar: Any) -> list[Any]:
         """What a row pays that is more than products and sums."""
-        place = position(node.where)
         raise DifferentiationError(
             f"sizes of paths are not defined for `{node.op.name}`",
-            where=str(place) if place else None,
+            where=position(node.where),
             why="its rule is no sum of products: it has one derivative and no paths inside",
             fix="ask for the paths to what goes in, or for one entry: ledger[name][i, j]",
         )

@@ -110,10 +110,9 @@ def check_replay(book: Ledger) -> None:
     for old in sorted(pairs, key=by_id):
         new = pairs[old]
         if old.op is not new.op or len(old.args) != len(new.args) or not same(old.value, new.value):
-            place = position(new.where)
             raise LedgerError(
                 "the function gives other values when it is run again",
-                where=str(place) if place else None,
+                where=position(new.where),
                 why="it depends on something else than its arguments: a random state, a counter, a file",
                 fix="give all that varies as arguments; for random numbers use pb.random with a key",
             )

@@ -65,9 +65,8 @@ class Opened:
     def _append(self, row: Any, args: Sequence[Node], params: dict[str, Any], where: Any) -> Node:
         self._made += 1
         if self._made > self.most:
-            place = position(where)
             raise InputError(f"there are more than {self.most:,} operations in the loops",
-                             where=str(place) if place else None, why="every step is told apart",
+                             where=position(where), why="every step is told apart",
                              fix="explain fewer steps")  # fmt: skip
         with np.errstate(all="ignore"):
             return append(row, tuple(args), params, where)

@@ -33,7 +33,7 @@ def count(where: Any) -> None:
         place = position(where)
         told = f"the loop {text!r} ({line}) makes" if line else "one line makes"
         raise TraceError(f"{told} more than {LIMIT:,} nodes of {place.text if place else 'the graph'!r}",
-                         where=str(place) if place else None,
+                         where=place,
                          why="a Python loop is repeated in the graph for each of its rounds",
                          fix="write it with pb.scan, which is one node of any length")  # fmt: skip
 

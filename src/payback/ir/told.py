@@ -38,8 +38,7 @@ def told(name: str) -> Callable[[F], F]:
 def _wrong(name: str, function: Any, args: Any, kwargs: Any, problem: Exception) -> InputError:
     given = inspect.signature(function).bind(*args, **kwargs).arguments
     kinds = ", ".join(f"{key} is {_kind(x)}" for key, x in given.items() if key != "self")
-    place = position(caller(3))
-    return InputError(f"{name} cannot compute with what it was given", where=str(place) if place else None,
+    return InputError(f"{name} cannot compute with what it was given", where=position(caller(3)),
                       why=f"{kinds}; {' '.join(str(problem).split())}",
                       fix=f"see help({name}) for what its arguments are")  # fmt: skip
 

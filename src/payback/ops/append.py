@@ -340,7 +340,7 @@ def check_broadcast(row: Row, args: tuple[Node, ...], where: Any) -> None:
         made = [f"{shape} from {position(arg.where) or 'an argument'}" for shape, arg in zip(shapes, args, strict=True)]
         raise ShapeError(
             f"shapes {' and '.join(map(str, shapes))} do not broadcast together in {row.name}",
-            where=str(place) if place else None,
+            where=place,
             why="; ".join(made),
             fix=_reshaped(shapes),
         ) from None

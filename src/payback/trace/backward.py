@@ -29,16 +29,15 @@ def seed_for(node: Node, seed: Any = None) -> Any:
         place = position(node.where)
         raise DifferentiationError(
             f"a result of {aval.dtype} has no derivative",
-            where=str(place) if place else None,
+            where=place,
             why="integers and booleans do not vary continuously",
             fix="differentiate a floating result",
         )
     if seed is None:
         if aval.shape:
-            place = position(node.where)
             raise DifferentiationError(
                 f"the result is an array of shape {aval.shape}, not a scalar",
-                where=str(place) if place else None,
+                where=position(node.where),
                 why="a gradient belongs to one number",
                 fix="sum it up (.sum(), .mean()), or say what each entry is owed: backward(seed), pb.vjp",
             )
@@ -73,7 +72,7 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
                 f"the variable {leaf.params['name'] or ''} was changed after this result was computed".replace(
                     "  ", " "
                 ),
-                where=str(place) if place else None,
+                where=place,
                 why="the gradient would belong to neither value",
                 fix="call backward() before changing it, or compute the result again",
             )

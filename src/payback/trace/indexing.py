@@ -58,7 +58,7 @@ def getitem(x: Traced, key: Any) -> Traced:
         if len(parts) > 1:
             place = position(where_of_caller(2))
             raise UnsupportedError("a single boolean stands in an index of several parts",
-                                   where=str(place) if place else None, fix="index in two steps")  # fmt: skip
+                                   where=place, fix="index in two steps")  # fmt: skip
         taken = getitem(x, None)
         return Traced(taken.node) if parts[0] else getitem(taken, slice(0, 0))
     if any(isinstance(part, Traced) and part.node.value is None and is_mask(part) for part in parts):

@@ -123,9 +123,8 @@ def with_plain_numbers(f: Function, name: str, like: Function | None, emit: Call
         elif like is not None:
             example = like(*call.arguments([np.ones(node.shape, node.aval.dtype)[()] for node in given]))
         else:
-            place = position(where)
             raise TraceError(f"what {name} returns is not known while a function is compiled",
-                             where=str(place) if place else None,
+                             where=position(where),
                              why="it takes plain numbers, and without them its shapes are not known",
                              fix="give like=, a function of the same arguments that returns an array like the "
                              "result")  # fmt: skip

@@ -61,14 +61,13 @@ def _equations(f: Function, start: Node, args: tuple[Any, ...], avals: list[Aval
     for _ in range(3):
         if start.aval.dtype == np.float16:
             place = position(where)
-            raise InputError("root does not compute with float16", where=str(place) if place else None,
+            raise InputError("root does not compute with float16", where=place,
                              why="linear systems are solved in float32 and float64",
                              fix="start with x0.astype(np.float32)")  # fmt: skip
         traced = trace_body(f, [start.aval, *avals], lambda values: (values[0], *unflatten(args, iter(values[1:]))))
         gives = traced.body.gives
         if len(gives) != 1 or gives[0].shape != start.shape:
-            place = position(where)
-            raise ShapeError(f"f returns {', '.join(map(str, gives))}", where=str(place) if place else None,
+            raise ShapeError(f"f returns {', '.join(map(str, gives))}", where=position(where),
                              why=f"there are as many equations as unknowns: {start.aval}")  # fmt: skip
         dtype = gives[0].dtype if start.aval.weak else np.result_type(start.aval.dtype, gives[0].dtype)
         if start.aval == Aval(start.shape, dtype):

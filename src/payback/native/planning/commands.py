@@ -80,10 +80,9 @@ def scalar_constant(node: Node) -> Scalar | None:
                 return None
         value = first
     if type(value) is int and dtype.kind == "i" and not -(2**63) <= value < 2**63:
-        place = position(node.where)
         raise InputError(
             "a whole number of more than 64 bits cannot be compiled",
-            where=str(place) if place else None,
+            where=position(node.where),
             why=f"with its sign it needs {value.bit_length() + 1}, and compiled programs have 64",
             fix="compute with it outside, or use a float",
         )

@@ -66,8 +66,7 @@ def _checked(equations: Equations, found: Any, start: Any) -> None:
 
 
 def _unsolved(why: str) -> NonFiniteError:
-    place = position(caller(2))
-    return NonFiniteError("root found no solution", where=str(place) if place else None, why=why,
+    return NonFiniteError("root found no solution", where=position(caller(2)), why=why,
                           fix="start nearer, or give another solver=")  # fmt: skip
 
 

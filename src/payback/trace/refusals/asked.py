@@ -53,7 +53,7 @@ def not_known(name: str | None) -> TraceError:
         asked = _question(place.text, line_of(frame.f_code, place.line)) if place is not None and frame else "if"
     told = TraceError(
         f"{f'the value of {name}' if name else 'a value that is looked at'} is not known while a function is compiled",
-        where=str(place) if place else None,
+        where=place,
         why="compiled code is traced with shapes only, as are vmap and the bodies of scan, cond and while_loop, so no "
         "number can be looked at and no branch taken",
         fix=_CURES[asked],

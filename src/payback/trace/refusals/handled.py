@@ -165,9 +165,8 @@ def errors_raised(original: Any, self: Any, unknown: Any) -> Any:
     entered = original(self)
     if {"raise", "call"} & {*np.geterr().values()} and unknown():
         self.__exit__(None, None, None)
-        place = position(caller(2))
         raise TraceError("np.errstate cannot raise errors while a function is compiled",
-                         where=str(place) if place else None,
+                         where=position(caller(2)),
                          why="compiled code is traced with shapes only and computes as IEEE says: infinities and NaN",
                          fix="look at the result with np.isfinite, or choose with np.where")  # fmt: skip
     return entered

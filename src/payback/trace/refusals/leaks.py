@@ -37,7 +37,7 @@ def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
     name = strangers[0].params.get("name") or "["  # a compiled function's are called by their places alone
     name = "an argument" if name.startswith("[") else name
     raise TraceError(f"a value that depends on {name} of another call is used after that call has ended",
-                     where=str(place) if place else None,
+                     where=place,
                      why="it was kept where it outlived its function, and its history ended there",
                      fix="keep a bare number, float(pb.stop_gradient(x)), or an array of them, "
                      "np.array(pb.stop_gradient(x)), or return it from the function with has_aux=True")  # fmt: skip

@@ -159,7 +159,7 @@ def _holds(node: ast.expr, place: Position) -> bool:
 
 
 def lost(place: Position | None) -> TraceError:
-    return TraceError("a number read from a text would lose the derivative", where=str(place) if place else None,
+    return TraceError("a number read from a text would lose the derivative", where=place,
                       why="a text of a traced value has no history, so what is computed from the number would have no "
                       "gradient",
                       fix="compute with the value itself, and round it with np.round(x, digits); "
