@@ -129,7 +129,10 @@ def test_second_derivatives_of_a_power_to_the_zero(a):
     """x**y is 1 at y = 0 for all x, but its slope by x is not 0 for all y around: the mixed derivative is 1/x."""
     for hessian in (pb.hessian(lambda z: z[0] ** z[1]), pb.compile(pb.hessian(lambda z: z[0] ** z[1]))):
         np.testing.assert_allclose(hessian(np.array([a, 0.0])), [[0.0, 1 / a], [1 / a, np.log(a) ** 2]], rtol=1e-15)
-    assert pb.grad(lambda x: x**0.0)(NAN) == 0.0
+    for x in (NAN, 0.0, 1e-310, -1e-310, INF):
+        for power in (0, 0.0):
+            assert pb.grad(lambda x, power=power: x**power)(x) == 0.0
+            assert pb.compile(pb.grad(lambda x, y: x**y))(x, power) == 0.0
 
 
 # Bounded domains end before; at poles (gamma), and where SciPy has no value (Bessel), the truth is another question.

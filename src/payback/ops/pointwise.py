@@ -50,11 +50,12 @@ def _unless_nan(m: Any, y: Any, taken: Any) -> Any:
 
 
 def _base_slope(m: Any, a: Any, b: Any, y: Any) -> Any:
-    """b·a**(b−1), also at b = 0, where its own derivative by b is 1/a; nothing for 0**0 and NaN**0, which are 1."""
-    slope, flat = b * m.power(a, b - 1), b == 0
+    """b·a**(b−1), also at b = 0, where its own derivative by b is 1/a; nothing where 1/a is infinite, or no number."""
+    rest, flat = m.power(a, b - 1), b == 0
+    slope = b * rest
     if type(flat) in (bool, np.bool_) and not flat:
         return slope  # what it comes to below, sooner
-    return m.select(flat, m.select(m.abs(a) > 0, slope, None), slope)
+    return m.select(flat, m.select(m.abs(rest) < np.inf, slope, None), slope)
 
 
 def _log_of_zero(m: Any, a: Any, b: Any) -> Any:

@@ -250,7 +250,7 @@ class _Search:
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
-    return [*mapping, *mapping.values()] if mapping else ()
+    return [*mapping, *mapping.values()] if len(mapping) else ()  # SciPy's dok_array is a dict without a truth
 
 
 def _slots(kind: type) -> Iterable[str]:
