@@ -96,3 +96,16 @@ def test_threads_wait_only_where_they_must():
     assert flags(True, True, True) == [1, 1, 3]
     assert flags(True, True, False) == [1, 1, 2]
     assert flags(False, True, False) == [0, 1, 2]
+
+
+def test_what_is_chosen_by_indices_lies_anywhere_in_its_buffer():
+    """Two halves of an array are written by all threads; then any of them may read any entry."""
+    table, places, made = (Buffer("arena", np.dtype(kind), 64) for kind in (np.float64, np.int64, np.float64))
+    places.start, made.start = 512, 1024
+    halves = [View(table, first, (32,), (1,)) for first in (0, 32)]
+    writes = [Command(nest(True), [half], [], [], [half]) for half in halves]
+    operands = [View(table, 0, (64,), (0,)), View(places, 0, (64,), (1,)), View(made, 0, (64,), (1,))]
+    gather = nest(True)._replace(instrs=(("load", 1), ("gather", 0, 0)), sinks=(("store", 2, 1),))
+    read = Command(gather, operands, [], operands[:2], operands[2:])
+    assert waits.flags([writes[1], read]).tolist() == [1, 3]
+    assert waits.flags([*writes, read]).tolist() == [1, 1, 3]

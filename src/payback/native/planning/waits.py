@@ -15,6 +15,7 @@ from payback.native.planning.commands import Command
 from payback.native.planning.layout import View
 
 SHARED, WAITS = 1, 2  # bits of a flag: all threads run the command; they wait for each other before it
+_BY_INDEX = frozenset({"gather", "scatter"})
 MANY = 256  # uses of memory that are looked through; beyond so many, threads wait in any case
 
 
@@ -68,11 +69,14 @@ def _uses(command: Command, shared: bool) -> Iterator[_Use]:
     written = {id(view.buffer) for view in command.writes}
     only_read = {id(view.buffer) for view in command.reads} - written
     exact = isinstance(command.kernel, (Nest, Product, Small))  # others step through more than their first views show
-    # what a product works in is fitted to its threads when its view has been made
-    room = () if type(command.kernel) is Nest else command.operands[3:4]
+    if isinstance(command.kernel, Nest):  # what indices choose lies anywhere
+        anywhere = {each[1] for each in (*command.kernel.instrs, *command.kernel.sinks) if each[0] in _BY_INDEX}
+        loose = [command.operands[k] for k in anywhere]
+    else:  # what a product works in is fitted to its threads when its view has been made
+        loose = [*command.operands[3:4]]
     for view in dict.fromkeys((*command.operands, *command.reads, *command.writes)):
         buffer = view.buffer
-        start, end = _extent(view) if exact and view not in room else (0, buffer.bytes)
+        start, end = _extent(view) if exact and view not in loose else (0, buffer.bytes)
         if start < end:
             yield _Use(buffer.base, buffer.start + start, buffer.start + end, id(buffer) not in only_read, shared)
 
