@@ -16,7 +16,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.after import After
 from payback.native.lower.arranged import PAY, Spec, around, arranged, price_of
 from payback.native.lower.contract import Contraction
-from payback.native.lower.dots import dots
+from payback.native.lower.dots import by_vector
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.paid import alone, place, windows
@@ -267,7 +267,10 @@ class Source(NamedTuple):
         if few is not None and not shared:
             narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
             size = max(size, narrower.scratch(k) if narrower else 0)
-            key = narrower or dots(few, code, self.after, batch, plus, of_product)
+            key = narrower
+        if key is None and (few is None or not shared):
+            key = by_vector(code, self.after, batch, plus, of_product, few, shared)
+            size = 0 if key else size  # it packs nothing
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)
