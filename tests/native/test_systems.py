@@ -140,3 +140,15 @@ def test_a_matrix_without_inverse_leaves_what_was_donated():
         f(x, np.zeros((3, 3)))
     np.testing.assert_array_equal(x, np.arange(4.0))
     assert f(x, np.eye(3))[0] is x
+
+
+def test_contractions_of_nothing():
+    """Any axis may be empty: a sum over it is 0, a result with it is empty."""
+    for form in (*FORMS.split()[: amount.cases(3, 8)], "ij,jk->ik", "ij,j->i"):
+        inputs = form.split("->")[0].split(",")
+        for none in dict.fromkeys("".join(inputs)):
+            many = 99 if len(form) < 10 else 3
+            a, b = (np.ones([0 if letter == none else many for letter in letters]) for letters in inputs)
+            for x, y in ((a, b), (a.T.copy().T, b)):
+                found = pb.compile(lambda x, y, form=form: np.einsum(form, x, y), native=True)(x, y)
+                np.testing.assert_array_equal(found, np.einsum(form, x, y))

@@ -52,7 +52,7 @@ def is_one_tape(compiled):
 def test_value_and_gradient():
     whole = 0
     with np.errstate(all="ignore"):
-        for seed in range(amount.cases(75, 1000, 20000)):
+        for seed in range(amount.cases(75, 400, 20000)):
             made, x = program(seed), point(seed)
             f = pb.value_and_grad(lambda x, made=made: (lambda y: y[-1] + 0.5 * y[-2])(made(x)))
             with native_functions():

@@ -115,7 +115,7 @@ def _arranged(
 def _price_of_copy(view: View) -> float:
     """Of putting its entries in a row; those that lie side by side come together."""
     extents, (strides,), _ = layout.collapsed(view.shape, [view.strides], "c" * len(view.shape))
-    run = extents[-1] if extents and strides[-1] == 1 else 1
+    run = max(extents[-1], 1) if extents and strides[-1] == 1 else 1
     return prod(view.shape) * (COPY + RUN / run)
 
 
