@@ -382,3 +382,14 @@ def test_bad_input_exits_with_2():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("payback: 9**9**9 is too large for a floating-point number")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_page_replaces_a_page_and_nothing_else(capsys, tmp_path):
+    page, table = tmp_path / "page.html", tmp_path / "table.csv"
+    table.write_text("a,b\n1,2\n")
+    arguments = ["explain", "a*b", "a=2", "b=3", "--html"]
+    assert [main([*arguments, str(page)]), main([*arguments, str(page)])] == [0, 0]
+    capsys.readouterr()
+    assert main([*arguments, str(table)]) == 2
+    assert "it is no page, and would be lost" in capsys.readouterr().err
+    assert table.read_text() == "a,b\n1,2\n"

@@ -171,3 +171,26 @@ def test_a_document_that_was_made_up_is_refused_too(run, extra):
     assert code == 2
     assert err.startswith("payback: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", []), ("classes", ["a"]), ("confusion", []), ("confusion", [[1], [2], [3]]), ("accuracy", 1e308),
+        ("accuracy", None), ("rows", -1), ("targets", ["y"]), ("rmse", [1.0]),
+    ],
+)  # fmt: skip
+def test_a_test_that_somebody_made_up(run, name, value):
+    good(run, "train", "iris", "--hidden", "none", "--epochs", 1, "--out", "m")
+    with open("m/model.json", encoding="utf-8") as stream:
+        document = json.load(stream)
+    document["extra"]["test"][name] = value
+    document["digest"] = "0" * 64
+    text = json.dumps(document)
+    place = text.rindex("0" * 64)
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    with open("m/model.json", "w", encoding="utf-8") as stream:
+        stream.write(text[:place] + seal + text[place + 64 :])
+    code, _, err = run("show", "m")
+    assert code == 2
+    assert err.startswith("payback: what model.json tells of the training is wrong (m): ")

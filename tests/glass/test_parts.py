@@ -205,6 +205,14 @@ def test_the_flops_of_a_network_are_the_formula(batch, sizes):
     assert found.uncounted == ()
 
 
+def test_where_an_op_is_not_counted_there_is_no_ratio():
+    found = pb.explain(lambda a: np.linalg.qr(a)[0].sum(), np.eye(4) + 0.1).cost()
+    assert found.uncounted == ("qr",)
+    assert found.ratio is None
+    assert found.summary.startswith(f"flops at least {found.value_flops:,} + ")
+    assert "ratio not known without qr;" in found.summary
+
+
 def test_a_loop_costs_its_steps():
     def loop(x):
         return pb.scan(lambda h, _: (h * x + x, None), x, None, length=50)[0]

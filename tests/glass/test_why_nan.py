@@ -222,3 +222,9 @@ def test_an_adjoint_that_explodes():
     (origin,) = pb.why_nan(f, np.float32(0.0))
     assert (origin.phase, origin.what) == ("gradient", "h * np.float32(2.0)")
     assert "beyond the largest float32" in origin.fact
+
+
+def test_an_operand_that_was_made_at_the_same_place_is_not_called_as_the_result():
+    (origin,) = pb.why_nan(lambda z: np.log(z).real, 0j)
+    assert origin.what == "np.log(z)"
+    assert origin.operands == (("hypot in it", 0.0),)

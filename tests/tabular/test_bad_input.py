@@ -137,7 +137,7 @@ def test_a_file_larger_than_the_limit_is_not_read_into_memory(tmp_path):
     ("options", "message"),
     [
         ({"delimiter": "::"}, "the delimiter is '::': it must be one character. Use ',', ';', '|' or 'tab'."),
-        ({"decimal": "x"}, "the decimal mark is 'x': it is a point or a comma."),
+        ({"decimal": "x"}, "the decimal mark is 'x': it is a point or a comma. Use '.' or ','."),
         ({"kinds": {"aa": "numeric"}}, "there is no column 'aa' ({file}). Did you mean 'a'?"),
         (
             {"kinds": {"a": "number"}},

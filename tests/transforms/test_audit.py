@@ -123,6 +123,19 @@ def test_the_value_is_that_of_a_plain_run(planted):
     assert pb.audit(planted.cost, X).value == pytest.approx(expected, rel=1e-14)
 
 
+def test_classes_beside_what_varies_stand_in_no_way():
+    net, rows, classes = pb.nn.MLP([3, 4, 2], seed=0), np.ones((5, 3)), np.array([0, 1, 1, 0, 1])
+
+    def loss(net, rows, classes):
+        return pb.nn.cross_entropy(net(rows), classes)
+
+    assert not pb.audit(loss, net, rows, classes).obstacles
+    with pytest.raises(PaybackError, match="classes is an array of int64"):
+        pb.audit(loss, net, rows, classes, argnums=2)
+    with pytest.raises(PaybackError, match="is an array of int64"):
+        pb.audit(lambda n: n.sum(), classes)
+
+
 def test_nothing_in_the_way():
     found = pb.audit(lambda x: np.sum(np.sin(x)), X)
     assert len(found) == 0

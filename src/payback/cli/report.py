@@ -6,9 +6,10 @@ import base64
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 
 from payback.cli.options import Out
 from payback.cli.pages import show_page
@@ -30,7 +31,7 @@ def report(
     run: str,
     /,
     *,
-    entry: tuple[str, ...] = (),
+    entry: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     steps: str | None = None,
     html: str | None = None,
     open: bool = False,

@@ -13,6 +13,7 @@ from payback.errors import ModelFileError
 from payback.io.model import read_model
 from payback.nn.formula import formula, weights
 from payback.nn.module import parameters
+from payback.tabular.cells import counted
 from payback.train.table import TableModel
 
 
@@ -28,6 +29,15 @@ class _Test(msgspec.Struct):
     targets: list[str] = []
     rmse: list[float] = []
     r2: list[float | None] = []
+
+    def __post_init__(self) -> None:
+        n = len(self.classes)
+        if [len(row) for row in self.confusion] != [n] * n or (self.accuracy is None) != (n == 0):
+            raise ValueError("beside an accuracy stands a confusion matrix, of one row and one column a class")
+        if not len(self.targets) == len(self.rmse) == len(self.r2) or bool(n) == bool(self.targets):
+            raise ValueError("each target has its RMSE and its R², or there are classes")
+        if self.rows < 1 or not 0 <= (self.accuracy or 0) <= 1:
+            raise ValueError("a test has rows, and an accuracy is a share of them")
 
 
 class _Line(msgspec.Struct):
@@ -77,7 +87,8 @@ def show(model: str, /, *, out: Out) -> None:
             out.line(f"left out  {name}: {why}")
         result |= {"x": trained.encoder.feature_names_out, "y": list(target.names), "classes": list(target.classes)}
     if told.recipe is not None:
-        out.line(f"trained   on {told.trained_on}: {told.epochs} epochs, stopped: {told.stopped}")
+        epochs = counted(told.epochs or 0, "epoch")
+        out.line(f"trained   on {told.trained_on}: {epochs}, stopped: {told.stopped}")
         given = [f"{name} {value}" for name, value in told.recipe.items() if value is not None and value is not False]
         out.line(f"          {', '.join(given)}")
         result |= {"recipe": told.recipe, "stopped": told.stopped}

@@ -22,6 +22,7 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.formula import formula
 from payback.nn.module import parameters
 from payback.optim.optimizers import OPTIMIZERS
+from payback.tabular.cells import counted
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, recording
 from payback.train.runs import open_run
@@ -247,10 +248,10 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
     rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"
     decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
-    batch = "all rows" if recipe.batch_size == "all" else f"{recipe.batch_size} rows"
+    batch = "all rows" if isinstance(recipe.batch_size, str) else counted(recipe.batch_size or 0, "row")
+    most = counted(recipe.epochs or 0, "epoch")
     out.line(
-        f"training  {recipe.optimizer}, step length {rate}{decay}, {batch} a step, at most {recipe.epochs:,} epochs, "
-        + f"seed {seed}"
+        f"training  {recipe.optimizer}, step length {rate}{decay}, {batch} a step, at most {most}, seed {seed}"
         + (f", {starts} starts" if starts > 1 else "")
     )
 
@@ -267,7 +268,7 @@ def _tell_result(out: Output, trained: Trained) -> None:
         last = run.history[-1]
         of = f", weights of epoch {run.best_epoch}" if run.best_epoch != len(run.history) else ""
         out.line(
-            f"trained   {len(run.history):,} epochs in {last['seconds']:.2f} s, "
+            f"trained   {counted(len(run.history), 'epoch')} in {last['seconds']:.2f} s, "
             f"cost {run.history[0]['loss']:.6g} → {last['loss']:.6g}; stopped: {run.stopped}{of}"
         )
     else:

@@ -103,8 +103,10 @@ class Cost:
 
     @property
     def ratio(self) -> float | None:
-        """(value + gradient) / value, in flops; at most 5 for elementary programs."""
-        return (self.value_flops + self.gradient_flops) / self.value_flops if self.value_flops else None
+        """(value + gradient) / value, in flops, at most 5 for elementary programs; None where ops are not counted."""
+        if self.uncounted or not self.value_flops:
+            return None
+        return (self.value_flops + self.gradient_flops) / self.value_flops
 
     def __iter__(self) -> Iterator[Line]:
         return iter(self.lines)
@@ -112,8 +114,10 @@ class Cost:
     @property
     def summary(self) -> str:
         """One line about all."""
-        ratio = f"{self.ratio:.2f} (bound {BOUND:g})" if self.ratio is not None else "none: nothing is computed"
-        return (f"flops {self.value_flops:,} + {self.gradient_flops:,} for the gradient, ratio {ratio}; "
+        none = f"not known without {', '.join(self.uncounted)}" if self.uncounted else "none: nothing is computed"
+        ratio = f"{self.ratio:.2f} (bound {BOUND:g})" if self.ratio is not None else none
+        least = "at least " if self.uncounted else ""
+        return (f"flops {least}{self.value_flops:,} + {self.gradient_flops:,} for the gradient, ratio {ratio}; "
                 f"bytes {self.value_bytes:,} + {self.gradient_bytes:,}")  # fmt: skip
 
     def __str__(self) -> str:

@@ -126,7 +126,7 @@ class Telling:
 
     def operands(self, node: Node, index: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
         """The numbers that went into an entry of a pointwise node; of others those that are single numbers."""
-        found = []
+        found, own = [], self.text_of(node)
         for arg in node.args:
             if isinstance(arg.value, tuple) or arg.aval.dtype.kind == "b":
                 continue
@@ -142,7 +142,10 @@ class Telling:
                 continue
             else:
                 continue
-            found.append((self.text(arg), float(number)))
+            text = self.text(arg)
+            if text == own and arg.op is not node.op:  # a step of the same expression, not an earlier round of a loop
+                text = f"{arg.op.name} in it"
+            found.append((text, float(number)))
         return tuple(found)
 
     def forward(self, node: Node, born: Any) -> Origin:

@@ -256,8 +256,8 @@ def _cuts(top: Node, leaf: Node, mask: Any, names: Mapping[Node, str]) -> Iterat
         yield Cause("no path", count, names.get(leaf, "it"), "unused", None, 0, leaf.aval.size,
                     "the result does not depend on it, or on its bare value only")  # fmt: skip
     else:
-        yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size,
-                    "nothing that the result depends on reads these entries")  # fmt: skip
+        fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
+        yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
 
 
 def _text(node: Node, names: Mapping[Node, str]) -> str:

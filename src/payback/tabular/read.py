@@ -70,7 +70,7 @@ def table_from_text(
     """
     check_text(text, source)
     if decimal not in (None, ".", ","):
-        raise InputError(f"the decimal mark is {quoted(decimal)}", why="it is a point or a comma")
+        raise InputError(f"the decimal mark is {quoted(decimal)}", why="it is a point or a comma", fix="use '.' or ','")
     delimiter = dialect.find_delimiter(text) if delimiter is None else dialect.check_delimiter(delimiter)
     rows = _split(text, delimiter, source)
 

@@ -99,6 +99,12 @@ def _note(problem: PaybackError) -> None:
 _ITERATORS = {type(iter(())), type(iter([])), type(_ for _ in ()), map, zip, filter, enumerate}
 
 
+def _is_whole(arg: Any) -> bool:
+    """Arrays of integers or truth values and nothing else: classes, indices, masks."""
+    found = leaves(arg)
+    return bool(found) and all(isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "iub" for x in found)
+
+
 def _bare(x: Any) -> Any:
     """Arguments with plain values in the places of traced ones; plain arrays are the same objects."""
     if isinstance(x, (tuple, list)) and not hasattr(x, "_fields"):
@@ -257,7 +263,8 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     """Run `f(*args, **kwargs)` once, to its end, and list all places of it that cannot be differentiated.
 
     args: numbers, floating arrays and containers of them, as for `grad`.
-    argnums: which arguments to differentiate by: a position, a name, or several of them; all positional ones if None.
+    argnums: which arguments to differentiate by: a position, a name, or several of them; if None all positional ones
+        but those of integers and truth values alone, such as the classes of a loss.
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
@@ -273,7 +280,7 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
     if not callable(f):
         raise no_function(f)
     if argnums is None:
-        argnums = tuple(range(len(args)))
+        argnums = tuple(k for k, arg in enumerate(args) if not _is_whole(arg)) or tuple(range(len(args)))
         if not args:
             raise InputError("audit was given no arguments of the function", why="it is run once, on real values",
                              fix="write pb.audit(f, x)")  # fmt: skip
