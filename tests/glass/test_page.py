@@ -150,3 +150,19 @@ def test_a_long_line_keeps_its_peaks():
     thinned = _thinned(points)
     assert len(thinned) <= 600
     assert {(4_321, 2.0), (7_777, 0.5)} <= set(thinned)
+
+
+def test_largest_paths_between_arrays_are_walked_where_that_is_a_moment():
+    def chain(x, rounds):
+        s = 0.0
+        for k in range(rounds):
+            s = np.sin(s + x[k % 5])
+        return s
+
+    for rounds, shown in ((40, 12), (230, 0)):
+        book = pb.explain(lambda x, rounds=rounds: chain(x, rounds), np.ones(5))
+        (told,) = columns(book)["paths"]
+        assert told["count"] == str(rounds)
+        assert int(told["walks"]) == sum(len(path.edges) for path in book.paths().all())
+        assert (int(told["walks"]) > 50_000) == (shown == 0)
+        assert len(told["largest"]) == shown

@@ -50,6 +50,7 @@ class Written(NamedTuple):
 
 
 COUNTED = 5_000  # nodes up to which every path is counted and the largest are looked for
+WALKED = 50_000  # edges on all paths between arrays to a leaf, up to which the largest are looked for
 LEAVES_SHOWN = 20
 LIVE = 400  # nodes up to which a notebook shows picture and page
 PATHS_SHOWN = 12
@@ -228,10 +229,11 @@ def _paths(ledger: Ledger, leaf: Any, index: dict[Any, int]) -> dict[str, Any]:
     """What the paths to a leaf carry: how many, the largest, how much of them cancels."""
     paths = ledger.paths(ledger.top, leaf)
     numbered = {edge: k for k, edge in enumerate(ledger.edges)}
+    short = paths.walks <= WALKED or not paths.between_arrays
     try:
         gross = amount(ledger.gross.get(leaf.node))
         kappa = ledger.kappa[leaf.name]
-        top = paths.top(PATHS_SHOWN) if paths.count else []
+        top = paths.top(PATHS_SHOWN) if paths.count and short else []
     except PaybackError:  # a row that has no paths inside, or too many paths between arrays
         gross, kappa, top = None, None, []
     return {

@@ -74,6 +74,11 @@ class Paths:
         self._reached = counts.keys()
         self.count, self.walks = counts.get(leaf.node, Walks(0, 0))
 
+    @property
+    def between_arrays(self) -> bool:
+        """Whether some payment on the way is an array: a path is then one of ops, and is walked to be compared."""
+        return any(not edge.scalar for edge in self.ledger.edges if edge.payer.node in self._reached)
+
     def all(self) -> Iterator[Path]:
         """One path after the other, from the leaf up, at every node in the order of its pile.
 
@@ -121,7 +126,7 @@ class Paths:
         self._refuse_none()
         if k < 1:
             raise InputError(f"the number of paths is {k}", why="it is at least 1")
-        if any(not edge.scalar for edge in self.ledger.edges if edge.payer.node in self._reached):
+        if self.between_arrays:
             if self.count > MOST_ARRAY_PATHS:
                 raise InputError(f"there are {self.count:,} paths between arrays", where=self.leaf.name,
                                  why="sizes of paths are numbers, of one entry each",
