@@ -9,11 +9,12 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.graph import Graph
-from payback.native.running.program import simplified
+from payback.native.running.program import Program, simplified
 from payback.ops.append import apply, const
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.passes.cse import cse
+from payback.passes.entrywise import LEAST, entrywise
 from payback.passes.fold import fold, reuse_signs, tidy
 from payback.passes.joined import joined
 from payback.run.interpreter import Interpreter
@@ -259,3 +260,31 @@ def test_infinities_in_a_sum_of_products_stay_what_they_are():
     changed, log = joined(graph)
     assert len(log) == 1
     np.testing.assert_array_equal(*[Interpreter(each)(a, b)[0] for each in (changed, graph)])
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(10, 150)))
+def test_what_multiplies_entries_in_their_places_is_no_product_of_matrices(seed):
+    """Whole numbers, so that sums have one value in any order; on the interpreter and in machine code."""
+    g = np.random.default_rng(seed)
+    extent = dict(zip("abcd", g.permutation([5, 7, 9, 4]), strict=True))
+    letters = g.permutation(list("abcd"))[: 3 + seed % 2]
+    some = len(letters) if seed % 3 else int(g.integers(1, len(letters)))
+    others = g.permutation(letters)[:some]
+    kept = len(letters) if some < len(letters) else int(g.integers(0, len(letters) + 1))
+    sides = [letters, others] if seed % 5 else [others, letters]
+    spec = f"{','.join(map(''.join, sides))}->{''.join(g.permutation(letters)[:kept])}"
+    args = [g.integers(-9, 9, [extent[c] for c in side]).astype([np.float32, np.float64][seed % 2]) for side in sides]
+    graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph
+    changed, log = entrywise(graph)
+    large = max(arg.size for arg in args) >= LEAST
+    assert names(graph).count("contract") - names(changed).count("contract") == len(log)
+    assert bool(log) == (large and "contract" in names(graph))
+    for found in (Interpreter(changed)(*args), Program(graph)(*args)):
+        np.testing.assert_array_equal(found[0], np.einsum(spec, *args), strict=True)
+
+
+@pytest.mark.parametrize("spec", ["ij,jk->ik", "ij,j->i", "bij,bj->bi", "ij,jk->"])
+def test_products_of_matrices_stay(spec):
+    args = [np.ones([20] * len(part)) for part in spec.split("->")[0].split(",")]
+    graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph
+    assert names(entrywise(graph)[0]).count("contract") == names(graph).count("contract") == 1

@@ -48,6 +48,7 @@ from payback.native.running.on_numpy import OnNumpy, Places
 from payback.native.running.table import DRIVERS, Segment, Written, address, base_table, team_of, write
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
+from payback.passes.entrywise import entrywise
 from payback.passes.fold import tidy
 from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
@@ -180,7 +181,7 @@ def simplified(graph: Graph) -> Graph:
         graph = rewrite(graph, expand)
         if graph.nodes == before:
             break
-    return joined(tidy(graph))[0]
+    return entrywise(joined(tidy(graph))[0])[0]
 
 
 @contextmanager

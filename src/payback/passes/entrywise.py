@@ -1,0 +1,65 @@
+"""Contractions that are no products of matrices: entries multiplied in their places, then added along some axes.
+
+As rows of their own kind they join the loops of what stands around them, and no product is kept for a second use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from payback.ir.aval import Aval
+from payback.ir.graph import Graph
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.row import TABLE
+from payback.passes.rewrite import Change, rewrite
+
+LEAST = 256  # products: fewer may be part of a loop's code, where they are a contraction
+
+
+def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
+    """The graph with such contractions of real numbers as products and sums; equal to rounding."""
+    log: list[Change] = []
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op.name != "contract" or node.aval.dtype.char not in "fd":
+            return None
+        left, right, out = node.params["spec"]
+        a, b = args
+        if set(left) < set(right):
+            (left, a), (right, b) = (right, b), (left, a)
+        fits = set(left) == set(right) or (set(right) < set(left) == set(out))
+        if not fits or a.aval.size < LEAST or a.aval.dtype != b.aval.dtype:
+            return None
+        made = _node("mul", (a, _beside(b, right, left)), {}, a.aval.shape, node)
+        axes = tuple(axis for axis, letter in enumerate(left) if letter not in out)
+        kept = "".join(letter for letter in left if letter in out)
+        if axes:
+            shape = tuple(a.aval.shape[left.index(letter)] for letter in kept)
+            made = _node("sum", (made,), {"axes": axes, "keepdims": False}, shape, node)
+        made = _turned(made, kept, out)
+        log.append(Change(node, made, "it multiplies entries in their places"))
+        return made
+
+    return rewrite(graph, rule), log
+
+
+def _node(name: str, args: tuple[Node, ...], params: dict[str, object], shape: Sequence[int], like: Node) -> Node:
+    return Node(TABLE[name], args, params or NO_PARAMS, None, like.where, Aval(tuple(shape), like.aval.dtype))
+
+
+def _turned(x: Node, letters: str, wanted: str) -> Node:
+    """The axes in another order."""
+    if letters == wanted:
+        return x
+    axes = tuple(letters.index(letter) for letter in wanted)
+    return _node("transpose", (x,), {"axes": axes}, [x.aval.shape[axis] for axis in axes], x)
+
+
+def _beside(x: Node, letters: str, wanted: str) -> Node:
+    """The axes where those of another array are, with one of length 1 for each that is missing."""
+    there = "".join(letter for letter in wanted if letter in letters)
+    x = _turned(x, letters, there)
+    if there == wanted:
+        return x
+    shape = tuple(x.aval.shape[there.index(letter)] if letter in there else 1 for letter in wanted)
+    return _node("reshape", (x,), {"shape": shape}, shape, x)
