@@ -1,4 +1,4 @@
-"""Running products and linear recurrences along an axis: each entry from the one before it."""
+"""Linear recurrences along an axis: each entry from the one before it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ SIDE_BY_SIDE = 4  # lines that are walked together: each entry waits for the one
 
 
 class Recurrence(NamedTuple):
-    """y_i = a_i·y_{i−1} + b_i from y_0 = b_0; without terms y_i = a_i·y_{i−1} from y_0 = a_0.
+    """y_i = a_i·y_{i−1} + b_i from y_0 = b_0.
 
-    args: a, b (a where there are no terms), y, extents (outer…, axis), strides of a, of b and of y.
+    args: a, b, y, extents (outer…, axis), strides of a, of b and of y.
     """
 
     code: str
     outer: int
-    terms: bool
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -44,12 +43,9 @@ class Recurrence(NamedTuple):
                 for line, last in zip(lines, before, strict=True):
                     here = moved(line, axis, i)
                     factor = load(e, arrays[0], here[0], self.code)
+                    term = load(e, arrays[1], here[1], self.code)
                     value = pointwise.emit(e, "mul", self.code, [factor, last])
-                    start = factor
-                    if self.terms:
-                        start = load(e, arrays[1], here[1], self.code)
-                        value = pointwise.emit(e, "add", self.code, [value, start])
-                    value = b.select(first, start, value)
+                    value = b.select(first, term, pointwise.emit(e, "add", self.code, [value, term]))
                     store(e, value, arrays[2], here[2], self.code)
                     made.append(value)
                 return made
@@ -75,23 +71,14 @@ class Recurrence(NamedTuple):
 
 
 def lower_recurrence(planner: Any, node: Node) -> bool:
-    return _along(planner, node, terms=True)
-
-
-def lower_cumprod(planner: Any, node: Node) -> bool:
-    return _along(planner, node, terms=False)
-
-
-def _along(planner: Any, node: Node, terms: bool) -> bool:
     axis, backwards, aval = node.params["axis"], node.params["backwards"], node.aval
     code = code_of(aval.dtype)
     if code not in ("f4", "f8") or any(
         arg.aval.dtype != aval.dtype or arg.aval.shape != aval.shape for arg in node.args
     ):
         return False
-    given = [planner.view(arg) for arg in node.args]
-    views = [given[0], given[-1], planner.allocate(node, aval.dtype, aval.shape)]
+    views = [*map(planner.view, node.args), planner.allocate(node, aval.dtype, aval.shape)]
     numbers, operands = layout.along(views, axis, backwards)
-    key = Recurrence(code, len(aval.shape) - 1, terms)
+    key = Recurrence(code, len(aval.shape) - 1)
     planner.command(key, operands, numbers, operands[:2], operands[2:], node.op.name)
     return True

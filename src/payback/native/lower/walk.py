@@ -1,5 +1,5 @@
 """Lines walked from their first entry to the last, where the order is part of the result: products, and the places of
-the largest and smallest entries, of all or of those so far."""
+the largest and smallest entries, of all or of those so far (cumprod; running extremes)."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def lower_prod(planner: Any, node: Node) -> bool:
     if x.aval.dtype != aval.dtype or code_of(aval.dtype) not in ("f4", "f8", "i8", "i4"):
         return False
     target = planner.allocate(node, aval.dtype, aval.shape)
-    _walked(planner, node, "prod", planner.view(x), axes, _over(target, x.aval.shape, axes), running=False)
+    _walked(planner, node, "prod", planner.view(x), axes, _over(target, x.aval.shape, axes))
     return True
 
 
@@ -213,19 +213,33 @@ def lower_place(planner: Any, node: Node) -> bool:
         target = layout.View(target.buffer, target.offset, (), ())
         axis = 0
     axis %= len(view.shape)
-    _walked(planner, node, node.op.name, view, (axis,), _over(target, view.shape, (axis,)), running=False)
+    _walked(planner, node, node.op.name, view, (axis,), _over(target, view.shape, (axis,)))
     return True
 
 
 def lower_running(planner: Any, node: Node) -> bool:
-    x, aval = node.args[0], node.aval
-    if not _known(x, node) or not aval.size:
+    """Places of the largest or smallest entries so far."""
+    if not _known(node.args[0], node) or not node.aval.size:
         return False
-    target = planner.allocate(node, aval.dtype, aval.shape)
     what = "argmax" if node.params["largest"] else "argmin"
-    axis = node.params["axis"] % len(aval.shape)
-    _walked(planner, node, what, planner.view(x), (axis,), target, running=True)
+    _so_far(planner, node, what, node.params["axis"] % len(node.aval.shape), backwards=False)
     return True
+
+
+def lower_cumprod(planner: Any, node: Node) -> bool:
+    x, aval = node.args[0].aval, node.aval
+    if x.dtype != aval.dtype or code_of(aval.dtype) not in ("f4", "f8"):
+        return False
+    _so_far(planner, node, "prod", node.params["axis"], node.params["backwards"])
+    return True
+
+
+def _so_far(planner: Any, node: Node, what: str, axis: int, backwards: bool) -> None:
+    source, target = planner.view(node.args[0]), planner.allocate(node, node.aval.dtype, node.aval.shape)
+    numbers, (x, y) = layout.along([source, target], axis, backwards)
+    code, outer = code_of(source.buffer.dtype), len(x.shape) - 1
+    beside = outer > 0 and code in ("f4", "f8") and x.strides[outer - 1] == y.strides[outer - 1] == 1
+    planner.command(Walk(what, code, outer, 1, True, beside), [x, y], numbers, [x], [y], node.op.name)
 
 
 def _known(x: Node, node: Node) -> bool:
@@ -240,9 +254,7 @@ def _over(target: View, shape: layout.Shape, axes: layout.Shape) -> View:
     return View(target.buffer, target.offset, shape, strides)
 
 
-def _walked(
-    planner: Any, node: Node, what: str, source: View, axes: layout.Shape, target: View, running: bool
-) -> None:  # fmt: skip
+def _walked(planner: Any, node: Node, what: str, source: View, axes: layout.Shape, target: View) -> None:
     code = code_of(source.buffer.dtype)
     views = [source, target]
     letters = ["r" if a in axes else "k" for a in range(len(source.shape))]
@@ -256,10 +268,10 @@ def _walked(
     outer = kinds.count("k")
     lanes = lanes_of(pointwise.register_type(code)) if code in ("f4", "f8") else 1
     size = extents[-1]
-    if what != "prod" and not running and moves[0][-1] == 1 and SIDE_BY_SIDE * lanes <= size < 2**31 and lanes > 1:
+    if what != "prod" and moves[0][-1] == 1 and SIDE_BY_SIDE * lanes <= size < 2**31 and lanes > 1:
         key: Any = LongLines(what, code, outer)
     else:
         beside = lanes > 1 and outer > 0 and moves[0][outer - 1] == moves[1][outer - 1] == 1
-        key = Walk(what, code, outer, len(kinds) - outer, running, beside)
+        key = Walk(what, code, outer, len(kinds) - outer, False, beside)
     numbers = [*extents, *moves[0], *moves[1]]
     planner.command(key, views, numbers, [source], [target], node.op.name)

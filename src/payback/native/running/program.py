@@ -15,7 +15,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native.codegen import library
 from payback.native.lower import pointwise
-from payback.native.lower.along import lower_cumprod, lower_recurrence
+from payback.native.lower.along import lower_recurrence
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.index import lower_scatter
@@ -35,7 +35,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.lower.product import lower_contract
 from payback.native.lower.random import lower_fold_in, lower_random_bits
 from payback.native.lower.search import lower_last_written, lower_searchsorted
-from payback.native.lower.walk import lower_place, lower_prod, lower_running
+from payback.native.lower.walk import lower_cumprod, lower_place, lower_prod, lower_running
 from payback.native.planning import memory
 from payback.native.planning.bands import banded
 from payback.native.planning.commands import Command
@@ -232,14 +232,14 @@ class Program:
     def _in_place(self) -> None:
         """Results take the memory of what was donated for them: last, where it is needed until then."""
         planner = self.planner
-        memory_of, failing = InPlace(self.commands), last_that_may_fail(self.commands)
+        in_place, failing = InPlace(self.commands), last_that_may_fail(self.commands)
         for output, number in self.donated.items():
             new, old = planner.outputs[output], planner.views[self.graph.inputs[number]]
-            if not memory_of.move(new, old, after=failing):
+            if not in_place.move(new, old, after=failing):
                 new.buffer.kind = "arena"
                 code = code_of(new.buffer.dtype)
                 planner.nest([("load", new, code)], [code], [("store", old, 0)], new.shape, "into what was donated")
-                memory_of.add(len(self.commands) - 1)
+                in_place.add(len(self.commands) - 1)
             planner.outputs[output] = old
 
     def finish(self) -> None:
@@ -323,8 +323,8 @@ class Program:
     def _called(self, inputs: Sequence[Any], run: Callable[..., int]) -> tuple[Any, ...]:
         if len(inputs) != len(self.graph.inputs):
             raise TypeError(f"the graph has {len(self.graph.inputs)} inputs, {len(inputs)} were given")
-        memory_ = self._pool.pop() if self._pool else self.memory()
-        bases, arrays = memory_.bases, []
+        room = self._pool.pop() if self._pool else self.memory()
+        bases, arrays = room.bases, []
         for number, (node, value) in enumerate(zip(self.graph.inputs, inputs, strict=True), 1):
             aval = node.aval
             if aval.weak and aval.dtype.kind == "i" and abs(value) > 2**53:
@@ -346,8 +346,8 @@ class Program:
         places = [None, *arrays, *[None] * (self.bases - len(arrays) - 1)]
         for view, array in zip(self.outputs, made, strict=True):
             places[view.buffer.base] = array
-        status = run(memory_, places)
-        self._pool.append(memory_)
+        status = run(room, places)
+        self._pool.append(room)
         if status:
             return self._given_up(inputs)
         return tuple(
@@ -361,24 +361,24 @@ class Program:
         bases[0] = -(-arena.ctypes.data // memory.ALIGNMENT) * memory.ALIGNMENT
         return Memory(arena, bases, address(bases), {})
 
-    def run(self, memory_: Memory, places: Places) -> int:
+    def run(self, room: Memory, places: Places) -> int:
         """All parts in turn, on memory whose table knows where the inputs and results lie; 0, or where it stopped."""
         if self.segment is not None:
-            return self.segment.once(memory_)
+            return self.segment.once(room)
         with quietly():
             for part in self._parts:
                 if type(part) is not Segment:
-                    self._on_numpy(part, memory_).run(places)
-                elif status := part.once(memory_):
+                    self._on_numpy(part, room).run(places)
+                elif status := part.once(room):
                     return status
         return 0
 
-    def _on_numpy(self, command: Command, memory_: Memory) -> OnNumpy:
-        row = memory_.rows.get(command)
+    def _on_numpy(self, command: Command, room: Memory) -> OnNumpy:
+        row = room.rows.get(command)
         if row is None:
             assert command.node is not None
-            users, arena = self.planner.users.get(command.node, []), memory_.arena
-            row = memory_.rows[command] = OnNumpy(command, users, arena, int(memory_.bases[0]) - address(arena))
+            users, arena = self.planner.users.get(command.node, []), room.arena
+            row = room.rows[command] = OnNumpy(command, users, arena, int(room.bases[0]) - address(arena))
         return row
 
     def llvm(self) -> str:

@@ -140,11 +140,11 @@ class Segment:
         """How many run it, or may: its memory is planned for these, so the number stays."""
         return self._threads
 
-    def once(self, memory_: Any) -> int:
+    def once(self, room: Any) -> int:
         """`run` with the bases of a program's memory."""
         if self._threads == 1:
-            return int(self.drive(memory_.address, self.address))
-        return self.run(memory_.bases)
+            return int(self.drive(room.address, self.address))
+        return self.run(room.bases)
 
     def run(
         self, bases: np.ndarray[Any, Any], rounds: int = 1, moves: np.ndarray[Any, Any] = _NO_MOVES,
