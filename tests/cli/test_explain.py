@@ -391,5 +391,7 @@ def test_a_page_replaces_a_page_and_nothing_else(capsys, tmp_path):
     assert [main([*arguments, str(page)]), main([*arguments, str(page)])] == [0, 0]
     capsys.readouterr()
     assert main([*arguments, str(table)]) == 2
-    assert "it is no page, and would be lost" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "it is no page, and would be lost" in told.err
+    assert not told.out  # it is said before the work is done
     assert table.read_text() == "a,b\n1,2\n"

@@ -89,6 +89,10 @@ def explain(
         Open the page in the browser; without --html it lies in a new private temporary folder.
     """
     extra = {"paths": paths, "flow": flow, "cost": cost}
+    if html is not None:
+        from payback.cli.pages import check_place
+
+        check_place(html)
     if is_file(target) or is_model(target):
         with subject(target, values, row, out) as looked_at:
             called = looked_at.function, *looked_at.args

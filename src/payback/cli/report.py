@@ -12,7 +12,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.options import Out
-from payback.cli.pages import show_page
+from payback.cli.pages import check_place, show_page
 from payback.cli.subject import entry_of
 from payback.errors import InputError
 from payback.glass.page import amount, columns, document
@@ -58,6 +58,7 @@ def report(
     open
         Open it in the browser.
     """
+    check_place(html)
     recorded = open_run(run)
     data = gathered(recorded, entry, numbers(steps, recorded) if steps is not None else ())
     target = show_page(document(data), html, open and not out.json, "report.html")
