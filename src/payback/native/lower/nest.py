@@ -1,28 +1,19 @@
 """The loop nest: pointwise chains, broadcasts, gathers and reductions in one pass over a domain.
 
 The axes of the domain are ordered (kept…, reduced…) around one inner axis that vectors run along.  Where the inner axis
-is a reduced one, a row is summed in vectors; where it is kept, whole columns are.  A sum is a fixed tree: partial
-sums of at most a chunk's entries, in the dtype, are added up in float64, always in the same order.
+is a reduced one, a row is summed in vectors; where it is kept, whole columns are (`reductions.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.codegen.emit import INT32, Emitter, constant
-from payback.native.lower import pointwise
-from payback.native.lower.body import Body, Instr
-from payback.native.lower.kernel import Arguments, fold
-from payback.native.lower.stages import AT_ONCE, VECTORS
-from payback.native.products.place import lane_mask
-from payback.native.products.tile import registers
-from payback.native.vector_math import FORMULAS
-
-ROW_CHUNK, COLUMN_CHUNK = 4096, 512
-LIGHT, LONG = 6, 40  # a body of so few operations is repeated for several accumulators, and one of so many seldom
+from payback.native.codegen.emit import Emitter
+from payback.native.lower.body import Instr
+from payback.native.lower.kernel import Arguments
+from payback.native.lower.reductions import Reductions
+from payback.native.lower.stages import AT_ONCE
 
 
 class Nest(NamedTuple):
@@ -53,6 +44,7 @@ class Nest(NamedTuple):
     staged: bool = False  # whether the body is done in stages, by groups of vectors of a register: see `stages`
     strips: bool = False  # whether each vector goes along the last outer axis before the next one does
     few: int = 0  # entries of a row that is shorter than a vector, and done as one
+    by_rows: bool = False  # whether sums of columns go on row by row, as memory has them
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 
     @property
@@ -65,7 +57,7 @@ class Nest(NamedTuple):
         e.b.ret(e.int(0))
 
 
-class _Loops(Body):
+class _Loops(Reductions):
     """The loops around the body."""
 
     # --- loops --------------------------------------------------------------------------------------------
@@ -85,16 +77,6 @@ class _Loops(Body):
             self._outer(0, key.outer - 1, start, self._strips)
         else:
             self._outer(0, key.outer, start, self._pointwise)
-
-    def _outer(self, axis: int, end: int, offsets: list[ir.Value], body: Callable[[list[ir.Value]], None]) -> None:
-        if axis == end:
-            body(offsets)
-            return
-        start, stop = self.e.int(0), self.extents[axis]
-        if axis == 0 and self.key.split and self.key.outer:  # a reduced axis is every thread's: they share columns then
-            start, stop = self.args.share(stop, 1)
-        with self.e.loop(start, stop) as i:
-            self._outer(axis + 1, end, self.moved(offsets, axis, i), body)
 
     def _pointwise(self, offsets: list[ir.Value]) -> None:
         e, lanes = self.e, self.key.lanes
@@ -152,297 +134,3 @@ class _Loops(Body):
                     self.hold_anew(lanes, here)
                     self.sink(self.evaluate(here, lanes), here, lanes)
             done = end
-
-    # --- reductions ---------------------------------------------------------------------------------------
-
-    def _kept(self, axis: int, offsets: list[ir.Value]) -> None:
-        self._outer(0, self.key.outer, offsets, self._columns if self.key.inner == "k" else self._row)
-
-    def code(self, sink: tuple[Any, ...]) -> str:
-        return self.key.codes[sink[2]]
-
-    def unit(self, sink: tuple[Any, ...], kind: ir.Type) -> ir.Constant:
-        """What a reduction starts from; −0 + x is x for every x."""
-        name, code = sink[0], self.code(sink)
-        if name == "sum":
-            return constant(kind, (0.0 if self.key.empty else -0.0) if code[0] == "f" else 0)
-        if code[0] == "f":
-            return constant(kind, float("-inf") if name == "max" else float("inf"))
-        if code == "b1":
-            return constant(kind, 0 if name == "max" else 1)
-        bits = 8 * int(code[1:])
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code[0] == "i" else (0, 2**bits - 1)
-        return constant(kind, low if name == "max" else high)
-
-    def joined(self, sink: tuple[Any, ...], code: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        if sink[0] == "sum":
-            return self.e.b.fadd(a, b) if code[0] == "f" else self.e.b.add(a, b)
-        return pointwise.extreme(self.e, code, a, b, "maximum" if sink[0] == "max" else "minimum")
-
-    def wide(self, sink: tuple[Any, ...]) -> str:
-        """What totals are kept in."""
-        code = self.code(sink)
-        return "f8" if sink[0] == "sum" and code[0] == "f" else code
-
-    def _open(self, lanes: int, count: int) -> None:
-        """Totals at their start, for `count` vectors of columns."""
-        for sink in self.reductions:
-            kind = pointwise.register_type(self.wide(sink), lanes)
-            for column in range(count):
-                slot = (sink, lanes, column)
-                if slot not in self.totals:
-                    with self.e.b.goto_entry_block():
-                        self.totals[slot] = self.e.b.alloca(kind)
-                self.e.b.store(self.unit(sink, kind), self.totals[slot])
-
-    def _flush(self, sink: tuple[Any, ...], lanes: int, column: int, part: ir.Value) -> None:
-        b, slot = self.e.b, self.totals[sink, lanes, column]
-        code = self.wide(sink)
-        if code != self.code(sink):
-            part = b.fpext(part, pointwise.register_type(code, lanes)) if self.code(sink) != "f8" else part
-        kind = pointwise.register_type(code, lanes)
-        b.store(self.joined(sink, code, b.load(slot, typ=kind), part), slot)
-
-    def _close(self, offsets: list[ir.Value], lanes: int, count: int) -> None:
-        """Totals to their places."""
-        b = self.e.b
-        for sink in self.reductions:
-            code, wide = self.code(sink), self.wide(sink)
-            for column in range(count):
-                value = b.load(self.totals[sink, lanes, column], typ=pointwise.register_type(wide, lanes))
-                if wide != code:
-                    value = b.fptrunc(value, pointwise.register_type(code, lanes))
-                if sink[3]:
-                    factor = self.factor(sink[3][1], code)
-                    value = pointwise.emit(self.e, "div", "f4" if code == "f2" else code,
-                                           [value, self.e.splat(factor, lanes)])  # fmt: skip
-                at = self.along(offsets, self.e.int(column * lanes)) if column else offsets
-                self.write(sink[1], at[sink[1]], value, lanes)
-
-    def _chunks(self, n: ir.Value, size: int, body: Callable[[ir.Value, ir.Value], None]) -> None:
-        b = self.e.b
-        with self.e.loop(0, n, size) as start:
-            end = b.add(start, self.e.int(size))
-            body(start, b.select(b.icmp_signed("<", end, n), end, n))
-
-    def _parts_of(self, parts: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
-        return [
-            self.joined(sink, self.code(sink), acc, part)
-            for sink, acc, part in zip(self.reductions, accumulators, parts, strict=True)
-        ]
-
-    def _parts(self, values: list[ir.Value], accumulators: list[ir.Value]) -> list[ir.Value]:
-        return self._parts_of([values[sink[2]] for sink in self.reductions], accumulators)
-
-    def _units(self, lanes: int) -> list[ir.Value]:
-        return [self.unit(sink, pointwise.register_type(self.code(sink), lanes)) for sink in self.reductions]
-
-    def _row(self, offsets: list[ir.Value]) -> None:
-        """The inner axis is reduced (or there is none but reduced axes of extent 1)."""
-        key = self.key
-        self._open(1, 1)
-
-        def row(offsets: list[ir.Value]) -> None:
-            self.hold(1, offsets)
-            if key.lanes > 1:
-                self.hold(key.vector, offsets)
-            if not key.inner:
-                values = self.evaluate(offsets, 1)
-                self.sink(values, offsets, 1)
-                for sink in self.reductions:
-                    self._flush(sink, 1, 0, values[sink[2]])
-                return
-            self._chunks(self.extents[-1], ROW_CHUNK, lambda start, end: self._row_part(offsets, start, end))
-
-        self._outer(key.outer, key.outer + key.reduced, offsets, row)
-        self._close(offsets, 1, 1)
-
-    def _row_part(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> None:
-        e, lanes, many = self.e, self.key.lanes, len(self.reductions)
-        singles = self._units(1)
-
-        def at(lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
-            def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
-                if lanes > 1:
-                    self.fetch(i)
-                made: list[ir.Value] = []
-                for k in range(len(accumulators) // many):
-                    here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
-                    values = self.evaluate(here, lanes)
-                    self.sink(values, here, lanes)
-                    made += self._parts(values, accumulators[k * many : (k + 1) * many])
-                return made
-
-            return body
-
-        if self.key.staged:
-            vectors = self._units(lanes) + self._units(self.key.vector)
-            start, *vectors = self._in_stages(offsets, start, end, vectors)
-            pairs = vectors[:many], vectors[many:]
-            pairs = pairs[0], fold(e, start, end, self.key.vector, pairs[1],
-                                   lambda i, so_far: self._rest(offsets, i, end, so_far))  # fmt: skip
-            for sink, *parts in zip(self.reductions, *pairs, strict=True):
-                joined = self.joined(sink, self.code(sink), *[self._across(sink, vector) for vector in parts])
-                self._flush(sink, 1, 0, joined)
-            return
-        if lanes > 1:
-            b, heavy = e.b, len(self.key.instrs) > LIGHT
-            copies = 1 if heavy else 4
-            vectors = self._units(lanes)
-            position = start
-            if copies > 1:
-                length = b.and_(b.sub(end, start), e.int(-lanes * copies))
-                position = b.add(start, length)
-                all_of_them = fold(e, start, position, lanes * copies, vectors * copies, at(lanes))
-                quads = [all_of_them[k::many] for k in range(many)]
-                vectors = []
-                for sink, (a0, a1, a2, a3) in zip(self.reductions, quads, strict=True):
-                    joined = partial(self.joined, sink, self.code(sink))
-                    vectors.append(joined(joined(a0, a1), joined(a2, a3)))
-            length = b.and_(b.sub(end, position), e.int(-lanes))
-            last = b.add(position, length)
-            vectors = fold(e, position, last, lanes, vectors, at(lanes))
-            if self.may_mask():
-                vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
-                last = end
-            singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
-            start = last
-        for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
-            self._flush(sink, 1, 0, part)
-
-    def _in_stages(
-        self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]
-    ) -> list[ir.Value]:
-        """Whole vectors, group by group: where they end, and totals of several at once and of single ones."""
-        key, e, b = self.key, self.e, self.e.b
-        lanes, many = key.vector, len(self.reductions)
-
-        def record(i: ir.Value) -> list[ir.Value]:
-            here = self.along(offsets, i)
-            values = self.evaluate(here, lanes)
-            self.sink(values, here, lanes)
-            return [values[sink[2]] for sink in self.reductions]
-
-        stages = self.stages(lanes, record)
-        if not stages.fits:
-            return self._in_one_piece(offsets, start, end, totals)
-        last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
-
-        def group(i: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-            left = b.udiv(b.sub(last, i), e.int(lanes))
-            count = b.select(b.icmp_signed("<", left, e.int(VECTORS)), left, e.int(VECTORS))
-            here = self.along(offsets, i)
-            stages.run(i, count, lambda number, j: self.beside(i, here, len(stages.cuts), number, j))
-            if not many:
-                return []
-
-            def added(width: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
-                return lambda j, so_far: self._parts_of([stages.result(x, j, width) for x in stages.wanted], so_far)
-
-            whole = b.and_(count, e.int(-AT_ONCE))
-            wide = fold(e, 0, whole, AT_ONCE, totals[:many], added(key.lanes))
-            return wide + fold(e, whole, count, 1, totals[many:], added(lanes))
-
-        return [last, *fold(e, start, last, VECTORS * lanes, totals, group)]
-
-    def _in_one_piece(
-        self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]
-    ) -> list[ir.Value]:
-        """The same, several vectors at once: where too much would live from one stage to another."""
-        e, b, many = self.e, self.e.b, len(self.reductions)
-        self.hold(self.key.lanes, offsets)
-        made = []
-
-        def whole(i: ir.Value, totals: list[ir.Value], lanes: int) -> list[ir.Value]:
-            self.fetch(i)
-            here = self.along(offsets, i)
-            values = self.evaluate(here, lanes)
-            self.sink(values, here, lanes)
-            return self._parts(values, totals)
-
-        with self.written_in("whole"):  # a call would put all that lives beside it in memory
-            for lanes, so_far in ((self.key.lanes, totals[:many]), (self.key.vector, totals[many:])):
-                last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
-                made += fold(e, start, last, lanes, so_far, partial(whole, lanes=lanes))
-                start = last
-        return [start, *made]
-
-    def _rest(
-        self, offsets: list[ir.Value], i: ir.Value, end: ir.Value, accumulators: list[ir.Value]
-    ) -> list[ir.Value]:
-        """What is left of a row, as a vector some of whose lanes do not exist."""
-        e, lanes = self.e, self.key.vector
-        here, self.count = self.along(offsets, i), e.b.sub(end, i)
-        values = self.evaluate(here, lanes)
-        self.sink(values, here, lanes)
-        made = []
-        for sink, total, unit in zip(self.reductions, accumulators, self._units(lanes), strict=True):
-            code = self.code(sink)
-            there = lane_mask(e, self.count, pointwise.register_type(code), lanes)
-            made.append(self.joined(sink, code, total, e.b.select(there, values[sink[2]], unit)))
-        self.count = None
-        return made
-
-    def _across(self, sink: tuple[Any, ...], vector: ir.Value) -> ir.Value:
-        """A vector's lanes joined, halves first."""
-        b, width = self.e.b, vector.type.count
-        undefined = ir.Constant(vector.type, ir.Undefined)
-        while width > 1:
-            width //= 2
-            lanes = [min(lane + width, vector.type.count - 1) for lane in range(vector.type.count)]
-            mask = ir.Constant(ir.VectorType(INT32, vector.type.count), lanes)
-            vector = self.joined(sink, self.code(sink), vector, b.shuffle_vector(vector, undefined, mask))
-        return b.extract_element(vector, ir.Constant(INT32, 0))
-
-    def _columns(self, offsets: list[ir.Value]) -> None:
-        """The inner axis is kept: several vectors of columns at a time go down the reduced axes."""
-        e, b, lanes = self.e, self.e.b, self.key.lanes
-        n, done = self.extents[-1], e.int(0)
-        if self.key.split and not self.key.outer:
-            done, n = self.args.share(n, 4 * lanes)
-        # a strip of whole lines of the cache, which would be fetched anew for each part of them
-        for width in self._widths() if lanes > 1 else ():
-            end = b.add(done, b.and_(b.sub(n, done), e.int(-(lanes * width))))
-            with e.loop(done, end, lanes * width) as j:
-                self._strip(self.along(offsets, j), lanes, width)
-            done = end
-        masked = lanes > 1 and self.may_mask()
-        with e.loop(done, n, lanes if masked else 1) as j:
-            self.count = b.sub(n, j) if masked else None
-            self._strip(self.along(offsets, j), lanes if masked else 1, 1)
-            self.count = None
-
-    def _widths(self) -> tuple[int, ...]:
-        """Vectors of a strip: side by side they read more of each row's page; their sums take half of the registers."""
-        instrs, most = self.key.instrs, registers() // (2 * len(self.reductions))
-        slow = len(instrs) > LONG or any(instr[0] in FORMULAS for instr in instrs)
-        choice = ((8, 4, 1), (4, 1), (2, 1))[slow + (len(instrs) > LIGHT) :]
-        return next((widths for widths in choice if widths[0] <= most), choice[-1])
-
-    def _strip(self, offsets: list[ir.Value], lanes: int, width: int) -> None:
-        key, e, many = self.key, self.e, len(self.reductions)
-        last = key.outer + key.reduced - 1
-        self._open(lanes, width)
-
-        def down(offsets: list[ir.Value]) -> None:
-            def part(start: ir.Value, end: ir.Value) -> None:
-                def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
-                    made: list[ir.Value] = []
-                    row = self.moved(offsets, last, i)
-                    for column in range(width):
-                        here = self.along(row, e.int(column * lanes)) if column else row
-                        self.hold_anew(lanes, here)
-                        values = self.evaluate(here, lanes)
-                        self.sink(values, here, lanes)
-                        made += self._parts(values, accumulators[column * many : (column + 1) * many])
-                    return made
-
-                parts = fold(e, start, end, 1, self._units(lanes) * width, body)
-                for column in range(width):
-                    for k, sink in enumerate(self.reductions):
-                        self._flush(sink, lanes, column, parts[column * many + k])
-
-            self._chunks(self.extents[last], COLUMN_CHUNK, part)
-
-        self._outer(key.outer, last, offsets, down)
-        self._close(offsets, lanes, width)

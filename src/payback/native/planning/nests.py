@@ -29,6 +29,7 @@ PLAIN = (
     "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
 )  # fmt: skip
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
+FEW_COLUMNS = 128  # sums of fewer columns are shared by rows
 
 
 class Source(NamedTuple):
@@ -131,22 +132,30 @@ class _Forming:
             self.moves = [[0, *move] for move in self.moves]
 
     def _in_parts(self) -> list[Source]:
-        """A long sum is made in parts that threads can share, always the same ones; what adds these up."""
-        parts = _parts(self.extents[0]) if self.letters == "r" and "f2" not in self.codes else 1
+        """A long sum, or those of few columns, are made in parts that threads can share, always the same ones; what
+        adds these up."""
+        parts, columns = 1, self.extents[1:]
+        if "f2" not in self.codes:
+            if self.letters == "r" and self.extents[0] >= SHARED:
+                parts = _parts(self.extents[0], 2048)
+            elif self.letters == "rk" and 0 < columns[0] < FEW_COLUMNS and not self.ordered:
+                parts = _parts(self.extents[0], -(-SHARED // columns[0]))
         if parts == 1:
             return []
         step, seconds, text = self.extents[0] // parts, [], f"{self.source.text} of parts"
-        self.extents, self.letters = [parts, step], "kr"
-        self.moves = [[move[0] * step, move[0]] for move in self.moves]
+        self.extents, self.letters = [parts, step, *columns], "k" + self.letters
+        self.moves = [[move[0] * step, *move] for move in self.moves]
         for k, end in enumerate(self.ends):
             kind, where, at = end[:3]
             if kind in REDUCTIONS:
-                code, total = self.codes[at], self.views[where]
-                part = self.views[where] = layout.whole(Buffer("arena", np.dtype(code), parts), (parts,))
-                self.moves[where], self.ends[k] = [1, 0], (kind, where, at, ())
-                target = View(total.buffer, total.offset, (parts,), (0,))
+                code, total, along = self.codes[at], self.views[where], self.moves[where][2:]
+                shape = (parts, *columns)
+                part = self.views[where] = layout.whole(Buffer("arena", np.dtype(code), prod(shape)), shape)
+                self.moves[where] = [part.strides[0], 0, *part.strides[1:]]
+                self.ends[k] = (kind, where, at, ())
+                target = View(total.buffer, total.offset, shape, (0, *along))
                 sums = ((kind, target, 0, code, self.source.sinks[k][4]),)
-                seconds.append(Source((("load", part, code),), (code,), sums, (parts,), text, (0,)))
+                seconds.append(Source((("load", part, code),), (code,), sums, shape, text, (0,)))
         return seconds
 
     def _turn(self) -> None:
@@ -178,6 +187,8 @@ class _Forming:
         empty = axes is not None and prod(shape[a] for a in axes) == 0
         key = Nest(tuple(body), ways, tuple(ends), self.codes, outer.count("k"), outer.count("r"), inner, lanes, empty,
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
+        if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
+            key = key._replace(by_rows=True)
         if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # shorter than a vector, one all the same
             key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
         numbers = [extents[i] for i in loops] + extents[-1:]
@@ -305,11 +316,15 @@ def _turned(moves: Sequence[Sequence[int]], loops: Sequence[int]) -> bool:
     return bool(loops) and any(move[-1] > 1 and move[loops[-1]] == 1 for move in moves)
 
 
-def _parts(entries: int) -> int:
-    """Into how many equal parts a long sum is cut."""
-    if entries < SHARED:
-        return 1
-    return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= 2048), 1)
+def _row_by_row(key: Nest, rows: int, columns: int) -> bool:
+    """Whether sums of columns go on row by row; where rows and columns are few, sums stay in registers all the way."""
+    sums = {key.codes[end[2]] for end in key.sinks if end[0] in REDUCTIONS}
+    return rows >= 8 and rows * columns >= SHARED and maskable(key) and sums <= {"f4", "f8"}
+
+
+def _parts(entries: int, least: int) -> int:
+    """Into how many equal parts a long sum is cut, of so many entries at least."""
+    return next((parts for parts in range(64, 1, -1) if entries % parts == 0 and entries // parts >= least), 1)
 
 
 def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Sequence[tuple[Any, ...]]) -> bool:
