@@ -20,6 +20,7 @@ from payback.native.products import choice as plans
 from payback.native.products import contraction, packing, tile
 from payback.native.products.contraction import Epilogue
 from payback.native.products.matmul import Product, product
+from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
@@ -339,8 +340,7 @@ def test_each_thread_stays_in_the_room_of_its_share(m, n, k, turned, dtype, coun
     assert product.plan.pack_a == (m != 48)
     table, kept = product.prepare(a, b, out, count)
     of_one = product.plan.scratch(m, n, k, count)
-    if product.plan.split != "sums":
-        assert of_one <= product.plan.scratch(m, n, k)
+    assert of_one <= product.plan.scratch(m, n, k)
     room = np.full(of_one * count + 4096 + 64, 0xA5, np.uint8)
     start = -room.ctypes.data % 64
     table[15] = room.ctypes.data + start
@@ -348,3 +348,29 @@ def test_each_thread_stays_in_the_room_of_its_share(m, n, k, turned, dtype, coun
     assert (room[start + of_one * count :] == 0xA5).all()
     product.run(product.prepare(a, b, alone, 1), 1)
     assert out.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_share_batches_and_long_sums_and_every_bit_is_that_of_one(dtype):
+    """Products of a batch are each made by one thread; of few rows and columns, parts of the result."""
+    rng = np.random.default_rng(0)
+    for spec, of_a, of_b in [
+        ("bij,bjk->bik", (50, 17, 60), (50, 60, 33)), ("abij,abkj->abik", (3, 9, 40, 30), (3, 9, 40, 30)),
+        ("bij,bjk->ibk", (9, 70, 40), (9, 40, 50)), ("ki,kj->ij", (9000, 20), (9000, 10)),
+        ("ik,kj->ij", (32, 4096), (4096, 40)),
+    ]:  # fmt: skip
+        a, b = rng.standard_normal(of_a).astype(dtype), rng.standard_normal(of_b).astype(dtype)
+        graph = trace(lambda a, b, spec=spec: np.einsum(spec, a, b), a, b).graph
+        found = []
+        try:
+            for count in (1, 2, 3, 8):
+                cores.set_threads(count)
+                program = Program(graph)
+                found.append(program(a, b)[0].tobytes())
+        finally:
+            cores.set_threads(None)
+        assert any(getattr(command.kernel, "split", False) for command in program.commands), spec
+        assert len({*found}) == 1, spec
+        np.testing.assert_allclose(
+            program(a, b)[0], np.einsum(spec, a, b), rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11
+        )

@@ -33,6 +33,7 @@ from payback.native.products.choice import Plan, plan
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.
 SHORT = 64
 WORTH_SHARING = 1_000_000  # operations of a product that threads share
+MANY = 8  # products of a batch that are shared as they are, each made by one thread
 TINY = 128  # operations of a product that is done number by number
 MATRICES = ("f4", "f8")  # what has products of matrices
 LONGEST = 14  # operations after a product in one kernel: they are repeated for every register of its tile
@@ -62,15 +63,19 @@ class Product(NamedTuple):
         extra = self.after.arguments(args, others) if self.after else []
         kind = pointwise.register_type(code_of(self.plan.dtype))
         scratch, team = pointers[3], None
+        whole = self.split and self.plan.split == "batch"
         if self.split:
             thread, count = args.team()
             scratch = e.at(scratch, b.mul(thread, size), BYTE)
-            team = contraction.Team(thread, count)
+            team = None if whole else contraction.Team(thread, count)
 
         def run(axis: int, offsets: list[ir.Value]) -> None:
             if axis < self.batch:
                 extent, *strides = axes[axis]
-                with e.loop(0, extent) as i:
+                start = e.int(0)
+                if whole and axis == 0:
+                    start, extent = args.share(extent, 1)
+                with e.loop(start, extent) as i:
                     run(axis + 1, [b.add(o, b.mul(i, s)) for o, s in zip(offsets, strides, strict=True)])
                 return
             a, bb, c = (e.at(pointer, offset, kind) for pointer, offset in zip(pointers, offsets, strict=False))
@@ -161,7 +166,7 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
     strides = [(found.stride(0, "m"), found.stride(0, "k")), (found.stride(1, "k"), found.stride(1, "n")),
                (found.stride(2, "m"), found.stride(2, "n"))]  # fmt: skip
     how = plan(dtype, m, n, k, *strides)
-    shared = 2 * prod(found.extents) >= WORTH_SHARING and how.split != "sums"
+    shared = 2 * prod(found.extents) >= WORTH_SHARING
     if shared and (parts := _parts(found, how)) != how.split:
         shared, how = bool(parts), replace(how, split=parts)
     if not shared:
@@ -175,7 +180,9 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
 
 def _parts(found: Shape, how: Plan) -> str:
     """What threads share, if what each of them writes is its own; "" where it is not."""
-    mine = [kind for kind in "mn" for axis in found.of(kind) if alone(axis, found.extents, found.moves[2])]
+    mine = [kind for kind in "bmn" for axis in found.of(kind)[:1] if alone(axis, found.extents, found.moves[2])]
+    if "b" in mine and found.extents[found.of("b")[0]] >= MANY:
+        return "batch"
     kinds = {"rows": "mn"[how.down], "columns": "nm"[how.down]}
     return next((split for split in (how.split, *kinds) if kinds[split] in mine), "")
 

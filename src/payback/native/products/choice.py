@@ -41,7 +41,7 @@ class Plan:
     pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
     b_unit: str = field(default="column", compare=False)
-    split: str = field(default="rows", compare=False)  # what threads share (after `down`): "rows", "columns", "sums"
+    split: str = field(default="rows", compare=False)  # among threads (after `down`): "rows", "columns" or "batch"
 
     @property
     def name(self) -> str:
@@ -120,12 +120,6 @@ class Plan:
         size = panels + SLACK + (self.bytes_of_a(rows, k) if self.pack_a else 0)
         return -(-size // 64) * 64
 
-    def sums(self, m: int, n: int, k: int) -> int:
-        """Bytes that all threads share, for the sums of blocks of K: 0, or a multiple of 64."""
-        if self.split != "sums":
-            return 0
-        return -(-(blocks_of(k)[0] * m * n * self.dtype.itemsize + SLACK) // 64) * 64
-
 
 def blocks_of(k: int) -> tuple[int, int]:
     """Into how many blocks K is cut, and the size of all but the last."""
@@ -159,8 +153,6 @@ def plan(
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
     split = "rows" if m // rows >= n // width else "columns"
-    if k >= 8 * K_BLOCK and (m // rows + 1) * (n // width + 1) < 16:
-        split = "sums"  # not enough tiles to share
     made = Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
         copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,

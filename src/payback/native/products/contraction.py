@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from payback.native import ir
@@ -24,7 +24,6 @@ from payback.native.products.packing import PACKER, SLACK, function, least, most
 from payback.native.products.packing_ahead import Ahead
 from payback.native.products.place import Place, integer
 from payback.native.products.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
-from payback.native.running import threads
 
 
 @dataclass(frozen=True)
@@ -289,16 +288,10 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
 
 @dataclass(frozen=True)
 class Team:
-    """The threads that make a product together, at run time: this one's number, how many, and what they share.
-
-    `sums` points to `plan.sums(m, n, k)` bytes and `barrier` to the state of a barrier (threads.STATE_BYTES, zeros at
-    first, aligned to 64); both are needed only where `plan.split` is "sums".
-    """
+    """The threads that make a product together, at run time: this one's number, and how many."""
 
     thread: Any
     threads: Any
-    sums: ir.Value | None = None
-    barrier: ir.Value | None = None
 
 
 def call(
@@ -337,9 +330,6 @@ def call(
             packing.append(pack_a(e, kind, plan.rows, plan.a_unit))
         else:
             packing.append(ir.Constant(POINTER, None))
-    if team is not None and plan.split == "sums":
-        _call_in_blocks(e, plan, m, n, k, a, b, c, packing, (thread, count), team, epilogue, extra)
-        return
     e.b.call(gemm(e, plan, epilogue), [*parts, k, *a, *b, *c, *packing, *extra])
 
 
@@ -351,45 +341,3 @@ def _bytes_of_a(e: Emitter, plan: Plan, rows: ir.Value, k: ir.Value) -> ir.Value
     depth = block_size(e, k)
     size = b.mul(b.mul(tiles, depth), e.int(plan.rows * plan.dtype.itemsize))
     return b.and_(b.add(least(e, size, e.int(plan.most_of_a)), e.int(SLACK + 63)), e.int(-64))
-
-
-def _call_in_blocks(e, plan, m, n, k, a, b, c, packing, share, team, epilogue, extra) -> None:
-    """C is too small to be shared: threads share the blocks of K, and then add up in the order that one thread has."""
-    build, kind = e.b, llvm_type(plan.dtype)
-    lanes, size = lanes_of(kind), build.mul(m, n)
-    step = block_size(e, k)
-    blocks = most(e, build.udiv(build.add(k, build.sub(step, e.int(1))), step), e.int(1))
-    inner = replace(plan, c_unit=True, accumulate=False, blocked=plan.pack_b)
-    start, stop = _share(e, blocks, 1, *share)
-    with e.loop(start, stop) as block:
-        k0 = build.mul(block, step)
-        depth = least(e, step, build.sub(k, k0))
-        of_a = [e.at(a[0], build.mul(k0, a[2]), kind), *a[1:]]
-        of_b = [e.at(b[0], build.mul(k0, b[1]), kind), *b[1:]]
-        sums = e.at(team.sums, build.mul(block, size), kind)  # lanes side by side, whichever way round
-        of_c = [sums, e.int(1), n] if plan.down else [sums, n, e.int(1)]
-        build.call(gemm(e, inner), [e.int(0), m, e.int(0), n, depth, *of_a, *of_b, *of_c, *packing])
-    threads.emit_barrier(e, team.barrier, share[1])
-    outer = replace(plan, accumulate=False, blocked=False)
-    strides = _strides(plan, *c[1:])
-    start, stop = _share(e, n, lanes, *share)
-    with e.loop(0, m) as i, e.loop(start, stop, lanes) as j:
-        place = _place(e, plan, i, j, least(e, build.sub(n, j), e.int(lanes)))
-        at = e.at(team.sums, build.add(build.mul(i, n), j), kind)
-        total = e.load(at, 0, kind, lanes)  # may reach over the end of the sums, into SLACK
-        if plan.accumulate:
-            total = build.fadd(place.load(c[0], *strides), total)
-        before, head, body, after = build.block, *(build.append_basic_block(x) for x in ("sums", "add", "added"))
-        build.branch(head)
-        build.position_at_end(head)
-        block, so_far = build.phi(INT), build.phi(total.type)
-        build.cbranch(build.icmp_signed("<", block, blocks), body, after)
-        build.position_at_end(body)
-        added = build.fadd(so_far, e.load(at, build.mul(block, size), kind, lanes))
-        block.add_incoming(e.int(1), before)
-        block.add_incoming(build.add(block, e.int(1)), body)
-        so_far.add_incoming(total, before)
-        so_far.add_incoming(added, body)
-        build.branch(head)
-        build.position_at_end(after)
-        _finish(e, outer, epilogue, [(place, so_far)], None, None, c[0], strides, extra)

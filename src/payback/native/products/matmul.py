@@ -32,14 +32,14 @@ class Product:
         m, n, k, a_row, a_column, b_row, b_column, c_row, c_column, repeats, size, columns = (
             e.load(table, i, INT) for i in range(12)
         )
-        a, b, c, scratch, sums, barrier = (e.b.load(e.at(table, i, INT), typ=POINTER) for i in range(12, 18))
+        a, b, c, scratch = (e.b.load(e.at(table, i, INT), typ=POINTER) for i in range(12, 16))
         kinds = epilogue.kinds if epilogue else ()
-        extra = [e.b.load(e.at(table, 18 + i, INT), typ=kind) for i, kind in enumerate(kinds)]
+        extra = [e.b.load(e.at(table, 16 + i, INT), typ=kind) for i, kind in enumerate(kinds)]
         with e.loop(0, repeats):
             contraction.call(
                 e, plan, m, n, k, (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column),
                 scratch=e.at(scratch, e.b.mul(thread, size), BYTE), block_columns=columns,
-                team=contraction.Team(thread, count, sums, barrier), epilogue=epilogue, extra=extra,
+                team=contraction.Team(thread, count), epilogue=epilogue, extra=extra,
             )  # fmt: skip
         e.b.ret_void()
         self.compiled = Compiled(module)
@@ -49,12 +49,10 @@ class Product:
         """The table for `run`, and what must live as long as it."""
         (m, k), n, size = a.shape, b.shape[1], a.itemsize
         strides = [stride // size for array in (a, b, out) for stride in array.strides]
-        of_one, shared = self.plan.scratch(m, n, k, count), self.plan.sums(m, n, k)
-        memory = np.empty(of_one * count + shared + threads.STATE_BYTES + 64, np.uint8)
+        of_one = self.plan.scratch(m, n, k, count)
+        memory = np.empty(of_one * count + 64, np.uint8)
         scratch = memory.ctypes.data + -memory.ctypes.data % 64
-        sums = scratch + of_one * count
-        memory[-threads.STATE_BYTES - 64 :] = 0
-        addresses = [*(x.ctypes.data for x in (a, b, out)), scratch, sums, sums + shared]
+        addresses = [*(x.ctypes.data for x in (a, b, out)), scratch]
         numbers = [m, n, k, *strides, 1, of_one, self.plan.block_columns(k)]
         return np.array([*numbers, *addresses, *extra], np.int64), (a, b, out, memory)
 
