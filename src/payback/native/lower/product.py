@@ -22,6 +22,7 @@ from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.paid import alone, place, windows
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside, with_sums
+from payback.native.lower.tiny import tiny
 from payback.native.planning import layout
 from payback.native.planning.commands import Command, number_of
 from payback.native.planning.layout import Buffer, View
@@ -270,7 +271,10 @@ class Source(NamedTuple):
             key = narrower
         if key is None and (few is None or not shared):
             key = by_vector(code, self.after, batch, plus, of_product, few, shared)
-            size = 0 if key else size  # it packs nothing
+            made = few.made if few is not None else planner.small if planner is not None else None
+            if key is None and made is not None and not plus and "r" not in found.tags:
+                key = tiny(made, code, of_product, batch, self.after, shared)
+            size = 0 if key else size  # they pack nothing
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)
