@@ -22,6 +22,7 @@ from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.paid import alone, place, windows
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.small import Small, small, sums_beside, with_sums
+from payback.native.lower.streams import streams
 from payback.native.lower.tiny import tiny
 from payback.native.planning import layout
 from payback.native.planning.commands import Command, number_of
@@ -275,6 +276,11 @@ class Source(NamedTuple):
             if key is None and made is not None and not plus and "r" not in found.tags:
                 key = tiny(made, code, of_product, batch, self.after, shared)
             size = 0 if key else size  # they pack nothing
+            if key is None and made is not None and not plus and not batch:
+                key = streams(made, code, of_product, self.after, shared)
+                if key is not None:
+                    size = key.scratch(n)
+                    of_product = (*of_product[:10], size, *of_product[11:])
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from payback.native import ir
 from payback.native.codegen.emit import INT32, Emitter, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.kernel import Arguments
+from payback.native.lower.kernel import Arguments, admitted
 from payback.native.lower.small_tile import Tile, Vector, across
 from payback.native.products.packing import least, turned_at_once, turned_part
 from payback.native.products.place import Place, lane_mask, masked_load
@@ -21,7 +21,6 @@ from payback.native.products.tile import has_masked_loads, registers
 DEEPEST, WIDEST = 16, 32  # products of a sum, and columns
 ENOUGH = 64  # rows of a single product that is worth a kernel of its own
 SUMS = 8  # of a tile, side by side: they hide the latency of one
-MOST = 24  # such kernels in a program
 
 
 class Tiny(NamedTuple):
@@ -148,9 +147,9 @@ class Tiny(NamedTuple):
 
 
 def tiny(
-    few: Any, code: str, numbers: tuple[int, ...], batch: int, after: Any, split: bool
+    made: set[Any], code: str, numbers: tuple[int, ...], batch: int, after: Any, split: bool
 ) -> Tiny | None:  # fmt: skip
-    """The kernel for a product of few columns and short sums; numbers: as in `Product`.  few: the kernels there are."""
+    """The kernel for a product of few columns and short sums; numbers: as in `Product`.  made: kernels of such a kind."""
     m, n, k, a0, a1, b0, b1, c0, c1 = numbers[:9]
     axes = numbers[11::4]
     down = (n == 1 and m > 1) or (c1 != 1 and c0 == 1)
@@ -162,11 +161,8 @@ def tiny(
     kind = pointwise.register_type(code)
     if lanes_of(kind) < 2 or 0 in axes:
         return None
-    tiles = -(-m // max(SUMS // len(across(kind, n, True)), 1))
-    rows = -(-m // tiles) if batch else SUMS // len(across(kind, n, True))
+    rows = SUMS // len(across(kind, n, True))
+    if batch:  # tiles of about as many rows
+        rows = -(-m // -(-m // rows))
     first = axes.index(max(axes)) if batch else 0
-    key = Tiny(code, n, rows, batch > 0 and rows == m, k, strides, down, batch, first, after, split)
-    if key not in few and len(few) >= MOST:
-        return None
-    few.add(key)
-    return key
+    return admitted(made, Tiny(code, n, rows, batch > 0 and rows == m, k, strides, down, batch, first, after, split))
