@@ -16,7 +16,8 @@ from payback.native.products.packing import SLACK, least
 from payback.native.products.place import take
 from payback.native.products.tile import multiply_add, registers
 
-MOST = 16  # rows
+MOST = 8  # rows
+WORTH_COPYING = 4  # vectors of columns for whose sake rows are copied
 LONG = 4  # vectors of a sum, at least
 SUMS = 8  # side by side, at least: they hide the latency of one
 PART = 4096  # products of a sum before they are added to the others
@@ -128,6 +129,8 @@ def inner(code: str, numbers: tuple[int, ...], split: bool) -> Inner | None:
     m, n, k, _, a1, b0, _, _, _ = numbers[:9]
     lanes = lanes_of(pointwise.register_type(code))
     if not 0 < m <= MOST or not n or b0 != 1 or k < LONG * lanes or lanes == 1:
+        return None
+    if a1 != 1 and n < WORTH_COPYING * lanes:
         return None
     most = registers() // 2
     rows = -(-m // -(-m // (most // 2)))

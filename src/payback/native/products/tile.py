@@ -91,9 +91,6 @@ def accumulate(
         else masked_load(e, e.at(from_b, j * lanes, kind), kind, lanes, mask)
         for j, mask in enumerate(masks)
     ]
-    if some is None and rows < tile()[0]:  # one low tile after another: what the next one reads lies in the same pages
-        for line in range(0, vectors * lanes, 64 // itemsize(kind)):
-            prefetch(e, e.at(from_b, vectors * lanes + line, kind), write=False)
     new = []
     for i in range(rows):
         a_value = e.splat(e.load(row_of_a[i], at_a, kind), lanes)
