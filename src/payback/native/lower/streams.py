@@ -49,9 +49,10 @@ class Streams(NamedTuple):
         lanes = lanes_of(kind)
         width = VECTORS * lanes
         parts = [e.int(0), m, e.int(0), n]
-        if self.split:
-            of_columns = self.split == "columns"
-            parts[2 * of_columns : 2 * of_columns + 2] = args.share(parts[2 * of_columns + 1], [self.rows, width][of_columns])
+        if self.split == "rows":
+            parts[:2] = args.share(m, self.rows)
+        elif self.split == "columns":
+            parts[2:] = args.share(n, width)
         top, bottom, left, right = parts
         step, line = e.int(1), b0  # from column to column and from row to row of what is read of B
         if self.b_unit != "column":
@@ -72,7 +73,7 @@ class Streams(NamedTuple):
             columns = [b.mul(e.int(k), a1) for k in range(self.k)]
 
             def factor(r: int, k: int) -> ir.Value:
-                return e.splat(e.load(starts[r], columns[k], kind), lanes)  # noqa: B023  used here
+                return e.splat(e.load(starts[r], columns[k], kind), lanes)
 
             factors = [[factor(r, k) for k in range(self.k)] for r in range(self.rows)] if held else None
 
@@ -87,12 +88,12 @@ class Streams(NamedTuple):
                     else:
                         values = [masked_load(e, here, kind, lanes, mask)]
                     for r in range(self.rows):
-                        x = factors[r][k] if factors else factor(r, k)  # noqa: B023
+                        x = factors[r][k] if factors else factor(r, k)
                         for v, value in enumerate(values):
                             sums[r * vectors + v] = multiply_add(e, x, value, sums[r * vectors + v])
                 known: dict[Any, ir.Value] = {}
                 places = [
-                    Place(e, kind, lanes, row, j, count, False, (r, v * lanes), known)  # noqa: B023
+                    Place(e, kind, lanes, row, j, count, False, (r, v * lanes), known)
                     for r in range(self.rows) for v in range(vectors)
                 ]  # fmt: skip
                 if self.after:
@@ -115,10 +116,11 @@ class Streams(NamedTuple):
         return -(-packed // 64) * 64
 
 
-def streams(
-    made: set[Any], code: str, numbers: tuple[int, ...], after: Any, split: bool
-) -> Streams | None:  # fmt: skip
-    """The kernel for a product of short sums with long rows; numbers: as in `Product`.  made: kernels of such a kind."""
+def streams(made: set[Any], code: str, numbers: tuple[int, ...], after: Any, split: bool) -> Streams | None:
+    """The kernel for a product of short sums with long rows.
+
+    made: kernels of such a kind.  numbers: as in `Product`.
+    """
     m, n, k, _, _, b0, b1, _, c1 = numbers[:9]
     kind = pointwise.register_type(code)
     if not 0 < k <= DEEPEST or not m or c1 != 1 or n < LONG * lanes_of(kind) or not has_masked_loads():

@@ -146,20 +146,20 @@ class Tiny(NamedTuple):
         return lines
 
 
-def tiny(
-    made: set[Any], code: str, numbers: tuple[int, ...], batch: int, after: Any, split: bool
-) -> Tiny | None:  # fmt: skip
-    """The kernel for a product of few columns and short sums; numbers: as in `Product`.  made: kernels of such a kind."""
+def tiny(made: set[Any], code: str, numbers: tuple[int, ...], batch: int, after: Any, split: bool) -> Tiny | None:
+    """The kernel for a product of few columns and short sums.
+
+    made: kernels of such a kind.  numbers: as in `Product`.
+    """
     m, n, k, a0, a1, b0, b1, c0, c1 = numbers[:9]
     axes = numbers[11::4]
     down = (n == 1 and m > 1) or (c1 != 1 and c0 == 1)
     strides = (a0, a1, b0, b1, c0, c1)
     if down:
         m, n, strides = n, m, (b1, b0, a1, a0, c1, c0)
-    if not 0 < k <= DEEPEST or not 0 < n <= WIDEST or not m or (strides[5] != 1 and n > 1) or not (batch or m >= ENOUGH):
-        return None
+    fits = 0 < k <= DEEPEST and 0 < n <= WIDEST and m >= (1 if batch else ENOUGH) and (strides[5] == 1 or n == 1)
     kind = pointwise.register_type(code)
-    if lanes_of(kind) < 2 or 0 in axes:
+    if not fits or 0 in axes or lanes_of(kind) < 2:
         return None
     rows = SUMS // len(across(kind, n, True))
     if batch:  # tiles of about as many rows
