@@ -54,7 +54,7 @@ class Dots(NamedTuple):
                 groups = [places[r : r + ROWS] for r in range(0, count, ROWS)]
                 sums = [total for group in groups for total in self._long_sums(e, kind, own, group, k)]
             for start in range(0, count, lanes):
-                across = _across(e, sums[start : start + lanes], lanes)
+                across = added_across(e, sums[start : start + lanes], lanes)
                 e.store(across, result, b.add(first, e.int(start)))
         b.ret(e.int(0))
 
@@ -114,7 +114,7 @@ def _without(e: Emitter, value: ir.Value, count: int) -> ir.Value:
     return e.b.shuffle_vector(value, ir.Constant(value.type, None), ir.Constant(ir.VectorType(INT32, lanes), order))
 
 
-def _across(e: Emitter, vectors: list[ir.Value], lanes: int) -> ir.Value:
+def added_across(e: Emitter, vectors: list[ir.Value], lanes: int) -> ir.Value:
     """The sums of the lanes of so many vectors as one vector: halves are added, those of two vectors side by side."""
     width = lanes
     while width > 1:

@@ -14,6 +14,7 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, POINTER, Emitter
 from payback.native.lower.pointwise import from_memory, memory_type, to_memory
 
+MOST = 24  # kernels of a kind that are compiled for one shape, in a program
 SIGNATURE = ir.FunctionType(INT, [POINTER, POINTER])
 
 
@@ -21,6 +22,14 @@ def symbol(key: Any) -> str:
     """A kernel's name: its kind and a digest of all that it depends on."""
     digest = hashlib.sha256(repr((type(key).__name__, tuple(key))).encode()).hexdigest()[:20]
     return f"{type(key).__name__.lower()}_{digest}"
+
+
+def admitted(made: set[Any], key: Any) -> Any:
+    """The kernel, one more of those `made` for one shape; None where there are too many."""
+    if key not in made and len(made) >= MOST:
+        return None
+    made.add(key)
+    return key
 
 
 class Arguments:

@@ -16,11 +16,11 @@ from payback.native.lower import pointwise
 from payback.native.lower.after import After
 from payback.native.lower.arranged import PAY, Spec, around, arranged, price_of
 from payback.native.lower.contract import Contraction
-from payback.native.lower.dots import by_vector
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.narrow import Few, narrow
 from payback.native.lower.paid import alone, place, windows
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.skinny import skinny
 from payback.native.lower.small import Small, small, sums_beside, with_sums
 from payback.native.planning import layout
 from payback.native.planning.commands import Command, number_of
@@ -275,9 +275,13 @@ class Source(NamedTuple):
             narrower = narrow(few, how, code, m, n, k, self.after, batch, plus)
             size = max(size, narrower.scratch(k) if narrower else 0)
             key = narrower
-        if key is None and (few is None or not shared):
-            key = by_vector(code, self.after, batch, plus, of_product, few, shared)
-            size = 0 if key else size  # it packs nothing
+        if key is None and not plus and "r" not in found.tags and (few is None or not shared):
+            made = None if few is not None or planner is None else planner.small
+            large = planner is not None and not planner.repeated  # large gradients of a training come in stripes
+            other = skinny(code, self.after, batch, of_product, few, made, large, shared)
+            if other is not None:
+                key, of_product, size, exchanged = other
+                views = views[::-1] if exchanged else views
         if key is None:
             how = replace(how, accumulate=True) if plus else how
             key = Product(how, how.ways, batch, self.after, shared)

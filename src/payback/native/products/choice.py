@@ -16,6 +16,7 @@ from payback.native.products.tile import has_masked_loads, tile
 BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
 NEAR = 140000  # bytes of A, K_BLOCK of its columns at most, that are not packed: they stay in the second cache
 SETS, WAYS = 4096, 8  # lines so far apart push each other out of a usual first cache, which holds so many of them
+FEW = 8  # columns
 LARGE = 1_000_000  # products that are summed: fewer have other kernels
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
@@ -136,6 +137,8 @@ def plan(
     lanes, size = lanes_of(llvm_type(dtype)), dtype.itemsize
     rows, vectors = tile()
     down = (n < m and 2 * n < lanes) or (n == 1 and m > 1)
+    # few columns of long sums: lanes are not left empty, and rows of Aᵀ are contiguous
+    down = down or (n < m and n <= FEW and n % lanes > 0 and k > K_BLOCK and a[0] == 1 != a[1])
     if down:
         m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
     b_unit = unit(b, k, n)

@@ -49,6 +49,7 @@ from payback.native.running.table import DRIVERS, Segment, Written, address, bas
 from payback.ops.recording import Recording, Term
 from payback.ops.row import Row
 from payback.passes.entrywise import entrywise
+from payback.passes.exchanged import exchanged
 from payback.passes.fold import tidy
 from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
@@ -181,7 +182,7 @@ def simplified(graph: Graph) -> Graph:
         graph = rewrite(graph, expand)
         if graph.nodes == before:
             break
-    return entrywise(joined(tidy(graph))[0])[0]
+    return entrywise(exchanged(joined(tidy(graph))[0])[0])[0]
 
 
 @contextmanager
