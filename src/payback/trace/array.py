@@ -22,6 +22,7 @@ from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.assignment.outside import bare, by_percent, calling, in_text, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
+    ARRAYS,
     COMPLEX,
     HOOKS,
     METHODS,
@@ -76,7 +77,7 @@ class Traced(metaclass=_Kind):
     def __class__(self) -> type:  # type: ignore[override]
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         aval = self.node.aval
-        if aval.shape:
+        if aval.shape or getattr(self, "alias", None) is not None or type(self) in ARRAYS:
             return np.ndarray if not HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)
@@ -280,7 +281,7 @@ class Traced(metaclass=_Kind):
     __neg__, __abs__ = unary("neg"), unary("abs")
 
     def __pos__(self) -> Any:
-        return METHODS["copy"](self, "K")
+        return METHODS["copy"](self, "K") if self.node.shape else Traced(self.node)
 
     __and__, __rand__ = dispatched(np.bitwise_and)
     __or__, __ror__ = dispatched(np.bitwise_or)

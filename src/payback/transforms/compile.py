@@ -20,7 +20,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
-from payback.trace.assignment.views import argument
+from payback.trace.assignment.views import argument, without_axes
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.operators import where_of_caller
@@ -49,15 +49,14 @@ class Trace:
         offered: Sequence[bool] = (), variables: Sequence[Variable] = (),
     ):  # fmt: skip
         """variables: those that it may read as inputs, so that it cannot look at their numbers."""
-        named = zip(values, paths(tree), dynamic, strict=True)
-        inputs = [fresh(*_kind(leaf), path) for leaf, path, on in named if on]
-        self.by_rows = not any("strides" in node.params for node in inputs)
-        following = iter(inputs)
-        stands = [fresh(*_kind(variable), variable.name or "a variable") for variable in variables]
+        dynamic_paths = [path for path, on in zip(paths(tree), dynamic, strict=True) if on]
+        kinds = [_kind(leaf) for leaf, on in zip(values, dynamic, strict=True) if on]
+        inputs = [fresh(kind.aval, kind.strides, path) for kind, path in zip(kinds, dynamic_paths, strict=True)]
+        self.by_rows = not any(kind.strides is not None or kind.writable for kind in kinds)
+        following = iter(zip(inputs, kinds, strict=True))
+        stands = [fresh(*_kind(variable)[:2], variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
-            given = [
-                argument(opened(next(following))) if on else leaf for leaf, on in zip(values, dynamic, strict=True)
-            ]
+            given = [_given(*next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
@@ -271,10 +270,14 @@ def _recorder() -> Any:
 
 
 class _Kind(NamedTuple):
-    """What decides which graph is run: the aval, and how an array lies in memory (see `views.py`)."""
+    """What decides which graph is run: the aval, and how an array lies in memory (see `views.py`).
+
+    writable: whether it has no axes and is yet an array, not one of NumPy's numbers
+    """
 
     aval: Any
     strides: tuple[int, ...] | None
+    writable: bool = False
 
     def __str__(self) -> str:
         return f"{self.aval}{'' if self.strides is None else f' by {self.strides}'}"
@@ -283,7 +286,11 @@ class _Kind(NamedTuple):
 def _kind(leaf: Any) -> _Kind:
     if isinstance(leaf, Traced):
         return _Kind(Aval(*leaf.node.aval), steps_of(leaf.node))
-    return _Kind(aval_of(leaf), strides_of(leaf))
+    return _Kind(aval_of(leaf), strides_of(leaf), type(leaf) is np.ndarray and not leaf.ndim)
+
+
+def _given(node: Node, kind: _Kind) -> Traced:
+    return without_axes(Traced(node)) if kind.writable else argument(opened(node))
 
 
 def _bare(leaf: Any) -> Any:

@@ -18,7 +18,7 @@ from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
-from payback.trace.assignment.views import argument
+from payback.trace.assignment.views import argument, without_axes
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
 from payback.trace.proof.proved import proved
@@ -112,6 +112,9 @@ class Opened:
                 self.wrt.append(None)
                 return leaf
             node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
+            if type(leaf) is np.ndarray and not leaf.ndim:
+                self.wrt.append(node)
+                return without_axes(Traced(node))
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf

@@ -227,14 +227,17 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
         made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
     else:
         raise unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}", kwargs)
-    if out is None or out[0] is None:
-        return made
-    if not isinstance(out[0], (Complex, Traced, Buffered)):
+    return made if out is None or out[0] is None else written(out[0], made)
+
+
+def written(out: Any, made: Any) -> Any:
+    """An array given as `out=`, with the result in it."""
+    if not isinstance(out, (Complex, Traced, Buffered)):
         raise TraceError("traced complex numbers cannot be written into a plain array", where=here(),
                          why="the array was made before, or of plain numbers", fix="write y = x + … in place of y += …"
                          )  # fmt: skip
-    out[0][...] = made
-    return out[0]
+    out[...] = made
+    return out
 
 
 def unsupported(name: str, options: Any = ()) -> UnsupportedError:

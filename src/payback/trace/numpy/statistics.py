@@ -21,6 +21,7 @@ from payback.trace.numpy.arguments import (
     given,
     keep,
     known,
+    reduced_axes,
     traced_array,
 )
 from payback.trace.numpy.map import (
@@ -127,7 +128,7 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         x = np.where(where, x, 1)
     if x.node.aval.weak:
         x = astype(x, x.dtype)
-    made = emit("prod", x, axes=axes_of(axis, x.ndim), keepdims=keep(keepdims))
+    made = emit("prod", x, axes=reduced_axes(axis, x.ndim), keepdims=keep(keepdims))
     return into(out, "prod", made * initial if given(initial) else made)
 
 
