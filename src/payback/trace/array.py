@@ -19,7 +19,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
-from payback.trace.assignment.outside import bare, by_percent, calling, in_text, storing
+from payback.trace.assignment.outside import bare, by_percent, calling, looked_at, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     ARRAYS,
@@ -140,7 +140,17 @@ class Traced(metaclass=_Kind):
 
     def __repr__(self) -> str:
         value = self.node.value
-        return shown(f"Traced({self.node.aval if value is None else repr(value)})")
+        if value is None:
+            return self._unknown(_getframe(1))
+        if witness.get() is None:
+            return f"Traced({value!r})"
+        return repr(value) if free(self) else shown(repr(value))  # as a program knows it
+
+    def _unknown(self, frame: Any) -> str:
+        """What is shown of a value without a number.  Raises TraceError where the program may look at it."""
+        if witness.get() is not None and looked_at(frame):
+            raise not_known(None)
+        return f"Traced({self.node.aval})"
 
     def __format__(self, spec: str) -> str:
         text = format(self.value, spec)
@@ -148,7 +158,7 @@ class Traced(metaclass=_Kind):
 
     def __str__(self) -> str:
         if self.node.value is None:
-            return repr(self.value if in_text(_getframe(1)) else self)
+            return self._unknown(_getframe(1))
         return str(self.node.value) if free(self) else shown(str(self.node.value))
 
     # plain Python's questions

@@ -49,6 +49,13 @@ def axis_of(axis: Any, ndim: int) -> int:
     return axes_of(operator.index(axis), ndim)[0]
 
 
+def with_axis(x: Any, axis: Any) -> tuple[Any, int]:
+    """An array and one of its axes, as NumPy's own loops take them: a number is a row of one."""
+    if not x.ndim and axis in (0, -1):
+        return x.reshape(1), 0
+    return x, axis_of(axis, x.ndim)
+
+
 def array_of(x: Any) -> Any:
     """An argument with a shape: a traced value (a list of them stacked), or a plain array as it is."""
     if isinstance(x, Traced):

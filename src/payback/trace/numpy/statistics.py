@@ -23,6 +23,7 @@ from payback.trace.numpy.arguments import (
     known,
     reduced_axes,
     traced_array,
+    with_axis,
 )
 from payback.trace.numpy.map import (
     astype,
@@ -156,7 +157,7 @@ def _standard(row: str) -> Any:
                    ) -> Any:  # fmt: skip
         if axis is None and np.ndim(x) > 1:
             raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
-        axis = axis_of(0 if axis is None else axis, x.ndim)
+        x, axis = with_axis(x, 0 if axis is None else axis)
         made = _cumulative(row, x, axis, dtype, None)
         if include_initial:
             shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
