@@ -29,6 +29,7 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
+from payback.transforms.apart import check_apart, is_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -42,6 +43,7 @@ class Trace:
     outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with what
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
+    written: which of the dynamic leaves the function writes into.
     """
 
     def __init__(
@@ -57,9 +59,15 @@ class Trace:
         stands = [fresh(*_kind(variable)[:2], variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
             given = [_given(*next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
+            traced = [leaf for leaf, on in zip(given, dynamic, strict=True) if on]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
+        self.written = [
+            k
+            for k, (x, node) in enumerate(zip(traced, inputs, strict=True))
+            if is_written(x) or node in watched.written
+        ]
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
@@ -138,6 +146,8 @@ class CompiledFunction:
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
+        if trace.written:
+            check_apart([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
@@ -151,6 +161,7 @@ class CompiledFunction:
             take = opener(args) if nested else None
             plain = (
                 trace.by_rows
+                and not trace.written
                 and len(around) == len(trace.outside)
                 and not kwargs
                 and all(dynamic)

@@ -95,7 +95,9 @@ def looked_at(frame: FrameType) -> bool:
     What `print(x)` gives is thrown away; libraries (tracebacks, debuggers) show what they are given.
     """
     up: FrameType | None = _past_guards(frame)
-    while up is not None and (up.f_code.co_name in _OF_TEXTS or up.f_globals.get("__name__") == "reprlib"):
+    while up is not None and (
+        up.f_code.co_name in _OF_TEXTS or up.f_globals.get("__name__") in ("reprlib", "dataclasses")
+    ):
         up = up.f_back
     if up is None or is_inner(up):
         return False

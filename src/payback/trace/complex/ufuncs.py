@@ -184,7 +184,14 @@ def _parts_alike(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return of
 
 
+def _in_order(compare: Any) -> Callable[[Any, Any], Any]:
+    """By the real parts, and where they are equal by the imaginary ones."""
+    strictly = np.greater if compare in (np.greater, np.greater_equal) else np.less
+    return _parts_alike(lambda x, y: strictly(x[0], y[0]) | ((x[0] == y[0]) & compare(x[1], y[1])))
+
+
 _UFUNCS: dict[Any, Callable[..., Any]] = {
+    **{compare: _in_order(compare) for compare in (np.greater, np.greater_equal, np.less, np.less_equal)},
     np.add: lambda x, y: pair(*map(plus, parts(x), parts(y))),
     np.subtract: lambda x, y: pair(*map(minus, parts(x), parts(y))),
     np.multiply: multiply, np.true_divide: divide, np.power: _power,
@@ -256,6 +263,7 @@ def operated(row: str, a: Any, b: Any) -> Any:
 
 
 _OF_ROWS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "power": np.power,
-            "eq": np.equal, "ne": np.not_equal}  # fmt: skip
+            "eq": np.equal, "ne": np.not_equal, "gt": np.greater, "ge": np.greater_equal, "lt": np.less,
+            "le": np.less_equal}  # fmt: skip
 HOOKS["operated"] = operated
 HOOKS["complex_ufunc"] = answer
