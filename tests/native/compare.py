@@ -30,11 +30,22 @@ def same_but_zeros(a: Any, b: Any) -> bool:
     return same_bits(np.asarray(a) + 0, np.asarray(b) + 0)
 
 
+def program_of(graph: Graph) -> Program:
+    """The graph compiled.  No command of it reads what none before it has written."""
+    program = Program(graph)
+    written: set[Any] = set()
+    for command in program.commands:
+        for view in command.reads:
+            assert view.buffer.kind in ("input", "const") or view.buffer in written, f"{command.text} comes too soon"
+        written |= {view.buffer for view in command.writes}
+    return program
+
+
 def both(f: Callable[..., Any], *args: Any) -> tuple[Graph, tuple[Any, ...], tuple[Any, ...]]:
     """The graph of f, and its results by native code and by the interpreter."""
     with np.errstate(all="ignore"):
         graph = trace(f, *args).graph
-        return graph, Program(graph)(*args), Interpreter(graph)(*args)
+        return graph, program_of(graph)(*args), Interpreter(graph)(*args)
 
 
 def check(graph: Graph, native: Sequence[Any], expected: Sequence[Any], rtol: float, what: str) -> None:

@@ -15,10 +15,9 @@ import pytest
 
 import amount
 import payback as pb
-from native.compare import check, is_exact
+from native.compare import check, is_exact, program_of
 from ops.checks import same_bits
 from payback.errors import PaybackError
-from payback.native.running.program import Program
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
 
@@ -129,7 +128,7 @@ def test_exact_programs_to_the_bit(seed):
     with np.errstate(all="ignore"):
         graph = trace(f, *args).graph
         assert is_exact(graph)
-        check(graph, Program(graph)(*args), Interpreter(graph)(*args), 0.0, reproduce(source, args))
+        check(graph, program_of(graph)(*args), Interpreter(graph)(*args), 0.0, reproduce(source, args))
 
 
 @pytest.mark.parametrize("seed", range(100_000, 100_000 + amount.cases(50, 500, 3000)))
@@ -138,7 +137,7 @@ def test_programs_to_rounding(seed):
     f = function(source)
     with np.errstate(all="ignore"):
         graph = trace(f, *args).graph
-        found, wanted = Program(graph)(*args), Interpreter(graph)(*args)
+        found, wanted = program_of(graph)(*args), Interpreter(graph)(*args)
         exactly = function(source.replace("np.float32", "np.float64").replace("np.float16", "np.float64"))
         wide = [arg.astype(np.float64) if isinstance(arg, np.ndarray) else arg for arg in args]
         sizes = [1.0]

@@ -86,6 +86,13 @@ def test_a_product_goes_from_the_first_to_the_last_entry():
         assert np.all(pb.compile(lambda x, axis=int(each.shape[0] < 80): np.prod(x, axis=axis), native=True)(each) == 1)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_what_is_computed_of_a_product_waits_for_it(shape):
+    """Numbers at hand are computed together: those of the product's own argument before it, its users after it."""
+    f = pb.compile(pb.value_and_grad(lambda s: np.prod(np.reshape(s * 2.0, shape)) * 3.0), native=True)
+    assert f(-1.5) == (-9.0, 6.0)
+
+
 def test_a_step_of_a_loop_finds_places():
     def f(x):
         def step(carry, row):

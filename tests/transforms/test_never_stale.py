@@ -353,6 +353,22 @@ def test_one_bit_of_an_array_around_it(make):
     assert len(traces) == (5 if floating else 2)
 
 
+T = np.ones(3)
+
+
+def test_an_attribute_is_no_name_of_the_module():
+    """x.T does not read the module's T; what does read it is traced anew."""
+    turned, read = pb.compile(lambda x: x.T * 2.0), pb.compile(lambda x: x.T * T)
+    try:
+        for factor in (1.0, 2.0):
+            T[:] = factor
+            np.testing.assert_array_equal(turned(X), X * 2.0)
+            np.testing.assert_array_equal(read(X), X * factor)
+        assert (len(turned.reasons), len(read.reasons)) == (1, 2)
+    finally:
+        T[:] = 1.0
+
+
 def test_containers_are_looked_into_quickly(monkeypatch):
     options = Options(2.0, np.ones(3))
     f = functools.partial(lambda o, held, x: x**o.power * held["s"][0].b, options, {"s": [SimpleNamespace(b=1.0)]})

@@ -183,7 +183,7 @@ class Place:
 
 
 def _index(x: Any, *arrays: Any, template: tuple[Any, ...]) -> Any:
-    return x[full_index(template, arrays)]
+    return (np.asarray(x) if type(x) in (float, bool) else x)[full_index(template, arrays)]
 
 
 def scatter_into(

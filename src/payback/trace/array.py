@@ -19,9 +19,10 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
-from payback.trace.assignment.outside import bare, by_percent, calling, in_text, storing
+from payback.trace.assignment.outside import bare, by_percent, calling, looked_at, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
+    ARRAYS,
     COMPLEX,
     HOOKS,
     METHODS,
@@ -76,7 +77,7 @@ class Traced(metaclass=_Kind):
     def __class__(self) -> type:  # type: ignore[override]
         """What `isinstance` is told: the class of the plain value, so that a program takes its usual branch."""
         aval = self.node.aval
-        if aval.shape:
+        if aval.shape or getattr(self, "alias", None) is not None or type(self) in ARRAYS:
             return np.ndarray if not HOOKS["leaves_to_operand"](_getframe(1)) else type(self)
         if aval.dtype.kind != "f":  # an index, a condition: what has no derivative is looked at by itself
             return type(self)
@@ -139,7 +140,17 @@ class Traced(metaclass=_Kind):
 
     def __repr__(self) -> str:
         value = self.node.value
-        return shown(f"Traced({self.node.aval if value is None else repr(value)})")
+        if value is None:
+            return self._unknown(_getframe(1))
+        if witness.get() is None:
+            return f"Traced({value!r})"
+        return repr(value) if free(self) else shown(repr(value))  # as a program knows it
+
+    def _unknown(self, frame: Any) -> str:
+        """What is shown of a value without a number.  Raises TraceError where the program may look at it."""
+        if witness.get() is not None and looked_at(frame):
+            raise not_known(None)
+        return f"Traced({self.node.aval})"
 
     def __format__(self, spec: str) -> str:
         text = format(self.value, spec)
@@ -147,7 +158,7 @@ class Traced(metaclass=_Kind):
 
     def __str__(self) -> str:
         if self.node.value is None:
-            return repr(self.value if in_text(_getframe(1)) else self)
+            return self._unknown(_getframe(1))
         return str(self.node.value) if free(self) else shown(str(self.node.value))
 
     # plain Python's questions
@@ -280,7 +291,7 @@ class Traced(metaclass=_Kind):
     __neg__, __abs__ = unary("neg"), unary("abs")
 
     def __pos__(self) -> Any:
-        return METHODS["copy"](self, "K")
+        return METHODS["copy"](self, "K") if self.node.shape else Traced(self.node)
 
     __and__, __rand__ = dispatched(np.bitwise_and)
     __or__, __ror__ = dispatched(np.bitwise_or)

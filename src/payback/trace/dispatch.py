@@ -38,6 +38,9 @@ from payback.trace.tree import leaves, tree_map
 Function = Callable[..., Any]
 # What NumPy answers with a copy though it can be made of views: writing into it must not write through.
 COPIES = {np.tile, np.repeat, np.roll, np.take, np.take_along_axis, np.cumsum, np.copy, np.average}
+# These give an array where others give a number, if there are no axes (see `views.without_axes`).
+NUMBERLESS = {np.where, np.select, np.piecewise, np.roll, np.block, np.pad, np.tile, np.resize, np.i0, np.tensordot,
+              np.cov, np.copy, np.broadcast_to}  # fmt: skip
 _VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
 
 
@@ -395,7 +398,9 @@ def array_function(function: Any, types: Any, args: tuple[Any, ...], kwargs: dic
     implementation = FUNCTIONS.get(function)
     if implementation is not None:
         made = implementation(*args, **kwargs)
-        return Traced(made.node) if function in COPIES and isinstance(made, Traced) else made
+        if function in COPIES and isinstance(made, Traced):
+            made = Traced(made.node)
+        return HOOKS["without_axes"](made) if function in NUMBERLESS else made
     args, kwargs = current(args), current(kwargs)  # the dispatcher of np.roots names the entries, not the array
     traced = [leaf for leaf in leaves([list(args), dict(kwargs)]) if isinstance(leaf, Traced)]
     if traced and all(map(free, traced)):  # no derivative can be lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import dis
 import functools
 import operator
 import sys
@@ -185,8 +186,10 @@ class _Search:
             return
         names = dict.fromkeys(_names(f.__code__))
         package, bases = f.__globals__.get("__package__"), list(zip(f.__code__.co_freevars, closed, strict=True))
+        of_module = set(_names(f.__code__, _globals_of))
         for name in names:
-            bases.append((name, self._attribute("", [f.__globals__], name)))
+            if name in of_module:  # an attribute of that name, as of x.T, is none of the module's
+                bases.append((name, self._attribute("", [f.__globals__], name)))
             for imported in (name, f"{package}.{name}"):  # by the function itself
                 if imported in sys.modules:
                     bases.append((imported, sys.modules[imported]))
@@ -320,11 +323,21 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _names(code: CodeType) -> Iterator[str]:
+@functools.lru_cache(maxsize=4096)
+def _globals_of(code: CodeType) -> Sequence[str]:
+    """The names that some code looks for in its module."""
+    return [i.argval for i in dis.get_instructions(code) if i.opname in _OF_MODULE]
+
+
+_OF_MODULE = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_all_of = operator.attrgetter("co_names")
+
+
+def _names(code: CodeType, of: Callable[[CodeType], Sequence[str]] = _all_of) -> Iterator[str]:
     """The names in some code, and the texts that may be names (`getattr(settings, "rate")`)."""
-    yield from code.co_names
+    yield from of(code)
     for part in code.co_consts:
         if isinstance(part, CodeType):
-            yield from _names(part)
+            yield from _names(part, of)
         elif isinstance(part, str) and part.isidentifier():
             yield part

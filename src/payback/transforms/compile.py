@@ -20,7 +20,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
-from payback.trace.assignment.views import argument
+from payback.trace.assignment.views import argument, without_axes
 from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.operators import where_of_caller
@@ -29,6 +29,7 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
+from payback.transforms.apart import check_apart, is_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -42,6 +43,7 @@ class Trace:
     outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with what
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
+    written: which of the dynamic leaves the function writes into.
     """
 
     def __init__(
@@ -49,18 +51,23 @@ class Trace:
         offered: Sequence[bool] = (), variables: Sequence[Variable] = (),
     ):  # fmt: skip
         """variables: those that it may read as inputs, so that it cannot look at their numbers."""
-        named = zip(values, paths(tree), dynamic, strict=True)
-        inputs = [fresh(*_kind(leaf), path) for leaf, path, on in named if on]
-        self.by_rows = not any("strides" in node.params for node in inputs)
-        following = iter(inputs)
-        stands = [fresh(*_kind(variable), variable.name or "a variable") for variable in variables]
+        dynamic_paths = [path for path, on in zip(paths(tree), dynamic, strict=True) if on]
+        kinds = [_kind(leaf) for leaf, on in zip(values, dynamic, strict=True) if on]
+        inputs = [fresh(kind.aval, kind.strides, path) for kind, path in zip(kinds, dynamic_paths, strict=True)]
+        self.by_rows = not any(kind.strides is not None or kind.writable for kind in kinds)
+        following = iter(zip(inputs, kinds, strict=True))
+        stands = [fresh(*_kind(variable)[:2], variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
-            given = [
-                argument(opened(next(following))) if on else leaf for leaf, on in zip(values, dynamic, strict=True)
-            ]
+            given = [_given(*next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
+            traced = [leaf for leaf, on in zip(given, dynamic, strict=True) if on]
             args, kwargs = unflatten(tree, iter(given))
             self._result = call(f, args, kwargs)
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
+        self.written = [
+            k
+            for k, (x, node) in enumerate(zip(traced, inputs, strict=True))
+            if is_written(x) or node in watched.written
+        ]
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
@@ -139,6 +146,8 @@ class CompiledFunction:
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
+        if trace.written:
+            check_apart([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
@@ -152,6 +161,7 @@ class CompiledFunction:
             take = opener(args) if nested else None
             plain = (
                 trace.by_rows
+                and not trace.written
                 and len(around) == len(trace.outside)
                 and not kwargs
                 and all(dynamic)
@@ -271,10 +281,14 @@ def _recorder() -> Any:
 
 
 class _Kind(NamedTuple):
-    """What decides which graph is run: the aval, and how an array lies in memory (see `views.py`)."""
+    """What decides which graph is run: the aval, and how an array lies in memory (see `views.py`).
+
+    writable: whether it has no axes and is yet an array, not one of NumPy's numbers
+    """
 
     aval: Any
     strides: tuple[int, ...] | None
+    writable: bool = False
 
     def __str__(self) -> str:
         return f"{self.aval}{'' if self.strides is None else f' by {self.strides}'}"
@@ -283,7 +297,11 @@ class _Kind(NamedTuple):
 def _kind(leaf: Any) -> _Kind:
     if isinstance(leaf, Traced):
         return _Kind(Aval(*leaf.node.aval), steps_of(leaf.node))
-    return _Kind(aval_of(leaf), strides_of(leaf))
+    return _Kind(aval_of(leaf), strides_of(leaf), type(leaf) is np.ndarray and not leaf.ndim)
+
+
+def _given(node: Node, kind: _Kind) -> Traced:
+    return without_axes(Traced(node)) if kind.writable else argument(opened(node))
 
 
 def _bare(leaf: Any) -> Any:

@@ -21,7 +21,6 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.body import enclosed, fresh, result_of
-from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
 from payback.transforms.gradient import ArgNums, Function, Opened, bare_leaf, grad, scalar_result, with_aux
@@ -34,7 +33,7 @@ class Called:
     def __init__(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: ArgNums, has_aux: bool):
         self.opened = Opened(f, args, kwargs, argnums)
         out = call(f, self.opened.args, self.opened.kwargs)
-        close(self.opened.wrt)
+        self.opened.close()
         self.aux: Any = None
         if has_aux:
             out, self.aux = with_aux(out, f)

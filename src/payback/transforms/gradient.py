@@ -16,9 +16,9 @@ from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import named, now, outside, recording, watched
+from payback.trace.arrays import named, now, outside, recording, was_written, watched
 from payback.trace.assignment.memory_order import leaf_of
-from payback.trace.assignment.views import argument
+from payback.trace.assignment.views import argument, without_axes
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
 from payback.trace.proof.proved import proved
@@ -27,6 +27,7 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
+from payback.transforms.apart import check_apart, is_written
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
@@ -54,6 +55,7 @@ class Opened:
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
+        self._all, self._arrays = (args, kwargs), []  # (what was given, what stands for it)
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
         self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)
@@ -86,7 +88,7 @@ class Opened:
     def _array(self, leaf: Any, name: str) -> Any:
         """What `map_named` makes of an array, sooner, and of anything else."""
         if type(leaf) is np.ndarray and leaf.ndim and leaf.flags.c_contiguous:
-            dtype = leaf.dtype
+            dtype, given = leaf.dtype, leaf
             if dtype.kind == "f" and dtype.isnative:
                 if self.is_plain and leaf.flags.aligned:  # nobody can write into it meanwhile
                     leaf = leaf.view()
@@ -95,10 +97,13 @@ class Opened:
                     leaf = snapshot(leaf)
                 node = Node(INPUT, (), {"name": name}, leaf, None)
                 self.wrt.append(node)
-                return Traced(node)
+                made = Traced(node)
+                self._arrays.append((given, made))
+                return made
         return map_named(self._leaf, leaf, name)
 
     def _leaf(self, leaf: Any, name: str) -> Any:
+        given = leaf
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -112,11 +117,30 @@ class Opened:
                 self.wrt.append(None)
                 return leaf
             node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
+            if type(leaf) is np.ndarray and not leaf.ndim:
+                self.wrt.append(node)
+                return without_axes(Traced(node))
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
-        return argument(opened(node))
+        made = argument(opened(node))
+        if len(node.shape):
+            self._arrays.append((given, made))
+        return made
+
+    def close(self) -> None:
+        """The function has run: its leaves are no use to it any more.  Raises MutationError as `check_apart` does."""
+        close(self.wrt)
+        self.check_written()
+
+    def check_written(self) -> None:
+        written = [given for given, made in self._arrays if is_written(made)]
+        if written:
+            for given in written:
+                if isinstance(given, Traced):
+                    was_written(given.node)
+            check_apart(written, leaves(self._all))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
@@ -256,7 +280,7 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         given = Opened(f, args, kwargs, argnums, not has_aux)
         out = call(f, given.args, given.kwargs, given.is_plain)
-        close(given.wrt)
+        given.close()
         aux = None
         if has_aux:
             out, aux = with_aux(out, f)
@@ -337,6 +361,7 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
     """
     opened = Opened(f, args, {}, tuple(range(len(args))))
     out = call(f, opened.args, {})
+    opened.check_written()
     aux = None
     if has_aux:
         out, aux = with_aux(out, f)

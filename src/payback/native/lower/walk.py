@@ -196,8 +196,9 @@ def lower_prod(planner: Any, node: Node) -> bool:
     x, axes, aval = node.args[0], node.params["axes"], node.aval
     if x.aval.dtype != aval.dtype or code_of(aval.dtype) not in ("f4", "f8", "i8", "i4"):
         return False
+    view = planner.view(x)  # first: what reads an allocated result is taken to be ready
     target = planner.allocate(node, aval.dtype, aval.shape)
-    _walked(planner, node, "prod", planner.view(x), axes, _over(target, x.aval.shape, axes))
+    _walked(planner, node, "prod", view, axes, _over(target, x.aval.shape, axes))
     return True
 
 

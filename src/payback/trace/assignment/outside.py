@@ -26,7 +26,8 @@ refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 _BINARY = dis.opmap["BINARY_OP"]
-_CONVERSIONS = {dis.opmap[name] for name in ("FORMAT_VALUE", "CONVERT_VALUE") if name in dis.opmap}
+_POP_TOP, _CACHE = dis.opmap["POP_TOP"], dis.opmap.get("CACHE")
+_OF_TEXTS = {"__repr__", "__str__", "__format__"}
 _REMAINDERS = {i for i, (_, sign) in enumerate(dis._nb_ops) if sign in ("%", "%=")}  # type: ignore[attr-defined]
 
 _DRAWN = (
@@ -88,10 +89,22 @@ def by_percent(frame: FrameType) -> bool:
     return at >= 0 and code[at] == _BINARY and code[at + 1] in _REMAINDERS
 
 
-def in_text(frame: FrameType) -> bool:
-    """Whether a frame is at a text that a value becomes a part of: `text % x`, which may be compiled as `f"{x!s}"`."""
-    frame = _past_guards(frame)
-    return frame.f_lasti >= 0 and (by_percent(frame) or frame.f_code.co_code[frame.f_lasti] in _CONVERSIONS)
+def looked_at(frame: FrameType) -> bool:
+    """Whether the program may look at a text that is made of a value in this frame.
+
+    What `print(x)` gives is thrown away; libraries (tracebacks, debuggers) show what they are given.
+    """
+    up: FrameType | None = _past_guards(frame)
+    while up is not None and (
+        up.f_code.co_name in _OF_TEXTS or up.f_globals.get("__name__") in ("reprlib", "dataclasses")
+    ):
+        up = up.f_back
+    if up is None or is_inner(up):
+        return False
+    at, code = up.f_lasti + 2, up.f_code.co_code
+    while at < len(code) and code[at] == _CACHE:
+        at += 2
+    return at < len(code) and code[at] != _POP_TOP
 
 
 def by_compiled_code() -> bool:

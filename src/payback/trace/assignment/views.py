@@ -58,6 +58,25 @@ def argument(x: Traced) -> Traced:
     return x
 
 
+def without_axes(x: Any) -> Any:
+    """NumPy's array without axes where it gives that and no number: it can be written into, and has views.
+
+    Anything else as it is.
+    """
+    if (type(x) is not Traced and type(x) is not Number) or x.shape:
+        return x
+    if type(x) is Number:
+        x = Traced(x.strongly().node)
+    if x.alias is None:
+        x.alias = (Family(x), ())
+    return x
+
+
+def is_number(x: Traced) -> bool:
+    """Whether it has no axes and is, in NumPy, no array, but one of its numbers."""
+    return not x.shape and type(x) is not Written and getattr(x, "alias", None) is None
+
+
 def _dense(x: np.ndarray[Any, Any]) -> bool:
     """Whether entries follow each other without gaps, in some order of the axes, none of them backwards."""
     size = x.itemsize
@@ -123,8 +142,10 @@ def _seen_through(x: Written, name: str, params: dict[str, Any]) -> Written | No
 
 
 def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Traced:
-    if type(x) not in NODE_TYPES or not x.node.shape:
+    if type(x) not in NODE_TYPES:
         return look
+    if not x.node.shape and getattr(x, "alias", None) is None:  # of a number a new array
+        return without_axes(look) if name == "index" and Ellipsis in params["template"] else look
     if not look.node.shape and name == "index" and Ellipsis not in params["template"]:
         return look  # a number of its own
     alias = getattr(x, "alias", None)
@@ -294,6 +315,11 @@ def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
     key, given = plain_key(key), value
     if type(value) is not Number or x.dtype != FLOAT64:
         value = as_traced(value)  # read before: it may be a view of x
+    if is_number(x):
+        where = position(place)
+        raise UnsupportedError("a number cannot be written into", where=str(where) if where else None,
+                               why="NumPy's numbers stay what they are: only an array would change",
+                               fix="give the name another value, or write into np.array(x)")  # fmt: skip
     shown = type(given) is Written and given.ndim and type(key) is int
     held = open_for_writing(x, place)
     if shown and node_slot.__get__(given).storage is held.storage and by_compiled_code():
@@ -314,4 +340,4 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
 
 
 FUNCTIONS[np.may_share_memory] = FUNCTIONS[np.shares_memory] = share_memory
-HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order)
+HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order, without_axes=without_axes)

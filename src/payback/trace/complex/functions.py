@@ -22,7 +22,7 @@ from payback.trace.complex.numbers import (
     plus,
     product,
 )
-from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported
+from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported, written
 from payback.trace.operators import HOOKS
 from payback.trace.tree import tree_map
 
@@ -45,6 +45,9 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
             lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
         )
         return function(*args, **kwargs)
+    if kwargs.get("out") is not None:
+        kwargs = dict(kwargs)
+        return written(kwargs.pop("out"), compute(function, args, kwargs))
     if function in _BY_PARTS:
         return _by_parts(function, *args, **kwargs)
     if function in _RULES:
@@ -71,9 +74,14 @@ _BY_PARTS = {
 }  # fmt: skip
 
 
+_BESIDE = ("append", "prepend", "constant_values", "initial")
+
+
 def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
     """A linear function of its first argument, and of numbers that are put beside it."""
-    beside = {name: pair_of(kwargs.pop(name)) for name in ("append", "prepend", "constant_values") if name in kwargs}
+    if (dtype := kwargs.pop("dtype", None)) is not None:
+        z = _astype(z, dtype)
+    beside = {name: pair_of(kwargs.pop(name)) for name in _BESIDE if name in kwargs}
     made = [
         function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
         for k, part in enumerate(pair_of(z))
@@ -224,8 +232,11 @@ def einsum(formula: Any, *operands: Any, **options: Any) -> Any:
 
 
 @rule(np.prod)
-def prod(z: Any, axis: Any = None, keepdims: Any = False, **_: Any) -> Any:
+def prod(z: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None,
+         where: Any = True) -> Any:  # fmt: skip
     """By halves, so that no long chain is made."""
+    z = z if where is True else np.where(where, z, 1)
+    z = z if dtype is None else _astype(z, dtype)
     if axis is not None and not isinstance(axis, (int, np.integer)):
         raise unsupported("np.prod over several axes")
     ndim = z.ndim
@@ -238,13 +249,16 @@ def prod(z: Any, axis: Any = None, keepdims: Any = False, **_: Any) -> Any:
             both = multiply(z[:half], z[half : 2 * half])
             z = np.concatenate([both, z[2 * half :]]) if len(z) % 2 else both  # type: ignore[assignment, arg-type]
         made = z[0]
+    if initial is not None and initial is not np._NoValue:
+        made = made * initial
     if keepdims is True:
         return np.reshape(made, (1,) * ndim) if axis is None else np.expand_dims(made, axis)
     return made
 
 
 @rule(np.cumprod)
-def cumprod(z: Any, axis: Any = None, **_: Any) -> Any:
+def cumprod(z: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    z = z if dtype is None else _astype(z, dtype)
     z = np.ravel(z) if axis is None else np.moveaxis(z, axis, 0)
     made = [z[0]]
     for k in range(1, len(z)):
@@ -262,13 +276,16 @@ def polyval(p: Any, x: Any) -> Any:
 
 
 @rule(np.var)
-def var(z: Any, axis: Any = None, ddof: Any = 0, keepdims: Any = False, **_: Any) -> Any:
-    return sum(np.var(part, axis=axis, ddof=ddof, keepdims=keepdims) for part in pair_of(z))
+def var(z: Any, axis: Any = None, dtype: Any = None, out: Any = None, *args: Any, **kwargs: Any) -> Any:
+    if "mean" in kwargs:
+        raise unsupported("np.var", ["mean"])
+    z = z if dtype is None else _astype(z, dtype)
+    return sum(np.var(part, axis, None, None, *args, **kwargs) for part in pair_of(z))
 
 
 @rule(np.std)
-def std(z: Any, axis: Any = None, ddof: Any = 0, keepdims: Any = False, **_: Any) -> Any:
-    return np.sqrt(var(z, axis, ddof, keepdims))
+def std(*args: Any, **kwargs: Any) -> Any:
+    return np.sqrt(var(*args, **kwargs))
 
 
 # linear algebra -------------------------------------------------------------------------------------------------

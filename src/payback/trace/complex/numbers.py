@@ -154,6 +154,7 @@ METHODS: dict[str, Callable[..., Any]] = {}  # filled by complex_functions.py
 _OPERATORS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "pow": np.power,
     "matmul": np.matmul, "eq": np.equal, "ne": np.not_equal,
+    "gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal,
 }  # fmt: skip
 
 

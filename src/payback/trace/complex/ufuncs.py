@@ -184,7 +184,14 @@ def _parts_alike(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return of
 
 
+def _in_order(compare: Any) -> Callable[[Any, Any], Any]:
+    """By the real parts, and where they are equal by the imaginary ones."""
+    strictly = np.greater if compare in (np.greater, np.greater_equal) else np.less
+    return _parts_alike(lambda x, y: strictly(x[0], y[0]) | ((x[0] == y[0]) & compare(x[1], y[1])))
+
+
 _UFUNCS: dict[Any, Callable[..., Any]] = {
+    **{compare: _in_order(compare) for compare in (np.greater, np.greater_equal, np.less, np.less_equal)},
     np.add: lambda x, y: pair(*map(plus, parts(x), parts(y))),
     np.subtract: lambda x, y: pair(*map(minus, parts(x), parts(y))),
     np.multiply: multiply, np.true_divide: divide, np.power: _power,
@@ -227,14 +234,17 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
         made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
     else:
         raise unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}", kwargs)
-    if out is None or out[0] is None:
-        return made
-    if not isinstance(out[0], (Complex, Traced, Buffered)):
+    return made if out is None or out[0] is None else written(out[0], made)
+
+
+def written(out: Any, made: Any) -> Any:
+    """An array given as `out=`, with the result in it."""
+    if not isinstance(out, (Complex, Traced, Buffered)):
         raise TraceError("traced complex numbers cannot be written into a plain array", where=here(),
                          why="the array was made before, or of plain numbers", fix="write y = x + … in place of y += …"
                          )  # fmt: skip
-    out[0][...] = made
-    return out[0]
+    out[...] = made
+    return out
 
 
 def unsupported(name: str, options: Any = ()) -> UnsupportedError:
@@ -253,6 +263,7 @@ def operated(row: str, a: Any, b: Any) -> Any:
 
 
 _OF_ROWS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "power": np.power,
-            "eq": np.equal, "ne": np.not_equal}  # fmt: skip
+            "eq": np.equal, "ne": np.not_equal, "gt": np.greater, "ge": np.greater_equal, "lt": np.less,
+            "le": np.less_equal}  # fmt: skip
 HOOKS["operated"] = operated
 HOOKS["complex_ufunc"] = answer

@@ -34,6 +34,11 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(tuple(operator.index(a) for a in axis), ndim)))
 
 
+def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """As the reductions of ufuncs take it: a number has the axes 0 and −1."""
+    return () if not ndim and type(axis) is int and axis in (0, -1) else axes_of(axis, ndim)
+
+
 def axes_listed(axis: Any) -> Any:
     """The axis argument of those functions of NumPy that take a list of axes too, not only a tuple."""
     return tuple(axis) if isinstance(axis, list) else axis
@@ -42,6 +47,13 @@ def axes_listed(axis: Any) -> Any:
 def axis_of(axis: Any, ndim: int) -> int:
     """One axis, ≥ 0.  Raises numpy.exceptions.AxisError."""
     return axes_of(operator.index(axis), ndim)[0]
+
+
+def with_axis(x: Any, axis: Any) -> tuple[Any, int]:
+    """An array and one of its axes, as NumPy's own loops take them: a number is a row of one."""
+    if not x.ndim and axis in (0, -1):
+        return x.reshape(1), 0
+    return x, axis_of(axis, x.ndim)
 
 
 def array_of(x: Any) -> Any:

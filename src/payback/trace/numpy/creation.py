@@ -18,8 +18,8 @@ from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.views import in_order as lay
-from payback.trace.assignment.views import laid_as, laid_out
-from payback.trace.dispatch import COPIES, UFUNCS, emit, here, implements
+from payback.trace.assignment.views import is_number, laid_as, laid_out, without_axes
+from payback.trace.dispatch import COPIES, NUMBERLESS, UFUNCS, emit, here, implements
 from payback.trace.numpy.arguments import array_of, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
@@ -51,7 +51,7 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a function that always makes a new array returns: a buffer."""
     made = original(*args, **kwargs)
     if isinstance(made, Traced):
-        return Traced(made.node)  # no view of what it was made of
+        return without_axes(Traced(made.node))  # no view of what it was made of
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
     if type(made) is np.ndarray and made.dtype.kind == "c":
@@ -81,7 +81,7 @@ def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: A
     if kwargs.get("copy", True):
         made = copy(made, kwargs.get("order") or ("K" if isinstance(obj, Traced) else "C"))
     extra = kwargs.get("ndmin", 0) - made.ndim
-    return reshape(made, (1,) * extra + made.shape) if extra > 0 else made
+    return reshape(made, (1,) * extra + made.shape) if extra > 0 else without_axes(made)
 
 
 def _is_complex(obj: Any, dtype: Any) -> bool:
@@ -98,7 +98,9 @@ def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any
     if _is_complex(a, dtype):
         return HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
-        return a if np.ndim(a) or not (isinstance(a, Traced) and a.node.aval.weak) else astype(a, a.dtype)
+        if np.ndim(a) or not isinstance(a, Traced) or not is_number(a):
+            return a
+        return without_axes(astype(a, a.dtype) if a.node.aval.weak else Traced(a.node))
     if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and holds_traced(a)):
         return array(np.array, a, dtype)
     if isinstance(a, (list, tuple, int, float)):
@@ -151,7 +153,7 @@ def full(original: Callable[..., Any], shape: Any, fill_value: Any, dtype: Any =
     if _is_complex(fill_value, dtype):
         return np.broadcast_to(HOOKS["complex_array"](fill_value, dtype), shape).copy()
     value = array(np.array, fill_value, dtype)
-    return lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C")
+    return without_axes(lay(Traced(np.broadcast_to(value, shape).node), kwargs.get("order") or "C"))
 
 
 def taken(original: Callable[..., Any], a: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
@@ -192,7 +194,8 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
                 break
         else:
             if traced:  # what the dispatch would come to, after a few more calls
-                return known(*args)
+                made = known(*args)
+                return without_axes(made) if original in NUMBERLESS else made
     return original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
 
 
@@ -346,16 +349,20 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 @implements(np.fill_diagonal)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    if wrap or np.ndim(val) > 1:
-        raise UnsupportedError("np.fill_diagonal on traced values takes no wrap= and no matrix", where=here())
     if not isinstance(a, (Traced, Buffered)):
         raise into_plain_array(a, "np.fill_diagonal cannot write a traced value into a plain array")
-    a[(np.arange(min(a.shape)),) * np.ndim(a)] = val
+    at = np.arange(math.prod(a.shape)).reshape(a.shape)  # NumPy is asked which places these are
+    diagonal = np.zeros(a.shape, np.bool_)
+    np.fill_diagonal(diagonal, True, wrap)
+    places = np.unravel_index(at[diagonal], a.shape)
+    a[places] = np.resize(val, places[0].shape) if np.ndim(val) else val
 
 
 def _copied(x: Traced, memo: Any = None) -> Any:
     """copy.copy and copy.deepcopy: another array with the same history."""
-    return Variable(x.node.value, x.name) if isinstance(x, Variable) else Traced(x.node)
+    if isinstance(x, Variable):
+        return Variable(x.node.value, x.name)
+    return Traced(x.node) if x.shape or is_number(x) else without_axes(Traced(x.node))
 
 
 Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]

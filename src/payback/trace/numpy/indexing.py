@@ -12,7 +12,7 @@ from payback.errors import UnsupportedError
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
-from payback.trace.numpy.arguments import array_of, axis_of, known, part_of, traced_array
+from payback.trace.numpy.arguments import array_of, axis_of, known, part_of, traced_array, with_axis
 from payback.trace.numpy.map import astype, broadcast_any, by_rows, lies_as, reshape
 from payback.trace.operators import METHODS
 
@@ -37,7 +37,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     a = array_of(a)
     if axis is None:
         a, axis = a.reshape(-1 if a.size else 0), 0
-    axis, indices = axis_of(axis, a.ndim), _index(indices)
+    (a, axis), indices = with_axis(a, axis), _index(indices)
     if isinstance(indices, Traced):
         a = traced_array(a)
     return into(out, "take", part_of(a, axis, _within(indices, a.shape[axis], mode)))

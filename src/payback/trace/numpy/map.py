@@ -17,9 +17,20 @@ from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
-from payback.trace.assignment.views import in_order, laid_as, laid_out, share_memory
+from payback.trace.assignment.views import in_order, is_number, laid_as, laid_out, share_memory, without_axes
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
-from payback.trace.numpy.arguments import NONE, array_of, arrayed, axes_of, axis_of, given, keep, known, traced_array
+from payback.trace.numpy.arguments import (
+    NONE,
+    array_of,
+    arrayed,
+    axes_of,
+    axis_of,
+    given,
+    keep,
+    known,
+    reduced_axes,
+    traced_array,
+)
 from payback.trace.operators import FUNCTIONS, HOOKS, METHODS, made, where_of_caller
 
 
@@ -42,7 +53,7 @@ def _reduction(
         lowest = False if kind == "b" else -np.inf if number is None else number(x.dtype).min
         highest = True if kind == "b" else np.inf if number is None else number(x.dtype).max
         x = np.where(where, x, {"max": lowest, "min": highest}.get(name, 0))
-    axes = axes_of(axis, x.ndim)
+    axes = (axes_of if name == "mean" else reduced_axes)(axis, x.ndim)
     if name in ("max", "min") and any(x.shape[a] == 0 for a in axes):
         if not empty:
             raise ShapeError(f"np.{name} of an empty array", where=here(), why=f"the shape is {x.shape}",
@@ -321,7 +332,8 @@ def astype(
                                    fix="leave it floating")  # fmt: skip
     if x.dtype.kind == "f" and np.dtype(dtype).kind != "f":
         x = emit("stop_gradient", x)
-    return in_order(emit("cast", x, dtype=np.dtype(dtype), weak=False), order)
+    made = emit("cast", x, dtype=np.dtype(dtype), weak=False)
+    return in_order(made, order) if x.shape or is_number(x) else without_axes(made)
 
 
 def floating(dtype: Any, name: str) -> Any:
@@ -336,6 +348,8 @@ def floating(dtype: Any, name: str) -> Any:
 @implements(np.copy)
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     made = Traced(x.node)  # what is written into one is not seen in the other
+    if not x.shape and not is_number(x):
+        return without_axes(made)
     if x.ndim < 2 or (order in "CKA" and laid_out(x).flags.c_contiguous):
         return made
     at = laid_out(x)

@@ -26,6 +26,7 @@ from payback.trace.numpy.arguments import (
     known,
     refuse,
     traced_array,
+    with_axis,
 )
 from payback.trace.numpy.map import astype, lies_as, np_mean, reshape, transpose
 from payback.trace.operators import FUNCTIONS, METHODS
@@ -116,7 +117,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
 def _place_of(row: str) -> Function:
     def place(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NONE) -> Any:
         a = traced_array(a)
-        axis = None if axis is None else axis_of(axis, a.ndim)
+        a, axis = (a, None) if axis is None else with_axis(a, axis)
         if row.startswith("nan"):
             worst = -np.inf if row == "nanargmax" else np.inf
             nan = a != a

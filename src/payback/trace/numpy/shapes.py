@@ -14,7 +14,7 @@ from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, plain
 from payback.trace.assignment.views import in_order, looked_at
 from payback.trace.dispatch import here, implements, into
-from payback.trace.numpy.arguments import array_of, axes_listed, axes_of, axis_of, part_of, traced_array
+from payback.trace.numpy.arguments import array_of, axes_listed, axes_of, axis_of, part_of, traced_array, with_axis
 from payback.trace.numpy.map import (
     astype,
     broadcast_any,
@@ -110,7 +110,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     a = array_of(a)
     if axis is None:
         a, axis = a.reshape(-1 if a.size else 0), 0
-    axis = axis_of(axis, a.ndim)
+    a, axis = with_axis(a, axis)
     return part_of(a, axis, np.repeat(np.arange(a.shape[axis]), plain(repeats)))
 
 

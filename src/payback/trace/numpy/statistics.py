@@ -21,7 +21,9 @@ from payback.trace.numpy.arguments import (
     given,
     keep,
     known,
+    reduced_axes,
     traced_array,
+    with_axis,
 )
 from payback.trace.numpy.map import (
     astype,
@@ -127,7 +129,7 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         x = np.where(where, x, 1)
     if x.node.aval.weak:
         x = astype(x, x.dtype)
-    made = emit("prod", x, axes=axes_of(axis, x.ndim), keepdims=keep(keepdims))
+    made = emit("prod", x, axes=reduced_axes(axis, x.ndim), keepdims=keep(keepdims))
     return into(out, "prod", made * initial if given(initial) else made)
 
 
@@ -155,7 +157,7 @@ def _standard(row: str) -> Any:
                    ) -> Any:  # fmt: skip
         if axis is None and np.ndim(x) > 1:
             raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
-        axis = axis_of(0 if axis is None else axis, x.ndim)
+        x, axis = with_axis(x, 0 if axis is None else axis)
         made = _cumulative(row, x, axis, dtype, None)
         if include_initial:
             shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])

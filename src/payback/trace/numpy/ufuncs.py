@@ -123,6 +123,8 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> 
             raise UnsupportedError(f"np.{ufunc.__name__}.reduce of traced values goes along one axis", where=here(),
                                    fix="reduce one axis after the other")  # fmt: skip
         (axis,) = axes
+    if not x.ndim and axis in (0, -1):  # a number
+        x = x.reshape(1)
     axis = np.lib.array_utils.normalize_axis_index(operator.index(axis), x.ndim)
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]
     if initial is not np._NoValue and initial is not None:

@@ -195,7 +195,7 @@ class Float(Single):
         return bool(self.number)
 
     def __repr__(self) -> str:
-        return shown(f"Traced({self.number!r})")
+        return f"Traced({self.number!r})" if witness.get() is None else shown(repr(self.number))
 
     def __str__(self) -> str:
         return shown(str(self.number))

@@ -27,12 +27,11 @@ from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
-from payback.trace.assignment.outside import in_text
+from payback.trace.assignment.outside import looked_at
 from payback.trace.refusals.asked import by_name, not_known
 from payback.trace.refusals.handled import FAILING, unsure
 from payback.trace.scalars.columns import CODES, LEAF, STRONG, THIRD, WEAK, Entries
 from payback.trace.scalars.floats import Single
-from payback.trace.text.texts import shown
 
 STRONG_KIND, WEAK_KIND = 0, 1  # a float64 or a Python float: of two numbers the result's is `a & b`
 _SEVERAL = 16  # tapes of one trace: beyond them one would repeat what others compute
@@ -262,10 +261,15 @@ class Number(Single):
         return bool(self.value)
 
     def __repr__(self) -> str:
-        return shown(f"Traced(f64[]{'*' if self.kind else ''})")
+        return self._unknown(_getframe(1))
 
     def __str__(self) -> str:
-        return repr(self.value) if in_text(_getframe(1)) else repr(self)
+        return self._unknown(_getframe(1))
+
+    def _unknown(self, frame: Any) -> str:
+        if witness.get() is not None and looked_at(frame):
+            raise not_known(None)
+        return f"Traced(f64[]{'*' if self.kind else ''})"
 
     def weakly(self) -> Number:
         """As a Python float, where it is a float64."""
