@@ -50,12 +50,11 @@ REFUSED = {
     "a sparse matrix by entries": (lambda x: A.multiply(x).sum(), r"c\.data \* x\[c\.col\]"),
     "a sparse matrix made of it": (lambda x: scipy.sparse.diags(x), r"custom_gradient"),
     "cg": (lambda x: scipy.sparse.linalg.cg(SQUARE, x)[0][0], "whose pull solves"),
-    "a spline of it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), x)(1.5), r"np\.linalg\.solve"),
-    "a spline at it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), X)(x)[0], "evaluate the polynomial"),
-    "a grid": (
-        lambda x: scipy.interpolate.RegularGridInterpolator(([0.0, 1.0], [0.0, 1.0]), x.reshape(2, 2))([0.5, 0.5])[0],
-        r"np\.interp",
+    "scattered data": (
+        lambda x: scipy.interpolate.RBFInterpolator(np.arange(4.0)[:, None], x)([[0.5]])[0],
+        r"np\.linalg\.solve",
     ),
+    "a smoothing spline": (lambda x: scipy.interpolate.UnivariateSpline(np.arange(4.0), x)(1.5), "make_interp_spline"),
     "lfilter": (lambda x: scipy.signal.lfilter([1.0], x, [1.0, 0.5])[0], "loop over the samples"),
     "savgol": (lambda x: scipy.signal.savgol_filter(x, 3, 1)[0], "loop over the samples"),
     "a blur": (lambda x: scipy.ndimage.median_filter(x, 3)[0], r"np\.pad"),

@@ -13,6 +13,7 @@ from payback.trace.array import plain
 from payback.trace.complex import fourier
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
+from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import signal as scipy_signal
@@ -52,6 +53,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "statistics": python_statistics.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **scipy_interpolate.FUNCTIONS,
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
     **scipy_spatial.FUNCTIONS,

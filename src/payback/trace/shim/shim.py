@@ -64,6 +64,7 @@ from payback.trace.shim.shown import Shown
 from payback.trace.shim.wrappers import (
     NOT_USERS,
     TRACING,
+    class_wrapper,
     creation_wrapper,
     library_wrapper,
     mathematics_wrapper,
@@ -198,7 +199,8 @@ class _Installed:
         if known is None or known.module is not module:
             answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
-            wrappers = {n: library_wrapper(f, answers[n]) for n, f in originals.items()}
+            wrappers = {n: (class_wrapper if isinstance(f, type) else library_wrapper)(f, answers[n])
+                        for n, f in originals.items()}  # fmt: skip
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
             _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
             known = self.libraries[name] = Shown(module, originals, wrappers)
