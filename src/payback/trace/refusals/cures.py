@@ -25,8 +25,8 @@ _OF_SCIPY = {
     "matrix whose entries are traced is np.add.at(out, (row, column), entries); spsolve(A, b) and splu(A).solve(b) of a"
     " plain A are answered; for another solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
     "interpolate": "CubicSpline, PchipInterpolator, Akima1DInterpolator, make_interp_spline, BSpline, PPoly, interp1d "
-    "and RegularGridInterpolator(method='linear') are answered; for another curve make its coefficients of plain arrays "
-    f"outside, or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
+    "and RegularGridInterpolator(method='linear') are answered; for another curve make its coefficients of plain "
+    f"arrays outside, or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
     "signal": "convolve, correlate and lfilter with plain feedback are answered; write another filter as a loop over "
     "the samples, or with pb.scan",
     "ndimage": f"filters with constant weights along the axes are answered; for others add up shifted slices of "
