@@ -18,6 +18,7 @@ from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
 from payback.ops.control.foreign import foreign_values
+from payback.ops.control.integral import integral_values
 from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.control.solution import solution_values
 from payback.ops.philox import random_bits
@@ -356,6 +357,7 @@ class Values:
         return _new_array(parts)
 
     call = staticmethod(lambda *args, body: body(*args))
+    integral = staticmethod(integral_values)
     branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
 
     @staticmethod

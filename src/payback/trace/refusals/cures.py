@@ -13,11 +13,13 @@ _NUMPY = "write this step with NumPy functions"
 _AUTHOR = "or give its derivative with pb.custom_gradient(plain=True)"
 
 _OF_SCIPY = {
-    "optimize": f"{_NUMPY}; pb.root and pb.fixed_point differentiate through a solver, SciPy's too: for a zero "
-    "pb.root(f, x0, solver=lambda g, x0: scipy.optimize.brentq(g, a, b)), for a minimum "
+    "optimize": "brentq and its like, newton, root, root_scalar, fsolve, fixed_point, minimize, least_squares and "
+    "curve_fit are answered; pb.root and pb.fixed_point differentiate through any other solver: for a zero "
+    "pb.root(f, x0, solver=lambda g, x0: scipy.optimize.root(g, x0).x), for a minimum "
     "pb.root(pb.grad(cost), x0, solver=...)",
-    "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
-    "or step through time in a loop or with pb.scan",
+    "integrate": "quad, dblquad, fixed_quad, the rules for samples, solve_ivp and odeint are answered; else sum a rule "
+    "with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), or step through time in a "
+    "loop or with pb.scan",
     "stats": "norm's methods and the usual densities are answered; write another with NumPy, as z = (x - m) / s; "
     "-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",

@@ -113,6 +113,18 @@ def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) ->
     return wrapper
 
 
+def caller_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls functions of the user's, which may use traced values: `answer(original, ...)` looks."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if TRACING.get() and is_answered(sys._getframe(1)):
+            return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
 class _Answered(type):
     """Of a class that stands for a library's: it makes the library's objects, and traced ones of traced values."""
 
