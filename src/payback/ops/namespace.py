@@ -21,6 +21,7 @@ from payback.ops.control.foreign import foreign_values
 from payback.ops.control.integral import integral_values
 from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.control.solution import solution_values
+from payback.ops.control.trajectory import trajectory_values
 from payback.ops.philox import random_bits
 
 
@@ -357,7 +358,7 @@ class Values:
         return _new_array(parts)
 
     call = staticmethod(lambda *args, body: body(*args))
-    integral = staticmethod(integral_values)
+    integral, trajectory = staticmethod(integral_values), staticmethod(trajectory_values)
     branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
 
     @staticmethod

@@ -21,7 +21,7 @@ from payback.ir.node import Node
 from payback.ops.append import freeze
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import now
+from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known
@@ -68,7 +68,12 @@ class Callback:
 
     def at(self, *x: Any) -> Any:
         """What it returns for traced values."""
-        return tree_map(now, self.f(*x, *self.args))
+        return tree_map(_kept, self.f(*x, *self.args))
+
+
+def _kept(x: Any) -> Any:
+    """What it is now: a function may write into its result again at the next call."""
+    return np.copy(now(x)) if isinstance(x, Buffered) else x
 
 
 def plain_function(f: Any) -> Any:

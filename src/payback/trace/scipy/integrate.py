@@ -101,6 +101,4 @@ def romb(y: Any, dx: Any = 1.0, axis: int = -1, show: bool = False) -> Any:
 
 
 FUNCTIONS: dict[str, Any] = {"romb": romb}
-CALLERS: dict[str, dict[str, Function]] = {
-    "scipy.integrate": {"quad": _quad, "dblquad": _dblquad, "fixed_quad": _fixed_quad}
-}
+CALLERS: dict[str, Function] = {"quad": _quad, "dblquad": _dblquad, "fixed_quad": _fixed_quad}

@@ -15,6 +15,7 @@ from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
+from payback.trace.scipy import ivp as scipy_ivp
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
@@ -63,7 +64,10 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     **{name: {} for name in TRUSTING},
 }
 # of those that call functions of the user's: given the original first
-CALLERS: dict[str, dict[str, Callable[..., Any]]] = {**scipy_optimize.CALLERS, **scipy_integrate.CALLERS}
+CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
+    **scipy_optimize.CALLERS,
+    "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
+}
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
 
