@@ -40,7 +40,12 @@ REFUSED = {
     "t.cdf of a parameter": (lambda x: scipy.stats.t.cdf(1.0, 2.0, loc=x[0]), "ndtr"),
     "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
     "tplquad": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0, 1, 0, 1, 0, 1)[0], "leggauss"),
-    "solve_ivp": (lambda x: scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0, 1), [1.0]).y[0, -1], r"pb\.scan"),
+    "solve_bvp": (
+        lambda x: scipy.integrate.solve_bvp(
+            lambda t, y: -x[0] * y, lambda a, b: a - 1.0, np.linspace(0, 1, 5), np.ones((1, 5))
+        ).y[0, -1],
+        r"pb\.scan",
+    ),
     "differential_evolution": (
         lambda x: scipy.optimize.differential_evolution(lambda t: np.sum((t - x) ** 2), [(0, 1)] * 4).fun,
         r"pb\.root\(f, x0, solver=lambda g, x0: scipy\.optimize\.root\(g, x0\)\.x\)",
@@ -54,8 +59,8 @@ REFUSED = {
         r"np\.linalg\.solve",
     ),
     "a smoothing spline": (lambda x: scipy.interpolate.UnivariateSpline(np.arange(4.0), x)(1.5), "make_interp_spline"),
-    "lfilter": (lambda x: scipy.signal.lfilter([1.0], x, [1.0, 0.5])[0], "loop over the samples"),
-    "savgol": (lambda x: scipy.signal.savgol_filter(x, 3, 1)[0], "loop over the samples"),
+    "resample": (lambda x: scipy.signal.resample_poly(x, 3, 2)[0], "loop over the samples"),
+    "a chain": (lambda x: scipy.signal.lsim(([1.0], [1.0, 0.5]), x, X)[1][0], "loop over the samples"),
     "a blur": (lambda x: scipy.ndimage.median_filter(x, 3)[0], r"np\.pad"),
     "hausdorff": (
         lambda x: scipy.spatial.distance.directed_hausdorff(x.reshape(2, 2), np.eye(2))[0],

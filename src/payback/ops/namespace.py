@@ -236,6 +236,7 @@ class Values:
     sinc, bessel_i = staticmethod(families.sinc), staticmethod(families.bessel_i)
     prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
     recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
+    recursion = staticmethod(lambda a, x, filtered: filtered(a, x))
     argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
     argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
     running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
