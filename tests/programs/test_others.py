@@ -147,12 +147,15 @@ def test_stiff_equations(f, method):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: scipy.optimize.brentq(lambda t: t**3 - x[2], 0.0, 2.0),
-        lambda x: scipy.optimize.fsolve(lambda t: t**3 - x, np.ones(3)),
-        lambda x: scipy.optimize.minimize(lambda t: np.sum((t - x) ** 2), np.zeros(3)).x,
-        lambda x: scipy.optimize.minimize_scalar(lambda t: (t - x[0]) ** 2).x,
-        lambda x: scipy.integrate.quad(lambda t: t * x[0], 0.0, 1.0)[0],
-        lambda x: scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0, 1), [1.0]).y,
+        lambda x: scipy.optimize.differential_evolution(lambda t: np.sum((t - x) ** 2), [(0, 1)] * 3, maxiter=2).fun,
+        lambda x: scipy.optimize.linprog(x, bounds=(0, 1)).fun,
+        lambda x: scipy.optimize.nnls(np.eye(3), x)[0],
+        lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0.0, 1.0, 0, 1, 0, 1)[0],
+        lambda x: (
+            scipy.integrate.solve_bvp(
+                lambda t, y: -x[0] * y, lambda a, b: a - 1.0, np.linspace(0, 1, 5), np.ones((1, 5))
+            ).y
+        ),
     ],
 )
 def test_scipys_own_results(call):

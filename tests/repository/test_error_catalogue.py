@@ -204,18 +204,18 @@ ENTRIES = [
     )),
     Entry("TraceError", "SciPy's compiled code", """
         import numpy as np, payback as pb
-        from scipy.optimize import brentq
+        from scipy.optimize import differential_evolution, root
 
         def f(x):
-            return brentq(lambda t: t**3 - x[0], 0.0, 2.0) * x[1]
+            return differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0] * x[1]
 
         pb.grad(f)(np.ones(2))
         """, (
-        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "np.cbrt(x[0])"),
-        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(lambda t, a: t**3 - a, 1.5, x[0])"),
-        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(lambda t, a: t**3 - a, 0.0, x[0], solver=lambda g, start: brentq(g, 0.0, 2.0))"),
-        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.fixed_point(lambda t, a: t - (t**3 - a) / (3 * t**2), 1.5, x[0])"),
-        ("brentq(lambda t: t**3 - x[0], 0.0, 2.0)", "pb.root(pb.grad(lambda t, a: t**4 / 4 - a * t), 1.5, x[0])"),
+        ("differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0]", "np.cbrt(x[0])"),
+        ("differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0]", "pb.root(lambda t, a: t**3 - a, 1.5, x[0])"),
+        ("differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0]", "pb.root(lambda t, a: t**3 - a, 1.5, x[0], solver=lambda g, start: root(g, start).x)"),
+        ("differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0]", "pb.fixed_point(lambda t, a: t - (t**3 - a) / (3 * t**2), 1.5, x[0])"),
+        ("differential_evolution(lambda t: (t[0]**3 - x[0])**2, [(0.0, 2.0)], rng=1).x[0]", "pb.root(pb.grad(lambda t, a: t**4 / 4 - a * t), 1.5, x[0])"),
     )),
     Entry("TraceError", "A data frame that computes with a traced value", """
         import numpy as np, payback as pb, pandas as pd

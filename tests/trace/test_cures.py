@@ -39,25 +39,28 @@ REFUSED = {
     "skewnorm.logpdf": (lambda x: np.sum(scipy.stats.skewnorm.logpdf(x, 2.0)), "another with NumPy"),
     "t.cdf of a parameter": (lambda x: scipy.stats.t.cdf(1.0, 2.0, loc=x[0]), "ndtr"),
     "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
-    "quad": (lambda x: scipy.integrate.quad(lambda t: t * x[0], 0, 1)[0], "leggauss"),
-    "solve_ivp": (lambda x: scipy.integrate.solve_ivp(lambda t, y: -x[0] * y, (0, 1), [1.0]).y[0, -1], r"pb\.scan"),
-    "brentq": (
-        lambda x: scipy.optimize.brentq(lambda t: t**3 + x[0] ** 2 * t - 1, 0, 2),
-        r"pb\.root\(f, x0, solver=lambda g, x0: scipy\.optimize\.brentq\(g, a, b\)\)",
+    "tplquad": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0, 1, 0, 1, 0, 1)[0], "leggauss"),
+    "solve_bvp": (
+        lambda x: scipy.integrate.solve_bvp(
+            lambda t, y: -x[0] * y, lambda a, b: a - 1.0, np.linspace(0, 1, 5), np.ones((1, 5))
+        ).y[0, -1],
+        r"pb\.scan",
     ),
-    "minimize": (lambda x: scipy.optimize.minimize(lambda t: np.sum((t - x) ** 2), np.zeros(4)).fun, r"pb\.root"),
+    "differential_evolution": (
+        lambda x: scipy.optimize.differential_evolution(lambda t: np.sum((t - x) ** 2), [(0, 1)] * 4).fun,
+        r"pb\.root\(f, x0, solver=lambda g, x0: scipy\.optimize\.root\(g, x0\)\.x\)",
+    ),
     "linprog": (lambda x: scipy.optimize.linprog(x, A_ub=np.eye(4), b_ub=np.ones(4)).fun, r"pb\.root"),
     "a sparse matrix by entries": (lambda x: A.multiply(x).sum(), r"c\.data \* x\[c\.col\]"),
     "a sparse matrix made of it": (lambda x: scipy.sparse.diags(x), r"custom_gradient"),
     "cg": (lambda x: scipy.sparse.linalg.cg(SQUARE, x)[0][0], "whose pull solves"),
-    "a spline of it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), x)(1.5), r"np\.linalg\.solve"),
-    "a spline at it": (lambda x: scipy.interpolate.CubicSpline(np.arange(4.0), X)(x)[0], "evaluate the polynomial"),
-    "a grid": (
-        lambda x: scipy.interpolate.RegularGridInterpolator(([0.0, 1.0], [0.0, 1.0]), x.reshape(2, 2))([0.5, 0.5])[0],
-        r"np\.interp",
+    "scattered data": (
+        lambda x: scipy.interpolate.RBFInterpolator(np.arange(4.0)[:, None], x)([[0.5]])[0],
+        r"np\.linalg\.solve",
     ),
-    "lfilter": (lambda x: scipy.signal.lfilter([1.0], x, [1.0, 0.5])[0], "loop over the samples"),
-    "savgol": (lambda x: scipy.signal.savgol_filter(x, 3, 1)[0], "loop over the samples"),
+    "a smoothing spline": (lambda x: scipy.interpolate.UnivariateSpline(np.arange(4.0), x)(1.5), "make_interp_spline"),
+    "resample": (lambda x: scipy.signal.resample_poly(x, 3, 2)[0], "loop over the samples"),
+    "a chain": (lambda x: scipy.signal.lsim(([1.0], [1.0, 0.5]), x, X)[1][0], "loop over the samples"),
     "a blur": (lambda x: scipy.ndimage.median_filter(x, 3)[0], r"np\.pad"),
     "hausdorff": (
         lambda x: scipy.spatial.distance.directed_hausdorff(x.reshape(2, 2), np.eye(2))[0],
@@ -159,7 +162,7 @@ BARE = {
     "a text": (lambda x: float(f"{x[0]:.1f}"), 0.3),
     "str": (lambda x: float(str(x[0])), 0.3),
     "a buffer": (lambda x: _stored(x), 0.3),
-    "compiled code": (lambda x: scipy.integrate.quad(lambda t: 1.0, 0.0, x[0])[0], 0.3),
+    "compiled code": (lambda x: scipy.integrate.tplquad(lambda t, u, v: 1.0, 0.0, x[0], 0, 1, 0, 1)[0], 0.3),
 }
 
 
@@ -233,7 +236,7 @@ FOLLOWED = {
     "struct": (lambda x: struct.unpack("d", struct.pack("d", x))[0], "number"),
     "ctypes": (lambda x: np.ctypeslib.as_ctypes(x)[1], "kept"),
     "a tree": (lambda x: scipy.spatial.KDTree(x[:, None]).query(x[:, None] + 0.01)[1] @ np.arange(4.0), "array"),
-    "SciPy's integral": (lambda x: scipy.integrate.quad(lambda t: t * x, 0, 1)[0], "number"),
+    "SciPy's integral": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x, 0, 1, 0, 1, 0, 1)[0], "number"),
     "a ufunc without a row": (lambda x: scipy.special.zeta(x + 2)[0], "array"),
     "a text": (lambda x: float(f"{x:.3f}"), "number"),
     "a leak": (_left, "kept"),

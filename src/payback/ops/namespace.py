@@ -18,8 +18,10 @@ from payback.ops import families, sequences
 from payback.ops.contraction import contract_values
 from payback.ops.control.branch import branch_values
 from payback.ops.control.foreign import foreign_values
+from payback.ops.control.integral import integral_values
 from payback.ops.control.loop import loop_values, scan_values
 from payback.ops.control.solution import solution_values
+from payback.ops.control.trajectory import trajectory_values
 from payback.ops.philox import random_bits
 
 
@@ -234,6 +236,7 @@ class Values:
     sinc, bessel_i = staticmethod(families.sinc), staticmethod(families.bessel_i)
     prod, cumprod = staticmethod(sequences.prod), staticmethod(sequences.cumprod)
     recurrence, convolve = staticmethod(sequences.recurrence), staticmethod(sequences.convolve)
+    recursion = staticmethod(lambda a, x, filtered: filtered(a, x))
     argsort, argpartition = staticmethod(sequences.argsort), staticmethod(sequences.argpartition)
     argmax, argmin = staticmethod(sequences.argmax), staticmethod(sequences.argmin)
     running, searchsorted = staticmethod(sequences.running), staticmethod(sequences.searchsorted)
@@ -356,6 +359,7 @@ class Values:
         return _new_array(parts)
 
     call = staticmethod(lambda *args, body: body(*args))
+    integral, trajectory = staticmethod(integral_values), staticmethod(trajectory_values)
     branch, scan, loop = staticmethod(branch_values), staticmethod(scan_values), staticmethod(loop_values)
 
     @staticmethod

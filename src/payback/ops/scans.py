@@ -131,3 +131,39 @@ def _convolve_jvp(m: Any, dots: dict[int, Any], args: Any, y: Any, mode: str) ->
 # "valid": the first argument is the longer one
 Row("convolve", "own", lambda m, a, v, mode: m.convolve(a, v, mode=mode), shape=_convolve_shape,
     vjp=_convolve_vjp, jvp=_convolve_jvp, numeric="float", math="the other argument, mirrored")  # fmt: skip
+
+
+# `recursion` is y_i = x_i − a_1·y_{i−1} − a_2·y_{i−2} − … along the first axis of x (n, columns): a filter with
+# feedback.  `filtered(a, x)` computes it; its adjoint is the same recursion from the other end.
+
+
+def _late(m: Any, y: Any, k: int) -> Any:
+    """y, k samples later."""
+    n, columns = m.shape(y)
+    return m.concatenate(np.zeros((min(k, n), columns), m.dtype(y)),
+                         m.index(y, template=(slice(0, max(n - k, 0)),)), axis=0)  # fmt: skip
+
+
+def _recursion_vjp(m: Any, bar: Any, args: Any, y: Any, wanted: Any, filtered: Any) -> list[Any]:
+    a = args[0]
+    owed = _flipped(m, m.recursion(a, _flipped(m, bar), filtered=filtered))
+    paid: list[Any] = [None, owed]
+    if 0 in wanted:
+        each = [m.contract(owed, _late(m, y, k), spec=("nc", "nc", "")) for k in range(1, m.shape(a)[0])]
+        none = np.zeros(1, m.dtype(a))
+        paid[0] = m.concatenate(none, *[-m.reshape(one, shape=(1,)) for one in each], axis=0)
+    return paid
+
+
+def _recursion_jvp(m: Any, dots: dict[int, Any], args: Any, y: Any, filtered: Any) -> Any:
+    term = dots.get(1)
+    if 0 in dots:
+        for k in range(1, m.shape(args[0])[0]):
+            part = m.index(dots[0], template=(k,)) * _late(m, y, k)
+            term = -part if term is None else term - part
+    return None if term is None else m.recursion(args[0], term, filtered=filtered)
+
+
+Row("recursion", "own", lambda m, a, x, filtered: m.recursion(a, x, filtered=filtered),
+    shape=lambda a, x, filtered: Aval(x.shape, x.dtype), vjp=_recursion_vjp, jvp=_recursion_jvp, numeric="float",
+    math="the same recursion from the other end")  # fmt: skip

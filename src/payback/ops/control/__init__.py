@@ -4,6 +4,6 @@ Their parameter `body` is a function as a graph of its own (see `trace/body.py`)
 `body.pullback`, `body.pushforward` and `body.once` give the bodies of its derivatives, which these rows run again.
 """
 
-from payback.ops.control import branch, call, foreign, loop, solution
+from payback.ops.control import branch, call, foreign, integral, loop, solution, trajectory
 
-__all__ = ["branch", "call", "foreign", "loop", "solution"]
+__all__ = ["branch", "call", "foreign", "integral", "loop", "solution", "trajectory"]

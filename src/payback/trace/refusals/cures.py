@@ -13,21 +13,24 @@ _NUMPY = "write this step with NumPy functions"
 _AUTHOR = "or give its derivative with pb.custom_gradient(plain=True)"
 
 _OF_SCIPY = {
-    "optimize": f"{_NUMPY}; pb.root and pb.fixed_point differentiate through a solver, SciPy's too: for a zero "
-    "pb.root(f, x0, solver=lambda g, x0: scipy.optimize.brentq(g, a, b)), for a minimum "
+    "optimize": "brentq and its like, newton, root, root_scalar, fsolve, fixed_point, minimize, least_squares and "
+    "curve_fit are answered; pb.root and pb.fixed_point differentiate through any other solver: for a zero "
+    "pb.root(f, x0, solver=lambda g, x0: scipy.optimize.root(g, x0).x), for a minimum "
     "pb.root(pb.grad(cost), x0, solver=...)",
-    "integrate": "sum a rule with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), "
-    "or step through time in a loop or with pb.scan",
+    "integrate": "quad, dblquad, fixed_quad, the rules for samples, solve_ivp and odeint are answered; else sum a rule "
+    "with NumPy (t, w = np.polynomial.legendre.leggauss(n); np.sum(w * f(t)); np.trapezoid), or step through time in a "
+    "loop or with pb.scan",
     "stats": "norm's methods and the usual densities are answered; write another with NumPy, as z = (x - m) / s; "
     "-0.5 * z * z - np.log(s) - 0.5 * np.log(2 * np.pi); "
     "scipy.special's ndtr, log_ndtr, ndtri, gammaln, betaln, xlogy, betainc are differentiated",
     "sparse": "A @ x of a plain A is answered; for its entries times x take c = A.tocoo() and c.data * x[c.col]; a "
     "matrix whose entries are traced is np.add.at(out, (row, column), entries); spsolve(A, b) and splu(A).solve(b) of a"
     " plain A are answered; for another solver use pb.custom_gradient(plain=True), whose pull solves with A.T",
-    "interpolate": "use np.interp; for another curve make its coefficients of plain arrays outside, or solve for them "
-    f"with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
-    "signal": "convolve, correlate and lfilter with plain feedback are answered; write another filter as a loop over "
-    "the samples, or with pb.scan",
+    "interpolate": "CubicSpline, PchipInterpolator, Akima1DInterpolator, make_interp_spline, BSpline, PPoly, interp1d "
+    "and RegularGridInterpolator(method='linear') are answered; for another curve make its coefficients of plain "
+    f"arrays outside, or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
+    "signal": "convolve, correlate, lfilter, filtfilt, sosfilt, sosfiltfilt and savgol_filter are answered; write another "
+    "filter as a loop over the samples, or with pb.scan",
     "ndimage": f"filters with constant weights along the axes are answered; for others add up shifted slices of "
     f"np.pad(x, ...), {_AUTHOR}",
     "spatial.transform": "write the matrix of the rotation with NumPy, np.array([[np.cos(t), -np.sin(t)], ...]), by "

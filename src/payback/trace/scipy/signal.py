@@ -1,23 +1,18 @@
-"""`scipy.signal` and the rules of `scipy.integrate` on traced values: sums of products, written with NumPy.
+"""Convolutions of `scipy.signal` and the rules of `scipy.integrate` on traced values: sums of products, with NumPy.
 
-A convolution is a sum over windows, by whatever method SciPy would compute it.  A filter is a convolution and a
-recursion with constant coefficients; the recursion is a triangular system, which SciPy's own filter solves.
+A convolution is a sum over windows, by whatever method SciPy would compute it.  For filters see `filters.py`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
-from payback.ops.constant_systems import Factors
-from payback.trace.array import Traced, holds_traced
-from payback.trace.arrays import decides, now
-from payback.trace.dispatch import emit, here
-from payback.trace.numpy.map import astype
+from payback.trace.array import Traced
+from payback.trace.dispatch import here
 from payback.trace.numpy.products import array_of
 
 # convolutions ---------------------------------------------------------------------------------------------------
@@ -97,42 +92,6 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
     return full[i : i + m, j : j + n]
 
 
-# filters --------------------------------------------------------------------------------------------------------
-
-
-def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
-    a = now(a)
-    if zi is not None or holds_traced(a):
-        what = "with traced coefficients a" if zi is None else "with zi="
-        raise UnsupportedError(f"scipy.signal.lfilter {what}", where=here(),
-                               why="only a filter at rest is answered, of constant feedback",
-                               fix="write it as a loop over the samples, or with pb.scan")  # fmt: skip
-    decides(a)
-    b, a, x = array_of(b), np.atleast_1d(np.asarray(a)), array_of(x)
-    taps = np.reshape(b, (-1,)) / a[0]
-    x = np.moveaxis(x, axis, 0)
-    n = x.shape[0]
-    made: Any = 0.0
-    for k in range(min(taps.shape[0], n)):  # each tap on what came k samples before
-        made = made + taps[k] * np.pad(x[: n - k], [(k, 0)] + [(0, 0)] * (x.ndim - 1))
-    if len(a) > 1:
-        made = _recursion(a / a[0], made)
-    return np.moveaxis(made, 0, axis)
-
-
-def _recursion(a: Any, x: Any) -> Any:
-    """y[n] = x[n] - a[1]·y[n-1] - ... along the first axis; its adjoint runs backwards through time."""
-    filtered = sys.modules["scipy.signal"].lfilter
-
-    def there(x: Any) -> Any:
-        return filtered([1.0], a, x, axis=0)
-
-    dtype = np.result_type(x.dtype, a.dtype, np.float32)
-    x = x if x.dtype == dtype else astype(x, dtype)
-    factors = Factors(there, lambda bar: there(bar[::-1])[::-1])
-    return np.reshape(emit("solve_constant", np.reshape(x, (x.shape[0], -1)), factors=factors), x.shape)
-
-
 # rules of integration -------------------------------------------------------------------------------------------
 
 
@@ -189,6 +148,6 @@ def cumulative_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, i
 
 
 FUNCTIONS: dict[str, dict[str, Any]] = {
-    "scipy.signal": {f.__name__: f for f in (convolve, correlate, fftconvolve, convolve2d, correlate2d, lfilter)},
+    "scipy.signal": {f.__name__: f for f in (convolve, correlate, fftconvolve, convolve2d, correlate2d)},
     "scipy.integrate": {f.__name__: f for f in (simpson, trapezoid, cumulative_trapezoid)},
 }

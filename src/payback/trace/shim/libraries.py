@@ -13,13 +13,19 @@ from payback.trace.array import plain
 from payback.trace.complex import fourier
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
+from payback.trace.scipy import filters as scipy_filters
+from payback.trace.scipy import integrate as scipy_integrate
+from payback.trace.scipy import interpolate as scipy_interpolate
+from payback.trace.scipy import ivp as scipy_ivp
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
+from payback.trace.scipy import optimize as scipy_optimize
 from payback.trace.scipy import signal as scipy_signal
 from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import spatial as scipy_spatial
 from payback.trace.scipy import special as scipy_special
 from payback.trace.shim import python_statistics
+from payback.trace.shim.wrappers import caller_wrapper, class_wrapper, library_wrapper
 from payback.trace.tree import tree_map
 
 # Compiled modules that crash on what np.ascontiguousarray gives if it is no array: they see the real one, which raises.
@@ -52,11 +58,27 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "statistics": python_statistics.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **scipy_interpolate.FUNCTIONS,
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
     **scipy_spatial.FUNCTIONS,
     **{name: {} for name in TRUSTING},
 }
+# of those that call functions of the user's: given the original first
+CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
+    **scipy_optimize.CALLERS,
+    "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
+}
+LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
+LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
+LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
+
+
+def wrapper_of(library: str, name: str, f: Any) -> Callable[[Any, Callable[..., Any]], Any]:
+    """What makes the wrapper of a library's function or class."""
+    if name in CALLERS.get(library, {}):
+        return caller_wrapper
+    return class_wrapper if isinstance(f, type) else library_wrapper
 
 
 def complete(name: str) -> ModuleType | None:

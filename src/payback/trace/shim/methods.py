@@ -25,9 +25,12 @@ import numpy as np
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
+from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
+from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import stats as scipy_stats
+from payback.trace.shim.libraries import complete
 from payback.trace.shim.wrappers import TRACING, is_answered
 
 _LOADS = ("LOAD_METHOD", "LOAD_ATTR")
@@ -54,6 +57,15 @@ def _making(method: Callable[..., Any]) -> Callable[..., Any]:
         return new
 
     return made
+
+
+@functools.cache
+def _of_curves() -> dict[Any, dict[str, Any]]:
+    kinds = {scipy_curves.of_scipy(name): name for name in scipy_interpolate.METHODS}
+    return {
+        kind: {method: _answering(getattr(kind, method), f) for method, f in scipy_interpolate.METHODS[name].items()}
+        for kind, name in kinds.items()
+    }
 
 
 def _of_lists(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,12 +104,13 @@ _MOST_CODES = 4000  # code that is made while a program runs is not kept for eve
 
 
 class Methods:
-    """The methods that are replaced now: of arrays, and of SciPy's factors and distributions."""
+    """The methods that are replaced now: of arrays, and of SciPy's factors, distributions and curves."""
 
     def __init__(self) -> None:
         self.there = False
         self.factors: Any = None  # their class, where its methods are replaced
-        self.distributions: list[tuple[Any, dict[str, Any]]] = []  # SciPy's classes, and what they had themselves
+        self.classes: list[tuple[Any, dict[str, Any]]] = []  # SciPy's, and what they had themselves
+        self.parts: set[str] = set()  # of SciPy, whose classes these are
 
     def put(self) -> None:
         if not self.there:
@@ -106,15 +119,22 @@ class Methods:
             _set(np.ufunc, _UFUNC_ANSWERS)
 
     def put_of_scipy(self) -> None:
-        if not self.distributions and (norm := scipy_stats.norm()) is not None:
-            for kind, methods in ({norm: scipy_stats.answers()} | scipy_densities.answers()).items():
-                self.distributions.append((kind, {name: vars(kind).get(name) for name in methods}))
-                for name, method in methods.items():
-                    setattr(kind, name, method)
+        if (norm := scipy_stats.norm()) is not None:
+            self.of_classes("stats", lambda: {norm: scipy_stats.answers()} | scipy_densities.answers())
+        if complete("scipy.interpolate") is not None:
+            self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()
         if kind is not None and self.factors is None:
             self.factors = kind
             _set(kind, sparse_solves.answers()[0])
+
+    def of_classes(self, part: str, answers: Callable[[], dict[Any, dict[str, Any]]]) -> None:
+        if part not in self.parts:
+            self.parts.add(part)
+            for kind, methods in answers().items():
+                self.classes.append((kind, {name: vars(kind).get(name) for name in methods}))
+                for name, method in methods.items():
+                    setattr(kind, name, method)
 
     def take_away(self) -> None:
         if self.there:
@@ -124,8 +144,9 @@ class Methods:
         if self.factors is not None:
             kind, self.factors = self.factors, None
             _set(kind, sparse_solves.answers()[1])
-        while self.distributions:
-            kind, own = self.distributions.pop()
+        self.parts.clear()
+        while self.classes:
+            kind, own = self.classes.pop()
             for name, method in own.items():
                 if method is not None:
                     setattr(kind, name, method)

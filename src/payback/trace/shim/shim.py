@@ -57,7 +57,7 @@ from payback.trace.scalars.number import Number
 from payback.trace.scipy import sparse_products  # noqa: F401
 from payback.trace.shim import questions  # noqa: F401
 from payback.trace.shim.kinds import Asking, asks
-from payback.trace.shim.libraries import LIBRARIES, TRUSTING, Watch, complete
+from payback.trace.shim.libraries import LIBRARIES, TRUSTING, Watch, complete, wrapper_of
 from payback.trace.shim.methods import Methods, calls_methods
 from payback.trace.shim.pairs import Pair, attributes
 from payback.trace.shim.shown import Shown
@@ -65,7 +65,6 @@ from payback.trace.shim.wrappers import (
     NOT_USERS,
     TRACING,
     creation_wrapper,
-    library_wrapper,
     mathematics_wrapper,
     special_wrapper,
 )
@@ -198,7 +197,7 @@ class _Installed:
         if known is None or known.module is not module:
             answers = LIBRARIES[name]
             originals = {n: f for n in answers if callable(f := getattr(module, n, None))}
-            wrappers = {n: library_wrapper(f, answers[n]) for n, f in originals.items()}
+            wrappers = {n: wrapper_of(name, n, f)(f, answers[n]) for n, f in originals.items()}
             _WRAPPERS.update({id(f): wrappers[n] for n, f in originals.items()})
             _ORIGINALS.update({id(w): originals[n] for n, w in wrappers.items()})
             known = self.libraries[name] = Shown(module, originals, wrappers)

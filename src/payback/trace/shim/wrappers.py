@@ -111,3 +111,41 @@ def library_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) ->
         return original(*args, **kwargs)
 
     return wrapper
+
+
+def caller_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls functions of the user's, which may use traced values: `answer(original, ...)` looks."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if TRACING.get() and is_answered(sys._getframe(1)):
+            return answer(original, *args, **kwargs)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+
+class _Answered(type):
+    """Of a class that stands for a library's: it makes the library's objects, and traced ones of traced values."""
+
+    original: Any
+    answer: Any
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "answer" not in vars(cls):  # a class that was derived from it
+            return super().__call__(*args, **kwargs)
+        if TRACING.get() and any_traced((args, kwargs)):
+            return cls.answer(*current(args), **current(kwargs))
+        return cls.original(*args, **kwargs)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, cls.original) if "answer" in vars(cls) else super().__instancecheck__(x)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, cls.original) if "answer" in vars(cls) else super().__subclasscheck__(other)
+
+
+def class_wrapper(original: type, answer: Callable[..., Any]) -> type:
+    """A class of a library whose objects are answered for if they are made of traced values."""
+    body = {"original": original, "answer": staticmethod(answer), "__module__": original.__module__}
+    return _Answered(original.__name__, (original,), body)
