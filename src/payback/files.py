@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     *first, last = files
     temporary = {}
+    for name in files:
+        _check_kind(folder / name)
     try:
         for name, data in files.items():
             place = str(folder / f".{name}.{os.urandom(8).hex()}")
@@ -50,6 +54,29 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Write one file, whole or not at all.  Raises OSError."""
     write_files(path.parent, {path.name: data})
+
+
+def replaceable(path: Path, beginning: bytes) -> bool:
+    """Whether nothing is lost by writing what begins so: no file is there, an empty one, or one that begins so too.
+
+    Raises OSError where none can be: there is a folder, a device, a file that cannot be read.
+    """
+    _check_kind(path)
+    try:
+        with path.open("rb") as old:
+            return old.read(len(beginning)) in (b"", beginning)
+    except FileNotFoundError:
+        return True
+
+
+def _check_kind(path: Path) -> None:
+    """Raises OSError for what no file may take the place of: root could do away with /dev/null."""
+    with contextlib.suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise OSError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EEXIST, "it is a device or a pipe, not a file")
 
 
 def _take_back(path: Path, placed: bool) -> None:

@@ -84,6 +84,7 @@ def test_bad_use(run, capsys, arguments, message):
     ("arguments", "message"),
     [
         (["--record", "{run}"], "the folder is not empty"),
+        (["--record", "{run}/run.json"], "run.json is a file, not a folder. Choose another folder.\n"),
         (["--record-every", "3"], "the option --record-every without --record"),
         (["--record", "{new}", "--record-every", "0"], "the option --record-every is 0"),
         (["--on-nan", "shrug"], "the option --on-nan is 'shrug'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -62,11 +63,20 @@ def test_two_versions_and_two_inputs_from_a_file(file, tmp_path, capsys):
         (["{file}:cost", "half", "x=1"], "the evaluation cannot be read (half)"),
         (["{file}:cost", "float32", "x=[1,2]", "--tol", "-1"], "tol is -1"),
         (["{file}", "float32"], "the file is not JSON"),
+        ([os.devnull, "{file}:cost", "x=1"], "it is a device or a pipe, not a file"),
+        (["{file}:cost", "x=1", "--save", "{file}"], "it is no evaluation, and would be lost"),
     ],
 )
 def test_bad_use(file, capsys, arguments, message):
     assert main(["bisect", *(argument.format(file=file) for argument in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_too_large(tmp_path, capsys):
+    with (tmp_path / "a.json").open("wb") as sparse:
+        sparse.truncate(2**34)
+    assert main(["bisect", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 2
+    assert "a.json): the limit is 1024 MiB" in capsys.readouterr().err
 
 
 def test_a_file_cannot_be_run_another_way(file, tmp_path, capsys):

@@ -18,6 +18,7 @@ from payback.cli import main
 from payback.cli.explain import evaluate
 from payback.cli.expression import parse
 from payback.errors import InputError
+from payback.files import write_file
 from payback.glass import Ledger
 
 ARTICLE = """\
@@ -395,3 +396,20 @@ def test_a_page_replaces_a_page_and_nothing_else(capsys, tmp_path):
     assert "it is no page, and would be lost" in told.err
     assert not told.out  # it is said before the work is done
     assert table.read_text() == "a,b\n1,2\n"
+    for place, why in ((tmp_path, "it is a folder"), (tmp_path / "\0", "null")):
+        assert main([*arguments, str(place)]) == 2
+        assert why in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+def test_a_page_does_not_take_the_place_of_a_pipe_or_a_device(capsys, tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for place in (pipe, link):
+        assert main(["explain", "a*b", "a=2", "b=3", "--html", str(place)]) == 2
+        assert "it is a device or a pipe, not a file" in capsys.readouterr().err
+        with pytest.raises(OSError, match="a device or a pipe"):  # whoever writes, root too
+            write_file(place, b"")
+    assert pipe.is_fifo()
+    assert link.is_symlink()

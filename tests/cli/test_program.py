@@ -58,7 +58,7 @@ def probe(
 
 @pytest.fixture(autouse=True)
 def _one_more_command(monkeypatch):
-    module = types.ModuleType("payback.cli.probe")
+    module = types.types.ModuleType("payback.cli.probe")
     module.probe = probe
     monkeypatch.setitem(sys.modules, "payback.cli.probe", module)
     monkeypatch.setattr(app, "COMMANDS", {"explain": COMMANDS["explain"], "probe": "Try the frame."})
@@ -124,6 +124,17 @@ def test_exit_codes(capsys):
     assert run(capsys, "probe", "seven")[0] == 7
     assert run(capsys, "probe", "nan") == (3, "", "payback: the cost became NaN (step 3).\n")
     assert run(capsys, "probe", "interrupt") == (130, "", "payback: interrupted\n")
+
+
+def test_an_interruption_while_the_program_is_loaded(capsys, monkeypatch):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    loading = types.ModuleType("payback.cli.app")
+    loading.__getattr__ = interrupted
+    monkeypatch.setitem(sys.modules, "payback.cli.app", loading)
+    assert main(["--version"]) == 130
+    assert capsys.readouterr() == ("", "payback: interrupted\n")
 
 
 def test_a_bug_is_one_line(capsys):

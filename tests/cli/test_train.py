@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -19,6 +20,7 @@ import amount
 import payback as pb
 from payback import datasets
 from payback.cli import main
+from payback.io import model as model_files
 from payback.trace.tree import leaves
 from payback.train import table as training
 from payback.train.table import TableModel
@@ -299,6 +301,39 @@ def test_out_writes_three_files(run):
     assert set(os.listdir("deep/m")) == {"model.safetensors", "model.json", "history.jsonl"}
     with open("deep/m/history.jsonl", encoding="utf-8") as stream:
         assert len(stream.readlines()) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
+def test_a_model_that_finds_no_room_is_kept_elsewhere(run, monkeypatch, tmp_path):
+    import resource
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    write, calls = model_files.write_files, []
+
+    def first_fails(*arguments):
+        calls.append(arguments)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50 if len(calls) in fails else before[0], before[1]))
+        try:
+            write(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    monkeypatch.setattr(model_files, "write_files", first_fails)
+    fails = {1}
+    code, out, err = run("train", "iris", *QUICK, "--out", "m", "--json")
+    told = json.loads(out)
+    assert (code, os.path.exists("m")) == (2, False)
+    kept = (
+        rf"the model cannot be written \(m\): File too large\. It is kept in ({tmp_path}\S+): move it to where .*\.\n"
+    )
+    assert told["model"] == re.search(f"payback: {kept}$", err)[1]
+    assert model_files.read_model(told["model"])[1].extra["test"] == told["test"]
+    fails = {3, 4}
+    code, out, err = run("train", "iris", *QUICK, "--out", "m")
+    assert "test      accuracy" in out
+    assert (code, err) == (2, "payback: the model cannot be written (m): File too large. Choose another folder.\n")
 
 
 def test_a_folder_that_is_not_empty_wants_overwrite(run):

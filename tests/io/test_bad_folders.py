@@ -318,7 +318,7 @@ def test_a_file_that_is_too_large(folder, monkeypatch):
 def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file" / "deeper" / "m"):
-        with pytest.raises(InputError, match=r"the model cannot be written .*is a file, not a folder"):
+        with pytest.raises(InputError, match=r"^the model .*: \S+ is a file, not a folder\. Choose another folder\.$"):
             save_model(place, NET)
     assert os.listdir(tmp_path) == ["file"]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import amount
+from payback import native
 from payback.errors import InputError
 from payback.native import ir
 from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter
@@ -259,16 +260,24 @@ def test_how_many_threads(monkeypatch):
         cores.set_threads(None)
 
 
-@pytest.mark.parametrize("count", [0, -1, 2.0, "2", True])
-def test_a_number_of_threads_is_a_positive_integer(count):
-    with pytest.raises(InputError, match=r"^set_threads\(.*\): a number of threads is a positive integer, or None\.$"):
+@pytest.mark.parametrize("count", [0, -1, 2.0, "2", True, cores.MOST + 1])
+def test_a_number_of_threads_is_a_whole_number(count):
+    with pytest.raises(InputError, match=r"^set_threads\(.*\): .* is a whole number from 1 to 1,024, or None\.$"):
         cores.set_threads(count)
 
 
-@pytest.mark.parametrize("text", ["0", "-2", "two", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-2", "two", "1.5", "1025", "9" * 5000])
 def test_the_variable_is_checked(text, monkeypatch):
     monkeypatch.setenv(cores.VARIABLE, text)
-    with pytest.raises(
-        InputError, match=r"^PAYBACK_THREADS='.*': a number of threads is a positive integer\. Unset PAYBACK_THREADS\.$"
-    ):
+    told = r"^PAYBACK_THREADS='.*: a number of threads is a whole number from 1 to 1,024\. Unset PAYBACK_THREADS\.$"
+    with pytest.raises(InputError, match=told):
         cores.threads()
+
+
+def test_machine_code_is_turned_off_by_words_that_say_so(monkeypatch):
+    for word, on in (("", True), ("1", True), ("on", True), ("0", False), ("off", False)):
+        monkeypatch.setenv(native.VARIABLE, word)
+        assert native.available() is on
+    monkeypatch.setenv(native.VARIABLE, "no")
+    with pytest.raises(InputError, match=r"^PAYBACK_NATIVE='no': .* Unset PAYBACK_NATIVE\.$"):
+        native.available()

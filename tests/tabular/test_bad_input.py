@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 
 import pytest
 
@@ -92,6 +93,15 @@ def error_of(call, *args, **options):
             "'{file}' is a zip archive or an Excel workbook: payback reads tables as CSV text. Save the sheet as CSV.",
         ),
         (
+            pickle.dumps([1, 2]),
+            "'{file}' is a Python pickle: payback reads tables as CSV text. Write the table as CSV.",
+        ),
+        (
+            "a,b\né,1\n".encode("utf-16-le"),
+            "'{file}' is not UTF-8 text (line 2, byte 8 of the file is 0xe9): it holds NUL characters: it may be "
+            "UTF-16 without a byte-order mark, or no text at all. Save it as UTF-8.",
+        ),
+        (
             gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:20],
             "'{file}' is a broken gzip file: Compressed file ended before the end-of-stream marker was reached. "
             "Compress it again.",
@@ -160,7 +170,7 @@ def numbers_with(cell, line, n=60):
 
 @pytest.mark.parametrize(
     ("cell", "shown"),
-    [("abc", "abc"), ("inf", "inf"), ("1e999", "1e999"), ("[red]", "[red]"), ("\x1b[31m", "\x1b[31m")],
+    [("abc", "abc"), ("infer", "infer"), ("[red]", "[red]"), ("\x1b[31m", "\x1b[31m")],
 )
 def test_text_in_a_numeric_column(table, cell, shown):
     read = table(numbers_with(cell, line=17))
@@ -168,6 +178,15 @@ def test_text_in_a_numeric_column(table, cell, shown):
     assert error_of(Encoder.fit, read, ["a", "b"]) == (
         f"text in the numeric column 'a' ({read.source}, line 17): '{shown}' is not a number; 59 of 60 cells are. "
         "Correct the cell, or write ? if the value is missing."
+    )
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite(table, cell):
+    read = table(numbers_with(cell, line=17))
+    assert error_of(Encoder.fit, read, ["a", "b"]) == (
+        f"the number '{cell}' in column 'a' is not finite ({read.source}, line 17): the largest number that can be "
+        "told is 1.8e308. Correct the cell, or write ? if the value is missing."
     )
 
 

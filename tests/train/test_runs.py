@@ -285,8 +285,26 @@ def test_a_disk_that_fails_is_an_error_that_names_the_folder(tmp_path, monkeypat
 
     told, _ = training("adam")
     monkeypatch.setattr(files, "write_file", full)
-    with pytest.raises(InputError, match=r"the run cannot be recorded .*: No space left on device"):
+    with pytest.raises(InputError, match=r"the run cannot be recorded .*: No space left on device. Choose another"):
         fit(**told, record=tmp_path / "a")
+
+
+def test_a_training_whose_disk_becomes_full_goes_on(tmp_path, monkeypatch):
+    told, _ = training("adam")
+    whole = fit(**told)
+    write, count = files.write_file, [0]
+
+    def later_full(path, data):
+        count[0] += 1
+        if count[0] > 5:
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_file", later_full)
+        with pytest.raises(InputError, match=r"No space left on device. Make room and go on .* with resume='.*a'"):
+            fit(**told, record=Recording(tmp_path / "a", every=3))
+    assert bits(fit(**told, resume=tmp_path / "a").net) == bits(whole.net)
 
 
 @pytest.mark.parametrize("interpreted", [True, False])

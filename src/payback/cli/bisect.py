@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from payback.cli.options import Out
+from payback.cli.pages import check_new
 from payback.cli.program import listed, shorten
 from payback.cli.target import arguments, program
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.glass.bisect import WAYS, Parting
 from payback.glass.bisect import bisect as compare
-from payback.glass.evaluation import Evaluation, evaluate, load
+from payback.glass.evaluation import BEGINNING, Evaluation, evaluate, load
 from payback.train.runs import open_run
 
 PARTED = 3
@@ -55,6 +56,8 @@ def bisect(
                          fix=f"write FILE.py:function, a JSON file, or one of {listed(list(WAYS))}")  # fmt: skip
     if b is not None and Path(a).is_dir() and Path(b).is_dir():
         return _tell(compare(open_run(a), open_run(b), tol=tol), out)
+    if save is not None:
+        check_new(save, BEGINNING, "evaluation")
     one = _evaluation(a, values, out)
     if save is not None:
         one.save(save)

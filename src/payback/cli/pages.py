@@ -7,6 +7,7 @@ import webbrowser
 from pathlib import Path
 
 from payback.errors import InputError
+from payback.files import replaceable
 from payback.glass.page import write
 
 _BEGINNING = b"<!doctype html>"
@@ -26,16 +27,18 @@ def show_page(text: str, file: str | None, browser: bool, name: str = "page.html
 
 
 def check_place(file: str | None) -> None:
-    """Raises InputError where a page would replace what is none: a table, a program."""
-    if file is not None and (target := Path(file)).is_file() and not _is_page(target):
-        raise InputError("the file exists already", where=target, why="it is no page, and would be lost",
-                         fix="choose another name")  # fmt: skip
+    """Raises InputError where a page would replace what is none: a table, a program, a device."""
+    if file is not None:
+        check_new(file, _BEGINNING, "page")
 
 
-def _is_page(file: Path) -> bool:
-    """Whether a file begins as pages do, or is empty."""
+def check_new(file: str, beginning: bytes, what: str) -> None:
+    """Raises InputError where a file that begins so would replace one that does not, or cannot be."""
     try:
-        with file.open("rb") as old:
-            return old.read(len(_BEGINNING)) in (b"", _BEGINNING)
-    except OSError:
-        return False
+        free = replaceable(Path(file), beginning)
+    except (OSError, ValueError) as problem:  # ValueError: a null character
+        why = getattr(problem, "strerror", None) or str(problem)
+        raise InputError(f"{file} cannot be written", why=why, fix="choose another name") from None
+    if not free:
+        raise InputError("the file exists already", where=file, why=f"it is no {what}, and would be lost",
+                         fix="choose another name")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
 from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
@@ -131,10 +132,9 @@ def train(
         if not hasattr(problem, "trained"):
             raise
         trained = problem.trained
-    saved = None
+    saved, misplaced = None, None
     if out_dir is not None:
-        trained.model.save(out_dir, trained.run, extra=_record(trained, data.source, seed), overwrite=overwrite)
-        saved = out_dir
+        saved, misplaced = _save(trained, out_dir, overwrite, _record(trained, data.source, seed))
     if failed is not None:
         which = "best weights so far" if trained.run.best_epoch else "weights before the training"
         kept = f"the {which} are saved in {saved}" if saved else f"add --out DIR to keep the {which}"
@@ -143,7 +143,8 @@ def train(
     _tell_result(out, trained)
     for note in prepared.notes:
         out.line(f"note      {note}")
-    out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
+    if misplaced is None or saved is not None:
+        out.line(f"model     saved in {saved}" if saved else "model not saved: add --out DIR")
     if record is not None:
         best = next(k for k, start in enumerate(trained.starts, 1) if start.run is trained.run)
         alone = starts == 1 or resume is not None
@@ -162,7 +163,26 @@ def train(
             "run": record,
         }
     )
+    if misplaced is not None:
+        raise misplaced
     return _INTERRUPTED if trained.run.stopped == "interrupted" else 0
+
+
+def _save(
+    trained: Trained, folder: str, overwrite: bool, record: dict[str, Any]
+) -> tuple[str | None, InputError | None]:
+    """Where the model is, and an error if that is not where it was to be: a training is not lost to a full disk."""
+    try:
+        trained.model.save(folder, trained.run, extra=record, overwrite=overwrite)
+        return folder, None
+    except InputError as problem:
+        try:
+            place = tempfile.mkdtemp(prefix="payback-model-")
+            trained.model.save(place, trained.run, extra=record)
+        except (InputError, OSError):
+            return None, problem
+        fix = f"it is kept in {place}: move it to where there is room"
+        return place, InputError(problem.what, where=problem.where, why=problem.why, fix=fix)
 
 
 def _epochs(count: int) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 
 from payback.datasets.moons import moons, moons_csv
 from payback.errors import InputError
+from payback.files import write_file
 
 __all__ = ["Dataset", "csv_text", "describe", "load", "moons", "names", "write_csv"]
 
@@ -164,13 +165,8 @@ def write_csv(name: str, path: str | os.PathLike[str], *, overwrite: bool = Fals
         raise InputError(f"cannot write {str(path)!r}", why="it is a folder", fix="name a file, such as FILE.csv")
     if os.path.lexists(path) and not overwrite:
         raise InputError(f"{str(path)!r} exists already", fix="choose another name, or allow it to be overwritten")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            part.write_bytes(text.encode("utf-8"))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_file(path, text.encode("utf-8"))
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         raise InputError(f"cannot write {str(path)!r}", why=why, fix="choose a folder that you may write to") from error

@@ -11,8 +11,10 @@ strings "NaN", "Infinity", "-Infinity".
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +43,9 @@ from payback.transforms.gradient import Opened
 
 Array = np.ndarray[Any, Any]
 FORMAT, VERSION = "payback evaluation", 1
+BEGINNING = f'{{"format": "{FORMAT}"'.encode()  # of a file
 SILENT = ("const", "cast", "identity", "part")  # nodes that compute nothing of their own
-MOST = 10**7  # numbers in a file
+MOST, MOST_BYTES = 10**7, 2**30  # numbers in a file, and its bytes
 STEPS = 3000  # operations in loops, that are told apart
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -232,8 +235,11 @@ def load(path: str | Path) -> Evaluation:
     Raises InputError for a file that is not there or is neither, or that leaves out the numbers of an array.
     """
     try:
-        if Path(path).stat().st_size > 2**30:
-            raise InputError("the file is too large", where=str(path), why="the limit is 1 GiB")
+        facts = Path(path).stat()
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):  # it could be endless
+            raise OSError(errno.EINVAL, "it is a device or a pipe, not a file")
+        if facts.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"the limit is {MOST_BYTES >> 20} MiB")
         data = json.loads(Path(path).read_text("utf-8"))
     except OSError as problem:
         raise InputError("the evaluation cannot be read", where=str(path), why=problem.strerror,

@@ -101,7 +101,7 @@ def save_model(
                 path.rmdir()
         if not isinstance(problem, OSError):
             raise
-        raise _unwritable(folder, problem.strerror or str(problem)) from None
+        raise _unwritable("the model", folder, problem.strerror or str(problem)) from None
 
 
 def _check_readable(spec: Spec, arrays: dict[str, Any]) -> None:
@@ -128,8 +128,8 @@ def _check_readable(spec: Spec, arrays: dict[str, Any]) -> None:
             )
 
 
-def _unwritable(folder: Path, why: str) -> InputError:
-    return InputError("the model cannot be written", where=str(folder), why=why, fix="choose another folder")
+def _unwritable(what: str, folder: Path, why: str) -> InputError:
+    return InputError(f"{what} cannot be written", where=str(folder), why=why, fix="choose another folder")
 
 
 def _is_there(path: Path) -> bool:
@@ -141,20 +141,23 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def check_folder(folder: str | Path, overwrite: bool = False) -> None:
+def check_folder(folder: str | Path, overwrite: bool = False, what: str = "the model") -> None:
     """Raises InputError unless a model may be written into the folder: it is new, or empty, or overwrite is said."""
     folder = Path(folder)
+    existing = folder
     try:
-        existing = folder
         while not _is_there(existing) and existing != existing.parent:
             existing = existing.parent
-        if not existing.is_dir():
-            raise _unwritable(folder, f"{existing} is a file, not a folder")
-        occupied = existing == folder and any(folder.iterdir())
-        tempfile.TemporaryFile(dir=existing).close()  # permissions alone do not tell: the disk may be read-only
+        is_folder = existing.is_dir()
+        occupied = is_folder and existing == folder and any(folder.iterdir())
+        if is_folder:
+            # permissions alone do not tell: the disk may be read-only
+            tempfile.TemporaryFile(dir=existing).close()
     except (OSError, ValueError) as problem:  # ValueError: a null character
         why = getattr(problem, "strerror", None) or problem
-        raise _unwritable(folder, f"no file can be made in {existing}: {why}") from None
+        raise _unwritable(what, folder, f"no file can be made in {existing}: {why}") from None
+    if not is_folder:
+        raise _unwritable(what, folder, f"{existing} is a file, not a folder")
     if occupied and not overwrite:
         raise InputError(
             "the folder is not empty",

@@ -169,6 +169,7 @@ class Writer:
         self.folder = folder
         self._lines: list[bytes] = []
         self._seal = _UNSEALED
+        self._begun = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             clear(folder)  # the run that is overwritten
@@ -178,9 +179,12 @@ class Writer:
             write_file(folder / DOCUMENT, _sealed(document))
         except OSError as problem:
             raise self._unwritable(problem) from None
+        self._begun = True
 
     def _unwritable(self, problem: OSError) -> InputError:
         why, fix = problem.strerror or str(problem), "choose another folder"
+        if self._begun:
+            fix = f"make room and go on from its last whole epoch, with resume={str(self.folder)!r} or --resume"
         return InputError("the run cannot be recorded", where=str(self.folder), why=why, fix=fix)
 
     def line(self, line: Any) -> None:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from payback.errors import InputError
+
+VARIABLE = "PAYBACK_NATIVE"
+_MEANINGS = {"": True, "1": True, "on": True, "0": False, "off": False}
+
 
 def available() -> bool:
-    """Whether graphs are compiled: llvmlite is installed and PAYBACK_NATIVE is not 0."""
-    return os.environ.get("PAYBACK_NATIVE") != "0" and _installed()
+    """Whether graphs are compiled: llvmlite is installed and PAYBACK_NATIVE is not 0.
+
+    Raises InputError for another word there.
+    """
+    told = os.environ.get(VARIABLE, "")
+    if told not in _MEANINGS:
+        raise InputError(f"{VARIABLE}={told!r:.60}", why="machine code is turned off by 0 and on by 1",
+                         fix=f"unset {VARIABLE}")  # fmt: skip
+    return _MEANINGS[told] and _installed()
 
 
 def coverage() -> str:

@@ -71,6 +71,17 @@ def number(text: str, mark: str = ".") -> float | None:
     return value if math.isfinite(value) else None
 
 
+def infinite(text: str, mark: str = ".") -> bool:
+    """Whether `text` writes infinity, or a number that is too large for a float64.
+
+    >>> infinite("1e400"), infinite("-Inf"), infinite("1e4"), infinite("info")
+    (True, True, False, False)
+    """
+    if _NUMBER[mark].fullmatch(text):
+        return math.isinf(float(text.replace(",", ".")))
+    return text.lstrip("+-").casefold() in ("inf", "infinity", "∞")
+
+
 def doubtful_number(text: str, mark: str) -> bool:
     """Whether `text` looks like a number, but not like one that `number` reads: grouped, or with the other mark.
 

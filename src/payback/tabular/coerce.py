@@ -38,6 +38,13 @@ def numbers_of(table: Table, name: str) -> FloatArray:
             why=f"this table is read with the decimal mark {quoted(column.mark)} and without thousands separators",
             fix="write the numbers without separators, or give the decimal mark",
         )
+    if cells.infinite(text, column.mark):
+        raise InputError(
+            f"the number {quoted(text)} in column {quoted(name)} is not finite",
+            where=table.place(int(bad[0])),
+            why="the largest number that can be told is 1.8e308",
+            fix="correct the cell, or write ? if the value is missing",
+        )
     raise InputError(
         f"text in the numeric column {quoted(name)}" if numbers else f"column {quoted(name)} must hold numbers",
         where=table.place(int(bad[0])),

@@ -18,12 +18,19 @@ MAX_BYTES = 1 << 31
 _PATH = 1000  # characters of a path that are shown
 _GZIP = b"\x1f\x8b"
 _FOREIGN = {
+    **{b"\x80" + bytes([version]): ("a Python pickle", "write the table as CSV") for version in range(2, 6)},
+    b"\x93NUMPY": ("an array of NumPy's", "write the table as CSV"),
+    b"\x89HDF": ("an HDF5 file", "write the table as CSV"),
+    b"BZh": ("a file packed by bzip2", "unpack it, or pack it by gzip"),
+    b"\xfd7zXZ": ("a file packed by xz", "unpack it, or pack it by gzip"),
+    b"\x28\xb5\x2f\xfd": ("a file packed by zstd", "unpack it, or pack it by gzip"),
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save the sheet as CSV"),
     b"PAR1": ("a Parquet file", "write it as CSV"),
     b"%PDF": ("a PDF", "give a CSV file"),
     b"SQLite format 3": ("an SQLite database", "write the table as CSV"),
 }
+_LOOKED_AT = 4096  # bytes, for what no text in a known encoding holds
 _BREAK = re.compile(rb"\r\n|\r|\n")
 
 
@@ -121,7 +128,9 @@ def _decode(data: bytes, name: str) -> str:
         raise InputError(
             f"{quoted(name, _PATH)} is not {shown} text",
             where=f"line {_line_of(before)}, byte {at:,} of the file is 0x{data[at]:02x}",
-            why="it may be written in Latin-1 or Windows-1252",
+            why="it holds NUL characters: it may be UTF-16 without a byte-order mark, or no text at all"
+            if b"\0" in data[:_LOOKED_AT]
+            else "it may be written in Latin-1 or Windows-1252",
             fix="save it as UTF-8",
         ) from None
 

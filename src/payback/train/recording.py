@@ -73,13 +73,13 @@ def recording(record: Any) -> Recording | None:
     if record is None:
         return None
     made = record if isinstance(record, Recording) else Recording(record)
-    check_folder(made.folder, made.overwrite)
+    check_folder(made.folder, made.overwrite, "the run")
     return made
 
 
 def clear_for_starts(options: Recording) -> None:
     """Make room for the recordings of several trainings.  Raises InputError where that cannot be."""
-    check_folder(options.folder, options.overwrite)
+    check_folder(options.folder, options.overwrite, "the run")
     try:
         clear(Path(options.folder))
     except OSError as problem:

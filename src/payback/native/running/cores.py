@@ -9,6 +9,8 @@ from functools import cache
 from payback.errors import InputError
 
 VARIABLE = "PAYBACK_THREADS"
+MOST = 1024  # each has a room in a program's memory
+_RULE = f"a number of threads is a whole number from 1 to {MOST:,}"
 WORTHWHILE = 10e-6  # seconds that others save, from which on it is tried whether they do; 0: all is shared that can be
 _chosen: int | None = None
 
@@ -24,15 +26,15 @@ def cores() -> int:
 def set_threads(count: int | None) -> None:
     """Let compiled code use that many threads; None: as many as PAYBACK_THREADS says, else as there are cores.
 
-    Results do not depend on it.  Raises InputError if it is not a positive integer.
+    Results do not depend on it.  Raises InputError if it is not a whole number from 1 to 1,024.
 
     >>> import payback as pb
     >>> pb.set_threads(2)
     >>> pb.set_threads(None)
     """
     global _chosen
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise InputError(f"set_threads({count!r})", why="a number of threads is a positive integer, or None")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST):
+        raise InputError(f"set_threads({count!r})", why=f"{_RULE}, or None")
     _chosen = count
 
 
@@ -45,8 +47,6 @@ def threads(seconds: float | None = None) -> int:
     told = os.environ.get(VARIABLE, "").strip()
     if not told:
         return cores()
-    if not told.isdecimal() or int(told) < 1:
-        raise InputError(
-            f"{VARIABLE}={told!r}", why="a number of threads is a positive integer", fix=f"unset {VARIABLE}"
-        )
+    if not told.isdecimal() or len(told) > len(str(MOST)) or not 1 <= int(told) <= MOST:
+        raise InputError(f"{VARIABLE}={told!r:.60}", why=_RULE, fix=f"unset {VARIABLE}")
     return int(told)
