@@ -15,6 +15,7 @@ import numpy as np
 import payback as pb
 from benchmarks.gemm import peak
 from benchmarks.works import BETA1, BETA2, EPSILON, RATE, Training
+from payback.native.running.cores import cores
 from payback.native.running.report import seconds_of, table, ticks_of
 from payback.nn.losses import LOSSES
 from payback.train.compiled import Compiled
@@ -38,7 +39,7 @@ def report(work: Training, rounds: int) -> list[str]:
         took = time.perf_counter() - begun
         if took < least:
             best, least = seconds_of(ticks) / count, took
-    head = f"{work.name}: {least / count * 1e6:,.1f} µs a step on {segment.threads} of {pb.native.cores.cores()} cores"
+    head = f"{work.name}: {least / count * 1e6:,.1f} µs a step on {segment.threads} of {cores()} cores"
     return [head, *table(loop.planner.commands, best), ""]
 
 
