@@ -69,8 +69,8 @@ class TeamDriver(tuple):
 
     argument: [bases of the first thread, bytes from one thread's to the next's, table, flags, commands, rounds,
     advances, their number, state of the barrier, status].  A flag's bit 0: all threads run the command; bit 1: they
-    wait for each other before it; the rest: which thread runs it, if not all.  The status is as the driver's.  ("timed",) adds up ticks at the address in the next
-    word, a row for each thread.
+    wait for each other before it; the rest: which thread runs it, if not all.  The status is as the driver's.
+    ("timed",) adds up ticks at the address in the next word, a row for each thread.
     """
 
     __slots__ = ()

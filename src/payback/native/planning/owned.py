@@ -15,9 +15,7 @@ from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Any
 
-import numpy as np
-
-from payback.native.lower.guard import may_stop
+from payback.native.lower.guard import may_fail
 from payback.native.lower.move import Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
@@ -29,14 +27,14 @@ from payback.native.planning.nests import Source, nest
 from payback.native.running.table import seconds_of, team_of
 
 UNIT = 8  # rows are cut at multiples of so many: no lower tile is left over
-SMALL = 1 << 21  # bytes of all that a step touches: what does not stay in second caches is shared product by product
+SMALL = 1 << 21  # bytes that a step writes: what does not stay in second caches is shared product by product
 MANY = 160  # commands that are looked through
 
 
 def owned(commands: Sequence[Command], threads: int) -> list[list[Command]] | None:
     """The commands by phases: in each, every thread runs its own without waiting.  None where that does not pay."""
-    buffers = {view.buffer for command in commands for view in command.operands if view.buffer.kind != "input"}
-    if threads == 1 or not 1 < len(commands) <= MANY or sum(buffer.bytes for buffer in buffers) > SMALL:
+    buffers = {view.buffer for command in commands for view in command.writes}
+    if threads == 1 or len(commands) > MANY or sum(buffer.bytes for buffer in buffers) > SMALL:
         return None
     homes = _homes(commands, threads)
     pieces = [_pieces(command, homes, threads) for command in commands]
@@ -50,27 +48,24 @@ def owned(commands: Sequence[Command], threads: int) -> list[list[Command]] | No
 def _phases(all_pieces: list[list[Command]]) -> Iterator[list[Command]]:
     """What needs no other thread first, then what needs that, and so on; else in the order in which they are."""
     numbers: dict[Any, int] = {}
-    left = [(pieces, waits.uses(pieces, numbers), _effect(pieces[0])) for pieces in all_pieces]
-    most = sum(len(uses) for _, uses, _ in left)
+    left = [(pieces, waits.uses(pieces, numbers)) for pieces in all_pieces]
+    most = sum(len(uses) for _, uses in left)
     while left:
         now, later = waits.Uses(most), waits.Uses(most)
-        phase, behind, effects = [], [], 0
+        phase, behind, lasts, fails = [], [], False, False
         for each in left:
-            pieces, uses, effect = each
-            if effect & effects or later.meet(uses, anyone=True) or now.meet(uses):
+            pieces, uses = each
+            waits_too = fails or (lasts and waits.lasts(pieces[0]))
+            if waits_too or later.meet(uses, anyone=True) or now.meet(uses):
                 later.add(uses)
-                effects |= effect  # what may end the step, and what remains of it, keep their order
+                lasts |= waits.lasts(pieces[0])  # what may end the step, and what remains of it, keep their order
+                fails |= may_fail(pieces[0].kernel)  # nothing that comes after this may be begun before
                 behind.append(each)
             else:
                 now.add(uses)
                 phase += pieces
         yield phase
         left = behind
-
-
-def _effect(command: Command) -> int:
-    remains = any(view.buffer.kind != "arena" for view in command.writes)
-    return 1 if may_stop(command.kernel) or remains else 0
 
 
 def _homes(commands: Sequence[Command], threads: int) -> dict[Buffer, list[int]]:

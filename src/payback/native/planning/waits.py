@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.native.lower.guard import may_stop
+from payback.native.lower.guard import may_fail, may_stop
 from payback.native.lower.move import Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
@@ -61,19 +61,25 @@ def flags(commands: Sequence[Command]) -> np.ndarray[Any, Any]:
     if not found.any():
         return found
     since = Uses(MANY)  # they last met
-    ends = None  # who ran a command since then that may end the program
+    ends: set[tuple[int, bool]] = set()  # who ran a command since then that may end the program; whether as it fails
     for number, command in enumerate(commands):
         rows, who = uses([command]), _who(command)
-        # nobody goes on where another may have stopped: what he wrote would not be undone
-        lasting = may_stop(command.kernel) or any(view.buffer.kind != "arena" for view in command.writes)
-        stopped = ends is not None and lasting and (ends == ALL or ends != who)
+        # Nobody goes on where another may have failed.  Where a test may have ended the program, nobody does what would
+        # have to be undone.
+        lasting = lasts(command)
+        stopped = any((by == ALL or by != who) and (fails or lasting) for by, fails in ends)
         if stopped or since.count + len(rows) > MANY or since.meet(rows):
             found[number] |= WAITS
-            since, ends = Uses(MANY), None
+            since, ends = Uses(MANY), set()
         since.add(rows)
         if may_stop(command.kernel):
-            ends = who if ends in (None, who) else ALL
+            ends.add((who, may_fail(command.kernel)))
     return found
+
+
+def lasts(command: Command) -> bool:
+    """Whether it may end the program, or write what is there afterwards."""
+    return may_stop(command.kernel) or any(view.buffer.kind != "arena" for view in command.writes)
 
 
 def uses(commands: Sequence[Command], numbers: dict[Any, int] | None = None) -> np.ndarray[Any, Any]:

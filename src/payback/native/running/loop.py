@@ -161,8 +161,9 @@ class Loop:
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
-        phases = owned(planner.commands, planner.threads)
-        planner.commands = [*chain(*phases)] if phases else striped(planner.commands, planner.threads)
+        in_stripes = striped(planner.commands, planner.threads)
+        phases = owned(planner.commands, planner.threads) if len(in_stripes) == len(planner.commands) else None
+        planner.commands = [*chain(*phases)] if phases else in_stripes
         self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         number = 1
         self.input_bases: dict[int, int] = {}
