@@ -7,6 +7,7 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native.lower.move import Published
 from payback.native.planning import owned, waits
 from payback.native.running import cores, loop, reuse
 from payback.trace.tree import leaves
@@ -74,6 +75,7 @@ def test_parameters_belong_to_who_updates_them():
     expected, _ = trained((64, 128, 64, 10), 1, batch=64)
     found, made = trained((64, 128, 64, 10), 2, batch=64)
     assert found == expected
+    assert sum(type(command.kernel) is Published for command in made.planner.commands) == 2
     homes = owned._homes(made.planner.commands, 2)
     (gradient,) = [buffer for buffer in homes if buffer.kind == "arena"]
     _, middle, _ = homes[gradient]

@@ -15,8 +15,9 @@ from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Any
 
+from payback.native.codegen.emit import vector_bytes
 from payback.native.lower.guard import may_fail
-from payback.native.lower.move import Rows
+from payback.native.lower.move import WORD, Published, Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 from payback.native.lower.small import Small
@@ -28,6 +29,7 @@ from payback.native.running.table import seconds_of, team_of
 
 UNIT = 8  # rows are cut at multiples of so many: no lower tile is left over
 SMALL = 1 << 21  # bytes that a step writes: what does not stay in second caches is shared product by product
+LINE, LINES = 64, 1 << 13  # bytes of a line of the cache; of parameters that are worth to be copied for all
 MANY = 160  # commands that are looked through
 
 
@@ -39,7 +41,7 @@ def owned(commands: Sequence[Command], threads: int) -> list[list[Command]] | No
     homes = _homes(commands, threads)
     pieces = [_pieces(command, homes, threads) for command in commands]
     if team_of(seconds_of([*chain(*pieces)]), threads) > 1:
-        return list(_phases(pieces))
+        return list(_phases([*_published(commands, homes, pieces), *pieces]))
     for command in commands:
         command.owner = None
     return None
@@ -82,6 +84,30 @@ def _homes(commands: Sequence[Command], threads: int) -> dict[Buffer, list[int]]
                 cuts = [rows * thread // threads for thread in range(threads + 1)]
                 found.setdefault(view.buffer, [view.offset + moves[loops * place] * cut for cut in cuts])
     return found
+
+
+def _published(
+    commands: Sequence[Command], homes: dict[Buffer, list[int]], pieces: list[list[Command]]
+) -> Iterator[list[Command]]:  # fmt: skip
+    """Parameters that all threads read and their owner writes, as copies that are made anew when a step begins."""
+    for buffer, home in homes.items():
+        writers = [k for k, command in enumerate(commands) if any(view.buffer is buffer for view in command.writes)]
+        readers = [k for k, command in enumerate(commands) if any(view.buffer is buffer for view in command.reads)]
+        others, size = [k for k in readers if k not in writers], buffer.dtype.itemsize
+        if len(writers) != 1 or not others or others[-1] > writers[0] or buffer.bytes < LINES or size < WORD:
+            continue
+        copy = Buffer("arena", buffer.dtype, buffer.size)
+        for piece in chain(*pieces):
+            if not any(view.buffer is buffer for view in piece.writes):
+                piece.replace(buffer, copy)
+        cuts = [0, *[at - at % (LINE // size) for at in home[1:-1]], buffer.size]
+        made = []
+        for owner, (first, last) in enumerate(pairwise(cuts)):
+            source, target = (View(each, first, (last - first,), (1,)) for each in (buffer, copy))
+            words = (last - first) * size // WORD
+            made.append(Command(Published(vector_bytes()), [source, target], [words], [source], [target], None, "copy"))
+            made[-1].owner = owner
+        yield made
 
 
 def _pieces(command: Command, homes: dict[Buffer, list[int]], threads: int) -> list[Command]:
