@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import amount
-from payback.native.lower.guard import AllFinite, may_stop
+from payback.native.lower.guard import AllFinite, InBounds, may_fail, may_stop
 from payback.native.lower.nest import Nest
 from payback.native.planning import waits
 from payback.native.planning.commands import Command
@@ -20,10 +20,10 @@ class _Shared:
 
 
 def made(rng: np.random.Generator) -> list[Command]:
-    """Commands on strided views of overlapping buffers of one arena; some are shared, some may stop."""
+    """Commands on strided views of overlapping buffers; some are shared, some may stop or fail, all have owners."""
     buffers = []
-    for _ in range(5):
-        buffer = Buffer("arena", np.dtype(np.float32), int(rng.integers(4, 20)))
+    for kind in ("arena", "arena", "arena", "arena", "output"):
+        buffer = Buffer(kind, np.dtype(np.float32), int(rng.integers(4, 20)))
         buffer.start = 4 * int(rng.integers(0, 40))
         buffers.append(buffer)
 
@@ -39,8 +39,9 @@ def made(rng: np.random.Generator) -> list[Command]:
     for _ in range(12):
         read, written = [view() for _ in range(rng.integers(0, 3))], [view()]
         shared = bool(rng.integers(2))
-        kernel = AllFinite(("f4",)) if rng.random() < 0.1 else nest(shared)
-        commands.append(Command(kernel, [*read, *written], [], read, written))
+        ends = AllFinite(("f4",)) if rng.integers(2) else InBounds("i8")
+        commands.append(Command(ends if rng.random() < 0.1 else nest(shared), [*read, *written], [], read, written))
+        commands[-1].owner = None if rng.integers(2) else int(rng.integers(3))
     return commands
 
 
@@ -68,14 +69,20 @@ def test_two_threads_never_meet_in_a_byte(seed):
     commands = made(np.random.default_rng(seed))
     flags = waits.flags(commands)
     shared = [bool(flag & waits.SHARED) for flag in flags]
+    owners = [int(flag) // waits.OWNER for flag in flags]
     assert shared == [waits.shares(command) for command in commands]
+    assert owners == [0 if waits.shares(command) else command.owner or 0 for command in commands]
     for k, late in enumerate(commands):
         for j in range(k):
-            if any(flag & waits.WAITS for flag in flags[j + 1 : k + 1]) or not (shared[j] or shared[k]):
+            alone = not (shared[j] or shared[k]) and owners[j] == owners[k]
+            if any(flag & waits.WAITS for flag in flags[j + 1 : k + 1]) or alone:
                 continue
             (all_j, written_j), (all_k, written_k) = touched(commands[j]), touched(late)
             assert not (written_j & all_k) | (written_k & all_j), (j, k)
-            assert not may_stop(commands[j].kernel), (j, k)
+            assert not may_fail(commands[j].kernel), (j, k)
+            if may_stop(commands[j].kernel):
+                assert not may_stop(late.kernel), (j, k)
+                assert all(view.buffer.kind == "arena" for view in late.writes), (j, k)
 
 
 def test_threads_wait_only_where_they_must():

@@ -65,12 +65,12 @@ class Driver(tuple):
 
 
 class TeamDriver(tuple):
-    """Runs a table in several threads: what is shared by all of them, the rest by the first.
+    """Runs a table in several threads: what is shared by all of them, the rest by its owner.
 
     argument: [bases of the first thread, bytes from one thread's to the next's, table, flags, commands, rounds,
     advances, their number, state of the barrier, status].  A flag's bit 0: all threads run the command; bit 1: they
-    wait for each other before it.  The status is as the driver's.  ("timed",) adds up ticks at the address in the next
-    word, a row for each thread.
+    wait for each other before it; the rest: which thread runs it, if not all.  The status is as the driver's.
+    ("timed",) adds up ticks at the address in the next word, a row for each thread.
     """
 
     __slots__ = ()
@@ -101,9 +101,9 @@ class TeamDriver(tuple):
                 at, flag = b.mul(i, e.int(2)), e.load(flags, i, INT)
                 with b.if_then(b.icmp_signed("!=", b.and_(flag, e.int(2)), e.int(0))):
                     meet(b.add(before, i))
-                mine = b.or_(
-                    b.icmp_signed("==", thread, e.int(0)), b.icmp_signed("!=", b.and_(flag, e.int(1)), e.int(0))
-                )
+                everyone = b.icmp_signed("!=", b.and_(flag, e.int(1)), e.int(0))
+                owner = b.select(b.icmp_signed("==", threads, e.int(1)), thread, b.lshr(flag, e.int(2)))
+                mine = b.or_(b.icmp_signed("==", thread, owner), everyone)
                 with b.if_then(mine):
                     kernel = b.inttoptr(e.load(table, at, INT), ir.PointerType(SIGNATURE))
                     begun = emit_now(e) if self else None

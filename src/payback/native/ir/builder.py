@@ -175,8 +175,11 @@ class IRBuilder:
         aligned = f", align {align}" if align else ""
         return self._made(f"load {typ.text}, ptr {pointer.text}{aligned}", typ)
 
-    def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
+    def store(self, value: Value, pointer: Value, align: int | None = None, past: bool = False) -> None:
+        """past: the caches, to memory."""
         aligned = f", align {align}" if align else ""
+        if past:
+            aligned += f", !nontemporal !{self.function.module.note('!{i32 1}')}"
         self._lines.append(f"store {value.type.text} {value.text}, ptr {pointer.text}{aligned}")
 
     def load_atomic(self, pointer: Value, ordering: str, align: int, typ: Type) -> Value:

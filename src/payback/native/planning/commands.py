@@ -25,9 +25,12 @@ class Command:
     inner          (place in the numbers, kernel) of kernels whose addresses stand there
     source         what it was lowered from, if that can be lowered again for some rows (`bands.py`); one object for all
                    commands that came of it
+    owner          the thread that owns what it makes, and runs it; None: the first one does, or all of them
     """
 
-    __slots__ = ("flops", "inner", "kernel", "node", "numbers", "operands", "reads", "source", "text", "writes")
+    __slots__ = (
+        "flops", "inner", "kernel", "node", "numbers", "operands", "owner", "reads", "source", "text", "writes",
+    )  # fmt: skip
 
     def __init__(
         self, kernel: Any, operands: Sequence[View], numbers: Sequence[int], reads: Sequence[View],
@@ -37,6 +40,7 @@ class Command:
         self.reads, self.writes, self.node, self.text, self.flops = tuple(reads), tuple(writes), node, text, flops
         self.inner: tuple[tuple[int, Any], ...] = ()
         self.source: Any = None
+        self.owner: int | None = None
 
     @property
     def kernels(self) -> list[Any]:

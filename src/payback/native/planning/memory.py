@@ -20,10 +20,13 @@ def aligned(size: int) -> int:
     return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
 
 
-def lives(commands: Sequence[Command]) -> list[Buffer]:
-    """The arena's buffers, with the numbers of the first and last command that touches them."""
+def lives(commands: Sequence[Command], times: Sequence[int] | None = None) -> list[Buffer]:
+    """The arena's buffers, with the numbers of the first and last command that touches them.
+
+    times: of commands, where several are run at one time.
+    """
     found: dict[Buffer, None] = {}
-    for number, command in enumerate(commands):
+    for number, command in zip(range(len(commands)) if times is None else times, commands, strict=True):
         for view in (*command.writes, *command.reads):
             buffer = view.buffer
             if buffer.first < 0:

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from payback.native.lower.guard import may_stop
+from payback.native.lower.guard import may_fail, may_stop
+from payback.native.lower.move import Published, Rows
 from payback.native.lower.nest import Nest
 from payback.native.lower.product import Product
 from payback.native.lower.small import Small
 from payback.native.planning.commands import Command
-from payback.native.planning.layout import View
+from payback.native.planning.layout import Buffer, View
 
-SHARED, WAITS = 1, 2  # bits of a flag: all threads run the command; they wait for each other before it
+SHARED, WAITS, OWNER = 1, 2, 4  # of a flag: all threads run the command; they wait before it; or whose it is, times 4
 _BY_INDEX = frozenset({"gather", "scatter"})
-MANY = 256  # uses of memory that are looked through; beyond so many, threads wait in any case
+MANY = 1024  # uses of memory that are looked through; beyond so many, threads wait in any case
+EXACT = (Nest, Product, Small, Rows, Published)
+ALL = -1  # in place of an owner: each thread does a part
 
 
-class _Use(NamedTuple):
-    """What a command does with the bytes from `start` to `end` of a base pointer's memory."""
+class Uses:
+    """What commands do with memory: rows of (base, first byte, end, whether it is written, who it is)."""
 
-    base: int
-    start: int
-    end: int
-    writes: bool
-    shared: bool
+    def __init__(self, most: int):
+        self._rows, self.count = np.empty((most, 5), np.int64), 0
 
-    def meets(self, other: _Use) -> bool:
-        """Whether two threads may be at the same bytes, one of them writing; the first runs what is not shared."""
-        return (
-            (self.shared or other.shared)
-            and (self.writes or other.writes)
-            and self.base == other.base
-            and self.start < other.end
-            and other.start < self.end
-        )
+    def add(self, rows: np.ndarray[Any, Any]) -> None:
+        self._rows[self.count : self.count + len(rows)] = rows
+        self.count += len(rows)
+
+    def meet(self, rows: np.ndarray[Any, Any], anyone: bool = False) -> bool:
+        """Whether two threads may be at the same bytes, one of them writing; `anyone`: or one and the same thread."""
+        base, start, end, writes, owner = rows.T[:, :, None]
+        bases, starts, ends, written, owners = self._rows[: self.count].T
+        meets = (base == bases) & (start < ends) & (starts < end) & ((writes | written) != 0)
+        if not anyone:
+            meets &= (owner != owners) | (owner == ALL)
+        return bool(meets.any())
 
 
 def shares(command: Command) -> bool:
@@ -44,31 +47,58 @@ def shares(command: Command) -> bool:
     return bool(getattr(command.kernel, "split", False))
 
 
+def _who(command: Command) -> int:
+    return ALL if shares(command) else command.owner or 0
+
+
+def _flag(command: Command) -> int:
+    return SHARED if shares(command) else OWNER * _who(command)
+
+
 def flags(commands: Sequence[Command]) -> np.ndarray[Any, Any]:
-    """Of each command, whose buffers have their places: SHARED and WAITS."""
-    found = np.array([SHARED * shares(command) for command in commands] or [0], np.int64)
+    """Of each command, whose buffers have their places: SHARED, WAITS, and OWNER times the thread that runs it."""
+    found = np.array([_flag(command) for command in commands] or [0], np.int64)
     if not found.any():
         return found
-    since: list[_Use] = []  # they last met
-    ends = None  # whether a command since then that may end the program is shared
+    since = Uses(MANY)  # they last met
+    ends: set[tuple[int, bool]] = set()  # who ran a command since then that may end the program; whether as it fails
     for number, command in enumerate(commands):
-        shared = shares(command)
-        uses = [*_uses(command, shared)]
-        # nobody goes on where another may have stopped: what he wrote would not be undone
-        stopped = ends is not None and (ends or shared)
-        if stopped or len(since) > MANY or any(use.meets(other) for use in uses for other in since):
+        rows, who = uses([command]), _who(command)
+        # Nobody goes on where another may have failed.  Where a test may have ended the program, nobody does what would
+        # have to be undone.
+        lasting = lasts(command)
+        stopped = any((by == ALL or by != who) and (fails or lasting) for by, fails in ends)
+        if stopped or since.count + len(rows) > MANY or since.meet(rows):
             found[number] |= WAITS
-            since, ends = [], None
-        since += uses
+            since, ends = Uses(MANY), set()
+        since.add(rows)
         if may_stop(command.kernel):
-            ends = shared or bool(ends)
+            ends.add((who, may_fail(command.kernel)))
     return found
 
 
-def _uses(command: Command, shared: bool) -> Iterator[_Use]:
+def lasts(command: Command) -> bool:
+    """Whether it may end the program, or write what is there afterwards."""
+    return may_stop(command.kernel) or any(view.buffer.kind != "arena" for view in command.writes)
+
+
+def uses(commands: Sequence[Command], numbers: dict[Any, int] | None = None) -> np.ndarray[Any, Any]:
+    """The rows of `Uses` for some commands; numbers: of buffers that have no places yet, which it gives them."""
+    found = []
+    for command in commands:
+        who = _who(command)
+        for buffer, start, end, writes in _touched(command):
+            base = buffer.base if numbers is None else numbers.setdefault(buffer, len(numbers))
+            place = buffer.start if numbers is None else 0
+            found.append((base, place + start, place + end, writes, who))
+    return np.array(found, np.int64).reshape(-1, 5)
+
+
+def _touched(command: Command) -> Iterator[tuple[Buffer, int, int, bool]]:
+    """Buffers, first byte and end, whether it may be written."""
     written = {id(view.buffer) for view in command.writes}
     only_read = {id(view.buffer) for view in command.reads} - written
-    exact = isinstance(command.kernel, (Nest, Product, Small))  # others step through more than their first views show
+    exact = isinstance(command.kernel, EXACT)  # others step through more than their first views show
     if isinstance(command.kernel, Nest):  # what indices choose lies anywhere
         anywhere = {each[1] for each in (*command.kernel.instrs, *command.kernel.sinks) if each[0] in _BY_INDEX}
         loose = [command.operands[k] for k in anywhere]
@@ -78,7 +108,7 @@ def _uses(command: Command, shared: bool) -> Iterator[_Use]:
         buffer = view.buffer
         start, end = _extent(view) if exact and view not in loose else (0, buffer.bytes)
         if start < end:
-            yield _Use(buffer.base, buffer.start + start, buffer.start + end, id(buffer) not in only_read, shared)
+            yield buffer, start, end, id(buffer) not in only_read
 
 
 def _extent(view: View) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from payback.native.planning.fuse import Planner
 from payback.native.planning.inplace import InPlace, last_that_may_fail
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.nests import SHARED
+from payback.native.planning.owned import owned
 from payback.native.planning.scratch import fit
 from payback.native.planning.stripes import striped
 from payback.native.running import cores
@@ -159,7 +161,9 @@ class Loop:
 
     def _finish(self) -> None:
         planner, inputs = self.planner, self.graph.inputs
-        planner.commands = striped(planner.commands, planner.threads)
+        in_stripes = striped(planner.commands, planner.threads)
+        phases = owned(planner.commands, planner.threads) if len(in_stripes) == len(planner.commands) else None
+        planner.commands = [*chain(*phases)] if phases else in_stripes
         self.stops = [k for k, c in enumerate(planner.commands) if isinstance(c.kernel, (AllFinite, AllTrue))]
         number = 1
         self.input_bases: dict[int, int] = {}
@@ -181,7 +185,8 @@ class Loop:
                 view.buffer.base, number = number, number + 1
                 self.output_bases[i] = view.buffer.base
         fit(planner.commands, planner.threads)
-        self.arena_bytes = memory.arrange(memory.lives(planner.commands))
+        times = [time for time, phase in enumerate(phases) for _ in phase] if phases else None
+        self.arena_bytes = memory.arrange(memory.lives(planner.commands, times))
         written = write(planner.commands)
         segment = Segment(written, library.get([*written.all_kernels, *DRIVERS]), planner.threads)
         self.machine = Machine(segment, {b.base: b.array for b in planner.constants}, number, self.arena_bytes)

@@ -83,7 +83,7 @@ def seconds_of(commands: Sequence[Command]) -> float:
     total = 0.0
     for command in commands:
         kernel = command.kernel
-        if not waits.shares(command):
+        if not waits.shares(command) and command.owner is None:
             continue
         operands = command.operands
         if hasattr(kernel, "plan"):  # without the room that it works in

@@ -185,6 +185,12 @@ def _barrier(module: ir.Module, name: str) -> None:
     b.ret_void()
 
 
+def fence(e: Emitter) -> None:
+    """What was stored past the caches is there for other threads after the next barrier."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        _system(e, "llvm.x86.sse.sfence", [], ir.VoidType())
+
+
 def _pause(e: Emitter) -> None:
     """Tell the core that this is a loop that waits."""
     machine = platform.machine().lower()
