@@ -18,6 +18,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.along import lower_recurrence
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
+from payback.native.lower.fourier import lower_transform
 from payback.native.lower.index import lower_scatter
 from payback.native.lower.linalg.exponential import LARGEST, lower_expm
 from payback.native.lower.linalg.factored import (
@@ -86,6 +87,7 @@ HOOKS = {
     "argmin": lower_place,
     "running": lower_running,
     "convolve": lower_convolve,
+    "solve_constant": lower_transform,
     "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
     "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
     "det": lambda planner, node: lower_det(planner, node) or lower_determinant(planner, node),

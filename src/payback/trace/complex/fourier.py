@@ -1,9 +1,9 @@
 """`np.fft`: discrete Fourier transforms, which are linear maps of real and imaginary parts.
 
 Each is the full transform along one axis: what those of real numbers leave away is left away afterwards, or filled in
-before.  Up to 64 numbers it is a product with a matrix, up to 4,096 two of them with a twist between (Cooley and Tukey
-1965): machine code does those where it stands.  Others are a map of 2n real numbers that NumPy does, whose adjoint is
-the transform in the other direction.
+before.  Of few numbers it is a product with a matrix; else a map of 2n real numbers, whose adjoint is the transform in
+the other direction.  Machine code has that for lengths whose factors are small (`native/lower/fourier.py`).  Of others
+up to 4,096 numbers it does one or two products with a twist between (Cooley and Tukey 1965), or NumPy is asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ops.constant_systems import Factors
+from payback.ops.fourier import Fourier, radices
 from payback.trace.complex.functions import rule
 from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product, times
 from payback.trace.dispatch import emit, implements
@@ -22,27 +22,10 @@ from payback.trace.numpy.arguments import array_of, axis_of
 from payback.trace.numpy.map import astype
 from payback.trace.tree import is_complex
 
-_fft, _ifft = np.fft.fft, np.fft.ifft
+_map = functools.cache(Fourier)
 
 
-@functools.cache
-def _map(n: int, inverse: bool) -> Factors:
-    """The unnormalized transform of n numbers, as a map of columns of their parts."""
-    transforms = (_ifft, _fft) if inverse else (_fft, _ifft)
-
-    def of(function: Any) -> Callable[[Any], Any]:
-        scaling = {"norm": "forward"} if function is _ifft else {}
-
-        def transform(columns: Any) -> Any:
-            made = function(columns[:n] + columns.dtype.type(1) * 1j * columns[n:], axis=0, **scaling)
-            return np.concatenate([made.real, made.imag])
-
-        return transform
-
-    return Factors(*map(of, transforms))
-
-
-_MOST = 64  # numbers of a transform that is a product
+_MOST, _FEW = 64, 16  # numbers of a transform that is a product, where machine code knows no other way, and always
 
 
 @functools.cache
@@ -91,7 +74,7 @@ def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex
     if n < 1:
         raise ValueError(f"Invalid number of data points ({n}) specified.")
     given = [part if part is None else _long(np.moveaxis(part, axis, -1), n) for part in (re, im)]
-    if n <= _MOST or _split(n) is not None:
+    if n <= _FEW or (radices(n) is None and (n <= _MOST or _split(n) is not None)):
         made = _by_products(given[0] if im is None else Complex(*given), n, inverse, re.dtype)
     else:
         both = np.concatenate([given[0], np.zeros(given[0].shape, re.dtype) if im is None else given[1]], axis=-1)

@@ -1,0 +1,235 @@
+"""Fourier transforms of the numbers of lines, by factors of their length.
+
+Stockham's form: of a stage's n numbers, r that lie n/r apart are transformed and turned, and lie side by side
+afterwards, so that nothing is put in order at the end (D. Bailey, A high-performance FFT algorithm for vector
+supercomputers, 1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import cos, pi, prod, sin
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from payback.ir.node import Node
+from payback.native import ir
+from payback.native.codegen.emit import BYTE, INT32, Emitter, constant, itemsize, lanes_of
+from payback.native.lower import pointwise
+from payback.native.lower.kernel import Arguments
+from payback.native.lower.linalg.factored import arena, shared
+from payback.native.lower.pointwise import code_of
+from payback.native.planning import layout
+from payback.native.planning.layout import Buffer, View
+from payback.ops.fourier import Fourier, radices
+
+LONGEST = 1 << 16  # numbers of a line
+
+Number = tuple[ir.Value, ir.Value]  # real and imaginary part
+
+
+class Transforms(NamedTuple):
+    """args: x, y, turns, memory, count of lines, how far apart those of x and those of y are, bytes for each thread.
+
+    A line is all real parts, then all imaginary ones.
+    """
+
+    code: str
+    factors: tuple[int, ...]
+    inverse: bool
+    split: bool
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        x, y, turns, memory = (args.pointer() for _ in range(4))
+        count, of_x, of_y, size = args.ints(4)
+        start, stop = e.int(0), count
+        if self.split:
+            memory = e.at(memory, b.mul(args.team()[0], size), BYTE)
+            start, stop = args.share(count, 1)
+        kind, n = pointwise.register_type(self.code), prod(self.factors)
+
+        def line(pointer: ir.Value, offset: ir.Value) -> Number:
+            first = e.at(pointer, offset, kind)
+            both = first, e.at(first, n, kind)
+            return both[::-1] if self.inverse else both  # what turns the other way
+
+        with e.loop(start, stop) as i:
+            source, target = line(x, b.mul(i, of_x)), line(y, b.mul(i, of_y))
+            left, width, table = n, 1, 0
+            for number, r in enumerate(self.factors):
+                between = e.at(memory, number % 2 * 2 * n, kind)
+                to = target if number == len(self.factors) - 1 else (between, e.at(between, n, kind))
+                left //= r
+                _Stage(e, kind, r, left, width, source, to, e.at(turns, table, kind)).run()
+                source, width, table = to, width * r, table + 2 * (r - 1) * left
+        b.ret(e.int(0))
+
+
+class _Stage:
+    """y[q + width·(r·p + k)] = Σⱼ x[q + width·(p + count·j)]·exp(−2πi·(jk/r + pk/(r·count))), p < count, q < width."""
+
+    def __init__(
+        self, e: Emitter, kind: ir.Type, r: int, count: int, width: int, x: Number, y: Number, table: ir.Value
+    ):
+        self.e, self.kind, self.r, self.count, self.width = e, kind, r, count, width
+        self.x, self.y, self.table = x, y, table
+
+    def run(self) -> None:
+        e, b = self.e, self.e.b
+        if self.width == 1:
+            for start, stop, lanes in self._vectors(self.count):
+                with e.loop(start, stop, lanes) as p:
+                    made = self._turned([self._read(b.add(p, e.int(j * self.count)), lanes) for j in range(self.r)],
+                                        [self._turn(p, k, lanes) for k in range(1, self.r)])  # fmt: skip
+                    at = b.mul(p, e.int(self.r))
+                    for part, pointer in enumerate(self.y):
+                        self._store_side_by_side([z[part] for z in made], pointer, at, lanes)
+            return
+        with e.loop(0, self.count) as p:
+            single = [self._turn(p, k, 1) for k in range(1, self.r)]
+            source, target = b.mul(p, e.int(self.width)), b.mul(p, e.int(self.width * self.r))
+            for start, stop, lanes in self._vectors(self.width):
+                turns = [(e.splat(c, lanes), e.splat(s, lanes)) for c, s in single] if self.count > 1 else []
+                with e.loop(start, stop, lanes) as q:
+                    at, to = b.add(source, q), b.add(target, q)
+                    step = self.width * self.count
+                    made = self._turned([self._read(b.add(at, e.int(j * step)), lanes) for j in range(self.r)], turns)
+                    for k, z in enumerate(made):
+                        for value, pointer in zip(z, self.y, strict=True):
+                            e.store(value, pointer, b.add(to, e.int(k * self.width)))
+
+    def _vectors(self, n: int) -> Iterator[tuple[int, int, int]]:
+        """Parts of n numbers and lanes of their vectors: whole ones, and fewer lanes for what is left."""
+        lanes, done = lanes_of(self.kind), 0
+        while done < n:
+            if n - done >= lanes:
+                whole = n - (n - done) % lanes
+                yield done, whole, lanes
+                done = whole
+            lanes //= 2
+
+    def _read(self, at: ir.Value, lanes: int) -> Number:
+        re, im = (self.e.load(pointer, at, self.kind, lanes) for pointer in self.x)
+        return re, im
+
+    def _turn(self, p: ir.Value, k: int, lanes: int) -> Number:
+        b, at = self.e.b, 2 * (k - 1) * self.count
+        c, s = (self.e.load(self.table, b.add(p, self.e.int(at + more)), self.kind, lanes) for more in (0, self.count))
+        return c, s
+
+    def _turned(self, x: list[Number], turns: list[Number]) -> list[Number]:
+        first, *others = transform(self.e, x)
+        if self.count == 1:
+            return [first, *others]
+        return [first, *[times(self.e, z, turn) for z, turn in zip(others, turns, strict=True)]]
+
+    def _store_side_by_side(self, values: list[ir.Value], pointer: ir.Value, at: ir.Value, lanes: int) -> None:
+        """The first lanes of all values, then the second ones, and so on."""
+        e, b, r = self.e, self.e.b, self.r
+        if lanes == 1 or r & (r - 1):
+            for k, value in enumerate(values):
+                for lane in range(lanes):
+                    single = b.extract_element(value, ir.Constant(INT32, lane)) if lanes > 1 else value
+                    e.store(single, pointer, b.add(at, e.int(lane * r + k)))
+            return
+        rows = [[value] for value in values]
+        halves = [range(lanes // 2), range(lanes // 2, lanes)]
+        order_type = ir.VectorType(INT32, lanes)
+        orders = [ir.Constant(order_type, [x for k in half for x in (k, lanes + k)]) for half in halves]
+        while len(rows) > 1:
+            half = len(rows) // 2
+            rows = [
+                [b.shuffle_vector(u, v, order) for u, v in zip(one, other, strict=True) for order in orders]
+                for one, other in zip(rows[:half], rows[half:], strict=True)
+            ]
+        for k, value in enumerate(rows[0]):
+            e.store(value, pointer, b.add(at, e.int(k * lanes)))
+
+
+def times(e: Emitter, z: Number, w: Number) -> Number:
+    b = e.b
+    return e.fma(z[0], w[0], b.fneg(b.fmul(z[1], w[1]))), e.fma(z[0], w[1], b.fmul(z[1], w[0]))
+
+
+def transform(e: Emitter, x: list[Number]) -> list[Number]:
+    """Of a few numbers in registers: halves of an even number of them, sums and differences of an odd one."""
+    b, r = e.b, len(x)
+    if r == 1:
+        return x
+
+    def plus(z: Number, w: Number) -> Number:
+        return b.fadd(z[0], w[0]), b.fadd(z[1], w[1])
+
+    def minus(z: Number, w: Number) -> Number:
+        return b.fsub(z[0], w[0]), b.fsub(z[1], w[1])
+
+    kind = x[0][0].type
+    if r % 2 == 0:
+        even, odd = transform(e, x[::2]), transform(e, x[1::2])
+        turned = []
+        for k, z in enumerate(odd):
+            if 4 * k == r:
+                z = z[1], b.fneg(z[0])
+            elif k:
+                z = times(e, z, tuple(constant(kind, f(-2 * pi * k / r)) for f in (cos, sin)))  # type: ignore[arg-type]
+            turned.append(z)
+        sums = [plus(z, w) for z, w in zip(even, turned, strict=True)]
+        return sums + [minus(z, w) for z, w in zip(even, turned, strict=True)]
+    pairs = range(1, r // 2 + 1)
+    sums, differences = ([do(x[j], x[r - j]) for j in pairs] for do in (plus, minus))
+    total = x[0]
+    for z in sums:
+        total = plus(total, z)
+    low, high = [total], []
+    for k in pairs:
+        real, turned_ = x[0], (constant(kind, 0.0), constant(kind, 0.0))
+        for j, z, d in zip(pairs, sums, differences, strict=True):
+            c, s = (constant(kind, f(2 * pi * (j * k % r) / r)) for f in (cos, sin))
+            real = e.fma(z[0], c, real[0]), e.fma(z[1], c, real[1])
+            turned_ = e.fma(d[1], s, turned_[0]), e.fma(b.fneg(d[0]), s, turned_[1])
+        low.append(plus(real, turned_))
+        high.append(minus(real, turned_))
+    return low + high[::-1]
+
+
+def _turns(factors: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """For each stage but the last, for each k from 1 on, the cosines and sines of −2π·pk/(r·count) for all p."""
+    parts, left = [], prod(factors)
+    for r in factors[:-1]:
+        angles = np.outer(np.arange(1, r), np.arange(left // r)) * (-2 * np.pi / left)
+        parts.append(np.stack([np.cos(angles), np.sin(angles)], 1).reshape(-1))
+        left //= r
+    return np.concatenate([*parts, [0.0]]).astype(dtype)
+
+
+def lower_transform(planner: Any, node: Node) -> bool:
+    """solve_constant, where it is a transform"""
+    of, (given,), dtype = node.params["factors"], node.args, node.aval.dtype
+    code = code_of(dtype)
+    if not isinstance(of, Fourier) or code not in ("f4", "f8") or given.aval.dtype != dtype or not node.aval.size:
+        return False
+    factors = radices(of.n)
+    if factors is None or len(node.aval.shape) != 2 or of.n > LONGEST or of.n == 1:
+        return False
+    lines, columns = 2 * of.n, node.aval.shape[1]
+    source = planner.view(given)
+    if source.strides[0] != 1:
+        source = layout.transposed(planner.copy(layout.transposed(source, (1, 0)), dtype), (1, 0))
+    target: View = arena(dtype, columns, lines)
+    planner.views[node] = layout.transposed(target, (1, 0))
+    table = planner.known_constants.get(("turns", code, of.n))
+    if table is None:
+        array = _turns(factors, dtype)
+        buffer = Buffer("const", dtype, array.size, array)
+        planner.constants.append(buffer)
+        table = planner.known_constants["turns", code, of.n] = layout.whole(buffer, array.shape)
+    flops = 5 * of.n * of.n.bit_length() * columns
+    split = shared(planner, columns, flops // columns)
+    size = -(-4 * of.n * itemsize(pointwise.register_type(code)) // 64) * 64
+    memory = arena(np.dtype(np.uint8), size * (planner.threads if split else 1))
+    key = Transforms(code, factors, of.inverse, split)
+    numbers = [columns, source.strides[1], lines, size]
+    planner.command(key, [source, target, table, memory], numbers, [source, table], [target, memory], "fourier", flops)
+    return True

@@ -1,0 +1,45 @@
+"""Discrete Fourier transforms as maps of columns of real numbers: real parts above imaginary ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ops.constant_systems import Factors
+
+_fft, _ifft = np.fft.fft, np.fft.ifft
+ODD = (3, 5, 7, 11, 13)  # factors of a length that machine code knows, beside two
+
+
+class Fourier(Factors):
+    """The unnormalized transform of n numbers; the transposed map is the one in the other direction."""
+
+    __slots__ = ("inverse", "n")
+
+    def __init__(self, n: int, inverse: bool, of: Fourier | None = None):
+        self.n, self.inverse = n, inverse
+        self.solve = self._solve
+        self.T = Fourier(n, not inverse, self) if of is None else of
+
+    def _solve(self, columns: Any) -> Any:
+        z = columns[: self.n] + columns.dtype.type(1) * 1j * columns[self.n :]
+        made = _ifft(z, axis=0, norm="forward") if self.inverse else _fft(z, axis=0)
+        return np.concatenate([made.real, made.imag])
+
+
+def radices(n: int) -> tuple[int, ...] | None:
+    """The factors of n that are done at once, powers of two before others; None where one of them is too large.
+
+    >>> radices(1024), radices(1000), radices(26), radices(34)
+    ((8, 8, 4, 4), (8, 5, 5, 5), (2, 13), None)
+    """
+    twos = (n & -n).bit_length() - 1
+    found, n = [], n >> twos
+    eights = twos // 3 - (twos % 3 == 1 and twos > 3)
+    found += [8] * eights + {0: [], 1: [2], 2: [4], 4: [4, 4]}[twos - 3 * eights]
+    for factor in ODD:
+        while n % factor == 0:
+            found.append(factor)
+            n //= factor
+    return tuple(found) if n == 1 else None
