@@ -15,7 +15,7 @@ from payback.native.lower.kernel import Arguments, admitted
 from payback.native.products.choice import unit
 from payback.native.products.packing import SLACK, least, pack_b
 from payback.native.products.place import Place, lane_mask, masked_load
-from payback.native.products.tile import has_masked_loads, multiply_add, registers
+from payback.native.products.tile import multiply_add, registers
 
 DEEPEST = 16  # products of a sum
 ROWS, VECTORS = 4, 2  # of a tile
@@ -123,7 +123,7 @@ def streams(made: set[Any], code: str, numbers: tuple[int, ...], after: Any, spl
     """
     m, n, k, _, _, b0, b1, _, c1 = numbers[:9]
     kind = pointwise.register_type(code)
-    if not 0 < k <= DEEPEST or not m or c1 != 1 or n < LONG * lanes_of(kind) or not has_masked_loads():
+    if not 0 < k <= DEEPEST or not m or c1 != 1 or n < LONG * lanes_of(kind):
         return None
     if m * n * itemsize(kind) < FAR:
         return None
