@@ -15,11 +15,12 @@ from payback.native.lower.kernel import Arguments, admitted
 from payback.native.products.choice import unit
 from payback.native.products.packing import SLACK, least, pack_b
 from payback.native.products.place import Place, lane_mask, masked_load
-from payback.native.products.tile import has_masked_loads, multiply_add, registers
+from payback.native.products.tile import multiply_add, registers
 
 DEEPEST = 16  # products of a sum
 ROWS, VECTORS = 4, 2  # of a tile
 LONG = 8  # vectors of a row, at least
+WORTH_PACKING = 8  # rows for whose sake B is packed
 FAR = 1 << 17  # bytes of the result: what does not stay in the first caches
 
 
@@ -123,9 +124,10 @@ def streams(made: set[Any], code: str, numbers: tuple[int, ...], after: Any, spl
     """
     m, n, k, _, _, b0, b1, _, c1 = numbers[:9]
     kind = pointwise.register_type(code)
-    if not 0 < k <= DEEPEST or not m or c1 != 1 or n < LONG * lanes_of(kind) or not has_masked_loads():
+    if not 0 < k <= DEEPEST or not m or c1 != 1 or n < LONG * lanes_of(kind):
         return None
-    if m * n * itemsize(kind) < FAR:
+    of_b = unit((b0, b1), k, n)
+    if m * n * itemsize(kind) < FAR or (of_b != "column" and m < WORTH_PACKING):
         return None
     shared = ("rows" if m >= n else "columns") if split else ""
-    return admitted(made, Streams(code, k, min(m, ROWS), unit((b0, b1), k, n), after, shared))
+    return admitted(made, Streams(code, k, min(m, ROWS), of_b, after, shared))

@@ -159,7 +159,7 @@ def tiny(made: set[Any], code: str, numbers: tuple[int, ...], batch: int, after:
         m, n, strides = n, m, (b1, b0, a1, a0, c1, c0)
     fits = 0 < k <= DEEPEST and 0 < n <= WIDEST and m >= (1 if batch else ENOUGH) and (strides[5] == 1 or n == 1)
     kind = pointwise.register_type(code)
-    if not fits or 0 in axes or lanes_of(kind) < 2:
+    if not fits or 0 in axes or lanes_of(kind) < 2 or len(across(kind, n, True)) > SUMS:
         return None
     rows = SUMS // len(across(kind, n, True))
     if batch:  # tiles of about as many rows
