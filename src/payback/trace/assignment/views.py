@@ -326,7 +326,7 @@ def lose(family: Family) -> None:
     for member, steps in family.members:
         y = member()
         if y is not None and type(y) is Traced and _is_unknown(steps):
-            lost = Lost(None, np.empty(y.shape, np.intp))  # type: ignore[arg-type]
+            lost = View(Lost(y.dtype), np.empty(y.shape, np.intp))
             y.alias = None
             become(y, Written)
             y.node = lost

@@ -320,18 +320,26 @@ class Written(Traced):
         return _bare_or_traced(view.storage.read(taken, place))
 
 
-class Lost(View):
-    """In place of the view that an index without numbers gave, once its array was written into."""
+class Lost(Storage):
+    """In place of the entries of a view at a place that was not known, once its array was written into."""
 
     __slots__ = ()
 
-    def read(self, place: Any) -> Node:
+    def __init__(self, dtype: np.dtype[Any]):
+        super().__init__(np.empty(0, np.intp), None, dtype)
+
+    def read(self, at: Any, place: Any) -> Any:
         where = position(place)
         raise UnsupportedError("a row whose number is unknown is looked at after its array was written into",
                                where=str(where) if where else None,
                                why="in NumPy it shows what the array holds now, and while a function is compiled it is "
                                "not known whether that row has changed",
                                fix="copy the row when it is taken, x[i].copy(), or take it again, x[i]")  # fmt: skip
+
+    entry = read
+
+    def write(self, at: Any, key: Any, value: Any, place: Any) -> None:
+        self.read(at, place)
 
 
 def _bare_or_traced(made: Any) -> Any:
