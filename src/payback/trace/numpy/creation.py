@@ -18,7 +18,7 @@ from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.views import in_order as lay
 from payback.trace.assignment.views import is_number, laid_as, laid_out, without_axes
-from payback.trace.dispatch import COPIES, UFUNCS, emit, here, implements
+from payback.trace.dispatch import COPIES, SPREAD, UFUNCS, emit, here, implements
 from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
@@ -167,7 +167,7 @@ def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> 
     if isinstance(a, (list, tuple)) and holds_traced(a):
         a = array(np.array, a)
     made = original(a, *args, **kwargs)
-    if original is not np.broadcast_to or made.shape:
+    if original is not SPREAD or made.shape:
         return made
     return without_axes(Traced(arrayed(made).node) if made is a else made)
 
