@@ -1,5 +1,7 @@
 """Programs with complex numbers: NumPy's values on plain numbers, and derivatives as finite differences see them."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -259,5 +261,38 @@ def test_what_is_refused(f, error, text):
     assert text in str(caught.value)
     with pytest.raises(TypeError, match="no float"):
         pb.grad(lambda x: float(z(x)[0]))(X)
-    with pytest.raises(TypeError):
-        pb.grad(lambda x: z(x)[0] > 1)(X)
+
+
+def _into(shape, write):
+    out = np.zeros(shape, complex)
+    write(out)
+    return out
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: np.sum(z(x), initial=1 + 1j), lambda x: np.sum(z(x), where=x > 0), lambda x: np.prod(z(x), initial=2j),
+    lambda x: np.sum(z(x), dtype=np.complex64), lambda x: _into((), lambda out: np.sum(z(x), out=out)),
+    lambda x: np.prod(z(x), where=x > 0), lambda x: np.cumprod(z(x), dtype=complex),
+    lambda x: np.mean(z(x), dtype=complex),
+    lambda x: np.var(z(x), None, None, None, 1), lambda x: np.std(z(x), where=x > 0, ddof=1),
+])  # fmt: skip
+def test_options_of_reductions(f):
+    def parts(x):
+        made = f(x)
+        return np.real(made), np.imag(made)
+
+    for found in (pb.vjp(parts, X)[0], pb.compile(parts)(X)):
+        np.testing.assert_allclose(found, parts(X), 1e-6)
+
+
+@pytest.mark.parametrize("compare", [operator.gt, operator.ge, operator.lt, operator.le, operator.eq, operator.ne])
+def test_they_are_compared_as_numpy_orders_them(compare):
+    """By the real parts, then by the imaginary ones."""
+    other = np.array([X[0] + 1j, 1 - 1j, X[2] + 0j, 0j])
+    for pair in (lambda x: (x + 0j, other), lambda x: (other, x * 1j), lambda x: (x * 1j, x)):
+
+        def f(x, pair=pair):
+            return compare(*pair(x)) * x
+
+        np.testing.assert_array_equal(pb.vjp(f, X)[0], f(X))
+        np.testing.assert_array_equal(pb.compile(f)(X), f(X))

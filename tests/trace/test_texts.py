@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import decimal
 import io
 import json
@@ -124,6 +125,27 @@ def test_texts_that_are_shown_are_those_of_plain_numbers(capsys):
     assert pb.audit(f, X).obstacles == ()
 
 
+@dataclasses.dataclass
+class Held:
+    value: object
+
+
+def test_what_is_only_shown_is_shown(capsys):
+    def f(x):
+        print(x, [x], Held(x))
+        print("x:", x[0])
+        return np.sum(x * x)
+
+    for way, shown in ((pb.grad, "[1.25 0.5 ]"), (pb.compile, "Traced(f64[2])")):
+        way(f)(X)
+        assert capsys.readouterr().out.startswith(shown)
+
+
+@pytest.mark.parametrize("text", [repr, str, lambda x: repr([x]), lambda x: repr(Held(x)), lambda x: f"{x[0]!r}"])
+def test_a_text_is_that_of_the_plain_value(text):
+    assert pb.value_and_grad(lambda x: x[0] * len(text(x)))(X)[0] == X[0] * len(text(X))
+
+
 def test_a_text_is_any_text_when_the_trace_is_over():
     kept = []
     pb.grad(lambda x: kept.append(str(x[0])) or x[0])(X)
@@ -135,6 +157,7 @@ def test_a_text_is_any_text_when_the_trace_is_over():
 @pytest.mark.parametrize("text", [
     lambda x: "%s" % x, lambda x: "%s" % (x,), lambda x: "%s: %d" % (x, 3), lambda x: f"{x}", lambda x: f"{x!s:>9}",
     lambda x: "{}".format(x), lambda x: "%.3f" % x[0], lambda x: "%d" % x[0], lambda x: f"{x[0]:.3f}",
+    lambda x: str(x), lambda x: len(repr(x)), lambda x: str([x]), lambda x: repr(Held(x)), lambda x: {repr(x[0]): 1},
 ])  # fmt: skip
 @pytest.mark.parametrize("way", [pb.compile, pb.vmap])
 def test_no_text_holds_what_is_not_known(text, way):

@@ -201,6 +201,16 @@ def test_a_function_that_fails_is_traced_anew():
     assert compiled(1.0) == 2.0
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: (part * 2 for part in x), lambda x: {"parts": map(np.sin, x)}, lambda x: [x, zip(x, x, strict=True)],
+])  # fmt: skip
+def test_what_would_go_on_computing_is_no_result(f):
+    for transformed in (pb.compile(f), lambda x: pb.vmap(f)(x[None])):
+        with pytest.raises(InputError, match=r"returns a (generator|map|zip).*Return what it gives, for example list"):
+            transformed(X)
+    np.testing.assert_array_equal(pb.compile(lambda x: np.array([part * 2 for part in x]))(X), 2 * X)
+
+
 def test_arguments_that_are_no_numbers_of_a_graph():
     with pytest.raises(DifferentiationError, match="object"):
         pb.compile(lambda x: x)(np.array([None]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import MutationError
 
 C = np.array([1.0, 2.0, 3.0])
 Z = np.array([0.3, 0.5, 0.7])
@@ -158,3 +159,24 @@ def test_an_array_from_around_that_the_function_writes_into():
     np.testing.assert_array_equal(compiled(Z), Z * [1.0, 2.0, 3.0] + Z * [2.0, 2.0, 3.0])
     table[:] = 10.0
     np.testing.assert_array_equal(compiled(Z), Z * 10.0 + Z * [11.0, 10.0, 10.0])
+
+
+def overwritten(x, y):
+    x[0] = 7.0
+    return np.sum(x * y)
+
+
+@pytest.mark.parametrize("way", [
+    lambda f: pb.grad(f, argnums=(0, 1)), pb.grad, pb.compile, lambda f: pb.compile(pb.grad(f)),
+    lambda f: lambda *args: pb.vjp(f, *args), lambda f: lambda *args: pb.jvp(f, args, args),
+])  # fmt: skip
+def test_arguments_that_share_memory(way):
+    """Each is a copy: the write into one would not be seen in the other, as it is in NumPy."""
+    transformed = way(overwritten)
+    transformed(C, Z)
+    for x, y in ((C, C), (C[:2], C[1:])):
+        with pytest.raises(MutationError, match=r"shares its memory with another one.*copy"):
+            transformed(x, y)
+    way(lambda x, y: np.sum(x * y))(C, C)
+    way(lambda x, y: overwritten(x.copy(), y))(C, C)
+    transformed(C[:1], C[1:2])

@@ -19,7 +19,7 @@ from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
 from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
-from payback.trace.assignment.outside import bare, by_percent, calling, looked_at, storing
+from payback.trace.assignment.outside import bare, by_percent, calling, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
     ARRAYS,
@@ -34,7 +34,7 @@ from payback.trace.operators import (
     unary,
     where_of_caller,
 )
-from payback.trace.refusals.asked import by_name, not_known
+from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
 from payback.trace.refusals.free import free
 from payback.trace.text.texts import shown
@@ -141,16 +141,10 @@ class Traced(metaclass=_Kind):
     def __repr__(self) -> str:
         value = self.node.value
         if value is None:
-            return self._unknown(_getframe(1))
+            return unknown_text(self.node.aval, _getframe(1))
         if witness.get() is None:
             return f"Traced({value!r})"
         return repr(value) if free(self) else shown(repr(value))  # as a program knows it
-
-    def _unknown(self, frame: Any) -> str:
-        """What is shown of a value without a number.  Raises TraceError where the program may look at it."""
-        if witness.get() is not None and looked_at(frame):
-            raise not_known(None)
-        return f"Traced({self.node.aval})"
 
     def __format__(self, spec: str) -> str:
         text = format(self.value, spec)
@@ -158,7 +152,7 @@ class Traced(metaclass=_Kind):
 
     def __str__(self) -> str:
         if self.node.value is None:
-            return self._unknown(_getframe(1))
+            return unknown_text(self.node.aval, _getframe(1))
         return str(self.node.value) if free(self) else shown(str(self.node.value))
 
     # plain Python's questions

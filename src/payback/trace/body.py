@@ -7,7 +7,7 @@ knows how to run, and makes the bodies of its derivatives by the one sweep and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from payback.ad.algebra import Gradient, Masked
 from payback.ad.batch import Batch
 from payback.ad.push import push
 from payback.ad.sweep import sweep
+from payback.errors import InputError
 from payback.ir.aval import BOOL, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import NO_PARAMS, Node, ancestors
@@ -279,10 +280,22 @@ def trace_body(
     Raises TraceError where f looks at a number.
     """
     inputs = [fresh(aval, steps) for aval, steps in zip(avals, strides or [None] * len(avals), strict=True)]
-    result = call(f, rebuild([argument(Traced(node)) for node in inputs]), {})
+    result = finished(call(f, rebuild([argument(Traced(node)) for node in inputs]), {}))
     close(inputs)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
     return TracedBody(body, captured, result)
+
+
+def finished(result: Any) -> Any:
+    """What a traced function has returned.  Raises InputError for what would go on computing afterwards."""
+    for leaf in leaves(result):
+        if isinstance(leaf, (Iterator, Coroutine)):
+            if isinstance(leaf, Coroutine):
+                leaf.close()  # or Python warns that nobody has awaited it
+            raise InputError(f"a function that is compiled or batched returns a {type(leaf).__name__}",
+                             why="it has computed nothing yet, and what is traced ends with the call",
+                             fix="return what it gives, for example list(...)")  # fmt: skip
+    return result
 
 
 def is_number(leaf: Any) -> bool:

@@ -38,9 +38,8 @@ from payback.trace.tree import leaves, tree_map
 Function = Callable[..., Any]
 # What NumPy answers with a copy though it can be made of views: writing into it must not write through.
 COPIES = {np.tile, np.repeat, np.roll, np.take, np.take_along_axis, np.cumsum, np.copy, np.average}
-# These give an array where others give a number, if there are no axes (see `views.without_axes`).
-NUMBERLESS = {np.where, np.select, np.piecewise, np.roll, np.block, np.pad, np.tile, np.resize, np.i0, np.tensordot,
-              np.cov, np.copy, np.broadcast_to}  # fmt: skip
+# These give users an array where others give a number, if there are no axes (see `views.without_axes`).
+NUMBERLESS, SPREAD = {np.select, np.piecewise, np.block, np.resize, np.i0}, np.broadcast_to
 _VIEWS = {"reshape", "transpose", "broadcast"}  # with basic indexing: what NumPy answers with a view
 
 

@@ -15,8 +15,9 @@ from payback.ops.namespace import full_index
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import decides, now, outside
-from payback.trace.assignment.views import view
-from payback.trace.operators import HOOKS, made, where_of_caller
+from payback.trace.assignment.views import at_unknown, view
+from payback.trace.operators import HOOKS, where_of_caller
+from payback.trace.operators import made as made_of
 
 SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
@@ -46,7 +47,7 @@ def getitem(x: Traced, key: Any) -> Traced:
             values = [array.value for array in nodes]
             if not any(value is None for value in values):  # none is an input that has no numbers yet
                 taken = node.value[full_index(template, tuple(values))]
-                return made(TABLE["index"], (node, *nodes), {"template": template}, taken, place)  # type: ignore[no-any-return]
+                return made_of(TABLE["index"], (node, *nodes), {"template": template}, taken, place)  # type: ignore[no-any-return]
         return Traced(append(TABLE["index"], (x.node, *nodes), {"template": template}, place))
     if all(type(part) in SIMPLE for part in parts) or all(
         isinstance(part, SIMPLE) and not isinstance(part, bool) for part in parts
@@ -73,7 +74,10 @@ def getitem(x: Traced, key: Any) -> Traced:
         for array in _index_arrays(part):
             entries.append(Place(len(arrays)))
             arrays.append(array)
-    return Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+    made = Traced(apply(TABLE["index"], (x.node, *arrays), place, {"template": tuple(entries)}))
+    if arrays and all(type(array) is Node and not array.shape and array.value is None for array in arrays):
+        return at_unknown(made, x, tuple(0 if type(part) is Place else part for part in entries))
+    return made
 
 
 def _at_once(parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]] | None:

@@ -21,7 +21,7 @@ from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
 from payback.trace.assignment.views import argument, without_axes
-from payback.trace.body import enclosed, fresh, is_number, node_of, run_node
+from payback.trace.body import enclosed, finished, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.operators import where_of_caller
 from payback.trace.refusals.leaks import check, close
@@ -61,7 +61,7 @@ class Trace:
             given = [_given(*next(following)) if on else leaf for leaf, on in zip(values, dynamic, strict=True)]
             traced = [leaf for leaf, on in zip(given, dynamic, strict=True) if on]
             args, kwargs = unflatten(tree, iter(given))
-            self._result = call(f, args, kwargs)
+            self._result = finished(call(f, args, kwargs))
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         self.written = [
             k

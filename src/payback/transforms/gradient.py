@@ -55,7 +55,8 @@ class Opened:
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
-        self._all, self._arrays = (args, kwargs), []  # (what was given, what stands for it)
+        self._all = args, kwargs
+        self._arrays: list[tuple[Any, Any]] = []  # what was given, and what stands for it
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
         self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)

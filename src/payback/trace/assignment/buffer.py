@@ -17,7 +17,6 @@ import numpy as np
 
 import payback.trace.assignment.views  # noqa: F401 (is found by its hooks)
 from payback.errors import MissingAttributeError, UnsupportedError
-from payback.ops.append import const
 from payback.trace.array import NODE_TYPES, Traced, holds_traced
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.flat import Flat  # noqa: F401 (puts `flat` on traced values)
@@ -77,7 +76,7 @@ class Buffer(Buffered):
         if _root(self)._storage is not None:
             return self.now()[key]
         if unknown(key):
-            return Traced(const(np.asarray(self)))[key]  # read at places that are not known yet
+            return self._become_traced()[key]  # read at places that are not known yet: of a row, a view
         return np.ndarray.__getitem__(self, plain_key(key))
 
     def __setitem__(self, key: Any, value: Any) -> None:

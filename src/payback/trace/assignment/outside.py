@@ -26,7 +26,7 @@ refused: ContextVar[PaybackError | None] = ContextVar("refused", default=None)
 
 _STORES = {dis.opmap[name] for name in ("STORE_SUBSCR", "STORE_SLICE") if name in dis.opmap}  # slices: Python 3.12
 _BINARY = dis.opmap["BINARY_OP"]
-_POP_TOP, _CACHE = dis.opmap["POP_TOP"], dis.opmap.get("CACHE")
+_POP_TOP, _SWAP, _CACHE = dis.opmap["POP_TOP"], dis.opmap["SWAP"], dis.opmap.get("CACHE")
 _OF_TEXTS = {"__repr__", "__str__", "__format__"}
 _REMAINDERS = {i for i, (_, sign) in enumerate(dis._nb_ops) if sign in ("%", "%=")}  # type: ignore[attr-defined]
 
@@ -105,6 +105,17 @@ def looked_at(frame: FrameType) -> bool:
     while at < len(code) and code[at] == _CACHE:
         at += 2
     return at < len(code) and code[at] != _POP_TOP
+
+
+def is_stored_back() -> bool:
+    """Whether the user's frame is at the operator of `x[i] += y`, which stores the result in x itself."""
+    frame = users_frame(2)
+    if frame is None or frame.f_lasti < 0 or frame.f_code.co_code[frame.f_lasti] != _BINARY:
+        return False
+    at, code = frame.f_lasti + 2, frame.f_code.co_code
+    while at < len(code) and code[at] in (_CACHE, _SWAP):
+        at += 2
+    return at < len(code) and code[at] in _STORES
 
 
 def by_compiled_code() -> bool:

@@ -23,8 +23,8 @@ from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
 from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, lying, order_of, ordered, same
-from payback.trace.assignment.outside import by_compiled_code
-from payback.trace.assignment.written import SIMPLE, Storage, View, Written, node_slot, plain_key, written
+from payback.trace.assignment.outside import by_compiled_code, is_stored_back
+from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
 from payback.trace.operators import FUNCTIONS, HOOKS, made
 from payback.trace.scalars.number import Number
 
@@ -33,14 +33,16 @@ class Family:
     """A traced array and the views of it, each with the steps that lead to it.
 
     lies: an array that lies in memory as the root does in NumPy, where its node does not tell.
+    within: a storage whose entries the root shows, as they were (weakly), if there is one.
     """
 
-    __slots__ = ("is_variable", "lies", "members", "prune_at", "root")
+    __slots__ = ("is_variable", "lies", "members", "prune_at", "root", "within")
 
     def __init__(self, root: Traced, lies: np.ndarray[Any, Any] | None = None):
         self.root, self.is_variable, self.lies = root.node, type(root) is not Traced, lies
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
+        self.within: Any = None
 
     def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
         if len(self.members) >= self.prune_at:
@@ -247,6 +249,7 @@ def laid_as(made: Any, like: np.ndarray[Any, Any]) -> Any:
 
 _WAYS: dict[str, Callable[..., Any]] = {
     "index": lambda at, template: at[template],
+    "unknown": lambda at, template: at[template],
     "transpose": lambda at, axes: np.transpose(at, axes),
     "reshape": lambda at, shape: np.reshape(at, shape),
     "broadcast": lambda at, shape: np.broadcast_to(at, shape),
@@ -264,7 +267,15 @@ def open_for_writing(x: Traced, place: Any) -> View:
     """Make x, and all that are views of the same array, `Written`.  Raises MutationError for a variable."""
     if type(x) is Written:
         return node_slot.__get__(x)
-    family, _ = getattr(x, "alias", None) or (Family(x), ())
+    family, steps = getattr(x, "alias", None) or (Family(x), ())
+    if _is_unknown(steps):
+        if _is_seen(family, x):
+            where = position(place)
+            raise UnsupportedError("a row whose number is unknown is written into", where=str(where) if where else None,
+                                   why="in NumPy that changes the array it was taken from, and while a function is "
+                                   "compiled it is not known where",
+                                   fix="write x[i] = ... or x[i, k] = ..., or copy the row: x[i].copy()")  # fmt: skip
+        x.alias, family = None, Family(x)
     if family.is_variable:
         where = position(place)
         raise MutationError("a variable cannot be written into", where=str(where) if where else None,
@@ -273,7 +284,7 @@ def open_for_writing(x: Traced, place: Any) -> View:
     storage = Storage.of_node(family.root, lying(family.root) if family.lies is None else family.lies)
     for member, steps in family.members:
         y = member()
-        if y is None:
+        if y is None or _is_unknown(steps):
             continue
         at = storage.source
         for name, params in steps:
@@ -281,7 +292,52 @@ def open_for_writing(x: Traced, place: Any) -> View:
         y.alias = None
         become(y, Written)
         y.node = View(storage, at)
+    lose(family)
     return node_slot.__get__(x)
+
+
+def at_unknown(look: Traced, x: Traced, template: tuple[Any, ...]) -> Traced:
+    """x[i] where i has no number: a view, but of which row is not known.
+
+    So what is written into x afterwards cannot be seen through it, nor the other way round: both are refused, unless
+    nobody looks.  template: of such a row.
+    """
+    if 0 in x.node.shape or not look.node.shape:
+        return look
+    alias = getattr(x, "alias", None) or (Family(x), ())
+    x.alias, steps = alias, (*alias[1], ("unknown", {"template": template}))
+    look.alias = (alias[0], steps)
+    alias[0].add(look, steps)
+    return look
+
+
+def _is_unknown(steps: tuple[Any, ...]) -> bool:
+    return any(name == "unknown" for name, _ in steps)
+
+
+def _is_seen(family: Family, x: Traced) -> bool:
+    """Whether something else shows the array of which x is a row."""
+    others = any(member() is not None and member() is not x for member, _ in family.members)
+    return others or (family.within is not None and family.within() is not None)
+
+
+def lose(family: Family) -> None:
+    """The array was written into: rows of unknown number cannot be looked at any more."""
+    for member, steps in family.members:
+        y = member()
+        if y is not None and type(y) is Traced and _is_unknown(steps):
+            lost = View(Lost(y.dtype), np.empty(y.shape, np.intp))
+            y.alias = None
+            become(y, Written)
+            y.node = lost
+
+
+def within(look: Any, storage: Storage) -> None:
+    """Say that a row of unknown number, if it is one, shows what a storage held."""
+    alias = getattr(look, "alias", None)
+    if alias is not None and _is_unknown(alias[1]):
+        alias[0].within = weakref.ref(storage)
+        storage.rows.append(alias[0])
 
 
 def share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
@@ -332,7 +388,10 @@ def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
 
 def store(x: Traced, value: Any, place: Any) -> Traced:
     """`x[...] = value` as `x += y` does it: an array that nothing else looks at only changes its node."""
-    if type(x) is Traced and getattr(x, "alias", None) is None and value.shape == x.shape and value.dtype == x.dtype:
+    alias = getattr(x, "alias", None)
+    if alias is not None and _is_unknown(alias[1]) and is_stored_back():  # x[i] += y
+        x.alias = alias = None
+    if type(x) is Traced and alias is None and value.shape == x.shape and value.dtype == x.dtype:
         x.node = value.node
     else:
         setitem(x, ..., value, place)
@@ -340,4 +399,5 @@ def store(x: Traced, value: Any, place: Any) -> Traced:
 
 
 FUNCTIONS[np.may_share_memory] = FUNCTIONS[np.shares_memory] = share_memory
+HOOKS.update(lose=lose, within=within)
 HOOKS.update(view=view, setitem=setitem, store=store, in_order=in_order, without_axes=without_axes)

@@ -44,9 +44,10 @@ class Storage:
     pieces   the pool: nodes and plain arrays, each with as many places as it has entries; starts: their first places
     version  how often it has been written into
     numbers  whether a piece is a number that is no node yet (see `number.py`)
+    rows     families of views at places that are not known (see `views.at_unknown`)
     """
 
-    __slots__ = ("dtype", "memory", "numbers", "pieces", "source", "starts", "total", "version")
+    __slots__ = ("__weakref__", "dtype", "memory", "numbers", "pieces", "rows", "source", "starts", "total", "version")
 
     def __init__(self, source: np.ndarray[Any, Any], first: Any, dtype: np.dtype[Any], memory: Any = None):
         self.source, self.dtype, self.memory = source, dtype, memory
@@ -55,6 +56,7 @@ class Storage:
         self.total = source.size
         self.version = 0
         self.numbers = False
+        self.rows: list[Any] = []
 
     @classmethod
     def of_node(cls, node: Node, lies: np.ndarray[Any, Any]) -> Storage:
@@ -76,6 +78,9 @@ class Storage:
 
     def write(self, at: np.ndarray[Any, Any], key: Any, value: Any, place: Any) -> None:
         """`array[key] = value` for the view whose sources are `at`."""
+        for family in self.rows:
+            HOOKS["lose"](family)
+        self.rows = []
         if type(value) is Number:
             piece, size, self.numbers = value, 1, True
         else:
@@ -303,7 +308,9 @@ class Written(Traced):
     def __getitem__(self, key: Any) -> Any:
         view: View = node_slot.__get__(self)
         if type(key) not in SIMPLE and HOOKS["unknown"](key):
-            return METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
+            made = METHODS["__getitem__"](Traced(view.read(where_of_caller(2))), key)
+            HOOKS["within"](made, view.storage)
+            return made
         taken = view.at[plain_key(key)]
         place = where_of_caller(2)
         if type(taken) is not np.ndarray:
@@ -311,6 +318,28 @@ class Written(Traced):
         if np.may_share_memory(taken, view.at):
             return written(view.storage, taken)
         return _bare_or_traced(view.storage.read(taken, place))
+
+
+class Lost(Storage):
+    """In place of the entries of a view at a place that was not known, once its array was written into."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype: np.dtype[Any]):
+        super().__init__(np.empty(0, np.intp), None, dtype)
+
+    def read(self, at: Any, place: Any) -> Any:
+        where = position(place)
+        raise UnsupportedError("a row whose number is unknown is looked at after its array was written into",
+                               where=str(where) if where else None,
+                               why="in NumPy it shows what the array holds now, and while a function is compiled it is "
+                               "not known whether that row has changed",
+                               fix="copy the row when it is taken, x[i].copy(), or take it again, x[i]")  # fmt: skip
+
+    entry = read
+
+    def write(self, at: Any, key: Any, value: Any, place: Any) -> None:
+        self.read(at, place)
 
 
 def _bare_or_traced(made: Any) -> Any:

@@ -99,6 +99,15 @@ def refuse(function: str, **options: Any) -> None:
             )
 
 
+def floating(dtype: Any, name: str) -> Any:
+    """The dtype in which np.`name` divides.  Raises UnsupportedError for whole numbers, where it would cut off."""
+    if np.dtype(dtype).kind in "iub":
+        raise UnsupportedError(f"np.{name} on traced values does not take dtype={np.dtype(dtype)}", where=here(),
+                               why="only floating numbers have a derivative",
+                               fix="use .astype on the result")  # fmt: skip
+    return dtype
+
+
 def given(x: Any) -> bool:
     """Whether an option was given."""
     return x is not None and x is not NONE

@@ -16,11 +16,10 @@ from payback.ops.row import TABLE
 from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced, holds_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
-from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.views import in_order as lay
 from payback.trace.assignment.views import is_number, laid_as, laid_out, without_axes
-from payback.trace.dispatch import COPIES, NUMBERLESS, UFUNCS, emit, here, implements
-from payback.trace.numpy.arguments import array_of, traced_array
+from payback.trace.dispatch import COPIES, SPREAD, UFUNCS, emit, here, implements
+from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
 from payback.trace.refusals.handled import unsure
@@ -167,7 +166,10 @@ def of_list(original: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> 
     """A function of an array that is given a list or tuple of traced values, which NumPy would not dispatch."""
     if isinstance(a, (list, tuple)) and holds_traced(a):
         a = array(np.array, a)
-    return original(a, *args, **kwargs)
+    made = original(a, *args, **kwargs)
+    if original is not SPREAD or made.shape:
+        return made
+    return without_axes(Traced(arrayed(made).node) if made is a else made)
 
 
 def listed(x: Any) -> Any:
@@ -176,6 +178,7 @@ def listed(x: Any) -> Any:
 
 
 _OF_ANY = {np.where, np.einsum}  # NumPy asks each argument of these, not the first alone
+_NUMBERLESS = {np.where, np.tensordot, np.cov, np.roll, np.pad}  # as `NUMBERLESS`; they are used inside, too
 _WHOLE = {int}  # a shape, or axes
 _PLAIN = {np.ndarray, float, int, bool, str, np.float64, np.float32, np.int64, np.bool_}
 
@@ -195,8 +198,9 @@ def of_lists(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         else:
             if traced:  # what the dispatch would come to, after a few more calls
                 made = known(*args)
-                return without_axes(made) if original in NUMBERLESS else made
-    return original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
+                return without_axes(made) if original in _NUMBERLESS else made
+    made = original(*map(listed, args), **{key: listed(value) for key, value in kwargs.items()})
+    return without_axes(made) if original in _NUMBERLESS else made
 
 
 def joining(original: Callable[..., Any], arrays: Any, *args: Any, **kwargs: Any) -> Any:
@@ -338,24 +342,6 @@ def linspace(
         made = astype(np.floor(made) if np.dtype(dtype).kind in "iu" else made, dtype)
     made = np.moveaxis(made, 0, axis) if axis else made
     return (made, step) if retstep else made
-
-
-@implements(np.copyto)
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    if not isinstance(dst, (Traced, Buffered)):
-        raise into_plain_array(dst, "np.copyto cannot write a traced value into a plain array")
-    dst[...] = src if where is True else np.where(where, src, dst)
-
-
-@implements(np.fill_diagonal)
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    if not isinstance(a, (Traced, Buffered)):
-        raise into_plain_array(a, "np.fill_diagonal cannot write a traced value into a plain array")
-    at = np.arange(math.prod(a.shape)).reshape(a.shape)  # NumPy is asked which places these are
-    diagonal = np.zeros(a.shape, np.bool_)
-    np.fill_diagonal(diagonal, True, wrap)
-    places = np.unravel_index(at[diagonal], a.shape)
-    a[places] = np.resize(val, places[0].shape) if np.ndim(val) else val
 
 
 def _copied(x: Traced, memo: Any = None) -> Any:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, plain
+from payback.trace.arrays import Buffered
+from payback.trace.assignment.outside import into_plain_array
 from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import array_of, axis_of, known, part_of, traced_array, with_axis
@@ -195,3 +198,21 @@ def ix(*args: Any) -> Any:
 
 METHODS.update(take=take, compress=lambda a, condition, axis=None, out=None: compress(condition, a, axis, out),
                 choose=choose)  # fmt: skip
+
+
+@implements(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if not isinstance(dst, (Traced, Buffered)):
+        raise into_plain_array(dst, "np.copyto cannot write a traced value into a plain array")
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    if not isinstance(a, (Traced, Buffered)):
+        raise into_plain_array(a, "np.fill_diagonal cannot write a traced value into a plain array")
+    at = np.arange(prod(a.shape)).reshape(a.shape)  # NumPy is asked which places these are
+    diagonal = np.zeros(a.shape, np.bool_)
+    np.fill_diagonal(diagonal, True, wrap)
+    places = np.unravel_index(at[diagonal], a.shape)
+    a[places] = np.resize(val, places[0].shape) if np.ndim(val) else val

@@ -25,6 +25,7 @@ from payback.trace.numpy.arguments import (
     arrayed,
     axes_of,
     axis_of,
+    floating,
     given,
     keep,
     known,
@@ -336,22 +337,11 @@ def astype(
     return in_order(made, order) if x.shape or is_number(x) else without_axes(made)
 
 
-def floating(dtype: Any, name: str) -> Any:
-    """The dtype in which np.`name` divides.  Raises UnsupportedError for whole numbers, where it would cut off."""
-    if np.dtype(dtype).kind in "iub":
-        raise UnsupportedError(f"np.{name} on traced values does not take dtype={np.dtype(dtype)}", where=here(),
-                               why="only floating numbers have a derivative",
-                               fix="use .astype on the result")  # fmt: skip
-    return dtype
-
-
 @implements(np.copy)
 def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     made = Traced(x.node)  # what is written into one is not seen in the other
-    if not x.shape and not is_number(x):
-        return without_axes(made)
     if x.ndim < 2 or (order in "CKA" and laid_out(x).flags.c_contiguous):
-        return made
+        return made if x.shape or is_number(x) else without_axes(made)
     at = laid_out(x)
     if order == "A":
         order = "F" if at.flags.fnc else "C"

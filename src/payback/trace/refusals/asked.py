@@ -11,11 +11,12 @@ import functools
 import re
 from sys import _getframe
 from types import CodeType, FrameType
+from typing import Any
 
 from payback.errors import TraceError, witness
 from payback.ir.source import line_of
 from payback.ir.where import is_inner, parsing, position
-from payback.trace.assignment.outside import refused
+from payback.trace.assignment.outside import looked_at, refused
 
 _PLAIN = "or give what decides it as a plain argument"
 _CURES = {
@@ -101,3 +102,10 @@ _CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
 def by_name(frame: FrameType) -> bool:
     """Whether a frame asks for an attribute by its name, with hasattr or getattr, and not with a dot."""
     return frame.f_code.co_code[frame.f_lasti] in _CALLS
+
+
+def unknown_text(kind: Any, frame: FrameType) -> str:
+    """What is shown of a value without a number.  Raises TraceError where the program may look at it."""
+    if witness.get() is not None and looked_at(frame):
+        raise not_known(None)
+    return f"Traced({kind})"

@@ -27,8 +27,7 @@ from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
 from payback.trace.arrays import recording
-from payback.trace.assignment.outside import looked_at
-from payback.trace.refusals.asked import by_name, not_known
+from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.handled import FAILING, unsure
 from payback.trace.scalars.columns import CODES, LEAF, STRONG, THIRD, WEAK, Entries
 from payback.trace.scalars.floats import Single
@@ -261,15 +260,10 @@ class Number(Single):
         return bool(self.value)
 
     def __repr__(self) -> str:
-        return self._unknown(_getframe(1))
+        return unknown_text("f64[]*" if self.kind else "f64[]", _getframe(1))
 
     def __str__(self) -> str:
-        return self._unknown(_getframe(1))
-
-    def _unknown(self, frame: Any) -> str:
-        if witness.get() is not None and looked_at(frame):
-            raise not_known(None)
-        return f"Traced(f64[]{'*' if self.kind else ''})"
+        return unknown_text("f64[]*" if self.kind else "f64[]", _getframe(1))
 
     def weakly(self) -> Number:
         """As a Python float, where it is a float64."""

@@ -17,7 +17,7 @@ import numpy as np
 from payback.trace.array import NODE_TYPES
 from payback.trace.arrays import now
 from payback.trace.assignment.buffer import Buffer, any_traced
-from payback.trace.dispatch import COPIES, NUMBERLESS, current
+from payback.trace.dispatch import COPIES, SPREAD, current
 from payback.trace.numpy.creation import has_traced, mathematics, of_list
 from payback.trace.operators import FUNCTIONS
 from payback.trace.proof.writers import for_writer
@@ -40,7 +40,7 @@ def is_answered(frame: FrameType) -> bool:
 
 def creation_wrapper(original: Callable[..., Any], answer: Callable[..., Any]) -> Callable[..., Any]:
     # it is for lists; a traced value would be dispatched
-    known = FUNCTIONS.get(original) if answer is of_list and original not in COPIES | NUMBERLESS else None
+    known = FUNCTIONS.get(original) if answer is of_list and original not in (*COPIES, SPREAD) else None
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,105 @@
+"""Arrays without axes and NumPy's numbers: one is written into and has views, the other is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import UnsupportedError
+
+A = np.array([1.0, 2.0, 3.0])
+MAKE = {
+    "array": lambda a, s: np.array(s * 2.0), "asarray": lambda a, s: np.asarray(s + 1.0),
+    "of a number": lambda a, s: np.array(s), "full": lambda a, s: np.full((), s),
+    "where": lambda a, s: np.where(s > 0, s, a[0]), "[...]": lambda a, s: np.sum(a)[...],
+    "copy": lambda a, s: np.copy(a[0]), "roll": lambda a, s: np.roll(s * 1.0, 1),
+    "asarray of a sum": lambda a, s: np.asarray(a.sum()), "squeezed": lambda a, s: a[:1].squeeze(),
+    "select": lambda a, s: np.select([s > 0.0], [s]), "copied": lambda a, s: np.array(s).copy(),
+    "broadcast": lambda a, s: np.broadcast_to(s * 1.0, ()).copy(),
+    "astype": lambda a, s: np.array(s).astype(np.float64), "a number": lambda a, s: a.sum(),
+    "an entry": lambda a, s: a[0], "sin": lambda a, s: np.sin(np.array(s)),
+}  # fmt: skip
+
+
+def second(t, a, s):
+    u = t
+    u += a[1]
+    return t * 1.0 + u
+
+
+def through_a_row(t, a, s):
+    row = t.reshape(1)
+    row[0] = 7.0 * s
+    return t * 1.0
+
+
+def at_least(t, a, s):
+    row = np.atleast_1d(t)
+    row[0] += a[2]
+    return t + row[0]
+
+
+def spread(t, a, s):
+    seen = np.broadcast_to(t, (2,))
+    t += 1.0
+    return seen.sum()
+
+
+def given(t, a, s):
+    def change(z):
+        z *= s
+
+    change(t)
+    return t * 1.0
+
+
+def asked(t, a, s):
+    return s * (2.0 if isinstance(t, np.ndarray) else 3.0)
+
+
+@pytest.mark.parametrize("use", [second, through_a_row, at_least, spread, given, asked], ids=lambda use: use.__name__)
+@pytest.mark.parametrize("make", MAKE)
+def test_as_numpy(make, use):
+    def f(a, s):
+        return use(MAKE[make](a, s), a, s)
+
+    wanted = f(A.copy(), 0.5)
+    (value, gradient), compiled = pb.value_and_grad(f, argnums=(0, 1))(A, 0.5), pb.compile(f)(A, 0.5)
+    assert value == compiled == wanted
+    step = 1e-6 * np.array([1.0, -2.0, 0.5])
+    moved = (f(A + step, 0.5 + 1e-6) - f(A - step, 0.5 - 1e-6)) / 2e-6
+    assert np.isclose(gradient[0] @ step * 1e6 + gradient[1], moved, 1e-6)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_an_argument_without_axes(native):
+    """It is compiled as what it is, whatever the function was called with before."""
+
+    def f(x):
+        y = x
+        y += 1.0
+        return x * 2.0
+
+    compiled = pb.compile(f, native=native)
+    for x in (np.float64(0.5), np.array(0.5), 0.5) * 2:
+        wanted = f(x.copy() if isinstance(x, np.ndarray) else x)
+        assert compiled(x) == pb.vjp(f, x)[0] == wanted == (3.0 if isinstance(x, np.ndarray) else 1.0)
+
+
+def test_a_number_is_not_written_into():
+    for write in (lambda x: x.fill(2.0), lambda x: x.__setitem__(..., 1.0), lambda x: np.copyto(x, 3.0)):
+        with pytest.raises(UnsupportedError, match="a number cannot be written into"):
+            pb.grad(lambda a, write=write: write(a.sum()) or a.sum())(A)
+
+
+@pytest.mark.parametrize("f", [
+    lambda s: np.sum(s, axis=0), lambda s: np.prod(s, axis=-1, keepdims=True), lambda s: np.max(s, axis=0),
+    lambda s: np.ptp(s, axis=0),
+    lambda s: np.take(s, [0, -1], axis=-1), lambda s: np.repeat(s, 2, axis=0), lambda s: np.cumulative_sum(s, axis=0),
+    lambda s: np.logaddexp.reduce(s), lambda s: np.any(s > 0, axis=0) * s, lambda s: np.argmax(s, axis=0) * s,
+])  # fmt: skip
+def test_a_number_along_its_axis(f):
+    for s in (0.7, np.float64(0.7), np.array(0.7)):
+        for found in (pb.vjp(f, s)[0], pb.compile(f)(s)):
+            np.testing.assert_array_equal(found, f(s), strict=True)
