@@ -147,7 +147,7 @@ def moved(f, step):
     return (f(P + step * MOVE) - f(P - step * MOVE)) / (2 * step)
 
 
-@pytest.mark.parametrize("name", ZEROS | MINIMA)
+@pytest.mark.parametrize("name", list(ZEROS | MINIMA)[:: amount.cases(4, 1)])
 def test_derivatives(name):
     f, step = (ZEROS | MINIMA)[name], 1e-5 if name in ZEROS else 1e-3  # what is least is known to fewer digits
     value, change = pb.jvp(f, (P,), (MOVE,))
@@ -156,11 +156,11 @@ def test_derivatives(name):
     np.testing.assert_allclose(change, moved(f, step), rtol=2e-5, atol=1e-5)
     slope = pb.jacobian(f)
     np.testing.assert_allclose(slope(P) @ MOVE, change, rtol=1e-8, atol=1e-9)
-    if amount.full() or name in ("brentq", "root", "minimize"):
+    if name in ("brentq", "root", "minimize", "curve_fit"):
         np.testing.assert_allclose(pb.jacobian(slope)(P) @ MOVE, moved(slope, step), rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("name", COMPILED[:: amount.cases(3, 1)])
+@pytest.mark.parametrize("name", COMPILED[:: amount.cases(9, 1)])
 def test_without_numbers(name):
     f = ZEROS[name]
     slope = pb.jacobian(f)(P)
