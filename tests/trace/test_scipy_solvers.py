@@ -183,6 +183,22 @@ def test_what_is_refused_has_a_cure():
             pb.grad(f)(P)
 
 
+def test_what_a_function_leaves_elsewhere_is_found_out():
+    def f(p):
+        last = None
+
+        def g(t):
+            nonlocal last
+            last = t * p[0]
+            return cubic(t, p[0], p[1])
+
+        return so.brentq(g, 0, 3) + last
+
+    for derivative in (pb.grad(f), lambda p: pb.jvp(f, (p,), (MOVE,))):
+        with pytest.raises(PaybackError, match="from the solution"):
+            derivative(P)
+
+
 def test_where_no_solution_is_near():
     with pytest.raises(NonFiniteError, match="no solution is near"), pytest.warns(RuntimeWarning):
         pb.grad(lambda p: so.fsolve(lambda t: t * t + p[0], 1.0)[0])(P)
