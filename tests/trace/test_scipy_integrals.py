@@ -32,6 +32,7 @@ INTEGRALS = {
     "quad of an array's entries": lambda p: si.quad(lambda t: np.sum(p * t ** np.arange(3)), 0, 1)[0],
     "quad and a plain one": lambda p: si.quad(lambda t: p[0] * t, 0, 1)[0] * p[1] + si.quad(np.sin, 0, 1)[0] * p[2],
     "an integral in an integral": nested,
+    "quad_vec": lambda p: si.quad_vec(lambda t: np.exp(-np.outer(p, p) * t), 0, p[1])[0],
     "dblquad": lambda p: si.dblquad(lambda y, x: np.exp(-p[0] * x * y) * p[2], 0, 1, 0, lambda x: x * p[1])[0],
     "fixed_quad": lambda p: si.fixed_quad(lambda t: np.exp(-p[0] * t), 0, p[1], n=7)[0],
     "romb": lambda p: si.romb(np.exp(-np.outer(p, np.linspace(0, 1, 17))), dx=1 / 16),

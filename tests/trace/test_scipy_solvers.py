@@ -134,6 +134,7 @@ MINIMA = {
     "its cost": lambda p: so.least_squares(residuals(p), [1.0, 1.0], **CLOSE).cost,
     "least_squares at a bound": lambda p: so.least_squares(
         residuals(p), [0.5, 1.0], bounds=([0, 0], [0.6, 9]), **CLOSE).x,
+    "leastsq": lambda p: so.leastsq(residuals(p), [1.0, 1.0], xtol=1e-14, ftol=1e-14)[0],
     "curve_fit": lambda p: so.curve_fit(
         decay, XS, YS * p[0] + p[1] * XS / 10, [1.0, 1.0], 1 + XS * p[2], xtol=1e-14, ftol=1e-14)[0],
     "curve_fit of places": lambda p: so.curve_fit(

@@ -283,6 +283,19 @@ def _squares(residuals: Function, around: Any, x0: Any, found: Any, held: Any = 
     return _row(_slope(held, of_squares=True)(body), [start], captured, lambda g, x0: found)
 
 
+def _leastsq(original: Function, func: Function, x0: Any, args: Any = (), Dfun: Any = None, full_output: Any = False,
+             **options: Any) -> Any:  # fmt: skip
+    called = Callback(func, args)
+    _known("leastsq", called, x0)
+    slope = Callback(Dfun, args) if Dfun is not None else None
+    x, *rest = original(called, _plain(x0), (), slope, full_output, **options)
+    if called.traced:
+        x = _squares(lambda x: np.reshape(doubles(called.at(x)), (-1,)), called.found, x0, x)
+        if full_output:
+            rest[:2] = Lost("leastsq's cov_x"), Lost("leastsq's infodict")
+    return (x, *rest)
+
+
 def _curve_fit(original: Function, f: Function, xdata: Any, ydata: Any, p0: Any = None, sigma: Any = None,
                absolute_sigma: bool = False, *more: Any, **options: Any) -> Any:  # fmt: skip
     called = Callback(f)
@@ -313,6 +326,6 @@ CALLERS: dict[str, dict[str, Function]] = {
         **dict.fromkeys(("brentq", "brenth", "bisect", "ridder", "toms748"), _bracketing),
         "newton": _newton, "root_scalar": _root_scalar, "root": _root, "fsolve": _fsolve, "fixed_point": _fixed_point,
         "minimize": _minimize, "minimize_scalar": _minimize_scalar, "least_squares": _least_squares,
-        "curve_fit": _curve_fit,
+        "leastsq": _leastsq, "curve_fit": _curve_fit,
     }
 }  # fmt: skip
