@@ -10,7 +10,8 @@ import numpy as np
 import payback as pb
 from ops.own import Own
 
-ONLY_WITHOUT_NUMBERS = {"branch", "loop", "foreign"}  # foreign: tests/transforms/test_foreign.py
+# foreign: tests/transforms/test_foreign.py; the last three: tests/trace/test_scipy_*.py
+ONLY_WITHOUT_NUMBERS = {"branch", "loop", "foreign", "integral", "trajectory", "tried"}
 
 _W = np.random.default_rng(1).uniform(-1, 1, (3, 3))
 _X = np.random.default_rng(2).uniform(-1, 1, (5, 3))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.signal
 
 from ops.own import Own
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
+from payback.trace.scipy import filters
 
 G = np.random.default_rng(6)
 V, M, T = G.normal(size=6), G.normal(size=(3, 4)), G.normal(size=(2, 3, 2))
@@ -23,6 +25,12 @@ def recurrence(a, b, axis=0, backwards=False):
     return np.moveaxis(y, 0, axis)
 
 
+def fed_back(a, x):
+    one = np.ones(1, x.dtype)
+    lfilter = filters.lfilter if isinstance(a, Traced) or isinstance(x, Traced) else scipy.signal.lfilter
+    return lfilter(one, np.concatenate([one, a]), x, axis=0)
+
+
 def convolve(mode):
     return lambda a, v: np.convolve(a, v, mode)
 
@@ -32,6 +40,7 @@ CASES: dict[str, Own] = {
     "recurrence backwards": Own(("recurrence",), lambda a, b: recurrence(a, b, 1, True), (M, M + 1), half=True),
     "recurrence of an axis": Own(("recurrence",), lambda a, b: recurrence(a, b, 1), (T, T + 1), half=True),
     "recurrence of one": Own(("recurrence",), recurrence, (V[:1], V[1:2])),
+    "recursion": Own(("recursion",), fed_back, (V[:2] / 4, M)),
     "cumprod": Own(("cumprod",), np.cumprod, (V,), half=True),
     "cumprod of an axis": Own(("cumprod",), lambda x: np.cumprod(x, axis=1), (T,), half=True),
     "cumprod backwards": Own(("cumprod",), lambda x: emit("cumprod", x, axis=0, backwards=True), (ONE,),

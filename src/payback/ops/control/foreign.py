@@ -46,3 +46,16 @@ Row(
     jvp=_no_derivative,
     math="as its author says",
 )
+
+
+def _left(m: Any, *given: Any, **params: Any) -> NoReturn:
+    raise DifferentiationError(
+        "a value that a function has left elsewhere, while a solver of SciPy's ran it, is differentiated",
+        why="it was computed at places that the solver tried",
+        fix="compute it again from the solution",
+    )
+
+
+# the argument of a function that is traced at a solution; around: what the function uses, and so the solution
+Row("tried", "own", lambda m, *around, at: at, shape=lambda *around, at: Aval(np.shape(at), np.dtype(np.float64)),
+    vjp=_left, jvp=_left, math="none: it is gone when the solver has ended")  # fmt: skip

@@ -29,8 +29,8 @@ _OF_SCIPY = {
     "interpolate": "CubicSpline, PchipInterpolator, Akima1DInterpolator, make_interp_spline, BSpline, PPoly, interp1d "
     "and RegularGridInterpolator(method='linear') are answered; for another curve make its coefficients of plain "
     f"arrays outside, or solve for them with np.linalg.solve, and evaluate the polynomial with NumPy; {_AUTHOR}",
-    "signal": "convolve, correlate, lfilter, filtfilt, sosfilt, sosfiltfilt and savgol_filter are answered; write another "
-    "filter as a loop over the samples, or with pb.scan",
+    "signal": "convolve, correlate, lfilter, filtfilt, sosfilt, sosfiltfilt and savgol_filter are answered; write "
+    "another filter as a loop over the samples, or with pb.scan",
     "ndimage": f"filters with constant weights along the axes are answered; for others add up shifted slices of "
     f"np.pad(x, ...), {_AUTHOR}",
     "spatial.transform": "write the matrix of the rotation with NumPy, np.array([[np.cos(t), -np.sin(t)], ...]), by "

@@ -19,14 +19,13 @@ from payback.errors import UnsupportedError
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ops.append import freeze
-from payback.ops.row import INPUT
+from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known
 from payback.trace.numpy.products import array_of
-from payback.trace.refusals.leaks import close
 from payback.trace.scipy.curves import doubles
 from payback.trace.tree import leaves, tree_map
 
@@ -135,22 +134,21 @@ def _assigned(code: CodeType) -> frozenset[str]:
 # bodies ---------------------------------------------------------------------------------------------------------
 
 
-def body_of(f: Function, values: Sequence[Any]) -> tuple[Any, list[Node]]:
+def body_of(f: Function, values: Sequence[Any], around: Sequence[Any] = ()) -> tuple[Any, list[Node]]:
     """The body of f at plain numbers or, where one is an Aval, of shapes only; and what it uses from around it.
 
     At numbers f may look at them: the body is that of the branch that it takes there.
+    around: what f is known to use: what it leaves elsewhere depends on that, see the row `tried`.
     """
     from payback.trace.body import enclosed, node_of, trace_body
 
     if any(isinstance(x, Aval) for x in values):
         traced = trace_body(f, [x if isinstance(x, Aval) else Aval(np.shape(x), FLOAT) for x in values], tuple)
         return traced.body, traced.captured
-    inputs = [Node(INPUT, (), {"name": ""}, freeze(np.array(x, FLOAT)[()]), None) for x in values]
-    try:
-        out = f(*map(Traced, inputs))
-    finally:
-        close(inputs)
-    return enclosed(inputs, [node_of(out)])
+    places = [freeze(np.array(x, FLOAT)[()]) for x in values]
+    nodes = tuple(x.node for x in around)
+    inputs = [Node(TABLE["tried"], nodes, {"at": x}, x, None) for x in places]
+    return enclosed(inputs, [node_of(f(*map(Traced, inputs)))])
 
 
 def in_shape(x: Any, shape: tuple[int, ...]) -> Any:

@@ -93,7 +93,7 @@ class Curve:
         return self._of
 
     def __getattr__(self, name: str) -> NoReturn:
-        if not hasattr(self._of, name):
+        if name.startswith("__") or not (name.startswith("_") or hasattr(self._of, name)):
             raise AttributeError(f"{self._of.__name__!r} object has no attribute {name!r}")
         raise UnsupportedError(f"{self._of.__name__}.{name} of traced values", where=here(),
                                why="a curve of traced values is evaluated, differentiated and integrated",

@@ -66,7 +66,8 @@ def _recursion(a: Any, x: Any) -> Any:
     filtered = vars(sys.modules["scipy.signal"])["lfilter"]
 
     def there(a: Any, x: Any) -> Any:
-        return filtered([1.0], np.concatenate([np.ones(1, a.dtype), a[1:]]), x, axis=0)
+        one = np.ones(1, a.dtype)
+        return filtered(one, np.concatenate([one, a[1:]]), x, axis=0)
 
     dtype = np.result_type(x.dtype, a.dtype, np.float32)
     x = x if x.dtype == dtype else astype(x, dtype)

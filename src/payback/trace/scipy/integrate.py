@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import TraceError, UnsupportedError
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ops.append import apply, freeze
@@ -28,20 +28,21 @@ _CLOSE = {"epsabs": 1e-13, "epsrel": 1e-10, "limit": 2000}
 
 
 def _integral(f: Function, a: Any, b: Any, rule: Function, found: Any = None, points: Any = None) -> Any:
-    """∫ f(x) dx of numbers, traced; found: its value, if it is known."""
+    """∫ f(x) dx, traced; found: its value, if it is known; else it is a number."""
     vector = vars(sys.modules["scipy.integrate"])["quad_vec"]
 
     def again(g: Function, a: Any, b: Any) -> Any:
         return vector(lambda x: np.asarray(g(x)), a, b, points=points, **_CLOSE)[0]
 
-    body, captured = body_of(lambda x: in_shape(f(x), ()), [Aval((), FLOAT)])
+    shape = np.shape(found) if found is not None else ()
+    body, captured = body_of(lambda x: in_shape(f(x), shape), [Aval((), FLOAT)])
     operands = [as_node(doubles(now(end))) for end in (a, b)] + captured
     row, params = TABLE["integral"], {"body": body, "rule": rule, "again": again}
     where = where_of_caller(3)
     if found is None:
         return Traced(apply(row, operands, where, params))
-    made = Traced(Node(row, tuple(operands), params, freeze(np.float64(found)), where))
-    return emit("cast", made, dtype=FLOAT, weak=True)
+    made = Traced(Node(row, tuple(operands), params, freeze(np.array(found, FLOAT)[()]), where))
+    return emit("cast", made, dtype=FLOAT, weak=True) if type(found) is float else made
 
 
 def _quad(original: Function, func: Function, a: Any, b: Any, args: Any = (), full_output: int = 0,
@@ -62,6 +63,21 @@ def _quad(original: Function, func: Function, a: Any, b: Any, args: Any = (), fu
     if found is None:
         return (value, Lost("quad's error"), *([Lost("quad's infodict")] if full_output else []))
     return (value, *found[1:])
+
+
+def _quad_vec(original: Function, f: Function, a: Any, b: Any, *more: Any, args: Any = (), **options: Any) -> Any:
+    called, ends = Callback(f, args), (now(a), now(b))
+    if not called.known or not known(*ends):
+        raise TraceError("quad_vec while a function is compiled", where=here(),
+                         why="the shape of what it integrates is not known", fix="use quad of each entry")  # fmt: skip
+    found = original(called, *map(plain, ends), *more, **options)
+    if not called.traced and not any_traced(ends):
+        return found
+
+    def rule(g: Function, a: Any, b: Any) -> Any:
+        return original(g, a, b, *more, **options)[0]
+
+    return (_integral(called.at, *ends, rule, found[0], options.get("points")), *found[1:])
 
 
 def _dblquad(original: Function, func: Function, a: Any, b: Any, gfun: Any, hfun: Any, args: Any = (),
@@ -101,4 +117,4 @@ def romb(y: Any, dx: Any = 1.0, axis: int = -1, show: bool = False) -> Any:
 
 
 FUNCTIONS: dict[str, Any] = {"romb": romb}
-CALLERS: dict[str, Function] = {"quad": _quad, "dblquad": _dblquad, "fixed_quad": _fixed_quad}
+CALLERS: dict[str, Function] = {"quad": _quad, "quad_vec": _quad_vec, "dblquad": _dblquad, "fixed_quad": _fixed_quad}

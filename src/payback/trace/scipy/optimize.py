@@ -35,10 +35,15 @@ def _plain(tree: Any) -> Any:
     return tree_map(plain, tree)
 
 
-def _solution(equations: Function, start: Any, found: Any, of: Function | None = None) -> Any:
-    """The solution that SciPy has found of `equations(x) = 0`, traced; of: the body that is solved, from theirs."""
+def _solution(called: Callback, start: Any, found: Any, equations: Function | None = None,
+              of: Function | None = None) -> Any:  # fmt: skip
+    """The solution that SciPy has found of `equations(x) = 0`, by default of the function that it called, traced.
+
+    of: the body that is solved, from that of the equations.
+    """
+    equations = equations or called.at
     shape = np.shape(found)
-    body, captured = body_of(lambda x: in_shape(equations(x), shape if of is None else ()), [found])
+    body, captured = body_of(lambda x: in_shape(equations(x), shape if of is None else ()), [found], called.found)
     if not captured:
         return found
     begin = np.array(np.broadcast_to(np.asarray(start, float), shape))[()]
@@ -78,7 +83,7 @@ def _bracketing(original: Function, f: Function, a: Any, b: Any, args: Any = (),
         return _compiled(called.at, [a, b], lambda g, a, b: original(lambda x: float(g(x)), a, b, **options))
     x, run = original(called, _plain(a), _plain(b), full_output=True, **options)
     if called.traced:
-        x = _solution(called.at, _plain(a), x)
+        x = _solution(called, _plain(a), x)
         run.root = x
     return (x, run) if told else x
 
@@ -97,7 +102,7 @@ def _newton(original: Function, func: Function, x0: Any, fprime: Any = None, arg
     if not called.traced:
         return found
     x, *rest = found if told else (found,)
-    x = _solution(called.at, _plain(x0), x)
+    x = _solution(called, _plain(x0), x)
     if told and np.ndim(x) == 0:
         rest[0].root = x
     return (x, *rest) if told else x
@@ -118,7 +123,7 @@ def _root_scalar(original: Function, f: Function, args: Any = (), method: Any = 
     found = original(called, (), method, **_plain(starts), **slopes, **options)
     if called.traced:
         start = _plain(bracket)[0] if x0 is None else _plain(x0)
-        found.root = _solution(lambda x: _first(called.at(x), fprime), start, found.root)
+        found.root = _solution(called, start, found.root, lambda x: _first(called.at(x), fprime))
     return found
 
 
@@ -146,7 +151,7 @@ def _root(original: Function, fun: Function, x0: Any, args: Any = (), method: st
     found = original(called, _plain(x0), (), method, slope, **options)
     if not called.traced:
         return found
-    x = _solution(lambda x: _first(called.at(x), jac), _plain(x0), found.x)
+    x = _solution(called, _plain(x0), found.x, lambda x: _first(called.at(x), jac))
     return results(found, "root", x=x, fun=found.fun)  # zero, whatever the parameters
 
 
@@ -163,7 +168,7 @@ def _fsolve(original: Function, func: Function, x0: Any, args: Any = (), fprime:
     if not called.traced:
         return found
     x, *rest = found if full_output else (found,)
-    x = _solution(called.at, np.ravel(_plain(x0)), x)
+    x = _solution(called, np.ravel(_plain(x0)), x)
     if full_output:
         rest[0] = {key: value if key in ("nfev", "njev", "fvec") else Lost(key) for key, value in rest[0].items()}
     return (x, *rest) if full_output else x
@@ -178,7 +183,7 @@ def _fixed_point(original: Function, func: Function, x0: Any, args: Any = (), *m
     if not called.known or not known(now(x0)):
         return _compiled(difference, [x0], lambda g, x0: original(lambda x: x - g(x), x0, (), *more, **options))
     found = original(called, _plain(x0), (), *more, **options)
-    return _solution(difference, _plain(x0), found) if called.traced else found
+    return _solution(called, _plain(x0), found, difference) if called.traced else found
 
 
 # minima ---------------------------------------------------------------------------------------------------------
@@ -233,11 +238,11 @@ def _minimize(original: Function, fun: Function, x0: Any, args: Any = (), method
     def cost(x: Any) -> Any:
         return _first(called.at(x), jac)
 
-    return _minimum("minimize", cost, x0, found, _at_bounds(found.x, bounds))
+    return _minimum("minimize", called, cost, x0, found, _at_bounds(found.x, bounds))
 
 
-def _minimum(name: str, cost: Function, x0: Any, found: Any, held: Any = None) -> Any:
-    x = _solution(cost, _plain(x0), found.x, _slope(held))
+def _minimum(name: str, called: Callback, cost: Function, x0: Any, found: Any, held: Any = None) -> Any:
+    x = _solution(called, _plain(x0), found.x, cost, _slope(held))
     return results(found, name, x=x, fun=in_shape(cost(x), ()))
 
 
@@ -246,7 +251,7 @@ def _minimize_scalar(original: Function, fun: Function, bracket: Any = None, bou
     called = Callback(fun, args)
     _known("minimize_scalar", called, (bracket, bounds))
     found = original(called, _plain(bracket), _plain(bounds), (), *more, **options)
-    return _minimum("minimize_scalar", called.at, found.x + 1.0, found) if called.traced else found
+    return _minimum("minimize_scalar", called, called.at, found.x + 1.0, found) if called.traced else found
 
 
 def _least_squares(original: Function, fun: Function, x0: Any, jac: Any = "2-point", bounds: Any = (-np.inf, np.inf),
@@ -262,18 +267,33 @@ def _least_squares(original: Function, fun: Function, x0: Any, jac: Any = "2-poi
         raise UnsupportedError(f"scipy.optimize.least_squares of traced values with loss={loss!r}", where=here(),
                                fix="use loss='linear', or minimize of the cost")  # fmt: skip
     shape, mask = np.shape(found.fun), found.active_mask != 0
-    x = _squares(lambda x: in_shape(called.at(x), shape), x0, found.x, (mask, found.x) if mask.any() else None)
+    x = _squares(
+        lambda x: in_shape(called.at(x), shape), called.found, x0, found.x, (mask, found.x) if mask.any() else None
+    )
     left = in_shape(called.at(x), shape)
     return results(found, "least_squares", x=x, fun=left, cost=0.5 * np.sum(left**2))
 
 
-def _squares(residuals: Function, x0: Any, found: Any, held: Any = None) -> Any:
+def _squares(residuals: Function, around: Any, x0: Any, found: Any, held: Any = None) -> Any:
     """Where the sum of the squares of residuals is least."""
-    body, captured = body_of(residuals, [found])
+    body, captured = body_of(residuals, [found], around)
     if not captured:
         return found
     start = np.array(np.broadcast_to(np.asarray(_plain(x0), float), np.shape(found)))
     return _row(_slope(held, of_squares=True)(body), [start], captured, lambda g, x0: found)
+
+
+def _leastsq(original: Function, func: Function, x0: Any, args: Any = (), Dfun: Any = None, full_output: Any = False,
+             **options: Any) -> Any:  # fmt: skip
+    called = Callback(func, args)
+    _known("leastsq", called, x0)
+    slope = Callback(Dfun, args) if Dfun is not None else None
+    x, *rest = original(called, _plain(x0), (), slope, full_output, **options)
+    if called.traced:
+        x = _squares(lambda x: np.reshape(doubles(called.at(x)), (-1,)), called.found, x0, x)
+        if full_output:
+            rest[:2] = Lost("leastsq's cov_x"), Lost("leastsq's infodict")
+    return (x, *rest)
 
 
 def _curve_fit(original: Function, f: Function, xdata: Any, ydata: Any, p0: Any = None, sigma: Any = None,
@@ -297,7 +317,7 @@ def _curve_fit(original: Function, f: Function, xdata: Any, ydata: Any, p0: Any 
         s = doubles(now(sigma))
         return off / s if s.ndim < 2 else np.linalg.solve(np.linalg.cholesky(s), off)
 
-    popt = _squares(residuals, found[0], found[0], (held, found[0]) if held.any() else None)
+    popt = _squares(residuals, called.found, found[0], found[0], (held, found[0]) if held.any() else None)
     return (popt, Lost("curve_fit's pcov"), *found[2:])
 
 
@@ -306,6 +326,6 @@ CALLERS: dict[str, dict[str, Function]] = {
         **dict.fromkeys(("brentq", "brenth", "bisect", "ridder", "toms748"), _bracketing),
         "newton": _newton, "root_scalar": _root_scalar, "root": _root, "fsolve": _fsolve, "fixed_point": _fixed_point,
         "minimize": _minimize, "minimize_scalar": _minimize_scalar, "least_squares": _least_squares,
-        "curve_fit": _curve_fit,
+        "leastsq": _leastsq, "curve_fit": _curve_fit,
     }
 }  # fmt: skip
