@@ -58,8 +58,8 @@ class _Training(msgspec.Struct):
 def show(model: str, /, *, out: Out) -> None:
     """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained.
 
-    W₁·x multiplies a column, so W₁ is printed as outputs × inputs. It is stored the other way round: W1[i,j], as explain
-    and account name an entry, leads from input i to output j.
+    W₁·x multiplies a column, so W₁ is printed as outputs × inputs. It is stored the other way round: W1[i,j], as
+    explain and account name an entry, leads from input i to output j.
     """
     net, document = read_model(model)
     try:
