@@ -58,7 +58,7 @@ def probe(
 
 @pytest.fixture(autouse=True)
 def _one_more_command(monkeypatch):
-    module = types.types.ModuleType("payback.cli.probe")
+    module = types.ModuleType("payback.cli.probe")
     module.probe = probe
     monkeypatch.setitem(sys.modules, "payback.cli.probe", module)
     monkeypatch.setattr(app, "COMMANDS", {"explain": COMMANDS["explain"], "probe": "Try the frame."})

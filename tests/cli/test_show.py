@@ -41,7 +41,7 @@ def test_the_function_and_the_shape_of_each_weight(run):
         ["shape", "parameters"], ["W₁", "8×4", "32"], ["b₁", "8", "8"], ["W₂", "5×8", "40"], ["b₂", "5", "5"],
         ["W₃", "3×5", "15"], ["b₃", "3", "3"],
     ]  # fmt: skip
-    assert lines[8] == "103 parameters in all"
+    assert lines[8] == "103 parameters in all; W1[i,j] in explain and account leads from input i to output j"
     assert lines[9] == "x         sepal_length, sepal_width, petal_length, petal_width"
     assert lines[10] == "y         species: one of setosa, versicolor, virginica"
     assert lines[11] == "trained   on iris: 2 epochs, stopped: epochs"
@@ -116,7 +116,7 @@ def test_a_model_saved_from_python(run):
     pb.fit(net, X, X[:, 0, 0], epochs=1, validation=0).save("m")
     lines = good(run, "show", "m").splitlines()
     assert lines[0] == "y = W₂·tanh(W₁·flatten(x)+b₁)+b₂"
-    assert lines[-1] == "33 parameters in all"
+    assert lines[-1].startswith("33 parameters in all; W1[i,j]")
 
 
 def test_a_model_of_classes_that_are_not_paybacks(run):

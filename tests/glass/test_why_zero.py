@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import payback as pb
 from payback.errors import InputError
@@ -90,6 +91,29 @@ def test_causes_are_the_user_s_sub_expressions():
 
 def test_it_does_not_pretend_to_know_the_inside_of_a_factorization():
     assert counts(lambda a, b: np.linalg.solve(a, b)[0], np.eye(2), np.ones(2), leaf="b") == {"not told apart": 1}
+
+
+B = np.arange(1.0, 4.0)
+READ = {
+    "cholesky": (lambda a: np.linalg.cholesky(a), np.tril),
+    "eigvalsh": (lambda a: np.linalg.eigvalsh(a), np.tril),
+    "upper eigh": (lambda a: np.linalg.eigh(a, UPLO="U")[0], np.triu),
+    "upper cholesky": (lambda a: scipy.linalg.cholesky(a), np.triu),
+    "triangle": (lambda a: scipy.linalg.solve_triangular(a, B, lower=True), np.tril),
+    "upper triangle": (lambda a: scipy.linalg.solve_triangular(a, B), np.triu),
+    "ones on the diagonal": (
+        lambda a: scipy.linalg.solve_triangular(a, B, lower=True, unit_diagonal=True), lambda a: np.tril(a, -1)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_triangle_that_is_not_read_has_no_path(name):
+    f, part = READ[name]
+    a = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+    found = pb.why_zero(lambda a: (f(a) ** 2).sum(), a)["a"]
+    assert found.counts["no path"] == found.zeros >= 3
+    assert np.array_equal(found.entries["no path"], part(np.ones((3, 3))) == 0)
 
 
 def test_no_such_leaf():

@@ -26,6 +26,9 @@ MULTILINEAR = frozenset({"prod", "cumprod", "recurrence", "convolve"})
 # Rows that take one of several values and leave the others.
 CHOICES = frozenset({"select", "maximum", "minimum", "fmax", "fmin", "max", "min"})
 
+# Rows that read one triangle of their matrix.
+_TRIANGLES = frozenset({"cholesky", "eigh", "solve_triangular"})
+
 _ALWAYS = frozenset({"select", "max", "min"})
 
 
@@ -147,7 +150,7 @@ class Links(Sizes):
     def whole(self, node: Node, bar: Any) -> list[Any]:
         """Everything leads to everything, or does so among the entries of one case (`depends`, see ops/row.py)."""
         self.opaque.add(node)
-        paid = []
+        paid: list[Any] = []
         for slot, arg in enumerate(node.args):
             if isinstance(bar, list) or node.op.depends is None:
                 parts = [self.dense(part) for part in (bar if isinstance(bar, list) else [bar]) if part is not None]
@@ -157,6 +160,10 @@ class Links(Sizes):
             ours, theirs = np.broadcast_to(ours, arg.shape), np.broadcast_to(theirs, node.shape)
             hit = np.unique(theirs[np.not_equal(self.dense(bar), 0)])
             paid.append(np.isin(ours, hit) * 1.0)
+        if node.op.name in _TRIANGLES:
+            how = node.params
+            lower, inner = how.get("lower", not how.get("upper")), int(how.get("unit", False))
+            paid[0] = np.tril(paid[0], -inner) if lower else np.triu(paid[0], inner)
         return paid
 
 

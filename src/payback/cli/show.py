@@ -56,7 +56,11 @@ class _Training(msgspec.Struct):
 
 
 def show(model: str, /, *, out: Out) -> None:
-    """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained."""
+    """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained.
+
+    W₁·x multiplies a column, so W₁ is printed as outputs × inputs. It is stored the other way round: W1[i,j], as
+    explain and account name an entry, leads from input i to output j.
+    """
     net, document = read_model(model)
     try:
         told = msgspec.convert(document.extra, _Training)
@@ -67,7 +71,8 @@ def show(model: str, /, *, out: Out) -> None:
     rows = [(name, "×".join(map(str, shape)), np.prod(shape, dtype=int)) for name, shape in weights(net)]
     out.table(rows, headers=("", "shape", "parameters"), align="lrr")
     total = sum(np.size(p) for p in parameters(net).values())
-    out.line(f"{total:,} parameters in all")
+    ways = "; W1[i,j] in explain and account leads from input i to output j" if rows and rows[0][0] == "W₁" else ""
+    out.line(f"{total:,} parameters in all{ways}")
     result: dict[str, Any] = {
         "model": model,
         "function": function,
