@@ -27,7 +27,7 @@ from payback.native.planning.commands import Command, number_of
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.nests import nest
 from payback.native.products import contraction
-from payback.native.products.choice import Plan, plan
+from payback.native.products.choice import K_BLOCK, Plan, plan
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.
@@ -284,6 +284,8 @@ class Source(NamedTuple):
                 views = views[::-1] if exchanged else views
         if key is None:
             how = replace(how, accumulate=True) if plus else how
+            if self.after is not None and k <= K_BLOCK:  # a function of its own, which need not add up blocks
+                how = replace(how, blocked=False)
             key = Product(how, how.ways, batch, self.after, shared)
         scratch = layout.whole(Buffer("arena", np.dtype(np.uint8), size * (self.threads if shared else 1)), (size,))
         read = [view for view, store in self.others if not store]

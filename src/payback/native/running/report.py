@@ -12,6 +12,7 @@ import numpy as np
 from payback.native.codegen import clock
 from payback.native.planning.commands import Command
 from payback.native.planning.fuse import ON_NUMPY
+from payback.native.planning.waits import shares
 from payback.native.running.table import Segment
 
 LONG, ROUNDS = 0.3, 50  # seconds and runs after which times are taken as they are
@@ -43,7 +44,9 @@ def table(commands: Sequence[Command], seconds: Sequence[float] | None = None) -
     for number, command in enumerate(commands):
         shown = [view.shape for view in command.writes if view.shape != (0,) and view.buffer.dtype != np.uint8]
         shapes = ", ".join("×".join(map(str, shape)) or "number" for shape in shown)
-        shared = " shared by threads" if getattr(command.kernel, "split", False) else ""
+        shared = " shared by threads" if shares(command) else ""
+        if command.owner is not None:
+            shared = f" by thread {command.owner}"
         times = ""
         if seconds is not None:
             took = seconds[number]
