@@ -8,6 +8,7 @@ sums of at most a chunk's entries, in the dtype, are added up in float64, always
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from payback.native.products.tile import registers
 from payback.native.vector_math import FORMULAS
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512
+WRITTEN = 3  # elementary functions that are written into a body and not called, where rows are short
 LIGHT, LONG = 6, 40  # a body of so few operations is repeated for several accumulators, and one of so many seldom
 
 
@@ -78,13 +80,16 @@ class _Loops(Body):
             self.fix(key.lanes, start)
         if key.staged:
             self.fix(key.vector, start)
-        if self.reductions:
-            self.totals = {}
-            self._kept(0, start)
-        elif key.strips:
-            self._outer(0, key.outer - 1, start, self._strips)
-        else:
-            self._outer(0, key.outer, start, self._pointwise)
+        functions = 0 if key.staged or key.lanes == 1 else sum(instr[0] in FORMULAS for instr in key.instrs)
+        written = 0 < functions <= WRITTEN and self.may_mask()
+        with self.written_in("body") if written else nullcontext():
+            if self.reductions:
+                self.totals = {}
+                self._kept(0, start)
+            elif key.strips:
+                self._outer(0, key.outer - 1, start, self._strips)
+            else:
+                self._outer(0, key.outer, start, self._pointwise)
 
     def _outer(self, axis: int, end: int, offsets: list[ir.Value], body: Callable[[list[ir.Value]], None]) -> None:
         if axis == end:
@@ -115,9 +120,7 @@ class _Loops(Body):
             self.hold(lanes, offsets)
             main = self._in_stages(offsets, start, n, [])[0]
             with e.loop(main, n, lanes) as i:
-                here, self.count = self.along(offsets, i), e.b.sub(n, i)
-                self.sink(self.evaluate(here, lanes), here, lanes)
-                self.count = None
+                self._rest(offsets, i, n, [])
             return
         if lanes > 1:
             self.hold(lanes, offsets)
@@ -128,9 +131,7 @@ class _Loops(Body):
                 self.sink(self.evaluate(here, lanes), here, lanes)
             if self.may_mask():
                 with e.loop(main, n, lanes) as i:  # once, or not at all
-                    here, self.count = self.along(offsets, i), e.b.sub(n, i)
-                    self.sink(self.evaluate(here, lanes), here, lanes)
-                    self.count = None
+                    self._rest(offsets, i, n, [])
                 return
         with e.loop(main, n) as i:
             here = self.along(offsets, i)
@@ -276,8 +277,7 @@ class _Loops(Body):
             return body
 
         if self.key.staged:
-            vectors = self._units(lanes) + self._units(self.key.vector)
-            start, *vectors = self._in_stages(offsets, start, end, vectors)
+            start, *vectors = self._in_stages(offsets, start, end, self._units(lanes) + self._units(self.key.vector))
             pairs = vectors[:many], vectors[many:]
             pairs = pairs[0], fold(e, start, end, self.key.vector, pairs[1],
                                    lambda i, so_far: self._rest(offsets, i, end, so_far))  # fmt: skip
@@ -304,10 +304,11 @@ class _Loops(Body):
             vectors = fold(e, position, last, lanes, vectors, at(lanes))
             if self.may_mask():
                 vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
-                last = end
             singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
             start = last
-        for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
+        if lanes == 1 or not self.may_mask():
+            singles = fold(e, start, end, 1, singles, at(1))
+        for sink, part in zip(self.reductions, singles, strict=True):
             self._flush(sink, 1, 0, part)
 
     def _in_stages(
