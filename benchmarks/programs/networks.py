@@ -276,3 +276,29 @@ def physics_informed(xp: Any, lib: Any, p: Any, points: Any) -> Any:
 @program(lambda g: ((dense(g, 10, 16), dense(g, 16, 10)), g.standard_normal((1000, 10))))
 def jacobian_penalty(xp: Any, lib: Any, p: Any, x: Any) -> Any:
     return xp.mean(lib.vmap(lib.jacobian(lambda x: xp.tanh(xp.tanh(x @ p[0]) @ p[1])))(x) ** 2)
+
+
+def instance_norm_data(g: Any) -> Any:
+    return (np.ones(8), np.zeros(8)), g.standard_normal((32, 16, 16, 8))
+
+
+@program(instance_norm_data)
+def instance_norm(xp: Any, lib: Any, p: Any, x: Any) -> Any:
+    """Images whose channels come last, in rows shorter than a vector."""
+    mean = xp.mean(x, axis=(1, 2), keepdims=True)
+    h = (x - mean) / xp.sqrt(xp.var(x, axis=(1, 2), keepdims=True) + 1e-5)
+    return xp.mean(xp.tanh(h * p[0] + p[1]) ** 2)
+
+
+def words_data(g: Any) -> Any:
+    p = {"u": dense(g, 500, 16), "v": dense(g, 500, 16)}
+    return p, *g.integers(0, 500, (2, 2000)), g.integers(0, 500, (2000, 5))
+
+
+@program(words_data)
+def skip_grams(xp: Any, lib: Any, p: Any, i: Any, j: Any, others: Any) -> Any:
+    """Word vectors by their neighbors and by five words drawn for each (Mikolov 2013)."""
+    word = p["u"][i]
+    near = xp.sum(word * p["v"][j], axis=1)
+    far = xp.einsum("nd,nkd->nk", word, p["v"][others])
+    return xp.mean(xp.logaddexp(0.0, -near) + xp.sum(xp.logaddexp(0.0, far), axis=1))

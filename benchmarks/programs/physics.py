@@ -176,3 +176,13 @@ def bilateral_filter(xp: Any, lib: Any, image: Any, width: Any, wanted: Any) -> 
             w = xp.exp(-far / (2 * width[0] ** 2) - (near - image) ** 2 / (2 * width[1] ** 2))
             total, weights = total + w * near, weights + w
     return xp.sum((total / weights - wanted) ** 2)
+
+
+@program(lambda g: (g.standard_normal(513), *g.standard_normal((2, 16, 1024))))
+def spectral_filter(xp: Any, lib: Any, h: Any, x: Any, y: Any) -> Any:
+    return xp.mean((xp.fft.irfft(xp.fft.rfft(x) * h) - y) ** 2)
+
+
+@program(lambda g: g.standard_normal((2, 512, 512)))
+def total_variation(xp: Any, lib: Any, u: Any, seen: Any) -> Any:
+    return xp.mean(xp.abs(xp.diff(u, axis=0))) + xp.mean(xp.abs(xp.diff(u, axis=1))) + xp.mean((u - seen) ** 2)

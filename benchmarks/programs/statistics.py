@@ -188,3 +188,10 @@ def heston_paths(xp: Any, lib: Any, p: Any, noise: Any) -> Any:
         both = p[4] * a + xp.sqrt(1 - p[4] ** 2) * b
         variance = variance + p[1] * (p[2] - held) / 20 + p[3] * xp.sqrt(held / 20 + 1e-12) * both
     return xp.exp(-0.02) * xp.mean(xp.maximum(price - 100.0, 0.0))
+
+
+@program(lambda g: (np.array(0.5), g.standard_normal((200, 20)), g.standard_normal(200)))
+def ridge(xp: Any, lib: Any, penalty: Any, x: Any, y: Any) -> Any:
+    """By the penalty alone, an array without axes."""
+    w = xp.linalg.solve(x.T @ x + penalty * xp.eye(20, dtype=x.dtype), x.T @ y)
+    return xp.mean((y - x @ w) ** 2)

@@ -286,7 +286,23 @@ def test_what_multiplies_entries_in_their_places_is_no_product_of_matrices(seed)
         np.testing.assert_array_equal(found[0], np.einsum(f"{spec[0]},{spec[1]}->{spec[2]}", *args))
 
 
-@pytest.mark.parametrize("spec", ["ij,jk->ik", "ij,j->i", "bij,bj->bi", "ij,jk->"])
+@pytest.mark.parametrize("spec", ["bij,bj->bi", "bj,bij->bi", "bi,bij->bj", "abij,abj->abi"])
+@pytest.mark.parametrize("shape", [(3, 5), (9, 70), (64, 17)])
+def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
+    """A large one is a product."""
+    g = np.random.default_rng(0)
+    inputs = spec.split("->")[0].split(",")
+    for many, size in ((8, shape), (2, shape), (10, (100, 100))):
+        extent = dict(zip("baij", (many, 1, *size), strict=True))
+        args = [g.integers(-9, 9, [extent[c] for c in part]).astype(float) for part in inputs]
+        graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph
+        changed, _ = entrywise(graph)
+        assert ("contract" in names(changed)) == (many == 2 or size == (100, 100)) or many * np.prod(size) < 256
+        for found in (Interpreter(changed)(*args), Program(graph)(*args)):
+            np.testing.assert_array_equal(found[0], np.einsum(spec, *args))
+
+
+@pytest.mark.parametrize("spec", ["ij,jk->ik", "ij,j->i", "ij,jk->"])
 def test_products_of_matrices_stay(spec):
     args = [np.ones([20] * len(part)) for part in spec.split("->")[0].split(",")]
     graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph

@@ -6,6 +6,7 @@ As rows of their own kind they join the loops of what stands around them, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from payback.ir.aval import Aval
 from payback.ir.graph import Graph
@@ -14,6 +15,7 @@ from payback.ops.row import TABLE
 from payback.passes.rewrite import Change, rewrite
 
 LEAST = 256  # products: fewer may be part of a loop's code, where they are a contraction
+MANY, SMALL = 8, 2048  # products of a matrix and a vector, and entries of each, which are used but once
 
 
 def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
@@ -27,7 +29,10 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
         a, b = args
         if set(left) < set(right):
             (left, a), (right, b) = (right, b), (left, a)
-        fits = set(left) == set(right) or (set(right) < set(left) == set(out))
+        extent = dict(zip(left, a.aval.shape, strict=True))
+        several = prod(extent[letter] for letter in right if letter in extent and letter in out)
+        small = several >= MANY and a.aval.size <= SMALL * several  # many small matrices by a vector each
+        fits = set(left) == set(right) or (set(right) < set(left) and (set(left) == set(out) or small))
         if not fits or a.aval.size < LEAST or a.aval.dtype != b.aval.dtype:
             return None
         made = _node("mul", (a, _beside(b, right, left)), {}, a.aval.shape, node)

@@ -15,7 +15,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
 from payback.passes.indices import composed
-from payback.passes.masks import everywhere, what_is_read, without_mask
+from payback.passes.masks import MOST, everywhere, what_is_read, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
@@ -116,7 +116,7 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
                 log.append(Change(node, same, "it changes nothing"))
                 return same
         constant = args and args[0].op is CONST and all(arg.op is CONST and arg.value is not None for arg in args)
-        if constant and node.aval.size <= LARGEST:
+        if constant and node.aval.size <= (MOST if node.aval.dtype == np.bool_ else LARGEST):
             with np.errstate(all="ignore"):
                 value = freeze(node.op.value(Values, *[arg.value for arg in args], **node.params))
             made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)

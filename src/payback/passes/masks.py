@@ -15,7 +15,7 @@ from payback.ops.append import freeze
 from payback.ops.namespace import full_index
 from payback.ops.row import CONST, TABLE
 
-MOST = 1 << 14  # entries of a mask that is kept
+MOST = 1 << 16  # entries of a mask that is kept
 
 _TRUTHS = frozenset({"logical_and", "logical_or"})
 
@@ -74,7 +74,10 @@ def _read(
         return None
     read = np.zeros(small, np.bool_)
     for index, value in paid:
-        np.logical_or.at(read, index, value)
+        if all(type(part) in (slice, int) for part in index):  # each entry once
+            read[index] |= value
+        else:
+            np.logical_or.at(read, index, value)
     return read
 
 

@@ -142,7 +142,12 @@ class _Rows(Body):
             loop(ends, sure, lanes, sure=True)
             loop(sure, last, lanes, sure=False)
             start = last
-        loop(start, stop, 1, sure=False)
+        if lanes > 1 and has_masked_loads():  # what is left, as one vector: beyond the row there is no box
+            self.count = b.sub(stop, start)
+            loop(start, stop, lanes, sure=False)
+            self.count = None
+        else:
+            loop(start, stop, 1, sure=False)
 
     def _inside(self, i: ir.Value, first: ir.Value, extent: ir.Value, lanes: int) -> ir.Value:
         b, at = self.e.b, self.e.b.sub(i, first)
@@ -287,7 +292,8 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
         for view, move in zip(views, moves, strict=True)
     )
     most = lanes_of(pointwise.register_type(code))
-    lanes = most if extents[-1] >= most else 1
+    short = 1 << (extents[-1] - 1).bit_length() if has_masked_loads() else 1
+    lanes = most if extents[-1] >= most else short
     split = prod(shape) >= SHARED and extents[0] >= 8
     key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), tuple(terms), len(extents) - 1, lanes, split)
     arguments = [*extents, *[stride for move in moves for stride in move[:-1]]]

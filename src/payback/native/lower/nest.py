@@ -6,6 +6,7 @@ is a reduced one, a row is summed in vectors; where it is kept, whole columns ar
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from payback.native import ir
@@ -14,6 +15,9 @@ from payback.native.lower.body import Instr
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.reductions import Reductions
 from payback.native.lower.stages import AT_ONCE
+from payback.native.vector_math import FORMULAS
+
+WRITTEN = 3  # elementary functions that are written into a body and not called, where rows are short
 
 
 class Nest(NamedTuple):
@@ -70,13 +74,16 @@ class _Loops(Reductions):
             self.fix(key.lanes, start)
         if key.staged:
             self.fix(key.vector, start)
-        if self.reductions:
-            self.totals = {}
-            self._kept(0, start)
-        elif key.strips:
-            self._outer(0, key.outer - 1, start, self._strips)
-        else:
-            self._outer(0, key.outer, start, self._pointwise)
+        functions = 0 if key.staged or key.lanes == 1 else sum(instr[0] in FORMULAS for instr in key.instrs)
+        written = 0 < functions <= WRITTEN and self.may_mask()
+        with self.written_in("body") if written else nullcontext():
+            if self.reductions:
+                self.totals = {}
+                self._kept(0, start)
+            elif key.strips:
+                self._outer(0, key.outer - 1, start, self._strips)
+            else:
+                self._outer(0, key.outer, start, self._pointwise)
 
     def _pointwise(self, offsets: list[ir.Value]) -> None:
         e, lanes = self.e, self.key.lanes
@@ -97,9 +104,7 @@ class _Loops(Reductions):
             self.hold(lanes, offsets)
             main = self._in_stages(offsets, start, n, [])[0]
             with e.loop(main, n, lanes) as i:
-                here, self.count = self.along(offsets, i), e.b.sub(n, i)
-                self.sink(self.evaluate(here, lanes), here, lanes)
-                self.count = None
+                self._rest(offsets, i, n, [])
             return
         if lanes > 1:
             self.hold(lanes, offsets)
@@ -110,9 +115,7 @@ class _Loops(Reductions):
                 self.sink(self.evaluate(here, lanes), here, lanes)
             if self.may_mask():
                 with e.loop(main, n, lanes) as i:  # once, or not at all
-                    here, self.count = self.along(offsets, i), e.b.sub(n, i)
-                    self.sink(self.evaluate(here, lanes), here, lanes)
-                    self.count = None
+                    self._rest(offsets, i, n, [])
                 return
         with e.loop(main, n) as i:
             here = self.along(offsets, i)

@@ -162,8 +162,7 @@ class Reductions(Body):
             return body
 
         if self.key.staged:
-            vectors = self._units(lanes) + self._units(self.key.vector)
-            start, *vectors = self._in_stages(offsets, start, end, vectors)
+            start, *vectors = self._in_stages(offsets, start, end, self._units(lanes) + self._units(self.key.vector))
             pairs = vectors[:many], vectors[many:]
             pairs = pairs[0], fold(e, start, end, self.key.vector, pairs[1],
                                    lambda i, so_far: self._rest(offsets, i, end, so_far))  # fmt: skip
@@ -190,10 +189,11 @@ class Reductions(Body):
             vectors = fold(e, position, last, lanes, vectors, at(lanes))
             if self.may_mask():
                 vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
-                last = end
             singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
             start = last
-        for sink, part in zip(self.reductions, fold(e, start, end, 1, singles, at(1)), strict=True):
+        if lanes == 1 or not self.may_mask():
+            singles = fold(e, start, end, 1, singles, at(1))
+        for sink, part in zip(self.reductions, singles, strict=True):
             self._flush(sink, 1, 0, part)
 
     def _in_stages(

@@ -21,6 +21,7 @@ from payback.native.planning.layout import Buffer, View
 from payback.native.products.tile import has_masked_loads
 
 SHORT, COSTLY = 15, 24  # entries of a row that vectors do not run along but across; of one of elementary functions
+PRICES, FORMULA = {"load": 0, "arg": 0, "lit": 0, "div": 8, "sqrt": 8}, 24  # operations of a vector, about
 LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
 STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
 PLAIN = (
@@ -28,6 +29,7 @@ PLAIN = (
     "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
     "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
 )  # fmt: skip
+COLUMNS = 1 << 10  # entries from which on a sum of short rows is made column by column
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 FEW_COLUMNS = 128  # sums of fewer columns are shared by rows
 
@@ -84,7 +86,7 @@ class _Forming:
         self._merge()
 
     def commands(self) -> list[Command]:
-        seconds = self._in_parts()
+        seconds = self._in_parts() or self._in_columns()
         self._turn()
         key, numbers = self._key()
         stored = {end[1] for end in self.ends}
@@ -142,17 +144,35 @@ class _Forming:
                 parts = _parts(self.extents[0], -(-SHARED // columns[0]))
         if parts == 1:
             return []
-        step, seconds, text = self.extents[0] // parts, [], f"{self.source.text} of parts"
+        step = self.extents[0] // parts
         self.extents, self.letters = [parts, step, *columns], "k" + self.letters
         self.moves = [[move[0] * step, *move] for move in self.moves]
+        return self._of_parts((parts, *columns), [prod(columns), 0, *[1] * len(columns)])
+
+    def _in_columns(self) -> list[Source]:
+        """A sum of short rows is made column by column, and in parts that threads can share; what adds these up."""
+        extents, size = self.extents, prod(self.extents)
+        if "k" in self.letters or len(extents) < 2 or "f2" in self.codes or self.ordered:
+            return []
+        if self.inside or size < COLUMNS or not 1 < extents[-1] <= self._short("r"):
+            return []
+        first, columns = extents[0], extents[-1]
+        parts = _parts(first, -(-2048 * first // size)) if size >= SHARED else 1
+        self.letters = "k" + self.letters[:-1] + "k"
+        self.extents = [parts, first // parts, *extents[1:]]
+        self.moves = [[move[0] * (first // parts), *move] for move in self.moves]
+        return self._of_parts((parts * columns,), [columns, *[0] * (len(extents) - 1), 1])
+
+    def _of_parts(self, shape: layout.Shape, move: list[int]) -> list[Source]:
+        """Has reductions end in parts of them, that lie as `move` says; what adds up the first axis of these."""
+        seconds, text = [], f"{self.source.text} of parts"
         for k, end in enumerate(self.ends):
             kind, where, at = end[:3]
             if kind in REDUCTIONS:
-                code, total, along = self.codes[at], self.views[where], self.moves[where][2:]
-                shape = (parts, *columns)
+                code, total = self.codes[at], self.views[where]
+                along = self.moves[where][len(self.letters) + 1 - len(shape) :]
                 part = self.views[where] = layout.whole(Buffer("arena", np.dtype(code), prod(shape)), shape)
-                self.moves[where] = [part.strides[0], 0, *part.strides[1:]]
-                self.ends[k] = (kind, where, at, ())
+                self.moves[where], self.ends[k] = move, (kind, where, at, ())
                 target = View(total.buffer, total.offset, shape, (0, *along))
                 sums = ((kind, target, 0, code, self.source.sinks[k][4]),)
                 seconds.append(Source((("load", part, code),), (code,), sums, shape, text, (0,)))
@@ -162,12 +182,24 @@ class _Forming:
         """Vectors run along another axis where the last one is short."""
         if self.ordered or _reads_rows(self.body, self.moves, self.body):
             return
-        across = _across(self.letters, self.extents, self.codes, self.moves, self.body)
+        across = None
+        if len(self.letters) > 1 and 0 < self.extents[-1] <= self._short(self.letters[-1]):
+            across = _across(self.letters, self.extents, self.codes, self.moves, self.body)
         if across is not None:
             order = [*range(across), *range(across + 1, len(self.letters)), across]
             self.letters = "".join(self.letters[i] for i in order)
             self.extents = [self.extents[i] for i in order]
             self.moves = [[move[i] for i in order] for move in self.moves]
+
+    def _short(self, letter: str) -> int:
+        """The most entries of a row that vectors do not run along.
+
+        A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they
+        are; one that is kept and shorter than a vector would be computed number by number.
+        """
+        if letter == "r":
+            return COSTLY if any(instr[0] in vector_math.FORMULAS for instr in self.body) else SHORT
+        return _lanes(self.codes, 1 << 10) - 1
 
     def _key(self) -> tuple[Nest, list[int]]:
         """The kernel, and the numbers that it is given."""
@@ -279,23 +311,29 @@ def _across(
     letters: str, extents: Sequence[int], codes: Sequence[str], moves: Sequence[Sequence[int]],
     body: Sequence[tuple[Any, ...]],
 ) -> int | None:  # fmt: skip
-    """The axis that vectors run along instead of the last one, where that is short; else None.
-
-    A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they are;
-    one that is kept and shorter than a vector would be computed number by number.
-    """
-    short = _lanes(codes, 1 << 10) - 1
-    if letters[-1:] == "r":
-        short = COSTLY if any(instr[0] in vector_math.FORMULAS for instr in body) else SHORT
-    if len(letters) < 2 or extents[-1] > short:
-        return None
+    """The axis that vectors run along instead of the last one, which is short; None where there is no better one."""
     kept = [i for i, letter in enumerate(letters[:-1]) if letter == "k"]
     long = [i for i in kept if extents[i] >= _lanes(codes, extents[i])]
     # the one whose entries are nearest in memory
     across = min(long, key=lambda i: (sum(abs(move[i]) for move in moves), -extents[i]), default=-1)
     if letters[-1] == "r":  # the last one: what it makes lies side by side
         across = letters.rfind("k")
+    elif across >= 0 and _rows_are_cheaper(across, extents, codes, moves, body):
+        return None
     return across if across >= 0 and extents[across] >= _lanes(codes, extents[across]) > 1 else None
+
+
+def _rows_are_cheaper(
+    across: int, extents: Sequence[int], codes: Sequence[str], moves: Sequence[Sequence[int]],
+    body: Sequence[tuple[Any, ...]],
+) -> bool:  # fmt: skip
+    """Whether a short kept row is better one masked vector than a part of many that are gathered, lane by lane."""
+    plain = set(codes) <= {"f4", "f8", "b1"} and not any(instr[0] == "gather" for instr in body)
+    if not plain or not has_masked_loads() or any(move[-1] not in (0, 1) for move in moves):
+        return False
+    work = sum(PRICES.get(instr[0], FORMULA if instr[0] in vector_math.FORMULAS else 1) for instr in body)
+    gathered = sum(move[across] not in (0, 1) for move in moves)
+    return (len(moves) + work) / extents[-1] < 2 * gathered + work / _lanes(codes, extents[across])
 
 
 def _reads_rows(

@@ -9,6 +9,7 @@ from payback.native.planning.layout import Buffer
 
 AGAIN = ("add", "sub", "mul", "neg", "abs")  # cheaper than a pass over memory
 FEW = 4  # such operations, at most
+LARGE, TWO = 1 << 15, 2.1  # entries of an array that is not kept for its own sake; those read instead, for each
 
 
 def is_cheaper(planner: Any, node: Node) -> bool:
@@ -29,7 +30,18 @@ def is_cheaper(planner: Any, node: Node) -> bool:
     ):
         return True
     read = _read(planner, node)
-    return read is not None and 2 * sum(buffer.size for buffer in read) <= node.aval.size
+    if read is None:
+        return False
+    size, entries = node.aval.size, sum(buffer.size for buffer in read)
+    if 2 * entries <= size:
+        return True
+    # two arrays are read for one that would be written and read, where all leave the caches
+    return size >= LARGE and entries <= TWO * size and all(_reads_along(user) for user in planner.users.get(node, ()))
+
+
+def _reads_along(user: Node) -> bool:
+    """Whether a node can be computed in a nest that computes what it reads."""
+    return user.op.kind == "pointwise" or user.op.name in ("sum", "mean", "max", "min")
 
 
 def _read(planner: Any, node: Node) -> set[Buffer] | None:

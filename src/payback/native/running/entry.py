@@ -80,8 +80,9 @@ class Enter(NamedTuple):
     the GIL.
 
     Its arguments: a tuple of the program's, a tuple of the arrays for its results, and an array of words: [addresses of
-    _OF_PYTHON, bases, driver job, inputs, outputs, then for each input its base, type, dtype (0: a number, Python's or
-    NumPy's), rank, extents…, then the base of each output].
+    _OF_PYTHON, bases, driver job, inputs, outputs, the type of arrays, then for each input its base, type, dtype, rank,
+    extents…, then the base of each output].  Of a number, Python's or NumPy's, the dtype is 0, and in place of the rank
+    stands that of an array without axes that it may be instead.
     Returns the results; the words, where an argument is of another kind or the driver was stopped.
     """
 
@@ -96,7 +97,7 @@ class Enter(NamedTuple):
         bases = b.inttoptr(word(e, args, 3), POINTER)
         job, inputs, outputs = (word(e, args, k) for k in (4, 5, 6))
         cursor = b.alloca(INT)
-        b.store(e.int(7), cursor)
+        b.store(e.int(8), cursor)
 
         def of_python(k: int, result: ir.Type, arguments: list[ir.Value]) -> ir.Value:
             kind = ir.FunctionType(result, [POINTER] * len(arguments))
@@ -118,21 +119,31 @@ class Enter(NamedTuple):
         with e.loop(0, inputs) as i:
             thing = e.load(e.at(given, at.items, BYTE), i, POINTER)
             base, kind, dtype, rank = (following() for _ in range(4))
-            refuse(b.icmp_signed("!=", word(e, e.at(thing, at.type, BYTE), 0), kind))
+            found = word(e, e.at(thing, at.type, BYTE), 0)
+            fields = e.at(thing, at.data, BYTE)
+
+            def array_of(dtype: ir.Value, rank: ir.Value) -> None:
+                refuse(b.icmp_signed("!=", word(e, fields, 5), dtype))
+                nd = b.sext(e.load(fields, 2, INT32), INT)
+                refuse(b.icmp_signed("!=", nd, rank))
+                flags = b.and_(e.load(fields, 12, INT32), ir.Constant(INT32, CONTIGUOUS_ALIGNED))
+                refuse(b.icmp_signed("!=", flags, ir.Constant(INT32, CONTIGUOUS_ALIGNED)))
+
             with b.if_else(b.icmp_signed("==", dtype, e.int(0))) as (number, array):
-                with number:
-                    e.b.store(e.at(thing, at.value, BYTE), e.at(bases, base, POINTER))
+                with number, b.if_else(b.icmp_signed("==", found, kind)) as (same, other):
+                    with same:
+                        b.store(e.at(thing, at.value, BYTE), e.at(bases, base, POINTER))
+                    with other:
+                        refuse(b.icmp_signed("!=", found, word(e, args, 7)))
+                        array_of(rank, e.int(0))
+                        b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
                 with array:
-                    fields = e.at(thing, at.data, BYTE)
-                    refuse(b.icmp_signed("!=", word(e, fields, 5), dtype))
-                    nd = b.sext(e.load(fields, 2, INT32), INT)
-                    refuse(b.icmp_signed("!=", nd, rank))
-                    flags = b.and_(e.load(fields, 12, INT32), ir.Constant(INT32, CONTIGUOUS_ALIGNED))
-                    refuse(b.icmp_signed("!=", flags, ir.Constant(INT32, CONTIGUOUS_ALIGNED)))
+                    refuse(b.icmp_signed("!=", found, kind))
+                    array_of(dtype, rank)
                     shape = e.load(fields, 2, POINTER)
                     with e.loop(0, rank) as axis:
                         refuse(b.icmp_signed("!=", word(e, shape, axis), following()))
-                    e.b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
+                    b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
         with e.loop(0, outputs) as i:
             thing = e.load(e.at(results, at.items, BYTE), i, POINTER)
             e.b.store(e.load(e.at(thing, at.data, BYTE), 0, POINTER), e.at(bases, following(), POINTER))
@@ -209,7 +220,9 @@ class Entry:
         for number, node in enumerate(program.graph.inputs, 1):
             aval = node.aval
             if not aval.shape:
-                kinds += [number, id(float if aval.weak else aval.dtype.type), 0, 0]
+                dtype = np.empty(0, aval.dtype).dtype
+                self._dtypes.append(dtype)
+                kinds += [number, id(float), 0, 0] if aval.weak else [number, id(aval.dtype.type), 0, id(dtype)]
             else:
                 dtype = np.empty(0, aval.dtype).dtype
                 self._dtypes.append(dtype)
@@ -219,7 +232,8 @@ class Entry:
         self._nothing = nothing, address(nothing)
         job = segment.address if self._whole else self._nothing[1]
         python = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _OF_PYTHON]
-        self._words = [*python, 0, job, len(program.graph.inputs), len(self._bases), *kinds, *self._bases]
+        counts = len(program.graph.inputs), len(self._bases)
+        self._words = [*python, 0, job, *counts, id(np.ndarray), *kinds, *self._bases]
         self._pool: list[Any] = []
         self.count = len(program.graph.inputs)
 

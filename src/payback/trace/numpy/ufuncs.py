@@ -212,6 +212,8 @@ def _summed(target: Any, key: Any, value: Any) -> Any:
         read = Traced(const(np.arange(target.size).reshape(target.shape)))[key].node
         arrays, template, shape = (read,), (Place(0),), (target.size,)
     value = np.broadcast_to(Traced(node) if isinstance(node := as_traced(value), Node) else node, read.shape)
+    if target.dtype.kind == "f" and value.dtype != target.dtype and np.can_cast(value.dtype, target.dtype):
+        value = value.astype(target.dtype)  # what machine code adds up is of one dtype
     params = {"shape": shape, "templates": (template,), "counts": (len(arrays),)}
     added = emit("scatter", value, *map(Traced, arrays), dtype=target.dtype, **params)
     return added if shape == target.shape else added.reshape(target.shape)

@@ -1,0 +1,61 @@
+"""Rows shorter than a vector: kept ones are one masked vector each, summed ones are summed column by column."""
+
+import numpy as np
+import pytest
+
+import amount
+import payback as pb
+from payback.native.lower.nest import Nest
+from payback.native.products.tile import has_masked_loads
+from payback.native.running import cores
+from payback.native.running.program import Program
+from payback.trace.abstract import trace
+
+DTYPES = (np.float64, np.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(amount.cases(6, 60)))
+def test_reductions_of_short_rows(seed, dtype):
+    g = np.random.default_rng(seed)
+    shape = (int(g.integers(1, 40)), int(g.integers(1, 70)), int(g.integers(1, 25)))
+    axes = tuple(int(a) for a in g.permutation(3)[: g.integers(1, 4)])
+    x, m, a = (g.standard_normal(s).astype(dtype) for s in (shape, (shape[0], 1, shape[2]), shape[2]))
+
+    def f(x, m, a):
+        y = (x - m) * a
+        return np.sum(np.exp(-y * y), axis=axes), np.mean(y, axis=axes), np.max(y, axis=axes), np.min(np.abs(y)), y + m
+
+    found, wanted = pb.compile(f, native=True)(x, m, a), f(*(z.astype(float) for z in (x, m, a)))
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == dtype
+        np.testing.assert_allclose(one, other, rtol=0, atol=50 * np.finfo(dtype).eps * (1 + np.abs(other).max()))
+
+
+def nests(graph):
+    return [command.kernel for command in Program(graph).commands if isinstance(command.kernel, Nest)]
+
+
+@pytest.mark.skipif(not has_masked_loads(), reason="short rows are done number by number")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_row_is_gathered_lane_by_lane(dtype):
+    x = np.ones((32, 100, 5), dtype)
+    for f in (lambda x: np.mean(x, 1), lambda x: np.sum(np.tanh(x - x[:, :1])), lambda x: x * x[:, :1]):
+        for key in nests(trace(f, x).graph):
+            assert not any(how == "s" for _, how in key.operands)
+            assert key.lanes > 1 or key.inner == "" or not key.instrs[1:]  # the sum of five columns
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
+    monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
+    x = np.random.default_rng(0).standard_normal((64, 100, 7)).astype(dtype)
+    found = []
+    for threads in (1, 2, 3, 4, 8):
+        cores.set_threads(threads)
+        try:
+            program = Program(trace(lambda x: np.sum(np.tanh(x - x[:, :1])), x).graph)
+        finally:
+            cores.set_threads(None)
+        found.append(program(x)[0].tobytes())
+    assert len(set(found)) == 1
