@@ -124,9 +124,9 @@ def test_a_curve_looks_like_scipys():
         assert issubclass(si.CubicSpline, si.PPoly)
         return made(1.0)
 
-    cubic = si.CubicSpline
+    cubic, called = si.CubicSpline, vars(si.PPoly).get("__call__")
     pb.grad(f)(Y)
-    assert "__call__" not in vars(si.PPoly)
+    assert vars(si.PPoly).get("__call__") is called
     assert si.CubicSpline is cubic
 
 

@@ -298,7 +298,7 @@ PLANT = {
     "main": """
         import numpy as np
         import payback as pb
-        from scipy.optimize import brentq
+        from scipy.optimize import brentq, broyden1
         from PLANT import codec
         from PLANT.store import Store
 
@@ -315,7 +315,7 @@ PLANT = {
         """,
 }
 PLANTED = {"stopped_x": "x", "stopped_v": "v", "rounded": 'float("%.6g" % v)', "bits": "x.view(np.uint64)",
-           "root": "brentq(lambda t: t**3 + t - x[2], 0.0, 3.0)"}  # fmt: skip
+           "root": "broyden1(lambda t: t**3 + t - x[2], 1.0, f_tol=1e-13)"}  # fmt: skip
 CURED = {"stopped_x": "pb.stop_gradient(x)", "stopped_v": "pb.stop_gradient(v)", "rounded": "np.round(v, 6)",
          "bits": "x.astype(np.uint64)",
          "root": "pb.root(lambda t: t**3 + t - x[2], 1.0, solver=lambda g, x0: brentq(g, 0.0, 3.0))"}  # fmt: skip
