@@ -75,6 +75,16 @@ def test_what_agrees(found, expected, agree):
     assert verify._compared("x", found, expected)["agree"] is agree
 
 
+@pytest.mark.parametrize("body", ["yield x", "pass", "return 'a'", "return [], None"])
+def test_a_function_without_numbers_is_not_said_to_agree(tmp_path, capsys, body):
+    (tmp_path / "model.py").write_text(f"def f(x):\n    {body}\n")
+    assert main(["verify", f"{tmp_path}/model.py:f", "x=[1,2]"]) == 2
+    assert "there is nothing to compare" in capsys.readouterr().err
+    (tmp_path / "folder.py").mkdir()
+    assert main(["verify", f"{tmp_path}/folder.py:f", "x=[1,2]"]) == 2
+    assert f"{tmp_path}/folder.py is a folder" in capsys.readouterr().err
+
+
 def test_bad_use(file, capsys, monkeypatch):
     assert main(["verify", f"{file}:branches", "x=1.0"]) != 0
     assert "model.py" in capsys.readouterr().err

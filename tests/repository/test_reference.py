@@ -60,6 +60,29 @@ Every public name with what `help(pb.grad)` says of it: shapes and dtypes, what 
 an example. All examples are run by the tests. Errors have [a page of their own](errors.md).
 """
 
+# Tasks in a newcomer's words: what to call.
+TASKS = {
+    "the gradient of a function; by some arguments": "`pb.grad(f)(x)`; `pb.grad(f, argnums=(0, 2))`",
+    "value and gradient together": "`pb.value_and_grad(f)(x)`",
+    "the gradient of a value that is there": "`x = pb.variable(2.0)`, `y.backward()`, `x.grad`",
+    "all derivatives of several results; sparse": "`pb.jacobian(f)(x)`; `pb.jacobian(f, sparse=True)`",
+    "second derivatives; times a vector": "`pb.hessian(f)(x)`; `pb.hvp(f, x, v)`",
+    "a derivative along a direction; adjoints back": "`pb.jvp(f, (x,), (v,))`; `pb.vjp(f, x)`",
+    "each sample's gradient": "`pb.vmap(pb.grad(f))(X)`",
+    "a faster function; with so many threads": "`pb.compile(f)`; `pb.set_threads(2)`",
+    "a long loop, a branch in compiled code": "`pb.scan`, `pb.while_loop`, `pb.cond`",
+    "less memory in a long sweep": "`pb.remat(f)`",
+    "a derivative of one's own; none": "`pb.custom_gradient(f)`; `pb.stop_gradient(x)`",
+    "through the solution of an equation": "`pb.root(f, x0)`, `pb.fixed_point(f, x0)`",
+    "whether a derivative is right; what stands in its way": "`pb.check_grads(f, x)`; `pb.audit(f, x)`",
+    "go down a function; look at it": "`pb.minimize(f, x0, step=0.1)`; `pb.surface(f, at)`",
+    "train a network; keep it; use it again": "`pb.fit(net, X, y)`; `run.save(folder)`; `pb.load(folder)`",
+    "go on with a training; look into one": "`pb.fit(…, resume=run)`; `pb.open_run(folder)`, after `record=folder`",
+    "what a gradient is made of": "`pb.explain(f, x)`",
+    "where a NaN is from; why a gradient is zero": "`pb.why_nan(f, x)`; `pb.why_zero(f, x)`",
+    "why two runs differ": "`pb.bisect(a, b)`",
+}
+
 
 def functions():
     """(name, object) of everything public at the top level."""
@@ -76,7 +99,9 @@ def first_line(thing):
 
 def page():
     tops = functions()
-    parts = [HEAD, "## payback (`import payback as pb`)\n", _table(tops)]
+    rows = [f"| {task} | {call} |" for task, call in TASKS.items()]
+    parts = [HEAD, "\n".join(["## What to call", "", "| you want | call |", "|---|---|", *rows, ""])]
+    parts += ["## payback (`import payback as pb`)\n", _table(tops)]
     for name, module in MODULES.items():
         parts += [f"## {name}\n", f"{first_line(module)}\n", _table(members(name, module))]
         closed = {key: value for key in module.__all__ if isinstance(value := getattr(module, key), dict)}
@@ -115,6 +140,11 @@ def _told(text):
 def _table(members):
     rows = [f"| `{name}` | {first_line(thing).replace('|', chr(92) + '|')} |" for name, thing in members]
     return "\n".join(["| name | what it does |", "|---|---|", *rows, ""])
+
+
+def test_every_public_function_has_a_task_and_every_call_names_one():
+    called = set(re.findall(r"\bpb\.\w+", " ".join(TASKS.values())))
+    assert called == {name for name, _ in functions()}
 
 
 def test_the_page_is_what_the_docstrings_say():

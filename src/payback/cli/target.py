@@ -128,9 +128,9 @@ def _split(text: str) -> tuple[Path, str]:
         raise InputError(f"{shorten(text)!r} names no function", why=why, fix=fix)
     file = Path(path)
     if not file.is_file():
-        near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.py")], 3)
+        near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*.py") if p.is_file()], 3)
         fix = f"did you mean {listed([str(file.with_name(n)) for n in near], 'or')}?" if near else _FORM
-        raise InputError(f"there is no file {path}", fix=fix)
+        raise InputError(f"{path} is a folder" if file.is_dir() else f"there is no file {path}", fix=fix)
     return file, name
 
 

@@ -44,6 +44,9 @@ def verify(target: str, /, *values: str, out: Out) -> int:
     with program(target, out) as loaded:
         args, kwargs, varying = arguments(loaded, values)
         results = _both("value", loaded.function, args, kwargs, lambda made: made)
+        if all(np.dtype(result["dtype"]).kind not in "biufc" for result in results):
+            raise InputError("there is nothing to compare", where=target, why="it returns no number and no array",
+                             fix="return what is to be computed")  # fmt: skip
         names = list(loaded.signature.parameters)
         by = [names[which] if isinstance(which, int) else which for which in varying]
         if by:
