@@ -286,7 +286,10 @@ def test_what_multiplies_entries_in_their_places_is_no_product_of_matrices(seed)
         np.testing.assert_array_equal(found[0], np.einsum(f"{spec[0]},{spec[1]}->{spec[2]}", *args))
 
 
-@pytest.mark.parametrize("spec", ["bij,bj->bi", "bj,bij->bi", "bi,bij->bj", "abij,abj->abi"])
+OF_VECTORS = ["bij,bj->bi", "bj,bij->bi", "bi,bij->bj", "abij,abj->abi", "bi,bj->bij", "bj,bi->jbi"]
+
+
+@pytest.mark.parametrize("spec", OF_VECTORS)
 @pytest.mark.parametrize("shape", [(3, 5), (9, 70), (64, 17)])
 def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
     """A large one is a product."""
