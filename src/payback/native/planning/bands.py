@@ -224,8 +224,11 @@ class _Bander:
 
     def _is_light(self, chain: _Chain) -> bool:
         """Whether it has neither products nor elementary functions: the third cache is as fast as what it does."""
-        found = [self.units[k] for k in chain.axes]
-        return all(isinstance(u, NestUnit) and not any(i[0] in FORMULAS for i in u.source.instrs) for u in found)
+        nests = [unit for k in chain.axes if isinstance(unit := self.units[k], NestUnit)]
+        most = max((prod(unit.extents) for unit in nests), default=0)
+        return len(nests) == len(chain.axes) and not any(
+            instr[0] in FORMULAS for unit in nests if 8 * prod(unit.extents) >= most for instr in unit.source.instrs
+        )
 
     def _needed(self, each: int | _Chain) -> set[int]:
         """The units that must run before one of the order."""
