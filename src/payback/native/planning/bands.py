@@ -227,7 +227,7 @@ class _Bander:
         nests = [unit for k in chain.axes if isinstance(unit := self.units[k], NestUnit)]
         most = max((prod(unit.extents) for unit in nests), default=0)
         return len(nests) == len(chain.axes) and not any(
-            instr[0] in FORMULAS for unit in nests if 8 * prod(unit.extents) >= most for instr in unit.source.instrs
+            instr[0] in FORMULAS for unit in nests if 32 * prod(unit.extents) >= most for instr in unit.source.instrs
         )
 
     def _needed(self, each: int | _Chain) -> set[int]:
