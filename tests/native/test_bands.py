@@ -86,7 +86,8 @@ def data(f, n, columns, dtype):
 @pytest.fixture
 def small_bands(monkeypatch):
     """Bands of few rows for little programs."""
-    for name, value in {"LEAST": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0, "BYTE": np.inf}.items():
+    small = {"LEAST": 0, "THIRD": 0, "ROWS": 1, "ROOM": 12_000, "BANDS": 2, "HEAVY": 0, "BYTE": np.inf}
+    for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(next_band, "FETCHED", 1)
 
@@ -247,7 +248,7 @@ def test_arrays_between_kernels_are_no_larger_than_a_band():
 
 def in_bands_of(monkeypatch, rows):
     """Every chain in bands of so few rows, on any number of threads."""
-    small = {"LEAST": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1}
+    small = {"LEAST": 0, "THIRD": 0, "ROWS": 1, "BANDS": 2, "HEAVY": 0, "FIXED": 1 << 30, "MANY": 1}
     for name, value in small.items():
         monkeypatch.setattr(bands, name, value)
     monkeypatch.setattr(next_band, "FETCHED", 1)

@@ -286,7 +286,10 @@ def test_what_multiplies_entries_in_their_places_is_no_product_of_matrices(seed)
         np.testing.assert_array_equal(found[0], np.einsum(f"{spec[0]},{spec[1]}->{spec[2]}", *args))
 
 
-@pytest.mark.parametrize("spec", ["bij,bj->bi", "bj,bij->bi", "bi,bij->bj", "abij,abj->abi"])
+OF_VECTORS = ["bij,bj->bi", "bj,bij->bi", "bi,bij->bj", "abij,abj->abi", "bi,bj->bij", "bj,bi->jbi"]
+
+
+@pytest.mark.parametrize("spec", OF_VECTORS)
 @pytest.mark.parametrize("shape", [(3, 5), (9, 70), (64, 17)])
 def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
     """A large one is a product."""
@@ -295,7 +298,12 @@ def test_many_small_matrices_by_a_vector_each_are_none(spec, shape):
     for many, size in ((8, shape), (2, shape), (10, (100, 100))):
         extent = dict(zip("baij", (many, 1, *size), strict=True))
         args = [g.integers(-9, 9, [extent[c] for c in part]).astype(float) for part in inputs]
-        graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph
+        letters = *inputs, spec.split("->")[1]
+
+        def product(x, y, letters=letters):
+            return Traced(apply(TABLE["contract"], (node_of(x), node_of(y)), None, {"spec": letters}))
+
+        graph = trace(product, *args).graph
         changed, _ = entrywise(graph)
         assert ("contract" in names(changed)) == (many == 2 or size == (100, 100)) or many * np.prod(size) < 256
         for found in (Interpreter(changed)(*args), Program(graph)(*args)):

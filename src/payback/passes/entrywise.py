@@ -27,6 +27,10 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
             return None
         left, right, out = node.params["spec"]
         a, b = args
+        if a.aval.dtype == b.aval.dtype and _of_many_vectors(node, left, right):
+            made = _node("mul", (_beside(a, left, out), _beside(b, right, out)), {}, node.aval.shape, node)
+            log.append(Change(node, made, "it multiplies entries in their places"))
+            return made
         if set(left) < set(right):
             (left, a), (right, b) = (right, b), (left, a)
         extent = dict(zip(left, a.aval.shape, strict=True))
@@ -46,6 +50,13 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
         return made
 
     return rewrite(graph, rule), log
+
+
+def _of_many_vectors(node: Node, left: str, right: str) -> bool:
+    """Whether a contraction is every entry of one vector times every entry of another, for many small ones."""
+    out, size = node.params["spec"][2], node.aval.size
+    several = prod(n for letter, n in zip(out, node.aval.shape, strict=True) if letter in left and letter in right)
+    return set(left) | set(right) == set(out) and several >= MANY and LEAST <= size <= SMALL * several
 
 
 def _node(name: str, args: tuple[Node, ...], params: dict[str, object], shape: Sequence[int], like: Node) -> Node:

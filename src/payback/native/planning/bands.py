@@ -26,8 +26,10 @@ from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.prefetch import fetches
 from payback.native.products.choice import K_BLOCK
+from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay
+THIRD = 1 << 25  # the same, where there is little to compute: most of a third cache
 CACHE = 7 << 16  # bytes that a band may take, and what all bands share: most of a second cache
 ROOM = 1 << 18  # bytes of a band, where there is so much
 FIXED = 3 << 17  # bytes that all bands read or add to
@@ -209,7 +211,7 @@ class _Bander:
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
             return self._chain(order, axis, heavy=False)
         rows_bytes = sum(buffer.bytes for buffer in chain.strides)
-        few = len(chain.axes) < 2 or rows_bytes < LEAST
+        few = len(chain.axes) < 2 or rows_bytes < (THIRD if self._is_light(chain) else LEAST)
         if few or (saved := self._saved(chain)) < LEAST // 2 or self._dearer(chain) > BYTE * saved:
             self.hopeless.update(chain.axes.items())  # nor will a part of it save enough
             return None
@@ -219,6 +221,14 @@ class _Bander:
         if len(chain.axes) > LONG:  # what begins a little later is as long
             self.hopeless.update(list(chain.axes.items())[: len(chain.axes) // 2])
         return None
+
+    def _is_light(self, chain: _Chain) -> bool:
+        """Whether it has neither products nor elementary functions: the third cache is as fast as what it does."""
+        nests = [unit for k in chain.axes if isinstance(unit := self.units[k], NestUnit)]
+        most = max((prod(unit.extents) for unit in nests), default=0)
+        return len(nests) == len(chain.axes) and not any(
+            instr[0] in FORMULAS for unit in nests if 32 * prod(unit.extents) >= most for instr in unit.source.instrs
+        )
 
     def _needed(self, each: int | _Chain) -> set[int]:
         """The units that must run before one of the order."""
