@@ -97,7 +97,8 @@ def test_a_number_is_not_written_into():
     lambda s: np.sum(s, axis=0), lambda s: np.prod(s, axis=-1, keepdims=True), lambda s: np.max(s, axis=0),
     lambda s: np.ptp(s, axis=0),
     lambda s: np.take(s, [0, -1], axis=-1), lambda s: np.repeat(s, 2, axis=0), lambda s: np.cumulative_sum(s, axis=0),
-    lambda s: np.logaddexp.reduce(s), lambda s: s * np.argsort(s), lambda s: np.any(s > 0, axis=0) * s, lambda s: np.argmax(s, axis=0) * s,
+    lambda s: np.logaddexp.reduce(s), lambda s: s * np.argsort(s), lambda s: np.any(s > 0, axis=0) * s,
+    lambda s: np.argmax(s, axis=0) * s,
 ])  # fmt: skip
 def test_a_number_along_its_axis(f):
     for s in (0.7, np.float64(0.7), np.array(0.7)):
