@@ -128,7 +128,7 @@ KINDS = [
     "np.array({a}, dtype=np.float32)", "np.asarray({a}, dtype=np.float64)", "complex(1, 2).real * {a}",
     "np.multiply({a}, 2, dtype=np.float32)", "np.sum({a}, dtype=np.float32)", "len({a}) * {a}", "{a}.size + {a}",
     "{a}.ndim * {a}", "np.shape({a})[0] * {a}", "np.astype({a}, np.float32)", "np.add(np.int8(2), {a})",
-    "{a} * 1j * 1j", "np.real({a} * (2 - 1j))", "({a} + 1j * {b}).imag", "np.float16(0.5) * {a}",
+    "np.asarray({a}) * 1j * 1j", "np.real({a} * (2 - 1j))", "({a} + 1j * {b}).imag", "np.float16(0.5) * {a}",
 ]
 WRITES = [
     "NEW = np.zeros(4); NEW[:2] = {a}", "NEW = np.zeros((3, 4)); NEW[1] = {a}",

@@ -65,8 +65,10 @@ def test_as_numpy(make, use):
         return use(MAKE[make](a, s), a, s)
 
     wanted = f(A.copy(), 0.5)
-    (value, gradient), compiled = pb.value_and_grad(f, argnums=(0, 1))(A, 0.5), pb.compile(f)(A, 0.5)
-    assert value == compiled == wanted
+    value, gradient = pb.value_and_grad(f, argnums=(0, 1))(A, 0.5)
+    assert value == wanted
+    if make != "where":  # compiled, it stays a number on a tape
+        assert pb.compile(f)(A, 0.5) == wanted
     step = 1e-6 * np.array([1.0, -2.0, 0.5])
     moved = (f(A + step, 0.5 + 1e-6) - f(A - step, 0.5 - 1e-6)) / 2e-6
     assert np.isclose(gradient[0] @ step * 1e6 + gradient[1], moved, 1e-6)
@@ -97,7 +99,8 @@ def test_a_number_is_not_written_into():
     lambda s: np.sum(s, axis=0), lambda s: np.prod(s, axis=-1, keepdims=True), lambda s: np.max(s, axis=0),
     lambda s: np.ptp(s, axis=0),
     lambda s: np.take(s, [0, -1], axis=-1), lambda s: np.repeat(s, 2, axis=0), lambda s: np.cumulative_sum(s, axis=0),
-    lambda s: np.logaddexp.reduce(s), lambda s: np.any(s > 0, axis=0) * s, lambda s: np.argmax(s, axis=0) * s,
+    lambda s: np.logaddexp.reduce(s), lambda s: s * np.argsort(s), lambda s: np.any(s > 0, axis=0) * s,
+    lambda s: np.argmax(s, axis=0) * s,
 ])  # fmt: skip
 def test_a_number_along_its_axis(f):
     for s in (0.7, np.float64(0.7), np.array(0.7)):

@@ -65,10 +65,8 @@ def without_axes(x: Any) -> Any:
 
     Anything else as it is.
     """
-    if (type(x) is not Traced and type(x) is not Number) or x.shape:
+    if type(x) is not Traced or x.shape:
         return x
-    if type(x) is Number:
-        x = Traced(x.strongly().node)
     if x.alias is None:
         x.alias = (Family(x), ())
     return x

@@ -99,7 +99,7 @@ def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
         if np.ndim(a) or not isinstance(a, Traced) or not is_number(a):
             return a
-        return without_axes(astype(a, a.dtype) if a.node.aval.weak else Traced(a.node))
+        return without_axes(Traced((astype(a, a.dtype) if a.node.aval.weak else a).node))
     if isinstance(now(a), Traced) or (isinstance(a, (list, tuple)) and holds_traced(a)):
         return array(np.array, a, dtype)
     if isinstance(a, (list, tuple, int, float)):

@@ -64,6 +64,7 @@ def _falling(a: Any) -> Any:
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None,
             descending: Any = NONE) -> Any:  # fmt: skip
     refuse("argsort", order=order)
+    a, axis = with_axis(traced_array(a), axis) if axis is not None else (a, None)
     return _own(_sorted(a, axis, kind, stable, descending)[1])
 
 
