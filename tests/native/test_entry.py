@@ -58,24 +58,34 @@ def test_it_refuses_what_it_was_not_made_for(fast, args):
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_])
 def test_it_takes_numbers_of_numpy(kind):
-    """Of the very type, and arrays of it without axes; a number of another one takes the long way."""
+    """Of the very type; a number of another one, or an array without axes, takes the long way."""
     program = Program(trace(lambda x, s: np.where(x > 1.0, x + s, x * s), X, kind(1)).graph)
-    fast = entry(program)
-    for number in (kind(1), kind(0), kind(3), np.array(kind(1)), np.ones((2, 3), kind)[1, 1:2].reshape(())):
+    fast, of_arrays = entry(program), entry(program, {1})
+    for number in (kind(1), kind(0), kind(3)):
         np.testing.assert_array_equal(fast((X, number))[0], np.where(X > 1.0, X + number, X * number))
+        assert of_arrays((X, number)) is None
+    for number in (np.array(kind(1)), np.ones((2, 3), kind)[1, 1:2].reshape(())):
+        np.testing.assert_array_equal(of_arrays((X, number))[0], np.where(X > 1.0, X + number, X * number))
+        assert fast((X, number)) is None
     others = np.ones(1, kind), np.array(1, np.int16), np.array(kind(1)).view(np.ma.MaskedArray)
     for other in (1.0, 1, True, np.float16(1.0), np.complex128(1.0), *others):
-        assert fast((X, other)) is None
+        assert fast((X, other)) is of_arrays((X, other)) is None
 
 
-def test_an_array_without_axes_beside_a_row_on_numpy():
+def test_arrays_without_axes_beside_a_row_on_numpy_take_the_fast_way():
     def f(x, s):
         return np.linalg.eigvalsh(x @ x.T * s) + s, s * 2.0
 
-    fast = entry(Program(trace(f, X, np.float64(2.0)).graph))
-    for s in (np.array(2.0), np.float64(3.0), np.array(4.0)):
-        for found, wanted in zip(fast((X, s)), f(X, s), strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-10)
+    program = Program(trace(f, X, np.float64(2.0)).graph)
+    for fast, kind in ((entry(program), np.float64), (entry(program, {1}), np.array)):
+        for s in (kind(2.0), kind(3.0)):
+            for found, wanted in zip(fast((X, s)), f(X, s), strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-10)
+    offset = np.array(4.0)
+    compiled = pb.compile(lambda x, s: x * s + offset)
+    for s in (2.0, np.array(3.0), np.array(5.0)):
+        np.testing.assert_array_equal(compiled(X, s), X * s + 4.0)
+        assert compiled._fast((X, s)) is not None
 
 
 def test_unaligned_memory_takes_the_long_way(fast):

@@ -52,6 +52,7 @@ class Progressing:
     bad: BadStep | None = None
     best: tuple[float, int, Callable[[], Any]] | None = None  # cost, epoch, what makes its network
     taken: tuple[int, Any] = (0, ())  # how many steps went before some, and what is told of each of these
+    accepted: tuple[Any, float] | None = None  # by a line search: a network and its cost
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     @property
@@ -163,7 +164,11 @@ def _line_search(at: Progressing, steps: Steps, x: Any, y: Any, weights: Any, ra
     def moved(by: float) -> Any:
         return tree_map(lambda p, g: p - g.dtype.type(by) * g, net, gradient)
 
-    length, _ = backtrack(
-        lambda by: float(steps.cost(moved(by), x, y, weights)[0]), float(cost), float(norm) ** 2, rate
-    )
-    return moved(length), (2 * length or rate,), cost, prediction, norm, length * float(norm), length
+    def cost_of(net: Any) -> float:
+        return float(steps.cost(net, x, y, weights)[0])
+
+    # costs are compared with costs of the same program: that of the gradient may round in another way
+    here = at.accepted[1] if at.accepted is not None and at.accepted[0] is net else cost_of(net)
+    length, there = backtrack(lambda by: cost_of(moved(by)), here, float(norm) ** 2, rate)
+    at.accepted = moved(length), there
+    return at.accepted[0], (2 * length or rate,), cost, prediction, norm, length * float(norm), length

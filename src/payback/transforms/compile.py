@@ -43,6 +43,7 @@ class Trace:
     outside: the arrays around it that it reads anew at each call; variables: whose nodes it reads so, with what
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
+    without_axes: which of what the body takes are arrays although they have no axes.
     written: which of the dynamic leaves the function writes into.
     """
 
@@ -54,7 +55,7 @@ class Trace:
         dynamic_paths = [path for path, on in zip(paths(tree), dynamic, strict=True) if on]
         kinds = [_kind(leaf) for leaf, on in zip(values, dynamic, strict=True) if on]
         inputs = [fresh(kind.aval, kind.strides, path) for kind, path in zip(kinds, dynamic_paths, strict=True)]
-        self.by_rows = not any(kind.strides is not None or kind.writable for kind in kinds)
+        self.by_rows = all(kind.strides is None for kind in kinds)
         following = iter(zip(inputs, kinds, strict=True))
         stands = [fresh(*_kind(variable)[:2], variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
@@ -76,6 +77,7 @@ class Trace:
         self.variables = [(variable, _kind(variable)) for variable, _ in used]
         own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
+        self.without_axes = {k for k, kind in enumerate([*kinds, *map(_kind, self.outside)]) if kind.writable}
         self.body, self.captured = enclosed(own, outputs, fixed)
         if self.captured and not tracing():
             check(outputs, own)
@@ -100,7 +102,8 @@ class Trace:
             graph, beside = self.body.graph, kernels() if quick else ()
             self.program = direct(graph) or program_again(graph, self.donated, beside)
             if quick:
-                self.entry, self.rebuild = entry(self.program), _rebuilder(self._result, self.rebuilt)
+                self.entry = entry(self.program, self.without_axes)
+                self.rebuild = _rebuilder(self._result, self.rebuilt)
         return self.program
 
     def rebuilt(self, found: list[Any]) -> Any:

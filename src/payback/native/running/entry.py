@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -80,9 +80,8 @@ class Enter(NamedTuple):
     the GIL.
 
     Its arguments: a tuple of the program's, a tuple of the arrays for its results, and an array of words: [addresses of
-    _OF_PYTHON, bases, driver job, inputs, outputs, the type of arrays, then for each input its base, type, dtype, rank,
-    extents…, then the base of each output].  Of a number, Python's or NumPy's, the dtype is 0, and in place of the rank
-    stands that of an array without axes that it may be instead.
+    _OF_PYTHON, bases, driver job, inputs, outputs, then for each input its base, type, dtype (0: a number, Python's or
+    NumPy's), rank, extents…, then the base of each output].
     Returns the results; the words, where an argument is of another kind or the driver was stopped.
     """
 
@@ -97,7 +96,7 @@ class Enter(NamedTuple):
         bases = b.inttoptr(word(e, args, 3), POINTER)
         job, inputs, outputs = (word(e, args, k) for k in (4, 5, 6))
         cursor = b.alloca(INT)
-        b.store(e.int(8), cursor)
+        b.store(e.int(7), cursor)
 
         def of_python(k: int, result: ir.Type, arguments: list[ir.Value]) -> ir.Value:
             kind = ir.FunctionType(result, [POINTER] * len(arguments))
@@ -119,31 +118,21 @@ class Enter(NamedTuple):
         with e.loop(0, inputs) as i:
             thing = e.load(e.at(given, at.items, BYTE), i, POINTER)
             base, kind, dtype, rank = (following() for _ in range(4))
-            found = word(e, e.at(thing, at.type, BYTE), 0)
-            fields = e.at(thing, at.data, BYTE)
-
-            def array_of(dtype: ir.Value, rank: ir.Value) -> None:
-                refuse(b.icmp_signed("!=", word(e, fields, 5), dtype))
-                nd = b.sext(e.load(fields, 2, INT32), INT)
-                refuse(b.icmp_signed("!=", nd, rank))
-                flags = b.and_(e.load(fields, 12, INT32), ir.Constant(INT32, CONTIGUOUS_ALIGNED))
-                refuse(b.icmp_signed("!=", flags, ir.Constant(INT32, CONTIGUOUS_ALIGNED)))
-
+            refuse(b.icmp_signed("!=", word(e, e.at(thing, at.type, BYTE), 0), kind))
             with b.if_else(b.icmp_signed("==", dtype, e.int(0))) as (number, array):
-                with number, b.if_else(b.icmp_signed("==", found, kind)) as (same, other):
-                    with same:
-                        b.store(e.at(thing, at.value, BYTE), e.at(bases, base, POINTER))
-                    with other:
-                        refuse(b.icmp_signed("!=", found, word(e, args, 7)))
-                        array_of(rank, e.int(0))
-                        b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
+                with number:
+                    e.b.store(e.at(thing, at.value, BYTE), e.at(bases, base, POINTER))
                 with array:
-                    refuse(b.icmp_signed("!=", found, kind))
-                    array_of(dtype, rank)
+                    fields = e.at(thing, at.data, BYTE)
+                    refuse(b.icmp_signed("!=", word(e, fields, 5), dtype))
+                    nd = b.sext(e.load(fields, 2, INT32), INT)
+                    refuse(b.icmp_signed("!=", nd, rank))
+                    flags = b.and_(e.load(fields, 12, INT32), ir.Constant(INT32, CONTIGUOUS_ALIGNED))
+                    refuse(b.icmp_signed("!=", flags, ir.Constant(INT32, CONTIGUOUS_ALIGNED)))
                     shape = e.load(fields, 2, POINTER)
                     with e.loop(0, rank) as axis:
                         refuse(b.icmp_signed("!=", word(e, shape, axis), following()))
-                    b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
+                    e.b.store(e.load(fields, 0, POINTER), e.at(bases, base, POINTER))
         with e.loop(0, outputs) as i:
             thing = e.load(e.at(results, at.items, BYTE), i, POINTER)
             e.b.store(e.load(e.at(thing, at.data, BYTE), 0, POINTER), e.at(bases, following(), POINTER))
@@ -196,7 +185,8 @@ def kernels() -> list[Any]:
 class Entry:
     """The fast way into a program; `entry(args)` is the list of its results, or None where it cannot take them."""
 
-    def __init__(self, program: Any):
+    def __init__(self, program: Any, without_axes: Collection[int] = ()):
+        """without_axes: which inputs that have no axes are arrays all the same."""
         (enter,) = kernels()
         self.program = program
         self._segment = segment = program.segment
@@ -217,23 +207,20 @@ class Entry:
         self._value_first = self._weak == [False] and 0 not in self._where
         kinds: list[int] = []
         self._dtypes = [node.aval.dtype for node in program.graph.inputs]  # kept alive: they are compared by address
-        for number, node in enumerate(program.graph.inputs, 1):
+        for k, node in enumerate(program.graph.inputs):
             aval = node.aval
-            if not aval.shape:
-                dtype = np.empty(0, aval.dtype).dtype
-                self._dtypes.append(dtype)
-                kinds += [number, id(float), 0, 0] if aval.weak else [number, id(aval.dtype.type), 0, id(dtype)]
+            if not aval.shape and k not in without_axes:
+                kinds += [k + 1, id(float if aval.weak else aval.dtype.type), 0, 0]
             else:
                 dtype = np.empty(0, aval.dtype).dtype
                 self._dtypes.append(dtype)
-                kinds += [number, id(np.ndarray), id(dtype), len(aval.shape), *aval.shape]
+                kinds += [k + 1, id(np.ndarray), id(dtype), len(aval.shape), *aval.shape]
         self._bases = [view.buffer.base for _, view in outputs if view.shape]
         nothing = np.zeros(5, np.int64)  # a job of no commands: only addresses are written
         self._nothing = nothing, address(nothing)
         job = segment.address if self._whole else self._nothing[1]
         python = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _OF_PYTHON]
-        counts = len(program.graph.inputs), len(self._bases)
-        self._words = [*python, 0, job, *counts, id(np.ndarray), *kinds, *self._bases]
+        self._words = [*python, 0, job, len(program.graph.inputs), len(self._bases), *kinds, *self._bases]
         self._pool: list[Any] = []
         self.count = len(program.graph.inputs)
 
@@ -311,8 +298,10 @@ class Entry:
         return not self.program.run(memory, places)
 
 
-def entry(program: Any) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
-    """The fast way into a program, where there is one."""
+def entry(
+    program: Any, without_axes: Collection[int] = ()
+) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:  # fmt: skip
+    """The fast way into a program, where there is one; without_axes: as of `Entry`."""
     if type(program) is Direct and len(set(program.parts)) == len(program.parts):  # no result is another
         return program.quickly
     if places() is None:
@@ -322,4 +311,4 @@ def entry(program: Any) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
         return None
     if any(not aval.weak and not aval.dtype.isnative for aval in inputs):  # numbers in the other byte order
         return None
-    return Entry(program)
+    return Entry(program, without_axes)
