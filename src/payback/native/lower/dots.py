@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, lanes_of
 from payback.native.lower import pointwise
+from payback.native.lower.across import across_together
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.products.packing import least
 from payback.native.products.tile import fetch, multiply_add, registers
@@ -54,7 +55,7 @@ class Dots(NamedTuple):
                 groups = [places[r : r + ROWS] for r in range(0, count, ROWS)]
                 sums = [total for group in groups for total in self._long_sums(e, kind, own, group, k)]
             for start in range(0, count, lanes):
-                across = added_across(e, sums[start : start + lanes], lanes)
+                across = across_together(e, sums[start : start + lanes], lanes, e.b.fadd)
                 e.store(across, result, b.add(first, e.int(start)))
         b.ret(e.int(0))
 
@@ -112,26 +113,6 @@ def _without(e: Emitter, value: ir.Value, count: int) -> ir.Value:
     lanes = value.type.count
     order = [lanes + lane if lane < count else lane for lane in range(lanes)]
     return e.b.shuffle_vector(value, ir.Constant(value.type, None), ir.Constant(ir.VectorType(INT32, lanes), order))
-
-
-def added_across(e: Emitter, vectors: list[ir.Value], lanes: int) -> ir.Value:
-    """The sums of the lanes of so many vectors as one vector: halves are added, those of two vectors side by side."""
-    width = lanes
-    while width > 1:
-        half, count = width // 2, len(vectors) // 2
-        low = [block * width + lane for block in range(lanes // width) for lane in range(half)]
-        orders = [
-            [of + at + shift for block in range(lanes // width) for of in (0, lanes)
-             for at in low[block * half : (block + 1) * half]]
-            for shift in (0, half)
-        ]  # fmt: skip
-        masks = [ir.Constant(ir.VectorType(INT32, lanes), order) for order in orders]
-        vectors = [
-            e.b.fadd(*(e.b.shuffle_vector(x, y, mask) for mask in masks))
-            for x, y in zip(vectors[:count], vectors[count:], strict=True)
-        ]
-        width = half
-    return vectors[0]
 
 
 class Combined(NamedTuple):

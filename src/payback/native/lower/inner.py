@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.dots import added_across
+from payback.native.lower.across import across_together
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.products.packing import SLACK, least
 from payback.native.products.place import take
@@ -112,7 +112,7 @@ class Inner(NamedTuple):
         corner = e.at(c, b.add(b.mul(at[0], strides[0]), b.mul(at[1], strides[1])), sums[0].type.element)
         sums += [ir.Constant(sums[0].type, None)] * (-len(sums) % lanes)
         for first in range(0, self.rows * self.columns, lanes):
-            across = added_across(e, sums[first : first + lanes], lanes)
+            across = across_together(e, sums[first : first + lanes], lanes, e.b.fadd)
             for number in range(first, min(first + lanes, self.rows * self.columns)):
                 r, v = divmod(number, self.columns)
                 place = b.add(b.mul(e.int(r), strides[0]), b.mul(e.int(v), strides[1]))

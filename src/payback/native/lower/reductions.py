@@ -13,6 +13,7 @@ from typing import Any
 from payback.native import ir
 from payback.native.codegen.emit import INT32, constant
 from payback.native.lower import pointwise
+from payback.native.lower.across import across_together
 from payback.native.lower.body import Body
 from payback.native.lower.kernel import fold
 from payback.native.lower.stages import AT_ONCE, VECTORS
@@ -39,6 +40,9 @@ class Reductions(Body):
             self._outer(axis + 1, end, self.moved(offsets, axis, i), body)
 
     def _kept(self, axis: int, offsets: list[ir.Value]) -> None:
+        if self.key.together:
+            self._outer(0, self.key.outer - 1, offsets, self._together)
+            return
         self._outer(0, self.key.outer, offsets, self._columns if self.key.inner == "k" else self._row)
 
     def code(self, sink: tuple[Any, ...]) -> str:
@@ -145,22 +149,6 @@ class Reductions(Body):
 
     def _row_part(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> None:
         e, lanes, many = self.e, self.key.lanes, len(self.reductions)
-        singles = self._units(1)
-
-        def at(lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
-            def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
-                if lanes > 1:
-                    self.fetch(i)
-                made: list[ir.Value] = []
-                for k in range(len(accumulators) // many):
-                    here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
-                    values = self.evaluate(here, lanes)
-                    self.sink(values, here, lanes)
-                    made += self._parts(values, accumulators[k * many : (k + 1) * many])
-                return made
-
-            return body
-
         if self.key.staged:
             start, *vectors = self._in_stages(offsets, start, end, self._units(lanes) + self._units(self.key.vector))
             pairs = vectors[:many], vectors[many:]
@@ -170,31 +158,80 @@ class Reductions(Body):
                 joined = self.joined(sink, self.code(sink), *[self._across(sink, vector) for vector in parts])
                 self._flush(sink, 1, 0, joined)
             return
+        singles = self._units(1)
         if lanes > 1:
-            b, heavy = e.b, len(self.key.instrs) > LIGHT
-            copies = 1 if heavy else 4
-            vectors = self._units(lanes)
-            position = start
-            if copies > 1:
-                length = b.and_(b.sub(end, start), e.int(-lanes * copies))
-                position = b.add(start, length)
-                all_of_them = fold(e, start, position, lanes * copies, vectors * copies, at(lanes))
-                quads = [all_of_them[k::many] for k in range(many)]
-                vectors = []
-                for sink, (a0, a1, a2, a3) in zip(self.reductions, quads, strict=True):
-                    joined = partial(self.joined, sink, self.code(sink))
-                    vectors.append(joined(joined(a0, a1), joined(a2, a3)))
-            length = b.and_(b.sub(end, position), e.int(-lanes))
-            last = b.add(position, length)
-            vectors = fold(e, position, last, lanes, vectors, at(lanes))
-            if self.may_mask():
-                vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
+            start, vectors = self._row_vectors(offsets, start, end)
             singles = [self._across(sink, vector) for sink, vector in zip(self.reductions, vectors, strict=True)]
-            start = last
         if lanes == 1 or not self.may_mask():
-            singles = fold(e, start, end, 1, singles, at(1))
+            singles = fold(e, start, end, 1, singles, self._row_body(offsets, 1))
         for sink, part in zip(self.reductions, singles, strict=True):
             self._flush(sink, 1, 0, part)
+
+    def _row_body(self, offsets: list[ir.Value], lanes: int) -> Callable[[ir.Value, list[ir.Value]], list[ir.Value]]:
+        """What is added at a place of a row, to as many accumulators as there are."""
+        e, many = self.e, len(self.reductions)
+
+        def body(i: ir.Value, accumulators: list[ir.Value]) -> list[ir.Value]:
+            if lanes > 1:
+                self.fetch(i)
+            made: list[ir.Value] = []
+            for k in range(len(accumulators) // many):
+                here = self.along(offsets, e.b.add(i, e.int(k * lanes)) if k else i)
+                values = self.evaluate(here, lanes)
+                self.sink(values, here, lanes)
+                made += self._parts(values, accumulators[k * many : (k + 1) * many])
+            return made
+
+        return body
+
+    def _row_vectors(self, offsets: list[ir.Value], start: ir.Value, end: ir.Value) -> tuple[ir.Value, list[ir.Value]]:
+        """A row's sums by lanes; and where they end: at the last whole vector, or with the row where that is masked."""
+        e, b, lanes, many = self.e, self.e.b, self.key.lanes, len(self.reductions)
+        copies = 1 if len(self.key.instrs) > LIGHT else 4
+        vectors, body = self._units(lanes), self._row_body(offsets, lanes)
+        if copies > 1:
+            length = b.and_(b.sub(end, start), e.int(-lanes * copies))
+            position = b.add(start, length)
+            all_of_them = fold(e, start, position, lanes * copies, vectors * copies, body)
+            start, vectors = position, []
+            quads = [all_of_them[k::many] for k in range(many)]
+            for sink, (a0, a1, a2, a3) in zip(self.reductions, quads, strict=True):
+                joined = partial(self.joined, sink, self.code(sink))
+                vectors.append(joined(joined(a0, a1), joined(a2, a3)))
+        last = b.add(start, b.and_(b.sub(end, start), e.int(-lanes)))
+        vectors = fold(e, start, last, lanes, vectors, body)
+        if self.may_mask():
+            vectors = fold(e, last, end, lanes, vectors, lambda i, so_far: self._rest(offsets, i, end, so_far))
+        return last, vectors
+
+    def _together(self, offsets: list[ir.Value]) -> None:
+        """As many rows as a vector has lanes: their sums by lanes are added across together, in the order of one."""
+        key, e, b, lanes = self.key, self.e, self.e.b, self.key.lanes
+        last = key.outer - 1
+        start, stop = e.int(0), self.extents[last]
+        if key.split and not last:
+            start, stop = self.args.share(stop, lanes)
+        kinds = [pointwise.register_type(self.code(sink)) for sink in self.reductions]
+        with b.goto_entry_block():
+            rooms = [b.alloca(ir.ArrayType(kind, lanes * lanes)) for kind in kinds]
+        with e.loop(start, stop, lanes) as first:
+            left = b.sub(stop, first)
+            count = b.select(b.icmp_signed("<", left, e.int(lanes)), left, e.int(lanes))
+            with e.loop(0, count) as r:
+                row = self.moved(offsets, last, b.add(first, r))
+                self.hold(1, row)
+                self.hold(lanes, row)
+                for room, vector in zip(rooms, self._row_vectors(row, e.int(0), self.extents[-1])[1], strict=True):
+                    e.store(vector, room, b.mul(r, e.int(lanes)))
+            here = self.moved(offsets, last, first)
+            self.count = count
+            for sink, room, kind in zip(self.reductions, rooms, kinds, strict=True):
+                vectors = [e.load(room, r * lanes, kind, lanes) for r in range(lanes)]
+                total = across_together(e, vectors, lanes, partial(self.joined, sink, self.code(sink)))
+                if self.wide(sink) != self.code(sink):
+                    total = b.fpext(total, pointwise.register_type(self.wide(sink), lanes))
+                self._end(sink, total, here, lanes)
+            self.count = None
 
     def _in_stages(
         self, offsets: list[ir.Value], start: ir.Value, end: ir.Value, totals: list[ir.Value]

@@ -221,6 +221,13 @@ class _Forming:
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
         if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
             key = key._replace(by_rows=True)
+        if (
+            inner == "r"
+            and lanes > 1
+            and not staged
+            and _together(key, [moves[end[1]] for end in ends], loops, extents)
+        ):
+            key = key._replace(together=True)
         if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # shorter than a vector, one all the same
             key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
         numbers = [extents[i] for i in loops] + extents[-1:]
@@ -358,6 +365,15 @@ def _row_by_row(key: Nest, rows: int, columns: int) -> bool:
     """Whether sums of columns go on row by row; where rows and columns are few, sums stay in registers all the way."""
     sums = {key.codes[end[2]] for end in key.sinks if end[0] in REDUCTIONS}
     return rows >= 8 and rows * columns >= SHARED and maskable(key) and sums <= {"f4", "f8"}
+
+
+def _together(key: Nest, moves: Sequence[Sequence[int]], loops: Sequence[int], extents: Sequence[int]) -> bool:
+    """Whether short rows, whose sums lie side by side, are added across together."""
+    sums = [(key.codes[end[2]], move) for end, move in zip(key.sinks, moves, strict=True) if end[0] in REDUCTIONS]
+    if key.staged or key.reduced or not key.outer or not sums or extents[-1] > 8 * key.lanes or not maskable(key):
+        return False
+    last = loops[-1]
+    return extents[last] >= key.lanes and all(code in ("f4", "f8") and move[last] == 1 for code, move in sums)
 
 
 def _parts(entries: int, least: int) -> int:

@@ -1,4 +1,5 @@
-"""Sums, means and extremes of columns, compiled: row by row, in parts that threads share, and in registers."""
+"""Sums, means and extremes, compiled: of columns, row by row, in parts that threads share, and in registers; of short
+rows, several together."""
 
 import numpy as np
 import pytest
@@ -31,34 +32,46 @@ def made(shape, dtype, seed=0):
     return x, y
 
 
+def of_rows(x, y):
+    """The same of rows."""
+    kept = np.where(x > 0.1, y, 0.0)
+    far = np.exp(-np.abs(y)) * x
+    low = np.min(x - y, axis=-1, keepdims=True)
+    return kept, kept.sum(-1), x.max(-1), y.mean(-1) * 2, far.sum(-1), low, (x - low).T.sum(0)
+
+
+@pytest.mark.parametrize("f", [of_columns, of_rows])
 @pytest.mark.parametrize(("shape", "dtype"), CASES[:: amount.cases(2, 1)])
-def test_columns_are_those_of_numpy_on_any_number_of_threads(shape, dtype):
+def test_they_are_those_of_numpy_on_any_number_of_threads(shape, dtype, f):
     x, y = made(shape, dtype)
     with np.errstate(invalid="ignore"):
-        wanted = of_columns(x.astype("f8"), y.astype("f8"))
+        wanted = f(x.astype("f8"), y.astype("f8"))
     found = []
     try:
         for count in (1, 2, 3, 8):
             cores.set_threads(count)
-            found.append(Program(trace(of_columns, x, y).graph)(x, y))
+            found.append(Program(trace(f, x, y).graph)(x, y))
             assert all(same_bits(*pair) for pair in zip(found[0], found[-1], strict=True)), count
     finally:
         cores.set_threads(None)
     for a, b in zip(found[0], wanted, strict=True):
-        scale = np.max(np.abs(b[np.isfinite(b)]))
-        np.testing.assert_allclose(a, b, rtol=0, atol=scale * (1e-5 if dtype == "f4" else 1e-13))
+        there = np.isfinite(b)
+        np.testing.assert_array_equal(a[~there], b[~there])
+        scale = np.max(np.abs(b[there]), initial=0.0)
+        np.testing.assert_allclose(a[there], b[there], rtol=0, atol=scale * (1e-5 if dtype == "f4" else 1e-13))
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_rows_in_another_order_of_loops_give_the_same_bits(dtype, monkeypatch):
-    for shape in SHAPES:
+@pytest.mark.parametrize(("f", "way"), [(of_columns, "_row_by_row"), (of_rows, "_together")])
+def test_another_order_of_loops_gives_the_same_bits(f, way, dtype, monkeypatch):
+    for shape in SHAPES[:: amount.cases(2, 1)]:
         x, y = made(shape, dtype, 1)
-        graph = trace(of_columns, x, y).graph
-        by_rows = Program(graph)(x, y)
+        graph = trace(f, x, y).graph
+        found = Program(graph)(x, y)
         with monkeypatch.context() as patched:
-            patched.setattr(nests, "_row_by_row", lambda *_: False)
-            down = Program(graph)(x, y)
-        assert all(same_bits(*pair) for pair in zip(by_rows, down, strict=True)), shape
+            patched.setattr(nests, way, lambda *_: False)
+            other = Program(graph)(x, y)
+        assert all(same_bits(*pair) for pair in zip(found, other, strict=True)), shape
 
 
 def test_which_sums_go_row_by_row():
@@ -71,3 +84,13 @@ def test_which_sums_go_row_by_row():
 
     assert sorted(some((400, 60))) == [False, True]
     assert not any(some((20, 60)))
+
+
+def test_which_rows_are_added_across_together():
+    def some(x, axis=1):
+        program = Program(trace(lambda x: np.exp(x.sum(axis)), x).graph)
+        return [command.kernel.together for command in program.commands if getattr(command.kernel, "reduced", 1) == 0]
+
+    assert any(some(np.ones((60, 30))))
+    assert not any(some(np.ones((60, 3000))))
+    assert not any(some(np.ones((60, 30)), 0))
