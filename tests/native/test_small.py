@@ -9,7 +9,7 @@ import amount
 import payback as pb
 from payback import native
 from payback.native.codegen.emit import FLOAT32, lanes_of
-from payback.native.lower import small
+from payback.native.lower import product, small
 from payback.native.lower.small import Small
 from payback.native.lower.small_tile import across
 from payback.native.running import cores, reuse
@@ -53,6 +53,7 @@ def test_small_products_have_the_bits_of_the_others(monkeypatch, dtype, sizes, b
     reuse.forget()
     of_small, kernels = trained(sizes, batch, dtype)
     monkeypatch.setattr(small, "MOST", 0)
+    monkeypatch.setattr(product, "skinny", lambda *_: None)  # some of these sum in another order
     reuse.forget()
     of_others, none = trained(sizes, batch, dtype)
     assert of_small == of_others
