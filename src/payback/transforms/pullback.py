@@ -72,7 +72,7 @@ def pull_graph(tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Rea
             seed = Masked(gradient.operand(mask), seed)
         if units and top.shape:
             seed = Masked(gradient.constant(asked), seed)
-        owed[top] = owed[top] + seed if top in owed else seed
+        owed[top] = gradient.added(top, [owed[top], seed]) if top in owed else seed
     with np.errstate(all="ignore"):
         settled = sweep(gradient, owed, wrt, reached=reached)
         answers = []

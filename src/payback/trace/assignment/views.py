@@ -26,7 +26,7 @@ from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, l
 from payback.trace.assignment.outside import by_compiled_code, is_stored_back
 from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
 from payback.trace.operators import FUNCTIONS, HOOKS, made
-from payback.trace.scalars.number import Number
+from payback.trace.scalars.number import Number, cell
 
 
 class Family:
@@ -65,6 +65,8 @@ def without_axes(x: Any) -> Any:
 
     Anything else as it is.
     """
+    if type(x) is Number:
+        return cell(x)
     if type(x) is not Traced or x.shape:
         return x
     if x.alias is None:

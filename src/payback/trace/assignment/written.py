@@ -32,7 +32,7 @@ from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.cures import BARE
 from payback.trace.refusals.free import free
-from payback.trace.scalars.number import Number, opened
+from payback.trace.scalars.number import NUMBERS, Number, opened
 
 SIMPLE = (int, slice, type(None), type(Ellipsis))
 
@@ -81,8 +81,8 @@ class Storage:
         for family in self.rows:
             HOOKS["lose"](family)
         self.rows = []
-        if type(value) is Number:
-            piece, size, self.numbers = value, 1, True
+        if type(value) in NUMBERS:
+            piece, size, self.numbers = value.strongly(), 1, True
         else:
             piece = self.fitting(value, place)
             size = piece.aval.size if type(piece) is Node else np.size(piece)

@@ -24,14 +24,14 @@ from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
 from payback.trace.refusals.handled import unsure
 from payback.trace.scalars.floats import of_function
-from payback.trace.scalars.number import Number
+from payback.trace.scalars.number import NUMBERS
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
 
 def stacked(parts: list[Any]) -> Traced:
     """np.stack along a new first axis; many parts by nodes of few arguments."""
-    if all(type(part) is Number for part in parts):
+    if all(type(part) in NUMBERS for part in parts):
         row = parts[0].recorder.vector(parts)
         if row is not None:
             return Traced(row)
@@ -382,7 +382,7 @@ def _number(x: Any) -> Any:
         return x
     if x.shape:
         raise TypeError("only scalars can be converted to Python floats")
-    if type(x) is Number:
+    if type(x) in NUMBERS:
         return x.weakly()
     return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
 
@@ -416,14 +416,14 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
                                why="there is no row for it in the table",
                                fix="write it with math or NumPy functions that have one")  # fmt: skip
     operands = [_number(x) for x in args]
-    if all(x.node.value is not None for x in operands if isinstance(x, Traced) and type(x) is not Number) and not any(
-        type(x) is Number for x in operands
+    if all(x.node.value is not None for x in operands if isinstance(x, Traced) and type(x) not in NUMBERS) and not any(
+        type(x) in NUMBERS for x in operands
     ):
         original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
     elif name in _FAILING:
         unsure(f"math.{name}", _getframe(1))
     called = _ROWS.get(name) or UFUNCS.get(function)
-    number = next((x for x in operands if type(x) is Number), None)
+    number = next((x for x in operands if type(x) in NUMBERS), None)
     made = None if number is None or called is None else number.recorded(called, operands, False, _getframe(2))
     if made is not None:
         return made

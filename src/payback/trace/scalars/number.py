@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import witness
+from payback.errors import UnsupportedError, witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
+from payback.ir.where import caller, position
 from payback.ops.append import append
 from payback.ops.dtypes import weak_result
 from payback.ops.row import TABLE
@@ -79,7 +80,7 @@ class Recorder(Entries):
     def operand(self, x: Any) -> tuple[int, int] | None:
         """(entry, kind) of what stands beside a number; None for what is no float64."""
         kind = type(x)
-        if kind is Number:
+        if kind in NUMBERS:
             return (x.k, x.kind) if x.recorder is self else None
         if kind is float:
             return self.constant(x, WEAK), WEAK_KIND
@@ -100,19 +101,19 @@ class Recorder(Entries):
         if found is None:
             (found,) = self._made(wanted)
             self.nodes[wanted.k] = found
-        if type(wanted) is Number and found.aval.weak != bool(wanted.kind):
+        if type(wanted) is not Truth and found.aval.weak != bool(wanted.kind):
             found = append(TABLE["cast"], (found,), {"dtype": FLOAT64, "weak": bool(wanted.kind)}, found.where)
         return found
 
     def vector(self, wanted: Sequence[Number]) -> Node | None:
         """Numbers in a row as one node, where a tape makes it; None: they are to be stacked."""
-        if len(self.what) < self.many or any(type(x) is not Number or x.recorder is not self for x in wanted):
+        if len(self.what) < self.many or any(type(x) not in NUMBERS or x.recorder is not self for x in wanted):
             return None
         made = self._taped(wanted, (len(wanted),))
         return None if made is None else made[0]
 
     def _made(self, wanted: Number) -> list[Node]:
-        if len(self.what) >= self.many and type(wanted) is Number:
+        if len(self.what) >= self.many and type(wanted) is not Truth:
             made = self._taped([wanted], None if wanted.kind else ())
             if made is not None:
                 return made
@@ -352,8 +353,52 @@ class Truth(Number):
         return "Traced(b1[])"
 
 
+def _changing(operator: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The operator in place: all names of the number see what it makes."""
+
+    def change(self: Cell, other: Any) -> Any:
+        made = operator(self, other)
+        if type(made) not in NUMBERS or made.recorder is not self.recorder:
+            raise UnsupportedError("an operator in place on what np.where made of numbers",
+                                   where=str(position(caller(1))),
+                                   why="the other operand is no number that can stand beside it",
+                                   fix="write y = y + x, which gives the name another value")  # fmt: skip
+        self.k, self.kind = made.k, STRONG_KIND
+        return self
+
+    return change
+
+
+class Cell(Number):
+    """What `np.where` makes of numbers: an array without axes, which operators in place change for all its names."""
+
+    __slots__ = ()
+    __hash__ = Traced.__hash__
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return np.ndarray if not traced.HOOKS["leaves_to_operand"](_getframe(1)) else Number
+
+    def strongly(self) -> Number:
+        return number(self.recorder, self.k, STRONG_KIND)
+
+    __pos__ = strongly
+    __iadd__, __isub__ = _changing(Number.__add__), _changing(Number.__sub__)
+    __imul__, __itruediv__ = _changing(Number.__mul__), _changing(Number.__truediv__)
+    __ipow__, __imod__ = _changing(Number.__pow__), _changing(Number.__mod__)
+    __ifloordiv__ = _changing(Number.__floordiv__)
+
+
+def cell(x: Number) -> Cell:
+    """A number as an array without axes."""
+    made = _new(Cell)
+    made.recorder, made.k, made.kind = x.recorder, x.k, STRONG_KIND
+    return made
+
+
+NUMBERS = frozenset({Number, Cell})
 # the name that C code gives in its messages
-Number.__name__ = Truth.__name__ = Traced.__name__
+Number.__name__ = Truth.__name__ = Cell.__name__ = Traced.__name__
 _ARITHMETIC = (
     "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd "
     "isub imul itruediv ipow imod ifloordiv gt lt ge le eq ne neg abs"
@@ -383,7 +428,7 @@ def chosen(condition: Any, high: Any, low: Any) -> Any:
         if isinstance(part, Number):
             made = part.recorded("select", (condition, high, low), True, _getframe(2))
             if made is not None:
-                return made
+                return cell(made)
             break
     return traced.FUNCTIONS[np.where](condition, high, low)
 
@@ -393,7 +438,7 @@ def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Any]] | None:
 
     Where a choice may have paid nothing, that is a pair: what is owed, and a mask.
     """
-    if type(top) is not Number:
+    if type(top) not in NUMBERS:
         return None
     recorder = top.recorder
     columns = None if top.k in recorder.nodes else recorder.columns([top.k])

@@ -53,7 +53,7 @@ from payback.trace.numpy.vectorize import vectorized
 from payback.trace.refusals.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.refusals.meaning import meant
 from payback.trace.scalars.floats import Float
-from payback.trace.scalars.number import Number
+from payback.trace.scalars.number import NUMBERS
 from payback.trace.scipy import sparse_products  # noqa: F401
 from payback.trace.shim import questions  # noqa: F401
 from payback.trace.shim.kinds import Asking, asks
@@ -87,7 +87,7 @@ def _without_numbers() -> bool:
     while frame is not None and frame.f_code is not call.__code__:
         frame = frame.f_back
     given = leaves((frame.f_locals["args"], frame.f_locals["kwargs"])) if frame is not None else []
-    return any(type(x) is Number or (type(x) in NODE_TYPES and x.node.value is None) for x in given)
+    return any(type(x) in NUMBERS or (type(x) in NODE_TYPES and x.node.value is None) for x in given)
 
 
 def _errstate(original: Callable[..., Any], self: Any) -> Any:
