@@ -41,7 +41,7 @@ def of_rows(x, y):
 
 
 @pytest.mark.parametrize("f", [of_columns, of_rows])
-@pytest.mark.parametrize(("shape", "dtype"), CASES[:: amount.cases(2, 1)])
+@pytest.mark.parametrize(("shape", "dtype"), CASES[:: amount.cases(5, 1)])
 def test_they_are_those_of_numpy_on_any_number_of_threads(shape, dtype, f):
     x, y = made(shape, dtype)
     with np.errstate(invalid="ignore"):
@@ -64,7 +64,7 @@ def test_they_are_those_of_numpy_on_any_number_of_threads(shape, dtype, f):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(("f", "way"), [(of_columns, "_row_by_row"), (of_rows, "_together")])
 def test_another_order_of_loops_gives_the_same_bits(f, way, dtype, monkeypatch):
-    for shape in SHAPES[:: amount.cases(2, 1)]:
+    for shape in SHAPES[:: amount.cases(3, 1)]:
         x, y = made(shape, dtype, 1)
         graph = trace(f, x, y).graph
         found = Program(graph)(x, y)

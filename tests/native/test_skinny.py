@@ -61,7 +61,7 @@ def test_batches_of_small_products(form, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_lies_beside_a_batch_is_not_met(dtype):
     rng = np.random.default_rng(0)
-    for n in amount.cases((3, 9), (1, 2, 3, 5, 6, 9)):
+    for n in amount.cases((3,), (1, 2, 3, 5, 6, 9)):
         a, b = within(rng, dtype, 6, n, n), within(rng, dtype, 6, n, n)
         for form in ("bij,bjk->bik", "bij,bkj->bik"):
             found = pb.compile(lambda a, b: np.einsum(form, a[..., 2:-2], b[..., 2:-2]))(a, b)  # noqa: B023
@@ -81,7 +81,7 @@ def shapes(rng, kind):
 @pytest.mark.parametrize("kind", [Tiny, Streams, Inner])
 def test_products_that_are_no_squares(kind, layout, dtype):
     rng = np.random.default_rng(7)
-    for _ in range(amount.cases(2, 8)):
+    for _ in range(amount.cases(1, 8)):
         m, k, n = shapes(rng, kind)
         shape = [(m, k), (k, n)]
         a, b = (

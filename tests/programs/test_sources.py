@@ -19,7 +19,7 @@ from payback.trace.tree import leaves
 from programs.sources import Writer, arguments, copied, function
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("quiet")]
-EVERYDAY, FULL, SOAK = 25, 150, 4000
+EVERYDAY, FULL, SOAK = 15, 150, 4000
 
 
 @pytest.fixture(name="quiet")
@@ -142,10 +142,10 @@ def test_compiled_and_batched(seed):
 
 def test_few_programs_are_refused():
     refused = []
-    for seed in range(amount.cases(40, 200)):
+    for seed in range(amount.cases(25, 200)):
         program = written(seed)
         try:
             pb.value_and_grad(function(program.source), has_aux=True)(*map(copied, program.args))
         except PaybackError as error:
             refused.append(str(error))
-    assert len(refused) <= 0.1 * amount.cases(40, 200), refused
+    assert len(refused) <= 0.1 * amount.cases(25, 200), refused
