@@ -173,7 +173,8 @@ def transform(e: Emitter, x: list[Number]) -> list[Number]:
             if 4 * k == r:
                 z = z[1], b.fneg(z[0])
             elif k:
-                z = times(e, z, tuple(constant(kind, f(-2 * pi * k / r)) for f in (cos, sin)))  # type: ignore[arg-type]
+                angle = -2 * pi * k / r
+                z = times(e, z, (constant(kind, cos(angle)), constant(kind, sin(angle))))
             turned.append(z)
         sums = [plus(z, w) for z, w in zip(even, turned, strict=True)]
         return sums + [minus(z, w) for z, w in zip(even, turned, strict=True)]
@@ -205,7 +206,7 @@ def _turns(factors: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, An
 
 
 def lower_transform(planner: Any, node: Node) -> bool:
-    """solve_constant, where it is a transform"""
+    """A command for `solve_constant` where its matrix is that of a transform of small factors."""
     of, (given,), dtype = node.params["factors"], node.args, node.aval.dtype
     code = code_of(dtype)
     if not isinstance(of, Fourier) or code not in ("f4", "f8") or given.aval.dtype != dtype or not node.aval.size:

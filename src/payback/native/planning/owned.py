@@ -121,11 +121,12 @@ def _pieces(command: Command, homes: dict[Buffer, list[int]], threads: int) -> l
             cuts = [0, *[min(max(cut, 0), rows - rows % UNIT) for cut in cuts[1:-1]], rows]
         else:
             cuts = [*[rows // UNIT * thread // threads * UNIT for thread in range(threads)], rows]
-        made = [_of_rows(command, first, last) for first, last in pairwise(cuts) if first < last]
-        if all(made):
-            for owner, piece in zip((t for t, (a, b) in enumerate(pairwise(cuts)) if a < b), made, strict=True):
-                piece.owner = owner  # type: ignore[union-attr]
-            return made  # type: ignore[return-value]
+        parts = [(owner, first, last) for owner, (first, last) in enumerate(pairwise(cuts)) if first < last]
+        made = [piece for _, *part in parts if (piece := _of_rows(command, *part)) is not None]
+        if len(made) == len(parts):
+            for (owner, *_), piece in zip(parts, made, strict=True):
+                piece.owner = owner
+            return made
     if home is not None and target is not None and not waits.shares(command):
         middle = target.offset + sum((n - 1) * step for n, step in zip(target.shape, target.strides, strict=True)) // 2
         command.owner = max(min(sum(at <= middle for at in home) - 1, threads - 1), 0)
