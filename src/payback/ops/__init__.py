@@ -1,5 +1,6 @@
 """The table of primitives.  Importing this package fills it."""
 
+from payback.ir.allocator import keep_freed_blocks
 from payback.ops import (  # noqa: F401
     batching,
     constant_systems,
@@ -26,3 +27,5 @@ from payback.ops.control import batching as _bodies  # noqa: F401
 from payback.ops.row import TABLE, Row
 
 __all__ = ["TABLE", "Row"]
+
+keep_freed_blocks()  # all that computes comes by here first
