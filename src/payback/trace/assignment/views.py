@@ -26,7 +26,7 @@ from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, l
 from payback.trace.assignment.outside import by_compiled_code, is_stored_back
 from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
 from payback.trace.operators import FUNCTIONS, HOOKS, made
-from payback.trace.scalars.number import Number, cell
+from payback.trace.scalars.number import Number, cell, number_in
 
 
 class Family:
@@ -369,6 +369,7 @@ def setitem(x: Traced, key: Any, value: Any, place: Any) -> None:
         HOOKS["write_unknown"](x, key, value, place)
         return
     key, given = plain_key(key), value
+    value = number_in(value)
     if type(value) is not Number or x.dtype != FLOAT64:
         value = as_traced(value)  # read before: it may be a view of x
     if is_number(x):

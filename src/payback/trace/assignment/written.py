@@ -32,7 +32,7 @@ from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.cures import BARE
 from payback.trace.refusals.free import free
-from payback.trace.scalars.number import NUMBERS, Number, opened
+from payback.trace.scalars.number import NUMBERS, Number, number_in, opened
 
 SIMPLE = (int, slice, type(None), type(Ellipsis))
 
@@ -82,7 +82,7 @@ class Storage:
             HOOKS["lose"](family)
         self.rows = []
         if type(value) in NUMBERS:
-            piece, size, self.numbers = value.strongly(), 1, True
+            piece, size, self.numbers = number_in(value).strongly(), 1, True
         else:
             piece = self.fitting(value, place)
             size = piece.aval.size if type(piece) is Node else np.size(piece)

@@ -11,7 +11,7 @@ from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.trace.array import Traced, as_traced
 from payback.trace.dispatch import here, strong
-from payback.trace.scalars.number import Number
+from payback.trace.scalars.number import Number, number_in
 
 NONE = np._NoValue
 
@@ -73,6 +73,7 @@ def arrayed(x: Any) -> Any:
     """What NumPy makes of an argument that it takes for an array: a Python number loses its weakness."""
     if not isinstance(x, Traced):
         return np.asarray(x)
+    x = number_in(x)
     if isinstance(x, Number):  # has a node only if one asks for it
         return x.strongly()
     return Traced(strong(x.node, x.node.where)) if x.node.aval.weak else x

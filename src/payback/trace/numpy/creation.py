@@ -24,7 +24,7 @@ from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
 from payback.trace.refusals.handled import unsure
 from payback.trace.scalars.floats import of_function
-from payback.trace.scalars.number import NUMBERS
+from payback.trace.scalars.number import NUMBERS, number_in
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
 
@@ -32,7 +32,7 @@ _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node fo
 def stacked(parts: list[Any]) -> Traced:
     """np.stack along a new first axis; many parts by nodes of few arguments."""
     if all(type(part) in NUMBERS for part in parts):
-        row = parts[0].recorder.vector(parts)
+        row = number_in(parts[0]).recorder.vector([number_in(part) for part in parts])
         if row is not None:
             return Traced(row)
     if len(parts) <= _FAN_IN:
@@ -383,7 +383,7 @@ def _number(x: Any) -> Any:
     if x.shape:
         raise TypeError("only scalars can be converted to Python floats")
     if type(x) in NUMBERS:
-        return x.weakly()
+        return number_in(x).weakly()
     return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
 
 

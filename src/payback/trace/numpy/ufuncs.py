@@ -199,8 +199,8 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     turn[order] = np.arange(places.size) - np.repeat(first, np.diff(first, append=places.size))
     for now in range(turn.max(initial=-1) + 1):
         which = np.flatnonzero(turn == now)
-        at = np.unravel_index(places[which], target.shape)
-        target[at] = ufunc(target[at], *[part[which] for part in value])
+        at, one = (np.unravel_index(places[which], target.shape), which.shape) if target.shape else (..., ())
+        target[at] = ufunc(target[at], *[part[which].reshape(one) for part in value])
 
 
 def _summed(target: Any, key: Any, value: Any) -> Any:

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from functools import cache
 from math import prod
 from sys import _getframe
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError, witness
+from payback.errors import witness
 from payback.ir.aval import BOOL, FLOAT64
 from payback.ir.node import Node
-from payback.ir.where import caller, position
 from payback.ops.append import append
 from payback.ops.dtypes import weak_result
 from payback.ops.row import TABLE
@@ -81,6 +81,7 @@ class Recorder(Entries):
         """(entry, kind) of what stands beside a number; None for what is no float64."""
         kind = type(x)
         if kind in NUMBERS:
+            x = number_in(x)
             return (x.k, x.kind) if x.recorder is self else None
         if kind is float:
             return self.constant(x, WEAK), WEAK_KIND
@@ -162,12 +163,16 @@ def _of(made: Number, truth: bool) -> Number:
     return made
 
 
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The operator of a row and its reflection."""
+_Operator = Callable[[Any, Any], Any]
+
+
+def _operator(name: str) -> tuple[tuple[_Operator, _Operator], tuple[_Operator, _Operator, _Operator]]:
+    """The operator of a row and its reflection; those of a `Cell`, and the one in place."""
     code, truth = CODES[name], TABLE[name].numeric == "bool"
     plain = f"__{({'div': 'truediv', 'power': 'pow', 'floor_divide': 'floordiv'}).get(name, name)}__"
     beyond = getattr(Traced, plain)
     beyond_reflected = None if truth else getattr(Traced, plain.replace("__", "__r", 1))
+    beyond_in_place = None if truth else getattr(Traced, plain.replace("__", "__i", 1))
     failing = name in FAILING
 
     def forward(self: Number, other: Any) -> Any:
@@ -201,29 +206,55 @@ def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any]
         return made
 
     def reflected(self: Number, other: Any) -> Any:
-        recorder = self.recorder
-        found = recorder.operand(other)
+        found = self.recorder.operand(other)
         if found is None:
             return beyond_reflected(self, other)  # type: ignore[misc]
-        frame, kind = _getframe(1), self.kind & found[1]
+        return entry(self.recorder, found, (self.k, self.kind), _getframe(1))
+
+    def entry(recorder: Recorder, a: tuple[int, int], b: tuple[int, int], frame: FrameType, other: Any = None) -> Any:
+        kind = a[1] & b[1]
         word = recorder.words[code].get((id(frame.f_code), frame.f_lasti))
         if word is None:
             if failing and kind:
-                unsure(name, frame)
+                unsure(name, frame, other)
             word = recorder.new_word(code, frame)
-        return number(recorder, recorder.append(word, found[0], self.k), kind)
+        return _of(number(recorder, recorder.append(word, a[0], b[0]), kind), truth)
 
-    return forward, reflected
+    def of_cell(self: Cell, other: Any) -> Any:
+        x = number_in(self)
+        found = x.recorder.operand(other)
+        return beyond(self, other) if found is None else entry(x.recorder, (x.k, x.kind), found, _getframe(1), other)
+
+    def reflected_of_cell(self: Cell, other: Any) -> Any:
+        x = number_in(self)
+        found = x.recorder.operand(other)
+        if found is None:
+            return beyond_reflected(self, other)  # type: ignore[misc]
+        return entry(x.recorder, found, (x.k, x.kind), _getframe(1))
+
+    def in_place(self: Cell, other: Any) -> Any:
+        x = number_in(self)
+        found = x.recorder.operand(other)
+        if found is None:
+            return beyond_in_place(self, other)
+        _node.__set__(self, entry(x.recorder, (x.k, x.kind), found, _getframe(1), other).strongly())
+        return self
+
+    return (forward, reflected), (of_cell, reflected_of_cell, in_place)
 
 
-def _unary(name: str) -> Callable[[Any], Any]:
+def _unary(name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     code = CODES[name]
 
     def forward(self: Number) -> Any:
         recorder = self.recorder
         return number(recorder, recorder.append(recorder.word(code, _getframe(1)), self.k, self.k), self.kind)
 
-    return forward
+    def of_cell(self: Cell) -> Any:
+        x = number_in(self)
+        return number(x.recorder, x.recorder.append(x.recorder.word(code, _getframe(1)), x.k, x.k), x.kind)
+
+    return forward, of_cell
 
 
 # what is written with other rows: ufunc -> (row, operands of its operands)
@@ -232,6 +263,24 @@ _WRITTEN = {
 }  # fmt: skip
 ROW_NAMES: dict[np.ufunc, str] = {}  # ufunc -> its row, filled by `dispatch.py`
 _LOGICAL = ("logical_and", "logical_or", "logical_not")
+
+
+def _array_ufunc(self: Number | Cell, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    if method == "__call__" and not kwargs:
+        name, order = ROW_NAMES.get(ufunc), range(len(inputs))
+        if name is None and ufunc in _WRITTEN:
+            name, order = _WRITTEN[ufunc]
+        if name is not None:
+            made = number_in(self).recorded(name, [inputs[k] for k in order], True, _getframe(1))
+            if made is not None:
+                return made
+    return Traced.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)
+
+
+def _array_function(self: Number | Cell, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    if function is np.where and len(args) == 3 and not kwargs:
+        return chosen(*args)
+    return Traced.__array_function__(self, function, types, args, kwargs)
 
 
 class Number(Single):
@@ -281,17 +330,6 @@ class Number(Single):
     def __pos__(self) -> Any:
         return self
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs:
-            name, order = ROW_NAMES.get(ufunc), range(len(inputs))
-            if name is None and ufunc in _WRITTEN:
-                name, order = _WRITTEN[ufunc]
-            if name is not None:
-                made = self.recorded(name, [inputs[k] for k in order], True, _getframe(1))
-                if made is not None:
-                    return made
-        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
-
     def recorded(self, name: str, operands: Sequence[Any], as_ufunc: bool, frame: Any) -> Any:
         """The row's entry on these operands; None where it cannot be one."""
         recorder, logical = self.recorder, name in _LOGICAL
@@ -315,24 +353,7 @@ class Number(Single):
         k = recorder.append(word, places[0], places[1 if len(places) > 1 else 0])
         return _of(number(recorder, k, STRONG_KIND if as_ufunc else kind), TABLE[name].numeric == "bool")
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function is np.where and len(args) == 3 and not kwargs:
-            return chosen(*args)
-        return super().__array_function__(function, types, args, kwargs)
-
-    __add__, __radd__ = _operator("add")
-    __sub__, __rsub__ = _operator("sub")
-    __mul__, __rmul__ = _operator("mul")
-    __truediv__, __rtruediv__ = _operator("div")
-    __pow__, __rpow__ = _operator("power")
-    __mod__, __rmod__ = _operator("mod")
-    __floordiv__, __rfloordiv__ = _operator("floor_divide")
-    __iadd__, __isub__, __imul__, __itruediv__ = __add__, __sub__, __mul__, __truediv__
-    __ipow__, __imod__, __ifloordiv__ = __pow__, __mod__, __floordiv__
-    __gt__, __lt__ = _operator("gt")[0], _operator("lt")[0]
-    __ge__, __le__ = _operator("ge")[0], _operator("le")[0]
-    __eq__, __ne__ = _operator("eq")[0], _operator("ne")[0]  # type: ignore[assignment]
-    __neg__, __abs__ = _unary("neg"), _unary("abs")
+    __array_ufunc__, __array_function__ = _array_ufunc, _array_function  # type: ignore[assignment]
 
 
 class Truth(Number):
@@ -353,65 +374,80 @@ class Truth(Number):
         return "Traced(b1[])"
 
 
-def _changing(operator: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The operator in place: all names of the number see what it makes."""
+class Cell(Single):
+    """What `np.where` makes of numbers: an array without axes, which operators in place change for all its names.
 
-    def change(self: Cell, other: Any) -> Any:
-        made = operator(self, other)
-        if type(made) not in NUMBERS or made.recorder is not self.recorder:
-            raise UnsupportedError("an operator in place on what np.where made of numbers",
-                                   where=str(position(caller(1))),
-                                   why="the other operand is no number that can stand beside it",
-                                   fix="write y = y + x, which gives the name another value")  # fmt: skip
-        self.k, self.kind = made.k, STRONG_KIND
-        return self
-
-    return change
-
-
-class Cell(Number):
-    """What `np.where` makes of numbers: an array without axes, which operators in place change for all its names."""
+    Where other traced values hold their node it holds its number.  Whoever asks for its node, or whose view it is, gets
+    an array like all others.
+    """
 
     __slots__ = ()
     __hash__ = Traced.__hash__
 
     @property
     def __class__(self) -> type:  # type: ignore[override]
-        return np.ndarray if not traced.HOOKS["leaves_to_operand"](_getframe(1)) else Number
+        return np.ndarray if not traced.HOOKS["leaves_to_operand"](_getframe(1)) else Cell
 
-    def strongly(self) -> Number:
-        return number(self.recorder, self.k, STRONG_KIND)
+    @property
+    def node(self) -> Node:  # type: ignore[override]
+        return _as_array(self).node
 
-    __pos__ = strongly
-    __iadd__, __isub__ = _changing(Number.__add__), _changing(Number.__sub__)
-    __imul__, __itruediv__ = _changing(Number.__mul__), _changing(Number.__truediv__)
-    __ipow__, __imod__ = _changing(Number.__pow__), _changing(Number.__mod__)
-    __ifloordiv__ = _changing(Number.__floordiv__)
+    @property
+    def alias(self) -> Any:
+        return _as_array(self).alias
+
+    def __pos__(self) -> Number:
+        return number_in(self)
+
+    __array_ufunc__, __array_function__ = _array_ufunc, _array_function  # type: ignore[assignment]
+
+
+_node = Traced.__dict__["node"]
+
+
+def number_in(x: Any) -> Number:
+    """The number in a cell; a number as it is."""
+    return _node.__get__(x) if type(x) is Cell else x  # type: ignore[no-any-return]
+
+
+def _as_array(x: Cell) -> Traced:
+    node = number_in(x).node
+    become(x, Traced)
+    x.node, x.alias = node, None  # type: ignore[misc]
+    return traced.HOOKS["without_axes"](x)  # type: ignore[no-any-return]
 
 
 def cell(x: Number) -> Cell:
     """A number as an array without axes."""
     made = _new(Cell)
-    made.recorder, made.k, made.kind = x.recorder, x.k, STRONG_KIND
+    _node.__set__(made, x.strongly())
     return made
 
 
 NUMBERS = frozenset({Number, Cell})
 # the name that C code gives in its messages
 Number.__name__ = Truth.__name__ = Cell.__name__ = Traced.__name__
-_ARITHMETIC = (
-    "add radd sub rsub mul rmul truediv rtruediv pow rpow mod rmod floordiv rfloordiv iadd "
-    "isub imul itruediv ipow imod ifloordiv gt lt ge le eq ne neg abs"
-)
-for _name in _ARITHMETIC.split():  # arithmetic with truths is NumPy's matter
+for _name in ("add", "sub", "mul", "div", "power", "mod", "floor_divide", "gt", "lt", "ge", "le", "eq", "ne"):
+    _of_numbers, _of_cells = _operator(_name)
+    _plain = {"div": "truediv", "power": "pow", "floor_divide": "floordiv"}.get(_name, _name)
+    for _prefix, _number, _cell in zip(("", "r", "i"), (*_of_numbers, _of_numbers[0]), _of_cells, strict=True):
+        _full = f"__{_prefix}{_plain}__"
+        if hasattr(Traced, _full) and not (_prefix and TABLE[_name].numeric == "bool"):
+            setattr(Number, _full, _number)
+            setattr(Cell, _full, _cell)
+            setattr(Truth, _full, getattr(Traced, _full))  # arithmetic with truths is NumPy's matter
+for _name in ("neg", "abs"):
+    _number, _cell = _unary(_name)
+    setattr(Number, f"__{_name}__", _number)
+    setattr(Cell, f"__{_name}__", _cell)
     setattr(Truth, f"__{_name}__", getattr(Traced, f"__{_name}__"))
 
 
 def record(name: str, operands: Sequence[Any]) -> Number | None:
     """A row's entry, if one of its operands is a number and the others can stand beside it."""
     for part in operands:
-        if isinstance(part, Number):
-            return part.recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
+        if isinstance(part, (Number, Cell)):
+            return number_in(part).recorded(name, operands, _is_ufunc(name), _getframe(2))  # type: ignore[no-any-return]
     return None
 
 
@@ -425,8 +461,8 @@ def _is_ufunc(name: str) -> bool:
 def chosen(condition: Any, high: Any, low: Any) -> Any:
     """`np.where` of numbers; of other things what it is otherwise."""
     for part in (condition, high, low):
-        if isinstance(part, Number):
-            made = part.recorded("select", (condition, high, low), True, _getframe(2))
+        if isinstance(part, (Number, Cell)):
+            made = number_in(part).recorded("select", (condition, high, low), True, _getframe(2))
             if made is not None:
                 return cell(made)
             break
@@ -440,6 +476,7 @@ def on_tape(top: Traced) -> tuple[Traced, list[Node], list[Any]] | None:
     """
     if type(top) not in NUMBERS:
         return None
+    top = number_in(top)
     recorder = top.recorder
     columns = None if top.k in recorder.nodes else recorder.columns([top.k])
     if columns is None:
