@@ -12,12 +12,24 @@ from typing import Any
 import numpy as np
 
 from payback.errors import MutationError
+from payback.trace.array import Traced
+from payback.trace.assignment.views import written_elsewhere
 from payback.trace.assignment.written import Written
 
 
 def is_written(x: Any) -> bool:
-    """Whether a function has written into this argument."""
-    return type(x) is Written
+    """Whether a function has written into this argument, or another transform's function into its copy."""
+    alias = getattr(x, "alias", None) if type(x) is Traced else None
+    return type(x) is Written or (alias is not None and alias[0].written)
+
+
+def written_into(given: Iterable[Any], arguments: Iterable[Any]) -> None:
+    """A function has written into its copies of `given`, some of the arguments.  Raises as `check_apart`."""
+    given = list(given)
+    for x in given:
+        if isinstance(x, Traced):
+            written_elsewhere(x)
+    check_apart(given, arguments)
 
 
 def check_apart(written: Iterable[Any], arguments: Iterable[Any]) -> None:

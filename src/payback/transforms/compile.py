@@ -29,7 +29,7 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.transforms.apart import check_apart, is_written
+from payback.transforms.apart import is_written, written_into
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -64,11 +64,7 @@ class Trace:
             args, kwargs = unflatten(tree, iter(given))
             self._result = finished(call(f, args, kwargs))
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
-        self.written = [
-            k
-            for k, (x, node) in enumerate(zip(traced, inputs, strict=True))
-            if is_written(x) or node in watched.written
-        ]
+        self.written = [k for k, x in enumerate(traced) if is_written(x)]
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
@@ -150,7 +146,7 @@ class CompiledFunction:
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
         if trace.written:
-            check_apart([given[k] for k in trace.written], given)
+            written_into([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]

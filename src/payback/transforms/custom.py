@@ -19,6 +19,7 @@ from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_o
 from payback.trace.operators import where_of_caller
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
+from payback.transforms.apart import is_written, written_into
 from payback.transforms.check import check_grads
 from payback.transforms.foreign import kind_of, with_plain_numbers
 
@@ -36,6 +37,14 @@ class _Arguments:
         fresh_leaves = iter(self.own)
         opened = [Traced(next(fresh_leaves)) if isinstance(leaf, Traced) else leaf for leaf in self.all]
         self.args, self.kwargs = unflatten(tree, iter(opened))
+        self._opened = opened
+
+    def call(self, f: Function) -> Any:
+        """What the function returns.  Raises MutationError where it writes into one of two views of one memory."""
+        out = call(f, self.args, self.kwargs)
+        written = [x for x, own in zip(self.all, self._opened, strict=True) if is_written(own)]
+        written_into(written, self.all)
+        return out
 
 
 def _emit(name: str, args: Sequence[Node], outputs: Sequence[Node], where: Any, **params: Any) -> list[Any]:
@@ -63,7 +72,7 @@ def remat(f: Function) -> Function:
     @functools.wraps(f)
     def computed_again(*args: Any, **kwargs: Any) -> Any:
         arguments = _Arguments(args, kwargs)
-        out = call(f, arguments.args, arguments.kwargs)
+        out = arguments.call(f)
         outputs = [node_of(leaf) for leaf in leaves(out)]
         body, captured = enclosed(arguments.own, outputs)
         if not body.takes:
@@ -133,7 +142,7 @@ def custom_gradient(
         if on_plain is not None:
             return on_plain(*args, **kwargs)
         arguments = _Arguments(args, kwargs)
-        out = call(f, arguments.args, arguments.kwargs)
+        out = arguments.call(f)
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
             raise DifferentiationError(f"{name} returns {kind_of(out)}", where=_line(f),
                                        why="a function with a custom gradient returns (result, pull)")  # fmt: skip

@@ -16,7 +16,7 @@ from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import named, now, outside, recording, was_written, watched
+from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
 from payback.trace.assignment.views import argument, without_axes
 from payback.trace.backward import seed_for
@@ -27,7 +27,7 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.apart import check_apart, is_written
+from payback.transforms.apart import is_written, written_into
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
@@ -138,10 +138,7 @@ class Opened:
     def check_written(self) -> None:
         written = [given for given, made in self._arrays if is_written(made)]
         if written:
-            for given in written:
-                if isinstance(given, Traced):
-                    was_written(given.node)
-            check_apart(written, leaves(self._all))
+            written_into(written, leaves(self._all))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""

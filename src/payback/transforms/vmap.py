@@ -23,6 +23,7 @@ from payback.trace.assignment.memory_order import exactly
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
+from payback.transforms.apart import is_written, written_into
 from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
@@ -74,7 +75,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             following = iter(values)
             opened = [next(following) if k in mapped else _shared(leaf) for k, leaf in enumerate(given)]
             its_args, its_kwargs = unflatten(tree, iter(opened))
-            return f(*its_args, **its_kwargs)
+            result = f(*its_args, **its_kwargs)
+            written_into([x for x, own in zip(given, opened, strict=True) if is_written(own)], given)
+            return result
 
         traced = trace_body(one, avals, tuple, strides)
         nodes = [*mapped.values(), *traced.captured]
@@ -110,8 +113,11 @@ def _result(node: Node, taken: set[int]) -> Any:
 
 
 def _shared(leaf: Any) -> Any:
-    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample."""
-    return buffer(leaf.copy()) if type(leaf) is np.ndarray else leaf
+    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample, and
+    written into: a sample's writes are its own."""
+    if type(leaf) is np.ndarray:
+        return buffer(leaf.copy())
+    return Traced(leaf.node) if isinstance(leaf, Traced) and leaf.shape else leaf
 
 
 def _told(where: Any) -> str | None:

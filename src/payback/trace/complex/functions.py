@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,14 @@ from payback.trace.complex.numbers import (
     METHODS,
     NOTHING,
     Complex,
+    as_array,
     as_part,
     pair,
     pair_of,
     parts,
     plus,
     product,
+    together,
 )
 from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported, written
 from payback.trace.operators import HOOKS
@@ -40,6 +43,11 @@ def rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def compute(function: Any, args: Any, kwargs: Any) -> Any:
     """A function of NumPy's of arguments some of which are complex: by numbers if none is traced."""
+    if len(args) > 2 and (named := _from_out_on(function)):
+        at = named[0]
+        args, kwargs = args[:at], dict(zip(named[1], args[at:], strict=False)) | kwargs
+    if function in _VIEWING and type(args[0]) is Complex:  # also of numbers alone: it may be written into
+        return _by_parts(function, *args, **kwargs)
     if not any(_traced(x) for x in (*args, *kwargs.values())):
         args, kwargs = tree_map(
             lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
@@ -56,6 +64,17 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
     raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
 
 
+@functools.cache
+def _from_out_on(function: Any) -> tuple[int, list[str]] | None:
+    """Which argument `out` is, and the names of it and of those behind it."""
+    try:
+        given = inspect.signature(function).parameters.items()
+    except (TypeError, ValueError):
+        return None
+    names = [name for name, parameter in given if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    return (names.index("out"), names[names.index("out") :]) if "out" in names else None
+
+
 def _traced(x: Any) -> bool:
     if isinstance(x, (tuple, list)):
         return any(map(_traced, x))
@@ -64,13 +83,33 @@ def _traced(x: Any) -> bool:
 
 HOOKS["complex_function"] = compute
 
-# What moves or adds entries does so with each part.
+# What moves or adds entries does so with each part; the former by views.
+_VIEWING = {
+    np.reshape,
+    np.ravel,
+    np.transpose,
+    np.moveaxis,
+    np.swapaxes,
+    np.rollaxis,
+    np.squeeze,
+    np.expand_dims,
+    np.diagonal,
+    np.broadcast_to,
+    np.flip,
+    np.fliplr,
+    np.flipud,
+    np.rot90,
+    np.split,
+    np.array_split,
+    np.hsplit,
+    np.vsplit,
+    np.dsplit,
+    np.lib.stride_tricks.sliding_window_view,
+}
 _BY_PARTS = {
-    np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims,
-    np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum,
-    np.diff, np.trace, np.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.take, np.take_along_axis, np.delete,
-    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.copy, np.trapezoid, np.gradient, np.pad, np.compress,
-    np.fft.fftshift, np.fft.ifftshift, np.lib.stride_tricks.sliding_window_view,
+    *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
+    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.copy,
+    np.trapezoid, np.gradient, np.pad, np.compress, np.fft.fftshift, np.fft.ifftshift,
 }  # fmt: skip
 
 
@@ -86,17 +125,14 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
         function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
         for k, part in enumerate(pair_of(z))
     ]
-    return _joined(*made)
+    joined = _joined(*made)
+    return as_array(joined) if function is np.copy and isinstance(z, np.ndarray) else joined
 
 
 def _joined(re: Any, im: Any) -> Any:
     if isinstance(re, (list, tuple)):
         return type(re)(map(_joined, re, im))
-    return Complex(re, im)
-
-
-for _function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
-    _RULES[_function] = functools.partial(_by_parts, _function)
+    return together(re, im)
 
 
 def _of_sequence(function: Any) -> Callable[..., Any]:

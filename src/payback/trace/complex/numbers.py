@@ -40,6 +40,13 @@ class Complex:
     # what it is
 
     @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What `isinstance` is told: the class of the plain value, as of all traced values."""
+        if isinstance(self.re, np.ndarray) or isinstance(self.im, np.ndarray):
+            return np.ndarray
+        return complex if _is_weak(self.re) and _is_weak(self.im) else self.dtype.type
+
+    @property
     def real(self) -> Any:
         return self.re
 
@@ -113,7 +120,7 @@ class Complex:
     # entries
 
     def __getitem__(self, key: Any) -> Any:
-        return Complex(self.re[key], self.im[key])
+        return together(self.re[key], self.im[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.re[key], self.im[key] = (0.0 if part is NOTHING else part for part in parts(value))
@@ -144,7 +151,8 @@ class Complex:
         return Complex(stop_gradient(self.re), stop_gradient(self.im))
 
     def __copy__(self) -> Any:
-        return Complex(np.copy(self.re), np.copy(self.im))
+        made = Complex(np.copy(self.re), np.copy(self.im))
+        return as_array(made) if isinstance(self, np.ndarray) else made
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.__copy__()
@@ -167,7 +175,7 @@ def _operator(name: str, ufunc: Any) -> None:
 
     def in_place(self: Complex, other: Any) -> Any:
         made = forward(self, other)
-        if not self.shape:
+        if not self.shape and not isinstance(self.re, np.ndarray):
             return made  # a number is not changed: its name is given to another
         self[...] = made
         return self
@@ -239,7 +247,9 @@ def _is_weak(part: Any) -> bool:
 def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
     if part is NOTHING:
         dtype = None if _is_weak(other) else other.dtype
-        return buffer.buffer(np.zeros(shape, dtype or float)) if shape else 0.0 if dtype is None else dtype.type(0)
+        if shape or isinstance(other, np.ndarray):
+            return buffer.buffer(np.zeros(shape, dtype or float))
+        return 0.0 if dtype is None else dtype.type(0)
     if np.shape(part) == shape:
         return part
     spread = np.broadcast_to(part, shape)  # as an array of its own
@@ -313,9 +323,28 @@ def writable(made: np.ndarray[Any, Any]) -> Complex:
 def as_complex(x: Any, dtype: Any = None) -> Any:
     """np.array of numbers some of which are traced: of their own memory."""
     made = x if type(x) is Complex else listed(x) if isinstance(x, (list, tuple)) else pair(*parts(x))
-    made = Complex(+as_part(made.re), +as_part(made.im)) if type(made) is Complex else pair(+made, NOTHING)
-    return made if dtype is None else made.astype(dtype)
+    made = made if type(made) is Complex else pair(made, NOTHING)
+    made = made if dtype is None else made.astype(dtype)
+    return as_array(Complex(+as_part(made.re), +as_part(made.im)))
+
+
+def as_array(z: Complex) -> Complex:
+    """The same numbers; where they have no axes as an array all the same, that can be written into."""
+    return z if z.shape else Complex(_as_array(z.re), _as_array(z.im))
+
+
+def _as_array(part: Any) -> Any:
+    if isinstance(part, Traced):
+        return HOOKS["without_axes"](part)
+    return part if isinstance(part, Buffered) else buffer.buffer(np.array(part))
+
+
+def together(re: Any, im: Any) -> Complex:
+    """Two parts, of which one may be a plain number or array where the other is an array without axes."""
+    z = Complex(re, im)
+    return as_array(z) if isinstance(z, np.ndarray) else z
 
 
 HOOKS["complex_buffer"] = writable
+HOOKS["complex_without_axes"] = as_array
 HOOKS["complex_array"] = as_complex

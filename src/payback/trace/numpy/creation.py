@@ -51,6 +51,8 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     made = original(*args, **kwargs)
     if isinstance(made, Traced):
         return without_axes(Traced(made.node))  # no view of what it was made of
+    if type(made) in COMPLEX:
+        return without_axes(made)
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
     if type(made) is np.ndarray and made.dtype.kind == "c":
@@ -93,7 +95,7 @@ def _is_complex(obj: Any, dtype: Any) -> bool:
 def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """np.asarray and its kin: a traced array or a buffer is one already."""
     if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
-        return a
+        return without_axes(a)
     if _is_complex(a, dtype):
         return HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
