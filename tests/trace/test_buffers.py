@@ -9,7 +9,6 @@ import amount
 import payback as pb
 from ops.checks import assert_same
 from payback.errors import MutationError, PaybackError, TraceError, UnsupportedError
-from payback.trace.array import Traced
 from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
 from programs.assignments import X, writes
