@@ -5,6 +5,7 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native.lower import dots
 from payback.native.lower.dots import Combined, Dots
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -70,3 +71,17 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
                     cores.set_threads(None)
                 found.append(program(x, other)[0].tobytes())
             assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_that_come_from_memory_have_the_bits_of_others(dtype, monkeypatch):
+    rng = np.random.default_rng(2)
+    for rows, columns in amount.cases(SIZES[::3], SIZES):
+        x, w = rng.standard_normal((rows, columns)).astype(dtype), rng.standard_normal(columns).astype(dtype)
+        near = Program(trace(np.matmul, x, w).graph)
+        monkeypatch.setattr(dots, "CACHE", 0)
+        far = Program(trace(np.matmul, x, w).graph)
+        monkeypatch.undo()
+        assert far(x, w)[0].tobytes() == near(x, w)[0].tobytes()
+        for program, wanted in ((near, False), (far, True)):
+            assert all(c.kernel.far is wanted for c in program.commands if isinstance(c.kernel, Dots))

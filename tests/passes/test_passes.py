@@ -245,6 +245,28 @@ def test_sums_of_outer_products_are_one_product(uses):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize(("use", "by"), [
+    (lambda X, w: X @ w, 0), (lambda X, w: X @ w, 1), (lambda X, w: w @ X.T, 0), (lambda X, w: np.tanh(X) @ w, 0),
+    (lambda X, w: np.einsum("ij,j->i", X, w), 1), (lambda X, w: X @ np.outer(w, w), 1),
+])  # fmt: skip
+def test_what_is_said_several_times_is_paid_once(use, by, count):
+
+    def f(w, X):
+        return sum(np.sum(np.sin(use(X, w) * (k + 1))) * (k + 0.5) for k in range(count))
+
+    g = np.random.default_rng(count)
+    args = g.standard_normal(6), g.standard_normal((9, 6))
+    graph = cse(trace(pb.grad(f, by), *args).graph)[0]
+    changed, log = joined(graph)
+    once = cse(trace(pb.grad(lambda w, X: np.sum(np.sin(use(X, w))), by), *args).graph)[0]
+    assert len(log) >= 1
+    assert names(changed).count("contract") == names(once).count("contract")
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(pb.compile(pb.grad(f, by))(*args), pb.grad(f, by)(*args), rtol=1e-12, atol=1e-12)
+
+
 def test_products_that_someone_else_needs_stay():
     graph = trace(lambda a, b: (sum((p := np.outer(a[k], b[k])) * 1.0 for k in range(4)), p),
                   np.ones((4, 9)), np.ones((4, 9))).graph  # fmt: skip

@@ -1,7 +1,10 @@
-"""Sums of outer products as one product: Σₜ aₜ·bₜᵀ is Aᵀ·B, whose rows are the aₜ and the bₜ.
+"""Sums of products as one product.
 
-What a matrix is owed by each of its uses on a vector is an outer product as large as the matrix.  A matrix that a loop
-uses a hundred times would have a hundred of them written to memory, and read again to be added.
+Σₜ aₜ·bₜᵀ is Aᵀ·B, whose rows are the aₜ and the bₜ: what a matrix is owed by each of its uses on a vector is an outer
+product as large as the matrix.  A matrix that a loop uses a hundred times would have a hundred of them written to
+memory, and read again to be added.
+
+Σₜ Xᵀ·bₜ is Xᵀ·Σₜ bₜ: what w is owed where a program says `X @ w` several times, as if it had said so once.
 """
 
 from __future__ import annotations
@@ -51,21 +54,26 @@ def joined(graph: Graph) -> tuple[Graph, list[Change]]:
         new.update(zip(node.args, args, strict=True))
         if node.op.name != "add" or node in inner:
             return None
-        rest, groups = _terms(node, inner, users)
-        if not groups:
+        rest, groups, shared = _terms(node, inner, users)
+        if not groups and not shared:
             return None
         parts = [new[part] for part in rest] + [_product(group, new, node) for group in groups]
+        parts += [_of_sum(side, group, new, node) for side, group in shared]
         made = parts[0]
         for part in parts[1:]:
             made = Node(node.op, (made, part), NO_PARAMS, None, node.where, node.aval)
-        log.append(Change(node, made, f"a sum of {sum(map(len, groups))} products is one product"))
+        count = sum(map(len, groups)) + sum(len(group) for _, group in shared)
+        log.append(Change(node, made, f"a sum of {count} products is one product"))
         return made
 
     return rewrite(graph, rule), log
 
 
-def _terms(root: Node, inner: set[Node], users: Counter[Node]) -> tuple[list[Node], list[list[Term]]]:
-    """What a sum consists of: what stays as it is, and products to be joined."""
+def _terms(
+    root: Node, inner: set[Node], users: Counter[Node]
+) -> tuple[list[Node], list[list[Term]], list[tuple[int, list[Term]]]]:
+    """What a sum consists of: what stays as it is, and products to be joined, those of alike operands and those that
+    have one in common, which is their left or right one."""
     leaves, stack = [], [root]
     while stack:
         node = stack.pop()
@@ -74,14 +82,22 @@ def _terms(root: Node, inner: set[Node], users: Counter[Node]) -> tuple[list[Nod
                 stack.append(arg)
             else:
                 leaves.append(arg)
-    found = {leaf: _term(leaf, users) for leaf in leaves if users[leaf] == 1}
+    found = {leaf: term for leaf in leaves if users[leaf] == 1 and (term := _term(leaf, users)) is not None}
+    shared = []
+    for side in (1, 0):
+        with_one: dict[Any, list[Node]] = {}
+        for leaf, term in found.items():
+            with_one.setdefault((term.spec, term.operands[side], term.operands[1 - side].aval), []).append(leaf)
+        several = [group for group in with_one.values() if len(group) > 1]
+        shared += [(side, [found.pop(leaf) for leaf in group]) for group in several]
+        leaves = [leaf for leaf in leaves if not any(leaf in group for group in several)]
     groups: dict[Any, list[Term]] = {}
     for term in found.values():
-        if term is not None:
+        if root.aval.size >= SMALL * sum(operand.aval.size for operand in term.operands):
             groups.setdefault(term.form, []).append(term)
     many = {form for form, group in groups.items() if len(group) >= LEAST}
     rest = [leaf for leaf in leaves if (term := found.get(leaf)) is None or term.form not in many]
-    return rest, [groups[form] for form in groups if form in many]
+    return rest, [groups[form] for form in groups if form in many], shared
 
 
 def _term(leaf: Node, users: Counter[Node]) -> Term | None:
@@ -92,8 +108,6 @@ def _term(leaf: Node, users: Counter[Node]) -> Term | None:
         axes = [node.params["axes"][axis] for axis in axes]
         (node,) = node.args
     if node.op.name != "contract" or users[node] != 1 or node.aval.dtype.kind != "f":
-        return None
-    if node.aval.size < SMALL * sum(arg.aval.size for arg in node.args):
         return None
     left, right, out = node.params["spec"]
     letters = dict(zip((out[axis] for axis in axes), _letters(0), strict=False))
@@ -120,3 +134,13 @@ def _product(terms: Sequence[Term], new: dict[Node, Node], where: Node) -> Node:
     out = "".join(_letters(0)[: len(where.aval.shape)])
     spec = f"z{left}", f"z{right}", out
     return Node(TABLE["contract"], tuple(rows), {"spec": spec}, None, where.where, where.aval)
+
+
+def _of_sum(side: int, terms: Sequence[Term], new: dict[Node, Node], where: Node) -> Node:
+    """One product of what the terms have in common and the sum of what they have not."""
+    common, (first, *others) = terms[0].operands[side], [new[term.operands[1 - side]] for term in terms]
+    for other in others:
+        first = Node(TABLE["add"], (first, other), NO_PARAMS, None, where.where, first.aval)
+    operands = (first, new[common]) if side else (new[common], first)
+    spec = (*terms[0].spec, "".join(_letters(0)[: len(where.aval.shape)]))
+    return Node(TABLE["contract"], operands, {"spec": spec}, None, where.where, where.aval)

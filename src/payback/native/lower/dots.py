@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, lanes_of
+from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.across import across_together
 from payback.native.lower.kernel import Arguments, fold
@@ -16,6 +16,7 @@ from payback.native.products.tile import fetch, multiply_add, registers
 ROWS = 8  # at a time, or as many as a vector has lanes
 UNROLLED = 16  # vectors of a row up to which there is no loop
 LONGEST = 512  # entries of a row
+CACHE = 1 << 20  # bytes of rows that stay in a second cache
 COLUMNS, BLOCK, LINE = 8, 256, 4  # vectors of columns: from which on rows are added up; at a time; that threads share
 
 
@@ -26,6 +27,7 @@ class Dots(NamedTuple):
     lanes   of a vector, which is no longer than a row
     ahead   lines of other memory that are fetched beside each row, as in `Narrow`
     split   whether threads share the rows
+    far     whether they come from memory: one after another then, which is what processors fetch ahead
     """
 
     code: str
@@ -33,6 +35,7 @@ class Dots(NamedTuple):
     lanes: int
     ahead: int = 0
     split: bool = False
+    far: bool = False
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -52,7 +55,8 @@ class Dots(NamedTuple):
             if self.length:
                 sums = self._sums(e, kind, own, places)
             else:  # of a few rows the addresses are in registers
-                groups = [places[r : r + ROWS] for r in range(0, count, ROWS)]
+                several = 1 if self.far else ROWS
+                groups = [places[r : r + several] for r in range(0, count, several)]
                 sums = [total for group in groups for total in self._long_sums(e, kind, own, group, k)]
             for start in range(0, count, lanes):
                 across = across_together(e, sums[start : start + lanes], lanes, e.b.fadd)
@@ -67,23 +71,24 @@ class Dots(NamedTuple):
         return own
 
     def _sums(self, e: Emitter, kind: ir.Type, vector: ir.Value, rows: list[ir.Value]) -> list[ir.Value]:
+        """Of one row after another, as in `far`."""
         lanes = self.lanes
         whole, rest = self.length - self.length % lanes, self.length % lanes
 
-        def add(at: Any, sums: list[ir.Value], there: int = 0) -> list[ir.Value]:
-            factor = _without(e, e.load(vector, at, kind, lanes), there)
-            return [
-                multiply_add(e, _without(e, e.load(row, at, kind, lanes), there), factor, total)
-                for row, total in zip(rows, sums, strict=True)
-            ]
+        def add(row: ir.Value, at: Any, total: ir.Value, there: int = 0) -> ir.Value:
+            factor, value = (_without(e, e.load(each, at, kind, lanes), there) for each in (vector, row))
+            return multiply_add(e, value, factor, total)
 
-        sums = [ir.Constant(ir.VectorType(kind, lanes), None)] * len(rows)
-        if whole <= UNROLLED * lanes:
-            for at in range(0, whole, lanes):
-                sums = add(at, sums)
-        else:
-            sums = fold(e, 0, whole, lanes, sums, add)
-        return add(self.length - lanes, sums, lanes - rest) if rest else sums
+        sums = []
+        for row in rows:
+            total = ir.Constant(ir.VectorType(kind, lanes), None)
+            if whole <= UNROLLED * lanes:
+                for at in range(0, whole, lanes):
+                    total = add(row, at, total)
+            else:
+                (total,) = fold(e, 0, whole, lanes, [total], lambda at, one, row=row: [add(row, at, one[0])])
+            sums.append(add(row, self.length - lanes, total, lanes - rest) if rest else total)
+        return sums
 
     def _long_sums(
         self, e: Emitter, kind: ir.Type, vector: ir.Value, rows: list[ir.Value], length: ir.Value
@@ -179,4 +184,5 @@ def by_vector(
     if few is not None:
         made: Dots | None = few.take(Dots(code, k, lanes)) if wide <= k <= LONGEST else None
         return made
-    return Dots(code, 0, lanes, split=split) if a1 == 1 else None
+    far = n * k * itemsize(pointwise.register_type(code)) > CACHE
+    return Dots(code, 0, lanes, split=split, far=far) if a1 == 1 else None
