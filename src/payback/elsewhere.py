@@ -1,6 +1,6 @@
 """What PyTorch, JAX, autograd, Keras, scikit-learn and CasADi call otherwise, or what payback leaves to NumPy.
 
-A newcomer writes the names of the library that he comes from; the error then says what to write instead.
+A newcomer writes the names of the library they come from; the error then says what to write instead.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ INSTEAD: dict[str, dict[str, str]] = {
         "manual_seed": "pb.fit(…, seed=0), and pb.random.key(0) for numbers of your own",
         "set_num_threads": "pb.set_threads(2)",
         "optimize": "pb.minimize(f, x0, step=0.1), or scipy.optimize.minimize(f, x0, jac=pb.grad(f))",
-        "train": "pb.fit(net, X, y)",
     },
     "payback.nn": {
         "Dense": "pb.nn.Linear(n_in, n_out, key=pb.random.key(0))",
@@ -86,12 +85,12 @@ INSTEAD: dict[str, dict[str, str]] = {
         "Parameter": "a field `weight: np.ndarray` in a class of pb.nn.Module",
         "Conv1d": _LAYER,
         "Conv2d": _LAYER,
-        "Dropout": "give pb.fit validation rows and patience, or use pb.optim.AdamW(1e-3): no layer draws random numbers",
-        "Embedding": "write it as a layer of your own: a class of pb.nn.Module that computes self.table[x.astype(int)]",
+        "Dropout": "give pb.fit validation rows and patience, or write pb.optim.AdamW(1e-3): no layer is random",
+        "Embedding": "write it as a layer of your own: a class of pb.nn.Module that computes `self.table[x.astype(int)]`",
         "BatchNorm1d": _LAYER,
         "LayerNorm": _LAYER,
-        "LSTM": f"{_LAYER} and pb.scan",
-        "RNN": f"{_LAYER} and pb.scan",
+        "LSTM": f"{_LAYER} with pb.scan",
+        "RNN": f"{_LAYER} with pb.scan",
         "GELU": _LAYER,
     },
     "payback.optim": {
@@ -106,7 +105,6 @@ INSTEAD: dict[str, dict[str, str]] = {
         "StepLR": "pb.optim.StepDecay",
         "CosineAnnealingLR": "pb.optim.Cosine",
         "clip_by_global_norm": "pb.optim.Adam(1e-3, clip_norm=1.0)",
-        "minimize": "pb.minimize(f, x0, step=0.1)",
     },
     "payback.random": {
         "PRNGKey": "pb.random.key(0)",

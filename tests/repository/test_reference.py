@@ -64,9 +64,9 @@ Every public name with what `help(pb.grad)` says of it: shapes and dtypes, what 
 an example. All examples are run by the tests. Errors have [a page of their own](errors.md).
 """
 
-COMING = """Gradients are functions of functions, as in JAX and autograd, or `y.backward()` as in PyTorch. NumPy and SciPy are
-differentiated under their own names, and `pb.compile` alone makes machine code. Whoever writes one of the names on
-the left after `pb.`, `pb.nn.`, `pb.optim.` or `pb.random.` is told the right side by the error.
+COMING = """Gradients are functions of functions, as in JAX and autograd, or `y.backward()` as in PyTorch. NumPy and
+SciPy are differentiated under their own names, and `pb.compile` alone makes machine code. Whoever writes one of the
+names on the left after `pb.`, `pb.nn.`, `pb.optim.` or `pb.random.` is told the right side by the error.
 """
 
 # Tasks in a newcomer's words: what to call.
