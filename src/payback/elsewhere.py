@@ -86,7 +86,7 @@ INSTEAD: dict[str, dict[str, str]] = {
         "Conv1d": _LAYER,
         "Conv2d": _LAYER,
         "Dropout": "give pb.fit validation rows and patience, or write pb.optim.AdamW(1e-3): no layer is random",
-        "Embedding": "write it as a layer of your own: a class of pb.nn.Module that computes `self.table[x.astype(int)]`",
+        "Embedding": "write a layer of your own: a class of pb.nn.Module that computes `self.table[x.astype(int)]`",
         "BatchNorm1d": _LAYER,
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
