@@ -91,7 +91,8 @@ INSTEAD: dict[str, dict[str, str]] = {
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
         "RNN": f"{_LAYER} with pb.scan",
-        "GELU": _LAYER,
+        "GELU": "give pb.nn.Sequential a function of NumPy among its layers",
+        "Lambda": "give pb.nn.Sequential a function of NumPy among its layers",
     },
     "payback.optim": {
         "SGD": "pb.optim.GradientDescent(0.1), or pb.optim.Momentum(0.1)",
