@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -61,7 +60,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"payback.{name}")
     else:
-        raise AttributeError(f"module 'payback' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        raise importlib.import_module("payback.elsewhere").missing("payback", name)
     globals()[name] = value
     return value
 

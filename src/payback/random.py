@@ -12,10 +12,11 @@ A key is a uint32 array of shape (2,).  Draw with a key once; for more, split it
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from payback.elsewhere import hook
 from payback.errors import InputError
 from payback.ir.told import told
 from payback.ops.philox import PIECE, folded, order_of, random_bits
@@ -23,6 +24,9 @@ from payback.trace.array import Traced
 from payback.trace.dispatch import emit
 
 __all__ = ["fold_in", "key", "normal", "permutation", "split", "uniform"]
+
+if not TYPE_CHECKING:  # which would let it pass any name
+    __getattr__ = hook("payback.random")
 
 Array = np.ndarray[Any, Any]
 

@@ -269,3 +269,16 @@ def test_an_input_that_does_not_fit():
         pb.nn.MLP([4, 1])(np.zeros((5, 2, 2), np.float32))
     with pytest.raises(ShapeError):
         pb.nn.MLP([1, 1])(np.zeros((), np.float32))
+
+
+@pytest.mark.parametrize("function", [np.tanh, pb.nn.tanh, lambda x: np.tanh(x)], ids=["ufunc", "payback's", "own"])
+def test_a_function_among_layers_is_trained_as_the_activation_is(function):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    first, last = (pb.nn.Linear(*size, key=pb.random.key(size[0])) for size in [(3, 8), (8, 1)])
+
+    def trained(middle):
+        net = pb.nn.Sequential(first, middle, last)
+        return pb.fit(net, X, X[:, 0] ** 2, epochs=2, validation=0, progress=False).net(X)
+
+    np.testing.assert_array_equal(trained(function), trained(pb.nn.Activation("tanh")))
+    assert not np.array_equal(trained(function), trained(np.sin))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import operator
 import re
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import payback as pb
 import payback.nn
 import payback.optim
 import payback.random
+from payback.elsewhere import INSTEAD
+from payback.errors import MissingAttributeError
 from payback.glass.account import Statement
 from payback.glass.ledger import Ledger
 from payback.glass.origins import Origin
@@ -60,6 +64,11 @@ Every public name with what `help(pb.grad)` says of it: shapes and dtypes, what 
 an example. All examples are run by the tests. Errors have [a page of their own](errors.md).
 """
 
+COMING = """Gradients are functions of functions, as in JAX and autograd, or `y.backward()` as in PyTorch. NumPy and
+SciPy are differentiated under their own names, and `pb.compile` alone makes machine code. Whoever writes one of the
+names on the left after `pb.`, `pb.nn.`, `pb.optim.` or `pb.random.` is told the right side by the error.
+"""
+
 # Tasks in a newcomer's words: what to call.
 TASKS = {
     "the gradient of a function; by some arguments": "`pb.grad(f)(x)`; `pb.grad(f, argnums=(0, 2))`",
@@ -101,6 +110,7 @@ def page():
     tops = functions()
     rows = [f"| {task} | {call} |" for task, call in TASKS.items()]
     parts = [HEAD, "\n".join(["## What to call", "", "| you want | call |", "|---|---|", *rows, ""])]
+    parts += ["## Coming from PyTorch, JAX, autograd, Keras or CasADi\n", COMING, _elsewhere()]
     parts += ["## payback (`import payback as pb`)\n", _table(tops)]
     for name, module in MODULES.items():
         parts += [f"## {name}\n", f"{first_line(module)}\n", _table(members(name, module))]
@@ -115,6 +125,22 @@ def page():
     for name, thing in everything():
         parts += [f"### {name}\n", _told(f"{_call(name, thing)}\n\n{inspect.getdoc(thing)}")]
     return "\n".join(parts)
+
+
+def _elsewhere():
+    """The names of other libraries, those with the same answer in one row."""
+    rows = {}
+    for module, names in INSTEAD.items():
+        for name, instead in names.items():
+            rows.setdefault((module.replace("payback", "pb"), instead), []).append(f"`{name}`")
+    told = [f"| {', '.join(names)} | {_code(instead)} |" for (_, instead), names in rows.items()]
+    return "\n".join(["| there | here |", "|---|---|", *told, ""])
+
+
+def _code(text):
+    """The calls in a sentence, in the type of code."""
+    call = r"(?<![`\w.])((?:pb|np|scipy|run)\.[\w.]+(?:\((?:[^()]|\([^()]*\))*\))?)"
+    return "`".join(part if i % 2 else re.sub(call, r"`\1`", part) for i, part in enumerate(text.split("`")))
 
 
 def everything():
@@ -145,6 +171,20 @@ def _table(members):
 def test_every_public_function_has_a_task_and_every_call_names_one():
     called = set(re.findall(r"\bpb\.\w+", " ".join(TASKS.values())))
     assert called == {name for name, _ in functions()}
+
+
+@pytest.mark.parametrize("module", INSTEAD)
+def test_names_of_other_libraries_are_answered_with_names_that_there_are(module):
+    place = importlib.import_module(module)
+    for name, instead in INSTEAD[module].items():
+        with pytest.raises(MissingAttributeError, match=f"(?i){re.escape(instead)}"):
+            getattr(place, name)
+        assert not hasattr(place, name)
+        for found in re.findall(r"\bpb((?:\.\w+)+)", instead):
+            operator.attrgetter(found[1:])(pb)
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'") as told:
+        _ = place.nothing
+    assert (told.value.name, told.value.obj) == ("nothing", place)  # what Python's own "did you mean" needs
 
 
 def test_the_page_is_what_the_docstrings_say():

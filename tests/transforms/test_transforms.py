@@ -13,6 +13,7 @@ import pytest
 import payback as pb
 from payback.errors import DifferentiationError, GradientCheckError, InputError, TraceError
 from payback.trace.array import Traced
+from payback.trace.tree import leaves, same_structure
 
 
 def e(a, b):
@@ -394,6 +395,29 @@ def test_outer_values_in_containers_and_closures():
 
     assert pb.grad(f)(2.0) == 3.0
     assert pb.grad(lambda x: pb.grad(lambda t: t["a"] * t["b"] * t["a"])({"a": x, "b": 2.0})["a"])(3.0) == 4.0
+
+
+@pytest.mark.parametrize("hold", [lambda x: [x, (x, 1)], lambda x: {"a": x}, lambda x: Pair(x, 2.0), lambda x: x + 1j])
+def test_stop_gradient_of_a_container_stops_all_that_it_holds(hold):
+    def both(x):
+        kept = pb.stop_gradient(hold(x))
+        assert same_structure(kept, hold(x))
+        return np.sum(np.real(leaves(kept)[0])) * x
+
+    assert pb.grad(both)(3.0) == 3.0
+    assert pb.compile(pb.grad(both))(3.0) == 3.0
+
+
+def test_stop_gradient_freezes_a_layer():
+    net, x = pb.nn.MLP([3, 4, 2], seed=0, dtype=float), np.ones((2, 3))
+
+    def cost(net):
+        return np.sum(net.replace(layers=(pb.stop_gradient(net.layers[0]), *net.layers[1:]))(x) ** 2)
+
+    frozen, whole = pb.grad(cost)(net), pb.grad(lambda net: np.sum(net(x) ** 2))(net)
+    assert not frozen.layers[0].weight.any()
+    assert whole.layers[0].weight.any()
+    np.testing.assert_array_equal(frozen.layers[2].weight, whole.layers[2].weight)
 
 
 def test_stop_gradient():

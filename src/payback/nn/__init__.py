@@ -3,6 +3,9 @@
 Everything here works on NumPy arrays and on traced values alike.
 """
 
+from typing import TYPE_CHECKING
+
+from payback.elsewhere import hook
 from payback.nn.activations import (
     ACTIVATIONS,
     identity,
@@ -49,3 +52,6 @@ __all__ = [
     "summary",
     "tanh",
 ]
+
+if not TYPE_CHECKING:  # which would let it pass any name
+    __getattr__ = hook("payback.nn")

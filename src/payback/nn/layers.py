@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from payback.ir.told import told
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
+from payback.trace.tree import is_leaf
 
 
 def known(name: Any, table: dict[str, Any], what: str) -> Any:
@@ -125,6 +126,15 @@ class Flatten(Module):
         return x.reshape(x.shape[0], int(np.prod(x.shape[1:], dtype=int)))
 
 
+class Applied(Module):
+    """A function as a layer without parameters: part of the structure, so that what is around it can be trained."""
+
+    function: Callable[[Any], Any] = static()
+
+    def __call__(self, x: Any) -> Any:
+        return self.function(x)
+
+
 class Sequential(Module):
     """Layers one after another: the composite function layers[-1](… layers[0](x)).
 
@@ -140,7 +150,7 @@ class Sequential(Module):
     layers: tuple[Any, ...]
 
     def __init__(self, *layers: Any):
-        self.layers = tuple(layers)
+        self.layers = tuple(Applied(layer) if callable(layer) and is_leaf(layer) else layer for layer in layers)
 
     def __call__(self, x: Any) -> Any:
         for layer in self.layers:

@@ -1,5 +1,8 @@
 """Optimizers, step-length schedules, plain descent on any function, and cost surfaces."""
 
+from typing import TYPE_CHECKING
+
+from payback.elsewhere import hook
 from payback.optim.optimizers import (
     OPTIMIZERS,
     Adam,
@@ -29,3 +32,6 @@ __all__ = [
     "WarmUp",
     "global_norm",
 ]
+
+if not TYPE_CHECKING:  # which would let it pass any name
+    __getattr__ = hook("payback.optim")

@@ -38,6 +38,7 @@ from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
 from payback.trace.refusals.free import free
 from payback.trace.text.texts import shown
+from payback.trace.tree import leaves, unflatten
 
 STOPPED = TABLE["stop_gradient"]
 become = object.__dict__["__class__"].__set__  # gives a traced value another class of ours; see `Traced.__class__`
@@ -318,11 +319,8 @@ class Method:
         if method is None and free(x) and x.node.value is not None:
             return getattr(x.node.value, name)
         if method is None:
-            what, why, fix = calling() or (
-                f".{name} of a traced array has no derivative in payback",
-                None,
-                _INSTEAD.get(name, f"write it with NumPy functions that have one; {BARE_NUMBERS}"),
-            )
+            fix = _INSTEAD.get(name, f"write it with NumPy functions that have one; {BARE_NUMBERS}")
+            what, why, fix = calling() or (f".{name} of a traced array has no derivative in payback", None, fix)
             raise MissingAttributeError(what, where=_here(), why=why, fix=fix)
         return lambda *args, **kwargs: method(x, *[now(arg) for arg in args], **kwargs)
 
@@ -406,16 +404,18 @@ def holds_traced(operand: Any) -> bool:
 def stop_gradient(x: Any) -> Any:
     """The same value with no derivative: what is computed from it is constant in it.
 
-    x: a traced value, or anything else, which is returned as it is.
-
+    x: a traced value or a container of them (a list, a dict, a module); anything else is returned as it is.
     Code that takes bare numbers only takes it: float(pb.stop_gradient(x)), SciPy's compiled functions, struct, ...
 
     >>> import payback as pb
     >>> pb.grad(lambda x: x * pb.stop_gradient(x))(3.0)
     3.0
     """
-    x = now(x)
-    return x.stopped(where_of_caller(2)) if isinstance(x, Traced) or type(x) in COMPLEX else x
+    parts, found = leaves(x := now(x)), False
+    for i, part in enumerate(map(now, parts)):  # in this frame: a number asks for the one that called
+        if isinstance(part, Traced) or type(part) in COMPLEX:
+            parts[i], found = part.stopped(where_of_caller(2)), True
+    return unflatten(x, iter(parts)) if found else x
 
 
 def plain(value: Any) -> Any:
