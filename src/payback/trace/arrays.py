@@ -44,13 +44,11 @@ class Watch:
     seen   (array, what it held, the input that stands for it), one for each content that was used: the function may
            write into an array between two uses of it
     masks  (array, a copy): their contents decided shapes or places, so a change means another graph
-    written  traced values whose copies, the arguments of another transform, were written into
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]] = []
         self.masks: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
-        self.written: set[Node] = set()
         self._latest: dict[int, int] = {}  # id of an array -> its last place in `seen`
 
     def input(self, array: np.ndarray[Any, Any]) -> Node:
@@ -148,13 +146,6 @@ def outside(array: Any) -> Any:
     if watch is None or type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "fiub":
         return array
     return array if is_immutable(array) else watch.input(array)
-
-
-def was_written(node: Node) -> None:
-    """Say that a traced value was written into where it is the argument of another transform."""
-    watch = _watch.get()
-    if watch is not None:
-        watch.written.add(node)
 
 
 def decides(array: np.ndarray[Any, Any]) -> None:

@@ -20,9 +20,11 @@ from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.assignment.buffer import buffer
 from payback.trace.assignment.memory_order import exactly
+from payback.trace.assignment.written import was_written
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
+from payback.transforms.apart import check_apart
 from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
@@ -77,6 +79,10 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             return f(*its_args, **its_kwargs)
 
         traced = trace_body(one, avals, tuple, strides)
+        written = [given[list(mapped)[k]] for k in traced.written]
+        for x in written:
+            was_written(x)
+        check_apart(written, given)
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)
         m = Recording()

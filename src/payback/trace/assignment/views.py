@@ -25,7 +25,7 @@ from payback.trace.arrays import now
 from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, lying, order_of, ordered, same
 from payback.trace.assignment.outside import by_compiled_code, is_stored_back
 from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
-from payback.trace.operators import FUNCTIONS, HOOKS, made
+from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, made
 from payback.trace.scalars.number import Number, cell, number_in
 
 
@@ -67,6 +67,8 @@ def without_axes(x: Any) -> Any:
     """
     if type(x) is Number:
         return cell(x)
+    if type(x) in COMPLEX and x.is_number:
+        return HOOKS["complex_array"](x)
     if type(x) is not Traced or x.shape:
         return x
     if x.alias is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ from payback.trace.complex.numbers import (
 )
 from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported, written
 from payback.trace.operators import HOOKS
-from payback.trace.tree import tree_map
+from payback.trace.tree import is_complex, tree_map
 
 _RULES: dict[Any, Callable[..., Any]] = {}
 
@@ -45,8 +46,8 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
             lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
         )
         return function(*args, **kwargs)
+    args, kwargs = _named(function, args, kwargs)
     if kwargs.get("out") is not None:
-        kwargs = dict(kwargs)
         return written(kwargs.pop("out"), compute(function, args, kwargs))
     if function in _BY_PARTS:
         return _by_parts(function, *args, **kwargs)
@@ -54,6 +55,19 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
         return _RULES[function](*args, **kwargs)
     module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
     raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
+
+
+def _named(function: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Arguments of which those from the first one that a rule looks for are given by name."""
+    names = _positional(function)[: len(args)]
+    first = next((k for k, name in enumerate(names) if name in ("out", "dtype", *_BESIDE)), len(args))
+    return args[:first], {**dict(zip(names[first:], args[first:], strict=True)), **kwargs}
+
+
+@functools.lru_cache(maxsize=256)
+def _positional(function: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, one in inspect.signature(function).parameters.items() if one.kind in kinds]
 
 
 def _traced(x: Any) -> bool:
@@ -69,7 +83,7 @@ _BY_PARTS = {
     np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims,
     np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum,
     np.diff, np.trace, np.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.take, np.take_along_axis, np.delete,
-    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.copy, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.trapezoid, np.gradient, np.pad, np.compress,
     np.fft.fftshift, np.fft.ifftshift, np.lib.stride_tricks.sliding_window_view,
 }  # fmt: skip
 
@@ -82,6 +96,8 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
     if (dtype := kwargs.pop("dtype", None)) is not None:
         z = _astype(z, dtype)
     beside = {name: pair_of(kwargs.pop(name)) for name in _BESIDE if name in kwargs}
+    if any(map(is_complex, (*args, *kwargs.values()))):
+        raise unsupported(f"np.{function.__name__}")
     made = [
         function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
         for k, part in enumerate(pair_of(z))
@@ -97,6 +113,20 @@ def _joined(re: Any, im: Any) -> Any:
 
 for _function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
     _RULES[_function] = functools.partial(_by_parts, _function)
+
+
+def _of_each(function: Any) -> Callable[..., Any]:
+    """np.atleast_1d and its kin."""
+
+    def of(*arrays: Any) -> Any:
+        made = tuple(Complex(*map(function, pair_of(x))) if is_complex(x) else function(x) for x in arrays)
+        return made if len(made) != 1 else made[0]
+
+    return of
+
+
+for _function in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
+    _RULES[_function] = _of_each(_function)
 
 
 def _of_sequence(function: Any) -> Callable[..., Any]:
@@ -170,6 +200,7 @@ def size(z: Any, axis: Any = None) -> int:
 
 _RULES[np.iscomplexobj] = lambda z: True
 _RULES[np.isrealobj] = lambda z: False
+_RULES[np.copy] = lambda z, order="K", subok=False: HOOKS["complex_array"](z)
 
 
 @rule(np.zeros_like, np.empty_like)

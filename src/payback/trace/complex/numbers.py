@@ -20,6 +20,7 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
+from payback.trace.assignment.views import is_number
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.tree import is_complex
@@ -75,6 +76,11 @@ class Complex:
     @property
     def T(self) -> Any:  # noqa: N802 (NumPy's name)
         return np.transpose(self)  # type: ignore[call-overload]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it has no axes and is, in NumPy, no array."""
+        return is_number(self.re) if isinstance(self.re, Traced) else not isinstance(self.re, np.ndarray)
 
     @property
     def traced(self) -> bool:
@@ -144,7 +150,7 @@ class Complex:
         return Complex(stop_gradient(self.re), stop_gradient(self.im))
 
     def __copy__(self) -> Any:
-        return Complex(np.copy(self.re), np.copy(self.im))
+        return +self if self.is_number else Complex(_own(self.re), _own(self.im))
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.__copy__()
@@ -167,8 +173,8 @@ def _operator(name: str, ufunc: Any) -> None:
 
     def in_place(self: Complex, other: Any) -> Any:
         made = forward(self, other)
-        if not self.shape:
-            return made  # a number is not changed: its name is given to another
+        if self.is_number:
+            return made  # it is not changed: its name is given to another
         self[...] = made
         return self
 
@@ -179,7 +185,7 @@ def _operator(name: str, ufunc: Any) -> None:
 for _name, _ufunc in _OPERATORS.items():
     _operator(_name, _ufunc)
 Complex.__neg__ = lambda self: Complex(-self.re, -self.im)  # type: ignore[attr-defined]
-Complex.__pos__ = Complex.__copy__  # type: ignore[attr-defined]
+Complex.__pos__ = lambda self: Complex(+self.re, +self.im)  # type: ignore[attr-defined]
 Complex.__abs__ = lambda self: np.hypot(self.re, self.im)  # type: ignore[attr-defined]
 
 
@@ -313,8 +319,15 @@ def writable(made: np.ndarray[Any, Any]) -> Complex:
 def as_complex(x: Any, dtype: Any = None) -> Any:
     """np.array of numbers some of which are traced: of their own memory."""
     made = x if type(x) is Complex else listed(x) if isinstance(x, (list, tuple)) else pair(*parts(x))
-    made = Complex(+as_part(made.re), +as_part(made.im)) if type(made) is Complex else pair(+made, NOTHING)
+    made = Complex(_own(made.re), _own(made.im)) if type(made) is Complex else pair(+made, NOTHING)
     return made if dtype is None else made.astype(dtype)
+
+
+def _own(part: Any) -> Any:
+    """A part of its own memory; where it has no axes, an array all the same."""
+    if isinstance(part, Traced):
+        return HOOKS["without_axes"](+part)
+    return buffer.buffer(np.array(now(part)))
 
 
 HOOKS["complex_buffer"] = writable

@@ -92,7 +92,7 @@ def _is_complex(obj: Any, dtype: Any) -> bool:
 
 def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """np.asarray and its kin: a traced array or a buffer is one already."""
-    if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
+    if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype) and not a.is_number:
         return a
     if _is_complex(a, dtype):
         return HOOKS["complex_array"](a, dtype)
