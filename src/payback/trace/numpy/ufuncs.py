@@ -123,7 +123,8 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> 
             raise UnsupportedError(f"np.{ufunc.__name__}.reduce of traced values goes along one axis", where=here(),
                                    fix="reduce one axis after the other")  # fmt: skip
         (axis,) = axes
-    if not x.ndim and axis in (0, -1):  # a number
+    number = not x.ndim and axis in (0, -1)
+    if number:
         x = x.reshape(1)
     axis = np.lib.array_utils.normalize_axis_index(operator.index(axis), x.ndim)
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]
@@ -138,7 +139,7 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> 
     for entry in entries[1:]:
         made = ufunc(made, entry.astype(np.float32) if narrow else entry)
     made = made.astype(np.float16) if narrow else made
-    return np.expand_dims(made, axis) if given.get("keepdims") else made
+    return np.expand_dims(made, axis) if given.get("keepdims") and not number else made
 
 
 def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
