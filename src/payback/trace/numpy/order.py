@@ -118,7 +118,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
 def _place_of(row: str) -> Function:
     def place(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NONE) -> Any:
         a = traced_array(a)
-        a, axis = (a, None) if axis is None or not a.ndim and axis in (0, -1) else with_axis(a, axis)
+        a, axis = (a, None) if axis is None or (not a.ndim and axis in (0, -1)) else with_axis(a, axis)
         if row.startswith("nan"):
             worst = -np.inf if row == "nanargmax" else np.inf
             nan = a != a
