@@ -245,6 +245,8 @@ def einsum(formula: Any, *operands: Any, **options: Any) -> Any:
     """The sum over which operands give their imaginary part: i to the power of how many they are."""
     if not isinstance(formula, str):
         raise unsupported("np.einsum with lists of axes")
+    if len(operands) == 1:  # which may be a view
+        return Complex(*(np.einsum(formula, part, **options) for part in pair_of(operands[0])))
     sums: list[Any] = [NOTHING] * 4
     chosen: list[tuple[int, list[Any]]] = [(0, [])]
     for operand in operands:
@@ -355,6 +357,8 @@ def solve(a: Any, b: Any) -> Any:
 def matrix_power(a: Any, n: Any) -> Any:
     if n == 0:
         return pair(np.broadcast_to(np.eye(a.shape[-1], dtype=a.real.dtype), a.shape), NOTHING)
+    if n == 1:
+        return a
     return repeated(lambda x, y: answer(np.matmul, "__call__", (x, y), {}), a if n > 0 else inv(a), abs(n))
 
 
@@ -400,7 +404,7 @@ for _name in ("sum", "mean", "prod", "cumsum", "cumprod", "var", "std", "trace",
 METHODS["reshape"] = lambda z, *shape, **how: np.reshape(z, shape[0] if len(shape) == 1 else shape, **how)
 METHODS["transpose"] = lambda z, *axes: np.transpose(z, axes[0] if len(axes) == 1 else axes or None)
 METHODS["conj"] = METHODS["conjugate"] = lambda z: np.conjugate(z)
-METHODS["copy"] = METHODS["__copy__"] = lambda z, order="C": z.__copy__()
+METHODS["copy"] = lambda z, order="C": z.__copy__() if order == "K" else Complex(*(x.copy(order) for x in pair_of(z)))
 METHODS["flatten"] = lambda z, order="C": np.ravel(z, order).__copy__()
 METHODS["item"] = lambda z, *at: (
     z[np.unravel_index(at[0], z.shape) if len(at) == 1 else at] if at else np.reshape(z, ())
@@ -408,12 +412,14 @@ METHODS["item"] = lambda z, *at: (
 METHODS["tolist"] = lambda z: [part.tolist() if part.shape else part for part in z]
 
 
-def _astype(z: Complex, dtype: Any, *_: Any, **__: Any) -> Any:
+def _astype(z: Complex, dtype: Any, order: str = "K", *_: Any, copy: bool = True, **__: Any) -> Any:
     dtype = np.dtype(dtype)
+    if not copy and dtype == z.dtype:
+        return np.asarray(z, order=order)
     if dtype.kind != "c":
         raise unsupported(f".astype({dtype})")
     part = np.float32 if dtype.itemsize == 8 else np.float64
-    return Complex(as_part(z.re).astype(part), as_part(z.im).astype(part))
+    return Complex(as_part(z.re).astype(part, order), as_part(z.im).astype(part, order))
 
 
 def _fill(z: Complex, value: Any) -> None:

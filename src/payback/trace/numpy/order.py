@@ -73,6 +73,8 @@ def lexsort(keys: Any, axis: Any = -1) -> Any:
     """np.lexsort: the last key comes first, so each is sorted by in turn, and a stable sort keeps what was before."""
     order: Any = None
     for key in map(traced_array, keys):
+        if not key.ndim:
+            return np.intp(0)
         if order is None:
             order = argsort(key, axis, kind="stable")
         else:
