@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from amount import cases
 from payback.errors import PaybackError
 
 X = np.arange(6.0).reshape(2, 3) + 0.5
@@ -49,13 +50,13 @@ SAME = [
 # fmt: on
 MAKE = {
     "argument": lambda x: x,
-    "by columns": lambda x: np.asfortranarray(x),
-    "made": lambda x: np.zeros((2, 3)) + x,
+    "complex": lambda x: x * (1 + 2j),
     "buffer": lambda x: _filled(np.zeros((2, 3)), x),
+    "by columns": np.asfortranarray,
+    "made": lambda x: np.zeros((2, 3)) + x,
     "columns of a buffer": lambda x: _filled(np.zeros((3, 2)).T, x),
     "with gaps": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
-    "complex": lambda x: x * (1 + 2j),
-}  # fmt: skip
+}
 
 
 def _filled(a, x):
@@ -63,7 +64,7 @@ def _filled(a, x):
     return a
 
 
-@pytest.mark.parametrize("make", MAKE)
+@pytest.mark.parametrize("make", list(MAKE)[: cases(3, len(MAKE))])
 @pytest.mark.parametrize("source", SAME)
 def test_writes_go_where_they_do_in_numpy(source, make):
     same = eval(f"lambda a: {source}", {"np": np})  # noqa: S307
@@ -84,7 +85,8 @@ def test_writes_go_where_they_do_in_numpy(source, make):
         try:
             found = way(f)(X.copy())
         except PaybackError as error:
-            assert make == "complex" or "follow the memory" in str(error)
+            if make != "complex" and "follow the memory" not in str(error):
+                raise
             return
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, 1e-13)
