@@ -84,7 +84,7 @@ class Complex:
 
     @property
     def traced(self) -> bool:
-        return any_traced(self.re) or any_traced(self.im)
+        return any(any_traced(part) or type(part) in LATER for part in (self.re, self.im))
 
     def now(self) -> Any:
         """The plain array of its numbers, if none of them is traced; else itself."""

@@ -250,7 +250,7 @@ def concatenate(
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
-    return into(out, "concatenate", _in_dtype(made, dtype, casting))
+    return into(out, "concatenate", _in_dtype(made, dtype, casting), parts)
 
 
 def _in_dtype(made: Any, dtype: Any, casting: str) -> Any:
@@ -285,7 +285,7 @@ def stack(
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     made = emit("stack", *parts, axis=axis % len(shape))
-    return into(out, "stack", _in_dtype(made, dtype, casting))
+    return into(out, "stack", _in_dtype(made, dtype, casting), parts)
 
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from sys import _getframe
@@ -69,7 +70,10 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         return _number(total) if name == "fsum" else total
     if name in ("hypot", "dist"):
         parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
-        return mathematics("sqrt", math.sqrt, sum(part * part for part in map(_number, parts)))
+        parts = [*map(_number, parts)]
+        if any(type(part) in NUMBERS for part in parts):
+            return mathematics("sqrt", math.sqrt, sum(part * part for part in parts))
+        return _number(functools.reduce(np.hypot, parts, 0.0))  # which has a derivative at 0
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
     function = _OF_NUMPY.get(name)

@@ -182,6 +182,9 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     """`np.add.at` and its kin: entries that repeat are worked on one after the other."""
     if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
         raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
+    if isinstance(key, Traced) and key.dtype.kind == "b" and unknown(key):  # no entry repeats
+        target[key] = ufunc(target[key], *values)
+        return
     if unknown(key) and ufunc not in (np.add, np.subtract):
         raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
                          why="which of them repeat decides what is computed",
