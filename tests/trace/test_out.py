@@ -16,7 +16,8 @@ V = np.array([0.5, -1.0, 2.0, 3.0])
 ARGUMENTS = {
     "outer": lambda p: (p[0], p[1]), "dot": lambda p: (p, p), "take": lambda p: (p, [0, 1]),
     "choose": lambda p: ([0, 1, 1], [p, p * 2]), "compress": lambda p: ([1, 0, 1], p),
-    "concatenate": lambda p: ([p, p],), "stack": lambda p: ([p, p],), "quantile": lambda p: (p, 0.3), "percentile": lambda p: (p, 30),
+    "concatenate": lambda p: ([p, p],), "stack": lambda p: ([p, p],),
+    "quantile": lambda p: (p, 0.3), "percentile": lambda p: (p, 30),
     "nanquantile": lambda p: (p, 0.3), "nanpercentile": lambda p: (p, 30), "einsum": lambda p: ("ij->i", p),
     "clip": lambda p: (p, 0, 1), "cumulative_sum": lambda p: (p[0],), "cumulative_prod": lambda p: (p[0],),
 }  # fmt: skip

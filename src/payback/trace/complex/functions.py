@@ -423,6 +423,8 @@ def _astype(z: Complex, dtype: Any, order: str = "K", *_: Any, copy: bool = True
 
 
 def _fill(z: Complex, value: Any) -> None:
+    if z.is_number:
+        raise unsupported(".fill")
     z[...] = value
 
 
