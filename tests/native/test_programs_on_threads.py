@@ -130,3 +130,22 @@ def test_a_program_that_stops_stops_on_all_threads():
     assert done.returncode == 0, done.stderr
     statuses, expected = done.stdout.rsplit(maxsplit=1)
     assert statuses == f"[{expected}]"
+
+
+def test_arithmetic_alone_is_worth_a_second_thread():
+    """However little memory it reads: what counts is how long it takes."""
+
+    def repeated(count):
+        def f(x):
+            y = x
+            for _ in range(count):
+                y = y * x * 0.5 + x
+            return np.sum(y)
+
+        return f
+
+    pb.set_threads(2)
+    for count, threads in ((1, 1), (100, 2)):
+        compiled = pb.compile(repeated(count))
+        compiled(np.linspace(0.0, 1.0, 1 << 15))
+        assert compiled._program().segment.threads == threads

@@ -273,7 +273,8 @@ def _into(shape, write):
     lambda x: np.sum(z(x), initial=1 + 1j), lambda x: np.sum(z(x), where=x > 0), lambda x: np.prod(z(x), initial=2j),
     lambda x: np.sum(z(x), dtype=np.complex64), lambda x: _into((), lambda out: np.sum(z(x), out=out)),
     lambda x: np.prod(z(x), where=x > 0), lambda x: np.cumprod(z(x), dtype=complex),
-    lambda x: np.mean(z(x), dtype=complex),
+    lambda x: np.mean(z(x), dtype=complex), lambda x: _into((), lambda out: np.sum(z(x), None, None, out)),
+    lambda x: _into((1, 4), lambda out: np.cumsum(z(x)[None], 1, None, out)),
     lambda x: np.var(z(x), None, None, None, 1), lambda x: np.std(z(x), where=x > 0, ddof=1),
     lambda x: _into(2, lambda out: np.sum(m(x), 0, None, out)),
     lambda x: _into((), lambda out: z(x).prod(0, None, out)),
@@ -354,3 +355,66 @@ def test_they_are_compared_as_numpy_orders_them(compare):
 
         np.testing.assert_array_equal(pb.vjp(f, X)[0], f(X))
         np.testing.assert_array_equal(pb.compile(f)(X), f(X))
+
+
+WITHOUT_AXES = {
+    "asarray": lambda x: np.asarray(x[0] + 1j * x[1]), "array": lambda x: np.array(x[0] + 1j * x[1]),
+    "np.copy": lambda x: np.copy(x[0] + 1j * x[1]), "where": lambda x: np.where(x[0] > 0, x[0] + 1j * x[1], x[2]),
+    "full": lambda x: np.full((), x[0] + 1j * x[1]), "zeros": lambda x: np.zeros((), complex),
+    "[...]": lambda x: np.sum(x * 1j)[...], "a number": lambda x: np.sum(x * 1j), "an entry": lambda x: (x * 1j)[0],
+    "squeezed": lambda x: (x[:1] * (1 + 1j)).squeeze(), "reshaped": lambda x: (x[:1] * (1 + 1j)).reshape(()),
+    "entry of a list": lambda x: np.array([x[0] + 1j])[0], "astype": lambda x: np.asarray(x[0]).astype(complex),
+    "of a dtype": lambda x: np.array(x[0], complex), "copy": lambda x: np.array(x[0] * 1j).copy(),
+}  # fmt: skip
+
+
+def _added(w, x):
+    other = w
+    other += x[2]
+    return w * 1
+
+
+def _multiplied(w, x):
+    other = w
+    other *= 1j * x[2]
+    return w + other
+
+
+def _through_a_view(w, x):
+    if isinstance(w, np.ndarray):
+        row = w.reshape(1)
+        row[0] += x[1]
+    return w * 2
+
+
+def _overwritten(w, x):
+    if isinstance(w, np.ndarray):
+        w[...] = x[1] * 2j
+    return w * 1
+
+
+@pytest.mark.parametrize("use", [_added, _multiplied, _through_a_view, _overwritten])
+@pytest.mark.parametrize("make", WITHOUT_AXES)
+def test_arrays_without_axes_are_arrays(make, use):
+    """They are changed by operators in place, have views, and `isinstance` says what they are."""
+
+    def f(x):
+        made = use(WITHOUT_AXES[make](x), x)
+        return np.real(made) * 2 + np.imag(made)
+
+    for found in (pb.vjp(f, X)[0], pb.compile(f)(X)):
+        np.testing.assert_allclose(found, f(X.copy()), 1e-14)
+
+
+@pytest.mark.parametrize("of", [
+    lambda x: x * 1j, lambda x: np.sum(x) * 1j, lambda x: x[0] + 1j, lambda x: np.asarray(x[0] * 1j),
+    lambda x: np.zeros(2, complex), lambda x: (x * 1j)[:1], lambda x: x.astype(np.complex64)[0],
+])  # fmt: skip
+def test_isinstance_is_told_the_class(of):
+    def f(x):
+        w = of(x)
+        kinds = (np.ndarray, complex, np.complex128, np.complex64, np.generic, float)
+        return x * sum(2.0**k for k, kind in enumerate(kinds) if isinstance(w, kind))
+
+    for found in (pb.vjp(f, X)[0], pb.compile(f)(X)):
+        np.testing.assert_array_equal(found, f(X))

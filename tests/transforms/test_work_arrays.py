@@ -183,8 +183,11 @@ def carried(f):
 @pytest.mark.parametrize("way", [
     lambda f: pb.grad(f, argnums=(0, 1)), pb.grad, pb.compile, lambda f: pb.compile(pb.grad(f)),
     lambda f: lambda *args: pb.vjp(f, *args), lambda f: lambda *args: pb.jvp(f, args, args),
-    lambda f: pb.grad(pb.compile(f), argnums=(0, 1)), pb.hessian, carried,
-    lambda f: lambda x, y: pb.vmap(f)(x[None], y[None]),
+    lambda f: pb.grad(pb.compile(f), argnums=(0, 1)), pb.hessian, carried, lambda f: pb.grad(pb.remat(f)),
+    lambda f: lambda x, y: pb.vmap(f)(x[None], y[None]), lambda f: pb.jacobian(pb.compile(f)),
+    lambda f: lambda *args: pb.vmap(f)(*[np.broadcast_to(x, (2, *x.shape)) for x in args]),
+    lambda f: pb.grad(lambda x, y: pb.vmap(f)(x[None], y[None])[0]),
+    lambda f: lambda *args: pb.vjp(pb.compile(f), *args),
 ])  # fmt: skip
 def test_arguments_that_share_memory(way, f):
     """Each is a copy: the write into one would not be seen in the other, as it is in NumPy."""
@@ -242,3 +245,21 @@ def test_branches_and_custom_gradients_have_copies():
 def square(x):
     x += 1.0
     return np.sum(x), lambda bar: bar * x
+
+
+@pytest.mark.parametrize("by", [lambda x: 1.0, lambda x: x[0]])
+def test_what_a_sample_writes_into_what_all_share_is_its_own(by):
+    def f(x, w):
+        w[0] += by(x)
+        return np.sum(x * w)
+
+    samples = np.stack([Z, 2 * Z])
+    alone = [np.sum(x * np.array([C[0] + by(x), *C[1:]])) for x in samples]
+    np.testing.assert_allclose(pb.vmap(f, (0, None))(samples, C), alone, 1e-14)
+
+    def total(w):
+        return pb.vmap(f, (0, None))(samples, w).sum() + w[0]
+
+    value, gradient = pb.value_and_grad(total)(C)
+    np.testing.assert_allclose(value, sum(alone) + C[0], 1e-14)
+    np.testing.assert_allclose(gradient, samples.sum(0) + np.eye(C.size)[0], 1e-14)

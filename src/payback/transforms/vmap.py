@@ -116,8 +116,12 @@ def _result(node: Node, taken: set[int]) -> Any:
 
 
 def _shared(leaf: Any) -> Any:
-    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample."""
-    return buffer(leaf.copy()) if type(leaf) is np.ndarray else leaf
+    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample,
+    and written into: a sample's writes are its own.
+    """
+    if type(leaf) is np.ndarray:
+        return buffer(leaf.copy())
+    return Traced(leaf.node) if isinstance(leaf, Traced) and leaf.shape else leaf
 
 
 def _told(where: Any) -> str | None:

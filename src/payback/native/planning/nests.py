@@ -338,7 +338,7 @@ def _rows_are_cheaper(
     plain = set(codes) <= {"f4", "f8", "b1"} and not any(instr[0] == "gather" for instr in body)
     if not plain or not has_masked_loads() or any(move[-1] not in (0, 1) for move in moves):
         return False
-    work = sum(PRICES.get(instr[0], FORMULA if instr[0] in vector_math.FORMULAS else 1) for instr in body)
+    work = price(body)
     gathered = sum(move[across] not in (0, 1) for move in moves)
     return (len(moves) + work) / extents[-1] < 2 * gathered + work / _lanes(codes, extents[across])
 
@@ -388,3 +388,8 @@ def _worth_sharing(letters: str, extents: list[int], order: list[int], ends: Seq
     if order and letters[order[0]] == "k":
         return extents[order[0]] >= 4
     return letters[-1:] == "k"  # its columns
+
+
+def price(instrs: Iterable[tuple[Any, ...]]) -> int:
+    """How many operations of a vector these are, about."""
+    return sum(PRICES.get(instr[0], FORMULA if instr[0] in vector_math.FORMULAS else 1) for instr in instrs)

@@ -13,15 +13,15 @@ import numpy as np
 from payback.native.codegen import library
 from payback.native.planning import memory, waits
 from payback.native.planning.commands import Command
+from payback.native.planning.nests import price
 from payback.native.running import cores, threads
 from payback.native.running.pace import Pace
-from payback.native.vector_math import FORMULAS
 
 DRIVERS = (library.DRIVER, library.TEAM)
 _NO_MOVES = np.empty((0, 2), np.int64)
 # Bytes a second of one thread, roughly, which tell whether others are woken: of numbers that products add up, that are
-# read and written, that go through elementary functions.
-SPEED, FLOW, FORMULA = 4e11, 5e10, 1e10
+# read and written, that go through an operation of vectors.
+SPEED, FLOW, VECTORS = 4e11, 5e10, 2.4e11
 # The same of what the other of two cores has written: nests wait for each line, products have much to do with it.
 CROSSING, PACKED = 2.6e10, 6.4e10
 CACHES = 1 << 22  # bytes: of what is larger, little is still in another core's cache
@@ -92,14 +92,11 @@ def seconds_of(commands: Sequence[Command]) -> float:
             (view.buffer, min(view.buffer.bytes, prod(view.shape) * view.buffer.dtype.itemsize)) for view in operands
         ]
         width = max((buffer.dtype.itemsize for buffer, _ in sizes if buffer.dtype.kind == "f"), default=8)
-        formulas = sum(
-            instr[0] in FORMULAS
-            for each in {*command.kernels}
-            for instr in (*getattr(each, "instrs", ()), *getattr(getattr(each, "after", None), "instrs", ()))
-        )
         numbers = max(prod(view.shape) for view in operands)
-        alone = command.flops * width / SPEED + sum(size for _, size in sizes) / FLOW
-        alone += formulas * numbers * width / FORMULA
+        work = sum(price(getattr(each, "instrs", ())) for each in {*command.kernels}) * numbers
+        if (after := getattr(kernel, "after", None)) is not None:
+            work += price(after.instrs) * prod(operands[2].shape)
+        alone = command.flops * width / SPEED + sum(size for _, size in sizes) / FLOW + work * width / VECTORS
         crossing = sum(size for buffer, size in sizes if buffer.kind in ("arena", "output"))
         total += alone / 2 - min(crossing, CACHES) / (PACKED if command.flops else CROSSING)
     return max(total, 0.0)

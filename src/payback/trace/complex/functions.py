@@ -22,6 +22,7 @@ from payback.trace.complex.numbers import (
     parts,
     plus,
     product,
+    together,
 )
 from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported, written
 from payback.trace.operators import HOOKS
@@ -41,6 +42,8 @@ def rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def compute(function: Any, args: Any, kwargs: Any) -> Any:
     """A function of NumPy's of arguments some of which are complex: by numbers if none is traced."""
+    if function in _VIEWING and args and type(args[0]) is Complex:  # also of numbers alone: it may be written into
+        return _by_parts(function, *args, **kwargs)
     if not any(_traced(x) for x in (*args, *kwargs.values())):
         args, kwargs = tree_map(
             lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
@@ -78,13 +81,16 @@ def _traced(x: Any) -> bool:
 
 HOOKS["complex_function"] = compute
 
-# What moves or adds entries does so with each part.
+# What moves or adds entries does so with each part; the former by views.
+_VIEWING = {
+    np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims, np.diagonal,
+    np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
+    np.lib.stride_tricks.sliding_window_view,
+}  # fmt: skip
 _BY_PARTS = {
-    np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims,
-    np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum,
-    np.diff, np.trace, np.diagonal, np.diag, np.diagflat, np.tril, np.triu, np.take, np.take_along_axis, np.delete,
-    np.trapezoid, np.gradient, np.pad, np.compress,
-    np.fft.fftshift, np.fft.ifftshift, np.lib.stride_tricks.sliding_window_view,
+    *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
+    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.fft.fftshift, np.fft.ifftshift,
 }  # fmt: skip
 
 
@@ -108,11 +114,7 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
 def _joined(re: Any, im: Any) -> Any:
     if isinstance(re, (list, tuple)):
         return type(re)(map(_joined, re, im))
-    return Complex(re, im)
-
-
-for _function in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit):
-    _RULES[_function] = functools.partial(_by_parts, _function)
+    return together(re, im)
 
 
 def _of_each(function: Any) -> Callable[..., Any]:

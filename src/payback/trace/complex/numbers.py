@@ -41,6 +41,13 @@ class Complex:
     # what it is
 
     @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What `isinstance` is told: the class of the plain value, as of all traced values."""
+        if isinstance(self.re, np.ndarray) or isinstance(self.im, np.ndarray):
+            return np.ndarray
+        return complex if _is_weak(self.re) and _is_weak(self.im) else self.dtype.type
+
+    @property
     def real(self) -> Any:
         return self.re
 
@@ -119,7 +126,7 @@ class Complex:
     # entries
 
     def __getitem__(self, key: Any) -> Any:
-        return Complex(self.re[key], self.im[key])
+        return together(self.re[key], self.im[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.re[key], self.im[key] = (0.0 if part is NOTHING else part for part in parts(value))
@@ -245,7 +252,9 @@ def _is_weak(part: Any) -> bool:
 def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
     if part is NOTHING:
         dtype = None if _is_weak(other) else other.dtype
-        return buffer.buffer(np.zeros(shape, dtype or float)) if shape else 0.0 if dtype is None else dtype.type(0)
+        if shape or isinstance(other, np.ndarray):
+            return buffer.buffer(np.zeros(shape, dtype or float))
+        return 0.0 if dtype is None else dtype.type(0)
     if np.shape(part) == shape:
         return part
     spread = np.broadcast_to(part, shape)  # as an array of its own
@@ -328,6 +337,14 @@ def _own(part: Any) -> Any:
     if isinstance(part, Traced):
         return HOOKS["without_axes"](+part)
     return buffer.buffer(np.array(now(part)))
+
+
+def together(re: Any, im: Any) -> Complex:
+    """Two parts, of which one may be a plain number or array where the other is an array without axes."""
+    if np.shape(re) or not (isinstance(re, np.ndarray) or isinstance(im, np.ndarray)):
+        return Complex(re, im)
+    return Complex(*(HOOKS["without_axes"](x) if isinstance(x, Traced) else
+                     x if isinstance(x, Buffered) else buffer.buffer(np.array(x)) for x in (re, im)))  # fmt: skip
 
 
 HOOKS["complex_buffer"] = writable

@@ -46,6 +46,8 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     made = original(*args, **kwargs)
     if isinstance(made, Traced):
         return without_axes(Traced(made.node))  # no view of what it was made of
+    if type(made) in COMPLEX:
+        return without_axes(made)
     if type(made) is np.ndarray and made.base is not None:
         made = made.copy()
     if type(made) is np.ndarray and made.dtype.kind == "c":
