@@ -32,6 +32,7 @@ from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, 
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
 from payback.trace.refusals.free import free
 from payback.trace.refusals.handled import FACTORIZING, unsure
+from payback.trace.scalars import arithmetic  # noqa: F401 (gives numbers their operators)
 from payback.trace.scalars.number import ROW_NAMES, record
 from payback.trace.tree import leaves, tree_map
 
