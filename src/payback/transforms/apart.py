@@ -35,13 +35,13 @@ def check_unchanged(copies: Iterable[tuple[Any, Node]], others: Iterable[Any]) -
     copies: pairs of what was given and the node that stands for it.
     """
     owners = {id(_owner(x)) for x in others}
-    seen = [(x, node) for x, node in copies if id(_owner(x)) in owners]
+    seen = [pair for pair in copies if id(_owner(pair[0])) in owners]
     if seen:
         check_apart([x for x, node in seen if _changed(x, node)], [x for x, _ in 2 * seen])
 
 
 def _owner(x: Any) -> Any:
-    return x.base if _is_plain(x) and x.base is not None else x
+    return x if type(x) is not np.ndarray or x.base is None else x.base
 
 
 def _is_plain(x: Any) -> bool:
