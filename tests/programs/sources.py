@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from programs import templates
+
 # fmt: off
 ENTRYWISE = [
     "np.sin({a})", "np.tanh({a})", "{a} * {a}", "-{a}", "abs({a})", "np.exp(np.tanh({a}))", "np.log({a} * {a} + 1.0)",
@@ -186,7 +188,9 @@ IDIOMS = [
     "NEW = 0; while np.sum({a}) > NEW and NEW < 3:;     NEW += 1",
 ]
 # fmt: on
+MAKING = [WRITES, templates.WRITES, templates.COMPLEX_WRITES]  # statements, which may make a name
 FAMILIES = [ENTRYWISE] * 4 + [PAIRS] * 3 + [MOVES] * 5 + [REDUCTIONS] * 4 + [KINDS] * 2 + [WRITES] * 6
+FAMILIES += [templates.FUNCTIONS] * 5 + [templates.WRITES] * 4 + [templates.COMPLEX] * 2 + [templates.COMPLEX_WRITES]
 
 
 def arguments(seed: int) -> tuple[Any, ...]:
@@ -196,12 +200,12 @@ def arguments(seed: int) -> tuple[Any, ...]:
 
 def total(value: Any, k: int) -> Any:
     """A number of anything that a program makes, which depends on each of its floating entries in another way."""
-    if not hasattr(value, "dtype") or value.dtype.kind in "bi":
+    if np.iscomplexobj(value) and not isinstance(value, (list, tuple)):
+        value = value.real + 0.7 * value.imag
+    elif not hasattr(value, "dtype") or value.dtype.kind in "bi":
         if isinstance(value, (list, tuple)):
             return sum((total(part, k) for part in value), 0.0)
         return np.sum(np.asarray(value) * 0.3) if isinstance(value, float) else 0.0
-    if value.dtype.kind == "c":
-        value = value.real + 0.7 * value.imag
     return np.sum(value * np.cos(np.arange(np.size(value)) * 0.7 + k + 0.3).reshape(np.shape(value)))
 
 
@@ -270,7 +274,7 @@ class Writer:
             if not self.wide:
                 break
         new = self.new()
-        if family is not WRITES:
+        if not any(family is each for each in MAKING):
             return [f"{new} = {line}"], [new]
         return line.replace("NEW", new).split("; "), [new] if "NEW" in line else []
 
@@ -304,7 +308,7 @@ class Writer:
             head, call = "def helper(p, q=0.5, k=FACTOR):", f"{new} = helper({self.pick(names)}, {self.pick(names)})"
             return [head, *indented([*lines, f"return {(made or ['p'])[0]}{end}"]), call], [new]
         new = self.new()
-        idiom = self.pick(IDIOMS[:-3] if self.known else IDIOMS)
+        idiom = self.pick(IDIOMS[:-3] if self.known else IDIOMS + templates.IDIOMS)
         return self.filled(idiom, names).replace("NEW", new).split("; "), [new]
 
 

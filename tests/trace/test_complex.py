@@ -276,6 +276,10 @@ def _into(shape, write):
     lambda x: np.mean(z(x), dtype=complex), lambda x: _into((), lambda out: np.sum(z(x), None, None, out)),
     lambda x: _into((1, 4), lambda out: np.cumsum(z(x)[None], 1, None, out)),
     lambda x: np.var(z(x), None, None, None, 1), lambda x: np.std(z(x), where=x > 0, ddof=1),
+    lambda x: _into(2, lambda out: np.sum(m(x), 0, None, out)),
+    lambda x: _into((), lambda out: z(x).prod(0, None, out)),
+    lambda x: _into(4, lambda out: np.cumsum(z(x), 0, complex, out)), lambda x: np.sum(z(x), 0, np.complex64),
+    lambda x: np.diff(z(x), 1, -1, 1j, x[0] * 2j), lambda x: _into((2, 2), lambda out: np.dot(m(x), m(x), out)),
 ])  # fmt: skip
 def test_options_of_reductions(f):
     def parts(x):
@@ -284,6 +288,60 @@ def test_options_of_reductions(f):
 
     for found in (pb.vjp(parts, X)[0], pb.compile(parts)(X)):
         np.testing.assert_allclose(found, parts(X), 1e-6)
+
+
+def change(t):
+    t *= 2j
+
+
+MAKE = [
+    lambda x: np.array(z(x)[0]), lambda x: np.asarray(z(x)[0] * 1j), lambda x: z(x)[0, ...],
+    lambda x: np.copy(z(x)[1]), lambda x: np.where(x[0] > 0, z(x)[0], x[1]), lambda x: np.array(x[0], complex),
+    lambda x: np.zeros((), complex) + z(x)[0], lambda x: z(x)[1], lambda x: np.full((), z(x)[0]),
+    lambda x: np.reshape(z(x)[:1], ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MAKE)
+def test_arrays_without_axes_are_written_into(make):
+    """And numbers are not: an operator in place gives their name another one."""
+
+    def parts(x):
+        t = make(x)
+        u = t
+        u += x[1] * 1j
+        change(t)
+        row = np.atleast_1d(t)
+        row[0] -= x[2]
+        return np.array([t.real, t.imag, u.real, u.imag, row[0].real, row[0].imag])
+
+    for found in (pb.vjp(parts, X)[0], pb.compile(parts)(X)):
+        np.testing.assert_allclose(found, parts(X), 1e-14)
+    pb.check_grads(parts, X)
+
+
+def test_an_argument_without_axes_is_written_into():
+    def f(t):
+        u = t
+        u += 1.0
+        return t.real * u.imag
+
+    at = np.array(1 + 2j)
+    for way in (pb.value_and_grad(f), pb.compile(pb.value_and_grad(f))):
+        value, slope = way(at)
+        assert (value, slope) == (4.0, 2 + 2j)
+    assert at == 1 + 2j
+
+
+def test_each_array_of_several():
+    def parts(x):
+        made = np.atleast_1d(z(x), x, 1j * x[0])
+        return [part for a in made for part in (np.real(a), np.imag(a))]
+
+    for a, b in zip(pb.vjp(parts, X)[0], parts(X), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(UnsupportedError, match=r"np\.trapezoid of traced complex numbers"):
+        pb.vjp(lambda x: np.trapezoid(x, z(x)).real, X)
 
 
 @pytest.mark.parametrize("compare", [operator.gt, operator.ge, operator.lt, operator.le, operator.eq, operator.ne])

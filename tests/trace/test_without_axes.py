@@ -108,7 +108,9 @@ def test_a_number_is_not_written_into():
     lambda s: np.ptp(s, axis=0),
     lambda s: np.take(s, [0, -1], axis=-1), lambda s: np.repeat(s, 2, axis=0), lambda s: np.cumulative_sum(s, axis=0),
     lambda s: np.logaddexp.reduce(s), lambda s: s * np.argsort(s), lambda s: np.any(s > 0, axis=0) * s,
-    lambda s: np.argmax(s, axis=0) * s,
+    lambda s: np.argmax(s, axis=0) * s, lambda s: np.argmin(s, axis=-1, keepdims=True) * s,
+    lambda s: np.nanstd(s, axis=0), lambda s: np.nanvar(s, axis=-1), lambda s: np.nan_to_num(s, copy=None),
+    lambda s: np.logaddexp.reduce(s, keepdims=True),
 ])  # fmt: skip
 def test_a_number_along_its_axis(f):
     for s in (0.7, np.float64(0.7), np.array(0.7)):

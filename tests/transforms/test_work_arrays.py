@@ -166,24 +166,85 @@ def overwritten(x, y):
     return np.sum(x * y)
 
 
+def added(x, y):
+    x += y
+    return np.sum(x * y)
+
+
+def carried(f):
+    def step(carry, _):
+        f(*carry)
+        return carry, 0.0
+
+    return lambda x, y: np.sum(pb.scan(step, (x, y), length=2)[0][0])
+
+
+@pytest.mark.parametrize("f", [overwritten, added], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("way", [
     lambda f: pb.grad(f, argnums=(0, 1)), pb.grad, pb.compile, lambda f: pb.compile(pb.grad(f)),
     lambda f: lambda *args: pb.vjp(f, *args), lambda f: lambda *args: pb.jvp(f, args, args),
-    lambda f: pb.grad(pb.compile(f)), lambda f: pb.grad(pb.remat(f)), pb.hessian, lambda f: pb.jacobian(pb.compile(f)),
+    lambda f: pb.grad(pb.compile(f), argnums=(0, 1)), pb.hessian, carried, lambda f: pb.grad(pb.remat(f)),
+    lambda f: lambda x, y: pb.vmap(f)(x[None], y[None]), lambda f: pb.jacobian(pb.compile(f)),
     lambda f: lambda *args: pb.vmap(f)(*[np.broadcast_to(x, (2, *x.shape)) for x in args]),
     lambda f: pb.grad(lambda x, y: pb.vmap(f)(x[None], y[None])[0]),
     lambda f: lambda *args: pb.vjp(pb.compile(f), *args),
 ])  # fmt: skip
-def test_arguments_that_share_memory(way):
+def test_arguments_that_share_memory(way, f):
     """Each is a copy: the write into one would not be seen in the other, as it is in NumPy."""
-    transformed = way(overwritten)
-    transformed(C, Z)
-    for x, y in ((C, C), (C[:2], C[1:])):
+    transformed = way(f)
+    transformed(C.copy(), Z)
+    for y in (C.copy(), np.arange(4.0)):
         with pytest.raises(MutationError, match=r"shares its memory with another one.*copy"):
-            transformed(x, y)
+            transformed(y, y) if len(y) == 3 else transformed(y[:3], y[1:])
     way(lambda x, y: np.sum(x * y))(C, C)
-    way(lambda x, y: overwritten(x.copy(), y))(C, C)
-    transformed(C[:1], C[1:2])
+    way(lambda x, y: f(x.copy(), y))(C, C)
+    transformed(C[:1].copy(), C[1:2])
+
+
+@pytest.mark.parametrize("f", [overwritten, added], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("way", [pb.grad, pb.compile, pb.remat], ids=lambda way: way.__name__)
+def test_a_value_that_is_given_twice(f, way):
+    with pytest.raises(MutationError, match="shares its memory"):
+        pb.grad(lambda z: np.sum((lambda y: way(f)(y, y))(z * 1.0)))(C)
+
+
+def test_what_is_not_differentiated_by_shares_memory():
+    def f(x, y):
+        y *= 2.0
+        return np.sum(x * y)
+
+    for x in (C.copy(), C.copy()[::-1]):
+        with pytest.raises(MutationError, match="shares its memory"):
+            pb.grad(f)(x, x[:])
+    np.testing.assert_array_equal(pb.grad(f)(C, Z.copy()), 2 * Z)
+
+
+def test_remat_writes_into_its_arguments():
+    def f(x, s, remat):
+        y = x * 2.0
+        first = y[:1]
+        made = remat(lambda z, s: added(z, z * s) ** 0.5)(y, s)
+        return made * y.sum() + first[0]
+
+    for s in (0.5, np.float64(2.0)):
+        wanted = pb.value_and_grad(f, argnums=(0, 1))(C, s, lambda f: f)
+        assert wanted[0] == f(C, s, lambda f: f)
+        for way in (lambda f: f, pb.compile):
+            found = way(pb.value_and_grad(lambda x, s: f(x, s, pb.remat), argnums=(0, 1)))(C, s)
+            np.testing.assert_allclose(np.hstack(found[1]), np.hstack(wanted[1]), 1e-13)
+
+
+def test_branches_and_custom_gradients_have_copies():
+    with pytest.raises(MutationError, match="a branch of cond writes into what it is given"):
+        pb.compile(lambda x: pb.cond(x[0] > 0, added, overwritten, x * 1.0, x))(C)
+    with pytest.raises(MutationError, match="square writes into an argument"):
+        pb.grad(lambda x: square(x * 1.0))(C)
+
+
+@pb.custom_gradient
+def square(x):
+    x += 1.0
+    return np.sum(x), lambda bar: bar * x
 
 
 @pytest.mark.parametrize("by", [lambda x: 1.0, lambda x: x[0]])

@@ -28,6 +28,7 @@ from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now, outside
 from payback.trace.assignment.views import argument
+from payback.trace.assignment.written import is_written
 from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves
@@ -263,11 +264,15 @@ def enclosed(
 
 
 class TracedBody(NamedTuple):
-    """A function's body for arguments of certain avals; `result` is a container like its result."""
+    """A function's body for arguments of certain avals; `result` is a container like its result.
+
+    written: which of its leaves the function writes into.
+    """
 
     body: Body
     captured: list[Node]
     result: Any
+    written: list[int]
 
 
 def trace_body(
@@ -280,10 +285,12 @@ def trace_body(
     Raises TraceError where f looks at a number.
     """
     inputs = [fresh(aval, steps) for aval, steps in zip(avals, strides or [None] * len(avals), strict=True)]
-    result = finished(call(f, rebuild([argument(Traced(node)) for node in inputs]), {}))
+    given = [argument(Traced(node)) for node in inputs]
+    result = finished(call(f, rebuild(list(given)), {}))
     close(inputs)
     body, captured = enclosed(inputs, [node_of(leaf) for leaf in leaves(result)])
-    return TracedBody(body, captured, result)
+    written = [k for k, (x, node) in enumerate(zip(given, inputs, strict=True)) if is_written(x, node)]
+    return TracedBody(body, captured, result, written)
 
 
 def finished(result: Any) -> Any:

@@ -8,7 +8,7 @@ argument is floating (masks, indices) nothing is differentiable, and NumPy itsel
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from sys import _getframe
 from typing import Any
@@ -32,6 +32,7 @@ from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, 
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
 from payback.trace.refusals.free import free
 from payback.trace.refusals.handled import FACTORIZING, unsure
+from payback.trace.scalars import arithmetic  # noqa: F401 (gives numbers their operators)
 from payback.trace.scalars.number import ROW_NAMES, record
 from payback.trace.tree import leaves, tree_map
 
@@ -344,14 +345,21 @@ def write_into(target: Any, made: Any, mask: Any = True) -> Any:
     return target
 
 
-def into(out: Any, name: str, made: Any) -> Any:
-    """The result of np.`name`, or `out` with the result in it.  Raises MutationError for an array that is plain."""
+def into(out: Any, name: str, made: Any, joined: Sequence[Any] = ()) -> Any:
+    """The result of np.`name`, or `out` with the result in it.  Raises MutationError for an array that is plain.
+
+    joined: arrays that NumPy copies into `out` one after the other: UnsupportedError if one of them lies there.
+    """
     if isinstance(out, tuple):
         (out,) = out
     if out is None or out is np._NoValue:
         return made
     if isinstance(out, Variable) or not isinstance(out, (Traced, Buffered)):
         raise into_plain_array(out, f"np.{name} cannot write a traced result with out=")
+    if any(np.may_share_memory(part, out) for part in joined if isinstance(part, Traced)):
+        raise UnsupportedError(f"np.{name} into one of its arguments", where=here(),
+                               why="NumPy reads entries that it has written already",
+                               fix="give it as a copy")  # fmt: skip
     return write_into(out, made)
 
 

@@ -21,6 +21,8 @@ from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
 from payback.trace.assignment.views import argument, without_axes
+from payback.trace.assignment.views import is_number as is_no_array
+from payback.trace.assignment.written import is_written, was_written
 from payback.trace.body import enclosed, finished, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.operators import where_of_caller
@@ -29,7 +31,7 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.transforms.apart import is_written, written_into
+from payback.transforms.apart import check_apart
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -64,7 +66,7 @@ class Trace:
             args, kwargs = unflatten(tree, iter(given))
             self._result = finished(call(f, args, kwargs))
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
-        self.written = [k for k, x in enumerate(traced) if is_written(x)]
+        self.written = [k for k, (x, node) in enumerate(zip(traced, inputs, strict=True)) if is_written(x, node)]
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
@@ -146,7 +148,9 @@ class CompiledFunction:
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
         if trace.written:
-            written_into([given[k] for k in trace.written], given)
+            for k in trace.written:
+                was_written(given[k])
+            check_apart([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
@@ -160,7 +164,7 @@ class CompiledFunction:
             take = opener(args) if nested else None
             plain = (
                 trace.by_rows
-                and not trace.written
+                and (not trace.written or len(given) == 1)
                 and len(around) == len(trace.outside)
                 and not kwargs
                 and all(dynamic)
@@ -295,7 +299,7 @@ class _Kind(NamedTuple):
 
 def _kind(leaf: Any) -> _Kind:
     if isinstance(leaf, Traced):
-        return _Kind(Aval(*leaf.node.aval), steps_of(leaf.node))
+        return _Kind(Aval(*leaf.node.aval), steps_of(leaf.node), not leaf.shape and not is_no_array(leaf))
     return _Kind(aval_of(leaf), strides_of(leaf), type(leaf) is np.ndarray and not leaf.ndim)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError, ShapeError, no_function
+from payback.errors import InputError, MutationError, ShapeError, no_function
 from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.ir.where import position
@@ -18,6 +18,7 @@ from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, same_structure, unflatten
+from payback.transforms.apart import check_apart
 
 Function = Callable[..., Any]
 
@@ -48,6 +49,8 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     for attempt in (1, 2):
         traced = trace_body(lambda *xs: step(list(xs)), [*(n.aval for n in state), *more], tuple)
         found = position(where)
+        carried = leaves(carry)
+        check_apart([carried[k] for k in traced.written if k < len(carried)], carried)
         if not isinstance(traced.result, tuple) or len(traced.result) != 2:
             many = f"a tuple of {len(traced.result)}" if isinstance(traced.result, tuple) else "no pair"
             raise InputError(f"a step of {name} returns {many}", where=str(found) if found else None,
@@ -232,6 +235,10 @@ def cond(condition: Any, high: Function, low: Function, *operands: Any) -> Any:
     args = [node_of(leaf) for leaf in leaves(operands)]
     avals = [arg.aval for arg in args]
     both = [_branch(f, operands, avals) for f in (high, low)]
+    if any(traced.written for traced in both):
+        raise MutationError("a branch of cond writes into what it is given", where=_place(2),
+                            why="which branch runs is not known, so it is given a copy",
+                            fix="write into a copy, x.copy(), and return it")  # fmt: skip
     if not same_structure(both[0].result, both[1].result) or any(
         a.shape != b.shape for a, b in zip(both[0].body.gives, both[1].body.gives, strict=True)
     ):

@@ -6,20 +6,22 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from payback.errors import DifferentiationError, InputError
+from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.array import plain as bare_value
 from payback.trace.arrays import now
+from payback.trace.assignment.views import is_number, without_axes
+from payback.trace.assignment.written import is_written
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
-from payback.trace.operators import where_of_caller
+from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
-from payback.transforms.apart import is_written, written_into
+from payback.transforms.apart import check_apart
 from payback.transforms.check import check_grads
 from payback.transforms.foreign import kind_of, with_plain_numbers
 
@@ -33,18 +35,25 @@ class _Arguments:
         tree = (args, kwargs)
         self.all = [now(leaf) for leaf in leaves(tree)]
         self.given = [leaf.node for leaf in self.all if isinstance(leaf, Traced)]
-        self.own = [Node(INPUT, (), NO_PARAMS, node.value, node.where, node.aval) for node in self.given]
+        self.own = [Node(INPUT, (), {}, node.value, node.where, node.aval) for node in self.given]
         fresh_leaves = iter(self.own)
-        opened = [Traced(next(fresh_leaves)) if isinstance(leaf, Traced) else leaf for leaf in self.all]
-        self.args, self.kwargs = unflatten(tree, iter(opened))
-        self._opened = opened
+        self.opened = [_standing(next(fresh_leaves), leaf) if isinstance(leaf, Traced) else leaf for leaf in self.all]
+        self.args, self.kwargs = unflatten(tree, iter(self.opened))
 
-    def call(self, f: Function) -> Any:
-        """What the function returns.  Raises MutationError where it writes into one of two views of one memory."""
-        out = call(f, self.args, self.kwargs)
-        written = [x for x, own in zip(self.all, self._opened, strict=True) if is_written(own)]
-        written_into(written, self.all)
-        return out
+    def written(self) -> list[tuple[Any, Any]]:
+        """The traced arguments that the function has written into, and what stands for them.
+
+        Raises MutationError where one of them shares its memory with another argument.
+        """
+        own = iter(self.own)
+        pairs = [(x, made) for x, made in zip(self.all, self.opened, strict=True)
+                 if isinstance(x, Traced) and is_written(made, next(own))]  # fmt: skip
+        check_apart([x for x, _ in pairs], self.all)
+        return pairs
+
+
+def _standing(node: Node, x: Traced) -> Traced:
+    return Traced(node) if node.shape or is_number(x) else without_axes(Traced(node))
 
 
 def _emit(name: str, args: Sequence[Node], outputs: Sequence[Node], where: Any, **params: Any) -> list[Any]:
@@ -72,14 +81,17 @@ def remat(f: Function) -> Function:
     @functools.wraps(f)
     def computed_again(*args: Any, **kwargs: Any) -> Any:
         arguments = _Arguments(args, kwargs)
-        out = arguments.call(f)
-        outputs = [node_of(leaf) for leaf in leaves(out)]
+        out = call(f, arguments.args, arguments.kwargs)
+        where, written = where_of_caller(2), arguments.written()
+        outputs = [node_of(leaf) for leaf in (*leaves(out), *(made for _, made in written))]
         body, captured = enclosed(arguments.own, outputs)
         if not body.takes:
             return out
-        return unflatten(
-            out, iter(_emit("call", [*arguments.given, *captured], outputs, where_of_caller(2), body=body))
-        )
+        found = iter(_emit("call", [*arguments.given, *captured], outputs, where, body=body))
+        result = unflatten(out, found)
+        for (x, _), now_there in zip(written, found, strict=True):
+            HOOKS["setitem"](x, ..., now_there, where)
+        return result
 
     return computed_again
 
@@ -142,13 +154,17 @@ def custom_gradient(
         if on_plain is not None:
             return on_plain(*args, **kwargs)
         arguments = _Arguments(args, kwargs)
-        out = arguments.call(f)
+        out = call(f, arguments.args, arguments.kwargs)
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
             raise DifferentiationError(f"{name} returns {kind_of(out)}", where=_line(f),
                                        why="a function with a custom gradient returns (result, pull)")  # fmt: skip
         result, pull = out
         if not arguments.given:
             return result
+        if arguments.written():
+            raise MutationError(f"{name} writes into an argument", where=_line(f),
+                                why="it has a gradient by its arguments as they came, and was given copies of them",
+                                fix="write into a copy, x.copy()")  # fmt: skip
         outputs = [node_of(leaf) for leaf in leaves(result)]
         body, captured = enclosed(arguments.own, outputs)
         _refuse(captured, name, f)

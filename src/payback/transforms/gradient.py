@@ -18,7 +18,8 @@ from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
-from payback.trace.assignment.views import argument, without_axes
+from payback.trace.assignment.views import argument, is_number, without_axes
+from payback.trace.assignment.written import is_written, was_written
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
 from payback.trace.proof.proved import proved
@@ -27,7 +28,7 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.apart import is_written, written_into
+from payback.transforms.apart import check_apart, check_unchanged
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
@@ -56,7 +57,7 @@ class Opened:
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
         self._all = args, kwargs
-        self._arrays: list[tuple[Any, Any]] = []  # what was given, and what stands for it
+        self._arrays: list[tuple[Any, Any, Node]] = []  # what was given, what stands for it, and its node
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
         self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)
@@ -99,7 +100,7 @@ class Opened:
                 node = Node(INPUT, (), {"name": name}, leaf, None)
                 self.wrt.append(node)
                 made = Traced(node)
-                self._arrays.append((given, made))
+                self._arrays.append((given, made, node))
                 return made
         return map_named(self._leaf, leaf, name)
 
@@ -113,21 +114,28 @@ class Opened:
                     f"{name} is of {leaf.dtype} and has no derivative", fix="leave it out of argnums"
                 )
             node = leaf_of(leaf.node)  # `append` would fold the identity of a constant into a constant
+            if not node.shape and not is_number(leaf):
+                return self._without_axes(given, node)
         elif type(leaf) in WEAK_DTYPES or isinstance(leaf, (np.ndarray, np.generic)):
             if type(leaf) is bool:
                 self.wrt.append(None)
                 return leaf
             node = Node(INPUT, (), named(name, leaf), leaf_value(leaf, name), None)
             if type(leaf) is np.ndarray and not leaf.ndim:
-                self.wrt.append(node)
-                return without_axes(Traced(node))
+                return self._without_axes(given, node)
         else:  # carried, not differentiated
             self.wrt.append(None)
             return leaf
         self.wrt.append(node)
         made = argument(opened(node))
         if len(node.shape):
-            self._arrays.append((given, made))
+            self._arrays.append((given, made, node))
+        return made
+
+    def _without_axes(self, given: Any, node: Node) -> Any:
+        self.wrt.append(node)
+        made = without_axes(Traced(node))
+        self._arrays.append((given, made, node))
         return made
 
     def close(self) -> None:
@@ -136,9 +144,15 @@ class Opened:
         self.check_written()
 
     def check_written(self) -> None:
-        written = [given for given, made in self._arrays if is_written(made)]
+        written = [given for given, made, node in self._arrays if is_written(made, node)]
         if written:
-            written_into(written, leaves(self._all))
+            for given in written:
+                was_written(given)
+            check_apart(written, leaves(self._all))
+        args, kwargs = self._all
+        if not self.is_plain and self._arrays and len(self.positions) < len(args) + len(kwargs):
+            others = [arg for place, arg in (*enumerate(args), *kwargs.items()) if place not in self.positions]
+            check_unchanged([(given, node) for given, _, node in self._arrays], leaves(others))
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""

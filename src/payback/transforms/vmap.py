@@ -20,10 +20,11 @@ from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.assignment.buffer import buffer
 from payback.trace.assignment.memory_order import exactly
+from payback.trace.assignment.written import was_written
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.apart import is_written, written_into
+from payback.transforms.apart import check_apart
 from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
@@ -75,11 +76,13 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             following = iter(values)
             opened = [next(following) if k in mapped else _shared(leaf) for k, leaf in enumerate(given)]
             its_args, its_kwargs = unflatten(tree, iter(opened))
-            result = f(*its_args, **its_kwargs)
-            written_into([x for x, own in zip(given, opened, strict=True) if is_written(own)], given)
-            return result
+            return f(*its_args, **its_kwargs)
 
         traced = trace_body(one, avals, tuple, strides)
+        written = [given[list(mapped)[k]] for k in traced.written]
+        for x in written:
+            was_written(x)
+        check_apart(written, given)
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)
         m = Recording()
@@ -113,9 +116,8 @@ def _result(node: Node, taken: set[int]) -> Any:
 
 
 def _shared(leaf: Any) -> Any:
-    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample.
-
-    A sample's writes into it are its own.
+    """What all samples are given: of an array a copy, which can be read at places that differ from sample to sample,
+    and written into: a sample's writes are its own.
     """
     if type(leaf) is np.ndarray:
         return buffer(leaf.copy())

@@ -127,6 +127,7 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 @implements(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
     _writable(arr, "place")
+    _apart(arr, vals)
     if unknown(mask) and np.size(vals) == 1:
         arr[...] = np.where(mask, traced_or_plain(vals).reshape(()), arr)
         return

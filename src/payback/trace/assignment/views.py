@@ -34,17 +34,15 @@ class Family:
 
     lies: an array that lies in memory as the root does in NumPy, where its node does not tell.
     within: a storage whose entries the root shows, as they were (weakly), if there is one.
-    written: whether the function of another transform, which it was an argument of, wrote into its copy.
     """
 
-    __slots__ = ("is_variable", "lies", "members", "prune_at", "root", "within", "written")
+    __slots__ = ("is_variable", "lies", "members", "prune_at", "root", "within")
 
     def __init__(self, root: Traced, lies: np.ndarray[Any, Any] | None = None):
         self.root, self.is_variable, self.lies = root.node, type(root) is not Traced, lies
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
         self.within: Any = None
-        self.written = False
 
     def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
         if len(self.members) >= self.prune_at:
@@ -69,20 +67,13 @@ def without_axes(x: Any) -> Any:
     """
     if type(x) is Number:
         return cell(x)
-    if type(x) in COMPLEX:
-        return HOOKS["complex_without_axes"](x)
+    if type(x) in COMPLEX and x.is_number:
+        return HOOKS["complex_array"](x)
     if type(x) is not Traced or x.shape:
         return x
     if x.alias is None:
         x.alias = (Family(x), ())
     return x
-
-
-def written_elsewhere(x: Traced) -> None:
-    """Say that the function of a transform wrote into its copy of x: this one stays as it is."""
-    if type(x) is Traced:
-        x.alias = getattr(x, "alias", None) or (Family(x), ())
-        x.alias[0].written = True
 
 
 def is_number(x: Traced) -> bool:

@@ -16,7 +16,6 @@ from payback.trace.complex.numbers import (
     METHODS,
     NOTHING,
     Complex,
-    as_array,
     as_part,
     pair,
     pair_of,
@@ -27,7 +26,7 @@ from payback.trace.complex.numbers import (
 )
 from payback.trace.complex.ufuncs import answer, divide, multiply, repeated, unsupported, written
 from payback.trace.operators import HOOKS
-from payback.trace.tree import tree_map
+from payback.trace.tree import is_complex, tree_map
 
 _RULES: dict[Any, Callable[..., Any]] = {}
 
@@ -43,18 +42,15 @@ def rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def compute(function: Any, args: Any, kwargs: Any) -> Any:
     """A function of NumPy's of arguments some of which are complex: by numbers if none is traced."""
-    if len(args) > 2 and (named := _from_out_on(function)):
-        at = named[0]
-        args, kwargs = args[:at], dict(zip(named[1], args[at:], strict=False)) | kwargs
-    if function in _VIEWING and type(args[0]) is Complex:  # also of numbers alone: it may be written into
+    if function in _VIEWING and args and type(args[0]) is Complex:  # also of numbers alone: it may be written into
         return _by_parts(function, *args, **kwargs)
     if not any(_traced(x) for x in (*args, *kwargs.values())):
         args, kwargs = tree_map(
             lambda x: x.now() if isinstance(x, (Buffered, Complex)) else x, (tuple(args), dict(kwargs))
         )
         return function(*args, **kwargs)
+    args, kwargs = _named(function, args, kwargs)
     if kwargs.get("out") is not None:
-        kwargs = dict(kwargs)
         return written(kwargs.pop("out"), compute(function, args, kwargs))
     if function in _BY_PARTS:
         return _by_parts(function, *args, **kwargs)
@@ -64,15 +60,17 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
     raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
 
 
-@functools.cache
-def _from_out_on(function: Any) -> tuple[int, list[str]] | None:
-    """Which argument `out` is, and the names of it and of those behind it."""
-    try:
-        given = inspect.signature(function).parameters.items()
-    except (TypeError, ValueError):
-        return None
-    names = [name for name, parameter in given if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-    return (names.index("out"), names[names.index("out") :]) if "out" in names else None
+def _named(function: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Arguments of which those from the first one that a rule looks for are given by name."""
+    names = _positional(function)[: len(args)]
+    first = next((k for k, name in enumerate(names) if name in ("out", "dtype", *_BESIDE)), len(args))
+    return args[:first], {**dict(zip(names[first:], args[first:], strict=True)), **kwargs}
+
+
+@functools.lru_cache(maxsize=256)
+def _positional(function: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, one in inspect.signature(function).parameters.items() if one.kind in kinds]
 
 
 def _traced(x: Any) -> bool:
@@ -85,31 +83,14 @@ HOOKS["complex_function"] = compute
 
 # What moves or adds entries does so with each part; the former by views.
 _VIEWING = {
-    np.reshape,
-    np.ravel,
-    np.transpose,
-    np.moveaxis,
-    np.swapaxes,
-    np.rollaxis,
-    np.squeeze,
-    np.expand_dims,
-    np.diagonal,
-    np.broadcast_to,
-    np.flip,
-    np.fliplr,
-    np.flipud,
-    np.rot90,
-    np.split,
-    np.array_split,
-    np.hsplit,
-    np.vsplit,
-    np.dsplit,
+    np.reshape, np.ravel, np.transpose, np.moveaxis, np.swapaxes, np.rollaxis, np.squeeze, np.expand_dims, np.diagonal,
+    np.broadcast_to, np.flip, np.fliplr, np.flipud, np.rot90, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
     np.lib.stride_tricks.sliding_window_view,
-}
+}  # fmt: skip
 _BY_PARTS = {
     *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
-    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.copy,
-    np.trapezoid, np.gradient, np.pad, np.compress, np.fft.fftshift, np.fft.ifftshift,
+    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.fft.fftshift, np.fft.ifftshift,
 }  # fmt: skip
 
 
@@ -121,18 +102,33 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
     if (dtype := kwargs.pop("dtype", None)) is not None:
         z = _astype(z, dtype)
     beside = {name: pair_of(kwargs.pop(name)) for name in _BESIDE if name in kwargs}
+    if any(map(is_complex, (*args, *kwargs.values()))):
+        raise unsupported(f"np.{function.__name__}")
     made = [
         function(part, *args, **kwargs, **{name: both[k] for name, both in beside.items()})
         for k, part in enumerate(pair_of(z))
     ]
-    joined = _joined(*made)
-    return as_array(joined) if function is np.copy and isinstance(z, np.ndarray) else joined
+    return _joined(*made)
 
 
 def _joined(re: Any, im: Any) -> Any:
     if isinstance(re, (list, tuple)):
         return type(re)(map(_joined, re, im))
     return together(re, im)
+
+
+def _of_each(function: Any) -> Callable[..., Any]:
+    """np.atleast_1d and its kin."""
+
+    def of(*arrays: Any) -> Any:
+        made = tuple(Complex(*map(function, pair_of(x))) if is_complex(x) else function(x) for x in arrays)
+        return made if len(made) != 1 else made[0]
+
+    return of
+
+
+for _function in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
+    _RULES[_function] = _of_each(_function)
 
 
 def _of_sequence(function: Any) -> Callable[..., Any]:
@@ -206,6 +202,7 @@ def size(z: Any, axis: Any = None) -> int:
 
 _RULES[np.iscomplexobj] = lambda z: True
 _RULES[np.isrealobj] = lambda z: False
+_RULES[np.copy] = lambda z, order="K", subok=False: HOOKS["complex_array"](z)
 
 
 @rule(np.zeros_like, np.empty_like)
@@ -250,6 +247,8 @@ def einsum(formula: Any, *operands: Any, **options: Any) -> Any:
     """The sum over which operands give their imaginary part: i to the power of how many they are."""
     if not isinstance(formula, str):
         raise unsupported("np.einsum with lists of axes")
+    if len(operands) == 1:  # which may be a view
+        return Complex(*(np.einsum(formula, part, **options) for part in pair_of(operands[0])))
     sums: list[Any] = [NOTHING] * 4
     chosen: list[tuple[int, list[Any]]] = [(0, [])]
     for operand in operands:
@@ -360,6 +359,8 @@ def solve(a: Any, b: Any) -> Any:
 def matrix_power(a: Any, n: Any) -> Any:
     if n == 0:
         return pair(np.broadcast_to(np.eye(a.shape[-1], dtype=a.real.dtype), a.shape), NOTHING)
+    if n == 1:
+        return a
     return repeated(lambda x, y: answer(np.matmul, "__call__", (x, y), {}), a if n > 0 else inv(a), abs(n))
 
 
@@ -405,7 +406,7 @@ for _name in ("sum", "mean", "prod", "cumsum", "cumprod", "var", "std", "trace",
 METHODS["reshape"] = lambda z, *shape, **how: np.reshape(z, shape[0] if len(shape) == 1 else shape, **how)
 METHODS["transpose"] = lambda z, *axes: np.transpose(z, axes[0] if len(axes) == 1 else axes or None)
 METHODS["conj"] = METHODS["conjugate"] = lambda z: np.conjugate(z)
-METHODS["copy"] = METHODS["__copy__"] = lambda z, order="C": z.__copy__()
+METHODS["copy"] = lambda z, order="C": z.__copy__() if order == "K" else Complex(*(x.copy(order) for x in pair_of(z)))
 METHODS["flatten"] = lambda z, order="C": np.ravel(z, order).__copy__()
 METHODS["item"] = lambda z, *at: (
     z[np.unravel_index(at[0], z.shape) if len(at) == 1 else at] if at else np.reshape(z, ())
@@ -413,15 +414,19 @@ METHODS["item"] = lambda z, *at: (
 METHODS["tolist"] = lambda z: [part.tolist() if part.shape else part for part in z]
 
 
-def _astype(z: Complex, dtype: Any, *_: Any, **__: Any) -> Any:
+def _astype(z: Complex, dtype: Any, order: str = "K", *_: Any, copy: bool = True, **__: Any) -> Any:
     dtype = np.dtype(dtype)
+    if not copy and dtype == z.dtype:
+        return np.asarray(z, order=order)
     if dtype.kind != "c":
         raise unsupported(f".astype({dtype})")
     part = np.float32 if dtype.itemsize == 8 else np.float64
-    return Complex(as_part(z.re).astype(part), as_part(z.im).astype(part))
+    return Complex(as_part(z.re).astype(part, order), as_part(z.im).astype(part, order))
 
 
 def _fill(z: Complex, value: Any) -> None:
+    if z.is_number:
+        raise unsupported(".fill")
     z[...] = value
 
 

@@ -20,6 +20,7 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
+from payback.trace.assignment.views import is_number
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.tree import is_complex
@@ -84,8 +85,13 @@ class Complex:
         return np.transpose(self)  # type: ignore[call-overload]
 
     @property
+    def is_number(self) -> bool:
+        """Whether it has no axes and is, in NumPy, no array."""
+        return is_number(self.re) if isinstance(self.re, Traced) else not isinstance(self.re, np.ndarray)
+
+    @property
     def traced(self) -> bool:
-        return any_traced(self.re) or any_traced(self.im)
+        return any(any_traced(part) or type(part) in LATER for part in (self.re, self.im))
 
     def now(self) -> Any:
         """The plain array of its numbers, if none of them is traced; else itself."""
@@ -151,8 +157,7 @@ class Complex:
         return Complex(stop_gradient(self.re), stop_gradient(self.im))
 
     def __copy__(self) -> Any:
-        made = Complex(np.copy(self.re), np.copy(self.im))
-        return as_array(made) if isinstance(self, np.ndarray) else made
+        return +self if self.is_number else Complex(_own(self.re), _own(self.im))
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.__copy__()
@@ -175,8 +180,8 @@ def _operator(name: str, ufunc: Any) -> None:
 
     def in_place(self: Complex, other: Any) -> Any:
         made = forward(self, other)
-        if not self.shape and not isinstance(self.re, np.ndarray):
-            return made  # a number is not changed: its name is given to another
+        if self.is_number:
+            return made  # it is not changed: its name is given to another
         self[...] = made
         return self
 
@@ -187,7 +192,7 @@ def _operator(name: str, ufunc: Any) -> None:
 for _name, _ufunc in _OPERATORS.items():
     _operator(_name, _ufunc)
 Complex.__neg__ = lambda self: Complex(-self.re, -self.im)  # type: ignore[attr-defined]
-Complex.__pos__ = Complex.__copy__  # type: ignore[attr-defined]
+Complex.__pos__ = lambda self: Complex(+self.re, +self.im)  # type: ignore[attr-defined]
 Complex.__abs__ = lambda self: np.hypot(self.re, self.im)  # type: ignore[attr-defined]
 
 
@@ -323,28 +328,24 @@ def writable(made: np.ndarray[Any, Any]) -> Complex:
 def as_complex(x: Any, dtype: Any = None) -> Any:
     """np.array of numbers some of which are traced: of their own memory."""
     made = x if type(x) is Complex else listed(x) if isinstance(x, (list, tuple)) else pair(*parts(x))
-    made = made if type(made) is Complex else pair(made, NOTHING)
-    made = made if dtype is None else made.astype(dtype)
-    return as_array(Complex(+as_part(made.re), +as_part(made.im)))
+    made = Complex(_own(made.re), _own(made.im)) if type(made) is Complex else pair(+made, NOTHING)
+    return made if dtype is None else made.astype(dtype)
 
 
-def as_array(z: Complex) -> Complex:
-    """The same numbers; where they have no axes as an array all the same, that can be written into."""
-    return z if z.shape else Complex(_as_array(z.re), _as_array(z.im))
-
-
-def _as_array(part: Any) -> Any:
+def _own(part: Any) -> Any:
+    """A part of its own memory; where it has no axes, an array all the same."""
     if isinstance(part, Traced):
-        return HOOKS["without_axes"](part)
-    return part if isinstance(part, Buffered) else buffer.buffer(np.array(part))
+        return HOOKS["without_axes"](+part)
+    return buffer.buffer(np.array(now(part)))
 
 
 def together(re: Any, im: Any) -> Complex:
     """Two parts, of which one may be a plain number or array where the other is an array without axes."""
-    z = Complex(re, im)
-    return as_array(z) if isinstance(z, np.ndarray) else z
+    if np.shape(re) or not (isinstance(re, np.ndarray) or isinstance(im, np.ndarray)):
+        return Complex(re, im)
+    return Complex(*(HOOKS["without_axes"](x) if isinstance(x, Traced) else
+                     x if isinstance(x, Buffered) else buffer.buffer(np.array(x)) for x in (re, im)))  # fmt: skip
 
 
 HOOKS["complex_buffer"] = writable
-HOOKS["complex_without_axes"] = as_array
 HOOKS["complex_array"] = as_complex

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable
-from sys import _getframe
 from typing import Any
 
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.ops.row import TABLE
 from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced, holds_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.views import in_order as lay
 from payback.trace.assignment.views import is_number, laid_as, laid_out, without_axes
-from payback.trace.dispatch import COPIES, SPREAD, UFUNCS, emit, here, implements
+from payback.trace.dispatch import COPIES, SPREAD, here, implements
 from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
-from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER, METHODS
-from payback.trace.refusals.handled import unsure
-from payback.trace.scalars.floats import of_function
+from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER
 from payback.trace.scalars.number import NUMBERS, number_in
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them
@@ -63,12 +58,17 @@ def fresh(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def array(original: Callable[..., Any], obj: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """np.array: of traced values a traced array."""
     if _is_complex(obj, dtype):
-        return HOOKS["complex_array"](obj, dtype)
+        if kwargs.get("copy", True) or type(obj) not in COMPLEX:
+            made = HOOKS["complex_array"](obj, dtype).copy(kwargs.get("order") or "K")
+        else:
+            made = as_array(original, obj, dtype, kwargs.get("order"))
+        extra = kwargs.get("ndmin", 0) - made.ndim
+        return np.reshape(made, (1,) * extra + made.shape) if extra > 0 else made
     whole, obj = obj, now(obj)
     if isinstance(obj, Traced) and obj.node.op is STOPPED and obj.node.value is not None and kwargs.get("copy", True):
         return buffer(np.array(obj.node.value, dtype, **kwargs))  # bare numbers, that may be kept
     if isinstance(obj, Traced) and not kwargs.get("copy", True) and kwargs.get("ndmin", 0) <= obj.ndim:
-        return as_array(original, obj, dtype)
+        return as_array(original, obj, dtype, kwargs.get("order"))
     if not holds_traced(obj) or (dtype is not None and np.dtype(dtype) == object):
         made = original(obj, dtype, **kwargs)
         if isinstance(whole, Buffered) and np.may_share_memory(made, obj):
@@ -92,10 +92,27 @@ def _is_complex(obj: Any, dtype: Any) -> bool:
     return type(obj) not in NODE_TYPES and HOOKS["holds_complex"](obj) and holds_traced(obj)
 
 
-def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """np.asarray and its kin: a traced array or a buffer is one already."""
-    if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype):
-        return without_axes(a)
+def as_array(original: Callable[..., Any], a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
+    """np.asarray and its kin: a traced array or a buffer is one already, unless another order or a copy is wanted."""
+    made = _already(original, a, dtype, *(() if order is None else (order,)), **kwargs)
+    if (kwargs.get("copy") and made is a) or (order in ("C", "F") and _is_held(made) and not _lies(made, order)):
+        return made.copy(order or "K")
+    return made
+
+
+def _is_held(x: Any) -> bool:
+    return isinstance(x, (Traced, Buffered)) or type(x) in COMPLEX
+
+
+def _lies(x: Any, order: str) -> bool:
+    """Whether an array lies in memory by rows ("C") or by columns ("F")."""
+    current = now(x.real if type(x) in COMPLEX else x)
+    return bool((laid_out(current) if isinstance(current, Traced) else current).flags[f"{order}_CONTIGUOUS"])
+
+
+def _already(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
+    if type(a) in COMPLEX and (dtype is None or np.dtype(dtype) == a.dtype) and not a.is_number:
+        return a
     if _is_complex(a, dtype):
         return HOOKS["complex_array"](a, dtype)
     if isinstance(a, (Traced, Buffered)) and (dtype is None or np.dtype(dtype) == a.dtype):
@@ -115,12 +132,10 @@ def in_order(order: str) -> Callable[..., Any]:
     def answer(original: Callable[..., Any], a: Any, dtype: Any = None, **kwargs: Any) -> Any:
         held = isinstance(a, Buffered) or holds_traced(a)
         made = as_array(np.asarray, a, dtype, **kwargs) if held else original(a, dtype, **kwargs)
-        if not isinstance(made, (Traced, Buffered)):
+        if not _is_held(made):
             return buffer(made)
-        current = now(made)
-        at = laid_out(current) if isinstance(current, Traced) else current
-        if at.flags[f"{order}_CONTIGUOUS"]:
-            return made if at.ndim else reshape(made, (1,))
+        if _lies(made, order):
+            return made if made.ndim else reshape(made, (1,))
         return made.copy(order)
 
     return answer
@@ -354,87 +369,6 @@ def _copied(x: Traced, memo: Any = None) -> Any:
 
 
 Traced.__copy__ = Traced.__deepcopy__ = _copied  # type: ignore[attr-defined]
-
-
-# math: Python floats in, a Python float out.
-
-_OF_NUMPY = {
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
-    "atanh": np.arctanh, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
-    "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "pow": np.power, "fabs": np.fabs,
-    "degrees": np.degrees, "radians": np.radians, "copysign": np.copysign, "fmod": np.fmod,
-}  # fmt: skip
-_ROWS = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}  # no functions of NumPy's
-# Their answers are whole numbers or truths: constant in pieces, so the bare value loses nothing.
-_OF_VALUES = {"isnan", "isinf", "isfinite", "isclose", "floor", "ceil", "trunc"}
-_FAILING = {"acos", "asin", "acosh", "atanh", "cosh", "exp", "exp2", "expm1", "fmod", "gamma", "lgamma", "log", "log10",
-            "log1p", "log2", "pow", "sinh", "sqrt", "sin", "cos", "tan"}  # fmt: skip
-_OF_ONE = {  # the rows of those that are of one number
-    name: TABLE[row]
-    for name, row in ({name: UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
-    if row is not None and len(TABLE[row].partials) == 1
-}
-MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
-
-
-def _number(x: Any) -> Any:
-    """The argument as a Python float would be, still traced."""
-    if not isinstance(x, Traced):
-        return x
-    if x.shape:
-        raise TypeError("only scalars can be converted to Python floats")
-    if type(x) in NUMBERS:
-        return number_in(x).weakly()
-    return x if x.node.aval.weak and x.dtype.kind == "f" else emit("cast", x, dtype=np.dtype(float), weak=True)
-
-
-METHODS["as_number"] = _number
-
-
-def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`math.name` of arguments of which one at least is traced."""
-    row = _OF_ONE.get(name)
-    if row is not None and len(args) == 1:
-        found = of_function(row, original, args[0], _getframe(2))
-        if found is not None:
-            return found
-    if name in _OF_VALUES:
-        return original(*map(plain, args), **kwargs)
-    if name in ("fsum", "prod"):
-        items = list(args[0])
-        total: Any = kwargs.get("start", 1) if name == "prod" else 0.0
-        for item in items:
-            total = total * item if name == "prod" else total + item
-        return total
-    if name in ("hypot", "dist"):
-        parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
-        return mathematics("sqrt", math.sqrt, sum(part * part for part in map(_number, parts)))
-    if name == "log" and len(args) == 2:
-        return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
-    function = _OF_NUMPY.get(name)
-    if function is None and name not in _ROWS:
-        raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),
-                               why="there is no row for it in the table",
-                               fix="write it with math or NumPy functions that have one")  # fmt: skip
-    operands = [_number(x) for x in args]
-    if all(x.node.value is not None for x in operands if isinstance(x, Traced) and type(x) not in NUMBERS) and not any(
-        type(x) in NUMBERS for x in operands
-    ):
-        original(*[plain(x) for x in operands])  # raises what it raises: math domain error, overflow
-    elif name in _FAILING:
-        unsure(f"math.{name}", _getframe(1))
-    called = _ROWS.get(name) or UFUNCS.get(function)
-    number = next((x for x in operands if type(x) in NUMBERS), None)
-    made = None if number is None or called is None else number.recorded(called, operands, False, _getframe(2))
-    if made is not None:
-        return made
-    return _number(emit(called, *operands) if called is not None else function(*operands))
-
-
-def has_traced(args: Any) -> bool:
-    """Whether math was given something traced, also in a list or tuple."""
-    return any(isinstance(x, Traced) or (isinstance(x, (list, tuple)) and has_traced(x)) for x in args)
 
 
 # np.linalg, as a library that is answered where one of its arguments holds something traced

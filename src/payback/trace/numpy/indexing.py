@@ -125,7 +125,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     made = parts[-1]
     for i in range(len(parts) - 1):
         made = np.where(a == i, parts[i], made)
-    return into(out, "choose", broadcast_any(array_of(made), shape))
+    return into(out, "choose", Traced(broadcast_any(traced_array(made), shape).node))  # no view of the last choice
 
 
 @implements(np.piecewise)

@@ -250,7 +250,7 @@ def concatenate(
         parts, axis = [reshape(part, (-1,)) if isinstance(part, Traced) else part.reshape(-1) for part in parts], 0
     shape = _checked(np.concatenate, parts, axis)
     made = emit("concatenate", *parts, axis=axis % len(shape))
-    return into(out, "concatenate", _in_dtype(made, dtype, casting))
+    return into(out, "concatenate", _in_dtype(made, dtype, casting), parts)
 
 
 def _in_dtype(made: Any, dtype: Any, casting: str) -> Any:
@@ -285,7 +285,7 @@ def stack(
     parts = [array_of(part) if isinstance(part, (Traced, list, tuple)) else np.asarray(part) for part in arrays]
     shape = _checked(np.stack, parts, axis)
     made = emit("stack", *parts, axis=axis % len(shape))
-    return into(out, "stack", _in_dtype(made, dtype, casting))
+    return into(out, "stack", _in_dtype(made, dtype, casting), parts)
 
 
 def _checked(function: Function, parts: list[Any], axis: int) -> tuple[int, ...]:
@@ -323,7 +323,8 @@ def astype(
     x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True, **_: Any
 ) -> Any:
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
-    if not copy and x.dtype == dtype and not x.node.aval.weak:
+    lies = order not in ("C", "F") or laid_out(x).flags[f"{order}_CONTIGUOUS"]
+    if not copy and x.dtype == dtype and lies and not x.node.aval.weak:
         return x
     if np.dtype(dtype).kind == "c":
         return HOOKS["complex_array"](x, dtype)
@@ -425,7 +426,7 @@ FUNCTIONS[np.size] = lambda x, axis=None: x.size if axis is None else x.shape[ax
 
 
 def _view_method(x: Any, dtype: Any = None, **_: Any) -> Any:
-    if dtype is not None and np.dtype(dtype) != x.dtype:
+    if dtype not in (None, np.ndarray) and np.dtype(dtype) != x.dtype:
         raise UnsupportedError("the bytes of traced values cannot be viewed as another dtype", where=here(),
                                fix="convert with .astype")  # fmt: skip
     return x[...]

@@ -90,7 +90,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     a, b = (
         x.reshape(-1) if x.ndim != 1 else x for x in (y if isinstance(y, Traced) else np.asarray(y) for y in (a, b))
     )
-    return contraction(a, b, ("i", "j", "ij"))
+    return into(out, "outer", contraction(a, b, ("i", "j", "ij")))
 
 
 @implements(np.inner, np.vdot)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.trace.assignment.views import is_number
 from payback.trace.dispatch import Function, implements, into
 from payback.trace.numpy.arguments import NONE, given, known, traced_array
 from payback.trace.numpy.map import astype, np_max, np_mean, np_min, np_sum
@@ -75,6 +76,7 @@ def _variance(function: Function) -> Function:
     def ignoring(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = NONE, *,
                  where: Any = NONE, mean: Any = NONE, correction: Any = NONE) -> Any:  # fmt: skip
         a, there = _there(a)
+        axis = () if not a.ndim and axis in (0, -1) else axis  # of a number
         mask = _both(there, where)
         free = np_sum(mask, axis, keepdims=keepdims) - (ddof if correction is NONE else correction)
         _warn(free <= 0, "Degrees of freedom <= 0 for slice.")
@@ -99,7 +101,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     made = np.where(x != x, nan, x)
     made = np.where(x == np.inf, info.max if posinf is None else posinf, made)
     made = astype(np.where(x == -np.inf, info.min if neginf is None else neginf, made), x.dtype)
-    if not copy:
+    if not copy and not is_number(x):
         x[...] = made
         return x
     return made

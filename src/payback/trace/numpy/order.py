@@ -73,6 +73,8 @@ def lexsort(keys: Any, axis: Any = -1) -> Any:
     """np.lexsort: the last key comes first, so each is sorted by in turn, and a stable sort keeps what was before."""
     order: Any = None
     for key in map(traced_array, keys):
+        if not key.ndim:
+            return np.intp(0)
         if order is None:
             order = argsort(key, axis, kind="stable")
         else:
@@ -118,7 +120,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
 def _place_of(row: str) -> Function:
     def place(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NONE) -> Any:
         a = traced_array(a)
-        a, axis = (a, None) if axis is None else with_axis(a, axis)
+        a, axis = (a, None) if axis is None or (not a.ndim and axis in (0, -1)) else with_axis(a, axis)
         if row.startswith("nan"):
             worst = -np.inf if row == "nanargmax" else np.inf
             nan = a != a

@@ -9,7 +9,7 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import here, implements
-from payback.trace.numpy.arguments import array_of, part_of
+from payback.trace.numpy.arguments import array_of, arrayed, part_of
 from payback.trace.numpy.map import astype, broadcast_any, concatenate, like_first
 
 _OPTIONS = {
@@ -48,7 +48,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
 @implements(np.pad)
 @like_first
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    array = array_of(array)
+    array = arrayed(array_of(array))
     if callable(mode) or mode == "empty":
         name = mode if mode == "empty" else getattr(mode, "__name__", "a function")
         why = "it leaves entries undefined" if mode == "empty" else "the function would write into a bare array"

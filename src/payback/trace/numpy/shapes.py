@@ -177,6 +177,8 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 @implements(np.trim_zeros)
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     """Where it is cut is decided by the numbers."""
+    if not np.ndim(filt):
+        return filt
     bare = plain(filt)
     inside = np.flatnonzero if np.ndim(bare) == 1 else None
     axes = axes_of(axis, np.ndim(bare))

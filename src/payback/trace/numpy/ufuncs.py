@@ -123,7 +123,8 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> 
             raise UnsupportedError(f"np.{ufunc.__name__}.reduce of traced values goes along one axis", where=here(),
                                    fix="reduce one axis after the other")  # fmt: skip
         (axis,) = axes
-    if not x.ndim and axis in (0, -1):  # a number
+    number = not x.ndim and axis in (0, -1)
+    if number:
         x = x.reshape(1)
     axis = np.lib.array_utils.normalize_axis_index(operator.index(axis), x.ndim)
     entries = [x[(slice(None),) * axis + (i,)] for i in range(x.shape[axis])]
@@ -138,7 +139,7 @@ def _reduce(ufunc: Any, x: Any, given: dict[str, Any], begins: bool = False) -> 
     for entry in entries[1:]:
         made = ufunc(made, entry.astype(np.float32) if narrow else entry)
     made = made.astype(np.float16) if narrow else made
-    return np.expand_dims(made, axis) if given.get("keepdims") else made
+    return np.expand_dims(made, axis) if given.get("keepdims") and not number else made
 
 
 def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
@@ -181,6 +182,9 @@ def _at(ufunc: Any, target: Any, key: Any, *values: Any) -> None:
     """`np.add.at` and its kin: entries that repeat are worked on one after the other."""
     if isinstance(target, Variable) or not isinstance(target, (Traced, Buffered)):
         raise into_plain_array(target, f"np.{ufunc.__name__}.at cannot add a traced value")
+    if isinstance(key, Traced) and key.dtype.kind == "b" and unknown(key):  # no entry repeats
+        target[key] = ufunc(target[key], *values)
+        return
     if unknown(key) and ufunc not in (np.add, np.subtract):
         raise TraceError(f"np.{ufunc.__name__}.at with indices that are not known while compiling", where=here(),
                          why="which of them repeat decides what is computed",

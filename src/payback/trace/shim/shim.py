@@ -47,7 +47,8 @@ from payback.trace.numpy import statistics as numpy_statistics  # noqa: F401
 from payback.trace.numpy import ufuncs as numpy_ufuncs  # noqa: F401
 from payback.trace.numpy import where as numpy_where  # noqa: F401
 from payback.trace.numpy.concatenators import CONCATENATOR, enumerated, joined
-from payback.trace.numpy.creation import ANSWERS, MATHEMATICS
+from payback.trace.numpy.creation import ANSWERS
+from payback.trace.numpy.mathematics import MATHEMATICS
 from payback.trace.numpy.saving import LOADING
 from payback.trace.numpy.vectorize import vectorized
 from payback.trace.refusals.handled import BOUNDARIES, Witness, errors_raised

@@ -18,7 +18,8 @@ from payback.trace.array import NODE_TYPES
 from payback.trace.arrays import now
 from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.dispatch import COPIES, SPREAD, current
-from payback.trace.numpy.creation import has_traced, mathematics, of_list
+from payback.trace.numpy.creation import of_list
+from payback.trace.numpy.mathematics import has_traced, mathematics
 from payback.trace.operators import FUNCTIONS
 from payback.trace.proof.writers import for_writer
 
