@@ -45,7 +45,7 @@ def _exp(z: Any) -> Complex:
 
 
 def _log(z: Any) -> Complex:
-    if isinstance(z, (int, float, complex)):  # a Python number, whose logarithm is one
+    if type(z) in (int, float, complex):  # a Python number, whose logarithm is one
         return pair(*parts(cmath.log(z)))
     a, b = pair_of(z)
     return Complex(np.log(np.hypot(a, b)), np.arctan2(b, a))
