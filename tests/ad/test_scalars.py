@@ -19,7 +19,7 @@ from payback.ad.sweep import everything, sweep
 from payback.ir.node import ancestors
 from payback.ir.where import position
 from payback.ops.row import VARIABLE
-from payback.trace.numpy.creation import _OF_ONE, mathematics
+from payback.trace.numpy.mathematics import _OF_ONE, mathematics
 from payback.trace.scalars.floats import Float
 
 STEPS = [
