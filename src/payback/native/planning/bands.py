@@ -39,7 +39,7 @@ BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next o
 LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in vain before a chain ends
 BYTE = 0.1  # nanoseconds that a byte takes from memory or to it
 ROWS = 8  # of a band, at least
-PIECE = 1 << 9  # bytes of it that lie together, at least
+PIECE = 32  # entries of it that lie together, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
 
@@ -125,10 +125,9 @@ class _Chain:
                 self.whole.add(buffer)
 
     def pieces(self, rows: int) -> float:
-        """Bytes of a band that lie together, in the array where these are fewest: columns of a matrix are far apart."""
-        found = [(rows * stride * buffer.dtype.itemsize, buffer.size > self.n * stride)
-                 for buffer, stride in self.strides.items()]  # fmt: skip
-        return min((size for size, apart in found if apart), default=inf)
+        """Entries of a band that lie together, in the array where these are fewest: columns of a matrix are far apart."""
+        found = self.strides.items()
+        return min((rows * stride for buffer, stride in found if buffer.size > self.n * stride), default=inf)
 
 
 def is_heavy(unit: Unit, axis: int) -> bool:
