@@ -125,7 +125,7 @@ class _Chain:
                 self.whole.add(buffer)
 
     def pieces(self, rows: int) -> float:
-        """Entries of a band that lie together, in the array where these are fewest: columns of a matrix are far apart."""
+        """Entries of a band that lie together, in the array where these are fewest: columns are far apart."""
         found = self.strides.items()
         return min((rows * stride for buffer, stride in found if buffer.size > self.n * stride), default=inf)
 
