@@ -301,3 +301,22 @@ def test_a_forgotten_band_is_caught(small_bands, monkeypatch):
         cut(self, axis, rows, *more) if rows % 8 == 0 else []))  # fmt: skip
     with pytest.raises(AssertionError):
         close_to_exact(logistic, data(logistic, 1003, 7, np.float64))
+
+
+def weighted_softmax(x, w):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return np.sum((e / np.sum(e, axis=1, keepdims=True)) @ w)
+
+
+@pytest.mark.parametrize("columns", [600, 700])
+def test_a_square_matrix_goes_by_rows_as_others_do(columns):
+    """Both of its axes have the length of a chain; columns would be read in pieces of a line or two."""
+    x, w = numbers(600, columns), numbers(columns)
+    program = Program(trace(pb.value_and_grad(weighted_softmax), x, w).graph)
+    (chain,) = [command for command in program.commands if isinstance(command.kernel, Bands)]
+    assert "max" in chain.text
+    assert program.arena_bytes < x.nbytes
+    value, gradient = program(x, w)
+    wanted, by_hand = pb.value_and_grad(weighted_softmax)(x, w)
+    np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    np.testing.assert_allclose(gradient, by_hand, rtol=1e-10, atol=1e-13)

@@ -218,6 +218,61 @@ def test_containers_of_arguments_are_taken_apart_quickly(seed):
     assert f(*args)[0] == pytest.approx(wanted, rel=1e-13)
 
 
+def scaled(x, power=1, kind="sum", rate=1.0, weights=None, *, centred=False):
+    x = x - np.mean(x) if centred else x
+    x = x if weights is None else x * weights[0]
+    return rate * (np.sum(x**power) if kind == "sum" else np.mean(x**power))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_no_number_and_names_go_the_fast_way(seed):
+    """Calls that differ in what decides the graph, in names or in their order are never mistaken for each other."""
+    rng = np.random.default_rng(seed)
+    compiled = pb.compile(pb.value_and_grad(scaled))
+    entered = 0
+    for _ in range(12):
+        args = (rng.standard_normal(4), int(rng.integers(1, 4)), ["sum", "mean"][rng.integers(2)],
+                float(rng.standard_normal()), [None, [rng.standard_normal(4)]][rng.integers(2)])  # fmt: skip
+        plain, names = args[: rng.integers(1, 6)], ["power", "kind", "rate", "weights"][: rng.integers(0, 5)]
+        named = {name: args[1 + k] for k, name in enumerate(names) if k + 1 >= len(plain)}
+        if rng.random() < 0.5:
+            named = dict(reversed([*named.items(), ("centred", bool(rng.integers(2)))]))
+        wanted, by_hand = pb.value_and_grad(scaled)(*plain, **named)
+        for _ in range(2):
+            value, gradient = compiled(*plain, **named)
+            np.testing.assert_allclose(value, wanted, rtol=1e-12)
+            np.testing.assert_allclose(gradient, by_hand, rtol=1e-12, atol=1e-13)
+        entered += compiled._fast([plain, named] if named else plain) is not None
+    assert entered == 12
+
+
+def test_keyword_arguments_are_not_mistaken_for_a_pair_of_arguments():
+    compiled = pb.compile(lambda *args, **named: np.sum(args[0][0]) - 2 * np.sum(named["y"] if named else args[1]["y"]))
+    x, y = np.arange(3.0), np.arange(3.0) + 5
+    for _ in range(2):
+        assert compiled((x,), {"y": y}) == np.sum(x) - 2 * np.sum(y)
+        assert compiled(x, y=y) == x[0] - 2 * np.sum(y)
+
+
+def test_a_static_argument_that_could_change_takes_the_long_way():
+    class Level:
+        def __init__(self, n):
+            self.n = n
+
+        def __eq__(self, other):
+            return self.n == other.n
+
+        def __hash__(self):
+            return hash(self.n)
+
+    level, x = Level(2), np.arange(3.0)
+    compiled = pb.compile(lambda x, level: x * level.n)
+    np.testing.assert_array_equal(compiled(x, level), x * 2)
+    np.testing.assert_array_equal(compiled(x, level), x * 2)
+    level.n = 5
+    np.testing.assert_array_equal(compiled(x, level), x * 5)
+
+
 def test_rows_on_numpy_lie_between_pieces_of_machine_code():
     """Of every kind of argument and result: what is given, what lies between, what is a number."""
 

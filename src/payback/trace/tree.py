@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ _names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()  # of dataclass
 _LEAVES = {float, int, bool, str, np.float64, np.float32}  # the most frequent ones, told at once
 COMPLEX: set[type] = {complex, np.complex64, np.complex128}  # and the class of traced ones
 _PARTS = ["real", "imag"]
+_UNCHANGING = {type(None), bool, int, float, str, bytes}
 MADE: list[Callable[[Any, Any], Any]] = []  # what makes complex numbers of two parts; filled by complex.py
 
 
@@ -148,16 +149,17 @@ def unflatten(tree: Any, values: Iterator[Any]) -> Any:
     return _like(tree, iter([unflatten(child, values) for child in parts[0]]))
 
 
-def opener(tree: Any) -> Callable[[Any], tuple[Any, ...] | None] | None:
-    """`leaves` for containers built like this one, quickly: None for one that is built otherwise.
+def opener(tree: Any, dynamic: Iterable[bool]) -> Callable[[Any], tuple[Any, ...] | None] | None:
+    """The dynamic leaves of containers built like this one, quickly: None for one that is built otherwise, or whose
+    other leaves are not the same.
 
-    There is none (None) for what holds anything but tuples, lists and dicts.
+    There is none (None) for what holds anything but tuples, lists, dicts and None, or another leaf that could change.
 
-    >>> take = opener(((1.0, 2.0), {"b": 3.0}))
-    >>> take(((4.0, 5.0), {"b": 6.0})), take(((4.0, 5.0), {"c": 6.0}))
+    >>> take = opener(((1.0, 2.0), {"b": 3.0}, "mean"), [True, True, True, False])
+    >>> take(((4.0, 5.0), {"b": 6.0}, "mean")), take(((4.0, 5.0), {"b": 6.0}, "sum"))
     ((4.0, 5.0, 6.0), None)
     """
-    spec = _spec(tree)
+    spec = _spec(tree, iter(dynamic))
     if spec is False:
         return None
 
@@ -180,14 +182,18 @@ def opener(tree: Any) -> Callable[[Any], tuple[Any, ...] | None] | None:
     return take_one
 
 
-def _spec(tree: Any) -> Any:
-    """(type, keys, the specs of its children, whether they are all leaves); None for a leaf; False for others."""
+def _spec(tree: Any, dynamic: Iterator[bool]) -> Any:
+    """(type, keys, the specs of its children, whether they are all dynamic leaves); None for a dynamic leaf,
+    (None, its value, (), False) for another; False for what has no quick way.
+    """
     parts = _parts(tree)
+    if tree is None or (parts is None and not next(dynamic)):
+        return (None, tree, (), False) if type(tree) in _UNCHANGING else False
     if parts is None:
         return None
     if type(tree) not in (tuple, list, dict):
         return False
-    children = [_spec(child) for child in parts[0]]
+    children = [_spec(child, dynamic) for child in parts[0]]
     if any(child is False for child in children):
         return False
     return type(tree), list(tree) if type(tree) is dict else len(tree), children, not any(children)
@@ -195,6 +201,8 @@ def _spec(tree: Any) -> Any:
 
 def _open(tree: Any, spec: Any, found: list[Any]) -> bool:
     kind, keys, children, flat = spec
+    if kind is None:
+        return tree is keys or (type(tree) is type(keys) and tree == keys)
     if type(tree) is not kind or (list(tree) if kind is dict else len(tree)) != keys:
         return False
     parts = tree.values() if kind is dict else tree

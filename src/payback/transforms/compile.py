@@ -128,7 +128,8 @@ class CompiledFunction:
         functools.update_wrapper(self, f)
         self.donation = Donation(f, donate, static) if donate != () else None
         self.native = native
-        self._fast: Callable[[tuple[Any, ...]], Any] | None = None  # the last trace's, for plain arguments
+        self._fast: Callable[[Any], Any] | None = None  # the last trace's, for plain arguments
+        self._named = False  # whether that is for calls with names: of [args, kwargs], no tuple as args are
         self._last: Trace | None = None
         self.f, self.static = f, frozenset(static)
         self._traces: dict[Any, Trace] = {}
@@ -137,8 +138,8 @@ class CompiledFunction:
         self.reasons: list[str] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._fast is not None and not kwargs:
-            quick = self._fast(args)
+        if self._fast is not None and self._named is bool(kwargs):
+            quick = self._fast([args, kwargs] if kwargs else args)
             if quick is not None:
                 return quick
         tree = (args, kwargs)
@@ -160,18 +161,18 @@ class CompiledFunction:
         if trace.donated:
             prepare(trace.donated, given, around)
         if self.native:
-            nested = any(not is_leaf(arg) for arg in args)
-            take = opener(args) if nested else None
+            nested = bool(kwargs) or not all(dynamic) or any(not is_leaf(arg) for arg in args)
+            take = opener([args, kwargs] if kwargs else args, dynamic) if nested else None
             plain = (
                 trace.by_rows
                 and (not trace.written or len(given) == 1)
                 and len(around) == len(trace.outside)
-                and not kwargs
-                and all(dynamic)
                 and (take is not None or not nested)
             )
             found = trace.compiled(plain)(*given, *around)
-            self._fast = _quickly(trace, self._around, take) if trace.entry and self._around else None
+            around_it = self._around if plain and trace.entry else None
+            self._fast = _quickly(trace, around_it, take) if around_it else None
+            self._named = bool(kwargs)
         else:
             with quietly():
                 found = trace.body.run((*given, *around))
@@ -337,10 +338,10 @@ def _rebuilder(result: Any, slow: Callable[[list[Any]], Any]) -> Callable[[list[
     return slow
 
 
-def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[tuple[Any, ...]], Any]:
+def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[Any], Any]:
     """The fast way for plain arguments: the result, or None where something is not as it was.
 
-    take: takes containers of arguments apart.
+    take: takes containers of arguments apart, and looks at what is static among them.
     """
     unchanged, entry, rebuild = around.unchanged, trace.entry, trace.rebuild
     after = _Beside(trace).after if trace.outside or trace.masks else None
@@ -349,7 +350,7 @@ def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[tuple[Any, ..
         found = entry(args) if unchanged() else None
         return None if found is None else rebuild(found)
 
-    def open_and_call(args: tuple[Any, ...]) -> Any:
+    def open_and_call(args: Any) -> Any:
         flat = args if take is None else take(args)
         if flat is not None and after is not None:
             flat = after(flat)

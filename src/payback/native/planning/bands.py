@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ BESIDE, MANY_OF_VECTORS = 1 << 16, 64  # bytes of a band beside which the next o
 LONG, PATIENCE = 16, 200  # units of a long chain; units that are looked at in vain before a chain ends
 BYTE = 0.1  # nanoseconds that a byte takes from memory or to it
 ROWS = 8  # of a band, at least
+PIECE = 32  # entries of it that lie together, at least
 BANDS = 4  # at least
 PARTS = 16  # that threads share
 
@@ -68,13 +69,14 @@ class _Chain:
         self.fixed: dict[Any, int] = {}  # what every band reads or adds to, and its bytes
 
     def axis_of(self, unit: Unit) -> int | None:
-        """The axis of the unit that runs along the rows of what the chain touches; else its only one of this length."""
+        """The axis that runs along the rows of what the chain touches; else of its length the one of longest steps."""
         if not isinstance(unit, (NestUnit, ProductUnit)):
             return None
         for axis, extent in enumerate(unit.extents):
             if extent == self.n and any(self.strides.get(x.view.buffer) == x.strides[axis] != 0 for x in unit.accesses):
                 return axis
-        return unit.extents.index(self.n) if unit.extents.count(self.n) == 1 else None
+        long = [axis for axis, extent in enumerate(unit.extents) if extent == self.n]
+        return max(long, key=lambda axis: max(x.strides[axis] for x in unit.accesses), default=None)
 
     def fits(self, unit: Unit, axis: int) -> bool:
         """Whether the unit can be cut along the axis, and needs nothing of the chain's results but its own rows."""
@@ -121,6 +123,11 @@ class _Chain:
                 self.strides.setdefault(buffer, stride)
             else:
                 self.whole.add(buffer)
+
+    def pieces(self, rows: int) -> float:
+        """Entries of a band that lie together, in the array where these are fewest: columns are far apart."""
+        found = self.strides.items()
+        return min((rows * stride for buffer, stride in found if buffer.size > self.n * stride), default=inf)
 
 
 def is_heavy(unit: Unit, axis: int) -> bool:
@@ -216,7 +223,8 @@ class _Bander:
             self.hopeless.update(chain.axes.items())  # nor will a part of it save enough
             return None
         light = sum(chain.fixed.values()) <= LIGHT
-        if self._rows(chain) >= ROWS and (light or rows_bytes >= HEAVY):
+        rows = self._rows(chain)
+        if rows >= ROWS and (light or rows_bytes >= HEAVY) and chain.pieces(rows) >= PIECE:
             return chain
         if len(chain.axes) > LONG:  # what begins a little later is as long
             self.hopeless.update(list(chain.axes.items())[: len(chain.axes) // 2])
@@ -264,12 +272,13 @@ class _Bander:
             else:
                 streams += buffer.bytes
         each = (streams + max(accumulate(changes))) // chain.n
-        rows = min(min(CACHE - sum(chain.fixed.values()), ROOM) // max(each, 1), chain.n // BANDS)
+        cache, each = CACHE - sum(chain.fixed.values()), max(each, 1)
+        rows = min(cache // each, max(ROOM // each, ROWS), chain.n // BANDS)
         if any(isinstance(self.units[k], ProductUnit) and self.units[k].totals(a) for k, a in chain.axes.items()):
             rows = min(rows, K_BLOCK)  # of which a product is one sum
         products = [self.units[k] for k in chain.axes if isinstance(self.units[k], ProductUnit)]
         if products and all(len(unit.extents) == 2 for unit in products):  # by vectors: they wait for memory
-            rows = min(rows, max(BESIDE // max(each, 1), MANY_OF_VECTORS))
+            rows = min(rows, max(BESIDE // each, MANY_OF_VECTORS))
         return rows // 8 * 8
 
     def is_own(self, chain: _Chain, buffer: Buffer) -> bool:
