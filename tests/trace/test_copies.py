@@ -52,7 +52,7 @@ MAKE = {
     "argument": lambda x: x,
     "complex": lambda x: x * (1 + 2j),
     "buffer": lambda x: _filled(np.zeros((2, 3)), x),
-    "by columns": np.asfortranarray,
+    "by columns": lambda x: np.asfortranarray(x + 0.0),
     "made": lambda x: np.zeros((2, 3)) + x,
     "columns of a buffer": lambda x: _filled(np.zeros((3, 2)).T, x),
     "with gaps": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
@@ -64,7 +64,7 @@ def _filled(a, x):
     return a
 
 
-@pytest.mark.parametrize("make", list(MAKE)[: cases(3, len(MAKE))])
+@pytest.mark.parametrize("make", list(MAKE)[: cases(1, len(MAKE))])
 @pytest.mark.parametrize("source", SAME)
 def test_writes_go_where_they_do_in_numpy(source, make):
     same = eval(f"lambda a: {source}", {"np": np})  # noqa: S307
