@@ -64,6 +64,7 @@ def _filled(a, x):
     return a
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")
 @pytest.mark.parametrize("make", list(MAKE)[: cases(1, len(MAKE))])
 @pytest.mark.parametrize("source", SAME)
 def test_writes_go_where_they_do_in_numpy(source, make):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -25,18 +26,23 @@ DATES = {"busday_count", "busday_offset", "is_busday"}
 
 
 def _with_out():
-    for name in dir(np):
-        f = getattr(np, name)
-        if callable(f) and not isinstance(f, (type, np.ufunc)) and name not in DATES:
-            try:
-                given = inspect.signature(f).parameters
-            except ValueError:
-                continue
-            if "out" in given and np.asarray(f(*ARGUMENTS.get(name, lambda p: (p,))(X))).dtype.kind != "b":
-                yield name
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of names that later versions give up
+        for name in dir(np):
+            f = getattr(np, name)
+            if callable(f) and not isinstance(f, (type, np.ufunc)) and name not in DATES:
+                try:
+                    given = inspect.signature(f).parameters
+                except ValueError:
+                    continue
+                if "out" in given and np.asarray(f(*ARGUMENTS.get(name, lambda p: (p,))(X))).dtype.kind != "b":
+                    found.append(name)
+    return found
 
 
-@pytest.mark.parametrize("name", list(_with_out()))
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", _with_out())
 def test_the_result_is_in_out(name):
     f, args = getattr(np, name), ARGUMENTS.get(name, lambda p: (p,))
     wanted = np.asarray(f(*args(X)))
