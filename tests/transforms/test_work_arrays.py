@@ -263,3 +263,22 @@ def test_what_a_sample_writes_into_what_all_share_is_its_own(by):
     value, gradient = pb.value_and_grad(total)(C)
     np.testing.assert_allclose(value, sum(alone) + C[0], 1e-14)
     np.testing.assert_allclose(gradient, samples.sum(0) + np.eye(C.size)[0], 1e-14)
+
+
+def doubled_first(x):
+    x[0] = x[1] * 2.0
+    return np.sum(x * x)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: pb.grad(pb.compile(doubled_first))(x).sum(), lambda x: pb.grad(doubled_first)(x * 1.0)[1],
+    lambda x: pb.hessian(pb.compile(doubled_first))(x).sum(),
+    lambda x: pb.vmap(pb.grad(pb.compile(doubled_first)))(np.stack([x, x])).sum(),
+    lambda x: pb.grad(pb.remat(doubled_first))(np.stack([x, x])[0]).sum(),
+])  # fmt: skip
+@pytest.mark.parametrize("native", [True, False])
+def test_a_write_into_a_copy_leaves_the_graph_as_it_is(f, native):
+    """What stood for the argument is any operation of the graph, and is run as it was."""
+    for g in (f, pb.grad(f)):
+        wanted = g(C.copy())
+        np.testing.assert_allclose(pb.compile(g, native=native)(C.copy()), wanted, rtol=1e-13)

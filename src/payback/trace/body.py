@@ -27,8 +27,7 @@ from payback.ops.row import CONST, INPUT, TABLE
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
 from payback.trace.arrays import now, outside
-from payback.trace.assignment.views import argument
-from payback.trace.assignment.written import is_written
+from payback.trace.assignment.views import argument, is_written
 from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves

@@ -20,9 +20,8 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
-from payback.trace.assignment.views import argument, without_axes
+from payback.trace.assignment.views import argument, is_written, was_written, without_axes
 from payback.trace.assignment.views import is_number as is_no_array
-from payback.trace.assignment.written import is_written, was_written
 from payback.trace.body import enclosed, finished, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
 from payback.trace.operators import where_of_caller

@@ -8,15 +8,14 @@ from typing import Any
 
 from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
-from payback.ir.node import Node
+from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.array import plain as bare_value
 from payback.trace.arrays import now
-from payback.trace.assignment.views import is_number, without_axes
-from payback.trace.assignment.written import is_written
+from payback.trace.assignment.views import is_number, is_written, without_axes
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.shim.shim import call
@@ -35,7 +34,7 @@ class _Arguments:
         tree = (args, kwargs)
         self.all = [now(leaf) for leaf in leaves(tree)]
         self.given = [leaf.node for leaf in self.all if isinstance(leaf, Traced)]
-        self.own = [Node(INPUT, (), {}, node.value, node.where, node.aval) for node in self.given]
+        self.own = [Node(INPUT, (), NO_PARAMS, node.value, node.where, node.aval) for node in self.given]
         fresh_leaves = iter(self.own)
         self.opened = [_standing(next(fresh_leaves), leaf) if isinstance(leaf, Traced) else leaf for leaf in self.all]
         self.args, self.kwargs = unflatten(tree, iter(self.opened))

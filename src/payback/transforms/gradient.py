@@ -18,8 +18,7 @@ from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
-from payback.trace.assignment.views import argument, is_number, without_axes
-from payback.trace.assignment.written import is_written, was_written
+from payback.trace.assignment.views import argument, is_number, is_written, was_written, without_axes
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
 from payback.trace.proof.proved import proved

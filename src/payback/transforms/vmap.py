@@ -20,7 +20,7 @@ from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.assignment.buffer import buffer
 from payback.trace.assignment.memory_order import exactly
-from payback.trace.assignment.written import was_written
+from payback.trace.assignment.views import was_written
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten

@@ -213,7 +213,7 @@ def leaf_of(node: Node) -> Node:
     aval = node.aval
     if node.shape and not (at := exactly(node)).flags.c_contiguous:
         aval = _as(aval, at)
-    return Node(_IDENTITY, (node,), {}, node.value, node.where, aval)
+    return Node(_IDENTITY, (node,), NO_PARAMS, node.value, node.where, aval)
 
 
 def steps_of(node: Node) -> tuple[int, ...] | None:

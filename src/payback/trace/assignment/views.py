@@ -16,6 +16,7 @@ import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
+from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.namespace import Values
@@ -34,15 +35,17 @@ class Family:
 
     lies: an array that lies in memory as the root does in NumPy, where its node does not tell.
     within: a storage whose entries the root shows, as they were (weakly), if there is one.
+    written: whether another transform's function has written into the copy that it was given of it.
     """
 
-    __slots__ = ("is_variable", "lies", "members", "prune_at", "root", "within")
+    __slots__ = ("is_variable", "lies", "members", "prune_at", "root", "within", "written")
 
     def __init__(self, root: Traced, lies: np.ndarray[Any, Any] | None = None):
         self.root, self.is_variable, self.lies = root.node, type(root) is not Traced, lies
         self.members: list[tuple[weakref.ref[Traced], tuple[Any, ...]]] = [(weakref.ref(root), ())]
         self.prune_at = 32
         self.within: Any = None
+        self.written = False
 
     def add(self, member: Traced, steps: tuple[Any, ...]) -> None:
         if len(self.members) >= self.prune_at:
@@ -74,6 +77,21 @@ def without_axes(x: Any) -> Any:
     if x.alias is None:
         x.alias = (Family(x), ())
     return x
+
+
+def is_written(x: Any, node: Node) -> bool:
+    """Whether a function has written into this argument, whose node was that: or a transform in it has, into a copy."""
+    if type(x) is Written:
+        return True
+    alias = getattr(x, "alias", None) if type(x) is Traced else None
+    return type(x) is Traced and ((alias is not None and alias[0].written) or (bool(node.shape) and x.node is not node))
+
+
+def was_written(given: Any) -> None:
+    """Say that what stood for this value was written into where it is the argument of another transform."""
+    if type(given) is Traced and not is_number(given):
+        given.alias = given.alias or (Family(given), ())
+        given.alias[0].written = True
 
 
 def is_number(x: Traced) -> bool:

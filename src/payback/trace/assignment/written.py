@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import Node
 from payback.ir.where import position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.index import Place
@@ -366,24 +366,6 @@ def plain_key(key: Any) -> Any:
         decides(key)
         return key.view(np.ndarray)
     return key
-
-
-_WRITTEN = "written"
-
-
-def is_written(x: Any, node: Node) -> bool:
-    """Whether a function has written into this argument, whose node was that: or a transform in it has, into a copy."""
-    if type(x) is Written or _WRITTEN in node.params:
-        return True
-    return type(x) is Traced and bool(node.shape) and x.node is not node
-
-
-def was_written(given: Any) -> None:
-    """Say that what stood for this value was written into where it is the argument of another transform."""
-    if type(given) is Traced:
-        node = given.node if given.alias is None else given.alias[0].root
-        if node.params is not NO_PARAMS:  # which a leaf's are not
-            node.params[_WRITTEN] = True
 
 
 ARRAYS.add(Written)
