@@ -10,7 +10,8 @@ from native.test_random_programs import test_exact_programs_to_the_bit as exact_
 from native.test_random_programs import test_programs_to_rounding as rounded_program
 from payback.native.codegen import library
 from payback.native.codegen.emit import constant
-from payback.native.lower import elementary, nest, pointwise
+from payback.native.lower import elementary, pointwise
+from payback.native.lower.nests import nest
 
 
 def _without_nan(e, code, x, y):

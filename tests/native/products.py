@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from payback.native.products import choice as plans
-from payback.native.products import tile
-from payback.native.products.matmul import Product
+from payback.native.lower.products.blocked import choice as plans
+from payback.native.lower.products.blocked import tile
+from payback.native.lower.products.blocked.matmul import Product
 
 SIZES = [
     0,

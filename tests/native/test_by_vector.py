@@ -5,8 +5,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native.lower import dots
-from payback.native.lower.dots import Combined, Dots
+from payback.native.lower.products import dots
+from payback.native.lower.products.dots import Combined, Dots
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace

@@ -16,10 +16,10 @@ from native import products
 from payback.native import ir
 from payback.native.codegen import emit
 from payback.native.codegen.emit import POINTER
-from payback.native.products import choice as plans
-from payback.native.products import contraction, packing, tile
-from payback.native.products.contraction import Epilogue
-from payback.native.products.matmul import Product, product
+from payback.native.lower.products.blocked import choice as plans
+from payback.native.lower.products.blocked import contraction, packing, tile
+from payback.native.lower.products.blocked.contraction import Epilogue
+from payback.native.lower.products.blocked.matmul import Product, product
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
@@ -181,7 +181,7 @@ def run(compiled, name, *arrays):
 GUARDED = """
 import ctypes, mmap
 import numpy as np
-from payback.native.products.matmul import product
+from payback.native.lower.products.blocked.matmul import product
 
 page = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)

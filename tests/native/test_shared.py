@@ -8,7 +8,7 @@ from scipy import special
 
 import payback as pb
 from amount import cases
-from payback.native.lower.shared import shared
+from payback.native.lower.nests.shared import shared
 from payback.native.vector_math.accuracy import samples
 
 FUNCTIONS = {

@@ -5,8 +5,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native.lower.nest import Nest
-from payback.native.products.tile import has_masked_loads
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace

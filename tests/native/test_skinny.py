@@ -8,9 +8,9 @@ import pytest
 import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
-from payback.native.lower.inner import Inner
-from payback.native.lower.streams import Streams
-from payback.native.lower.tiny import Tiny
+from payback.native.lower.products.inner import Inner
+from payback.native.lower.products.streams import Streams
+from payback.native.lower.products.tiny import Tiny
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace

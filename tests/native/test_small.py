@@ -9,9 +9,9 @@ import amount
 import payback as pb
 from payback import native
 from payback.native.codegen.emit import FLOAT32, lanes_of
-from payback.native.lower import product, small
-from payback.native.lower.small import Small
-from payback.native.lower.small_tile import across
+from payback.native.lower.products import product, small
+from payback.native.lower.products.small import Small
+from payback.native.lower.products.small_tile import across
 from payback.native.running import cores, reuse
 from payback.optim import Adam
 from payback.trace.tree import leaves

@@ -9,8 +9,8 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.native.codegen import cache, emit, library
-from payback.native.lower import stages
-from payback.native.lower.nest import Nest
+from payback.native.lower.nests import stages
+from payback.native.lower.nests.nest import Nest
 from payback.native.planning import nests
 from payback.native.planning.inplace import InPlace
 from payback.native.running import cores

@@ -10,7 +10,7 @@ import pytest
 import payback as pb
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower.pointwise import register_type
-from payback.native.lower.product import Product
+from payback.native.lower.products.product import Product
 from payback.native.planning import stripes
 from payback.native.running import loop, reuse
 from payback.trace.tree import leaves

@@ -5,8 +5,8 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native.lower.arranged import around
 from payback.native.lower.linalg.systems import LARGEST
+from payback.native.lower.products.arranged import around
 
 TOLERANCE = {np.float32: 2e-3, np.float64: 1e-11}
 

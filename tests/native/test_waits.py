@@ -7,7 +7,7 @@ import pytest
 
 import amount
 from payback.native.lower.guard import AllFinite, InBounds, may_fail, may_stop
-from payback.native.lower.nest import Nest
+from payback.native.lower.nests.nest import Nest
 from payback.native.planning import waits
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View

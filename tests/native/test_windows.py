@@ -9,7 +9,7 @@ import amount
 import payback as pb
 from native.compare import both
 from ops.checks import same_bits
-from payback.native.lower.paid import alone
+from payback.native.lower.products.paid import alone
 
 windows_of = np.lib.stride_tricks.sliding_window_view
 

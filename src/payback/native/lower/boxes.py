@@ -19,15 +19,15 @@ from payback.ir.node import Node
 from payback.native import ir
 from payback.native.codegen.emit import INT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.body import Body
 from payback.native.lower.kernel import Arguments, load
+from payback.native.lower.nests.body import Body
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.products.blocked.place import masked_load
+from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.planning import even, layout
 from payback.native.planning.commands import Command, number, text_of
 from payback.native.planning.layout import View
 from payback.native.planning.recomputed import AGAIN, FEW
-from payback.native.products.place import masked_load
-from payback.native.products.tile import has_masked_loads
 
 LEAST = 256  # entries of a result for which it is worth it
 MOST = 32  # boxes of one payment

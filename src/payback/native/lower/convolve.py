@@ -14,8 +14,8 @@ from payback.native.codegen.emit import INT32, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.products.blocked.tile import multiply_add
 from payback.native.planning.layout import View
-from payback.native.products.tile import multiply_add
 
 SUMS = ((4, 2), (2, 4), (1, 8))  # (vectors of outputs, sums of each that wait for one another)
 CHUNK = 512  # products that are summed before they are added to the rest: long sums stay accurate

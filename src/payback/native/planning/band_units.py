@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.native.lower import product
-from payback.native.lower.arranged import price_of
-from payback.native.lower.narrow import Few
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.products import product
+from payback.native.lower.products.arranged import price_of
+from payback.native.lower.products.narrow import Few
 from payback.native.planning import layout
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, Shape, View

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from payback.native.lower.bands import Bands
-from payback.native.lower.narrow import Few
+from payback.native.lower.products.blocked.choice import K_BLOCK
+from payback.native.lower.products.narrow import Few
 from payback.native.planning import layout, memory
 from payback.native.planning.band_units import Access, NestUnit, ProductUnit, Total, Unit, finished, started, units
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.prefetch import fetches
-from payback.native.products.choice import K_BLOCK
 from payback.native.vector_math import FORMULAS
 
 LEAST = 1 << 21  # bytes of a chain's rows, and of what need not go through memory, from which on bands pay

@@ -17,7 +17,7 @@ from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors, by_id
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.small import with_product
+from payback.native.lower.products.small import with_product
 from payback.native.planning import alongside as carry
 from payback.native.planning import even, layout, nests
 from payback.native.planning.commands import Command, Scalar, scalar_constant

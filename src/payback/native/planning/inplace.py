@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from payback.native.lower.guard import may_fail
-from payback.native.lower.nest import Nest
+from payback.native.lower.nests.nest import Nest
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 

@@ -11,14 +11,14 @@ import numpy as np
 from payback.native import vector_math
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.body import REDUCTIONS, maskable
-from payback.native.lower.nest import Nest
+from payback.native.lower.nests.body import REDUCTIONS, maskable
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.nests.stages import AT_ONCE, REGISTERS
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.stages import AT_ONCE, REGISTERS
+from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.planning import layout
 from payback.native.planning.commands import Command, bits_of, number
 from payback.native.planning.layout import Buffer, View
-from payback.native.products.tile import has_masked_loads
 
 SHORT, COSTLY = 15, 24  # entries of a row that vectors do not run along but across; of one of elementary functions
 PRICES, FORMULA = {"load": 0, "arg": 0, "lit": 0, "div": 8, "sqrt": 8}, 24  # operations of a vector, about
@@ -299,7 +299,7 @@ def _in_stages(
     body: Sequence[tuple[Any, ...]], ways: Sequence[tuple[str, str]], ends: Sequence[tuple[Any, ...]],
     codes: Sequence[str], inner: str, letters: str, extent: int,
 ) -> bool:  # fmt: skip
-    """Whether a body of elementary functions is done in stages: see `lower/stages.py`."""
+    """Whether a body of elementary functions is done in stages: see `lower/nests/stages.py`."""
     sums = [end for end in ends if end[0] in REDUCTIONS]
     return (
         has_masked_loads()

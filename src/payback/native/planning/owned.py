@@ -18,9 +18,9 @@ from typing import Any
 from payback.native.codegen.emit import vector_bytes
 from payback.native.lower.guard import may_fail
 from payback.native.lower.move import WORD, Published, Rows
-from payback.native.lower.nest import Nest
-from payback.native.lower.product import Product
-from payback.native.lower.small import Small
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.product import Product
+from payback.native.lower.products.small import Small
 from payback.native.planning import waits
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View, whole

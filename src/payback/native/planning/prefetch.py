@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from payback.native.lower.dots import Dots
-from payback.native.lower.narrow import Narrow
-from payback.native.lower.nest import Nest
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.dots import Dots
+from payback.native.lower.products.narrow import Narrow
 from payback.native.planning.commands import Command
 from payback.native.vector_math import FORMULAS
 

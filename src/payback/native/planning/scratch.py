@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from payback.native.lower.product import Product
+from payback.native.lower.products.product import Product
 from payback.native.planning.commands import Command
 from payback.native.running.table import seconds_of, team_of
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from payback.native.lower.guard import may_stop
-from payback.native.lower.nest import Nest
-from payback.native.lower.product import Product
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.product import Product
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View, whole
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from payback.native.lower.guard import may_fail, may_stop
 from payback.native.lower.move import Published, Rows
-from payback.native.lower.nest import Nest
-from payback.native.lower.product import Product
-from payback.native.lower.small import Small
+from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.product import Product
+from payback.native.lower.products.small import Small
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
 

@@ -33,7 +33,7 @@ from payback.native.lower.linalg.repeated import lower_repeated
 from payback.native.lower.linalg.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.product import lower_contract
+from payback.native.lower.products.product import lower_contract
 from payback.native.lower.random import lower_fold_in, lower_random_bits
 from payback.native.lower.search import lower_last_written, lower_searchsorted
 from payback.native.lower.walk import lower_cumprod, lower_place, lower_prod, lower_running

@@ -2,7 +2,7 @@
 
 A loop of the user's program leaves the same cases again and again.  Distances between equal stretches of cases are
 tried as lengths of a round; where cases repeat with one for long enough, a round is written out in machine code of its
-own (`lower/rounds.py`).  What the arguments are may differ from round to round: then a column says it.
+own (`replay_rounds.py`).  What the arguments are may differ from round to round: then a column says it.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from payback.native.lower.linalg.factors import INNER, exchange, length_of, pivo
 from payback.native.lower.linalg.squares import HIGH, norm, power_norm, square_product
 from payback.native.lower.linalg.triangles import triangle
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.products.blocked.packing import most
+from payback.native.lower.products.blocked.tile import multiply_add
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
-from payback.native.products.packing import most
-from payback.native.products.tile import multiply_add
 
 LARGEST = 128  # rows: products here are not blocked
 MOST_HALVINGS = {

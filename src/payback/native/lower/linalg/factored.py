@@ -19,12 +19,12 @@ from payback.native.lower import pointwise
 from payback.native.lower.linalg import factors, triangles
 from payback.native.lower.linalg.zeros import half_of, original_of
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.product import Product, Source
+from payback.native.lower.products.blocked.choice import K_BLOCK
+from payback.native.lower.products.blocked.tile import has_masked_loads
+from payback.native.lower.products.product import Product, Source
 from payback.native.planning import layout
 from payback.native.planning.commands import Command
 from payback.native.planning.layout import Buffer, View
-from payback.native.products.choice import K_BLOCK
-from payback.native.products.tile import has_masked_loads
 
 ALONE = 64  # rows of a matrix that is one panel
 BLOCK = 48  # columns of a panel of others

@@ -13,9 +13,9 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, INT32, POINTER, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.products.packing import function, least, most, turned
-from payback.native.products.place import lane_mask
-from payback.native.products.tile import multiply_add
+from payback.native.lower.products.blocked.packing import function, least, most, turned
+from payback.native.lower.products.blocked.place import lane_mask
+from payback.native.lower.products.blocked.tile import multiply_add
 
 INNER = 4  # columns whose multiples are taken from those to their right together
 TURNS = 2  # columns from which they are taken together

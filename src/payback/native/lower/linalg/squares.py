@@ -6,8 +6,8 @@ from payback.native import ir
 from payback.native.codegen.emit import FLOAT64, INT, INT32, POINTER, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import fold
-from payback.native.products.packing import function
-from payback.native.products.tile import multiply_add
+from payback.native.lower.products.blocked.packing import function
+from payback.native.lower.products.blocked.tile import multiply_add
 
 HIGH = 4  # rows of a tile
 

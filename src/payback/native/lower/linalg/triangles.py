@@ -10,9 +10,9 @@ from payback.native import ir
 from payback.native.codegen.emit import INT, POINTER, Emitter, constant, lanes_of
 from payback.native.lower import elementary, pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.products.packing import function, least, most
-from payback.native.products.place import lane_mask, masked_load, store_first
-from payback.native.products.tile import multiply_add, registers
+from payback.native.lower.products.blocked.packing import function, least, most
+from payback.native.lower.products.blocked.place import lane_mask, masked_load, store_first
+from payback.native.lower.products.blocked.tile import multiply_add, registers
 
 
 class Regular(NamedTuple):

@@ -10,8 +10,8 @@ from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, itemsize, lan
 from payback.native.lower import pointwise
 from payback.native.lower.across import across_together
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.products.packing import least
-from payback.native.products.tile import fetch, multiply_add, registers
+from payback.native.lower.products.blocked.packing import least
+from payback.native.lower.products.blocked.tile import fetch, multiply_add, registers
 
 ROWS = 8  # at a time, or as many as a vector has lanes
 UNROLLED = 16  # vectors of a row up to which there is no loop

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from payback.native import ir
 from payback.native.codegen.emit import Emitter
-from payback.native.lower.body import Instr
 from payback.native.lower.kernel import Arguments
-from payback.native.lower.reductions import Reductions
-from payback.native.lower.stages import AT_ONCE
+from payback.native.lower.nests.body import Instr
+from payback.native.lower.nests.reductions import Reductions
+from payback.native.lower.nests.stages import AT_ONCE
 from payback.native.vector_math import FORMULAS
 
 WRITTEN = 3  # elementary functions that are written into a body and not called, where rows are short

@@ -12,10 +12,10 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, admitted
-from payback.native.products.choice import unit
-from payback.native.products.packing import SLACK, least, pack_b
-from payback.native.products.place import Place, lane_mask, masked_load
-from payback.native.products.tile import multiply_add, registers
+from payback.native.lower.products.blocked.choice import unit
+from payback.native.lower.products.blocked.packing import SLACK, least, pack_b
+from payback.native.lower.products.blocked.place import Place, lane_mask, masked_load
+from payback.native.lower.products.blocked.tile import multiply_add, registers
 
 DEEPEST = 16  # products of a sum
 ROWS, VECTORS = 4, 2  # of a tile

@@ -16,11 +16,11 @@ from payback.native import ir
 from payback.native.codegen.emit import Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
-from payback.native.lower.small_tile import FIRST_CACHE, Tile, Vector, across, fitting, parted, tile
-from payback.native.products.choice import K_BLOCK, Plan
-from payback.native.products.packing import SLACK, least, turned
-from payback.native.products.place import Place
-from payback.native.products.tile import registers
+from payback.native.lower.products.blocked.choice import K_BLOCK, Plan
+from payback.native.lower.products.blocked.packing import SLACK, least, turned
+from payback.native.lower.products.blocked.place import Place
+from payback.native.lower.products.blocked.tile import registers
+from payback.native.lower.products.small_tile import FIRST_CACHE, Tile, Vector, across, fitting, parted, tile
 
 LINE = 64  # bytes: vectors that lie across two lines of the cache take two reads
 WIDEST = 64  # columns, but four times as many where there are so FEW products

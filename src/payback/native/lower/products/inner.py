@@ -12,9 +12,9 @@ from payback.native.codegen.emit import BYTE, INT, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.across import across_together
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.products.packing import SLACK, least
-from payback.native.products.place import take
-from payback.native.products.tile import multiply_add, registers
+from payback.native.lower.products.blocked.packing import SLACK, least
+from payback.native.lower.products.blocked.place import take
+from payback.native.lower.products.blocked.tile import multiply_add, registers
 
 MOST = 8  # rows
 WORTH_COPYING = 4  # vectors of columns for whose sake rows are copied

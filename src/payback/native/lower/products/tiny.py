@@ -13,10 +13,10 @@ from payback.native import ir
 from payback.native.codegen.emit import INT32, Emitter, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, admitted
-from payback.native.lower.small_tile import Tile, Vector, across
-from payback.native.products.packing import least, turned_at_once, turned_part
-from payback.native.products.place import Place, lane_mask, masked_load
-from payback.native.products.tile import has_masked_loads, registers
+from payback.native.lower.products.blocked.packing import least, turned_at_once, turned_part
+from payback.native.lower.products.blocked.place import Place, lane_mask, masked_load
+from payback.native.lower.products.blocked.tile import has_masked_loads, registers
+from payback.native.lower.products.small_tile import Tile, Vector, across
 
 DEEPEST, WIDEST = 16, 32  # products of a sum, and columns
 ENOUGH = 64  # rows of a single product that is worth a kernel of its own

@@ -10,10 +10,10 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
-from payback.native.lower.shared import shared
-from payback.native.lower.stages import AT_ONCE, VECTORS, Stages, opaque
-from payback.native.products.place import lane_mask, masked_load, store_first
-from payback.native.products.tile import fetch, has_masked_loads, prefetch
+from payback.native.lower.nests.shared import shared
+from payback.native.lower.nests.stages import AT_ONCE, VECTORS, Stages, opaque
+from payback.native.lower.products.blocked.place import lane_mask, masked_load, store_first
+from payback.native.lower.products.blocked.tile import fetch, has_masked_loads, prefetch
 from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, INT32, POINTER, Emitter, host_features, itemsize, lanes_of, suffix
-from payback.native.products.packing import function, least, turned
-from payback.native.products.place import lane_mask, masked_load
+from payback.native.lower.products.blocked.packing import function, least, turned
+from payback.native.lower.products.blocked.place import lane_mask, masked_load
 
 ROUND = 4  # rows of packed B in a round of the loop over them
 FAR = 16  # rows that are fetched before they are copied

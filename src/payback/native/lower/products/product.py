@@ -13,21 +13,21 @@ from payback.ir.node import Node
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, Emitter, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.after import After
-from payback.native.lower.arranged import PAY, Spec, around, arranged, price_of
-from payback.native.lower.contract import Contraction
 from payback.native.lower.kernel import Arguments
-from payback.native.lower.narrow import Few, narrow
-from payback.native.lower.paid import alone, place, windows
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.skinny import skinny
-from payback.native.lower.small import Small, small, sums_beside, with_sums
+from payback.native.lower.products.after import After
+from payback.native.lower.products.arranged import PAY, Spec, around, arranged, price_of
+from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked.choice import K_BLOCK, Plan, plan
+from payback.native.lower.products.contract import Contraction
+from payback.native.lower.products.narrow import Few, narrow
+from payback.native.lower.products.paid import alone, place, windows
+from payback.native.lower.products.skinny import skinny
+from payback.native.lower.products.small import Small, small, sums_beside, with_sums
 from payback.native.planning import layout
 from payback.native.planning.commands import Command, number_of
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.nests import nest
-from payback.native.products import contraction
-from payback.native.products.choice import K_BLOCK, Plan, plan
 
 # What follows a sum of more products than these is no faster in the product's kernel than in one of its own, which
 # finds the result in a cache; and each epilogue costs a tenth of a second of compilation.

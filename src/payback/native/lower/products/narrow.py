@@ -12,10 +12,10 @@ from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT32, Emitter, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.products.choice import K_BLOCK, Plan
-from payback.native.products.packing import SLACK, least, pack_b
-from payback.native.products.place import Place
-from payback.native.products.tile import fetch, multiply_add, registers
+from payback.native.lower.products.blocked.choice import K_BLOCK, Plan
+from payback.native.lower.products.blocked.packing import SLACK, least, pack_b
+from payback.native.lower.products.blocked.place import Place
+from payback.native.lower.products.blocked.tile import fetch, multiply_add, registers
 
 WIDEST = 64  # columns
 ROOM = 14  # registers for sums and factors

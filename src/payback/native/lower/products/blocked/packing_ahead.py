@@ -10,9 +10,9 @@ from typing import Any
 
 from payback.native import ir
 from payback.native.codegen.emit import BIT, Emitter, llvm_type
-from payback.native.products.choice import Plan
-from payback.native.products.packing import PIECE, least, most
-from payback.native.products.tile import FAR, ROUND, Copy, prefetch
+from payback.native.lower.products.blocked.choice import Plan
+from payback.native.lower.products.blocked.packing import PIECE, least, most
+from payback.native.lower.products.blocked.tile import FAR, ROUND, Copy, prefetch
 
 
 class Ahead:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from payback.native import ir
 from payback.native.codegen.emit import Emitter, constant, itemsize, lanes_of
 from payback.native.lower.kernel import fold
-from payback.native.products.packing import turned
-from payback.native.products.place import lane_mask, masked_load, take
-from payback.native.products.tile import has_masked_loads, multiply_add, registers
+from payback.native.lower.products.blocked.packing import turned
+from payback.native.lower.products.blocked.place import lane_mask, masked_load, take
+from payback.native.lower.products.blocked.tile import has_masked_loads, multiply_add, registers
 
 FIRST_CACHE = 1 << 15  # bytes
 SHALLOW = 12  # fewer products at a time are not worth the loads and stores of their sums

@@ -10,9 +10,9 @@ from payback.native import ir, vector_math
 from payback.native.codegen.emit import INT, INT32, POINTER, Emitter
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
-from payback.native.lower.shared import Shared, shared
-from payback.native.products import contraction
-from payback.native.products.place import Place, take
+from payback.native.lower.nests.shared import Shared, shared
+from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked.place import Place, take
 
 
 class After(NamedTuple):

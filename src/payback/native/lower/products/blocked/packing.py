@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from payback.native import ir
 from payback.native.codegen.emit import INT, INT32, POINTER, Emitter, itemsize, lanes_of, suffix
-from payback.native.products.place import lane_mask, masked_load, pieces, take, zero
+from payback.native.lower.products.blocked.place import lane_mask, masked_load, pieces, take, zero
 
 SLACK = 256  # bytes beyond a buffer that may be read: one vector, and alignment
 

@@ -14,11 +14,11 @@ from payback.native import ir
 from payback.native.codegen.emit import INT32, constant
 from payback.native.lower import pointwise
 from payback.native.lower.across import across_together
-from payback.native.lower.body import Body
 from payback.native.lower.kernel import fold
-from payback.native.lower.stages import AT_ONCE, VECTORS
-from payback.native.products.place import lane_mask
-from payback.native.products.tile import registers
+from payback.native.lower.nests.body import Body
+from payback.native.lower.nests.stages import AT_ONCE, VECTORS
+from payback.native.lower.products.blocked.place import lane_mask
+from payback.native.lower.products.blocked.tile import registers
 from payback.native.vector_math import FORMULAS
 
 ROW_CHUNK, COLUMN_CHUNK = 4096, 512

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from payback.native.lower.dots import by_vector
-from payback.native.lower.inner import inner
-from payback.native.lower.streams import streams
-from payback.native.lower.tiny import tiny
+from payback.native.lower.products.dots import by_vector
+from payback.native.lower.products.inner import inner
+from payback.native.lower.products.streams import streams
+from payback.native.lower.products.tiny import tiny
 
 Numbers = tuple[int, ...]
 

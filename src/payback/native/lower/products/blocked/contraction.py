@@ -19,11 +19,17 @@ from typing import Any
 
 from payback.native import ir
 from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
-from payback.native.products.choice import BLOCK, K_BLOCK, LONG, Plan
-from payback.native.products.packing import PACKER, SLACK, function, least, most, pack_a, pack_b
-from payback.native.products.packing_ahead import Ahead
-from payback.native.products.place import Place, integer
-from payback.native.products.tile import accumulate, accumulate_packed, accumulate_turned, edge_tile, prefetch
+from payback.native.lower.products.blocked.choice import BLOCK, K_BLOCK, LONG, Plan
+from payback.native.lower.products.blocked.packing import PACKER, SLACK, function, least, most, pack_a, pack_b
+from payback.native.lower.products.blocked.packing_ahead import Ahead
+from payback.native.lower.products.blocked.place import Place, integer
+from payback.native.lower.products.blocked.tile import (
+    accumulate,
+    accumulate_packed,
+    accumulate_turned,
+    edge_tile,
+    prefetch,
+)
 
 
 @dataclass(frozen=True)

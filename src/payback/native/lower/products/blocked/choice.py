@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from payback.native.codegen.emit import lanes_of, llvm_type
-from payback.native.products.packing import SLACK
-from payback.native.products.tile import has_masked_loads, tile
+from payback.native.lower.products.blocked.packing import SLACK
+from payback.native.lower.products.blocked.tile import has_masked_loads, tile
 
 BLOCK = 331776  # bytes of A that are packed at a time: most of a usual second cache
 NEAR = 140000  # bytes of A, K_BLOCK of its columns at most, that are not packed: they stay in the second cache

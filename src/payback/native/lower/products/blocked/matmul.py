@@ -14,8 +14,8 @@ import numpy as np
 
 from payback.native import ir
 from payback.native.codegen.emit import BYTE, INT, POINTER, Compiled, Emitter
-from payback.native.products import contraction
-from payback.native.products.choice import Plan, plan
+from payback.native.lower.products.blocked import contraction
+from payback.native.lower.products.blocked.choice import Plan, plan
 from payback.native.running import threads
 
 

@@ -1,0 +1,1 @@
+"""Loop nests: chains of pointwise rows, what they read, and the sums over what they compute."""

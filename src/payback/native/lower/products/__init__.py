@@ -1,0 +1,1 @@
+"""Kernels of matrix products and contractions: which one a shape has, and each of them."""

@@ -1,1 +1,0 @@
-"""Matrix products: which kernel, its register tile, and copies of blocks in the tile's order."""
