@@ -91,7 +91,11 @@ INSTEAD: dict[str, dict[str, str]] = {
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
         "RNN": f"{_LAYER} with pb.scan",
-        "GELU": "give pb.nn.Sequential a function of NumPy among its layers",
+        "GELU": 'pb.nn.Activation("gelu")',
+        "SiLU": 'pb.nn.Activation("silu")',
+        "ELU": 'pb.nn.Activation("elu")',
+        "LeakyReLU": 'pb.nn.Activation("leaky_relu")',
+        "swish": "pb.nn.silu",
         "Lambda": "give pb.nn.Sequential a function of NumPy among its layers",
     },
     "payback.optim": {

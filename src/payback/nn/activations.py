@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +14,18 @@ from payback.trace.array import Traced
 from payback.trace.numpy.map import axes_of, emit
 
 
+def _floating(x: Any) -> Any:
+    """x with a floating dtype: integers become float64."""
+    if isinstance(x, (float, np.ndarray, np.generic, Traced)):
+        return x
+    return np.asarray(x, np.result_type(np.asarray(x), np.float32))
+
+
 def _pointwise(name: str, x: Any) -> Any:
     if isinstance(x, Traced):
         return emit(name, x)
-    x = (
-        x
-        if isinstance(x, (float, np.ndarray, np.generic))
-        else np.asarray(x, np.result_type(np.asarray(x), np.float32))
-    )
     with np.errstate(under="ignore"):
-        return getattr(Values, name)(x)
+        return getattr(Values, name)(_floating(x))
 
 
 @told("pb.nn.identity")
@@ -91,6 +94,67 @@ def tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
+@told("pb.nn.silu")
+def silu(x: Any) -> Any:
+    """x·σ(x), also called swish (Elfwing et al., Neural Networks 107, 2018).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.2689,  0.    ,  1.7616])
+    """
+    x = _floating(x)
+    return x * sigmoid(x)
+
+
+@told("pb.nn.gelu")
+def gelu(x: Any) -> Any:
+    """x·½(1 + tanh(√(2/π)·(x + 0.044715·x³))): within 5·10⁻⁴ of x·Φ(x) (Hendrycks & Gimpel, 2016; JAX's default).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).  It is computed as
+    x·σ(…) of twice that argument, which keeps its digits where x is far below 0.
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.gelu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.1588,  0.    ,  1.9546])
+    """
+    x = _floating(x)
+    return x * sigmoid(x * (2.0 * math.sqrt(2.0 / math.pi) + (2.0 * math.sqrt(2.0 / math.pi) * 0.044715) * (x * x)))
+
+
+@told("pb.nn.leaky_relu")
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    """x, or slope·x where x ≤ 0 (Maas et al., ICML 2013); its derivative at 0 is the slope.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.leaky_relu(np.array([-1.0, 0.0, 2.0]))
+    array([-0.01,  0.  ,  2.  ])
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, slope * x)[()]
+
+
+@told("pb.nn.elu")
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x, or alpha·(exp x − 1) where x ≤ 0 (Clevert et al., ICLR 2016); its derivative at 0 is alpha.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.elu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.6321,  0.    ,  2.    ])
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))[()]
+
+
 @told("pb.nn.logsumexp")
 def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
     """log Σ exp x over the axes, without overflow; −∞ where all entries are −∞.
@@ -146,5 +210,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
     "softplus": softplus,
+    "silu": silu,
+    "gelu": gelu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
     "identity": identity,
 }
