@@ -23,6 +23,7 @@ from payback.trace.assignment.buffer import any_traced
 from payback.trace.assignment.views import is_number
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
+from payback.trace.operators import METHODS as OF_ARRAYS
 from payback.trace.tree import is_complex
 
 NOTHING = None  # the part that a real number does not have
@@ -193,7 +194,14 @@ for _name, _ufunc in _OPERATORS.items():
     _operator(_name, _ufunc)
 Complex.__neg__ = lambda self: Complex(-self.re, -self.im)  # type: ignore[attr-defined]
 Complex.__pos__ = lambda self: Complex(+self.re, +self.im)  # type: ignore[attr-defined]
-Complex.__abs__ = lambda self: np.hypot(self.re, self.im)  # type: ignore[attr-defined]
+
+
+def _length(z: Complex) -> Any:
+    made = np.hypot(z.re, z.im)
+    return OF_ARRAYS["as_number"](made) if z.__class__ is complex else made
+
+
+Complex.__abs__ = _length  # type: ignore[attr-defined]
 
 
 def holds_complex(x: Any) -> bool:
