@@ -418,3 +418,18 @@ def test_isinstance_is_told_the_class(of):
 
     for found in (pb.vjp(f, X)[0], pb.compile(f)(X)):
         np.testing.assert_array_equal(found, f(X))
+
+
+@pytest.mark.parametrize("g", [np.log, np.sqrt, np.angle, np.arccos, lambda z: z**0.3])
+@pytest.mark.parametrize("of", [
+    lambda x: (x + 0j) * -2.0, lambda x: -1 * x.astype(complex), lambda x: (x + 0j) * x[::-1],
+    lambda x: np.array([-1.0, 3.0, 1.0, -1.0]) * (x - 0j) * -1.0,
+])  # fmt: skip
+def test_a_product_lies_on_numpys_side_of_a_cut(of, g):
+    def f(x):
+        made = g(of(x))
+        return np.real(made) + 2 * np.imag(made)
+
+    for x in (X, -X):
+        for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
+            np.testing.assert_allclose(found, f(x), 1e-12)

@@ -20,7 +20,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
-from payback.trace.assignment.views import argument, is_written, was_written, without_axes
+from payback.trace.assignment.views import argument, is_written, without_axes
 from payback.trace.assignment.views import is_number as is_no_array
 from payback.trace.body import enclosed, finished, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
@@ -30,7 +30,7 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.transforms.apart import check_apart
+from payback.transforms.apart import note_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -148,9 +148,7 @@ class CompiledFunction:
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
         if trace.written:
-            for k in trace.written:
-                was_written(given[k])
-            check_apart([given[k] for k in trace.written], given)
+            note_written([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]

@@ -187,7 +187,7 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 @rule(np.shape)
 def shape(z: Any) -> tuple[int, ...]:
-    return pair_of(z)[0].shape  # type: ignore[no-any-return]
+    return np.shape(pair_of(z)[0])
 
 
 @rule(np.ndim)

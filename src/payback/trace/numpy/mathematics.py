@@ -70,10 +70,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         return _number(total) if name == "fsum" else total
     if name in ("hypot", "dist"):
         parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
-        parts = [*map(_number, parts)]
-        if any(type(part) in NUMBERS for part in parts):
-            return mathematics("sqrt", math.sqrt, sum(part * part for part in parts))
-        return _number(functools.reduce(np.hypot, parts, 0.0))  # which has a derivative at 0
+        return _number(functools.reduce(np.hypot, map(_number, parts), 0.0))  # which has a derivative at 0
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
     function = _OF_NUMPY.get(name)
