@@ -19,6 +19,7 @@ from payback.native.lower.products.blocked.place import Place, lane_mask, masked
 from payback.native.lower.products.blocked.tile import multiply_add, prefetch, registers
 
 LEAST = 2  # rows
+AGAIN = 12  # rows of a tile, at least, where B is read more than once
 FAR = 1 << 17  # bytes of B: what does not stay in the first caches
 ROUND = 4  # rows of B in a round of the loop over them
 AHEAD = 48  # rows that are fetched before they are read
@@ -115,6 +116,7 @@ def high(code: str, numbers: tuple[int, ...], split: bool) -> High | None:
     most, lanes = 7 * registers() // 8, lanes_of(kind)
     if not LEAST <= m <= 3 * most // 2 or b1 != 1 or c1 != 1 or n < lanes or lanes == 1:
         return None
-    if k * n * itemsize(kind) < FAR:
+    rows = -(-m // -(-m // most))
+    if k * n * itemsize(kind) < FAR or (rows < m and rows < AGAIN):
         return None
-    return High(code, -(-m // -(-m // most)), unit((a0, a1), m, k), split)
+    return High(code, rows, unit((a0, a1), m, k), split)
