@@ -127,6 +127,17 @@ def test_sums_are_those_of_other_products(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", amount.cases((12, 31), range(2, 43, 3)))
+def test_some_rows_have_the_bits_that_they_have_among_many(rows, dtype):
+    """In one tile or in two, whose last rows are not made twice."""
+    rng = np.random.default_rng(rows)
+    a, b = rng.standard_normal((130, 701)).astype(dtype), rng.standard_normal((701, 203)).astype(dtype)
+    few, many = (pb.compile(lambda a, b: a @ b)(x, b) for x in (a[:rows].copy(), a))
+    assert High in kernels(Program(trace(lambda a, b: a @ b, a[:rows].copy(), b).graph)) or rows > 28
+    np.testing.assert_array_equal(few, many[:rows])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     rng = np.random.default_rng(4)

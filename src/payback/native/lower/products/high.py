@@ -67,7 +67,8 @@ class High(NamedTuple):
                     row, known = least(e, i, last), {}
                     for r, total in enumerate(sums):
                         place = Place(e, kind, lanes, row, j, count, False, (r, 0), known)
-                        place.store(b.select(begin, total, b.fadd(place.load(c, c0, 1), total)), c, c0, 1)
+                        with b.if_then(b.icmp_signed(">=", b.add(row, e.int(r)), i)):  # else it has been added to
+                            place.store(b.select(begin, total, b.fadd(place.load(c, c0, 1), total)), c, c0, 1)
 
             with e.loop(start, whole, lanes) as j:
                 columns(j, None)
