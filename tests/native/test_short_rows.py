@@ -49,13 +49,18 @@ def test_no_row_is_gathered_lane_by_lane(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
-    x = np.random.default_rng(0).standard_normal((64, 100, 7)).astype(dtype)
-    found = []
+    g = np.random.default_rng(0)
+    x, y, i = g.standard_normal((64, 100, 7)).astype(dtype), g.standard_normal((40, 11)), g.integers(-40, 40, 3000)
+    y, found = y.astype(dtype), []
+
+    def f(x, y, i):
+        return np.sum(np.tanh(x - x[:, :1])), np.sum(y[i] * y[i[::-1]], axis=1), np.max(x * x[:1], axis=2)
+
     for threads in (1, 2, 3, 4, 8):
         cores.set_threads(threads)
         try:
-            program = Program(trace(lambda x: np.sum(np.tanh(x - x[:, :1])), x).graph)
+            program = Program(trace(f, x, y, i).graph)
         finally:
             cores.set_threads(None)
-        found.append(program(x)[0].tobytes())
-    assert len(set(found)) == 1
+        found.append([each.tobytes() for each in program(x, y, i)])
+    assert all(each == found[0] for each in found)

@@ -8,6 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
+from payback.native.lower.products.high import High
 from payback.native.lower.products.inner import Inner
 from payback.native.lower.products.streams import Streams
 from payback.native.lower.products.tiny import Tiny
@@ -73,12 +74,14 @@ def shapes(rng, kind):
         return int(rng.integers(64, 100)), int(rng.integers(1, 17)), int(rng.integers(2, 17))
     if kind is Streams:
         return int(rng.choice([8, 9, 33, 64])), int(rng.integers(2, 17)), int(rng.integers(5000, 5999))
+    if kind is High:
+        return int(rng.integers(2, 40)), int(rng.choice([103, 320, 701])), int(rng.integers(350, 399))
     return int(rng.integers(2, 9)), int(rng.integers(64, 1500)), int(rng.choice([65, 70, 101]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", [Tiny, Streams, Inner])
+@pytest.mark.parametrize("kind", [Tiny, Streams, Inner, High])
 def test_products_that_are_no_squares(kind, layout, dtype):
     rng = np.random.default_rng(7)
     for _ in range(amount.cases(1, 8)):
@@ -89,7 +92,7 @@ def test_products_that_are_no_squares(kind, layout, dtype):
             for s, way in zip(shape, layout, strict=True)
         )
         used = compared(LAYOUTS[layout], a, b)
-        assert kind in used or (kind is Inner and layout[1] == "N")
+        assert kind in used or layout[1] == {Inner: "N", High: "T"}.get(kind)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -124,6 +127,17 @@ def test_sums_are_those_of_other_products(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", amount.cases((12, 31), range(2, 43, 3)))
+def test_some_rows_have_the_bits_that_they_have_among_many(rows, dtype):
+    """In one tile or in two, whose last rows are not made twice."""
+    rng = np.random.default_rng(rows)
+    a, b = rng.standard_normal((130, 701)).astype(dtype), rng.standard_normal((701, 203)).astype(dtype)
+    few, many = (pb.compile(lambda a, b: a @ b)(x, b) for x in (a[:rows].copy(), a))
+    assert High in kernels(Program(trace(lambda a, b: a @ b, a[:rows].copy(), b).graph)) or rows > 28
+    np.testing.assert_array_equal(few, many[:rows])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     rng = np.random.default_rng(4)
@@ -134,6 +148,8 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
         (lambda a, b: a @ b, ((201, 3), (3, 2001)), Streams),
         (lambda a, b: a @ b.T, ((9, 12), (20_003, 12)), Streams),
         (lambda a, b: a @ b, ((3, 5), (5, 70_003)), Streams),
+        (lambda a, b: a @ b, ((18, 401), (401, 801)), High),
+        (lambda a, b: (b.T @ a.T).T, ((33, 201), (201, 3001)), High),
         (lambda a, b: a @ b.T, ((5, 1201), (203, 1201)), Inner),
         (lambda a, b: a @ b, ((203, 1201), (1201, 5)), Inner),
     ):

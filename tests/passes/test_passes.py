@@ -212,6 +212,44 @@ def test_what_is_zero_outside_a_mask_needs_no_mask(cost):
             assert same_bits(a, b)
 
 
+def sums_by_index(x, i, count):
+    total = np.zeros((count, *x.shape[1:]), x.dtype)
+    np.add.at(total, i, x)
+    return total
+
+
+def test_what_a_condition_decides_that_is_known_everywhere():
+    """Taken by an index, counted along rows, moved: no mask is left of one that began as true."""
+    args = (
+        np.array([np.inf, 1.0, -0.0, 2.0]), np.arange(12.0).reshape(4, 3) - 5.0, np.array([1, 0, 3, 1]),
+        np.array([2, 2, 0, 1]),
+    )  # fmt: skip
+    graph = trace(pb.grad(lambda w, x, i, j: np.sum(sums_by_index(w[:, None] * x[i], j, 4) ** 2)), *args).graph
+    changed = simplified(graph)
+    assert "select" in names(graph)
+    assert not {"select", "ne", "logical_or"} & set(names(changed))
+    assert same_bits(Interpreter(changed)(*args)[0], Interpreter(graph)(*args)[0])
+
+
+def test_entries_that_are_taken_from_zeros_need_no_mask():
+    """Payments to what an index reads, of a mask that the same index takes: one choice a round is left, by ∞."""
+    i, j = np.array([1, 0, 3, 1, 1]), np.array([2, 2, 0, 1, 0])
+
+    def f(v, x, i, j):
+        for _ in range(3):
+            x = sums_by_index(v * x[i], j, 4)
+        return np.sum(x * x)
+
+    args = np.array([np.inf, 1.0, -0.0, 2.0, np.nan]), np.arange(4.0), i, j
+    graph = trace(pb.grad(f, argnums=(0, 1)), *args).graph
+    changed = simplified(graph)
+    assert names(changed).count("select") < names(graph).count("select") - 2
+    assert "ne" in names(graph)
+    assert "ne" not in names(changed)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        assert same_bits(a, b)
+
+
 def test_a_mask_that_says_more_stays():
     """One that is broadcast otherwise than the value, or of other entries."""
 

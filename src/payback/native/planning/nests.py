@@ -183,7 +183,7 @@ class _Forming:
         if self.ordered or _reads_rows(self.body, self.moves, self.body):
             return
         across = None
-        if len(self.letters) > 1 and 0 < self.extents[-1] <= self._short(self.letters[-1]):
+        if len(self.letters) > 1 and 0 < self.extents[-1] <= self._short(self.letters[-1], self._strided()):
             across = _across(self.letters, self.extents, self.codes, self.moves, self.body)
         if across is not None:
             order = [*range(across), *range(across + 1, len(self.letters)), across]
@@ -191,14 +191,19 @@ class _Forming:
             self.extents = [self.extents[i] for i in order]
             self.moves = [[move[i] for i in order] for move in self.moves]
 
-    def _short(self, letter: str) -> int:
+    def _strided(self) -> int:
+        """How many arrays vectors would read lane by lane, were they not to run along the last axis."""
+        return sum(instr[0] == "load" and self.moves[instr[1]][-1] == 1 for instr in self.body)
+
+    def _short(self, letter: str, strided: int = 1) -> int:
         """The most entries of a row that vectors do not run along.
 
         A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they
         are; one that is kept and shorter than a vector would be computed number by number.
         """
         if letter == "r":
-            return COSTLY if any(instr[0] in vector_math.FORMULAS for instr in self.body) else SHORT
+            costly = any(instr[0] in vector_math.FORMULAS for instr in self.body)
+            return COSTLY if costly else SHORT // max(strided, 1)
         return _lanes(self.codes, 1 << 10) - 1
 
     def _key(self) -> tuple[Nest, list[int]]:
@@ -221,15 +226,12 @@ class _Forming:
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
         if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
             key = key._replace(by_rows=True)
-        if (
-            inner == "r"
-            and lanes > 1
-            and not staged
-            and _together(key, [moves[end[1]] for end in ends], loops, extents)
-        ):
+        if lanes == 1 and inner and extents[-1] > 1 and maskable(key):  # shorter than a vector, one all the same
+            wide = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
+            if inner == "k" or _together(wide, [moves[end[1]] for end in ends], loops, extents):
+                key = wide
+        if inner == "r" and key.lanes > 1 and _together(key, [moves[end[1]] for end in ends], loops, extents):
             key = key._replace(together=True)
-        if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # shorter than a vector, one all the same
-            key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
         numbers = [extents[i] for i in loops] + extents[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native.lower.products.dots import by_vector
+from payback.native.lower.products.high import high
 from payback.native.lower.products.inner import inner
 from payback.native.lower.products.streams import streams
 from payback.native.lower.products.tiny import tiny
@@ -43,6 +44,8 @@ def skinny(
         return _made(long, numbers, long.scratch(numbers[1]), False)
     for each, exchanged in ways if after is None else ():
         if each[0] <= each[1] and (rows := inner(code, each, shared)) is not None:
+            return _made(rows, each, rows.scratch(each[0], each[2]), exchanged)
+        if (rows := high(code, each, shared)) is not None:
             return _made(rows, each, rows.scratch(each[0], each[2]), exchanged)
     return None
 
