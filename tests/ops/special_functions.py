@@ -144,7 +144,9 @@ USES = {
         _ABOVE,
     ),
     **{name: (getattr(sp, name), _series_of_zero(name), _ABOVE[:5]) for name in ("ber", "bei", "ker", "kei")},
-    **{f"{name}p": (getattr(sp, f"{name}p"), _slope_of_zero(name), _ABOVE[:5]) for name in ("ber", "bei", "ker", "kei")},
+    **{
+        f"{name}p": (getattr(sp, f"{name}p"), _slope_of_zero(name), _ABOVE[:5]) for name in ("ber", "bei", "ker", "kei")
+    },
     "hyp0f1": (sp.hyp0f1, mp.hyp0f1, 1.5, _ANY),
     "hyp1f1": (sp.hyp1f1, mp.hyp1f1, 0.5, 1.75, _ANY),
     "hyp2f1": (sp.hyp2f1, mp.hyp2f1, 0.5, 1.25, 2.0, (-3.0, -0.5, 0.0, 0.3, 0.8)),
