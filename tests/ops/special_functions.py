@@ -297,6 +297,9 @@ USES = {
     "comb": (lambda n, k: sp.comb(n, k), mp.binomial, (2.5, 7.0), (1.25, 3.0)),
     "perm": (lambda n, x: sp.perm(n, x), lambda n, k: mp.rf(n - k + 1, k), (2.5, 7.0), (1.25, 3.0)),
     "diric": (lambda x: sp.diric(x, 5), lambda x: mp.sin(5 * x / 2) / (5 * mp.sin(x / 2)), (0.3, -1.0, 4.0, 9.0)),
+    "cosdg": (sp.cosdg, lambda x: mp.cos(x * mp.pi / 180), _ANY),
+    "tandg": (sp.tandg, lambda x: mp.tan(x * mp.pi / 180), _ANY),
+    "cotdg": (sp.cotdg, lambda x: mp.cot(x * mp.pi / 180), _ABOVE),
     "sindg": (sp.sindg, lambda x: mp.sin(x * mp.pi / 180), _ANY),
 }
 

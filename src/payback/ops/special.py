@@ -15,6 +15,7 @@ from payback.ops.matrices import provide
 from payback.ops.pointwise import pointwise
 from payback.ops.row import Row
 
+RADIAN = math.pi / 180
 SQRT_PI, SQRT_2, SQRT_2PI = math.sqrt(math.pi), math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
@@ -192,6 +193,10 @@ special("kl_div", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, _log_ra
 special("powm1", lambda m, x, p, y: p * m.power(x, p - 1.0), lambda m, x, p, y: (y + 1.0) * m.log(x),
         math="p·xᵖ⁻¹, (1 + y)·log x", domain="x > 0")
 special("cosm1", lambda m, x, y: -m.sin(x), math="−sin x")
+special("sindg", lambda m, x, y: m.cosdg(x) * RADIAN, math="cos(x°)·π/180")
+special("cosdg", lambda m, x, y: m.sindg(x) * -RADIAN, math="−sin(x°)·π/180")
+special("tandg", lambda m, x, y: (1.0 + y * y) * RADIAN, math="(1 + y²)·π/180")
+special("cotdg", lambda m, x, y: (1.0 + y * y) * -RADIAN, math="−(1 + y²)·π/180")
 special("wrightomega", lambda m, x, y: m.div(y, 1.0 + y), math="y/(1 + y)")
 special("huber", lambda m, d, x, y: m.select(m.abs(x) > d, m.abs(x) - d, None), lambda m, d, x, y: m.clip(x, -d, d),
         math="|x| − d if |x| > d, x clipped to ±d", domain="d ≥ 0")

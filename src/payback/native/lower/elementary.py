@@ -16,7 +16,7 @@ _SCIPY = {
         ("erfcx", "erfi", "erfinv", "erfcinv", "dawsn", "ndtr", "log_ndtr", "ndtri", "gammaln", "gamma", "rgamma",
          "psi", "logit", "entr", "exp1", "expi", "exprel", "cosm1", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e",
          "k0", "k1", "k0e", "k1e", "ber", "bei", "berp", "beip", "ker", "kei", "kerp", "keip", "ellipk", "ellipe",
-         "ellipkm1", "spence"), 1),
+         "ellipkm1", "spence", "sindg", "cosdg", "tandg", "cotdg"), 1),
     **dict.fromkeys(
         ("beta", "betaln", "binom", "poch", "xlogy", "xlog1py", "rel_entr", "kl_div", "huber", "pseudo_huber", "powm1",
          "boxcox", "boxcox1p", "inv_boxcox", "inv_boxcox1p", "jv", "yv", "iv", "kv", "ive", "kve", "struve",

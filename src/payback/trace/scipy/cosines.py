@@ -148,7 +148,8 @@ def _along_several(sine: bool, inverse: bool) -> Callable[..., Any]:
     return of
 
 
+_MAKERS = {"": _along_one, "n": _along_several}
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    f"{'i' * inverse}d{'s' if sine else 'c'}t{'n' * several}": (_along_several if several else _along_one)(sine, inverse)
-    for sine in (False, True) for inverse in (False, True) for several in (False, True)
+    f"{'i' * inverse}d{'s' if sine else 'c'}t{several}": make(sine, inverse)
+    for sine in (False, True) for inverse in (False, True) for several, make in _MAKERS.items()
 }  # fmt: skip

@@ -31,6 +31,7 @@ _ROWS = {
         "berp", "beip", "ker", "kei", "kerp", "keip", "hyp0f1", "hyp1f1", "hyp2f1", "hyperu", "ellipk",
         "ellipe", "ellipkm1", "ellipkinc", "ellipeinc", "agm", "spence", "gammainc", "gammaincc", "gammaincinv",
         "gammainccinv", "betainc", "betaincc", "betaincinv", "betainccinv", "stdtr", "stdtrit", "wrightomega",
+        "sindg", "cosdg", "tandg", "cotdg",
     )
 } | {"psi": "digamma", "jve": "jv", "yve": "yv"}  # fmt: skip
 
@@ -178,7 +179,7 @@ _OTHERS = {
     "fresnel": _several("fresnel_s", "fresnel_c"),
     "hankel1": _hankel(1.0, False), "hankel2": _hankel(-1.0, False), "hankel1e": _hankel(1.0, True),
     "hankel2e": _hankel(-1.0, True), "wofz": _analytic("complex_wofz"),
-    "voigt_profile": _voigt, "sindg": lambda x: np.sin(np.deg2rad(x)), "cosdg": lambda x: np.cos(np.deg2rad(x)),
+    "voigt_profile": _voigt,
     "chdtr": lambda v, x: _P(v / 2, x / 2), "chdtrc": lambda v, x: _Q(v / 2, x / 2),
     "chdtri": lambda v, p: 2.0 * _Q_INVERSE(v / 2, p),
     "gdtr": lambda a, b, x: _P(b, a * x), "gdtrc": lambda a, b, x: _Q(b, a * x),

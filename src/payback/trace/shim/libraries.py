@@ -21,6 +21,7 @@ from payback.trace.scipy import ivp as scipy_ivp
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
+from payback.trace.scipy import resampling as scipy_resampling
 from payback.trace.scipy import signal as scipy_signal
 from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import spatial as scipy_spatial
@@ -71,6 +72,7 @@ CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
 LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
+LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
 LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
