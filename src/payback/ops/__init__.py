@@ -2,7 +2,9 @@
 
 from payback.ir.allocator import keep_freed_blocks
 from payback.ops import (  # noqa: F401
+    analytic,
     batching,
+    bessel,
     constant_systems,
     contract,
     control,
@@ -10,6 +12,8 @@ from payback.ops import (  # noqa: F401
     elementary,
     factorizations,
     floats,
+    hypergeometric,
+    incomplete,
     index,
     linalg,
     matrix_functions,

@@ -263,6 +263,8 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
     elif method == "__call__" and ufunc in _UFUNCS and not set(kwargs) - {"order", "subok", "casting"}:
         first, *others = (listed(x) if isinstance(x, (list, tuple)) else x for x in bare)
         made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
+    elif method == "__call__" and not kwargs and (special := HOOKS["special_of_complex"](ufunc)) is not None:
+        made = special(*bare)
     else:
         raise unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}", kwargs)
     return made if out is None or out[0] is None else written(out[0], made)

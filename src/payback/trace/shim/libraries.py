@@ -13,6 +13,7 @@ from payback.trace.array import plain
 from payback.trace.complex import fourier
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
+from payback.trace.scipy import cosines as scipy_cosines
 from payback.trace.scipy import filters as scipy_filters
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
@@ -20,6 +21,7 @@ from payback.trace.scipy import ivp as scipy_ivp
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
+from payback.trace.scipy import resampling as scipy_resampling
 from payback.trace.scipy import signal as scipy_signal
 from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import spatial as scipy_spatial
@@ -69,6 +71,8 @@ CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_optimize.CALLERS,
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
+LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
+LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
 LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
