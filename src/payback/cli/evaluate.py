@@ -10,7 +10,7 @@ from payback.train.table import TableModel
 def evaluate(model: str, table: str, /, *, delimiter: Delimiter = None, decimal: Decimal = None, out: Out) -> None:
     """Compare a model's predictions with a table's target column: accuracy and confusion matrix, or RMSE and R²."""
     trained = TableModel.load(model)
-    data = open_table(table, delimiter, decimal)
+    data = open_table(out, table, delimiter, decimal)
     notes: list[str] = []
     metrics = trained.evaluate(data, notes=notes)
     for note in notes:

@@ -45,7 +45,7 @@ def predict(
             "the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite"
         )
     trained = TableModel.load(model)
-    data = open_table(table, delimiter, decimal)
+    data = open_table(out, table, delimiter, decimal)
     notes: list[str] = []
     outputs = trained.outputs(data, notes=notes)
     decoded = trained.decode(outputs)

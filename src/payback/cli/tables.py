@@ -21,12 +21,13 @@ Delimiter = Annotated[str | None, Parameter(help="What separates the cells, if i
 Decimal = Annotated[str | None, Parameter(help="The decimal mark, . or , if it is not recognized.")]
 
 
-def open_table(name: str, delimiter: str | None = None, decimal: str | None = None) -> Table:
+def open_table(out: Output, name: str, delimiter: str | None = None, decimal: str | None = None) -> Table:
     """The table of a name that payback carries, or of a CSV file.  Raises InputError."""
     if name in datasets.names():
         return table_from_text(datasets.csv_text(name), name)
     try:
-        return read_csv(name, delimiter=delimiter, decimal=decimal)
+        with out.waiting(f"reading {name}") as told:
+            return read_csv(name, delimiter=delimiter, decimal=decimal, told=told)
     except InputError as problem:
         if problem.fix is not None and "." in name:
             raise

@@ -115,8 +115,9 @@ def train(
                          fix="give --record another folder")  # fmt: skip
     before = None if resume is None else open_run(resume)
     recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
-    data = open_table(table, delimiter, decimal)
+    data = open_table(out, table, delimiter, decimal)
     targets = target_names(data, target)
+    out.line(f"table     {data.source}: {counted(data.n_rows, 'row')}, {counted(len(data.columns), 'column')}")
     prepared = prepare(data, targets, task=task, recipe=recipe, test=test, seed=seed)
     _tell_table(out, prepared, target is None)
     _tell_training(out, prepared, seed, starts if before is None else 1)
@@ -251,7 +252,6 @@ def _share(name: str, value: float | None) -> float | None:
 
 def _tell_table(out: Output, prepared: Prepared, chosen: bool) -> None:
     table, target = prepared.table, prepared.model.target
-    out.line(f"table     {table.source}: {table.n_rows:,} rows, {len(table.columns)} columns")
     tell_columns(out, table, target.names, prepared.model.encoder.left_out)
     numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
     kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers
