@@ -12,15 +12,15 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.options import Out
-from payback.cli.tables import Decimal, Delimiter, open_table
+from payback.cli.tables import Decimal, Delimiter, ModelFolder, TableName, open_table
 from payback.errors import InputError
 from payback.files import write_file
 from payback.train.table import TableModel
 
 
 def predict(
-    model: str,
-    table: str,
+    model: ModelFolder,
+    table: TableName,
     /,
     *,
     o: Annotated[
