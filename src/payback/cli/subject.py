@@ -70,7 +70,7 @@ def subject(target: str, values: Sequence[str], row: str | None, out: Output) ->
                 raise InputError(f"{loaded} has nothing to differentiate by", why=why, fix="give one of its arguments")
             yield Subject(target, loaded.function, args, kwargs, varying)
     elif is_model(target):
-        yield _model(target, values, row)
+        yield _model(target, values, row, out)
     else:
         _no_row(row)
         yield _expression(target, values)
@@ -106,7 +106,7 @@ def _cost(net: Any, x: Any, y: Any) -> Any:
     return loss(prediction, y)  # type: ignore[name-defined] # noqa: F821
 
 
-def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
+def _model(folder: str, values: Sequence[str], row: str | None, out: Output) -> Subject:
     if len(values) != 1 or "=" in values[0]:
         raise InputError(f"{folder} is a model", why="it is looked at on a table",
                          fix=f"write {folder} TABLE: a CSV file with the target column")  # fmt: skip
@@ -115,7 +115,7 @@ def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
     from payback.train.table import TableModel
 
     trained = TableModel.load(folder)
-    table = open_table(values[0])
+    table = open_table(out, values[0])
     rows = _rows(row, table.n_rows)
     with np.errstate(over="ignore"):  # it is told what is infinite
         x = np.ascontiguousarray(trained.encoder.transform(table, rows), trained.net.layers[0].weight.dtype)
