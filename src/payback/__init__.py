@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         module = importlib.import_module(f"payback.{_PUBLIC[name]}")
         importlib.import_module("payback.trace.shim.shim")
-        value = getattr(module, name)
+        value = importlib.import_module("payback.ir.told").answered(f"pb.{name}")(getattr(module, name))
     elif name in _MODULES:
         value = importlib.import_module(f"payback.{name}")
     else:

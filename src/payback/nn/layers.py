@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from payback import random
+from payback import elsewhere, random
 from payback.errors import InputError, ShapeError
 from payback.ir.told import told
 from payback.nn.activations import ACTIVATIONS
@@ -21,11 +20,10 @@ from payback.trace.tree import is_leaf
 def known(name: Any, table: dict[str, Any], what: str) -> Any:
     """The entry of a closed table.  Raises InputError that lists the known names."""
     if name not in table:
-        near = difflib.get_close_matches(str(name), table, 1)
         raise InputError(
             f"there is no {what} {name!r}",
             why=f"known are {', '.join(table)}",
-            fix=f"did you mean {near[0]!r}?" if near else None,
+            fix=elsewhere.named(what, name, table),
         )
     return table[name]
 
@@ -138,7 +136,7 @@ class Applied(Module):
 class Sequential(Module):
     """Layers one after another: the composite function layers[-1](… layers[0](x)).
 
-    layers: modules, or any functions of one array.
+    layers: modules, or any functions of one array; others raise InputError.
 
     >>> import numpy as np, payback as pb
     >>> first, second = pb.random.split(pb.random.key(0))
@@ -150,6 +148,13 @@ class Sequential(Module):
     layers: tuple[Any, ...]
 
     def __init__(self, *layers: Any):
+        for k, layer in enumerate(layers):
+            if not callable(layer):
+                raise InputError(
+                    f"layer {k} is {layer!r:.60}",
+                    why="a layer is a module or a function of one array",
+                    fix="write pb.nn.Sequential(*layers)" if isinstance(layer, (list, tuple)) else None,
+                )
         self.layers = tuple(Applied(layer) if callable(layer) and is_leaf(layer) else layer for layer in layers)
 
     def __call__(self, x: Any) -> Any:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback import random
+from payback.elsewhere import missing_method
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import save_model
+from payback.nn.layers import known
 from payback.optim.minimize import has_converged
-from payback.optim.optimizers import Adam, GradientDescent, Optimizer
+from payback.optim.optimizers import OPTIMIZERS, Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.blocks import Blocks
@@ -56,6 +58,9 @@ class Run:
     settings: dict[str, Any] = field(repr=False)
     standing: Standing | None = field(default=None, repr=False, compare=False)
 
+    def __getattr__(self, name: str) -> Any:
+        raise missing_method("a run", self, name)
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write `model.safetensors`, `model.json` and `history.jsonl` into a new folder; `pb.load` reads it.
 
@@ -72,7 +77,7 @@ def fit(
     y: Any,
     *,
     loss: str | Callable[..., Any] | None = None,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     epochs: int = 60,
     batch_size: int | str = 64,
     shuffle: bool = True,
@@ -93,7 +98,8 @@ def fit(
     X: (n, …) numbers; converted to the parameters' dtype.  y: (n,) class numbers, (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
     weights are None without sample_weight; by default cross-entropy for whole numbers and squared error for others.
-    optimizer: `pb.optim.Adam(1e-3)` by default.  epochs: passes over the rows, at most.
+    optimizer: `pb.optim.Adam(1e-3)` by default; or a name in `pb.optim.OPTIMIZERS`, with its usual options.
+    epochs: passes over the rows, at most.
     batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
     validation: the share of the rows to hold out (of every class the same share), or (X, y); 0: none.
     patience: stop after so many epochs without a better validation cost and restore the best weights; None: never.
@@ -134,6 +140,8 @@ def fit(
     check_on_nan(on_nan)
     before = standing(resume)
     callbacks = called_after_epochs(callbacks)
+    if isinstance(optimizer, str):
+        optimizer = known(optimizer, OPTIMIZERS, "optimizer")()
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise InputError(f"optimizer is {optimizer!r:.60}, which is none of pb.optim", fix="write pb.optim.Adam(1e-3)")
