@@ -87,7 +87,6 @@ INSTEAD: dict[str, dict[str, str]] = {
         "Parameter": "a field `weight: np.ndarray` in a class of pb.nn.Module",
         "Conv1d": _LAYER,
         "Conv2d": _LAYER,
-        "Dropout": "give pb.fit validation rows and patience, or write pb.optim.AdamW(1e-3): no layer is random",
         "Embedding": "write a layer of your own: a class of pb.nn.Module that computes `self.table[x.astype(int)]`",
         "BatchNorm1d": _LAYER,
         "LayerNorm": _LAYER,

@@ -12,6 +12,7 @@ from payback import elsewhere, random
 from payback.errors import InputError, ShapeError
 from payback.ir.told import told
 from payback.nn.activations import ACTIVATIONS
+from payback.nn.drawing import key_for
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
 from payback.trace.tree import is_leaf
@@ -109,6 +110,38 @@ class Activation(Module):
         return ACTIVATIONS[self.name](x)
 
 
+class Dropout(Module):
+    """While a network is trained, zeros at random places; what stays is divided by 1 − rate (Srivastava et al., JMLR
+    15, 2014).  Otherwise x itself, so `net(X)` needs no other mode.
+
+    rate: the probability that an entry becomes zero, at least 0 and less than 1, else InputError.
+    `pb.fit` draws anew in each step, from its seed; in a loop of your own write `with pb.nn.training(key):`.
+
+    >>> import numpy as np, payback as pb
+    >>> layer, x = pb.nn.Dropout(0.5), np.ones(6)
+    >>> layer(x)
+    array([1., 1., 1., 1., 1., 1.])
+    >>> with pb.nn.training(pb.random.key(0)):
+    ...     layer(x)
+    array([2., 2., 0., 0., 0., 0.])
+    """
+
+    rate: float = static()
+
+    @told("pb.nn.Dropout")
+    def __init__(self, rate: float = 0.5):
+        if isinstance(rate, bool) or not 0 <= rate < 1:
+            raise InputError(f"the rate is {rate!r:.40}", why="it is at least 0 and less than 1")
+        self.rate = float(rate)
+
+    @told("pb.nn.Dropout")
+    def __call__(self, x: Any) -> Any:
+        key = key_for(x) if self.rate else None
+        if key is None:
+            return x
+        return np.where(random.bernoulli(key, 1.0 - self.rate, x.shape), x * (1.0 / (1.0 - self.rate)), 0.0)
+
+
 class Flatten(Module):
     """(n, a, b, …) → (n, a·b·…): images and the like for a `Linear` layer.
 
@@ -172,6 +205,7 @@ class MLP(Sequential):
     dtype: of the parameters, float32 unless said.
     skip: add a linear map from the inputs straight to the outputs, zero at first, so that the hidden layers need only
     learn what is not linear (wide & deep: Cheng et al., DLRS 2016).
+    dropout: the rate of a `Dropout` after each activation; 0: none.
 
     Raises InputError for fewer than two sizes, sizes below 1, and unknown names.
 
@@ -197,6 +231,7 @@ class MLP(Sequential):
         initializer: str | None = None,
         dtype: Any = np.float32,
         skip: bool = False,
+        dropout: float = 0.0,
     ):
         if len(sizes) < 2:
             raise InputError(
@@ -209,7 +244,7 @@ class MLP(Sequential):
             chosen = initializer or ("glorot_uniform" if last else initializer_for(activation))
             layers.append(Linear(n_in, n_out, key=keys[i], initializer=chosen, dtype=dtype))
             if not last:
-                layers.append(Activation(activation))
+                layers += [Activation(activation), *([Dropout(dropout)] if dropout else [])]
         super().__init__(*layers)
         self.skip = np.zeros((sizes[0], sizes[-1]), dtype) if skip else None
 

@@ -31,7 +31,7 @@ from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
 from payback.train.resume import MIN_ROWS_TO_STOP, Standing, ended, progressing, standing
 from payback.train.rows import Rows, called_after_epochs, training_rows
-from payback.train.step import Steps, in_chunks
+from payback.train.step import Steps, draws_of, in_chunks
 
 if TYPE_CHECKING:
     from payback.train.runs import RecordedRun
@@ -168,7 +168,11 @@ def fit(
     }
     orders = Orders(len(rows.X), keys[1] if shuffle else None, epochs)
     name = loss if isinstance(loss, str) else None
-    training = _Training(net, Steps(net, loss_of, optimizer), rows, orders, name, settings, callbacks)
+    draws = draws_of(net, rows.X, int(seed))
+    if draws is not None and getattr(optimizer, "line_search", False):
+        raise InputError("a line search in a network that draws numbers", why="its cost is another one in each step",
+                         fix="leave out the dropout, or take another optimizer")  # fmt: skip
+    training = _Training(net, Steps(net, loss_of, optimizer, draws), rows, orders, name, settings, callbacks)
     training.begin(before)
     if options is not None:
         training.record(options, None if isinstance(validation, tuple) else float(validation))
@@ -349,8 +353,8 @@ class _Training:
         if at.bad is None and astray is None:
             return
         net, state = self._now()
-        failing = Failing(net if astray is None else astray, state, at.step, self.rows, self.steps.loss, self.name,
-                          self.steps.optimizer, self.settings)  # fmt: skip
+        failing = Failing(net if astray is None else astray, state, at.step, self.rows, self.steps, self.name,
+                          self.settings)  # fmt: skip
         tell(problem, at.bad, failing, at.recorder, on_nan)
 
     def _now(self) -> tuple[Any, Any]:
