@@ -29,12 +29,8 @@ THINGS = {
     "a run": Run(NET, History([]), "epochs", 0, {}),
     "a history": History([]),
 }
-OWN = {
-    "pb.stop_gradient",
-    "pb.nn.static",
-    "pb.nn.Module",
-    "pb.nn.training",
-}  # their own Python error is as good, or they take anything
+# Their own Python error is as good, or they take anything.
+OWN = {"pb.stop_gradient", "pb.nn.static", "pb.nn.Module", "pb.nn.training"}
 
 
 def arguments(function):

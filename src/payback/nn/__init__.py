@@ -19,7 +19,7 @@ from payback.nn.activations import (
 )
 from payback.nn.drawing import training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
-from payback.nn.layers import MLP, Activation, Dropout, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
 
@@ -30,6 +30,7 @@ __all__ = [
     "MLP",
     "Activation",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Linear",
     "Module",

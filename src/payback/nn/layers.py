@@ -15,6 +15,7 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.drawing import key_for
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
+from payback.trace.array import Traced
 from payback.trace.tree import is_leaf
 
 
@@ -140,6 +141,44 @@ class Dropout(Module):
         if key is None:
             return x
         return np.where(random.bernoulli(key, 1.0 - self.rate, x.shape), x * (1.0 / (1.0 - self.rate)), 0.0)
+
+
+class Embedding(Module):
+    """A row of a table for each whole number: words, categories, numbers of users (Bengio et al., JMLR 3, 2003).
+
+    count: how many numbers there are, from 0 on; size: of a row.  key, dtype: as of `Linear`; rows are normal at first.
+    x of any shape of whole numbers gives (*x.shape, size); `Flatten` puts the rows of a sample side by side.
+    `pb.fit` leaves an X of whole numbers as it is for a network that begins so.
+
+    Raises InputError for sizes below 1, numbers out of range, and an x that holds none.
+
+    >>> import numpy as np, payback as pb
+    >>> layer = pb.nn.Embedding(5, 3, key=pb.random.key(0))
+    >>> layer(np.array([[0, 4], [1, 1]])).shape
+    (2, 2, 3)
+    """
+
+    table: Any
+
+    @told("pb.nn.Embedding")
+    def __init__(self, count: int, size: int, *, key: Any, dtype: Any = np.float32):
+        for number in (count, size):
+            if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+                raise InputError(f"an embedding of {count!r} rows of {size!r}", why="sizes are whole numbers from 1 up")
+        self.table = random.normal(key, (int(count), int(size))).astype(random.floating(dtype))
+
+    @told("pb.nn.Embedding")
+    def __call__(self, x: Any) -> Any:
+        count = self.table.shape[0]
+        if not isinstance(x, Traced):
+            x = np.asarray(x)
+            if x.dtype.kind in "iu" and x.size and not 0 <= x.min() <= x.max() < count:
+                raise InputError(f"an embedding of {count} rows was given numbers from {x.min()} to {x.max()}",
+                                 why=f"the rows are 0 to {count - 1}")  # fmt: skip
+        if x.dtype.kind not in "iu":
+            raise InputError(f"an embedding was given {x.dtype}", why="the numbers of rows are whole ones",
+                             fix="write x.astype(int)")  # fmt: skip
+        return self.table[x]
 
 
 class Flatten(Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from payback.optim.optimizers import OPTIMIZERS, Adam, GradientDescent, Optimize
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.blocks import Blocks
-from payback.train.checks import check_parameters, metric_of, right_of, whole, yes_or_no
+from payback.train.checks import check_parameters, metric_of, right_of, scored_by, whole, yes_or_no
 from payback.train.compiled import compiled
 from payback.train.epochs import Progressing, epochs_of, same
 from payback.train.failing import Failing, check_on_nan, tell
 from payback.train.history import History
+from payback.train.metrics import Metric
 from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
@@ -85,6 +86,8 @@ def fit(
     patience: int | None = 10,
     tol: float | None = None,
     sample_weight: Any = None,
+    class_weight: Any = None,
+    metrics: Sequence[str | Metric] = (),
     seed: int = 0,
     progress: bool | Progress | None = None,
     callbacks: Sequence[Callback] = (),
@@ -95,7 +98,8 @@ def fit(
     """Train a network.
 
     net: a module, or any callable container whose floating leaves are its parameters; not changed.
-    X: (n, …) numbers; converted to the parameters' dtype.  y: (n,) class numbers, (n,) or (n, k) numbers.
+    X: (n, …) numbers; converted to the parameters' dtype, unless they are whole ones that the network takes as they are
+    (`pb.nn.Embedding`).  y: (n,) class numbers, (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
     weights are None without sample_weight; by default cross-entropy for whole numbers and squared error for others.
     optimizer: `pb.optim.Adam(1e-3)` by default; or a name in `pb.optim.OPTIMIZERS`, with its usual options.
@@ -106,6 +110,11 @@ def fit(
     Only where at least 100 rows are held out.
     tol: stop when the gradient's norm is at most tol, or the cost of an epoch changes by at most tol² of itself.
     sample_weight: (n,) numbers ≥ 0, which weigh the validation cost too.
+    class_weight: numbers ≥ 0 by class, {0: 1.0, 1: 5.0} (1 for the others), or "balanced": the inverse of how often
+    each class is in y, one on average over the samples.  It is multiplied with sample_weight.
+    metrics: what is computed of the rows held out after each epoch, for the history as `validation_…`: "accuracy",
+    "balanced_accuracy", "precision", "recall", "f1", "auc", "mae", "rmse", "r2", or functions (prediction, target) ->
+    number.  Precision, recall and f1 are those of class 1 of two, else averages over the classes.
     seed: of the split and of the order of the rows.
     progress: False: none; by default a line with the time left, if standard error is a terminal.
     callbacks: called with (record, network) after every epoch.
@@ -152,7 +161,8 @@ def fit(
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
-    loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
+    loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0], class_weight)
+    scores = scored_by(metrics, loss if isinstance(loss, str) else "", rows.held is not None)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
@@ -172,7 +182,7 @@ def fit(
     if draws is not None and getattr(optimizer, "line_search", False):
         raise InputError("a line search in a network that draws numbers", why="its cost is another one in each step",
                          fix="leave out the dropout, or take another optimizer")  # fmt: skip
-    training = _Training(net, Steps(net, loss_of, optimizer, draws), rows, orders, name, settings, callbacks)
+    training = _Training(net, Steps(net, loss_of, optimizer, draws), rows, orders, name, settings, callbacks, scores)
     training.begin(before)
     if options is not None:
         training.record(options, None if isinstance(validation, tuple) else float(validation))
@@ -208,11 +218,11 @@ class _Training:
 
     def __init__(
         self, net: Any, steps: Steps, rows: Rows, orders: Orders, name: str | None, settings: dict[str, Any],
-        callbacks: Sequence[Callback],
+        callbacks: Sequence[Callback], scores: Mapping[str, Metric],
     ):  # fmt: skip
         self.net, self.steps, self.rows, self.orders = net, steps, rows, orders
         self.name, self.settings, self.callbacks = name, settings, callbacks
-        self.metric, self.right = metric_of(name or ""), right_of(name or "")
+        self.metric, self.right, self.scores = metric_of(name or ""), right_of(name or ""), scores
         held, patience = settings["validation_rows"], settings["patience"]
         self.watch = patience is not None and held >= MIN_ROWS_TO_STOP
         self.watched = "validation_loss" if self.watch else "loss"
@@ -323,7 +333,6 @@ class _Training:
 
     def _validated(self, net: Any, held: tuple[Any, Any, Any], epoch: int) -> dict[str, Any]:
         """What the record of an epoch says of the rows held out.  Raises NonFiniteError for a cost not finite."""
-        metric = self.metric
         cost, prediction = in_chunks(self.steps, net, *held)
         if not np.isfinite(cost):
             raise NonFiniteError(
@@ -332,7 +341,7 @@ class _Training:
                 why="the steps are too long, or the validation rows hold extreme values",
                 fix="give a smaller step length, or look at those rows",
             )
-        scored = {f"validation_{metric[0]}": metric[1](prediction, held[1])} if metric else {}
+        scored = {f"validation_{name}": float(score(prediction, held[1])) for name, score in self.scores.items()}
         return {"validation_loss": cost} | scored
 
     def _reason_to_stop(self) -> str | None:

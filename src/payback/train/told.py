@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import MLP, Activation, Dropout, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
 from payback.nn.losses import LOSSES
 from payback.optim.optimizers import OPTIMIZERS, Optimizer
 from payback.trace.tree import leaves
 
-_LAYERS = MLP, Sequential, Linear, Flatten, Activation, Dropout
+_LAYERS = MLP, Sequential, Linear, Flatten, Activation, Dropout, Embedding
 _PLAIN = (bool, int, float, str, type(None))
 
 
