@@ -16,7 +16,7 @@ from payback.train.fit import Run
 from payback.train.history import History
 
 NET = pb.nn.MLP([2, 3, 1], seed=0)
-MODULES = {"pb": pb, "pb.nn": pb.nn, "pb.optim": pb.optim, "pb.random": pb.random}
+MODULES = {"pb": pb, "pb.nn": pb.nn, "pb.optim": pb.optim, "pb.random": pb.random, "pb.estimators": pb.estimators}
 FUNCTIONS = {
     f"{place}.{name}": function
     for place, module in MODULES.items()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import payback as pb
+import payback.estimators
 import payback.nn
 import payback.optim
 import payback.random
@@ -34,7 +35,12 @@ from payback.transforms.audit import Audit
 from payback.transforms.compile import CompiledFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
-MODULES = {"pb.nn": payback.nn, "pb.optim": payback.optim, "pb.random": payback.random}
+MODULES = {
+    "pb.nn": payback.nn,
+    "pb.optim": payback.optim,
+    "pb.random": payback.random,
+    "pb.estimators": payback.estimators,
+}
 # What public functions return, and what one does with it.
 RETURNED = {
     "pb.variable": (Variable, "value grad backward"),
