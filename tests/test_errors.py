@@ -49,6 +49,11 @@ SHOWN = {
         "(3,) from an argument; (4,) from …test_errors.py:N in <lambda>: x + np.ones(4). "
         "Give each of the 3 a row of its own: x[:, None] of shape (3, 1).",
     ),
+    "ArgumentError": (
+        lambda: pb.optim.Adam(lr=0.1),
+        "pb.optim.Adam has no argument 'lr' (…test_errors.py:N in <lambda>: pb.optim.Adam(lr=0.1)): it takes rate, "
+        "clip_norm, beta1, beta2, epsilon. Write rate=….",
+    ),
     "DifferentiationError": (
         lambda: pb.grad(lambda w: w)(np.array([1, 2])),
         "w is an array of int64 and has no derivative: integers and booleans do not vary continuously. "

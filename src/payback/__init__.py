@@ -48,6 +48,7 @@ _PUBLIC = {
     "load": "io.model",
 }
 _MODULES = ("nn", "optim", "random", "datasets", "errors")
+_OPTIONAL = ("estimators",)  # needs another library, so that `from payback import *` leaves it out
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # pyright: ignore
 
@@ -56,8 +57,8 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         module = importlib.import_module(f"payback.{_PUBLIC[name]}")
         importlib.import_module("payback.trace.shim.shim")
-        value = getattr(module, name)
-    elif name in _MODULES:
+        value = importlib.import_module("payback.ir.told").answered(f"pb.{name}")(getattr(module, name))
+    elif name in (*_MODULES, *_OPTIONAL):
         value = importlib.import_module(f"payback.{name}")
     else:
         raise importlib.import_module("payback.elsewhere").missing("payback", name)
@@ -66,12 +67,13 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *_OPTIONAL))
 
 
 if TYPE_CHECKING:
     from payback import datasets as datasets
     from payback import errors as errors
+    from payback import estimators as estimators
     from payback import nn as nn
     from payback import optim as optim
     from payback import random as random

@@ -5,7 +5,9 @@ A newcomer writes the names of the library they come from; the error then says w
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from payback.errors import MissingAttributeError
@@ -67,8 +69,8 @@ INSTEAD: dict[str, dict[str, str]] = {
     },
     "payback.nn": {
         "Dense": "pb.nn.Linear(n_in, n_out, key=pb.random.key(0))",
-        "MLPClassifier": "pb.nn.MLP([n_in, 32, classes]) and pb.fit(net, X, y)",
-        "MLPRegressor": "pb.nn.MLP([n_in, 32, 1]) and pb.fit(net, X, y)",
+        "MLPClassifier": "pb.estimators.Classifier, or pb.nn.MLP([n_in, 32, classes]) and pb.fit(net, X, y)",
+        "MLPRegressor": "pb.estimators.Regressor, or pb.nn.MLP([n_in, 32, 1]) and pb.fit(net, X, y)",
         "ReLU": 'pb.nn.Activation("relu")',
         "Tanh": 'pb.nn.Activation("tanh")',
         "Sigmoid": 'pb.nn.Activation("sigmoid")',
@@ -85,8 +87,6 @@ INSTEAD: dict[str, dict[str, str]] = {
         "Parameter": "a field `weight: np.ndarray` in a class of pb.nn.Module",
         "Conv1d": _LAYER,
         "Conv2d": _LAYER,
-        "Dropout": "give pb.fit validation rows and patience, or write pb.optim.AdamW(1e-3): no layer is random",
-        "Embedding": "write a layer of your own: a class of pb.nn.Module that computes `self.table[x.astype(int)]`",
         "BatchNorm1d": _LAYER,
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
@@ -121,6 +121,222 @@ INSTEAD: dict[str, dict[str, str]] = {
 }
 
 
+# By what has them elsewhere: methods and attributes.
+METHODS: dict[str, dict[str, str]] = {
+    "a module": {
+        **dict.fromkeys(("predict", "forward", "apply", "call"), "use net(X)"),
+        "predict_proba": "use pb.nn.softmax(net(X))",
+        **dict.fromkeys(("fit", "train_on_batch"), "use pb.fit(net, X, y), whose `.net` is the trained network"),
+        "compile": "give loss and optimizer to pb.fit(net, X, y, loss=…, optimizer=…)",
+        "evaluate": "use pb.nn.cross_entropy(net(X), y), or another loss of pb.nn",
+        **dict.fromkeys(
+            ("parameters", "named_parameters", "params", "state_dict", "get_weights", "weights", "trainable_variables"),
+            "use pb.nn.parameters(net)",
+        ),
+        **dict.fromkeys(("load_state_dict", "set_weights"), "use net.replace(…), or pb.load(folder)"),
+        **dict.fromkeys(("save", "save_weights"), "use run.save(folder) of what pb.fit returned"),
+        "summary": "write print(pb.nn.summary(net))",
+        **dict.fromkeys(
+            ("train", "eval"), "leave it out: pb.fit trains a network, and net(X) is what it says without training"
+        ),
+        "zero_grad": "leave it out: pb.grad(f) returns new gradients each time",
+        "requires_grad_": "leave it out: pb.grad(f, argnums=…) says what to differentiate by",
+        **dict.fromkeys(("to", "cpu", "cuda"), "leave it out: payback runs on the CPU"),
+        **dict.fromkeys(("add", "append"), "write pb.nn.Sequential(*layers), for a module does not change"),
+        "init": "leave it out: pb.nn.MLP(sizes, seed=0) has its first weights",
+    },
+    "a traced value": {
+        "detach": "use pb.stop_gradient(x)",
+        "numpy": "use x.value of a variable; in a traced function pb.stop_gradient(x)",
+        "cpu": "leave it out: payback runs on the CPU",
+        "cuda": "leave it out: payback runs on the CPU",
+        "requires_grad": "make what varies with pb.variable(x); it is always differentiated",
+        "requires_grad_": "make what varies with pb.variable(x); it is always differentiated",
+        "zero_grad": "leave it out: backward() replaces gradients, unless accumulate=True",
+        "zero_": "leave it out: backward() replaces gradients, unless accumulate=True",
+        "at": "write x[i] = value: item assignment is differentiated",
+        "unsqueeze": "write x[:, None]",
+        "view": "use x.reshape(…)",
+        "permute": "use x.transpose(…)",
+        "norm": "use np.linalg.norm(x)",
+        **{name: f"use np.{name}(x)" for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "abs", "matmul")},
+        **{name: f"use pb.nn.{name}(x)" for name in ("relu", "sigmoid", "softmax")},
+    },
+    "a run": {
+        **dict.fromkeys(("predict", "model", "best_estimator_"), "use run.net(X)"),
+        "evaluate": "use pb.nn.cross_entropy(run.net(X), y), or another loss of pb.nn",
+        "params": "use pb.nn.parameters(run.net)",
+        **dict.fromkeys(("loss", "losses", "loss_curve_"), 'use run.history["loss"]'),
+        "val_losses": 'use run.history["validation_loss"]',
+    },
+    "a history": {"history": 'write run.history["loss"]: the columns are its own'},
+}
+
+# Arguments, by what they are called here: what they are called elsewhere.
+SYNONYMS: dict[str, Iterable[str]] = {
+    "argnums": ("argnum", "arg", "wrt", "argnames", "sources"),
+    "has_aux": ("aux", "return_aux"),
+    "batch_size": ("batch", "minibatch_size", "mini_batch_size", "bs"),
+    "epochs": (
+        "epoch", "n_epochs", "num_epochs", "nb_epoch", "max_epochs", "max_iter", "iterations", "n_iter", "steps",
+    ),
+    "seed": ("random_state", "random_seed", "rng", "manual_seed", "key"),
+    "key": ("seed", "rng", "random_state", "generator"),
+    "loss": ("criterion", "loss_fn", "loss_function", "objective", "cost"),
+    "optimizer": ("optim", "opt", "solver", "optimiser"),
+    "progress": ("verbose", "verbosity", "progress_bar", "enable_progress_bar", "disp"),
+    "validation": (
+        "validation_split", "validation_data", "validation_fraction", "val_split", "val_data", "eval_set", "valid",
+        "validation_size", "test_size",
+    ),
+    "patience": ("early_stopping", "n_iter_no_change", "early_stopping_rounds", "early_stop"),
+    "sample_weight": ("sample_weights", "weights", "weight", "w"),
+    "callbacks": ("callback", "hooks", "on_epoch_end"),
+    "record": ("log_dir", "logdir", "checkpoint", "save_dir", "default_root_dir"),
+    "resume": ("warm_start", "initial_epoch", "ckpt_path", "init_from"),
+    "tol": ("tolerance", "ftol", "gtol", "atol", "eps"),
+    "rate": ("p", "lr", "learning_rate", "learning_rate_init", "alpha", "eta", "step", "step_size", "schedule"),
+    "step": ("lr", "learning_rate", "rate", "alpha", "eta", "step_size"),
+    "epsilon": ("eps", "epsilon_root"),
+    "beta1": ("b1", "beta_1"),
+    "beta2": ("b2", "beta_2"),
+    "decay": ("rho", "alpha", "smoothing_constant"),
+    "momentum": ("mu", "beta"),
+    "clip_norm": (
+        "clipnorm", "global_clipnorm", "max_norm", "max_grad_norm", "gradient_clip_val", "clip", "clip_grad_norm",
+    ),
+    "every": ("step_size", "transition_steps", "decay_steps"),
+    "factor": ("gamma", "decay_rate"),
+    "final": ("eta_min", "end_value"),
+    "count": ("num_embeddings", "input_dim", "vocab_size", "n"),
+    "size": ("embedding_dim", "output_dim", "features", "dim"),
+    "class_weight": ("class_weights", "pos_weight", "scale_pos_weight"),
+    "metrics": ("metric", "scoring", "eval_metric"),
+    "probability": ("p", "prob"),
+    "dropout": ("dropout_rate", "p", "drop"),
+    "n_in": ("in_features", "input_dim", "input_size", "in_dim", "input_shape"),
+    "n_out": ("out_features", "output_dim", "output_size", "units", "features", "out_dim"),
+    "bias": ("use_bias", "with_bias"),
+    "initializer": ("kernel_initializer", "kernel_init", "init", "w_init", "weight_init"),
+    "hidden": ("hidden_layer_sizes", "layers", "hidden_layers", "units"),
+    "random_state": ("seed", "rng"),
+    "sizes": ("hidden_layer_sizes", "layers", "layer_sizes", "features", "units", "hidden", "output_sizes"),
+    "activation": ("act", "nonlinearity", "activation_fn"),
+    "axis": ("dim", "axes"),
+    "keepdims": ("keepdim", "keep_dims"),
+    "shape": ("size",),
+    "low": ("minval", "a"),
+    "high": ("maxval", "b"),
+    "delta": ("beta", "huber_delta"),
+    "prediction": ("y_pred", "input", "outputs", "predictions"),
+    "logits": ("y_pred", "input", "outputs", "predictions", "pred"),
+    "target": ("y_true", "targets", "labels", "label", "y"),
+    "in_axes": ("in_dims", "in_axis"),
+    "out_axes": ("out_dims", "out_axis"),
+    "donate": ("donate_argnums", "donate_argnames"),
+    "xs": ("sequences", "elems", "inputs"),
+    "init": ("initial", "initializer", "carry", "init_val"),
+    "length": ("n", "steps", "n_steps"),
+    "max_steps": ("maximum_iterations", "max_iter", "maxiter"),
+}  # fmt: skip
+
+# By function: arguments that it has no other name for; "": too many by position.
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "pb.fit": {
+        **dict.fromkeys(
+            ("lr", "learning_rate", "rate"), "give it to the optimizer: optimizer=pb.optim.Adam(1e-3)"
+        ),
+        **dict.fromkeys(("weight_decay", "l2"), "write optimizer=pb.optim.AdamW(1e-3, weight_decay=1e-2)"),
+        **dict.fromkeys(("clip_norm", "max_grad_norm", "clip"), "write optimizer=pb.optim.Adam(1e-3, clip_norm=1.0)"),
+        **dict.fromkeys(("device", "accelerator", "n_jobs", "threads"), "payback runs on the CPU: pb.set_threads(2)"),
+        "scheduler": _RATE,
+    },
+    "pb.optim": {
+        "params": "give the network to pb.fit(net, X, y, optimizer=…), and the optimizer the rate alone",
+        "betas": "write beta1=0.9, beta2=0.999",
+        "weight_decay": "use pb.optim.AdamW(1e-3, weight_decay=1e-2)",
+        "nesterov": "use pb.optim.Nesterov(0.01)",
+        "momentum": "use pb.optim.Momentum(0.01, momentum=0.9)",
+        "amsgrad": "leave it out: there is none here",
+    },
+    "pb.compile": {
+        "static_argnames": "write static_argnums=…, which takes positions",
+        "backend": "leave it out: machine code is all that there is",
+    },
+    "pb.hvp": {"": "give one container of them: pb.hvp(lambda at: f(*at), (x, y), (v, w))"},
+    "pb.nn.MLP": {"": "give the sizes as one list: pb.nn.MLP([2, 16, 1])"},
+    "pb.minimize": {"method": "use scipy.optimize.minimize(f, x0, jac=pb.grad(f), method=…)",
+                    "jac": "leave it out: pb.minimize differentiates f itself"},
+    "pb.cond": dict.fromkeys(
+        ("pred", "true_fun", "false_fun", "operand", "true_fn", "false_fn"),
+        "write pb.cond(condition, f, g, *operands), by position",
+    ),
+    "pb.while_loop": dict.fromkeys(("cond_fun", "body_fun", "init_val"), "write pb.while_loop(test, step, init)"),
+}  # fmt: skip
+
+# By what is named with a text: names of other libraries.
+VALUES: dict[str, dict[str, str]] = {
+    "loss": {
+        **dict.fromkeys(("mse", "mean_squared_error", "l2", "l2_loss", "mse_loss"), "squared_error"),
+        **dict.fromkeys(
+            ("categorical_crossentropy", "sparse_categorical_crossentropy", "crossentropy", "nll_loss", "log_loss"),
+            "cross_entropy",
+        ),
+        **dict.fromkeys(("binary_crossentropy", "bce", "bce_with_logits"), "binary_cross_entropy"),
+        **dict.fromkeys(("smooth_l1", "smooth_l1_loss", "huber_loss"), "huber"),
+        **dict.fromkeys(
+            ("mae", "mean_absolute_error", "l1", "l1_loss"), "give a function: lambda y, t: abs(y - t).mean()"
+        ),
+    },
+    "activation": {
+        **dict.fromkeys(("linear", "none", "None"), "identity"),
+        "logistic": "sigmoid",
+        **dict.fromkeys(
+            ("gelu", "silu", "swish", "elu", "selu", "leaky_relu", "mish", "softmax"),
+            "write it as a function of NumPy among the layers of pb.nn.Sequential",
+        ),
+    },
+    "optimizer": {**dict.fromkeys(("sgd", "gradient_descent"), "gd"), "rmsprop_momentum": "rmsprop"},
+    "initializer": {
+        **dict.fromkeys(("kaiming_normal", "kaiming_normal_", "lecun_normal"), "he_normal"),
+        **dict.fromkeys(("kaiming_uniform", "kaiming_uniform_", "lecun_uniform"), "he_uniform"),
+        **dict.fromkeys(("xavier_normal", "xavier_normal_"), "glorot_normal"),
+        **dict.fromkeys(("xavier_uniform", "xavier_uniform_", "xavier"), "glorot_uniform"),
+    },
+}  # fmt: skip
+
+
+def near(name: str, known: Collection[str]) -> str | None:
+    """The one of the known names that another is likely to mean, or None."""
+    found = difflib.get_close_matches(name, known, 1)
+    return found[0] if found else None
+
+
+def named(what: str, name: Any, known: Collection[str]) -> str | None:
+    """What to do where there is no loss (activation, …) of this name."""
+    meant = VALUES.get(what, {}).get(name) if isinstance(name, str) else None
+    if meant is not None:
+        return f"write {meant!r}" if meant in known else meant
+    meant = near(str(name), known)
+    return f"did you mean {meant!r}?" if meant else None
+
+
+# Arguments that are needed: what to give.
+NEEDED = {"key": "write key=pb.random.key(0)"}
+
+
+def argument(function: str, name: str, known: Collection[str]) -> str | None:
+    """What to do about an argument that a function does not have; known: those that it has."""
+    for place in (function, function.rpartition(".")[0]):
+        if (told := ARGUMENTS.get(place, {}).get(name)) is not None:
+            return told
+    meant = next((own for own in known if name in SYNONYMS.get(own, ())), None)
+    if meant is not None:
+        return NEEDED.get(meant, f"write {meant}=…")
+    meant = near(name, known)
+    return f"did you mean {meant}=…?" if meant else None
+
+
 def missing(module: str, name: str) -> AttributeError:
     """The error for a name that `payback`, `payback.nn`, … does not have."""
     what = f"module {module!r} has no attribute {name!r}"
@@ -130,6 +346,15 @@ def missing(module: str, name: str) -> AttributeError:
     return MissingAttributeError(
         what, fix=instead if instead.startswith(("write", "make", "give")) else f"use {instead}"
     )
+
+
+def missing_method(kind: str, thing: Any, name: str) -> AttributeError:
+    """The error for an attribute that a thing of this kind (see `METHODS`) does not have."""
+    what = f"{type(thing).__name__!r} object has no attribute {name!r}"
+    instead = METHODS[kind].get(name)
+    if instead is None:
+        return AttributeError(what, name=name, obj=thing)
+    return MissingAttributeError(what, fix=instead)
 
 
 def hook(module: str) -> Any:

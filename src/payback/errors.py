@@ -54,6 +54,10 @@ class ShapeError(PaybackError, ValueError):
     """Shapes that do not go together."""
 
 
+class ArgumentError(PaybackError, TypeError):
+    """A function was called with an argument that it does not have, with too many, or without one that it needs."""
+
+
 class DifferentiationError(PaybackError, TypeError):
     """A derivative was asked for that does not exist, or that payback does not know."""
 

@@ -23,7 +23,7 @@ from payback.ops.philox import PIECE, folded, order_of, random_bits
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit
 
-__all__ = ["fold_in", "key", "normal", "permutation", "split", "uniform"]
+__all__ = ["bernoulli", "fold_in", "key", "normal", "permutation", "split", "uniform"]
 
 if not TYPE_CHECKING:  # which would let it pass any name
     __getattr__ = hook("payback.random")
@@ -55,7 +55,8 @@ def floating(dtype: Any) -> Any:
     return np.dtype(dtype)
 
 
-def _check(key: Any) -> Any:
+def checked(key: Any) -> Any:
+    """The key.  Raises InputError for what is none."""
     if not isinstance(key, (np.ndarray, Traced)) or key.shape != (2,) or key.dtype != np.uint32:
         raise InputError(
             "a random function was given no key", why=f"it got {key!r}", fix="make one with pb.random.key(seed)"
@@ -75,8 +76,8 @@ def fold_in(key: Array, number: int) -> Array:
     3
     """
     if isinstance(key, Traced) or isinstance(number, Traced):
-        return emit("fold_in", _check(key), number)
-    made = folded(_check(key), number & 0xFFFFFFFFFFFFFFFF).copy()
+        return emit("fold_in", checked(key), number)
+    made = folded(checked(key), number & 0xFFFFFFFFFFFFFFFF).copy()
     made.flags.writeable = False
     return made
 
@@ -109,7 +110,7 @@ def uniform(
     """
     dtype, shape = floating(dtype), (shape,) if isinstance(shape, int) else tuple(shape)
     size = prod(shape)
-    if isinstance(_check(key), Traced):  # the same bits, with the rows of the table
+    if isinstance(checked(key), Traced):  # the same bits, with the rows of the table
         if dtype == np.float64:
             words = emit("random_bits", key, shape=(2 * size,)).astype(np.float64)
             unit = (words[0::2] * 2.0**21 + np.floor(words[1::2] * 2.0**-11)) * 2.0**-53
@@ -117,13 +118,13 @@ def uniform(
             words = emit("random_bits", key, shape=(size,)).astype(np.float64)
             unit = np.floor(words * 2.0**-8).astype(np.float32) * np.float32(2.0**-24)
     elif dtype == np.float64:
-        bits, unit = random_bits(_check(key), (2 * size,)), np.empty(size)
+        bits, unit = random_bits(checked(key), (2 * size,)), np.empty(size)
         for start in range(0, size, PIECE):
             words = bits[2 * start : 2 * (start + PIECE)].astype(np.uint64)
             unit[start : start + PIECE] = (words[0::2] << np.uint64(32) | words[1::2]) >> np.uint64(11)
         unit *= 2.0**-53
     else:
-        unit = (random_bits(_check(key), (size,)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        unit = (random_bits(checked(key), (size,)) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     return (unit * (high - low) + low).astype(dtype).reshape(shape)[()]
 
 
@@ -155,6 +156,25 @@ def normal(key: Array, shape: tuple[int, ...] = (), dtype: Any = np.float64) -> 
     )
 
 
+@told("pb.random.bernoulli")
+def bernoulli(key: Array, probability: float = 0.5, shape: tuple[int, ...] = ()) -> Any:
+    """Booleans, each True with this probability, to 32 bits of it: a mask, the toss of a coin.
+
+    key: used for this draw alone; probability: a number from 0 to 1.
+    Raises InputError for others, and for what is no key.
+
+    >>> import payback as pb
+    >>> pb.random.bernoulli(pb.random.key(0), 0.25, (10000,)).mean().round(2)
+    np.float64(0.25)
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if isinstance(probability, bool) or not 0 <= probability <= 1:
+        raise InputError(f"the probability is {probability!r}", why="it is a number from 0 to 1")
+    least = round(probability * 2**32)
+    words = emit("random_bits", key, shape=shape) if isinstance(checked(key), Traced) else random_bits(key, shape)
+    return words <= np.uint32(least - 1) if least else np.zeros(shape, bool)[()]
+
+
 @told("pb.random.permutation")
 def permutation(key: Array, n: int) -> Array:
     """A random order of range(n), as int64.
@@ -168,4 +188,4 @@ def permutation(key: Array, n: int) -> Array:
     if isinstance(key, Traced):
         raise InputError("permutation was given a key whose value is not known while a function is traced",
                          why="an order decides places", fix="draw it outside, and give it as an argument")  # fmt: skip
-    return order_of(random_bits(_check(key), (2 * n,)))
+    return order_of(random_bits(checked(key), (2 * n,)))

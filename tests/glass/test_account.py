@@ -287,8 +287,8 @@ def test_a_share_that_is_left_out_or_given_twice_is_noticed(run, monkeypatch):
     right = Shares.__call__
     for change in (0.0, 2.0):
 
-        def wrong(self, net, x, y, weights, change=change):
-            shares = right(self, net, x, y, weights).copy()
+        def wrong(self, *args, change=change):
+            shares = right(self, *args).copy()
             shares[11] *= change
             return shares
 

@@ -422,6 +422,27 @@ ENTRIES = [
         """, (
         ('argnums="weigths"', 'argnums="weights"'),
     )),
+    Entry("ArgumentError", "An argument of another library", """
+        import payback as pb
+
+        pb.optim.Adam(learning_rate=1e-2)
+        """, (
+        ("learning_rate=", "rate="),
+    )),
+    Entry("ArgumentError", "More arguments than a function takes", """
+        import payback as pb
+
+        pb.nn.MLP(2, 16, 1)
+        """, (
+        ("2, 16, 1", "[2, 16, 1]"),
+    )),
+    Entry("ArgumentError", "An argument that is missing", """
+        import payback as pb
+
+        pb.nn.Linear(2, 1)
+        """, (
+        ("2, 1", "2, 1, key=pb.random.key(0)"),
+    )),
     Entry("PaybackError", "All of them", """
         import payback as pb
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 import payback as pb
+import payback.estimators
 import payback.nn
 import payback.optim
 import payback.random
-from payback.elsewhere import INSTEAD
+from payback.elsewhere import INSTEAD, METHODS, SYNONYMS
 from payback.errors import MissingAttributeError
 from payback.glass.account import Statement
 from payback.glass.ledger import Ledger
@@ -34,7 +35,12 @@ from payback.transforms.audit import Audit
 from payback.transforms.compile import CompiledFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
-MODULES = {"pb.nn": payback.nn, "pb.optim": payback.optim, "pb.random": payback.random}
+MODULES = {
+    "pb.nn": payback.nn,
+    "pb.optim": payback.optim,
+    "pb.random": payback.random,
+    "pb.estimators": payback.estimators,
+}
 # What public functions return, and what one does with it.
 RETURNED = {
     "pb.variable": (Variable, "value grad backward"),
@@ -67,6 +73,9 @@ an example. All examples are run by the tests. Errors have [a page of their own]
 COMING = """Gradients are functions of functions, as in JAX and autograd, or `y.backward()` as in PyTorch. NumPy and
 SciPy are differentiated under their own names, and `pb.compile` alone makes machine code. Whoever writes one of the
 names on the left after `pb.`, `pb.nn.`, `pb.optim.` or `pb.random.` is told the right side by the error.
+"""
+
+ARGUMENTS = """Arguments too: of a function that has the one on the right, those on the left are answered with it.
 """
 
 # Tasks in a newcomer's words: what to call.
@@ -134,7 +143,14 @@ def _elsewhere():
         for name, instead in names.items():
             rows.setdefault((module.replace("payback", "pb"), instead), []).append(f"`{name}`")
     told = [f"| {', '.join(names)} | {_code(instead)} |" for (_, instead), names in rows.items()]
-    return "\n".join(["| there | here |", "|---|---|", *told, ""])
+    rows = {}
+    for kind, names in METHODS.items():
+        for name, instead in names.items():
+            rows.setdefault((kind, instead), []).append(f"`.{name}`")
+    told += [f"| {', '.join(names)} of {kind} | {_code(instead)} |" for (kind, instead), names in rows.items()]
+    words = [f"| {', '.join(f'`{name}=`' for name in names)} | `{own}=` |" for own, names in SYNONYMS.items()]
+    head = "| there | here |\n|---|---|"
+    return "\n".join([head, *told, "", ARGUMENTS, head, *words, ""])
 
 
 def _code(text):
@@ -200,7 +216,7 @@ def test_public_functions_have_an_example(name, thing):
 
 # What goes through them is never wrong, or its errors are those of what is called.
 RAISE_NOTHING = {
-    "pb.stop_gradient", "pb.nn.identity", "pb.nn.Sequential", "pb.nn.parameters", "pb.nn.summary", "pb.nn.static",
+    "pb.stop_gradient", "pb.nn.identity", "pb.nn.parameters", "pb.nn.summary", "pb.nn.static",
 }  # fmt: skip
 
 

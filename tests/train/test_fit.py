@@ -561,7 +561,7 @@ def test_progress_is_shown_on_a_terminal_only(capsys):
     ("options", "kind", "message"),
     [
         ({"loss": "crossentropy"}, InputError, "there is no loss 'crossentropy'"),
-        ({"optimizer": "adam"}, InputError, "Write pb.optim.Adam(1e-3)"),
+        ({"optimizer": pb.optim.Adam}, InputError, "Write pb.optim.Adam(1e-3)"),
         ({"optimizer": Adam}, InputError, "optimizer is <class"),
         ({"epochs": -1}, InputError, "epochs is -1"),
         ({"epochs": 1.5}, InputError, "epochs is 1.5"),

@@ -25,7 +25,8 @@ Array = np.ndarray[Any, Any]
 class Shares:
     """The samples' shares in d loss(net(x), y, weights) / d entry, for networks of one structure.
 
-    net: a container of parameters, callable on a batch.  leaf: the number of the parameter; entry: its index.
+    net: a container of parameters, callable on a batch; call(net, x, key) does so in a step.
+    leaf: the number of the parameter; entry: its index.
     Calling it gives one float64 a row.  Rows that are equal to the bit have equal shares, to the bit.
 
     >>> import payback as pb
@@ -38,37 +39,39 @@ class Shares:
     """
 
     def __init__(
-        self, net: Any, loss: Callable[..., Any], leaf: int, entry: tuple[int, ...], *, interpreted: bool = False
-    ):
-        self.net, self.loss, self.leaf = net, loss, leaf
+        self, net: Any, loss: Callable[..., Any], leaf: int, entry: tuple[int, ...], *, interpreted: bool = False,
+        call: Callable[[Any, Any, Any], Any] = lambda net, x, key: net(x),
+    ):  # fmt: skip
+        self.net, self.loss, self.leaf, self.call = net, loss, leaf, call
         along = np.zeros_like(leaves(net)[leaf])
         along[entry] = 1
         self._along = along
         self._native = native.available() and not interpreted
         self._traced: dict[tuple[int, bool], TracedFunction] = {}
 
-    def __call__(self, net: Any, x: Array, y: Array, weights: Array | None) -> Array:
-        key = len(x), weights is None
-        if key not in self._traced:
-            self._traced[key] = self._trace(x, y, weights)
-        owed, moved = self._traced[key](net, self._along, x, y, weights)
+    def __call__(self, net: Any, x: Array, y: Array, weights: Array | None, key: Array | None = None) -> Array:
+        """key: what the network draws with, if it draws."""
+        kind = len(x), weights is None
+        if kind not in self._traced:
+            self._traced[kind] = self._trace(x, y, weights, key)
+        owed, moved = self._traced[kind](net, self._along, x, y, weights, key)
         products = owed.astype(np.float64) * moved.astype(np.float64)
         found: Array = products.reshape(len(x), -1).sum(axis=1)
-        return found[_first_equal(x, y, weights)]
+        return found[_first_equal(x, y, weights)] if key is None else found  # equal rows may have drawn otherwise
 
-    def _trace(self, x: Array, y: Array, weights: Array | None) -> TracedFunction:
-        def both(net: Any, along: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+    def _trace(self, x: Array, y: Array, weights: Array | None, key: Array | None) -> TracedFunction:
+        def both(net: Any, along: Any, x: Any, y: Any, weights: Any, key: Any) -> tuple[Any, Any]:
             parts = leaves(net)
 
             def result(part: Any) -> Any:
                 whole = [*parts[: self.leaf], part, *parts[self.leaf + 1 :]]
-                return unflatten(net, iter(whole))(x)
+                return self.call(unflatten(net, iter(whole)), x, key)
 
             prediction, moved = jvp(result, (parts[self.leaf],), (along,))
             owed = grad(lambda prediction: self.loss(prediction, y, weights))(prediction)
             return owed, moved
 
-        shapes = [None if a is None else Aval(a.shape, a.dtype) for a in (x, y, weights)]
+        shapes = [None if a is None else Aval(a.shape, a.dtype) for a in (x, y, weights, key)]
         traced = trace(both, self.net, self._along, *shapes)
         if self._native:
             from payback.native.running.program import Program

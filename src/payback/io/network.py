@@ -9,7 +9,7 @@ import numpy as np
 
 from payback.errors import InputError, ModelFileError
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
 
 MAX_PARAMETERS = 2**34
 MAX_DEPTH = 50
@@ -32,12 +32,22 @@ class FlattenSpec(msgspec.Struct, tag="flatten", tag_field="layer", forbid_unkno
     pass
 
 
+class DropoutSpec(msgspec.Struct, tag="dropout", tag_field="layer", forbid_unknown_fields=True):
+    rate: float
+
+
+class EmbeddingSpec(msgspec.Struct, tag="embedding", tag_field="layer", forbid_unknown_fields=True):
+    count: int
+    size: int
+    dtype: DType
+
+
 class SequentialSpec(msgspec.Struct, tag="sequential", tag_field="layer", forbid_unknown_fields=True):
-    layers: list[LinearSpec | ActivationSpec | FlattenSpec | MLPSpec | SequentialSpec]
+    layers: list[LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | MLPSpec | SequentialSpec]
 
 
 class MLPSpec(msgspec.Struct, tag="mlp", tag_field="layer", forbid_unknown_fields=True):
-    layers: list[LinearSpec | ActivationSpec]
+    layers: list[LinearSpec | ActivationSpec | DropoutSpec]
     skip: bool
 
 
@@ -47,7 +57,7 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
     name: str
 
 
-Spec = LinearSpec | ActivationSpec | FlattenSpec | MLPSpec | SequentialSpec | Custom
+Spec = LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | MLPSpec | SequentialSpec | Custom
 
 
 def describe(net: Any) -> Spec:
@@ -75,6 +85,11 @@ def _describe(net: Any, depth: int = 0) -> Any:
         return ActivationSpec(net.name)
     if type(net) is Flatten:
         return FlattenSpec()
+    if type(net) is Dropout:
+        return DropoutSpec(net.rate)
+    if type(net) is Embedding:
+        count, size = net.table.shape
+        return EmbeddingSpec(int(count), int(size), net.table.dtype.name)
     if type(net) is MLP:
         return MLPSpec([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
     if type(net) is Sequential:
@@ -104,6 +119,14 @@ def build(spec: Spec, depth: int = 0) -> Any:
             return Activation(spec.name)
         case FlattenSpec():
             return Flatten()
+        case EmbeddingSpec():
+            if not (spec.count >= 1 and spec.size >= 1 and spec.count * spec.size <= MAX_PARAMETERS):
+                raise ModelFileError(f"an embedding of {spec.count} rows of {spec.size}", why="no such layer can be")
+            return object.__new__(Embedding).replace(table=_zeros((spec.count, spec.size), spec.dtype))
+        case DropoutSpec():
+            if not 0 <= spec.rate < 1:
+                raise ModelFileError(f"a dropout of {spec.rate}", why="no such layer can be")
+            return Dropout(spec.rate)
         case MLPSpec(layers=[LinearSpec() as first, *_]) if isinstance(spec.layers[-1], LinearSpec):
             mlp = object.__new__(MLP)
             object.__setattr__(mlp, "layers", tuple(build(layer, depth + 1) for layer in spec.layers))

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from payback.errors import InputError, PaybackError
+from payback import elsewhere
+from payback.errors import ArgumentError, InputError, PaybackError
 from payback.ir.where import caller, position
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,12 +28,61 @@ def told(name: str) -> Callable[[F], F]:
             except _WRONG as problem:
                 link = problem.__traceback__
                 if link is None or link.tb_next is None:  # Python's own: arguments that are missing or too many
-                    raise
+                    raise _uncallable(name, function, args, kwargs, problem) from None
                 raise _wrong(name, function, args, kwargs, problem) from problem
 
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def answered(name: str) -> Callable[[F], F]:
+    """For any function, or class: arguments that it does not have, or that are missing, become an ArgumentError.
+
+    Whoever comes from another library is told what they are called here.
+    """
+
+    def decorate(function: F) -> F:
+        if isinstance(function, type):
+            function.__init__ = answered(name)(function.__init__)  # type: ignore[misc]
+            return function
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as problem:
+                link = problem.__traceback__
+                if isinstance(problem, PaybackError) or link is None or link.tb_next is not None:
+                    raise
+                raise _uncallable(name, function, args, kwargs, problem) from None
+
+        return called  # type: ignore[return-value]
+
+    return decorate
+
+
+def _uncallable(name: str, function: Any, args: Any, kwargs: Any, problem: Exception) -> Exception:
+    """The error for a call that does not fit the signature; the problem itself where it does."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    placed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    count = len(args) - (len(parameters) < len(inspect.signature(function).parameters))
+    told: dict[str, Any] = dict(where=position(caller(3)), why=f"it takes {', '.join(known)}")
+    for key in kwargs:
+        if key not in known:
+            return ArgumentError(f"{name} has no argument {key!r}", **told, fix=elsewhere.argument(name, key, known))
+        if key in placed[:count]:
+            return ArgumentError(f"{name} was given {key} twice", **told, fix="give it by position or by name")
+    if count > len(placed):
+        return ArgumentError(f"{name} was given {count} arguments by position, and takes {len(placed)}", **told,
+                             fix=elsewhere.argument(name, "", ()) or "give the others by name")  # fmt: skip
+    needed = [p.name for p in parameters if p.default is p.empty and p.name in known]
+    lacking = [key for key in needed if key not in (*placed[:count], *kwargs)]
+    if lacking:
+        return ArgumentError(f"{name} was not given {' and '.join(lacking)}", **told,
+                             fix=elsewhere.NEEDED.get(lacking[0]))  # fmt: skip
+    return problem
 
 
 def _wrong(name: str, function: Any, args: Any, kwargs: Any, problem: Exception) -> InputError:

@@ -21,8 +21,9 @@ from payback.nn.activations import (
     softplus,
     tanh,
 )
+from payback.nn.drawing import training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
-from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
 
@@ -32,6 +33,8 @@ __all__ = [
     "LOSSES",
     "MLP",
     "Activation",
+    "Dropout",
+    "Embedding",
     "Flatten",
     "Linear",
     "Module",
@@ -59,6 +62,7 @@ __all__ = [
     "static",
     "summary",
     "tanh",
+    "training",
 ]
 
 if not TYPE_CHECKING:  # which would let it pass any name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from payback.nn.layers import Activation, Flatten, Linear, Sequential
+from payback.nn.layers import Activation, Dropout, Flatten, Linear, Sequential
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Weights = list[tuple[str, tuple[int, ...]]]
@@ -53,6 +53,8 @@ def _compose(net: Any, text: str, found: Weights) -> str:
         return f"W{number}·{_factor(text)}+b{number}"
     if isinstance(net, Activation):
         return text if net.name == "identity" else f"{net.name}({text})"
+    if isinstance(net, Dropout):  # only while it is trained
+        return text
     return f"{'flatten' if isinstance(net, Flatten) else type(net).__name__}({text})"
 
 

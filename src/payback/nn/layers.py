@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from payback import random
+from payback import elsewhere, random
 from payback.errors import InputError, ShapeError
 from payback.ir.told import told
 from payback.nn.activations import ACTIVATIONS
+from payback.nn.drawing import key_for
 from payback.nn.initializers import INITIALIZERS, initializer_for
 from payback.nn.module import Module, static
+from payback.trace.array import Traced
 from payback.trace.tree import is_leaf
 
 
 def known(name: Any, table: dict[str, Any], what: str) -> Any:
     """The entry of a closed table.  Raises InputError that lists the known names."""
     if name not in table:
-        near = difflib.get_close_matches(str(name), table, 1)
         raise InputError(
             f"there is no {what} {name!r}",
             why=f"known are {', '.join(table)}",
-            fix=f"did you mean {near[0]!r}?" if near else None,
+            fix=elsewhere.named(what, name, table),
         )
     return table[name]
 
@@ -111,6 +111,76 @@ class Activation(Module):
         return ACTIVATIONS[self.name](x)
 
 
+class Dropout(Module):
+    """While a network is trained, zeros at random places; what stays is divided by 1 − rate (Srivastava et al., JMLR
+    15, 2014).  Otherwise x itself, so `net(X)` needs no other mode.
+
+    rate: the probability that an entry becomes zero, at least 0 and less than 1, else InputError.
+    `pb.fit` draws anew in each step, from its seed; in a loop of your own write `with pb.nn.training(key):`.
+
+    >>> import numpy as np, payback as pb
+    >>> layer, x = pb.nn.Dropout(0.5), np.ones(6)
+    >>> layer(x)
+    array([1., 1., 1., 1., 1., 1.])
+    >>> with pb.nn.training(pb.random.key(0)):
+    ...     layer(x)
+    array([2., 2., 0., 0., 0., 0.])
+    """
+
+    rate: float = static()
+
+    @told("pb.nn.Dropout")
+    def __init__(self, rate: float = 0.5):
+        if isinstance(rate, bool) or not 0 <= rate < 1:
+            raise InputError(f"the rate is {rate!r:.40}", why="it is at least 0 and less than 1")
+        self.rate = float(rate)
+
+    @told("pb.nn.Dropout")
+    def __call__(self, x: Any) -> Any:
+        key = key_for(x) if self.rate else None
+        if key is None:
+            return x
+        return np.where(random.bernoulli(key, 1.0 - self.rate, x.shape), x * (1.0 / (1.0 - self.rate)), 0.0)
+
+
+class Embedding(Module):
+    """A row of a table for each whole number: words, categories, numbers of users (Bengio et al., JMLR 3, 2003).
+
+    count: how many numbers there are, from 0 on; size: of a row.  key, dtype: as of `Linear`; rows are normal at first.
+    x of any shape of whole numbers gives (*x.shape, size); `Flatten` puts the rows of a sample side by side.
+    `pb.fit` leaves an X of whole numbers as it is for a network that begins so.
+
+    Raises InputError for sizes below 1, numbers out of range, and an x that holds none.
+
+    >>> import numpy as np, payback as pb
+    >>> layer = pb.nn.Embedding(5, 3, key=pb.random.key(0))
+    >>> layer(np.array([[0, 4], [1, 1]])).shape
+    (2, 2, 3)
+    """
+
+    table: Any
+
+    @told("pb.nn.Embedding")
+    def __init__(self, count: int, size: int, *, key: Any, dtype: Any = np.float32):
+        for number in (count, size):
+            if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+                raise InputError(f"an embedding of {count!r} rows of {size!r}", why="sizes are whole numbers from 1 up")
+        self.table = random.normal(key, (int(count), int(size))).astype(random.floating(dtype))
+
+    @told("pb.nn.Embedding")
+    def __call__(self, x: Any) -> Any:
+        count = self.table.shape[0]
+        if not isinstance(x, Traced):
+            x = np.asarray(x)
+            if x.dtype.kind in "iu" and x.size and not 0 <= x.min() <= x.max() < count:
+                raise InputError(f"an embedding of {count} rows was given numbers from {x.min()} to {x.max()}",
+                                 why=f"the rows are 0 to {count - 1}")  # fmt: skip
+        if x.dtype.kind not in "iu":
+            raise InputError(f"an embedding was given {x.dtype}", why="the numbers of rows are whole ones",
+                             fix="write x.astype(int)")  # fmt: skip
+        return self.table[x]
+
+
 class Flatten(Module):
     """(n, a, b, …) → (n, a·b·…): images and the like for a `Linear` layer.
 
@@ -138,7 +208,7 @@ class Applied(Module):
 class Sequential(Module):
     """Layers one after another: the composite function layers[-1](… layers[0](x)).
 
-    layers: modules, or any functions of one array.
+    layers: modules, or any functions of one array; others raise InputError.
 
     >>> import numpy as np, payback as pb
     >>> first, second = pb.random.split(pb.random.key(0))
@@ -150,6 +220,13 @@ class Sequential(Module):
     layers: tuple[Any, ...]
 
     def __init__(self, *layers: Any):
+        for k, layer in enumerate(layers):
+            if not callable(layer):
+                raise InputError(
+                    f"layer {k} is {layer!r:.60}",
+                    why="a layer is a module or a function of one array",
+                    fix="write pb.nn.Sequential(*layers)" if isinstance(layer, (list, tuple)) else None,
+                )
         self.layers = tuple(Applied(layer) if callable(layer) and is_leaf(layer) else layer for layer in layers)
 
     def __call__(self, x: Any) -> Any:
@@ -167,6 +244,7 @@ class MLP(Sequential):
     dtype: of the parameters, float32 unless said.
     skip: add a linear map from the inputs straight to the outputs, zero at first, so that the hidden layers need only
     learn what is not linear (wide & deep: Cheng et al., DLRS 2016).
+    dropout: the rate of a `Dropout` after each activation; 0: none.
 
     Raises InputError for fewer than two sizes, sizes below 1, and unknown names.
 
@@ -192,6 +270,7 @@ class MLP(Sequential):
         initializer: str | None = None,
         dtype: Any = np.float32,
         skip: bool = False,
+        dropout: float = 0.0,
     ):
         if len(sizes) < 2:
             raise InputError(
@@ -204,7 +283,7 @@ class MLP(Sequential):
             chosen = initializer or ("glorot_uniform" if last else initializer_for(activation))
             layers.append(Linear(n_in, n_out, key=keys[i], initializer=chosen, dtype=dtype))
             if not last:
-                layers.append(Activation(activation))
+                layers += [Activation(activation), *([Dropout(dropout)] if dropout else [])]
         super().__init__(*layers)
         self.skip = np.zeros((sizes[0], sizes[-1]), dtype) if skip else None
 

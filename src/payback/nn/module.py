@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import dataclasses
 from copy import copy
-from typing import Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 import numpy as np
 
+from payback.elsewhere import missing_method
 from payback.errors import FieldError
-from payback.ir.told import told
+from payback.ir.told import answered, told
 from payback.trace.tree import leaves, paths
 
 
@@ -70,6 +71,8 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
+        name = f"pb.nn.{cls.__name__}" if cls.__module__ == "payback.nn.layers" else cls.__qualname__
+        type.__setattr__(cls, "__init__", answered(name)(cls.__init__))
         del cls.__setattr__  # a dataclass's own would refuse what __init__ assigns, and say no cure
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -82,6 +85,11 @@ class Module:
             )
         self._check_declared(name)
         object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # which would let it pass any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_method("a module", self, name)
 
     def _check_declared(self, name: str) -> None:
         kind = type(self).__name__

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from payback.errors import InputError
-from payback.ir.told import told
+from payback.ir.told import answered, told
 from payback.optim.schedules import Constant, Schedule, positive
 from payback.trace.repeat import Repeated
 from payback.trace.tree import leaves, paths, unflatten
@@ -57,6 +57,7 @@ def _unit_interval(name: str, value: float) -> None:
         raise InputError(f"{name} is {value!r}", why="it must be at least 0 and less than 1")
 
 
+@answered("pb.optim.Optimizer")
 @dataclass(frozen=True)
 class Optimizer:
     """The base of optimizers.
@@ -141,6 +142,7 @@ class Optimizer:
         return self if type(self) in OPTIMIZERS.values() else None
 
 
+@answered("pb.optim.GradientDescent")
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
     """p − rate·g.  rate and clip_norm: see `Optimizer`, which says what raises InputError.
@@ -161,6 +163,7 @@ class GradientDescent(Optimizer):
         return p - rate * g, ()
 
 
+@answered("pb.optim.Momentum")
 @dataclass(frozen=True)
 class Momentum(Optimizer):
     """v ← momentum·v + g; p − rate·v (Polyak, USSR Comp. Math. 4, 1964).
@@ -185,6 +188,7 @@ class Momentum(Optimizer):
         return p - rate * v, (v,)
 
 
+@answered("pb.optim.Nesterov")
 @dataclass(frozen=True)
 class Nesterov(Momentum):
     """v ← momentum·v + g; p − rate·(g + momentum·v) (Nesterov, 1983; Sutskever et al., ICML 2013).
@@ -201,6 +205,7 @@ class Nesterov(Momentum):
         return p - rate * (g + self.momentum * v), (v,)
 
 
+@answered("pb.optim.RMSprop")
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """s ← decay·s + (1−decay)·g²; p − rate·g / (√s + epsilon) (Tieleman & Hinton, 2012).
@@ -226,6 +231,7 @@ class RMSprop(Optimizer):
         return p - rate * g / (np.sqrt(s) + self.epsilon), (s,)
 
 
+@answered("pb.optim.Adam")
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma & Ba, ICLR 2015): p − rate·m̂ / (√v̂ + epsilon), with bias correction.
@@ -263,6 +269,7 @@ class Adam(Optimizer):
         return p - length * m / (scale * np.sqrt(v) + self.epsilon), (m, v)  # √(v/c), without dividing every entry
 
 
+@answered("pb.optim.AdamW")
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019): p also shrinks by rate·weight_decay.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
+from payback.ir.told import answered
 
 
 def positive(name: str, value: float, zero: bool = False) -> float:
@@ -30,6 +31,7 @@ def positive(name: str, value: float, zero: bool = False) -> float:
     return float(value)
 
 
+@answered("pb.optim.Schedule")
 @dataclass(frozen=True)
 class Schedule:
     """The base of schedules: `schedule(step, total)` is the length of step 0 … total − 1.
@@ -64,6 +66,7 @@ class Schedule:
         return np.array([self(step, total) for step in range(first, first + count)], np.float64)
 
 
+@answered("pb.optim.Constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
     """Always the same: what a number as the rate means.
@@ -82,6 +85,7 @@ class Constant(Schedule):
         return np.full(count, self.rate, np.float64)
 
 
+@answered("pb.optim.StepDecay")
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """Multiplied by `factor` after every `every` steps.
@@ -109,6 +113,7 @@ class StepDecay(Schedule):
         return np.array([self.rate * self.factor**k for k in times.tolist()], np.float64)[which]
 
 
+@answered("pb.optim.Cosine")
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine from `rate` down to `final` over the run (Loshchilov & Hutter, ICLR 2017).
@@ -134,6 +139,7 @@ class Cosine(Schedule):
         return self.final + (self.rate - self.final) * 0.5 * (1 + np.cos(math.pi * part))
 
 
+@answered("pb.optim.WarmUp")
 @dataclass(frozen=True)
 class WarmUp(Schedule):
     """Linear from near zero over `steps` steps, then what `then` says (constant unless given).

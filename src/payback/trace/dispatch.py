@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from payback.elsewhere import METHODS as ELSEWHERE
 from payback.errors import UnsupportedError, witness
 from payback.ir.aval import WEAK_DTYPES, Aval
 from payback.ir.node import NO_PARAMS, Node
@@ -29,6 +30,7 @@ from payback.trace.assignment.outside import calling, into_plain_array
 from payback.trace.assignment.owned import adopt
 from payback.trace.indexing import getitem
 from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, made, where_of_caller
+from payback.trace.refusals.asked import Elsewhere
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
 from payback.trace.refusals.free import free
 from payback.trace.refusals.handled import FACTORIZING, unsure
@@ -431,3 +433,5 @@ HOOKS["product"] = lambda a, b: _pair_at_once(_CONTRACT, a, b)
 Traced.__array_ufunc__ = _protocol  # type: ignore[method-assign]
 METHODS["__array_function__"] = array_function
 METHODS["__getitem__"] = getitem
+for _name in ELSEWHERE["a traced value"].keys() - {*dir(Traced)}:
+    setattr(Traced, _name, Elsewhere(_name))

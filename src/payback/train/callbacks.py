@@ -15,6 +15,7 @@ from payback.glass.ledger import Ledger
 from payback.glass.shares import Shares
 from payback.ir.node import Node, ancestors
 from payback.ir.where import caller
+from payback.nn.drawing import training
 from payback.nn.layers import Linear, Sequential
 from payback.nn.module import parameters
 from payback.optim.linear import line
@@ -43,7 +44,7 @@ def statement(recorded: RecordedRun, name: str, entry: Any, start: int | None, s
     decays = (
         isinstance(optimizer, AdamW) and array.ndim > 1 and path.rsplit(".", 1)[-1] not in optimizer.exempt
     )  # as AdamW.update has it
-    shares = Shares(first, recorded.loss, leaf, index, interpreted=recorded.interpreted)
+    shares = Shares(first, recorded.loss, leaf, index, interpreted=recorded.interpreted, call=_trained)
     walk = recorded.walk(start, stop)
     before = next(walk)
     opening = float(parameters(before.net)[path][index])
@@ -60,7 +61,7 @@ def statement(recorded: RecordedRun, name: str, entry: Any, start: int | None, s
         labels = batch.y.astype(object) if batch.y.dtype.kind in "iu" and batch.y.ndim == 1 else None
         taken.append(
             Taken(now.n, told.rate, *coefficients, weight, after, batch.samples, labels,
-                  shares(old.net, batch.X, batch.y, batch.weights))
+                  shares(old.net, batch.X, batch.y, batch.weights, batch.key))
         )  # fmt: skip
         weight, old = after, now
     made = Statement(path, index, array.dtype, opening, kept, taken)
@@ -73,7 +74,13 @@ Loss = Callable[..., Any]
 
 def evaluation(loss: Loss, net: Any, batch: Batch, native: bool) -> Evaluation:
     """See `RecordedRun.evaluation`."""
-    return evaluate(lambda net: loss(net(batch.X), batch.y, batch.weights), net, native=native)
+    return evaluate(lambda net: loss(_trained(net, batch.X, batch.key), batch.y, batch.weights), net, native=native)
+
+
+def _trained(net: Any, X: Any, key: Any) -> Any:
+    """The network's result in a step."""
+    with training(key):
+        return net(X)
 
 
 def agreement(by_machine: Evaluation, by_interpreter: Evaluation) -> Parting:
@@ -86,7 +93,7 @@ def ledger(loss: Loss, net: Any, batch: Batch, options: dict[str, Any]) -> Ledge
     """See `RecordedRun.explain`."""
 
     def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
-        return loss(net(X), y, weights)
+        return loss(_trained(net, X, batch.key), y, weights)
 
     from payback.glass.explain import explain
 
@@ -113,7 +120,7 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
 
     def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
         here.append(caller(1))
-        prediction = net(X)
+        prediction = _trained(net, X, batch.key)
         result.extend(part.node for part in leaves(prediction) if isinstance(part, Traced))
         return loss(prediction, y, weights)
 

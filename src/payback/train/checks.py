@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from payback.errors import InputError, ShapeError
+from payback.nn.layers import known
 from payback.trace.tree import leaves, paths
 from payback.train.data import check_rows, in_dtype, split_rows
-from payback.train.metrics import accuracy, binary_accuracy, r2, right_answers, right_classes
+from payback.train.metrics import (
+    METRICS,
+    OF_VALUES,
+    Metric,
+    accuracy,
+    binary_accuracy,
+    r2,
+    right_answers,
+    right_classes,
+)
+
+CLASSES = ("cross_entropy", "binary_cross_entropy")
 
 
 def check_parameters(net: Any) -> None:
@@ -48,6 +60,31 @@ def _outputs(count: int) -> str:
     return f"{count} output{'s' * (count != 1)}"
 
 
+def takes_whole_numbers(net: Any, dtype: Any) -> Callable[[Any], bool]:
+    """Whether a network takes rows of whole numbers as they are and not as floating ones: an embedding of them.
+
+    The rows that are tried hold the least and the greatest number of each column, so none of the others is out of
+    its range.
+    """
+
+    def tried(X: Any) -> bool:
+        ends = np.stack([X.min(axis=0), X.max(axis=0)])
+        with np.errstate(all="ignore"):
+            try:
+                net(ends.astype(dtype))
+            except Exception as refused:
+                try:
+                    net(ends)
+                except Exception as problem:
+                    if str(problem) == str(refused):
+                        return False  # nothing to do with the dtype: the training says what it is
+                    raise
+                return True
+        return False
+
+    return tried
+
+
 def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     """The target in the shape of the network's result: (n,) becomes (n, 1) for one output.
 
@@ -55,7 +92,7 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     """
     with np.errstate(all="ignore"):  # what is not finite is found, and told, by the step
         try:
-            made = net(X[:1]).shape[1:]
+            made, dtype = net(X[:1]).shape[1:], np.result_type(*leaves(net))
         except ShapeError as problem:
             raise ShapeError(f"X has the shape {X.shape}, which does not fit the network", where=problem.where,
                              why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
@@ -72,7 +109,7 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
             raise ShapeError(f"{name} has the shape {y.shape}", why="a class is one whole number a sample", fix=fix)
         return y
     if y.dtype.kind in "iu" and isinstance(loss, str):
-        y = in_dtype(y, X.dtype, name)
+        y = in_dtype(y, dtype, name)
     if y.ndim == 1 and made == (1,):
         y = y[:, None]
     if isinstance(loss, str) and y.shape[1:] != made:
@@ -89,11 +126,14 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
     return y
 
 
-def hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
+def hold_out(net: Any, X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: bool) -> tuple[Any, ...]:
     """X, y and weights to train on, those of the validation rows or None, and the numbers of the former."""
     everything = np.arange(len(X))
     if isinstance(validation, tuple) and len(validation) == 2:
-        held_x, held_y, _ = check_rows(*validation, None, X.dtype)
+        dtype = np.result_type(*leaves(net))
+        held_x, held_y, _ = check_rows(*validation, None, dtype, takes_whole_numbers(net, dtype))
+        if held_x.dtype != X.dtype:
+            raise InputError(f"the validation X holds {held_x.dtype}", why=f"X holds {X.dtype}")
         if held_x.shape[1:] != X.shape[1:]:
             shapes = f"the others have {X.shape[1:]}"
             raise ShapeError(f"the validation rows have the shape {held_x.shape[1:]}", why=shapes)
@@ -116,6 +156,32 @@ def hold_out(X: Any, y: Any, weights: Any, validation: Any, key: Any, classify: 
 def right_of(loss: str) -> Callable[[Any, Any], Any] | None:
     """What tells of every prediction of a training step whether it is right, where that is recorded."""
     return {"cross_entropy": right_classes, "binary_cross_entropy": right_answers}.get(loss)
+
+
+def scored_by(metrics: Any, loss: str, held: bool) -> dict[str, Metric]:
+    """What tells how good a network is on the rows held out, by name: the metric of the loss, and those asked for.
+
+    held: whether there are such rows.  Raises InputError for what is no metric, or none of such predictions.
+    """
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise InputError(f"metrics is {metrics!r:.60}", why="it is a list of names and functions",
+                         fix=f"write metrics=[{metrics!r}]" if isinstance(metrics, str) else None)  # fmt: skip
+    found = dict([usual] if (usual := metric_of(loss)) else [])
+    for metric in metrics:
+        if not held:
+            raise InputError("metrics are given and no rows are held out", why="metrics are computed of those",
+                             fix="give validation=0.2, or (X, y)")  # fmt: skip
+        if isinstance(metric, str):
+            score = known(metric, METRICS, "metric")
+            if loss in (CLASSES if metric in OF_VALUES else ("squared_error", "huber")):
+                raise InputError(f"the metric {metric!r} with the loss {loss!r}", why="one is of classes, the other of "
+                                 "values", fix="give a function (prediction, target) if it is meant")  # fmt: skip
+            found.setdefault(metric, score)
+        elif callable(metric):
+            found[getattr(metric, "__name__", type(metric).__name__)] = metric
+        else:
+            raise InputError(f"a metric is {metric!r:.60}", why="it is a name or a function (prediction, target)")
+    return found
 
 
 def metric_of(loss: str) -> tuple[str, Callable[[Any, Any], float]] | None:

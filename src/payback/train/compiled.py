@@ -168,7 +168,9 @@ class Compiled:
     def _streams(self, rates: Array, first: int) -> tuple[Array, ...]:
         """What steps of these lengths are told, the first of them being number `first`."""
         numbers = np.arange(first, first + len(rates), dtype=np.float64)
-        return (rates, numbers) if self.flat is None else self.flat.optimizer.numbers(rates, numbers)
+        made = (rates, numbers) if self.flat is None else self.flat.optimizer.numbers(rates, numbers)
+        draws = self.steps.draws
+        return made if draws is None else (*made, draws.keys(first, len(rates)))
 
     def _made(self, pace: tuple[int, bool], count: int) -> list[Array]:
         return [np.empty((count, *shape), dtype) for shape, dtype in self._records[pace]]
@@ -176,8 +178,8 @@ class Compiled:
     def _room(self, pace: tuple[int, bool], count: int) -> tuple[list[Array], list[Array]]:
         """Arrays for what so many steps tell and are told: the same as in the last call of as many."""
         if pace not in self._rooms or len(self._rooms[pace][1][0]) != count:
-            count_of = len(self._streams(np.ones(1), 1))
-            self._rooms[pace] = self._made(pace, count), list(np.empty((count_of, count)))
+            streams = [np.empty((count, *one.shape[1:]), one.dtype) for one in self._streams(np.ones(1), 1)]
+            self._rooms[pace] = self._made(pace, count), streams
         return self._rooms[pace]
 
     def _again(self, arrays: list[Array], order: Array | None, size: int, rates: Array, first: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from payback.errors import InputError, ShapeError
 Array = np.ndarray[Any, Any]
 
 
-def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Array, Array, Array | None]:
+def check_rows(
+    X: Any, y: Any, weights: Any, dtype: np.dtype[Any], as_it_is: Callable[[Array], bool] = lambda X: False
+) -> tuple[Array, Array, Array | None]:
     """X, y and the sample weights as arrays that can be trained on; floating ones in `dtype`.
 
+    as_it_is: whether an X of whole numbers is to stay one.
     Raises ShapeError when the numbers of rows differ, InputError for values that are not finite numbers.
     """
     X, y = _numbers(X, "X"), _numbers(y, "y")
@@ -44,7 +48,42 @@ def check_rows(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Arra
             raise InputError("sample_weight is too large", why=f"its sum is beyond the largest {dtype}",
                              fix="divide all weights by the largest")  # fmt: skip
     y = in_dtype(y, dtype, "y") if y.dtype.kind == "f" else np.ascontiguousarray(y)
+    if X.dtype.kind in "iu" and as_it_is(X):
+        return np.ascontiguousarray(X, np.int64), y, weights
     return in_dtype(X, dtype, "X"), y, weights
+
+
+def weights_of_classes(y: Any, class_weight: Any, weights: Any) -> Array:
+    """Sample weights: those of the samples' classes, times `weights` where there are any.
+
+    Raises InputError for what gives classes no weights, ShapeError for weights that are not one a sample.
+    """
+    y = _numbers(y, "y")
+    labels = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if labels.ndim != 1 or (labels != np.rint(labels)).any():
+        raise InputError("class_weight is given for targets that are no classes", why="a class is a whole number",
+                         fix="give sample_weight, one number a sample")  # fmt: skip
+    classes, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    known = classes.astype(np.int64).tolist()
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        each = len(labels) / (len(known) * counts)
+    elif isinstance(class_weight, Mapping):
+        if other := [label for label in class_weight if label not in known]:
+            raise InputError(f"class_weight names the class {other[0]!r:.40}", why=f"y has the classes {known!r:.80}")
+        each = _numbers([class_weight.get(label, 1.0) for label in known], "class_weight").astype(float)
+    else:
+        raise InputError(f"class_weight is {class_weight!r:.60}", why='it is "balanced", or numbers by class',
+                         fix="write class_weight={0: 1.0, 1: 5.0}")  # fmt: skip
+    if not (each >= 0).all():
+        raise InputError("class_weight holds negative numbers", why="a weight says how much a sample counts")
+    made: Array = each[which.reshape(-1)]
+    if weights is None:
+        return made
+    given = _numbers(weights, "sample_weight")
+    if given.shape != made.shape:
+        raise ShapeError(f"sample_weight has the shape {given.shape}", why=f"there are {len(made)} samples",
+                         fix="give one number a sample")  # fmt: skip
+    return made * given
 
 
 def in_dtype(array: Array, dtype: np.dtype[Any], name: str) -> Array:

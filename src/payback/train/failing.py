@@ -12,10 +12,10 @@ import numpy as np
 
 from payback import native
 from payback.errors import InputError, NonFiniteError, PaybackError
-from payback.optim.optimizers import Optimizer
 from payback.train.recording import Recorder, Recording
 from payback.train.replay import Batch
 from payback.train.rows import Rows
+from payback.train.step import Steps
 
 ON_NAN = ("refuse", "explain")
 
@@ -37,10 +37,13 @@ class Failing(NamedTuple):
     state: Any
     n: int
     rows: Rows
-    loss: Callable[..., Any]
+    steps: Steps
     named: str | None
-    optimizer: Optimizer
     settings: dict[str, Any]
+
+    @property
+    def loss(self) -> Callable[..., Any]:
+        return self.steps.loss
 
     def held(self) -> Batch:
         """The rows that are held out."""
@@ -51,7 +54,8 @@ class Failing(NamedTuple):
     def batch(self, rows: Any) -> Batch:
         X, y, weights, _, numbers = self.rows
         some = slice(None) if rows is None else rows
-        return Batch(self.n + 1, numbers[some], X[some], y[some], None if weights is None else weights[some])
+        key = None if self.steps.draws is None else self.steps.draws.key(self.n + 1)
+        return Batch(self.n + 1, numbers[some], X[some], y[some], None if weights is None else weights[some], key)
 
 
 def check_on_nan(on_nan: Any) -> None:
@@ -114,7 +118,7 @@ def _kept(bad: BadStep | None, at: Failing, batch: Batch) -> Path:
     rows = Rows(batch.X, batch.y, batch.weights, at.rows.held if bad is None else None, batch.samples)
     settings = at.settings | {"batch_size": size, "rows": size, "shuffle": False, "validation": None, "epochs": 1}
     recorder = Recorder(
-        Recording(folder, every=1, data=True), at.net, at.state, loss=at.named, optimizer=at.optimizer,
+        Recording(folder, every=1, data=True), at.net, at.state, loss=at.named, optimizer=at.steps.optimizer,
         settings=settings, data=rows.named(), steps=1, first=at.n, native_steps=native.available(),
     )  # fmt: skip
     if bad is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback import random
+from payback.elsewhere import missing_method
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import save_model
+from payback.nn.layers import known
 from payback.optim.minimize import has_converged
-from payback.optim.optimizers import Adam, GradientDescent, Optimizer
+from payback.optim.optimizers import OPTIMIZERS, Adam, GradientDescent, Optimizer
 from payback.optim.schedules import positive
 from payback.trace.tree import leaves, tree_map, unflatten
 from payback.train.blocks import Blocks
-from payback.train.checks import check_parameters, metric_of, right_of, whole, yes_or_no
+from payback.train.checks import check_parameters, metric_of, right_of, scored_by, whole, yes_or_no
 from payback.train.compiled import compiled
 from payback.train.epochs import Progressing, epochs_of, same
 from payback.train.failing import Failing, check_on_nan, tell
 from payback.train.history import History
+from payback.train.metrics import Metric
 from payback.train.orders import Orders
 from payback.train.progress import Progress, progress_on_stderr
 from payback.train.recording import Recorder, Recording, Watched, recording
 from payback.train.resume import MIN_ROWS_TO_STOP, Standing, ended, progressing, standing
 from payback.train.rows import Rows, called_after_epochs, training_rows
-from payback.train.step import Steps, in_chunks
+from payback.train.step import Steps, draws_of, in_chunks
 
 if TYPE_CHECKING:
     from payback.train.runs import RecordedRun
@@ -56,6 +59,9 @@ class Run:
     settings: dict[str, Any] = field(repr=False)
     standing: Standing | None = field(default=None, repr=False, compare=False)
 
+    def __getattr__(self, name: str) -> Any:
+        raise missing_method("a run", self, name)
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write `model.safetensors`, `model.json` and `history.jsonl` into a new folder; `pb.load` reads it.
 
@@ -72,7 +78,7 @@ def fit(
     y: Any,
     *,
     loss: str | Callable[..., Any] | None = None,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     epochs: int = 60,
     batch_size: int | str = 64,
     shuffle: bool = True,
@@ -80,6 +86,8 @@ def fit(
     patience: int | None = 10,
     tol: float | None = None,
     sample_weight: Any = None,
+    class_weight: Any = None,
+    metrics: Sequence[str | Metric] = (),
     seed: int = 0,
     progress: bool | Progress | None = None,
     callbacks: Sequence[Callback] = (),
@@ -90,16 +98,23 @@ def fit(
     """Train a network.
 
     net: a module, or any callable container whose floating leaves are its parameters; not changed.
-    X: (n, …) numbers; converted to the parameters' dtype.  y: (n,) class numbers, (n,) or (n, k) numbers.
+    X: (n, …) numbers; converted to the parameters' dtype, unless they are whole ones that the network takes as they are
+    (`pb.nn.Embedding`).  y: (n,) class numbers, (n,) or (n, k) numbers.
     loss: a name in `pb.nn.LOSSES` or a function (prediction, target) or (prediction, target, weights) -> scalar, where
     weights are None without sample_weight; by default cross-entropy for whole numbers and squared error for others.
-    optimizer: `pb.optim.Adam(1e-3)` by default.  epochs: passes over the rows, at most.
+    optimizer: `pb.optim.Adam(1e-3)` by default; or a name in `pb.optim.OPTIMIZERS`, with its usual options.
+    epochs: passes over the rows, at most.
     batch_size: rows a step; "all" is one batch.  shuffle: take the rows in another order in every epoch.
     validation: the share of the rows to hold out (of every class the same share), or (X, y); 0: none.
     patience: stop after so many epochs without a better validation cost and restore the best weights; None: never.
     Only where at least 100 rows are held out.
     tol: stop when the gradient's norm is at most tol, or the cost of an epoch changes by at most tol² of itself.
     sample_weight: (n,) numbers ≥ 0, which weigh the validation cost too.
+    class_weight: numbers ≥ 0 by class, {0: 1.0, 1: 5.0} (1 for the others), or "balanced": the inverse of how often
+    each class is in y, one on average over the samples.  It is multiplied with sample_weight.
+    metrics: what is computed of the rows held out after each epoch, for the history as `validation_…`: "accuracy",
+    "balanced_accuracy", "precision", "recall", "f1", "auc", "mae", "rmse", "r2", or functions (prediction, target) ->
+    number.  Precision, recall and f1 are those of class 1 of two, else averages over the classes.
     seed: of the split and of the order of the rows.
     progress: False: none; by default a line with the time left, if standard error is a terminal.
     callbacks: called with (record, network) after every epoch.
@@ -134,6 +149,8 @@ def fit(
     check_on_nan(on_nan)
     before = standing(resume)
     callbacks = called_after_epochs(callbacks)
+    if isinstance(optimizer, str):
+        optimizer = known(optimizer, OPTIMIZERS, "optimizer")()
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise InputError(f"optimizer is {optimizer!r:.60}, which is none of pb.optim", fix="write pb.optim.Adam(1e-3)")
@@ -144,7 +161,8 @@ def fit(
     tol = None if tol is None else positive("tol", tol, zero=True)
     net = unflatten(net, iter([np.asarray(p, dtype) for p in parameters]))
     keys = random.split(random.key(seed), 2)
-    loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0])
+    loss, loss_of, rows = training_rows(net, X, y, sample_weight, loss, validation, keys[0], class_weight)
+    scores = scored_by(metrics, loss if isinstance(loss, str) else "", rows.held is not None)
     settings = {
         "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
         "optimizer": repr(optimizer),
@@ -160,7 +178,11 @@ def fit(
     }
     orders = Orders(len(rows.X), keys[1] if shuffle else None, epochs)
     name = loss if isinstance(loss, str) else None
-    training = _Training(net, Steps(net, loss_of, optimizer), rows, orders, name, settings, callbacks)
+    draws = draws_of(net, rows.X, int(seed))
+    if draws is not None and getattr(optimizer, "line_search", False):
+        raise InputError("a line search in a network that draws numbers", why="its cost is another one in each step",
+                         fix="leave out the dropout, or take another optimizer")  # fmt: skip
+    training = _Training(net, Steps(net, loss_of, optimizer, draws), rows, orders, name, settings, callbacks, scores)
     training.begin(before)
     if options is not None:
         training.record(options, None if isinstance(validation, tuple) else float(validation))
@@ -196,11 +218,11 @@ class _Training:
 
     def __init__(
         self, net: Any, steps: Steps, rows: Rows, orders: Orders, name: str | None, settings: dict[str, Any],
-        callbacks: Sequence[Callback],
+        callbacks: Sequence[Callback], scores: Mapping[str, Metric],
     ):  # fmt: skip
         self.net, self.steps, self.rows, self.orders = net, steps, rows, orders
         self.name, self.settings, self.callbacks = name, settings, callbacks
-        self.metric, self.right = metric_of(name or ""), right_of(name or "")
+        self.metric, self.right, self.scores = metric_of(name or ""), right_of(name or ""), scores
         held, patience = settings["validation_rows"], settings["patience"]
         self.watch = patience is not None and held >= MIN_ROWS_TO_STOP
         self.watched = "validation_loss" if self.watch else "loss"
@@ -311,7 +333,6 @@ class _Training:
 
     def _validated(self, net: Any, held: tuple[Any, Any, Any], epoch: int) -> dict[str, Any]:
         """What the record of an epoch says of the rows held out.  Raises NonFiniteError for a cost not finite."""
-        metric = self.metric
         cost, prediction = in_chunks(self.steps, net, *held)
         if not np.isfinite(cost):
             raise NonFiniteError(
@@ -320,7 +341,7 @@ class _Training:
                 why="the steps are too long, or the validation rows hold extreme values",
                 fix="give a smaller step length, or look at those rows",
             )
-        scored = {f"validation_{metric[0]}": metric[1](prediction, held[1])} if metric else {}
+        scored = {f"validation_{name}": float(score(prediction, held[1])) for name, score in self.scores.items()}
         return {"validation_loss": cost} | scored
 
     def _reason_to_stop(self) -> str | None:
@@ -341,8 +362,8 @@ class _Training:
         if at.bad is None and astray is None:
             return
         net, state = self._now()
-        failing = Failing(net if astray is None else astray, state, at.step, self.rows, self.steps.loss, self.name,
-                          self.steps.optimizer, self.settings)  # fmt: skip
+        failing = Failing(net if astray is None else astray, state, at.step, self.rows, self.steps, self.name,
+                          self.settings)  # fmt: skip
         tell(problem, at.bad, failing, at.recorder, on_nan)
 
     def _now(self) -> tuple[Any, Any]:

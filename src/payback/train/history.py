@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from payback.elsewhere import missing_method
+
 
 class History:
     """Records of a training, one dict an epoch.  `history["loss"]` is the column, `history[-1]` the last record.
@@ -39,6 +41,9 @@ class History:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.records)
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing_method("a history", self, name)
 
     def __repr__(self) -> str:
         return f"History({len(self.records)} epochs: {', '.join(self.columns)})"

@@ -1,12 +1,16 @@
-"""Metrics that people read: accuracy, confusion matrix, RMSE, R²."""
+"""Metrics that people read: accuracy, confusion matrix, precision, recall, F₁, area under the curve, RMSE, R²."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from payback.errors import InputError
+
 Array = np.ndarray[Any, Any]
+Metric = Callable[[Array, Array], float]
 
 
 def predicted_classes(logits: Array) -> Array:
@@ -50,6 +54,82 @@ def confusion_matrix(predicted: Array, target: Array, classes: int) -> Array:
     return counts
 
 
+def _by_class(logits: Array, target: Array) -> tuple[Array, Array, Array]:
+    """Of each class that there is or was predicted: how many are right, were predicted, and there are."""
+    if target.ndim == 2 and target.shape[1] > 1:
+        target = np.argmax(target, axis=1)
+    true, predicted = target.reshape(len(target)).astype(np.int64), predicted_classes(logits)
+    classes = logits.shape[1] if logits.ndim == 2 and logits.shape[1] > 1 else 2
+    counts = confusion_matrix(predicted, true, classes)
+    return np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+
+
+def _mean_of_classes(shares: Array, there: Array, classes: int) -> float:
+    """Class 1 of two; else the mean over the classes that there are or were predicted."""
+    return float(shares[1]) if classes == 2 else float(shares[there].mean())
+
+
+def _shares(part: Array, whole: Array) -> Array:
+    """part / whole, and 0 of nothing."""
+    made: Array = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return made
+
+
+def precision(logits: Array, target: Array) -> float:
+    """Of what was predicted to be of a class, the share that is.
+
+    >>> precision(np.array([2.0, 1.0, -1.0, -3.0]), np.array([1, 0, 1, 0]))
+    0.5
+    """
+    right, predicted, true = _by_class(logits, target)
+    return _mean_of_classes(_shares(right, predicted), predicted + true > 0, len(true))
+
+
+def recall(logits: Array, target: Array) -> float:
+    """Of what is of a class, the share that was predicted to be."""
+    right, predicted, true = _by_class(logits, target)
+    return _mean_of_classes(_shares(right, true), predicted + true > 0, len(true))
+
+
+def f1(logits: Array, target: Array) -> float:
+    """The harmonic mean of precision and recall."""
+    right, predicted, true = _by_class(logits, target)
+    return _mean_of_classes(_shares(2 * right, predicted + true), predicted + true > 0, len(true))
+
+
+def balanced_accuracy(logits: Array, target: Array) -> float:
+    """The mean over the classes that there are of the share that is right."""
+    right, _, true = _by_class(logits, target)
+    return float(_shares(right, true)[true > 0].mean())
+
+
+def auc(logits: Array, target: Array) -> float:
+    """The area under the receiver's operating curve: how often a sample of class 1 has the higher logit than one of
+    class 0, ties by half (Mann & Whitney, Ann. Math. Stat. 18, 1947); NaN where one of them is missing.
+
+    >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
+    0.75
+    """
+    if logits.ndim == 2 and logits.shape[1] > 1:
+        if logits.shape[1] > 2:
+            raise InputError(f"auc of {logits.shape[1]} classes", why="it is of two", fix="give a function of your own")
+        logits = logits[:, 1].astype(np.float64) - logits[:, 0]
+    if target.ndim == 2 and target.shape[1] == 2:
+        target = target[:, 1]
+    score, positive = logits.reshape(len(logits)), target.reshape(len(target)) > 0.5
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place.reshape(-1)]  # of ties: the mean
+    ones, zeros = positive.sum(), (~positive).sum()
+    if not ones or not zeros:
+        return float("nan")
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def mae(prediction: Array, target: Array) -> float:
+    """The mean absolute error, in the target's units."""
+    return float(np.mean(np.abs(prediction.astype(np.float64) - target)))
+
+
 def rmse(prediction: Array, target: Array) -> float:
     """The root of the mean squared error, in the target's units."""
     difference = prediction.astype(np.float64) - target
@@ -62,3 +142,16 @@ def r2(prediction: Array, target: Array) -> float:
     residual = ((target - prediction) ** 2).sum(axis=0)
     total = ((target - target.mean(axis=0)) ** 2).sum(axis=0)
     return float(np.mean(1 - residual / total)) if (total > 0).all() else float("nan")
+
+
+OF_VALUES: dict[str, Metric] = {"mae": mae, "rmse": rmse, "r2": r2}
+# The closed list of metrics that may be named.
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "precision": precision,
+    "recall": recall,
+    "f1": f1,
+    "auc": auc,
+    **OF_VALUES,
+}

@@ -19,13 +19,15 @@ Array = np.ndarray[Any, Any]
 
 
 class Batch(NamedTuple):
-    """The rows of one step.  samples: their numbers in the X that `fit` was given; weights: None where none were."""
+    """The rows of one step.  samples: their numbers in the X that `fit` was given; weights: None where none were; key:
+    what the network draws with, None for one that draws nothing."""
 
     n: int
     samples: Array
     X: Array
     y: Array
     weights: Array | None
+    key: Array | None = None
 
 
 class Log:

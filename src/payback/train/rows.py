@@ -13,8 +13,8 @@ from payback.errors import InputError
 from payback.nn.layers import known
 from payback.nn.losses import LOSSES
 from payback.trace.tree import leaves
-from payback.train.checks import fit_target, hold_out
-from payback.train.data import check_rows
+from payback.train.checks import fit_target, hold_out, takes_whole_numbers
+from payback.train.data import check_rows, weights_of_classes
 
 Loss = str | Callable[..., Any]
 CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target is a class: split class by class
@@ -111,16 +111,20 @@ def _usual_loss(y: Any) -> str:
 
 
 def training_rows(
-    net: Any, X: Any, y: Any, sample_weight: Any, loss: Loss | None, validation: Any, key: Any
-) -> tuple[Loss, Callable[..., Any], Rows]:
+    net: Any, X: Any, y: Any, sample_weight: Any, loss: Loss | None, validation: Any, key: Any,
+    class_weight: Any = None,
+) -> tuple[Loss, Callable[..., Any], Rows]:  # fmt: skip
     """The loss (see `loss_function`) and the rows of a training.
 
     key: of the split.  Raises ShapeError and InputError for data that do not go together.
     """
-    X, y, weights = check_rows(X, y, sample_weight, np.result_type(*leaves(net)))
+    dtype = np.result_type(*leaves(net))
+    if class_weight is not None:
+        sample_weight = weights_of_classes(y, class_weight, sample_weight)
+    X, y, weights = check_rows(X, y, sample_weight, dtype, takes_whole_numbers(net, dtype))
     loss, loss_of = loss_function(loss if loss is not None else _usual_loss(y))
     y = fit_target(net, X, y, loss, "y")
-    X, y, weights, held, numbers = hold_out(X, y, weights, validation, key, loss in CLASSIFYING)
+    X, y, weights, held, numbers = hold_out(net, X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:
         held = (held[0], fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
         if held[1].dtype != y.dtype:

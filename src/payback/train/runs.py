@@ -24,7 +24,7 @@ from payback.train.history import History
 from payback.train.recording import rows_digest, weights_digest
 from payback.train.replay import Batch, Interpreted, Log, Native, Searched
 from payback.train.rows import Rows, loss_function, training_rows
-from payback.train.step import Steps
+from payback.train.step import Draws, Steps, draws_of
 
 if TYPE_CHECKING:
     from payback.glass.account import Statement
@@ -228,11 +228,16 @@ class RecordedRun:
     def batch(self, n: int) -> Batch:
         """The rows of step n, from 1; of the step that failed too.  Raises InputError for a step that there is not."""
         line = self._line(n)
-        rows = self._rows_of(line)
+        rows, draws = self._rows_of(line), self._draws
         X, y, weights, _, numbers = self.rows
+        key = None if draws is None else draws.key(n)
         if rows is None:
-            return Batch(n, numbers, X, y, weights)
-        return Batch(n, numbers[rows], X[rows], y[rows], None if weights is None else weights[rows])
+            return Batch(n, numbers, X, y, weights, key)
+        return Batch(n, numbers[rows], X[rows], y[rows], None if weights is None else weights[rows], key)
+
+    @property
+    def _draws(self) -> Draws | None:
+        return draws_of(self._like, self.rows.X, self.settings["seed"])
 
     def step(self, n: int) -> Restored:
         """The training after n steps, computed again from the nearest state; n = 0: before the first.
@@ -289,7 +294,7 @@ class RecordedRun:
             raise InputError("the run was recorded with machine code", where=str(self.folder), why="there is none here",
                              fix="install llvmlite, or unset PAYBACK_NATIVE")  # fmt: skip
         self._traced = self._traced or Steps(
-            self._like, self._loss, self._optimizer, interpreted=not self._document.native
+            self._like, self._loss, self._optimizer, self._draws, interpreted=not self._document.native
         )
         searching = bool(getattr(self._optimizer, "line_search", False))
         kind = Searched if searching else Native if self._document.native else Interpreted

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import MLP, Activation, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
 from payback.nn.losses import LOSSES
 from payback.optim.optimizers import OPTIMIZERS, Optimizer
 from payback.trace.tree import leaves
 
-_LAYERS = MLP, Sequential, Linear, Flatten, Activation
+_LAYERS = MLP, Sequential, Linear, Flatten, Activation, Dropout, Embedding
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -69,6 +69,8 @@ def _net(tree: Any) -> Any:
     if kind is Activation:
         _own(ACTIVATIONS.get(tree.name))
         return "Activation", tree.name
+    if kind is Dropout:
+        return "Dropout", tree.rate
     return kind.__name__, *((name, _net(part)) for name, part in vars(tree).items())
 
 

@@ -13,6 +13,7 @@ from sys import _getframe
 from types import CodeType, FrameType
 from typing import Any
 
+from payback.elsewhere import missing_method
 from payback.errors import TraceError, witness
 from payback.ir.source import line_of
 from payback.ir.where import is_inner, parsing, position
@@ -102,6 +103,18 @@ _CALLS = {code for name, code in dis.opmap.items() if "CALL" in name}
 def by_name(frame: FrameType) -> bool:
     """Whether a frame asks for an attribute by its name, with hasattr or getattr, and not with a dot."""
     return frame.f_code.co_code[frame.f_lasti] in _CALLS
+
+
+class Elsewhere:
+    """What arrays of other libraries have under this name: an error that says what to write."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, x: Any, owner: Any = None) -> Any:
+        if x is None or by_name(_getframe(1)):  # hasattr, getattr: a program that knows other arrays
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
+        raise missing_method("a traced value", x, self.name)
 
 
 def unknown_text(kind: Any, frame: FrameType) -> str:

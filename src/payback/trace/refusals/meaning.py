@@ -72,6 +72,10 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("a floating value stands where a whole number is needed", where=_place(problem),
                           why="a range, a count and an index are whole numbers, which have no derivative",
                           fix="give a Python int for it and leave it out of argnums, or write int(x)")  # fmt: skip
+    if type(problem) is TypeError and _OPERANDS.match(text) and "'NoneType'" in text:
+        return TraceError("None is computed with", where=_place(problem), why=text,
+                          fix="give a number or an array for it; a step of pb.scan is given None for x where there "
+                          "are no xs")  # fmt: skip
     if (ours and isinstance(problem, TypeError)) or _TYPE.search(text):
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="compute with NumPy functions, on plain arrays of its data (.to_numpy() of a table); "

@@ -1,0 +1,301 @@
+"""A classifier and a regressor: a table of numbers is standardized, and a network trained on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+
+from payback import random
+from payback.errors import InputError
+from payback.ir.told import answered
+from payback.nn.activations import softmax
+from payback.nn.layers import MLP
+from payback.optim.optimizers import Optimizer
+from payback.train.fit import fit
+from payback.train.recipe import Recipe
+from payback.train.stream import Stream
+
+Array = np.ndarray[Any, Any]
+ROWS = 4096  # that the network is asked for at a time
+KINDS = np.float64, np.float32
+
+
+class _Network(BaseEstimator):
+    """What classifiers and regressors have in common: the columns' scale, the network, its training."""
+
+    _stream: Stream | None = None
+
+    def _seed(self) -> int:
+        given = self.random_state
+        if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+            return int(given)
+        return int(check_random_state(given).randint(2**31 - 1))
+
+    def _recipe(self, rows: int, columns: int, classes: int) -> Recipe:
+        given = self.optimizer
+        recipe = Recipe(
+            hidden=None if self.hidden is None else tuple(int(units) for units in self.hidden),
+            activation=self.activation,
+            optimizer=None if isinstance(given, Optimizer) else given,
+            rate=None if isinstance(given, Optimizer) else self.rate,
+            weight_decay=None if isinstance(given, Optimizer) else self.weight_decay,
+            epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, valid=self.validation,
+        )  # fmt: skip
+        share = recipe.share_to_watch(rows)
+        return dataclasses.replace(recipe, valid=share).complete(rows, columns, classes)
+
+    def _optimizer(self, recipe: Recipe) -> Optimizer:
+        if not isinstance(self.optimizer, Optimizer):
+            return recipe.make_optimizer()
+        if self.rate is not None or self.weight_decay is not None:
+            raise InputError("rate and weight_decay are given beside an optimizer", why="it has its own",
+                             fix="give them to the optimizer, or name it with a text")  # fmt: skip
+        return self.optimizer
+
+    def _new(self, X: Array, weights: Any, outputs: int, recipe: Recipe, seed: int) -> Any:
+        """The network before its training, after the columns' scale is found."""
+        self.mean_, self.scale_ = (np.zeros(X.shape[1]), np.ones(X.shape[1]))
+        if self.standardize:
+            self.mean_, self.scale_ = _scale(X.astype(np.float64), weights)
+        if self.net is not None:
+            return self.net(X.shape[1], outputs, random.key(seed))
+        sizes = [X.shape[1], *(recipe.hidden or ()), outputs]
+        skip, dropout = bool(recipe.skip), float(self.dropout)
+        return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=X.dtype, skip=skip, dropout=dropout)
+
+    def _scaled(self, X: Array) -> Array:
+        made: Array = ((X - self.mean_) / self.scale_).astype(X.dtype)
+        return made
+
+    def _train(self, X: Array, y: Array, weights: Any, outputs: int, classes: int, loss: str) -> None:
+        seed, recipe = self._seed(), self._recipe(len(X), X.shape[1], classes)
+        net = self._new(X, weights, outputs, recipe, seed)
+        run = fit(
+            net, self._scaled(X), y, loss=loss, optimizer=self._optimizer(recipe), epochs=recipe.epochs or 0,
+            batch_size=recipe.batch_size or 64, validation=recipe.valid or 0.0, patience=recipe.patience,
+            sample_weight=weights, seed=seed, progress=None if self.verbose else False,
+        )  # fmt: skip
+        self.net_, self.history_, self.stopped_ = run.net, run.history, run.stopped
+        self.n_iter_, self._stream = len(run.history), None
+
+    def _train_more(self, X: Array, y: Array, weights: Any, outputs: int, classes: int, loss: str) -> None:
+        """One pass over these rows, from where the network is; the optimizer's state is kept between such passes."""
+        # without an end a rate is constant, which a recipe with a tolerance has
+        recipe = dataclasses.replace(self._recipe(len(X), X.shape[1], classes), tol=0.0)
+        if not hasattr(self, "net_"):
+            self.net_ = self._new(X, weights, outputs, recipe, self._seed())
+            self.n_iter_ = 0
+        stream = self._stream or Stream(self.net_, loss, self._optimizer(recipe), self._seed())
+        rows = recipe.batch_size or 64
+        self._stream = stream = stream.take(self._scaled(X), y, weights, len(X) if rows == "all" else rows)
+        self.net_, self.n_iter_ = stream.net, self.n_iter_ + 1
+
+    def _outputs(self, X: Any) -> Array:
+        check_is_fitted(self)
+        X = self._scaled(validate_data(self, X, dtype=KINDS, reset=False))
+        made: Array = np.concatenate([self.net_(X[start : start + ROWS]) for start in range(0, len(X), ROWS)])
+        return made
+
+
+def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
+    """Means and deviations of weighted rows; 1 is the deviation of a column that is constant."""
+    mean = np.average(columns, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+    return mean, np.where(deviation > 0, deviation, 1.0)
+
+
+@answered("pb.estimators.Classifier")
+class Classifier(ClassifierMixin, _Network):
+    """A network that tells classes, as an estimator of scikit-learn.
+
+    hidden: units of each hidden layer; () for a linear model.  None, here and below: what suits the number of rows and
+    columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.  dropout: see `pb.nn.MLP`.
+    net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
+    optimizer: a name in `pb.optim.OPTIMIZERS` with rate and weight_decay (for "adamw"), or an optimizer.
+    epochs, batch_size: see `pb.fit`.  validation: the share of the rows held out, by which the best epoch is chosen.
+    patience: epochs without a better one before the training ends.  class_weight: as in scikit-learn.
+    standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.
+
+    Computes in X's dtype, float32 or float64.  fit makes `classes_`, `net_` (on standardized columns), `history_`,
+    `n_iter_`, `stopped_`; partial_fit takes one pass over more rows, with the optimizer's state of the pass before.
+    Raises ValueError (InputError is one) for data and options that cannot be.
+
+    >>> import numpy as np, payback as pb
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = pb.datasets.load("iris")
+    >>> model = pb.estimators.Classifier(hidden=(16,), random_state=0)
+    >>> bool(cross_val_score(model, X, y, cv=3).mean() > 0.9)
+    True
+    >>> model.fit(X, y).predict_proba(X[:2]).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] | None = None,
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        net: Callable[[int, int, Any], Any] | None = None,
+        optimizer: str | Optimizer | None = None,
+        rate: float | None = None,
+        weight_decay: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | str | None = None,
+        validation: float | None = None,
+        patience: int = 20,
+        class_weight: Any = None,
+        standardize: bool = True,
+        random_state: Any = None,
+        verbose: bool = False,
+    ):
+        self.hidden, self.activation, self.dropout, self.net = hidden, activation, dropout, net
+        self.optimizer, self.rate, self.weight_decay = optimizer, rate, weight_decay
+        self.epochs, self.batch_size = epochs, batch_size
+        self.validation, self.patience, self.class_weight = validation, patience, class_weight
+        self.standardize, self.random_state, self.verbose = standardize, random_state, verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on (n, columns) numbers and n labels of any kind.  sample_weight: (n,) numbers ≥ 0."""
+        X, y = validate_data(self, X, y, dtype=KINDS)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        weights = self._weights(X, y, sample_weight)
+        self._train(X, numbers, weights, len(self.classes_), len(self.classes_), "cross_entropy")
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train one more pass on these rows.  classes: all labels there will be, needed in the first call.
+
+        The first call decides the columns' scale.
+        """
+        first = not hasattr(self, "net_")
+        X, y = validate_data(self, X, y, dtype=KINDS, reset=first)
+        if first:
+            if classes is None:
+                raise InputError("the first partial_fit is given no classes", why="later rows may have others",
+                                 fix="write partial_fit(X, y, classes=np.unique(all_labels))")  # fmt: skip
+            self.classes_ = unique_labels(classes)
+        elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
+            raise InputError(f"classes are {classes!r:.60}", why=f"they were {self.classes_!r:.60}")
+        labels = column_or_1d(y, warn=True)
+        numbers = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
+        if not np.array_equal(self.classes_[numbers], labels):
+            raise InputError("y has labels that are no classes", why=f"the classes are {self.classes_!r:.60}")
+        if isinstance(self.class_weight, str):
+            raise InputError(f"class_weight is {self.class_weight!r} in partial_fit", why="it looks at all rows",
+                             fix="give weights by class, {0: 1.0, 1: 5.0}")  # fmt: skip
+        weights = self._weights(X, y, sample_weight)
+        self._train_more(X, numbers, weights, len(self.classes_), len(self.classes_), "cross_entropy")
+        return self
+
+    def _weights(self, X: Array, y: Array, sample_weight: Any) -> Any:
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, X)
+        return weights if self.class_weight is None else weights * compute_sample_weight(self.class_weight, y)
+
+    def predict_proba(self, X: Any) -> Array:
+        """(n, classes): the probability of each class, in the order of `classes_`."""
+        made: Array = softmax(self._outputs(X))
+        return made
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Their logarithms."""
+        made: Array = np.log(self.predict_proba(X))
+        return made
+
+    def predict(self, X: Any) -> Array:
+        """(n,): the most probable label of each row."""
+        outputs = self._outputs(X)
+        made: Array = self.classes_[outputs.argmax(axis=1)]
+        return made
+
+
+@answered("pb.estimators.Regressor")
+class Regressor(RegressorMixin, _Network):
+    """A network that tells values, as an estimator of scikit-learn.
+
+    loss: "squared_error" or "huber", of values that are standardized as the columns are.
+    Other options and what is raised: see `Classifier`.  y is (n,) or (n, values).
+
+    >>> import numpy as np, payback as pb
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> model = pb.estimators.Regressor(hidden=(32,), optimizer="adam", rate=0.01, random_state=0)
+    >>> bool(model.fit(X, np.sin(X[:, 0])).score(X, np.sin(X[:, 0])) > 0.99)
+    True
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] | None = None,
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        net: Callable[[int, int, Any], Any] | None = None,
+        loss: str = "squared_error",
+        optimizer: str | Optimizer | None = None,
+        rate: float | None = None,
+        weight_decay: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | str | None = None,
+        validation: float | None = None,
+        patience: int = 20,
+        standardize: bool = True,
+        random_state: Any = None,
+        verbose: bool = False,
+    ):
+        self.hidden, self.activation, self.dropout, self.net, self.loss = hidden, activation, dropout, net, loss
+        self.optimizer, self.rate, self.weight_decay = optimizer, rate, weight_decay
+        self.epochs, self.batch_size = epochs, batch_size
+        self.validation, self.patience = validation, patience
+        self.standardize, self.random_state, self.verbose = standardize, random_state, verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on (n, columns) numbers and (n,) or (n, values).  sample_weight: (n,) numbers ≥ 0."""
+        X, y, weights = self._given(X, y, sample_weight, True)
+        self._train(X, self._coded(y), weights, y.size // len(y), 0, self.loss)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train one more pass on these rows.  The first call decides the scale of columns and values."""
+        X, y, weights = self._given(X, y, sample_weight, not hasattr(self, "net_"))
+        self._train_more(X, self._coded(y), weights, y.size // len(y), 0, self.loss)
+        return self
+
+    def _given(self, X: Any, y: Any, sample_weight: Any, first: bool) -> tuple[Array, Array, Any]:
+        if self.loss not in ("squared_error", "huber"):
+            raise InputError(f"the loss is {self.loss!r:.60}", why='it is "squared_error" or "huber"')
+        X, y = validate_data(self, X, y, dtype=KINDS, multi_output=True, y_numeric=True, reset=first)
+        y = np.asarray(y, np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        if first:
+            self.y_mean_, self.y_scale_ = _scale(y, weights)
+        elif y.shape[1:] != np.shape(self.y_mean_):
+            raise InputError(f"y has the shape {y.shape}", why=f"before, a row had the shape {np.shape(self.y_mean_)}")
+        return X, y, weights
+
+    def _coded(self, y: Array) -> Array:
+        made: Array = ((y - self.y_mean_) / self.y_scale_).reshape(len(y), -1)
+        return made
+
+    def predict(self, X: Any) -> Array:
+        """(n,) or (n, values), as y was."""
+        outputs = self._outputs(X)
+        made: Array = outputs[:, 0] if np.ndim(self.y_mean_) == 0 else outputs
+        return made * self.y_scale_ + self.y_mean_
