@@ -291,8 +291,10 @@ VALUES: dict[str, dict[str, str]] = {
     "activation": {
         **dict.fromkeys(("linear", "none", "None"), "identity"),
         "logistic": "sigmoid",
+        "swish": "silu",
+        "leakyrelu": "leaky_relu",
         **dict.fromkeys(
-            ("gelu", "silu", "swish", "elu", "selu", "leaky_relu", "mish", "softmax"),
+            ("selu", "mish", "softmax"),
             "write it as a function of NumPy among the layers of pb.nn.Sequential",
         ),
     },
