@@ -47,7 +47,7 @@ def train(
         Literal["auto", "classify", "regress"], _option("What the target is; by default recognized.")
     ] = "auto",
     hidden: Annotated[str | None, _option("Units of the hidden layers, such as 128,64; none: a linear model.")] = None,
-    activation: Annotated[str | None, _option("Between the layers: relu, tanh, sigmoid, softplus, identity.")] = None,
+    activation: Annotated[str | None, _option("Between the layers: one of pb.nn.ACTIVATIONS, such as relu.")] = None,
     optimizer: Annotated[str | None, _option("gd, momentum, nesterov, rmsprop, adam or adamw.")] = None,
     lr: Annotated[float | None, _option("The step length.")] = None,
     line_search: Annotated[

@@ -12,6 +12,8 @@ from payback.ops.namespace import Values
 from payback.trace.array import Traced
 from payback.trace.numpy.map import axes_of, emit
 
+_GELU = 2.0 * (2.0 / np.pi) ** 0.5  # of a logistic curve in the place of the normal distribution
+
 
 def _pointwise(name: str, x: Any) -> Any:
     if isinstance(x, Traced):
@@ -76,6 +78,71 @@ def softplus(x: Any) -> Any:
     array([0.000e+00, 6.931e-01, 1.000e+03])
     """
     return _pointwise("softplus", x)
+
+
+def _floating(x: Any) -> Any:
+    """x, traced or as an array of floating numbers."""
+    return x if isinstance(x, Traced) else np.asarray(x, np.result_type(np.asarray(x), np.float32))
+
+
+@told("pb.nn.silu")
+def silu(x: Any) -> Any:
+    """x·sigmoid(x), which is called swish too (Hendrycks & Gimpel, 2016).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.silu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    """
+    x = _floating(x)
+    return (x * sigmoid(x))[()]
+
+
+@told("pb.nn.gelu")
+def gelu(x: Any) -> Any:
+    """x·Φ(x), with Φ(x) as sigmoid(√(8/π)·(x + 0.044715·x³)): within 5·10⁻⁴ (Hendrycks & Gimpel, 2016).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.1588,  0.    ,  0.8412])
+    """
+    x = _floating(x)
+    return (x * sigmoid(_GELU * (x + 0.044715 * x * x * x)))[()]
+
+
+@told("pb.nn.elu")
+def elu(x: Any) -> Any:
+    """x where it is positive, exp(x) − 1 elsewhere (Clevert, Unterthiner & Hochreiter, ICLR 2016).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.elu(np.array([-1000.0, 0.0, 1000.0]))
+    array([  -1.,    0., 1000.])
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, np.expm1(np.where(x > 0, 0.0, x)))[()]
+
+
+@told("pb.nn.leaky_relu")
+def leaky_relu(x: Any) -> Any:
+    """x where it is positive, x/100 elsewhere, at 0 too (Maas, Hannun & Ng, ICML 2013).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.leaky_relu(np.array([-1.0, 0.0, 1.0])), pb.grad(pb.nn.leaky_relu)(0.0)
+    (array([-0.01,  0.  ,  1.  ]), 0.01)
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, 0.01 * x)[()]
 
 
 @told("pb.nn.tanh")
@@ -147,4 +214,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "sigmoid": sigmoid,
     "softplus": softplus,
     "identity": identity,
+    "gelu": gelu,
+    "silu": silu,
+    "elu": elu,
+    "leaky_relu": leaky_relu,
 }

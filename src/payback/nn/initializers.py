@@ -90,4 +90,4 @@ INITIALIZERS: dict[str, Initializer] = {
 
 def initializer_for(activation: str) -> str:
     """He for rectifiers, Glorot for the others."""
-    return "he_normal" if activation in ("relu", "softplus") else "glorot_uniform"
+    return "glorot_uniform" if activation in ("tanh", "sigmoid", "identity") else "he_normal"

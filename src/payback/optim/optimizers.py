@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from payback.elsewhere import missing_method
 from payback.errors import InputError
 from payback.ir.told import answered, told
 from payback.optim.schedules import Constant, Schedule, positive
@@ -85,6 +86,9 @@ class Optimizer:
             positive("the step length", self.rate)
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing_method("an optimizer", self, name)
 
     @property
     def schedule(self) -> Schedule:
