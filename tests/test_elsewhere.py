@@ -93,7 +93,7 @@ def test_methods(kind):
         if not hasattr(thing, name):
             with pytest.raises(AttributeError, match=re.escape(instead[1:]) if kind != "a traced value" else name):
                 getattr(thing, name)
-    with pytest.raises(AttributeError) as told:
+    with pytest.raises(AttributeError, match="no_such_thing") as told:
         _ = thing.no_such_thing
     assert told.value.name == "no_such_thing"
 

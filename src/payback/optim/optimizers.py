@@ -80,6 +80,7 @@ class Optimizer:
     rate: float | Schedule = 1e-3
     clip_norm: float | None = None
     slots: ClassVar[int] = 0  # arrays of state beside each parameter
+    line_search: ClassVar[bool] = False  # whether each step's length is searched for; see `GradientDescent`
 
     def __post_init__(self) -> None:
         if not isinstance(self.rate, Schedule):
@@ -161,7 +162,7 @@ class GradientDescent(Optimizer):
     """
 
     rate: float | Schedule = 0.1
-    line_search: bool = False
+    line_search: bool = False  # type: ignore[misc]
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         return p - rate * g, ()
