@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.elsewhere import ARGUMENTS, METHODS, SYNONYMS, VALUES
-from payback.errors import ArgumentError, InputError, MissingAttributeError, TraceError
+from payback.elsewhere import ARGUMENTS, INSTEAD, METHODS, SYNONYMS, VALUES
+from payback.errors import ArgumentError, FieldError, InputError, MissingAttributeError, MissingNameError, TraceError
 from payback.train.fit import Run
 from payback.train.history import History
 
@@ -28,6 +28,7 @@ THINGS = {
     "a traced value": pb.variable(np.ones(3)),
     "a run": Run(NET, History([]), "epochs", 0, {}),
     "a history": History([]),
+    "an optimizer": pb.optim.Adam(),
 }
 # Their own Python error is as good, or they take anything.
 OWN = {"pb.stop_gradient", "pb.nn.static", "pb.nn.Module", "pb.nn.training"}
@@ -92,7 +93,7 @@ def test_methods(kind):
         if not hasattr(thing, name):
             with pytest.raises(AttributeError, match=re.escape(instead[1:]) if kind != "a traced value" else name):
                 getattr(thing, name)
-    with pytest.raises(AttributeError) as told:
+    with pytest.raises(AttributeError, match="no_such_thing") as told:
         _ = thing.no_such_thing
     assert told.value.name == "no_such_thing"
 
@@ -142,3 +143,50 @@ def test_a_step_of_scan_without_xs_that_computes_with_x():
 def test_layers_in_a_list():
     with pytest.raises(InputError, match=r"layer 0 is \[Flatten\(\)\].*Write pb\.nn\.Sequential\(\*layers\)"):
         pb.nn.Sequential([pb.nn.Flatten()])
+
+
+@pytest.mark.parametrize("module", INSTEAD)
+def test_names_that_are_imported(module):
+    for name in INSTEAD[module]:
+        with pytest.raises(MissingNameError, match=f"{name!r} cannot be imported from {module!r}"):
+            exec(f"from {module} import {name}", {})
+    with pytest.raises(ImportError, match="cannot import name 'nothing_of_that'"):
+        exec(f"from {module} import nothing_of_that", {})
+
+
+@pytest.mark.parametrize("name", ["grad", "value_and_grad", "jacobian", "hessian"])
+def test_a_point_in_the_place_of_argnums(name):
+    for point in (3.0, np.ones(2), pb.variable(1.0)):
+        with pytest.raises(InputError, match=r"Write pb\.\w+\(f\)\(x\) for what that is at x"):
+            getattr(pb, name)(lambda x: x * x, point)
+
+
+def test_layers_and_initializers_by_their_functions():
+    net = pb.nn.MLP([2, 3, 1], pb.nn.tanh, initializer=pb.nn.he_uniform)
+    assert net.layers[1].name == "tanh"
+    with pytest.raises(InputError, match="Put the function itself"):
+        pb.nn.Activation(np.tanh)
+    with pytest.raises(InputError, match=r"Write pb\.nn\.MLP\(\[2, 16, 1\]\)"):
+        pb.nn.MLP(3)
+
+
+def test_modules_in_the_way_of_pytorch():
+    class Named(pb.nn.Module):
+        def __init__(self):
+            self.first = pb.nn.Flatten()
+
+    class Forward(pb.nn.Module):
+        def forward(self, x):
+            return x
+
+    with pytest.raises(FieldError, match=r"Write `first: pb\.nn\.Flatten` in the class Named"):
+        Named()
+    with pytest.raises(NotImplementedError, match="rename forward to __call__"):
+        Forward()(1.0)
+    with pytest.raises(InputError, match=r"Give arrays: np\.array\(x\)"):
+        NET([[1.0, 2.0]])
+
+
+def test_two_classes_and_one_output():
+    with pytest.raises(InputError, match='Write loss="binary_cross_entropy", or give the last'):
+        pb.fit(NET, np.ones((4, 2)), np.array([0, 1, 0, 1]))

@@ -54,6 +54,10 @@ SHOWN = {
         "pb.optim.Adam has no argument 'lr' (…test_errors.py:N in <lambda>: pb.optim.Adam(lr=0.1)): it takes rate, "
         "clip_norm, beta1, beta2, epsilon. Write rate=….",
     ),
+    "MissingNameError": (
+        lambda: exec("from payback import jit", {}),
+        "'jit' cannot be imported from 'payback'. Use pb.compile(f).",
+    ),
     "DifferentiationError": (
         lambda: pb.grad(lambda w: w)(np.array([1, 2])),
         "w is an array of int64 and has no derivative: integers and booleans do not vary continuously. "

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -61,7 +62,7 @@ def __getattr__(name: str) -> Any:
     elif name in (*_MODULES, *_OPTIONAL):
         value = importlib.import_module(f"payback.{name}")
     else:
-        raise importlib.import_module("payback.elsewhere").missing("payback", name)
+        raise importlib.import_module("payback.elsewhere").missing("payback", name, sys._getframe(1))
     globals()[name] = value
     return value
 

@@ -6,12 +6,18 @@ A newcomer writes the names of the library they come from; the error then says w
 from __future__ import annotations
 
 import difflib
+import dis
 import sys
 from collections.abc import Collection, Iterable
+from types import FrameType
 from typing import Any
 
-from payback.errors import MissingAttributeError
+from payback.errors import MissingAttributeError, MissingNameError
 
+_IMPORT = dis.opmap["IMPORT_FROM"]
+
+_ARRAYS = "pb.fit(net, X, y, batch_size=64), which takes arrays"
+_NETS = "pb.nn.Module, pb.nn.Linear, pb.nn.MLP or pb.nn.Sequential"
 _NUMPY = "write `import numpy as np`: payback differentiates NumPy itself"
 _RATE = "give the optimizer a schedule as its rate: pb.optim.Adam(pb.optim.Cosine(1e-2))"
 _LAYER = "write it as a layer of your own: a class of pb.nn.Module whose `__call__` is written in NumPy"
@@ -61,6 +67,9 @@ INSTEAD: dict[str, dict[str, str]] = {
         "np": _NUMPY,
         "jnp": _NUMPY,
         "scipy": "write `import scipy`: payback differentiates SciPy's functions themselves",
+        **dict.fromkeys(("data", "utils", "DataLoader"), _ARRAYS),
+        **dict.fromkeys(("Module", "Linear", "MLP", "Sequential"), _NETS),
+        **dict.fromkeys(("Adam", "SGD", "optimizers"), "pb.optim.Adam(1e-3) or pb.optim.GradientDescent(0.1)"),
         "tree_map": "pb.grad takes and returns tuples, lists, dicts and dataclasses as they are",
         "save": "run.save(folder) of what pb.fit returned, and then pb.load(folder)",
         "manual_seed": "pb.fit(…, seed=0), and pb.random.key(0) for numbers of your own",
@@ -91,11 +100,10 @@ INSTEAD: dict[str, dict[str, str]] = {
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
         "RNN": f"{_LAYER} with pb.scan",
-        "GELU": 'pb.nn.Activation("gelu")',
-        "SiLU": 'pb.nn.Activation("silu")',
-        "ELU": 'pb.nn.Activation("elu")',
+        **{name: f'pb.nn.Activation("{name.lower()}")' for name in ("GELU", "SiLU", "ELU")},
         "LeakyReLU": 'pb.nn.Activation("leaky_relu")',
         "swish": "pb.nn.silu",
+        **dict.fromkeys(("Dataset", "DataLoader", "TensorDataset"), _ARRAYS),
         "Lambda": "give pb.nn.Sequential a function of NumPy among its layers",
     },
     "payback.optim": {
@@ -161,6 +169,16 @@ METHODS: dict[str, dict[str, str]] = {
         "norm": "use np.linalg.norm(x)",
         **{name: f"use np.{name}(x)" for name in ("exp", "log", "sqrt", "tanh", "sin", "cos", "abs", "matmul")},
         **{name: f"use pb.nn.{name}(x)" for name in ("relu", "sigmoid", "softmax")},
+    },
+    "an optimizer": {
+        **dict.fromkeys(
+            ("step", "apply_gradients", "minimize", "apply_updates"),
+            "use pb.fit(net, X, y, optimizer=…), or in a loop of your own new, state = "
+            "optimizer.update(gradient, state, net, rate, step)",
+        ),
+        "zero_grad": "leave it out: pb.grad(f) returns new gradients each time",
+        "param_groups": "give a schedule as the rate: pb.optim.Adam(pb.optim.Cosine(1e-2))",
+        **dict.fromkeys(("lr", "learning_rate"), "use optimizer.rate"),
     },
     "a run": {
         **dict.fromkeys(("predict", "model", "best_estimator_"), "use run.net(X)"),
@@ -289,12 +307,12 @@ VALUES: dict[str, dict[str, str]] = {
         ),
     },
     "activation": {
-        **dict.fromkeys(("linear", "none", "None"), "identity"),
+        **dict.fromkeys(("linear", "none"), "identity"),
         "logistic": "sigmoid",
         "swish": "silu",
         "leakyrelu": "leaky_relu",
         **dict.fromkeys(
-            ("selu", "mish", "softmax"),
+            ("selu", "mish", "hardtanh", "softsign", "softmax"),
             "write it as a function of NumPy among the layers of pb.nn.Sequential",
         ),
     },
@@ -316,9 +334,12 @@ def near(name: str, known: Collection[str]) -> str | None:
 
 def named(what: str, name: Any, known: Collection[str]) -> str | None:
     """What to do where there is no loss (activation, …) of this name."""
+    name = name.lower().replace(" ", "_") if isinstance(name, str) else name
     meant = VALUES.get(what, {}).get(name) if isinstance(name, str) else None
     if meant is not None:
         return f"write {meant!r}" if meant in known else meant
+    if callable(name):
+        return "put the function itself among the layers of pb.nn.Sequential" if what == "activation" else None
     meant = near(str(name), known)
     return f"did you mean {meant!r}?" if meant else None
 
@@ -339,15 +360,16 @@ def argument(function: str, name: str, known: Collection[str]) -> str | None:
     return f"did you mean {meant}=…?" if meant else None
 
 
-def missing(module: str, name: str) -> AttributeError:
-    """The error for a name that `payback`, `payback.nn`, … does not have."""
+def missing(module: str, name: str, frame: FrameType) -> Exception:
+    """The error for a name that `payback`, `payback.nn`, … does not have.  frame: of who asks for it."""
     what = f"module {module!r} has no attribute {name!r}"
     instead = INSTEAD[module].get(name)
     if instead is None:
         return AttributeError(what, name=name, obj=sys.modules[module])  # Python adds: did you mean …?
-    return MissingAttributeError(
-        what, fix=instead if instead.startswith(("write", "make", "give")) else f"use {instead}"
-    )
+    fix = instead if instead.startswith(("write", "make", "give")) else f"use {instead}"
+    if frame.f_code.co_code[frame.f_lasti] == _IMPORT:  # where Python would hide an AttributeError
+        return MissingNameError(f"{name!r} cannot be imported from {module!r}", fix=fix)
+    return MissingAttributeError(what, fix=fix)
 
 
 def missing_method(kind: str, thing: Any, name: str) -> AttributeError:
@@ -363,6 +385,6 @@ def hook(module: str) -> Any:
     """The `__getattr__` of a module, which Python asks for names that it does not have."""
 
     def find(name: str) -> Any:
-        raise missing(module, name)
+        raise missing(module, name, sys._getframe(1))
 
     return find

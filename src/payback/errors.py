@@ -70,6 +70,10 @@ class MissingAttributeError(UnsupportedError, AttributeError):
     """A method or an attribute of arrays that a traced value does not have."""
 
 
+class MissingNameError(PaybackError, ImportError):
+    """A name of another library that was to be imported from payback."""
+
+
 class TraceError(PaybackError, TypeError):
     """A traced value was used where only a plain one can be: a branch inside compile, float(x), ..."""
 

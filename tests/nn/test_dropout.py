@@ -64,7 +64,7 @@ def test_a_gradient_goes_where_the_value_stays():
     for key in (KEY, pb.random.key(4)):  # an argument, so one program draws with any
         assert np.array_equal(fast(x, key), pb.grad(cost)(x, key))
     assert len(fast.reasons) == 1
-    with pytest.raises(InputError, match="every call would draw the same numbers"), pb.nn.training(KEY):
+    with pytest.raises(InputError, match="each time would have the same numbers"), pb.nn.training(KEY):
         pb.compile(layer)(x)
 
 

@@ -422,6 +422,11 @@ ENTRIES = [
         """, (
         ('argnums="weigths"', 'argnums="weights"'),
     )),
+    Entry("MissingNameError", "A name of another library", """
+        from payback import jit
+        """, (
+        ("from payback import jit", "import payback as pb\n\npb.compile(lambda x: x * x)"),
+    )),
     Entry("ArgumentError", "An argument of another library", """
         import payback as pb
 

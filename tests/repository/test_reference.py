@@ -73,6 +73,9 @@ an example. All examples are run by the tests. Errors have [a page of their own]
 COMING = """Gradients are functions of functions, as in JAX and autograd, or `y.backward()` as in PyTorch. NumPy and
 SciPy are differentiated under their own names, and `pb.compile` alone makes machine code. Whoever writes one of the
 names on the left after `pb.`, `pb.nn.`, `pb.optim.` or `pb.random.` is told the right side by the error.
+
+A network's parameters are plain arrays, so what it computes has no `.backward()`: its gradient is that of a function of
+the network, `pb.value_and_grad(lambda net: pb.nn.cross_entropy(net(X), y))(net)`, and `pb.fit` is the loop around that.
 """
 
 ARGUMENTS = """Arguments too: of a function that has the one on the right, those on the left are answered with it.

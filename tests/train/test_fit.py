@@ -272,7 +272,7 @@ def test_without_patience_nothing_stops_and_the_last_weights_are_kept():
 def test_validation_rows_are_split_class_by_class():
     classes = np.array([0] * 300 + [1] * 60 + [2] * 40)
     seen = []
-    held = hold_out(X, classes, None, 0.1, pb.random.key(0), True)[3][1]
+    held = hold_out(None, X, classes, None, 0.1, pb.random.key(0), True)[3][1]
     assert np.bincount(held).tolist() == [30, 6, 4]
     run = fit(classifier(), X, classes, epochs=1, validation=0.1, callbacks=[lambda record, net: seen.append(record)])
     assert run.settings["validation_rows"] == 40

@@ -16,6 +16,7 @@ from payback.cli.pages import check_place, show_page
 from payback.cli.subject import entry_of
 from payback.errors import InputError
 from payback.glass.page import amount, columns, document
+from payback.nn.drawing import training
 from payback.nn.module import parameters
 from payback.trace.tree import leaves, unflatten
 from payback.train.runs import RecordedRun, open_run
@@ -130,8 +131,10 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
     looked |= {step.n for step in run.steps if step.cost == max(line.cost for line in run.steps)}  # the worst of all
     loss = run.loss
 
-    def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
-        return loss(net(X), y, weights)
+    def cost(net: Any, X: Any, y: Any, weights: Any, key: Any) -> Any:
+        with training(key):
+            prediction = net(X)
+        return loss(prediction, y, weights)
 
     value, both = compile(cost), compile(value_and_grad(cost))
     names: list[str] = []
@@ -142,7 +145,7 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
     for n in sorted({*steps, *looked}):
         before, after, batch = run.step(n - 1), run.step(n), run.batch(n)
         with np.errstate(all="ignore"):
-            at_first, slope = both(before.net, batch.X, batch.y, batch.weights)
+            at_first, slope = both(before.net, batch.X, batch.y, batch.weights, batch.key)
             old, new, slopes = leaves(before.net), leaves(after.net), leaves(slope)
             if not names:
                 names = list(parameters(before.net))
@@ -156,12 +159,12 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
             if n in looked:
                 most = MOST_ASKED if n in asked else MOST_HELD
                 held = n in booked and sum(array.size for array in old) <= most
-                costs = partial(value, X=batch.X, y=batch.y, weights=batch.weights)
+                costs = partial(value, X=batch.X, y=batch.y, weights=batch.weights, key=batch.key)
                 promise = [float(np.sum(g.astype(float) * (b.astype(float) - a))) for a, b, g in
                            zip(old, new, slopes, strict=True)]  # fmt: skip
                 looks.append({
                     "n": n, "epoch": run.steps[n].epoch, "before": amount(at_first),
-                    "after": amount(value(after.net, batch.X, batch.y, batch.weights)),
+                    "after": amount(value(after.net, batch.X, batch.y, batch.weights, batch.key)),
                     "promise": [amount(part) for part in promise],
                     "alone": _alone(costs, before.net, old, new, float(at_first)),
                     "rows": _rows(value, before.net, batch),
@@ -202,7 +205,7 @@ def _book(run: RecordedRun, n: int) -> dict[str, Any]:
 def _rows(value: Any, net: Any, batch: Any) -> list[dict[str, Any]]:
     """The rows of a batch that cost most; what is no number first."""
     costs = [
-        (float(value(net, batch.X[k : k + 1], batch.y[k : k + 1], None)), int(sample))
+        (float(value(net, batch.X[k : k + 1], batch.y[k : k + 1], None, None)), int(sample))
         for k, sample in enumerate(batch.samples)
     ]
     costs.sort(key=lambda pair: (np.isfinite(pair[0]), -pair[0] if np.isfinite(pair[0]) else 0.0, pair[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -86,11 +87,14 @@ def _uncallable(name: str, function: Any, args: Any, kwargs: Any, problem: Excep
 
 
 def _wrong(name: str, function: Any, args: Any, kwargs: Any, problem: Exception) -> InputError:
+    fix = f"see help({name}) for what its arguments are"
+    if re.search(r"'(list|tuple)' object has no attribute", str(problem)):
+        fix = "give arrays: np.array(x)"
     given = inspect.signature(function).bind(*args, **kwargs).arguments
     kinds = ", ".join(f"{key} is {_kind(x)}" for key, x in given.items() if key != "self")
     return InputError(f"{name} cannot compute with what it was given", where=position(caller(3)),
                       why=f"{kinds}; {' '.join(str(problem).split())}",
-                      fix=f"see help({name}) for what its arguments are")  # fmt: skip
+                      fix=fix)  # fmt: skip
 
 
 def _kind(x: Any) -> str:

@@ -58,8 +58,8 @@ def key_for(x: Any) -> Any:
     if drawing is None:
         return None
     if isinstance(x, Traced) and x.node.value is None and not drawing.traced:
-        raise InputError("a layer draws with a key from outside of a function that is compiled",
-                         why="that is traced once, so every call would draw the same numbers",
+        raise InputError("a layer draws with a key from outside of the function that is traced",
+                         why="that of compile, vmap or scan is called once, so each time would have the same numbers",
                          fix="give the key to the function, and write `with pb.nn.training(key):` in it")  # fmt: skip
     return drawing.next()
 

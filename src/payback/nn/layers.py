@@ -21,13 +21,20 @@ from payback.trace.tree import is_leaf
 
 def known(name: Any, table: dict[str, Any], what: str) -> Any:
     """The entry of a closed table.  Raises InputError that lists the known names."""
-    if name not in table:
+    return table[name_in(table, name, what)]
+
+
+def name_in(table: dict[str, Any], name: Any, what: str) -> Any:
+    """A name of a closed table, which may be told by its entry.  Raises InputError that lists the known names."""
+    if callable(name):
+        name = next((key for key, entry in table.items() if entry is name), name)
+    if callable(name) or name not in table:
         raise InputError(
             f"there is no {what} {name!r}",
             why=f"known are {', '.join(table)}",
             fix=elsewhere.named(what, name, table),
         )
-    return table[name]
+    return name
 
 
 def _is_floating(dtype: Any) -> bool:
@@ -104,8 +111,7 @@ class Activation(Module):
 
     @told("pb.nn.Activation")
     def __init__(self, name: str):
-        known(name, ACTIVATIONS, "activation")
-        self.name = name
+        self.name = name_in(ACTIVATIONS, name, "activation")
 
     def __call__(self, x: Any) -> Any:
         return ACTIVATIONS[self.name](x)
@@ -272,11 +278,15 @@ class MLP(Sequential):
         skip: bool = False,
         dropout: float = 0.0,
     ):
+        if isinstance(sizes, (int, np.integer)):
+            raise InputError(f"the sizes are {sizes}", why="they are those of inputs, hidden layers and outputs",
+                             fix="write pb.nn.MLP([2, 16, 1])")  # fmt: skip
         if len(sizes) < 2:
             raise InputError(
                 f"an MLP of sizes {list(sizes)}", why="it needs the number of inputs and of outputs at least"
             )
         keys = random.split(random.key(seed) if key is None else key, len(sizes) - 1)
+        activation = name_in(ACTIVATIONS, activation, "activation")
         layers: list[Module] = []
         for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             last = i == len(sizes) - 2

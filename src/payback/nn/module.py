@@ -83,7 +83,7 @@ class Module:
                 why="a module does not change, so that gradients and trainings know what it was",
                 fix=f"make another: net.replace({name}=…)",
             )
-        self._check_declared(name)
+        self._check_declared(name, value)
         object.__setattr__(self, name, value)
 
     if not TYPE_CHECKING:  # which would let it pass any name
@@ -91,13 +91,14 @@ class Module:
         def __getattr__(self, name: str) -> Any:
             raise missing_method("a module", self, name)
 
-    def _check_declared(self, name: str) -> None:
+    def _check_declared(self, name: str, value: Any) -> None:
         kind = type(self).__name__
         if name not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
             raise FieldError(
                 f"{kind} has no field {name!r}",
                 why="what is not declared would not be trained, nor saved",
-                fix=f"write `{name}: np.ndarray` in the class {kind}, or `{name}: int = pb.nn.static()` for an option",
+                fix=f"write `{name}: {_kind(value)}` in the class {kind}, "
+                f"or `{name}: int = pb.nn.static()` for an option",
             )
 
     def replace(self, **fields: Any) -> Self:
@@ -108,8 +109,8 @@ class Module:
         >>> line.replace(weight=np.array([[1.0], [2.0]]), bias=None)(np.ones((1, 2)))
         array([[3.]])
         """
-        for name in fields:
-            self._check_declared(name)
+        for name, value in fields.items():
+            self._check_declared(name, value)
         twin = copy(self)
         for name, value in fields.items():
             object.__setattr__(twin, name, value)
@@ -117,7 +118,8 @@ class Module:
 
     def __call__(self, x: Any) -> Any:
         """The module's result for a batch: rows are samples."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it computes: define __call__")
+        how = "rename forward to __call__" if hasattr(type(self), "forward") else "define __call__"
+        raise NotImplementedError(f"{type(self).__name__} does not say what it computes: {how}")
 
     def __repr__(self) -> str:
         parts = ", ".join(
@@ -125,6 +127,14 @@ class Module:
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
         )
         return f"{type(self).__name__}({parts})"
+
+
+def _kind(value: Any) -> str:
+    """The type that a field for this value is declared with."""
+    if isinstance(value, Module):
+        own = type(value).__module__ == "payback.nn.layers"
+        return f"pb.nn.{type(value).__name__}" if own else type(value).__name__
+    return type(value).__name__ if isinstance(value, (list, tuple, dict)) else "np.ndarray"
 
 
 def _brief(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from payback.elsewhere import missing_method
 from payback.errors import InputError
 from payback.ir.told import answered, told
 from payback.optim.schedules import Constant, Schedule, positive
@@ -79,12 +80,16 @@ class Optimizer:
     rate: float | Schedule = 1e-3
     clip_norm: float | None = None
     slots: ClassVar[int] = 0  # arrays of state beside each parameter
+    line_search: ClassVar[bool] = False  # whether each step's length is searched for; see `GradientDescent`
 
     def __post_init__(self) -> None:
         if not isinstance(self.rate, Schedule):
             positive("the step length", self.rate)
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing_method("an optimizer", self, name)
 
     @property
     def schedule(self) -> Schedule:
@@ -157,7 +162,7 @@ class GradientDescent(Optimizer):
     """
 
     rate: float | Schedule = 0.1
-    line_search: bool = False
+    line_search: bool = False  # type: ignore[misc]
 
     def leaf(self, p: Any, g: Any, slots: Slots, rate: Any, step: Any) -> tuple[Any, Slots]:
         return p - rate * g, ()

@@ -98,10 +98,14 @@ def fit_target(net: Any, X: Any, y: Any, loss: Any, name: str) -> Any:
                              why=f"for a single row, {problem.what}", fix=problem.fix) from problem  # fmt: skip
     if y.dtype.kind in "iu" and loss == "cross_entropy":
         if y.ndim == 1 and len(made) == 1 and (y.min() < 0 or y.max() >= made[0]):
+            two = made[0] == 1 and y.min() >= 0 and y.max() <= 1
             raise InputError(
                 f"{name} has classes from {y.min()} to {y.max()}",
                 why=f"whole numbers are classes to cross_entropy, and the network has {_outputs(made[0])}, one a class",
-                fix="number the classes from 0 and give the last layer an output for each; for targets that are "
+                fix='write loss="binary_cross_entropy", or give the last layer an output for each class; for targets '
+                "that are numbers, y.astype(float)"
+                if two
+                else "number the classes from 0 and give the last layer an output for each; for targets that are "
                 "numbers, write y.astype(float)",
             )
         if y.ndim != 1:

@@ -285,6 +285,6 @@ def compiled(
     alone: bool = True,
 ) -> Compiled | None:  # fmt: skip
     """The training in native code, or None where it runs on the interpreter."""
-    if not native.available() or getattr(optimizer, "line_search", False):
+    if not native.available() or optimizer.line_search:
         return None
     return Compiled(steps, optimizer, net, state, X, y, weights, predictions, alone)

@@ -97,7 +97,7 @@ def epochs_of(
             if count <= len(taken):
                 continue
             rate = optimizer.schedule(at.step, all_steps)
-            if getattr(optimizer, "line_search", False):
+            if optimizer.line_search:
                 searched = _line_search(at, steps, x_batch, y_batch, w_batch, rate)
                 net, state, cost, prediction, norm, length, rate = searched
             else:

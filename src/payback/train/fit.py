@@ -179,7 +179,7 @@ def fit(
     orders = Orders(len(rows.X), keys[1] if shuffle else None, epochs)
     name = loss if isinstance(loss, str) else None
     draws = draws_of(net, rows.X, int(seed))
-    if draws is not None and getattr(optimizer, "line_search", False):
+    if draws is not None and optimizer.line_search:
         raise InputError("a line search in a network that draws numbers", why="its cost is another one in each step",
                          fix="leave out the dropout, or take another optimizer")  # fmt: skip
     training = _Training(net, Steps(net, loss_of, optimizer, draws), rows, orders, name, settings, callbacks, scores)
@@ -350,7 +350,7 @@ class _Training:
         if self.settings["tol"] is not None:
             previous = at.history[-2]["loss"] if len(at.history) > 1 else np.inf
             reason = has_converged(last["loss"], previous, last["gradient_norm"], self.settings["tol"])
-        if getattr(self.steps.optimizer, "line_search", False) and last["step_length"] == 0.0:
+        if self.steps.optimizer.line_search and last["step_length"] == 0.0:
             reason = reason or "change of cost"
         if self.watch and at.best is not None and len(at.history) - at.best[1] >= self.settings["patience"]:
             reason = reason or "early stopping"

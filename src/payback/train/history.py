@@ -42,8 +42,10 @@ class History:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.records)
 
-    def __getattr__(self, name: str) -> Any:
-        raise missing_method("a history", self, name)
+    @property
+    def history(self) -> Any:
+        """Keras's name.  (A `__getattr__` would make every attribute slow to find, in each epoch.)"""
+        raise missing_method("a history", self, "history")
 
     def __repr__(self) -> str:
         return f"History({len(self.records)} epochs: {', '.join(self.columns)})"

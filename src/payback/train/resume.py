@@ -153,7 +153,7 @@ def recorded(run: RecordedRun, data: dict[str, Any]) -> Standing:
         kept = run.after_epoch(epoch).net if epoch != len(history) else None
     now = run.step(last)
     state = now.state
-    if getattr(optimizer, "line_search", False) and last:
+    if optimizer.line_search and last:
         state = (2 * history[-1]["rate"],)  # where the next search begins
     return Standing(
         now.net, state, last, np.empty(0), history, now.net if kept is None else kept, epoch, watched, optimizer,

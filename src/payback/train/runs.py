@@ -296,7 +296,7 @@ class RecordedRun:
         self._traced = self._traced or Steps(
             self._like, self._loss, self._optimizer, self._draws, interpreted=not self._document.native
         )
-        searching = bool(getattr(self._optimizer, "line_search", False))
+        searching = bool(self._optimizer.line_search)
         kind = Searched if searching else Native if self._document.native else Interpreted
         return kind(self._traced, now.net, now.state, self.rows, self._document.loss)
 

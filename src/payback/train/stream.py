@@ -46,7 +46,7 @@ class Stream:
         if not np.array_equal(schedule.rates(0, 8, 10), schedule.rates(0, 8, 1000)):
             raise InputError(f"the rate is {self.optimizer.rate!r:.60} where no end is known",
                              why="it follows from the number of all steps", fix="give a constant rate")  # fmt: skip
-        if getattr(self.optimizer, "line_search", False):
+        if self.optimizer.line_search:
             raise InputError("a line search on rows that come bit by bit", why="each pass has another cost",
                              fix="give another optimizer")  # fmt: skip
 

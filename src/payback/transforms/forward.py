@@ -23,7 +23,16 @@ from payback.trace.arrays import now
 from payback.trace.body import enclosed, fresh, result_of
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
-from payback.transforms.gradient import ArgNums, Function, Opened, bare_leaf, grad, scalar_result, with_aux
+from payback.transforms.gradient import (
+    ArgNums,
+    Function,
+    Opened,
+    bare_leaf,
+    check_no_point,
+    grad,
+    scalar_result,
+    with_aux,
+)
 from payback.transforms.pullback import cast_like, own, pull_back, reached_from, zero
 
 
@@ -159,6 +168,7 @@ def jacobian(
     >>> pb.jacobian(lambda x: x[1:] * x[:-1], sparse=True)(np.ones(1000)).nnz
     1998
     """
+    check_no_point(argnums, "pb.jacobian(f)")
     if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
         raise InputError(f"the mode is {mode!r}", why='it is "auto", "forward" or "reverse"')
     if sparse:
@@ -312,6 +322,7 @@ def hessian(f: Function, argnums: ArgNums = 0, *, sparse: bool = False) -> Funct
     array([[10.,  6.],
            [ 6.,  0.]])
     """
+    check_no_point(argnums, "pb.hessian(f)")
     if sparse:
         from payback.transforms.sparse import sparse_hessian
 

@@ -229,6 +229,13 @@ def _positions(
     return found, single
 
 
+def check_no_point(argnums: Any, call: str) -> None:
+    """Raises InputError for an array or a number where one says by which arguments, as in `grad(f, x)`."""
+    if isinstance(argnums, (float, complex, np.ndarray, Traced)):
+        raise InputError(f"argnums is {argnums!r:.40}", why="it says by which arguments, and the result is a function",
+                         fix=f"write {call}(x) for what that is at x")  # fmt: skip
+
+
 def scalar_result(out: Any, f: Function) -> Traced:
     if isinstance(out, Traced):
         return out
@@ -286,6 +293,9 @@ def value_and_grad(f: Function, argnums: ArgNums = 0, *, has_aux: bool = False) 
     >>> pb.value_and_grad(lambda w: (w * w).sum())(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
+
+    if type(argnums) is not int:
+        check_no_point(argnums, "pb.grad(f)")
 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
