@@ -136,18 +136,18 @@ class _Forming:
     def _in_parts(self) -> list[Source]:
         """A long sum, or those of few columns, are made in parts that threads can share, always the same ones; what
         adds these up."""
-        parts, columns = 1, self.extents[1:]
+        parts, columns, size = 1, self.extents[1:], prod(self.extents)
         if "f2" not in self.codes:
-            if self.letters == "r" and self.extents[0] >= SHARED:
-                parts = _parts(self.extents[0], 2048)
+            if set(self.letters) == {"r"} and size >= SHARED and self.extents[-1] > self._short("r"):
+                parts, columns = _parts(self.extents[0], -(-2048 * self.extents[0] // size)), []
             elif self.letters == "rk" and 0 < columns[0] < FEW_COLUMNS and not self.ordered:
                 parts = _parts(self.extents[0], -(-SHARED // columns[0]))
         if parts == 1:
             return []
-        step = self.extents[0] // parts
-        self.extents, self.letters = [parts, step, *columns], "k" + self.letters
+        step, alone = self.extents[0] // parts, [0] * self.letters.count("r")
+        self.extents, self.letters = [parts, step, *self.extents[1:]], "k" + self.letters
         self.moves = [[move[0] * step, *move] for move in self.moves]
-        return self._of_parts((parts, *columns), [prod(columns), 0, *[1] * len(columns)])
+        return self._of_parts((parts, *columns), [prod(columns), *alone, *[1] * len(columns)])
 
     def _in_columns(self) -> list[Source]:
         """A sum of short rows is made column by column, and in parts that threads can share; what adds these up."""
