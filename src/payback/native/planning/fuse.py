@@ -358,7 +358,7 @@ class Planner(Groups):
 
     def nest(
         self, instrs: Sequence[tuple[Any, ...]], codes: Sequence[str], sinks: Sequence[tuple[Any, ...]],
-        shape: layout.Shape, text: str, axes: layout.Shape | None = None,
+        shape: layout.Shape, text: str, axes: layout.Shape | None = None, form: layout.Shape | None = None,
     ) -> None:  # fmt: skip
         """A command for instrs and sinks that name their views; see `nests.nest`."""
-        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside)
+        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside, form)

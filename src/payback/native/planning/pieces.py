@@ -19,6 +19,7 @@ from payback.native.planning.layout import Buffer, View
 
 LEAST = 1 << 13  # entries: writing fewer takes less time than the nests of many cells
 MOST = 36  # cells
+SHORT, COLUMN = 8, 1 << 10  # entries of a row of a column; those of the largest that is worth a kernel
 PARTS = 3
 
 
@@ -100,8 +101,10 @@ def nests_of_cells(
         k: Buffer("arena", np.dtype(codes[at]), len(found)) for k, (kind, _, at, *_) in enumerate(sinks)
         if kind != "store"
     }  # fmt: skip
-    for number, cell in enumerate(found):
-        extents = tuple(end - start for start, end in cell)
+    shapes = [tuple(end - start for start, end in cell) for cell in found]
+    largest = max(shapes, key=prod)  # whose kernel all cells have, but that columns may have another
+    column = max((extents for extents in shapes if extents[-1] <= SHORT), key=prod, default=largest)
+    for number, (cell, extents) in enumerate(zip(found, shapes, strict=True)):
         inside = [("load", _within(i[1], cell), *i[2:]) if i[0] == "load" else i for i in instrs]
         ends = []
         for k, (kind, view, at, *more) in enumerate(sinks):
@@ -110,7 +113,8 @@ def nests_of_cells(
                 ends.append((kind, part, at, more[0], ()))
             else:
                 ends.append((kind, _within(view, cell), at, *more))
-        planner.nest(inside, codes, ends, extents, text, axes)
+        form = column if extents[-1] <= SHORT and prod(column) >= COLUMN else largest
+        planner.nest(inside, codes, ends, extents, text, axes, form)
     for k, buffer in parts.items():
         kind, view, at, _, finish = sinks[k]
         every, code = (len(found),), codes[at]
