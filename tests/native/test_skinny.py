@@ -8,6 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
+from payback.native.lower.products.dots import Dots
 from payback.native.lower.products.high import High
 from payback.native.lower.products.inner import Inner
 from payback.native.lower.products.streams import Streams
@@ -96,6 +97,14 @@ def test_products_that_are_no_squares(kind, layout, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_large_matrices_by_a_vector_each(dtype):
+    rng = np.random.default_rng(5)
+    for m, k in ((71, 83), (16, 401), (300, 9)):
+        a, x = rng.standard_normal((2, 3, m, k)).astype(dtype), rng.standard_normal((2, 3, k)).astype(dtype)
+        assert compared(lambda a, x: np.einsum("cbij,cbj->cbi", a, x), a, x) & {Dots}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sums_longer_than_a_part(dtype):
     """They are added up part by part; rows of A may be apart."""
     rng = np.random.default_rng(1)
@@ -107,9 +116,13 @@ def test_sums_longer_than_a_part(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_follows_is_done_with_the_product(dtype):
     rng = np.random.default_rng(2)
-    for (m, k, n), kind in (((99, 3, 4), Tiny), ((70, 5, 13), Tiny), ((33, 2, 9001), Streams)):
+    for (m, k, n), kind in (((99, 3, 4), Tiny), ((70, 5, 13), Tiny), ((33, 2, 9001), Streams), ((9, 64, 901), High)):
         a, b, c, d = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (n, k), (n,), (m, n)))
-        program = Program(trace(f := lambda a, b, c, d: np.tanh(a @ b.T + c) * d, a, b, c, d).graph)
+        rows = kind is High  # of B are contiguous, else its columns
+        b = b.reshape(k, n) if rows else b
+        program = Program(
+            trace(f := lambda a, b, c, d: np.tanh(a @ (b if rows else b.T) + c) * d, a, b, c, d).graph  # noqa: B023
+        )
         assert kernels(program) == {kind}
         np.testing.assert_allclose(program(a, b, c, d)[0], f(a, b, c, d), rtol=1e-4, atol=1e-5)
 
@@ -150,6 +163,7 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
         (lambda a, b: a @ b, ((3, 5), (5, 70_003)), Streams),
         (lambda a, b: a @ b, ((18, 401), (401, 801)), High),
         (lambda a, b: (b.T @ a.T).T, ((33, 201), (201, 3001)), High),
+        (lambda a, x: np.einsum("bij,bj->bi", a, x), ((9, 301, 203), (9, 203)), Dots),
         (lambda a, b: a @ b.T, ((5, 1201), (203, 1201)), Inner),
         (lambda a, b: a @ b, ((203, 1201), (1201, 5)), Inner),
     ):

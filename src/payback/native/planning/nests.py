@@ -43,6 +43,7 @@ class Source(NamedTuple):
     shape: layout.Shape
     text: str
     axes: layout.Shape | None
+    form: layout.Shape | None = None
 
 
 def nest(
@@ -53,12 +54,14 @@ def nest(
     text: str,
     axes: layout.Shape | None = None,
     inside: bool = False,
+    form: layout.Shape | None = None,
 ) -> list[Command]:
     """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel.
 
     inside: they may be written into a loop of steps, where short rows are worth kernels of their own.
+    form: the shape whose kernel is used, if another.
     """
-    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
+    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes, form)
     commands = _Forming(source, inside).commands() if sinks else []
     for command in commands:
         command.source = source
@@ -70,6 +73,7 @@ class _Forming:
 
     body, ends  its instrs and sinks, which name views by number
     letters     of the axes, from the outermost to the innermost: "k" kept, "r" reduced
+    extents     of these axes, which the kernel is chosen by; `counts`: how many entries there are
     moves       each view's strides along these axes
     """
 
@@ -125,41 +129,50 @@ class _Forming:
     def _merge(self) -> None:
         """The axes as most of memory has them, those that all views go through in one step as one."""
         shape, axes = self.source.shape, self.source.axes
-        order = range(len(shape)) if self.ordered else usual(shape, self.views)
+        form = self.source.form or shape
+        order = range(len(shape)) if self.ordered else usual(form, self.views)
         along = [tuple(view.strides[a] for a in order) for view in self.views]
         letters = "".join("r" if axes is not None and a in axes else "k" for a in order)
-        self.extents, self.moves, self.letters = layout.collapsed([shape[a] for a in order], along, letters)
+        sizes, chosen = (tuple(of[a] for a in order) for of in (shape, form))
+        self.counts, self.moves, self.letters = layout.collapsed(sizes, along, letters, chosen)
+        self.extents = self.counts if form == shape else layout.collapsed(chosen, along, letters)[0]
+        if len(self.extents) != len(self.counts):  # axes that are one in the other shape alone
+            self.extents = self.counts
         if axes is not None and self.letters and "r" not in self.letters:
-            self.extents, self.letters = [1, *self.extents], "r" + self.letters
+            self.extents, self.counts, self.letters = [1, *self.extents], [1, *self.counts], "r" + self.letters
             self.moves = [[0, *move] for move in self.moves]
 
     def _in_parts(self) -> list[Source]:
         """A long sum, or those of few columns, are made in parts that threads can share, always the same ones; what
         adds these up."""
-        parts, columns = 1, self.extents[1:]
+        parts, columns, size = 1, self.extents[1:], prod(self.extents)
         if "f2" not in self.codes:
-            if self.letters == "r" and self.extents[0] >= SHARED:
-                parts = _parts(self.extents[0], 2048)
+            if set(self.letters) == {"r"} and size >= SHARED and self.extents[-1] > self._short("r"):
+                parts, columns = _parts(self.extents[0], -(-2048 * self.extents[0] // size)), []
             elif self.letters == "rk" and 0 < columns[0] < FEW_COLUMNS and not self.ordered:
                 parts = _parts(self.extents[0], -(-SHARED // columns[0]))
         if parts == 1:
             return []
-        step = self.extents[0] // parts
-        self.extents, self.letters = [parts, step, *columns], "k" + self.letters
-        self.moves = [[move[0] * step, *move] for move in self.moves]
-        return self._of_parts((parts, *columns), [prod(columns), 0, *[1] * len(columns)])
+        step, alone = self.extents[0] // parts, [0] * self.letters.count("r")
+        other, self.letters = self.counts != self.extents, "k" + self.letters
+        self.counts = [1, *self.counts] if other else [parts, step, *self.counts[1:]]  # in one part
+        self.extents = [parts, step, *self.extents[1:]]
+        self.moves = [[0 if other else move[0] * step, *move] for move in self.moves]
+        if other:
+            return []
+        return self._of_parts((parts, *columns), [prod(columns), *alone, *[1] * len(columns)])
 
     def _in_columns(self) -> list[Source]:
         """A sum of short rows is made column by column, and in parts that threads can share; what adds these up."""
         extents, size = self.extents, prod(self.extents)
-        if "k" in self.letters or len(extents) < 2 or "f2" in self.codes or self.ordered:
+        if "k" in self.letters or len(extents) < 2 or "f2" in self.codes or self.ordered or self.counts != extents:
             return []
         if self.inside or size < COLUMNS or not 1 < extents[-1] <= self._short("r"):
             return []
         first, columns = extents[0], extents[-1]
         parts = _parts(first, -(-2048 * first // size)) if size >= SHARED else 1
         self.letters = "k" + self.letters[:-1] + "k"
-        self.extents = [parts, first // parts, *extents[1:]]
+        self.extents = self.counts = [parts, first // parts, *extents[1:]]
         self.moves = [[move[0] * (first // parts), *move] for move in self.moves]
         return self._of_parts((parts * columns,), [columns, *[0] * (len(extents) - 1), 1])
 
@@ -188,7 +201,7 @@ class _Forming:
         if across is not None:
             order = [*range(across), *range(across + 1, len(self.letters)), across]
             self.letters = "".join(self.letters[i] for i in order)
-            self.extents = [self.extents[i] for i in order]
+            self.extents, self.counts = ([of[i] for i in order] for of in (self.extents, self.counts))
             self.moves = [[move[i] for i in order] for move in self.moves]
 
     def _strided(self) -> int:
@@ -232,7 +245,7 @@ class _Forming:
                 key = wide
         if inner == "r" and key.lanes > 1 and _together(key, [moves[end[1]] for end in ends], loops, extents):
             key = key._replace(together=True)
-        numbers = [extents[i] for i in loops] + extents[-1:]
+        numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
         numbers += [x for index in self.indices for x in index]

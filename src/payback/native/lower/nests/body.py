@@ -33,7 +33,7 @@ def maskable(key: Any) -> bool:
         how = key.operands[sink[1]][1]
         return how == "u" if sink[0] == "store" or key.inner == "k" else sink[0] in REDUCTIONS
 
-    codes = ("f4", "f8", "b1") if host_features().get("avx512bw") else ("f4", "f8")  # else bytes go one by one
+    codes = ("f4", "f8", "i4", "i8") + ("b1",) * bool(host_features().get("avx512bw"))  # else bytes go one by one
     return (
         has_masked_loads()
         and all(how == "z" or (code in codes and how == "u") for code, how in key.operands)

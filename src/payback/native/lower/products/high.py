@@ -31,18 +31,22 @@ class High(NamedTuple):
 
     rows    of a tile; A has that many, and where they do not fill the tiles the last one begins earlier
     a_unit  which stride of A is 1
+    after   what follows sums that are one block, of rows that are one tile
     split   whether threads share the columns
     """
 
     code: str
     rows: int
     a_unit: str
+    after: Any
     split: bool
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         a, of_b, c, scratch = (args.pointer() for _ in range(4))
+        others = [args.pointer() for _ in self.after.operands] if self.after else []
         m, n, k, a0, a1, b0, _, c0, _, _, size = args.ints(11)
+        extra = self.after.arguments(args, others) if self.after else []
         kind = pointwise.register_type(self.code)
         lanes, rows = lanes_of(kind), e.int(self.rows)
         start, stop = e.int(0), n
@@ -59,14 +63,24 @@ class High(NamedTuple):
         with e.loop(0, k, step) as k0:
             depth, begin = least(e, step, b.sub(k, k0)), b.icmp_signed("==", k0, e.int(0))
             lines = e.at(of_b, b.mul(k0, b0), kind)
+            # further rows of this block are fetched, or the rows of further columns where there are few
+            beside = b.mul(e.int(lanes), b.udiv(b.add(depth, e.int(AHEAD)), depth))
+            far = b.select(b.icmp_signed(">", depth, e.int(2 * AHEAD)), b.mul(b0, e.int(AHEAD)), beside)
 
-            def columns(j: ir.Value, count: ir.Value | None, k0=k0, depth=depth, begin=begin, lines=lines) -> None:
+            def columns(
+                j: ir.Value, count: ir.Value | None, k0=k0, depth=depth, begin=begin, lines=lines, far=far
+            ) -> None:  # fmt: skip
                 with e.loop(0, m, self.rows) as i:
                     panel = e.at(scratch, b.add(b.mul(i, k), b.mul(k0, rows)), kind)
-                    sums = self._sums(e, kind, panel, e.at(lines, j, kind), b0, depth, count)
+                    sums = self._sums(e, kind, panel, e.at(lines, j, kind), (b0, far), depth, count)
                     row, known = least(e, i, last), {}
-                    for r, total in enumerate(sums):
-                        place = Place(e, kind, lanes, row, j, count, False, (r, 0), known)
+                    places = [Place(e, kind, lanes, row, j, count, False, (r, 0), known) for r in range(self.rows)]
+                    if self.after:
+                        sums = self.after.emit(places, sums, extra)
+                    for r, (place, total) in enumerate(zip(places, sums, strict=True)):
+                        if self.after:
+                            place.store(total, c, c0, 1)
+                            continue
                         with b.if_then(b.icmp_signed(">=", b.add(row, e.int(r)), i)):  # else it has been added to
                             place.store(b.select(begin, total, b.fadd(place.load(c, c0, 1), total)), c, c0, 1)
 
@@ -77,17 +91,18 @@ class High(NamedTuple):
         b.ret(e.int(0))
 
     def _sums(
-        self, e: Emitter, kind: ir.Type, panel: ir.Value, lines: ir.Value, stride: ir.Value, depth: ir.Value,
-        count: ir.Value | None,
+        self, e: Emitter, kind: ir.Type, panel: ir.Value, lines: ir.Value, strides: tuple[ir.Value, ir.Value],
+        depth: ir.Value, count: ir.Value | None,
     ) -> list[ir.Value]:  # fmt: skip
-        b, lanes = e.b, lanes_of(kind)
+        """strides: from row to row of B, and to what is fetched."""
+        b, lanes, (stride, ahead) = e.b, lanes_of(kind), strides
         mask = None if count is None else lane_mask(e, count, kind, lanes)
 
         def several(many: int) -> Any:
             def add(p: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
                 factors = e.at(panel, b.mul(p, e.int(self.rows)), kind)
                 line = e.at(lines, b.mul(p, stride), kind)
-                far = e.at(line, b.mul(stride, e.int(AHEAD)), kind)
+                far = e.at(line, ahead, kind)
                 for q in range(many):
                     prefetch(e, e.at(far, lanes - 1, kind), False, 2)
                     value = e.load(line, 0, kind, lanes) if mask is None else masked_load(e, line, kind, lanes, mask)
@@ -110,7 +125,7 @@ class High(NamedTuple):
         return -(-size // 64) * 64
 
 
-def high(code: str, numbers: tuple[int, ...], split: bool) -> High | None:
+def high(code: str, numbers: tuple[int, ...], after: Any, split: bool) -> High | None:
     """The kernel for a product of some rows with rows of B that are contiguous; numbers: as in `Product`."""
     m, n, k, a0, a1, _, b1, _, c1 = numbers[:9]
     kind = pointwise.register_type(code)
@@ -118,6 +133,6 @@ def high(code: str, numbers: tuple[int, ...], split: bool) -> High | None:
     if not LEAST <= m <= 3 * most // 2 or b1 != 1 or c1 != 1 or n < lanes or lanes == 1:
         return None
     rows = -(-m // -(-m // most))
-    if k * n * itemsize(kind) < FAR or (rows < m and rows < AGAIN):
+    if k * n * itemsize(kind) < FAR or (rows < m and (rows < AGAIN or after is not None)):
         return None
-    return High(code, rows, unit((a0, a1), m, k), split)
+    return High(code, rows, unit((a0, a1), m, k), after, split)
