@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from payback.trace.array import plain
-from payback.trace.complex import fourier
+from payback.trace.complex import factorizations, fourier  # noqa: F401 (what it answers)
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
