@@ -100,8 +100,8 @@ def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
 def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros(m.shape(v[0]), m.dtype(w[0]))
+    gaps = _inverse_gaps(m, w, v)  # which raises where v has no inverse
     moved = _over(m, v, _times(m, (dots.get(0, zero), dots.get(1, zero)), v))
-    gaps = _inverse_gaps(m, w, v)
     turned = gaps[0] * moved[0] - gaps[1] * moved[1], gaps[0] * moved[1] + gaps[1] * moved[0]
     return [diagonal(m, moved[0]), diagonal(m, moved[1]), *_times(m, v, turned)]
 
