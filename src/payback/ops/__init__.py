@@ -9,6 +9,7 @@ from payback.ops import (  # noqa: F401
     contract,
     control,
     dependence,
+    eigenvalues,
     elementary,
     factorizations,
     floats,

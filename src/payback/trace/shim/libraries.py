@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from payback.trace.array import plain
-from payback.trace.complex import fourier
+from payback.trace.complex import factorizations, fourier  # noqa: F401 (what it answers)
+from payback.trace.numpy import families as numpy_families
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
@@ -71,6 +72,8 @@ CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_optimize.CALLERS,
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
+for _name, _answers in numpy_families.FUNCTIONS.items():
+    LIBRARIES[_name] = _answers | LIBRARIES.get(_name, {})
 LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
 LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
 LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
