@@ -15,6 +15,7 @@ from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import UFUNCS, emit, here
 from payback.trace.operators import METHODS
+from payback.trace.refusals.free import rounded
 from payback.trace.refusals.handled import unsure
 from payback.trace.scalars.floats import of_function
 from payback.trace.scalars.number import NUMBERS, number_in
@@ -61,6 +62,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         if found is not None:
             return found
     if name in _OF_VALUES:
+        if name in ("floor", "ceil", "trunc"):
+            rounded(*args)
         return original(*map(plain, args), **kwargs)
     if name in ("fsum", "prod"):
         items = list(args[0])
