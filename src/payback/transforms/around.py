@@ -76,12 +76,8 @@ class Around:
         ]
 
     def drawn(self) -> list[Any]:
-        """How far the generators of random numbers are, those that everybody shares among them.  It is no change that
-        somebody else draws a number."""
-        shared = [random.getstate()]
-        if (numpys := sys.modules.get("numpy.random")) is not None:
-            shared.append(_state_of(numpys.get_state(legacy=False)))
-        return [*shared, *map(_state_of, self._generators)]
+        """How far the generators of random numbers are.  It is no change that somebody else draws a number."""
+        return drawn(self._generators)
 
     def _written(self) -> Iterator[str]:
         for label, numbers, kept in self.copies.values():
@@ -95,6 +91,19 @@ class Around:
 def variables_of(f: Any) -> list[Variable]:
     """The variables that a function uses by its names."""
     return list(_Search(f, False, "").variables.values())
+
+
+def generators_of(f: Any) -> list[Any]:
+    """The generators of random numbers that a function uses by its names."""
+    return _Lookout(f, False, "").generators
+
+
+def drawn(generators: Sequence[Any]) -> list[Any]:
+    """How far these generators are, and those that everybody shares."""
+    shared = [random.getstate()]
+    if (numpys := sys.modules.get("numpy.random")) is not None:
+        shared.append(_state_of(numpys.get_state(legacy=False)))
+    return [*shared, *map(_state_of, generators)]
 
 
 class _Search:
@@ -263,6 +272,13 @@ class _Search:
                     self._next.append((path, value))
                 return value
         return None
+
+
+class _Lookout(_Search):
+    """A search that keeps no arrays."""
+
+    def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
+        pass
 
 
 def _is_generator(kind: type) -> bool:
