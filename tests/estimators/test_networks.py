@@ -160,7 +160,7 @@ def test_a_stream_is_a_training_by_hand(native, monkeypatch):
     ("call", "message"),
     [
         (lambda: Classifier(hidden_layer_sizes=(3,)), "has no argument 'hidden_layer_sizes'.*Write hidden=…"),
-        (lambda: Classifier(activation="gelu").fit(X, Y), "there is no activation 'gelu'"),
+        (lambda: Classifier(activation="mish").fit(X, Y), "there is no activation 'mish'"),
         (lambda: Classifier(optimizer=pb.optim.Adam(), rate=0.1).fit(X, Y), "are given beside an optimizer"),
         (lambda: Classifier(hidden=(0,)).fit(X, Y), "hidden layers of 0 units"),
         (lambda: Regressor(loss="mae").fit(X, Y), "the loss is 'mae'"),

@@ -32,11 +32,12 @@ def rounding() -> Iterator[list[tuple[Node, Any]]]:
         _rounded.reset(token)
 
 
-def rounded(x: Any) -> None:
-    """To be told where `int(x)` and the like give a bare whole number: constant in pieces, it loses no derivative."""
+def rounded(x: Any) -> Any:
+    """x's value, where `int(x)` and the like give a bare whole number: constant in pieces, it loses no derivative."""
     taken = _rounded.get()
     if taken is not None:
         taken.append((x.node, caller()))
+    return x.value
 
 
 def free(x: Any) -> bool:
