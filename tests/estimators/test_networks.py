@@ -42,7 +42,7 @@ def checks():
 
 
 @pytest.mark.parametrize(
-    ("estimator", "check", "name"), random.Random(1).sample(list(checks()), amount.cases(5, 50, 121))
+    ("estimator", "check", "name"), random.Random(1).sample(list(checks()), amount.cases(5, 30, 121))
 )
 def test_the_checks_of_scikit_learn(estimator, check, name):
     with warnings.catch_warnings():

@@ -104,7 +104,7 @@ def test_steps_of_a_training_by_hand(seed):
     assert np.allclose(run.net.first.weight, net.first.weight, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("sizes", [[4, 16, 3], [4, 200, 120, 3]][: amount.cases(1, 2)])
+@pytest.mark.parametrize("sizes", [[4, 16, 3], [4, 130, 3]][: amount.cases(1, 2)])
 def test_a_training_is_the_same_on_any_number_of_threads_and_goes_on(sizes, tmp_path):
     random = np.random.default_rng(1)
     X, y = random.normal(size=(150, 4)).astype(np.float32), random.integers(0, 3, 150)
@@ -115,7 +115,7 @@ def test_a_training_is_the_same_on_any_number_of_threads_and_goes_on(sizes, tmp_
         return [p.tobytes() for p in pb.nn.parameters(run.net).values()]
 
     whole = pb.fit(net, X, y, **told, epochs=4)
-    for threads in (1, 3) if amount.cases(0, 1) == 0 else (1, 2, 3, 8):
+    for threads in (1, 3) if amount.cases(0, 1) == 0 else (1, 2, 8):
         pb.set_threads(threads)
         try:
             assert bits(pb.fit(net, X, y, **told, epochs=4)) == bits(whole)
