@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
 from payback.elsewhere import ARGUMENTS, INSTEAD, METHODS, SYNONYMS, VALUES
 from payback.errors import ArgumentError, FieldError, InputError, MissingAttributeError, MissingNameError, TraceError
@@ -129,8 +130,8 @@ def test_texts(what):
 
 
 def test_an_optimizer_by_its_name_has_its_usual_options():
-    given = dict(X=np.linspace(-1, 1, 20).reshape(10, 2), y=np.ones(10), epochs=3, validation=0)
-    for name, kind in pb.optim.OPTIMIZERS.items():
+    given = dict(X=np.linspace(-1, 1, 20).reshape(10, 2), y=np.ones(10), epochs=2, validation=0)
+    for name, kind in list(pb.optim.OPTIMIZERS.items())[: amount.cases(1, 3, 6)]:
         a, b = (pb.fit(NET, **given, optimizer=o) for o in (name, kind()))
         assert a.history["loss"] == b.history["loss"]
 

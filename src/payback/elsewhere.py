@@ -96,6 +96,17 @@ INSTEAD: dict[str, dict[str, str]] = {
         "Parameter": "a field `weight: np.ndarray` in a class of pb.nn.Module",
         "Conv1d": _LAYER,
         "Conv2d": _LAYER,
+        "BCELoss": "pb.nn.binary_cross_entropy, which takes logits",
+        "NLLLoss": "pb.nn.cross_entropy, which takes logits",
+        "L1Loss": "a function as loss: lambda prediction, target: abs(prediction - target).mean()",
+        "Identity": 'pb.nn.Activation("identity")',
+        "ModuleList": "a tuple of modules in a field, which is declared: layers: tuple",
+        "one_hot": "np.eye(classes)[y]; pb.nn.cross_entropy takes the numbers of classes themselves",
+        "log_sigmoid": "-pb.nn.softplus(-x)",
+        **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
+        "Conv2D": _LAYER,
+        "MultiheadAttention": _LAYER,
+        "BatchNormalization": _LAYER,
         "BatchNorm1d": _LAYER,
         "LayerNorm": _LAYER,
         "LSTM": f"{_LAYER} with pb.scan",
@@ -117,14 +128,43 @@ INSTEAD: dict[str, dict[str, str]] = {
         "lr_scheduler": _RATE,
         "StepLR": "pb.optim.StepDecay",
         "CosineAnnealingLR": "pb.optim.Cosine",
-        "clip_by_global_norm": "pb.optim.Adam(1e-3, clip_norm=1.0)",
+        **dict.fromkeys(("clip_by_global_norm", "clip_grad_norm_"), "pb.optim.Adam(1e-3, clip_norm=1.0)"),
+        "chain": "pb.optim.AdamW(1e-3, weight_decay=1e-2, clip_norm=1.0)",
+        "apply_updates": "optimizer.update(gradient, state, net, rate, step), which returns the next network",
+        "cosine_decay_schedule": "pb.optim.Cosine(1e-2)",
+        **dict.fromkeys(
+            ("warmup_cosine_decay_schedule", "OneCycleLR"),
+            "pb.optim.WarmUp(1e-2, steps=100, then=pb.optim.Cosine(1e-2))",
+        ),
+        **dict.fromkeys(("exponential_decay", "ExponentialLR", "MultiStepLR"), "pb.optim.StepDecay"),
+        "ReduceLROnPlateau": "pb.optim.Cosine(1e-2), and patience=10 in pb.fit",
+        **dict.fromkeys(
+            ("Adagrad", "Adadelta", "Nadam", "NAdam", "Lion"),
+            "pb.optim.Adam(1e-3), or write a class of pb.optim.Optimizer with `leaf`",
+        ),
     },
     "payback.random": {
         "PRNGKey": "pb.random.key(0)",
         "seed": "pb.random.key(0)",
         "randn": _KEYS + "pb.random.normal(key, (n,))",
         "rand": _KEYS + "pb.random.uniform(key, (n,))",
+        "default_rng": "pb.random.key(0)",
         "shuffle": _KEYS + "pb.random.permutation(key, n)",
+        "choice": _KEYS + "pb.random.permutation(key, n)[:count]",
+        "randint": _KEYS + "np.floor(pb.random.uniform(key, (n,), low=0, high=6)).astype(int)",
+        "exponential": _KEYS + "-np.log1p(-pb.random.uniform(key, (n,)))",
+        "gumbel": _KEYS + "-np.log(-np.log(pb.random.uniform(key, (n,))))",
+        "categorical": _KEYS + "np.argmax(logits - np.log(-np.log(pb.random.uniform(key, logits.shape))), axis=-1)",
+        "multivariate_normal": _KEYS + "mean + pb.random.normal(key, (n, d)) @ np.linalg.cholesky(covariance).T",
+    },
+    "payback.datasets": {
+        **{
+            name: f'pb.datasets.load("{table}")'
+            for table in ("iris", "wine", "digits", "breast_cancer")
+            for name in (table, f"load_{table}")
+        },
+        "make_moons": "pb.datasets.moons()",
+        "mnist": 'pb.datasets.load("digits"), the small one that comes with payback',
     },
 }
 

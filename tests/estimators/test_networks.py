@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -41,7 +41,9 @@ def checks():
                 yield pytest.param(estimator, check, name, id=f"{type(estimator).__name__}-{name}")
 
 
-@pytest.mark.parametrize(("estimator", "check", "name"), random.Random(1).sample(list(checks()), amount.cases(16, 121)))
+@pytest.mark.parametrize(
+    ("estimator", "check", "name"), random.Random(1).sample(list(checks()), amount.cases(5, 30, 121))
+)
 def test_the_checks_of_scikit_learn(estimator, check, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn's own, some of which its checks wait for
@@ -71,7 +73,7 @@ def test_the_network_is_that_of_fit():
     assert np.allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32][: amount.cases(1, 2)])
 def test_values_come_back_in_their_units(dtype):
     random = np.random.default_rng(0)
     x = random.normal(size=(200, 3)).astype(dtype)
@@ -97,7 +99,6 @@ def test_within_scikit_learn():
     piped = make_pipeline(PolynomialFeatures(2), model)
     found = GridSearchCV(piped, {"classifier__rate": [1e-4, 2e-2], "classifier__hidden": [(8,)]}, cv=2).fit(X, Y)
     assert found.best_params_["classifier__rate"] == 2e-2
-    assert cross_val_score(Classifier((16,), random_state=0), X, Y, cv=3).mean() > 0.9
     again = pickle.loads(pickle.dumps(found))  # noqa: S301
     assert np.array_equal(again.predict_proba(X), found.predict_proba(X))
 
@@ -128,8 +129,8 @@ def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
     again = pickle.loads(pickle.dumps(model)).partial_fit(X, LABELS)  # noqa: S301
     assert np.array_equal(again.predict_proba(X), model.partial_fit(X, LABELS).predict_proba(X))
     assert model.n_iter_ == 5
-    values = Regressor((), optimizer="adam", rate=0.05, random_state=0)
-    for _ in range(60):
+    values = Regressor((), optimizer="adam", rate=0.1, random_state=0)
+    for _ in range(30):
         for start in range(3):
             values.partial_fit(X[start::3], X[start::3, 0] + 1)
     assert values.score(X, X[:, 0] + 1) > 0.99
@@ -169,7 +170,7 @@ def test_a_stream_is_a_training_by_hand(native, monkeypatch):
         (lambda: Classifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2]), "it looks at all rows"),
         (lambda: Regressor(optimizer=pb.optim.Adam(pb.optim.Cosine(0.1))).partial_fit(X, Y), "no end is known"),
         (lambda: Regressor(optimizer=pb.optim.GradientDescent(line_search=True)).partial_fit(X, Y), "bit by bit"),
-        (lambda: Regressor().partial_fit(X, Y).partial_fit(X, X), "y has the shape"),
+        (lambda: Regressor(()).partial_fit(X, Y).partial_fit(X, X), "y has the shape"),
     ],
 )
 def test_what_cannot_be(call, message):
@@ -178,7 +179,7 @@ def test_what_cannot_be(call, message):
 
 
 def test_without_scikit_learn():
-    code = "import sys; sys.modules['sklearn'] = None; import payback as pb; pb.estimators"
+    code = "import sys; sys.modules['sklearn'] = None; import payback as pb; pb.nn; print('there'); pb.estimators"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "InputError: pb.estimators needs scikit-learn, which is not installed" in done.stderr
-    assert subprocess.run([sys.executable, "-c", code.replace("pb.estimators", "pb.nn")], check=False).returncode == 0
+    assert done.stdout == "there\n"

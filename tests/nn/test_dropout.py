@@ -104,7 +104,7 @@ def test_steps_of_a_training_by_hand(seed):
     assert np.allclose(run.net.first.weight, net.first.weight, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("sizes", [[4, 16, 3], [4, 200, 120, 3]][: amount.cases(1, 2)])
+@pytest.mark.parametrize("sizes", [[4, 16, 3], [4, 130, 3]][: amount.cases(1, 2)])
 def test_a_training_is_the_same_on_any_number_of_threads_and_goes_on(sizes, tmp_path):
     random = np.random.default_rng(1)
     X, y = random.normal(size=(150, 4)).astype(np.float32), random.integers(0, 3, 150)
@@ -115,7 +115,7 @@ def test_a_training_is_the_same_on_any_number_of_threads_and_goes_on(sizes, tmp_
         return [p.tobytes() for p in pb.nn.parameters(run.net).values()]
 
     whole = pb.fit(net, X, y, **told, epochs=4)
-    for threads in (1, 2, 3, 8):
+    for threads in (1, 3) if amount.cases(0, 1) == 0 else (1, 2, 8):
         pb.set_threads(threads)
         try:
             assert bits(pb.fit(net, X, y, **told, epochs=4)) == bits(whole)
@@ -133,7 +133,7 @@ def test_a_recorded_training_draws_as_it_did(tmp_path):
     told = dict(batch_size=8, epochs=2, validation=0, seed=1, record=tmp_path / "run")
     run = pb.fit(pb.nn.MLP([3, 8, 1], seed=0, dropout=0.5, dtype=float), X, y, **told)
     recorded = pb.open_run(tmp_path / "run")
-    for n in (1, 5):
+    for n in (1, 5)[: amount.cases(1, 2)]:
         assert float(recorded.explain(n).top.value) == pytest.approx(recorded.steps[n].cost, rel=1e-12)
         assert not recorded.agreement(n).parted
     statement = recorded.account("W1", (2, 3))  # which checks that it adds up

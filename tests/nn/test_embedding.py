@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
 from payback.errors import InputError, ModelFileError, ShapeError
 from payback.io.network import EmbeddingSpec, build
@@ -59,7 +60,7 @@ def test_steps_by_hand_and_on_any_number_of_threads(make):
     told |= dict(batch_size=16, shuffle=True)
     bits = {
         tuple(p.tobytes() for p in leaves(pb.fit(make(), IDS.astype(kind), CLASSES, **told).net))
-        for threads, kind in ((1, "i8"), (2, "i4"), (3, "u1"), (8, "i8"))
+        for threads, kind in ((1, "i8"), (3, "u1"), (2, "i4"), (8, "i8"))[: amount.cases(2, 4)]
         if pb.set_threads(threads) is None
     }
     pb.set_threads(None)
@@ -68,7 +69,7 @@ def test_steps_by_hand_and_on_any_number_of_threads(make):
 
 def test_whole_numbers_stay_where_the_network_wants_them_only():
     plain = pb.nn.MLP([2, 4, 3], seed=0)
-    a, b = (pb.fit(plain, X, CLASSES, epochs=2) for X in (IDS, IDS.astype(np.float32)))
+    a, b = (pb.fit(plain, X, CLASSES, epochs=1) for X in (IDS, IDS.astype(np.float32)))
     assert a.history["loss"] == b.history["loss"]
     held = (IDS[:9], CLASSES[:9])
     assert pb.fit(net(), IDS, CLASSES, epochs=1, validation=held).history["validation_loss"]

@@ -449,6 +449,42 @@ ENTRIES = [
         """, (
         ("2, 1", "2, 1, key=pb.random.key(0)"),
     )),
+    Entry("InputError", "A loss of another library", """
+        import numpy as np, payback as pb
+
+        pb.fit(pb.nn.MLP([2, 3, 1]), np.ones((4, 2)), np.ones(4), loss="mse")
+        """, (
+        ('"mse"', '"squared_error"'),
+    )),
+    Entry("InputError", "A number that is no row of an embedding", """
+        import numpy as np, payback as pb
+
+        words = pb.nn.Embedding(10, 4, key=pb.random.key(0))
+        words(np.array([[1, 2], [3, 10]]))
+        """, (
+        ("Embedding(10,", "Embedding(11,"),
+    )),
+    Entry("InputError", "Weights of classes that there are not", """
+        import numpy as np, payback as pb
+
+        y = np.array([0, 1, 1, 0])
+        pb.fit(pb.nn.MLP([2, 3, 2]), np.ones((4, 2)), y, class_weight={1: 5.0, 2: 1.0})
+        """, (
+        ("2: 1.0", "0: 1.0"),
+    )),
+    Entry("InputError", "Dropout in a compiled function, with a key from outside", """
+        import numpy as np, payback as pb
+
+        drop = pb.nn.Dropout(0.5)
+
+        def f(x, key):
+            return drop(x)
+
+        with pb.nn.training(pb.random.key(0)):
+            pb.compile(f)(np.ones(3), pb.random.key(0))
+        """, (
+        ("    return drop(x)", "    with pb.nn.training(key):\n        return drop(x)"),
+    )),
     Entry("PaybackError", "All of them", """
         import payback as pb
 

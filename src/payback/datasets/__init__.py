@@ -21,12 +21,17 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from payback.datasets.moons import moons, moons_csv
+from payback.elsewhere import hook
 from payback.errors import InputError
 from payback.files import write_file
+
+if not TYPE_CHECKING:  # which would let it pass any name
+    __getattr__ = hook("payback.datasets")
 
 __all__ = ["Dataset", "csv_text", "describe", "load", "moons", "names", "write_csv"]
 

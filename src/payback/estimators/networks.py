@@ -131,7 +131,7 @@ class Classifier(ClassifierMixin, _Network):
     >>> import numpy as np, payback as pb
     >>> from sklearn.model_selection import cross_val_score
     >>> X, y = pb.datasets.load("iris")
-    >>> model = pb.estimators.Classifier(hidden=(16,), random_state=0)
+    >>> model = pb.estimators.Classifier(hidden=(16,), rate=0.02, epochs=60, random_state=0)
     >>> bool(cross_val_score(model, X, y, cv=3).mean() > 0.9)
     True
     >>> model.fit(X, y).predict_proba(X[:2]).shape

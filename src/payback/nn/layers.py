@@ -179,8 +179,9 @@ class Embedding(Module):
         if not isinstance(x, Traced):
             x = np.asarray(x)
             if x.dtype.kind in "iu" and x.size and not 0 <= x.min() <= x.max() < count:
+                fix = "number them from 0" if x.min() < 0 else f"make it with {x.max() + 1} rows"
                 raise InputError(f"an embedding of {count} rows was given numbers from {x.min()} to {x.max()}",
-                                 why=f"the rows are 0 to {count - 1}")  # fmt: skip
+                                 why=f"the rows are 0 to {count - 1}", fix=fix)  # fmt: skip
         if x.dtype.kind not in "iu":
             raise InputError(f"an embedding was given {x.dtype}", why="the numbers of rows are whole ones",
                              fix="write x.astype(int)")  # fmt: skip

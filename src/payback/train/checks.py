@@ -67,20 +67,22 @@ def takes_whole_numbers(net: Any, dtype: Any) -> Callable[[Any], bool]:
     its range.
     """
 
+    def refused(rows: Any) -> str:
+        try:
+            net(rows)
+        except Exception as problem:
+            return f"{type(problem).__name__}: {problem}"
+        return ""
+
     def tried(X: Any) -> bool:
-        ends = np.stack([X.min(axis=0), X.max(axis=0)])
         with np.errstate(all="ignore"):
-            try:
-                net(ends.astype(dtype))
-            except Exception as refused:
-                try:
-                    net(ends)
-                except Exception as problem:
-                    if str(problem) == str(refused):
-                        return False  # nothing to do with the dtype: the training says what it is
-                    raise
-                return True
-        return False
+            if not refused(X[:1].astype(dtype)):
+                return False
+            ends = np.stack([X.min(axis=0), X.max(axis=0)])
+            as_floats, as_they_are = refused(ends.astype(dtype)), refused(ends)
+            if as_they_are and as_they_are != as_floats:
+                net(ends)  # which raises: a number out of range
+        return as_they_are != as_floats  # the same trouble is none of the dtype, and the training says what it is
 
     return tried
 
@@ -145,6 +147,8 @@ def hold_out(net: Any, X: Any, y: Any, weights: Any, validation: Any, key: Any, 
     if isinstance(validation, bool) or not isinstance(validation, (float, int, np.floating)) or not 0 <= validation < 1:
         why = "it is the share of the rows to hold out, at least 0 and less than 1, or a pair (X, y)"
         raise InputError(f"validation is {validation!r:.60}", why=why)
+    if not validation:
+        return X, y, weights, None, everything
     rest, part = split_rows(len(X), float(validation), key, y.reshape(len(y)) if classify and y[0].size == 1 else None)
     if len(part) == 0:
         return X, y, weights, None, everything

@@ -69,7 +69,8 @@ def weights_of_classes(y: Any, class_weight: Any, weights: Any) -> Array:
         each = len(labels) / (len(known) * counts)
     elif isinstance(class_weight, Mapping):
         if other := [label for label in class_weight if label not in known]:
-            raise InputError(f"class_weight names the class {other[0]!r:.40}", why=f"y has the classes {known!r:.80}")
+            raise InputError(f"class_weight names the class {other[0]!r:.40}", why=f"y has the classes {known!r:.80}",
+                             fix="leave it out, or look at y")  # fmt: skip
         each = _numbers([class_weight.get(label, 1.0) for label in known], "class_weight").astype(float)
     else:
         raise InputError(f"class_weight is {class_weight!r:.60}", why='it is "balanced", or numbers by class',

@@ -232,7 +232,7 @@ def _positions(
 def check_no_point(argnums: Any, call: str) -> None:
     """Raises InputError for an array or a number where one says by which arguments, as in `grad(f, x)`."""
     if isinstance(argnums, (float, complex, np.ndarray, Traced)):
-        raise InputError(f"argnums is {argnums!r:.40}", why="it says by which arguments, and the result is a function",
+        raise InputError(f"argnums is {argnums!r:.40}", why="an argument is told by its position or by its name",
                          fix=f"write {call}(x) for what that is at x")  # fmt: skip
 
 
