@@ -27,6 +27,7 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
+from payback.trace.scipy import distributions
 from payback.trace.scipy import interpolate as scipy_interpolate
 from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import stats as scipy_stats
@@ -120,7 +121,8 @@ class Methods:
 
     def put_of_scipy(self) -> None:
         if (norm := scipy_stats.norm()) is not None:
-            self.of_classes("stats", lambda: {norm: scipy_stats.answers()} | scipy_densities.answers())
+            own = {norm: scipy_stats.answers()} | scipy_densities.answers()
+            self.of_classes("stats", lambda: own | distributions.answers())
         if complete("scipy.interpolate") is not None:
             self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()
