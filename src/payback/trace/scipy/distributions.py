@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import UnsupportedError
+from payback.errors import PaybackError, UnsupportedError
 from payback.trace.array import plain
 from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
@@ -51,12 +51,16 @@ class _Call:
         self.dist, self.method, self.of_counts = dist, method, of_counts
         shapes, self.loc, scale = dist._parse_args(*args, **kwargs)
         self.shapes = tuple(shapes)
-        good = dist._argcheck(*self.shapes) if self.shapes else True
-        self.good = good & (scale > 0)
+        self.good = self._in_range() & (scale > 0)
         self.scale = 1.0 if of_counts else np.where(scale > 0, scale, 1.0)
 
+    def _in_range(self) -> Any:
+        if type(self.dist)._argcheck is not _base(self.of_counts)._argcheck:
+            return self.tried(self.dist._argcheck, *self.shapes)
+        return functools.reduce(np.logical_and, [shape > 0 for shape in self.shapes], True)
+
     def support(self) -> tuple[Any, Any]:
-        low, high = self.dist._get_support(*self.shapes)
+        low, high = self.tried(self.dist._get_support, *self.shapes)
         return low, high
 
     def middle(self) -> Any:
@@ -76,8 +80,18 @@ class _Call:
         """The first of these formulas that the distribution has for its own."""
         for name in names:
             if (formula := _formula(self.dist, name, self.of_counts)) is not None:
-                return lambda z: formula(z, *self.shapes)
+                return lambda z: self.tried(formula, z, *self.shapes)
         return None
+
+    def tried(self, formula: Any, *args: Any) -> Any:
+        """What a formula of SciPy's gives, which may do with arrays what traced ones do not take."""
+        try:
+            with np.errstate(all="ignore"):
+                return formula(*args)
+        except PaybackError:
+            raise
+        except Exception as problem:
+            raise _refused(self.dist, self.method) from problem
 
     def checked(self, made: Any, *cases: tuple[Any, Any]) -> Any:
         """What has been computed, or the value of the case that holds; NaN for parameters that SciPy refuses."""
@@ -147,7 +161,7 @@ def _quantile(call: _Call, q: Any) -> Any:
 def _moment(call: _Call) -> Any:
     if type(call.dist)._stats is _base(call.of_counts)._stats:
         raise _refused(call.dist, call.method)
-    mean, variance = call.dist._stats(*call.shapes)[:2]
+    mean, variance = call.tried(call.dist._stats, *call.shapes)[:2]
     found = mean if call.method == "mean" else variance
     if found is None:
         raise _refused(call.dist, call.method)
@@ -159,7 +173,7 @@ def _entropy(call: _Call) -> Any:
     formula = _formula(call.dist, "_entropy", call.of_counts)
     if formula is None:
         raise _refused(call.dist, call.method)
-    return call.checked(formula(*call.shapes) + (0.0 if call.of_counts else np.log(call.scale)))
+    return call.checked(call.tried(formula, *call.shapes) + (0.0 if call.of_counts else np.log(call.scale)))
 
 
 _METHODS: dict[str, Callable[..., Any]] = {
@@ -192,3 +206,38 @@ def answers() -> dict[type, dict[str, Any]]:
         }
         for of_counts, methods in ((False, _OF_NUMBERS), (True, _OF_COUNTS))
     }
+
+
+# what SciPy's formulas choose with: they write into arrays of numbers -------------------------------------------
+
+
+def _chosen(condition: Any, high: Callable[[], Any], low: Callable[[], Any]) -> Any:
+    """One of two where that is known for all entries, else both and `np.where`."""
+    if known(_array(condition)):
+        bare = np.asarray(plain(condition))
+        if bare.all() or not bare.any():
+            return high() if bare.all() else low()
+    with np.errstate(all="ignore"):
+        return np.where(condition, high(), low())
+
+
+def apply_where(cond: Any, args: Any, f1: Any, f2: Any = None, /, *, fill_value: Any = None, **_: Any) -> Any:
+    args = args if isinstance(args, (tuple, list)) else (args,)
+    shape = np.broadcast_shapes(np.shape(cond), *map(np.shape, args))
+    made = _chosen(cond, lambda: f1(*args), (lambda: fill_value) if f2 is None else lambda: f2(*args))
+    return made if np.shape(made) == shape else np.broadcast_to(made, shape)
+
+
+def lazyselect(condlist: Any, choicelist: Any, arrays: Any, default: Any = 0) -> Any:
+    made: Any = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        made = _chosen(condition, lambda choice=choice: choice(*arrays), lambda made=made: made)
+    return made
+
+
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    "scipy._lib.array_api_extra": {"apply_where": apply_where},
+    "scipy._external.array_api_extra": {"apply_where": apply_where},  # since SciPy 1.18
+    "scipy.stats._continuous_distns": {"_lazyselect": lazyselect},
+    "scipy.stats._discrete_distns": {},
+}

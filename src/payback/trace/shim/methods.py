@@ -27,9 +27,8 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
-from payback.trace.scipy import distributions
+from payback.trace.scipy import distributions, sparse_solves
 from payback.trace.scipy import interpolate as scipy_interpolate
-from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import stats as scipy_stats
 from payback.trace.shim.libraries import complete
 from payback.trace.shim.wrappers import TRACING, is_answered
