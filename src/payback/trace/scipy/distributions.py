@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import PaybackError, UnsupportedError
+from payback.errors import MutationError, PaybackError, UnsupportedError
 from payback.trace.array import plain
 from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
@@ -88,9 +88,9 @@ class _Call:
         try:
             with np.errstate(all="ignore"):
                 return formula(*args)
-        except PaybackError:
-            raise
         except Exception as problem:
+            if isinstance(problem, PaybackError) and not isinstance(problem, MutationError):
+                raise
             raise _refused(self.dist, self.method) from problem
 
     def checked(self, made: Any, *cases: tuple[Any, Any]) -> Any:
@@ -155,13 +155,17 @@ def _quantile(call: _Call, q: Any) -> Any:
     low, high = call.support()
     ends = (high, low) if upper else (low, high)
     made = np.where(q == 0, ends[0], np.where(q == 1, ends[1], made)) * call.scale + call.loc
-    return call.checked(made, ((q < 0) | (q > 1), np.nan))
+    return call.checked(made, (~((q >= 0) & (q <= 1)), np.nan))
 
 
 def _moment(call: _Call) -> Any:
-    if type(call.dist)._stats is _base(call.of_counts)._stats:
+    if (formula := _formula(call.dist, "_stats", call.of_counts)) is not None:
+        mean, variance = call.tried(formula, *call.shapes)[:2]
+    elif (formula := _formula(call.dist, "_munp", call.of_counts)) is not None:
+        mean = call.tried(formula, 1, *call.shapes)
+        variance = call.tried(formula, 2, *call.shapes) - mean * mean
+    else:
         raise _refused(call.dist, call.method)
-    mean, variance = call.tried(call.dist._stats, *call.shapes)[:2]
     found = mean if call.method == "mean" else variance
     if found is None:
         raise _refused(call.dist, call.method)
