@@ -38,7 +38,6 @@ SQUARE = scipy.sparse.csr_array(np.eye(4) * 3 + 0.1)
 REFUSED = {
     "norminvgauss.cdf": (lambda x: np.sum(scipy.stats.norminvgauss.cdf(x, 1.2, 0.3)), "another with NumPy"),
     "ttest_ind": (lambda x: scipy.stats.ttest_ind(x, X).statistic, "ndtr"),
-    "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
     "tplquad": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0, 1, 0, 1, 0, 1)[0], "leggauss"),
     "solve_bvp": (
         lambda x: scipy.integrate.solve_bvp(

@@ -18,7 +18,7 @@ from payback.trace.numpy import families as numpy_families
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
 from payback.trace.scipy import cosines as scipy_cosines
-from payback.trace.scipy import distributions, sparse_solves
+from payback.trace.scipy import distributions, samples, sparse_solves
 from payback.trace.scipy import filters as scipy_filters
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
@@ -72,7 +72,7 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.sparse.linalg": sparse_solves.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
-    "scipy.stats": {},  # its distributions: see `methods.py`
+    "scipy.stats": {},  # see below; its distributions: `methods.py`
     "statistics": python_statistics.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
@@ -92,7 +92,8 @@ for _name, _answers in numpy_families.FUNCTIONS.items():
     LIBRARIES[_name] = _answers | LIBRARIES.get(_name, {})
 LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
 LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
-LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
+LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS | samples.FUNCTIONS["scipy.signal"]
+LIBRARIES["scipy.stats"] |= samples.FUNCTIONS["scipy.stats"]
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
 
