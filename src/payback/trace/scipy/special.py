@@ -42,9 +42,14 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
     Raises UnsupportedError for one without a row, if one of the inputs has a derivative to lose.
     """
     special = sys.modules.get("scipy.special")
-    if special is None or getattr(special, ufunc.__name__, None) is not ufunc:
-        return False
     name = ufunc.__name__
+    if special is None:
+        return False
+    if name in _PRIVATE and getattr(special._ufuncs, name, None) is ufunc:
+        COMPOSED[ufunc] = _PRIVATE[name]
+        return True
+    if getattr(special, name, None) is not ufunc:
+        return False
     if name in _ROWS:
         UFUNCS[ufunc] = ROW_NAMES[ufunc] = _ROWS[name]
     elif name in _OTHERS:
@@ -188,6 +193,15 @@ _OTHERS = {
     "bdtr": _binomial(False), "bdtrc": _binomial(True),
     "nbdtr": _negative_binomial(_I), "nbdtrc": _negative_binomial(_J),
     "fdtr": _fisher(_I), "fdtrc": _fisher(_J), "fdtri": _fisher_quantile,
+}  # fmt: skip
+# of the formulas of scipy.stats
+_PRIVATE = {
+    "_beta_ppf": lambda q, a, b: emit("betaincinv", a, b, q),
+    "_cauchy_ppf": lambda q, loc, scale: loc + scale * np.tan(np.pi * (q - 0.5)),
+    "_cauchy_isf": lambda q, loc, scale: loc - scale * np.tan(np.pi * (q - 0.5)),
+    "_skewnorm_cdf": lambda x, loc, scale, a: emit("ndtr", (z := (x - loc) / scale)) - 2.0 * emit("owens_t", z, a),
+    "_binom_cdf": _binomial(False), "_binom_sf": _binomial(True), "_nbinom_cdf": _negative_binomial(_I),
+    "_nbinom_sf": _negative_binomial(_J),
 }  # fmt: skip
 # of complex numbers
 _OF_COMPLEX = {name: _analytic(f"complex_{name}") for name in ("wofz", "erf", "erfi")}
