@@ -20,7 +20,7 @@ from payback.passes.rewrite import Change, rewrite
 
 LEAST = 1 << 13  # entries from which on an array is better filled several times than paid
 MOST = 3  # slices along an axis
-COLUMNS = 16
+COLUMNS = 16  # side by side, at most
 
 Filling = tuple[int, tuple[Node, ...]]  # an axis, and parts in their order along it
 
