@@ -190,8 +190,8 @@ class Body:
             there = lane_mask(e, self.count, kind, lanes)
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
-        few = self.key.few
-        if few and lanes > 1:  # number by number, from wherever they are; the last one again in lanes that are left
+        few = self.key.few if lanes > 1 else 0
+        if few and (few < lanes or how == "s"):  # number by number; the last one again in lanes that are left
             return self.collect(operand, [self.lane_offset(operand, offset, min(j, few - 1)) for j in range(lanes)])
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
@@ -290,7 +290,7 @@ class Body:
             place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
             store_first(self.e, pointwise.to_memory(self.e, value, code), place, self.count)
             return
-        if lanes == 1 or (how == "u" and not self.key.few):
+        if lanes == 1 or (how == "u" and self.key.few in (0, lanes)):
             store(self.e, value, self.pointers[operand], offset, code)
             return
         for lane in range(self.key.few or lanes):
