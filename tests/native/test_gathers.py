@@ -62,6 +62,27 @@ def test_rows_by_index(seed):
     assert same_bits(found, wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_masks_by_index(dtype):
+    """What nobody has read is owed nothing, whatever it is multiplied with."""
+    g = np.random.default_rng(0)
+    i, j = g.integers(0, 30, (2, 70))
+    v, x = g.standard_normal(70).astype(dtype), g.standard_normal(30).astype(dtype)
+    v[g.integers(70, size=5)] = np.inf
+
+    def f(v, x, i, j):
+        for _ in range(3):
+            y = np.zeros_like(x)
+            np.add.at(y, i, v * x[j])
+            x = y
+        return np.sum(x * x)
+
+    graph, found, wanted = both(pb.grad(f, argnums=(0, 1)), v, x, i, j)
+    assert all(map(same_bits, found, wanted))
+    assert all(0 < np.isfinite(each).sum() < each.size for each in wanted)
+    assert any(node.op.name == "scatter" and node.aval.dtype == np.bool_ for node in graph.nodes)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint8])
 def test_places_in_a_sorted_row(side, dtype):

@@ -74,6 +74,7 @@ class Body:
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+        self.nowhere: ir.Value | None = None  # a byte that nobody reads
         self.shifts: dict[Instr, ir.Value] = {}  # of gathers and scatters whose indices do not move along a row
         self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
@@ -313,12 +314,24 @@ class Body:
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, values, offset, lanes)):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
+                    if code == "b1":
+                        self._hold_true(operand, at, single)
+                        continue
                     self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
             elif name == "plus":
                 there = self.read(operand, offset, lanes)
                 self.write(operand, offset, self.plus(code, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
+
+    def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
+        """Write a condition if it holds, else somewhere else: so none waits for the one before it."""
+        b = self.e.b
+        if self.nowhere is None:
+            with b.goto_entry_block():
+                self.nowhere = b.alloca(BYTE)
+        place = self.e.at(self.pointers[operand], at, BYTE)
+        self.e.store(ir.Constant(BYTE, 1), b.select(condition, place, self.nowhere), 0)
 
     def plus(self, code: str, a: ir.Value, b: ir.Value) -> ir.Value:
         return pointwise.emit(self.e, "add", code, [a, b])
