@@ -66,9 +66,9 @@ def test_rows_by_index(seed):
 def test_masks_by_index(dtype):
     """What nobody has read is owed nothing, whatever it is multiplied with."""
     g = np.random.default_rng(0)
-    i, j = g.integers(0, 30, (2, 70))
-    v, x = g.standard_normal(70).astype(dtype), g.standard_normal(30).astype(dtype)
-    v[g.integers(70, size=5)] = np.inf
+    i, j = g.integers(0, 60, (2, 70))
+    v, x = g.standard_normal(70).astype(dtype), g.standard_normal(60).astype(dtype)
+    v[9] = np.inf
 
     def f(v, x, i, j):
         for _ in range(3):
