@@ -65,14 +65,15 @@ def _slices(node: Node, args: tuple[Node, ...]) -> Node | None:
     fillings = _fillings(node, args)
     if fillings is None:
         return None
-    several = len(fillings) > 1
-    if several and (node.aval.size < LEAST or node.aval.dtype == np.bool_ or not all(map(_is_slice, args))):
+    # slices that many read are read where they lie; else each part is computed where it belongs
+    whole = node.aval.size >= LEAST and node.aval.dtype != np.bool_ and all(map(_is_slice, args))
+    if len(fillings) > 1 and not whole:
         return None
     total = None
     for axis, parts in fillings:
-        paid = parts if several else tuple(_paid(None, part, node) for part in parts)
-        whole = Node(TABLE["concatenate"], paid, {"axis": axis}, None, node.where, node.aval)
-        total = _paid(total, whole, node) if several else whole
+        paid = parts if whole else tuple(_paid(None, part, node) for part in parts)
+        made = Node(TABLE["concatenate"], paid, {"axis": axis}, None, node.where, node.aval)
+        total = _paid(total, made, node) if whole else made
     return total
 
 
