@@ -57,6 +57,7 @@ def test_shifts_are_not_written_down():
     lambda r, y: (r, r * y),
     lambda r, y: np.sum(np.where(y[:, :1] > 0, r, y)),
     lambda r, y: np.stack([r + y, y]),
+    lambda r, y: r * y[np.arange(199, 99, -1) % 100] + y[:, np.arange(100) // 3],
 ])  # fmt: skip
 def test_whoever_reads_a_shift(read):
     """A result, a running sum, some rows, a product; of an array that is computed first, and of two arrays."""

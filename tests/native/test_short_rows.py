@@ -5,7 +5,9 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native.codegen.emit import host_features
 from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.blocked import place
 from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -44,6 +46,17 @@ def test_no_row_is_gathered_lane_by_lane(dtype):
         for key in nests(trace(f, x).graph):
             assert not any(how == "s" for _, how in key.operands)
             assert key.lanes > 1 or key.inner == "" or not key.instrs[1:]  # the sum of five columns
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_rows_where_stores_have_no_masks(dtype, monkeypatch):
+    """As with AVX2: as many sums as a vector has lanes, and some."""
+    features = host_features() | {"avx512vl": False}
+    monkeypatch.setattr(place, "host_features", lambda: features)
+    for rows in (19, 64):
+        x = np.random.default_rng(rows).standard_normal((rows, 17)).astype(dtype)
+        found = Program(trace(f := lambda x: np.sum(x * x * 0.375 - x, axis=1), x).graph)(x)[0]
+        np.testing.assert_allclose(found, f(x.astype(float)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

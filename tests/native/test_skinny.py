@@ -8,6 +8,7 @@ import pytest
 import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
+from payback.native.lower.products.blocked.tile import registers
 from payback.native.lower.products.dots import Dots
 from payback.native.lower.products.high import High
 from payback.native.lower.products.inner import Inner
@@ -18,6 +19,7 @@ from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 DTYPES = [np.float64, np.float32]
+ONE_TILE = 7 * registers() // 8  # rows of the highest tile that reads a large matrix once
 BATCHED = [
     "bij,bjk->bik", "bji,bjk->bik", "bij,bkj->bik", "bji,bkj->bik", "bij,bjk->bki", "ibj,bjk->bik", "bij,jk->bik",
     "bij,bj->bi", "bij,bi->bj", "bi,bj->bij", "cbij,bjk->cbik", "bcij,bcjk->cbik",
@@ -76,7 +78,7 @@ def shapes(rng, kind):
     if kind is Streams:
         return int(rng.choice([8, 9, 33, 64])), int(rng.integers(2, 17)), int(rng.integers(5000, 5999))
     if kind is High:
-        return int(rng.integers(2, 40)), int(rng.choice([103, 320, 701])), int(rng.integers(350, 399))
+        return int(rng.integers(2, ONE_TILE + 1)), int(rng.choice([103, 320, 701])), int(rng.integers(350, 399))
     return int(rng.integers(2, 9)), int(rng.integers(64, 1500)), int(rng.choice([65, 70, 101]))
 
 
@@ -146,7 +148,7 @@ def test_some_rows_have_the_bits_that_they_have_among_many(rows, dtype):
     rng = np.random.default_rng(rows)
     a, b = rng.standard_normal((130, 701)).astype(dtype), rng.standard_normal((701, 203)).astype(dtype)
     few, many = (pb.compile(lambda a, b: a @ b)(x, b) for x in (a[:rows].copy(), a))
-    assert High in kernels(Program(trace(lambda a, b: a @ b, a[:rows].copy(), b).graph)) or rows > 28
+    assert High in kernels(Program(trace(lambda a, b: a @ b, a[:rows].copy(), b).graph)) or rows > ONE_TILE
     np.testing.assert_array_equal(few, many[:rows])
 
 
@@ -161,8 +163,8 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
         (lambda a, b: a @ b, ((201, 3), (3, 2001)), Streams),
         (lambda a, b: a @ b.T, ((9, 12), (20_003, 12)), Streams),
         (lambda a, b: a @ b, ((3, 5), (5, 70_003)), Streams),
-        (lambda a, b: a @ b, ((18, 401), (401, 801)), High),
-        (lambda a, b: (b.T @ a.T).T, ((33, 201), (201, 3001)), High),
+        (lambda a, b: a @ b, ((13, 401), (401, 801)), High),
+        (lambda a, b: (b.T @ a.T).T, ((ONE_TILE // 28 * 17 + 14, 201), (201, 3001)), High),
         (lambda a, x: np.einsum("bij,bj->bi", a, x), ((9, 301, 203), (9, 203)), Dots),
         (lambda a, b: a @ b.T, ((5, 1201), (203, 1201)), Inner),
         (lambda a, b: a @ b, ((203, 1201), (1201, 5)), Inner),

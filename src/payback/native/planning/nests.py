@@ -29,6 +29,7 @@ PLAIN = (
     "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
     "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
 )  # fmt: skip
+FEWEST = 4  # entries of a row that is picked by an index and done without a loop
 COLUMNS = 1 << 10  # entries from which on a sum of short rows is made column by column
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 FEW_COLUMNS = 128  # sums of fewer columns are shared by rows
@@ -260,6 +261,8 @@ class _Forming:
         if self.inside and self.letters[-1] == "k" and _is_few(body, ends, self.codes):
             return max(1 << (extent - 1).bit_length(), 16 // int(max(self.codes)[1:])), extent
         if extent > 1 and _reads_rows([*body, *ends], self.moves, body):
+            if extent <= FEWEST and "r" not in self.letters:
+                return 1 << (extent - 1).bit_length(), extent
             return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
         return 1, 0
 

@@ -105,7 +105,7 @@ def nests_of_cells(
     largest = max(shapes, key=prod)  # whose kernel all cells have, but that columns may have another
     column = max((extents for extents in shapes if extents[-1] <= SHORT), key=prod, default=largest)
     for number, (cell, extents) in enumerate(zip(found, shapes, strict=True)):
-        inside = [("load", _within(i[1], cell), *i[2:]) if i[0] == "load" else i for i in instrs]
+        inside = [(i[0], _within(i[1], cell), *i[2:]) if i[0] in ("load", "gather") else i for i in instrs]
         ends = []
         for k, (kind, view, at, *more) in enumerate(sinks):
             if k in parts:

@@ -74,6 +74,7 @@ class Body:
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+        self.nowhere: ir.Value | None = None  # a byte that nobody reads
         self.shifts: dict[Instr, ir.Value] = {}  # of gathers and scatters whose indices do not move along a row
         self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
@@ -190,8 +191,8 @@ class Body:
             there = lane_mask(e, self.count, kind, lanes)
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
-        few = self.key.few
-        if few and lanes > 1:  # number by number, from wherever they are; the last one again in lanes that are left
+        few = self.key.few if lanes > 1 else 0
+        if few and (few < lanes or how == "s"):  # number by number; the last one again in lanes that are left
             return self.collect(operand, [self.lane_offset(operand, offset, min(j, few - 1)) for j in range(lanes)])
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
@@ -290,7 +291,7 @@ class Body:
             place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
             store_first(self.e, pointwise.to_memory(self.e, value, code), place, self.count)
             return
-        if lanes == 1 or (how == "u" and not self.key.few):
+        if lanes == 1 or (how == "u" and self.key.few in (0, lanes)):
             store(self.e, value, self.pointers[operand], offset, code)
             return
         for lane in range(self.key.few or lanes):
@@ -313,12 +314,24 @@ class Body:
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, values, offset, lanes)):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
+                    if code == "b1":
+                        self._hold_true(operand, at, single)
+                        continue
                     self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
             elif name == "plus":
                 there = self.read(operand, offset, lanes)
                 self.write(operand, offset, self.plus(code, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
+
+    def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
+        """Write a condition if it holds, else somewhere else: so none waits for the one before it."""
+        b = self.e.b
+        if self.nowhere is None:
+            with b.goto_entry_block():
+                self.nowhere = b.alloca(BYTE)
+        place = self.e.at(self.pointers[operand], at, BYTE)
+        self.e.store(ir.Constant(BYTE, 1), b.select(condition, place, self.nowhere), 0)
 
     def plus(self, code: str, a: ir.Value, b: ir.Value) -> ir.Value:
         return pointwise.emit(self.e, "add", code, [a, b])
