@@ -193,8 +193,7 @@ class Traced(metaclass=_Kind):
     def __int__(self) -> int:
         if not free(self) and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
-        rounded(self)
-        return int(self.value)
+        return int(rounded(self))
 
     def __index__(self) -> int:
         if self.dtype.kind == "f":

@@ -32,11 +32,13 @@ def rounding() -> Iterator[list[tuple[Node, Any]]]:
         _rounded.reset(token)
 
 
-def rounded(x: Any) -> None:
-    """To be told where `int(x)` and the like give a bare whole number: constant in pieces, it loses no derivative."""
+def rounded(x: Any) -> Any:
+    """The value of x, of which `int(x)` and the like give a bare whole number: being constant in pieces, it loses no
+    derivative, and a gradient of zero may come of it."""
     taken = _rounded.get()
     if taken is not None:
         taken.append((x.node, caller()))
+    return x.value
 
 
 def free(x: Any) -> bool:

@@ -28,8 +28,7 @@ def _rdivmod(self: Any, other: Any) -> Any:
 
 def _round(self: Any, digits: int | None = None) -> Any:
     """The plain number: rounded, it is constant in pieces."""
-    value = self.value
-    rounded(self)
+    value = rounded(self)
     return round(float(value)) if digits is None else round(value, digits)
 
 
