@@ -33,8 +33,7 @@ def rounding() -> Iterator[list[tuple[Node, Any]]]:
 
 
 def rounded(x: Any) -> Any:
-    """The value of x, of which `int(x)` and the like give a bare whole number: being constant in pieces, it loses no
-    derivative, and a gradient of zero may come of it."""
+    """x's value, where `int(x)` and the like give a bare whole number: constant in pieces, it loses no derivative."""
     taken = _rounded.get()
     if taken is not None:
         taken.append((x.node, caller()))
