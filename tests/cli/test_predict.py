@@ -77,6 +77,19 @@ def test_a_dash_is_standard_input(run, monkeypatch, packed):
     assert (code, err) == (2, "payback: the option -o needs a value. Write -o VALUE.\n")
 
 
+def test_many_rows_are_predicted_block_by_block(run, monkeypatch):
+    whole = cells(good(run, "predict", "values", "values.csv"))
+    given = []
+    network = type(TableModel.load("values").net)
+    call = network.__call__
+    monkeypatch.setattr(network, "__call__", lambda net, x: (given.append(len(x)), call(net, x))[1])
+    monkeypatch.setattr("payback.train.table._ROWS", 25)
+    in_blocks = cells(good(run, "predict", "values", "values.csv"))
+    assert given == [25, 25, 10]
+    assert in_blocks[0] == whole[0]
+    np.testing.assert_allclose(np.array(in_blocks[1:], float), np.array(whole[1:], float), rtol=1e-6)
+
+
 def cells(text):
     return list(csv.reader(io.StringIO(text)))
 

@@ -30,6 +30,7 @@ from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
 
 Array = np.ndarray[Any, Any]
+_ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
 MAX_PARAMETERS = 10**8  # the memory of an ordinary machine holds them, their gradient and two arrays of state
 
 
@@ -47,7 +48,9 @@ class TableModel:
         """The network's raw results: (n, k) logits, or standardized values."""
         x = self.encoder.transform(table, rows, unseen=unseen, notes=notes)
         with np.errstate(all="ignore"):  # what is not finite raises below
-            made = self.net(np.ascontiguousarray(x, self.net.layers[0].weight.dtype))
+            dtype = self.net.layers[0].weight.dtype
+            blocks = [x[start : start + _ROWS] for start in range(0, max(len(x), 1), _ROWS)]
+            made = np.concatenate([self.net(np.ascontiguousarray(block, dtype)) for block in blocks])
         if not np.isfinite(made).all():
             row = int(np.argwhere(~np.isfinite(made))[0][0])
             raise InputError(
