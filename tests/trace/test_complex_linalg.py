@@ -99,8 +99,9 @@ def test_what_has_no_derivative_says_so():
             pb.grad(lambda x, f=f: np.sum(np.abs(f(x))))(1.0)
         with pytest.raises(DifferentiationError, match="repeats"):
             pb.jvp(f, (1.0,), (1.0,))
-    with pytest.raises(TraceError, match=r"a \+ 0j"):
-        pb.compile(lambda x: np.abs(LA.eigvals(x)))(A)
+    if LA.eigvals(I3).dtype.kind == "f":  # before NumPy 2.5
+        with pytest.raises(TraceError, match=r"a \+ 0j"):
+            pb.compile(lambda x: np.abs(LA.eigvals(x)))(A)
     np.testing.assert_allclose(pb.compile(lambda x: np.abs(LA.eigvals(x + 0j)))(A), np.abs(LA.eigvals(A)))
     for g in (LA.eigh, LA.svd, LA.eig):
         with pytest.raises(UnsupportedError, match="a phase"):
