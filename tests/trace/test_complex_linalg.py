@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
 from payback.errors import DifferentiationError, PaybackError, TraceError, UnsupportedError
 
@@ -69,13 +70,14 @@ def test_values_are_numpys():
         assert pb.vjp(f, A)[0].dtype == f(A).dtype
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", list(CALLS)[:: amount.cases(4, 1)])
 def test_derivatives(name):
     f = lambda x, y: CALLS[name](x + 1j * y)  # noqa: E731
     np.testing.assert_allclose(pb.value_and_grad(f)(A, B)[0], f(A, B), rtol=1e-12)
     pb.check_grads(f, A, B, order=1 if name in TWICE else 2)
 
 
+@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_machine_code_and_float32():
     f = lambda x: sum(CALLS[name](x + 1j * B) for name in ("r", "eigenvalues"))  # noqa: E731
     want = pb.grad(f)(A)
@@ -99,8 +101,9 @@ def test_what_has_no_derivative_says_so():
             pb.grad(lambda x, f=f: np.sum(np.abs(f(x))))(1.0)
         with pytest.raises(DifferentiationError, match="repeats"):
             pb.jvp(f, (1.0,), (1.0,))
-    with pytest.raises(TraceError, match=r"a \+ 0j"):
-        pb.compile(lambda x: np.abs(LA.eigvals(x)))(A)
+    if LA.eigvals(I3).dtype.kind == "f":  # before NumPy 2.5
+        with pytest.raises(TraceError, match=r"a \+ 0j"):
+            pb.compile(lambda x: np.abs(LA.eigvals(x)))(A)
     np.testing.assert_allclose(pb.compile(lambda x: np.abs(LA.eigvals(x + 0j)))(A), np.abs(LA.eigvals(A)))
     for g in (LA.eigh, LA.svd, LA.eig):
         with pytest.raises(UnsupportedError, match="a phase"):

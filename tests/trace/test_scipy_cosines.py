@@ -14,7 +14,7 @@ NAMES = ["dct", "idct", "dst", "idst"]
 @pytest.mark.parametrize("kind", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_type_and_norm(name, kind):
-    for n in (2, 3, 8, 17, 36)[:: amount.cases(2, 1)]:
+    for n in (2, 3, 8, 17, 36)[:: amount.cases(4, 1)]:
         x = RANDOM.normal(size=(2, n))
         for norm in ("backward", "ortho", "forward"):
             for options in ({}, {"orthogonalize": norm != "ortho"}):
@@ -33,13 +33,13 @@ def test_lengths_and_axes(options):
     np.testing.assert_allclose(pb.jvp(f, (x,), (x,))[1], f(x), atol=1e-13)
     single = pb.vjp(f, x.astype(np.float32))[0]
     assert single.dtype == np.float32
-    np.testing.assert_allclose(
-        pb.compile(pb.grad(lambda x: np.sum(f(x) ** 2)))(x), pb.grad(lambda x: np.sum(f(x) ** 2))(x)
-    )
+    if options == {"axis": -2}:
+        slope = pb.grad(lambda x: np.sum(f(x) ** 2))
+        np.testing.assert_allclose(pb.compile(slope)(x), slope(x))
 
 
 @pytest.mark.parametrize("options", [{}, {"s": (3, 6), "axes": (0, 1)}, {"axes": 2, "norm": "ortho"}], ids=str)
-@pytest.mark.parametrize("name", ["dctn", "idctn", "dstn", "idstn"])
+@pytest.mark.parametrize("name", ["dctn", "idstn", "dstn", "idctn"][: amount.cases(2, 4)])
 def test_along_several_axes(name, options):
     x = RANDOM.normal(size=(2, 4, 3))
     f = lambda x: getattr(scipy.fft, name)(x, **options)  # noqa: E731

@@ -41,7 +41,7 @@ def slopes(f, x):
     return np.array(made)
 
 
-@pytest.mark.parametrize(("name", "method"), TABLE[:: amount.cases(9, 1)])
+@pytest.mark.parametrize(("name", "method"), TABLE[:: amount.cases(17, 1)])
 def test_continuous(name, method):
     dist, shapes = getattr(st, name), CONTINUOUS[name]
     parameters = np.array([*shapes, 0.3, 1.7])

@@ -36,7 +36,7 @@ HOW = list(itertools.product(range(6), MODES, (True, False)))
 @pytest.mark.parametrize("name", CALLS)
 def test_values_and_linearity(name):
     """What is added to an image is looked at without the value beyond it."""
-    for order, mode, prefilter in HOW[list(CALLS).index(name) % 7 :: amount.cases(12, 2)]:
+    for order, mode, prefilter in HOW[list(CALLS).index(name) % 7 :: amount.cases(24, 2)]:
         how = {"order": order, "mode": mode, "prefilter": prefilter}
         f = lambda x, cval=0.0, how=how: CALLS[name](x, cval=cval, **how)  # noqa: E731
         with warnings.catch_warnings():
@@ -65,6 +65,7 @@ def test_by_places(mode):
         pb.check_grads(turned, 17.0, order=2)
 
 
+@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_compiled_and_in_batches():
     def f(x, c):
         return np.sum(nd.map_coordinates(x, c, mode="nearest") ** 2) + np.sum(nd.zoom(x, 1.5, order=1))

@@ -5,6 +5,7 @@ import pytest
 import scipy.signal as sg
 import scipy.stats as st
 
+import amount
 import payback as pb
 from payback.errors import PaybackError
 
@@ -31,7 +32,7 @@ SIGNALS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*CALLS, *SIGNALS])
+@pytest.mark.parametrize("name", [*CALLS, *SIGNALS][:: amount.cases(3, 1)])
 def test_values_and_derivatives(name):
     f, x = (CALLS[name], X) if name in CALLS else (SIGNALS[name], LONG)
     value = pb.vjp(f, x)[0]
@@ -41,6 +42,7 @@ def test_values_and_derivatives(name):
     pb.check_grads(lambda x: np.sum(f(x) * weights), x)
 
 
+@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_compiled():
     f = lambda x: np.sum(sg.welch(x, nperseg=16)[1]) + np.sum(np.abs(sg.hilbert(x))) + st.gmean(x[0] ** 2)  # noqa: E731
     np.testing.assert_allclose(pb.compile(pb.grad(f))(LONG), pb.grad(f)(LONG), rtol=1e-9, atol=1e-11)

@@ -7,6 +7,7 @@ there twice.  Single vectors of either are determined up to a phase, so they are
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -137,11 +138,20 @@ def slogdet(a: Any) -> Any:
 # eigenvalues of any matrix --------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _always_complex() -> bool:
+    """As they are since NumPy 2.5."""
+    return np.linalg.eigvals(np.eye(1)).dtype.kind == "c"
+
+
 @implements(np.linalg.eigvals)
 def eigvals(a: Any) -> Any:
+    return Complex(*parts("eig", 4, matrices(a))[:2]) if _always_complex() else eigenvalues(a)
+
+
+def eigenvalues(a: Any) -> Any:
     """Of a real matrix: real, where all of them are."""
-    a = matrices(a)
-    re, im, _, _ = parts("eig", 4, a)
+    re, im, _, _ = parts("eig", 4, matrices(a))
     if not known(im):
         raise TraceError("np.linalg.eigvals of a real matrix without numbers", where=here(),
                          why="whether what it returns is complex depends on the numbers",
@@ -172,5 +182,5 @@ def roots(p: Any) -> Any:
     found: Any = np.array([])
     if n:
         companion = np.concatenate([np.reshape(-p[1:] / p[0], (1, n)), np.eye(n, dtype=p.dtype)[:-1]])
-        found = eigvals(companion)
+        found = eigenvalues(companion)
     return np.concatenate([found, np.zeros(zeros, p.dtype)]) if zeros else found  # type: ignore[no-any-return]

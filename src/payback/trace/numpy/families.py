@@ -15,6 +15,7 @@ import numpy.polynomial as of_numpy
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, plain
+from payback.trace.complex.factorizations import eigenvalues
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import array_of
 from payback.trace.numpy.series import FUNCTIONS as VALUES
@@ -137,7 +138,8 @@ class _Family:
         c = c[: there[-1] + 1] if there.size else c[:1]
         if c.shape[0] < 2:
             return np.array([])
-        found = np.linalg.eigvals(self.companion(c)[::-1, ::-1])
+        companion = self.companion(c)[::-1, ::-1]
+        found = eigenvalues(companion) if self.prefix == "poly" else np.linalg.eigvals(companion)
         bare = np.asarray(plain(found.real)) + (0 if isinstance(found, Traced) else 1j * np.asarray(plain(found.imag)))
         return found[np.argsort(bare)]
 
