@@ -20,7 +20,7 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.assignment.views import is_number
+from payback.trace.assignment.views import is_number, laid_out
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
@@ -261,7 +261,8 @@ def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
     if part is NOTHING:
         dtype = None if is_weak(other) else other.dtype
         if shape or isinstance(other, np.ndarray):
-            return buffer.buffer(np.zeros(shape, dtype or float))
+            alike = laid_out(other) if isinstance(other, Traced) else np.asarray(other)  # as both parts of NumPy's lie
+            return buffer.buffer(np.zeros_like(np.broadcast_to(alike, shape), dtype or float))
         return 0.0 if dtype is None else dtype.type(0)
     if np.shape(part) == shape:
         return part
