@@ -257,3 +257,14 @@ def test_no_function_of_numpy_computes_with_the_memory(module):
 
     pb.grad(calls)(X)
     assert leaks == []
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("way", [lambda f: lambda x: pb.vjp(f, x)[0], pb.compile])
+def test_places_along_an_axis_of_plain_arrays(way, axis):
+    def f(x):
+        w = np.zeros(3)
+        np.put_along_axis(w, np.array([1]), 7.0, axis)
+        return x * w
+
+    np.testing.assert_array_equal(way(f)(np.ones(3)), [0.0, 7.0, 0.0])

@@ -432,3 +432,20 @@ def test_a_product_lies_on_numpys_side_of_a_cut(of, g):
     for x in (X, -X):
         for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
             np.testing.assert_allclose(found, f(x), 1e-12)
+
+
+@pytest.mark.parametrize("of", [lambda x: x * 1j, lambda x: x + 0j, lambda x: (2.0 - x) * 1j])
+def test_both_parts_lie_as_the_numbers_do(of):
+    """By columns: a reshape by rows is a copy, so a write into it changes neither part."""
+
+    def f(x):
+        z = of(x)
+        row = z.reshape(-1)
+        row[0] = 5.0 + 2j
+        return np.real(z), np.imag(z), np.real(row), np.imag(row)
+
+    x = np.arange(6.0).reshape(2, 3)
+    for given in (x, np.asfortranarray(x)):
+        for found in (pb.vjp(f, given)[0], pb.compile(f)(given)):
+            for a, b in zip(found, f(given), strict=True):
+                np.testing.assert_array_equal(a, b)

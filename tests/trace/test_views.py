@@ -334,3 +334,22 @@ def test_an_array_with_gaps_has_them_after_a_write(lie, way):
     a = np.arange(12.0).reshape(3, 4)
     for found, wanted in zip(way(f)(lie(a)), f(lie(a.copy())), strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("way", [lambda f: lambda x: pb.vjp(f, x)[0], lambda f: pb.compile(f, native=False)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_made_of_a_written_array_lies_as_it_does(way, turned):
+    def f(x):
+        x[0] = 5.0
+        found = []
+        for y in (x * 2.0, np.sin(x.T) + 1.0, (x + 2j).imag * x, abs(x * 1j)):
+            row, line = y.reshape(-1), y.T.reshape(-1)
+            row[0] += 9.0
+            line[1] += 7.0
+            found += [y * 1.0, row, line]
+        return found
+
+    a = np.arange(12.0).reshape(3, 4)
+    a = np.asfortranarray(a) if turned else a
+    for found, wanted in zip(way(f)(a.copy("K")), f(a.copy("K")), strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-14)

@@ -109,6 +109,8 @@ class Buffer(Buffered):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any_traced(args) or any_traced(kwargs):
             return array_function(function, types, args, kwargs)
+        if function is np.put_along_axis:  # with axis=None NumPy writes into a copy of a subclass
+            return function(*map(now, args), **{key: now(value) for key, value in kwargs.items()})
         made = super().__array_function__(function, types, args, kwargs)
         return _again(made, [leaf for leaf in leaves([list(args), kwargs]) if type(leaf) is Buffer])
 

@@ -167,7 +167,8 @@ def _remembered(look: Traced, x: Any, name: str, params: dict[str, Any]) -> Trac
     if type(x) not in NODE_TYPES:
         return look
     if not x.node.shape and getattr(x, "alias", None) is None:  # of a number a new array
-        return without_axes(look) if name == "index" and Ellipsis in params["template"] else look
+        array = x.node.aval.weak if name != "index" else Ellipsis in params["template"]  # NumPy's numbers stay numbers
+        return without_axes(look) if array else look
     if not look.node.shape and name == "index" and Ellipsis not in params["template"]:
         return look  # a number of its own
     alias = getattr(x, "alias", None)

@@ -28,7 +28,7 @@ from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
-from payback.trace.assignment.memory_order import places_like
+from payback.trace.assignment.memory_order import laid, places_like
 from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.cures import BARE
@@ -259,9 +259,10 @@ class View:
     def read(self, place: Any) -> Node:
         if self.version != self.storage.version:
             made = self.storage.read(self.at, place)
-            self.node = (
-                made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
-            )
+            node = made if type(made) is Node else made.node if type(made) is Number else const(freeze(made), place)
+            if self.at.ndim > 1 and not self.at.flags.c_contiguous:  # what is made of it lies as it does
+                node = laid(node, np.empty_like(self.at, np.bool_))
+            self.node = node
             self.version = self.storage.version
         return self.node
 

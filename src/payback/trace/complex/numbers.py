@@ -20,7 +20,7 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.assignment.views import is_number
+from payback.trace.assignment.views import is_number, laid_as, laid_out
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
@@ -258,15 +258,20 @@ def is_weak(part: Any) -> bool:
 
 
 def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
-    if part is NOTHING:
-        dtype = None if is_weak(other) else other.dtype
-        if shape or isinstance(other, np.ndarray):
-            return buffer.buffer(np.zeros(shape, dtype or float))
-        return 0.0 if dtype is None else dtype.type(0)
-    if np.shape(part) == shape:
+    """A part in the shape of the whole, as the other one lies in memory."""
+    if part is not NOTHING and np.shape(part) == shape:
         return part
-    spread = np.broadcast_to(part, shape)  # as an array of its own
-    return Traced(spread.node) if isinstance(spread, Traced) else buffer.buffer(spread.copy())
+    dtype = None if is_weak(other) else other.dtype
+    if part is NOTHING and not shape and not isinstance(other, np.ndarray):
+        return 0.0 if dtype is None else dtype.type(0)
+    lies = laid_out(other) if isinstance(other, Traced) else np.asarray(other)
+    if np.shape(other) != shape:
+        lies = np.empty(shape, np.bool_)
+    if isinstance(part, Traced):
+        return laid_as(Traced(np.broadcast_to(part, shape).node), lies)  # an array of its own
+    made = np.empty_like(lies, (dtype or float) if part is NOTHING else np.asarray(part).dtype, subok=False)
+    made[...] = 0.0 if part is NOTHING else part
+    return buffer.buffer(made)
 
 
 # arithmetic on parts, where nothing stays nothing ---------------------------------------------------------------

@@ -272,7 +272,7 @@ def _nan_stays(line: Any, made: Any) -> Any:
     """NaN is sorted to the end: where the last entry is one, so is the result, and what that entry is owed."""
     last = line[-1]
     nan = last != last
-    if known(nan) and not np.any(nan.value):
+    if known(nan) and not np.any(plain(nan)):
         return made
     return np.where(nan, last * np.nan, made)
 
