@@ -311,8 +311,9 @@ def test_a_product_that_packs_a_is_another_kernel_than_one_that_does_not(first):
 
     (rows, vectors), lanes = tile.tile(), emit.lanes_of(emit.llvm_type(np.dtype(np.float32)))
     n = 4 * vectors * lanes + 30
-    k = 140_000 // (4 * (rows + 1 + n))  # just so much that the second cache is too small, but no work for threads
-    sizes = [(rows + 1, n, k), (rows + 1, n, 5)]
+    m = 4 * rows + 1  # with fewer, long rows are a kernel of inner products
+    k = 140_000 // (4 * (m + n))  # just so much that the second cache is too small, but no work for threads
+    sizes = [(m, n, k), (m, n, 5)]
     programs = [Program(graph(*sizes[which])) for which in (first, 1 - first)]
     kernels = [next(c.kernel for c in program.commands if hasattr(c.kernel, "plan")) for program in programs]
     assert {kernel.plan.pack_a for kernel in kernels} == {True, False}
