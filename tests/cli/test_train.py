@@ -581,7 +581,7 @@ BAD = [
     ("good.csv --weight-decay 1 --optimizer gd", ["weight decay with gd", "adamw"]),
     ("good.csv --optimizer foo", ["the option --optimizer is 'foo': it must be gd, momentum, nesterov, rmsprop"]),
     ("good.csv --optimizer admaw", ["Did you mean adamw?"]),
-    ("good.csv --activation gelu", ["the option --activation is 'gelu': it must be relu, tanh, sigmoid, softplus or"]),
+    ("good.csv --activation mish", ["the option --activation is 'mish': it must be relu, tanh, sigmoid, softplus"]),
     ("good.csv --task foo", ["the option --task is 'foo': it must be auto, classify or regress"]),
     ("good.csv --line-search --optimizer adam", ["a line search with adam"]),
     ("good.csv --line-search --batch-size 8", ["--batch-size is '8' with --line-search", "--batch-size all"]),

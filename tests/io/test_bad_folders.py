@@ -181,7 +181,7 @@ def test_a_document_of_other_fields(folder, changes):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ({"layer": "activation", "name": "gelu"}, "known are relu, tanh, sigmoid"),
+        ({"layer": "activation", "name": "mish"}, "known are relu, tanh, sigmoid"),
         ({"layer": "activation", "name": "__import__"}, "is not known"),
         ({"layer": "linear", "n_in": 0, "n_out": 1, "bias": True, "dtype": "float32"}, "no such layer can be"),
         ({"layer": "linear", "n_in": -5, "n_out": 1, "bias": True, "dtype": "float32"}, "no such layer can be"),

@@ -216,7 +216,7 @@ def test_a_prediction_that_is_not_finite_names_the_row():
         (dict(task="clasify"), "the task is 'clasify'"),
         (dict(recipe=Recipe(hidden=(0,))), "hidden layers of 0 units"),
         (dict(recipe=Recipe(optimizer="sgd")), "there is no optimizer 'sgd'"),
-        (dict(recipe=Recipe(activation="gelu")), "there is no activation 'gelu'"),
+        (dict(recipe=Recipe(activation="mish")), "there is no activation 'mish'"),
         (dict(recipe=Recipe(epochs=-1)), "epochs is -1"),
         (dict(recipe=Recipe(valid=1.0)), "the validation share is 1.0"),
         (dict(recipe=Recipe(line_search=True, optimizer="adam")), "a line search with adam"),
