@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import zlib
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,9 @@ def pytest_configure(config):
     soak = config.getoption("--soak")
     full = soak or config.getoption("--full")
     os.environ[amount.VARIABLE] = "2" if soak else "1" if full else "0"
+    if not hasattr(config, "workerinput"):  # of several processes the first knows what was asked for
+        everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        os.environ[HALVED] = str(int(everything and not full))
     if "PAYBACK_CACHE" not in os.environ:  # compiled code goes into a folder of this run, not into the user's
         config.folder_of_run = tempfile.TemporaryDirectory(prefix="payback-tests-")
         os.environ["PAYBACK_CACHE"] = os.path.join(config.folder_of_run.name, "code")
@@ -42,6 +47,25 @@ def pytest_configure(config):
     settings.register_profile("full", max_examples=100, **rules)
     settings.register_profile("soak", max_examples=1000, **rules)
     settings.load_profile("soak" if soak else "full" if full else "everyday")
+
+
+HALVED, LARGE = "PAYBACK_TEST_HALVED", 16  # cases of one test
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where all tests are run, half the cases of those that have many, drawn by name; all of them with --full."""
+    if os.environ[HALVED] == "0":
+        return
+    families = Counter(item.nodeid.partition("[")[0] for item in items)
+    left = [
+        item
+        for item in items
+        if families[item.nodeid.partition("[")[0]] > LARGE and zlib.crc32(item.nodeid.encode()) % 2
+    ]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        dropped = set(left)
+        items[:] = [item for item in items if item not in dropped]
 
 
 @pytest.fixture

@@ -302,3 +302,27 @@ def skip_grams(xp: Any, lib: Any, p: Any, i: Any, j: Any, others: Any) -> Any:
     near = xp.sum(word * p["v"][j], axis=1)
     far = xp.einsum("nd,nkd->nk", word, p["v"][others])
     return xp.mean(xp.logaddexp(0.0, -near) + xp.sum(xp.logaddexp(0.0, far), axis=1))
+
+
+def ranking_data(g: Any) -> Any:
+    return dense(g, 20, 1), g.standard_normal((64, 30, 20)), g.integers(0, 4, (64, 30))
+
+
+@program(ranking_data)
+def pairwise_ranking(xp: Any, lib: Any, w: Any, x: Any, grades: Any) -> Any:
+    """Of every two documents of a list the better one is to come first (Burges 2005)."""
+    score = (x @ w)[:, :, 0]
+    ahead = score[:, :, None] - score[:, None, :]
+    better = grades[:, :, None] > grades[:, None, :]
+    return xp.sum(xp.where(better, xp.logaddexp(0.0, -ahead), 0.0)) / 64
+
+
+def classes_data(g: Any) -> Any:
+    p = {"w": dense(g, 32, 100_000), "b": np.zeros(100_000)}
+    return p, g.standard_normal((16, 32)), g.integers(0, 100_000, 16)
+
+
+@program(classes_data)
+def many_classes(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    scores = x @ p["w"] + p["b"]
+    return xp.mean(lib.logsumexp(scores, axis=1) - scores[xp.arange(16), y])

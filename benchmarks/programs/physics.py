@@ -34,6 +34,12 @@ def heat_scan(xp: Any, lib: Any, u: Any, a: Any) -> Any:
     return xp.sum(lib.scan(step, u, None, length=100)[0] ** 2)
 
 
+@program(lambda g: (g.standard_normal((64, 64, 64)), g.standard_normal((64, 64, 64))))
+def periodic_laplacian(xp: Any, lib: Any, u: Any, f: Any) -> Any:
+    near = sum(xp.roll(u, by, axis) for by in (1, -1) for axis in range(3))
+    return xp.sum((near - 6.0 * u - f) ** 2)
+
+
 @program(lambda g: (g.standard_normal((200, 3)), g.random(200)))
 def bodies(xp: Any, lib: Any, x: Any, mass: Any) -> Any:
     d = x[:, None, :] - x[None, :, :]

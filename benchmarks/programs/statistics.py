@@ -85,6 +85,21 @@ def graph_messages(xp: Any, lib: Any, w: Any, x: Any, i: Any, j: Any) -> Any:
     return xp.mean(x**2)
 
 
+def attention_on_graph(g: Any) -> Any:
+    p = {"w": dense(g, 16, 16), "to": g.standard_normal(16), "of": g.standard_normal(16)}
+    return p, g.standard_normal((1000, 16)), *g.integers(0, 1000, (2, 8000)), g.standard_normal((1000, 16))
+
+
+@program(attention_on_graph)
+def graph_attention(xp: Any, lib: Any, p: Any, x: Any, i: Any, j: Any, y: Any) -> Any:
+    """A softmax over the edges that lead to each node (Velickovic 2018)."""
+    h = x @ p["w"]
+    s = (h @ p["of"])[i] + (h @ p["to"])[j]
+    s = xp.exp(xp.where(s > 0, s, 0.2 * s))
+    total = lib.add_at(xp.zeros_like(x[:, 0]), j, s)
+    return xp.mean((lib.add_at(xp.zeros_like(h), j, (s / total[j])[:, None] * h[i]) - y) ** 2)
+
+
 @program(lambda g: (g.standard_normal(20), g.standard_normal((100_000, 20)), np.sign(g.standard_normal(100_000))))
 def hinge(xp: Any, lib: Any, w: Any, x: Any, y: Any) -> Any:
     return xp.mean(xp.maximum(0.0, 1.0 - y * (x @ w))) + 0.01 * xp.sum(w**2)

@@ -43,6 +43,21 @@ def of_expression(text: str, values: dict[str, float]) -> tuple[Ledger, str]:
     return ledger, html_of(ledger, text, Written(program.text, sheet.spans))
 
 
+def test_no_label_of_an_edge_lies_on_another(visit, tmp_path):
+    a, b = pb.variable(np.eye(3), "a"), pb.variable(np.ones((3, 3)), "b")
+    y = np.sum(np.maximum(a @ b, 0.0) @ (b @ a))
+    page = visit(write(tmp_path / "page.html", html_of(Ledger(y.node, [a.node, b.node]))))
+    labels = page.locator(".graph .partial")
+    boxes = labels.evaluate_all(
+        "all => all.map(e => e.getBBox()).map(b => ({x: b.x, y: b.y, width: b.width, height: b.height}))"
+    )  # of the letters, without the ground that is drawn around them
+    assert labels.all_text_contents().count("the other argument") == 6
+    for i, one in enumerate(boxes):
+        for two in boxes[:i]:
+            beside = one["x"] + one["width"] <= two["x"] or two["x"] + two["width"] <= one["x"]
+            assert beside or one["y"] + one["height"] <= two["y"] or two["y"] + two["height"] <= one["y"]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_first_screen_asks_and_one_click_answers(visit, seed, width):
     page = visit(seed, width=width)

@@ -160,6 +160,20 @@ def test_what_goes_wrong_in_a_run_is_named_and_sorts_first(visit, tmp_path, kind
     assert page.locator(".maprows li").first.get_attribute("title").startswith(first)
 
 
+def test_a_curve_of_one_epoch_is_a_dot(visit, tmp_path):
+    X = np.arange(8.0).reshape(8, 1)
+    pb.fit(pb.nn.MLP([1, 1], seed=0), X, X, loss="squared_error", epochs=1, validation=0, progress=False,
+           record=tmp_path / "run", optimizer=pb.optim.GradientDescent(0.001))  # fmt: skip
+    page = visit(write(tmp_path / "page.html", document(gathered(pb.open_run(tmp_path / "run")))), "#view=curves")
+    figures = page.locator(".curves figure").all()
+    assert figures
+    for figure in figures:
+        assert figure.locator("circle.dot").count() == 1
+        assert figure.locator("path.track").get_attribute("d") == ""
+        assert "1 epoch" in figure.inner_text()
+        assert "1 epochs" not in figure.inner_text()
+
+
 def test_deposits_by_sample_and_class_are_the_same_money(visit, report, run):
     page = visit(report, "#view=statement")
     account = pb.open_run(run).account("W1", (20, 7))

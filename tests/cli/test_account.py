@@ -71,6 +71,7 @@ def test_as_json(run, capsys):
         (["W5[0]"], "the network has no parameter W5. Its parameters are W1, b1, W2, b2"),
         (["W1[4,0]"], "W1 has no entry [4, 0]: its shape is (4, 6), counted from 0"),
         (["W1[0,0]", "--stop", "11"], "there is no step 11: the run has the steps 0 to 10"),
+        (["W1[0,0]", "--start", "9", "--stop", "5"], "the steps from 9 to 5 are none: the first comes after the last"),
         (["W1[0,0]", "--top", "-1"], "--top is -1"),
         (["W1[0,0]", "--by", "day"], "--by is 'day'"),
     ],

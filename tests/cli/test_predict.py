@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -62,6 +63,18 @@ def good(run, *arguments):
     code, out, err = run(*arguments)
     assert (code, err) == (0, ""), err
     return out
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_dash_is_standard_input(run, monkeypatch, packed):
+    data = CLASSES.encode()
+    stream = io.TextIOWrapper(io.BytesIO(gzip.compress(data) if packed else data), encoding="ascii")
+    monkeypatch.setattr("sys.stdin", stream)
+    assert good(run, "predict", "classes", "-") == good(run, "predict", "classes", "classes.csv")
+    code, _, err = run("predict", "classes", "-")  # it has been read
+    assert (code, err) == (2, "payback: '<stdin>' is empty: a table needs a line of names and rows of data.\n")
+    code, _, err = run("predict", "classes", "classes.csv", "-o", "-")
+    assert (code, err) == (2, "payback: the option -o needs a value. Write -o VALUE.\n")
 
 
 def cells(text):

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 import payback
 from payback.cli import app, main
 from payback.cli.app import COMMANDS
-from payback.cli.options import Out
+from payback.cli.options import Out, whole_number
 from payback.errors import InputError, NonFiniteError
 
 
@@ -32,7 +32,7 @@ def probe(
     table: str,
     /,
     *,
-    epochs: Annotated[int, Parameter(validator=positive)] = 3,
+    epochs: Annotated[int, whole_number("", validator=positive)] = 3,
     layers: Annotated[int, Parameter(validator=small)] = 1,
     lr: float = 0.1,
     task: Literal["auto", "classify", "regress"] = "auto",
@@ -98,7 +98,8 @@ def test_after_two_dashes_nothing_is_an_option(capsys):
         (["probe", "x", "--what"],
          "there is no option --what. The options are --debug, --epochs, --help, --json, --layers, --lr and --task."),
         (["probe", "x", "--epochs", "three"],
-         "the option --epochs is 'three': a whole number is needed. See payback probe --help."),
+         "the option --epochs is 'three': a whole number is needed."),
+        (["probe", "x", "--epochs", "1.5"], "the option --epochs is '1.5': a whole number is needed."),
         (["probe", "x", "--epochs", "-3"], "the option --epochs is -3: a number above 0 is needed."),
         (["probe", "x", "--layers", "10"], "the option --layers is '10': at most 9 are possible."),
         (["probe", "x", "--lr", "fast"], "the option --lr is 'fast': a number is needed. See payback probe --help."),
@@ -107,7 +108,7 @@ def test_after_two_dashes_nothing_is_an_option(capsys):
          "the option --task is 'clasify': it must be auto, classify or regress. Did you mean classify?"),
         (["probe", "x", "--lr", "1", "--lr", "2"], "the option --lr is given twice. Remove one."),
         (["probe", "x", "--epochs", "\x1b[31m[/]"],
-         r"the option --epochs is '\x1b[31m[/]': a whole number is needed. See payback probe --help."),
+         r"the option --epochs is '\x1b[31m[/]': a whole number is needed."),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_read_are_named(capsys, arguments, message):

@@ -139,6 +139,10 @@ def test_no_model(run):
     assert err.startswith("payback: this is not a model folder (m): there is no such folder. Give the folder that")
     os.mkdir("m")
     assert "there is no model.json (m)" in run("show", "m")[2]
+    assert main(["train", "iris", "--epochs", "1", "--record", "r", "--out", "both"]) == 0
+    err = run("show", "r")[2]
+    assert err.startswith("payback: this is not a model folder (r): it is a recorded training. Look at it with payback")
+    assert "there is no run.json (both): it is a model." in run("account", "both", "W1[0,0]")[2]
 
 
 @pytest.mark.parametrize(

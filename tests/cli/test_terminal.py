@@ -193,6 +193,21 @@ def test_progress_on_a_terminal(tty: Terminal) -> None:
     assert tty.shown().strip() == ""  # the line is taken off
 
 
+def test_waiting_is_told_after_a_while(tty: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Output(stdout=tty.stream, stderr=tty.stream).waiting("reading \x1b[31m.csv") as told:
+        told(0.25)
+        assert tty.shown() == ""
+        now[0] = 1.0
+        told(0.5)
+        assert tty.shown() == "\rreading \\x1b[31m.csv 50 %"
+        now[0] = 1.05
+        told(0.55)
+        assert tty.shown() == ""
+    assert tty.shown().strip() == ""
+
+
 def test_progress_tells_the_time_left_and_fits_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     now = [0.0]

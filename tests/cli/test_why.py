@@ -185,6 +185,10 @@ def test_a_model_s_own_operations_are_called_by_their_layers(capsys, folder):
     assert code == 0
     assert "subject.py" not in out
     assert "at layers[0]" in out
+    sources = data(capsys, "explain", "m", "iris")["sources"]
+    assert sources == [
+        {"file": "<model>", "first": 2, "lines": ["    prediction = net(x)", "    return loss(prediction, y)"]}
+    ]
     code, out, err = run(capsys, "explain", "m", "iris", "--row", "all", "--wrt", "W1[0,99]")
     assert (code, out) == (2, "")
     assert "W1[0, 99] is no entry" in err

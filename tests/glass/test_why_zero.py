@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import linecache
+import random
+
 import numpy as np
 import pytest
 import scipy.linalg
 
 import payback as pb
+from amount import cases
 from payback.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -114,6 +118,56 @@ def test_the_triangle_that_is_not_read_has_no_path(name):
     found = pb.why_zero(lambda a: (f(a) ** 2).sum(), a)["a"]
     assert found.counts["no path"] == found.zeros >= 3
     assert np.array_equal(found.entries["no path"], part(np.ones((3, 3))) == 0)
+
+
+# Steps that keep s away from 0 and its gradient alive, among them many that cut or stop a path beside another one.
+STEPS = [
+    "s = s + 0.01 * np.sin(s * {i})",
+    "s = np.where(s > 0, s, 0.5 * s)",
+    "s = s + 1e-3 * s ** 2",
+    "s = s + 0.1 * np.maximum(s - 1e6, 0.0)",
+    "s = s + 0.01 * np.sign(s)",
+    "s = s * (1.0 + 0.01 * (s > 0))",
+]
+FATAL = {
+    "np.floor(s)": "s = np.floor(s) + 0.25",
+    "s.astype(int)": "s = s.astype(int).astype(float) + 0.25",
+    "pb.stop_gradient(s)": "s = pb.stop_gradient(s)",
+    "np.sign(s)": "s = 0.5 * np.sign(s)",
+    "np.round(s, 1)": "s = np.round(s, 1) + 0.01",
+    "int(np.sum(s))": "s = np.ones(3) * int(np.sum(s)) + 0.25",
+    "np.exp(-800.0 - s ** 2)": "s = np.exp(-800.0 - s ** 2)",
+    "np.maximum(s - 1e9, 0.0)": "s = np.maximum(s - 1e9, 0.0)",
+    "np.where(s > 1e9, s, 0.25)": "s = np.where(s > 1e9, s, 0.25)",
+}
+
+
+def planted_in(steps, fatal, generator):
+    """A program of random steps with one that ends every path, and the line of that one."""
+    lines = [f"    {generator.choice(STEPS).format(i=i)}" for i in range(steps)]
+    line = generator.randrange(steps)
+    lines[line] = f"    {fatal}"
+    text = "\n".join(["def f(x):", "    s = x", *lines, "    return np.sum(s)", ""])
+    name = f"<planted {generator.random()}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    space = {"np": np, "pb": pb}
+    exec(compile(text, name, "exec"), space)
+    return space["f"], line + 3
+
+
+@pytest.mark.parametrize("what", FATAL)
+@pytest.mark.parametrize("seed", range(cases(1, 6)))
+def test_the_first_cause_is_the_line_that_ends_every_path(what, seed):
+    f, line = planted_in(cases(30, 120), FATAL[what], random.Random(f"{what} {seed}"))
+    zeros = pb.why_zero(f, np.array([0.7, 1.3, 2.1]))["x"]
+    assert zeros.zeros == 3
+    cause = zeros.causes[0]
+    assert (cause.what, cause.place.line, cause.count) == (what, line, 3)
+
+
+def test_each_entry_has_the_cuts_that_it_lies_nearest_to_the_top_below():
+    found = pb.why_zero(lambda x: np.floor(x[:2]).sum() + np.sign(np.rint(x[1:])).sum() + 0 * x[3], np.ones(5))["x"]
+    assert [(cause.op, cause.count) for cause in found.causes] == [("floor", 2), ("rint", 2), ("mul", 1)]
 
 
 def test_no_such_leaf():

@@ -29,7 +29,7 @@ def test_an_index_out_of_bounds_is_found_wherever_it_stands(dtype):
 def test_rows_by_index(seed):
     """Reading, sums of what was read, and payments: the bits of one payment after another."""
     g = np.random.default_rng(seed)
-    rows, columns, count = (int(n) for n in (g.integers(1, 40), g.integers(1, 40), g.integers(1, 200)))
+    rows, columns, count = (int(n) for n in (g.integers(1, 40), g.integers(1, g.choice([6, 40])), g.integers(1, 200)))
     dtype = g.choice([np.float32, np.float64])
     x, w = g.standard_normal((rows, columns)).astype(dtype), g.standard_normal((count, columns)).astype(dtype)
     i = g.integers(-rows, rows, count).astype(g.choice([np.int32, np.int64]))
@@ -60,6 +60,27 @@ def test_rows_by_index(seed):
         np.add.at(sums, index, value)
         wanted = wanted + sums
     assert same_bits(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_masks_by_index(dtype):
+    """What nobody has read is owed nothing, whatever it is multiplied with."""
+    g = np.random.default_rng(0)
+    i, j = g.integers(0, 60, (2, 70))
+    v, x = g.standard_normal(70).astype(dtype), g.standard_normal(60).astype(dtype)
+    v[9] = np.inf
+
+    def f(v, x, i, j):
+        for _ in range(3):
+            y = np.zeros_like(x)
+            np.add.at(y, i, v * x[j])
+            x = y
+        return np.sum(x * x)
+
+    graph, found, wanted = both(pb.grad(f, argnums=(0, 1)), v, x, i, j)
+    assert all(map(same_bits, found, wanted))
+    assert all(0 < np.isfinite(each).sum() < each.size for each in wanted)
+    assert any(node.op.name == "scatter" and node.aval.dtype == np.bool_ for node in graph.nodes)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

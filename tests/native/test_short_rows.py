@@ -5,7 +5,9 @@ import pytest
 
 import amount
 import payback as pb
+from payback.native.codegen.emit import host_features
 from payback.native.lower.nests.nest import Nest
+from payback.native.lower.products.blocked import place
 from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -47,15 +49,31 @@ def test_no_row_is_gathered_lane_by_lane(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_rows_where_stores_have_no_masks(dtype, monkeypatch):
+    """As with AVX2: as many sums as a vector has lanes, and some."""
+    features = host_features() | {"avx512vl": False}
+    monkeypatch.setattr(place, "host_features", lambda: features)
+    for rows in (19, 64):
+        x = np.random.default_rng(rows).standard_normal((rows, 17)).astype(dtype)
+        found = Program(trace(f := lambda x: np.sum(x * x * 0.375 - x, axis=1), x).graph)(x)[0]
+        np.testing.assert_allclose(found, f(x.astype(float)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
-    x = np.random.default_rng(0).standard_normal((64, 100, 7)).astype(dtype)
-    found = []
+    g = np.random.default_rng(0)
+    x, y, i = g.standard_normal((64, 100, 7)).astype(dtype), g.standard_normal((40, 11)), g.integers(-40, 40, 3000)
+    y, found = y.astype(dtype), []
+
+    def f(x, y, i):
+        return np.sum(np.tanh(x - x[:, :1])), np.sum(y[i] * y[i[::-1]], axis=1), np.max(x * x[:1], axis=2)
+
     for threads in (1, 2, 3, 4, 8):
         cores.set_threads(threads)
         try:
-            program = Program(trace(lambda x: np.sum(np.tanh(x - x[:, :1])), x).graph)
+            program = Program(trace(f, x, y, i).graph)
         finally:
             cores.set_threads(None)
-        found.append(program(x)[0].tobytes())
-    assert len(set(found)) == 1
+        found.append([each.tobytes() for each in program(x, y, i)])
+    assert all(each == found[0] for each in found)

@@ -8,6 +8,9 @@ import pytest
 import amount
 import payback as pb
 from payback.native.codegen.emit import lanes_of, llvm_type
+from payback.native.lower.products.blocked.tile import registers
+from payback.native.lower.products.dots import Dots
+from payback.native.lower.products.high import High
 from payback.native.lower.products.inner import Inner
 from payback.native.lower.products.streams import Streams
 from payback.native.lower.products.tiny import Tiny
@@ -16,6 +19,7 @@ from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
 DTYPES = [np.float64, np.float32]
+ONE_TILE = 7 * registers() // 8  # rows of the highest tile that reads a large matrix once
 BATCHED = [
     "bij,bjk->bik", "bji,bjk->bik", "bij,bkj->bik", "bji,bkj->bik", "bij,bjk->bki", "ibj,bjk->bik", "bij,jk->bik",
     "bij,bj->bi", "bij,bi->bj", "bi,bj->bij", "cbij,bjk->cbik", "bcij,bcjk->cbik",
@@ -73,12 +77,14 @@ def shapes(rng, kind):
         return int(rng.integers(64, 100)), int(rng.integers(1, 17)), int(rng.integers(2, 17))
     if kind is Streams:
         return int(rng.choice([8, 9, 33, 64])), int(rng.integers(2, 17)), int(rng.integers(5000, 5999))
+    if kind is High:
+        return int(rng.integers(2, ONE_TILE + 1)), int(rng.choice([103, 320, 701])), int(rng.integers(350, 399))
     return int(rng.integers(2, 9)), int(rng.integers(64, 1500)), int(rng.choice([65, 70, 101]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", [Tiny, Streams, Inner])
+@pytest.mark.parametrize("kind", [Tiny, Streams, Inner, High])
 def test_products_that_are_no_squares(kind, layout, dtype):
     rng = np.random.default_rng(7)
     for _ in range(amount.cases(1, 8)):
@@ -89,7 +95,15 @@ def test_products_that_are_no_squares(kind, layout, dtype):
             for s, way in zip(shape, layout, strict=True)
         )
         used = compared(LAYOUTS[layout], a, b)
-        assert kind in used or (kind is Inner and layout[1] == "N")
+        assert kind in used or layout[1] == {Inner: "N", High: "T"}.get(kind)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_matrices_by_a_vector_each(dtype):
+    rng = np.random.default_rng(5)
+    for m, k in ((71, 83), (16, 401), (300, 9)):
+        a, x = rng.standard_normal((2, 3, m, k)).astype(dtype), rng.standard_normal((2, 3, k)).astype(dtype)
+        assert compared(lambda a, x: np.einsum("cbij,cbj->cbi", a, x), a, x) & {Dots}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -104,9 +118,13 @@ def test_sums_longer_than_a_part(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_follows_is_done_with_the_product(dtype):
     rng = np.random.default_rng(2)
-    for (m, k, n), kind in (((99, 3, 4), Tiny), ((70, 5, 13), Tiny), ((33, 2, 9001), Streams)):
+    for (m, k, n), kind in (((99, 3, 4), Tiny), ((70, 5, 13), Tiny), ((33, 2, 9001), Streams), ((9, 64, 901), High)):
         a, b, c, d = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (n, k), (n,), (m, n)))
-        program = Program(trace(f := lambda a, b, c, d: np.tanh(a @ b.T + c) * d, a, b, c, d).graph)
+        rows = kind is High  # of B are contiguous, else its columns
+        b = b.reshape(k, n) if rows else b
+        program = Program(
+            trace(f := lambda a, b, c, d: np.tanh(a @ (b if rows else b.T) + c) * d, a, b, c, d).graph  # noqa: B023
+        )
         assert kernels(program) == {kind}
         np.testing.assert_allclose(program(a, b, c, d)[0], f(a, b, c, d), rtol=1e-4, atol=1e-5)
 
@@ -124,6 +142,17 @@ def test_sums_are_those_of_other_products(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", amount.cases((12, 31), range(2, 43, 3)))
+def test_some_rows_have_the_bits_that_they_have_among_many(rows, dtype):
+    """In one tile or in two, whose last rows are not made twice."""
+    rng = np.random.default_rng(rows)
+    a, b = rng.standard_normal((130, 701)).astype(dtype), rng.standard_normal((701, 203)).astype(dtype)
+    few, many = (pb.compile(lambda a, b: a @ b)(x, b) for x in (a[:rows].copy(), a))
+    assert High in kernels(Program(trace(lambda a, b: a @ b, a[:rows].copy(), b).graph)) or rows > ONE_TILE
+    np.testing.assert_array_equal(few, many[:rows])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     rng = np.random.default_rng(4)
@@ -134,6 +163,9 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
         (lambda a, b: a @ b, ((201, 3), (3, 2001)), Streams),
         (lambda a, b: a @ b.T, ((9, 12), (20_003, 12)), Streams),
         (lambda a, b: a @ b, ((3, 5), (5, 70_003)), Streams),
+        (lambda a, b: a @ b, ((13, 401), (401, 801)), High),
+        (lambda a, b: (b.T @ a.T).T, ((ONE_TILE // 28 * 17 + 14, 201), (201, 3001)), High),
+        (lambda a, x: np.einsum("bij,bj->bi", a, x), ((9, 301, 203), (9, 203)), Dots),
         (lambda a, b: a @ b.T, ((5, 1201), (203, 1201)), Inner),
         (lambda a, b: a @ b, ((203, 1201), (1201, 5)), Inner),
     ):

@@ -25,6 +25,22 @@ PROGRAMS = {
     "past NaN": lambda x, y: (np.nansum(x), np.nanprod(x[:, 1:]), np.nancumsum(x)),
     "convolved": lambda x, y: (np.convolve(x[0], x[0]), np.convolve(y, y, "same"), np.correlate(x[0], x[0, :2])),
     "close": lambda x, y: (np.isclose(x, y), np.isclose(y, x), np.isclose(x[:, ::-1], x)),
+    "sums in a dtype": lambda x, y: (
+        np.sum(x, dtype=np.int8),
+        x.sum(1, np.uint16, initial=3),
+        np.sum(y, dtype=bool),
+        np.cumsum(x, dtype=np.int8),
+        np.add.accumulate(x[0], dtype=bool),
+        np.add.reduceat(x[0], [0, 2], dtype=np.int16),
+        np.trace(x.T, dtype=np.int8),
+    ),
+    "products in a dtype": lambda x, y: (
+        np.prod(x[:, :2], dtype=np.int8),
+        np.multiply.reduce(x[0], dtype=np.uint16),
+        np.prod(y, dtype=bool),
+        np.multiply.reduceat(x[0], [0, 2], dtype=np.int16),
+        np.cumprod(x, dtype=np.int16),
+    ),
     "squares of conditions": lambda x, y: (np.square(y), y**2, y[0] ** 2, y**3, y**True),
 }
 
@@ -151,3 +167,12 @@ def test_powers_of_whole_numbers_wrap_as_numpys(dtype):
         np.testing.assert_array_equal(f(k), k**power)
         assert f(k).dtype == (k**power).dtype
         assert "0 of them on NumPy" in f.explain_compilation()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.bool_])
+def test_averages_of_whole_numbers_are_floating_before_they_are_weighed(dtype):
+    a, w = np.array([100, 120, 50, 3]).astype(dtype), np.array([3, 90, 70, 1]).astype(dtype)
+    for f in (lambda a, w: np.average(a, weights=w), lambda a, w: np.average(a, weights=w * np.float32(0.3))):
+        found, wanted = pb.compile(f)(a, w), f(a, w)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, 1e-6)

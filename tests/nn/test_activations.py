@@ -10,8 +10,8 @@ import amount
 import payback as pb
 
 
-def bent(x):
-    return mpmath.sqrt(8 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
+def _turn(x):
+    return mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
 
 
 EXACT = {
@@ -19,22 +19,22 @@ EXACT = {
     "tanh": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
-    "identity": lambda x: x,
-    "gelu": lambda x: x / (1 + mpmath.exp(-bent(x))),
     "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "gelu": lambda x: x / (1 + mpmath.exp(-2 * _turn(x))),
+    "leaky_relu": lambda x: x if x > 0 else mpmath.mpf(0.01) * x,
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
-    "leaky_relu": lambda x: x if x > 0 else x * mpmath.mpf(0.01),
+    "identity": lambda x: x,
 }
 SLOPE = {
     "relu": lambda x: mpmath.mpf(x > 0),
     "tanh": lambda x: 1 - mpmath.tanh(x) ** 2,
     "sigmoid": lambda x: mpmath.exp(-x) / (1 + mpmath.exp(-x)) ** 2,
     "softplus": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "identity": lambda x: mpmath.mpf(1),
-    "gelu": lambda x: mpmath.diff(EXACT["gelu"], x),
-    "silu": lambda x: mpmath.diff(EXACT["silu"], x),
-    "elu": lambda x: mpmath.mpf(1) if x > 0 else mpmath.exp(x),
+    "silu": lambda x: (1 + (1 + x) * mpmath.exp(-x)) / (1 + mpmath.exp(-x)) ** 2,
+    "gelu": lambda x: (1 + mpmath.tanh(_turn(x))) / 2 + x / 2 * mpmath.sech(_turn(x)) ** 2 * mpmath.diff(_turn, x),
     "leaky_relu": lambda x: mpmath.mpf(1 if x > 0 else 0.01),
+    "elu": lambda x: mpmath.mpf(1) if x > 0 else mpmath.exp(x),
+    "identity": lambda x: mpmath.mpf(1),
 }
 POINTS = [-800.0, -90.0, -20.0, -1.5, -1e-3, -1e-12, 1e-12, 1e-3, 0.7, 3.0, 20.0, 90.0, 800.0]
 
@@ -54,11 +54,11 @@ def test_values(name, dtype):
     x = np.array(POINTS, dtype)
     found = pb.nn.ACTIVATIONS[name](x)
     assert found.dtype == dtype
-    tiny = np.finfo(dtype).tiny
-    truth, rtol = exact(EXACT, name, x), np.full(len(x), 8 * np.finfo(dtype).eps)
-    if name == "gelu":  # the exponent is the rounded cube of x, so far out less of the value is known
-        rtol *= np.maximum(1, [float(abs(bent(mpmath.mpf(float(p))))) for p in x])
-    assert (abs(found - truth) <= rtol * abs(truth) + tiny).all()
+    precision = np.finfo(dtype)
+    steep = [1 + 2 * abs(float(_turn(a))) if name == "gelu" and a < 0 else 1.0 for a in x]  # exp of a rounded number
+    np.testing.assert_array_less(
+        abs(found - exact(EXACT, name, x)) - precision.tiny, 8 * precision.eps * np.multiply(steep, abs(found)) + 1e-320
+    )
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -48,6 +48,15 @@ def _svd(x: Any) -> Any:
     return tuple(_LA.svd(x, full_matrices=False))
 
 
+def _eigenvalues(made: Any) -> Any:
+    return emit("part", made, k=0), emit("part", made, k=1)
+
+
+def _numpys_eigenvalues(re: Any, *im: Any) -> Any:
+    w = _LA.eigvals(re + np.complex64(1j) * im[0] if im else re)
+    return w.real.astype(re.dtype), w.imag.astype(re.dtype)
+
+
 CASES: dict[str, Own] = {
     "inv": Own(("inv",), _LA.inv, (SQUARE,)),
     "inv of a batch": Own(("inv",), _LA.inv, (BATCH,)),
@@ -87,6 +96,10 @@ CASES: dict[str, Own] = {
     ),
     "lstsq": Own(("lstsq",), lambda a, b: _LA.lstsq(a, b)[0], (TALL, _matrix(4, 2))),
     "lstsq wide": Own(("lstsq",), lambda a, b: _LA.lstsq(a, b)[0], (WIDE, _matrix(2, 2))),
+    "eigenvalues": Own(("eig",), lambda x: _eigenvalues(emit("eig", x)), (SQUARE,), _numpys_eigenvalues, ulps=8),
+    "complex eigenvalues": Own(
+        ("eig",), lambda x, y: _eigenvalues(emit("eig", x, y)), (BATCH, BATCH[::-1]), _numpys_eigenvalues, ulps=8
+    ),
     "qr": Own(("qr",), lambda x: tuple(_LA.qr(x)), (TALL,)),
     "qr of a square": Own(("qr",), lambda x: tuple(_LA.qr(x)), (SQUARE,)),
     "qr of a batch": Own(("qr",), lambda x: _LA.qr(x)[0], (BATCH,)),

@@ -15,7 +15,6 @@ from payback.trace.scipy import linalg as traced_linalg
 from payback.trace.scipy import special as traced_special
 
 _X = np.array([[0.5, 1.25, 2.0], [3.5, 0.75, 1.5]])
-_SHARE, _TWO = np.array([0.125, 0.5, 0.75]), np.float32([[2.0], [1.0]])
 
 
 def _function(module: Any, name: str, pick: Any = None, **options: Any) -> tuple[Any, Any]:
@@ -31,8 +30,19 @@ def _linalg(row: str, name: str, *args: Any, pick: Any = None, ulps: float = 0, 
     return Own((row,), call, args, numpy, ulps)
 
 
-def _ordered(name: str, order: float) -> Own:
-    return Own((name,), lambda x: getattr(scipy.special, name)(order, x), (_X,))
+def _analytic(name: str, **params: Any) -> Own:
+    """Of the real and the imaginary part, which the row gives back as two."""
+    of_scipy = getattr(scipy.special, name)
+
+    def numpy(re: Any, im: Any) -> Any:
+        made = of_scipy(re + 1j * im, *params.values())
+        return made.real.astype(re.dtype), made.imag.astype(re.dtype)
+
+    def call(re: Any, im: Any) -> Any:
+        both = emit(f"complex_{name}", re, im, **params)
+        return emit("part", both, k=0), emit("part", both, k=1)
+
+    return Own((f"complex_{name}",), call, (_X, _matrix(2, 3)), numpy, ulps=8)
 
 
 def _lu_solve(module: Any, **options: Any) -> Any:
@@ -45,11 +55,8 @@ LOWER = np.tril(SQUARE) + 2 * np.eye(3)
 CASES: dict[str, Own] = {
     "polygamma": Own(("polygamma",), lambda x: traced_special.polygamma(2, x), (_X,),
                      lambda x: scipy.special.polygamma(2, x), ulps=4),
-    "jv": _ordered("jv", 1.5), "jv of a whole order": _ordered("jv", 2.0), "yv": _ordered("yv", 0.5),
-    "iv": _ordered("iv", 1.5), "kv": _ordered("kv", 2.0), "ive": _ordered("ive", 1.5),
-    "gammainc": Own(("gammainc",), lambda x: scipy.special.gammainc(np.float32([[1.5], [2.0]]), x), (_X,)),
-    "gammaincc": Own(("gammaincc",), lambda x: scipy.special.gammaincc(np.float32(1.0), x), (_X,)),
-    "betainc": Own(("betainc",), lambda x: scipy.special.betainc(np.float32(1.5), _TWO, x), (_SHARE,)),
+    "Faddeeva": _analytic("wofz"), "complex erf": _analytic("erf"), "complex erfi": _analytic("erfi"),
+    "Lambert's W": _analytic("lambertw", k=1),
     "expm": _linalg("expm", "expm", SMALL), "expm of a batch": _linalg("expm", "expm", BATCH[:, 1:, 1:]),
     "expm_frechet": Own(("expm_frechet",), lambda a, e: emit("expm_frechet", a, e), (SMALL, _matrix(2, 2)),
                         lambda a, e: scipy.linalg.expm_frechet(a, e)[1].astype(a.dtype), ulps=4),

@@ -367,13 +367,15 @@ REDUCTIONS: dict[str, Reduction] = {
 
 # No derivative, and no NumPy call to compare with: tests/random knows their bits.
 # `part` is tested with the rows that have several results.
-# `repeated` and `negligible` are questions about eigenvalues: tests/trace/test_numpy_linalg.py has the answers.
+# `repeated`, `negligible`, `distinct` and `signs_of_qr` are questions about factors: tests/trace/test_*linalg.py.
 # Orders and places are tested with what is taken by them, in tests/trace/test_numpy_statistics.py.
 ELSEWHERE = {
     "random_bits",
     "fold_in",
     "part",
     "repeated",
+    "distinct",
+    "signs_of_qr",
     "negligible",
     "argsort",
     "argpartition",

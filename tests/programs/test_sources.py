@@ -140,6 +140,43 @@ def test_compiled_and_batched(seed):
     assert np.allclose(found, wanted, 1e-8, 1e-7), what
 
 
+def unaligned(x):
+    made = np.ndarray(x.shape, x.dtype, np.zeros(x.nbytes + 1, np.uint8), 1)
+    made[...] = x
+    return made
+
+
+def among_others(x):
+    made = np.zeros([2 * extent + 1 for extent in x.shape])[(slice(1, None, 2),) * x.ndim]
+    made[...] = x
+    return made
+
+
+LAYOUTS = {
+    "by rows": np.copy, "by columns": lambda x: np.array(x, order="F"), "among others": among_others,
+    "backwards": lambda x: np.flip(np.flip(x).copy()), "rows backwards": lambda x: x[::-1].copy()[::-1],
+    "part of a row": lambda x: np.stack([x, x], -1)[..., 0], "unaligned": unaligned,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(150_000, 150_000 + amount.cases(5, 40, SOAK)))
+def test_arguments_that_lie_otherwise(seed):
+    """What is a view, and so what a write changes, follows how the arguments lie; one compiled function takes all."""
+    program = written(seed, known=True)
+    f, what, rng = function(program.source), program.source, np.random.default_rng(seed)
+    compiled = pb.compile(f, native=None if seed % 4 == 0 else False)
+    for _ in range(3):
+        names = [list(LAYOUTS)[k] for k in rng.integers(len(LAYOUTS), size=2)]
+        given = [*[LAYOUTS[name](x) for name, x in zip(names, program.args, strict=False)], program.args[2]]
+        wanted = f(*[LAYOUTS[name](x) for name, x in zip(names, program.args, strict=False)], program.args[2])
+        for way in (compiled, lambda *args: pb.value_and_grad(f, argnums=(0, 1, 2), has_aux=True)(*args)[0]):
+            try:
+                assert_same(way(*given), wanted, 1e-8, f"{names}:\n{what}")
+            except PaybackError:
+                continue
+            assert all(map(np.array_equal, given, program.args)), what
+
+
 def test_few_programs_are_refused():
     refused = []
     for seed in range(amount.cases(25, 200)):

@@ -88,13 +88,14 @@ ENTRIES = [
         import numpy as np, payback as pb
 
         def f(x):
-            return np.roots(x)[0]
+            return np.sort_complex(x)[0].real
 
         pb.grad(f)(np.array([1.0, -3.0, 2.0]))
         """, (
-        ("np.roots(x)[0]", "(-x[1] + np.sqrt(x[1] ** 2 - 4 * x[0] * x[2])) / (2 * x[0])"),
-        ("def f(x):\n    return np.roots(x)[0]", "@pb.custom_gradient(plain=True)\ndef f(x):\n    z = np.roots(x)[0]\n    return z, lambda bar: -bar * z ** np.array([2, 1, 0]) / (2 * x[0] * z + x[1])"),
-        ("np.roots(x)[0]", "np.roots(pb.stop_gradient(x))[0] * x[0]"),
+        ("np.sort_complex(x)[0].real", "np.sort(x)[0]"),
+        ("np.sort_complex(x)[0].real", "np.min(np.where(np.iscomplex(x), np.inf, x))"),
+        ("def f(x):\n    return np.sort_complex(x)[0].real", "@pb.custom_gradient(plain=True)\ndef f(x):\n    z = np.sort_complex(x)[0].real\n    return z, lambda bar: bar * (x == z)"),
+        ("np.sort_complex(x)[0].real", "np.sort_complex(pb.stop_gradient(x))[0].real * x[0]"),
     )),
     Entry("UnsupportedError", "A traced value in an array of integers", """
         import numpy as np, payback as pb

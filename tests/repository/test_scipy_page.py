@@ -11,7 +11,11 @@ HEAD = "## What is answered\n"
 
 def listed():
     """A line for each part of SciPy."""
-    parts = {name: set(answers) for name, answers in LIBRARIES.items() if name.startswith("scipy.") and answers}
+    parts = {
+        name: set(answers)
+        for name, answers in LIBRARIES.items()
+        if name.startswith("scipy.") and "._" not in name and answers
+    }
     parts["scipy.interpolate"] |= {name for name in METHODS if not name.startswith("_")}
     return "".join(f"* `{part}`: {', '.join(f'`{name}`' for name in sorted(parts[part]))}\n" for part in sorted(parts))
 

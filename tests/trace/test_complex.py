@@ -236,7 +236,7 @@ def test_plain_complex_arrays_of_a_traced_function_stay_numpys():
     def f(x):
         mask = np.zeros(4, complex)
         mask[1:3] = 1j
-        values = np.linalg.eigvals(np.diag(mask) + np.eye(4))  # payback knows no derivative of it
+        values = np.linalg.eig(np.diag(mask) + np.eye(4))[0]  # payback knows no derivative of it
         assert type(values) is np.ndarray
         assert type(mask * 2) is np.ndarray
         return np.sum(x * values.imag)
@@ -247,9 +247,8 @@ def test_plain_complex_arrays_of_a_traced_function_stay_numpys():
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda x: LA.pinv(m(x)).real.sum(), UnsupportedError, "np.linalg.pinv of traced complex numbers"),
+        (lambda x: LA.eigh(m(x))[1].real.sum(), UnsupportedError, "np.linalg.eigh of traced complex numbers"),
         (lambda x: np.maximum(z(x), 1j).real.sum(), UnsupportedError, "np.maximum of traced complex numbers"),
-        (lambda x: LA.norm(m(x), 2), UnsupportedError, "np.linalg.norm"),
         (lambda x: z(x).argsort().sum(), PaybackError, ".argsort of traced complex numbers"),
         (lambda x: z(x)[0], DifferentiationError, "returns a complex number"),
         (lambda x: C.__iadd__(z(x)), TraceError, "cannot be written into a plain array"),
@@ -418,3 +417,18 @@ def test_isinstance_is_told_the_class(of):
 
     for found in (pb.vjp(f, X)[0], pb.compile(f)(X)):
         np.testing.assert_array_equal(found, f(X))
+
+
+@pytest.mark.parametrize("g", [np.log, np.sqrt, np.angle, np.arccos, lambda z: z**0.3])
+@pytest.mark.parametrize("of", [
+    lambda x: (x + 0j) * -2.0, lambda x: -1 * x.astype(complex), lambda x: (x + 0j) * x[::-1],
+    lambda x: np.array([-1.0, 3.0, 1.0, -1.0]) * (x - 0j) * -1.0,
+])  # fmt: skip
+def test_a_product_lies_on_numpys_side_of_a_cut(of, g):
+    def f(x):
+        made = g(of(x))
+        return np.real(made) + 2 * np.imag(made)
+
+    for x in (X, -X):
+        for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
+            np.testing.assert_allclose(found, f(x), 1e-12)

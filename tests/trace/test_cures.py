@@ -36,9 +36,8 @@ A = scipy.sparse.random_array((6, 4), density=0.5, rng=1, format="csr")
 SQUARE = scipy.sparse.csr_array(np.eye(4) * 3 + 0.1)
 
 REFUSED = {
-    "skewnorm.logpdf": (lambda x: np.sum(scipy.stats.skewnorm.logpdf(x, 2.0)), "another with NumPy"),
-    "t.cdf of a parameter": (lambda x: scipy.stats.t.cdf(1.0, 2.0, loc=x[0]), "ndtr"),
-    "zscore": (lambda x: scipy.stats.zscore(x)[0], "NumPy"),
+    "norminvgauss.cdf": (lambda x: np.sum(scipy.stats.norminvgauss.cdf(x, 1.2, 0.3)), "another with NumPy"),
+    "ttest_ind": (lambda x: scipy.stats.ttest_ind(x, X).statistic, "ndtr"),
     "tplquad": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x[0], 0, 1, 0, 1, 0, 1)[0], "leggauss"),
     "solve_bvp": (
         lambda x: scipy.integrate.solve_bvp(
@@ -67,8 +66,8 @@ REFUSED = {
         r"np\.sqrt\(np\.sum",
     ),
     "a tree": (lambda x: scipy.spatial.KDTree(np.eye(4)).query(x)[0], r"pb\.stop_gradient\(x\), and its indices"),
-    "dct": (lambda x: scipy.fft.dct(x)[0], "its matrix"),
-    "a special function": (lambda x: scipy.special.comb(x[0], 2), "gammaln"),
+    "fht": (lambda x: scipy.fft.fht(x, 0.1, 0.0)[0], "its matrix"),
+    "a special function": (lambda x: scipy.special.lqn(1, x[0])[0][0], "gammaln"),
     "a ufunc without a name of NumPy's": (lambda x: scipy.special.zeta(x[0] + 2), "custom_gradient"),
 }
 
@@ -228,7 +227,7 @@ FOLLOWED = {
     "pickle of a number": (lambda x: pickle.loads(pickle.dumps(x)) + 1.0, "number"),  # noqa: S301
     "a key": (_cached, "number"),
     "np.save": (_saved, "array"),
-    "np.roots": (lambda x: np.roots(x).real[0], "array"),
+    "np.sort_complex": (lambda x: np.sort_complex(x).real[0], "array"),
     "a method": (lambda x: len(x.tobytes()) * 1.0, "array"),
     "json": (lambda x: json.loads(json.dumps({"x": x}))["x"], "number"),
     "json of an array": (lambda x: json.loads(json.dumps([*x]))[1], "list"),
@@ -237,7 +236,7 @@ FOLLOWED = {
     "ctypes": (lambda x: np.ctypeslib.as_ctypes(x)[1], "kept"),
     "a tree": (lambda x: scipy.spatial.KDTree(x[:, None]).query(x[:, None] + 0.01)[1] @ np.arange(4.0), "array"),
     "SciPy's integral": (lambda x: scipy.integrate.tplquad(lambda t, u, v: t * x, 0, 1, 0, 1, 0, 1)[0], "number"),
-    "a ufunc without a row": (lambda x: scipy.special.zeta(x + 2)[0], "array"),
+    "a ufunc without a row": (lambda x: scipy.special._ufuncs._log1pmx(x)[0], "array"),
     "a text": (lambda x: float(f"{x:.3f}"), "number"),
     "a leak": (_left, "kept"),
 }

@@ -36,6 +36,12 @@ from payback.trace.arrays import Buffered
 from payback.trace.complex.numbers import Complex
 
 LIST = Path(__file__).with_name("probe.txt")
+SERIES = [
+    (place, kind)
+    for module, kind in (("polynomial", "Polynomial"), ("chebyshev", "Chebyshev"), ("legendre", "Legendre"),
+                         ("hermite", "Hermite"), ("hermite_e", "HermiteE"), ("laguerre", "Laguerre"))
+    for place in ("", f"{module}.")
+]  # fmt: skip
 CLEAR = ("differentiated", "constant", "raises")
 P = np.random.default_rng(7).uniform(0.2, 0.9, 40)
 NOTHING = object()
@@ -212,6 +218,7 @@ CALLS = {
     "numpy.linalg.cholesky": lambda f, a: f(a.spd),
     "numpy.linalg.eigh": lambda f, a: f(a.sym)[0],
     "numpy.linalg.eigvalsh": lambda f, a: f(a.sym),
+    **{f"numpy.polynomial.{place}{kind}": lambda f, a: f(a.v).coef for place, kind in SERIES},
     "numpy.linalg.eig": lambda f, a: f(a.sym)[0],
     "numpy.linalg.eigvals": lambda f, a: f(a.sym),
     "numpy.linalg.svd": lambda f, a: f(a.m)[1],

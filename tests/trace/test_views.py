@@ -313,3 +313,24 @@ def test_an_array_without_axes_is_a_view_too(way, look):
 
     for f in (filled, added_to):
         assert way(f)(np.arange(1.0, 5.0)) == f(np.arange(1.0, 5.0))
+
+
+@pytest.mark.parametrize("lie", [
+    lambda a: np.repeat(a, 2, 1)[:, ::2], lambda a: a[::-1].copy()[::-1], lambda a: np.hstack([a, a])[:, :4],
+    lambda a: np.flip(np.flip(a).copy()), lambda a: np.vstack([a, a]).copy("F")[:3],
+    lambda a: np.stack([a, a], -1)[..., 1],
+])  # fmt: skip
+@pytest.mark.parametrize("way", [
+    lambda f: lambda x: pb.vjp(f, x)[0], lambda f: pb.compile(f, native=False),
+    lambda f: lambda x: [part[0] for part in pb.vmap(f)(x[None])],
+])  # fmt: skip
+def test_an_array_with_gaps_has_them_after_a_write(lie, way):
+    def f(x):
+        x[0] = 5.0
+        row, turned, line = x.reshape(-1), x.T, x.reshape(3, 2, 2)
+        row[:2], turned[1], line[1, 0] = 0.5, x[2, 3], 7.0
+        return x * 1.0, row, turned, line
+
+    a = np.arange(12.0).reshape(3, 4)
+    for found, wanted in zip(way(f)(lie(a)), f(lie(a.copy())), strict=True):
+        np.testing.assert_array_equal(found, wanted)

@@ -17,6 +17,7 @@ MAKE = {
     "asarray of a sum": lambda a, s: np.asarray(a.sum()), "squeezed": lambda a, s: a[:1].squeeze(),
     "select": lambda a, s: np.select([s > 0.0], [s]), "copied": lambda a, s: np.array(s).copy(),
     "broadcast": lambda a, s: np.broadcast_to(s * 1.0, ()).copy(),
+    "broadcast_arrays": lambda a, s: np.broadcast_arrays(s, 1.0)[0],
     "astype": lambda a, s: np.array(s).astype(np.float64), "a number": lambda a, s: a.sum(),
     "an entry": lambda a, s: a[0], "sin": lambda a, s: np.sin(np.array(s)),
 }  # fmt: skip
@@ -137,3 +138,16 @@ def test_what_is_chosen_on_a_tape_is_written_into(change):
     assert np.isclose(pb.compile(f)(A), wanted, 1e-14)
     np.testing.assert_allclose(pb.compile(pb.grad(f))(A), pb.grad(f)(A), 1e-13)
     assert np.isclose(pb.grad(f)(A) @ A * 1e-6, (f(A * (1 + 1e-6)) - f(A * (1 - 1e-6))) / 2, 1e-6)
+
+
+@pytest.mark.parametrize("number", [
+    lambda s: ((s > 0) & (s < 1)) + s, lambda s: s * ((s > 0) | False), lambda s: s + (True ^ (s < 0)),
+    lambda s: abs(s * 1j), lambda s: abs(complex(1.0, 2.0) * s) ** 2,
+])  # fmt: skip
+@pytest.mark.parametrize("way", [lambda f: lambda s: pb.vjp(f, s)[0], pb.compile])
+def test_pythons_numbers_stay_what_they_are(number, way):
+    """So the dtype of an array beside them is the result's."""
+    wanted = number(0.7) * np.ones(2, np.float32)
+    found = way(lambda s: number(s) * np.ones(2, np.float32))(0.7)
+    assert found.dtype == wanted.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, 1e-6)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import InputError, NonFiniteError, ShapeError
+from payback.errors import InputError, NonFiniteError, ShapeError, UnsupportedError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
 from payback.train.checks import hold_out
@@ -648,3 +648,21 @@ def test_without_shuffling_the_rows_are_taken_as_they_stand():
         np.testing.assert_array_equal(a, b)
     shuffled = pb.fit(pb.nn.MLP([3, 4, 1], seed=0, dtype=float), x, y, epochs=1, batch_size=4, **options).net
     assert any((a != b).any() for a, b in zip(leaves(whole), leaves(shuffled), strict=True))
+
+
+def test_random_numbers_that_all_steps_would_share_are_refused():
+    generator, once = np.random.default_rng(0), []
+
+    def noisy(prediction, target):
+        return np.mean((prediction + generator.standard_normal() - target) ** 2)
+
+    def scaled(prediction, target):
+        if not once:
+            once.append(np.random.rand())
+        return once[0] * np.mean((prediction - target) ** 2)
+
+    rows, targets = np.ones((8, 2)), np.ones((8, 1))
+    options = {"epochs": 2, "validation": 0.0, "seed": 0}
+    with pytest.raises(UnsupportedError, match="draws random numbers: a step is traced once"):
+        fit(pb.nn.MLP([2, 1], seed=0), rows, targets, loss=noisy, **options)
+    fit(pb.nn.MLP([2, 1], seed=0), rows, targets, loss=scaled, **options)

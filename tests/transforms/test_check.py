@@ -89,3 +89,30 @@ def test_orders_are_checked_up_to_the_second_unless_told():
     pb.check_grads(right_to_the_second, X)
     with pytest.raises(GradientCheckError):
         pb.check_grads(right_to_the_second, X, order=3)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_rule_that_is_wrong_is_named_where_it_is_called(plain):
+    @pb.custom_gradient(plain=plain)
+    def right(x):
+        return np.sin(x), lambda bar: bar * np.cos(x)
+
+    @pb.custom_gradient(plain=plain)
+    def wrong(x):
+        return np.sin(x), lambda bar: bar * np.sin(x)
+
+    def f(x):
+        for k in range(20):
+            x = x + 0.1 * right(x * k)
+        x = x * wrong(x)
+        return np.sum(right(x))
+
+    line = f.__code__.co_firstlineno + 3
+    with pytest.raises(GradientCheckError, match="the derivative of f by argument 0") as told:
+        pb.check_grads(f, np.array([0.3, 1.1]), order=1)
+    assert told.value.fix.startswith("the rule of wrong is wrong at ")
+    assert f"test_check.py:{line} in f: wrong(x)" in told.value.fix
+    with pytest.raises(GradientCheckError) as told:  # no rule of a user's is to blame
+        pb.check_grads(lambda x: right(x) + pb.stop_gradient(x), np.array([0.3, 1.1]), order=1)
+    assert told.value.fix.startswith("check the rule")
+    pb.grad(f)(np.array([0.3, 1.1]))  # nothing is checked any longer

@@ -208,6 +208,30 @@ def test_a_value_that_is_given_twice(f, way):
         pb.grad(lambda z: np.sum((lambda y: way(f)(y, y))(z * 1.0)))(C)
 
 
+@pytest.mark.parametrize("way", [
+    lambda f: pb.grad(pb.compile(f)), lambda f: pb.hessian(pb.compile(f)),
+    lambda f: lambda x, y: pb.vjp(lambda x: pb.compile(f)(x, y), x),
+    lambda f: lambda x, y: pb.jvp(lambda x: pb.grad(f, argnums=1)(x, y), (x,), (x,)),
+    lambda f: lambda x, y: pb.vmap(f, (0, None))(x[None], y),
+    lambda f: lambda x, y: pb.vmap(pb.compile(f), (0, None))(x[None], y),
+    lambda f: lambda x, y: pb.grad(lambda x: pb.vmap(pb.compile(f), (0, None))(x[None], y)[0])(x),
+])  # fmt: skip
+def test_the_other_argument_of_an_inner_transform(way):
+    """It is written into alone, and it is a plain array of which the outer transform knows nothing."""
+
+    def f(x, y):
+        y[0] = x[1]
+        return np.sum(x * y)
+
+    transformed = way(f)
+    for _ in range(2):
+        for y in (C, C[::-1]):
+            with pytest.raises(MutationError, match="shares its memory"):
+                transformed(C, y)
+        transformed(C, C.copy())
+        way(lambda x, y: f(x, y.copy()))(C, C)
+
+
 def test_what_is_not_differentiated_by_shares_memory():
     def f(x, y):
         y *= 2.0

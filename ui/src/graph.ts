@@ -14,6 +14,20 @@ export interface GraphState { now: number; chosen: number | null; hover: number 
 
 interface Spot { x: number; y: number; width: number }
 
+// Where along its edge a label stands: nearer to the payer, where edges are still apart, or at the first of a few places
+// where no label is yet.  All in CSS pixels: a letter is about 7.3 wide, a line 16 high.
+function placing(): (letters: number, at: (t: number) => [number, number]) => [number, number] {
+  const taken = new Map<number, [number, number, number][]>(); // by lines: where labels stand, and half of how wide they are
+  return (letters, at) => {
+    const half = 3.65 * letters + 3;
+    const free = ([x, y]: [number, number]) => [-1, 0, 1].every((by) => (taken.get(Math.round(y / 16) + by) ?? []).every(([px, py, ph]) => Math.abs(px - x) > half + ph || Math.abs(py - y) > 15));
+    const spot = [0.36, 0.5, 0.64, 0.76, 0.22].map(at).find(free) ?? at(0.36);
+    const line = Math.round(spot[1] / 16);
+    taken.set(line, [...(taken.get(line) ?? []), [...spot, half]]);
+    return spot;
+  };
+}
+
 export class Graph {
   readonly root = h("div", { class: "graph", role: "group" });
   folding: Folding;
@@ -198,16 +212,17 @@ export class Graph {
   private drawing(): SVGSVGElement {
     const { boxes, links } = this.picture;
     const { width, height } = this.size;
-    const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g");
+    const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place = placing();
     for (const link of links) {
       const a = this.spots[link.from], b = this.spots[link.to];
       const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
       const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
       const [e] = link.edges;
       const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
-      const t = 0.36, u = 1 - t; // a label stands nearer to the payer, where edges are still apart
-      const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
-      const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
+      const [lx, ly] = place(partial.length, (t) => {
+        const u = 1 - t, along = (p: number, q: number, r: number, z: number) => u ** 3 * p + 3 * u * u * t * q + 3 * u * t * t * r + t ** 3 * z;
+        return [along(a.x, a.x, b.x, b.x), along(y1, y1 + bend, y2 - bend, y2)];
+      });
       const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
       const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
       if (this.pick && link.edges.length === 1) {

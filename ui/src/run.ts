@@ -194,14 +194,17 @@ function curves(data: RunData): HTMLElement {
     const t = (v: number) => (positive ? Math.log10(v) : v);
     const least = Math.min(...known.map(t)), most = Math.max(...known.map(t));
     const x = (k: number) => EDGE + (k / Math.max(values.length - 1, 1)) * (WIDE - EDGE - 24), y = (v: number) => HIGH - 30 - ((t(v) - least) / (most - least || 1)) * (HIGH - 60);
-    const points = values.map((v, k) => (v !== null && Number.isFinite(v) ? `${x(k).toFixed(1)} ${y(v).toFixed(1)}` : null)).filter(Boolean);
+    const points = values.map((v, k) => (v !== null && Number.isFinite(v) ? [x(k).toFixed(1), y(v).toFixed(1)] : null));
+    const lone = (k: number) => points[k] !== null && !points[k - 1] && !points[k + 1]; // no line leads to it
+    const line = points.map((at, k) => (at === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${at.join(" ")}`)).join("");
     const last = known[known.length - 1];
     return h("figure", {}, h("figcaption", {}, clean(curve.name.replace(/_/g, " ")), " ", h("strong", {}, last === undefined ? "–" : show(Number(last.toPrecision(6))))),
       s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
-        s("path", { d: `M${EDGE} 20V${HIGH - 30}H${WIDE - 24}`, class: "axis" }), s("path", { d: points.length ? `M${points.join("L")}` : "", class: "track" }),
+        s("path", { d: `M${EDGE} 20V${HIGH - 30}H${WIDE - 24}`, class: "axis" }), s("path", { d: line, class: "track" }),
+        ...points.map((at, k) => at !== null && lone(k) && s("circle", { cx: at[0], cy: at[1], r: 4, class: "dot" })),
         known.length > 0 && s("text", { x: EDGE - 4, y: y(Math.max(...known)) + 4, class: "label" }, show(Number(Math.max(...known).toPrecision(3)))),
         known.length > 0 && s("text", { x: EDGE - 4, y: y(Math.min(...known)) + 4, class: "label" }, show(Number(Math.min(...known).toPrecision(3)))),
-        s("text", { x: WIDE - 24, y: HIGH - 12, class: "label" }, `${values.length} ${w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)));
+        s("text", { x: WIDE - 24, y: HIGH - 12, class: "label" }, `${values.length} ${values.length === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)));
   }));
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from payback.cli.options import Out
+from payback.cli.options import Out, whole_number
 from payback.cli.program import shorten
 from payback.cli.subject import entry_of
 from payback.cli.terminal import Output
@@ -20,12 +20,12 @@ def account(
     entry: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
-    start: Annotated[int | None, Parameter(help="The account opens after this step; by default 0.")] = None,
-    stop: Annotated[int | None, Parameter(help="It closes after this step; by default the last.")] = None,
+    start: Annotated[int | None, whole_number("The account opens after this step; by default 0.")] = None,
+    stop: Annotated[int | None, whole_number("It closes after this step; by default the last.")] = None,
     by: Annotated[
         Literal["sample", "step", "class"] | None, Parameter(help="Add deposits up; by default one by one.")
     ] = None,
-    top: Annotated[int, Parameter(help="How many of them to print, the largest first.")] = 20,
+    top: Annotated[int, whole_number("How many of them to print, the largest first.")] = 20,
     out: Out,
 ) -> None:
     """Show where one weight of a recorded training came from: opening + every deposit = closing.

@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 import payback
-from payback.cli.options import GLOBAL, in_our_words
+from payback.cli.options import GLOBAL, STDIN, in_our_words
 from payback.cli.terminal import Output
 from payback.errors import PaybackError
 
@@ -74,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _take_global(tokens: list[str]) -> tuple[list[str], set[str]]:
     end = tokens.index("--") if "--" in tokens else len(tokens)
     kept = [token for token in tokens[:end] if token not in GLOBAL]
+    for i, before in enumerate(kept[:-1]):
+        if kept[i + 1] == "-" and not before.startswith("-"):  # after an option it would be its value
+            kept[i + 1] = STDIN
     return kept + tokens[end:], set(tokens[:end]).intersection(GLOBAL)
 
 

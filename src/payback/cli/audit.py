@@ -19,9 +19,9 @@ FAILED = 3
 def audit(target: str, /, *values: str, wrt: str | None = None, out: Out) -> int:
     """List every place of your own function that cannot be differentiated, in one run.
 
-    The file is run as "python FILE.py" would run it, without the part that a script keeps for itself (if __name__ ==
-    ...). The function is then called once with the values that you give; where a derivative would be lost the place is
-    noted and the run goes on with the plain value.
+    The file is run as "python FILE.py" would run it, without the part that a script keeps for itself, under
+    `if __name__ == "__main__":`. The function is then called once with the values that you give; where a derivative
+    would be lost the place is noted and the run goes on with the plain value.
 
     A VALUE is a number, a list such as [1,2,3] or [[1,2],[3,4]], True, False, None, 'a text', a dictionary with texts
     as keys, @FILE.npy, @FILE.npz:NAME, @FILE.csv (all columns, all numbers) or @FILE.csv:COLUMN.

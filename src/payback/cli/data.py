@@ -11,7 +11,7 @@ from payback.cli.options import Out
 
 
 def data(
-    name: str | None = None,
+    name: Annotated[str | None, Parameter(help="One of them; without it they are listed.")] = None,
     /,
     *,
     o: Annotated[

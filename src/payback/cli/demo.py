@@ -66,8 +66,8 @@ def story() -> dict[str, Any]:
                 [(f"One line of code, e = (a + b) * (b + 1), at a = 2 and b = 1. Its result is "
                   f"{ledger.top.value:g}. If b grows a little, "
                   f"the result grows {owed:g} times as much. Who paid that? Click.",
-                  f"一行代码 e = (a + b) * (b + 1)，在 a = 2、b = 1 处。结果是 {ledger.top.value:g}。b 增加一点点，结果就增加它的 {owed:g} 倍。"
-                  "是谁付的？点一下。")],
+                  f"一行代码 e = (a + b) * (b + 1)，取 a = 2、b = 1，结果是 {ledger.top.value:g}。b 增加一点点，结果的增量就是它的 {owed:g} 倍。"
+                  "这笔账是谁付的？点一下看看。")],
                 {"kind": "ledger", "data": seed, "view": "question"},
             ),
             _chapter(
@@ -78,8 +78,8 @@ def story() -> dict[str, Any]:
                  (f"Gradient descent from a poor line, after {', '.join(map(str, steps))} epochs. The last one "
                   f"has k = {_signed(line[-1][0])} and b = {_signed(line[-1][1])}; "
                   "the points were made with k = 2 and b = −1 and some noise.",
-                  f"从一条差的直线开始的梯度下降，经过 {'、'.join(map(str, steps))} 轮。最后一条 k = {_signed(line[-1][0])}，b = {_signed(line[-1][1])}；"
-                  "样本点由 k = 2、b = −1 加噪声生成。")],
+                  f"从一条很差的直线开始做梯度下降，图中是经过 {'、'.join(map(str, steps))} 轮的直线。最后一条的 k = {_signed(line[-1][0])}，"
+                  f"b = {_signed(line[-1][1])}；样本点由 k = 2、b = −1 加上一些噪声生成。")],
                 {"kind": "line", "points": _points().tolist(), "lines": line, "labels": [f"{n}" for n in steps]},
             ),
             _chapter(
@@ -87,7 +87,8 @@ def story() -> dict[str, Any]:
                 [("A multilayer network is a function of functions; the weights W between neighbouring layers "
                   "are its unknowns. "
                   "With enough of them it follows any curve: here 1-8-8-1 with tanh, trained on samples of sin(3x).",
-                  "多层网络是函数的函数；相邻层之间的权重 W 是未知数。数量足够时，它可以跟随任何曲线：这里是 1-8-8-1、tanh，用 sin(3x) 的样本训练。")],
+                  "多层网络就是函数套函数；相邻两层之间的权重 W 是未知数。只要数量足够，它可以逼近任何曲线：这里是 1-8-8-1 的 tanh 网络，"
+                  "用 sin(3x) 的样本训练。")],
                 _curve(),
             ),
             _chapter(
@@ -95,7 +96,8 @@ def story() -> dict[str, Any]:
                 [("A cost function says which parameters are good. It is a composite function of all weights, "
                   "and not convex: "
                   "it has many local minima. This one has two unknowns; the rings are its minima, deep is dark.",
-                  "代价函数说明哪些参数是好的。它是所有权重的复合函数，而且不是凸的：有许多局部极小值。这个例子有两个未知数；圆环是极小值，越深越暗。")],
+                  "代价函数衡量一组参数的好坏。它是所有权重的复合函数，而且不是凸函数：有许多局部极小值。这个例子只有两个未知数；"
+                  "圆环标出极小值，颜色越暗，代价越低。")],
                 _surface(descents=0),
             ),
             _chapter(
@@ -103,7 +105,7 @@ def story() -> dict[str, Any]:
                 [("An initial point, the gradient there, a step along the negative gradient, again, until the "
                   "cost converges. "
                   "Where one arrives depends on where one starts: four starts, on the same surface.",
-                  "一个初始点，那里的梯度，沿负梯度方向走一步，再来，直到代价收敛。到达哪里取决于从哪里出发：同一曲面上的四个起点。")],
+                  "取一个初始点，求该处的梯度，沿负梯度方向走一步，如此反复，直到代价收敛。走到哪里取决于从哪里出发：图中是同一曲面上的四个起点。")],
                 _surface(descents=4),
             ),
             _chapter(
@@ -111,8 +113,8 @@ def story() -> dict[str, Any]:
                 [(f"On every edge stands the partial derivative between neighbours: ∂e/∂c = d = "
                   f"{partials['ec']:g}, ∂e/∂d = c = {partials['ed']:g}, all others 1. "
                   "The derivative of the top by a lower node is the sum over all paths of the product of the partials:",
-                  f"每条边上是相邻节点之间的偏导数：∂e/∂c = d = {partials['ec']:g}，∂e/∂d = c = {partials['ed']:g}，其余为 1。"
-                  f"顶层节点对下面节点的导数，是所有路径上偏导之积的和："),
+                  f"每条边上标着相邻节点之间的偏导数：∂e/∂c = d = {partials['ec']:g}，∂e/∂d = c = {partials['ed']:g}，其余都是 1。"
+                  f"顶层节点对下层节点的导数，等于各条路径上偏导数之积的总和："),
                  (f"∂e/∂a = {path_texts['a']} = {ledger.settled('a'):g},  ∂e/∂b = {path_texts['b']} = {owed:g}.",) * 2],
                 {"kind": "ledger", "data": seed, "view": "paths"},
             ),
@@ -123,8 +125,8 @@ def story() -> dict[str, Any]:
                   f"Paying back visits each of the {race.visits} edges once. With tens of thousands of weights "
                   f"the difference is astronomical: "
                   f"{_astronomical()}.",
-                  f"逐条路径是重复的：{race.paths} 条路径要走 {race.walks} 次边，c 与 e 之间的边走了两次。还债时 {race.visits} 条边各访问一次。"
-                  f"有成千上万个权重时，差别是天文数字：{_astronomical(chinese=True)}。")],
+                  f"逐条路径去算是冗余的：{race.paths} 条路径要走 {race.walks} 次边，其中 c 与 e 之间的边走了两次。还债时，{race.visits} 条边各经过一次。"
+                  f"有数万个权重时，差别是天文数字：{_astronomical(chinese=True)}。")],
                 {"kind": "ledger", "data": seed, "view": "race"},
             ),
             _chapter(
@@ -132,7 +134,8 @@ def story() -> dict[str, Any]:
                 [("An arrow c → e means that e owes c. Instead of a and b each going to collect, e pays "
                   "actively: the top starts with 1, "
                   "pays c and d, they pile up what they are paid, settle, and pass it on. Play it.",
-                  "箭头 c → e 表示 e 欠 c。不必让 a 和 b 各自去收债，e 主动还：顶层节点从 1 开始，付给 c 和 d，它们把收到的堆起来，结清，再往下付。播放看看。"),
+                  "箭头 c → e 表示 e 欠 c 的债。不必让 a 和 b 各自上门讨债，而是由 e 主动偿还：顶层节点从 1 开始，付给 c 和 d；"
+                  "它们把收到的累加起来，结清，再继续往下付。播放看看。"),
                  ("Then ask what your own function owes: payback explain FILE.py:function --html page.html",
                   "然后看看你自己的函数欠了什么：payback explain FILE.py:function --html page.html")],
                 {"kind": "ledger", "data": seed, "view": "ledger"},

@@ -59,7 +59,7 @@ def explain(
 
     An expression has numbers, names, + - * / ** and parentheses, and the functions abs, cos, exp, expm1, log, log1p,
     max, min, relu, sigmoid, sin, softplus, sqrt and tanh. Its parts may be named: "c=a+b; d=b+1; e=c*d". A file is run
-    as "python FILE.py" would run it, without the part under if __name__ == ...
+    as "python FILE.py" would run it, without the part under `if __name__ == "__main__":`.
 
     With --json one object: payback ("explain"), version (2), target, top (a name), wrt (names), of an expression also
     expression, values and formulas (by name, in order), then the ledger as payback.glass.record describes it, and

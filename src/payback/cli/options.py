@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Literal, get_args, get_origin
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from cyclopts.exceptions import (
     CoercionError,
     ConsumeMultipleError,
@@ -24,10 +24,25 @@ from payback.cli.terminal import Output
 from payback.errors import InputError, PaybackError
 
 GLOBAL = ("--json", "--debug")  # options of the frame: they may stand anywhere before a `--`
-_WANTED = {int: "a whole number", float: "a number"}
+STDIN = "<stdin>"  # what a `-` in the place of a table stands for
 
 # The parameter of every command that receives the frame's Output; it is no option.
 Out = Annotated[Output, Parameter(parse=False)]
+
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:
+    """The value of an option that wants a whole number: cyclopts would round 1.5."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        what = f"the option {tokens[0].keyword} is {shorten(text)!r}"
+        raise InputError(what, why="a whole number is needed") from None
+
+
+def whole_number(text: str, **more: Any) -> Parameter:
+    """An option that wants a whole number; text: its help."""
+    return Parameter(help=text, converter=_whole, **more)
 
 
 def unknown_option(option: str, options: Iterable[str]) -> InputError:
@@ -77,7 +92,7 @@ def in_our_words(error: CycloptsError, commands: Iterable[str]) -> PaybackError:
                 near = difflib.get_close_matches(token.value, choices, 1)
                 fix = f"did you mean {near[0]}?" if near else None
                 return InputError(what, why=f"it must be {listed(choices, 'or')}", fix=fix)
-            wanted = _WANTED.get(error.target_type or str, "another kind of value")
+            wanted = "a number" if error.target_type is float else "another kind of value"
             return InputError(what, why=f"{wanted} is needed", fix=f"see {_help(error)}")
         case ValidationError(argument=argument) if argument is not None and argument.tokens:
             what = f"{_subject(error)} is {shorten(argument.tokens[0].value)!r}"

@@ -12,15 +12,15 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.options import Out
-from payback.cli.tables import Decimal, Delimiter, open_table
+from payback.cli.tables import Decimal, Delimiter, ModelFolder, TableName, open_table
 from payback.errors import InputError
 from payback.files import write_file
 from payback.train.table import TableModel
 
 
 def predict(
-    model: str,
-    table: str,
+    model: ModelFolder,
+    table: TableName,
     /,
     *,
     o: Annotated[
@@ -45,7 +45,7 @@ def predict(
             "the file exists already", where=o, why="it would be lost", fix="choose another name, or add --overwrite"
         )
     trained = TableModel.load(model)
-    data = open_table(table, delimiter, decimal)
+    data = open_table(out, table, delimiter, decimal)
     notes: list[str] = []
     outputs = trained.outputs(data, notes=notes)
     decoded = trained.decode(outputs)

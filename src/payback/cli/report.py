@@ -106,12 +106,12 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, 
     ]
     facts = [
         ("steps", f"{len(run) - run.first:,}"),
-        ("epochs", str(len(history))),
+        ("epochs", f"{len(history):,}"),
         ("stopped", run.stopped or "no end"),
     ]
     names = ("optimizer", "loss", "batch_size", "rows", "dtype")
-    facts += [(name, str(run.settings[name]).partition("(")[0]) for name in names
-              if name in run.settings]  # fmt: skip
+    settings = ((name, run.settings[name]) for name in names if name in run.settings)
+    facts += [(name, f"{x:,}" if isinstance(x, int) else str(x).partition("(")[0]) for name, x in settings]
     title = f"{str(run.settings.get('optimizer', '')).partition('(')[0]} · {run.folder.name}"
     head = {"kind": "run", "title": title, "facts": facts, "curves": curves, "statements": statements}
     return head | mapped

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from payback.cli.options import Out
-from payback.cli.tables import tell_metrics
+from payback.cli.tables import ModelFolder, tell_metrics
 from payback.errors import ModelFileError
 from payback.io.model import read_model
 from payback.nn.formula import formula, weights
@@ -55,7 +55,7 @@ class _Training(msgspec.Struct):
     line: _Line | None = None
 
 
-def show(model: str, /, *, out: Out) -> None:
+def show(model: ModelFolder, /, *, out: Out) -> None:
     """Show a model: the composite function that it is, the shape of each W, its columns and how it was trained.
 
     W₁·x multiplies a column, so W₁ is printed as outputs × inputs. It is stored the other way round: W1[i,j], as

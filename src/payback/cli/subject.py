@@ -7,11 +7,12 @@ What files and models need is imported where they are looked at: an expression n
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ from payback.trace.numpy.map import emit
 
 _FILE = re.compile(r".*\.py(:.*)?")
 _ENTRY = re.compile(r"(.+)\[(\d+(?:,\d+)*)\]")
+# what a model is looked at through
+_COST = "def cost(net, x, y):\n    prediction = net(x)\n    return loss(prediction, y)\n"
+_COST_FILE = "<model>"
 _MOST_ROWS = 4096  # of a table, unless they are asked for one by one
 
 
@@ -70,7 +74,7 @@ def subject(target: str, values: Sequence[str], row: str | None, out: Output) ->
                 raise InputError(f"{loaded} has nothing to differentiate by", why=why, fix="give one of its arguments")
             yield Subject(target, loaded.function, args, kwargs, varying)
     elif is_model(target):
-        yield _model(target, values, row)
+        yield _model(target, values, row, out)
     else:
         _no_row(row)
         yield _expression(target, values)
@@ -100,13 +104,7 @@ def _no_row(row: str | None) -> None:
         raise InputError("--row is given", why="only a model on a table has rows", fix="leave it out")
 
 
-def _cost(net: Any, x: Any, y: Any) -> Any:
-    prediction = net(x)
-    result.append(prediction.node)  # type: ignore[name-defined] # noqa: F821
-    return loss(prediction, y)  # type: ignore[name-defined] # noqa: F821
-
-
-def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
+def _model(folder: str, values: Sequence[str], row: str | None, out: Output) -> Subject:
     if len(values) != 1 or "=" in values[0]:
         raise InputError(f"{folder} is a model", why="it is looked at on a table",
                          fix=f"write {folder} TABLE: a CSV file with the target column")  # fmt: skip
@@ -115,22 +113,28 @@ def _model(folder: str, values: Sequence[str], row: str | None) -> Subject:
     from payback.train.table import TableModel
 
     trained = TableModel.load(folder)
-    table = open_table(values[0])
+    table = open_table(out, values[0])
     rows = _rows(row, table.n_rows)
     with np.errstate(over="ignore"):  # it is told what is infinite
         x = np.ascontiguousarray(trained.encoder.transform(table, rows), trained.net.layers[0].weight.dtype)
     y: Any = trained.target.encode(table, rows)
     classify = trained.target.task == "classify"
     y = np.asarray(y) if classify else np.asarray(y, x.dtype).reshape(len(x), -1)
-    # a user's function, so that its lines are shown and not those of the command
     result: list[Node] = []
-    loss = cross_entropy if classify else squared_error
-    cost = FunctionType(_cost.__code__, {"__name__": "__payback_model__", "loss": loss, "result": result}, "cost")
+
+    def loss(prediction: Any, y: Any) -> Any:
+        result.append(prediction.node)
+        return (cross_entropy if classify else squared_error)(prediction, y)
+
+    # a function of nobody's file, so that its lines are shown and not those of the command
+    code = next(part for part in compile(_COST, _COST_FILE, "exec").co_consts if isinstance(part, CodeType))
+    linecache.cache[_COST_FILE] = (len(_COST), None, _COST.splitlines(keepends=True), _COST_FILE)
+    cost = FunctionType(code, {"__name__": "__payback_model__", "loss": loss})
 
     def named(seen: Seen) -> dict[Node, str]:
         from payback.train.callbacks import called_by_layers
 
-        return called_by_layers(seen, trained.net, result, lambda where: where[0] is _cost.__code__)
+        return called_by_layers(seen, trained.net, result, lambda where: where[0] is code)
 
     return Subject(folder, cost, [trained.net, x, y], argnums=[0], named=named)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,23 +11,35 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from payback import datasets
+from payback.cli.options import STDIN
+from payback.cli.program import listed
 from payback.cli.terminal import Output
 from payback.errors import InputError
 from payback.tabular import Table, read_csv, table_from_text
 from payback.tabular.cells import counted
+from payback.tabular.source import MAX_BYTES, text_of
 
 MANY_COLUMNS = 24  # a table with more is told by kinds, not column by column
 
+TableName = Annotated[
+    str,
+    Parameter(help=f"A CSV file, also gzipped; - for standard input; or {listed(datasets.names(), 'or')}."),
+]
+ModelFolder = Annotated[str, Parameter(help="The folder that `payback train --out` wrote.")]
 Delimiter = Annotated[str | None, Parameter(help="What separates the cells, if it is not recognized.")]
 Decimal = Annotated[str | None, Parameter(help="The decimal mark, . or , if it is not recognized.")]
 
 
-def open_table(name: str, delimiter: str | None = None, decimal: str | None = None) -> Table:
-    """The table of a name that payback carries, or of a CSV file.  Raises InputError."""
+def open_table(out: Output, name: str, delimiter: str | None = None, decimal: str | None = None) -> Table:
+    """The table of a name that payback carries, of a CSV file, or of standard input.  Raises InputError."""
+    if name == STDIN:
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
+        return table_from_text(text_of(data, name), name, delimiter=delimiter, decimal=decimal)
     if name in datasets.names():
         return table_from_text(datasets.csv_text(name), name)
     try:
-        return read_csv(name, delimiter=delimiter, decimal=decimal)
+        with out.waiting(f"reading {name}") as told:
+            return read_csv(name, delimiter=delimiter, decimal=decimal, told=told)
     except InputError as problem:
         if problem.fix is not None and "." in name:
             raise

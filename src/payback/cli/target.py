@@ -2,8 +2,9 @@
 
 The file is run as `python FILE.py` would run it: its folder comes first on `sys.path`, so the modules beside it can be
 imported, and `sys.argv` is the file alone.  One thing differs: `__name__` is `__payback_main__`, so what stands under
-`if __name__ == "__main__":` does not run (as in the processes that `multiprocessing` starts).  Nothing is read from
-the file but the function that the user named.
+`if __name__ == "__main__":` does not run (as in the processes that `multiprocessing` starts).  A file in a
+package (its folder has an `__init__.py`) may import relatively, as with `python -m`.  Nothing is read from the file but
+the function that the user named.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,7 +70,7 @@ def program(text: str, out: Output) -> Iterator[Target]:
     file, name = _split(text)
     folder = str(file.resolve().parent)
     before = list(sys.path), sys.argv, sys.modules.get(MODULE)
-    sys.path.insert(0, folder)
+    sys.path[:0] = [folder, *_package(file)[:1]]
     sys.argv = [str(file)]
     try:
         with contextlib.redirect_stdout(sys.stderr) if out.json else contextlib.nullcontext():
@@ -139,9 +141,21 @@ def _run(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise InputError(f"{file} is no Python file", fix="give one whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
+    if package := ".".join(_package(file)[1:]):  # both must tell the same
+        module.__package__ = package
+        module.__spec__ = ModuleSpec(f"{package}.{file.stem}", spec.loader, origin=spec.origin)
     sys.modules[MODULE] = module  # dataclasses and the shim look there
     spec.loader.exec_module(module)
     return module
+
+
+def _package(file: Path) -> list[str]:
+    """The folder that holds the outermost package that the file is in, and the names of the packages; [] for none."""
+    folder = file.resolve().parent
+    names: list[str] = []
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        folder, names = folder.parent, [folder.name, *names]
+    return [str(folder), *names] if names else []
 
 
 def _function(module: ModuleType, file: Path, name: str) -> Callable[..., Any]:
@@ -155,7 +169,7 @@ def _function(module: ModuleType, file: Path, name: str) -> Callable[..., Any]:
             fix = f"did you mean {listed(near, 'or')}?" if near else f"its functions are {listed(known[:20])}"
             raise InputError(f"{file} has no function {name}", fix=fix if near or known else None) from None
     if not callable(found):
-        raise InputError(f"{name} in {file} is a {type(found).__name__}", why="only a function has a derivative",
+        raise InputError(f"{name} in {file} is of type {type(found).__name__}", why="only a function has a derivative",
                          fix="name a function, or an object with a __call__")  # fmt: skip
     return found
 
@@ -218,7 +232,9 @@ def _told(what: str, file: Path, exit_code: int) -> Iterator[None]:
         line = _line(error)
         if line is None:  # not the program's fault
             raise
-        problem = InputError(what, where=line, why=f"{type(error).__name__}: {error}".rstrip(": "))
+        alone = isinstance(error, ImportError) and "no known parent package" in str(error)
+        fix = "put an __init__.py into the folders of its package" if alone else None
+        problem = InputError(what, where=line, why=f"{type(error).__name__}: {error}".rstrip(": "), fix=fix)
         problem.exit_code = exit_code
         raise problem from error
 

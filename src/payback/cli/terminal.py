@@ -17,14 +17,16 @@ import numbers
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
 from payback.errors import InputError, PaybackError
-from payback.train.progress import Progress, columns_of, is_terminal
+from payback.train.progress import Line, Progress, Waiting, columns_of, is_terminal
+
+_Line = TypeVar("_Line", bound=Line)
 
 # Controls; format characters (bidirectional marks, zero-width, soft hyphen); lone surrogates; line and paragraph ends.
 _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
@@ -130,7 +132,7 @@ class Output:
         self._stdout = sys.stdout if stdout is None else stdout
         self._stderr = sys.stderr if stderr is None else stderr
         self._text = self._stderr if json else self._stdout
-        self._bar: Progress | None = None
+        self._bar: Line | None = None
         self._answered = False
         self._gone: set[int] = set()  # ids of the streams whose reader has gone away
 
@@ -208,14 +210,27 @@ class Output:
     @contextlib.contextmanager
     def progress(self, total_epochs: int) -> Iterator[Progress]:
         """While the block runs, a progress bar with the time left on standard error; nothing if that is no terminal."""
-        columns = columns_of(self._stderr) if is_terminal(self._stderr) else 0
-        bar = Progress(total_epochs, lambda text: self._send(self._stderr, text), columns)
-        self._bar = bar
-        try:
+        with self._shown(Progress(total_epochs, *self._terminal())) as bar:
             yield bar
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[Callable[[float], object]]:
+        """While the block runs, a line on standard error with the share that the block tells; elsewhere nothing."""
+        with self._shown(Waiting(shorten(plain(what), 60), *self._terminal())) as line:
+            yield line.update
+
+    def _terminal(self) -> tuple[Callable[[str], object], int]:
+        columns = columns_of(self._stderr) if is_terminal(self._stderr) else 0
+        return lambda text: self._send(self._stderr, text), columns
+
+    @contextlib.contextmanager
+    def _shown(self, line: _Line) -> Iterator[_Line]:
+        self._bar = line
+        try:
+            yield line
         finally:
             self._bar = None
-            bar.clear()
+            line.clear()
 
     def _write(self, stream: TextIO | None, text: str) -> None:
         if self._bar is not None:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from payback.cli.options import Out
+from payback.cli.options import Out, whole_number
 from payback.cli.program import listed
-from payback.cli.tables import Decimal, Delimiter, open_table, target_names, tell_columns, tell_metrics
+from payback.cli.tables import Decimal, Delimiter, TableName, open_table, target_names, tell_columns, tell_metrics
 from payback.cli.terminal import Output
 from payback.errors import InputError, NonFiniteError
 from payback.io.model import check_folder
@@ -37,7 +37,7 @@ def _option(text: str) -> Parameter:
 
 
 def train(
-    table: str,
+    table: TableName,
     /,
     *,
     target: Annotated[
@@ -47,19 +47,19 @@ def train(
         Literal["auto", "classify", "regress"], _option("What the target is; by default recognized.")
     ] = "auto",
     hidden: Annotated[str | None, _option("Units of the hidden layers, such as 128,64; none: a linear model.")] = None,
-    activation: Annotated[str | None, _option("Between the layers: one of pb.nn.ACTIVATIONS, such as relu.")] = None,
+    activation: Annotated[str | None, _option(f"Between the layers: {', '.join(ACTIVATIONS)}.")] = None,
     optimizer: Annotated[str | None, _option("gd, momentum, nesterov, rmsprop, adam or adamw.")] = None,
     lr: Annotated[float | None, _option("The step length.")] = None,
     line_search: Annotated[
         bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")
     ] = False,
     weight_decay: Annotated[float | None, _option("How strongly weights shrink (with adamw).")] = None,
-    epochs: Annotated[int | None, _option("Passes over the training rows, at most.")] = None,
+    epochs: Annotated[int | None, whole_number("Passes over the training rows, at most.")] = None,
     batch_size: Annotated[str | None, _option("Rows a step, or all.")] = None,
     tol: Annotated[float | None, _option("Stop at this gradient norm, or when the cost no longer changes.")] = None,
-    patience: Annotated[int | None, _option("Epochs without a better validation cost before stopping.")] = None,
-    starts: Annotated[int, _option("Trainings from different initial weights; the best is kept.")] = 1,
-    seed: Annotated[int, _option("Of the split, the initial weights and the order of the rows.")] = 0,
+    patience: Annotated[int | None, whole_number("Epochs without a better validation cost before stopping.")] = None,
+    starts: Annotated[int, whole_number("Trainings from different initial weights; the best is kept.")] = 1,
+    seed: Annotated[int, whole_number("Of the split, the initial weights and the order of the rows.")] = 0,
     valid: Annotated[
         float | None, _option("Share of the rows to watch while training; by default 0.1 of 2,000 rows or more.")
     ] = None,
@@ -70,7 +70,7 @@ def train(
         str | None,
         _option("A folder for the whole training: every step can be had again. Of several starts: start-1, ... in it."),
     ] = None,
-    record_every: Annotated[int | None, _option("Steps from one recorded state to the next.")] = None,
+    record_every: Annotated[int | None, whole_number("Steps from one recorded state to the next.")] = None,
     resume: Annotated[
         str | None,
         _option("The --record folder of a training that was cut short, to go on with; all else as before."),
@@ -115,7 +115,7 @@ def train(
                          fix="give --record another folder")  # fmt: skip
     before = None if resume is None else open_run(resume)
     recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
-    data = open_table(table, delimiter, decimal)
+    data = open_table(out, table, delimiter, decimal)
     targets = target_names(data, target)
     prepared = prepare(data, targets, task=task, recipe=recipe, test=test, seed=seed)
     _tell_table(out, prepared, target is None)
@@ -251,7 +251,7 @@ def _share(name: str, value: float | None) -> float | None:
 
 def _tell_table(out: Output, prepared: Prepared, chosen: bool) -> None:
     table, target = prepared.table, prepared.model.target
-    out.line(f"table     {table.source}: {table.n_rows:,} rows, {len(table.columns)} columns")
+    out.line(f"table     {table.source}: {counted(table.n_rows, 'row')}, {counted(len(table.columns), 'column')}")
     tell_columns(out, table, target.names, prepared.model.encoder.left_out)
     numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
     kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers

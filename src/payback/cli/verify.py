@@ -24,7 +24,9 @@ def verify(target: str, /, *values: str, out: Out) -> int:
     """Compare what machine code computes for your own function with what the interpreter does: value and gradient.
 
     The function is traced with shapes only, compiled, run once each way on the values that you give, and so is its
-    gradient if it returns a single floating number.  Sums, products and elementary functions may differ by roundings.
+    gradient if it returns a single floating number.  Sums, products and elementary functions may
+    differ by roundings: results agree up to 256 eps of the largest entry. A program that makes small errors large, such
+    as a long chaotic loop, may differ by more.
 
     Exit code 0: they agree; 3: they do not, or the function itself failed.
 

@@ -38,9 +38,8 @@ def why_zero(
     """
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
-        found = zero_causes(
-            seen.top, chosen_nodes(seen, split_names(wrt) or None), looked_at.names | looked_at.named(seen)
-        )
+        chosen = chosen_nodes(seen, split_names(wrt) or None)
+        found = zero_causes(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.rounded)
     for line in str(found).splitlines():
         out.line(line)
     if out.json:

@@ -169,7 +169,8 @@ def write_csv(name: str, path: str | os.PathLike[str], *, overwrite: bool = Fals
     if path.is_dir():
         raise InputError(f"cannot write {str(path)!r}", why="it is a folder", fix="name a file, such as FILE.csv")
     if os.path.lexists(path) and not overwrite:
-        raise InputError(f"{str(path)!r} exists already", fix="choose another name, or allow it to be overwritten")
+        fix = "choose another name, or add --overwrite (in Python overwrite=True)"
+        raise InputError(f"{str(path)!r} exists already", fix=fix)
     try:
         write_file(path, text.encode("utf-8"))
     except OSError as error:

@@ -16,6 +16,7 @@ from payback.glass.names import name_nodes, parameter_names
 from payback.ir.node import Node, ancestors
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced
+from payback.trace.refusals.free import rounding
 from payback.trace.refusals.leaks import check, close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, paths
@@ -28,7 +29,7 @@ class Seen(NamedTuple):
     """A function that has been run once: its result, the leaves to differentiate by and what they are called.
 
     again: runs it once more, and returns the result's node.  aliases: other names of leaves.  data: arrays among the
-    arguments, by name.
+    arguments, by name.  rounded: values of which the program has had a bare whole number, and where.
     """
 
     top: Node
@@ -37,6 +38,7 @@ class Seen(NamedTuple):
     aliases: dict[str, str]
     again: Callable[[], Node] | None
     data: dict[str, Any]
+    rounded: Sequence[tuple[Node, Any]] = ()
 
 
 def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None, **kwargs: Any) -> Ledger:
@@ -100,7 +102,8 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
                                        fix="give what varies as an argument of the function")  # fmt: skip
     with np.errstate(all="ignore"):
         opened = Opened(f, given, kwargs, argnums)
-        out = call(f, opened.args, opened.kwargs)
+        with rounding() as rounded:
+            out = call(f, opened.args, opened.kwargs)
     wrt = [node for node in opened.wrt if node is not None]
     close(opened.wrt)
     top = scalar_result(out, f).node
@@ -127,7 +130,7 @@ def run(f: Any, args: Sequence[Any], kwargs: dict[str, Any], argnums: ArgNums | 
         for leaf, path in zip(leaves(tree), paths(tree), strict=True)
         if isinstance(leaf, np.ndarray)
     }
-    return Seen(top, wrt, {node: short.get(path, path) for node, path in texts.items()}, short, again, data)
+    return Seen(top, wrt, {node: short.get(path, path) for node, path in texts.items()}, short, again, data, rounded)
 
 
 def _varies(arg: Any) -> bool:

@@ -14,7 +14,7 @@ Each is one sweep under another algebra; the entries where two of them first dif
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,14 @@ def why_zero(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None
     (2, {'zero partial': 2})
     """
     seen = run(f, args, kwargs, argnums)
-    return zero_causes(seen.top, chosen_nodes(seen, wrt), seen.names)
+    return zero_causes(seen.top, chosen_nodes(seen, wrt), seen.names, seen.rounded)
 
 
-def zero_causes(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> WhyZero:
-    """The same for a graph that has values: a scalar node, the leaves to differentiate by, what nodes are called."""
+def zero_causes(
+    top: Node, wrt: Sequence[Node], names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]] = ()
+) -> WhyZero:
+    """The same for a graph that has values: a scalar node, the leaves to differentiate by, what nodes are called, and
+    the nodes of which the program has had a bare whole number, with the place."""
     opened = Opened(top, wrt, values=True)
     root = opened.top
     with np.errstate(all="ignore"):
@@ -148,7 +151,7 @@ def zero_causes(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> Wh
         for leaf in wrt:
             bar = gradient.dense(settled[leaf]) if leaf in settled else None
             masks = _kinds(leaf, bar, linked, gross.get(leaf), known)
-            causes = [*_cuts(root, leaf, masks["no path"], called), *_below(leaf, masks, stops, called)]
+            causes = [*_cuts(root, leaf, masks["no path"], called, rounded), *_below(root, leaf, masks, stops, called)]
             counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
             name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
             leaves[name] = Zeros(name, leaf.aval.size, sum(counts.values()), counts, tuple(causes), masks)
@@ -187,7 +190,8 @@ def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, N
                 more, less = (
                     found[rule].total(arg, [(None, 0, found[rule].pull(node, slot, bar))]) for rule in (loose, strict)
                 )
-                stopped = np.not_equal(more, 0) & np.equal(less, 0)
+                # an entry that something else leads to is stopped further down
+                stopped = np.not_equal(more, 0) & np.equal(less, 0) & np.equal(linked[strict].get(arg, 0), 0)
                 if stopped.any():
                     masks[arg] = stopped | masks.get(arg, False)
                     count += int(stopped.sum())
@@ -197,43 +201,64 @@ def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, N
 
 
 def _below(
+    top: Node,
     leaf: Node,
     masks: dict[str, Any],
     stops: list[tuple[str, Node, dict[Node, Any], int]],
     names: Mapping[Node, str],
 ) -> Iterator[Cause]:
-    """The stops that zeros of a leaf lie below, one for each sub-expression."""
+    """The stops that zeros of a leaf lie below, one for each sub-expression; first those that would do alone."""
     groups: dict[Any, list[tuple[str, Node, dict[Node, Any], int]]] = {}
     for stop in stops:
         kind, node = stop[:2]
         if masks[kind].any():
             where = node.where[:2] if node.where is not None else node
             groups.setdefault((kind, where, node.op), []).append(stop)
+    causes: list[tuple[bool, Cause]] = []
     for (kind, _, row), group in groups.items():
         tops: dict[Node, Any] = {}
         for _, _, stopped, _ in group:
             for arg, mask in stopped.items():
                 tops[arg] = np.maximum(tops.get(arg, 0.0), mask * 1.0)
         under = sweep(Links("edges" if kind == "masked" else "choices"), tops, [leaf])
-        count = int((masks[kind] & np.not_equal(under[leaf], 0)).sum()) if leaf in under else 0
-        if not count:
+        below = masks[kind] & np.not_equal(under[leaf], 0) if leaf in under else np.zeros(leaf.shape, bool)
+        if not below.any():
             continue
         node = group[0][1]
         count_stopped = sum(part[3] for part in group)
         size = sum(arg.aval.size for part in group for arg in part[2])
         flat = _FLAT.get(row.name) or f"flat: {row.facts.get('flat', 'its partial is 0')}"
         fact = "it is not taken" if kind == "masked" else flat
-        yield Cause(kind, count, _text(node, names), row.name, position(node.where), count_stopped, size, fact)
+        alone = sweep(_Stopping(kind, {part[1] for part in group}), {top: 1.0}, [leaf])
+        enough = leaf not in alone or not (below & np.not_equal(alone[leaf], 0)).any()
+        cause = Cause(
+            kind, int(below.sum()), _text(node, names), row.name, position(node.where), count_stopped, size, fact
+        )
+        causes.append((enough, cause))
+    yield from (cause for _, cause in sorted(causes, key=lambda pair: not pair[0]))
 
 
-def _cuts(top: Node, leaf: Node, mask: Any, names: Mapping[Node, str]) -> Iterator[Cause]:
+class _Stopping(Links):
+    """Links that only some nodes stop, in the way of a kind of zeros."""
+
+    def __init__(self, kind: str, nodes: Set[Node]):
+        self.loose, self.strict = ("edges", "choices") if kind == "masked" else ("choices", "nonzero")
+        super().__init__(self.loose)
+        self.nodes = nodes
+
+    def pull(self, node: Node, slot: int, bar: Any) -> Any:
+        self.rule = self.strict if node in self.nodes else self.loose
+        return super().pull(node, slot, bar)
+
+
+def _cuts(
+    top: Node, leaf: Node, mask: Any, names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]]
+) -> Iterator[Cause]:
     """Steps without derivative between a leaf and the top."""
-    count = int(mask.sum())
-    if not count:
+    if not mask.any():
         return
-    nodes = ancestors([top], leaf.id)
     depends, users = {leaf}, []
-    for node in nodes:
+    for node in ancestors([top], leaf.id):
         if node is not leaf and any(arg in depends for arg in node.args):
             depends.add(node)
             users.append(node)
@@ -242,22 +267,65 @@ def _cuts(top: Node, leaf: Node, mask: Any, names: Mapping[Node, str]) -> Iterat
     for node in users:
         if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
             smooth.add(node)
-    cut: dict[Any, Cause] = {}
+    further = _steps_to(top, users)
+    cuts: dict[int, dict[Any, list[tuple[Node, Node]]]] = {}
     for node in users:
         for slot, arg in enumerate(node.args):
-            if arg in smooth and slot in node.op.no_edge and node not in moving:
-                key = (node.where[:2] if node.where is not None else node, node.op)
+            if arg in smooth and slot in node.op.no_edge and node not in moving and node in further:
+                place = (node.where[:2] if node.where is not None else node, node.op)
+                cuts.setdefault(further[node], {}).setdefault(place, []).append((node, arg))
+    # An entry is told the cuts after which it would be nearest to the top: what s > 0 in np.where(s > 0, s, 0) cuts
+    # goes on beside it, and is cut in earnest where the s that was chosen is.
+    left = mask
+    for level in sorted(cuts):
+        covered = np.zeros(leaf.shape, bool)
+        for group in cuts[level].values():
+            below = left & _leads(leaf, [arg for _, arg in group])
+            if below.any():
+                node = group[0][0]
                 fact = f"cut: {node.op.facts.get('math', 'no derivative')}"
-                cut.setdefault(key, Cause("no path", count, _text(node, names), node.op.name, position(node.where), 0,
-                                          node.aval.size, fact))  # fmt: skip
-    if cut:
-        yield from cut.values()
-    elif leaf not in moving or top not in moving:
+                yield Cause("no path", int(below.sum()), _text(node, names), node.op.name, position(node.where), 0,
+                            node.aval.size, fact)  # fmt: skip
+                covered |= below
+        left = left & ~covered
+        if not left.any():
+            return
+    covered = np.zeros(leaf.shape, bool)
+    for node, where in rounded:
+        below = left & _leads(leaf, [node])
+        if below.any():
+            at = position(where)
+            fact = "cut: its bare whole number is taken, which is constant in pieces"
+            yield Cause("no path", int(below.sum()), at.text if at and at.text else "int", "int", at, 0,
+                        node.aval.size, fact)  # fmt: skip
+            covered |= below
+    left = left & ~covered
+    count = int(left.sum())
+    if not count:
+        return
+    if leaf not in moving or top not in moving:
         yield Cause("no path", count, names.get(leaf, "it"), "unused", None, 0, leaf.aval.size,
                     "the result does not depend on it, or on its bare value only")  # fmt: skip
     else:
         fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
         yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
+
+
+def _steps_to(top: Node, users: Sequence[Node]) -> dict[Node, int]:
+    """How many steps without derivative there are from a node to the top, at least."""
+    steps = {top: 0}
+    for node in reversed(users):
+        if node in steps:
+            for slot, arg in enumerate(node.args):
+                more = steps[node] + (slot in node.op.no_edge)
+                steps[arg] = min(more, steps.get(arg, more))
+    return steps
+
+
+def _leads(leaf: Node, nodes: Sequence[Node]) -> Any:
+    """A mask: which entries of the leaf lead to one of the nodes."""
+    under = sweep(Links("edges"), {node: np.ones(node.shape) for node in nodes}, [leaf])
+    return np.broadcast_to(np.not_equal(under[leaf], 0) if leaf in under else False, leaf.shape)
 
 
 def _text(node: Node, names: Mapping[Node, str]) -> str:

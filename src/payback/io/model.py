@@ -282,6 +282,13 @@ def _read_document(path: Path) -> Document:
     try:
         data = read_file(path, MAX_DOCUMENT)
     except FileNotFoundError:
+        if os.path.lexists(path.with_name("run.json")):
+            raise ModelFileError(
+                "this is not a model folder",
+                where=str(path.parent),
+                why="it is a recorded training",
+                fix="look at it with payback report or pb.open_run, or give the model's folder",
+            ) from None
         raise ModelFileError(
             "there is no model.json",
             where=str(path.parent),

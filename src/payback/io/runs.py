@@ -266,7 +266,8 @@ def _document(path: Path) -> Document:
             why = f"it holds the recordings of {len(starts)} trainings from different initial weights"
             raise ModelFileError("the folder is not a run itself", where=str(path.parent), why=why,
                                  fix=f"give one of them: {starts[0]}") from None  # fmt: skip
-        raise ModelFileError("there is no run.json", where=str(path.parent), fix=_GIVE) from None
+        model = "it is a model" if path.with_name("model.json").exists() else None
+        raise ModelFileError("there is no run.json", where=str(path.parent), why=model, fix=_GIVE) from None
     try:
         head = msgspec.json.decode(data)
         if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("version") != VERSION:

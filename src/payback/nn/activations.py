@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,19 +13,19 @@ from payback.ops.namespace import Values
 from payback.trace.array import Traced
 from payback.trace.numpy.map import axes_of, emit
 
-_GELU = 2.0 * (2.0 / np.pi) ** 0.5  # of a logistic curve in the place of the normal distribution
+
+def _floating(x: Any) -> Any:
+    """x with a floating dtype: integers become float64."""
+    if isinstance(x, (float, np.ndarray, np.generic, Traced)):
+        return x
+    return np.asarray(x, np.result_type(np.asarray(x), np.float32))
 
 
 def _pointwise(name: str, x: Any) -> Any:
     if isinstance(x, Traced):
         return emit(name, x)
-    x = (
-        x
-        if isinstance(x, (float, np.ndarray, np.generic))
-        else np.asarray(x, np.result_type(np.asarray(x), np.float32))
-    )
     with np.errstate(under="ignore"):
-        return getattr(Values, name)(x)
+        return getattr(Values, name)(_floating(x))
 
 
 @told("pb.nn.identity")
@@ -80,71 +81,6 @@ def softplus(x: Any) -> Any:
     return _pointwise("softplus", x)
 
 
-def _floating(x: Any) -> Any:
-    """x, traced or as an array of floating numbers."""
-    return x if isinstance(x, Traced) else np.asarray(x, np.result_type(np.asarray(x), np.float32))
-
-
-@told("pb.nn.silu")
-def silu(x: Any) -> Any:
-    """x·sigmoid(x), which is called swish too (Hendrycks & Gimpel, 2016).
-
-    x: any shape; the result has x's shape and floating dtype (integers become float64).
-    Raises InputError for what holds no numbers.
-
-    >>> import numpy as np, payback as pb
-    >>> pb.nn.silu(np.array([-1.0, 0.0, 1.0])).round(4)
-    array([-0.2689,  0.    ,  0.7311])
-    """
-    x = _floating(x)
-    return (x * sigmoid(x))[()]
-
-
-@told("pb.nn.gelu")
-def gelu(x: Any) -> Any:
-    """x·Φ(x), with Φ(x) as sigmoid(√(8/π)·(x + 0.044715·x³)): within 5·10⁻⁴ (Hendrycks & Gimpel, 2016).
-
-    x: any shape; the result has x's shape and floating dtype (integers become float64).
-    Raises InputError for what holds no numbers.
-
-    >>> import numpy as np, payback as pb
-    >>> pb.nn.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
-    array([-0.1588,  0.    ,  0.8412])
-    """
-    x = _floating(x)
-    return (x * sigmoid(_GELU * (x + 0.044715 * x * x * x)))[()]
-
-
-@told("pb.nn.elu")
-def elu(x: Any) -> Any:
-    """x where it is positive, exp(x) − 1 elsewhere (Clevert, Unterthiner & Hochreiter, ICLR 2016).
-
-    x: any shape; the result has x's shape and floating dtype (integers become float64).
-    Raises InputError for what holds no numbers.
-
-    >>> import numpy as np, payback as pb
-    >>> pb.nn.elu(np.array([-1000.0, 0.0, 1000.0]))
-    array([  -1.,    0., 1000.])
-    """
-    x = _floating(x)
-    return np.where(x > 0, x, np.expm1(np.where(x > 0, 0.0, x)))[()]
-
-
-@told("pb.nn.leaky_relu")
-def leaky_relu(x: Any) -> Any:
-    """x where it is positive, x/100 elsewhere, at 0 too (Maas, Hannun & Ng, ICML 2013).
-
-    x: any shape; the result has x's shape and floating dtype (integers become float64).
-    Raises InputError for what holds no numbers.
-
-    >>> import numpy as np, payback as pb
-    >>> pb.nn.leaky_relu(np.array([-1.0, 0.0, 1.0])), pb.grad(pb.nn.leaky_relu)(0.0)
-    (array([-0.01,  0.  ,  1.  ]), 0.01)
-    """
-    x = _floating(x)
-    return np.where(x > 0, x, 0.01 * x)[()]
-
-
 @told("pb.nn.tanh")
 def tanh(x: Any) -> Any:
     """The hyperbolic tangent: `np.tanh`.
@@ -156,6 +92,67 @@ def tanh(x: Any) -> Any:
     (np.float64(0.0), 1.0)
     """
     return np.tanh(x)
+
+
+@told("pb.nn.silu")
+def silu(x: Any) -> Any:
+    """x·σ(x), also called swish (Elfwing et al., Neural Networks 107, 2018).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.2689,  0.    ,  1.7616])
+    """
+    x = _floating(x)
+    return x * sigmoid(x)
+
+
+@told("pb.nn.gelu")
+def gelu(x: Any) -> Any:
+    """x·½(1 + tanh(√(2/π)·(x + 0.044715·x³))): within 5·10⁻⁴ of x·Φ(x) (Hendrycks & Gimpel, 2016; JAX's default).
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).  It is computed as
+    x·σ(…) of twice that argument, which keeps its digits where x is far below 0.
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.gelu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.1588,  0.    ,  1.9546])
+    """
+    x = _floating(x)
+    return x * sigmoid(x * (2.0 * math.sqrt(2.0 / math.pi) + (2.0 * math.sqrt(2.0 / math.pi) * 0.044715) * (x * x)))
+
+
+@told("pb.nn.leaky_relu")
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    """x, or slope·x where x ≤ 0 (Maas et al., ICML 2013); its derivative at 0 is the slope.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.leaky_relu(np.array([-1.0, 0.0, 2.0]))
+    array([-0.01,  0.  ,  2.  ])
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, slope * x)[()]
+
+
+@told("pb.nn.elu")
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x, or alpha·(exp x − 1) where x ≤ 0 (Clevert et al., ICLR 2016); its derivative at 0 is alpha.
+
+    x: any shape; the result has x's shape and floating dtype (integers become float64).
+    Raises InputError for what holds no numbers.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.elu(np.array([-1.0, 0.0, 2.0])).round(4)
+    array([-0.6321,  0.    ,  2.    ])
+    """
+    x = _floating(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))[()]
 
 
 @told("pb.nn.logsumexp")
@@ -213,9 +210,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": tanh,
     "sigmoid": sigmoid,
     "softplus": softplus,
-    "identity": identity,
-    "gelu": gelu,
     "silu": silu,
-    "elu": elu,
+    "gelu": gelu,
     "leaky_relu": leaky_relu,
+    "elu": elu,
+    "identity": identity,
 }

@@ -89,5 +89,5 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def initializer_for(activation: str) -> str:
-    """He for rectifiers, Glorot for the others."""
+    """Glorot for what is odd or bounded, He for rectifiers of any kind."""
     return "glorot_uniform" if activation in ("tanh", "sigmoid", "identity") else "he_normal"

@@ -2,14 +2,19 @@
 
 from payback.ir.allocator import keep_freed_blocks
 from payback.ops import (  # noqa: F401
+    analytic,
     batching,
+    bessel,
     constant_systems,
     contract,
     control,
     dependence,
+    eigenvalues,
     elementary,
     factorizations,
     floats,
+    hypergeometric,
+    incomplete,
     index,
     linalg,
     matrix_functions,

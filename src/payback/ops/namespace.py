@@ -140,7 +140,7 @@ def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 def _cast(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
     if weak:
-        return float(x)
+        return float(x) if dtype.kind == "f" else dtype.type(x).item()
     return x.astype(dtype) if isinstance(x, (np.ndarray, np.generic)) else dtype.type(x)
 
 

@@ -6,9 +6,7 @@ Derivatives: Abramowitz & Stegun, Handbook of Mathematical Functions (1964), cha
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import Any, NoReturn
 
 from payback.errors import DifferentiationError, UnsupportedError
 from payback.ir.aval import Aval
@@ -17,6 +15,7 @@ from payback.ops.matrices import provide
 from payback.ops.pointwise import pointwise
 from payback.ops.row import Row
 
+RADIAN = math.pi / 180
 SQRT_PI, SQRT_2, SQRT_2PI = math.sqrt(math.pi), math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
@@ -66,10 +65,24 @@ def _polygamma(x: Any, n: int) -> Any:
     return special.zeta(float(n + 1), x) * ((-1.0) ** (n + 1) * math.gamma(n + 1.0))
 
 
-def special(name: str, *partials: Any, scipy: str | None = None, **facts: str) -> None:
-    """A pointwise row; its dtypes are those of SciPy's function, which has none for float16."""
-    provide(**{name: _from_scipy(scipy or name)})
-    pointwise(name, lambda m, *args: getattr(m, name)(*args), [*partials], "wide", **facts)
+def special(name: str, *partials: Any, scipy: str | Any = None, **facts: str) -> None:
+    """A pointwise row; its dtypes are those of SciPy's function, which has none for float16.
+
+    partials: one per argument; a text in place of one says by what argument the function has no derivative here.
+    scipy: the function's name there, or a function that computes the values.
+    """
+    provide(**{name: scipy if callable(scipy) else _from_scipy(scipy or name)})
+    rules = [_unknown(name, rule) if isinstance(rule, str) else rule for rule in partials]
+    pointwise(name, lambda m, *args: getattr(m, name)(*args), rules, "wide", **facts)
+
+
+def _unknown(name: str, argument: str) -> Any:
+    def partial(m: Any, *args: Any) -> NoReturn:
+        raise DifferentiationError(f"{name} has no derivative by its {argument} in payback",
+                                   why="it is no elementary or special function that SciPy has",
+                                   fix="give it as a plain number, or use pb.custom_gradient(plain=True)")  # fmt: skip
+
+    return partial
 
 
 def _both_zero(m: Any, a: Any, b: Any) -> Any:
@@ -82,15 +95,39 @@ def _log_ratio(m: Any, x: Any, v: Any) -> Any:
     return m.where(m.logical_or(ratio == 0, ratio == INF), m.log(x) - m.log(v), m.log(ratio))
 
 
-def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
-    """2xy − 2/√π, whose terms cancel far out: there the derivative of the asymptotic series (7.1.23)."""
+def _far_out(m: Any, x: Any, sign: float, near: Any) -> Any:
+    """The derivative of Σ signᵏ·(2k − 1)‼·tᵏ/x with t = 1/(2x²) over −1/x², where x is large; else what is given."""
     far = 5.0 if m.dtype(x).itemsize < 8 else 12.0  # as far as twelve terms are exact
     z = m.where(x > far, x, far)
     t = m.div(m.div(0.5, z), z)
-    series = 1.0 - t * 25.0
+    series = 1.0 + t * (sign * 25.0)
     for odd in range(23, 1, -2):
-        series = 1.0 - t * float(odd) * series
-    return m.where(x > far, t * series * (-2.0 / SQRT_PI), x * y * 2.0 - 2.0 / SQRT_PI)
+        series = 1.0 + t * (sign * odd) * series
+    return m.where(x > far, t * series, near)
+
+
+def _erfcx_partial(m: Any, x: Any, y: Any) -> Any:
+    """2xy − 2/√π, whose terms cancel far out: there the derivative of the asymptotic series (7.1.23)."""
+    return _far_out(m, x, -1.0, 1.0 - x * y * SQRT_PI) * (-2.0 / SQRT_PI)
+
+
+def _dawsn_partial(m: Any, x: Any, y: Any) -> Any:
+    return -_far_out(m, m.abs(x), 1.0, x * y * 2.0 - 1.0)
+
+
+def _rgamma_partial(m: Any, x: Any, y: Any) -> Any:
+    """−y·ψ(x); left of ½ by the reflection 1/Γ(x) = Γ(1 − x)·sin(πx)/π, for ψ has poles there."""
+    left = x < 0.5
+    z = m.where(left, x, 0.0)
+    sine, cosine = z * m.sinc(z, order=0), (z + 0.5) * m.sinc(z + 0.5, order=0) * math.pi
+    reflected = m.gamma(1.0 - z) * (cosine - sine * m.digamma(1.0 - z))
+    return m.where(left, reflected, -y * m.digamma(m.where(left, 1.0, x)))
+
+
+def _pseudo_huber_slope(m: Any, d: Any, x: Any) -> Any:
+    h = m.hypot(d, x)
+    gap = m.div(x * x, h + d)  # h − d
+    return m.div(gap * gap, h)
 
 
 def _gauss(m: Any, x: Any, half: float) -> Any:
@@ -109,6 +146,8 @@ def _log_ndtr_slope(m: Any, x: Any, y: Any) -> Any:
 #       name      partials, one per argument
 special("erf", lambda m, x, y: _gauss(m, x, 1.0) * (2.0 / SQRT_PI), math="2/√π·exp(−x²)", flat="large |x|")
 special("erfc", lambda m, x, y: _gauss(m, x, 1.0) * (-2.0 / SQRT_PI), math="−2/√π·exp(−x²)", flat="large |x|")
+special("erfi", lambda m, x, y: m.exp(x * x) * (2.0 / SQRT_PI), math="2/√π·exp(x²)")
+special("dawsn", _dawsn_partial, math="1 − 2xy")
 special("erfcx", _erfcx_partial, math="2xy − 2/√π")
 special("erfinv", lambda m, x, y: m.exp(y * y) * (SQRT_PI / 2.0), math="√π/2·exp(y²)", domain="|x| < 1")
 special("erfcinv", lambda m, x, y: m.exp(y * y) * (-SQRT_PI / 2.0), math="−√π/2·exp(y²)", domain="0 < x < 2")
@@ -116,13 +155,23 @@ special("ndtr", lambda m, x, y: _gauss(m, x, 0.5) * (1.0 / SQRT_2PI), math="exp(
 special("log_ndtr", _log_ndtr_slope, math="√(2/π)/erfcx(−x/√2)", flat="large x")
 special("ndtri", lambda m, x, y: m.exp(y * y * 0.5) * SQRT_2PI, math="√2π·exp(y²/2)", domain="0 < x < 1")
 
+special("ndtri_exp", lambda m, x, y: m.exp(x + y * y * 0.5) * SQRT_2PI, math="√2π·exp(x + y²/2)", domain="x < 0")
+
 special("gammaln", lambda m, x, y: m.digamma(x), math="ψ(x)", domain="x no whole number ≤ 0")
 special("gamma", lambda m, x, y: y * m.digamma(x), math="y·ψ(x)", domain="x no whole number ≤ 0")
+special("loggamma", lambda m, x, y: m.digamma(x), math="ψ(x)", domain="x > 0")
+special("rgamma", _rgamma_partial, math="−y·ψ(x)")
+special("gammasgn", None, math="0: constant in pieces")
 special("digamma", lambda m, x, y: m.polygamma(x, n=1), scipy="psi", math="ψ′(x)", domain="x no whole number ≤ 0")
 special("beta", lambda m, a, b, y: y * (m.digamma(a) - m.digamma(a + b)),
         lambda m, a, b, y: y * (m.digamma(b) - m.digamma(a + b)), math="y·(ψ(a) − ψ(a+b)), y·(ψ(b) − ψ(a+b))")
 special("betaln", lambda m, a, b, y: m.digamma(a) - m.digamma(a + b),
         lambda m, a, b, y: m.digamma(b) - m.digamma(a + b), math="ψ(a) − ψ(a+b), ψ(b) − ψ(a+b)")
+special("poch", lambda m, x, n, y: y * (m.digamma(x + n) - m.digamma(x)), lambda m, x, n, y: y * m.digamma(x + n),
+        math="y·(ψ(x+n) − ψ(x)), y·ψ(x+n)", domain="x, x + n no whole numbers ≤ 0")
+special("binom", lambda m, n, k, y: y * (m.digamma(n + 1.0) - m.digamma(n - k + 1.0)),
+        lambda m, n, k, y: y * (m.digamma(n - k + 1.0) - m.digamma(k + 1.0)),
+        math="y·(ψ(n+1) − ψ(n−k+1)), y·(ψ(n−k+1) − ψ(k+1))", domain="0 ≤ k ≤ n")
 
 special("expit", lambda m, x, y: y * m.expit(-x), math="y·(1 − y)", flat="large |x|")
 special("logit", lambda m, x, y: m.div(m.div(1.0, x), 1.0 - x), math="1/(x·(1 − x))", domain="0 < x < 1")
@@ -141,19 +190,20 @@ special("rel_entr", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, _log_
 special("kl_div", lambda m, x, v, y: m.select(_both_zero(m, x, v), None, _log_ratio(m, x, v)),
         lambda m, x, v, y: m.select(_both_zero(m, x, v), 1.0, 1.0 - m.div(x, v)),
         math="log(x/v), 1 − x/v", domain="x, v > 0", kink="x = v = 0, taken as 0, 1")
+special("powm1", lambda m, x, p, y: p * m.power(x, p - 1.0), lambda m, x, p, y: (y + 1.0) * m.log(x),
+        math="p·xᵖ⁻¹, (1 + y)·log x", domain="x > 0")
+special("cosm1", lambda m, x, y: -m.sin(x), math="−sin x")
+special("sindg", lambda m, x, y: m.cosdg(x) * RADIAN, math="cos(x°)·π/180")
+special("cosdg", lambda m, x, y: m.sindg(x) * -RADIAN, math="−sin(x°)·π/180")
+special("tandg", lambda m, x, y: (1.0 + y * y) * RADIAN, math="(1 + y²)·π/180")
+special("cotdg", lambda m, x, y: (1.0 + y * y) * -RADIAN, math="−(1 + y²)·π/180")
+special("wrightomega", lambda m, x, y: m.div(y, 1.0 + y), math="y/(1 + y)")
+special("huber", lambda m, d, x, y: m.select(m.abs(x) > d, m.abs(x) - d, None), lambda m, d, x, y: m.clip(x, -d, d),
+        math="|x| − d if |x| > d, x clipped to ±d", domain="d ≥ 0")
+special("pseudo_huber", lambda m, d, x, y: _pseudo_huber_slope(m, d, x),
+        lambda m, d, x, y: m.div(d * x, m.hypot(d, x)), math="(h − d)²/h, d·x/h with h² = d² + x²", domain="d > 0")
 special("exp1", lambda m, x, y: m.div(-m.exp(-x), x), math="−exp(−x)/x", domain="x > 0")
 special("expi", lambda m, x, y: m.div(m.exp(x), x), math="exp(x)/x", domain="x ≠ 0")
-
-special("j0", lambda m, x, y: -m.j1(x), math="−J₁")
-special("j1", lambda m, x, y: (m.j0(x) - m.jv(x, n=2.0)) * 0.5, math="(J₀ − J₂)/2")
-special("y0", lambda m, x, y: -m.y1(x), math="−Y₁", domain="x > 0")
-special("y1", lambda m, x, y: (m.y0(x) - m.yv(x, n=2.0)) * 0.5, math="(Y₀ − Y₂)/2", domain="x > 0")
-special("i0", lambda m, x, y: m.i1(x), math="I₁")
-special("i1", lambda m, x, y: (m.i0(x) + m.iv(x, n=2.0)) * 0.5, math="(I₀ + I₂)/2")
-special("i0e", lambda m, x, y: m.i1e(x) - m.sign(x) * y, math="i1e − sign(x)·y", kink="x = 0, taken as 0")
-special("i1e", lambda m, x, y: (m.i0e(x) + m.ive(x, n=2.0)) * 0.5 - m.sign(x) * y, math="(i0e + ive₂)/2 − sign(x)·y")
-special("k0", lambda m, x, y: -m.k1(x), math="−K₁", domain="x > 0")
-special("k1", lambda m, x, y: (m.k0(x) + m.kv(x, n=2.0)) * -0.5, math="−(K₀ + K₂)/2", domain="x > 0")
 # fmt: on
 provide(
     erf=_of_floats("erf", math.erf),
@@ -175,67 +225,4 @@ def ordered(name: str, value: Any, slope: Any, math: str) -> None:
         math=math)  # fmt: skip
 
 
-def _bessel(name: str, sign_below: float, sign_above: float, math: str, damped: bool = False) -> None:
-    def slope(m: Any, x: Any, y: Any, n: float) -> Any:
-        row = getattr(m, name)
-        made = row(x, n=n - 1.0) * (0.5 * sign_below) + row(x, n=n + 1.0) * (0.5 * sign_above)
-        return made - m.sign(x) * y if damped else made
-
-    ordered(name, lambda x, n: getattr(scipy_special(), name)(n, x), slope, math)
-
-
 ordered("polygamma", _polygamma, lambda m, x, y, n: m.polygamma(x, n=n + 1), "the next order")
-_bessel("jv", 1.0, -1.0, "(Jₙ₋₁ − Jₙ₊₁)/2")
-_bessel("yv", 1.0, -1.0, "(Yₙ₋₁ − Yₙ₊₁)/2")
-_bessel("iv", 1.0, 1.0, "(Iₙ₋₁ + Iₙ₊₁)/2")
-_bessel("kv", -1.0, -1.0, "−(Kₙ₋₁ + Kₙ₊₁)/2")
-_bessel("ive", 1.0, 1.0, "(iveₙ₋₁ + iveₙ₊₁)/2 − sign(x)·y", damped=True)
-
-
-# distributions: differentiated by their last argument only ------------------------------------------------------
-
-
-def _distribution(name: str, density: Any, math: str) -> None:
-    """A row of parameters and a last argument."""
-
-    def refuse(slot: int) -> DifferentiationError:
-        return DifferentiationError(f"{name} has no derivative by its argument {slot} in payback",
-                                    why="it is no elementary or special function that SciPy has",
-                                    fix="give it as a plain number, or use pb.custom_gradient(plain=True)")  # fmt: skip
-
-    def vjp(m: Any, bar: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
-        if wanted[0] < len(args) - 1:
-            raise refuse(wanted[0])
-        return [None] * (len(args) - 1) + [bar * density(m, *args)]
-
-    def jvp(m: Any, dots: Any, args: Any, y: Any) -> Any:
-        if min(dots) < len(args) - 1:
-            raise refuse(min(dots))
-        return m.broadcast(dots[len(args) - 1], shape=m.shape(y)) * density(m, *args)
-
-    def shape(*avals: Aval) -> Aval:
-        return Aval(np.broadcast_shapes(*[a.shape for a in avals]), avals[0].dtype)
-
-    def batch(b: Any, node: Any, args: list[Any], on: tuple[bool, ...]) -> Any:
-        shapes = [arg.aval.shape for arg in node.args]
-        rank = len(node.aval.shape)
-        parts = [b.m.reshape(x, shape=(b.size, *(1,) * (rank - len(shape)), *shape)) if there else x
-                 for x, there, shape in zip(args, on, shapes, strict=True)]  # fmt: skip
-        return b.m.apply(name, *parts)
-
-    provide(**{name: _from_scipy(name)})
-    Row(name, "own", lambda m, *args: getattr(m, name)(*args), shape=shape, vjp=vjp, jvp=jvp, batch=batch,
-        numeric="float", math=math)  # fmt: skip
-
-
-def _gamma_density(m: Any, a: Any, x: Any) -> Any:
-    return m.exp(m.xlogy(a - 1.0, x) - x - m.gammaln(a))
-
-
-def _beta_density(m: Any, a: Any, b: Any, x: Any) -> Any:
-    return m.exp(m.xlogy(a - 1.0, x) + m.xlog1py(b - 1.0, -x) - m.betaln(a, b))
-
-
-_distribution("gammainc", _gamma_density, "by x: xᵃ⁻¹·exp(−x)/Γ(a)")
-_distribution("gammaincc", lambda m, a, x: -_gamma_density(m, a, x), "by x: −xᵃ⁻¹·exp(−x)/Γ(a)")
-_distribution("betainc", _beta_density, "by x: xᵃ⁻¹·(1 − x)ᵇ⁻¹/B(a, b)")

@@ -15,7 +15,7 @@ from payback.ops.row import TABLE
 from payback.passes.rewrite import Change, rewrite
 
 LEAST = 256  # products: fewer may be part of a loop's code, where they are a contraction
-MANY, SMALL = 8, 2048  # products of a matrix and a vector, and entries of each, which are used but once
+MANY, SMALL = 8, 2048  # products with a vector, and entries of each matrix, which are used but once
 
 
 def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
@@ -53,10 +53,10 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
 
 
 def _of_many_vectors(node: Node, left: str, right: str) -> bool:
-    """Whether a contraction is every entry of one vector times every entry of another, for many small ones."""
-    out, size = node.params["spec"][2], node.aval.size
+    """Whether a contraction is every entry of one vector times every entry of another, for many of them."""
+    out = node.params["spec"][2]
     several = prod(n for letter, n in zip(out, node.aval.shape, strict=True) if letter in left and letter in right)
-    return set(left) | set(right) == set(out) and several >= MANY and LEAST <= size <= SMALL * several
+    return set(left) | set(right) == set(out) and several >= MANY and node.aval.size >= LEAST
 
 
 def _node(name: str, args: tuple[Node, ...], params: dict[str, object], shape: Sequence[int], like: Node) -> Node:

@@ -15,7 +15,7 @@ from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.passes.cse import once
 from payback.passes.indices import composed
-from payback.passes.masks import MOST, everywhere, what_is_read, without_mask
+from payback.passes.masks import MOST, everywhere, known_truth, what_is_read, without_mask
 from payback.passes.rewrite import Change, Rule, rewrite
 
 LARGEST = 1 << 14  # entries of a folded constant: larger ones are cheaper to compute than to keep
@@ -36,7 +36,8 @@ def _zero(node: Node) -> bool:
 
 _PASSING = frozenset({"identity", "broadcast", "reshape", "cast", "transpose", "sum"})  # what may change nothing
 _CHOOSING = frozenset({"select", "logical_and", "logical_or"})  # what a mask may decide
-_LOOKED_AT = _PASSING | _CHOOSING | {"index", "scatter"}
+_DECIDED = frozenset({"index", "ne", "logical_not"})  # what a known condition decides
+_LOOKED_AT = _PASSING | _CHOOSING | _DECIDED | {"scatter"}
 _MOVING = ("reshape", "broadcast", "transpose")
 _DEEP = 16  # steps from a value to what is masked in it
 _OF_SIGNS = frozenset({"relu", "gt", "le", "select"})  # what `_reusing` looks at
@@ -78,7 +79,8 @@ def _silent(value: Node, mask: Node, slopes: dict[Node, Node], deep: int = 0) ->
         return bool(moved) and _silent(moved[0], mask, slopes, deep + 1)
     if name == "add" and mask.op.name == "logical_or":
         return all(_silent(*pair, slopes, deep + 1) for pair in zip(args, of, strict=True))
-    if name in _MOVING and mask.op.name == name and value.params == mask.params:
+    alike = mask.op.name == name and value.params == mask.params and args[1:] == of[1:]
+    if alike and name in (*_MOVING, "index"):
         return _silent(args[0], of[0], slopes, deep + 1)
     if name == "scatter" == mask.op.name and len(args) == len(of):
         return value.params == mask.params | {"dtype": value.params["dtype"]} and all(
@@ -122,6 +124,11 @@ def folding(log: list[Change], slopes: dict[Node, Node] | None = None) -> Rule:
             made = Node(CONST, (), NO_PARAMS, value, node.where, node.aval)
             log.append(Change(node, made, "its arguments are constants"))
             return made
+        if op.name in _DECIDED and node.aval.dtype == np.bool_:
+            decided = known_truth(node, args)
+            if decided is not None:
+                log.append(Change(node, decided, "it is known already"))
+                return decided
         if op.name == "index":
             picked = composed(node, args)
             if picked is not None:

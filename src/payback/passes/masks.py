@@ -22,7 +22,7 @@ _TRUTHS = frozenset({"logical_and", "logical_or"})
 
 def everywhere(node: Node) -> bool | None:
     """Whether a condition holds at every entry (True), at none (False), or is not known to be one of these."""
-    while node.op.name in ("broadcast", "reshape", "cast", "transpose"):
+    while node.op.name in ("broadcast", "reshape", "cast", "transpose") or _counts(node):
         (node,) = node.args
     if node.op is not CONST or node.value is None:
         return None
@@ -35,6 +35,29 @@ def everywhere(node: Node) -> bool | None:
         first = bool(value.all())
         return first if first or not value.any() else None
     return first
+
+
+def _counts(node: Node) -> bool:
+    """Whether it says how many conditions hold, of one or more."""
+    return node.op.name == "sum" and node.args[0].aval.dtype == np.bool_ and node.args[0].aval.size > 0
+
+
+def known_truth(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """A condition that is true at every entry, or at none, as one number that is spread; another that it repeats."""
+    known = None
+    if node.op.name in ("index", "logical_not"):
+        known = everywhere(args[0])
+    elif node.op.name == "ne" and _is_zero(args[1]):
+        known, count = everywhere(args[0]), args[0]
+        if known is None and _counts(count) and count.params["axes"] == () and count.args[0].aval == node.aval:
+            return count.args[0]  # of one condition each
+    if known is None:
+        return None
+    value = freeze(np.bool_(known is not (node.op.name == "logical_not")))
+    made = Node(CONST, (), NO_PARAMS, value, node.where, Aval((), node.aval.dtype))
+    if not node.aval.shape:
+        return made
+    return Node(TABLE["broadcast"], (made,), {"shape": node.aval.shape}, None, node.where, node.aval)
 
 
 def what_is_read(node: Node, args: tuple[Node, ...]) -> Node | None:

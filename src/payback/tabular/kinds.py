@@ -54,14 +54,14 @@ def column_from_cells(name: str, joined: str, mark: str = ".", kind: str | None 
     >>> column_from_cells("size", "1.5\0?\0002").kind, column_from_cells("fruit", "fig\0kiwi\0fig").kind
     ('numeric', 'categorical')
     """
-    numbers = _all_numbers(joined, mark) if kind in (None, "numeric") else None
+    wanted = kind in (None, "numeric")
+    numbers = _all_numbers(joined, mark) if wanted else None
     if numbers is not None:
         return column_from_numbers(name, numbers, mark, kind)
     codes, labels = _factorize(joined.split(NUL))
-    if kind in (None, "numeric"):
-        values = [cells.number(text, mark) for text in labels]
-        if None not in values and (kind == "numeric" or not _is_code(labels)):
-            return column_from_numbers(name, np.array([*values, np.nan], dtype=np.float64)[codes], mark, kind)
+    numbers = _numbers_of(labels, mark) if wanted else None
+    if numbers is not None and (kind == "numeric" or not _is_code(labels)):
+        return column_from_numbers(name, np.append(numbers, np.nan)[codes], mark, kind)
     return _text_column(name, codes, labels, mark, kind)
 
 
@@ -84,7 +84,7 @@ def column_from_numbers(name: str, numbers: NDArray[np.float64], mark: str = "."
 
 
 def _all_numbers(joined: str, mark: str) -> NDArray[np.float64] | None:
-    """float64 (n,) if all cells are plain JSON numbers or missing; None says nothing yet.
+    """float64 (n,) if all cells are plain JSON numbers; None says nothing yet.
 
     A JSON decoder reads a list of numbers about six times as fast as `float` reads the cells, with the same rounding,
     and takes none of the odd spellings of `float` (1_000, inf, ١).
@@ -93,18 +93,25 @@ def _all_numbers(joined: str, mark: str) -> NDArray[np.float64] | None:
 
     if not joined.isascii() or ("," if mark == "." else ".") in joined:
         return None
-    read = msgspec.json.Decoder(list[float | None]).decode
-    n = joined.count(NUL) + 1
-    for with_missing in (False, True):  # most columns have no missing cell: look for them only if need be
-        if with_missing:
-            joined = NUL.join(["null" if cell in cells.MISSING else cell for cell in joined.split(NUL)])
-        try:
-            values = read("[" + joined.replace(",", ".").replace(NUL, ",") + "]")
-        except msgspec.DecodeError:
-            continue
-        if len(values) == n:  # the only cell of a column may be blank, and [ ] is a list too
-            return np.array(values, dtype=np.float64)
-    return None
+    try:
+        values = msgspec.json.decode("[" + joined.replace(",", ".").replace(NUL, ",") + "]", type=list[float])
+    except msgspec.DecodeError:
+        return None
+    # the only cell of a column may be blank, and [ ] is a list too
+    return np.array(values, dtype=np.float64) if len(values) == joined.count(NUL) + 1 else None
+
+
+def _numbers_of(labels: list[str], mark: str) -> NDArray[np.float64] | None:
+    """float64 (n,) if all labels are numbers."""
+    numbers = _all_numbers(NUL.join(labels), mark)
+    if numbers is not None:
+        return numbers
+    values = np.empty(len(labels))
+    for i, text in enumerate(labels):
+        if (value := cells.number(text, mark)) is None:
+            return None
+        values[i] = value
+    return values
 
 
 def _factorize(texts: list[str]) -> tuple[NDArray[np.int32], list[str]]:

@@ -41,7 +41,23 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
     Raises InputError: the file is missing (with the nearest names), a folder, unreadable, too large, not text.
     """
     name = os.fspath(path)
-    data = _read_bytes(Path(name), name, limit)
+    return text_of(_read_bytes(Path(name), name, limit), name, limit)
+
+
+def text_of(data: bytes, name: str, limit: int = MAX_BYTES) -> str:
+    """The text of such a file's content; errors call it `name`.  Raises InputError: too large, not text.
+
+    >>> text_of(gzip.compress(b"a,b"), "a note")
+    'a,b'
+    """
+    if data.startswith(_GZIP):
+        try:
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(limit + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            what = f"{quoted(name, _PATH)} is a broken gzip file"
+            raise InputError(what, why=str(error), fix="compress it again") from None
+    if len(data) > limit:
+        raise InputError(f"{quoted(name, _PATH)} is too large", why=f"more than {limit:,} bytes", fix="split the table")
     for start, (what, fix) in _FOREIGN.items():
         if data.startswith(start):
             raise InputError(f"{quoted(name, _PATH)} is {what}", why="payback reads tables as CSV text", fix=fix)
@@ -73,21 +89,12 @@ def _read_bytes(path: Path, name: str, limit: int) -> bytes:
         )
     try:
         with open(name, "rb") as file:
-            data = file.read(limit + 1)
-        if data.startswith(_GZIP):
-            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(limit + 1)
+            return file.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path, name) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{quoted(name, _PATH)} is a broken gzip file", why=str(error), fix="compress it again"
-        ) from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read {quoted(name, _PATH)}", why=why) from None
-    if len(data) > limit:
-        raise InputError(f"{quoted(name, _PATH)} is too large", why=f"more than {limit:,} bytes", fix="split the table")
-    return data
 
 
 def _missing(path: Path, name: str) -> InputError:

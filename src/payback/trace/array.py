@@ -36,7 +36,7 @@ from payback.trace.operators import (
 )
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
-from payback.trace.refusals.free import free
+from payback.trace.refusals.free import free, rounded
 from payback.trace.text.texts import shown
 from payback.trace.tree import leaves, unflatten
 
@@ -193,7 +193,7 @@ class Traced(metaclass=_Kind):
     def __int__(self) -> int:
         if not free(self) and (problem := storing()) is not None:  # an integer array takes whole numbers
             raise problem
-        return int(self.value)
+        return int(rounded(self))
 
     def __index__(self) -> int:
         if self.dtype.kind == "f":

@@ -269,8 +269,25 @@ def unary(name: str) -> Callable[[Any], Any]:
 
 
 def dispatched(ufunc: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
-    """The operator that is a ufunc, and its reflection."""
-    return lambda self, other: ufunc(self, other), lambda self, other: ufunc(other, self)
+    """The operator that is a ufunc, and its reflection; of Python's truths and numbers it makes such again."""
+
+    def weakly(made: Any, *operands: Any) -> Any:
+        if not all(map(_is_pythons, operands)):
+            return made
+        if not isinstance(made, Traced):
+            return made.item()
+        return Traced(apply(TABLE["cast"], (made.node,), where_of_caller(3), {"dtype": made.dtype, "weak": True}))
+
+    return (lambda self, other: weakly(ufunc(self, other), self, other),
+            lambda self, other: weakly(ufunc(other, self), other, self))  # fmt: skip
+
+
+def _is_pythons(x: Any) -> bool:
+    """Whether it stands for one of Python's own numbers or truths."""
+    if not isinstance(x, Traced):
+        return type(x) in WEAK_DTYPES
+    in_column = getattr(x, "kind", None)  # see `number.py`
+    return not x.shape and bool(x.node.aval.weak if in_column is None else in_column)
 
 
 def product_operators() -> tuple[Callable[[Any, Any], Any], ...]:

@@ -1,4 +1,4 @@
-"""How far a training is: one line on a terminal, nothing elsewhere."""
+"""How far a long work is: one line on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ from collections.abc import Callable
 from typing import TextIO
 
 _REFRESH = 0.1  # seconds between two pictures
+_PATIENCE = 0.3  # seconds that pass before somebody waits
 
 
-class Progress:
-    """A line that says how far the training is; `update` redraws it at most ten times a second.
+class Line:
+    """A line that can be redrawn, at most ten times a second, and taken away.
 
     Only a carriage return moves the cursor: there is nothing that NO_COLOR would forbid and no thread to stop.
     """
 
-    def __init__(self, total: int, draw: Callable[[str], object], columns: int):
+    def __init__(self, draw: Callable[[str], object], columns: int):
         """draw writes to the terminal, which is `columns` wide; 0: there is none, and nothing is drawn."""
-        self._total, self._draw, self._columns = max(total, 1), draw, columns
+        self._draw, self._columns = draw, columns
         self._start = time.monotonic()
         self._drawn_at = -math.inf
         self._drawn = 0  # columns of the line that is on the terminal now
 
-    def update(self, epoch: int, **values: float) -> None:
-        """Show that `epoch` epochs are done, with numbers such as loss=0.31, accuracy=0.9."""
-        now = time.monotonic()
-        if not self._columns or (now - self._drawn_at < _REFRESH and epoch < self._total):
-            return
-        done = min(max(epoch / self._total, 0.0), 1.0)
-        left = _duration((now - self._start) * (1.0 - done) / done) if done > 0.0 else "?"
-        facts = "".join(f"  {name} {value:.4g}" for name, value in values.items())
-        bar = "#" * round(20 * done) + "-" * (20 - round(20 * done))
-        line = f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}"
+    def _due(self, now: float) -> bool:
+        return self._columns > 0 and now - self._drawn_at >= _REFRESH
+
+    def _show(self, line: str, now: float) -> None:
         if len(line) >= self._columns:
             line = line[: self._columns - 2] + "…"
         self._draw("\r" + line + " " * (self._drawn - len(line)))
@@ -45,6 +40,40 @@ class Progress:
         if self._drawn:
             self._draw("\r" + " " * self._drawn + "\r")
             self._drawn, self._drawn_at = 0, -math.inf
+
+
+class Progress(Line):
+    """A line that says how far the training is."""
+
+    def __init__(self, total: int, draw: Callable[[str], object], columns: int):
+        """total: the number of epochs; draw and columns: as of `Line`."""
+        super().__init__(draw, columns)
+        self._total = max(total, 1)
+
+    def update(self, epoch: int, **values: float) -> None:
+        """Show that `epoch` epochs are done, with numbers such as loss=0.31, accuracy=0.9."""
+        now = time.monotonic()
+        if not (self._due(now) or (self._columns and epoch >= self._total)):
+            return
+        done = min(max(epoch / self._total, 0.0), 1.0)
+        left = _duration((now - self._start) * (1.0 - done) / done) if done > 0.0 else "?"
+        facts = "".join(f"  {name} {value:.4g}" for name, value in values.items())
+        bar = "#" * round(20 * done) + "-" * (20 - round(20 * done))
+        self._show(f"epoch {epoch}/{self._total} [{bar}] {left} left{facts}", now)
+
+
+class Waiting(Line):
+    """A line that says what is being done and how much of it, once it has taken long enough to be asked for."""
+
+    def __init__(self, what: str, draw: Callable[[str], object], columns: int):
+        super().__init__(draw, columns)
+        self._what = what
+
+    def update(self, share: float) -> None:
+        """Show that this share of the work is done, 0 to 1."""
+        now = time.monotonic()
+        if self._due(now) and now - self._start >= _PATIENCE:
+            self._show(f"{self._what} {100 * share:.0f} %", now)
 
 
 def _duration(seconds: float) -> str:

@@ -255,7 +255,9 @@ class RecordedRun:
     def walk(self, start: int | None = None, stop: int | None = None) -> Iterator[Restored]:
         """The training before step start + 1, after it, and so on to after step stop, each restored as by `step`."""
         first = self._number(self.first if start is None else start, self.first)
-        last = self._number(len(self) if stop is None else stop, first)
+        last = self._number(len(self) if stop is None else stop, self.first)
+        if last < first:
+            raise InputError(f"the steps from {first} to {last} are none", why="the first comes after the last")
         self._now = self.step(first)
         yield from self._walk(first, last, 1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from payback import native, random
+from payback.errors import UnsupportedError
 from payback.ir.aval import Aval
 from payback.nn.drawing import draws, training
 from payback.ops.philox import folded
@@ -15,6 +16,7 @@ from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import leaves, tree_map
 from payback.train.flat import Flat
+from payback.transforms.around import drawn, generators_of
 from payback.transforms.gradient import traced_gradient, value_and_grad
 
 Loss = Callable[..., Any]
@@ -69,7 +71,8 @@ class Steps:
         key = (name, len(x), weights is None)
         if key not in self._traced:
             rows = len(x)
-            traced = trace(f, self.net, *others[:1], _like(x, rows), _like(y, rows), _like(weights, rows), *others[1:])
+            batch = _like(x, rows), _like(y, rows), _like(weights, rows)
+            traced = self._trace(f, self.net, *others[:1], *batch, *others[1:])
             if self.native and name != "train":  # whole trainings have a loop of their own
                 from payback.native.running.reuse import program_again
 
@@ -124,7 +127,22 @@ class Steps:
 
         rows = len(x)
         numbers = flat.optimizer.numbers(1.0, 1.0)
-        return trace(train, flat.aval, state, _like(x, rows), _like(y, rows), _like(weights, rows), numbers, self._key)
+        return self._trace(
+            train, flat.aval, state, _like(x, rows), _like(y, rows), _like(weights, rows), numbers, self._key
+        )
+
+    def _trace(self, f: Callable[..., Any], *arguments: Any) -> TracedFunction:
+        """`trace`.  Raises UnsupportedError where the network or the loss draws random numbers."""
+        generators = generators_of((self.net, self.loss))
+        for _ in range(3):  # some draw once, and other threads may draw
+            before = drawn(generators)
+            traced = trace(f, *arguments)
+            if drawn(generators) == before:
+                return traced
+        raise UnsupportedError("the network or the loss of a training draws random numbers",
+                               why="a step is traced once, so all steps would see the same ones",
+                               fix="draw with pb.nn.Dropout, make them part of the rows, or write the loop yourself: "
+                               "pb.compile of a step that takes a pb.random.key")  # fmt: skip
 
     def train(self, net: Any, state: Any, x: Any, y: Any, weights: Any, rate: float, step: float) -> tuple[Any, ...]:
         key = None if self.draws is None else self.draws.key(int(step))

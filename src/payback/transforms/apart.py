@@ -6,15 +6,49 @@ another shows the same memory, it would not compute what NumPy computes.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from payback.errors import MutationError
 from payback.ir.node import Node
 from payback.trace.array import Traced
-from payback.trace.assignment.views import share_memory
+from payback.trace.assignment.views import share_memory, was_written
+from payback.trace.shim.shim import tracing
+
+# The memory of plain arrays, copies of which functions of inner transforms have written into, while a function is
+# traced: whose it is, and its bounds.
+_Places = tuple[tuple[weakref.ref[Any], int, int], ...]
+_written: ContextVar[_Places] = ContextVar("written", default=())
+written_before = _written.get
+
+
+def note_written(written: Iterable[Any], arguments: Iterable[Any]) -> None:
+    """A transform's function has written into its copies of these arguments.  Raises what `check_apart` raises."""
+    written = list(written)
+    for given in written:
+        was_written(given)
+    arrays = [x for x in written if _is_plain(x) and x.size]
+    places = [(weakref.ref(x.base if isinstance(x.base, np.ndarray) else x), *byte_bounds(x)) for x in arrays]
+    _written.set((*_written.get(), *places) if tracing() else ())
+    check_apart(written, arguments)
+
+
+def is_written_since(before: _Places, x: Any) -> bool:
+    """Whether the function of an inner transform has written into its copy of a plain array, of whose memory this one
+    shows a part.
+
+    before: what `written_before` said.
+    """
+    now = _written.get()
+    if now is before or not _is_plain(x) or not x.size:
+        return False
+    low, high = byte_bounds(x)
+    return any(owner() is not None and a < high and low < b for owner, a, b in now[len(before) :])
 
 
 def check_apart(written: Iterable[Any], arguments: Iterable[Any]) -> None:
@@ -22,10 +56,14 @@ def check_apart(written: Iterable[Any], arguments: Iterable[Any]) -> None:
     arrays = [x for x in arguments if isinstance(x, (np.ndarray, Traced))]
     for array in written:
         if sum(_overlap(array, other) for other in arrays) > 1:
-            raise MutationError("the function writes into an argument that shares its memory with another one",
-                                why="each is a copy here, so the other one would not change as it does in NumPy",
-                                fix="give one of them as a copy, x.copy(), or copy it in the function before it is "
-                                "written into")  # fmt: skip
+            raise not_apart()
+
+
+def not_apart() -> MutationError:
+    return MutationError("the function writes into an argument that shares its memory with another one",
+                         why="each is a copy here, so the other one would not change as it does in NumPy",
+                         fix="give one of them as a copy, x.copy(), or copy it in the function before it is "
+                         "written into")  # fmt: skip
 
 
 def check_unchanged(copies: Iterable[tuple[Any, Node]], others: Iterable[Any]) -> None:

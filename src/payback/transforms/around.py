@@ -7,6 +7,7 @@ import dataclasses
 import dis
 import functools
 import operator
+import random
 import sys
 from array import array
 from collections import ChainMap, deque
@@ -35,9 +36,10 @@ class Around:
     values: whether another value of a variable is a change, or only another variable.
     """
 
-    def __init__(self, f: Any, values: bool = True):
-        found = _Search(f, values)
-        self.copies = found.copies
+    def __init__(self, f: Any, values: bool = True, label: str = ""):
+        """label: what f is called, where it has no name."""
+        found = _Search(f, values, label or getattr(f, "__name__", "") or type(f).__name__)
+        self.copies, self._generators = found.copies, found.generators
         self._cells, self._names, self._holders, self._buffers = (
             found.cells, list(found.names.values()), found.holders, found.buffers
         )  # fmt: skip
@@ -73,6 +75,10 @@ class Around:
             *(f"the array {label} was written into" for label in sorted(set(self._written()))),
         ]
 
+    def drawn(self) -> list[Any]:
+        """How far the generators of random numbers are.  It is no change that somebody else draws a number."""
+        return drawn(self._generators)
+
     def _written(self) -> Iterator[str]:
         for label, numbers, kept in self.copies.values():
             if not _unchanged(numbers, kept):
@@ -84,13 +90,26 @@ class Around:
 
 def variables_of(f: Any) -> list[Variable]:
     """The variables that a function uses by its names."""
-    return list(_Search(f, False).variables.values())
+    return list(_Search(f, False, "").variables.values())
+
+
+def generators_of(f: Any) -> list[Any]:
+    """The generators of random numbers that a function uses by its names."""
+    return _Lookout(f, False, "").generators
+
+
+def drawn(generators: Sequence[Any]) -> list[Any]:
+    """How far these generators are, and those that everybody shares."""
+    shared = [random.getstate()]
+    if (numpys := sys.modules.get("numpy.random")) is not None:
+        shared.append(_state_of(numpys.get_state(legacy=False)))
+    return [*shared, *map(_state_of, generators)]
 
 
 class _Search:
     """The places that a function reads, found by following what its names stand for."""
 
-    def __init__(self, f: Any, values: bool):
+    def __init__(self, f: Any, values: bool, label: str):
         self.values = values
         self.cells: list[tuple[str, Any, Any]] = []
         self.names: dict[tuple[int, str], tuple[str, Callable[[str, Any], Any], str, Any]] = {}
@@ -98,11 +117,12 @@ class _Search:
         self.copies: dict[int, tuple[str, np.ndarray[Any, Any], Any]] = {}
         self.buffers: list[tuple[str, Any, bytes]] = []
         self.variables: dict[int, Variable] = {}
+        self.generators: list[Any] = []
         self._package: str | None = None  # of the first function that is no library's: others that are installed are
         self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
         self._mentioned: dict[str, None] = {}  # the names in the code that was found
         self._spaces: list[tuple[str, list[_Space]]] = []  # whose attributes are read by names of any code
-        self._next: list[tuple[str, Any]] = [(getattr(f, "__name__", type(f).__name__), f)]
+        self._next: list[tuple[str, Any]] = [(label, f)]
         while self._next:
             self._follow(*self._next.pop())
 
@@ -121,6 +141,8 @@ class _Search:
             self.buffers.append((label, value, memoryview(value).tobytes()))
         elif kind is FunctionType:
             self._function(value)
+        elif _is_generator(kind):
+            self.generators.append(value)
         elif issubclass(kind, MethodType):
             self._next += ((type(value.__self__).__name__, value.__self__), (label, value.__func__))
         elif issubclass(kind, functools.partial):
@@ -250,6 +272,33 @@ class _Search:
                     self._next.append((path, value))
                 return value
         return None
+
+
+class _Lookout(_Search):
+    """A search that keeps no arrays."""
+
+    def _copy(self, label: str, numbers: np.ndarray[Any, Any]) -> None:
+        pass
+
+
+def _is_generator(kind: type) -> bool:
+    numpys = sys.modules.get("numpy.random")
+    return issubclass(kind, random.Random) or (numpys is not None and issubclass(kind, (
+        numpys.Generator, numpys.RandomState, numpys.BitGenerator)))  # fmt: skip
+
+
+def _state_of(generator: Any) -> Any:
+    """What tells how far a generator is, or part of it, to be compared."""
+    if isinstance(generator, dict):
+        return [(key, _state_of(part)) for key, part in generator.items()]
+    if isinstance(generator, np.ndarray):
+        return generator.tobytes()
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if hasattr(generator, "get_state"):
+        return _state_of(generator.get_state(legacy=False))
+    generator = getattr(generator, "bit_generator", generator)
+    return _state_of(generator.state) if hasattr(generator, "state") else generator
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from payback.errors import GradientCheckError
 from payback.ir.aval import WEAK_DTYPES
+from payback.ir.where import position as place_of
 from payback.trace.array import Traced, plain
 from payback.trace.tree import leaves, paths, tree_map, unflatten
 from payback.transforms.gradient import vjp
 
 _RTOL = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 1e-3, np.dtype(np.float16): 3e-2}
+
+# None; True while every rule that a user has given is to be checked where it is called; False while one of them is.
+_every_rule: ContextVar[bool | None] = ContextVar("every_rule", default=None)
 
 
 def _floating(leaf: Any) -> bool:
@@ -64,7 +70,8 @@ def check_grads(
 
     The finite differences are computed in float64 whatever the arguments are, and the error of extrapolation that
     they estimate themselves is allowed for.  Returns None.
-    Raises GradientCheckError that names the argument, both numbers and the order.
+    Raises GradientCheckError that names the argument, both numbers and the order, and where a function with a
+    `custom_gradient` is called whose rule, checked by itself, is wrong.
 
     >>> import numpy as np, payback as pb
     >>> pb.check_grads(lambda x: np.sin(x) * x, np.array([0.3, 2.0]))
@@ -102,7 +109,7 @@ def check_grads(
                     f"{derivative_of} is {found:.9g}, finite differences give {expected:.9g}",
                     where="along a random direction",
                     why=f"they differ by {abs(found - expected):.3g}, more than the tolerance {tolerance:.3g}",
-                    fix="check the rule, or whether the function is smooth here",
+                    fix=_wrong_rule(f, args) or "check the rule, or whether the function is smooth here",
                 )
     if order > 1:
 
@@ -111,6 +118,39 @@ def check_grads(
 
         derivative.__name__ = f"the derivative of {getattr(f, '__name__', 'f')}"
         check_grads(derivative, *args, order=order - 1, rtol=rtol, atol=atol, seed=seed + 1)
+
+
+def rules_are_checked() -> bool:
+    """Whether a function with a rule of the user's has to check it."""
+    return _every_rule.get() is True
+
+
+@contextlib.contextmanager
+def checking(name: str, where: Any) -> Iterator[None]:
+    """While the rule of a function that is called there is checked."""
+    told, token = _every_rule.get() is True, _every_rule.set(False)
+    try:
+        yield
+    except GradientCheckError as problem:
+        if told:
+            problem.what = f"the rule of {name} is wrong at {place_of(where)}: {problem.what}"
+        raise
+    finally:
+        _every_rule.reset(token)
+
+
+def _wrong_rule(f: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
+    """Which of the rules that the user has given, taken by itself, is not the derivative of its function."""
+    if _every_rule.get() is not None:
+        return None
+    token = _every_rule.set(True)
+    try:
+        vjp(f, *args)
+    except GradientCheckError as problem:
+        return problem.what
+    finally:
+        _every_rule.reset(token)
+    return None
 
 
 def _direction(leaf: Any, generator: np.random.Generator) -> Any:

@@ -20,7 +20,7 @@ from payback.run.interpreter import quietly
 from payback.trace.array import Traced, Variable
 from payback.trace.arrays import native, now, strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
-from payback.trace.assignment.views import argument, is_written, was_written, without_axes
+from payback.trace.assignment.views import argument, is_written, without_axes
 from payback.trace.assignment.views import is_number as is_no_array
 from payback.trace.body import enclosed, finished, fresh, is_number, node_of, run_node
 from payback.trace.dispatch import here
@@ -30,7 +30,8 @@ from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_leaf, leaves, opener, paths, rebuilder, structure, unflatten
-from payback.transforms.apart import check_apart
+from payback.transforms.again import Read, same, same_graph
+from payback.transforms.apart import note_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
 
@@ -46,7 +47,12 @@ class Trace:
     masks: plain masks that decided shapes, with their contents then.
     without_axes: which of what the body takes are arrays although they have no axes.
     written: which of the dynamic leaves the function writes into.
+    settled: whether another trace would be the same; until then `held` has what the arrays around it held.
+    objects: what is read from the objects among the arguments.
     """
+
+    settled = True
+    objects: Sequence[Around] = ()
 
     def __init__(
         self, f: Function, tree: Any, values: list[Any], dynamic: list[bool], native: bool = False,
@@ -66,6 +72,10 @@ class Trace:
             self._result = finished(call(f, args, kwargs))
             outputs = [node_of(leaf) for leaf in leaves(self._result) if is_number(leaf)]
         self.written = [k for k, (x, node) in enumerate(zip(traced, inputs, strict=True)) if is_written(x, node)]
+        if self.written and not outputs:
+            raise UnsupportedError(f"the function writes into {dynamic_paths[self.written[0]]} and returns nothing",
+                                   why="its arguments are copies here, so all that it does would be lost",
+                                   fix="return what it writes")  # fmt: skip
         fixed = watched.constants()
         arrays = [(array, node) for array, node in watched.inputs() if node not in fixed]
         close([*inputs, *stands])
@@ -74,6 +84,7 @@ class Trace:
         self.variables = [(variable, _kind(variable)) for variable, _ in used]
         own = [*inputs, *(node for _, node in arrays), *(node for _, node in used)]
         self.outside = [array for array, _ in arrays]
+        self.held: list[Any] = [was for _, was, node in watched.seen if node not in fixed]
         self.without_axes = {k for k, kind in enumerate([*kinds, *map(_kind, self.outside)]) if kind.writable}
         self.body, self.captured = enclosed(own, outputs, fixed)
         if self.captured and not tracing():
@@ -102,6 +113,14 @@ class Trace:
                 self.entry = entry(self.program, self.without_axes)
                 self.rebuild = _rebuilder(self._result, self.rebuilt)
         return self.program
+
+    def same_as(self, other: Trace) -> bool:
+        """Whether it computes what another trace of the function does."""
+        kinds = [
+            (trace.held, trace.masks, structure(trace._result), [x for x in leaves(trace._result) if not is_number(x)])
+            for trace in (self, other)
+        ]
+        return same(*kinds) and same_graph(self.body.graph, other.body.graph)
 
     def rebuilt(self, found: list[Any]) -> Any:
         """A container like the function's result; what is no number in it stays as it was."""
@@ -148,9 +167,7 @@ class CompiledFunction:
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
         if trace.written:
-            for k in trace.written:
-                was_written(given[k])
-            check_apart([given[k] for k in trace.written], given)
+            note_written([given[k] for k in trace.written], given)
         around = (*trace.outside, *(variable.node for variable, _ in trace.variables), *trace.captured)
         if trace.captured or trace.variables or any(isinstance(leaf, Traced) for leaf in given):
             nodes = [x if isinstance(x, Node) else node_of(x) for x in (*given, *around)]
@@ -159,7 +176,7 @@ class CompiledFunction:
         self._last = trace
         if trace.donated:
             prepare(trace.donated, given, around)
-        if self.native:
+        if self.native and trace.settled:
             nested = bool(kwargs) or not all(dynamic) or any(not is_leaf(arg) for arg in args)
             take = opener([args, kwargs] if kwargs else args, dynamic) if nested else None
             plain = (
@@ -196,10 +213,10 @@ class CompiledFunction:
         return self._program().llvm()
 
     def _program(self) -> Any:
-        if self._last is None or self._last.program is None:
+        if self._last is None or not self.native:
             raise InputError("there is no machine code yet", why="it is made at the first call" if self.native
                              else "this function runs on the interpreter", fix="call the function first")  # fmt: skip
-        return self._last.program
+        return self._last.compiled(False)
 
     def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
@@ -232,10 +249,12 @@ class CompiledFunction:
             self._fast = None
         stale = known is not None and any(not np.array_equal(mask, was) for mask, was in known.masks)
         other = known is not None and any(_kind(variable) != kind for variable, kind in known.variables)
-        if known is not None and not (changed or stale or other or known.captured):
+        inside = [] if known is None else [change for around in known.objects for change in around.changes()]
+        if known is not None and known.settled and not (changed or inside or stale or other or known.captured):
             return known
         reason = (
-            ", ".join(changed) if changed
+            ", ".join(changed + inside) if changed or inside
+            else "it changes what it reads around it" if known is not None and not known.settled
             else "a mask around it has changed" if stale
             else "a variable around it is of another kind" if other
             else "it uses traced values from around it" if known is not None
@@ -247,8 +266,15 @@ class CompiledFunction:
         for leaf, on in zip(values, dynamic, strict=True):
             if on and not isinstance(leaf, Traced):
                 _bare(leaf)  # sooner than NumPy meets it, which tells no place
+        fixed = [(path, x) for path, x, on in zip(paths(tree), values, dynamic, strict=True) if not on]
+        before = Read(self.f, self._looks, None if changed else self._around, fixed)
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
-        self._around = Around(self.f, self._looks)  # now, for what the function itself has changed is no news
+        if before.is_changed():
+            trace.settled = known is not None and not known.settled and trace.same_as(known)
+            for made in self._traces.values():  # they may read it too
+                made.settled = made.settled and trace.settled
+        now_read = Read(self.f, self._looks, None, fixed)
+        self._around, trace.objects = now_read.around, now_read.objects
         return trace
 
     def _traced(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool]) -> Trace:
@@ -342,7 +368,8 @@ def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[Any], Any]:
 
     take: takes containers of arguments apart, and looks at what is static among them.
     """
-    unchanged, entry, rebuild = around.unchanged, trace.entry, trace.rebuild
+    entry, rebuild, objects = trace.entry, trace.rebuild, trace.objects
+    unchanged = around.unchanged if not objects else lambda: all(each.unchanged() for each in (around, *objects))
     after = _Beside(trace).after if trace.outside or trace.masks else None
 
     def call(args: tuple[Any, ...]) -> Any:
@@ -377,7 +404,9 @@ def compile(
     """The same function, traced once for each kind of arguments and run as a graph from then on.
 
     f: is called with shapes only: it may not look at a number (use np.where or `pb.cond`), and what it does besides
-    computing (prints, draws) happens at the first call alone.
+    computing (prints, reads a clock) happens when it is traced alone, so mostly once.  Where it changes what it reads
+    from around it itself (a counter, an attribute, an array, a generator of random numbers), it is traced at each call
+    and run on the interpreter, until a trace is the same as the one before.
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 

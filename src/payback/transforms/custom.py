@@ -21,7 +21,7 @@ from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.apart import check_apart
-from payback.transforms.check import check_grads
+from payback.transforms.check import check_grads, checking, rules_are_checked
 from payback.transforms.foreign import kind_of, with_plain_numbers
 
 Function = Callable[..., Any]
@@ -142,13 +142,14 @@ def custom_gradient(
     def with_custom_gradient(*args: Any, **kwargs: Any) -> Any:
         nonlocal checked
         given = [leaf for leaf in map(now, leaves(args)) if isinstance(leaf, Traced)]
-        if not checked and all(leaf.node.value is not None for leaf in given):
-            checked = True  # already, for the check itself calls it
+        if (not checked or rules_are_checked()) and all(leaf.node.value is not None for leaf in given):
+            before, checked = checked, True  # already, for the check itself calls it
             try:
                 bare = tree_map(bare_value, args)
-                check_grads(functools.partial(with_custom_gradient, **kwargs), *bare, order=1)
+                with checking(name, where_of_caller(2)):
+                    check_grads(functools.wraps(f)(functools.partial(with_custom_gradient, **kwargs)), *bare, order=1)
             except BaseException:
-                checked = False
+                checked = before
                 raise
         if on_plain is not None:
             return on_plain(*args, **kwargs)

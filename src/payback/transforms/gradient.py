@@ -18,7 +18,7 @@ from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
-from payback.trace.assignment.views import argument, is_number, is_written, was_written, without_axes
+from payback.trace.assignment.views import argument, is_number, is_written, without_axes
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
 from payback.trace.proof.proved import proved
@@ -27,7 +27,7 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.apart import check_apart, check_unchanged
+from payback.transforms.apart import check_unchanged, is_written_since, not_apart, note_written, written_before
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
@@ -55,7 +55,7 @@ class Opened:
         self.positions, self.single = _positions(names, args, kwargs, argnums)
         self.given: list[Any] = [args[p] if isinstance(p, int) else kwargs[p] for p in self.positions]
         self.wrt: list[Node | None] = []
-        self._all = args, kwargs
+        self._all, self._before = (args, kwargs), written_before()
         self._arrays: list[tuple[Any, Any, Node]] = []  # what was given, what stands for it, and its node
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
@@ -143,11 +143,11 @@ class Opened:
         self.check_written()
 
     def check_written(self) -> None:
+        if not self.is_plain and any(is_written_since(self._before, given) for given, _, _ in self._arrays):
+            raise not_apart()
         written = [given for given, made, node in self._arrays if is_written(made, node)]
         if written:
-            for given in written:
-                was_written(given)
-            check_apart(written, leaves(self._all))
+            note_written(written, leaves(self._all))
         args, kwargs = self._all
         if not self.is_plain and self._arrays and len(self.positions) < len(args) + len(kwargs):
             others = [arg for place, arg in (*enumerate(args), *kwargs.items()) if place not in self.positions]

@@ -20,11 +20,12 @@ from payback.trace.array import Traced
 from payback.trace.arrays import native, now, strides_of
 from payback.trace.assignment.buffer import buffer
 from payback.trace.assignment.memory_order import exactly
-from payback.trace.assignment.views import was_written
+from payback.trace.assignment.views import is_written
+from payback.trace.assignment.written import Written, node_slot
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.apart import check_apart
+from payback.transforms.apart import is_written_since, note_written, written_before
 from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
@@ -72,17 +73,19 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         avals = [Aval(node.shape[1:], node.aval.dtype) for node in mapped.values()]
         strides = [strides_of(_sample(given[k], axes[k])) for k in mapped]
 
+        shared: list[tuple[Any, Any]] = []
+
         def one(*values: Any) -> Any:
             following = iter(values)
             opened = [next(following) if k in mapped else _shared(leaf) for k, leaf in enumerate(given)]
+            shared[:] = [pair for k, pair in enumerate(zip(given, opened, strict=True)) if k not in mapped]
             its_args, its_kwargs = unflatten(tree, iter(opened))
             return f(*its_args, **its_kwargs)
 
+        before = written_before()
         traced = trace_body(one, avals, tuple, strides)
         written = [given[list(mapped)[k]] for k in traced.written]
-        for x in written:
-            was_written(x)
-        check_apart(written, given)
+        note_written([*written, *(leaf for leaf, own in shared if _is_written(own, leaf, before))], given)
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)
         m = Recording()
@@ -122,6 +125,16 @@ def _shared(leaf: Any) -> Any:
     if type(leaf) is np.ndarray:
         return buffer(leaf.copy())
     return Traced(leaf.node) if isinstance(leaf, Traced) and leaf.shape else leaf
+
+
+def _is_written(own: Any, leaf: Any, before: Any) -> bool:
+    """Whether a sample has written into what `_shared` has made of an argument."""
+    if isinstance(leaf, Traced):
+        return is_written(own, leaf.node)
+    own = now(own)
+    if isinstance(own, Written):
+        return bool(node_slot.__get__(own).storage.version)  # type: ignore[attr-defined]
+    return isinstance(leaf, np.ndarray) and (own.tobytes() != leaf.tobytes() or is_written_since(before, own))
 
 
 def _told(where: Any) -> str | None:

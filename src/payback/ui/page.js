@@ -1094,6 +1094,17 @@
   var MOST = 240;
   var SMALL = 12;
   var LEGIBLE = 0.68;
+  function placing() {
+    const taken = /* @__PURE__ */ new Map();
+    return (letters, at) => {
+      const half = 3.65 * letters + 3;
+      const free = ([x, y]) => [-1, 0, 1].every((by) => (taken.get(Math.round(y / 16) + by) ?? []).every(([px, py, ph]) => Math.abs(px - x) > half + ph || Math.abs(py - y) > 15));
+      const spot = [0.36, 0.5, 0.64, 0.76, 0.22].map(at).find(free) ?? at(0.36);
+      const line = Math.round(spot[1] / 16);
+      taken.set(line, [...taken.get(line) ?? [], [...spot, half]]);
+      return spot;
+    };
+  }
   var Graph = class {
     constructor(book, state, choose, hover, pick) {
       this.book = book;
@@ -1274,16 +1285,17 @@
     drawing() {
       const { boxes, links } = this.picture;
       const { width, height } = this.size;
-      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g");
+      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place2 = placing();
       for (const link of links) {
         const a = this.spots[link.from], b = this.spots[link.to];
         const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
         const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
         const [e] = link.edges;
         const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
-        const t = 0.36, u = 1 - t;
-        const lx = u ** 3 * a.x + 3 * u * u * t * a.x + 3 * u * t * t * b.x + t ** 3 * b.x;
-        const ly = u ** 3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t ** 3 * y2;
+        const [lx, ly] = place2(partial.length, (t) => {
+          const u = 1 - t, along = (p, q, r, z) => u ** 3 * p + 3 * u * u * t * q + 3 * u * t * t * r + t ** 3 * z;
+          return [along(a.x, a.x, b.x, b.x), along(y1, y1 + bend, y2 - bend, y2)];
+        });
         const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
         const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
         if (this.pick && link.edges.length === 1) {
@@ -2110,7 +2122,9 @@
       const t = (v) => positive ? Math.log10(v) : v;
       const least = Math.min(...known.map(t)), most = Math.max(...known.map(t));
       const x = (k) => EDGE2 + k / Math.max(values.length - 1, 1) * (WIDE2 - EDGE2 - 24), y = (v) => HIGH3 - 30 - (t(v) - least) / (most - least || 1) * (HIGH3 - 60);
-      const points = values.map((v, k) => v !== null && Number.isFinite(v) ? `${x(k).toFixed(1)} ${y(v).toFixed(1)}` : null).filter(Boolean);
+      const points = values.map((v, k) => v !== null && Number.isFinite(v) ? [x(k).toFixed(1), y(v).toFixed(1)] : null);
+      const lone = (k) => points[k] !== null && !points[k - 1] && !points[k + 1];
+      const line = points.map((at, k) => at === null || lone(k) ? "" : `${points[k - 1] ? "L" : "M"}${at.join(" ")}`).join("");
       const last = known[known.length - 1];
       return h(
         "figure",
@@ -2120,10 +2134,11 @@
           "svg",
           { viewBox: `0 0 ${WIDE2} ${HIGH3}`, class: "plot", role: "img", "aria-label": clean(curve.name) },
           s("path", { d: `M${EDGE2} 20V${HIGH3 - 30}H${WIDE2 - 24}`, class: "axis" }),
-          s("path", { d: points.length ? `M${points.join("L")}` : "", class: "track" }),
+          s("path", { d: line, class: "track" }),
+          ...points.map((at, k) => at !== null && lone(k) && s("circle", { cx: at[0], cy: at[1], r: 4, class: "dot" })),
           known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.max(...known)) + 4, class: "label" }, show(Number(Math.max(...known).toPrecision(3)))),
           known.length > 0 && s("text", { x: EDGE2 - 4, y: y(Math.min(...known)) + 4, class: "label" }, show(Number(Math.min(...known).toPrecision(3)))),
-          s("text", { x: WIDE2 - 24, y: HIGH3 - 12, class: "label" }, `${values.length} ${w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)
+          s("text", { x: WIDE2 - 24, y: HIGH3 - 12, class: "label" }, `${values.length} ${values.length === 1 ? w().epoch : w().epochs}${positive ? ` · ${w().logaxis}` : ""}`)
         )
       );
     }));

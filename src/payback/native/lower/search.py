@@ -13,7 +13,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load
 from payback.native.lower.pointwise import code_of
 
-SIDE_BY_SIDE = 2  # vectors of numbers that are looked for together: each step waits for the one before it
+SIDE_BY_SIDE = 4  # vectors of numbers that are looked for together, a power of two: each step waits for the one before
 
 
 class Search(NamedTuple):

@@ -24,6 +24,7 @@ from payback.native.planning.commands import Command, Scalar, scalar_constant
 from payback.native.planning.groups import GROUP, REDUCES, VIEWS, Groups
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.numbers import Numbers, Views
+from payback.native.planning.pieces import is_pieced
 
 ON_NUMPY = "on NumPy"
 SPLIT = ("branch", "scan", "loop")  # rows whose bodies are programs, run between two pieces of the one they stand in
@@ -59,6 +60,7 @@ class Planner(Groups):
         self.afters: dict[Any, Any] = {}  # one object for equal epilogues
         self.factored: dict[Any, Any] = {}  # factors of matrices that several rows are computed from
         self.known_constants: dict[Any, View] = {}  # tables that kernels read
+        self.pieced: set[Node] = set()  # put together from what lies in memory, and read there: see `pieces`
         self.homes: dict[Node, View] = {}  # where a value is to lie: as part of another one
         for node in graph.nodes:
             for arg in node.args:
@@ -76,8 +78,9 @@ class Planner(Groups):
         for node in self.graph.nodes:
             self.prepare(node)
         self.numbers = Numbers(self.waiting)
+        self.pieced = {node for node in self.graph.nodes if is_pieced(self, node)}
         for node in reversed(self.graph.nodes):  # a whole before its parts
-            if node.op.name == "concatenate":
+            if node.op.name == "concatenate" and node not in self.pieced:
                 self._settle(node)
             elif node.op.name == "stack":
                 carry.settle(self, node)
@@ -152,7 +155,8 @@ class Planner(Groups):
 
     def _waits(self, node: Node) -> bool:
         """Whether a node can be computed inside another's loops, or is a view or a constant."""
-        return node.op.value is None or node.op.name in VIEWS or node.op.name == "index" or node in self.waiting
+        shown = node.op.name in VIEWS or node.op.name == "index" or node in self.pieced
+        return node.op.value is None or shown or node in self.waiting
 
     def _settle(self, node: Node) -> None:
         """Parts of a vector that a kernel of their own makes are made in their places."""
@@ -354,7 +358,7 @@ class Planner(Groups):
 
     def nest(
         self, instrs: Sequence[tuple[Any, ...]], codes: Sequence[str], sinks: Sequence[tuple[Any, ...]],
-        shape: layout.Shape, text: str, axes: layout.Shape | None = None,
+        shape: layout.Shape, text: str, axes: layout.Shape | None = None, form: layout.Shape | None = None,
     ) -> None:  # fmt: skip
         """A command for instrs and sinks that name their views; see `nests.nest`."""
-        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside)
+        self.commands += nests.nest(instrs, codes, sinks, shape, text, axes, self.inside, form)

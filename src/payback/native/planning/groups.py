@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.guard import InBounds
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import alongside as carry
-from payback.native.planning import even, layout
+from payback.native.planning import even, layout, pieces
 from payback.native.planning import recomputed as again
 from payback.native.planning.alongside import GROUP, TOGETHER
 from payback.native.planning.commands import Command, Scalar, text_of
@@ -45,6 +46,7 @@ class Groups:
     waiting: dict[Node, None]
     wanted: dict[Node, None]
     gone: set[Node]
+    pieced: set[Node]
     early: set[Node] | None
     checked: set[tuple[Buffer, int]]
     repeated: bool
@@ -109,6 +111,9 @@ class Groups:
             for arg in node.args:
                 if arg in seen or arg in self.views or arg in self.scalars:
                     continue
+                if arg in self.pieced:
+                    found |= {base: None for base in pieces.bases(arg) if base not in self.views}
+                    continue
                 # what is indexed, and by what, is read from memory
                 if self.inline(arg, shape) and node.op.name != "index" and len(seen) < GROUP:
                     seen.add(arg)
@@ -161,6 +166,7 @@ class Groups:
         members = self.members(roots, shape, sinking)
         members = sorted([*members, *self.alike(members)], key=by_id)
         inside = set(members)
+        pieced = pieces.cut(self, members, sinks, axes)
         instrs: list[tuple[Any, ...]] = []
         codes: list[str] = []
         number: dict[Any, int] = {}
@@ -180,6 +186,8 @@ class Groups:
             elif node in self.scalars:
                 scalar = self.scalars[node]
                 at, have = add(("number", text_of(scalar), scalar.code), scalar.code), scalar.code
+            elif node in pieced:
+                at = add(("load", pieces.of(self, node), have), have)
             else:
                 at = add(("load", layout.spread(self.view(node), shape), have), have)
             return at if code is None or code == have else add(("cast", have, code, at), code)
@@ -219,7 +227,9 @@ class Groups:
             else:
                 place = self.placed(node, instrs, shape, carry.across(self, node, axes))
                 made.append(("store", place, number[node]))
-        self.nest(instrs, codes, made, shape, text or "+".join(dict.fromkeys(n.op.name for n in members)), axes)
+        text = text or "+".join(dict.fromkeys(n.op.name for n in members))
+        make = partial(pieces.nests_of_cells, self) if pieced else self.nest
+        make(instrs, codes, made, shape, text, axes)
 
     def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
         source, *arrays = node.args

@@ -194,12 +194,16 @@ def indexed(view: View, template: tuple[Any, ...], arrays: Sequence[Shape]) -> P
     return Places(offset, tuple(shape), tuple(strides), first, len(common), tuple(found))
 
 
-def collapsed(shape: Shape, strides: Sequence[Shape], kinds: Sequence[str]) -> tuple[list[int], list[list[int]], str]:
+def collapsed(
+    shape: Shape, strides: Sequence[Shape], kinds: Sequence[str], form: Shape | None = None
+) -> tuple[list[int], list[list[int]], str]:
     """Fewer axes: those of extent 1 go, neighbours of one kind become one where every operand moves evenly.
 
-    kinds: a letter an axis.  Returns extents, strides by operand, and the letters.
+    kinds: a letter an axis.  form: a shape whose axes become fewer in the same way, where the extents are equal.
+    Returns extents, strides by operand, and the letters.
     """
-    axes = [i for i, n in enumerate(shape) if n != 1]
+    form = form or shape
+    axes = [i for i, n in enumerate(form) if n != 1]
     extents: list[int] = []
     moves: list[list[int]] = [[] for _ in strides]
     letters = ""
@@ -207,6 +211,7 @@ def collapsed(shape: Shape, strides: Sequence[Shape], kinds: Sequence[str]) -> t
         if (
             extents
             and letters[-1] == kinds[i]
+            and shape[i] == form[i]
             and all(m[-1] == s[i] * shape[i] for m, s in zip(moves, strides, strict=True))
         ):
             extents[-1] *= shape[i]

@@ -29,6 +29,7 @@ PLAIN = (
     "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
     "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
 )  # fmt: skip
+FEWEST = 4  # entries of a row that is picked by an index and done without a loop
 COLUMNS = 1 << 10  # entries from which on a sum of short rows is made column by column
 SHARED = 1 << 14  # entries of a nest, from which on threads share it
 FEW_COLUMNS = 128  # sums of fewer columns are shared by rows
@@ -43,6 +44,7 @@ class Source(NamedTuple):
     shape: layout.Shape
     text: str
     axes: layout.Shape | None
+    form: layout.Shape | None = None
 
 
 def nest(
@@ -53,12 +55,14 @@ def nest(
     text: str,
     axes: layout.Shape | None = None,
     inside: bool = False,
+    form: layout.Shape | None = None,
 ) -> list[Command]:
     """Commands for instrs and sinks that name their views: what is equal in form becomes one kernel.
 
     inside: they may be written into a loop of steps, where short rows are worth kernels of their own.
+    form: the shape whose kernel is used, if another.
     """
-    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes)
+    source = Source(tuple(instrs), tuple(codes), tuple(sinks), shape, text, axes, form)
     commands = _Forming(source, inside).commands() if sinks else []
     for command in commands:
         command.source = source
@@ -70,6 +74,7 @@ class _Forming:
 
     body, ends  its instrs and sinks, which name views by number
     letters     of the axes, from the outermost to the innermost: "k" kept, "r" reduced
+    extents     of these axes, which the kernel is chosen by; `counts`: how many entries there are
     moves       each view's strides along these axes
     """
 
@@ -125,41 +130,50 @@ class _Forming:
     def _merge(self) -> None:
         """The axes as most of memory has them, those that all views go through in one step as one."""
         shape, axes = self.source.shape, self.source.axes
-        order = range(len(shape)) if self.ordered else usual(shape, self.views)
+        form = self.source.form or shape
+        order = range(len(shape)) if self.ordered else usual(form, self.views)
         along = [tuple(view.strides[a] for a in order) for view in self.views]
         letters = "".join("r" if axes is not None and a in axes else "k" for a in order)
-        self.extents, self.moves, self.letters = layout.collapsed([shape[a] for a in order], along, letters)
+        sizes, chosen = (tuple(of[a] for a in order) for of in (shape, form))
+        self.counts, self.moves, self.letters = layout.collapsed(sizes, along, letters, chosen)
+        self.extents = self.counts if form == shape else layout.collapsed(chosen, along, letters)[0]
+        if len(self.extents) != len(self.counts):  # axes that are one in the other shape alone
+            self.extents = self.counts
         if axes is not None and self.letters and "r" not in self.letters:
-            self.extents, self.letters = [1, *self.extents], "r" + self.letters
+            self.extents, self.counts, self.letters = [1, *self.extents], [1, *self.counts], "r" + self.letters
             self.moves = [[0, *move] for move in self.moves]
 
     def _in_parts(self) -> list[Source]:
         """A long sum, or those of few columns, are made in parts that threads can share, always the same ones; what
         adds these up."""
-        parts, columns = 1, self.extents[1:]
+        parts, columns, size = 1, self.extents[1:], prod(self.extents)
         if "f2" not in self.codes:
-            if self.letters == "r" and self.extents[0] >= SHARED:
-                parts = _parts(self.extents[0], 2048)
+            if set(self.letters) == {"r"} and size >= SHARED and self.extents[-1] > self._short("r"):
+                parts, columns = _parts(self.extents[0], -(-2048 * self.extents[0] // size)), []
             elif self.letters == "rk" and 0 < columns[0] < FEW_COLUMNS and not self.ordered:
                 parts = _parts(self.extents[0], -(-SHARED // columns[0]))
         if parts == 1:
             return []
-        step = self.extents[0] // parts
-        self.extents, self.letters = [parts, step, *columns], "k" + self.letters
-        self.moves = [[move[0] * step, *move] for move in self.moves]
-        return self._of_parts((parts, *columns), [prod(columns), 0, *[1] * len(columns)])
+        step, alone = self.extents[0] // parts, [0] * self.letters.count("r")
+        other, self.letters = self.counts != self.extents, "k" + self.letters
+        self.counts = [1, *self.counts] if other else [parts, step, *self.counts[1:]]  # in one part
+        self.extents = [parts, step, *self.extents[1:]]
+        self.moves = [[0 if other else move[0] * step, *move] for move in self.moves]
+        if other:
+            return []
+        return self._of_parts((parts, *columns), [prod(columns), *alone, *[1] * len(columns)])
 
     def _in_columns(self) -> list[Source]:
         """A sum of short rows is made column by column, and in parts that threads can share; what adds these up."""
         extents, size = self.extents, prod(self.extents)
-        if "k" in self.letters or len(extents) < 2 or "f2" in self.codes or self.ordered:
+        if "k" in self.letters or len(extents) < 2 or "f2" in self.codes or self.ordered or self.counts != extents:
             return []
         if self.inside or size < COLUMNS or not 1 < extents[-1] <= self._short("r"):
             return []
         first, columns = extents[0], extents[-1]
         parts = _parts(first, -(-2048 * first // size)) if size >= SHARED else 1
         self.letters = "k" + self.letters[:-1] + "k"
-        self.extents = [parts, first // parts, *extents[1:]]
+        self.extents = self.counts = [parts, first // parts, *extents[1:]]
         self.moves = [[move[0] * (first // parts), *move] for move in self.moves]
         return self._of_parts((parts * columns,), [columns, *[0] * (len(extents) - 1), 1])
 
@@ -183,22 +197,27 @@ class _Forming:
         if self.ordered or _reads_rows(self.body, self.moves, self.body):
             return
         across = None
-        if len(self.letters) > 1 and 0 < self.extents[-1] <= self._short(self.letters[-1]):
+        if len(self.letters) > 1 and 0 < self.extents[-1] <= self._short(self.letters[-1], self._strided()):
             across = _across(self.letters, self.extents, self.codes, self.moves, self.body)
         if across is not None:
             order = [*range(across), *range(across + 1, len(self.letters)), across]
             self.letters = "".join(self.letters[i] for i in order)
-            self.extents = [self.extents[i] for i in order]
+            self.extents, self.counts = ([of[i] for i in order] for of in (self.extents, self.counts))
             self.moves = [[move[i] for i in order] for move in self.moves]
 
-    def _short(self, letter: str) -> int:
+    def _strided(self) -> int:
+        """How many arrays vectors would read lane by lane, were they not to run along the last axis."""
+        return sum(instr[0] == "load" and self.moves[instr[1]][-1] == 1 for instr in self.body)
+
+    def _short(self, letter: str, strided: int = 1) -> int:
         """The most entries of a row that vectors do not run along.
 
         A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they
         are; one that is kept and shorter than a vector would be computed number by number.
         """
         if letter == "r":
-            return COSTLY if any(instr[0] in vector_math.FORMULAS for instr in self.body) else SHORT
+            costly = any(instr[0] in vector_math.FORMULAS for instr in self.body)
+            return COSTLY if costly else SHORT // max(strided, 1)
         return _lanes(self.codes, 1 << 10) - 1
 
     def _key(self) -> tuple[Nest, list[int]]:
@@ -221,16 +240,13 @@ class _Forming:
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
         if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
             key = key._replace(by_rows=True)
-        if (
-            inner == "r"
-            and lanes > 1
-            and not staged
-            and _together(key, [moves[end[1]] for end in ends], loops, extents)
-        ):
+        if lanes == 1 and inner and extents[-1] > 1 and maskable(key):  # shorter than a vector, one all the same
+            wide = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
+            if inner == "k" or _together(wide, [moves[end[1]] for end in ends], loops, extents):
+                key = wide
+        if inner == "r" and key.lanes > 1 and _together(key, [moves[end[1]] for end in ends], loops, extents):
             key = key._replace(together=True)
-        if inner == "k" and lanes == 1 < extents[-1] and maskable(key):  # shorter than a vector, one all the same
-            key = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
-        numbers = [extents[i] for i in loops] + extents[-1:]
+        numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
         numbers += [x for index in self.indices for x in index]
@@ -245,6 +261,8 @@ class _Forming:
         if self.inside and self.letters[-1] == "k" and _is_few(body, ends, self.codes):
             return max(1 << (extent - 1).bit_length(), 16 // int(max(self.codes)[1:])), extent
         if extent > 1 and _reads_rows([*body, *ends], self.moves, body):
+            if extent <= FEWEST and "r" not in self.letters:
+                return 1 << (extent - 1).bit_length(), extent
             return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
         return 1, 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from payback.ir.aval import Aval
 from payback.ir.node import Node
 from payback.native.planning.layout import Buffer
 
@@ -20,7 +21,8 @@ def is_cheaper(planner: Any, node: Node) -> bool:
     if node in planner.wanted or node.aval.shape == ():
         return False
     if node.op.name == "index":  # rows of a small table: read there once more, they need not be written
-        return all(arg in planner.views for arg in node.args) and 2 * node.args[0].aval.size <= node.aval.size
+        there, source = all(arg in planner.views for arg in node.args), node.args[0].aval
+        return there and 2 * source.size <= node.aval.size and _by_rows(node.params["template"], source)
     if node.op.name not in AGAIN:
         return False
     arrays = {arg for arg in node.args if arg not in planner.scalars}
@@ -37,6 +39,11 @@ def is_cheaper(planner: Any, node: Node) -> bool:
         return True
     # two arrays are read for one that would be written and read, where all leave the caches
     return size >= LARGE and entries <= TWO * size and all(_reads_along(user) for user in planner.users.get(node, ()))
+
+
+def _by_rows(template: tuple[Any, ...], source: Aval) -> bool:
+    """Whether an index leaves the last axis whole: single entries are found one by one, which takes longer."""
+    return len(template) < len(source.shape) or template[-1] == slice(None)
 
 
 def _reads_along(user: Node) -> bool:

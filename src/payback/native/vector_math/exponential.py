@@ -20,7 +20,7 @@ LOWEST = {32: -104.0, 64: -746.0}
 def reduced(m: Maths, x: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     """n as a number and as an integer, and x − n·ln 2 in two words."""
     high, low = c.LN2[m.width]
-    n, i = m.nearest(x * c.LOG2_E[m.width][0])
+    n, i = m.nearest_multiple(x, c.LOG2_E[m.width][0], 0)
     first = m.mad(n, -high, x)  # exact: the product is, and the difference is a smaller multiple of the same unit
     r = m.mad(n, -low, first)
     return n, i, r, m.mad(n, -low, first - r)

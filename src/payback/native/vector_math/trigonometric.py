@@ -22,7 +22,7 @@ def quarter_turns(m: Maths, x: Lanes, apart: bool = True) -> tuple[Lanes, Lanes,
     first is there sooner: for sums that end in adding both.
     """
     first, second, third = c.HALF_PI[64]
-    n, j = m.nearest(x * (2.0 / math.pi))
+    n, j = m.nearest_multiple(x, 2.0 / math.pi, 0)
     near = m.fma(n, -first, x)
     part, part_low = m.two_product(n, second)
     r, r_low = m.two_sum(near, -part)
@@ -42,7 +42,7 @@ def sin_near_zero(m: Maths, r: Lanes, r_low: Lanes) -> tuple[Lanes, Lanes]:
 def cos_near_zero(m: Maths, r: Lanes, r_low: Lanes) -> tuple[Lanes, Lanes]:
     z = r * r
     high, low = m.fast_two_sum(m.number(1.0), -0.5 * z)
-    return high, low + m.mad(z * z, m.polynomial(z, c.COS), -r * r_low)  # r²/2 may be wrong by 2⁻⁵⁵
+    return high, m.mad(z * z, m.polynomial(z, c.COS), m.mad(-r, r_low, low))  # r²/2 may be wrong by 2⁻⁵⁵
 
 
 def _turned(m: Maths, x: Lanes, quarters: int) -> Lanes:
@@ -61,7 +61,7 @@ def _turned_single(m: Maths, x: Lanes, quarters: int) -> Lanes:
     wide = m.doubled()
     w = wide.extended(x)
     first, second, _ = c.HALF_PI[64]
-    n, k = wide.nearest(w * (1.0 / math.pi) - 0.5 * quarters)
+    n, k = wide.nearest(wide.mad(w, 1.0 / math.pi, -0.5 * quarters))
     turns = 2.0 * n + float(quarters)
     r = wide.mad(turns, -second, wide.fma(turns, -first, w))
     k, r, _ = far_reduced(wide, w, wide.abs(w) > FAR, (k, r, r), quarters)

@@ -93,14 +93,30 @@ def _array(node: Node) -> Lying:
     return np.empty(node.shape, np.bool_) if steps is None else strided(node.shape, steps)
 
 
-def strided(shape: tuple[int, ...], strides: Sequence[int]) -> Lying:
+def places_like(lies: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Room for a number of each entry, that lies in memory as an array does: with gaps where that has gaps, though
+    narrow ones, so that what NumPy reshapes by a copy is a copy here.
+    """
+    axes = sorted((k for k, extent in enumerate(lies.shape) if extent > 1), key=lambda k: abs(lies.strides[k]))
+    if lies.flags.forc or not lies.size or 0 in (lies.strides[k] for k in axes):
+        return np.empty_like(lies, np.int64)
+    steps, expected, room = [0] * lies.ndim, lies.itemsize, 1
+    for k in axes:
+        step = abs(lies.strides[k])
+        room += step != expected
+        steps[k] = room if lies.strides[k] > 0 else -room
+        expected, room = step * lies.shape[k], room * lies.shape[k]
+    return strided(lies.shape, steps, np.int64)
+
+
+def strided(shape: tuple[int, ...], strides: Sequence[int], dtype: Any = np.bool_) -> Lying:
     """An array of these strides, in entries."""
     if 0 in shape:
-        return np.empty(shape, np.bool_)
+        return np.empty(shape, dtype)
     ends = [step * (extent - 1) for step, extent in zip(strides, shape, strict=True)]
     before = -sum(end for end in ends if end < 0)
-    memory = np.empty(before + sum(end for end in ends if end > 0) + 1, np.bool_)
-    return np.lib.stride_tricks.as_strided(memory[before:], shape, strides)
+    memory = np.empty(before + sum(end for end in ends if end > 0) + 1, dtype)
+    return np.lib.stride_tricks.as_strided(memory[before:], shape, [step * memory.itemsize for step in strides])
 
 
 def _made(node: Node, args: list[Lying]) -> Lying:
@@ -160,8 +176,7 @@ def ordered(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Lying:
     return np.empty([shape[axis] for axis in axes], np.bool_).transpose(np.argsort(axes))
 
 
-_ENTRYWISE = {"cast", "sinc", "ldexp", "polygamma", "bessel_i", "jv", "yv", "iv", "kv", "ive", "gammainc", "gammaincc",
-              "betainc"}  # fmt: skip
+_ENTRYWISE = {"cast", "sinc", "ldexp", "polygamma", "bessel_i"}
 _VIEWS = {
     "transpose": lambda at, axes: np.transpose(at, axes),
     "reshape": lambda at, shape: np.reshape(at, shape),

@@ -28,6 +28,7 @@ from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
 from payback.trace.arrays import decides
+from payback.trace.assignment.memory_order import places_like
 from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
 from payback.trace.refusals.cures import BARE
@@ -61,7 +62,7 @@ class Storage:
     @classmethod
     def of_node(cls, node: Node, lies: np.ndarray[Any, Any]) -> Storage:
         """Laid out as NumPy's array, so that `reshape` makes views where NumPy does."""
-        source = np.empty_like(lies, np.int64)
+        source = places_like(lies)
         source[...] = np.arange(node.aval.size).reshape(node.shape)
         return cls(source, node, node.aval.dtype)
 

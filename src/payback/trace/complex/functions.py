@@ -187,7 +187,7 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 @rule(np.shape)
 def shape(z: Any) -> tuple[int, ...]:
-    return pair_of(z)[0].shape  # type: ignore[no-any-return]
+    return np.shape(pair_of(z)[0])
 
 
 @rule(np.ndim)
@@ -384,10 +384,12 @@ def det(a: Any) -> Any:
 
 @rule(np.linalg.norm)
 def norm(z: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Of absolute values, where they decide: not for singular values."""
+    """Of absolute values, or of singular ones."""
     sides = z.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
-    if sides == 2 and ord not in (None, "fro", 1, -1, np.inf, -np.inf):
-        raise unsupported(f"np.linalg.norm(…, {ord!r})")
+    if sides == 2 and ord in ("nuc", 2, -2):
+        s = np.linalg.svdvals(z if axis is None else np.moveaxis(z, axis, (-2, -1)))
+        found = np.sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+        return np.expand_dims(found, (0, 1) if axis is None else axis) if keepdims else found
     return np.linalg.norm(np.abs(z), ord, axis, keepdims)
 
 

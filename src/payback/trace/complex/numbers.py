@@ -23,6 +23,7 @@ from payback.trace.assignment.buffer import any_traced
 from payback.trace.assignment.views import is_number
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
+from payback.trace.operators import METHODS as OF_ARRAYS
 from payback.trace.tree import is_complex
 
 NOTHING = None  # the part that a real number does not have
@@ -45,7 +46,7 @@ class Complex:
         """What `isinstance` is told: the class of the plain value, as of all traced values."""
         if isinstance(self.re, np.ndarray) or isinstance(self.im, np.ndarray):
             return np.ndarray
-        return complex if _is_weak(self.re) and _is_weak(self.im) else self.dtype.type
+        return complex if is_weak(self.re) and is_weak(self.im) else self.dtype.type
 
     @property
     def real(self) -> Any:
@@ -193,7 +194,14 @@ for _name, _ufunc in _OPERATORS.items():
     _operator(_name, _ufunc)
 Complex.__neg__ = lambda self: Complex(-self.re, -self.im)  # type: ignore[attr-defined]
 Complex.__pos__ = lambda self: Complex(+self.re, +self.im)  # type: ignore[attr-defined]
-Complex.__abs__ = lambda self: np.hypot(self.re, self.im)  # type: ignore[attr-defined]
+
+
+def _length(z: Complex) -> Any:
+    made = np.hypot(z.re, z.im)
+    return OF_ARRAYS["as_number"](made) if z.__class__ is complex else made
+
+
+Complex.__abs__ = _length  # type: ignore[attr-defined]
 
 
 def holds_complex(x: Any) -> bool:
@@ -240,18 +248,18 @@ def pair(re: Any, im: Any, shape: tuple[int, ...] | None = None) -> Complex:
 
 def _in_dtype_of(other: Any, part: Any) -> Any:
     """A part that is a Python number in the dtype of the other one, as NumPy has it for the whole number."""
-    if part is NOTHING or not _is_weak(part) or other is NOTHING or _is_weak(other):
+    if part is NOTHING or not is_weak(part) or other is NOTHING or is_weak(other):
         return part
     return np.astype(part, other.dtype) if isinstance(part, Traced) else other.dtype.type(part)
 
 
-def _is_weak(part: Any) -> bool:
+def is_weak(part: Any) -> bool:
     return part.node.aval.weak if isinstance(part, Traced) else not hasattr(part, "dtype")
 
 
 def _filled(part: Any, other: Any, shape: tuple[int, ...]) -> Any:
     if part is NOTHING:
-        dtype = None if _is_weak(other) else other.dtype
+        dtype = None if is_weak(other) else other.dtype
         if shape or isinstance(other, np.ndarray):
             return buffer.buffer(np.zeros(shape, dtype or float))
         return 0.0 if dtype is None else dtype.type(0)

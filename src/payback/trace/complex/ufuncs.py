@@ -13,15 +13,46 @@ from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced, stop_gradient
 from payback.trace.arrays import Buffered
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.complex.numbers import NOTHING, Complex, listed, minus, pair, pair_of, parts, plus, product, times
+from payback.trace.complex.numbers import (
+    NOTHING,
+    Complex,
+    is_weak,
+    listed,
+    minus,
+    pair,
+    pair_of,
+    parts,
+    plus,
+    product,
+    times,
+)
 from payback.trace.dispatch import here
 from payback.trace.operators import HOOKS
+from payback.trace.operators import METHODS as OF_ARRAYS
 
 # functions of one number ----------------------------------------------------------------------------------------
 
 
 def multiply(x: Any, y: Any) -> Complex:
-    return pair(*product(times, x, y))
+    re, im = product(times, x, y)
+    for z, factor in ((x, y), (y, x)):
+        (a, b), (c, d) = parts(z), parts(factor)
+        if d is NOTHING and b is not NOTHING and _may_be_negative(c):
+            # a real factor's imaginary part is 0: a·0 + b·c, so the sign of a zero is which side of a cut it lies on
+            im = im + _zero_of(stop_gradient(0.0 if a is NOTHING else a))
+    return pair(re, im)
+
+
+def _zero_of(x: Any) -> Any:
+    """A zero of its sign: of a Python number a Python number."""
+    made = np.copysign(0.0, x)
+    if not is_weak(x):
+        return made
+    return OF_ARRAYS["as_number"](made) if isinstance(made, Traced) else float(made)
+
+
+def _may_be_negative(x: Any) -> bool:
+    return isinstance(x, Traced) or bool(np.any(np.asarray(x) < 0))
 
 
 def divide(x: Any, y: Any) -> Complex:
@@ -232,6 +263,8 @@ def answer(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
     elif method == "__call__" and ufunc in _UFUNCS and not set(kwargs) - {"order", "subok", "casting"}:
         first, *others = (listed(x) if isinstance(x, (list, tuple)) else x for x in bare)
         made = _UFUNCS[ufunc](first if others or type(first) is Complex else pair(*parts(first)), *others)
+    elif method == "__call__" and not kwargs and (special := HOOKS["special_of_complex"](ufunc)) is not None:
+        made = special(*bare)
     else:
         raise unsupported(f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}", kwargs)
     return made if out is None or out[0] is None else written(out[0], made)

@@ -69,6 +69,11 @@ def traced_array(x: Any) -> Traced:
     return x if isinstance(x, Traced) else Traced(as_node(x))
 
 
+def as_asked(made: Any, dtype: Any) -> Any:
+    """A sum or product in the dtype that was asked for: of whole numbers the rows make int64, of which it is a part."""
+    return made if dtype is None or np.dtype(dtype).kind not in "biu" else made.astype(dtype)
+
+
 def arrayed(x: Any) -> Any:
     """What NumPy makes of an argument that it takes for an array: a Python number loses its weakness."""
     if not isinstance(x, Traced):

@@ -15,7 +15,6 @@ from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy.arguments import known
 from payback.trace.numpy.map import astype, axes_of, np_max, np_min, np_sum, reshape, squeeze
 from payback.trace.numpy.products import array_of
-from payback.trace.operators import FUNCTIONS
 
 _NONE = np._NoValue
 
@@ -255,16 +254,12 @@ def svdvals(x: Any, /) -> Any:
     return svd(x, compute_uv=False)
 
 
-def _of_any_matrix(name: str) -> Any:
-    def refuse(a: Any) -> Any:
-        raise UnsupportedError(f"np.linalg.{name} has no derivative in payback", where=here(),
-                               why="the eigenvalues of a matrix that is not symmetric may be complex",
-                               fix="for a symmetric matrix use np.linalg.eigh or eigvalsh")  # fmt: skip
+@implements(np.linalg.eig)
+def eig(a: Any) -> Any:
+    raise UnsupportedError("np.linalg.eig has no derivative in payback", where=here(),
+                           why="its vectors are determined up to a phase, which jumps when the matrix moves",
+                           fix="use np.linalg.eigvals, or np.linalg.eigh of a symmetric matrix")  # fmt: skip
 
-    return refuse
-
-
-FUNCTIONS[np.linalg.eig], FUNCTIONS[np.linalg.eigvals] = _of_any_matrix("eig"), _of_any_matrix("eigvals")
 
 # norms ----------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from payback.trace.numpy.arguments import (
     NONE,
     array_of,
     arrayed,
+    as_asked,
     axes_of,
     axis_of,
     floating,
@@ -69,7 +70,7 @@ def _reduction(
 def np_sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
            where: Any = True) -> Any:  # fmt: skip
     made = _reduction("sum", a, axis, keepdims, dtype, where)
-    return into(out, "sum", made + initial if given(initial) else made)
+    return into(out, "sum", as_asked(made + initial if given(initial) else made, dtype))
 
 
 @implements(np.mean)
@@ -344,8 +345,7 @@ def copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     if x.ndim < 2 or (order in "CKA" and laid_out(x).flags.c_contiguous):
         return made if x.shape or is_number(x) else without_axes(made)
     at = laid_out(x)
-    if order == "A":
-        order = "F" if at.flags.fnc else "C"
+    order = ("F" if at.flags.fnc else "C") if order == "A" else order
     return laid_as(made, np.empty_like(at, np.bool_, order))  # a copy has no gaps
 
 

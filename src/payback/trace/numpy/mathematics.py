@@ -15,6 +15,7 @@ from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.dispatch import UFUNCS, emit, here
 from payback.trace.operators import METHODS
+from payback.trace.refusals.free import rounded
 from payback.trace.refusals.handled import unsure
 from payback.trace.scalars.floats import of_function
 from payback.trace.scalars.number import NUMBERS, number_in
@@ -61,6 +62,8 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         if found is not None:
             return found
     if name in _OF_VALUES:
+        if name in ("floor", "ceil", "trunc"):
+            rounded(*args)
         return original(*map(plain, args), **kwargs)
     if name in ("fsum", "prod"):
         items = list(args[0])
@@ -70,10 +73,7 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         return _number(total) if name == "fsum" else total
     if name in ("hypot", "dist"):
         parts = args if name == "hypot" else [a - b for a, b in zip(*args, strict=True)]
-        parts = [*map(_number, parts)]
-        if any(type(part) in NUMBERS for part in parts):
-            return mathematics("sqrt", math.sqrt, sum(part * part for part in parts))
-        return _number(functools.reduce(np.hypot, parts, 0.0))  # which has a derivative at 0
+        return _number(functools.reduce(np.hypot, map(_number, parts), 0.0))  # which has a derivative at 0
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
     function = _OF_NUMPY.get(name)

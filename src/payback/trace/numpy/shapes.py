@@ -12,9 +12,18 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, plain
-from payback.trace.assignment.views import in_order, looked_at
+from payback.trace.assignment.views import in_order, is_number, looked_at, without_axes
 from payback.trace.dispatch import here, implements, into
-from payback.trace.numpy.arguments import array_of, axes_listed, axes_of, axis_of, part_of, traced_array, with_axis
+from payback.trace.numpy.arguments import (
+    array_of,
+    arrayed,
+    axes_listed,
+    axes_of,
+    axis_of,
+    part_of,
+    traced_array,
+    with_axis,
+)
 from payback.trace.numpy.map import (
     astype,
     broadcast_any,
@@ -306,6 +315,10 @@ def sliding_window_view(
 def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     parts = [array_of(x) for x in args]
     shape = np.broadcast_shapes(*[part.shape for part in parts])
+    if not shape:  # of numbers arrays
+        return tuple(
+            [without_axes(Traced(arrayed(x).node)) if isinstance(x, Traced) and is_number(x) else x for x in parts]
+        )
     if all(part.shape == shape for part in parts):
         return tuple(parts)
     return tuple(broadcast_any(part, shape) for part in parts)

@@ -14,6 +14,7 @@ from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy.arguments import (
     NONE,
     array_of,
+    as_asked,
     axes_listed,
     axes_of,
     axis_of,
@@ -108,6 +109,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
                 raise ShapeError(f"np.average of {a.shape} with weights of {weights.shape}", where=here())
             weights = weights.transpose(tuple(np.argsort(axes)))
             weights = weights.reshape(tuple(a.shape[i] if i in axes else 1 for i in range(a.ndim)))
+        dtype = np.result_type(a.dtype, weights.dtype, *([] if a.dtype.kind == "f" else [np.float64]))
+        a, weights = (x if x.dtype == dtype else x.astype(dtype) for x in (a, weights))
         total = np.sum(broadcast_any(weights, a.shape), axis=axis, keepdims=keep(keepdims))
         if known(total) and np.any(np.asarray(plain(total)) == 0):
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
@@ -130,14 +133,14 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if x.node.aval.weak:
         x = astype(x, x.dtype)
     made = emit("prod", x, axes=reduced_axes(axis, x.ndim), keepdims=keep(keepdims))
-    return into(out, "prod", made * initial if given(initial) else made)
+    return into(out, "prod", as_asked(made * initial if given(initial) else made, dtype))
 
 
 def _cumulative(row: str, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
     a = traced_array(a) if dtype is None else astype(traced_array(a), dtype)
     if axis is None or not a.ndim:
         a, axis = reshape(a, (a.size,)), 0
-    return into(out, row, emit(row, a, axis=axis_of(axis, a.ndim), backwards=False))
+    return into(out, row, as_asked(emit(row, a, axis=axis_of(axis, a.ndim), backwards=False), dtype))
 
 
 @implements(np.cumsum)

@@ -20,7 +20,7 @@ from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.assignment.written import plain_key
 from payback.trace.dispatch import COMPOSED, UFUNCS, array_ufunc, emit, here
 from payback.trace.indexing import unknown
-from payback.trace.numpy.arguments import arrayed
+from payback.trace.numpy.arguments import arrayed, as_asked
 from payback.trace.operators import FUNCTIONS, METHODS
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
@@ -148,7 +148,7 @@ def accumulate(ufunc: Any, x: Any, axis: int = 0, dtype: Any = None) -> Any:
     if dtype is not None:
         x = x.astype(dtype)
     if ufunc in _ACCUMULATIONS:
-        return FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis)
+        return FUNCTIONS[_ACCUMULATIONS[ufunc]](x, axis=axis, dtype=dtype)
     if ufunc in (np.maximum, np.minimum):
         made = np.take_along_axis(x, emit("running", x, axis=axis, largest=ufunc is np.maximum), axis)
         return laid_as(made, laid_out(x)) if x.ndim > 1 else made
@@ -169,12 +169,12 @@ def _reduceat(ufunc: Any, x: Any, indices: Any, axis: int = 0, dtype: Any = None
     if any(not 0 <= start < extent for start in starts):
         raise IndexError(f"an index of {starts} is out of bounds for {extent} entries")
     if ufunc is np.add:
-        return emit("reduceat", x, indices=tuple(starts), axis=axis)
-    lead = (slice(None),) * axis
+        return as_asked(emit("reduceat", x, indices=tuple(starts), axis=axis), dtype)
+    lead, given = (slice(None),) * axis, {"dtype": dtype} if ufunc is np.multiply else {}
     pieces = []
     for start, end in zip(starts, [*starts[1:], extent], strict=True):
         piece = x[(*lead, slice(start, max(end, start + 1)))]
-        pieces.append(_reduce(ufunc, piece, {"axis": axis, "keepdims": True}, begins=True))
+        pieces.append(_reduce(ufunc, piece, {"axis": axis, "keepdims": True, **given}, begins=True))
     return np.concatenate(pieces, axis)
 
 

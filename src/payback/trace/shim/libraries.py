@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -9,10 +10,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from payback.trace.array import plain
-from payback.trace.complex import fourier
+import numpy as np
+
+from payback.trace.array import Traced, plain
+from payback.trace.complex import factorizations, fourier  # noqa: F401 (what it answers)
+from payback.trace.numpy import families as numpy_families
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
+from payback.trace.scipy import cosines as scipy_cosines
+from payback.trace.scipy import distributions, samples, sparse_solves
 from payback.trace.scipy import filters as scipy_filters
 from payback.trace.scipy import integrate as scipy_integrate
 from payback.trace.scipy import interpolate as scipy_interpolate
@@ -20,8 +26,8 @@ from payback.trace.scipy import ivp as scipy_ivp
 from payback.trace.scipy import linalg as scipy_linalg
 from payback.trace.scipy import ndimage as scipy_ndimage
 from payback.trace.scipy import optimize as scipy_optimize
+from payback.trace.scipy import resampling as scipy_resampling
 from payback.trace.scipy import signal as scipy_signal
-from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import spatial as scipy_spatial
 from payback.trace.scipy import special as scipy_special
 from payback.trace.shim import python_statistics
@@ -30,6 +36,18 @@ from payback.trace.tree import tree_map
 
 # Compiled modules that crash on what np.ascontiguousarray gives if it is no array: they see the real one, which raises.
 TRUSTING = frozenset({"scipy.spatial._qhull"})
+
+# Modules whose own formulas are traced: by the names that they use themselves, what is answered and NumPy's asarray.
+FORMULAS = frozenset({"scipy.stats._continuous_distns", "scipy.stats._discrete_distns"})
+
+
+@functools.cache
+def numpy_of_formulas() -> ModuleType:
+    made = ModuleType("numpy")
+    made.__dict__.update(np.__dict__)
+    made.asarray = lambda x, *args, **kwargs: x if isinstance(x, Traced) else np.asarray(x, *args, **kwargs)  # type: ignore[attr-defined]
+    return made
+
 
 _TESTS = (
     "assert_", "assert_allclose", "assert_almost_equal", "assert_approx_equal", "assert_array_almost_equal",
@@ -54,10 +72,11 @@ LIBRARIES: dict[str, dict[str, Callable[..., Any]]] = {
     "scipy.linalg": scipy_linalg.FUNCTIONS,
     "scipy.sparse.linalg": sparse_solves.FUNCTIONS,
     "scipy.special": scipy_special.FUNCTIONS,
-    "scipy.stats": {},  # its distributions: see `methods.py`
+    "scipy.stats": {},  # see below; its distributions: `methods.py`
     "statistics": python_statistics.FUNCTIONS,
     **fourier.FUNCTIONS,
     **numpy_series.FUNCTIONS,
+    **distributions.FUNCTIONS,
     **scipy_interpolate.FUNCTIONS,
     **scipy_ndimage.FUNCTIONS,
     **scipy_signal.FUNCTIONS,
@@ -69,7 +88,12 @@ CALLERS: dict[str, dict[str, Callable[..., Any]]] = {
     **scipy_optimize.CALLERS,
     "scipy.integrate": scipy_integrate.CALLERS | scipy_ivp.CALLERS,
 }
-LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS
+for _name, _answers in numpy_families.FUNCTIONS.items():
+    LIBRARIES[_name] = _answers | LIBRARIES.get(_name, {})
+LIBRARIES["scipy.fft"] |= scipy_cosines.FUNCTIONS
+LIBRARIES["scipy.ndimage"] |= scipy_resampling.FUNCTIONS
+LIBRARIES["scipy.signal"] |= scipy_filters.FUNCTIONS | samples.FUNCTIONS["scipy.signal"]
+LIBRARIES["scipy.stats"] |= samples.FUNCTIONS["scipy.stats"]
 LIBRARIES["scipy.integrate"] |= scipy_integrate.FUNCTIONS
 LIBRARIES |= {name: LIBRARIES.get(name, {}) | callers for name, callers in CALLERS.items()}
 

@@ -27,8 +27,8 @@ from payback.trace.numpy.creation import listed
 from payback.trace.proof.writers import for_writer, writes
 from payback.trace.scipy import curves as scipy_curves
 from payback.trace.scipy import densities as scipy_densities
+from payback.trace.scipy import distributions, sparse_solves
 from payback.trace.scipy import interpolate as scipy_interpolate
-from payback.trace.scipy import sparse_solves
 from payback.trace.scipy import stats as scipy_stats
 from payback.trace.shim.libraries import complete
 from payback.trace.shim.wrappers import TRACING, is_answered
@@ -120,7 +120,8 @@ class Methods:
 
     def put_of_scipy(self) -> None:
         if (norm := scipy_stats.norm()) is not None:
-            self.of_classes("stats", lambda: {norm: scipy_stats.answers()} | scipy_densities.answers())
+            own = {norm: scipy_stats.answers()} | scipy_densities.answers()
+            self.of_classes("stats", lambda: own | distributions.answers())
         if complete("scipy.interpolate") is not None:
             self.of_classes("interpolate", _of_curves)
         kind = sparse_solves.superlu()

@@ -15,7 +15,7 @@ from payback.trace.assignment.outside import drawing
 from payback.trace.assignment.written import Written
 from payback.trace.dispatch import here
 from payback.trace.refusals.asked import asked_whether
-from payback.trace.refusals.free import free
+from payback.trace.refusals.free import free, rounded
 
 
 def _divmod(self: Any, other: Any) -> Any:
@@ -28,7 +28,7 @@ def _rdivmod(self: Any, other: Any) -> Any:
 
 def _round(self: Any, digits: int | None = None) -> Any:
     """The plain number: rounded, it is constant in pieces."""
-    value = self.value
+    value = rounded(self)
     return round(float(value)) if digits is None else round(value, digits)
 
 

@@ -58,7 +58,7 @@ from payback.trace.scalars.number import NUMBERS
 from payback.trace.scipy import sparse_products  # noqa: F401
 from payback.trace.shim import questions  # noqa: F401
 from payback.trace.shim.kinds import Asking, asks
-from payback.trace.shim.libraries import LIBRARIES, TRUSTING, Watch, complete, wrapper_of
+from payback.trace.shim.libraries import FORMULAS, LIBRARIES, TRUSTING, Watch, complete, numpy_of_formulas, wrapper_of
 from payback.trace.shim.methods import Methods, calls_methods
 from payback.trace.shim.pairs import Pair, attributes
 from payback.trace.shim.shown import Shown
@@ -208,6 +208,9 @@ class _Installed:
         space = module.__dict__
         if name in TRUSTING and space.get("np") is np:
             self.inside.append((space, Pair({"np": np}, {"np": _bare_numpy()})))
+        elif name in FORMULAS:
+            names = {"np": numpy_of_formulas(), **known.wrappers}
+            self.inside.append((space, Pair({"np": np, **known.originals}, names)))
         elif any(getattr(f, "__globals__", None) is space for f in known.originals.values()):
             self.inside.append((space, Pair(known.originals, known.wrappers)))
 

@@ -143,10 +143,16 @@ class _Answered(type):
         return isinstance(x, cls.original) if "answer" in vars(cls) else super().__instancecheck__(x)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, cls.original) if "answer" in vars(cls) else super().__subclasscheck__(other)
+        if "answer" in vars(cls):  # an abstract class asks those that are derived from it, and this is one
+            return type.__subclasscheck__(cls.original, other)
+        return super().__subclasscheck__(other)
 
 
 def class_wrapper(original: type, answer: Callable[..., Any]) -> type:
     """A class of a library whose objects are answered for if they are made of traced values."""
     body = {"original": original, "answer": staticmethod(answer), "__module__": original.__module__}
-    return _Answered(original.__name__, (original,), body)
+    for name, method in getattr(answer, "class_methods", {}).items():
+        body[name] = staticmethod(library_wrapper(getattr(original, name), method))
+    kind = type(original)  # of abstract classes
+    meta = _Answered if kind is type else type("_Answered", (_Answered, kind), {})
+    return meta(original.__name__, (original,), body)

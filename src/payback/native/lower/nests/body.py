@@ -33,13 +33,25 @@ def maskable(key: Any) -> bool:
         how = key.operands[sink[1]][1]
         return how == "u" if sink[0] == "store" or key.inner == "k" else sink[0] in REDUCTIONS
 
-    codes = ("f4", "f8", "b1") if host_features().get("avx512bw") else ("f4", "f8")  # else bytes go one by one
+    codes = ("f4", "f8", "i4", "i8") + ("b1",) * bool(host_features().get("avx512bw"))  # else bytes go one by one
     return (
         has_masked_loads()
-        and all(code in codes and how in ("u", "z") for code, how in key.operands)
+        and all(how == "z" or (code in codes and how == "u") for code, how in key.operands)
         and all(sink[0] in ("store", *REDUCTIONS) and stored(sink) for sink in key.sinks)
-        and not any(instr[0] == "gather" for instr in key.instrs)
+        and all(uniform(key, instr) for instr in key.instrs if instr[0] == "gather")
     )
+
+
+def uniform(key: Any, place: Instr) -> bool:
+    """Whether the indices of a gather or scatter do not change along the inner axis."""
+    return all(_still(key, index) for index in _indexed(place))
+
+
+def _still(key: Any, number: int) -> bool:
+    instr = key.instrs[number]
+    if instr[0] == "load":
+        return bool(key.operands[instr[1]][1] == "z")
+    return instr[0] in ("arg", "lit") or (instr[0] == "cast" and _still(key, instr[3]))
 
 
 class Body:
@@ -62,6 +74,8 @@ class Body:
         self.reductions = [sink for sink in key.sinks if sink[0] in REDUCTIONS]
         self.count: ir.Value | None = None  # of the lanes that exist, where not all of them do
         self.fixed: dict[tuple[int, int], ir.Value] = {}  # (instr, lanes): what no loop changes
+        self.nowhere: ir.Value | None = None  # a byte that nobody reads
+        self.shifts: dict[Instr, ir.Value] = {}  # of gathers and scatters whose indices do not move along a row
         self.shared = {number: each for each in shared(key.instrs) for number in each.instrs}
 
     def moved(self, offsets: list[ir.Value], axis: int, i: ir.Value) -> list[ir.Value]:
@@ -149,6 +163,16 @@ class Body:
                     self.fixed[number, 1] = load(self.e, self.pointers[instr[1]], offsets[instr[1]], code)
                 if lanes > 1:
                     self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
+        for place in self.places:
+            if uniform(self.key, place):
+                self.shifts[place] = self.shift(place, {k: self._still_value(k) for k in _indexed(place)})
+
+    def _still_value(self, number: int) -> ir.Value:
+        """What does not move along the inner axis, as one number."""
+        instr = self.key.instrs[number]
+        if instr[0] == "cast" and (number, 1) not in self.fixed:
+            return pointwise.cast(self.e, self._still_value(instr[3]), instr[1], instr[2])
+        return self.fixed[number, 1]
 
     def hold_anew(self, lanes: int, offsets: list[ir.Value]) -> None:
         """What stood still along another row does not stand still here."""
@@ -167,8 +191,8 @@ class Body:
             there = lane_mask(e, self.count, kind, lanes)
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
-        few = self.key.few
-        if few and lanes > 1:  # number by number, from wherever they are; the last one again in lanes that are left
+        few = self.key.few if lanes > 1 else 0
+        if few and (few < lanes or how == "s"):  # number by number; the last one again in lanes that are left
             return self.collect(operand, [self.lane_offset(operand, offset, min(j, few - 1)) for j in range(lanes)])
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
@@ -197,19 +221,13 @@ class Body:
             vector = e.b.insert_element(vector, single, ir.Constant(INT32, lane))
         return pointwise.from_memory(e, vector, code)
 
-    def shift(self, place: Instr, values: list[ir.Value], still: bool = False) -> ir.Value:
-        """How far the indices of a gather or scatter move its operand; negative ones count from the end.
-
-        still: all lanes alike, as one number.
-        """
+    def shift(self, place: Instr, values: Any) -> ir.Value:
+        """How far the indices of a gather or scatter move its operand; negative ones count from the end."""
         b, total = self.e.b, None
         for index, (extent, stride) in zip(_indexed(place), self.places[place], strict=True):
             at = values[index]
             if isinstance(at.type, ir.VectorType):
-                if still:
-                    at = b.extract_element(at, ir.Constant(INT32, 0))
-                else:
-                    extent, stride = (self.e.splat(x, at.type.count) for x in (extent, stride))
+                extent, stride = (self.e.splat(x, at.type.count) for x in (extent, stride))
             from_end = b.and_(b.ashr(at, constant(at.type, 63)), extent)
             part = b.mul(b.add(at, from_end), stride)
             total = part if total is None else b.add(total, part)
@@ -228,25 +246,15 @@ class Body:
             for lane, at in enumerate(singles)
         ]
 
-    def uniform(self, place: Instr) -> bool:
-        """Whether the indices do not change along the inner axis."""
-        return all(self._still(index) for index in _indexed(place))
-
-    def _still(self, number: int) -> bool:
-        instr = self.key.instrs[number]
-        if instr[0] == "load":
-            return self.key.operands[instr[1]][1] == "z"
-        return instr[0] in ("arg", "lit") or (instr[0] == "cast" and self._still(instr[3]))
-
     def gather(self, instr: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> ir.Value:
         b, operand = self.e.b, instr[1]
-        if lanes == 1:
-            return self.read(operand, b.add(offset, self.shift(instr, values)), 1)
-        if self.uniform(instr):
-            offset = b.add(offset, self.shift(instr, values, still=True))
+        if instr in self.shifts:
+            offset = b.add(offset, self.shifts[instr])
             if self.key.operands[operand][1] == "z":
                 return self.e.splat(self.read(operand, offset, 1), lanes)
             return self.read(operand, offset, lanes)
+        if lanes == 1:
+            return self.read(operand, b.add(offset, self.shift(instr, values)), 1)
         return self.collect(operand, self.lanes_at(instr, values, offset, lanes))
 
     def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
@@ -283,7 +291,7 @@ class Body:
             place = self.e.at(self.pointers[operand], offset, pointwise.memory_type(code))
             store_first(self.e, pointwise.to_memory(self.e, value, code), place, self.count)
             return
-        if lanes == 1 or (how == "u" and not self.key.few):
+        if lanes == 1 or (how == "u" and self.key.few in (0, lanes)):
             store(self.e, value, self.pointers[operand], offset, code)
             return
         for lane in range(self.key.few or lanes):
@@ -299,18 +307,31 @@ class Body:
                 continue
             offset, code = offsets[operand], self.key.operands[operand][0]
             if name == "scatter":
-                if lanes == 1 or (self.uniform(sink) and self.key.operands[operand][1] != "z"):
-                    at = e.b.add(offset, self.shift(sink, values, still=True))
+                moves = self.key.operands[operand][1] != "z"
+                if lanes == 1 or (sink in self.shifts and moves):
+                    at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
                 for lane, at in enumerate(self.lanes_at(sink, values, offset, lanes)):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
+                    if code == "b1":
+                        self._hold_true(operand, at, single)
+                        continue
                     self.write(operand, at, self.plus(code, self.read(operand, at, 1), single), 1)
             elif name == "plus":
                 there = self.read(operand, offset, lanes)
                 self.write(operand, offset, self.plus(code, there, values[x]), lanes)
             else:
                 self.write(operand, offset, values[x], lanes)
+
+    def _hold_true(self, operand: int, at: ir.Value, condition: ir.Value) -> None:
+        """Write a condition if it holds, else somewhere else: so none waits for the one before it."""
+        b = self.e.b
+        if self.nowhere is None:
+            with b.goto_entry_block():
+                self.nowhere = b.alloca(BYTE)
+        place = self.e.at(self.pointers[operand], at, BYTE)
+        self.e.store(ir.Constant(BYTE, 1), b.select(condition, place, self.nowhere), 0)
 
     def plus(self, code: str, a: ir.Value, b: ir.Value) -> ir.Value:
         return pointwise.emit(self.e, "add", code, [a, b])

@@ -26,8 +26,9 @@ class Dots(NamedTuple):
     length  of a row; 0: it is known when the program runs, and the vector is contiguous
     lanes   of a vector, which is no longer than a row
     ahead   lines of other memory that are fetched beside each row, as in `Narrow`
-    split   whether threads share the rows
+    split   whether threads share the rows, or the first axis of a batch
     far     whether they come from memory: one after another then, which is what processors fetch ahead
+    batch   axes of many products
     """
 
     code: str
@@ -36,16 +37,39 @@ class Dots(NamedTuple):
     ahead: int = 0
     split: bool = False
     far: bool = False
+    batch: int = 0
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
         vector, rows, result, _ = (args.pointer() for _ in range(4))
         _, n, k, _, step, _, stride, _, _, _, _ = args.ints(11)
+        axes = [args.ints(4) for _ in range(self.batch)]
         ahead = (args.pointer(), args.int()) if self.ahead else None
-        kind, lanes = pointwise.register_type(self.code), self.lanes
+        kind = pointwise.register_type(self.code)
+
+        def run(axis: int, vector: ir.Value, rows: ir.Value, result: ir.Value) -> None:
+            if axis < self.batch:
+                extent, *moves = axes[axis]
+                start, stop = args.share(extent, 1) if self.split and not axis else (e.int(0), extent)
+                with e.loop(start, stop) as i:
+                    there = zip((vector, rows, result), moves, strict=True)
+                    run(axis + 1, *[e.at(pointer, b.mul(i, move), kind) for pointer, move in there])
+                return
+            start, stop = e.int(0), n
+            if self.split and not self.batch:
+                start, stop = args.share(n, max(ROWS, self.lanes))
+            self._product(e, kind, (start, stop, n, k), vector, step, rows, stride, result, ahead)
+
+        run(0, vector, rows, result)
+        b.ret(e.int(0))
+
+    def _product(
+        self, e: Emitter, kind: ir.Type, sizes: tuple[ir.Value, ...], vector: ir.Value, step: ir.Value, rows: ir.Value,
+        stride: ir.Value, result: ir.Value, ahead: Any,
+    ) -> None:  # fmt: skip
+        b, lanes, (start, stop, n, k) = e.b, self.lanes, sizes
         count = max(ROWS, lanes)
         own = self._contiguous(e, kind, vector, step) if self.length else vector
-        start, stop = args.share(n, count) if self.split else (e.int(0), n)
         with e.loop(start, stop, count) as i:
             first = least(e, i, b.sub(n, e.int(count)))  # the last ones again, where fewer are left
             if ahead is not None:
@@ -61,7 +85,6 @@ class Dots(NamedTuple):
             for start in range(0, count, lanes):
                 across = across_together(e, sums[start : start + lanes], lanes, e.b.fadd)
                 e.store(across, result, b.add(first, e.int(start)))
-        b.ret(e.int(0))
 
     def _contiguous(self, e: Emitter, kind: ir.Type, vector: ir.Value, step: ir.Value) -> ir.Value:
         """The vector in memory of the kernel's own: entries one after another."""
@@ -172,17 +195,17 @@ def by_vector(
 ) -> Dots | Combined | None:
     """The kernel for a product with a vector; numbers: as in `Product`.  few: takes one for rows so long, in a band."""
     m, n, k, _, a1, b0, b1, _, c1 = numbers[:9]
-    if after is not None or batch or plus or (m, c1) != (1, 1) or not n or not k:
+    if after is not None or plus or (m, c1) != (1, 1) or not n or not k or (batch and few is not None):
         return None
     wide = lanes_of(pointwise.register_type(code))
-    if few is None and b1 == 1 and n >= COLUMNS * wide and k >= ROWS:
+    if few is None and not batch and b1 == 1 and n >= COLUMNS * wide and k >= ROWS:
         return Combined(code, split)
     lanes = min(wide, 1 << k.bit_length() - 1)
     rows = max(ROWS, lanes)
     if b0 != 1 or n < rows or lanes == 1 or registers() < 2 * rows:
         return None
     if few is not None:
-        made: Dots | None = few.take(Dots(code, k, lanes)) if wide <= k <= LONGEST else None
+        made: Dots | None = few.take(Dots(code, k, lanes)) if k <= LONGEST else None
         return made
     far = n * k * itemsize(pointwise.register_type(code)) > CACHE
-    return Dots(code, 0, lanes, split=split, far=far) if a1 == 1 else None
+    return Dots(code, 0, lanes, split=split, far=far, batch=batch) if a1 == 1 else None

@@ -43,10 +43,15 @@ class Narrow(NamedTuple):
     plus: bool = False
     ahead: int = 0
 
+    @property
+    def lanes(self) -> int:
+        """Of a vector, which is no longer than a row."""
+        return min(lanes_of(pointwise.register_type(self.code)), 1 << self.columns.bit_length() - 1)
+
     def scratch(self, k: int) -> int:
         """Bytes for a panel of B."""
         kind = pointwise.register_type(self.code)
-        return k * self.vectors * lanes_of(kind) * itemsize(kind) + SLACK if self.turned else 0
+        return k * self.vectors * self.lanes * itemsize(kind) + SLACK if self.turned else 0
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -57,7 +62,7 @@ class Narrow(NamedTuple):
         extra = self.after.arguments(args, others) if self.after else []
         ahead = (args.pointer(), args.int()) if self.ahead else None
         kind = pointwise.register_type(self.code)
-        lanes = lanes_of(kind)
+        lanes = self.lanes
         epilogue = self.after.epilogue() if self.after else None
         last = b.sub(m, e.int(self.rows))
         starts = list(range(0, self.columns - lanes + 1, lanes))
@@ -126,7 +131,7 @@ class Narrow(NamedTuple):
         step: ir.Value, offsets: list[int], count: int, ahead: tuple[ir.Value, ir.Value] | None,
     ) -> list[ir.Value]:  # fmt: skip
         """The sums of a tile, row by row."""
-        b, lanes = e.b, lanes_of(kind)
+        b, lanes = e.b, self.lanes
         rows = [e.at(a, b.mul(a_row, e.int(r)), kind) for r in range(count)]
         nothing = ir.Constant(ir.VectorType(kind, lanes), None)
 
@@ -164,13 +169,14 @@ def narrow(
     """The kernel for a product of few columns in a band; threads have no part in it."""
     kind = pointwise.register_type(code)
     lanes = lanes_of(kind)
-    if how.down or how.turned or how.pack_a or not how.c_unit or not lanes <= n <= WIDEST:
+    if how.down or how.turned or how.pack_a or not how.c_unit or not 1 < n <= WIDEST:
         return None
     if not 0 < k <= K_BLOCK or m == 0 or registers() < 16 or batch > 1:
         return None
     turned = how.b_unit != "column"
-    if turned and how.b_unit != "row":
+    if turned and (how.b_unit != "row" or n < lanes):
         return None
+    lanes = min(lanes, 1 << n.bit_length() - 1)
     rows, vectors = tile(m, -(-n // lanes), turned)
     key = Narrow(code, n, rows, vectors, turned, after, batch, plus)
     made: Narrow | None = few.take(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from payback.native.lower.products.dots import by_vector
+from payback.native.lower.products.high import high
 from payback.native.lower.products.inner import inner
 from payback.native.lower.products.streams import streams
 from payback.native.lower.products.tiny import tiny
@@ -41,9 +42,11 @@ def skinny(
         return None
     if large and (long := streams(made, code, numbers, after, shared)) is not None:
         return _made(long, numbers, long.scratch(numbers[1]), False)
-    for each, exchanged in ways if after is None else ():
-        if each[0] <= each[1] and (rows := inner(code, each, shared)) is not None:
-            return _made(rows, each, rows.scratch(each[0], each[2]), exchanged)
+    for each, exchanged in ways:
+        few_rows = inner(code, each, shared) if after is None and each[0] <= each[1] else None
+        few_rows = few_rows or high(code, each, after, shared)
+        if few_rows is not None:
+            return _made(few_rows, each, few_rows.scratch(each[0], each[2]), exchanged)
     return None
 
 

@@ -65,7 +65,7 @@ def take(e: Emitter, value: ir.Value, start: int, count: int) -> ir.Value:
 
 
 def store_first(e: Emitter, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
-    """Store the first `count` lanes, 0 < count < lanes: in pieces of 2ⁿ where masked stores are slow, or missing."""
+    """Store the first `count` lanes, 0 < count ≤ lanes: in pieces of 2ⁿ where masked stores are slow, or missing."""
     b, kind, size = e.b, value.type.element, value.type.count // 2
     if host_features().get("avx512vl") and itemsize(kind) >= 4:
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
@@ -77,7 +77,9 @@ def store_first(e: Emitter, value: ir.Value, pointer: ir.Value, count: ir.Value)
         mask = lane_mask(e, count, kind, value.type.count)
         b.call(function, [value, pointer, ir.Constant(INT32, itemsize(kind)), mask])
         return
-    while size:
+    with b.if_then(b.icmp_signed("==", count, e.int(value.type.count))):
+        e.store(value, pointer, 0)
+    while size:  # the digits of a count of all lanes are zeros
         there = b.icmp_signed("!=", b.and_(count, e.int(size)), e.int(0))
         with b.if_then(there):
             e.store(take(e, value, 0, size), pointer, 0)

@@ -1,0 +1,132 @@
+"""Payments that fill an array without gaps are that array put together: what columns are owed is a stack of columns,
+and what a periodic shift is owed is a shift back.
+
+A scatter is a pass over memory for each payment; parts are computed where they belong, or where they are read
+(`native/planning/pieces.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from payback.ir.aval import Aval
+from payback.ir.graph import Graph
+from payback.ir.node import NO_PARAMS, Node
+from payback.ops.append import freeze
+from payback.ops.row import CONST, TABLE
+from payback.passes.rewrite import Change, rewrite
+
+LEAST = 1 << 13  # entries from which on an array is better filled several times than paid
+MOST = 3  # slices along an axis
+COLUMNS = 16  # side by side, at most
+
+Filling = tuple[int, tuple[Node, ...]]  # an axis, and parts in their order along it
+
+
+def tiled(graph: Graph) -> tuple[Graph, list[Change]]:
+    """The graph with scatters that fill their result, once or several times, as what is put together; the same bits."""
+    log: list[Change] = []
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op.name != "scatter" or node.aval.dtype.char not in "fd?" or any(node.params["counts"]):
+            return None
+        made = _columns(node, args) or _slices(node, args)
+        if made is not None:
+            log.append(Change(node, made, "the payments fill it"))
+        return made
+
+    return rewrite(graph, rule), log
+
+
+def _columns(node: Node, args: tuple[Node, ...]) -> Node | None:
+    """One after another along an axis, all that is paid to each added up in the order of the payments."""
+    dtype, shape, totals = node.aval.dtype, node.aval.shape, dict[int, Node]()
+    axes = set()
+    for value, template in zip(args, node.params["templates"], strict=True):
+        alone = [axis for axis, part in enumerate(template) if isinstance(part, int)]
+        cut = _slab(tuple(slice(None) if isinstance(part, int) else part for part in template), shape)
+        if len(alone) != 1 or cut is not None or any(part is None for part in template):
+            return None
+        axes.add(alone[0])
+        column = template[alone[0]] % shape[alone[0]]
+        totals[column] = _paid(totals.get(column), value, node)
+    (axis,) = axes if len(axes) == 1 else (0,)
+    if len(axes) != 1 or shape[axis] > COLUMNS or len(totals) < shape[axis]:
+        return None
+    parts = tuple(totals[column] for column in range(shape[axis]))
+    if any(part.aval != (shape[:axis] + shape[axis + 1 :], dtype, False) for part in parts):
+        return None
+    return Node(TABLE["stack"], parts, {"axis": axis}, None, node.where, node.aval)
+
+
+def _slices(node: Node, args: tuple[Node, ...]) -> Node | None:
+    fillings = _fillings(node, args)
+    if fillings is None:
+        return None
+    # slices that many read are read where they lie; else each part is computed where it belongs
+    whole = node.aval.size >= LEAST and node.aval.dtype != np.bool_ and all(map(_is_slice, args))
+    if len(fillings) > 1 and not whole:
+        return None
+    total = None
+    for axis, parts in fillings:
+        paid = parts if whole else tuple(_paid(None, part, node) for part in parts)
+        made = Node(TABLE["concatenate"], paid, {"axis": axis}, None, node.where, node.aval)
+        total = _paid(total, made, node) if whole else made
+    return total
+
+
+def _paid(total: Node | None, value: Node, node: Node) -> Node:
+    """A payment to what has been paid: to zeros at first, as a scatter does."""
+    dtype = node.aval.dtype
+    if dtype == np.bool_:
+        return value if total is None else _pair("logical_or", total, value, node)
+    if total is None:
+        total = Node(CONST, (), NO_PARAMS, freeze(dtype.type(0.0)), node.where, Aval((), dtype))
+    return _pair("add", total, value, node)
+
+
+def _pair(name: str, a: Node, b: Node, node: Node) -> Node:
+    return Node(TABLE[name], (a, b), NO_PARAMS, None, node.where, b.aval)
+
+
+def _fillings(node: Node, args: tuple[Node, ...]) -> list[Filling] | None:
+    """Of payments one after another that fill the result together."""
+    found, pending, axis = [], [], -1
+    for value, template in zip(args, node.params["templates"], strict=True):
+        placed = _slab(template, node.aval.shape)
+        if placed is None or (pending and placed[0] != axis) or value.aval.dtype != node.aval.dtype:
+            return None
+        axis, start, extent = placed
+        if value.aval.shape != (*node.aval.shape[:axis], extent, *node.aval.shape[axis + 1 :]):
+            return None
+        pending.append((start, extent, value))
+        ends = np.cumsum([0, *[n for _, n, _ in sorted(pending, key=lambda part: part[:2])]])
+        starts = sorted(start for start, _, _ in pending)
+        if ends[-1] == node.aval.shape[axis] and ends[:-1].tolist() == starts:
+            found.append((axis, tuple(value for _, _, value in sorted(pending, key=lambda part: part[0]))))
+            pending = []
+        elif len(pending) == MOST:
+            return None
+    return None if pending else found
+
+
+def _slab(template: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(axis, start, extent) of slices that take part of one axis and the others whole."""
+    cut = None
+    if any(type(part) is not slice for part in template):
+        return None
+    for axis, (part, extent) in enumerate(zip(template, shape, strict=False)):
+        start, stop, step = part.indices(extent)
+        if (start, stop, step) == (0, extent, 1):
+            continue
+        if cut is not None or step != 1 or start >= stop:
+            return None
+        cut = axis, start, stop - start
+    return cut
+
+
+def _is_slice(value: Node) -> bool:
+    """Whether it is read from another array as it lies there."""
+    return value.op.name == "index" and all(type(part) is slice for part in value.params["template"])

@@ -1,0 +1,176 @@
+"""Factorizations of complex matrices, by those of real ones that are twice as large.
+
+Where entries are blocks [[re, −im], [im, re]] beside each other, triangles stay triangles, so Cholesky's factor and the
+columns of QR are found by those of the real matrix.  Eigenvalues of a Hermitian matrix and singular values are each
+there twice.  Single vectors of either are determined up to a phase, so they are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from payback.errors import TraceError, UnsupportedError
+from payback.trace.array import plain
+from payback.trace.complex.functions import embedded, rule
+from payback.trace.complex.numbers import Complex, as_part, pair_of
+from payback.trace.dispatch import emit, here, implements
+from payback.trace.numpy.arguments import array_of, known
+from payback.trace.numpy.linalg import matrices, parts
+
+
+def _blocks(z: Any) -> Any:
+    """Each entry as a block of two rows and two columns."""
+    re, im = pair_of(z)
+    *lead, n, k = re.shape
+    pairs = np.stack([np.stack([re, -im], axis=-1), np.stack([im, re], axis=-1)], axis=-3)  # (..., n, 2, k, 2)
+    return np.reshape(pairs, (*lead, 2 * n, 2 * k))
+
+
+def _of_blocks(x: Any) -> Complex:
+    return Complex(x[..., ::2, ::2], x[..., 1::2, ::2])
+
+
+def _hermitian(z: Any, lower: bool = True) -> Any:
+    """Of the triangle that NumPy reads, with a real diagonal."""
+    re, im = (np.tril(part) if lower else np.triu(part) for part in pair_of(z))
+    inside = np.tril(re, -1) if lower else np.triu(re, 1)
+    im = np.tril(im, -1) if lower else np.triu(im, 1)
+    return Complex(re + inside.mT, im - im.mT)
+
+
+@rule(np.linalg.cholesky)
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    a = _hermitian(a, not upper)
+    made = _of_blocks(np.linalg.cholesky(_blocks(a)))
+    return np.conjugate(np.swapaxes(made, -1, -2)) if upper else made  # type: ignore[call-overload]
+
+
+@rule(np.linalg.qr)
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """With the signs of LAPACK's: where they are not known, the diagonal of r is positive in neither."""
+    re, im = pair_of(a)
+    high, wide = re.shape[-2:]
+    if mode not in ("reduced", "r", "complete") or (mode == "complete" and high != wide) or high < wide:
+        raise UnsupportedError(f"np.linalg.qr(mode={mode!r}) of complex numbers, {re.shape}", where=here(),
+                               why="what is beyond the first columns is not determined by the matrix",
+                               fix="use mode='reduced' of a matrix with as many rows as columns, or more")  # fmt: skip
+    q, r = np.linalg.qr(_blocks(a))
+    signs = emit("signs_of_qr", re, im)
+    ours = np.sign(emit("stop_gradient", np.diagonal(r, axis1=-2, axis2=-1)))
+    turn = np.repeat(signs, 2, axis=-1) * ours
+    q, r = q * turn[..., None, :], r * turn[..., :, None]
+    made = _of_blocks(q), _of_blocks(r)
+    return made[1] if mode == "r" else _named(np.linalg.qr, *made)
+
+
+def _named(function: Any, *results: Any) -> Any:
+    return type(function(np.eye(1)))(*results)
+
+
+def _refused(name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise UnsupportedError(f"np.linalg.{name} of traced complex numbers", where=here(),
+                               why="its vectors are determined up to a phase, which jumps when the matrix moves",
+                               fix="use the values alone (eigvalsh, svdvals), or pinv, lstsq or solve")  # fmt: skip
+
+    return refuse
+
+
+rule(np.linalg.eigh)(_refused("eigh"))
+rule(np.linalg.eig)(_refused("eig"))
+
+
+@rule(np.linalg.eigvalsh)
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    return np.linalg.eigvalsh(embedded(_hermitian(a, UPLO.upper() == "L")))[..., ::2]
+
+
+@rule(np.linalg.svdvals)
+def svdvals(x: Any, /) -> Any:
+    return np.linalg.svdvals(embedded(x))[..., ::2]
+
+
+@rule(np.linalg.svd)
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    return _refused("svd")() if compute_uv else svdvals(a)
+
+
+@rule(np.linalg.cond)
+def cond(x: Any, p: Any = None) -> Any:
+    if p not in (None, 2, -2):
+        return np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, (-2, -1))
+    s = svdvals(x)
+    return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+
+
+@rule(np.linalg.pinv)
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, **tolerance: Any) -> Any:
+    given = {} if rcond is None else {"rcond": rcond}
+    made = np.linalg.pinv(embedded(_hermitian(a) if hermitian else a), **given, **tolerance)
+    n, k = (extent // 2 for extent in made.shape[-2:])
+    return Complex(made[..., :n, :k], made[..., n:, :k])
+
+
+@rule(np.linalg.lstsq)
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """Rows of the right side are real parts above imaginary ones; rank and singular values are there twice."""
+    re, im = pair_of(b)
+    high, wide = np.shape(a)
+    cutoff = np.finfo(re.dtype).eps * max(high, wide) if rcond is None else rcond
+    x, residuals, rank, s = np.linalg.lstsq(embedded(a), np.concatenate([re, im]), cutoff)
+    return Complex(x[:wide], x[wide:]), residuals, rank // 2, s[::2]
+
+
+@rule(np.linalg.slogdet)
+def slogdet(a: Any) -> Any:
+    """The sign is the determinant of the matrix over its size."""
+    size = np.linalg.slogdet(embedded(a))[1] / 2.0
+    n = np.shape(a)[-1]
+    scaled = a * np.exp(-size / n)[..., None, None]
+    sign = np.linalg.det(scaled)
+    return _named(np.linalg.slogdet, sign / np.abs(sign), size)
+
+
+# eigenvalues of any matrix --------------------------------------------------------------------------------------
+
+
+@implements(np.linalg.eigvals)
+def eigvals(a: Any) -> Any:
+    """Of a real matrix: real, where all of them are."""
+    a = matrices(a)
+    re, im, _, _ = parts("eig", 4, a)
+    if not known(im):
+        raise TraceError("np.linalg.eigvals of a real matrix without numbers", where=here(),
+                         why="whether what it returns is complex depends on the numbers",
+                         fix="give a complex matrix, a + 0j")  # fmt: skip
+    return Complex(re, im) if np.any(plain(im)) else re
+
+
+@rule(np.linalg.eigvals)
+def _eigvals(a: Any) -> Any:
+    re, im, _, _ = parts("eig", 4, *(as_part(part) for part in pair_of(a)))
+    return Complex(re, im)
+
+
+@implements(np.roots)
+def roots(p: Any) -> Any:
+    """Eigenvalues of the companion matrix; zeros at the ends are left away, and are roots where they are the last."""
+    p = array_of(p)
+    p = np.reshape(p, (1,)) if not p.ndim else p
+    if not known(p):
+        raise TraceError("np.roots of coefficients without numbers", where=here(),
+                         why="how many roots there are depends on which coefficients are 0",
+                         fix="give the eigenvalues of the companion matrix, np.linalg.eigvals(c + 0j)")  # fmt: skip
+    there = np.flatnonzero(plain(p))
+    if not there.size:
+        return np.array([])
+    p, zeros = p[there[0] : there[-1] + 1], p.shape[0] - 1 - there[-1]
+    n = p.shape[0] - 1
+    found: Any = np.array([])
+    if n:
+        companion = np.concatenate([np.reshape(-p[1:] / p[0], (1, n)), np.eye(n, dtype=p.dtype)[:-1]])
+        found = eigvals(companion)
+    return np.concatenate([found, np.zeros(zeros, p.dtype)]) if zeros else found  # type: ignore[no-any-return]

@@ -1,0 +1,109 @@
+"""Factorizations of complex matrices, eigenvalues of any, roots: NumPy's values; derivatives by finite differences."""
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import DifferentiationError, PaybackError, TraceError, UnsupportedError
+
+LA = np.linalg
+RANDOM = np.random.default_rng(2)
+A, B, T = (RANDOM.normal(size=shape) for shape in ((3, 3), (3, 3), (4, 2)))
+I3 = np.eye(3)
+
+
+def told(z):
+    """A number that depends on every part of every entry."""
+    weights = np.cos(np.arange(z.size)).reshape(z.shape)
+    return np.sum(np.real(z) * weights) + np.sum(np.imag(z) * weights[::-1]) + np.sum(np.abs(z) ** 2)
+
+
+def positive(z):
+    return z @ np.conj(z).T + 2 * np.eye(z.shape[0])
+
+
+CALLS = {
+    "cholesky": lambda z: told(LA.cholesky(positive(z))),
+    "cholesky, upper": lambda z: told(LA.cholesky(positive(z), upper=True)),
+    "cholesky of a triangle": lambda z: told(LA.cholesky(positive(z) + np.triu(z, 1))),
+    "qr": lambda z: told(LA.qr(z)[0]) + told(LA.qr(z).R),
+    "r": lambda z: told(LA.qr(z, mode="r")),
+    "tall qr": lambda z: told(LA.qr(z[:, :2])[0]) + told(LA.qr(z[:, :2])[1]),
+    "singular values": lambda z: np.sum(LA.svd(z, compute_uv=False) * np.arange(3)) + LA.svdvals(z[:2])[1],
+    "eigvalsh": lambda z: np.sum(LA.eigvalsh(positive(z) + np.tril(z, -1), "U") * np.arange(3)),
+    "pinv": lambda z: told(LA.pinv(z[:, :2])) + told(LA.pinv(z[:2])),
+    "lstsq": lambda z: told(LA.lstsq(z[:, :2], z[:, 2])[0]) + LA.lstsq(z[:, :2], z[:, 1:], rcond=None)[1][1],
+    "norms": lambda z: LA.norm(z, 2) + LA.norm(z, -2) + LA.norm(z, "nuc") + LA.cond(z) + LA.cond(z, 1),
+    "slogdet": lambda z: LA.slogdet(z)[1] + np.imag(LA.slogdet(z)[0]),
+    "eigenvalues": lambda z: told(LA.eigvals(z) ** 3),
+    "eigenvalues of a real matrix": lambda z: told(LA.eigvals(z.real) ** 3),
+    "eigenvalues that are real": lambda z: told(LA.eigvals(np.diag([1.0, 3.0, 7.0]) + z.real / 9) ** 3),
+    "a batch": lambda z: told(LA.eigvals(np.stack([z, 2 * z + I3]))) + told(LA.cholesky(np.stack([positive(z)] * 2))),
+    "roots": lambda z: told(np.roots(z.real.ravel()[:6])),
+}
+
+# made of values that the real matrix has twice, whose vectors have no derivative
+TWICE = {"singular values", "eigvalsh", "norms"}
+
+
+def test_values_are_numpys():
+    z = A + 1j * B
+    for name in ("cholesky", "qr", "svdvals", "eigvalsh", "pinv", "eigvals", "slogdet", "cond"):
+
+        def f(x, name=name):
+            z = x + 1j * B
+            return getattr(LA, name)(positive(z) if name in ("cholesky", "eigvalsh") else z)
+
+        found, want = pb.vjp(f, A)[0], f(A)
+        for got, one in zip(*(x if isinstance(x, tuple) else (x,) for x in (found, want)), strict=True):
+            np.testing.assert_allclose(got, one, rtol=1e-12, atol=1e-13)
+            assert np.asarray(got).dtype == np.asarray(one).dtype
+    found, want = (
+        pb.vjp(lambda x: LA.lstsq(x[:, :2] + 1j * B[:, :2], z[:, 2], rcond=None), A)[0],
+        LA.lstsq(z[:, :2], z[:, 2]),
+    )
+    for got, one in zip(found, want, strict=True):
+        np.testing.assert_allclose(got, one, rtol=1e-12)
+    for shift in (0.0, 1.0):
+        f = lambda x, shift=shift: LA.eigvals(np.diag([1.0, 3.0, 7.0]) * shift + x / 9)  # noqa: E731
+        assert pb.vjp(f, A)[0].dtype == f(A).dtype
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_derivatives(name):
+    f = lambda x, y: CALLS[name](x + 1j * y)  # noqa: E731
+    np.testing.assert_allclose(pb.value_and_grad(f)(A, B)[0], f(A, B), rtol=1e-12)
+    pb.check_grads(f, A, B, order=1 if name in TWICE else 2)
+
+
+def test_machine_code_and_float32():
+    f = lambda x: sum(CALLS[name](x + 1j * B) for name in ("r", "eigenvalues"))  # noqa: E731
+    want = pb.grad(f)(A)
+    np.testing.assert_allclose(pb.compile(pb.grad(f))(A), want, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(pb.vmap(pb.grad(f))(np.stack([A, A])), np.stack([want, want]), rtol=1e-9, atol=1e-9)
+    single = pb.grad(lambda x: told(LA.cholesky(positive(x + np.complex64(1j) * x))))(A.astype(np.float32))
+    assert single.dtype == np.float32
+
+
+def test_roots_at_the_ends():
+    """Leading zeros are no roots, trailing ones are 0."""
+    f = lambda c: np.roots(np.array([0.0, 2.0, c, 1.0, 0.0]))  # noqa: E731
+    np.testing.assert_allclose(pb.vjp(f, 5.0)[0], f(5.0))
+    np.testing.assert_allclose(np.sum(pb.jacobian(f)(5.0)), -0.5)  # the sum of the roots is −c/2
+
+
+def test_what_has_no_derivative_says_so():
+    for f in (lambda x: LA.eigvals(x * I3), lambda x: np.roots(np.array([1.0, -2 * x, x * x])),
+              lambda x: LA.eigvals(np.array([[1.0, x], [0.0, 1.0]]))):  # fmt: skip
+        with pytest.raises(DifferentiationError, match="repeats"):
+            pb.grad(lambda x, f=f: np.sum(np.abs(f(x))))(1.0)
+        with pytest.raises(DifferentiationError, match="repeats"):
+            pb.jvp(f, (1.0,), (1.0,))
+    with pytest.raises(TraceError, match=r"a \+ 0j"):
+        pb.compile(lambda x: np.abs(LA.eigvals(x)))(A)
+    np.testing.assert_allclose(pb.compile(lambda x: np.abs(LA.eigvals(x + 0j)))(A), np.abs(LA.eigvals(A)))
+    for g in (LA.eigh, LA.svd, LA.eig):
+        with pytest.raises(UnsupportedError, match="a phase"):
+            pb.grad(lambda x, g=g: np.sum(np.abs(g(x + 1j * B)[1])))(A)
+    with pytest.raises(PaybackError, match="a phase"):
+        pb.grad(lambda x: np.sum(np.abs(LA.eig(x)[1])))(A)

@@ -1,0 +1,222 @@
+"""compile: a function that changes what it reads from around it computes at each call what it does in plain Python."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import payback as pb
+from payback.errors import TraceError, UnsupportedError
+from transforms.modes import counted
+
+X = np.array([0.5, 1.0, 2.0])
+CALLS = 0
+
+
+def _list():
+    count = [0]
+
+    def f(x):
+        count[0] += 1
+        return x * count[0]
+
+    return f
+
+
+def _nonlocal():
+    turned = False
+
+    def f(x):
+        nonlocal turned
+        turned = not turned
+        return x if turned else -x
+
+    return f
+
+
+def _global():
+    globals()["CALLS"] = 0
+
+    def f(x):
+        global CALLS
+        CALLS += 1
+        return x + CALLS
+
+    return f
+
+
+def _default():
+    def f(x, total=np.zeros(3)):  # noqa: B008 (on purpose)
+        total += 1.0
+        return x * total
+
+    return f
+
+
+def _array(first):
+    table = np.arange(3.0)
+
+    def f(x):
+        y = x * table if first else 0.0
+        table[:] = table[::-1] + 1.0
+        return y + x @ table
+
+    return f
+
+
+def _object():
+    model = SimpleNamespace(rate=1.0, seen=[])
+
+    def f(x):
+        model.rate *= 0.5
+        model.seen.append(model.rate)
+        return x * sum(model.seen)
+
+    return f
+
+
+def _result():
+    count = [0]
+
+    def f(x):
+        count[0] += 1
+        return {"y": x * 2.0, "calls": count[0]}
+
+    return f
+
+
+def _gradient(f):
+    return pb.grad(lambda x: np.sum(f(x) * x))
+
+
+def _generator(make):
+    def state():
+        np.random.seed(3)
+        random.seed(3)
+        draw = make()
+        return lambda x: x + draw()
+
+    return state
+
+
+def _scalars():
+    rates = [0.5]
+
+    def f(x):
+        total = 0.0
+        for k in range(200):
+            total = total * rates[-1] + np.sin(x[k % 3])
+        rates.append(rates[-1] * 0.9)
+        return total
+
+    return f
+
+
+def _drawn():
+    generator = np.random.default_rng(5)
+    return lambda: generator.standard_normal(3)
+
+
+STATES = {
+    "a list": _list, "a name of the closure": _nonlocal, "a global": _global, "a default": _default,
+    "an array": lambda: _array(False), "an array, read before": lambda: _array(True), "an object": _object,
+    "in the result": _result, "in a gradient": lambda: _gradient(_list()),
+    "a generator": _generator(_drawn), "NumPy's generator": _generator(lambda: lambda: np.random.rand(3)),
+    "Python's generator": _generator(lambda: random.random), "of many scalars": _scalars,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("name", STATES)
+def test_state_goes_on(name, native):
+    f = STATES[name]()
+    wanted = [f(X * k) for k in (1.0, 2.0, 2.0, 3.0)]
+    f = STATES[name]()
+    compiled = pb.compile(f, native=native)
+    for k, y in zip((1.0, 2.0, 2.0, 3.0), wanted, strict=True):
+        found = compiled(X * k)
+        if isinstance(y, dict):
+            assert found["calls"] == y["calls"]
+            found, y = found["y"], y["y"]
+        np.testing.assert_allclose(found, y, 1e-14)
+
+
+def test_state_of_an_argument():
+    """An object that is an argument decides which graph is run by what is in it."""
+
+    class Model(SimpleNamespace):
+        __hash__ = object.__hash__
+
+    def f(x, model):
+        model.count[0] += 1
+        return x * model.rate * model.count[0]
+
+    model = Model(rate=2.0, count=[0])
+    compiled = pb.compile(f)
+    for calls, rate in ((1, 2.0), (2, 2.0), (3, 5.0), (4, 5.0)):
+        model.rate = rate
+        np.testing.assert_array_equal(compiled(X, model), X * rate * calls)
+    settled, traces = counted(lambda x, model: x * model.rate)
+    compiled = pb.compile(settled)
+    for rate in (1.0, 1.0, 1.0, 2.0, 2.0, 2.0):
+        model.rate = rate
+        np.testing.assert_array_equal(compiled(X, model), X * rate)
+    assert len(traces) == 2
+
+
+def test_what_changes_nothing_is_traced_twice():
+    """A count of calls, what is kept of them, and what is made once."""
+    model = SimpleNamespace(calls=0, last=None, table=None)
+
+    def f(x):
+        model.calls += 1
+        model.last = x * 2.0
+        model.table = np.arange(3.0) if model.table is None else model.table
+        return np.sin(model.last) * model.table
+
+    f, traces = counted(f)
+    compiled = pb.compile(f)
+    for x in (X, X[:1], X, X[:1], X, X, X[:1]):
+        np.testing.assert_allclose(compiled(x), np.sin(2 * x) * np.arange(3.0), 1e-14)
+    assert len(traces) == 4
+    assert "it changes what it reads around it" in compiled.reasons
+
+
+def _weights():
+    model = SimpleNamespace(w=X.copy())
+
+    def step(x):
+        model.w = model.w - 0.1 * x
+        return model.w
+
+    return step
+
+
+def _history():
+    history = []
+
+    def f(x):
+        history.append(x)
+        return sum(history)
+
+    return f
+
+
+@pytest.mark.parametrize("make", [_weights, _history])
+def test_traced_values_that_are_kept_for_the_next_call(make):
+    compiled, f = pb.compile(make()), make()
+    np.testing.assert_array_equal(compiled(X), f(X))
+    for _ in range(2):
+        with pytest.raises(TraceError, match="of another call"):
+            compiled(X)
+
+
+def test_arguments_are_no_results():
+    def f(x, out):
+        out[:] = x * 2.0
+
+    with pytest.raises(UnsupportedError, match=r"writes into \[0\]\[1\] and returns nothing.*Return what it writes"):
+        pb.compile(f)(X, np.zeros(3))
