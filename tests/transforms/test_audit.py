@@ -29,7 +29,7 @@ MODULES = {
         from math import frexp
 
         def spectrum(x):
-            return np.linalg.eigvals(np.outer(x, x) + np.eye(3))
+            return np.linalg.eig(np.outer(x, x) + np.eye(3))[0]
 
         def factor(x):
             return frexp(x[0] + 1.0)[0]
@@ -104,7 +104,7 @@ def test_all_obstacles_of_a_package_in_one_run(planted):
         ("solver.py", "bare"),
     }  # fmt: skip
     assert len(found) == 5
-    assert by_place["helper.py", "spectrum"].what == "np.linalg.eigvals has no derivative in payback"
+    assert by_place["helper.py", "spectrum"].what == "np.linalg.eig has no derivative in payback"
     assert by_place["helper.py", "factor"].expression == "frexp(x[0] + 1.0)"
     assert by_place["main.py", "cost"].expression == "float(x[2])"
     assert "self.work was made before" in by_place["state.py", "step"].why
@@ -145,12 +145,12 @@ def test_nothing_in_the_way():
 @pytest.mark.parametrize(
     ("f", "what"),
     [
-        (lambda x: np.sum(np.linalg.eigvals(np.outer(x, x)).real), "eigvals has no derivative"),
+        (lambda x: np.sum(np.linalg.eig(np.outer(x, x))[0].real), "eig has no derivative"),
         (lambda x: float(x[0]) * x[1], "float(x) would lose the derivative"),
         (lambda x: np.add(x, 1.0, dtype=np.int64, casting="unsafe").sum() * x[0], "does not take dtype=int64"),
         (lambda x: x.tobytes() and x.sum(), ".tobytes of a traced array"),
         (lambda x: math.frexp(x[0])[0] + x[1], "float(x) would lose the derivative"),
-        (lambda x: np.sum(np.linalg.pinv(x[:, None] * 1j).real), "np.linalg.pinv of traced complex numbers"),
+        (lambda x: np.sum(np.linalg.eigh(x[:, None] * 1j * x)[1].real), "np.linalg.eigh of traced complex numbers"),
         (lambda x: np.argmax(x), "the result is of int64"),
     ],
 )
@@ -229,7 +229,7 @@ def test_the_audit_goes_on_after_compiled_code_has_raised(name):
     def f(x):
         a = float(x[0])
         b = refused(x)
-        c = np.linalg.eigvals(np.outer(x, x))[0].real
+        c = np.linalg.eig(np.outer(x, x))[0][0].real
         return a * x.sum() + b + c + decimal.Decimal(x[0]).as_tuple().sign
 
     x = np.array([0.3, 0.5])
