@@ -120,6 +120,8 @@ PROGRAMS = {
     ),
     "eigh": (lambda a: (lambda r: (r[0], r[1] ** 2))(np.linalg.eigh(a + a.T + np.diag([1.0, 4.0, 9.0]))), [(3, 3)]),
     "svd": (lambda a: (lambda r: (r[0] ** 2, r[1], r[2] ** 2))(np.linalg.svd(a + np.diag([1.0, 4.0, 9.0]))), [(3, 3)]),
+    "complex qr": (lambda a: np.abs(np.linalg.qr(a + 1j * np.eye(3))[0]), [(3, 3)]),
+    "eigenvalues": (lambda a: pb.grad(lambda a: np.sum(np.abs(np.linalg.eigvals(a + 0j))))(a), [(3, 3)]),
     "qr, pinv": (lambda a: np.linalg.qr(a + np.eye(3))[1][:2] + np.linalg.pinv((a + np.eye(3))[:, :2]), [(3, 3)]),
     "lstsq, which is run on one sample after another": (
         lambda a, b: np.linalg.lstsq(a + np.eye(4, 2), b, rcond=None)[0],
@@ -541,7 +543,7 @@ def uses():
 
 
 # the draws and `loop` have tests of their own; whether values repeat is the same for all samples of these programs
-ELSEWHERE = {"random_bits", "fold_in", "loop", "repeated", "negligible"}
+ELSEWHERE = {"random_bits", "fold_in", "loop", "repeated", "negligible", "distinct", "signs_of_qr"}
 RULES = sorted(name for name, row in TABLE.items() if row.batch is not None and name not in ELSEWHERE)
 USED = uses()
 
