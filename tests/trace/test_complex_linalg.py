@@ -77,7 +77,6 @@ def test_derivatives(name):
     pb.check_grads(f, A, B, order=1 if name in TWICE else 2)
 
 
-@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_machine_code_and_float32():
     f = lambda x: sum(CALLS[name](x + 1j * B) for name in ("r", "eigenvalues"))  # noqa: E731
     want = pb.grad(f)(A)

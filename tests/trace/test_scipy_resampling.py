@@ -65,7 +65,6 @@ def test_by_places(mode):
         pb.check_grads(turned, 17.0, order=2)
 
 
-@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_compiled_and_in_batches():
     def f(x, c):
         return np.sum(nd.map_coordinates(x, c, mode="nearest") ** 2) + np.sum(nd.zoom(x, 1.5, order=1))

@@ -42,7 +42,6 @@ def test_values_and_derivatives(name):
     pb.check_grads(lambda x: np.sum(f(x) * weights), x)
 
 
-@pytest.mark.skipif(not amount.full(), reason="machine code takes its time: with --full")
 def test_compiled():
     f = lambda x: np.sum(sg.welch(x, nperseg=16)[1]) + np.sum(np.abs(sg.hilbert(x))) + st.gmean(x[0] ** 2)  # noqa: E731
     np.testing.assert_allclose(pb.compile(pb.grad(f))(LONG), pb.grad(f)(LONG), rtol=1e-9, atol=1e-11)
