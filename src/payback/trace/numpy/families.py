@@ -18,6 +18,7 @@ from payback.trace.array import Traced, plain
 from payback.trace.complex.factorizations import eigenvalues
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import array_of
+from payback.trace.numpy.polynomials import least_squares
 from payback.trace.numpy.series import FUNCTIONS as VALUES
 from payback.trace.numpy.series import polyvander
 
@@ -110,19 +111,12 @@ class _Family:
         return np.stack([self.value(x, row) for row in np.eye(deg + 1)], axis=-1)
 
     def fit(self, x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None) -> Any:
-        """Least squares, on columns of the length 1 as NumPy scales them."""
+        """Least squares."""
         if np.ndim(deg) or full:
             raise UnsupportedError(f"{self.prefix}fit of traced values with full=True or several degrees", where=here(),
                                    fix="give one degree, and compute the residuals from the fit")  # fmt: skip
         x, y = array_of(x) + 0.0, array_of(y) + 0.0
-        powers, right = self.vandermonde(x, int(deg)), y
-        if w is not None:
-            w = array_of(w) + 0.0
-            powers, right = powers * w[:, None], right * (w[:, None] if y.ndim == 2 else w)
-        scale = np.sqrt(np.sum(powers * powers, axis=0))
-        cut = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
-        found = np.linalg.lstsq(powers / scale, right, cut)[0]
-        return found / (scale[:, None] if y.ndim == 2 else scale)
+        return least_squares(x, self.vandermonde(x, int(deg)), y, w, rcond)
 
     def companion(self, c: Any) -> Any:
         """NumPy's matrix, which is linear in the coefficients over the last one."""

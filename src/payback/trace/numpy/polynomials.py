@@ -110,11 +110,16 @@ def polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: 
         raise UnsupportedError("np.polyfit of traced values takes one degree", where=here(), why=f"it is {deg}")
     if x.ndim != 1 or not x.shape[0] or not 1 <= y.ndim <= 2 or y.shape[0] != x.shape[0]:
         raise TypeError(f"np.polyfit takes a vector x and as many y, not {x.shape} and {y.shape}")
-    powers, right = np.vander(x, int(deg) + 1), y
+    return least_squares(x, np.vander(x, int(deg) + 1), y, w, rcond)
+
+
+def least_squares(x: Any, columns: Any, y: Any, w: Any, rcond: Any) -> Any:
+    """What each column, a function of x, counts; rows weigh w.  Columns have the length 1, as NumPy scales them."""
+    right = y
     if w is not None:
         w = array_of(w) + 0.0
-        powers, right = powers * w[:, None], right * (w[:, None] if y.ndim == 2 else w)
-    scale = np.sqrt(np.sum(powers * powers, axis=0))
+        columns, right = columns * w[:, None], y * (w[:, None] if y.ndim == 2 else w)
+    scale = np.sqrt(np.sum(columns * columns, axis=0))
     cut = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
-    found = np.linalg.lstsq(powers / scale, right, cut)[0]
+    found = np.linalg.lstsq(columns / scale, right, cut)[0]
     return found / (scale[:, None] if y.ndim == 2 else scale)
