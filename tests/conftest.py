@@ -49,7 +49,7 @@ def pytest_configure(config):
     settings.load_profile("soak" if soak else "full" if full else "everyday")
 
 
-HALVED, LARGE = "PAYBACK_TEST_HALVED", 16  # cases of one test
+HALVED, LARGE = "PAYBACK_TEST_HALVED", 6  # cases of one test
 
 
 def pytest_collection_modifyitems(config, items):
