@@ -2,12 +2,13 @@
 
     python -m benchmarks                                      # everything, 1 and 2 threads
     python -m benchmarks tiny mnist --threads 1 --dtype float32
-    python -m benchmarks 100-300-300-7:48 logistic            # sizes and batch of a training of your own
+    python -m benchmarks 100-300-300-7:48 --seed 3            # sizes and batch of a training of your own, other data
+    python -m benchmarks gmm:d=10,k=5 logistic:rows=1000      # sizes of a function
     python -m benchmarks --coverage                           # the rows that native code does not lower
 
 Peers that are not installed are left out and named.  `--peers PYTHON` runs the peers with another interpreter.  What
 was measured of the works named here replaces their sections and lines in RESULTS.md; with `--only` or `--no-write`, and
-for sizes of your own, it is printed alone.
+for sizes, data or types of your own, it is printed alone.
 """
 
 from __future__ import annotations
@@ -47,9 +48,15 @@ def _enters(library: str, variant: str, name: str, kind: str) -> bool:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="*", help=f"of {', '.join([*TRAININGS, *FUNCTIONS])}, or WIDTHS:BATCH")
+    parser.add_argument(
+        "works",
+        nargs="*",
+        metavar="WORK",
+        help=f"of {', '.join([*TRAININGS, *FUNCTIONS])}, WIDTHS:BATCH, or a function with SIZE=NUMBER",
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
+    parser.add_argument("--dtype", nargs="+", help="default: both, of functions but for options only float64")
+    parser.add_argument("--seed", type=int, default=0, help="of the data")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", help="contestants, by the names of their files")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="the interpreter that has the peers")
@@ -62,6 +69,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(coverage())
         return
     names = given.works or [*TRAININGS, *FUNCTIONS]
+    for name in names:
+        work_of(name, {})  # who cannot be read is told now, not after an hour
     python = given.peers
     missing = [library for library, module in NEEDS.items() if not _installed(python, module)]
     contestants = [("payback_", "")]
@@ -77,19 +86,19 @@ def main(arguments: Iterable[str] | None = None) -> None:
     lines: list[str] = []
     writes = given.write if given.write is not None else not given.only
     for name in names:
-        for dtype in given.dtype:
-            options = {"dtype": dtype}
+        base = name.partition(":")[0]
+        usual = ["float64"] if base in FUNCTIONS and base != "options" else ["float32", "float64"]
+        for dtype in given.dtype or usual:  # numerical code is written for float64
+            options = {"dtype": dtype} | ({"seed": given.seed} if given.seed else {})
             work = work_of(name, options)
-            if name in FUNCTIONS and dtype == "float32" and name != "options":
-                continue  # numerical code is written for float64
             for threads in given.threads:
                 entrants = [pair for pair in contestants if _enters(*pair, name, work.kind)]
                 unit = work.batches if work.kind == "training" else 1
                 rows = contest(name, options, threads, entrants, given.rounds, unit, pythons)
                 whole = section(work, rows, threads)
-                lines.append(line(name, work, rows, threads))
+                lines.append(line(base, work, rows, threads))
                 print(whole, flush=True)
-                if writes and (name in TRAININGS or name in FUNCTIONS):
+                if writes and (name in TRAININGS or name in FUNCTIONS) and dtype in usual and not given.seed:
                     keep([whole], lines[-1:])  # at once: a long run may be cut short
     print("\n".join([*HEAD, *lines]))
 

@@ -5,6 +5,8 @@ A function is written once, against `xp`: numpy for payback, jax.numpy, autograd
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +29,7 @@ class Training:
     sizes: tuple[int, ...]
     batch: int
     dtype: str = "float32"
+    seed: int = 0
 
     kind = "training"
 
@@ -47,7 +50,7 @@ class Training:
         return f"step {told}, batch {self.batch}, {self.dtype}"
 
     def data(self) -> dict[str, Any]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(self.seed)
         rows = self.batch * self.batches
         x = generator.standard_normal((rows, self.sizes[0])).astype(self.dtype)
         y = generator.standard_normal((rows, self.sizes[-1])).astype(self.dtype)
@@ -98,9 +101,9 @@ def logistic(xp: Any, w: Any, x: Any, y: Any) -> Any:
     return xp.mean(xp.logaddexp(0.0 * z, -z))
 
 
-def logistic_data(rows: int = 100_000, columns: int = 50, dtype: str = "float64") -> Function:
+def logistic_data(rows: int = 100_000, columns: int = 50, dtype: str = "float64", seed: int = 0) -> Function:
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         x = generator.standard_normal((rows, columns)).astype(dtype)
         y = np.sign(generator.standard_normal(rows)).astype(dtype)
         return generator.standard_normal(columns).astype(dtype), x, y
@@ -124,9 +127,9 @@ def normal(xp: Any, x: Any) -> Any:
     return 0.5 * (1.0 + xp.tanh(0.7988 * x * (1.0 + 0.04417 * x * x)))
 
 
-def options(count: int = 1_000_000, dtype: str = "float64") -> Function:
+def options(count: int = 1_000_000, dtype: str = "float64", seed: int = 0) -> Function:
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         theta = np.stack([generator.uniform(0.1, 0.5, count), generator.uniform(0.01, 0.05, count)]).astype(dtype)
         spot, strike, time = (generator.uniform(a, b, count).astype(dtype) for a, b in ((50, 150), (50, 150), (0.1, 2)))
         return theta, spot, strike, time
@@ -139,15 +142,15 @@ def options(count: int = 1_000_000, dtype: str = "float64") -> Function:
 
 
 def small(xp: Any, x: Any) -> Any:
-    """Ten parameters: a chained Rosenbrock function."""
+    """A chained Rosenbrock function."""
     return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
-def small_function(dtype: str = "float64") -> Function:
+def small_function(parameters: int = 10, dtype: str = "float64", seed: int = 0) -> Function:
     def data() -> tuple[Any, ...]:
-        return (np.random.default_rng(0).standard_normal(10).astype(dtype),)
+        return (np.random.default_rng(seed).standard_normal(parameters).astype(dtype),)
 
-    return Function(f"one call of a function of 10 parameters, {dtype}", small, data, 0.0, 0.0, dtype)
+    return Function(f"one call of a function of {parameters} parameters, {dtype}", small, data, 0.0, 0.0, dtype)
 
 
 def mixture(xp: Any, theta: Any, x: Any) -> Any:
@@ -172,9 +175,9 @@ def mixture(xp: Any, theta: Any, x: Any) -> Any:
     return slse - n * total + prior
 
 
-def mixtures(d: int = 20, k: int = 25, n: int = 10_000, dtype: str = "float64") -> Function:
+def mixtures(d: int = 20, k: int = 25, n: int = 10_000, dtype: str = "float64", seed: int = 0) -> Function:
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         theta = (generator.standard_normal(k), generator.standard_normal((k, d)),
                  0.1 * generator.standard_normal((k, d)), 0.1 * generator.standard_normal((k, d, d)))  # fmt: skip
         return tuple(t.astype(dtype) for t in theta), generator.standard_normal((n, d)).astype(dtype)
@@ -230,12 +233,12 @@ def in_python(xp: Any) -> Callable[..., Any]:
     return scan
 
 
-def lstms(layers: int = 2, characters: int = 1024, width: int = 14, dtype: str = "float64") -> Function:
+def lstms(layers: int = 2, characters: int = 1024, width: int = 14, dtype: str = "float64", seed: int = 0) -> Function:
     """Of ADBench's size and distribution: parameters and state uniform in [0, 1), characters by the bits of their code,
     as wide as the widest in its text."""
 
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         parameters = generator.random((layers, 8, width)), generator.random((3, width))
         state = generator.random((layers, 2, width))
         letters = generator.integers(32, 127, characters)
@@ -289,9 +292,9 @@ def reprojection(xp: Any, camera: Any, point: Any, weight: Any, seen: Any) -> An
     return weight[..., None] * (distorted * focal + principal - seen)
 
 
-def bundles(observations: int = 1_000, dtype: str = "float64") -> Blocks:
+def bundles(observations: int = 1_000, dtype: str = "float64", seed: int = 0) -> Blocks:
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         cameras = generator.standard_normal((observations, 11)) * 0.1 + np.array([0.1] * 3 + [0, 0, -5, 1] + [0] * 4)
         points, weights = generator.standard_normal((observations, 3)), generator.uniform(0.5, 1.5, observations)
         seen = generator.standard_normal((observations, 2))
@@ -311,9 +314,11 @@ def network(xp: Any, layers: Any, x: Any, y: Any) -> Any:
     return xp.mean((h - y) ** 2)
 
 
-def networks(sizes: tuple[int, ...] = (64, 128, 64, 10), batch: int = 64, dtype: str = "float64") -> Function:
+def networks(
+    sizes: tuple[int, ...] = (64, 128, 64, 10), batch: int = 64, dtype: str = "float64", seed: int = 0
+) -> Function:
     def data() -> tuple[Any, ...]:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(seed)
         layers = [part for a, b in pairwise(sizes) for part in (generator.standard_normal((a, b)) / np.sqrt(a),
                                                                  np.zeros(b))]  # fmt: skip
         x, y = generator.standard_normal((batch, sizes[0])), generator.standard_normal((batch, sizes[-1]))
@@ -335,14 +340,14 @@ def recurrence(xp: Any, x: Any, rounds: int) -> Any:
     return cost
 
 
-def scalars(nodes: int = 1_000_000, dtype: str = "float64") -> Function:
+def scalars(nodes: int = 1_000_000, dtype: str = "float64", seed: int = 0) -> Function:
     """A program of so many operations on numbers: 11 a round."""
 
     def f(xp: Any, x: Any) -> Any:
         return recurrence(xp, x, nodes // 11)
 
     def data() -> tuple[Any, ...]:
-        return (np.random.default_rng(0).uniform(0.5, 1.5, 10).astype(dtype),)
+        return (np.random.default_rng(seed).uniform(0.5, 1.5, 10).astype(dtype),)
 
     return Function(f"scalar program of {nodes:,} operations, {dtype}", f, data, 0.0, 0.0, dtype)
 
@@ -362,6 +367,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "bundle": bundles,
     "lstm": lstms,
     "network": networks,
-    "scalar": partial(scalars, 10_000),
+    "scalar": partial(scalars, nodes=10_000),
     "scalars": scalars,
 }
+
+
+def parsed(name: str) -> tuple[str, dict[str, Any]]:
+    """A work's name and sizes: "gmm:d=10,k=5" -> "gmm" and d and k; widths are joined: "network:sizes=8-4-1"."""
+    base, _, told = name.partition(":")
+    if base not in FUNCTIONS:
+        raise SystemExit(f"{name!r} is none of {', '.join([*TRAININGS, *FUNCTIONS])}, and not WIDTHS:BATCH")
+    own = [key for key in inspect.signature(FUNCTIONS[base]).parameters if key not in ("dtype", "seed")]
+    sizes: dict[str, Any] = {}
+    for part in filter(None, told.split(",")):
+        key, _, number = part.partition("=")
+        if key not in own or not re.fullmatch(r"\d+(-\d+)*", number):
+            raise SystemExit(f"{part!r} of {name!r}: {base} has the sizes {', '.join(f'{k}=NUMBER' for k in own)}")
+        sizes[key] = tuple(map(int, number.split("-"))) if key == "sizes" else int(number)
+    return base, sizes

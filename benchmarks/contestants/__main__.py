@@ -11,28 +11,26 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import resource
 import sys
 import time
 from typing import Any
 
 from benchmarks.programs import PROGRAMS, named
-from benchmarks.works import FUNCTIONS, TRAININGS, Training
+from benchmarks.works import FUNCTIONS, TRAININGS, Training, parsed
 
 
 def work_of(name: str, options: dict[str, Any]) -> Any:
-    if name in FUNCTIONS:
-        return FUNCTIONS[name](**options)
     if name in PROGRAMS:
         return named(name, **options)
-    sizes, batch = TRAININGS[name] if name in TRAININGS else _parsed(name)
-    return Training(tuple(sizes), batch, **options)
-
-
-def _parsed(name: str) -> tuple[tuple[int, ...], int]:
-    """ "64-128-10:32": widths, then the batch."""
-    widths, _, batch = name.partition(":")
-    return tuple(int(width) for width in widths.split("-")), int(batch)
+    if name in TRAININGS:
+        return Training(*TRAININGS[name], **options)
+    if re.fullmatch(r"\d+(-\d+)+:\d+", name):  # "64-128-10:32": widths, then the batch
+        widths, batch = name.split(":")
+        return Training(tuple(map(int, widths.split("-"))), int(batch), **options)
+    base, sizes = parsed(name)
+    return FUNCTIONS[base](**sizes, **options)
 
 
 def _resident(forget: bool = False) -> int:

@@ -2,8 +2,9 @@
 
 import pytest
 from benchmarks.arena import Row
+from benchmarks.contestants.__main__ import work_of
 from benchmarks.report import HEAD, SECTIONS, TABLE, keep, line, section
-from benchmarks.works import FUNCTIONS, Training
+from benchmarks.works import FUNCTIONS, Training, parsed
 
 TEXT = f"""# Measurements
 
@@ -64,3 +65,19 @@ def test_the_table_says_what_was_missed(ours, theirs, check, verdict):
     work = FUNCTIONS["small"]()
     found = [*rows(ours, theirs, check), Row("torch eager", 0.2, [1.0] * 3, [1.0], 2e6)]
     assert verdict in line("small", work, found, 1)
+
+
+def test_sizes_and_data_of_ones_own():
+    assert parsed("gmm") == ("gmm", {})
+    assert parsed("network:sizes=8-4-1,batch=32") == ("network", {"sizes": (8, 4, 1), "batch": 32})
+    (alphas, means, *_), x = work_of("gmm:d=3,k=4,n=50", {"dtype": "float32"}).data()
+    assert (alphas.shape, means.shape, x.shape, x.dtype) == ((4,), (4, 3), (50, 3), "float32")
+    assert work_of("12-5-2:7", {}).data()["x"].shape[1] == 12
+    assert not (work_of("gmm:d=3,k=4,n=50", {"seed": 1}).data()[1] == x).any()
+    for name, says in (
+        ("gmmm", "is none of"),
+        ("gmm:q=3", "d=NUMBER, k=NUMBER, n=NUMBER"),
+        ("small:parameters=x", "'parameters=x'"),
+    ):
+        with pytest.raises(SystemExit, match=says):
+            work_of(name, {})
