@@ -69,7 +69,12 @@ def is_inner(frame: FrameType) -> bool:
 
 def is_inner_code(code: CodeType, module: str) -> bool:
     """Whether code of a module is not the user's."""
-    return module.startswith(NOT_USERS) or _of_python(code.co_filename)
+    return module.startswith(NOT_USERS) or _of_python(code.co_filename) or _is_generated(code)
+
+
+def _is_generated(code: CodeType) -> bool:
+    """Whether it is a method that `dataclasses` wrote, in the user's own namespace: nobody can look at its lines."""
+    return code.co_filename == "<string>" and code.co_qualname.startswith("__create_fn__.")
 
 
 def caller(depth: int = 2) -> tuple[CodeType, int] | None:
@@ -80,7 +85,8 @@ def caller(depth: int = 2) -> tuple[CodeType, int] | None:
         if id(space) not in _inner:
             if not is_inner(frame):
                 return frame.f_code, frame.f_lasti
-            _inner[id(space)] = space
+            if not _is_generated(frame.f_code):
+                _inner[id(space)] = space
         frame = frame.f_back
     return None
 

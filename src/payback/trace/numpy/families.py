@@ -22,6 +22,8 @@ from payback.trace.numpy.polynomials import least_squares
 from payback.trace.numpy.series import FUNCTIONS as VALUES
 from payback.trace.numpy.series import polyvander
 
+# what NumPy gives real roots where all of them are, though its eigenvalues are complex since NumPy 2.5
+_REAL_ROOTS = ("poly", "herm", "lag")
 # the name of a module, of its class, and what the names of its functions begin with
 _FAMILIES = {
     "polynomial": ("Polynomial", "poly"), "chebyshev": ("Chebyshev", "cheb"), "legendre": ("Legendre", "leg"),
@@ -133,7 +135,7 @@ class _Family:
         if c.shape[0] < 2:
             return np.array([])
         companion = self.companion(c)[::-1, ::-1]
-        found = eigenvalues(companion) if self.prefix == "poly" else np.linalg.eigvals(companion)
+        found = (eigenvalues if self.prefix in _REAL_ROOTS else np.linalg.eigvals)(companion)
         bare = np.asarray(plain(found.real)) + (0 if isinstance(found, Traced) else 1j * np.asarray(plain(found.imag)))
         return found[np.argsort(bare)]
 

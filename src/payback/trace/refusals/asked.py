@@ -33,11 +33,13 @@ _CURES = {
     "number": f"keep it an array: np.floor, np.ceil, np.trunc and np.rint do not ask for the number, {_PLAIN}",
 }
 _KNOWN = {"max": "max", "min": "min", "sorted": "sorted", "sort": "sorted", "nlargest": "sorted", "nsmallest": "sorted",
-          "format": "text", "print": "text", "str": "text", "isnan": "isnan", "isinf": "isnan", "isfinite": "isnan",
-          "isclose": "isnan", "int": "number", "round": "number", "floor": "number", "ceil": "number",
-          "trunc": "number", "range": "number"}  # fmt: skip
+          "format": "text", "print": "text", "str": "text", "repr": "text", "isnan": "isnan", "isinf": "isnan",
+          "isfinite": "isnan", "isclose": "isnan", "int": "number", "round": "number", "floor": "number",
+          "ceil": "number", "trunc": "number", "range": "number"}  # fmt: skip
 
-_FORMATS = {code for name, code in dis.opmap.items() if name.startswith("FORMAT_")}  # a part of an f-string
+_FORMATS = {
+    code for name, code in dis.opmap.items() if name.startswith(("FORMAT_", "CONVERT_VALUE"))
+}  # a part of an f-string
 
 
 def not_known(name: str | None) -> TraceError:
