@@ -17,7 +17,7 @@ from payback.native.planning.layout import View
 
 GROUP = 160  # nodes in one nest at most
 MANY = 64  # rows that may lie across
-TOGETHER = 1 << 14  # entries from which on two results are worth to be found in one pass
+TOGETHER = 64  # entries from which on two results are worth to be found in one pass
 
 
 def settle(planner: Any, node: Node) -> None:
