@@ -192,7 +192,9 @@ ON_CUTS = {  # of x·1j, x + 0j and their conjugates, whose zeros have signs
     "products": lambda z: np.sqrt(z * -2.0) + np.sqrt(z * 1j) + np.sqrt(-1j * z) + np.arctan(2 * z) + np.log(z * C[0]),
     "quotients": lambda z: np.sqrt(z / -2.0) + np.sqrt(z / 1j) + np.sqrt(1 / z) + np.sqrt(1j / z) + np.log(z / C[0]),
     "sums": lambda z: np.sqrt(z + 0.25) + np.sqrt(z - 0.25) + np.sqrt(0.25 - z) + np.arctanh(z + 1j),
-    "functions": lambda z: np.sqrt(np.exp(z)) + np.arctan(z - 1j) + np.log(np.sin(z)) + np.sqrt(np.exp2(z)) + np.sqrt(np.tanh(z)),
+    "functions": lambda z: (
+        np.sqrt(np.exp(z)) + np.arctan(z - 1j) + np.log(np.sin(z)) + np.sqrt(np.exp2(z)) + np.sqrt(np.tanh(z))
+    ),
 }
 
 
