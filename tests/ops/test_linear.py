@@ -91,10 +91,20 @@ def test_reduction_of_a_scalar(name):
 def test_logsumexp_value():
     import mpmath as mp
 
-    for numbers in ([0.5, -1.25, 3.0], [1000.0, 999.0], [-1000.0, -1000.5], [1e-300, 0.0]):
+    for numbers in ([0.5, -1.25, 3.0], [1000.0, 999.0], [-1000.0, -1000.5], [1e-300, 0.0], [0.5, 0.5]):
         exact = mp.log(mp.fsum(mp.exp(mp.mpf(n)) for n in numbers))
         found = REDUCTIONS["logsumexp"].call(traced(np.array(numbers))).node.value
         assert abs(found - exact) <= 4 * np.finfo(float).eps * max(abs(exact), 1)
+
+
+def test_logsumexp_keeps_the_digits_of_what_is_beside_one():
+    """log(1 + eˣ), as SciPy has it since 1.15; −∞ of nothing but −∞, and of infinities what they are."""
+    for f in (pb.nn.logsumexp, pb.compile(pb.nn.logsumexp)):
+        for x in (-37.0, -5.0, -745.0):
+            assert f(np.array([x, 0.0])) == pytest.approx(np.log1p(np.exp(x)), rel=1e-15, abs=0)
+        assert f(np.full(2, -np.inf)) == -np.inf
+        assert f(np.array([np.inf, 0.0])) == np.inf
+        assert np.isnan(f(np.array([np.nan, 0.0])))
 
 
 def test_numbers_of_entries_beyond_float16():

@@ -187,6 +187,34 @@ def test_elementary_functions_on_the_axes_and_beside(f):
                 np.testing.assert_allclose(found[smooth], getattr(true, part)[smooth], rtol=1e-6, atol=1e-7)
 
 
+ON_CUTS = {  # of x·1j, x + 0j and their conjugates, whose zeros have signs
+    "powers": lambda z: (z**2) ** 0.5 + (z**-2) ** 0.5 + (z**5) ** 0.5 + (z**1.5) ** 0.5 + np.reciprocal(z) ** 0.5,
+    "products": lambda z: np.sqrt(z * -2.0) + np.sqrt(z * 1j) + np.sqrt(-1j * z) + np.arctan(2 * z) + np.log(z * C[0]),
+    "quotients": lambda z: np.sqrt(z / -2.0) + np.sqrt(z / 1j) + np.sqrt(1 / z) + np.sqrt(1j / z) + np.log(z / C[0]),
+    "sums": lambda z: np.sqrt(z + 0.25) + np.sqrt(z - 0.25) + np.sqrt(0.25 - z) + np.arctanh(z + 1j),
+    "functions": lambda z: (
+        np.sqrt(np.exp(z)) + np.arctan(z - 1j) + np.log(np.sin(z)) + np.sqrt(np.exp2(z)) + np.sqrt(np.tanh(z))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_CUTS)
+def test_sides_of_cuts(name):
+    """The sign of a zero says on which side of a cut a number lies: NumPy's values, interpreted and compiled."""
+
+    def of(x):
+        made = [ON_CUTS[name](z) for z in (x * 1j, x * -1j, x + 0j, np.conj(x + 0j), -(x * 1j), 1j * x * 2)]
+        w = np.concatenate(made)
+        return w.real, w.imag
+
+    x = np.array([-2.5, -0.7, 0.3, 3.0])
+    for found in (pb.vjp(of, x)[0], pb.compile(of)(x), pb.vmap(of)(x[:, None])):
+        if found[0].ndim > 1:
+            found = [part.T.ravel() for part in found]
+        for part, expected in zip(found, of(x), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("f", [np.expm1, np.log1p])
 def test_digits_near_nothing(f):
     import mpmath as mp

@@ -270,3 +270,22 @@ def test_item_takes_a_place():
         value, gradient = pb.value_and_grad(f)(x)
         assert value == f(x)
         assert gradient.any()
+
+
+@pytest.mark.parametrize("transform", [
+    lambda f, x: pb.grad(f)(x), lambda f, x: pb.vjp(f, x), lambda f, x: pb.jvp(f, (x,), (np.ones(3),)),
+    lambda f, x: pb.jacobian(f)(x), lambda f, x: pb.grad(pb.compile(f))(x), lambda f, x: pb.vmap(f)(x[None]),
+    lambda f, x: pb.vmap(f, in_axes=1)(x[:, None]), lambda f, x: pb.grad(lambda p: f(p["x"]))({"x": x}),
+])  # fmt: skip
+def test_an_argument_that_its_function_writes_into_by_another_name(transform):
+    x = np.array([1.0, np.nan, 3.0])
+
+    def f(v):
+        x[0] = first
+        return np.sum(v**2)
+
+    first = 1.0  # nothing is changed
+    transform(f, x)
+    first = 5.0
+    with pytest.raises(MutationError, match=r"written into while the function ran.*a copy of its argument"):
+        transform(f, x)

@@ -30,6 +30,18 @@ def test_distances(metric, options):
     agrees(lambda a: getattr(sd, metric)(a[0], a[1], *options.values()), A)
 
 
+@pytest.mark.parametrize(("metric", "options"), METRICS, ids=[name for name, _ in METRICS])
+def test_distances_of_equal_points(metric, options):
+    """The distance 0 is the least there is: the subgradient 0, and Canberra's parts that are 0/0 are 0 as in SciPy."""
+    u, v = np.array([0.0, 1.5, -2.0]), np.array([0.0, 1.5, 1.0])
+    f = lambda a, b: getattr(sd, metric)(a, b, *options.values())  # noqa: E731
+    for compiled in (lambda f: f, pb.compile):
+        assert abs(np.array(compiled(pb.grad(f, argnums=(0, 1)))(u, u.copy()))).max() <= 1e-15
+        value, slopes = compiled(pb.value_and_grad(f))(u, v)
+        assert value == pytest.approx(f(u, v), rel=1e-14)
+        assert np.isfinite(slopes).all()
+
+
 def test_square_forms():
     agrees(lambda a: sd.squareform(sd.pdist(a)), A)
     agrees(lambda a: sd.squareform(a @ a.T - np.diag(np.sum(a**2, axis=1)), checks=False), A)

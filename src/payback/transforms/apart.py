@@ -66,6 +66,26 @@ def not_apart() -> MutationError:
                          "written into")  # fmt: skip
 
 
+def check_kept(copies: Iterable[tuple[Any, Any]]) -> None:
+    """Raises MutationError where the array that was given as an argument is not what its copy is: the function, or what
+    it called, knows it by another name too, and has written into it.
+    """
+    for given, kept in copies:
+        if _is_plain(given) and _is_plain(kept) and given.dtype == kept.dtype and not _same_bits(given, kept):
+            raise MutationError(
+                "an array was written into while the function ran, whose argument it is",
+                why="the function has a copy of its argument, which did not change as it does in NumPy",
+                fix="write into the argument, x[0] = ..., and not into the array by another name",
+            )
+
+
+def _same_bits(x: Any, y: Any) -> bool:
+    whole = {2: np.uint16, 4: np.uint32, 8: np.uint64}.get(x.itemsize)
+    if whole is None or type(x) is not np.ndarray:
+        return bool(x.tobytes() == y.tobytes())
+    return bool(np.array_equal(x.view(whole), y.view(whole)))
+
+
 def check_unchanged(copies: Iterable[tuple[Any, Node]], others: Iterable[Any]) -> None:
     """Raises MutationError where a function has written into an argument that it was given as it is, and another one,
     of which it was given a copy, shows the same memory.

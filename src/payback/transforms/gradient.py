@@ -27,7 +27,14 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.apart import check_unchanged, is_written_since, not_apart, note_written, written_before
+from payback.transforms.apart import (
+    check_kept,
+    check_unchanged,
+    is_written_since,
+    not_apart,
+    note_written,
+    written_before,
+)
 from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
@@ -152,6 +159,8 @@ class Opened:
         if not self.is_plain and self._arrays and len(self.positions) < len(args) + len(kwargs):
             others = [arg for place, arg in (*enumerate(args), *kwargs.items()) if place not in self.positions]
             check_unchanged([(given, node) for given, _, node in self._arrays], leaves(others))
+        if not self.is_plain:
+            check_kept((given, node.value) for given, _, node in self._arrays)
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""

@@ -25,7 +25,7 @@ from payback.trace.assignment.written import Written, node_slot
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.apart import is_written_since, note_written, written_before
+from payback.transforms.apart import check_kept, is_written_since, note_written, written_before
 from payback.transforms.gradient import argument_names
 
 Function = Callable[..., Any]
@@ -86,6 +86,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         traced = trace_body(one, avals, tuple, strides)
         written = [given[list(mapped)[k]] for k in traced.written]
         note_written([*written, *(leaf for leaf, own in shared if _is_written(own, leaf, before))], given)
+        check_kept((np.moveaxis(given[k], axes[k] or 0, 0), node.value) for k, node in mapped.items()
+                   if type(given[k]) is np.ndarray)  # fmt: skip
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)
         m = Recording()

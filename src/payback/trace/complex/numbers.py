@@ -242,11 +242,11 @@ def pair(re: Any, im: Any, shape: tuple[int, ...] | None = None) -> Complex:
     """Complex numbers of these parts, in one shape."""
     if shape is None:
         shape = np.broadcast_shapes(np.shape(re), np.shape(im))
-    re, im = _in_dtype_of(im, re), _in_dtype_of(re, im)
+    re, im = in_dtype_of(im, re), in_dtype_of(re, im)
     return Complex(_filled(re, im, shape), _filled(im, re, shape))
 
 
-def _in_dtype_of(other: Any, part: Any) -> Any:
+def in_dtype_of(other: Any, part: Any) -> Any:
     """A part that is a Python number in the dtype of the other one, as NumPy has it for the whole number."""
     if part is NOTHING or not is_weak(part) or other is NOTHING or is_weak(other):
         return part

@@ -16,17 +16,15 @@ from payback.trace.assignment.buffer import any_traced
 from payback.trace.complex.numbers import (
     NOTHING,
     Complex,
+    in_dtype_of,
     is_weak,
     listed,
-    minus,
     pair,
     pair_of,
     parts,
-    plus,
     product,
-    times,
 )
-from payback.trace.dispatch import here
+from payback.trace.dispatch import emit, here
 from payback.trace.operators import HOOKS
 from payback.trace.operators import METHODS as OF_ARRAYS
 
@@ -34,45 +32,127 @@ from payback.trace.operators import METHODS as OF_ARRAYS
 
 
 def multiply(x: Any, y: Any) -> Complex:
-    re, im = product(times, x, y)
-    for z, factor in ((x, y), (y, x)):
-        (a, b), (c, d) = parts(z), parts(factor)
-        if d is NOTHING and b is not NOTHING and _may_be_negative(c):
-            # a real factor's imaginary part is 0: a·0 + b·c, so the sign of a zero is which side of a cut it lies on
-            im = im + _zero_of(stop_gradient(0.0 if a is NOTHING else a))
+    """The four products; one with a part that is nothing is a zero of its sign, which may say on which side of a cut
+    the result lies.
+    """
+    (a, b), (c, d) = parts(x), parts(y)
+    (of_a, of_b), (of_c, of_d) = _sides(x), _sides(y)
+    re = _both(np.subtract, _product(a, of_a, c, of_c), _product(b, of_b, d, of_d))
+    im = _both(np.add, _product(a, of_a, d, of_d), _product(b, of_b, c, of_c))
     return pair(re, im)
 
 
-def _zero_of(x: Any) -> Any:
-    """A zero of its sign: of a Python number a Python number."""
+def _sides(x: Any) -> tuple[float, float]:
+    """The signs of the zeros that are meant where a part is nothing: −1j has the real part −0."""
+    return (math.copysign(1.0, x.real), math.copysign(1.0, x.imag)) if type(x) is complex else (1.0, 1.0)
+
+
+def _product(p: Any, of_p: float, q: Any, of_q: float) -> tuple[Any, bool]:
+    """p·q, and whether it is nothing but a zero of its sign."""
+    if p is not NOTHING and q is not NOTHING:
+        return p * q, False
+    if p is NOTHING and q is NOTHING:
+        return math.copysign(0.0, of_p * of_q), True
+    return _zero_of(*((q, of_p) if p is NOTHING else (p, of_q))), True
+
+
+def _zero_of(x: Any, side: float = 1.0) -> Any:
+    """A zero of the sign of x or of −x: of a Python number a Python number."""
     made = np.copysign(0.0, x)
-    if not is_weak(x):
-        return made
-    return OF_ARRAYS["as_number"](made) if isinstance(made, Traced) else float(made)
+    if is_weak(x):
+        made = OF_ARRAYS["as_number"](made) if isinstance(made, Traced) else float(made)
+    return made if side > 0 else -made
 
 
-def _may_be_negative(x: Any) -> bool:
-    return isinstance(x, Traced) or bool(np.any(np.asarray(x) < 0))
+def _both(operator: Any, first: tuple[Any, bool], second: tuple[Any, bool]) -> Any:
+    """The sum or difference of two products; a zero is added only where it could be seen."""
+    (p, p_is_zero), (q, q_is_zero) = first, second
+    if p_is_zero and q_is_zero:
+        q = q if operator is np.add else -q
+        for known, zero in ((p, q), (q, p)):  # −0 changes no zero, and with 0 every zero is 0
+            if type(known) is float:
+                return zero if math.copysign(1.0, known) < 0 else known
+    if q_is_zero and not p_is_zero and _has_no_zero(p):
+        return p
+    if p_is_zero and not q_is_zero and _has_no_zero(q):
+        return q if operator is np.add else -q
+    return p - q if operator is np.subtract else p + q
+
+
+def _has_no_zero(x: Any) -> bool:
+    value = x.node.value if isinstance(x, Traced) else x
+    return value is not None and bool(np.all(value))
+
+
+def _full(x: Any) -> tuple[Any, Any]:
+    """Both parts; one that is nothing is a zero of its sign."""
+    re, im = (
+        math.copysign(0.0, side) if part is NOTHING else part for part, side in zip(parts(x), _sides(x), strict=True)
+    )
+    return re, im
+
+
+def _add(x: Any, y: Any) -> Complex:
+    return pair(*(p + q for p, q in zip(_full(x), _full(y), strict=True)))
+
+
+def _subtract(x: Any, y: Any) -> Complex:
+    return pair(*(p - q for p, q in zip(_full(x), _full(y), strict=True)))
 
 
 def divide(x: Any, y: Any) -> Complex:
-    """As Smith's method divides: by parts of a size near one."""
-    (a, b), (c, d) = parts(x), parts(y)
+    """As Smith's method divides: by the larger part first.  A real or imaginary y has one part only."""
+    (a, b), (c, d) = _full(x), parts(y)
+    re_side, im_side = _sides(y)
     if d is NOTHING:
-        return pair(NOTHING if a is NOTHING else a / c, NOTHING if b is NOTHING else b / c)
+        return pair(_beside(a, b, c, im_side) / c, _beside(b, a, c, -im_side) / c)
     if c is NOTHING:
-        return pair(NOTHING if b is NOTHING else b / d, NOTHING if a is NOTHING else -(a / d))
-    size = stop_gradient(np.maximum(np.abs(c), np.abs(d)))
-    c, d = c / size, d / size
-    length = (c * c + d * d) * size
-    re, im = product(times, x, Complex(c, -d))
+        return pair(_beside(b, a, d, re_side) / d, _beside(-a, b, d, re_side) / d)
+    a, b = in_dtype_of(c, a), in_dtype_of(c, b)
+    first = np.abs(stop_gradient(c)) >= np.abs(stop_gradient(d))
+    larger, smaller = _chosen(first, c, d), _chosen(first, d, c)
+    ratio = smaller / larger
+    length = larger + smaller * ratio
+    re = _chosen(first, a, b) + _chosen(first, b, a) * ratio
+    im = _chosen(first, b, -a) + _chosen(first, -a, b) * ratio
     return pair(re / length, im / length)
 
 
+def _beside(p: Any, q: Any, divisor: Any, side: float) -> Any:
+    """p + q·(0/divisor), or −0: the zero is one of that sign."""
+    if _has_no_zero(p):
+        return p
+    if type(divisor) in (int, float):
+        return p + _zero_of(q, side * math.copysign(1.0, divisor))
+    return p + _zero_of(q, side) * np.copysign(1.0, divisor)
+
+
+def _chosen(first: Any, p: Any, q: Any) -> Any:
+    if isinstance(first, Traced):
+        return emit("select", first, p, q)
+    return np.where(first, p, q) if np.shape(first) else p if first else q
+
+
+def _reciprocal(z: Any) -> Complex:
+    a, b = pair_of(z)
+    size = stop_gradient(np.maximum(np.abs(a), np.abs(b)))
+    a, b = a / size, b / size
+    length = (a * a + b * b) * size
+    return Complex(a / length, -b / length)
+
+
 def _exp(z: Any) -> Complex:
-    a, b = parts(z)
-    size = 1.0 if a is NOTHING else np.exp(a)
+    a, b = pair_of(z)
+    size = 1.0 if _is_sign(a) else np.exp(a)
     return pair(size * np.cos(b), size * np.sin(b))
+
+
+def _is_sign(part: Any) -> bool:
+    """Whether it is nothing but the sign of a zero, as the real part of 1j·x is."""
+    if not isinstance(part, Traced) or part.node.op.name != "copysign":
+        return False
+    size = part.node.args[0].value
+    return size is not None and not np.any(size)
 
 
 def _log(z: Any) -> Complex:
@@ -80,6 +160,10 @@ def _log(z: Any) -> Complex:
         return pair(*parts(cmath.log(z)))
     a, b = pair_of(z)
     return Complex(np.log(np.hypot(a, b)), np.arctan2(b, a))
+
+
+def _scaled(z: Complex, factor: float) -> Complex:
+    return Complex(z.re * factor, z.im * factor)
 
 
 def _sqrt(z: Any) -> Complex:
@@ -97,18 +181,23 @@ def _sqrt(z: Any) -> Complex:
 
 def _power(x: Any, y: Any) -> Any:
     exponent = y if isinstance(y, (int, float, np.integer, np.floating)) else None
-    if exponent is not None and float(exponent).is_integer() and abs(exponent) <= 64:
-        return repeated(multiply, x, int(exponent))
+    if exponent == -1:
+        return _reciprocal(x)
+    if exponent is not None and float(exponent).is_integer() and abs(exponent) < 100:  # as NumPy does
+        return repeated(multiply, x, int(exponent), None if 0 <= exponent <= 3 else 1.0)
     if exponent == 0.5:
         return _sqrt(x)
+    if type(x) in (int, float) and x == 0:
+        a, b = pair_of(y)
+        defined = (a > 0) | ((a == 0) & (b == 0))
+        return pair(np.where(defined, np.where(a == 0, 1.0, 0.0), np.nan), np.where(defined, 0.0, np.nan))
     return _exp(multiply(y, _log(x)))
 
 
-def repeated(times: Callable[[Any, Any], Any], x: Any, count: int) -> Any:
-    """x·x·…·x by squares, or one over it."""
+def repeated(times: Callable[[Any, Any], Any], x: Any, count: int, made: Any = None) -> Any:
+    """x·x·…·x by squares, or one over it; the first factor is `made` if it is given."""
     if count < 0:
-        return divide(1.0, repeated(times, x, -count))
-    made = None
+        return divide(1.0, repeated(times, x, -count, made))
     while count:
         if count & 1:
             made = x if made is None else times(made, x)
@@ -223,17 +312,16 @@ def _in_order(compare: Any) -> Callable[[Any, Any], Any]:
 
 _UFUNCS: dict[Any, Callable[..., Any]] = {
     **{compare: _in_order(compare) for compare in (np.greater, np.greater_equal, np.less, np.less_equal)},
-    np.add: lambda x, y: pair(*map(plus, parts(x), parts(y))),
-    np.subtract: lambda x, y: pair(*map(minus, parts(x), parts(y))),
+    np.add: _add, np.subtract: _subtract,
     np.multiply: multiply, np.true_divide: divide, np.power: _power,
     np.matmul: lambda x, y: pair(*product(np.matmul, x, y)),
-    np.square: lambda z: multiply(z, z), np.reciprocal: lambda z: divide(1.0, z),
+    np.square: lambda z: multiply(z, z), np.reciprocal: _reciprocal,
     np.negative: lambda z: -z, np.positive: lambda z: +z, np.conjugate: lambda z: Complex(+z.re, -z.im),
     np.absolute: lambda z: np.hypot(z.re, z.im),
     np.exp: _exp, np.log: _log, np.sqrt: _sqrt, np.sinh: _sinh, np.cosh: _cosh, np.tanh: _tanh,
     np.sin: _turned(_sinh), np.cos: _cos, np.tan: _turned(_tanh),
-    np.log10: lambda z: divide(_log(z), math.log(10.0)), np.log2: lambda z: divide(_log(z), math.log(2.0)),
-    np.expm1: _expm1, np.log1p: _log1p, np.exp2: lambda z: _exp(multiply(math.log(2.0), z)), np.sign: _sign,
+    np.log10: lambda z: _scaled(_log(z), 1 / math.log(10.0)), np.log2: lambda z: _scaled(_log(z), 1 / math.log(2.0)),
+    np.expm1: _expm1, np.log1p: _log1p, np.exp2: lambda z: _exp(_scaled(z, math.log(2.0))), np.sign: _sign,
     np.arcsin: _arcsin, np.arccos: _arccos, np.arccosh: _arccosh, np.arctanh: _arctanh,
     np.arcsinh: _turned(_arcsin), np.arctan: _turned(_arctanh),
     np.equal: _parts_alike(lambda x, y: (x[0] == y[0]) & (x[1] == y[1])),

@@ -1,6 +1,6 @@
 """`scipy.spatial.distance` of traced values: distances written with NumPy.
 
-Where two points fall on each other the Euclidean distance has the subgradient 0, as the norm has.
+Where two points fall on each other a length has the subgradient 0, as the norm has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ def _centered(x: Any) -> Any:
 
 def _mahalanobis(u: Any, v: Any, VI: Any) -> Any:
     off = u - v
-    return np.sqrt(np.einsum("...i,ij,...j->...", off, array_of(VI), off))
+    square = np.einsum("...i,ij,...j->...", off, array_of(VI), off)
+    apart = np.any(off != 0, axis=-1)
+    return np.where(apart, np.sqrt(np.where(apart, square, 1.0)), 0.0)
+
+
+def _canberra(u: Any, v: Any) -> Any:
+    sizes = np.abs(u) + np.abs(v)
+    return np.sum(np.where(sizes == 0, 0.0, np.abs(u - v) / np.where(sizes == 0, 1.0, sizes)), axis=-1)
 
 
 # of two arrays of points, the last axis being that of their coordinates
@@ -39,7 +46,7 @@ METRICS: dict[str, Callable[..., Any]] = {
     "minkowski": lambda u, v, p=2: np.linalg.norm(u - v, p, axis=-1),
     "cosine": _cosine,
     "correlation": lambda u, v: _cosine(_centered(u), _centered(v)),
-    "canberra": lambda u, v: np.sum(np.abs(u - v) / (np.abs(u) + np.abs(v)), axis=-1),
+    "canberra": _canberra,
     "braycurtis": lambda u, v: np.sum(np.abs(u - v), axis=-1) / np.sum(np.abs(u + v), axis=-1),
     "seuclidean": lambda u, v, V: np.linalg.norm((u - v) / np.sqrt(array_of(V)), axis=-1),
     "mahalanobis": _mahalanobis,
