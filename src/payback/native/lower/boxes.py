@@ -27,11 +27,12 @@ from payback.native.lower.products.blocked.tile import has_masked_loads
 from payback.native.planning import even, layout
 from payback.native.planning.commands import Command, number, text_of
 from payback.native.planning.layout import View
-from payback.native.planning.recomputed import AGAIN, FEW
+from payback.native.planning.recomputed import AGAIN, FEW, LARGE
 
 LEAST = 256  # entries of a result for which it is worth it
 MOST = 32  # boxes of one payment
 SHARED = 1 << 14  # entries from which on threads share the rows
+WHOLE = 10  # operations that a payment may consist of to be computed at each of its places
 
 
 class Boxes(NamedTuple):
@@ -238,6 +239,45 @@ def _again(planner: Any, x: Node, value: Node) -> bool:
     return all(arg.aval.dtype == value.aval.dtype for arg in arrays) and sum(map(_is_array, arrays)) <= 1
 
 
+def _is_whole(planner: Any, value: Node) -> bool:
+    """Whether a large payment is better computed at each of its places than written and read there, from its first
+    operation on: few, on one array or two in memory."""
+    seen, stack, read = {value}, [value], set()
+    if value.aval.size < LARGE or not planner.inline(value, value.aval.shape):
+        return False
+    while stack:
+        x = stack.pop()
+        if len(seen) > WHOLE or x.op.name not in (*AGAIN, "sign"):
+            return False
+        for arg in x.args:
+            if arg.aval.dtype != value.aval.dtype:
+                return False
+            if planner.inline(arg, value.aval.shape):
+                stack += [arg] if arg not in seen else []
+                seen.add(arg)
+            elif arg not in planner.scalars:
+                if not planner.shows(arg):
+                    return False
+                read.add(planner.view(arg).buffer)
+    return len(read) <= 2
+
+
+def added(planner: Any, node: Node) -> list[tuple[Node, Payment]]:
+    """The additions to a large scatter that come next, and what each adds: it is one more payment, to all entries."""
+    found, end, shape = [], node, node.aval.shape
+    while node.aval.size >= LARGE and end not in planner.wanted and len(users := planner.users.get(end, ())) == 1:
+        (end,), before = users, end
+        if end.op.name != "add" or end not in planner.waiting or end.aval != node.aval:
+            break
+        other = end.args[end.args[0] is before]
+        there = other in planner.scalars or planner.shows(other) or _is_whole(planner, other)
+        if other.aval != node.aval or not there or (planner.early is not None and end not in planner.early):
+            break
+        axes, nowhere = tuple(range(len(shape))), (0,) * len(shape)
+        found.append((end, Payment(other, nowhere, shape, axes, nowhere)))
+    return found
+
+
 def _is_array(x: Node) -> bool:
     """Whether it is more than one number at all entries."""
     while x.op.name in ("broadcast", "reshape"):
@@ -272,18 +312,20 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
         owners.append(box)
         return add(("load", len(views) - 1))
 
-    def term(x: Node, box: int, left: list[int]) -> int:
+    def term(x: Node, box: int, left: list[int], whole: bool) -> int:
         if x in planner.scalars:
             return add(number(text_of(planner.scalars[x]), code, factors))
-        if _again(planner, x, payments[box].value) and left[0]:
+        value = payments[box].value
+        if planner.inline(x, value.aval.shape) if whole else left[0] and _again(planner, x, value):
             left[0] -= 1
-            return add((x.op.name, code, *[term(arg, box, left) for arg in x.args]))
+            return add((x.op.name, code, *[term(arg, box, left, whole) for arg in x.args]))
         return operand(x, box)
 
     boxes = list(dict.fromkeys((paid.firsts, paid.extents) for paid in payments))
     terms = []
     for k, paid in enumerate(payments):
-        terms.append((term(paid.value, k, [FEW]), boxes.index((paid.firsts, paid.extents))))
+        value = term(paid.value, k, [FEW], _is_whole(planner, paid.value))
+        terms.append((value, boxes.index((paid.firsts, paid.extents))))
     of = [boxes.index((payments[owner].firsts, payments[owner].extents)) for owner in owners]
     views.append(target)
     extents, moves, places = _merged(shape, [view.strides for view in views], boxes)

@@ -42,7 +42,13 @@ def lower_scatter(planner: Any, node: Node) -> bool:
             return False
         payments.append((value, arrays, places))
     large, done = _in_boxes(node, payments) if code in ("f4", "f8") else ([], 0)
-    target = planner.allocate(node, dtype, shape)
+    last = node
+    if done == len(payments) and large:
+        for end, paid in boxes.added(planner, node):
+            planner.gone.add(last)
+            planner.waiting.pop(end)
+            large, last = [*large, paid], end
+    target = planner.allocate(last, dtype, shape)
     if large:
         boxes.pay(planner, node, target, large)
     else:
