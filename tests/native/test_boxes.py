@@ -127,3 +127,24 @@ def test_large_payments_and_what_is_added_to_them(seed):
             assert same_bits(compiled(*args), wanted[0])
     finally:
         pb.set_threads(None)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(3, 8, 30)))
+def test_payments_of_short_rows(seed):
+    """Such rows lie column by column where their lengths are computed; then so do the boxes."""
+    g = np.random.default_rng(seed)
+    dtype, shape = g.choice([np.float32, np.float64]), (*g.integers(5, 30, 2), int(g.integers(1, 6)))
+    steps = [(int(g.integers(2)), int(g.integers(1, 4))) for _ in range(g.integers(1, 4))]
+
+    def energy(u, v):
+        cost = np.sum(u * v) if seed % 2 else 0.0
+        for axis, step in steps:
+            far, near = (slice(None),) * axis + (slice(step, None),), (slice(None),) * axis + (slice(None, -step),)
+            r = np.sqrt(np.sum((u[far] - u[near]) ** 2, axis=2, keepdims=True) + 1e-3)
+            cost = cost + np.sum((r - 1.0) ** 2)
+        return cost
+
+    f, args = pb.grad(energy), tuple(g.standard_normal(shape).astype(dtype) for _ in range(2))
+    _, found, wanted = both(f, *args)
+    rtol = 3e-6 if dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(found[0], wanted[0], rtol=rtol, atol=100 * rtol)

@@ -24,7 +24,7 @@ from payback.native.lower.nests.body import Body
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.place import masked_load
 from payback.native.lower.products.blocked.tile import has_masked_loads
-from payback.native.planning import even, layout
+from payback.native.planning import even, layout, nests
 from payback.native.planning.commands import Command, number, text_of
 from payback.native.planning.layout import View
 from payback.native.planning.recomputed import AGAIN, FEW, LARGE
@@ -143,7 +143,8 @@ class _Rows(Body):
             loop(ends, sure, lanes, sure=True)
             loop(sure, last, lanes, sure=False)
             start = last
-        if lanes > 1 and has_masked_loads():  # what is left, as one vector: beyond the row there is no box
+        if lanes > 1 and has_masked_loads() and self.key.operands[-1][1] == "u":
+            # what is left, as one vector: beyond the row there is no box
             self.count = b.sub(stop, start)
             loop(start, stop, lanes, sure=False)
             self.count = None
@@ -285,8 +286,11 @@ def _is_array(x: Node) -> bool:
     return x.aval.size > 1
 
 
-def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> None:
-    """One command for payments to large boxes; it writes every entry of the target."""
+def pay(planner: Any, node: Node, payments: Sequence[Payment], is_all: bool) -> View:
+    """One command for payments to large boxes; it writes every entry of the target, which is given.
+
+    is_all: whether there are no others; then the target may lie as most of what is paid does.
+    """
     shape, code = node.aval.shape, code_of(node.aval.dtype)
     numbers: dict[Any, int] = {}
     codes: list[str] = []
@@ -327,8 +331,12 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
         value = term(paid.value, k, [FEW], _is_whole(planner, paid.value))
         terms.append((value, boxes.index((paid.firsts, paid.extents))))
     of = [boxes.index((payments[owner].firsts, payments[owner].extents)) for owner in owners]
+    like = [("load", view) for view in views]
+    target = planner.placed(node, like, shape, False) if is_all else planner.allocate(node, node.aval.dtype, shape)
     views.append(target)
-    extents, moves, places = _merged(shape, [view.strides for view in views], boxes)
+    turned = itemgetter(*way) if len(way := nests.usual(shape, views)) > 1 else tuple
+    boxes = [(turned(firsts), turned(counts)) for firsts, counts in boxes]
+    extents, moves, places = _merged(turned(shape), [turned(view.strides) for view in views], boxes)
     ways = tuple(
         (code_of(view.buffer.dtype), {0: "z", 1: "u"}.get(move[-1], "s"))
         for view, move in zip(views, moves, strict=True)
@@ -344,6 +352,7 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
     for firsts, counts in places:
         arguments += [x for pair in zip(firsts, counts, strict=True) for x in pair]
     planner.commands.append(Command(key, views, arguments, views[:-1], views[-1:], None, "scatter of boxes"))
+    return target
 
 
 def _merged(

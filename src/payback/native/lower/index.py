@@ -48,10 +48,10 @@ def lower_scatter(planner: Any, node: Node) -> bool:
             planner.gone.add(last)
             planner.waiting.pop(end)
             large, last = [*large, paid], end
-    target = planner.allocate(last, dtype, shape)
     if large:
-        boxes.pay(planner, node, target, large)
+        target = boxes.pay(planner, last, large, done == len(payments))
     else:
+        target = planner.allocate(node, dtype, shape)
         zero = ("lit", code, "0.0" if code[0] == "f" else "0")
         planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
     for value, arrays, places in payments[done:]:
