@@ -85,3 +85,66 @@ def test_a_stencil_s_gradient_is_one_pass():
     np.testing.assert_allclose(f(u), pb.grad(energy)(u), rtol=1e-13, atol=1e-13)
     assert "scatter of boxes" in (told := f.explain_compilation())
     assert "zeros" not in told
+
+
+LARGE = {1: (40_000,), 2: (190, 230), 3: (35, 36, 37)}
+KINDS = [  # of what is summed: differences, products, edges that are kept; of one array or two
+    lambda a, b, x: (a - b) ** 2,
+    lambda a, b, x: np.abs(b - a) * 0.3,
+    lambda a, b, x: (a - b * b) ** 2 + (1.0 - b) ** 2,
+    lambda a, b, x: a * b * x,
+    lambda a, b, x: np.sqrt(1.0 + (a - x) ** 2),
+]
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(4, 12, 60)))
+def test_large_payments_and_what_is_added_to_them(seed):
+    """Computed at each of their places, in one pass with what comes directly: the bits of the interpreter."""
+    g = np.random.default_rng(seed)
+    rank, dtype = int(g.integers(1, 4)), g.choice([np.float32, np.float64])
+    shape = LARGE[rank]
+    u, x = (g.choice([1.0, -0.0, 0.3, 1e30], shape) * g.standard_normal(shape) for _ in range(2))
+    terms = [
+        (int(g.integers(rank)), int(g.integers(1, 3)), KINDS[k]) for k in g.integers(0, len(KINDS), g.integers(1, 4))
+    ]
+
+    def energy(u, x):
+        cost = 0.0
+        for axis, step, kind in terms:
+            far, near = (slice(None),) * axis + (slice(step, None),), (slice(None),) * axis + (slice(None, -step),)
+            cost = cost + np.sum(kind(u[far], u[near], x[near]))
+        for direct in range(seed % 3):
+            cost = cost + np.sum((u - x if direct else np.abs(x) * u) ** 2)
+        return cost
+
+    f, args = pb.grad(energy), (u.astype(dtype), x.astype(dtype))
+    _, found, wanted = both(f, *args)
+    assert same_bits(found[0], wanted[0])
+    compiled = pb.compile(f)
+    try:
+        for threads in (1, 2, 3):
+            pb.set_threads(threads)
+            assert same_bits(compiled(*args), wanted[0])
+    finally:
+        pb.set_threads(None)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(3, 8, 30)))
+def test_payments_of_short_rows(seed):
+    """Such rows lie column by column where their lengths are computed; then so do the boxes."""
+    g = np.random.default_rng(seed)
+    dtype, shape = g.choice([np.float32, np.float64]), (*g.integers(5, 30, 2), int(g.integers(1, 6)))
+    steps = [(int(g.integers(2)), int(g.integers(1, 4))) for _ in range(g.integers(1, 4))]
+
+    def energy(u, v):
+        cost = np.sum(u * v) if seed % 2 else 0.0
+        for axis, step in steps:
+            far, near = (slice(None),) * axis + (slice(step, None),), (slice(None),) * axis + (slice(None, -step),)
+            r = np.sqrt(np.sum((u[far] - u[near]) ** 2, axis=2, keepdims=True) + 1e-3)
+            cost = cost + np.sum((r - 1.0) ** 2)
+        return cost
+
+    f, args = pb.grad(energy), tuple(g.standard_normal(shape).astype(dtype) for _ in range(2))
+    _, found, wanted = both(f, *args)
+    rtol = 3e-6 if dtype == np.float32 else 1e-14
+    np.testing.assert_allclose(found[0], wanted[0], rtol=rtol, atol=100 * rtol)

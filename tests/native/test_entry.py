@@ -150,6 +150,33 @@ def test_arrays_around_it_go_the_fast_way(turned):
     assert len(compiled.reasons) == 3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_arrays_that_do_not_lie_by_rows_go_the_fast_way(seed):
+    """Turned, with steps, spread, alone and in containers; one that lies otherwise is another graph's."""
+    rng = np.random.default_rng(seed)
+
+    def laid(x):
+        wide = np.repeat(x, 2, axis=1)
+        ways = (x, np.asfortranarray(x), x.T, x[::-1], wide[:, ::2], np.broadcast_to(x[:1], x.shape))
+        return ways[rng.integers(len(ways))]
+
+    def cost(p, x, k):
+        return np.sum(np.sin(p[0] @ p[1]["w"]) * x.ravel()[k]) + np.sum(p[0].reshape(-1)[:3] * x[0, 0])
+
+    f, by_value, pairs = pb.compile(pb.value_and_grad(cost)), pb.value_and_grad(cost), rng.integers(0, 9, (3, 2))
+    for _ in range(3):
+        a, w, x = (laid(rng.standard_normal((3, 3))) for _ in range(3))
+        args = (a, {"w": w}), x, pairs[:, 1]
+        for _ in range(2):
+            value, gradient = f(*args)
+            wanted, by_hand = by_value(*args)
+            np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(gradient[0], by_hand[0], rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(gradient[1]["w"], by_hand[1]["w"], rtol=1e-12, atol=1e-13)
+        assert f._fast(args) is not None
+        assert f._fast((*args[:2], pairs[:, 1].copy())) is None
+
+
 def test_gradients_of_ten_numbers():
     compiled = pb.compile(pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10))))
     plain = pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10)))

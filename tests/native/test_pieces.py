@@ -48,6 +48,8 @@ def test_shifts_are_not_written_down():
     f = pb.value_and_grad(lambda x: np.sum((np.roll(x, 1, 0) + np.roll(x, -1, 1) - 2.0 * x) ** 2))
     texts = [command.text for command in Program(trace(f, x).graph).commands]
     assert not {"concatenate", "scatter", "zeros"} & set(texts)
+    written = [view.buffer for command in Program(trace(f, x).graph).commands for view in command.writes]
+    assert len({buffer for buffer in written if buffer.size == x.size}) == 2  # the residual, and the gradient
 
 
 @pytest.mark.parametrize("read", [
@@ -67,7 +69,8 @@ def test_whoever_reads_a_shift(read):
     def f(x, y):
         z = np.exp(x) * y
         joined = np.concatenate([z[90:], x[:90]])
-        return read(np.roll(z, 7, 1), y), read(joined, z), z
+        between = 0.5 - np.abs(2.0 * z)  # is computed where it is read
+        return read(np.roll(z, 7, 1), y), read(joined, z), z, read(np.roll(between, 3, 0), y)
 
     check(*both(f, x, y), rtol=1e-12, what="")
 

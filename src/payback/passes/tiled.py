@@ -21,6 +21,7 @@ from payback.passes.rewrite import Change, rewrite
 LEAST = 1 << 13  # entries from which on an array is better filled several times than paid
 MOST = 3  # slices along an axis
 COLUMNS = 16  # side by side, at most
+CHEAP, FEW = ("add", "sub", "mul", "neg", "abs"), 8  # operations that are done after slices are put together
 
 Filling = tuple[int, tuple[Node, ...]]  # an axis, and parts in their order along it
 
@@ -28,11 +29,17 @@ Filling = tuple[int, tuple[Node, ...]]  # an axis, and parts in their order alon
 def tiled(graph: Graph) -> tuple[Graph, list[Change]]:
     """The graph with scatters that fill their result, once or several times, as what is put together; the same bits."""
     log: list[Change] = []
+    outputs = set(graph.outputs)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op.name == "concatenate":
+            moved = _put_together(args, node, node.params["axis"], outputs)
+            if moved.op.name != "concatenate":
+                log.append(Change(node, moved, "its slices are of few operations on one array"))
+                return moved
         if node.op.name != "scatter" or node.aval.dtype.char not in "fd?" or any(node.params["counts"]):
             return None
-        made = _columns(node, args) or _slices(node, args)
+        made = _columns(node, args) or _slices(node, args, outputs)
         if made is not None:
             log.append(Change(node, made, "the payments fill it"))
         return made
@@ -61,7 +68,7 @@ def _columns(node: Node, args: tuple[Node, ...]) -> Node | None:
     return Node(TABLE["stack"], parts, {"axis": axis}, None, node.where, node.aval)
 
 
-def _slices(node: Node, args: tuple[Node, ...]) -> Node | None:
+def _slices(node: Node, args: tuple[Node, ...], outputs: set[Node]) -> Node | None:
     fillings = _fillings(node, args)
     if fillings is None:
         return None
@@ -72,9 +79,38 @@ def _slices(node: Node, args: tuple[Node, ...]) -> Node | None:
     total = None
     for axis, parts in fillings:
         paid = parts if whole else tuple(_paid(None, part, node) for part in parts)
-        made = Node(TABLE["concatenate"], paid, {"axis": axis}, None, node.where, node.aval)
+        made = _put_together(paid, node, axis, outputs)
         total = _paid(total, made, node) if whole else made
     return total
+
+
+def _put_together(parts: tuple[Node, ...], node: Node, axis: int, outputs: set[Node]) -> Node:
+    """Parts side by side.  Large slices of what few operations by numbers make of an array are taken of the array, and
+    the operations done afterwards, on the way of whoever reads it: what lies between is not written down."""
+    steps: list[tuple[Node, Node]] = []
+    x = parts[0].args[0] if all(map(_is_slice, parts)) and len({part.args[0] for part in parts}) == 1 else node
+    while node.aval.size >= LEAST and x.op.name in CHEAP and x not in outputs and len(steps) < FEW:
+        arrays = {arg for arg in x.args if _number(arg) is None}
+        if len(arrays) != 1 or any(arg.aval != x.aval for arg in arrays) or x.aval.dtype.char not in "fd":
+            break
+        before, (x,) = x, arrays
+        steps.append((before, x))
+    if steps:
+        parts = tuple(Node(part.op, (x,), part.params, None, part.where, part.aval) for part in parts)
+    made = Node(TABLE["concatenate"], parts, {"axis": axis}, None, node.where, node.aval)
+    for step, array in reversed(steps):
+        args = tuple(made if arg is array else _number(arg) for arg in step.args)
+        made = Node(step.op, args, step.params, None, step.where, node.aval)
+    return made
+
+
+def _number(x: Node) -> Node | None:
+    """A constant that is one number, of floating dtype, as a scalar."""
+    value = x.value
+    if x.op is not CONST or value is None or (np.ndim(value) and (any(value.strides) or not value.size)):
+        return None
+    number = value[(0,) * np.ndim(value)] if np.ndim(value) else value
+    return x if number is value else Node(CONST, (), NO_PARAMS, freeze(number), x.where, Aval((), x.aval.dtype))
 
 
 def _paid(total: Node | None, value: Node, node: Node) -> Node:

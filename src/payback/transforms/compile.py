@@ -46,6 +46,7 @@ class Trace:
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
     without_axes: which of what the body takes are arrays although they have no axes.
+    spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie.
     written: which of the dynamic leaves the function writes into.
     settled: whether another trace would be the same; until then `held` has what the arrays around it held.
     objects: what is read from the objects among the arguments.
@@ -62,7 +63,7 @@ class Trace:
         dynamic_paths = [path for path, on in zip(paths(tree), dynamic, strict=True) if on]
         kinds = [_kind(leaf) for leaf, on in zip(values, dynamic, strict=True) if on]
         inputs = [fresh(kind.aval, kind.strides, path) for kind, path in zip(kinds, dynamic_paths, strict=True)]
-        self.by_rows = all(kind.strides is None for kind in kinds)
+        self.spread = [(k, kind.strides) for k, kind in enumerate(kinds) if kind.strides is not None]
         following = iter(zip(inputs, kinds, strict=True))
         stands = [fresh(*_kind(variable)[:2], variable.name or "a variable") for variable in variables]
         with watching() as watched, recorded(_recorder() if native else None), standing(variables, stands):
@@ -179,12 +180,8 @@ class CompiledFunction:
         if self.native and trace.settled:
             nested = bool(kwargs) or not all(dynamic) or any(not is_leaf(arg) for arg in args)
             take = opener([args, kwargs] if kwargs else args, dynamic) if nested else None
-            plain = (
-                trace.by_rows
-                and (not trace.written or len(given) == 1)
-                and len(around) == len(trace.outside)
-                and (take is not None or not nested)
-            )
+            plain = (not trace.written or len(given) == 1) and len(around) == len(trace.outside)
+            plain = plain and (take is not None or not nested)
             found = trace.compiled(plain)(*given, *around)
             around_it = self._around if plain and trace.entry else None
             self._fast = _quickly(trace, around_it, take) if around_it else None
@@ -370,7 +367,7 @@ def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[Any], Any]:
     """
     entry, rebuild, objects = trace.entry, trace.rebuild, trace.objects
     unchanged = around.unchanged if not objects else lambda: all(each.unchanged() for each in (around, *objects))
-    after = _Beside(trace).after if trace.outside or trace.masks else None
+    spread, after = trace.spread, _Beside(trace).after if trace.outside or trace.masks else None
 
     def call(args: tuple[Any, ...]) -> Any:
         found = entry(args) if unchanged() else None
@@ -378,12 +375,24 @@ def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[Any], Any]:
 
     def open_and_call(args: Any) -> Any:
         flat = args if take is None else take(args)
+        if flat is not None and spread:
+            flat = _by_rows(flat, spread)
         if flat is not None and after is not None:
             flat = after(flat)
         found = entry(flat) if flat is not None and unchanged() else None
         return None if found is None else rebuild(found)
 
-    return call if take is None and after is None else open_and_call
+    return call if take is None and after is None and not spread else open_and_call
+
+
+def _by_rows(flat: tuple[Any, ...], spread: Sequence[tuple[int, Any]]) -> tuple[Any, ...] | None:
+    """The arguments with copies of those that do not lie by rows; None where one of them lies otherwise."""
+    made = list(flat)
+    for k, strides in spread:
+        if k >= len(made) or type(made[k]) is not np.ndarray or strides_of(made[k]) != strides:
+            return None
+        made[k] = made[k].copy()
+    return tuple(made)
 
 
 def _hashable(value: Any) -> bool:

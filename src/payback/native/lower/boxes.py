@@ -24,14 +24,15 @@ from payback.native.lower.nests.body import Body
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.place import masked_load
 from payback.native.lower.products.blocked.tile import has_masked_loads
-from payback.native.planning import even, layout
+from payback.native.planning import even, layout, nests
 from payback.native.planning.commands import Command, number, text_of
 from payback.native.planning.layout import View
-from payback.native.planning.recomputed import AGAIN, FEW
+from payback.native.planning.recomputed import AGAIN, FEW, LARGE
 
 LEAST = 256  # entries of a result for which it is worth it
 MOST = 32  # boxes of one payment
 SHARED = 1 << 14  # entries from which on threads share the rows
+WHOLE = 10  # operations that a payment may consist of to be computed at each of its places
 
 
 class Boxes(NamedTuple):
@@ -142,7 +143,8 @@ class _Rows(Body):
             loop(ends, sure, lanes, sure=True)
             loop(sure, last, lanes, sure=False)
             start = last
-        if lanes > 1 and has_masked_loads():  # what is left, as one vector: beyond the row there is no box
+        if lanes > 1 and has_masked_loads() and self.key.operands[-1][1] == "u":
+            # what is left, as one vector: beyond the row there is no box
             self.count = b.sub(stop, start)
             loop(start, stop, lanes, sure=False)
             self.count = None
@@ -238,6 +240,45 @@ def _again(planner: Any, x: Node, value: Node) -> bool:
     return all(arg.aval.dtype == value.aval.dtype for arg in arrays) and sum(map(_is_array, arrays)) <= 1
 
 
+def _is_whole(planner: Any, value: Node) -> bool:
+    """Whether a large payment is better computed at each of its places than written and read there, from its first
+    operation on: few, on one array or two in memory."""
+    seen, stack, read = {value}, [value], set()
+    if value.aval.size < LARGE or not planner.inline(value, value.aval.shape):
+        return False
+    while stack:
+        x = stack.pop()
+        if len(seen) > WHOLE or x.op.name not in (*AGAIN, "sign"):
+            return False
+        for arg in x.args:
+            if arg.aval.dtype != value.aval.dtype:
+                return False
+            if planner.inline(arg, value.aval.shape):
+                stack += [arg] if arg not in seen else []
+                seen.add(arg)
+            elif arg not in planner.scalars:
+                if not planner.shows(arg):
+                    return False
+                read.add(planner.view(arg).buffer)
+    return len(read) <= 2
+
+
+def added(planner: Any, node: Node) -> list[tuple[Node, Payment]]:
+    """The additions to a large scatter that come next, and what each adds: it is one more payment, to all entries."""
+    found, end, shape = [], node, node.aval.shape
+    while node.aval.size >= LARGE and end not in planner.wanted and len(users := planner.users.get(end, ())) == 1:
+        (end,), before = users, end
+        if end.op.name != "add" or end not in planner.waiting or end.aval != node.aval:
+            break
+        other = end.args[end.args[0] is before]
+        there = other in planner.scalars or planner.shows(other) or _is_whole(planner, other)
+        if other.aval != node.aval or not there or (planner.early is not None and end not in planner.early):
+            break
+        axes, nowhere = tuple(range(len(shape))), (0,) * len(shape)
+        found.append((end, Payment(other, nowhere, shape, axes, nowhere)))
+    return found
+
+
 def _is_array(x: Node) -> bool:
     """Whether it is more than one number at all entries."""
     while x.op.name in ("broadcast", "reshape"):
@@ -245,8 +286,11 @@ def _is_array(x: Node) -> bool:
     return x.aval.size > 1
 
 
-def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> None:
-    """One command for payments to large boxes; it writes every entry of the target."""
+def pay(planner: Any, node: Node, payments: Sequence[Payment], is_all: bool) -> View:
+    """One command for payments to large boxes; it writes every entry of the target, which is given.
+
+    is_all: whether there are no others; then the target may lie as most of what is paid does.
+    """
     shape, code = node.aval.shape, code_of(node.aval.dtype)
     numbers: dict[Any, int] = {}
     codes: list[str] = []
@@ -272,21 +316,27 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
         owners.append(box)
         return add(("load", len(views) - 1))
 
-    def term(x: Node, box: int, left: list[int]) -> int:
+    def term(x: Node, box: int, left: list[int], whole: bool) -> int:
         if x in planner.scalars:
             return add(number(text_of(planner.scalars[x]), code, factors))
-        if _again(planner, x, payments[box].value) and left[0]:
+        value = payments[box].value
+        if planner.inline(x, value.aval.shape) if whole else left[0] and _again(planner, x, value):
             left[0] -= 1
-            return add((x.op.name, code, *[term(arg, box, left) for arg in x.args]))
+            return add((x.op.name, code, *[term(arg, box, left, whole) for arg in x.args]))
         return operand(x, box)
 
     boxes = list(dict.fromkeys((paid.firsts, paid.extents) for paid in payments))
     terms = []
     for k, paid in enumerate(payments):
-        terms.append((term(paid.value, k, [FEW]), boxes.index((paid.firsts, paid.extents))))
+        value = term(paid.value, k, [FEW], _is_whole(planner, paid.value))
+        terms.append((value, boxes.index((paid.firsts, paid.extents))))
     of = [boxes.index((payments[owner].firsts, payments[owner].extents)) for owner in owners]
+    like = [("load", view) for view in views]
+    target = planner.placed(node, like, shape, False) if is_all else planner.allocate(node, node.aval.dtype, shape)
     views.append(target)
-    extents, moves, places = _merged(shape, [view.strides for view in views], boxes)
+    turned = itemgetter(*way) if len(way := nests.usual(shape, views)) > 1 else tuple
+    boxes = [(turned(firsts), turned(counts)) for firsts, counts in boxes]
+    extents, moves, places = _merged(turned(shape), [turned(view.strides) for view in views], boxes)
     ways = tuple(
         (code_of(view.buffer.dtype), {0: "z", 1: "u"}.get(move[-1], "s"))
         for view, move in zip(views, moves, strict=True)
@@ -302,6 +352,7 @@ def pay(planner: Any, node: Node, target: View, payments: Sequence[Payment]) -> 
     for firsts, counts in places:
         arguments += [x for pair in zip(firsts, counts, strict=True) for x in pair]
     planner.commands.append(Command(key, views, arguments, views[:-1], views[-1:], None, "scatter of boxes"))
+    return target
 
 
 def _merged(

@@ -42,10 +42,16 @@ def lower_scatter(planner: Any, node: Node) -> bool:
             return False
         payments.append((value, arrays, places))
     large, done = _in_boxes(node, payments) if code in ("f4", "f8") else ([], 0)
-    target = planner.allocate(node, dtype, shape)
+    last = node
+    if done == len(payments) and large:
+        for end, paid in boxes.added(planner, node):
+            planner.gone.add(last)
+            planner.waiting.pop(end)
+            large, last = [*large, paid], end
     if large:
-        boxes.pay(planner, node, target, large)
+        target = boxes.pay(planner, last, large, done == len(payments))
     else:
+        target = planner.allocate(node, dtype, shape)
         zero = ("lit", code, "0.0" if code[0] == "f" else "0")
         planner.nest([zero], [code], [("store", target, 0)], shape, "zeros")
     for value, arrays, places in payments[done:]:
