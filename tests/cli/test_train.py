@@ -21,9 +21,11 @@ import payback as pb
 from payback import datasets
 from payback.cli import main
 from payback.io import model as model_files
+from payback.tabular import table_from_text
 from payback.trace.tree import leaves
 from payback.train import table as training
-from payback.train.table import TableModel
+from payback.train.recipe import Recipe
+from payback.train.table import TableModel, prepare
 
 QUICK = ("--epochs", "3")
 LINE = [
@@ -135,6 +137,32 @@ def test_the_network_and_its_training_are_told(run):
     assert "16 rows a step, at most 3 epochs, seed 4" in out
     assert re.search(r"trained   3 epochs in [\d.]+ s, cost [\d.]+ → [\d.]+; stopped: epochs", out)
     assert "rows      120 to train on, 30 to test" in out
+
+
+OPTIONS = dict(dropout=0.25, clip_norm=0.5, class_weight={"versicolor": 4.0, "setosa": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("given", "weight"), [("versicolor=4, setosa=0.5", OPTIONS["class_weight"]), ("balanced", "balanced")]
+)
+def test_dropout_clipping_and_weights_of_classes_are_those_of_fit(run, given, weight):
+    told = ("--dropout", 0.25, "--clip-norm", 0.5, "--class-weight", given, "--valid", 0.2, "--seed", 2)
+    out = good(run, "train", "iris", *QUICK, *told, "--out", "m")
+    assert "dropout 0.25, gradients of norm 0.5 at most, classes weighted: " in out
+    iris = table_from_text(datasets.csv_text("iris"), "iris")
+    recipe = Recipe(epochs=3, valid=0.2, **OPTIONS | {"class_weight": weight})
+    prepared = prepare(iris, ["species"], recipe=recipe, seed=2)
+    model, recipe = prepared.model, prepared.recipe
+    X, held = (model.encoder.transform(iris, rows) for rows in (prepared.train, prepared.valid))
+    y, held_y = (model.target.encode(iris, rows) for rows in (prepared.train, prepared.valid))
+    assert [layer.rate for layer in model.net.layers if isinstance(layer, pb.nn.Dropout)] == [0.25]
+    by_number = weight if weight == "balanced" else {0: 0.5, 1: 4.0}
+    optimizer = recipe.make_optimizer()
+    plain = pb.fit(model.net, X, y, optimizer=optimizer, epochs=3, batch_size=recipe.batch_size,
+                   validation=(held, held_y), patience=20, class_weight=by_number, seed=2)  # fmt: skip
+    assert optimizer.clip_norm == 0.5
+    assert bits("m") == [p.tobytes() for p in leaves(plain.net)]
+    assert "dropout 0.25" in good(run, "show", "m")
 
 
 def test_a_table_of_many_columns_is_told_by_kinds(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn import metrics
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -33,6 +34,16 @@ def test_a_weight_by_class_is_one_by_sample(weight, given):
     assert lines(by_class) == lines(pb.fit(net(), X, Y, **TOLD, sample_weight=each))
 
 
+def test_weights_of_classes_weigh_given_validation_rows_too():
+    held, weight = (X[::3], Y[::3]), {0: 0.5, 2: 7.0}
+    last = pb.fit(net(), X, Y, **TOLD, class_weight=weight, validation=held)
+    each = compute_sample_weight({**weight, 1: 1.0}, held[1])
+    cost = pb.nn.cross_entropy(last.net(held[0]), held[1], each)
+    assert last.history[-1]["validation_loss"] == pytest.approx(cost, rel=1e-12)
+    with pytest.raises(InputError, match="the validation rows all weigh nothing"):
+        pb.fit(net(), X, Y, **TOLD, class_weight={0: 0.0}, validation=(X[:5], Y[:5]))
+
+
 def test_two_classes_of_one_output():
     y = (Y > 0)[:, None]
     told = TOLD | dict(loss="binary_cross_entropy")
@@ -58,7 +69,6 @@ def test_two_classes_of_one_output():
         (dict(metrics=["mae"]), InputError, "the metric 'mae' with the loss 'cross_entropy'"),
         (dict(metrics=["f1"], loss="squared_error", y=X[:, :3]), InputError, "one is of classes"),
         (dict(metrics=["f1"], validation=0), InputError, "no rows are held out"),
-        (dict(metrics=["auc"]), InputError, "auc of 3 classes"),
     ],
 )
 def test_what_cannot_be(told, kind, message):
@@ -105,6 +115,9 @@ def test_metrics(seed):
     if k == 2 and len(there) == 2:
         assert METRICS["auc"](logits, y) == pytest.approx(metrics.roc_auc_score(y, logits[:, 1] - logits[:, 0]))
     values = random.normal(size=(n, k))
+    if k > 2 and len(there) == k:
+        truth = metrics.roc_auc_score(y, softmax(values, axis=1), multi_class="ovr")
+        assert METRICS["auc"](values, y) == pytest.approx(truth)
     assert METRICS["mae"](logits, values) == pytest.approx(metrics.mean_absolute_error(values, logits))
     assert METRICS["rmse"](logits, values) == pytest.approx(
         metrics.root_mean_squared_error(values.ravel(), logits.ravel())

@@ -54,6 +54,11 @@ def train(
         bool, Parameter(help="Find each step's length by backtracking (with gd).", negative="")
     ] = False,
     weight_decay: Annotated[float | None, _option("How strongly weights shrink (with adamw).")] = None,
+    dropout: Annotated[float, _option("The share of hidden units that each training step leaves out.")] = 0.0,
+    clip_norm: Annotated[float | None, _option("Scale gradients down whose norm is larger than this.")] = None,
+    class_weight: Annotated[
+        str | None, _option("How much rows of a class count: balanced, or NAME=WEIGHT, several with commas.")
+    ] = None,
     epochs: Annotated[int | None, whole_number("Passes over the training rows, at most.")] = None,
     batch_size: Annotated[str | None, _option("Rows a step, or all.")] = None,
     tol: Annotated[float | None, _option("Stop at this gradient norm, or when the cost no longer changes.")] = None,
@@ -89,9 +94,12 @@ def train(
         hidden=_hidden(hidden),
         activation=_choice("--activation", activation, ACTIVATIONS),
         optimizer=_choice("--optimizer", optimizer, OPTIMIZERS),
-        rate=_number("--lr", lr),
+        rate=_positive("--lr", lr),
         line_search=line_search,
         weight_decay=_number("--weight-decay", weight_decay),
+        dropout=_share("--dropout", dropout) or 0.0,
+        clip_norm=_positive("--clip-norm", clip_norm),
+        class_weight=_weights(class_weight),
         epochs=_least("--epochs", epochs, 1),
         batch_size=_batch(batch_size),
         patience=_least("--patience", patience, 1),
@@ -207,6 +215,23 @@ def _hidden(text: str | None) -> tuple[int, ...] | None:
     return sizes
 
 
+def _weights(text: str | None) -> Any:
+    if text is None or text == "balanced":
+        return text
+    try:
+        parts = [part.rpartition("=") for part in text.split(",")]
+        weights = {name.strip(): float(weight) for name, _, weight in parts}
+    except ValueError:
+        weights = {"": 0.0}
+    if "" in weights or not all(isfinite(weight) and weight >= 0 for weight in weights.values()):
+        raise InputError(
+            f"the option --class-weight is {text!r}",
+            why="it wants a number from 0 up for the name of each class",
+            fix="write --class-weight balanced, or for example --class-weight yes=5,no=1",
+        )
+    return weights
+
+
 def _choice(name: str, value: str | None, known: Iterable[str]) -> str | None:
     if value is not None and value not in known:
         near = difflib.get_close_matches(value, list(known), 1)
@@ -227,9 +252,16 @@ def _batch(text: str | None) -> Any:
 
 
 def _number(name: str, value: float | None) -> float | None:
-    if value is not None and not (isfinite(value) and (value > 0 or (value == 0 and name != "--lr"))):
-        why = "it wants a positive number" if name == "--lr" else "it wants a number from 0 up"
-        raise InputError(f"the option {name} is {value}", why=why, fix=f"write for example {name} 0.001")
+    if value is not None and not (isfinite(value) and value >= 0):
+        why, fix = "it wants a number from 0 up", f"write for example {name} 0.001"
+        raise InputError(f"the option {name} is {value}", why=why, fix=fix)
+    return value
+
+
+def _positive(name: str, value: float | None) -> float | None:
+    if value is not None and not (isfinite(value) and value > 0):
+        why, fix = "it wants a positive number", f"write for example {name} {'0.001' if name == '--lr' else '1.0'}"
+        raise InputError(f"the option {name} is {value}", why=why, fix=fix)
     return value
 
 
@@ -267,11 +299,17 @@ def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> N
     out.line(f"network   {formula(net)}: {' → '.join(map(str, sizes))}, {count:,} parameters, {recipe.dtype}")
     falling = "" if recipe.optimizer == "gd" or recipe.tol is not None else " falling to 0"
     rate = "found by line search" if recipe.line_search else f"{recipe.rate:g}{falling}"
-    decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
+    more = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
+    more += f", dropout {recipe.dropout:g}" if recipe.dropout else ""
+    more += f", gradients of norm {recipe.clip_norm:g} at most" if recipe.clip_norm else ""
+    if recipe.class_weight:
+        given = {} if isinstance(recipe.class_weight, str) else recipe.class_weight
+        named = " ".join(f"{name} {weight:g}" for name, weight in given.items())
+        more += f", classes weighted: {named or recipe.class_weight}"
     batch = "all rows" if isinstance(recipe.batch_size, str) else counted(recipe.batch_size or 0, "row")
     most = counted(recipe.epochs or 0, "epoch")
     out.line(
-        f"training  {recipe.optimizer}, step length {rate}{decay}, {batch} a step, at most {most}, seed {seed}"
+        f"training  {recipe.optimizer}, step length {rate}{more}, {batch} a step, at most {most}, seed {seed}"
         + (f", {starts} starts" if starts > 1 else "")
     )
 

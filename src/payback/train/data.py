@@ -53,17 +53,13 @@ def check_rows(
     return in_dtype(X, dtype, "X"), y, weights
 
 
-def weights_of_classes(y: Any, class_weight: Any, weights: Any) -> Array:
-    """Sample weights: those of the samples' classes, times `weights` where there are any.
-
-    Raises InputError for what gives classes no weights, ShapeError for weights that are not one a sample.
-    """
-    y = _numbers(y, "y")
-    labels = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+def weights_of_classes(y: Any, class_weight: Any) -> dict[int, float]:
+    """The weight of each class that is in y.  Raises InputError for what gives classes none."""
+    labels = _labels(_numbers(y, "y"))
     if labels.ndim != 1 or (labels != np.rint(labels)).any():
         raise InputError("class_weight is given for targets that are no classes", why="a class is a whole number",
                          fix="give sample_weight, one number a sample")  # fmt: skip
-    classes, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    classes, counts = np.unique(labels, return_counts=True)
     known = classes.astype(np.int64).tolist()
     if isinstance(class_weight, str) and class_weight == "balanced":
         each = len(labels) / (len(known) * counts)
@@ -77,7 +73,20 @@ def weights_of_classes(y: Any, class_weight: Any, weights: Any) -> Array:
                          fix="write class_weight={0: 1.0, 1: 5.0}")  # fmt: skip
     if not (each >= 0).all():
         raise InputError("class_weight holds negative numbers", why="a weight says how much a sample counts")
-    made: Array = each[which.reshape(-1)]
+    return dict(zip(known, each.tolist(), strict=True))
+
+
+def _labels(y: Array) -> Array:
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def weighted_by_class(y: Any, by_class: Mapping[int, float], weights: Any = None) -> Array:
+    """Sample weights: those of the samples' classes, 1 for others, times `weights` where there are any.
+
+    Raises ShapeError for weights that are not one a sample.
+    """
+    classes, which = np.unique(_labels(_numbers(y, "y")), return_inverse=True)
+    made: Array = np.array([by_class.get(label, 1.0) for label in classes.tolist()])[which.reshape(-1)]
     if weights is None:
         return made
     given = _numbers(weights, "sample_weight")

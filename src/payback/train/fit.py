@@ -111,7 +111,8 @@ def fit(
     tol: stop when the gradient's norm is at most tol, or the cost of an epoch changes by at most tol² of itself.
     sample_weight: (n,) numbers ≥ 0, which weigh the validation cost too.
     class_weight: numbers ≥ 0 by class, {0: 1.0, 1: 5.0} (1 for the others), or "balanced": the inverse of how often
-    each class is in y, one on average over the samples.  It is multiplied with sample_weight.
+    each class is in y, one on average over the samples.  It is multiplied with sample_weight, and weighs a validation
+    (X, y) too.
     metrics: what is computed of the rows held out after each epoch, for the history as `validation_…`: "accuracy",
     "balanced_accuracy", "precision", "recall", "f1", "auc", "mae", "rmse", "r2", or functions (prediction, target) ->
     number.  Precision, recall and f1 are those of class 1 of two, else averages over the classes.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import InputError
+from payback.nn.activations import log_softmax
 
 Array = np.ndarray[Any, Any]
 Metric = Callable[[Array, Array], float]
@@ -107,16 +107,24 @@ def auc(logits: Array, target: Array) -> float:
     """The area under the receiver's operating curve: how often a sample of class 1 has the higher logit than one of
     class 0, ties by half (Mann & Whitney, Ann. Math. Stat. 18, 1947); NaN where one of them is missing.
 
+    Of several classes: the mean over those that there are of each against the rest, by probability.
+
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
     0.75
     """
     if logits.ndim == 2 and logits.shape[1] > 1:
-        if logits.shape[1] > 2:
-            raise InputError(f"auc of {logits.shape[1]} classes", why="it is of two", fix="give a function of your own")
-        logits = logits[:, 1].astype(np.float64) - logits[:, 0]
-    if target.ndim == 2 and target.shape[1] == 2:
-        target = target[:, 1]
-    score, positive = logits.reshape(len(logits)), target.reshape(len(target)) > 0.5
+        classes, logits = logits.shape[1], logits.astype(np.float64)
+        if target.ndim == 2 and target.shape[1] == classes:
+            target = np.argmax(target, axis=1)
+        if classes > 2:
+            true, scores = target.reshape(len(target)), log_softmax(logits)
+            return float(np.mean([_area(scores[:, k], true == k) for k in np.unique(true).astype(int)]))
+        logits = logits[:, 1] - logits[:, 0]
+    return _area(logits.reshape(len(logits)), target.reshape(len(target)) > 0.5)
+
+
+def _area(score: Array, positive: Array) -> float:
+    """How often a positive sample has the higher score than another, ties by half."""
     _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place.reshape(-1)]  # of ties: the mean
     ones, zeros = positive.sum(), (~positive).sum()

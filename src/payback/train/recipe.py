@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from payback.errors import InputError
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import known
+from payback.nn.layers import Dropout, known
 from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimizer
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
 
@@ -29,7 +29,8 @@ class Recipe:
 
     hidden: units of each hidden layer, () for a linear model.  skip: see `nn.MLP`; layers that were asked for stand
     alone, the derived ones have it.  rate: the (highest) step length.
-    line_search: for "gd" only.  valid: share of the rows to hold out of training.
+    line_search: for "gd" only.  valid: share of the rows to hold out of training.  dropout: see `nn.MLP`.
+    clip_norm: see `optim.Optimizer`.  class_weight: "balanced", or numbers by the names of classes; see `fit`.
     """
 
     hidden: tuple[int, ...] | None = None
@@ -38,6 +39,9 @@ class Recipe:
     optimizer: str | None = None
     rate: float | None = None
     weight_decay: float | None = None
+    dropout: float = 0.0
+    clip_norm: float | None = None
+    class_weight: str | dict[str, float] | None = None
     line_search: bool = False
     epochs: int | None = None
     batch_size: int | Literal["all"] | None = None
@@ -113,6 +117,13 @@ class Recipe:
                 )
         if self.tol is not None:
             positive("the tolerance", self.tol, zero=True)
+        if self.clip_norm is not None:
+            positive("the largest norm", self.clip_norm)
+        Dropout(self.dropout)
+        if self.dropout and (self.line_search or self.hidden == ()):
+            why = "its cost is another one in each step" if self.line_search else "dropout is of hidden units"
+            raise InputError(f"dropout {'with a line search' if self.line_search else 'in a linear model'}", why=why,
+                             fix="leave one of them out")  # fmt: skip
         for name, value, least in (
             ("epochs", self.epochs, 0),
             ("patience", self.patience, 1),
@@ -132,11 +143,12 @@ class Recipe:
         assert self.optimizer is not None, "complete the recipe first"
         assert self.rate is not None, "complete the recipe first"
         if self.optimizer == "gd":
-            return GradientDescent(self.rate, line_search=self.line_search)
+            return GradientDescent(self.rate, line_search=self.line_search, clip_norm=self.clip_norm)
         schedule: Schedule = Cosine(self.rate) if self.tol is None else Constant(self.rate)
         if self.optimizer == "adamw":
-            return AdamW(schedule, weight_decay=self.weight_decay or 0.0, exempt=("skip",))
-        return OPTIMIZERS[self.optimizer](schedule)
+            decay = self.weight_decay or 0.0
+            return AdamW(schedule, weight_decay=decay, exempt=("skip",), clip_norm=self.clip_norm)
+        return OPTIMIZERS[self.optimizer](schedule, clip_norm=self.clip_norm)
 
     def describe(self) -> dict[str, Any]:
         """The recipe as texts and numbers, for people and for files."""

@@ -14,7 +14,7 @@ from payback.nn.layers import known
 from payback.nn.losses import LOSSES
 from payback.trace.tree import leaves
 from payback.train.checks import fit_target, hold_out, takes_whole_numbers
-from payback.train.data import check_rows, weights_of_classes
+from payback.train.data import check_rows, in_dtype, weighted_by_class, weights_of_classes
 
 Loss = str | Callable[..., Any]
 CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # losses whose target is a class: split class by class
@@ -120,13 +120,20 @@ def training_rows(
     """
     dtype = np.result_type(*leaves(net))
     if class_weight is not None:
-        sample_weight = weights_of_classes(y, class_weight, sample_weight)
+        class_weight = weights_of_classes(y, class_weight)
+        sample_weight = weighted_by_class(y, class_weight, sample_weight)
     X, y, weights = check_rows(X, y, sample_weight, dtype, takes_whole_numbers(net, dtype))
     loss, loss_of = loss_function(loss if loss is not None else _usual_loss(y))
     y = fit_target(net, X, y, loss, "y")
     X, y, weights, held, numbers = hold_out(net, X, y, weights, validation, key, loss in CLASSIFYING)
     if held is not None:
-        held = (held[0], fit_target(net, held[0], held[1], loss, "the validation y"), held[2])
+        held_y = fit_target(net, held[0], held[1], loss, "the validation y")
+        held_weights = held[2]
+        if held_weights is None and class_weight is not None:
+            held_weights = in_dtype(weighted_by_class(held_y, class_weight), dtype, "class_weight")
+            if not held_weights.any():
+                raise InputError("the validation rows all weigh nothing", why="class_weight is 0 for their classes")
+        held = (held[0], held_y, held_weights)
         if held[1].dtype != y.dtype:
             raise InputError(f"the validation y holds {held[1].dtype}", why=f"y holds {y.dtype}")
     return loss, loss_of, Rows(X, y, weights, held, numbers)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from payback import random
+from payback.elsewhere import near
 from payback.errors import InputError, ModelFileError, NonFiniteError
 from payback.io.model import read_model, save_model
 from payback.nn.activations import softmax
@@ -208,6 +209,7 @@ def prepare(
         )
     encoder = Encoder.fit(table, features, train_rows)
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
+    _weights_of_classes(target, recipe.class_weight)
     recipe = dataclasses.replace(recipe, valid=share)
     complete = recipe.complete(len(train_rows), len(encoder.feature_names_out), len(target.classes))
     net = _network(encoder, target, complete, seed)
@@ -224,7 +226,23 @@ def _network(encoder: Encoder, target: TargetEncoder, recipe: Recipe, seed: int)
             why=f"more than {MAX_PARAMETERS:,} are not trained on a table",
             fix="give smaller hidden layers",
         )
-    return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=bool(recipe.skip))
+    skip, dropout = bool(recipe.skip), recipe.dropout
+    return MLP(sizes, recipe.activation or "relu", seed=seed, dtype=recipe.dtype, skip=skip, dropout=dropout)
+
+
+def _weights_of_classes(target: TargetEncoder, given: str | dict[str, float] | None) -> Any:
+    """Weights by the numbers of classes that were given by their names.  Raises InputError for other names."""
+    if given is not None and target.task != "classify":
+        raise InputError("weights of classes for a target of values", why="there are no classes",
+                         fix="leave them out, or say that the task is classify")  # fmt: skip
+    if not isinstance(given, dict):
+        return given
+    numbers = {name: k for k, name in enumerate(target.classes)}
+    if unknown := [name for name in given if name not in numbers]:
+        close = near(unknown[0], target.classes)
+        raise InputError(f"there is no class {unknown[0]!r:.60} to weigh", why=f"known are {', '.join(numbers):.200}",
+                         fix=f"did you mean {close!r}?" if close else None)  # fmt: skip
+    return {numbers[name]: weight for name, weight in given.items()}
 
 
 def train_prepared(
@@ -277,6 +295,7 @@ def train_prepared(
                 validation=validation,
                 patience=recipe.patience,
                 tol=recipe.tol,
+                class_weight=_weights_of_classes(base.target, recipe.class_weight),
                 seed=seed + start,
                 progress=progress,
                 record=record if record is None or alone else start_of(record, start + 1),
