@@ -268,6 +268,7 @@ def _cuts(
         if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
             smooth.add(node)
     further = _steps_to(top, users)
+    whole = {node.args[0] for node in users if node.op.name == "cast" and node.aval.dtype.kind != "f"}
     cuts: dict[int, dict[Any, list[tuple[Node, Node]]]] = {}
     for node in users:
         for slot, arg in enumerate(node.args):
@@ -283,21 +284,23 @@ def _cuts(
             below = left & _leads(leaf, [arg for _, arg in group])
             if below.any():
                 node = group[0][0]
-                fact = f"cut: {node.op.facts.get('math', 'no derivative')}"
-                yield Cause("no path", int(below.sum()), _text(node, names), node.op.name, position(node.where), 0,
-                            node.aval.size, fact)  # fmt: skip
+                op, fact = node.op.name, str(node.op.facts.get("math", "no derivative"))
+                if node in whole:
+                    op, fact = "cast", "whole numbers are constant in pieces"
+                yield Cause("no path", int(below.sum()), _text(node, names), op, position(node.where), 0,
+                            node.aval.size, f"cut: {fact}")  # fmt: skip
                 covered |= below
         left = left & ~covered
         if not left.any():
             return
     covered = np.zeros(leaf.shape, bool)
-    for node, where in rounded:
-        below = left & _leads(leaf, [node])
+    for (where, op), nodes in _places(rounded).items():
+        below = left & _leads(leaf, [arg for node in nodes for arg in _floating_in(node)])
         if below.any():
-            at = position(where)
-            fact = "cut: its bare whole number is taken, which is constant in pieces"
-            yield Cause("no path", int(below.sum()), at.text if at and at.text else "int", "int", at, 0,
-                        node.aval.size, fact)  # fmt: skip
+            at, node = position(where), nodes[0]
+            fact = "a condition that only decides what is done" if op == "if" else "its bare whole number is taken"
+            yield Cause("no path", int(below.sum()), at.text if at and at.text else op, op, at, 0,
+                        node.aval.size, f"cut: {fact}, which is constant in pieces")  # fmt: skip
             covered |= below
     left = left & ~covered
     count = int(left.sum())
@@ -309,6 +312,30 @@ def _cuts(
     else:
         fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
         yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
+
+
+def _places(rounded: Sequence[tuple[Node, Any]]) -> dict[tuple[Any, str], list[Node]]:
+    """By the user's sub-expression, and what it is, the values of which the program has had bare numbers."""
+    places: dict[tuple[Any, str], list[Node]] = {}
+    for node, where in rounded:
+        kind = node.aval.dtype.kind
+        op = "if" if kind == "b" else "int" if kind == "f" else node.op.name
+        at = where if kind == "f" or node.where is None else node.where
+        places.setdefault((at and at[:2], op), []).append(node)
+    return places
+
+
+def _floating_in(node: Node) -> list[Node]:
+    """The floating values that a condition or a whole number was made of; a floating value itself."""
+    found, stack, seen = [], [node], {node}
+    while stack:
+        node = stack.pop()
+        if node.aval.dtype.kind == "f":
+            found.append(node)
+            continue
+        stack += {arg: None for arg in node.args if arg not in seen}
+        seen.update(node.args)
+    return found
 
 
 def _steps_to(top: Node, users: Sequence[Node]) -> dict[Node, int]:
