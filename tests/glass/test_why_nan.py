@@ -103,7 +103,8 @@ FAULTS = {
         "beyond the largest float64",
     ),
     "an exploding recurrence": (
-        exploding_scan, (np.eye(2) * 3.0, [1.0, 0.0]), "value", "w @ h", (0,), {}, "beyond the largest float64",
+        exploding_scan, (np.eye(2) * 3.0, [1.0, 0.0]), "value", "w @ h", (0,),
+        {"max |w|": 3.0, "max |w @ h|": 1.660850528023345e308}, "beyond the largest float64",
     ),
     "a division in a loss": (
         division, ([1.0, 2.0], [3.0, 0.0]), "value", "(prediction - target) / target", (1,),
