@@ -320,6 +320,35 @@ def test_bad_use(run, tmp_path):
         own.account("W1", (0, 0))
 
 
+class Centred(pb.nn.Module):
+    """The first bias adds nothing to what is centred: its gradient is rounding."""
+
+    first: object
+    second: object
+
+    def __init__(self, dtype):
+        self.first = pb.nn.Linear(4, 6, key=pb.random.key(0), dtype=dtype)
+        self.second = pb.nn.Linear(6, 3, key=pb.random.key(1), dtype=dtype)
+
+    def __call__(self, x):
+        h = self.first(x)
+        return self.second(np.tanh(h - h.mean(0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_that_is_rounding_and_nothing_else_is_told_as_such(tmp_path, dtype):
+    fit(Centred(dtype), X, CLASSES, epochs=4, validation=0, optimizer=RMSprop(1e-3), record=tmp_path / "run")
+    run = open_run(tmp_path / "run", like=Centred(dtype))
+    made = run.account("first.bias", (2,))
+    assert 0 < abs(made.rounding) <= made.bound
+    assert abs(made.deposits) <= 1e-3 * abs(made.rounding) + 1e-12
+    assert abs(run.account("first.weight", (1, 2)).rounding) < 1e-5
+    for n in range(1, 21, 5):
+        found = run.agreement(n)
+        assert not found.parted
+        assert found.worst < found.tolerance / 10
+
+
 def recorded_own(folder, optimizer):
     fit(pb.nn.MLP([4, 3]), X, CLASSES, epochs=1, optimizer=optimizer, record=folder)
     return open_run(folder, optimizer=optimizer)
@@ -340,8 +369,8 @@ def test_a_statement_is_plain_data():
     """No training is needed: two steps of momentum on one weight, by hand."""
     rows = np.arange(2)
     steps = [
-        Taken(1, 0.1, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 1.0, 0.7, rows, None, np.array([1.0, 2.0])),
-        Taken(2, 0.1, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 0.7, 0.85, rows, None, np.array([0.0, -3.0])),
+        Taken(1, 0.1, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 1.0, 0.7, rows, None, np.array([1.0, 2.0])),
+        Taken(2, 0.1, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 0.7, 0.85, rows, None, np.array([0.0, -3.0])),
     ]
     made = Statement("w", (0,), float, 1.0, 0.0, steps)
     made.check()

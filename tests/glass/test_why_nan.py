@@ -103,7 +103,8 @@ FAULTS = {
         "beyond the largest float64",
     ),
     "an exploding recurrence": (
-        exploding_scan, (np.eye(2) * 3.0, [1.0, 0.0]), "value", "w @ h", (0,), {}, "beyond the largest float64",
+        exploding_scan, (np.eye(2) * 3.0, [1.0, 0.0]), "value", "w @ h", (0,),
+        {"max |w|": 3.0, "max |w @ h|": 1.660850528023345e308}, "beyond the largest float64",
     ),
     "a division in a loss": (
         division, ([1.0, 2.0], [3.0, 0.0]), "value", "(prediction - target) / target", (1,),
@@ -228,3 +229,21 @@ def test_an_operand_that_was_made_at_the_same_place_is_not_called_as_the_result(
     (origin,) = pb.why_nan(lambda z: np.log(z).real, 0j)
     assert origin.what == "np.log(z)"
     assert origin.operands == (("hypot in it", 0.0),)
+
+
+def test_what_a_loop_gives_is_called_by_the_loop_s_own_name():
+    def loop(x):
+        total = 0.0
+        for number in x:
+            total += np.log(number)
+        return total
+
+    programs = {
+        "number": loop,
+        "v": lambda x: sum(np.log(v) for v in x),
+        "u": lambda x: sum([v * np.log(u) for v in x[:1] for u in x]),
+    }
+    for name, f in programs.items():
+        assert pb.why_nan(f, np.array([1.0, 0.0]))[0].operands == ((name, 0.0),)
+    texts = {account.where.text for account in pb.explain(programs["u"], np.ones(2)).nodes if account.op == "index"}
+    assert texts == {"v", "u", "x[:1]"}

@@ -93,6 +93,37 @@ def test_causes_are_the_user_s_sub_expressions():
     assert (cut.kind, cut.what, cut.op) == ("no path", "pb.stop_gradient(x)", "stop_gradient")
 
 
+def test_layers_that_run_one_sub_expression_are_told_apart():
+    net = pb.nn.MLP([3, 4, 4, 2], "relu", seed=1, dtype=float)
+    net.layers[0].bias[1] = net.layers[2].bias[3] = -100.0
+    found = pb.why_zero(lambda net: pb.nn.cross_entropy(net(X), np.arange(7) % 2), net)
+    z1 = X @ net.layers[0].weight + net.layers[0].bias
+    z2 = np.maximum(z1, 0) @ net.layers[2].weight + net.layers[2].bias
+    dead = {cause.after: (cause.stopped, cause.size) for cause in found["b1"].causes if cause.op == "relu"}
+    assert dead["b1"] == (np.count_nonzero((z1 <= 0)[(z2 > 0).any(axis=1)]), z1.size)
+    assert {cause.after: cause.stopped for cause in found["b2"].causes} == {"b2": np.count_nonzero(z2 <= 0)}
+    recurrent = pb.why_zero(lambda w, h: sum([h := np.maximum(w * h, 0.0) for _ in range(3)]).sum(), -np.ones(2), 1.0)
+    assert {cause.after for zeros in recurrent for cause in zeros.causes} == {""}
+
+
+def test_where_products_are_too_small_and_where_payments_cancel():
+    def f(x, y):
+        small = x * 1e-200
+        a, b = np.sin(y), -np.sin(y)
+        return (small * 1e-200).sum() + (a + b).sum() + (y[0] * 2.0 - y[0]) - y[0]
+
+    found = pb.why_zero(f, np.ones(3), np.ones(2))
+    (cause,) = found["x"].causes
+    assert (cause.kind, cause.what, cause.count) == ("underflow", "x * 1e-200", 3)
+    (cause,) = found["y"].causes
+    assert (cause.kind, cause.what, cause.count, cause.stopped) == ("cancellation", "y", 2, 2)
+    assert "np.sin(y)" in cause.fact
+    inside = pb.why_zero(lambda x: (np.exp(x[:1]) * np.array([1.0, -1.0])).sum() + x[1], np.zeros(2))["x"]
+    assert [(cause.what, cause.kind) for cause in inside.causes] == [("np.exp(x[:1])", "cancellation")]
+    quiet = pb.why_zero(lambda x: np.exp(-x * x), np.float32(12.0))["x"]
+    assert [(cause.kind, cause.op) for cause in quiet.causes] == [("zero partial", "exp")]
+
+
 def test_it_does_not_pretend_to_know_the_inside_of_a_factorization():
     assert counts(lambda a, b: np.linalg.solve(a, b)[0], np.eye(2), np.ones(2), leaf="b") == {"not told apart": 1}
 
@@ -135,6 +166,8 @@ FATAL = {
     "pb.stop_gradient(s)": "s = pb.stop_gradient(s)",
     "np.sign(s)": "s = 0.5 * np.sign(s)",
     "np.round(s, 1)": "s = np.round(s, 1) + 0.01",
+    "np.argmax(s)": "s = np.arange(1.0, 4.0)[np.argmax(s)] * np.ones(3)",
+    "np.sum(s) > 0": "s = np.ones(3) if np.sum(s) > 0 else s",
     "int(np.sum(s))": "s = np.ones(3) * int(np.sum(s)) + 0.25",
     "np.exp(-800.0 - s ** 2)": "s = np.exp(-800.0 - s ** 2)",
     "np.maximum(s - 1e9, 0.0)": "s = np.maximum(s - 1e9, 0.0)",

@@ -165,9 +165,9 @@ def test_an_extreme_row_is_named(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = X.copy()
     rows[37, 1] = 1e200
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(NonFiniteError, match="; row 37 of X"):
         fit(pb.nn.MLP([3, 1], dtype=float), rows, VALUES, batch_size=10, epochs=1, validation=0, on_nan="explain")
-    assert "is row 37 of X" in capsys.readouterr().err
+    assert "; row 37 of X" in capsys.readouterr().err
 
 
 def test_a_gradient_whose_square_is_too_large_and_steps_too_long():
@@ -228,7 +228,7 @@ def test_a_cost_of_the_rows_held_out_has_its_story_too(capsys, tmp_path, record)
     run = pb.open_run(caught.value.folder)
     (origin,) = run.why_nan(held=True)
     assert (origin.index, origin.rule) == ((7, 0), "mul")
-    assert "row 7 of the rows held out" in capsys.readouterr().err
+    assert "; row 7 of the rows held out" in capsys.readouterr().err
     with pytest.raises(InputError, match="no step of the run failed"):
         run.why_nan()
     if not record:

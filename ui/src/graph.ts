@@ -6,6 +6,7 @@ import { Box, FOLDINGS, Folding, Opened, Picture, picture } from "./fold";
 import { w } from "./words";
 
 export const READABLE = 400;
+const LETTER = 7.3; // of a label
 const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 240;
 const SMALL = 12; // nodes that need no folding
 const LEGIBLE = 0.68; // the smallest scale that a graph is fitted to its frame with
@@ -15,13 +16,15 @@ export interface GraphState { now: number; chosen: number | null; hover: number 
 interface Spot { x: number; y: number; width: number }
 
 // Where along its edge a label stands: nearer to the payer, where edges are still apart, or at the first of a few places
-// where no label is yet.  All in CSS pixels: a letter is about 7.3 wide, a line 16 high.
-function placing(): (letters: number, at: (t: number) => [number, number]) => [number, number] {
+// where no label is yet and no box.  All in CSS pixels: a letter is about 7.3 wide, a line 16 high.
+function placing(spots: Spot[]): (letters: number, at: (t: number) => [number, number]) => [number, number] {
   const taken = new Map<number, [number, number, number][]>(); // by lines: where labels stand, and half of how wide they are
   return (letters, at) => {
-    const half = 3.65 * letters + 3;
+    const half = LETTER / 2 * letters + 3;
+    const beside = ([x, y]: [number, number]) => spots.every((box) => Math.abs(box.x - x) > half + box.width / 2 || Math.abs(box.y - y) > 33);
     const free = ([x, y]: [number, number]) => [-1, 0, 1].every((by) => (taken.get(Math.round(y / 16) + by) ?? []).every(([px, py, ph]) => Math.abs(px - x) > half + ph || Math.abs(py - y) > 15));
-    const spot = [0.36, 0.5, 0.64, 0.76, 0.22].map(at).find(free) ?? at(0.36);
+    const places = [0.36, 0.5, 0.64, 0.76, 0.22, 0.88, 0.12].map(at);
+    const spot = places.find((place) => free(place) && beside(place)) ?? places.find(free) ?? places[0];
     const line = Math.round(spot[1] / 16);
     taken.set(line, [...(taken.get(line) ?? []), [...spot, half]]);
     return spot;
@@ -153,11 +156,14 @@ export class Graph {
     const levels = [...rows.keys()].sort((a, b) => a - b);
     let width = 0;
     const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
+    const at = boxes.map((box) => box.x), left = Math.min(...at), span = Math.max(...at) - left;
+    const most = Math.max(2, ...[...rows.values()].map((row) => row.length)) - 1; // folded boxes lie as far apart as all nodes did
+    const near = boxes.length < this.book.count && span > most ? most / span : 1;
     levels.forEach((level, row) => {
       let edge = -Infinity;
       for (const k of rows.get(level)!.sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
         const own = dense ? 8 : this.widthOf(boxes[k]);
-        const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
+        const want = this.focus === null ? (boxes[k].x - left) * near * unit : 0;
         const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
         edge = x + own / 2;
         this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
@@ -212,7 +218,7 @@ export class Graph {
   private drawing(): SVGSVGElement {
     const { boxes, links } = this.picture;
     const { width, height } = this.size;
-    const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place = placing();
+    const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place = placing(this.spots);
     for (const link of links) {
       const a = this.spots[link.from], b = this.spots[link.to];
       const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
@@ -224,7 +230,7 @@ export class Graph {
         return [along(a.x, a.x, b.x, b.x), along(y1, y1 + bend, y2 - bend, y2)];
       });
       const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
-      const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
+      const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial), wide = LETTER * partial.length;
       if (this.pick && link.edges.length === 1) {
         const name = this.book.data.nodes.name;
         const said = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
@@ -236,7 +242,7 @@ export class Graph {
       this.lines.push(line);
       this.labels.push(label);
       edges.append(line);
-      labels.append(label);
+      labels.append(s("rect", { x: lx - wide / 2, y: ly - 8, width: wide, height: 16, class: "ground" }), label);
     }
     boxes.forEach((box, k) => {
       const spot = this.spots[k];

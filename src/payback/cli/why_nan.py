@@ -48,7 +48,8 @@ def why_nan(
     origins = [
         {"phase": o.phase, "what": o.what, "index": list(o.index), "count": o.count, "size": o.size,
          "operands": {text: number(float(value)) for text, value in o.operands}, "result": number(float(o.result)),
-         "rule": o.rule, "fact": o.fact, "place": o.place._asdict() if o.place else None, "times": o.times}
+         "rule": o.rule, "fact": o.fact, "place": o.place._asdict() if o.place else None, "times": o.times,
+         "after": o.after}
         for o in found
     ]  # fmt: skip
     head = {"payback": "why-nan", "version": 1, "target": target, "value": number(float(np.asarray(found.value)))}

@@ -21,19 +21,21 @@ from payback.errors import InputError
 from payback.glass.accounts import LedgerError
 
 Array = np.ndarray[Any, Any]
-# Roundings of a step, in eps: of the weight itself, and of what is added to it by the size of all its payments.
-OF_WEIGHT, OF_PAYMENTS = 1.0, 16.0
+# Roundings of a step, in eps: of the weight itself, of what is added to it by the size of all its payments, and of the
+# gradient's norm, for an entry of a gradient may be what is left of numbers that cancel.
+OF_WEIGHT, OF_PAYMENTS, OF_NORM = 1.0, 16.0, 1.0
 
 
 class Taken(NamedTuple):
     """What a statement needs of one step.
 
-    rate and the coefficients: as in `optim.linear`.  before, after: the weight.  rows: the numbers of the batch's rows;
-    labels: their classes, or None.  shares: of the rows in the gradient.
+    rate and the coefficients: as in `optim.linear`.  norm: of the whole gradient.  before, after: the weight.
+    rows: the numbers of the batch's rows; labels: their classes, or None.  shares: of the rows in the gradient.
     """
 
     n: int
     rate: float
+    norm: float
     scale: float
     keep: float
     take: float
@@ -88,19 +90,20 @@ class Statement:
         self.decay = np.array([-step.decay * step.before for step in taken])
         self.initial = taken[0].keep * reach[0] * kept + 0.0 if taken else 0.0
         self.rounding = self._rest()
-        self.bound = self._bound(taken)
+        self.bound = self._bound(taken, whole)
         self._numbers = np.array([step.n for step in taken], np.int64)
 
     def _rest(self) -> float:
         return math.fsum([self.closing, -self.opening, -self.initial, *-self.amounts, *-self.decay])
 
-    def _bound(self, taken: list[Taken]) -> float:
+    def _bound(self, taken: list[Taken], whole: list[float]) -> float:
         gross = (
             np.add.reduceat(np.abs(self.amounts), np.cumsum([0, *(len(s.rows) for s in taken[:-1])])) if taken else 0
         )
         weight = sum(max(abs(step.before), abs(step.after)) for step in taken)
         paid = float(np.sum(gross)) + float(np.abs(self.decay).sum()) + abs(self.initial)
-        return float(np.finfo(self.dtype).eps) * (OF_WEIGHT * weight + OF_PAYMENTS * paid)
+        norms = sum(abs(unit) * step.norm for unit, step in zip(whole, taken, strict=True))
+        return float(np.finfo(self.dtype).eps) * (OF_WEIGHT * weight + OF_PAYMENTS * paid + OF_NORM * norms)
 
     def __len__(self) -> int:
         return len(self.amounts)

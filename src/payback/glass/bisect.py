@@ -24,8 +24,9 @@ WAYS: dict[str, dict[str, Any]] = {
 class Pair:
     """The same node in both runs.
 
-    number: its place in the sweep.  difference: the largest, relative to the larger run's largest entry; infinite where
-    one of them only is finite.  inherited: the largest difference of its operands.  worst: the entry that differs most.
+    number: its place in the sweep.  difference: the largest, relative to the larger run's largest entry (of an adjoint
+    by machine code to what that would be if no paths cancelled, which rounding goes by); infinite where only one of
+    them is finite.  inherited: the largest difference of its operands.  worst: the entry that differs most.
     """
 
     number: int
@@ -166,7 +167,7 @@ def bisect(a: Any, b: Any, *, tol: float | None = None) -> Parting:
         if x is None or y is None or (x.kind, x.op, x.value.shape) != (y.kind, y.op, y.value.shape):
             programs = x, y
             break
-        difference, worst = _difference(x.value, y.value)
+        difference, worst = _difference(x.value, y.value, max(x.gross, y.gross))
         apart.append(difference)
         inherited = max((apart[k] for k in x.operands), default=0.0)
         pairs.append(Pair(number, x, y, difference, inherited, worst))
@@ -236,8 +237,8 @@ def _tolerance(a: Evaluation, b: Evaluation) -> float:
     return UNITS * max(float(np.finfo(dtype).eps) for dtype in dtypes)
 
 
-def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[float, tuple[int, ...]]:
-    """(the largest difference, relative to the largest entry; where it is)."""
+def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], gross: float) -> tuple[float, tuple[int, ...]]:
+    """(the largest difference, relative to the largest entry or to `gross`; where it is)."""
     if a.size == 0:
         return 0.0, ()
     if a.dtype == b.dtype and a.tobytes() == b.tobytes():
@@ -250,5 +251,6 @@ def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> tuple[float
     at = int(np.argmax(apart))
     worst = tuple(int(i) for i in np.unravel_index(at, a.shape))
     size = max(float(np.max(np.abs(v), where=np.isfinite(v), initial=0.0)) for v in (x, y))
+    size = max(size, gross) if np.isfinite(gross) else size
     largest = float(apart[at])
     return (largest / size if size and np.isfinite(largest) else largest), worst

@@ -4,8 +4,8 @@ It holds every value in order of creation and then every adjoint in the order of
 by the interpreter or as machine code, in float32 or float64, on this input or on another; a file of it is JSON.
 
 The format, version 1: {"format": "payback evaluation", "version": 1, "how", "records": [{kind, name, op, where, shape,
-dtype, operands, values}]}; operands are numbers of records; values are flat in row-major order, NaN and infinities the
-strings "NaN", "Infinity", "-Infinity".
+dtype, operands, gross, values}]}; operands are numbers of records; values are flat in row-major order, NaN and
+infinities the strings "NaN", "Infinity", "-Infinity".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import math
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ import numpy as np
 
 from payback import native as machine_code
 from payback.ad.algebra import Gradient
+from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, sweep
-from payback.errors import InputError
+from payback.errors import DifferentiationError, InputError
 from payback.files import write_file
 from payback.glass.inside import Opened as Inside
 from payback.ir.aval import Avals
@@ -55,7 +56,8 @@ class Record:
     """One value or adjoint.
 
     kind: "value" or "adjoint".  name: of an input, else the text of its expression, else its operation.  where: the
-    user's line.  operands: numbers of the records that it was computed from.
+    user's line.  operands: numbers of the records that it was computed from.  gross: of an adjoint by machine code, how
+    large its largest entry would be if no paths cancelled; 0 where that is not known.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class Record:
     where: str | None
     operands: tuple[int, ...]
     value: Array
+    gross: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Evaluation:
             "how": self.how,
             "records": [
                 {"kind": r.kind, "name": r.name, "op": r.op, "where": r.where, "shape": list(r.value.shape),
-                 "dtype": r.value.dtype.name, "operands": list(r.operands),
+                 "dtype": r.value.dtype.name, "operands": list(r.operands), "gross": _word(r.gross),
                  "values": [_word(x) for x in r.value.reshape(-1).tolist()]}
                 for r in self.records
             ],
@@ -142,6 +145,7 @@ def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool) -
         values: Sequence[Any] = Program(graph)(*(node.value for node in wrt))
     else:
         values = (*(node.value for node in forward), *bars)
+    gross = _gross(top, wrt) if native else {}
     places = {("value", node): i for i, node in enumerate(forward)}
     places |= {("adjoint", node): len(forward) + i for i, node in enumerate(backward)}
     records = []
@@ -154,8 +158,19 @@ def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool) -
             operands += [places.get(("value", n)) for payer in payers for n in (*payer.args, payer)]
         kind = "value" if i < len(forward) else "adjoint"
         found = tuple(dict.fromkeys(k for k in operands if k is not None))
-        records.append(Record(kind, *_named(node), found, np.array(value)))
+        size = gross.get(node, 0.0) if kind == "adjoint" else 0.0
+        records.append(Record(kind, *_named(node), found, np.array(value), size))
     return Evaluation("machine code" if native else "interpreter", _spoken(records))
+
+
+def _gross(top: Node, wrt: list[Node]) -> dict[Node, float]:
+    """The largest entry of Σ |paths| of each node; none where a row has no sizes of paths."""
+    with quietly():
+        try:
+            found = sweep(Sizes(), {top: seed_for(top)}, wrt, keep=everything)
+        except DifferentiationError:
+            return {}
+        return {node: float(np.max(Sizes().dense(bar), initial=0.0)) for node, bar in found.items() if _plain(node)}
 
 
 def from_nodes(nodes: list[Node], settled: dict[Node, Any], names: dict[Node, str]) -> Evaluation:
@@ -206,7 +221,7 @@ def _spoken(records: list[Record]) -> tuple[Record, ...]:
             stands[i] = operands
         else:
             stands[i] = (len(kept),)
-            kept.append(Record(record.kind, record.name, record.op, record.where, operands, record.value))
+            kept.append(replace(record, operands=operands))
     return tuple(kept)
 
 
@@ -274,7 +289,8 @@ def _from_own(data: dict[str, Any]) -> Evaluation:
             raise ValueError(f"record {i}")
         value = np.array(_numbers(r["values"]), dtype).reshape(r["shape"])
         where = None if r["where"] is None else str(r["where"])
-        records.append(Record(r["kind"], str(r["name"]), str(r["op"]), where, operands, value))
+        gross = float(_numbers([r.get("gross", 0.0)])[0])
+        records.append(Record(r["kind"], str(r["name"]), str(r["op"]), where, operands, value, gross))
     return Evaluation(str(data["how"]), tuple(records))
 
 

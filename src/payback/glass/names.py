@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from payback.ir.node import Node
+from payback.ir.node import Node, ancestors
 from payback.ir.where import position, syntax
 
 MOST = 5000  # nodes that are named after the program
@@ -53,6 +53,19 @@ def parameter_names(paths: Sequence[str]) -> dict[str, str]:
         found[path] = f"{'W' if match[3] == 'weight' else 'b'}{max(count, 1)}"
     clear = len(owners) == 1 and len(set(found.values())) == len(found)
     return found if clear and not set(found.values()).intersection(paths) else {}
+
+
+def read_last(top: Node, leaves: Sequence[Node], names: Mapping[Node, str]) -> dict[Node, str]:
+    """What the leaf is called that had been read last, for the first time, when a node was made: of a network's nodes
+    the layer."""
+    unread, last, read = set(leaves), "", {}
+    for node in ancestors([top]):
+        for arg in node.args:
+            if arg in unread:
+                unread.discard(arg)
+                last = names.get(arg, "")
+        read[node] = last
+    return read
 
 
 def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]:

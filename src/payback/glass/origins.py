@@ -59,6 +59,8 @@ class Origin:
     fact      why that has no finite result
     place     the user's sub-expression; None for data
     times     how often the sub-expression gave birth: the steps of a loop
+    after     the leaf that was read last, where one sub-expression is run by several layers; else empty
+    row       of a training: the row that the entry belongs to; else empty
     """
 
     phase: str
@@ -72,10 +74,13 @@ class Origin:
     fact: str
     place: Position | None
     times: int = 1
+    after: str = ""
+    row: str = ""
 
     def __str__(self) -> str:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
         what += f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        what += f" after {self.after}" if self.after else ""
         where = f"{self.place.at}: " if self.place else ""
         with_ = " and ".join(f"{text} = {shown(float(number))}" for text, number in self.operands)
         born = "in the backward pass of " if self.phase == "gradient" else ""
@@ -84,6 +89,7 @@ class Origin:
             told = f"{where}{born}{what}: it pays {shown(float(self.result))}"
         told += f" ({with_})" if with_ else ""
         told += f": {self.fact}"
+        told += f"; {self.row}" if self.row else ""
         told += f"; {self.count:,} of {self.size:,} entries" if self.size > 1 else ""
         return told + (f"; first of {self.times:,} times" if self.times > 1 else "")
 
@@ -134,18 +140,19 @@ class Telling:
                 number = np.broadcast_to(arg.value, node.shape)[index]
             elif not arg.shape:
                 number = arg.value
-            elif node.op.name in ("sum", "mean", "prod", "max", "min", "logsumexp", "norm"):
+            elif node.op.name in ("sum", "mean", "prod", "max", "min", "logsumexp", "norm", "contract"):
                 if not arg.aval.size:
                     continue
                 number = np.max(np.abs(arg.value))
-                found.append((f"max |{self.text(arg)}|", float(number)))
+                if np.isfinite(number) or node.op.name != "contract":  # there other rows may not be finite
+                    found.append((f"max |{self.text(arg)}|", _shortest(number)))
                 continue
             else:
                 continue
             text = self.text(arg)
             if text == own and arg.op is not node.op:  # a step of the same expression, not an earlier round of a loop
                 text = f"{arg.op.name} in it"
-            found.append((text, float(number)))
+            found.append((text, _shortest(number)))
         return tuple(found)
 
     def forward(self, node: Node, born: Any) -> Origin:
@@ -203,6 +210,11 @@ class Telling:
         index = _first(mask)
         return Origin("gradient", self.text(node), index, int(mask.sum()), mask.size, (), float(np.asarray(bar)[index]),
                       "sum", f"the sum of its payments is beyond {_largest(node)}", position(node.where))  # fmt: skip
+
+
+def _shortest(number: Any) -> float:
+    """A number of any dtype as the shortest float that is rounded to it."""
+    return float(str(number)) if isinstance(number, (np.float32, np.float16)) else float(number)
 
 
 def _first(mask: Any) -> tuple[int, ...]:

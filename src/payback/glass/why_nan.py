@@ -20,6 +20,7 @@ from payback.ad.sweep import Entry, everything, sweep
 from payback.errors import ShapeError
 from payback.glass.explain import run
 from payback.glass.inside import Opened
+from payback.glass.names import read_last
 from payback.glass.origins import MOVES, Origin, Telling, bad_entries
 from payback.glass.story import shown
 from payback.ir.node import Node, ancestors
@@ -103,12 +104,13 @@ def nan_origins(
     value = float(np.asarray(top.value))
     finite = bool(np.isfinite(value))
     opened = Opened(top, wrt, values=True, custom=not finite)
-    told = Telling({opened.of.get(node, node): name for node, name in names.items()}, data or {})
+    called = {opened.of.get(node, node): name for node, name in names.items()}
+    told, layers = Telling(called, data or {}), _layers(opened.top, wrt, called)
     with np.errstate(all="ignore"):
         if not finite:
-            return WhyNan(_grouped(_births(opened.top, told)), value, {})
+            return WhyNan(_grouped(_births(opened.top, told), layers), value, {})
         origins, bad = _births_backward(opened.top, list(wrt), told)
-    return WhyNan(_grouped(origins), value, {names.get(node, "?"): count for node, count in bad.items()})
+    return WhyNan(_grouped(origins, layers), value, {names.get(node, "?"): count for node, count in bad.items()})
 
 
 def _is_bad(node: Node) -> bool:
@@ -278,14 +280,26 @@ def _reaches(arg: Node, born: Any, bad: dict[Node, Any], wrt: list[Node]) -> boo
     return any(np.any((np.asarray(mask) != 0) & bad[leaf]) for leaf, mask in found.items() if leaf in bad)
 
 
-def _grouped(found: list[tuple[Node, Origin]]) -> tuple[Origin, ...]:
+def _place(node: Node) -> Any:
+    return node.where[:2] if node.where is not None and node.args else node
+
+
+def _layers(top: Node, wrt: Sequence[Node], names: Mapping[Node, str]) -> dict[Node, str]:
+    """Of nodes whose sub-expression is run by several layers: the leaf that was read last."""
+    read = read_last(top, wrt, names)
+    those: dict[Any, set[str]] = {}
+    for node, name in read.items():
+        those.setdefault((_place(node), node.op), set()).add(name)
+    return {node: name for node, name in read.items() if len(those[_place(node), node.op]) > 1}
+
+
+def _grouped(found: list[tuple[Node, Origin]], layers: Mapping[Node, str]) -> tuple[Origin, ...]:
     """Births at one sub-expression told once: the first of them, and how many there were."""
     first: dict[Any, Origin] = {}
     for node, origin in found:
-        where = node.where[:2] if node.where is not None and node.args else node
-        key = (origin.phase, where, origin.rule)
+        key = (origin.phase, _place(node), origin.rule)
         old = first.get(key)
-        first[key] = origin if old is None else _again(old)
+        first[key] = replace(origin, after=layers.get(node, "")) if old is None else _again(old)
     return tuple(first.values())
 
 

@@ -26,6 +26,8 @@ from payback.ad.sweep import everything, live_nodes, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
+from payback.glass.lost import Lost, fact_of, lost
+from payback.glass.names import read_last
 from payback.ir.node import Node, ancestors
 from payback.ir.where import Position, position
 from payback.ops.several import PART
@@ -33,6 +35,7 @@ from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
 
 KINDS = ("no path", "masked", "zero partial", "underflow", "cancellation", "not told apart")
+MOST_LAYERS = 20  # that run one sub-expression and are told apart
 _FLAT = {"relu": "dead: its input is not above 0", "clip": "outside of the limits", "contract": "the other factor is 0",
          "mul": "the other factor is 0", "maximum": "dead: it is below the limit", "minimum": "it is above the limit",
          "fmax": "dead: it is below the limit", "fmin": "it is above the limit"}  # fmt: skip
@@ -42,11 +45,12 @@ _FLAT = {"relu": "dead: its input is not above 0", "clip": "outside of the limit
 class Cause:
     """Where entries of a gradient become zero.
 
-    kind      "no path", "masked" or "zero partial"
+    kind      as above
     count     entries of the leaf's gradient below it that are zero for this reason (of some there are several causes)
     what      the user's sub-expression; op: the operation; place: where it is
     stopped   entries at which it stops the sweep, of `size`; 0 where the edge has no derivative at all
     fact      why
+    after     the leaf that was read last, where one sub-expression is run by several layers; else empty
     """
 
     kind: str
@@ -57,11 +61,13 @@ class Cause:
     stopped: int
     size: int
     fact: str
+    after: str = ""
 
     def __str__(self) -> str:
         where = f"{self.place.at}: " if self.place else ""
+        op = f"{self.op} after {self.after}" if self.after else self.op
         part = f", {self.stopped:,} of {self.size:,} entries" if self.stopped else ""
-        return f"{where}{self.what} ({self.op}{part}): {self.fact}"
+        return f"{where}{self.what} ({op}{part}): {self.fact}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +143,27 @@ def zero_causes(
     root = opened.top
     with np.errstate(all="ignore"):
         gradient = Gradient(on_graph=False)
-        settled = sweep(gradient, {root: seed_for(root)}, wrt)
+        settled = sweep(gradient, {root: seed_for(root)}, wrt, keep=everything)
         found = {rule: Links(rule) for rule in ("edges", "choices", "nonzero")}
         linked = {rule: sweep(links, {root: 1.0}, wrt, keep=everything) for rule, links in found.items()}
         known = not found["nonzero"].opaque
         try:
-            gross = sweep(Sizes(), {root: seed_for(root)}, wrt) if known else {}
+            gross = sweep(Sizes(), {root: seed_for(root)}, wrt, keep=everything) if known else {}
         except DifferentiationError:
             gross, known = {}, False
         stops = _stops(linked, found)
         leaves = {}
         called = {opened.of.get(node, node): name for node, name in names.items()}
+        read = read_last(root, wrt, called)
+        gone: list[Lost] | None = None
         for leaf in wrt:
             bar = gradient.dense(settled[leaf]) if leaf in settled else None
             masks = _kinds(leaf, bar, linked, gross.get(leaf), known)
-            causes = [*_cuts(root, leaf, masks["no path"], called, rounded), *_below(root, leaf, masks, stops, called)]
+            causes = [*_cuts(root, leaf, masks["no path"], called, rounded),
+                      *_below(root, leaf, masks, stops, called, read)]  # fmt: skip
+            if masks["underflow"].any() or masks["cancellation"].any():
+                gone = lost(settled, gross, linked["nonzero"]) if gone is None else gone
+                causes += _gone(leaf, masks, gone, called)
             counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
             name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
             leaves[name] = Zeros(name, leaf.aval.size, sum(counts.values()), counts, tuple(causes), masks)
@@ -200,22 +212,41 @@ def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, N
     return stops
 
 
+def _gone(leaf: Node, masks: dict[str, Any], gone: Sequence[Lost], names: Mapping[Node, str]) -> Iterator[Cause]:
+    """Where products that zeros of a leaf lie below are too small, and payments cancel."""
+    for group in gone:
+        below = masks[group.kind] & group.below(leaf)
+        if below.any():
+            node = group.payers[0] if group.kind == "underflow" else next(iter(group.entries))
+            fact = fact_of(group, [_text(payer, names) for payer in group.payers])
+            yield Cause(group.kind, int(below.sum()), _text(node, names), node.op.name, position(node.where),
+                        group.count, group.size, fact)  # fmt: skip
+
+
 def _below(
     top: Node,
     leaf: Node,
     masks: dict[str, Any],
     stops: list[tuple[str, Node, dict[Node, Any], int]],
     names: Mapping[Node, str],
+    read: Mapping[Node, str],
 ) -> Iterator[Cause]:
-    """The stops that zeros of a leaf lie below, one for each sub-expression; first those that would do alone."""
-    groups: dict[Any, list[tuple[str, Node, dict[Node, Any], int]]] = {}
+    """The stops that zeros of a leaf lie below, one for each sub-expression and, where there are only some of them,
+    each layer that runs it; first those that would do alone."""
+    places: dict[Any, dict[str, list[tuple[str, Node, dict[Node, Any], int]]]] = {}
     for stop in stops:
         kind, node = stop[:2]
         if masks[kind].any():
             where = node.where[:2] if node.where is not None else node
-            groups.setdefault((kind, where, node.op), []).append(stop)
+            places.setdefault((kind, where, node.op), {}).setdefault(read[node], []).append(stop)
+    groups = []
+    for (kind, _, row), layers in places.items():
+        if 1 < len(layers) <= MOST_LAYERS:
+            groups += [(kind, row, after, group) for after, group in layers.items()]
+        else:
+            groups.append((kind, row, "", [stop for group in layers.values() for stop in group]))
     causes: list[tuple[bool, Cause]] = []
-    for (kind, _, row), group in groups.items():
+    for kind, row, after, group in groups:
         tops: dict[Node, Any] = {}
         for _, _, stopped, _ in group:
             for arg, mask in stopped.items():
@@ -232,7 +263,7 @@ def _below(
         alone = sweep(_Stopping(kind, {part[1] for part in group}), {top: 1.0}, [leaf])
         enough = leaf not in alone or not (below & np.not_equal(alone[leaf], 0)).any()
         cause = Cause(
-            kind, int(below.sum()), _text(node, names), row.name, position(node.where), count_stopped, size, fact
+            kind, int(below.sum()), _text(node, names), row.name, position(node.where), count_stopped, size, fact, after
         )
         causes.append((enough, cause))
     yield from (cause for _, cause in sorted(causes, key=lambda pair: not pair[0]))
@@ -268,6 +299,7 @@ def _cuts(
         if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
             smooth.add(node)
     further = _steps_to(top, users)
+    whole = {node.args[0] for node in users if node.op.name == "cast" and node.aval.dtype.kind != "f"}
     cuts: dict[int, dict[Any, list[tuple[Node, Node]]]] = {}
     for node in users:
         for slot, arg in enumerate(node.args):
@@ -283,21 +315,23 @@ def _cuts(
             below = left & _leads(leaf, [arg for _, arg in group])
             if below.any():
                 node = group[0][0]
-                fact = f"cut: {node.op.facts.get('math', 'no derivative')}"
-                yield Cause("no path", int(below.sum()), _text(node, names), node.op.name, position(node.where), 0,
-                            node.aval.size, fact)  # fmt: skip
+                op, fact = node.op.name, str(node.op.facts.get("math", "no derivative"))
+                if node in whole:
+                    op, fact = "cast", "whole numbers are constant in pieces"
+                yield Cause("no path", int(below.sum()), _text(node, names), op, position(node.where), 0,
+                            node.aval.size, f"cut: {fact}")  # fmt: skip
                 covered |= below
         left = left & ~covered
         if not left.any():
             return
     covered = np.zeros(leaf.shape, bool)
-    for node, where in rounded:
-        below = left & _leads(leaf, [node])
+    for (where, op), nodes in _places(rounded).items():
+        below = left & _leads(leaf, [arg for node in nodes for arg in _floating_in(node)])
         if below.any():
-            at = position(where)
-            fact = "cut: its bare whole number is taken, which is constant in pieces"
-            yield Cause("no path", int(below.sum()), at.text if at and at.text else "int", "int", at, 0,
-                        node.aval.size, fact)  # fmt: skip
+            at, node = position(where), nodes[0]
+            fact = "a condition that only decides what is done" if op == "if" else "its bare whole number is taken"
+            yield Cause("no path", int(below.sum()), at.text if at and at.text else op, op, at, 0,
+                        node.aval.size, f"cut: {fact}, which is constant in pieces")  # fmt: skip
             covered |= below
     left = left & ~covered
     count = int(left.sum())
@@ -309,6 +343,30 @@ def _cuts(
     else:
         fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
         yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
+
+
+def _places(rounded: Sequence[tuple[Node, Any]]) -> dict[tuple[Any, str], list[Node]]:
+    """By the user's sub-expression, and what it is, the values of which the program has had bare numbers."""
+    places: dict[tuple[Any, str], list[Node]] = {}
+    for node, where in rounded:
+        kind = node.aval.dtype.kind
+        op = "if" if kind == "b" else "int" if kind == "f" else node.op.name
+        at = where if kind == "f" or node.where is None else node.where
+        places.setdefault((at and at[:2], op), []).append(node)
+    return places
+
+
+def _floating_in(node: Node) -> list[Node]:
+    """The floating values that a condition or a whole number was made of; a floating value itself."""
+    found, stack, seen = [], [node], {node}
+    while stack:
+        node = stack.pop()
+        if node.aval.dtype.kind == "f":
+            found.append(node)
+            continue
+        stack += {arg: None for arg in node.args if arg not in seen}
+        seen.update(node.args)
+    return found
 
 
 def _steps_to(top: Node, users: Sequence[Node]) -> dict[Node, int]:

@@ -93,6 +93,7 @@ def caller(depth: int = 2) -> tuple[CodeType, int] | None:
 
 # What lies between a jump and the instruction that made the value which decides it.
 _BETWEEN = {dis.opmap[name] for name in ("CACHE", "EXTENDED_ARG", "COPY", "TO_BOOL", "NOT_TAKEN") if name in dis.opmap}
+_NEXT, _CACHE = dis.opmap["FOR_ITER"], dis.opmap["CACHE"]
 _JUMPS = {number for name, number in dis.opmap.items() if name.startswith("POP_JUMP")}
 
 
@@ -109,12 +110,48 @@ def _asked(code: CodeType, offset: int) -> int:
     return offset
 
 
+Span = tuple[int | None, int | None, int | None, int | None]  # line, end line, column, end column
+
+
+@functools.lru_cache(maxsize=1024)
+def _targets(code: CodeType) -> dict[int, Span]:
+    """Where the loops of a piece of code give the next value: the names that it goes to, `v` of `for v in x`.
+
+    That instruction's own span is the whole loop before Python 3.13, what is looped over since.
+    """
+    spans, loops = list(code.co_positions()), [i for i, op in enumerate(code.co_code[::2]) if op == _NEXT]
+    named: dict[Span, list[Span]] = {}
+    for node in ast.walk(syntax(code)) if loops else ():
+        if isinstance(node, (ast.For, ast.comprehension)):
+            named.setdefault(_span(node.iter), []).append(_span(node.target))
+        if isinstance(node, ast.For):
+            named.setdefault(_span(node), []).append(_span(node.target))
+        for part in getattr(node, "generators", ()):
+            named.setdefault(_span(node), []).append(_span(part.target))
+    found = {2 * i: named[spans[i]] for i in loops if spans[i] in named}
+    # all loops of a comprehension have its span
+    return {offset: targets.pop(0) if len(targets) > 1 else targets[0] for offset, targets in found.items()}
+
+
+def _loop_variable(code: CodeType, offset: int) -> Span | None:
+    """Where the names are that a loop's instruction gives the next value to; None for any other instruction."""
+    while 0 < offset < len(code.co_code) and code.co_code[offset] == _CACHE:  # while Python 3.12 runs a generator
+        offset -= 2
+    if not 0 < offset < len(code.co_code) or code.co_code[offset] != _NEXT:
+        return None
+    return _targets(code).get(offset)
+
+
+def _span(node: Any) -> Span:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
 def position(where: Any) -> Position | None:
     """The source position of a node's `where`; None if the node was made by no user's line."""
     if where is None:
         return None
     code, offset = where[0], _asked(where[0], where[1])
-    positions = next(itertools.islice(code.co_positions(), offset // 2, None), None)
+    positions = _loop_variable(code, offset) or next(itertools.islice(code.co_positions(), offset // 2, None), None)
     line, end_line, column, end_column = positions or (None, None, None, None)
     if line is None:
         return Position(code.co_filename, code.co_name, code.co_firstlineno, code.co_firstlineno, 0, 0, "")

@@ -67,7 +67,7 @@ def _log_of_zero(m: Any, a: Any, b: Any) -> Any:
 # fmt: off
 #         name       value                                  partials, one per argument
 pointwise("identity", lambda m, x: x, [one], math="1")
-pointwise("stop_gradient", lambda m, x: x, [None], math="no derivative")
+pointwise("stop_gradient", lambda m, x: x, [None], math="0: it passes nothing on")
 
 pointwise("add", lambda m, a, b: a + b, [one, one], math="1, 1")
 pointwise("sub", lambda m, a, b: a - b, [one, minus_one], math="1, −1")

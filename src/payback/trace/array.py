@@ -36,7 +36,7 @@ from payback.trace.operators import (
 )
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
-from payback.trace.refusals.free import free, rounded
+from payback.trace.refusals.free import free, rounded, whole
 from payback.trace.text.texts import shown
 from payback.trace.tree import leaves, unflatten
 
@@ -160,7 +160,7 @@ class Traced(metaclass=_Kind):
 
     def __bool__(self) -> bool:
         value = self.node.value
-        return bool(self.value if value is None else value)
+        return bool(self.value if value is None else rounded(self))
 
     def __len__(self) -> int:
         if not self.node.shape:
@@ -423,7 +423,7 @@ def plain(value: Any) -> Any:
     value = now(value)
     if type(value) in COMPLEX:
         return value.plain()
-    return value.value if isinstance(value, Traced) else value
+    return whole(value) if isinstance(value, Traced) else value
 
 
 def variable(value: Any, name: str | None = None) -> Variable:

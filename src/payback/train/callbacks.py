@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from payback.glass.account import Statement, Taken
 from payback.glass.bisect import Parting, bisect
 from payback.glass.evaluation import Evaluation, evaluate
 from payback.glass.ledger import Ledger
+from payback.glass.origins import Origin
 from payback.glass.shares import Shares
 from payback.ir.node import Node, ancestors
 from payback.ir.where import caller
@@ -60,7 +62,7 @@ def statement(recorded: RecordedRun, name: str, entry: Any, start: int | None, s
         )  # fmt: skip
         labels = batch.y.astype(object) if batch.y.dtype.kind in "iu" and batch.y.ndim == 1 else None
         taken.append(
-            Taken(now.n, told.rate, *coefficients, weight, after, batch.samples, labels,
+            Taken(now.n, told.rate, told.norm, *coefficients, weight, after, batch.samples, labels,
                   shares(old.net, batch.X, batch.y, batch.weights, batch.key))
         )  # fmt: skip
         weight, old = after, now
@@ -126,7 +128,16 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
 
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
     names = called_by_layers(seen, net, result, lambda where: tuple(where[:2]) == here[0])
-    return nan_origins(seen.top, seen.wrt, names, seen.data)
+    found = nan_origins(seen.top, seen.wrt, names, seen.data)
+    return replace(found, origins=tuple(replace(origin, row=_row(origin, batch)) for origin in found.origins))
+
+
+def _row(origin: Origin, batch: Batch) -> str:
+    """The row of the table that an entry of a value belongs to, if the value has one for each row of the batch."""
+    rows = len(batch.samples)
+    if origin.phase != "value" or not origin.index or origin.size % rows or origin.index[0] >= rows:
+        return ""
+    return f"row {batch.samples[origin.index[0]]} of {batch.of}"
 
 
 def called_by_layers(seen: Seen, net: Any, result: Sequence[Node], ours: Callable[[Any], bool]) -> dict[Node, str]:

@@ -49,7 +49,7 @@ class Failing(NamedTuple):
         """The rows that are held out."""
         assert self.rows.held is not None
         X, y, weights = self.rows.held
-        return Batch(self.n, np.arange(len(X)), X, y, weights)
+        return Batch(self.n, np.arange(len(X)), X, y, weights, of="the rows held out")
 
     def batch(self, rows: Any) -> Batch:
         X, y, weights, _, numbers = self.rows
@@ -96,12 +96,6 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
     problem.folder = folder  # type: ignore[attr-defined]
     applied = ", which was not applied" if bad is not None else ""
     lines = [f"{problem.what} ({problem.where}){applied}", str(found)]
-    first = next(iter(found.origins), None)
-    if first is not None and first.index and first.size % len(batch.X) == 0 and first.index[0] < len(batch.X):
-        lines.append(
-            f"row {first.index[0]} of the rows held out" if bad is None
-            else f"row {first.index[0]} of the batch is row {batch.samples[first.index[0]]} of X"
-        )  # fmt: skip
     if native.available():
         both = agreement(evaluation(at.loss, at.net, batch, True), evaluation(at.loss, at.net, batch, False))
         bound = f"machine code and the interpreter are {both.worst:.2g} apart on this step, bound {both.tolerance:.0g}"

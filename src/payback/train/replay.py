@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 
 class Batch(NamedTuple):
     """The rows of one step.  samples: their numbers in the X that `fit` was given; weights: None where none were; key:
-    what the network draws with, None for one that draws nothing."""
+    what the network draws with, None for one that draws nothing; of: where those numbers count."""
 
     n: int
     samples: Array
@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     y: Array
     weights: Array | None
     key: Array | None = None
+    of: str = "X"
 
 
 class Log:

@@ -126,7 +126,7 @@ class RecordedRun:
         if held:
             X, y, weights = self._held()
             now = self.step(len(self) if n is None else n)
-            return why(self.loss, now.net, Batch(now.n, np.arange(len(X)), X, y, weights))
+            return why(self.loss, now.net, Batch(now.n, np.arange(len(X)), X, y, weights, of="the rows held out"))
         if n is None:
             if self.failed is None:
                 raise InputError("no step of the run failed",

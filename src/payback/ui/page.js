@@ -1087,6 +1087,7 @@
 
   // src/graph.ts
   var READABLE = 400;
+  var LETTER = 7.3;
   var HIGH = 112;
   var GAP = 26;
   var CHAR = 7.4;
@@ -1094,12 +1095,14 @@
   var MOST = 240;
   var SMALL = 12;
   var LEGIBLE = 0.68;
-  function placing() {
+  function placing(spots) {
     const taken = /* @__PURE__ */ new Map();
     return (letters, at) => {
-      const half = 3.65 * letters + 3;
+      const half = LETTER / 2 * letters + 3;
+      const beside = ([x, y]) => spots.every((box) => Math.abs(box.x - x) > half + box.width / 2 || Math.abs(box.y - y) > 33);
       const free = ([x, y]) => [-1, 0, 1].every((by) => (taken.get(Math.round(y / 16) + by) ?? []).every(([px, py, ph]) => Math.abs(px - x) > half + ph || Math.abs(py - y) > 15));
-      const spot = [0.36, 0.5, 0.64, 0.76, 0.22].map(at).find(free) ?? at(0.36);
+      const places = [0.36, 0.5, 0.64, 0.76, 0.22, 0.88, 0.12].map(at);
+      const spot = places.find((place2) => free(place2) && beside(place2)) ?? places.find(free) ?? places[0];
       const line = Math.round(spot[1] / 16);
       taken.set(line, [...taken.get(line) ?? [], [...spot, half]]);
       return spot;
@@ -1231,11 +1234,14 @@
       const levels = [...rows.keys()].sort((a, b) => a - b);
       let width = 0;
       const unit = dense ? 12 : Math.max(...boxes.map((box) => this.widthOf(box)), LEAST) + GAP;
+      const at = boxes.map((box) => box.x), left = Math.min(...at), span = Math.max(...at) - left;
+      const most = Math.max(2, ...[...rows.values()].map((row) => row.length)) - 1;
+      const near = boxes.length < this.book.count && span > most ? most / span : 1;
       levels.forEach((level, row) => {
         let edge = -Infinity;
         for (const k of rows.get(level).sort((a, b) => boxes[a].x - boxes[b].x || a - b)) {
           const own = dense ? 8 : this.widthOf(boxes[k]);
-          const want = this.focus === null ? boxes[k].x * unit + unit / 2 : 0;
+          const want = this.focus === null ? (boxes[k].x - left) * near * unit : 0;
           const x = Math.max(want, edge + own / 2 + (dense ? 4 : GAP));
           edge = x + own / 2;
           this.spots[k] = { x, y: row * (dense ? 14 : HIGH) + (dense ? 10 : 34), width: own };
@@ -1285,7 +1291,7 @@
     drawing() {
       const { boxes, links } = this.picture;
       const { width, height } = this.size;
-      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place2 = placing();
+      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place2 = placing(this.spots);
       for (const link of links) {
         const a = this.spots[link.from], b = this.spots[link.to];
         const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
@@ -1297,7 +1303,7 @@
           return [along(a.x, a.x, b.x, b.x), along(y1, y1 + bend, y2 - bend, y2)];
         });
         const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
-        const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial);
+        const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial), wide = LETTER * partial.length;
         if (this.pick && link.edges.length === 1) {
           const name = this.book.data.nodes.name;
           const said = `${name[this.book.data.edges.payer[e]]} → ${name[this.book.data.edges.arg[e]]}`;
@@ -1314,7 +1320,7 @@
         this.lines.push(line);
         this.labels.push(label);
         edges.append(line);
-        labels.append(label);
+        labels.append(s("rect", { x: lx - wide / 2, y: ly - 8, width: wide, height: 16, class: "ground" }), label);
       }
       boxes.forEach((box, k) => {
         const spot = this.spots[k];

@@ -30,6 +30,7 @@ from payback.trace.numpy.arguments import (
 )
 from payback.trace.numpy.map import astype, lies_as, np_mean, reshape, transpose
 from payback.trace.operators import FUNCTIONS, METHODS
+from payback.trace.refusals.free import noted
 
 INTP = np.dtype(np.intp)
 
@@ -96,6 +97,7 @@ def _own(found: Any) -> Any:
     """Whole numbers as a new array of the program's, which may write into it; without numbers the node."""
     if not known(found):
         return found
+    noted(found.node)
     return found.value.copy() if isinstance(found.value, np.ndarray) else found.value
 
 

@@ -18,26 +18,38 @@ _STOPPED = TABLE["stop_gradient"]
 _IDENTITY = TABLE["identity"]  # also the leaf of a gradient inside a gradient
 _FAR = 1000  # nodes: what is asked of texts and numbers in a loop must not cost the length of the whole program
 
-_rounded: ContextVar[list[tuple[Node, Any]] | None] = ContextVar("rounded", default=None)
+_rounded: ContextVar[list[tuple[Any, Any]] | None] = ContextVar("rounded", default=None)
 
 
 @contextlib.contextmanager
 def rounding() -> Iterator[list[tuple[Node, Any]]]:
-    """In the block, a list takes down each traced value of which the program has a bare whole number, and where."""
+    """At the end of the block: of which values the program has had a bare whole number or truth value, and where."""
+    told: list[tuple[Any, Any]] = []
     taken: list[tuple[Node, Any]] = []
-    token = _rounded.set(taken)
+    token = _rounded.set(told)
     try:
         yield taken
     finally:
         _rounded.reset(token)
+        taken += [(x if isinstance(x, Node) else x.node, where) for x, where in told]
+
+
+def noted(x: Any) -> None:
+    """Take down that the program has a bare value of x, a node or a number that needs none yet: constant in pieces."""
+    taken = _rounded.get()
+    if taken is not None:
+        taken.append((x, caller()))
 
 
 def rounded(x: Any) -> Any:
     """x's value, where `int(x)` and the like give a bare whole number: constant in pieces, it loses no derivative."""
-    taken = _rounded.get()
-    if taken is not None:
-        taken.append((x.node, caller()))
+    noted(x.node)
     return x.value
+
+
+def whole(x: Any) -> Any:
+    """x's value, which is noted where it is a whole number or a condition."""
+    return rounded(x) if x.dtype.kind in "biu" else x.value
 
 
 def free(x: Any) -> bool:

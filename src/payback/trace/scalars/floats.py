@@ -24,6 +24,7 @@ from payback.ops.row import CONST, INPUT, TABLE, VARIABLE, Row
 from payback.trace.array import NODE_TYPES, Traced, Variable
 from payback.trace.operators import EXACT, LAST, know_floats, place_of
 from payback.trace.refusals.asked import by_name
+from payback.trace.refusals.free import noted
 from payback.trace.text.texts import shown
 
 _new = object.__new__
@@ -192,6 +193,7 @@ class Float(Single):
         return self.owed if self.row is not None else _held.__get__(self).grad
 
     def __bool__(self) -> bool:
+        noted(self)
         return bool(self.number)
 
     def __repr__(self) -> str:
