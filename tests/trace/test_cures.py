@@ -282,7 +282,7 @@ def test_an_object_of_which_numpy_makes_an_array():
         def __array__(self, dtype=None, copy=None):
             return np.asarray(self.a)
 
-    with pytest.raises(TraceError, match=r"holds a traced value.*__array__.*give NumPy what the object holds"):
+    with pytest.raises(TraceError, match=r"holds a traced value.*__array__.*Give NumPy what the object holds"):
         pb.grad(lambda x: np.sum(np.sin(Held(x))))(X)
     assert (pb.grad(lambda x: np.sum(np.sin(Held(X)) * x))(X) == np.sin(X)).all()
 
