@@ -29,7 +29,7 @@ import scipy.special
 import scipy.stats
 
 import payback as pb
-from payback.errors import PaybackError
+from payback.errors import PaybackError, TraceError
 
 X = np.array([0.3, 0.5, 0.7, 0.9])
 A = scipy.sparse.random_array((6, 4), density=0.5, rng=1, format="csr")
@@ -272,6 +272,19 @@ def test_the_bare_numbers_that_an_error_speaks_of_are_had_by_what_it_says(name):
         assert type(f(X)) in (float, np.float64)  # nothing traced has stayed behind
         np.testing.assert_allclose(pb.jvp(f, (X,), (np.ones(4),))[1], plain / X[1], rtol=1e-14)
         np.testing.assert_allclose(pb.hessian(f)(X), 0)
+
+
+def test_an_object_of_which_numpy_makes_an_array():
+    class Held:
+        def __init__(self, a):
+            self.a = a
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asarray(self.a)
+
+    with pytest.raises(TraceError, match=r"holds a traced value.*__array__.*Give NumPy what the object holds"):
+        pb.grad(lambda x: np.sum(np.sin(Held(x))))(X)
+    assert (pb.grad(lambda x: np.sum(np.sin(Held(X)) * x))(X) == np.sin(X)).all()
 
 
 def test_no_text_tells_what_works_in_a_trace_alone():

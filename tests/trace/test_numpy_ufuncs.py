@@ -238,6 +238,14 @@ def test_extremes_that_pass_over_nan():
         assert pb.grad(np.fmax, argnums=(0, 1))(2.0, 2.0) == (0.5, 0.5)
 
 
+def test_places_where_only_numpys_own_rule_gives_its_number():
+    x = np.array([-0.0, 0.0, -3.0, NAN, 2.0])
+    for f in (np.angle, lambda x: np.logaddexp2(x - 1, -1.0 * np.ones(5)), lambda x: np.i0(x * 1e300)):
+        with np.errstate(all="ignore"):
+            for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
+                np.testing.assert_allclose(found, f(x), rtol=1e-15, atol=0)
+
+
 def test_questions_without_numbers():
     x = abstract(Aval((2,), np.dtype(np.float64)))
     for question in (np.isnan, np.isinf, np.isfinite, np.signbit):

@@ -275,6 +275,9 @@ def test_math_of_several():
     pb.check_grads(lambda x: math.fsum(v * v for v in x) * math.prod(x) + math.dist(x, [1.0, 2.0, 0.0]), X)
     assert pb.grad(lambda s: s * math.floor(s) + s * math.isfinite(s) + math.ceil(s))(2.5) == 3.0
     pb.check_grads(lambda s: math.gamma(s) + math.lgamma(s) * math.erf(s) + math.erfc(s), 2.5)
+    parts = lambda s: math.modf(3 * s)[0] * s + math.modf(-s)[1] + math.frexp(5 * s)[0] * math.frexp(s)[1]  # noqa: E731
+    assert pb.value_and_grad(parts)(2.3)[0] == parts(2.3)
+    pb.check_grads(parts, 2.3)
     with pytest.raises(ValueError, match=r"math domain error|expected a nonnegative input"):
         pb.grad(lambda s: math.sqrt(s))(-1.0)
     with pytest.raises(OverflowError):

@@ -334,6 +334,9 @@ def test_logsumexp_far_out():
         weights = pb.grad(lambda x: (scipy.special.softmax(x) * np.arange(3.0)).sum())(np.array([0.0, -INF, 0.0]))
         assert np.allclose(weights, [-0.5, 0, 0.5])
         assert np.isnan(pb.vjp(lambda a: logsumexp(a, b=-1.0), V)[0])
+        for x in (np.array([1e308, 1e308, -INF]), np.array([1e6, 1e6 + 1, 5.0], np.float32), np.full(2, -INF)):
+            for f in (scipy.special.log_softmax, scipy.special.softmax):
+                np.testing.assert_array_max_ulp(pb.vjp(f, x)[0], f(x), 2)
 
 
 def test_mathematics_of_python_numbers():

@@ -54,7 +54,7 @@ def bessel_i(x: Any, order: int) -> Any:
         return np.i0(x)
     wide = np.asarray(x, np.result_type(x.dtype, np.float64))
     size = np.abs(wide)
-    largest = float(np.max(size, initial=0.0, where=np.isfinite(size)))
+    largest = float(np.max(size, initial=0.0, where=size < 1000.0))  # beyond 714 it is infinite, whatever the ratios
     made, ratio = np.i0(wide), np.zeros_like(wide)
     for k in range(order + 24 + int(8 * largest**0.5), 0, -1):
         ratio = size / (2 * k + size * ratio)

@@ -213,7 +213,9 @@ def _sinc(node: Node, x: Node) -> Node | None:
 def _logaddexp2(node: Node, x: Node, y: Node) -> Node | None:
     m = Recording()
     m.origin = node.where
-    return (m.logaddexp(Term(x, m) * _LOG_2, Term(y, m) * _LOG_2) * (1.0 / _LOG_2)).node
+    first, second = Term(x, m), Term(y, m)
+    made = m.logaddexp(first * _LOG_2, second * _LOG_2) * (1.0 / _LOG_2)
+    return m.where(m.eq(first, second), first + 1.0, made).node  # as NumPy: of −1 twice it is 0
 
 
 _LOG_2 = float(np.log(2.0))

@@ -37,7 +37,8 @@ _OF_ONE = {  # the rows of those that are of one number
     for name, row in ({name: UFUNCS.get(f) for name, f in _OF_NUMPY.items()} | _ROWS).items()
     if row is not None and len(TABLE[row].partials) == 1
 }
-MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc"}
+MATHEMATICS = {*_OF_NUMPY, *_OF_VALUES, "fsum", "prod", "hypot", "dist", "gamma", "lgamma", "erf", "erfc", "modf",
+               "frexp"}  # fmt: skip
 
 
 def _number(x: Any) -> Any:
@@ -76,6 +77,9 @@ def mathematics(name: str, original: Callable[..., Any], *args: Any, **kwargs: A
         return _number(functools.reduce(np.hypot, map(_number, parts), 0.0))  # which has a derivative at 0
     if name == "log" and len(args) == 2:
         return mathematics(name, math.log, args[0]) / mathematics(name, math.log, args[1])
+    if name in ("modf", "frexp"):
+        part, other = (np.modf if name == "modf" else np.frexp)(_number(args[0]))
+        return _number(part), _number(other) if name == "modf" else other
     function = _OF_NUMPY.get(name)
     if function is None and name not in _ROWS:
         raise UnsupportedError(f"math.{name} has no derivative in payback", where=here(),

@@ -27,6 +27,7 @@ _BARE = {
     "json": f"{BARE_NUMBER}, for those of an array {BARE}.tolist()",
 }
 _BOUND = "argument 1 must be numpy.ndarray, not Traced"  # of a method that was taken before: solve = splu(A).solve
+_NO_ARRAY = "object __array__ method not producing an array"  # of an object whose method gives what it holds
 _NO_INDEX = "a traced floating value cannot be an index"
 
 
@@ -68,6 +69,10 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("a library cannot compute with a traced value", where=_place(problem), why=text,
                           fix="keep the factors, lu = scipy.sparse.linalg.splu(A), and call lu.solve(b) in the "
                           f"function; {BARE_NUMBERS}")  # fmt: skip
+    if text == _NO_ARRAY:
+        return TraceError("an object that NumPy makes an array of holds a traced value", where=_place(problem),
+                          why="its __array__ must give a plain array, which would have no history",
+                          fix="give NumPy what the object holds")  # fmt: skip
     if type(problem) is TypeError and text == _NO_INDEX:
         return TraceError("a floating value stands where a whole number is needed", where=_place(problem),
                           why="a range, a count and an index are whole numbers, which have no derivative",

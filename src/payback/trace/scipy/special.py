@@ -269,7 +269,12 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
 
 
 def log_softmax(x: Any, axis: Any = None) -> Any:
+    """x − logsumexp x, of the exponents below the largest one: they may be large where they are close to each other."""
     x = array_of(x)
+    if not isinstance(x, Traced) or not x.size:
+        return x - of_exponents(x, axis, True)
+    top = np.max(emit("stop_gradient", x), axis=axis, keepdims=True)
+    x = x - np.where(np.abs(top) < np.inf, top, 0.0)
     return x - of_exponents(x, axis, True)
 
 
