@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,9 @@ VARIANTS = [""]
 
 if native.available():
     import llvmlite.binding  # noqa: F401  a peer's compiler is imported with it, too
+with contextlib.suppress(ImportError):  # and so is what programs call of SciPy
+    import scipy.linalg
+    import scipy.special  # noqa: F401
 
 
 def prepare(work: Any, data: Any, threads: int, variant: str | None) -> Any:

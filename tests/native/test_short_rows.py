@@ -5,6 +5,8 @@ import pytest
 
 import amount
 import payback as pb
+from native.compare import both
+from ops.checks import same_bits
 from payback.native.codegen.emit import host_features
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.products.blocked import place
@@ -77,3 +79,25 @@ def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
             cores.set_threads(None)
         found.append([each.tobytes() for each in program(x, y, i)])
     assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(4, 12, 40)))
+def test_columns_of_short_rows(seed):
+    """Every second entry, or third, …, of any dtype; stacks of columns; beside functions that take several vectors."""
+    g = np.random.default_rng(seed)
+    n, c, d = (int(k) for k in g.integers([1, 3, 2], [300, 6, 5]))
+    dtype, whole = g.choice([np.float32, np.float64]), g.choice([np.int32, np.int64])
+    x, y = g.standard_normal((n, c)).astype(dtype), g.standard_normal((n, 3)).astype(dtype)
+    k = g.integers(-5, 5, (n, d)).astype(whole)
+
+    def f(x, y, k):
+        z = np.cross(x[:, -3:] * y[:, :1], y)
+        turned = np.stack([y[:, 1] * x[:, 0], x[:, 0] - x[:, 1], y[:, 1] * x[:, 0]], axis=-1)
+        return z, z[:, 1] * x[:, 2] + turned[:, 2], turned - y, k[:, 1] * 3 - k[:, 0], np.abs(y[::2, 1]) + x[::2, 0]
+
+    _, found, wanted = both(f, x, y, k)
+    assert all(map(same_bits, found, wanted))
+    costs = lambda x: np.sum(f(x, y, k)[0] * y), lambda x: np.sum(np.exp(x[:, 1]) * np.sin(x[:, 0]))
+    rtol = 1e-5 if dtype == np.float32 else 1e-13
+    for gradient in map(pb.grad, costs):
+        np.testing.assert_allclose(pb.compile(gradient)(x), gradient(x), rtol=rtol, atol=rtol)

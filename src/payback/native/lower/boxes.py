@@ -20,7 +20,7 @@ from payback.native import ir
 from payback.native.codegen.emit import INT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load
-from payback.native.lower.nests.body import Body
+from payback.native.lower.nests.body import Body, way
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.place import masked_load
 from payback.native.lower.products.blocked.tile import has_masked_loads
@@ -334,20 +334,17 @@ def pay(planner: Any, node: Node, payments: Sequence[Payment], is_all: bool) -> 
     like = [("load", view) for view in views]
     target = planner.placed(node, like, shape, False) if is_all else planner.allocate(node, node.aval.dtype, shape)
     views.append(target)
-    turned = itemgetter(*way) if len(way := nests.usual(shape, views)) > 1 else tuple
+    turned = itemgetter(*order) if len(order := nests.usual(shape, views)) > 1 else tuple
     boxes = [(turned(firsts), turned(counts)) for firsts, counts in boxes]
     extents, moves, places = _merged(turned(shape), [turned(view.strides) for view in views], boxes)
-    ways = tuple(
-        (code_of(view.buffer.dtype), {0: "z", 1: "u"}.get(move[-1], "s"))
-        for view, move in zip(views, moves, strict=True)
-    )
+    ways = tuple((code_of(view.buffer.dtype), way(move[-1])) for view, move in zip(views, moves, strict=True))
     most = lanes_of(pointwise.register_type(code))
     short = 1 << (extents[-1] - 1).bit_length() if has_masked_loads() else 1
     lanes = most if extents[-1] >= most else short
     split = prod(shape) >= SHARED and extents[0] >= 8
     key = Boxes(tuple(numbers), ways, tuple(codes), tuple(of), tuple(terms), len(extents) - 1, lanes, split)
     arguments = [*extents, *[stride for move in moves for stride in move[:-1]]]
-    arguments += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+    arguments += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
     arguments += factors
     for firsts, counts in places:
         arguments += [x for pair in zip(firsts, counts, strict=True) for x in pair]

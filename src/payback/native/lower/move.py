@@ -12,6 +12,7 @@ from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
+from payback.native.planning.alongside import by_columns
 from payback.native.planning.layout import View
 from payback.native.running.threads import fence
 
@@ -34,19 +35,37 @@ def lower_concatenate(planner: Any, node: Node) -> bool:
 
 
 def lower_stack(planner: Any, node: Node) -> bool:
-    axis = node.params["axis"]
-    target = planner.allocate(node, node.aval.dtype, node.aval.shape)
-    strides = target.strides[:axis] + target.strides[axis + 1 :]
+    """Parts are computed where they belong, several in one pass: columns of a cross product read the same columns."""
+    axis, shape = node.params["axis"], node.aval.shape
+    across = axis == len(shape) - 1 and by_columns(planner, node)
+    target = planner.allocate(node, node.aval.dtype, shape, across=across)
+    strides, shape = target.strides[:axis] + target.strides[axis + 1 :], node.args[0].aval.shape
+    pending: list[tuple[Node, View]] = []
     for k, part in enumerate(node.args):
-        place = View(target.buffer, target.offset + k * target.strides[axis], part.aval.shape, strides)
-        if part not in planner.waiting:
-            planner.need(part)
-            if planner.views.get(part) == place:  # it was made there
-                continue
-        planner.write(node, part, part.aval.shape, ("store", place, 0), "stack")
+        place = View(target.buffer, target.offset + k * target.strides[axis], shape, strides)
+        if part in planner.waiting and part not in [other for other, _ in pending]:
+            pending.append((part, place))
+            if len(pending) == TOGETHER:
+                _store(planner, node, pending, shape)
+            continue
+        planner.need(part)
+        if planner.views.get(part) != place:  # else it was made there
+            planner.write(node, part, shape, ("store", place, 0), "stack")
+    _store(planner, node, pending, shape)
     return True
 
 
+def _store(planner: Any, node: Node, parts: list[tuple[Node, View]], shape: layout.Shape) -> None:
+    """Has parts of a stack computed where they belong, in one nest."""
+    roots = [part for part, _ in parts]
+    if roots:
+        planner.require(roots, shape)
+        sinks = [("store", place, k) for k, (_, place) in enumerate(parts)]
+        planner.group(roots, shape, sinks, text="stack", sinking=[node])
+    parts.clear()
+
+
+TOGETHER = 4  # parts of a stack that one nest computes
 SHORT = 64  # bytes of a row that is copied without a loop
 
 

@@ -80,10 +80,19 @@ def across(planner: Any, node: Node, axes: tuple[int, ...] | None) -> bool:
 
     A nest that adds up such rows runs across them, and so do those that read this: all move by one then.
     """
+    return axes == (len(node.aval.shape) - 1,) and by_columns(planner, node)
+
+
+def by_columns(planner: Any, node: Node) -> bool:
+    """Whether an array of many short rows is read entry by entry, row by row or column by column, and nothing else."""
     shape, last = node.aval.shape, (len(node.aval.shape) - 1,)
-    if axes != last or not 1 < shape[-1] < lanes_of(register_type(code_of(node.aval.dtype))):
+    if code_of(node.aval.dtype) not in ("f4", "f8") or not shape:
         return False
-    return prod(shape[:-1]) >= MANY and all(
-        user.op.kind == "pointwise" or (user.op.name in ("sum", "mean", "max", "min") and user.params["axes"] == last)
+    if not 1 < shape[-1] < lanes_of(register_type(code_of(node.aval.dtype))) or prod(shape[:-1]) < MANY:
+        return False
+    return all(
+        user.op.kind == "pointwise"
+        or (user.op.name in ("sum", "mean", "max", "min") and user.params["axes"] == last)
+        or (user.op.name == "index" and len(user.args) == 1)
         for user in planner.users.get(node, ())
     )

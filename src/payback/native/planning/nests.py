@@ -11,7 +11,7 @@ import numpy as np
 from payback.native import vector_math
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.nests.body import REDUCTIONS, maskable
+from payback.native.lower.nests.body import REDUCTIONS, maskable, way
 from payback.native.lower.nests.nest import Nest
 from payback.native.lower.nests.stages import AT_ONCE, REGISTERS
 from payback.native.lower.pointwise import code_of
@@ -225,10 +225,7 @@ class _Forming:
         letters, extents, moves, body, ends = self.letters, self.extents, self.moves, self.body, self.ends
         inner, outer = letters[-1:], letters[:-1]
         loops = [i for kind in "kr" for i, letter in enumerate(outer) if letter == kind]
-        ways = tuple(
-            (code, {0: "z", 1: "u"}.get(move[-1], "s") if inner else "z")
-            for code, move in zip(self.kinds, moves, strict=True)
-        )
+        ways = tuple((code, way(move[-1]) if inner else "z") for code, move in zip(self.kinds, moves, strict=True))
         lanes, few = self._lanes() if inner else (1, 0)
         staged = inner != "" and _in_stages(body, ways, ends, self.codes, inner, letters, extents[-1])
         if staged:
@@ -248,7 +245,7 @@ class _Forming:
             key = key._replace(together=True)
         numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
-        numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how == "s"]
+        numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
         numbers += [x for index in self.indices for x in index]
         return key, numbers + self.factors
 

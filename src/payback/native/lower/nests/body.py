@@ -7,18 +7,25 @@ from contextlib import contextmanager
 from typing import Any
 
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize
+from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.nests.shared import shared
 from payback.native.lower.nests.stages import AT_ONCE, VECTORS, Stages, opaque
+from payback.native.lower.products.after import joined
 from payback.native.lower.products.blocked.place import lane_mask, masked_load, store_first
 from payback.native.lower.products.blocked.tile import fetch, has_masked_loads, prefetch
 from payback.native.vector_math.constants import Constants, empty_table
 
 REDUCTIONS = ("sum", "max", "min")
+SPACED, CLOSE = ("f4", "f8", "i4", "i8"), 4  # what is read by whole registers where it lies so close
 AHEAD = 1  # groups between what is computed and what is fetched
 Instr = tuple[Any, ...]
+
+
+def way(stride: int) -> str:
+    """How an operand moves along the inner axis: see `Nest`."""
+    return {0: "z", 1: "u"}.get(stride) or (str(stride) if 1 < stride <= CLOSE else "s")
 
 
 def _indexed(instr: Instr) -> tuple[int, ...]:
@@ -60,7 +67,7 @@ class Body:
         self.pointers = [args.pointer() for _ in key.operands]
         self.extents = args.ints(key.outer + key.reduced + bool(key.inner))
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
-        self.inner_stride = [args.int() if how == "s" else None for _, how in key.operands]
+        self.inner_stride = [None if how in ("u", "z") else args.int() for _, how in key.operands]
         self.lane_steps: dict[tuple[int, int], ir.Value] = {}
         self.places = {}  # (extent, stride) of every index
         for place in (*key.instrs, *key.sinks):
@@ -192,11 +199,37 @@ class Body:
             value = masked_load(e, e.at(self.pointers[operand], offset, kind), kind, lanes, there)
             return pointwise.from_memory(e, value, code)
         few = self.key.few if lanes > 1 else 0
-        if few and (few < lanes or how == "s"):  # number by number; the last one again in lanes that are left
+        if few and (
+            few < lanes or how not in ("u", "z")
+        ):  # number by number; the last one again in lanes that are left
             return self.collect(operand, [self.lane_offset(operand, offset, min(j, few - 1)) for j in range(lanes)])
         if lanes == 1 or how == "u":
             return load(self.e, self.pointers[operand], offset, code, lanes)
+        if how.isdigit() and code in SPACED:
+            return self._spaced(operand, offset, lanes, int(how))
         return self.collect(operand, [self.lane_offset(operand, offset, lane) for lane in range(lanes)])
+
+    def _spaced(self, operand: int, offset: ir.Value, lanes: int, step: int) -> ir.Value:
+        """A vector of every second entry, or third, …: registers are read from its first entry to its last, and
+        shuffled."""
+        e, code = self.e, self.key.operands[operand][0]
+        kind = pointwise.memory_type(code)
+        size = min(lanes, lanes_of(kind))
+        starts = [min(k * size, (size - 1) * step + 1 - size) for k in range(step)]
+        made = []
+        for first in range(0, lanes, size):
+            here = [
+                e.at(self.pointers[operand], e.b.add(offset, e.int(first * step + start)), kind) for start in starts
+            ]
+            vector = e.load(here[0], 0, kind, size)
+            for k in range(1, step):
+                lie = [(lane, lane * step) for lane in range(size)]  # each lane's entry, counted from the first
+                mask = [size + at - starts[k] if at // size == k else at if at < size and k == 1 else lane
+                        for lane, at in lie]  # fmt: skip
+                lanes_now = ir.Constant(ir.VectorType(INT32, size), mask)
+                vector = e.b.shuffle_vector(vector, e.load(here[k], 0, kind, size), lanes_now)
+            made.append(vector)
+        return pointwise.from_memory(e, joined(e, made), code)
 
     def lane_offset(self, operand: int, offset: ir.Value, lane: int) -> ir.Value:
         how, b = self.key.operands[operand][1], self.e.b
