@@ -54,8 +54,36 @@ def test_no_label_of_an_edge_lies_on_another(visit, tmp_path):
     assert labels.all_text_contents().count("the other argument") == 6
     for i, one in enumerate(boxes):
         for two in boxes[:i]:
-            beside = one["x"] + one["width"] <= two["x"] or two["x"] + two["width"] <= one["x"]
-            assert beside or one["y"] + one["height"] <= two["y"] or two["y"] + two["height"] <= one["y"]
+            assert apart(one, two)
+
+
+def apart(one, two):
+    beside = one["x"] + one["width"] <= two["x"] or two["x"] + two["width"] <= one["x"]
+    return beside or one["y"] + one["height"] <= two["y"] or two["y"] + two["height"] <= one["y"]
+
+
+def test_no_label_of_an_edge_lies_on_a_box(visit, tmp_path):
+    x, y = pb.variable(np.ones(3), "x"), pb.variable(np.ones(3), "y")
+    page = visit(
+        write(tmp_path / "page.html", html_of(Ledger((np.log(x) * y + np.sqrt(x)).sum().node, [x.node, y.node])))
+    )
+    labels, boxes = (
+        [part.bounding_box() for part in page.locator(f".graph {kind}").all()] for kind in (".partial", ".node rect")
+    )
+    assert (len(labels), len(boxes)) == (7, 7)
+    assert all(apart(label, box) for label in labels for box in boxes)
+
+
+def test_folded_boxes_lie_close_together(visit, tmp_path):
+    def chain(x, y):
+        for _ in range(200):
+            x = x * 0.99 + y * np.sin(x)
+        return x
+
+    page = visit(pb.explain(chain, 1.0, 0.5).html(tmp_path / "page.html"), width=1600)
+    assert page.locator(".node").count() == 4
+    for node in page.locator(".node").all():
+        assert node.bounding_box()["x"] >= page.locator(".graph-frame").bounding_box()["x"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import payback as pb
 from payback.cli.terminal import to_json
 from payback.glass import Ledger, story
-from payback.glass.record import record
+from payback.glass.record import STATIONS, record
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,14 @@ def test_counts_beyond_a_float_are_exact_in_json():
     assert f'"count": "{2**60}"' in to_json(told)
     assert len(told["paths"]["by_leaf"]["x0"]["listed"]) == story.PATHS_SHOWN
     assert told["paths"]["by_leaf"]["x0"]["sum"] is None
+
+
+def test_long_paths_are_counted_and_few_are_listed():
+    x = y = pb.variable(0.5, "x")
+    for _ in range(STATIONS // 4):
+        y = y * x
+    told = record(Ledger(y.node, [x.node]))["paths"]["by_leaf"]["x"]
+    count, walks = int(told["count"]), int(told["walks"])
+    assert count == STATIONS // 4 + 1
+    assert len(told["listed"]) == STATIONS * count // walks < story.PATHS_SHOWN
+    assert told["sum"] is None

@@ -17,8 +17,9 @@ which are unique, and stand in ascending order: a node's arguments before it):
     edges       [{payer, slot, arg, partial, rule, paid, walks}]; partial: a number, or between arrays the rule's text;
                   walks: how often collecting path by path passes the edge
     paths       {count, walks, visits, by_leaf: {name: {count, walks, sum, listed: [{nodes, factors, product}]}}}
-                  visits: edges the sweep went along; listed: the first 20 (none beyond the 20th leaf), nodes from the
-                  leaf up, factors from the top down; sum: of the products if all are listed, else null
+                  visits: edges the sweep went along; listed: the first 20 (fewer if they have over 1,000 edges, none
+                  beyond the 20th leaf), nodes from the leaf up, factors from the top down; sum: of the products if all
+                  are listed, else null
     events      [{event: "settles", node, terms, sum} | {event: "pays", payer, slot, arg, owes, partial, paid}]
     ledger      {name: [{payer, slot, owes, local, paid, sum}]}: the piles; sum: the running sum
     gradient    {leaf: amount}
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 LEAVES_LISTED = 20
+STATIONS = 20_000  # of the paths of a leaf together, as long as its paths are in the mean
 _STRINGS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
@@ -175,7 +177,7 @@ def _paths(ledger: Ledger, leaf: Account, listing: bool) -> dict[str, Any]:
         counts = ledger.counts.get(leaf.node, Walks(0, 0))
         return {"count": str(counts.paths), "walks": str(counts.walks), "sum": None, "listed": []}
     paths = ledger.paths(ledger.top, leaf)
-    listed = list(itertools.islice(paths.all(), PATHS_SHOWN))
+    listed = list(itertools.islice(paths.all(), min(PATHS_SHOWN, STATIONS * paths.count // max(paths.walks, 1))))
     products = [path.product for path in listed if path.product is not None]
     with np.errstate(all="ignore"):
         collected = list(itertools.accumulate(products))

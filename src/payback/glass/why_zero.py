@@ -197,7 +197,7 @@ def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, N
             masks: dict[Node, Any] = {}
             count = 0
             for slot, arg in enumerate(node.args):
-                if arg not in linked[loose] or slot in node.op.no_edge:
+                if arg not in linked[loose] or slot in node.op.no_edge or np.all(linked[strict].get(arg, 0)):
                     continue
                 more, less = (
                     found[rule].total(arg, [(None, 0, found[rule].pull(node, slot, bar))]) for rule in (loose, strict)

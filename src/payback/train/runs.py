@@ -7,6 +7,7 @@ state that was written, on the same rows in the same order, and the digest of it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -235,7 +236,7 @@ class RecordedRun:
             return Batch(n, numbers, X, y, weights, key)
         return Batch(n, numbers[rows], X[rows], y[rows], None if weights is None else weights[rows], key)
 
-    @property
+    @cached_property
     def _draws(self) -> Draws | None:
         return draws_of(self._like, self.rows.X, self.settings["seed"])
 
