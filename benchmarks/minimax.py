@@ -108,6 +108,30 @@ def _scaled_erfc(x: mp.mpf) -> mp.mpf:
         return mp.exp(x**2) * mp.erfc(x) * (1 + 2 * x)
 
 
+MIDDLE = (-mp.mpf("0.5000001"), mp.mpf("0.5000001"))  # of an argument between 1 and 2
+DIGAMMA_ZERO = mp.findroot(mp.digamma, mp.mpf(1.46))
+
+
+def _gammaln_quotient(t: mp.mpf) -> mp.mpf:
+    r = t + mp.mpf(3) / 2
+    return mp.loggamma(r) / ((r - 1) * (r - 2))
+
+
+def _gammaln_rest(x: mp.mpf) -> mp.mpf:
+    half = mp.mpf(1) / 2
+    return mp.loggamma(x) - (x - half) * (mp.log(x) - 1) - (mp.log(2 * mp.pi) - 1) / 2
+
+
+def _digamma_quotient(t: mp.mpf) -> mp.mpf:
+    r = t + mp.mpf(3) / 2
+    return mp.digamma(r) / (r - DIGAMMA_ZERO)
+
+
+def _of_large(function: Function) -> Function:
+    """A function of w = 1/x², given as one of x."""
+    return lambda w: function(1 / mp.sqrt(w))
+
+
 POLYNOMIALS = [
     Polynomial(
         "EXP",
@@ -224,6 +248,62 @@ POLYNOMIALS = [
         (mp.mpf(-2.5) / mp.mpf(3.5), mp.mpf(25) / 31),
         {32: 11, 64: 22},
     ),
+    Polynomial(
+        "GAMMALN",
+        "log Γ(r) / ((r − 1)·(r − 2)) − ½ in t = r − 3/2, 1 ≤ r ≤ 2",
+        lambda t: _gammaln_quotient(t) - mp.mpf(1) / 2,
+        lambda t: 1 / _gammaln_quotient(t),
+        MIDDLE,
+        {32: 9, 64: 21},
+    ),
+    Polynomial(
+        "GAMMALN_TAIL",
+        "x·(log Γ(x) − (x − ½)·(log x − 1) − ½·log 2π + ½) in w = 1/x², x ≥ 3",
+        _of_large(lambda x: x * _gammaln_rest(x)),
+        _of_large(lambda x: 1 / (x * mp.loggamma(x))),
+        (TINY, WIDER / 9),
+        {32: 3, 64: 9},
+    ),
+    Polynomial(
+        "DIGAMMA",
+        "ψ(r) / (r − x₀) − 1 in t = r − 3/2, 1 ≤ r ≤ 2",
+        lambda t: _digamma_quotient(t) - 1,
+        lambda t: 1 / _digamma_quotient(t),
+        MIDDLE,
+        {32: 10, 64: 22},
+    ),
+    Polynomial(
+        "DIGAMMA_TAIL",
+        "x²·(log x − 1/(2x) − ψ(x)) in w = 1/x², x ≥ 3",
+        _of_large(lambda x: (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x**2),
+        _of_large(lambda x: 1 / (x**2 * mp.digamma(x))),
+        (TINY, WIDER / 9),
+        {32: 3, 64: 10},
+    ),
+    Polynomial(
+        "TRIGAMMA_TAIL",
+        "x³·(ψ′(x) − 1/x − 1/(2x²)) in w = 1/x², x ≥ 2",
+        _of_large(lambda x: (mp.psi(1, x) - 1 / x - 1 / (2 * x**2)) * x**3),
+        _of_large(lambda x: 1 / (x**3 * mp.psi(1, x))),
+        (TINY, WIDER / 4),
+        {32: 5, 64: 17},
+    ),
+    Polynomial(
+        "SINE",
+        "(sin(πr)/π − r) / r³ in z = r², |r| ≤ ½",
+        _sqrt(lambda r: (mp.sinpi(r) / (mp.pi * r) - 1) / r**2),
+        _sqrt(lambda r: mp.pi * r**3 / mp.sinpi(r)),
+        (TINY, WIDER / 4),
+        {32: 4, 64: 7},
+    ),
+    Polynomial(
+        "COT",
+        "(πr·cot(πr) / (1 − 4r²) − 1) / r² in z = r², |r| ≤ ½",
+        _sqrt(lambda r: (mp.pi * r * mp.cospi(r) / mp.sinpi(r) / (1 - 4 * r**2) - 1) / r**2),
+        _sqrt(lambda r: r * (1 - 4 * r**2) / (mp.pi * mp.cospi(r) / mp.sinpi(r))),
+        (TINY, WIDER / 4),
+        {32: 5, 64: 13},
+    ),
 ]
 
 
@@ -258,6 +338,7 @@ CONSTANTS = [
     Constant("HALF_PI", "π/2", mp.pi / 2, words=3),
     Constant("CBRT_2", "∛2", mp.cbrt(2)),
     Constant("CBRT_4", "∛4", mp.cbrt(4)),
+    Constant("DIGAMMA_ZERO", "x₀ − 1 with ψ(x₀) = 0", DIGAMMA_ZERO - 1),
 ]
 
 
@@ -306,7 +387,8 @@ def text(entries: list[tuple[Polynomial, dict[int, tuple[list[float], float]]]])
         lines += [f"# {p.note}; bits: {bounds}", f"{p.name} = {{"]
         for bits, (coefficients, _) in found.items():
             lines.append(f"    {bits}: [")
-            lines += [f"        {c!r}," for c in coefficients]
+            for k in range(0, len(coefficients), 4):
+                lines.append("        " + " ".join(f"{c!r}," for c in coefficients[k : k + 4]))
             lines.append("    ],")
         lines.append("}")
     return "\n".join([*lines, "# fmt: on", ""])

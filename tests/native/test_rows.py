@@ -254,12 +254,12 @@ def test_an_index_that_only_makes_axes_is_paid_without_a_buffer_of_zeros():
 
 
 def test_code_that_calls_scipy_is_found_again_in_the_cache(tmp_path):
-    program = "import payback as pb, scipy.special as s; print(pb.compile(lambda x: s.gammaln(x) * s.j0(x))(2.5))"
+    program = "import payback as pb, scipy.special as s; print(pb.compile(lambda x: s.gamma(x) * s.j0(x))(2.5))"
     environment = {**os.environ, "PAYBACK_CACHE": str(tmp_path / "cache")}
     run = partial(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     first, second = run(check=True), run(check=True)
     assert first.stdout == second.stdout
-    assert float(first.stdout) == pytest.approx(scipy.special.gammaln(2.5) * scipy.special.j0(2.5), rel=1e-15)
+    assert float(first.stdout) == pytest.approx(scipy.special.gamma(2.5) * scipy.special.j0(2.5), rel=1e-15)
     assert list((tmp_path / "cache").iterdir())
 
 

@@ -292,7 +292,7 @@ def test_a_loop_of_more_rounds_than_nodes_are_allowed():
     assert value == pb.compile(lambda x: chain(x, 60_000))(x) == chain(x, 60_000)
 
 
-def test_rows_without_machine_code_split_the_program(short):
+def test_rows_that_are_on_no_tape_split_the_program(short):
     from scipy import special
 
     f = lambda x: special.gammaln(x[0] * x[1]) * x[0] + x[1]  # noqa: E731

@@ -71,6 +71,7 @@ USES = {
     "dawsn": (sp.dawsn, lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x), (*_ANY, -13.0, 25.0, 300.0)),
     "ndtri_exp": (sp.ndtri_exp, lambda x: mp.sqrt(2) * mp.erfinv(2 * mp.exp(x) - 1), (-3.0, -1.0, -0.4, -0.1)),
     "owens_t": (sp.owens_t, _owens, _ANY[:5], (0.5, -2.0, 1.0, 0.0, 0.75)),
+    "trigamma": (lambda x: sp.polygamma(1, x), lambda x: mp.psi(1, x), (-2.5, -0.4, *_ABOVE)),
     "rgamma": (sp.rgamma, mp.rgamma, (-3.5, -2.0, -0.4, 0.0, *_ABOVE)),
     "loggamma": (sp.loggamma, mp.loggamma, _ABOVE),
     "poch": (sp.poch, mp.rf, _ABOVE, _MORE),

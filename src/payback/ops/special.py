@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
+import numpy as np
+
 from payback.errors import DifferentiationError, UnsupportedError
 from payback.ir.aval import Aval
 from payback.ops.elementary import INF, level_far_out
@@ -63,6 +65,17 @@ def _polygamma(x: Any, n: int) -> Any:
         return special.psi(x)
     # Γ(n + 1)·ζ(n + 1, x), in the dtype of x
     return special.zeta(float(n + 1), x) * ((-1.0) ** (n + 1) * math.gamma(n + 1.0))
+
+
+def trigamma(x: Any) -> Any:
+    """ζ(2, x); SciPy's has a term for each number that x < 0 is below 0."""
+    zeta, negative = scipy_special().zeta, x < 0
+    positive = zeta(2.0, np.where(negative, 1.0 - x, x))
+    if not np.any(negative):
+        return positive
+    sine = np.sin(math.pi * (x - np.rint(x)))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(negative, np.where(x == -INF, INF, (math.pi / sine) ** 2 - positive), positive)
 
 
 def special(name: str, *partials: Any, scipy: str | Any = None, **facts: str) -> None:
@@ -162,7 +175,9 @@ special("gamma", lambda m, x, y: y * m.digamma(x), math="y·ψ(x)", domain="x no
 special("loggamma", lambda m, x, y: m.digamma(x), math="ψ(x)", domain="x > 0")
 special("rgamma", _rgamma_partial, math="−y·ψ(x)")
 special("gammasgn", None, math="0: constant in pieces")
-special("digamma", lambda m, x, y: m.polygamma(x, n=1), scipy="psi", math="ψ′(x)", domain="x no whole number ≤ 0")
+special("digamma", lambda m, x, y: m.trigamma(x), scipy="psi", math="ψ′(x)", domain="x no whole number ≤ 0")
+special("trigamma", lambda m, x, y: m.polygamma(x, n=2), scipy=trigamma, math="ψ″(x)",
+        domain="x no whole number ≤ 0")
 special("beta", lambda m, a, b, y: y * (m.digamma(a) - m.digamma(a + b)),
         lambda m, a, b, y: y * (m.digamma(b) - m.digamma(a + b)), math="y·(ψ(a) − ψ(a+b)), y·(ψ(b) − ψ(a+b))")
 special("betaln", lambda m, a, b, y: m.digamma(a) - m.digamma(a + b),

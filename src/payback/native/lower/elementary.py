@@ -13,10 +13,10 @@ from payback.native.codegen.emit import FLOAT32, FLOAT64, INT32, Emitter, consta
 # The rows whose values are SciPy's: its own compiled functions of doubles, and how many arguments they take.
 _SCIPY = {
     **dict.fromkeys(
-        ("erfcx", "erfi", "erfinv", "erfcinv", "dawsn", "ndtr", "log_ndtr", "ndtri", "gammaln", "gamma", "rgamma",
-         "psi", "logit", "entr", "exp1", "expi", "exprel", "cosm1", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e",
-         "k0", "k1", "k0e", "k1e", "ber", "bei", "berp", "beip", "ker", "kei", "kerp", "keip", "ellipk", "ellipe",
-         "ellipkm1", "spence", "sindg", "cosdg", "tandg", "cotdg"), 1),
+        ("erfcx", "erfi", "erfinv", "erfcinv", "dawsn", "ndtr", "log_ndtr", "ndtri", "gamma", "rgamma", "logit", "entr",
+         "exp1", "expi", "exprel", "cosm1", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e", "k0", "k1", "k0e", "k1e",
+         "ber", "bei", "berp", "beip", "ker", "kei", "kerp", "keip", "ellipk", "ellipe", "ellipkm1", "spence", "sindg",
+         "cosdg", "tandg", "cotdg"), 1),
     **dict.fromkeys(
         ("beta", "betaln", "binom", "poch", "xlogy", "xlog1py", "rel_entr", "kl_div", "huber", "pseudo_huber", "powm1",
          "boxcox", "boxcox1p", "inv_boxcox", "inv_boxcox1p", "jv", "yv", "iv", "kv", "ive", "kve", "struve",
@@ -25,8 +25,7 @@ _SCIPY = {
     **dict.fromkeys(("hyp1f1", "hyperu", "betainc", "betaincc", "betaincinv", "betainccinv"), 3),
     "hyp2f1": 4,
 }  # fmt: skip
-_RENAMED = {"digamma": "psi"}
-SPECIAL = frozenset((*_SCIPY, *_RENAMED)) - {"psi"}
+SPECIAL = frozenset(_SCIPY)
 NAMES = frozenset(vector_math.FORMULAS) - {"mod", "floor_divide"}  # of floats; those two are of whole numbers too
 
 
@@ -56,7 +55,7 @@ def scipy_functions() -> dict[str, int]:
 
 def has(name: str) -> bool:
     """Whether SciPy has a compiled function for this row."""
-    return name in SPECIAL and f"payback_scipy_{_RENAMED.get(name, name)}" in scipy_functions()
+    return name in SPECIAL and f"payback_scipy_{name}" in scipy_functions()
 
 
 def calls_scipy(key: Any) -> bool:
@@ -116,4 +115,4 @@ def emit(e: Emitter, name: str, *operands: ir.Value) -> ir.Value:
         lanes = lanes_of(kind)
         spread = [e.splat(x, lanes) for x in operands]
         return e.b.extract_element(vector_math.emit(e, name, *spread), ir.Constant(INT32, 0))
-    return _by_lanes(e, f"payback_scipy_{_RENAMED.get(name, name)}", *operands)
+    return _by_lanes(e, f"payback_scipy_{name}", *operands)

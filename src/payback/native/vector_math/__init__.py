@@ -1,7 +1,7 @@
 """Elementary functions on vectors, as LLVM IR: float32 and float64, within 2 ulp, with IEEE 754's special values.
 
 `emit` adds one internal function to the module for each function and type, and calls it.  The functions have no
-table look-ups and, but for sin and its relatives at huge arguments, no branches.
+table look-ups and, but for huge arguments of sin and negative ones of gammaln and their relatives, no branches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 
 from payback.native import ir
 from payback.native.codegen.emit import Emitter, suffix
-from payback.native.vector_math import division, exponential, hyperbolic, logistic, power, special, trigonometric
+from payback.native.vector_math import division, exponential, gamma, hyperbolic, logistic, power, special, trigonometric
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
@@ -25,13 +25,15 @@ _BY_FAMILY = {
     power: "power cbrt hypot",
     division: "mod floor_divide fmod",
     special: "erf erfc",
+    gamma: "gammaln digamma trigamma",
 }
 FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
 INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
 # with code for few operands, beside the way of most
-BRANCHING = frozenset(("sin", "cos", "tan", "mod", "floor_divide", "fmod"))
+BRANCHING = frozenset(["sin", "cos", "tan", "mod", "floor_divide", "fmod", "gammaln", "digamma", "trigamma"])
+LARGE = frozenset(name for name, f in FORMULAS.items() if f.__module__ == gamma.__name__)  # hundreds of instructions
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 

@@ -1,7 +1,7 @@
 """How far a function of vector mathematics is from the truth: what the benchmark of accuracy and the tests measure.
 
 The unit is that of the last place (ulp) of the true value's binade.  The truth is not rounded to the format: for
-float32 it is NumPy's float64 function, for float64 the C library's function of 80-bit floats.
+float32 it is NumPy's or SciPy's float64 function, for float64 the C library's function of 80-bit floats, or mpmath's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from payback.ops.special import scipy_special, trigamma
 
 Array = np.ndarray[Any, Any]
 TWO_OPERANDS = frozenset({"arctan2", "copysign", "floor_divide", "fmod", "hypot", "logaddexp", "mod", "power"})
@@ -28,6 +30,10 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _from_scipy(name: str) -> Callable[..., Array]:
+    return lambda *args: getattr(scipy_special(), name)(*args)
+
+
 OURS: dict[str, Callable[..., Array]] = {
     "sigmoid": sigmoid,
     "expit": sigmoid,
@@ -35,20 +41,40 @@ OURS: dict[str, Callable[..., Array]] = {
     "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+    "gammaln": _from_scipy("gammaln"),
+    "digamma": _from_scipy("psi"),
+    "trigamma": trigamma,
+}
+# functions that the C library does not have for 80-bit floats
+IN_MPMATH: dict[str, Callable[[Any, Any], Any]] = {
+    "erf": lambda mp, x: mp.erf(max(min(x, 1000), -1000)),
+    "erfc": lambda mp, x: mp.erfc(max(min(x, 1000), -1000)),
+    "gammaln": lambda mp, x: mp.re(mp.loggamma(x)),
+    "digamma": lambda mp, x: mp.digamma(x),
+    "trigamma": lambda mp, x: mp.psi(1, x) if x > 0 else (mp.pi / mp.sinpi(x)) ** 2 - mp.psi(1, 1 - x),
 }
 
 
 def truth(name: str) -> Callable[..., Array]:
-    """The function in NumPy's arithmetic, for operands wider than what is measured (erf and erfc: float64 only)."""
+    """The function in NumPy's arithmetic, for operands wider than what is measured (`IN_MPMATH`: float64 only)."""
     return OURS.get(name) or getattr(np, name)
 
 
 def scale(name: str, inputs: list[Array]) -> Array | None:
-    """What the ulp is measured at beside the true value: logaddexp's larger operand, as its two terms may cancel."""
-    if name != "logaddexp":
-        return None
-    top = np.maximum(*inputs)
-    return np.where(np.isfinite(top), top, 0)
+    """What the ulp is measured at beside the true value, where two terms may cancel: the larger of them, about.
+
+    Negative numbers are reflected: no term is more than the values at x and 1 − x (gammaln: x and −x, and 1) together.
+    """
+    with np.errstate(all="ignore"):
+        if name == "logaddexp":
+            size = np.maximum(*inputs)
+        elif name in ("gammaln", "digamma", "trigamma"):
+            x = inputs[0].astype(np.float64)
+            other = np.abs(truth(name)(-x)) + 1 if name == "gammaln" else np.abs(truth(name)(1 - x))
+            size = np.where(x < 0, np.abs(truth(name)(x)) + other, 0)
+        else:
+            return None
+    return np.where(np.isfinite(size), size, 0)
 
 
 def expected(name: str, *inputs: Array) -> Array:
@@ -57,7 +83,23 @@ def expected(name: str, *inputs: Array) -> Array:
     with np.errstate(all="ignore"):
         if name in OF_THE_SAME_BITS:
             return truth(name)(*inputs).astype(wider)
+        if name in IN_MPMATH and inputs[0].dtype == np.float64:
+            return in_mpmath(name, *inputs)
         return truth(name)(*[x.astype(wider) for x in inputs]).astype(wider)
+
+
+def in_mpmath(name: str, x: Array) -> Array:
+    """The true values for float64, in a wider dtype; where the function or x is not finite, and at 0, SciPy's."""
+    import mpmath
+
+    usual = np.asarray(truth(name)(x))
+    true = usual.astype(np.longdouble)
+    with mpmath.workprec(160):
+        for at in np.flatnonzero(np.isfinite(x) & ~((x <= 0) & (x == np.rint(x)))):
+            value = IN_MPMATH[name](mpmath, mpmath.mpf(float(x[at])))
+            high = float(value)
+            true[at] = np.longdouble(high) + np.longdouble(float(value - high)) if np.isfinite(high) else high
+    return true
 
 
 def distance(found: Array, true: Array, size: Array | None = None) -> Array:

@@ -216,6 +216,21 @@ class Maths:
         high, low = (x if isinstance(x, Lanes) else self.number(x) for x in (high, low))
         return self.lanes(self.b.select(condition.v, high.v, low.v))
 
+    def where_any(self, condition: Lanes, rare: Callable[[], Lanes], usual: Lanes) -> Lanes:
+        """`usual`, and what `rare` makes where the condition holds: behind a branch, for lanes that seldom come."""
+        b = self.b
+        before, seldom, after = b.block, b.append_basic_block("seldom"), b.append_basic_block("always")
+        b.cbranch(self.any(condition), seldom, after)
+        b.position_at_end(seldom)
+        made = self.select(condition, rare(), usual)
+        last = b.block
+        b.branch(after)
+        b.position_at_end(after)
+        phi = b.phi(usual.v.type)
+        phi.add_incoming(usual.v, before)
+        phi.add_incoming(made.v, last)
+        return self.lanes(phi)
+
     def at_most(self, x: Lanes, limit: Lanes | Number) -> Lanes:
         """The smaller one; NaN where x is NaN."""
         return self.select(x > limit, limit, x)

@@ -229,7 +229,7 @@ def polygamma(n: Any, x: Any) -> Any:
     # unlike its ufuncs this function of SciPy computes in float64 whatever it is given
     x = _wide(x)
     x = x if x.dtype == np.float64 else astype(x, np.float64)
-    return emit("digamma", x) if n == 0 else emit("polygamma", x, n=n)
+    return emit(("digamma", "trigamma")[n], x) if n in (0, 1) else emit("polygamma", x, n=n)
 
 
 def multigammaln(a: Any, d: Any) -> Any:
