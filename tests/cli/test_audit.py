@@ -45,13 +45,13 @@ PLANTED = {
     "physics/__init__.py": "",
     "physics/helper.py": """
         import numpy as np
-        from math import frexp
+        from math import ulp
 
         def spectrum(x):
             return np.linalg.eig(np.outer(x, x) + np.eye(3))[0]
 
         def factor(x):
-            return frexp(x[0] + 1.0)[0]
+            return ulp(x[0] + 1.0)
         """,
     "physics/state.py": """
         import numpy as np
