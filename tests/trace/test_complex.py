@@ -254,6 +254,17 @@ def test_an_infinity_beside_nothing_stays_one():
     np.testing.assert_array_equal(tangent, [1.0, 0.75])
 
 
+def test_roots_of_the_largest_numbers_and_quotients_by_nothing():
+    big = np.array([1e308, -1e308, 3e-305])
+    root = lambda x: np.sqrt(x + 1j * x)  # noqa: E731
+    np.testing.assert_allclose(pb.vjp(root, big)[0], root(big), rtol=1e-9)
+    zeros = np.array([0.0, -0.0])
+    with np.errstate(all="ignore"):
+        for f in (lambda x: 1 / (x + 0j), lambda x: (2 - 1j) / (x * 1j), lambda x: (x + 1j) / (x - 0j)):
+            for found in (pb.vjp(f, zeros)[0], pb.compile(f)(zeros)):
+                np.testing.assert_array_equal(found, f(zeros))
+
+
 def test_large_and_small_numbers_are_divided():
     for scale in (1e200, 1e-200):
         value, slope = pb.value_and_grad(lambda x, s=scale: ((s * 2j) / (s * (x + 1j))).real)(1.0)

@@ -62,6 +62,13 @@ CALLS = {
     "normal quantiles": lambda x: norm.ppf(x * x) + norm.isf(0.25, x, 2.0),
     "a frozen normal": lambda x: norm(x[0], x[2]).logpdf(x) + norm(0, 2).cdf(x),
 }
+
+
+def told(z):
+    """Complex numbers by one real one."""
+    return np.sum(z.real * np.arange(1.0, len(z) + 1)) + np.sum(z.imag)
+
+
 FILTERS = {
     "a filter's feedback": lambda x: sg.lfilter([0.5, 0.25], np.append(2.0, x / 4), np.sin(np.arange(9.0) + x[0])),
     "a filter of nothing but feedback": lambda x: sg.lfilter(x[:1], np.append(1.0, x / 4), IMAGE, axis=0),
@@ -84,6 +91,12 @@ FILTERS = {
     "sosfiltfilt": lambda x: sg.sosfiltfilt(SECTIONS, LONG * x[0], axis=0),
     "sosfiltfilt's sections": lambda x: sg.sosfiltfilt(sections(x), LONG, axis=0, padlen=5),
     "savgol_filter": lambda x: sg.savgol_filter(LONG * x[0], 5, 2, axis=0),
+    "freqz": lambda x: (
+        told(sg.freqz(x, [1.0, 0.5], 5)[1])
+        + told(sg.freqz(2.0, np.append(x, 9.0), [0.1, 3.0], fs=7)[1])
+        + told(sg.freqz([x[0], x[1]], 1, 4, whole=True)[1]) * sg.freqz(x, worN=3, include_nyquist=True)[0][1]
+    ),
+    "medfilt": lambda x: sg.medfilt(IMAGE * x[0], 3)[1:] + sg.medfilt(IMAGE * x[1], [1, 3])[1:] + sg.medfilt(x)[0],
     "savgol_filter's slope": lambda x: sg.savgol_filter(LONG[:, 0] * x[0], 5, 3, 1, 0.5, mode="nearest"),
 }
 

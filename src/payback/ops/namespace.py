@@ -134,9 +134,8 @@ def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return _logsumexp(x.astype(np.float32), axes, keepdims).astype(np.float16)
     top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
     safe = np.where(np.isfinite(top), top, 0).astype(x.dtype)
-    largest = x == safe  # which are 1 each; where there is one, the logarithm is that of 1 and the rest
-    rest = np.sum(np.where(largest, 0, np.exp(x - safe)), axis=axes, keepdims=True)
-    total = np.log1p(rest + (np.sum(largest, axis=axes, keepdims=True, dtype=x.dtype) - 1)) + safe
+    with np.errstate(divide="ignore"):  # of nothing but −∞ it is −∞, and nobody divides
+        total = np.log(np.sum(np.exp(x - safe), axis=axes, keepdims=True)) + safe
     return total if keepdims else np.squeeze(total, axis=axes)[()]
 
 

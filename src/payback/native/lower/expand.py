@@ -29,10 +29,7 @@ def _logsumexp(node: Node, x: Node) -> Node | None:
     wide = m.cast(given, dtype=np.dtype(np.float32), weak=False) if x.aval.dtype == np.float16 else given
     top = m.max(wide, axes=axes, keepdims=True)
     safe = m.where(m.lt(m.abs(top), float("inf")), top, 0.0)
-    largest = m.eq(wide, m.broadcast(safe, shape=x.aval.shape))
-    rest = m.sum(m.where(largest, 0.0, m.exp(wide - safe)), axes=axes, keepdims=True)
-    count = m.sum(m.cast(largest, dtype=wide.node.aval.dtype, weak=False), axes=axes, keepdims=True)
-    total = m.log1p(rest + (count - 1.0)) + safe
+    total = m.log(m.sum(m.exp(wide - safe), axes=axes, keepdims=True)) + safe
     if not keepdims:
         total = m.reshape(total, shape=reduced(x.aval.shape, axes, False))
     return m.cast(total, dtype=x.aval.dtype, weak=False).node

@@ -111,7 +111,11 @@ def divide(x: Any, y: Any) -> Complex:
     a, b = in_dtype_of(c, a), in_dtype_of(c, b)
     first = np.abs(stop_gradient(c)) >= np.abs(stop_gradient(d))
     larger, smaller = _chosen(first, c, d), _chosen(first, d, c)
-    ratio = smaller / larger
+    if _has_no_zero(larger):
+        ratio = smaller / larger
+    else:  # of x/0 the parts are divided by 0
+        nothing = larger == 0
+        ratio = smaller / _chosen(nothing, in_dtype_of(larger, 1.0), larger)
     length = larger + smaller * ratio
     re = _chosen(first, a, b) + _chosen(first, b, a) * ratio
     im = _chosen(first, b, -a) + _chosen(first, -a, b) * ratio
@@ -173,7 +177,7 @@ def _sqrt(z: Any) -> Complex:
     """
     a, b = pair_of(z)
     right, side = stop_gradient(a) >= 0, np.copysign(1.0, stop_gradient(b))
-    larger = np.sqrt(0.5 * (np.hypot(a, b) + np.where(right, a, -a)))
+    larger = np.sqrt(0.5 * np.hypot(a, b) + 0.5 * np.where(right, a, -a))
     somewhere = stop_gradient(larger) > 0
     smaller = np.where(somewhere, 0.5 * b * side / np.where(somewhere, larger, 1.0), 0.0)
     return pair(np.where(right, larger, smaller), np.where(right, smaller, larger) * side)

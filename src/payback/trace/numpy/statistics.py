@@ -55,6 +55,8 @@ def _spread(name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, 
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
+    if where is True and count_of(x, axes) <= ddof:
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=4)
     deviations = x - (np_mean(x, axis=axes, keepdims=True, where=where) if mean is NONE else mean)
     if where is True:
         return deviations, axes, float(max(count_of(x, axes) - ddof, 0))

@@ -6,6 +6,7 @@ The recursion is a triangular system, which SciPy's own filter solves; its adjoi
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,38 @@ def savgol_filter(x: Any, window_length: int, polyorder: int, deriv: int = 0, de
     return np.moveaxis(np.concatenate([first, middle, last]), 0, axis)
 
 
+def freqz(b: Any, a: Any = 1, worN: Any = 512, whole: bool = False, plot: Any = None, fs: float = 2 * np.pi,
+          include_nyquist: bool = False) -> Any:  # fmt: skip
+    """Two polynomials in exp(−iω); SciPy says at which frequencies."""
+    if plot is not None:
+        raise UnsupportedError("scipy.signal.freqz of traced values with plot=", where=here(), fix="plot what it gives")
+    places = vars(sys.modules["scipy.signal"])["freqz"]([1.0], 1, worN, whole, None, fs, include_nyquist)[0]
+    turns = places * (2 * np.pi / fs)
+    made: list[Any] = []
+    for part in map(array_of, (b, a)):
+        part = np.atleast_1d(part)
+        if part.ndim != 1:
+            raise UnsupportedError(
+                "scipy.signal.freqz of several traced filters", where=here(), fix="give each by itself"
+            )
+        made.append(np.exp(-1j * np.multiply.outer(turns, np.arange(float(part.shape[0])))) @ part)
+    return places, made[0] / made[1]
+
+
+def medfilt(volume: Any, kernel_size: Any = None) -> Any:
+    """Medians of windows; beyond the ends there are zeros."""
+    x = array_of(volume)
+    sizes = [3 if kernel_size is None else kernel_size] * x.ndim if np.ndim(kernel_size or 3) == 0 else [*kernel_size]
+    if any(size % 2 != 1 for size in sizes):
+        raise ValueError("Each element of kernel_size should be odd.")
+    if any(size > n for size, n in zip(sizes, x.shape, strict=True)):
+        warnings.warn("kernel_size exceeds volume extent: the volume will be zero-padded.", UserWarning, stacklevel=3)
+    padded = np.pad(x, [(size // 2, size // 2) for size in sizes])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, sizes)
+    return np.median(windows, axis=tuple(range(x.ndim, 2 * x.ndim)))
+
+
 FUNCTIONS: dict[str, Any] = {
-    f.__name__: f for f in (lfilter, lfilter_zi, filtfilt, sosfilt, sosfilt_zi, sosfiltfilt, savgol_filter)
+    f.__name__: f
+    for f in (lfilter, lfilter_zi, filtfilt, sosfilt, sosfilt_zi, sosfiltfilt, savgol_filter, freqz, medfilt)
 }
