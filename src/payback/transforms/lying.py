@@ -1,7 +1,7 @@
 """How the arguments of a compiled function lie in memory: machine code takes arrays by rows.
 
-An array whose axes are only in another order (of Fortran, a transpose) is by rows with them turned: the graph turns them
-back, and nothing is copied.  Any other (columns, every second entry) is copied.
+An array whose axes are only in another order (of Fortran, a transpose) is by rows with them turned: the graph turns
+them back, and nothing is copied.  Any other (columns, every second entry) is copied.
 """
 
 from __future__ import annotations
