@@ -192,3 +192,29 @@ def spectral_filter(xp: Any, lib: Any, h: Any, x: Any, y: Any) -> Any:
 @program(lambda g: g.standard_normal((2, 512, 512)))
 def total_variation(xp: Any, lib: Any, u: Any, seen: Any) -> Any:
     return xp.mean(xp.abs(xp.diff(u, axis=0))) + xp.mean(xp.abs(xp.diff(u, axis=1))) + xp.mean((u - seen) ** 2)
+
+
+def truss_data(g: Any) -> Any:
+    edges = g.integers(0, 40, (100, 2))
+    return g.standard_normal((40, 2)), edges[:, 0], edges[:, 1], np.abs(g.standard_normal(100))
+
+
+@program(truss_data)
+def truss(xp: Any, lib: Any, x: Any, i: Any, j: Any, length: Any) -> Any:
+    """Bars between joints, given as the columns of a table."""
+    d = x[i] - x[j]
+    r = xp.sqrt(xp.sum(d * d, axis=1) + 1e-9)
+    return 0.5 * xp.sum((r - length) ** 2) + 0.1 * xp.sum(x[:, 1])
+
+
+@program(lambda g: (g.standard_normal(1_000_000),))
+def rosenbrock(xp: Any, lib: Any, x: Any) -> Any:
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+@program(lambda g: (g.standard_normal((1000, 4)), g.standard_normal((1000, 3)), g.standard_normal((1000, 3))))
+def quaternions(xp: Any, lib: Any, q: Any, v: Any, y: Any) -> Any:
+    q = q / xp.sqrt(xp.sum(q**2, 1, keepdims=True))
+    w, u = q[:, :1], q[:, 1:]
+    t = 2.0 * xp.cross(u, v)
+    return xp.mean((v + w * t + xp.cross(u, t) - y) ** 2)

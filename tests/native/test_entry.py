@@ -177,6 +177,25 @@ def test_arrays_that_do_not_lie_by_rows_go_the_fast_way(seed):
         assert f._fast((*args[:2], pairs[:, 1].copy())) is None
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "?"])
+def test_results_and_arrays_whose_dtype_is_another_object_go_the_fast_way(dtype):
+    """A step is given what the last one returned; what was unpickled has a dtype object of its own."""
+    f, x = pb.compile(lambda x: (x + x, x[::-1])), np.arange(6).astype(dtype)
+    for _ in range(3):
+        wanted = x + x
+        x = f(x)[0]
+        np.testing.assert_array_equal(x, wanted)
+        assert x.dtype is np.dtype(dtype)
+        assert f._fast((x,)) is not None
+    other = np.empty(6, np.dtype(dtype, copy=True))
+    other[...] = x
+    assert other.dtype is not x.dtype
+    np.testing.assert_array_equal(f._fast((other,))[0], x + x)
+    swapped = x.astype(x.dtype.newbyteorder(">"))
+    assert f._fast((swapped,)) is None or dtype == "?"
+    assert f._fast((x.astype("f2"),)) is f._fast((x.astype("M8[s]"),)) is None
+
+
 def test_gradients_of_ten_numbers():
     compiled = pb.compile(pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10))))
     plain = pb.value_and_grad(lambda *a: sum(np.sin(x) * x for x in a), argnums=tuple(range(10)))

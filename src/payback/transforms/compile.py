@@ -34,6 +34,7 @@ from payback.transforms.again import Read, same, same_graph
 from payback.transforms.apart import note_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, matched, prepare, settle
+from payback.transforms.lying import by_rows, orders, turned
 
 Function = Callable[..., Any]
 
@@ -46,7 +47,7 @@ class Trace:
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
     without_axes: which of what the body takes are arrays although they have no axes.
-    spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie.
+    spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie; orders: see `lying.py`.
     written: which of the dynamic leaves the function writes into.
     settled: whether another trace would be the same; until then `held` has what the arrays around it held.
     objects: what is read from the objects among the arguments.
@@ -95,6 +96,7 @@ class Trace:
         if any(offered):
             inside = [give for give, on in zip(offered, dynamic, strict=True) if on]
             self.donated = matched(self.body.graph.inputs, self.body.graph.outputs, inside)
+        self.orders: dict[int, tuple[int, ...]] = {}
         self.program: Any = None  # machine code, made at the first call
         self.entry: Any = None  # a fast way into it for plain positional arguments
         self.rebuild: Callable[[list[Any]], Any] = self.rebuilt
@@ -109,7 +111,11 @@ class Trace:
 
             quick = plain and not self.donated
             graph, beside = self.body.graph, kernels() if quick else ()
-            self.program = direct(graph) or program_again(graph, self.donated, beside)
+            self.program = direct(graph)
+            if self.program is None:
+                self.orders = {} if self.donated else orders(self.spread, graph.inputs)
+                graph = turned(graph, self.orders) if self.orders else graph
+                self.program = program_again(graph, self.donated, beside)
             if quick:
                 self.entry = entry(self.program, self.without_axes)
                 self.rebuild = _rebuilder(self._result, self.rebuilt)
@@ -182,7 +188,8 @@ class CompiledFunction:
             take = opener([args, kwargs] if kwargs else args, dynamic) if nested else None
             plain = (not trace.written or len(given) == 1) and len(around) == len(trace.outside)
             plain = plain and (take is not None or not nested)
-            found = trace.compiled(plain)(*given, *around)
+            program = trace.compiled(plain)
+            found = program(*(by_rows(given, trace.spread, trace.orders) or given), *around)
             around_it = self._around if plain and trace.entry else None
             self._fast = _quickly(trace, around_it, take) if around_it else None
             self._named = bool(kwargs)
@@ -376,23 +383,13 @@ def _quickly(trace: Trace, around: Around, take: Any) -> Callable[[Any], Any]:
     def open_and_call(args: Any) -> Any:
         flat = args if take is None else take(args)
         if flat is not None and spread:
-            flat = _by_rows(flat, spread)
+            flat = by_rows(flat, spread, trace.orders)
         if flat is not None and after is not None:
             flat = after(flat)
         found = entry(flat) if flat is not None and unchanged() else None
         return None if found is None else rebuild(found)
 
     return call if take is None and after is None and not spread else open_and_call
-
-
-def _by_rows(flat: tuple[Any, ...], spread: Sequence[tuple[int, Any]]) -> tuple[Any, ...] | None:
-    """The arguments with copies of those that do not lie by rows; None where one of them lies otherwise."""
-    made = list(flat)
-    for k, strides in spread:
-        if k >= len(made) or type(made[k]) is not np.ndarray or strides_of(made[k]) != strides:
-            return None
-        made[k] = made[k].copy()
-    return tuple(made)
 
 
 def _hashable(value: Any) -> bool:

@@ -86,8 +86,6 @@ def across(planner: Any, node: Node, axes: tuple[int, ...] | None) -> bool:
 def by_columns(planner: Any, node: Node) -> bool:
     """Whether an array of many short rows is read entry by entry, row by row or column by column, and nothing else."""
     shape, last = node.aval.shape, (len(node.aval.shape) - 1,)
-    if code_of(node.aval.dtype) not in ("f4", "f8") or not shape:
-        return False
     if not 1 < shape[-1] < lanes_of(register_type(code_of(node.aval.dtype))) or prod(shape[:-1]) < MANY:
         return False
     return all(

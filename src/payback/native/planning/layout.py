@@ -25,7 +25,12 @@ class Buffer:
     __slots__ = ("array", "base", "dtype", "first", "kind", "last", "size", "start")
 
     def __init__(self, kind: str, dtype: np.dtype[Any], size: int, array: Any = None):
-        self.kind, self.dtype, self.size, self.array = kind, dtype.newbyteorder("="), size, array
+        self.kind, self.dtype, self.size, self.array = (
+            kind,
+            np.dtype(dtype.char),
+            size,
+            array,
+        )  # native, and NumPy's own object
         self.base, self.start = 0, 0
         self.first, self.last = -1, -1
 

@@ -237,12 +237,15 @@ class _Forming:
                    _worth_sharing(letters, extents, loops, ends), staged, strips, few)  # fmt: skip
         if inner == "k" and lanes > 1 and "r" in letters and _row_by_row(key, extents[loops[-1]], extents[-1]):
             key = key._replace(by_rows=True)
-        if lanes == 1 and inner and extents[-1] > 1 and maskable(key):  # shorter than a vector, one all the same
+        shorter = inner == "r" and not few and lanes < extents[-1] < _lanes(self.codes, 1 << 10)
+        if ((lanes == 1 and inner and extents[-1] > 1) or shorter) and maskable(key):  # it is one vector all the same
             wide = key._replace(lanes=1 << (extents[-1] - 1).bit_length())
             if inner == "k" or _together(wide, [moves[end[1]] for end in ends], loops, extents):
                 key = wide
         if inner == "r" and key.lanes > 1 and _together(key, [moves[end[1]] for end in ends], loops, extents):
             key = key._replace(together=True)
+        if inner == "r" and 1 < extents[-1] <= key.lanes and not staged and maskable(key):
+            key = key._replace(single=True)
         numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]

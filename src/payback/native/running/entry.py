@@ -28,15 +28,18 @@ _empty = np.empty
 _FASTCALL = 0x0080  # of a PyMethodDef: called with an array of arguments
 _OF_PYTHON = ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef")
 CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
+TELLING = ~(0xFF << 24)  # of a word of a dtype, all but its flags
 
 
 class Places(NamedTuple):
-    """Offsets in bytes: of a tuple's items, of a float's value, of an array's data, and of an object's type."""
+    """Offsets in bytes: of a tuple's items, of a float's value, of an array's data, of an object's type, and of what
+    tells dtypes apart."""
 
     items: int
     value: int
     data: int
     type: int
+    kind: int
 
 
 def _words(thing: Any, size: int) -> list[int]:
@@ -72,7 +75,23 @@ def places() -> Places | None:
     words = _words(single, floats.index(bits) * 8 + 8)
     if words[kind] != id(np.float32) or words[floats.index(bits)] & 0xFFFFFFFF != int(single.view(np.int32)):
         return None
-    return Places(8 * items.index(id(array)), 8 * floats.index(bits), 8 * data, 8 * kind)
+    scalar = _words(array.dtype, np.dtype.__basicsize__).index(id(np.float32))
+    found = Places(8 * items.index(id(array)), 8 * floats.index(bits), 8 * data, 8 * kind, 8 * scalar + 8)
+    known = [np.dtype(each) for each in ("f4", "f8", "i4", "?", ">f4")]
+    if [_told(each, found) for each in known] != [_written(each) for each in known]:
+        return None
+    return found
+
+
+def _told(dtype: np.dtype[Any], places: Places) -> int:
+    """The word of a dtype that holds its kind, character, byte order and number; many objects have the same."""
+    return ctypes.c_int64.from_address(id(dtype) + places.kind).value & TELLING
+
+
+def _written(dtype: np.dtype[Any]) -> int:
+    """What that word should be."""
+    order = "|" if dtype.itemsize == 1 else dtype.byteorder
+    return int.from_bytes(f"{dtype.kind}{dtype.char}{order}\0".encode() + dtype.num.to_bytes(4, "little"), "little")
 
 
 class Enter(NamedTuple):
@@ -124,7 +143,8 @@ class Enter(NamedTuple):
                     e.b.store(e.at(thing, at.value, BYTE), e.at(bases, base, POINTER))
                 with array:
                     fields = e.at(thing, at.data, BYTE)
-                    refuse(b.icmp_signed("!=", word(e, fields, 5), dtype))
+                    told = e.at(b.inttoptr(word(e, fields, 5), POINTER), at.kind, BYTE)
+                    refuse(b.icmp_signed("!=", b.and_(word(e, told, 0), e.int(TELLING)), dtype))
                     nd = b.sext(e.load(fields, 2, INT32), INT)
                     refuse(b.icmp_signed("!=", nd, rank))
                     flags = b.and_(e.load(fields, 12, INT32), ir.Constant(INT32, CONTIGUOUS_ALIGNED))
@@ -206,15 +226,15 @@ class Entry:
         # a value of NumPy's and then arrays: what a value and its gradient are
         self._value_first = self._weak == [False] and 0 not in self._where
         kinds: list[int] = []
-        self._dtypes = [node.aval.dtype for node in program.graph.inputs]  # kept alive: they are compared by address
+        layout = places()
+        assert layout is not None
         for k, node in enumerate(program.graph.inputs):
             aval = node.aval
             if not aval.shape and k not in without_axes:
                 kinds += [k + 1, id(float if aval.weak else aval.dtype.type), 0, 0]
             else:
-                dtype = np.empty(0, aval.dtype).dtype
-                self._dtypes.append(dtype)
-                kinds += [k + 1, id(np.ndarray), id(dtype), len(aval.shape), *aval.shape]
+                told = _told(np.dtype(aval.dtype.char), layout)
+                kinds += [k + 1, id(np.ndarray), told, len(aval.shape), *aval.shape]
         self._bases = [view.buffer.base for _, view in outputs if view.shape]
         nothing = np.zeros(5, np.int64)  # a job of no commands: only addresses are written
         self._nothing = nothing, address(nothing)

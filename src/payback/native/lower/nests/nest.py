@@ -50,6 +50,7 @@ class Nest(NamedTuple):
     strips: bool = False  # whether each vector goes along the last outer axis before the next one does
     few: int = 0  # entries of a row that is shorter than a vector, and done as one
     together: bool = False  # whether rows are summed as many at a time as a vector has lanes
+    single: bool = False  # whether a row that is summed is one vector at most
     by_rows: bool = False  # whether sums of columns go on row by row, as memory has them
     ahead: int = 0  # lines of other memory that are fetched beside each vector: for who comes next
 

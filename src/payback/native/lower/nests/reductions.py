@@ -189,6 +189,8 @@ class Reductions(Body):
         e, b, lanes, many = self.e, self.e.b, self.key.lanes, len(self.reductions)
         copies = 1 if len(self.key.instrs) > LIGHT else 4
         vectors, body = self._units(lanes), self._row_body(offsets, lanes)
+        if self.key.single:
+            return start, self._rest(offsets, start, end, vectors)
         if copies > 1:
             length = b.and_(b.sub(end, start), e.int(-lanes * copies))
             position = b.add(start, length)
