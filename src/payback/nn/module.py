@@ -24,6 +24,7 @@ Bump(center=float64[3])
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
@@ -74,7 +75,7 @@ class Module:
         dataclasses.dataclass(frozen=True, eq=False, repr=False, init=not given)(cls)
         init = cls.__init__
         if not given and dataclasses.is_dataclass(base) and _fields(cls) == _fields(base):
-            init = base.__init__.__wrapped__  # type: ignore[misc]  # which may be written by hand
+            init = inspect.getattr_static(base, "__init__").__wrapped__  # which may be written by hand
         name = f"pb.nn.{cls.__name__}" if _is_own(cls) else cls.__qualname__
         type.__setattr__(cls, "__init__", answered(name)(init))
         del cls.__setattr__  # a dataclass's own would refuse what __init__ assigns, and say no cure
