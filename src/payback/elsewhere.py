@@ -334,6 +334,12 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "pb.hvp": {"": "give one container of them: pb.hvp(lambda at: f(*at), (x, y), (v, w))"},
     "pb.nn.MLP": {"": "give the sizes as one list: pb.nn.MLP([2, 16, 1])"},
+    "pb.estimators": {
+        "warm_start": "use partial_fit, which goes on from where the network is",
+        "early_stopping": "give validation=0.1",
+        "tol": "leave it out: patience=20 ends a training",
+        "n_jobs": "use pb.set_threads(2)",
+    },
     "pb.minimize": {"method": "use scipy.optimize.minimize(f, x0, jac=pb.grad(f), method=…)",
                     "jac": "leave it out: pb.minimize differentiates f itself"},
     "pb.cond": dict.fromkeys(

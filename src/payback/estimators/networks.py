@@ -40,9 +40,11 @@ class _Network(BaseEstimator):
         return int(check_random_state(given).randint(2**31 - 1))
 
     def _recipe(self, rows: int, columns: int, classes: int) -> Recipe:
-        given = self.optimizer
+        given, hidden = self.optimizer, self.hidden
+        if isinstance(hidden, (int, np.integer)):
+            hidden = (int(hidden),)
         recipe = Recipe(
-            hidden=None if self.hidden is None else tuple(int(units) for units in self.hidden),
+            hidden=None if hidden is None else tuple(int(units) for units in hidden),
             activation=self.activation,
             optimizer=None if isinstance(given, Optimizer) else given,
             rate=None if isinstance(given, Optimizer) else self.rate,
@@ -116,7 +118,7 @@ def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
 class Classifier(ClassifierMixin, _Network):
     """A network that tells classes, as an estimator of scikit-learn.
 
-    hidden: units of each hidden layer; () for a linear model.  None, here and below: what suits the number of rows and
+    hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the number of rows and
     columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.  dropout: see `pb.nn.MLP`.
     net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
     optimizer: a name in `pb.optim.OPTIMIZERS` with rate and weight_decay (for "adamw"), or an optimizer.
@@ -140,7 +142,7 @@ class Classifier(ClassifierMixin, _Network):
 
     def __init__(
         self,
-        hidden: Sequence[int] | None = None,
+        hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
         dropout: float = 0.0,
@@ -236,7 +238,7 @@ class Regressor(RegressorMixin, _Network):
 
     def __init__(
         self,
-        hidden: Sequence[int] | None = None,
+        hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
         dropout: float = 0.0,
