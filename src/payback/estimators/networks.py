@@ -118,8 +118,9 @@ def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
 class Classifier(ClassifierMixin, _Network):
     """A network that tells classes, as an estimator of scikit-learn.
 
-    hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the number of rows and
-    columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.  dropout: see `pb.nn.MLP`.
+    hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the
+    numbers of rows and columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.
+    dropout: see `pb.nn.MLP`.
     net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
     optimizer: a name in `pb.optim.OPTIMIZERS` with rate and weight_decay (for "adamw"), or an optimizer.
     epochs, batch_size: see `pb.fit`.  validation: the share of the rows held out, by which the best epoch is chosen.
