@@ -103,6 +103,14 @@ def test_within_scikit_learn():
     assert np.array_equal(again.predict_proba(X), found.predict_proba(X))
 
 
+def test_numbers_may_be_those_of_numpy():
+    told = dict(rate=0.02, weight_decay=0.1, epochs=3, batch_size=32, validation=0.2, patience=2)
+    model = Classifier((4,), random_state=0, **told).fit(X.astype(np.float32), Y)
+    twin = clone(model).set_params(**{name: np.asarray(value)[()] for name, value in told.items()})
+    assert isinstance(twin.epochs, np.int64)
+    assert np.array_equal(twin.fit(X.astype(np.float32), Y).predict_proba(X), model.predict_proba(X))
+
+
 def test_weights_of_classes_and_networks_of_ones_own():
     def deep(n_in, n_out, key):
         first, last = pb.random.split(key)

@@ -47,9 +47,10 @@ class _Network(BaseEstimator):
             hidden=None if hidden is None else tuple(int(units) for units in hidden),
             activation=self.activation,
             optimizer=None if isinstance(given, Optimizer) else given,
-            rate=None if isinstance(given, Optimizer) else self.rate,
-            weight_decay=None if isinstance(given, Optimizer) else self.weight_decay,
-            epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, valid=self.validation,
+            rate=None if isinstance(given, Optimizer) else _plain(self.rate),
+            weight_decay=None if isinstance(given, Optimizer) else _plain(self.weight_decay),
+            epochs=_plain(self.epochs), batch_size=_plain(self.batch_size),
+            patience=_plain(self.patience), valid=_plain(self.validation),
         )  # fmt: skip
         share = recipe.share_to_watch(rows)
         return dataclasses.replace(recipe, valid=share).complete(rows, columns, classes)
@@ -105,6 +106,11 @@ class _Network(BaseEstimator):
         X = self._scaled(validate_data(self, X, dtype=KINDS, reset=False))
         made: Array = np.concatenate([self.net_(X[start : start + ROWS]) for start in range(0, len(X), ROWS)])
         return made
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, as the distributions of a random search draw them, as Python's."""
+    return value.item() if isinstance(value, np.number) else value
 
 
 def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
