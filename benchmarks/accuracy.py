@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from payback.cli.tables import open_table, target_names
+from payback.cli.terminal import Output
 from payback.tabular import Table, table_from_text
 from payback.train.table import Prepared, prepare, train_prepared
 
@@ -61,7 +62,7 @@ def _table(name: str) -> tuple[Table, list[str]]:
         table = others[name]()
         return table, [table.names[-1]]
     file, _, target = name.partition(":")
-    table = open_table(file)
+    table = open_table(Output(), file)
     return table, target_names(table, target or None)
 
 

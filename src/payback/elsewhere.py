@@ -21,6 +21,7 @@ _NETS = "pb.nn.Module, pb.nn.Linear, pb.nn.MLP or pb.nn.Sequential"
 _NUMPY = "write `import numpy as np`: payback differentiates NumPy itself"
 _RATE = "give the optimizer a schedule as its rate: pb.optim.Adam(pb.optim.Cosine(1e-2))"
 _LAYER = "write it as a layer of your own: a class of pb.nn.Module whose `__call__` is written in NumPy"
+_NORM = "pb.nn.LayerNorm(size), which is of each sample alone: modules keep no statistics of batches"
 _MANY = "pb.vmap(f)"
 _KEYS = "make a key with pb.random.key(0), and write "
 
@@ -94,8 +95,17 @@ INSTEAD: dict[str, dict[str, str]] = {
         "functional": "the functions of pb.nn itself: pb.nn.relu, pb.nn.cross_entropy",
         "init": "pb.nn.he_normal, pb.nn.glorot_uniform and the others in pb.nn.INITIALIZERS",
         "Parameter": "a field `weight: np.ndarray` in a class of pb.nn.Module",
-        "Conv1d": _LAYER,
-        "Conv2d": _LAYER,
+        **dict.fromkeys(("Conv1d", "Conv1D"), "pb.nn.Conv(n_in, n_out, (3,), key=pb.random.key(0)); channels are last"),
+        **dict.fromkeys(
+            ("Conv2d", "Conv2D", "Convolution"),
+            "pb.nn.Conv(n_in, n_out, (3, 3), key=pb.random.key(0)); channels are last",
+        ),
+        **dict.fromkeys(
+            ("MaxPool1d", "MaxPool2d", "MaxPooling1D", "MaxPooling2D", "max_pool"), "pb.nn.MaxPool((2, 2))"
+        ),
+        **dict.fromkeys(
+            ("AvgPool1d", "AvgPool2d", "AveragePooling1D", "AveragePooling2D", "avg_pool"), "pb.nn.MeanPool((2, 2))"
+        ),
         "BCELoss": "pb.nn.binary_cross_entropy, which takes logits",
         "NLLLoss": "pb.nn.cross_entropy, which takes logits",
         "L1Loss": "a function as loss: lambda prediction, target: abs(prediction - target).mean()",
@@ -104,11 +114,8 @@ INSTEAD: dict[str, dict[str, str]] = {
         "one_hot": "np.eye(classes)[y]; pb.nn.cross_entropy takes the numbers of classes themselves",
         "log_sigmoid": "-pb.nn.softplus(-x)",
         **dict.fromkeys(("hard_tanh", "relu6"), "np.clip(x, low, high)"),
-        "Conv2D": _LAYER,
         "MultiheadAttention": _LAYER,
-        "BatchNormalization": _LAYER,
-        "BatchNorm1d": _LAYER,
-        "LayerNorm": _LAYER,
+        **dict.fromkeys(("BatchNormalization", "BatchNorm1d", "BatchNorm2d", "BatchNorm", "LayerNormalization"), _NORM),
         "LSTM": f"{_LAYER} with pb.scan",
         "RNN": f"{_LAYER} with pb.scan",
         **{name: f'pb.nn.Activation("{name.lower()}")' for name in ("GELU", "SiLU", "ELU")},
@@ -267,13 +274,17 @@ SYNONYMS: dict[str, Iterable[str]] = {
     "factor": ("gamma", "decay_rate"),
     "final": ("eta_min", "end_value"),
     "count": ("num_embeddings", "input_dim", "vocab_size", "n"),
-    "size": ("embedding_dim", "output_dim", "features", "dim"),
+    "size": (
+        "embedding_dim", "output_dim", "features", "dim", "kernel_size", "pool_size", "normalized_shape",
+    ),
     "class_weight": ("class_weights", "pos_weight", "scale_pos_weight"),
     "metrics": ("metric", "scoring", "eval_metric"),
+    "padding": ("pad", "border_mode"),
+    "stride": ("strides", "subsample"),
     "probability": ("p", "prob"),
     "dropout": ("dropout_rate", "p", "drop"),
-    "n_in": ("in_features", "input_dim", "input_size", "in_dim", "input_shape"),
-    "n_out": ("out_features", "output_dim", "output_size", "units", "features", "out_dim"),
+    "n_in": ("in_features", "in_channels", "input_dim", "input_size", "in_dim", "input_shape"),
+    "n_out": ("out_features", "out_channels", "filters", "output_dim", "output_size", "units", "features", "out_dim"),
     "bias": ("use_bias", "with_bias"),
     "initializer": ("kernel_initializer", "kernel_init", "init", "w_init", "weight_init"),
     "hidden": ("hidden_layer_sizes", "layers", "hidden_layers", "units"),
@@ -323,6 +334,12 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "pb.hvp": {"": "give one container of them: pb.hvp(lambda at: f(*at), (x, y), (v, w))"},
     "pb.nn.MLP": {"": "give the sizes as one list: pb.nn.MLP([2, 16, 1])"},
+    "pb.estimators": {
+        "warm_start": "use partial_fit, which goes on from where the network is",
+        "early_stopping": "give validation=0.1",
+        "tol": "leave it out: patience=20 ends a training",
+        "n_jobs": "use pb.set_threads(2)",
+    },
     "pb.minimize": {"method": "use scipy.optimize.minimize(f, x0, jac=pb.grad(f), method=…)",
                     "jac": "leave it out: pb.minimize differentiates f itself"},
     "pb.cond": dict.fromkeys(

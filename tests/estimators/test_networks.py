@@ -103,6 +103,14 @@ def test_within_scikit_learn():
     assert np.array_equal(again.predict_proba(X), found.predict_proba(X))
 
 
+def test_numbers_may_be_those_of_numpy():
+    told = dict(rate=0.02, weight_decay=0.1, epochs=3, batch_size=32, validation=0.2, patience=2)
+    model = Classifier((4,), random_state=0, **told).fit(X.astype(np.float32), Y)
+    twin = clone(model).set_params(**{name: np.asarray(value)[()] for name, value in told.items()})
+    assert isinstance(twin.epochs, np.int64)
+    assert np.array_equal(twin.fit(X.astype(np.float32), Y).predict_proba(X), model.predict_proba(X))
+
+
 def test_weights_of_classes_and_networks_of_ones_own():
     def deep(n_in, n_out, key):
         first, last = pb.random.split(key)
@@ -110,6 +118,8 @@ def test_weights_of_classes_and_networks_of_ones_own():
             pb.nn.Linear(n_in, 7, key=first, dtype=float), np.tanh, pb.nn.Linear(7, n_out, key=last, dtype=float)
         )
 
+    alone = Classifier(hidden=5, epochs=2, random_state=0).fit(X, Y)  # as MLPClassifier takes it
+    assert np.array_equal(alone.predict_proba(X), clone(alone).set_params(hidden=(5,)).fit(X, Y).predict_proba(X))
     model = Classifier(net=deep, epochs=5, random_state=0).fit(X, Y)
     assert model.net_.layers[0].weight.shape == (4, 7)
     x, y = np.random.default_rng(0).normal(size=(110, 1)), np.repeat([0, 1], [100, 10])  # nothing to tell them by
@@ -161,6 +171,7 @@ def test_a_stream_is_a_training_by_hand(native, monkeypatch):
     ("call", "message"),
     [
         (lambda: Classifier(hidden_layer_sizes=(3,)), "has no argument 'hidden_layer_sizes'.*Write hidden=…"),
+        (lambda: Classifier(warm_start=True), "has no argument 'warm_start'.*Use partial_fit"),
         (lambda: Classifier(activation="mish").fit(X, Y), "there is no activation 'mish'"),
         (lambda: Classifier(optimizer=pb.optim.Adam(), rate=0.1).fit(X, Y), "are given beside an optimizer"),
         (lambda: Classifier(hidden=(0,)).fit(X, Y), "hidden layers of 0 units"),

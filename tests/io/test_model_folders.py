@@ -47,6 +47,18 @@ NETS = {
     "linear": lambda dtype: linear(2, 3, dtype),
     "bias-free": lambda dtype: pb.nn.Sequential(linear(2, 3, dtype, bias=False), pb.nn.Activation("softplus")),
     "flatten": lambda dtype: pb.nn.Sequential(pb.nn.Flatten(), pb.nn.MLP([6, 5, 1], "sigmoid", dtype=dtype)),
+    "residual": lambda dtype: pb.nn.Residual(
+        pb.nn.LayerNorm(2, dtype=dtype),
+        linear(2, 3, dtype),
+        pb.nn.RMSNorm(3, epsilon=1e-3, dtype=dtype),
+        linear(3, 2, dtype),
+    ),
+    "conv": lambda dtype: pb.nn.Sequential(
+        pb.nn.Conv(1, 2, (2, 1), key=pb.random.key(1), padding="same", dtype=dtype),
+        pb.nn.MaxPool((2, 1)),
+        pb.nn.Conv(2, 1, [1, 2], key=pb.random.key(1), stride=2, bias=False, dtype=dtype),
+        pb.nn.MeanPool((1, 1)),
+    ),
     "nested": lambda dtype: pb.nn.Sequential(pb.nn.Sequential(linear(1, 1, dtype)), pb.nn.Sequential()),
 }
 
@@ -61,7 +73,8 @@ def test_what_is_written_is_read(tmp_path, name, dtype):
     assert type(found) is type(net)
     assert repr(found) == repr(net)
     assert set(os.listdir(tmp_path / "m")) == NAMES
-    x = np.ones((2, 2, 3) if name == "flatten" else (2, {"mlp": 3, "skip": 3, "nested": 1}.get(name, 2)), dtype)
+    several = {"flatten": (2, 2, 3), "conv": (2, 2, 3, 1)}
+    x = np.ones(several[name] if name in several else (2, {"mlp": 3, "skip": 3, "nested": 1}.get(name, 2)), dtype)
     assert found(x).tobytes() == net(x).tobytes()
 
 

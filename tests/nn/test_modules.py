@@ -282,3 +282,16 @@ def test_a_function_among_layers_is_trained_as_the_activation_is(function):
 
     np.testing.assert_array_equal(trained(function), trained(pb.nn.Activation("tanh")))
     assert not np.array_equal(trained(function), trained(np.sin))
+
+
+def test_a_class_that_declares_no_fields_is_made_as_its_base_is():
+    class Doubled(pb.nn.Sequential):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    class Wider(Scale):
+        shift: float = 1.0
+
+    np.testing.assert_allclose(Doubled(np.sin, np.cos)(X), 2 * np.cos(np.sin(X)))
+    assert Wider(3.0, 2, 0.5).shift == 0.5
+    assert Scale(3.0, power=2)(2.0) == 12.0

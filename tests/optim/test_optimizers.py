@@ -269,6 +269,12 @@ def test_settings_that_cannot_be(make, message):
 
 def test_numbers_of_numpy_are_numbers():
     assert Adam(np.float32(0.5)).schedule(0, 1) == 0.5
+    p, g = np.ones(3, np.float32), np.full(3, 0.1, np.float32)
+    for kind in pb.optim.OPTIMIZERS.values():
+        plain = {name: value for name, value in vars(kind()).items() if type(value) is float}
+        by_numpy = kind(**{name: np.float64(value) for name, value in plain.items()})
+        assert by_numpy == kind()
+        assert by_numpy.update(g, by_numpy.init(p), p, 0.1, 1)[0].dtype == np.float32
 
 
 def test_of_ones_own_it_is_not_known_that_it_treats_all_entries_alike():

@@ -36,6 +36,12 @@ def test_blocks_are_cut_as_the_csv_module_reads_them(width, size, data):
     drawn = data.draw(
         st.lists(st.tuples(st.lists(cells, min_size=width, max_size=width), ends), min_size=1, max_size=12)
     )
+    if data.draw(st.booleans()):  # quotes around whole columns
+        quoted = data.draw(st.lists(st.booleans(), min_size=width, max_size=width))
+        drawn = [
+            ([f'"{cell}"' if q and '"' not in cell else cell for cell, q in zip(row, quoted, strict=True)], end)
+            for row, end in drawn
+        ]
     text = "".join(",".join(row) + end for row, end in drawn)
     text = data.draw(st.sampled_from([text, text[:-1]]))
     rows, lines = by_the_csv_module(text)

@@ -68,15 +68,17 @@ def show(model: ModelFolder, /, *, out: Out) -> None:
         raise ModelFileError("what model.json tells of the training is wrong", where=model, why=str(problem)) from None
     function = formula(net)
     out.line(function)
-    rows = [(name, "×".join(map(str, shape)), np.prod(shape, dtype=int)) for name, shape in weights(net)]
+    named = weights(net)
+    rows = [(name, "×".join(map(str, shape)), np.prod(shape, dtype=int)) for name, shape in named]
     out.table(rows, headers=("", "shape", "parameters"), align="lrr")
     total = sum(np.size(p) for p in parameters(net).values())
-    ways = "; W1[i,j] in explain and account leads from input i to output j" if rows and rows[0][0] == "W₁" else ""
+    letters = next(((name, len(shape)) for name, shape in named), None)
+    ways = "; W1[i,j] in explain and account leads from input i to output j" if letters == ("W₁", 2) else ""
     out.line(f"{total:,} parameters in all{ways}")
     result: dict[str, Any] = {
         "model": model,
         "function": function,
-        "weights": [{"name": name, "shape": list(shape)} for name, shape in weights(net)],
+        "weights": [{"name": name, "shape": list(shape)} for name, shape in named],
         "parameters": int(total),
         "payback": document.payback,
     }

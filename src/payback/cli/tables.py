@@ -66,6 +66,8 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Se
     reasons = dict(left_out)
     role = dict.fromkeys(targets, "target") | {name: f"left out: {why}" for name, why in reasons.items()}
     if len(table.columns) <= MANY_COLUMNS:
+        with out.waiting("looking at its columns") as told:
+            summary = table.summary(told)
         rows = [
             (
                 c["name"],
@@ -75,7 +77,7 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Se
                 c["values"],
                 "; ".join(filter(None, (role.get(str(c["name"]), ""), str(c["note"] or "")))),
             )
-            for c in table.summary()
+            for c in summary
         ]
         out.table(rows, headers=("column", "kind", "missing", "distinct", "values", ""), align="llrrll")
     else:

@@ -133,6 +133,7 @@ def train(
     failed: NonFiniteError | None = None
     try:
         with out.progress(prepared.recipe.epochs or 0) as bar:
+            bar.update(0)  # rows are made numbers, the first epoch runs: with millions of rows that takes a while
             trained = train_prepared(prepared, seed=seed, starts=starts, progress=bar, record=recorded, on_nan=on_nan,
                                      resume=before)  # fmt: skip
     except NonFiniteError as problem:

@@ -40,14 +40,17 @@ class _Network(BaseEstimator):
         return int(check_random_state(given).randint(2**31 - 1))
 
     def _recipe(self, rows: int, columns: int, classes: int) -> Recipe:
-        given = self.optimizer
+        given, hidden = self.optimizer, self.hidden
+        if isinstance(hidden, (int, np.integer)):
+            hidden = (int(hidden),)
         recipe = Recipe(
-            hidden=None if self.hidden is None else tuple(int(units) for units in self.hidden),
+            hidden=None if hidden is None else tuple(int(units) for units in hidden),
             activation=self.activation,
             optimizer=None if isinstance(given, Optimizer) else given,
-            rate=None if isinstance(given, Optimizer) else self.rate,
-            weight_decay=None if isinstance(given, Optimizer) else self.weight_decay,
-            epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, valid=self.validation,
+            rate=None if isinstance(given, Optimizer) else _plain(self.rate),
+            weight_decay=None if isinstance(given, Optimizer) else _plain(self.weight_decay),
+            epochs=_plain(self.epochs), batch_size=_plain(self.batch_size),
+            patience=_plain(self.patience), valid=_plain(self.validation),
         )  # fmt: skip
         share = recipe.share_to_watch(rows)
         return dataclasses.replace(recipe, valid=share).complete(rows, columns, classes)
@@ -105,6 +108,11 @@ class _Network(BaseEstimator):
         return made
 
 
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, as the distributions of a random search draw them, as Python's."""
+    return value.item() if isinstance(value, np.number) else value
+
+
 def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
     """Means and deviations of weighted rows; 1 is the deviation of a column that is constant."""
     mean = np.average(columns, axis=0, weights=weights)
@@ -116,8 +124,9 @@ def _scale(columns: Array, weights: Any) -> tuple[Array, Array]:
 class Classifier(ClassifierMixin, _Network):
     """A network that tells classes, as an estimator of scikit-learn.
 
-    hidden: units of each hidden layer; () for a linear model.  None, here and below: what suits the number of rows and
-    columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.  dropout: see `pb.nn.MLP`.
+    hidden: units of each hidden layer, or of the only one; () for a linear model.  None, here and below: what suits the
+    numbers of rows and columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.
+    dropout: see `pb.nn.MLP`.
     net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
     optimizer: a name in `pb.optim.OPTIMIZERS` with rate and weight_decay (for "adamw"), or an optimizer.
     epochs, batch_size: see `pb.fit`.  validation: the share of the rows held out, by which the best epoch is chosen.
@@ -140,7 +149,7 @@ class Classifier(ClassifierMixin, _Network):
 
     def __init__(
         self,
-        hidden: Sequence[int] | None = None,
+        hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
         dropout: float = 0.0,
@@ -236,7 +245,7 @@ class Regressor(RegressorMixin, _Network):
 
     def __init__(
         self,
-        hidden: Sequence[int] | None = None,
+        hidden: Sequence[int] | int | None = None,
         *,
         activation: str = "relu",
         dropout: float = 0.0,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
+from payback import random
 from payback.errors import InputError, ModelFileError
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
+from payback.nn.convolution import Conv, MaxPool, MeanPool
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
+from payback.nn.normalization import LayerNorm, RMSNorm
 
 MAX_PARAMETERS = 2**34
 MAX_DEPTH = 50
@@ -42,8 +46,39 @@ class EmbeddingSpec(msgspec.Struct, tag="embedding", tag_field="layer", forbid_u
     dtype: DType
 
 
+class LayerNormSpec(msgspec.Struct, tag="layer_norm", tag_field="layer", forbid_unknown_fields=True):
+    size: int
+    epsilon: float
+    dtype: DType
+
+
+class RMSNormSpec(msgspec.Struct, tag="rms_norm", tag_field="layer", forbid_unknown_fields=True):
+    size: int
+    epsilon: float
+    dtype: DType
+
+
+class ConvSpec(msgspec.Struct, tag="conv", tag_field="layer", forbid_unknown_fields=True):
+    n_in: int
+    n_out: int
+    size: list[int]
+    stride: int
+    padding: Literal["valid", "same"]
+    bias: bool
+    dtype: DType
+
+
+class PoolSpec(msgspec.Struct, tag="pool", tag_field="layer", forbid_unknown_fields=True):
+    of: Literal["max", "mean"]
+    size: list[int]
+
+
 class SequentialSpec(msgspec.Struct, tag="sequential", tag_field="layer", forbid_unknown_fields=True):
-    layers: list[LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | MLPSpec | SequentialSpec]
+    layers: list[Layer]
+
+
+class ResidualSpec(msgspec.Struct, tag="residual", tag_field="layer", forbid_unknown_fields=True):
+    layers: list[Layer]
 
 
 class MLPSpec(msgspec.Struct, tag="mlp", tag_field="layer", forbid_unknown_fields=True):
@@ -57,7 +92,14 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
     name: str
 
 
-Spec = LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | MLPSpec | SequentialSpec | Custom
+Layer = (
+    LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | LayerNormSpec | RMSNormSpec | ConvSpec
+    | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec
+)  # fmt: skip
+Spec = Layer | Custom
+
+
+NORMS: dict[type, type[LayerNormSpec] | type[RMSNormSpec]] = {LayerNorm: LayerNormSpec, RMSNorm: RMSNormSpec}
 
 
 def describe(net: Any) -> Spec:
@@ -92,8 +134,17 @@ def _describe(net: Any, depth: int = 0) -> Any:
         return EmbeddingSpec(int(count), int(size), net.table.dtype.name)
     if type(net) is MLP:
         return MLPSpec([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
-    if type(net) is Sequential:
-        return SequentialSpec([_describe(layer, depth + 1) for layer in net.layers])
+    if type(net) in NORMS:
+        return NORMS[type(net)](len(net.scale), net.epsilon, net.scale.dtype.name)
+    if type(net) is Conv:
+        *size, n_in, n_out = net.weight.shape
+        padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
+        return ConvSpec(n_in, n_out, size, net.stride, padding, net.bias is not None, net.weight.dtype.name)
+    if type(net) in (MaxPool, MeanPool):
+        return PoolSpec("max" if type(net) is MaxPool else "mean", list(net.size))
+    if type(net) in (Sequential, Residual):
+        spec = SequentialSpec if type(net) is Sequential else ResidualSpec
+        return spec([_describe(layer, depth + 1) for layer in net.layers])
     raise TypeError(type(net).__name__)
 
 
@@ -133,8 +184,27 @@ def build(spec: Spec, depth: int = 0) -> Any:
             skip = _zeros((first.n_in, spec.layers[-1].n_out), first.dtype) if spec.skip else None
             object.__setattr__(mlp, "skip", skip)
             return mlp
-        case SequentialSpec():
-            return Sequential(*(build(layer, depth + 1) for layer in spec.layers))
+        case LayerNormSpec() | RMSNormSpec():
+            if not (1 <= spec.size <= MAX_PARAMETERS and 0 < spec.epsilon < float("inf")):
+                raise ModelFileError(f"a norm of {spec.size} features, epsilon {spec.epsilon}", why="none can be")
+            zeros = _zeros((spec.size,), spec.dtype)
+            if isinstance(spec, LayerNormSpec):
+                return LayerNorm(1, epsilon=spec.epsilon).replace(scale=zeros, bias=zeros)
+            return RMSNorm(1, epsilon=spec.epsilon).replace(scale=zeros)
+        case ConvSpec():
+            shape = (*spec.size, spec.n_in, spec.n_out)
+            if not (3 <= len(shape) <= 4 and min(*shape, spec.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
+                raise ModelFileError(f"a convolution of {shape}, stride {spec.stride}", why="none can be")
+            conv = Conv(1, 1, [1], key=random.key(0), stride=spec.stride, padding=spec.padding)
+            bias = _zeros((spec.n_out,), spec.dtype) if spec.bias else None
+            return conv.replace(weight=_zeros(shape, spec.dtype), bias=bias)
+        case PoolSpec():
+            if not (1 <= len(spec.size) <= 2 and min(spec.size) >= 1):
+                raise ModelFileError(f"a pool of {spec.size}", why="none can be")
+            return (MaxPool if spec.of == "max" else MeanPool)(spec.size)
+        case SequentialSpec() | ResidualSpec():
+            kind = Sequential if isinstance(spec, SequentialSpec) else Residual
+            return kind(*(build(layer, depth + 1) for layer in spec.layers))
     raise ModelFileError("the network is none that can be", why="an MLP begins and ends with linear layers")
 
 

@@ -21,11 +21,13 @@ from payback.nn.activations import (
     softplus,
     tanh,
 )
+from payback.nn.convolution import Conv, MaxPool, MeanPool
 from payback.nn.drawing import training
 from payback.nn.initializers import INITIALIZERS, glorot_normal, glorot_uniform, he_normal, he_uniform
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
 from payback.nn.losses import LOSSES, binary_cross_entropy, cross_entropy, huber, squared_error
 from payback.nn.module import Module, parameters, static, summary
+from payback.nn.normalization import LayerNorm, RMSNorm
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,11 +35,17 @@ __all__ = [
     "LOSSES",
     "MLP",
     "Activation",
+    "Conv",
     "Dropout",
     "Embedding",
     "Flatten",
+    "LayerNorm",
     "Linear",
+    "MaxPool",
+    "MeanPool",
     "Module",
+    "RMSNorm",
+    "Residual",
     "Sequential",
     "binary_cross_entropy",
     "cross_entropy",

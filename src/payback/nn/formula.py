@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from payback.nn.layers import Activation, Dropout, Flatten, Linear, Sequential
+from payback.nn.convolution import Conv
+from payback.nn.layers import Activation, Dropout, Flatten, Linear, Residual, Sequential
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 Weights = list[tuple[str, tuple[int, ...]]]
 
 
 def formula(net: Any, result: str = "y") -> str:
-    """The function with a letter for each parameter, the first layer innermost.
+    """The function with a letter for each parameter, the first layer innermost; ∗ is a convolution.
 
     >>> import payback as pb
     >>> print(formula(pb.nn.MLP([64, 128, 64, 10])))
@@ -22,6 +23,8 @@ def formula(net: Any, result: str = "y") -> str:
 
 def weights(net: Any) -> Weights:
     """The letters of `formula` with their shapes, rows first as they multiply a column x: W₁ is (outputs, inputs).
+
+    Those of a convolution are as they are stored.
 
     >>> import payback as pb
     >>> weights(pb.nn.MLP([64, 10]))
@@ -35,22 +38,28 @@ def weights(net: Any) -> Weights:
 def _compose(net: Any, text: str, found: Weights) -> str:
     """The text of net(text); the parameters that it names are added to `found`."""
     if isinstance(net, Sequential):
+        if isinstance(net, Residual) and text not in ("x", "z"):  # which would be told twice, and twice again
+            return f"(z ↦ {_compose(net, 'z', found)})({text})"
         composed = text
         for layer in net.layers:
             composed = _compose(layer, composed, found)
+        if isinstance(net, Residual):
+            return f"{text}+{composed}"
         skip = getattr(net, "skip", None)
         if skip is None:
             return composed
         letter = "W₀" + "′" * sum(name.startswith("W₀") for name, _ in found)
         found.append((letter, skip.shape[::-1]))
         return f"{composed}+{letter}·{_factor(text)}"
-    if isinstance(net, Linear):
+    if isinstance(net, (Linear, Conv)):
         number = str(1 + sum(name[0] == "W" and name[1] != "₀" for name, _ in found)).translate(_SUBSCRIPTS)
-        found.append((f"W{number}", net.weight.shape[::-1]))
+        linear = isinstance(net, Linear)
+        found.append((f"W{number}", net.weight.shape[::-1] if linear else net.weight.shape))
+        composed = f"W{number}{'·' if linear else '∗'}{_factor(text)}"
         if net.bias is None:
-            return f"W{number}·{_factor(text)}"
+            return composed
         found.append((f"b{number}", net.bias.shape))
-        return f"W{number}·{_factor(text)}+b{number}"
+        return f"{composed}+b{number}"
     if isinstance(net, Activation):
         return text if net.name == "identity" else f"{net.name}({text})"
     if isinstance(net, Dropout):  # only while it is trained

@@ -37,6 +37,13 @@ def name_in(table: dict[str, Any], name: Any, what: str) -> Any:
     return name
 
 
+def check_size(size: Any, what: str) -> int:
+    """Raises InputError for what is no number of things."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"a layer of {size!r:.40} {what}", why="sizes are whole numbers from 1 up")
+    return int(size)
+
+
 def _is_floating(dtype: Any) -> bool:
     try:
         return np.dtype(dtype).kind == "f"
@@ -240,6 +247,26 @@ class Sequential(Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+class Residual(Sequential):
+    """x plus what the layers make of it (He, Zhang, Ren & Sun, CVPR 2016).
+
+    layers: as of `Sequential`.  Raises ShapeError where their result has not the shape of x.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.Residual(np.sin, np.cos)(np.zeros((2, 3)))
+    array([[1., 1., 1.],
+           [1., 1., 1.]])
+    """
+
+    @told("pb.nn.Residual")
+    def __call__(self, x: Any) -> Any:
+        y = super().__call__(x)
+        if y.shape != x.shape:
+            raise ShapeError(f"layers in a Residual make {y.shape} of {x.shape}", why="their result is added to x",
+                             fix="give the last of them as many outputs as the first has inputs")  # fmt: skip
+        return x + y
 
 
 class MLP(Sequential):

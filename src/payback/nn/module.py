@@ -24,6 +24,7 @@ Bump(center=float64[3])
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
@@ -70,9 +71,13 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclasses.dataclass(frozen=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
-        name = f"pb.nn.{cls.__name__}" if cls.__module__ == "payback.nn.layers" else cls.__qualname__
-        type.__setattr__(cls, "__init__", answered(name)(cls.__init__))
+        base, given = cls.__mro__[1], "__init__" in cls.__dict__
+        dataclasses.dataclass(frozen=True, eq=False, repr=False, init=not given)(cls)
+        init = cls.__init__
+        if not given and dataclasses.is_dataclass(base) and _fields(cls) == _fields(base):
+            init = inspect.getattr_static(base, "__init__").__wrapped__  # which may be written by hand
+        name = f"pb.nn.{cls.__name__}" if _is_own(cls) else cls.__qualname__
+        type.__setattr__(cls, "__init__", answered(name)(init))
         del cls.__setattr__  # a dataclass's own would refuse what __init__ assigns, and say no cure
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -129,11 +134,18 @@ class Module:
         return f"{type(self).__name__}({parts})"
 
 
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _is_own(kind: type) -> bool:
+    return kind.__module__.startswith("payback.nn.")
+
+
 def _kind(value: Any) -> str:
     """The type that a field for this value is declared with."""
     if isinstance(value, Module):
-        own = type(value).__module__ == "payback.nn.layers"
-        return f"pb.nn.{type(value).__name__}" if own else type(value).__name__
+        return f"pb.nn.{type(value).__name__}" if _is_own(type(value)) else type(value).__name__
     return type(value).__name__ if isinstance(value, (list, tuple, dict)) else "np.ndarray"
 
 

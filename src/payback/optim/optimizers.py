@@ -83,6 +83,9 @@ class Optimizer:
     line_search: ClassVar[bool] = False  # whether each step's length is searched for; see `GradientDescent`
 
     def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, (np.floating, np.integer)):  # whose dtype would be that of the step's arrays
+                object.__setattr__(self, name, value.item())
         if not isinstance(self.rate, Schedule):
             positive("the step length", self.rate)
         if self.clip_norm is not None:

@@ -1,8 +1,8 @@
 """From a CSV text to columns of cells.
 
-`csv.reader` makes a list of every row, which costs several times what the cells do.  So a block of lines without a
-quote is cut at its delimiters at once, and every n-th piece is a cell of the same column.  `csv.reader` reads the
-blocks that have a quote and those where something is wrong, and says what.
+`csv.reader` makes a list of every row, which costs several times what the cells do.  So a block of lines is cut at
+its delimiters at once, and every n-th piece is a cell of the same column.  `csv.reader` reads the blocks where quotes
+hold a delimiter, or are around some cells of a column, and those where something is wrong, and says what.
 """
 
 from __future__ import annotations
@@ -81,10 +81,8 @@ class _Rows:
     sample: list[list[str]] = field(default_factory=list)
 
     def cut(self, end: int) -> bool:
-        """Cut the lines up to `end` into cells, if no cell is quoted and every line is a row."""
+        """Cut the lines up to `end` into cells, if all are rows, and a column is in quotes as a whole or not at all."""
         block = self.text[self.at : end]
-        if '"' in block:
-            return False
         if "\r" in block:
             block = block.replace("\r\n", "\n")
         block = block[:-1]
@@ -97,7 +95,12 @@ class _Rows:
         ):
             return False
         cells = block.replace("\n", self.delimiter).split(self.delimiter)
-        self.blocks.append([NUL.join(cells[j :: self.width]) for j in range(self.width)])
+        columns = [NUL.join(cells[j :: self.width]) for j in range(self.width)]
+        if '"' in block:
+            if not all('"' not in column or _is_quoted(column, len(lines)) for column in columns):
+                return False
+            columns = [column.replace('"', "") for column in columns]
+        self.blocks.append(columns)
         self.lines.append(np.arange(self.line, self.line + len(lines)))
         self.at, self.line = end, self.line + len(lines)
         return True
@@ -141,6 +144,12 @@ class _Rows:
             why = f"its first line has {len(row):,} cells, and more than {MAX_COLUMNS:,} columns are not read"
             raise InputError(f"{quoted(self.source, 1000)} has too many columns", why=why)
         self.width, self.first = len(row), line
+
+
+def _is_quoted(column: str, count: int) -> bool:
+    """Whether each of these cells is in quotes, and there are no others."""
+    between = column.count(f'"{NUL}"') == count - 1
+    return between and column.count('"') == 2 * count and column[0] == column[-1] == '"'
 
 
 def _ragged(row: list[str], width: int, source: str, line: int, first_line: int) -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,11 +66,12 @@ class Table:
         text = ", ".join(at) + f" and {more:,} more" if more else ", ".join(at[:-1]) + " and " + at[-1]
         return f"{self.source}, {'rows' if self.lines is None else 'lines'} {text}"
 
-    def summary(self) -> list[dict[str, object]]:
+    def summary(self, told: Callable[[float], object] = lambda share: None) -> list[dict[str, object]]:
         """One row per column for printing: name, kind, missing, distinct (counts), values (a range or the most
-        frequent categories), note."""
+        frequent categories), note.  told: called now and then with the share that is done."""
         rows: list[dict[str, object]] = []
         for column in self.columns:
+            told(len(rows) / len(self.columns))
             distinct, values = _distinct(column)
             rows.append(
                 {

@@ -17,6 +17,7 @@ from payback.glass.origins import Origin
 from payback.glass.shares import Shares
 from payback.ir.node import Node, ancestors
 from payback.ir.where import caller
+from payback.nn.convolution import Conv
 from payback.nn.drawing import training
 from payback.nn.layers import Linear, Sequential
 from payback.nn.module import parameters
@@ -191,7 +192,7 @@ def _letters(net: Any, path: str = "", found: dict[str, str] | None = None) -> d
             _letters(layer, f"{path}layers[{i}].", found)
         if getattr(net, "skip", None) is not None:
             found.setdefault("W0", f"{path}skip")
-    elif isinstance(net, Linear):
+    elif isinstance(net, (Linear, Conv)):
         number = 1 + sum(letter[0] == "W" and letter != "W0" for letter in found)
         found[f"W{number}"] = f"{path}weight"
         if net.bias is not None:

@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Sequential
+from payback.nn.convolution import Conv, MaxPool, MeanPool
+from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
 from payback.nn.losses import LOSSES
+from payback.nn.normalization import LayerNorm, RMSNorm
 from payback.optim.optimizers import OPTIMIZERS, Optimizer
 from payback.trace.tree import leaves
 
-_LAYERS = MLP, Sequential, Linear, Flatten, Activation, Dropout, Embedding
+_LAYERS = (
+    MLP, Sequential, Residual, Linear, Flatten, Activation, Dropout, Embedding, LayerNorm, RMSNorm, Conv, MaxPool,
+    MeanPool,
+)  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -57,8 +62,8 @@ _HERE = os.path.dirname(os.path.dirname(_own.__code__.co_filename)) + os.sep
 
 def _net(tree: Any) -> Any:
     kind = type(tree)
-    if tree is None:
-        return None
+    if kind in _PLAIN:
+        return kind.__name__, tree
     if kind is np.ndarray:
         return tree.shape, tree.dtype
     if kind is tuple:
@@ -68,9 +73,6 @@ def _net(tree: Any) -> Any:
     _own(kind.__call__)
     if kind is Activation:
         _own(ACTIVATIONS.get(tree.name))
-        return "Activation", tree.name
-    if kind is Dropout:
-        return "Dropout", tree.rate
     return kind.__name__, *((name, _net(part)) for name, part in vars(tree).items())
 
 

@@ -1,0 +1,174 @@
+"""Convolutions and pooling of rows of numbers and of images, whose last axis are channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from payback import random
+from payback.errors import InputError, ShapeError
+from payback.ir.told import told
+from payback.nn.initializers import INITIALIZERS
+from payback.nn.layers import check_size, known
+from payback.nn.module import Module, static
+from payback.trace.array import Traced
+
+
+class Conv(Module):
+    """Each place's neighborhood times a matrix: cross-correlation with `weight`, plus `bias` (LeCun et al., 1989).
+
+    n_in, n_out: numbers of channels; x is (n, length, n_in) or (n, height, width, n_in): write x[..., None] for one.
+    size: of a neighborhood, one number for each axis: (3, 3) for images, (5,) for rows of numbers.
+    padding: "valid": neighborhoods lie within x; "same": it is continued with zeros, so the result has its places (all
+    of them, or every stride-th).  stride: from one place to the next.  Other options: as of `Linear`.
+    Its parameters are `weight`, (*size, n_in, n_out), and `bias`, (n_out,) or None.
+
+    Raises InputError for sizes below 1 and unknown names, ShapeError for an x that does not fit.
+
+    >>> import numpy as np, payback as pb
+    >>> images, key = np.ones((5, 8, 8, 1), np.float32), pb.random.key(0)
+    >>> pb.nn.Conv(1, 16, (3, 3), key=key)(images).shape
+    (5, 6, 6, 16)
+    >>> pb.nn.Conv(1, 16, (3, 3), key=key, padding="same", stride=2)(images).shape
+    (5, 4, 4, 16)
+    """
+
+    weight: Any
+    bias: Any
+    stride: int = static()
+    padding: str = static()
+
+    @told("pb.nn.Conv")
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        size: Sequence[int],
+        *,
+        key: Any,
+        stride: int = 1,
+        padding: str = "valid",
+        bias: bool = True,
+        initializer: str = "he_normal",
+        dtype: Any = np.float32,
+    ):
+        places = _each(size)
+        n_in, n_out = check_size(n_in, "inputs"), check_size(n_out, "outputs")
+        drawn = known(initializer, INITIALIZERS, "initializer")(key, prod(places) * n_in, n_out, random.floating(dtype))
+        self.weight = drawn.reshape(*places, n_in, n_out)
+        self.bias = np.zeros(n_out, dtype) if bias else None
+        self.stride = check_size(stride, "places from one to the next")
+        if padding not in ("valid", "same"):
+            raise InputError(f"padding is {padding!r:.40}", why='it is "valid" or "same"')
+        self.padding = padding
+
+    @told("pb.nn.Conv")
+    def __call__(self, x: Any) -> Any:
+        *size, n_in, n_out = self.weight.shape
+        x = _checked(x, len(size), n_in)
+        if self.padding == "same":
+            x = np.pad(
+                x, [(0, 0), *(_beside(n, k, self.stride) for n, k in zip(x.shape[1:-1], size, strict=True)), (0, 0)]
+            )
+        counts = _counts(x.shape[1:-1], size, self.stride)
+        # one product with all neighborhoods side by side is faster than a sum of one for each of their entries
+        parts = [
+            x[:, *(slice(k, k + self.stride * (n - 1) + 1, self.stride) for k, n in zip(start, counts, strict=True))]
+            for start in product(*map(range, size))
+        ]
+        y = np.concatenate(parts, axis=-1) @ self.weight.reshape(prod(size) * n_in, n_out)
+        return y if self.bias is None else y + self.bias
+
+
+class _Pool(Module):
+    size: tuple[int, ...] = static()
+
+    def __init__(self, size: Sequence[int]):
+        self.size = _each(size)
+
+    def _blocks(self, x: Any) -> tuple[Any, tuple[int, ...]]:
+        """x with an axis within each block behind that of the blocks, and which axes those are."""
+        x = _checked(x, len(self.size), None)
+        counts = [n // k for n, k in zip(x.shape[1:-1], self.size, strict=True)]
+        _counts(x.shape[1:-1], self.size, 1)
+        x = x[:, *(slice(n * k) for n, k in zip(counts, self.size, strict=True))]
+        shape = [extent for pair in zip(counts, self.size, strict=True) for extent in pair]
+        return x.reshape(x.shape[0], *shape, x.shape[-1]), tuple(range(2, 2 * len(counts) + 1, 2))
+
+
+class MaxPool(_Pool):
+    """The greatest number of each block of places, channel by channel.
+
+    size: of a block, (2, 2) for images, (2,) for rows of numbers; what is left at the end is dropped.
+    Raises InputError for sizes below 1, ShapeError for an x that does not fit; its axes are those of `Conv`.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.MaxPool((2,))(np.array([1.0, 3.0, 2.0, 0.0, 9.0]).reshape(1, 5, 1)).ravel()
+    array([3., 2.])
+    """
+
+    @told("pb.nn.MaxPool")
+    def __init__(self, size: Sequence[int]):
+        super().__init__(size)
+
+    @told("pb.nn.MaxPool")
+    def __call__(self, x: Any) -> Any:
+        x, axes = self._blocks(x)
+        return x.max(axis=axes)
+
+
+class MeanPool(_Pool):
+    """The mean of each block of places, channel by channel.  size, and what is raised: as of `MaxPool`.
+
+    >>> import numpy as np, payback as pb
+    >>> pb.nn.MeanPool((2,))(np.array([1.0, 3.0, 2.0, 0.0, 9.0]).reshape(1, 5, 1)).ravel()
+    array([2., 1.])
+    """
+
+    @told("pb.nn.MeanPool")
+    def __init__(self, size: Sequence[int]):
+        super().__init__(size)
+
+    @told("pb.nn.MeanPool")
+    def __call__(self, x: Any) -> Any:
+        x, axes = self._blocks(x)
+        return x.mean(axis=axes)
+
+
+def _each(size: Any) -> tuple[int, ...]:
+    if not isinstance(size, (tuple, list)) or len(size) not in (1, 2):
+        raise InputError(f"size is {size!r:.40}", why="it has a number for each axis of places",
+                         fix="write (3, 3) for images, (3,) for rows of numbers")  # fmt: skip
+    return tuple(check_size(k, "places") for k in size)
+
+
+def _checked(x: Any, axes: int, channels: int | None) -> Any:
+    """x as an array of samples with so many axes of places, and so many channels."""
+    if not isinstance(x, Traced):
+        x = np.asarray(x)
+    if len(x.shape) == axes + 2 and channels in (None, x.shape[-1]):
+        return x
+    last = "channels" if channels is None else f"channels, {channels} here"
+    wanted = f"(samples, {'height, width' if axes == 2 else 'length'}, {last})"
+    single = channels in (None, 1) and len(x.shape) == axes + 1
+    raise ShapeError(f"a layer was given an array of shape {x.shape}", why=f"it wants {wanted}",
+                     fix="write x[..., None] for one channel" if single else None)  # fmt: skip
+
+
+def _counts(places: Sequence[int], size: Sequence[int], stride: int) -> list[int]:
+    """How many neighborhoods there are along each axis.  Raises ShapeError where there is none."""
+    counts = [(n - k) // stride + 1 for n, k in zip(places, size, strict=True)]
+    if min(counts) < 1:
+        raise ShapeError(f"neighborhoods of {'×'.join(map(str, size))} places in {'×'.join(map(str, places))}",
+                         why="none fits", fix='give smaller ones, or padding="same"')  # fmt: skip
+    return counts
+
+
+def _beside(places: int, size: int, stride: int) -> tuple[int, int]:
+    """How many zeros go before and behind, so that every stride-th place is the middle of a neighborhood."""
+    missing = max((-(-places // stride) - 1) * stride + size - places, 0)
+    return missing // 2, missing - missing // 2
