@@ -59,6 +59,22 @@ def test_the_statement_is_reconciled_and_a_changed_amount_is_noticed(visit, repo
     assert visit(forged, "#view=statement").locator(".verdict").get_attribute("data-ok") == "false"
 
 
+@pytest.mark.parametrize(("at", "size"), [(7, 40), (35, 10)])
+def test_a_step_that_was_not_applied_is_told_first(visit, tmp_path, at, size):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    X[at, 1] = 1e200
+    net, folder = pb.nn.MLP([3, 1], dtype=float), tmp_path / "run"
+    with pytest.raises(ArithmeticError):
+        pb.fit(net, X, X[:, 0], validation=0, batch_size=size, epochs=2, shuffle=False, record=folder)
+    assert main(["report", str(folder), "--html", str(tmp_path / "page.html")]) == 0
+    for view in ("runmap", "statement", "microscope", "curves"):
+        page = visit(tmp_path / "page.html", f"#view={view}", width=390)
+        told = page.locator(".findings li").first.inner_text()
+        assert told.startswith(f"Step {at // size + 1} was not applied: ")
+        assert f"row {at} of X" in told
+        assert ("No step was applied." in page.locator(".runview").inner_text()) == (at < size and view != "curves")
+
+
 def test_the_pages_sums_are_exact(visit, report):
     page, rng = visit(report), np.random.default_rng(0)
     for _ in range(20):

@@ -11,7 +11,7 @@ import pytest
 
 import payback as pb
 from amount import cases
-from payback.errors import DifferentiationError, InputError
+from payback.errors import DifferentiationError, InputError, TraceError
 from payback.glass import LedgerError
 from payback.glass.text import tree_of
 
@@ -389,3 +389,19 @@ def test_labels_of_an_entry_s_parts():
 def _called(origin):
     name, index, part = origin
     return f"{name}{list(index) if index else ''}{part}".replace(" ", "")
+
+
+WHOLE = {
+    "z[k]": lambda z, k: z[k], "z[:k]": lambda z, k: z[:k].sum(), "np.zeros(k)": lambda z, k: (z + np.zeros(k)).sum(),
+    "z.reshape(k, -1)": lambda z, k: z.reshape(k, -1).sum(), "range(k)": lambda z, k: sum(z[i] for i in range(k)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_a_number_that_is_no_float_to_differentiate_by_is_named(text):
+    f, z = WHOLE[text], np.ones(3)
+    with pytest.raises(TraceError, match="whole number is needed") as caught:
+        pb.explain(f, z, 1)
+    assert caught.value.where.endswith(f": {text}")
+    assert "leave it out of argnums" in caught.value.fix
+    assert pb.explain(f, z, 1, argnums=0)["z"].settled.shape == (3,)

@@ -247,3 +247,32 @@ def test_what_a_loop_gives_is_called_by_the_loop_s_own_name():
         assert pb.why_nan(f, np.array([1.0, 0.0]))[0].operands == ((name, 0.0),)
     texts = {account.where.text for account in pb.explain(programs["u"], np.ones(2)).nodes if account.op == "index"}
     assert texts == {"v", "u", "x[:1]"}
+
+
+def over(a, b, choose=lambda b: np.where(b == 0, 1, b)):
+    return np.where(b == 0, 0, a / choose(b)).sum()
+
+
+ZERO, ONES = np.zeros(2), np.ones(2)
+# what the cure names, in the words of the cure: (words, program, the program after the cure, arguments)
+CURED = [
+    ("np.maximum(x, 1e-12)", lambda x: np.log(x).sum(), lambda x: np.log(np.maximum(x, 1e-12)).sum(), (ZERO,)),
+    ("np.log1p(x) for", lambda x: np.log(1 + x).sum(), lambda x: np.log1p(x + 1).sum(), (-ONES,)),
+    ("log_softmax(x) for", lambda x: np.log(pb.nn.softmax(x)).sum(), lambda x: pb.nn.log_softmax(x).sum(),
+     (np.array([0.0, 800.0]),)),
+    ("np.where(b == 0, 1, b)", lambda a, b: (a / b).sum(), over, (ONES, ZERO)),
+    ("logsumexp", lambda x: np.log(np.exp(x).sum()), lambda x: pb.nn.logsumexp(x), (800 * ONES,)),
+    ("np.maximum(x, 0))", lambda x: np.sqrt(x).sum(), lambda x: np.sqrt(np.maximum(x, 0) + 1e-9).sum(), (-ONES,)),
+    ("smaller weights", lambda W, x: (W @ (W @ x)).sum(), lambda W, x: (1e-3 * W @ (1e-3 * W @ x)).sum(),
+     (np.full((2, 2), 1e20, np.float32), np.ones(2, np.float32))),
+    ("np.linalg.norm", lambda x: np.sqrt((x * x).sum()), np.linalg.norm, (ZERO,)),
+    ("x, 1)", lambda x: (x**0.5).sum(), lambda x: (np.where(x > 0, x, 1) ** 0.5 * (x > 0)).sum(), (ZERO,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "f", "cured", "args"), CURED, ids=[case[0] for case in CURED])
+def test_what_is_said_to_help_helps(words, f, cured, args):
+    found = pb.why_nan(f, *args)
+    assert words in found[0].cure
+    assert str(found).splitlines()[-1] == f"what helps: {found[0].cure}"
+    assert not pb.why_nan(cured, *args)

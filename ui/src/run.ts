@@ -18,6 +18,7 @@ export interface RunData {
   map: { rows: string[]; steps: number[]; gradient: (Num | null)[][]; update: (Num | null)[][]; dead: (Num | null)[][] };
   statements: Statement[];
   looks: Look[];
+  failed: { n: number; told: string } | null; // the step that was not applied
 }
 
 const VIEWS = ["runmap", "curves", "statement", "microscope"] as const;
@@ -33,7 +34,7 @@ export function runPage(data: RunData, root: Element): void {
   const look = (n: number) => { step = n; view = "microscope"; draw(); };
   const draw = () => {
     bar.select(view);
-    put(body, view === "runmap" ? new RunMap(data, look).root : view === "curves" ? curves(data) : view === "statement" ? statements(data) : microscope(data, step, (n) => { step = n; link(); }));
+    put(body, !data.map.steps.length && view !== "curves" ? h("p", { class: "quiet" }, w().nosteps) : view === "runmap" ? new RunMap(data, look).root : view === "curves" ? curves(data) : view === "statement" ? statements(data) : microscope(data, step, (n) => { step = n; link(); }));
     link();
   };
   const found = findings(data);
@@ -50,8 +51,9 @@ const FACTS: Record<string, () => string> = {
 // What is wrong with the gradients at the last step, in words: numbers that are none, units without a gradient, layers whose gradient vanishes.
 export function findings(data: RunData): string[] {
   const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
-  if (end < 0) return [];
-  const found: string[] = [], sizes = gradient.map((row) => toNumber(row[end])), say = (text: string, row: string, n: string) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
+  const failed = data.failed ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed!.told, 400))] : [];
+  if (end < 0) return failed;
+  const found: string[] = failed, sizes = gradient.map((row) => toNumber(row[end])), say = (text: string, row: string, n: string) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
   const tell = (text: string, badness: (number | null)[], told: (x: number) => string) => { // the worst row, and how many more
     const bad = badness.map((x, k) => [x, k] as [number | null, number]).filter((pair): pair is [number, number] => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));

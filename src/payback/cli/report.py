@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from payback.cli.options import Out
 from payback.cli.pages import check_place, show_page
 from payback.cli.subject import entry_of
-from payback.errors import InputError
+from payback.errors import InputError, PaybackError
 from payback.glass.page import amount, columns, document
 from payback.nn.drawing import training
 from payback.nn.module import parameters
@@ -107,14 +107,26 @@ def gathered(run: RecordedRun, entries: tuple[str, ...] = (), steps: tuple[int, 
     facts = [
         ("steps", f"{len(run) - run.first:,}"),
         ("epochs", f"{len(history):,}"),
-        ("stopped", run.stopped or "no end"),
+        ("stopped", run.stopped or ("a number that is not finite" if run.failed else "no end")),
     ]
     names = ("optimizer", "loss", "batch_size", "rows", "dtype")
     settings = ((name, run.settings[name]) for name in names if name in run.settings)
     facts += [(name, f"{x:,}" if isinstance(x, int) else str(x).partition("(")[0]) for name, x in settings]
     title = f"{str(run.settings.get('optimizer', '')).partition('(')[0]} · {run.folder.name}"
     head = {"kind": "run", "title": title, "facts": facts, "curves": curves, "statements": statements}
-    return head | mapped
+    return head | mapped | {"failed": _failed(run)}
+
+
+def _failed(run: RecordedRun) -> dict[str, Any] | None:
+    """The step that was not applied, and where what is not finite in it was born, if that can be found out."""
+    if run.failed is None:
+        return None
+    try:
+        origins = run.why_nan().origins
+    except PaybackError as problem:  # the rows are not stored, say
+        return {"n": run.failed.n, "told": str(problem)}
+    numbers = ", ".join(f"{name} {getattr(run.failed, name)}" for name in ("cost", "norm", "length"))
+    return {"n": run.failed.n, "told": str(origins[0]) if origins else numbers}
 
 
 def _chosen(first: int, last: int, most: int) -> list[int]:
@@ -128,7 +140,8 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
     looked = set(_chosen(run.first + 1, len(run), LOOKS))
     booked = set(_chosen(run.first + 1, len(run), BOOKS)) | set(asked)
     looked |= booked
-    looked |= {step.n for step in run.steps if step.cost == max(line.cost for line in run.steps)}  # the worst of all
+    most = max((step.cost for step in run.steps), default=None)
+    looked |= {step.n for step in run.steps if step.cost == most}  # the worst of all
     loss = run.loss
 
     def cost(net: Any, X: Any, y: Any, weights: Any, key: Any) -> Any:
@@ -157,8 +170,8 @@ def _map(run: RecordedRun, asked: tuple[int, ...]) -> dict[str, Any]:
                     update[k].append(amount(float(np.linalg.norm((b - a).ravel())) / size) if size else None)
                     dead[k].append(float(np.mean(~np.any(g.reshape(-1, g.shape[-1]), axis=0))) if g.ndim else None)
             if n in looked:
-                most = MOST_ASKED if n in asked else MOST_HELD
-                held = n in booked and sum(array.size for array in old) <= most
+                limit = MOST_ASKED if n in asked else MOST_HELD
+                held = n in booked and sum(array.size for array in old) <= limit
                 costs = partial(value, X=batch.X, y=batch.y, weights=batch.weights, key=batch.key)
                 promise = [float(np.sum(g.astype(float) * (b.astype(float) - a))) for a, b, g in
                            zip(old, new, slopes, strict=True)]  # fmt: skip

@@ -27,7 +27,8 @@ def why_nan(
     reason.  Loops, branches and calls are looked into, step by step.
 
     With --json one object: payback ("why-nan"), version (1), target, value, bad (gradients that are not finite -> how
-    many entries) and origins: phase, what, index, count, size, operands, result, rule, fact, place, times.
+    many entries) and origins: phase, what, index, count, size, operands, result, rule, fact, place, times,
+    after, cure.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def why_nan(
         {"phase": o.phase, "what": o.what, "index": list(o.index), "count": o.count, "size": o.size,
          "operands": {text: number(float(value)) for text, value in o.operands}, "result": number(float(o.result)),
          "rule": o.rule, "fact": o.fact, "place": o.place._asdict() if o.place else None, "times": o.times,
-         "after": o.after}
+         "after": o.after, "cure": o.cure}
         for o in found
     ]  # fmt: skip
     head = {"payback": "why-nan", "version": 1, "target": target, "value": number(float(np.asarray(found.value)))}

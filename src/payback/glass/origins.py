@@ -43,6 +43,28 @@ _GROWS = frozenset(
 _SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
 MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
 _SILENT = frozenset({"cast", "part", "identity"})  # in no program, or no operation
+_CURES = {
+    (
+        "value",
+        "log",
+    ): "keep its argument above 0: np.log1p(x) for log(1 + x), pb.nn.log_softmax(x) for log(softmax(x)), "
+    "else np.maximum(x, 1e-12)",
+    ("value", "div"): "choose the denominator before the division: a / np.where(b == 0, 1, b), and np.where around it",
+    ("value", "exp"): "take the largest away before: pb.nn.logsumexp, softmax, log_softmax, sigmoid and softplus do",
+    ("value", "sqrt"): "no root of a negative number: np.sqrt(np.maximum(x, 0))",
+    ("value", "contract"): "smaller weights at the start, a smaller step length, clip_norm=, or float64",
+    ("gradient", "contract"): "smaller weights at the start, a smaller step length, clip_norm=, or float64",
+    ("gradient", "sqrt"): "np.linalg.norm and np.hypot have a derivative at 0; else add a small number under the root",
+    ("gradient", "power"): "add a small number below the power, or choose its base before: np.where(x > 0, x, 1)",
+    (
+        "gradient",
+        "div",
+    ): "choose the denominator before the division: a / np.where(b == 0, 1, b), and np.where around it",
+    (
+        "gradient",
+        "log",
+    ): "choose the argument before the logarithm: np.log(np.where(x > 0, x, 1)), and np.where around it",
+}  # (phase, operation)
 _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parentheses are needed around it
 
 
@@ -61,6 +83,7 @@ class Origin:
     times     how often the sub-expression gave birth: the steps of a loop
     after     the leaf that was read last, where one sub-expression is run by several layers; else empty
     row       of a training: the row that the entry belongs to; else empty
+    cure      what is usually done about it; else empty
     """
 
     phase: str
@@ -76,6 +99,7 @@ class Origin:
     times: int = 1
     after: str = ""
     row: str = ""
+    cure: str = ""
 
     def __str__(self) -> str:
         what = self.what if not self.index or _ATOM.fullmatch(self.what) else f"({self.what})"
@@ -159,8 +183,9 @@ class Telling:
         index = _first(born)
         result = float(np.asarray(node.value)[index])
         operands = self.operands(node, index)
+        fact, cure = _fact(node, operands, result), _cure("value", node, result)
         return Origin("value", self.text_of(node), index, int(born.sum()), born.size, operands, result, node.op.name,
-                      _fact(node, operands, result), position(node.where))  # fmt: skip
+                      fact, position(node.where), cure=cure)  # fmt: skip
 
     def text_of(self, node: Node) -> str:
         if node in self.names:
@@ -204,7 +229,7 @@ class Telling:
         rule = str(node.op.facts.get("math", node.op.name))
         fact = _fact_backward(node, partial, rule)
         return Origin("gradient", self.text_of(node), index, int(born.sum()), born.size, operands, result, rule, fact,
-                      position(node.where))  # fmt: skip
+                      position(node.where), cure=_cure("gradient", node, result))  # fmt: skip
 
     def summed(self, node: Node, mask: Any, bar: Any) -> Origin:
         index = _first(mask)
@@ -215,6 +240,12 @@ class Telling:
 def _shortest(number: Any) -> float:
     """A number of any dtype as the shortest float that is rounded to it."""
     return float(str(number)) if isinstance(number, (np.float32, np.float16)) else float(number)
+
+
+def _cure(phase: str, node: Node, result: float) -> str:
+    if np.isnan(result) and node.op.name in ("contract", "exp"):  # of what was given
+        return ""
+    return _CURES.get((phase, node.op.name), "")
 
 
 def _first(mask: Any) -> tuple[int, ...]:

@@ -67,7 +67,10 @@ class WhyNan:
             head = f"the value is {shown(float(self.value))}"
         lines = [f"{k}. {origin}" for k, origin in enumerate(self.origins[:_SHOWN], 1)]
         more = len(self.origins) - _SHOWN
-        return "\n".join([head, *lines, *([f"… and {more:,} more"] if more > 0 else [])])
+        cures = dict.fromkeys(origin.cure for origin in self.origins[:_SHOWN] if origin.cure)
+        return "\n".join(
+            [head, *lines, *([f"… and {more:,} more"] if more > 0 else []), *map("what helps: {}".format, cures)]
+        )
 
 
 def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> WhyNan:

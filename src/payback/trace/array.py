@@ -35,7 +35,7 @@ from payback.trace.operators import (
     where_of_caller,
 )
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
-from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, of_library
+from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, NO_INDEX, of_library
 from payback.trace.refusals.free import free, rounded, whole
 from payback.trace.text.texts import shown
 from payback.trace.tree import leaves, unflatten
@@ -197,7 +197,7 @@ class Traced(metaclass=_Kind):
 
     def __index__(self) -> int:
         if self.dtype.kind == "f":
-            raise TypeError("a traced floating value cannot be an index")
+            raise TypeError(NO_INDEX)
         return int(self.value)
 
     def item(self, *at: Any) -> Any:

@@ -18,6 +18,7 @@ from payback.trace.arrays import decides, now, outside
 from payback.trace.assignment.views import at_unknown, view
 from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.operators import made as made_of
+from payback.trace.refusals.cures import NO_INDEX
 
 SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)
 
@@ -121,6 +122,8 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
     """The integer arrays that an index entry stands for; a mask becomes the positions where it holds."""
     if isinstance(part, Traced) and part.node.value is None and part.dtype.kind in "iu":
         return (part.node,)
+    if isinstance(part, Traced) and not part.shape and part.dtype.kind == "f":
+        raise IndexError(NO_INDEX)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":
         decides(array)

@@ -80,7 +80,10 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
         return
     problem.origins = found.origins  # type: ignore[attr-defined]
     if found.origins:
-        problem.why = str(found.origins[0])
+        first = found.origins[0]
+        problem.why = str(first)
+        if first.row and first.count * len(batch.X) <= first.size:  # no more than that row
+            problem.fix = f"look at {first.row}; if it is as it should be, {problem.fix}"
     elif bad is not None and np.isfinite(bad.cost):
         what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
         problem.why = (

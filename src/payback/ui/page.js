@@ -438,6 +438,8 @@
     batchsize: "rows a step",
     datarows: "rows",
     dtype: "number type",
+    foundfailed: "Step {n} was not applied: {told}",
+    nosteps: "No step was applied.",
     foundnan: "The gradient of {row} is not a number at step {n}.",
     founddead: "{n} % of the units of {row} get no gradient at the last step.",
     foundsmall: "The gradient of {row} is {n} times smaller than the largest one at the last step.",
@@ -601,6 +603,8 @@
     batchsize: "每步行数",
     datarows: "行数",
     dtype: "数值类型",
+    foundfailed: "第 {n} 步没有执行：{told}",
+    nosteps: "没有执行任何一步。",
     foundnan: "{row} 的梯度在第 {n} 步不是数。",
     founddead: "{row} 中有 {n}% 的单元在最后一步得不到梯度。",
     foundsmall: "在最后一步，{row} 的梯度只有最大梯度的 1/{n}。",
@@ -1928,7 +1932,7 @@
     };
     const draw = () => {
       bar.select(view);
-      put(body, view === "runmap" ? new RunMap(data, look).root : view === "curves" ? curves(data) : view === "statement" ? statements(data) : microscope(data, step, (n) => {
+      put(body, !data.map.steps.length && view !== "curves" ? h("p", { class: "quiet" }, w().nosteps) : view === "runmap" ? new RunMap(data, look).root : view === "curves" ? curves(data) : view === "statement" ? statements(data) : microscope(data, step, (n) => {
         step = n;
         link();
       }));
@@ -1956,8 +1960,9 @@
   };
   function findings(data) {
     const { rows, steps, gradient, dead } = data.map, end = steps.length - 1;
-    if (end < 0) return [];
-    const found = [], sizes = gradient.map((row) => toNumber(row[end])), say = (text, row, n) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
+    const failed = data.failed ? [w().foundfailed.replace("{n}", String(data.failed.n)).replace("{told}", () => clean(data.failed.told, 400))] : [];
+    if (end < 0) return failed;
+    const found = failed, sizes = gradient.map((row) => toNumber(row[end])), say = (text, row, n) => text.replace("{row}", () => clean(row, 40)).replace("{n}", n);
     const tell = (text, badness, told) => {
       const bad = badness.map((x, k) => [x, k]).filter((pair) => pair[0] !== null).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
       if (bad.length) found.push(say(text, rows[bad[0][1]], told(bad[0][0])) + (bad.length > 1 ? ` ${w().foundmore.replace("{n}", String(bad.length - 1))}` : ""));

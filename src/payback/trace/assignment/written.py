@@ -31,7 +31,7 @@ from payback.trace.arrays import decides
 from payback.trace.assignment.memory_order import laid, places_like
 from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
-from payback.trace.refusals.cures import BARE
+from payback.trace.refusals.cures import BARE, NO_INDEX
 from payback.trace.refusals.free import free
 from payback.trace.scalars.number import NUMBERS, Number, number_in, opened
 
@@ -362,7 +362,7 @@ def plain_key(key: Any) -> Any:
         return tuple(plain_key(part) for part in key)
     if isinstance(key, Traced):
         if key.dtype.kind == "f":
-            raise IndexError("a traced floating value cannot be an index")
+            raise IndexError(NO_INDEX)
         return np.asarray(key.value)[()]
     if isinstance(key, np.ndarray):
         decides(key)

@@ -34,6 +34,7 @@ from payback.trace.numpy.arguments import (
     traced_array,
 )
 from payback.trace.operators import FUNCTIONS, HOOKS, METHODS, made, where_of_caller
+from payback.trace.refusals.cures import NO_INDEX
 
 
 def _reduction(
@@ -122,7 +123,7 @@ def _extents(shape: Any) -> tuple[int, ...]:
     try:
         return (index(shape),) if isinstance(shape, (int, np.integer)) else tuple(map(index, shape))
     except TypeError as problem:
-        if isinstance(problem, TraceError):
+        if isinstance(problem, TraceError) or str(problem) == NO_INDEX:
             raise
         raise UnsupportedError(f"no array has the shape {shape!r:.60}", where=here(),
                                why="a shape is a whole number or a tuple of them") from None  # fmt: skip
@@ -438,8 +439,7 @@ def _reshape_method(x: Any, *shape: Any, order: str = "C", copy: Any = None) -> 
 
 
 def _transpose_method(x: Any, *axes: Any) -> Any:
-    if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
-        (axes,) = axes
+    axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
     return transpose(x, axes if axes is None or len(axes) else None)
 
 

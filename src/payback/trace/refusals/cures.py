@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+NO_INDEX = "a traced floating value cannot be an index"  # what `meaning.py` knows it by
 BARE = "pb.stop_gradient(x)"
 BARE_NUMBER = f"for the bare number write float({BARE})"
 BARE_NUMBERS = f"for the bare numbers write {BARE}"

@@ -12,7 +12,7 @@ from payback.ir.where import is_inner, position
 from payback.trace.array import Traced
 from payback.trace.assignment.buffer import MARK, Buffer
 from payback.trace.assignment.outside import refused
-from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS
+from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, NO_INDEX
 from payback.trace.scipy.sparse_solves import superlu
 
 # What Python says of the operands of a statement of the program's own: no library is to blame.
@@ -21,6 +21,7 @@ _OURS = re.compile(r"\bTraced\b")  # what C, Cython and classes that look at typ
 _TYPE = re.compile(r"'Traced'|\btype Traced\b")  # of any exception: those of databases are classes of their own
 _FORMAT = "format: a real number is required, not Traced"
 _SHAPE = "expected a sequence of integers or a single integer, got"  # NumPy, of a shape that would not be a number
+_NUMBER_AS_SHAPE = re.compile(_SHAPE + r" '-?[\d.]+(e[+-]?\d+)?'$")
 _BARE = {
     "decimal.Decimal": BARE_NUMBER,
     "what looks at an array's memory": f"for the bare numbers write np.array({BARE})",
@@ -28,7 +29,6 @@ _BARE = {
 }
 _BOUND = "argument 1 must be numpy.ndarray, not Traced"  # of a method that was taken before: solve = splu(A).solve
 _NO_ARRAY = "object __array__ method not producing an array"  # of an object whose method gives what it holds
-_NO_INDEX = "a traced floating value cannot be an index"
 
 
 def meant(problem: BaseException) -> PaybackError | None:
@@ -73,9 +73,9 @@ def meant(problem: BaseException) -> PaybackError | None:
         return TraceError("an object that NumPy makes an array of holds a traced value", where=_place(problem),
                           why="its __array__ must give a plain array, which would have no history",
                           fix="give NumPy what the object holds")  # fmt: skip
-    if type(problem) is TypeError and text == _NO_INDEX:
+    if type(problem) in (TypeError, IndexError) and (text == NO_INDEX or _NUMBER_AS_SHAPE.match(text)):
         return TraceError("a floating value stands where a whole number is needed", where=_place(problem),
-                          why="a range, a count and an index are whole numbers, which have no derivative",
+                          why="a range, a count, a shape and an index are whole numbers, which have no derivative",
                           fix="give a Python int for it and leave it out of argnums, or write int(x)")  # fmt: skip
     if type(problem) is TypeError and _OPERANDS.match(text) and "'NoneType'" in text:
         return TraceError("None is computed with", where=_place(problem), why=text,
