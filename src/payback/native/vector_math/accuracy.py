@@ -15,7 +15,21 @@ import numpy as np
 from payback.ops.special import scipy_special, trigamma
 
 Array = np.ndarray[Any, Any]
-TWO_OPERANDS = frozenset({"arctan2", "copysign", "floor_divide", "fmod", "hypot", "logaddexp", "mod", "power"})
+TWO_OPERANDS = frozenset(
+    [
+        "arctan2",
+        "copysign",
+        "floor_divide",
+        "fmod",
+        "hypot",
+        "logaddexp",
+        "mod",
+        "power",
+        "rel_entr",
+        "xlog1py",
+        "xlogy",
+    ]
+)
 OF_THE_SAME_BITS = frozenset(
     {"floor_divide", "fmod", "mod"}
 )  # what they are is said by NumPy's steps, in the same format
@@ -30,6 +44,17 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def log_of_quotient(x: Array, y: Array, difference: Array) -> Array:
+    ratio = x / y
+    return np.where((ratio > 0.5) & (ratio < 2), np.log1p(difference / y), np.log(ratio))
+
+
+def rel_entr(x: Array, y: Array) -> Array:
+    made = np.where((x == 0) & (y >= 0), np.zeros_like(x), np.inf)
+    made = np.where((x > 0) & (y > 0), x * log_of_quotient(x, y, x - y), made)
+    return np.where(np.isnan(x) | np.isnan(y), np.nan, made)
+
+
 def _from_scipy(name: str) -> Callable[..., Array]:
     return lambda *args: getattr(scipy_special(), name)(*args)
 
@@ -41,6 +66,11 @@ OURS: dict[str, Callable[..., Array]] = {
     "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+    "xlogy": lambda x, y: np.where((x == 0) & ~np.isnan(y), np.zeros_like(x), x * np.log(y)),
+    "xlog1py": lambda x, y: np.where((x == 0) & ~np.isnan(y), np.zeros_like(x), x * np.log1p(y)),
+    "entr": lambda x: np.where(x < 0, -np.inf, np.where(x == 0, np.zeros_like(x), -x * np.log(x))),
+    "rel_entr": rel_entr,
+    "logit": lambda x: log_of_quotient(x, 1 - x, 2 * x - 1),
     "gammaln": _from_scipy("gammaln"),
     "digamma": _from_scipy("psi"),
     "trigamma": trigamma,
