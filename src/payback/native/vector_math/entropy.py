@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-from payback.native.vector_math import coefficients as c
-from payback.native.vector_math.exponential import log, log1p, log_series, normalized, significand
+from payback.native.vector_math.exponential import log, log1p, log_of_product, normalized, significand
 from payback.native.vector_math.lanes import Lanes, Maths
 
 
@@ -20,14 +19,10 @@ def _log_of_quotient(m: Maths, x: Lanes, y: Lanes, y_low: Lanes | None = None) -
     inverse = 1.0 / under
     quotient = over * inverse
     lost = m.fma(-quotient, under, over) * inverse
-    n, f = significand(m, quotient)
     missing = lost / quotient
     if y_low is not None:
         missing = missing - y_low / y
-    half, series = log_series(m, f)
-    high, low = c.LN2[m.width]
-    n = n + ((a + x_shift) - (b + y_shift))
-    return m.mad(n, high, f - (half - (m.mad(n, low, series) + missing)))
+    return log_of_product(m, quotient, missing, (a + x_shift) - (b + y_shift))
 
 
 def xlogy(m: Maths, x: Lanes, y: Lanes) -> Lanes:
