@@ -104,6 +104,9 @@ TURN = (mp.sqrt(2) - 1) ** 2
 
 
 def _scaled_erfc(x: mp.mpf) -> mp.mpf:
+    if x > 40:  # the asymptotic series, to 10⁻³⁵
+        t = 1 / (2 * x**2)
+        return (1 + 2 * x) / (x * mp.sqrt(mp.pi)) * mp.fsum(mp.fac2(2 * k - 1) * (-t) ** k for k in range(25))
     with mp.workdps(400):
         return mp.exp(x**2) * mp.erfc(x) * (1 + 2 * x)
 
@@ -242,11 +245,11 @@ POLYNOMIALS = [
     ),
     Polynomial(
         "ERFC",
-        "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x ≤ 28",
+        "exp(x²)·erfc(x)·(1 + 2x) in t = (x − 3)/(x + 3), ½ ≤ x",
         lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),
         lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
-        (mp.mpf(-2.5) / mp.mpf(3.5), mp.mpf(25) / 31),
-        {32: 11, 64: 22},
+        (mp.mpf(-2.5) / mp.mpf(3.5), 1 - TINY),
+        {32: 12, 64: 24},
     ),
     Polynomial(
         "GAMMALN",
@@ -338,6 +341,7 @@ CONSTANTS = [
     Constant("HALF_PI", "π/2", mp.pi / 2, words=3),
     Constant("CBRT_2", "∛2", mp.cbrt(2)),
     Constant("CBRT_4", "∛4", mp.cbrt(4)),
+    Constant("ROOT_HALF", "√½", mp.sqrt(mp.mpf(1) / 2)),
     Constant("DIGAMMA_ZERO", "x₀ − 1 with ψ(x₀) = 0", DIGAMMA_ZERO - 1),
 ]
 

@@ -11,7 +11,17 @@ from functools import partial
 
 from payback.native import ir
 from payback.native.codegen.emit import Emitter, suffix
-from payback.native.vector_math import division, exponential, gamma, hyperbolic, logistic, power, special, trigonometric
+from payback.native.vector_math import (
+    division,
+    entropy,
+    exponential,
+    gamma,
+    hyperbolic,
+    logistic,
+    power,
+    special,
+    trigonometric,
+)
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
@@ -24,8 +34,9 @@ _BY_FAMILY = {
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",
     division: "mod floor_divide fmod",
-    special: "erf erfc",
+    special: "erf erfc erfcx ndtr log_ndtr",
     gamma: "gammaln digamma trigamma",
+    entropy: "xlogy xlog1py entr rel_entr logit",
 }
 FORMULAS: dict[str, Formula] = {
     name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
@@ -33,7 +44,8 @@ FORMULAS: dict[str, Formula] = {
 INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
 # with code for few operands, beside the way of most
 BRANCHING = frozenset(["sin", "cos", "tan", "mod", "floor_divide", "fmod", "gammaln", "digamma", "trigamma"])
-LARGE = frozenset(name for name, f in FORMULAS.items() if f.__module__ == gamma.__name__)  # hundreds of instructions
+# of statistics: large, and seldom in programs of many numbers
+STATISTICAL = frozenset(f"{_BY_FAMILY[gamma]} {_BY_FAMILY[entropy]} erfcx ndtr log_ndtr".split())
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 

@@ -15,7 +15,21 @@ import numpy as np
 from payback.ops.special import scipy_special, trigamma
 
 Array = np.ndarray[Any, Any]
-TWO_OPERANDS = frozenset({"arctan2", "copysign", "floor_divide", "fmod", "hypot", "logaddexp", "mod", "power"})
+TWO_OPERANDS = frozenset(
+    [
+        "arctan2",
+        "copysign",
+        "floor_divide",
+        "fmod",
+        "hypot",
+        "logaddexp",
+        "mod",
+        "power",
+        "rel_entr",
+        "xlog1py",
+        "xlogy",
+    ]
+)
 OF_THE_SAME_BITS = frozenset(
     {"floor_divide", "fmod", "mod"}
 )  # what they are is said by NumPy's steps, in the same format
@@ -30,6 +44,31 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def log_of_quotient(x: Array, y: Array, difference: Array) -> Array:
+    ratio = x / y
+    return np.where((ratio > 0.5) & (ratio < 2), np.log1p(difference / y), np.log(ratio))
+
+
+def rel_entr(x: Array, y: Array) -> Array:
+    made = np.where((x == 0) & (y >= 0), np.zeros_like(x), np.inf)
+    made = np.where((x > 0) & (y > 0), x * log_of_quotient(x, y, x - y), made)
+    return np.where(np.isnan(x) | np.isnan(y), np.nan, made)
+
+
+def _scaled_erfc(mp: Any, x: Any) -> Any:
+    if x < 1000:
+        return mp.exp(x * x) * mp.erfc(x)
+    return (1 - (1 - 3 / (2 * x * x)) / (2 * x * x)) / (x * mp.sqrt(mp.pi))
+
+
+def _log_normal(mp: Any, x: Any) -> Any:
+    if x > 0:
+        return mp.log1p(-mp.erfc(min(x, 1000) / mp.sqrt(2)) / 2)
+    if x > -1000:
+        return mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)
+    return -x * x / 2 - mp.log(-x * mp.sqrt(2 * mp.pi)) - 1 / (x * x)
+
+
 def _from_scipy(name: str) -> Callable[..., Array]:
     return lambda *args: getattr(scipy_special(), name)(*args)
 
@@ -41,6 +80,14 @@ OURS: dict[str, Callable[..., Array]] = {
     "log_expit": lambda x: -softplus(-x),
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+    "xlogy": lambda x, y: np.where((x == 0) & ~np.isnan(y), np.zeros_like(x), x * np.log(y)),
+    "xlog1py": lambda x, y: np.where((x == 0) & ~np.isnan(y), np.zeros_like(x), x * np.log1p(y)),
+    "entr": lambda x: np.where(x < 0, -np.inf, np.where(x == 0, np.zeros_like(x), -x * np.log(x))),
+    "rel_entr": rel_entr,
+    "logit": lambda x: log_of_quotient(x, 1 - x, 2 * x - 1),
+    "erfcx": _from_scipy("erfcx"),
+    "ndtr": _from_scipy("ndtr"),
+    "log_ndtr": _from_scipy("log_ndtr"),
     "gammaln": _from_scipy("gammaln"),
     "digamma": _from_scipy("psi"),
     "trigamma": trigamma,
@@ -49,6 +96,9 @@ OURS: dict[str, Callable[..., Array]] = {
 IN_MPMATH: dict[str, Callable[[Any, Any], Any]] = {
     "erf": lambda mp, x: mp.erf(max(min(x, 1000), -1000)),
     "erfc": lambda mp, x: mp.erfc(max(min(x, 1000), -1000)),
+    "erfcx": lambda mp, x: _scaled_erfc(mp, x),
+    "ndtr": lambda mp, x: mp.erfc(-max(min(x, 1000), -1000) / mp.sqrt(2)) / 2,
+    "log_ndtr": lambda mp, x: _log_normal(mp, x),
     "gammaln": lambda mp, x: mp.re(mp.loggamma(x)),
     "digamma": lambda mp, x: mp.digamma(x),
     "trigamma": lambda mp, x: mp.psi(1, x) if x > 0 else (mp.pi / mp.sinpi(x)) ** 2 - mp.psi(1, 1 - x),
@@ -89,13 +139,13 @@ def expected(name: str, *inputs: Array) -> Array:
 
 
 def in_mpmath(name: str, x: Array) -> Array:
-    """The true values for float64, in a wider dtype; where the function or x is not finite, and at 0, SciPy's."""
+    """The true values for float64, in a wider dtype; at 0, where x is not finite and at poles, SciPy's."""
     import mpmath
 
     usual = np.asarray(truth(name)(x))
     true = usual.astype(np.longdouble)
     with mpmath.workprec(160):
-        for at in np.flatnonzero(np.isfinite(x) & ~((x <= 0) & (x == np.rint(x)))):
+        for at in np.flatnonzero(np.isfinite(x) & (x != 0) & ~(("gamma" in name) & (x < 0) & (x == np.rint(x)))):
             value = IN_MPMATH[name](mpmath, mpmath.mpf(float(x[at])))
             high = float(value)
             true[at] = np.longdouble(high) + np.longdouble(float(value - high)) if np.isfinite(high) else high

@@ -124,6 +124,15 @@ def log_words(m: Maths, f: Lanes) -> tuple[Lanes, Lanes]:
     return m.fast_two_sum(high, (low + series) - 0.5 * m.fma(f, f, -2.0 * half))
 
 
+def log_of_product(m: Maths, x: Lanes, more: Lanes, powers: Lanes | float = 0.0) -> Lanes:
+    """log(x·(1 + more)·2^powers) for normal x > 0 and a tiny `more`: what the rounding of x has lost."""
+    n, f = significand(m, x)
+    n = n + powers
+    half, series = log_series(m, f)
+    high, low = c.LN2[m.width]
+    return m.mad(n, high, f - (half - (m.mad(n, low, series) + more)))
+
+
 def _log_in_base(m: Maths, x: Lanes, factor: tuple[float, float], step: tuple[float, float] | None) -> Lanes:
     """log x · factor with step = ln 2 · factor, both in two words (no step: 1)."""
     scaled, shift = normalized(m, x)
