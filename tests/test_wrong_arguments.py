@@ -156,7 +156,7 @@ def test_wrong_arguments_are_told(name):
     [
         (lambda: np.reshape(pb.variable(X), "abc"), "no array has the shape 'abc'"),
         (lambda: pb.variable(X).reshape(1.5), "no array has the shape 1.5"),
-        (lambda: pb.grad(lambda x: x.reshape((3, x[0])).sum())(X), "no array has the shape (3, "),
+        (lambda: pb.grad(lambda x: x.reshape((3, x[0])).sum())(X), "a floating value stands where a whole"),
         (lambda: pb.optim.Adam(10**400), "the step length is 1000"),
         (lambda: pb.optim.Adam(np.timedelta64(3, "s")), "the step length is np.timedelta64(3,'s')"),
         (lambda: pb.variable([[1.0, 2.0], [3.0]]), "lists of different lengths make no array"),

@@ -84,7 +84,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
-            if isinstance(value, (np.floating, np.integer)):  # whose dtype would be that of the step's arrays
+            if isinstance(value, np.number) and value.dtype.kind in "fiu":  # whose dtype would be that of the step's arrays
                 object.__setattr__(self, name, value.item())
         if not isinstance(self.rate, Schedule):
             positive("the step length", self.rate)
