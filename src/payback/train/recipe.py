@@ -158,9 +158,11 @@ class Recipe:
 def _decay(rows: int, columns: int, classes: int) -> float:
     """How strongly weights shrink: more where few rows a column leave much room for chance.
 
-    2 for up to 50 rows a column, then less; and less for many classes, since the label of one of k tells log₂ k bits.
+    2 for up to 50 rows a column, or 100 where rows are spared to choose the epoch by, then less; as much more as a step
+    has more rows, for each step shrinks them; and less for many classes, since the label of one of k tells log₂ k bits.
     """
-    return round(2.0 * min(1.0, 50 * columns / rows) / log2(max(2, classes)), 3)
+    enough = (50 if rows < MANY_ROWS else 100) * columns * (_batch(rows) / _batch(1))
+    return round(2.0 * min(1.0, enough / rows) / log2(max(2, classes)), 3)
 
 
 def _batch(rows: int) -> int:
