@@ -1,4 +1,4 @@
-"""erf, erfc, erfcx and the normal distribution's ndtr and log_ndtr.
+"""erf, erfc, erfcx and erfinv, and the normal distribution's ndtr, log_ndtr and ndtri.
 
 A polynomial up to 1 (erf) or ½, beyond exp(−x²)·G(t)/(1 + 2x) with t = (x − 3)/(x + 3).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from payback.native.vector_math import coefficients as c
-from payback.native.vector_math.exponential import LOWEST, decay, exp, exp_words, log_of_product
+from payback.native.vector_math.exponential import LOWEST, decay, exp, exp_words, log_of_product, wide_log
 from payback.native.vector_math.lanes import Lanes, Maths, rounded_single
 
 
@@ -88,8 +88,8 @@ def erfcx(m: Maths, x: Lanes) -> Lanes:
     square, square_low = m.two_product(below, below)
     i, *power = exp_words(m, square, square_low)
     product, product_low = _times(m, (power[0], power[1]), factor)
-    rest = m.select(middle, 0.0, high)
-    left = (m.scaled(product, i) - rest) + m.scaled(product_low, i)
+    total, error = m.two_sum(m.scaled(product, i), m.select(middle, 0.0, -high))
+    left = m.select(total < math.inf, total + (error + (m.scaled(product_low, i) - m.select(middle, 0.0, low))), total)
     return m.select(x < 0.5, left, m.select(x < math.inf, high + low, 1.0 / x))
 
 
@@ -128,3 +128,40 @@ def log_ndtr(m: Maths, x: Lanes) -> Lanes:
     log = log_of_product(m, value, missing / value)
     far = m.select(half < math.inf, (log - half_low) - half, -math.inf)
     return m.select(m.is_nan(x), x, -m.abs(m.select(left, far, log)))
+
+
+def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
+    """Φ⁻¹(½ + u) in two words, with q = ½ − |u|: u·(√2π + …) up to 0.35, else r − H(r) with r = √(−2·log q)."""
+    middle = m.abs(u) < 0.35
+    near = m.select(middle, u, 0.0)
+    first, second = c.ROOT_2PI[m.width]
+    high, low = m.two_product(near, first)
+    square = near * near
+    low = m.mad(near, m.mad(square, m.polynomial(square, c.QUANTILE), second), low)
+    log, log_low = wide_log(m, m.at_most(q, 0.25))
+    double, double_low = -2.0 * log, -2.0 * log_low
+    r = m.sqrt(double)
+    r_low = (m.fma(-r, r, double) + double_low) * (0.5 / r)
+    s = m.sqrt(r)
+    t = (s - 3.0) / (s + 3.0)
+    far, far_low = m.fast_two_sum(r, -m.polynomial(t, c.QUANTILE_TAIL))
+    far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + r_low)
+    return m.select(middle, high, far), m.select(middle, low, far_low)
+
+
+def ndtri(m: Maths, x: Lanes) -> Lanes:
+    """The inverse of ndtr."""
+    high, low = _quantile(m, x - 0.5, m.select(x < 0.5, x, 1.0 - x))
+    edge = m.select(x == 0.0, -math.inf, m.select(x == 1.0, math.inf, math.nan))
+    return m.select((x > 0.0) & (x < 1.0), high + low, edge)
+
+
+def erfinv(m: Maths, x: Lanes) -> Lanes:
+    """Within 2.5 ulp: between 0.7 and 0.85 the tail's argument is not exact enough."""
+    size = m.abs(x)
+    high, low = _quantile(m, 0.5 * x, 0.5 - 0.5 * size)
+    first, second = c.ROOT_HALF[m.width]
+    y = m.mad(high, first, m.mad(high, second, low * first))
+    y = m.select(size < m.choose(2.0**-60, 2.0**-30), x * (0.5 * math.sqrt(math.pi)), y)
+    edge = m.select(size == 1.0, m.copysign(math.inf, x), math.nan)
+    return m.select(size < 1.0, m.select(x == 0.0, 0.0, y), edge)  # 0 at −0 as in SciPy
