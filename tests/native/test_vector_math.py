@@ -300,7 +300,7 @@ TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("table", "bits", "k"), TABLES[:: amount.cases(4, 1)])
+@pytest.mark.parametrize(("table", "bits", "k"), TABLES[:: amount.cases(7, 1)])
 def test_a_polynomial_with_one_coefficient_changed_is_caught(table, bits, k, monkeypatch):
     values = list(getattr(coefficients, table)[bits])
     values[k] *= 1.1
