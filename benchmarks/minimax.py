@@ -256,7 +256,7 @@ POLYNOMIALS = [
         lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),
         lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
         (mp.mpf(-2.5) / mp.mpf(3.5), 1 - TINY),
-        {32: 12, 64: 24},
+        {32: 11, 64: 24},
     ),
     Polynomial(
         "QUANTILE",
@@ -288,7 +288,7 @@ POLYNOMIALS = [
         _of_large(lambda x: x * _gammaln_rest(x)),
         _of_large(lambda x: 1 / (x * mp.loggamma(x))),
         (TINY, WIDER / 9),
-        {32: 3, 64: 9},
+        {32: 2, 64: 9},
     ),
     Polynomial(
         "DIGAMMA",
@@ -304,7 +304,7 @@ POLYNOMIALS = [
         _of_large(lambda x: (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x**2),
         _of_large(lambda x: 1 / (x**2 * mp.digamma(x))),
         (TINY, WIDER / 9),
-        {32: 3, 64: 10},
+        {32: 2, 64: 10},
     ),
     Polynomial(
         "TRIGAMMA_TAIL",
