@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import mpmath as mp
@@ -128,6 +129,12 @@ def _gammaln_rest(x: mp.mpf) -> mp.mpf:
 def _digamma_quotient(t: mp.mpf) -> mp.mpf:
     r = t + mp.mpf(3) / 2
     return mp.digamma(r) / (r - DIGAMMA_ZERO)
+
+
+@cache
+def _normal_quantile(r: mp.mpf) -> mp.mpf:
+    """x with Φ(−x) = exp(−r²/2)."""
+    return mp.findroot(lambda x: mp.log(mp.erfc(x / mp.sqrt(2)) / 2) + r**2 / 2, r - 1 / r)
 
 
 def _of_large(function: Function) -> Function:
@@ -249,7 +256,23 @@ POLYNOMIALS = [
         lambda t: _scaled_erfc(3 * (1 + t) / (1 - t)),
         lambda t: 1 / _scaled_erfc(3 * (1 + t) / (1 - t)),
         (mp.mpf(-2.5) / mp.mpf(3.5), 1 - TINY),
-        {32: 12, 64: 24},
+        {32: 11, 64: 24},
+    ),
+    Polynomial(
+        "QUANTILE",
+        "(Φ⁻¹(½ + u)/u − √(2π)) / u² in z = u², |u| ≤ 0.35",
+        _sqrt(lambda u: (mp.sqrt(2) * mp.erfinv(2 * u) / u - mp.sqrt(2 * mp.pi)) / u**2),
+        _sqrt(lambda u: u**3 / (mp.sqrt(2) * mp.erfinv(2 * u))),
+        (TINY, mp.mpf("0.35") ** 2 * WIDER),
+        {32: 7, 64: 20},
+    ),
+    Polynomial(
+        "QUANTILE_TAIL",
+        "r + Φ⁻¹(q) with r = s² = √(−2·log q) in t = (s − 3)/(s + 3), q ≤ 0.15",
+        lambda t: (9 * ((1 + t) / (1 - t)) ** 2) - _normal_quantile(9 * ((1 + t) / (1 - t)) ** 2),
+        lambda t: 1 / _normal_quantile(9 * ((1 + t) / (1 - t)) ** 2),
+        (mp.mpf("-0.3651"), mp.mpf("0.349")),
+        {32: 9, 64: 23},
     ),
     Polynomial(
         "GAMMALN",
@@ -265,7 +288,7 @@ POLYNOMIALS = [
         _of_large(lambda x: x * _gammaln_rest(x)),
         _of_large(lambda x: 1 / (x * mp.loggamma(x))),
         (TINY, WIDER / 9),
-        {32: 3, 64: 9},
+        {32: 2, 64: 9},
     ),
     Polynomial(
         "DIGAMMA",
@@ -281,7 +304,7 @@ POLYNOMIALS = [
         _of_large(lambda x: (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x**2),
         _of_large(lambda x: 1 / (x**2 * mp.digamma(x))),
         (TINY, WIDER / 9),
-        {32: 3, 64: 10},
+        {32: 2, 64: 10},
     ),
     Polynomial(
         "TRIGAMMA_TAIL",
@@ -342,6 +365,7 @@ CONSTANTS = [
     Constant("CBRT_2", "∛2", mp.cbrt(2)),
     Constant("CBRT_4", "∛4", mp.cbrt(4)),
     Constant("ROOT_HALF", "√½", mp.sqrt(mp.mpf(1) / 2)),
+    Constant("ROOT_2PI", "√(2π)", mp.sqrt(2 * mp.pi)),
     Constant("DIGAMMA_ZERO", "x₀ − 1 with ψ(x₀) = 0", DIGAMMA_ZERO - 1),
 ]
 

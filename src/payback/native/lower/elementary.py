@@ -13,7 +13,7 @@ from payback.native.codegen.emit import FLOAT32, FLOAT64, INT32, Emitter, consta
 # The rows whose values are SciPy's: its own compiled functions of doubles, and how many arguments they take.
 _SCIPY = {
     **dict.fromkeys(
-        ("erfi", "erfinv", "erfcinv", "dawsn", "ndtri", "gamma", "rgamma", "exp1", "expi",
+        ("erfi", "erfcinv", "dawsn", "gamma", "rgamma", "exp1", "expi",
          "exprel", "cosm1", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e", "k0", "k1", "k0e", "k1e", "ber", "bei",
          "berp", "beip", "ker", "kei", "kerp", "keip", "ellipk", "ellipe", "ellipkm1", "spence", "sindg", "cosdg",
          "tandg", "cotdg"), 1),

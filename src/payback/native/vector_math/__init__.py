@@ -34,7 +34,7 @@ _BY_FAMILY = {
     hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
     power: "power cbrt hypot",
     division: "mod floor_divide fmod",
-    special: "erf erfc erfcx ndtr log_ndtr",
+    special: "erf erfc erfcx erfinv ndtr log_ndtr ndtri",
     gamma: "gammaln digamma trigamma",
     entropy: "xlogy xlog1py entr rel_entr logit",
 }
@@ -45,7 +45,7 @@ INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", 
 # with code for few operands, beside the way of most
 BRANCHING = frozenset(["sin", "cos", "tan", "mod", "floor_divide", "fmod", "gammaln", "digamma", "trigamma"])
 # of statistics: large, and seldom in programs of many numbers
-STATISTICAL = frozenset(f"{_BY_FAMILY[gamma]} {_BY_FAMILY[entropy]} erfcx ndtr log_ndtr".split())
+STATISTICAL = frozenset(f"{_BY_FAMILY[gamma]} {_BY_FAMILY[entropy]} erfcx erfinv ndtr log_ndtr ndtri".split())
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 

@@ -61,6 +61,14 @@ def _scaled_erfc(mp: Any, x: Any) -> Any:
     return (1 - (1 - 3 / (2 * x * x)) / (2 * x * x)) / (x * mp.sqrt(mp.pi))
 
 
+def _normal_quantile(mp: Any, p: Any) -> Any:
+    if abs(p - 0.5) < 0.4:
+        return mp.sqrt(2) * mp.erfinv(2 * p - 1)
+    size = -mp.log(min(p, 1 - p))  # by the logarithm, as the probability itself is flat
+    root = mp.findroot(lambda x: mp.log(mp.erfc(x / mp.sqrt(2)) / 2) + size, mp.sqrt(2 * size))
+    return root if p > 0.5 else -root
+
+
 def _log_normal(mp: Any, x: Any) -> Any:
     if x > 0:
         return mp.log1p(-mp.erfc(min(x, 1000) / mp.sqrt(2)) / 2)
@@ -88,6 +96,8 @@ OURS: dict[str, Callable[..., Array]] = {
     "erfcx": _from_scipy("erfcx"),
     "ndtr": _from_scipy("ndtr"),
     "log_ndtr": _from_scipy("log_ndtr"),
+    "erfinv": _from_scipy("erfinv"),
+    "ndtri": _from_scipy("ndtri"),
     "gammaln": _from_scipy("gammaln"),
     "digamma": _from_scipy("psi"),
     "trigamma": trigamma,
@@ -99,6 +109,8 @@ IN_MPMATH: dict[str, Callable[[Any, Any], Any]] = {
     "erfcx": lambda mp, x: _scaled_erfc(mp, x),
     "ndtr": lambda mp, x: mp.erfc(-max(min(x, 1000), -1000) / mp.sqrt(2)) / 2,
     "log_ndtr": lambda mp, x: _log_normal(mp, x),
+    "erfinv": lambda mp, x: mp.erfinv(x),
+    "ndtri": lambda mp, x: _normal_quantile(mp, x),
     "gammaln": lambda mp, x: mp.re(mp.loggamma(x)),
     "digamma": lambda mp, x: mp.digamma(x),
     "trigamma": lambda mp, x: mp.psi(1, x) if x > 0 else (mp.pi / mp.sinpi(x)) ** 2 - mp.psi(1, 1 - x),
@@ -139,13 +151,16 @@ def expected(name: str, *inputs: Array) -> Array:
 
 
 def in_mpmath(name: str, x: Array) -> Array:
-    """The true values for float64, in a wider dtype; at 0, where x is not finite and at poles, SciPy's."""
+    """The true values for float64, in a wider dtype; at 0, at infinity and at poles, SciPy's."""
     import mpmath
 
     usual = np.asarray(truth(name)(x))
     true = usual.astype(np.longdouble)
     with mpmath.workprec(160):
-        for at in np.flatnonzero(np.isfinite(x) & (x != 0) & ~(("gamma" in name) & (x < 0) & (x == np.rint(x)))):
+        there = np.isfinite(x) & (x != 0) & np.isfinite(usual)
+        if name == "gammaln":  # SciPy's overflows for small numbers
+            there = np.isfinite(x) & ((x > 0) | (x != np.rint(x)))
+        for at in np.flatnonzero(there):
             value = IN_MPMATH[name](mpmath, mpmath.mpf(float(x[at])))
             high = float(value)
             true[at] = np.longdouble(high) + np.longdouble(float(value - high)) if np.isfinite(high) else high

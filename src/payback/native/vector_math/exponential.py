@@ -124,6 +124,17 @@ def log_words(m: Maths, f: Lanes) -> tuple[Lanes, Lanes]:
     return m.fast_two_sum(high, (low + series) - 0.5 * m.fma(f, f, -2.0 * half))
 
 
+def wide_log(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
+    """log x in two words, for finite x > 0."""
+    scaled, shift = normalized(m, x)
+    n, f = significand(m, scaled)
+    n = n + shift
+    high, low = log_words(m, f)
+    first, second = c.LN2[m.width]
+    high, error = m.fast_two_sum(n * first, high)
+    return m.fast_two_sum(high, m.mad(n, second, error + low))
+
+
 def log_of_product(m: Maths, x: Lanes, more: Lanes, powers: Lanes | float = 0.0) -> Lanes:
     """log(x·(1 + more)·2^powers) for normal x > 0 and a tiny `more`: what the rounding of x has lost."""
     n, f = significand(m, x)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from payback.native.vector_math import coefficients as c
-from payback.native.vector_math.exponential import log, log_series, log_words, normalized, significand
+from payback.native.vector_math.exponential import log, log_series, significand, wide_log
 from payback.native.vector_math.lanes import Lanes, Maths
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -33,14 +33,9 @@ def gammaln(m: Maths, x: Lanes) -> Lanes:
     """log |Γ(x)| = ½·(r − 1)·(r − 2)·(1 + …) + s·log(factor), or (x − ½)·(log x − 1) + ½·log 2π − ½ + …/x."""
     z = m.abs(x)
     small, moved, sign, factor = _moved(m, z, z, m.number(1.0))
-    scaled, shift = normalized(m, factor)
-    n, f = significand(m, scaled)
-    n = n + shift
-    high, low = log_words(m, f)
-    first, second = c.LN2[m.width]
-    log_high, error = m.fast_two_sum(n * first, high)
+    log_high, log_low = wide_log(m, factor)
     log_high, less = m.fast_two_sum(log_high, m.select(small, 0.0, -1.0))
-    log_low = m.mad(n, second, error + low) + less
+    log_low = log_low + less
     weight = m.select(small, sign, z - 0.5)
     main, rest = m.two_product(weight, log_high)
     rest = m.mad(weight, log_low, rest)

@@ -334,3 +334,7 @@ def like(kind: ir.Type, element: ir.Type) -> ir.Type:
 def bits_of(x: float) -> int:
     """The bits of a float64 as a signed integer."""
     return int(struct.unpack("<q", struct.pack("<d", x))[0])
+
+
+def rounded_single(x: float) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", x))[0])
