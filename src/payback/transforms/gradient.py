@@ -160,7 +160,7 @@ class Opened:
             others = [arg for place, arg in (*enumerate(args), *kwargs.items()) if place not in self.positions]
             check_unchanged([(given, node) for given, _, node in self._arrays], leaves(others))
         if not self.is_plain:
-            check_kept((given, node.value) for given, _, node in self._arrays)
+            check_kept((given, node) for given, _, node in self._arrays)
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""
