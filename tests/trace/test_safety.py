@@ -291,7 +291,11 @@ def test_an_argument_that_its_function_writes_into_by_another_name(transform):
         transform(f, x)
 
 
-@pytest.mark.parametrize("make", [lambda x: x * 1.0, lambda x: np.full(3, x[0]), lambda x: np.stack([*x])[::-1]])
+OUTSIDE = np.array([1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("make", [lambda x: x * 1.0, lambda x: np.full(3, x[0]), lambda x: np.stack([*x])[::-1],
+                                  lambda x: np.ones(3), lambda x: OUTSIDE.copy()])  # fmt: skip
 def test_an_array_of_the_program_that_an_inner_function_writes_into(make):
     def f(x, writes):
         y = make(x)

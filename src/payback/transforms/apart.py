@@ -91,7 +91,7 @@ def _same_bits(x: Any, y: Any) -> bool:
     whole = {2: np.uint16, 4: np.uint32, 8: np.uint64}.get(x.itemsize)
     if whole is None or type(x) is not np.ndarray:
         return bool(x.tobytes() == y.tobytes())
-    return bool(np.array_equal(x.view(whole), y.view(whole)))
+    return bool((x.view(whole) == y.view(whole)).all())
 
 
 def check_unchanged(copies: Iterable[tuple[Any, Node]], others: Iterable[Any]) -> None:
