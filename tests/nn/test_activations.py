@@ -72,8 +72,15 @@ def test_second_derivatives(name):
     pb.check_grads(pb.nn.ACTIVATIONS[name], np.array([[-3.0, -0.4], [0.6, 2.0]]))
 
 
-def test_relu_has_the_slope_0_at_0():
-    assert pb.grad(pb.nn.relu)(0.0) == 0.0
+@pytest.mark.parametrize("name", EXACT)
+def test_slopes_at_0(name):
+    """Of one that is not smooth there, what its description says."""
+    exact_slope = float(SLOPE[name](mpmath.mpf(0)))
+    for x in (0.0, np.zeros(3), np.zeros(3, np.float32), np.array(-0.0)):
+        f = lambda x: np.sum(pb.nn.ACTIVATIONS[name](x))  # noqa: E731
+        for slope in (pb.grad(f), pb.compile(pb.grad(f))):
+            np.testing.assert_allclose(slope(x), exact_slope, rtol=1e-6)
+    assert pb.grad(lambda x: pb.nn.elu(x, 0.7))(0.0) == 0.7
 
 
 @pytest.mark.parametrize("name", EXACT)

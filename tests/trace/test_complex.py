@@ -254,6 +254,16 @@ def test_an_infinity_beside_nothing_stays_one():
     np.testing.assert_array_equal(tangent, [1.0, 0.75])
 
 
+def test_powers_of_nothing():
+    x = np.array([0.0, -0.0, 2.0])
+    f = lambda x: (x + 1j * x) ** 1.5  # noqa: E731
+    slope = lambda x: pb.grad(lambda x: np.sum(f(x).real))(x)  # noqa: E731
+    for compiled in (lambda f: f, pb.compile):
+        np.testing.assert_allclose(compiled(f)(x), f(x), rtol=1e-14)
+        np.testing.assert_allclose(compiled(slope)(x), [0, 0, 1.5 * f(x)[2].real / 2], rtol=1e-14)
+    assert pb.grad(lambda s: ((s + 1j * s) ** 1.5).imag)(0.0) == 0.0
+
+
 def test_roots_of_the_largest_numbers_and_quotients_by_nothing():
     big = np.array([1e308, -1e308, 3e-305])
     root = lambda x: np.sqrt(x + 1j * x)  # noqa: E731

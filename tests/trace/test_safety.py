@@ -289,3 +289,26 @@ def test_an_argument_that_its_function_writes_into_by_another_name(transform):
     first = 5.0
     with pytest.raises(MutationError, match=r"written into while the function ran.*a copy of its argument"):
         transform(f, x)
+
+
+OUTSIDE = np.array([1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("make", [lambda x: x * 1.0, lambda x: np.full(3, x[0]), lambda x: np.stack([*x])[::-1],
+                                  lambda x: np.ones(3), lambda x: OUTSIDE.copy()])  # fmt: skip
+def test_an_array_of_the_program_that_an_inner_function_writes_into(make):
+    def f(x, writes):
+        y = make(x)
+
+        def inner(z):
+            if writes:
+                y[0] = 5.0
+            return np.sum(z**2)
+
+        return np.sum(pb.grad(inner)(y) * x)
+
+    x = np.array([1.0, 2.0, 3.0])
+    pb.check_grads(lambda x: f(x, False), x)
+    for transformed in (pb.grad(f), pb.compile(f)):
+        with pytest.raises(MutationError, match="written into while the function ran"):
+            transformed(x, True)

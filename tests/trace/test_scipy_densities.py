@@ -53,6 +53,15 @@ def test_values_and_derivatives(name):
     pb.check_grads(lambda p: np.sum(f(p)), P)
 
 
+@pytest.mark.parametrize("name", ["norm", "logistic", "cauchy", "t"])
+def test_curvature_at_the_middle(name):
+    """Where all smooth densities are symmetric, the second derivative is the limit of those beside."""
+    f = lambda x: getattr(stats, name).logpdf(x, *([3.0] if name == "t" else []))  # noqa: E731
+    second = pb.grad(pb.grad(f))
+    assert second(0.0) == pytest.approx(second(1e-7), rel=1e-6)
+    assert abs(second(0.0)) > 0.1
+
+
 def test_where_there_is_no_density_and_where_parameters_are_none():
     x = np.array([-1.0, 0.5, 2.0, np.nan])
     for f in (lambda x, s: stats.gamma.logpdf(x, s), lambda x, s: stats.beta.pdf(x, s, 2.0),

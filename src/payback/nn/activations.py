@@ -152,7 +152,8 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     array([-0.6321,  0.    ,  2.    ])
     """
     x = _floating(x)
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))[()]
+    below = np.where(x > 0, 0.0, x)  # which pays all at 0, where np.minimum pays a half
+    return np.where(x > 0, x, alpha * np.expm1(below))[()]
 
 
 @told("pb.nn.logsumexp")

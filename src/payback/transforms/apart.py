@@ -17,6 +17,7 @@ from numpy.lib.array_utils import byte_bounds
 from payback.errors import MutationError
 from payback.ir.node import Node
 from payback.trace.array import Traced
+from payback.trace.arrays import now
 from payback.trace.assignment.views import share_memory, was_written
 from payback.trace.shim.shim import tracing
 
@@ -66,12 +67,19 @@ def not_apart() -> MutationError:
                          "written into")  # fmt: skip
 
 
-def check_kept(copies: Iterable[tuple[Any, Any]]) -> None:
+def check_kept(copies: Iterable[tuple[Any, Node]]) -> None:
     """Raises MutationError where the array that was given as an argument is not what its copy is: the function, or what
     it called, knows it by another name too, and has written into it.
+
+    copies: pairs of what was given and the node that stands for it.
     """
-    for given, kept in copies:
-        if _is_plain(given) and _is_plain(kept) and given.dtype == kept.dtype and not _same_bits(given, kept):
+    for given, node in copies:
+        given, kept = now(given), node.value
+        if _is_plain(given):
+            changed = _is_plain(kept) and given.dtype == kept.dtype and not _same_bits(given, kept)
+        else:
+            changed = isinstance(given, Traced) and _changed(given, node)
+        if changed:
             raise MutationError(
                 "an array was written into while the function ran, whose argument it is",
                 why="the function has a copy of its argument, which did not change as it does in NumPy",
@@ -83,7 +91,7 @@ def _same_bits(x: Any, y: Any) -> bool:
     whole = {2: np.uint16, 4: np.uint32, 8: np.uint64}.get(x.itemsize)
     if whole is None or type(x) is not np.ndarray:
         return bool(x.tobytes() == y.tobytes())
-    return bool(np.array_equal(x.view(whole), y.view(whole)))
+    return bool((x.view(whole) == y.view(whole)).all())
 
 
 def check_unchanged(copies: Iterable[tuple[Any, Node]], others: Iterable[Any]) -> None:

@@ -64,6 +64,7 @@ class Opened:
         self.wrt: list[Node | None] = []
         self._all, self._before = (args, kwargs), written_before()
         self._arrays: list[tuple[Any, Any, Node]] = []  # what was given, what stands for it, and its node
+        self._compiled: list[tuple[Any, Node]] = []  # plain arrays as they were, while a function is compiled
         fresh: list[Any] = []
         usual = not watched() and recording.get() is None
         self.is_plain = briefly and usual and not tracing() and proved(f, args, kwargs, self.positions)
@@ -112,6 +113,8 @@ class Opened:
 
     def _leaf(self, leaf: Any, name: str) -> Any:
         given = leaf
+        if recording.get() is not None and isinstance(bare := now(leaf), np.ndarray) and not isinstance(bare, Traced):
+            self._compiled.append((given, const(bare.copy())))  # the node of what is read at each run has no numbers
         leaf = outside(_column(now(leaf)))
         leaf = Traced(leaf) if isinstance(leaf, Node) else leaf  # a plain array that is read anew at each run
         if isinstance(leaf, Traced):
@@ -160,7 +163,7 @@ class Opened:
             others = [arg for place, arg in (*enumerate(args), *kwargs.items()) if place not in self.positions]
             check_unchanged([(given, node) for given, _, node in self._arrays], leaves(others))
         if not self.is_plain:
-            check_kept((given, node.value) for given, _, node in self._arrays)
+            check_kept([*[(given, node) for given, _, node in self._arrays], *self._compiled])
 
     def gradients(self, found: Sequence[Any]) -> Any:
         """Gradients in the structure of the arguments; what is not differentiated stands there as it was given."""

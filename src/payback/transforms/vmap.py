@@ -86,7 +86,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
         traced = trace_body(one, avals, tuple, strides)
         written = [given[list(mapped)[k]] for k in traced.written]
         note_written([*written, *(leaf for leaf, own in shared if _is_written(own, leaf, before))], given)
-        check_kept((np.moveaxis(given[k], axes[k] or 0, 0), node.value) for k, node in mapped.items()
+        check_kept((np.moveaxis(given[k], axes[k] or 0, 0), node) for k, node in mapped.items()
                    if type(given[k]) is np.ndarray)  # fmt: skip
         nodes = [*mapped.values(), *traced.captured]
         on = [True] * len(mapped) + [False] * len(traced.captured)

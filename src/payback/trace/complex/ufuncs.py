@@ -195,7 +195,14 @@ def _power(x: Any, y: Any) -> Any:
         a, b = pair_of(y)
         defined = (a > 0) | ((a == 0) & (b == 0))
         return pair(np.where(defined, np.where(a == 0, 1.0, 0.0), np.nan), np.where(defined, 0.0, np.nan))
-    return _exp(multiply(y, _log(x)))
+    if exponent is None or exponent <= 1:
+        return _exp(multiply(y, _log(x)))
+    re, im = pair_of(x)
+    if _has_no_zero(re) or _has_no_zero(im):
+        return _exp(multiply(y, _log(x)))
+    nothing = (re == 0) & (im == 0)  # of which the power is 0, and so is its slope
+    made = _exp(multiply(y, _log(Complex(_chosen(nothing, in_dtype_of(re, 1.0), re), im))))
+    return Complex(*(_chosen(nothing, in_dtype_of(part, 0.0), part) for part in (made.re, made.im)))
 
 
 def repeated(times: Callable[[Any, Any], Any], x: Any, count: int, made: Any = None) -> Any:

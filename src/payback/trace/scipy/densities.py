@@ -67,7 +67,7 @@ DENSITIES = {
     "uniform": Density((), lambda z: 0.0 * z, lambda z: (z >= 0) & (z <= 1)),
     "cauchy": Density((), lambda z: -np.log1p(z * z) - math.log(math.pi)),
     "laplace": Density((), lambda z: -np.abs(z) - math.log(2)),
-    "logistic": Density((), lambda z: -np.abs(z) - 2.0 * np.log1p(np.exp(-np.abs(z)))),
+    "logistic": Density((), lambda z: -z - 2.0 * np.logaddexp(0.0, -z)),  # smooth at 0, as |z| is not
     "poisson": Density(("mu",), lambda k, mu: _xlogy(k, mu) - _gammaln(k + 1.0) - mu, _not_negative, True),
     "binom": Density(("n", "p"), _binomial, lambda k, n, p: (k >= 0) & (k <= n), True),
     "bernoulli": Density(("p",), lambda k, p: _binomial(k, 1.0, p), lambda k, p: (k >= 0) & (k <= 1), True),
