@@ -200,3 +200,33 @@ def test_threads_change_no_bit():
 def test_errors(donate, options, text):
     with pytest.raises(InputError, match=text):
         pb.compile(lambda a: a, donate=donate, **options)
+
+
+def test_donated_arrays_go_the_fast_way():
+    """Not those that cannot be written into, or whose memory another argument shows."""
+    f = pb.compile(lambda w, m, x: ({"w": w["w"] - m * x[0]}, 0.5 * m, np.sum(x)), donate=("w", "m"))
+    w, m, x = {"w": np.ones(6)}, np.arange(6.0), np.arange(12.0).reshape(2, 6)
+    f({"w": np.ones(6)}, np.ones(6), x)
+    for step in range(3):
+        wanted = w["w"] - m * x[step % 2], 0.5 * m
+        new, half, total = f._fast((w, m, x[step % 2 : step % 2 + 1].repeat(2, 0)))
+        assert new["w"] is w["w"]
+        assert half is m
+        np.testing.assert_array_equal(new["w"], wanted[0])
+        np.testing.assert_array_equal(half, wanted[1])
+        assert total == 2 * np.sum(x[step % 2])
+    table = np.arange(24.0).reshape(4, 6)
+    fixed = np.ones(6)
+    fixed.setflags(write=False)
+    for args in (
+        ({"w": table[0]}, m, x),
+        ({"w": m}, m, x),
+        ({"w": fixed}, m, x),
+        (w, m, np.lib.stride_tricks.as_strided(m, (2, 6), (0, 8))),
+    ):
+        before = args[0]["w"].copy(), args[1].copy(), args[2].copy()
+        assert f._fast(args) is None
+        for one, other in zip((args[0]["w"], *args[1:]), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+    big = np.arange(12.0)
+    assert f._fast(({"w": np.ones(6)}, big[:6], big.reshape(2, 6))) is None

@@ -109,15 +109,14 @@ class Trace:
             from payback.native.running.reuse import program_again
             from payback.native.tape.bodies import direct
 
-            quick = plain and not self.donated
-            graph, beside = self.body.graph, kernels() if quick else ()
+            graph, beside = self.body.graph, kernels() if plain else ()
             self.program = direct(graph)
             if self.program is None:
                 self.orders = {} if self.donated else orders(self.spread, graph.inputs)
                 graph = turned(graph, self.orders) if self.orders else graph
                 self.program = program_again(graph, self.donated, beside)
-            if quick:
-                self.entry = entry(self.program, self.without_axes)
+            if plain:
+                self.entry = entry(self.program, self.without_axes, self.donated)
                 self.rebuild = _rebuilder(self._result, self.rebuilt)
         return self.program
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from payback.errors import InputError
 from payback.ir.aval import Aval
@@ -88,14 +89,25 @@ def prepare(found: dict[int, int], values: list[Any], others: Sequence[Any]) -> 
     An array that is read-only, not in order, or shares memory with another array of the call stays as it is.
     """
     numbers = set(found.values())
-    arrays = [x for k, x in enumerate(values) if k not in numbers and isinstance(x, np.ndarray)]
-    arrays += [x for x in others if isinstance(x, np.ndarray)]
-    offers = {number: values[number] for number in numbers}
-    for number, array in offers.items():
+    shared = _overlapping([*values, *others])
+    for number in numbers:
+        array = values[number]
         own = type(array) is np.ndarray and array.flags.carray and array.flags.owndata
-        twins = [other for k, other in offers.items() if k != number]
-        if not own or any(np.may_share_memory(array, other) for other in (*arrays, *twins)):
+        if not own or number in shared:
             values[number] = np.array(array, order="C", subok=False)
+
+
+def _overlapping(values: Sequence[Any]) -> set[int]:
+    """Which arrays, by their numbers, may share memory with another one: in order of their places, each is compared
+    with that which reaches farthest."""
+    bounds = sorted((*byte_bounds(x), k) for k, x in enumerate(values) if isinstance(x, np.ndarray) and x.size)
+    found, farthest, owner = set[int](), -1, -1
+    for low, high, k in bounds:
+        if low < farthest:
+            found |= {owner, k}
+        if high > farthest:
+            farthest, owner = high, k
+    return found
 
 
 def settle(found: dict[int, int], values: Sequence[Any], results: list[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -205,8 +205,9 @@ def kernels() -> list[Any]:
 class Entry:
     """The fast way into a program; `entry(args)` is the list of its results, or None where it cannot take them."""
 
-    def __init__(self, program: Any, without_axes: Collection[int] = ()):
-        """without_axes: which inputs that have no axes are arrays all the same."""
+    def __init__(self, program: Any, without_axes: Collection[int] = (), donated: Mapping[int, int] | None = None):
+        """without_axes: which inputs that have no axes are arrays all the same; donated: output -> input whose array
+        it is written into."""
         (enter,) = kernels()
         self.program = program
         self._segment = segment = program.segment
@@ -222,7 +223,10 @@ class Entry:
         self._weak = [node.aval.weak for node, view in outputs if not view.shape]
         self._strong = [k for k, weak in enumerate(self._weak) if not weak]
         self._where = [k for k, (_, view) in enumerate(outputs) if view.shape]
-        self._one = self._shapes[0] if len(self._shapes) == 1 else None
+        self._into = {
+            self._where.index(k): number for k, number in (donated or {}).items()
+        }  # by results that are arrays
+        self._one = self._shapes[0] if len(self._shapes) == 1 and not self._into else None
         # a value of NumPy's and then arrays: what a value and its gradient are
         self._value_first = self._weak == [False] and 0 not in self._where
         kinds: list[int] = []
@@ -269,10 +273,14 @@ class Entry:
             state = self._pool.pop()
         except IndexError:
             state = self._state()
+        made: tuple[Any, ...] | None
         if self._one is not None:  # one array, as gradients often are
             made = (_empty(*self._one),)
         else:
-            made = tuple([_empty(shape, dtype) for shape, dtype in self._shapes])
+            made = self._donated(args) if self._into else tuple([_empty(*each) for each in self._shapes])
+            if made is None:
+                self._pool.append(state)
+                return None
         if self._pace is not None:
             good = self._paced(args, made, state)
         else:
@@ -298,6 +306,27 @@ class Entry:
             found.insert(k, array)
         return found
 
+    def _donated(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Arrays for the results, those that are given up among them; None where one of these cannot be written into,
+        or another argument may show its memory."""
+        offered = set(self._into.values())
+        owners = {id(args[number]) for number in offered}
+        if len(owners) < len(offered):
+            return None
+        for number, x in enumerate(args):
+            if type(x) is not np.ndarray:
+                continue
+            flags, base = x.flags, x.base
+            if id(x) in owners:
+                if number not in offered or not (flags.owndata and flags.writeable):
+                    return None
+            elif not flags.owndata:
+                while type(base) is np.ndarray and base.base is not None:
+                    base = base.base
+                if type(base) is not np.ndarray or id(base) in owners:
+                    return None
+        return tuple([args[self._into[k]] if k in self._into else _empty(*each) for k, each in enumerate(self._shapes)])
+
     def _paced(self, args: tuple[Any, ...], made: tuple[Any, ...], state: Any) -> bool:
         """Run by one thread or by several, whichever is quicker; whether all is well."""
         shared, _ = self._pace.next(1)
@@ -319,11 +348,11 @@ class Entry:
 
 
 def entry(
-    program: Any, without_axes: Collection[int] = ()
-) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:  # fmt: skip
-    """The fast way into a program, where there is one; without_axes: as of `Entry`."""
+    program: Any, without_axes: Collection[int] = (), donated: Mapping[int, int] | None = None
+) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
+    """The fast way into a program, where there is one; the others as of `Entry`."""
     if type(program) is Direct and len(set(program.parts)) == len(program.parts):  # no result is another
-        return program.quickly
+        return program.quickly if not donated else None
     if places() is None:
         return None
     inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))
@@ -331,4 +360,4 @@ def entry(
         return None
     if any(not aval.weak and not aval.dtype.isnative for aval in inputs):  # numbers in the other byte order
         return None
-    return Entry(program, without_axes)
+    return Entry(program, without_axes, donated)

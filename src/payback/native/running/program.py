@@ -336,7 +336,7 @@ class Program:
             given = np.asarray(value)
             if given.shape != aval.shape or (not aval.weak and given.dtype != aval.dtype):
                 raise TypeError(f"{node!r} was given an array {given.dtype}{list(given.shape)}")
-            array = np.require(given, aval.dtype.newbyteorder("="), "CA")
+            array = np.require(given, np.dtype(aval.dtype.char), "CA")
             arrays.append(array)
             bases[number] = array.ctypes.data
         made = []
