@@ -145,6 +145,12 @@ def test_explained_the_step_is_kept_and_comes_back(monkeypatch, capsys, tmp_path
         assert f"bound {BOUNDS['float64']:.0g}" in story
 
 
+def test_the_error_says_what_helps_in_a_line_of_the_user_s():
+    error, _ = failing("log of a negative number")
+    assert error.fix == f"give a smaller step length, or clip the gradient with clip_norm; {error.origins[0].cure}"
+    assert "argument above 0" in error.fix
+
+
 def test_a_recorded_training_keeps_the_step_in_its_own_folder(tmp_path, capsys):
     error, _ = failing("log of a negative number", on_nan="explain", record=tmp_path / "run")
     assert error.folder == tmp_path / "run"

@@ -71,6 +71,8 @@ def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None,
     between = [node for node in ancestors([top], min(node.id for node in chosen)) if node.op.name != "const"]
     live = _depending(between, chosen)
     names = name_nodes(live, seen.names)
+    if top not in names and "result" not in names.values():  # it depends on nothing
+        names[top] = "result"
     book = Ledger(top, chosen, names)
     book._aliases, book.data = seen.aliases, seen.data
     if (again := seen.again) is not None:

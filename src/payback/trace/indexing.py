@@ -122,7 +122,7 @@ def _index_arrays(part: Any) -> tuple[Any, ...]:
     """The integer arrays that an index entry stands for; a mask becomes the positions where it holds."""
     if isinstance(part, Traced) and part.node.value is None and part.dtype.kind in "iu":
         return (part.node,)
-    if isinstance(part, Traced) and not part.shape and part.dtype.kind == "f":
+    if isinstance(part, Traced) and part.node.aval.weak and part.dtype.kind == "f" and part.node.value is not None:
         raise IndexError(NO_INDEX)
     array = np.asarray(plain(part))
     if array.dtype.kind == "b":

@@ -84,6 +84,8 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
         problem.why = str(first)
         if first.row and first.count * len(batch.X) <= first.size:  # no more than that row
             problem.fix = f"look at {first.row}; if it is as it should be, {problem.fix}"
+        if first.cure and first.place is not None:  # in a line of the user's
+            problem.fix = f"{problem.fix}; {first.cure}"
     elif bad is not None and np.isfinite(bad.cost):
         what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
         problem.why = (

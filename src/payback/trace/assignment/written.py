@@ -362,7 +362,7 @@ def plain_key(key: Any) -> Any:
         return tuple(plain_key(part) for part in key)
     if isinstance(key, Traced):
         if key.dtype.kind == "f":
-            raise IndexError(NO_INDEX)
+            raise IndexError(NO_INDEX if key.node.aval.weak else f"a floating {key.dtype} cannot be an index")
         return np.asarray(key.value)[()]
     if isinstance(key, np.ndarray):
         decides(key)
