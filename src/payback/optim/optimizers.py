@@ -84,7 +84,8 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
-            if isinstance(value, np.number) and value.dtype.kind in "fiu":  # whose dtype would be that of the step's arrays
+            # NumPy's numbers would bring their dtype into the step
+            if isinstance(value, np.number) and value.dtype.kind in "fiu":
                 object.__setattr__(self, name, value.item())
         if not isinstance(self.rate, Schedule):
             positive("the step length", self.rate)
