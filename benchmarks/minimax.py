@@ -268,11 +268,11 @@ POLYNOMIALS = [
     ),
     Polynomial(
         "QUANTILE_TAIL",
-        "r + Φ⁻¹(q) with r = s² = √(−2·log q) in t = (s − 3)/(s + 3), q ≤ 0.15",
-        lambda t: (9 * ((1 + t) / (1 - t)) ** 2) - _normal_quantile(9 * ((1 + t) / (1 - t)) ** 2),
-        lambda t: 1 / _normal_quantile(9 * ((1 + t) / (1 - t)) ** 2),
-        (mp.mpf("-0.3651"), mp.mpf("0.349")),
-        {32: 9, 64: 23},
+        "r + Φ⁻¹(q) with r = s² = √(−2·log q) in t = (s − 2)/(s + 2), q ≤ 0.15",
+        lambda t: (4 * ((1 + t) / (1 - t)) ** 2) - _normal_quantile(4 * ((1 + t) / (1 - t)) ** 2),
+        lambda t: 1 / _normal_quantile(4 * ((1 + t) / (1 - t)) ** 2),
+        (mp.mpf("-0.1782"), mp.mpf("0.5133")),
+        {32: 8, 64: 23},
     ),
     Polynomial(
         "GAMMALN",

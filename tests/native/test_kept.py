@@ -289,12 +289,11 @@ def test_whatever_changes_a_program_is_another_program(compiled):
         kinds.append(kind)
         np.testing.assert_allclose(found[0], f(*ARGS), rtol=1e-13)
     assert kinds == [program.Program, kept.KeptProgram]
-    before = cores.threads()
-    pb.set_threads(before + 1)
+    pb.set_threads(cores.threads() + 1)
     try:
         assert compiled(chain, *ARGS)[0] is program.Program
     finally:
-        pb.set_threads(before)
+        pb.set_threads(None)
 
 
 def test_donated_memory_of_a_kept_program(compiled):

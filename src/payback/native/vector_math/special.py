@@ -143,7 +143,7 @@ def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
     r = m.sqrt(double)
     r_low = (m.fma(-r, r, double) + double_low) * (0.5 / r)
     s = m.sqrt(r)
-    t = (s - 3.0) / (s + 3.0)
+    t = (s - 2.0) / (s + 2.0)
     far, far_low = m.fast_two_sum(r, -m.polynomial(t, c.QUANTILE_TAIL))
     far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + r_low)
     return m.select(middle, high, far), m.select(middle, low, far_low)

@@ -80,8 +80,12 @@ def _expression(code: CodeType, offset: int) -> Any:
         return None
     found = [node for node in parents(code) if isinstance(node, ast.expr) and _holds(node, place)]
     made = min(found, key=lambda node: (_end(node)[0] - node.lineno, _end(node)[1] - node.col_offset), default=None)
-    if code.co_name == "<genexpr>" and isinstance(made, ast.GeneratorExp):  # it asks for the next item
-        return made.generators[0].iter
+    part, above = made, parents(code)
+    while isinstance(part, ast.expr):
+        up: Any = above.get(part)
+        if isinstance(up, (ast.For, ast.comprehension)) and part is up.target:  # it asks for the next value
+            return up.iter
+        part = up
     return made
 
 
