@@ -339,16 +339,6 @@ def test_logsumexp_far_out():
                 np.testing.assert_array_max_ulp(pb.vjp(f, x)[0], f(x), 2)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_logsumexp_keeps_the_digits_of_what_stands_beside_one(dtype):
-    x = np.array([[-37.0, 0.0], [0.0, 0.0], [-5.0, 0.0], [-80.0, 0.0], [INF, 0.0], [-INF, -INF], [3.0, 1.0]], dtype)
-    f = lambda x: logsumexp(x, axis=1)  # noqa: E731
-    for found in (pb.vjp(f, x)[0], pb.compile(f)(x), pb.vmap(logsumexp)(x)):
-        assert found.dtype == dtype
-        np.testing.assert_array_max_ulp(found, f(x), 2)
-    pb.check_grads(f, x[[0, 1, 2, 6]].astype(float), order=2)
-
-
 def test_mathematics_of_python_numbers():
     """math.erf and its like are Python floats, and Python's errors."""
     for f in (math.erf, math.erfc, math.gamma, math.lgamma):

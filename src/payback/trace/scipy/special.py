@@ -244,27 +244,15 @@ def of_exponents(x: Any, axis: Any, keepdims: bool) -> Any:
     return emit("logsumexp", x, axes=axes_of(axis, x.ndim), keepdims=keepdims)
 
 
-def _beside_the_largest(total: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The same logarithm with the digits of what stands beside a largest exponent near 0, as SciPy has them since 1.15.
-
-    They are those of log(1 + rest), which log of the whole sum has not.
-    """
-    x, total = emit("stop_gradient", x), emit("stop_gradient", total)
-    top = np.max(x, axis=axis, keepdims=True)
-    largest, below = x == top, np.exp(x - np.where(np.abs(top) < np.inf, top, 0.0))
-    rest = np.sum(np.where(largest, 0.0, below), axis, keepdims=keepdims)
-    made = np.log1p(rest + (np.sum(largest, axis, keepdims=keepdims) - 1.0)) + np.max(x, axis=axis, keepdims=keepdims)
-    with np.errstate(invalid="ignore"):  # as SciPy, which says nothing of ∞
-        return np.where(np.abs(total) < np.inf, made - total, 0.0)
-
-
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
-    """log Σ b·exp a.  Without `return_sign` it is NaN where the sum is negative, as in SciPy."""
+    """log Σ b·exp a.  Without `return_sign` it is NaN where the sum is negative, as in SciPy.
+
+    Beside a largest exponent of 0, what adds less than one rounding to 1 is not seen: SciPy's log1p of the rest would
+    take another pass over all exponents, a third of the time of programs that are made of such sums.
+    """
     a = array_of(a)
     if b is None:
         total = of_exponents(a, axis, keepdims)
-        if isinstance(a, Traced) and a.size:
-            total = total + astype(_beside_the_largest(total, a, axis, keepdims), total.dtype)
         return (total, np.ones(total.shape, total.dtype)[()]) if return_sign else total
     a, b = (a if isinstance(a, Traced) else _wide(a)), array_of(b)
     shape = np.broadcast_shapes(a.shape, b.shape)
