@@ -108,7 +108,7 @@ def contest(
             row.cannot = answer.get("cannot")
             if not row.cannot:
                 row.seconds.append(answer["seconds"] / count)
-            time.sleep(0.05)  # threads that spin after their work go to sleep
+            time.sleep(0.15)  # threads that spin after their work go to sleep: OpenBLAS's after 0.1 s
     for contestant, row, _ in running:
         if row.cannot:
             contestant.end()
