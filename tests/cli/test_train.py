@@ -597,6 +597,7 @@ BAD = [
     ("good.csv --batch-size x", ["the option --batch-size is 'x': it wants a whole number from 1 up, or all"]),
     ("good.csv --batch-size -3", ["the option --batch-size is '-3'"]),
     ("good.csv --valid 2", ["the option --valid is 2.0: it is a share of the rows, at least 0 and less than 1"]),
+    ("good.csv --dropout 1.5", ["the option --dropout is 1.5: it is a share of the hidden units, at least 0"]),
     ("good.csv --valid nan", ["the option --valid is nan"]),
     ("good.csv --test -1", ["the option --test is -1.0", "at least 0 and less than 1"]),
     ("good.csv --test 1", ["the option --test is 1.0"]),

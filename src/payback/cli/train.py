@@ -97,7 +97,7 @@ def train(
         rate=_positive("--lr", lr),
         line_search=line_search,
         weight_decay=_number("--weight-decay", weight_decay),
-        dropout=_share("--dropout", dropout) or 0.0,
+        dropout=_share("--dropout", dropout, "hidden units") or 0.0,
         clip_norm=_positive("--clip-norm", clip_norm),
         class_weight=_weights(class_weight),
         epochs=_least("--epochs", epochs, 1),
@@ -272,11 +272,11 @@ def _least(name: str, value: int | None, least: int) -> int | None:
     return value
 
 
-def _share(name: str, value: float | None) -> float | None:
+def _share(name: str, value: float | None, of: str = "rows") -> float | None:
     if value is not None and not 0 <= value < 1:
         raise InputError(
             f"the option {name} is {value}",
-            why="it is a share of the rows, at least 0 and less than 1",
+            why=f"it is a share of the {of}, at least 0 and less than 1",
             fix=f"write for example {name} 0.1",
         )
     return value

@@ -46,13 +46,8 @@ class EmbeddingSpec(msgspec.Struct, tag="embedding", tag_field="layer", forbid_u
     dtype: DType
 
 
-class LayerNormSpec(msgspec.Struct, tag="layer_norm", tag_field="layer", forbid_unknown_fields=True):
-    size: int
-    epsilon: float
-    dtype: DType
-
-
-class RMSNormSpec(msgspec.Struct, tag="rms_norm", tag_field="layer", forbid_unknown_fields=True):
+class NormSpec(msgspec.Struct, tag="norm", tag_field="layer", forbid_unknown_fields=True):
+    of: Literal["layer", "rms"]
     size: int
     epsilon: float
     dtype: DType
@@ -93,13 +88,10 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
 
 
 Layer = (
-    LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | LayerNormSpec | RMSNormSpec | ConvSpec
+    LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | NormSpec | ConvSpec
     | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec
 )  # fmt: skip
 Spec = Layer | Custom
-
-
-NORMS: dict[type, type[LayerNormSpec] | type[RMSNormSpec]] = {LayerNorm: LayerNormSpec, RMSNorm: RMSNormSpec}
 
 
 def describe(net: Any) -> Spec:
@@ -134,8 +126,9 @@ def _describe(net: Any, depth: int = 0) -> Any:
         return EmbeddingSpec(int(count), int(size), net.table.dtype.name)
     if type(net) is MLP:
         return MLPSpec([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
-    if type(net) in NORMS:
-        return NORMS[type(net)](len(net.scale), net.epsilon, net.scale.dtype.name)
+    if type(net) in (LayerNorm, RMSNorm):
+        of: Literal["layer", "rms"] = "layer" if type(net) is LayerNorm else "rms"
+        return NormSpec(of, len(net.scale), net.epsilon, net.scale.dtype.name)
     if type(net) is Conv:
         *size, n_in, n_out = net.weight.shape
         padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
@@ -184,11 +177,11 @@ def build(spec: Spec, depth: int = 0) -> Any:
             skip = _zeros((first.n_in, spec.layers[-1].n_out), first.dtype) if spec.skip else None
             object.__setattr__(mlp, "skip", skip)
             return mlp
-        case LayerNormSpec() | RMSNormSpec():
+        case NormSpec():
             if not (1 <= spec.size <= MAX_PARAMETERS and 0 < spec.epsilon < float("inf")):
                 raise ModelFileError(f"a norm of {spec.size} features, epsilon {spec.epsilon}", why="none can be")
             zeros = _zeros((spec.size,), spec.dtype)
-            if isinstance(spec, LayerNormSpec):
+            if spec.of == "layer":
                 return LayerNorm(1, epsilon=spec.epsilon).replace(scale=zeros, bias=zeros)
             return RMSNorm(1, epsilon=spec.epsilon).replace(scale=zeros)
         case ConvSpec():

@@ -223,9 +223,8 @@ class Entry:
         self._weak = [node.aval.weak for node, view in outputs if not view.shape]
         self._strong = [k for k, weak in enumerate(self._weak) if not weak]
         self._where = [k for k, (_, view) in enumerate(outputs) if view.shape]
-        self._into = {
-            self._where.index(k): number for k, number in (donated or {}).items()
-        }  # by results that are arrays
+        # by the number among the results that are arrays
+        self._into = {self._where.index(k): number for k, number in (donated or {}).items()}
         self._one = self._shapes[0] if len(self._shapes) == 1 and not self._into else None
         # a value of NumPy's and then arrays: what a value and its gradient are
         self._value_first = self._weak == [False] and 0 not in self._where

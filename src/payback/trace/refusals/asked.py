@@ -37,9 +37,8 @@ _KNOWN = {"max": "max", "min": "min", "sorted": "sorted", "sort": "sorted", "nla
           "isfinite": "isnan", "isclose": "isnan", "int": "number", "round": "number", "floor": "number",
           "ceil": "number", "trunc": "number", "range": "number"}  # fmt: skip
 
-_FORMATS = {
-    code for name, code in dis.opmap.items() if name.startswith(("FORMAT_", "CONVERT_VALUE"))
-}  # a part of an f-string
+# of a part of an f-string
+_FORMATS = {code for name, code in dis.opmap.items() if name.startswith(("FORMAT_", "CONVERT_VALUE"))}
 
 
 def not_known(name: str | None) -> TraceError:
