@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 from benchmarks.arena import contest
 from benchmarks.contestants.__main__ import work_of
-from benchmarks.machine import bandwidth, fma_peak, told
+from benchmarks.machine import bandwidth, fma_peak, handoff, told
 from benchmarks.report import HEAD, keep, line, section
 from benchmarks.works import FUNCTIONS, TRAININGS
 
@@ -82,7 +82,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
     for threads in given.threads:
         single, double = (fma_peak(dtype, threads) / 1e9 for dtype in ("float32", "float64"))
         speed = bandwidth(threads) / 1e9
-        print(f"with {threads}: {single:.0f} GF/s in float32, {double:.0f} in float64; memory {speed:.1f} GB/s\n")
+        apart = f"; a cache line goes to the other core in {1e9 * handoff():.0f} ns" if threads > 1 else ""
+        print(
+            f"with {threads}: {single:.0f} GF/s in float32, {double:.0f} in float64; memory {speed:.1f} GB/s{apart}\n"
+        )
     lines: list[str] = []
     writes = given.write if given.write is not None else not given.only
     for name in names:

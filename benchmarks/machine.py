@@ -1,4 +1,4 @@
-"""What this machine can do at most: the peak of its fused multiply-adds, and its memory's bandwidth.
+"""What this machine can do at most: the peak of fused multiply-adds, the memory's bandwidth, how near its cores are.
 
 Measured, not looked up, with as many threads as are asked for, in code that payback's own generator makes.
 """
@@ -78,6 +78,54 @@ def bandwidth(threads: int) -> float:
     arrays = [np.ones(32 * 1024 * 1024 // 8 * 4) for _ in range(threads)]
     seconds = _timed(lambda k: np.add.reduce(arrays[k]), threads, 5)
     return sum(array.nbytes for array in arrays) / seconds
+
+
+def handoff() -> float:
+    """Seconds for a cache line to go from one core to another, of two threads that hand it to and fro.
+
+    Not cached: a virtual machine's cores are at other places of the host from one second to the next.
+    """
+    compiled, rounds = _bouncing(), 20_000
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiled.address("handoff"))
+    line = np.zeros(32, np.int64)  # two lines, so that one of them is whole
+    at = (line.ctypes.data + 127) & -128
+
+    def run(thread: int) -> None:
+        call(at, thread, 2 * rounds)
+
+    def once() -> float:
+        line[:] = 0
+        return _timed(run, 2, 1)
+
+    return min(once() for _ in range(5)) / (2 * rounds)
+
+
+@cache
+def _bouncing() -> Any:
+    """f(line, first, until) waits until the line holds `first`, writes the next number, and waits for the one after."""
+    from payback.native import ir
+    from payback.native.codegen.emit import INT, POINTER, Compiled, Emitter
+
+    module = ir.Module("handoff")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, INT, INT]), "handoff")
+    e = Emitter(module, ir.IRBuilder(function.append_basic_block("entry")))
+    b, (line, first, until) = e.b, function.args
+    before = b.block
+    head, wait, answer, after = (b.append_basic_block(name) for name in ("head", "wait", "answer", "after"))
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(INT)
+    i.add_incoming(first, before)
+    b.cbranch(b.icmp_signed("<", i, until), wait, after)
+    b.position_at_end(wait)
+    b.cbranch(b.icmp_signed("==", b.load_atomic(line, "acquire", 8, typ=INT), i), answer, wait)
+    b.position_at_end(answer)
+    b.atomic_rmw("xchg", line, b.add(i, e.int(1)), "release")
+    i.add_incoming(b.add(i, e.int(2)), answer)
+    b.branch(head)
+    b.position_at_end(after)
+    b.ret_void()
+    return Compiled(module)
 
 
 def told() -> str:
