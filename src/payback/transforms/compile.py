@@ -168,7 +168,7 @@ class CompiledFunction:
                 return quick
         tree = (args, kwargs)
         values = [native(now(leaf)) for leaf in leaves(tree)]
-        dynamic = self._dynamic(args, kwargs, values)
+        dynamic = self._dynamic(args, values)
         offered = self.donation.leaves_of(args, kwargs) if self.donation is not None else ()
         trace = self._trace(tree, values, dynamic, offered)
         given = [leaf for leaf, on in zip(values, dynamic, strict=True) if on]
@@ -221,7 +221,7 @@ class CompiledFunction:
                              else "this function runs on the interpreter", fix="call the function first")  # fmt: skip
         return self._last.compiled(False)
 
-    def _dynamic(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> list[bool]:
+    def _dynamic(self, args: tuple[Any, ...], values: list[Any]) -> list[bool]:
         dynamic = [isinstance(leaf, (float, np.ndarray, np.generic, Traced)) for leaf in values]
         if self.static:
             at = 0
