@@ -67,6 +67,18 @@ def test_what_several_modules_use_has_a_public_name():
     assert found == []
 
 
+def test_a_file_that_the_text_speaks_of_is_there():
+    """In backticks, in a docstring or a comment; it outlives no file that is renamed."""
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for place in ("src", "tests", "benchmarks")
+        for path in (ROOT / place).rglob("*.py")
+    }
+    for path in [*SOURCES, ROOT / "docs" / "design.md", ROOT / "CONTRIBUTING.md"]:
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text("utf-8")):
+            assert name in files or any(file.endswith(f"/{name}") for file in files), (path, name)
+
+
 # Written so that it does not match itself.
 MACHINE = re.compile(
     r"(?<![\w.])/(?:root|work|home|Users)/|\bpypi\.(?:org|python)|pythonhosted\.(?:org)|npmjs\.(?:org|com)|\.py(?:env)\b"

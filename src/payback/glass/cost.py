@@ -249,12 +249,11 @@ def flops_of(node: Node, uncounted: set[str]) -> int:
             return int(node.params["length"]) * _inside(node.params["body"].graph, uncounted)
         case "solve" | "inv" | "cholesky" | "det" | "slogdet" | "solve_triangular" | "lu_factor":
             return _matrices(node)
-    if uncounted is not None:
-        uncounted.add(name)
+    uncounted.add(name)
     return 0
 
 
-def _inside(graph: Graph, uncounted: set[str] | None) -> int:
+def _inside(graph: Graph, uncounted: set[str]) -> int:
     return sum(flops_of(node, uncounted) for node in graph.nodes)
 
 

@@ -1,4 +1,4 @@
-"""NumPy's functions of complex numbers, by their parts: see `complex.py`."""
+"""NumPy's functions of complex numbers, by their parts: see `numbers.py`."""
 
 from __future__ import annotations
 
