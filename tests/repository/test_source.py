@@ -55,16 +55,31 @@ def test_a_file_fits_in_a_head():
     assert long == {}
 
 
-def test_what_several_modules_use_has_a_public_name():
-    found = [
-        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("payback")
-        for name in [alias.name for alias in node.names]
-        if re.match(r"_[^_]", name)
+IMPORT = re.compile(r"^ *from payback[\w.]* import (\([^)]*\)|.*)", re.M)
+
+
+def private_names(text):
+    return [
+        name
+        for names in IMPORT.findall(text)
+        for name in re.findall(r"(?<!\w)(?<!as )_[^_]\w*", names.partition("#")[0])
     ]
-    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from payback.ops.row import _rule", ["_rule"]),
+        ("    from payback import (\n    a,\n    _b as c,\n    d as _e,\n)\n_d = 1", ["_b"]),
+        ("from payback.ops import __version__, a_b  # _c\nfrom other import _d", []),
+    ],
+)
+def test_a_private_name_is_seen(text, found):
+    assert private_names(text) == found
+
+
+def test_what_several_modules_use_has_a_public_name():
+    assert {str(p.relative_to(ROOT)): found for p in SOURCES if (found := private_names(p.read_text("utf-8")))} == {}
 
 
 def test_a_file_that_the_text_speaks_of_is_there():
