@@ -109,7 +109,7 @@ def test_the_pattern_knows_a_machine_when_it_sees_one():
 
 
 def test_no_file_names_a_machine_or_a_registry():
-    places = [ROOT / part for part in ("src", "tests", "docs", "examples", "benchmarks", "ui", ".ci")]
+    places = [ROOT / part for part in ("src", "tests", "docs", "benchmarks", "ui", ".ci")]
     files = [p for place in places for p in place.rglob("*")] + list(ROOT.glob("[!.]*.*"))
     named = {}
     for path in files:

@@ -24,6 +24,7 @@ from payback.errors import InputError
 from payback.glass import blame
 from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number, ratio
 from payback.glass.blame import Blame, Cut, Part
+from payback.glass.check import check, check_replay
 from payback.glass.cost import Cost, cost
 from payback.glass.entries import EntryNames, no_collecting
 from payback.glass.expand import Expansion
@@ -425,8 +426,6 @@ class Ledger(Forms):
         replay: also run the function once more, and compare every value.  Raises LedgerError naming the first thing
         that does not add up.
         """
-        from payback.glass.check import check, check_replay
-
         check(self)
         if replay:
             check_replay(self)

@@ -24,6 +24,7 @@ from payback.trace.tree import unflatten
 from payback.train.history import History
 from payback.train.recording import rows_digest, weights_digest
 from payback.train.replay import Batch, Interpreted, Log, Native, Searched
+from payback.train.resume import Standing, recorded
 from payback.train.rows import Rows, loss_function, training_rows
 from payback.train.step import Draws, Steps, draws_of
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from payback.glass.evaluation import Evaluation
     from payback.glass.ledger import Ledger
     from payback.glass.why_nan import WhyNan
-    from payback.train.resume import Standing
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
@@ -106,6 +106,7 @@ class RecordedRun:
         The weights are those of before the step, restored as by `step`; n may be the step that failed.
         native: each node by machine code, else by the interpreter.  Raises as `batch` and `step` do.
         """
+        # it loads the glass box, a tenth of a second that only those pay who ask; so below
         from payback.train.callbacks import evaluation
 
         return evaluation(self.loss, self.step(n - 1).net, self.batch(n), native)
@@ -215,8 +216,6 @@ class RecordedRun:
     @property
     def standing(self) -> Standing:
         """What `fit(resume=run)` goes on from: the end of the last whole epoch.  Raises as `step` and `net` do."""
-        from payback.train.resume import recorded
-
         return recorded(self, self._document.data)
 
     @property
