@@ -11,8 +11,8 @@ import pytest
 import amount
 import payback as pb
 from payback.errors import InputError, UnsupportedError
-from payback.glass.account import Statement, Taken
 from payback.glass.accounts import LedgerError
+from payback.glass.statement import Statement, Taken
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay
 from payback.optim.linear import line
 from payback.train.fit import fit

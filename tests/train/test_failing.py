@@ -12,7 +12,7 @@ from payback import native
 from payback.errors import InputError, NonFiniteError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
-from payback.train.callbacks import BOUNDS
+from payback.train.explanations import BOUNDS
 from payback.train.fit import fit
 from payback.train.recording import weights_digest
 from payback.train.runs import open_run

@@ -29,10 +29,10 @@ from payback.train.rows import Rows, loss_function, training_rows
 from payback.train.step import Draws, Steps, draws_of
 
 if TYPE_CHECKING:
-    from payback.glass.account import Statement
     from payback.glass.bisect import Parting
     from payback.glass.evaluation import Evaluation
     from payback.glass.ledger import Ledger
+    from payback.glass.statement import Statement
     from payback.glass.why_nan import WhyNan
 
 Array = np.ndarray[Any, Any]
@@ -107,13 +107,13 @@ class RecordedRun:
         native: each node by machine code, else by the interpreter.  Raises as `batch` and `step` do.
         """
         # it loads the glass box, a tenth of a second that only those pay who ask; so below
-        from payback.train.callbacks import evaluation
+        from payback.train.explanations import evaluation
 
         return evaluation(self.loss, self.step(n - 1).net, self.batch(n), native)
 
     def agreement(self, n: int) -> Parting:
         """Machine code beside the interpreter on step n, within 1e-12 (float64) or 1e-5 (float32), relative."""
-        from payback.train.callbacks import agreement
+        from payback.train.explanations import agreement
 
         return agreement(self.evaluation(n, native=True), self.evaluation(n))
 
@@ -123,7 +123,7 @@ class RecordedRun:
         held: in the cost of the rows held out, by the weights after step n; by default after the last one.
         Raises InputError for a run in which no step failed, or without such rows, and as `batch` and `step` do.
         """
-        from payback.train.callbacks import why
+        from payback.train.explanations import why
 
         if held:
             X, y, weights = self._held()
@@ -144,13 +144,13 @@ class RecordedRun:
 
     def explain(self, n: int, **options: Any) -> Ledger:
         """The ledger of step n: see `pb.explain`, of which these are the options.  Raises as `batch` and `step` do."""
-        from payback.train.callbacks import ledger
+        from payback.train.explanations import ledger
 
         return ledger(self.loss, self.step(n - 1).net, self.batch(n), options)
 
     def svg(self) -> str:
         """The run as a picture for papers (SVG): the cost and the gradient's norm of every step."""
-        from payback.train.callbacks import picture
+        from payback.train.explanations import picture
 
         return picture(self)
 
@@ -188,10 +188,10 @@ class RecordedRun:
         W1[i, j] leads from input i to output j.  entry: its index, from 0.
         start, stop: after which steps the account opens and closes; by default the whole training.
         A deposit is a sample's own share of the gradient at a step, with all that momentum carries of it later.
-        Returns a `payback.glass.account.Statement`.  Raises InputError for an entry that there is not, UnsupportedError
-        for an optimizer that is not payback's own, LedgerError if the statement does not add up.
+        Returns a `payback.glass.statement.Statement`.  Raises InputError for an entry that there is not,
+        UnsupportedError for an optimizer that is not payback's own, LedgerError if the statement does not add up.
         """
-        from payback.train.callbacks import statement
+        from payback.train.explanations import statement
 
         return statement(self, name, entry, start, stop)
 

@@ -23,7 +23,7 @@ from payback.transforms.again import Read
 from payback.transforms.apart import note_written
 from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, prepare, settle
-from payback.transforms.lying import by_rows
+from payback.transforms.strides import by_rows
 from payback.transforms.traced import Kind, Trace, quickly
 
 Function = Callable[..., Any]

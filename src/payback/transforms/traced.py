@@ -27,7 +27,7 @@ from payback.trace.tree import leaves, paths, rebuilder, structure, unflatten
 from payback.transforms.again import same, same_graph
 from payback.transforms.around import Around
 from payback.transforms.donation import matched
-from payback.transforms.lying import by_rows, orders, turned
+from payback.transforms.strides import by_rows, orders, turned
 
 Function = Callable[..., Any]
 
@@ -64,7 +64,7 @@ class Trace:
     kind they are; captured: other traced values around it.
     masks: plain masks that decided shapes, with their contents then.
     without_axes: which of what the body takes are arrays although they have no axes.
-    spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie; orders: see `lying.py`.
+    spread: which of the dynamic leaves are arrays that do not lie by rows, and how they lie; orders: see `strides.py`.
     written: which of the dynamic leaves the function writes into.
     settled: whether another trace would be the same; until then `held` has what the arrays around it held.
     objects: what is read from the objects among the arguments.
