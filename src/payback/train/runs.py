@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from payback import native, random
+from payback import __version__, native, random
 from payback.errors import InputError, ModelFileError
 from payback.io import runs as files
 from payback.io.model import network_of
@@ -277,7 +277,7 @@ class RecordedRun:
                 raise ModelFileError(
                     f"step {now.n} came to other weights than the recorded ones", where=str(self.folder),
                     why=f"it was recorded with payback {self._document.payback}, {self._document.machine}; this is "
-                    f"payback {_version()}, {native.host(self._document.native)}",
+                    f"payback {__version__}, {native.host(self._document.native)}",
                     fix="replay it there, or record it here",
                 )  # fmt: skip
             self._now = now
@@ -395,12 +395,6 @@ def _given(name: str, wanted: bool, given: Any) -> Any:
 
 def _epoch(record: dict[str, Any]) -> dict[str, Any]:
     return {name: float(value) if isinstance(value, str) else value for name, value in record.items()}
-
-
-def _version() -> str:
-    from payback import __version__
-
-    return __version__
 
 
 def open_run(
