@@ -4,7 +4,7 @@
     python -m benchmarks.accuracy_of_functions --width 64 --samples 100000
     python -m benchmarks.accuracy_of_functions --speed           # ns per element, beside NumPy
 
-The unit and the truth are those of `payback.native.vector_math.accuracy`.
+The unit and the truth are those of `benchmarks.ulps`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.elementwise import Elementwise
+from benchmarks.ulps import IN_MPMATH, TWO_OPERANDS, distance, expected, operands_of, scale, truth
 from payback.native import ir
 from payback.native.codegen.emit import FLOAT32, FLOAT64, INT, POINTER, Compiled, Emitter
 from payback.native.vector_math import FORMULAS
-from payback.native.vector_math.accuracy import IN_MPMATH, TWO_OPERANDS, distance, expected, operands_of, scale, truth
 from payback.native.vector_math.constants import Constants, defined
-from payback.native.vector_math.elementwise import Elementwise
 from payback.native.vector_math.lanes import Maths
 
 Array = np.ndarray[Any, Any]

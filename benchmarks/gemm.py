@@ -19,10 +19,10 @@ import time
 
 import numpy as np
 
+from benchmarks.matmul import Product
 from payback.native import ir
 from payback.native.codegen.emit import INT, INT32, POINTER, Compiled, Emitter, constant, lanes_of, llvm_type
 from payback.native.lower.products.blocked.choice import plan
-from payback.native.lower.products.blocked.matmul import Product
 from payback.native.lower.products.blocked.tile import multiply_add
 from payback.run import blas
 

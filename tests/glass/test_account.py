@@ -11,8 +11,8 @@ import pytest
 import amount
 import payback as pb
 from payback.errors import InputError, UnsupportedError
-from payback.glass.account import Statement, Taken
 from payback.glass.accounts import LedgerError
+from payback.glass.statement import Statement, Taken
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay
 from payback.optim.linear import line
 from payback.train.fit import fit
@@ -269,14 +269,14 @@ def test_a_statement_that_was_tampered_with_does_not_add_up(run):
     [("keep", 0.99), ("take", 0.99), ("through", 1.01), ("scale", 0.99), ("decay", 1e-3), ("direct", 1e-3)],
 )
 def test_a_wrong_line_of_an_optimizer_is_noticed(run, monkeypatch, change, by):
-    from payback.train import callbacks
+    from payback.train import explanations
 
     def wrong(*args, **options):
         right = line(*args, **options)
         value = getattr(right, change)
         return right._replace(**{change: value * by if value else by})
 
-    monkeypatch.setattr(callbacks, "line", wrong)
+    monkeypatch.setattr(explanations, "line", wrong)
     with pytest.raises(LedgerError, match="does not add up"):
         run.account("W1", (1, 1))
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import payback as pb
 from payback.errors import InputError, ModelFileError
 from payback.io.model import read_model, save_model
+from payback.io.network import LAYERS
 from payback.trace.tree import leaves
 
 NAMES = {"model.safetensors", "model.json", "history.jsonl"}
@@ -61,6 +62,11 @@ NETS = {
     ),
     "nested": lambda dtype: pb.nn.Sequential(pb.nn.Sequential(linear(1, 1, dtype)), pb.nn.Sequential()),
 }
+
+
+def test_every_layer_has_a_description():
+    layers = {x for x in vars(pb.nn).values() if isinstance(x, type) and issubclass(x, pb.nn.Module)}
+    assert layers - {pb.nn.Module} == set(LAYERS)
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from benchmarks.matmul import Product
 
 from payback.native.lower.products.blocked import choice as plans
 from payback.native.lower.products.blocked import tile
-from payback.native.lower.products.blocked.matmul import Product
 
 SIZES = [
     0,

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from benchmarks.matmul import Product, product
 
 import amount
 from native import products
@@ -19,7 +20,6 @@ from payback.native.codegen.emit import POINTER
 from payback.native.lower.products.blocked import choice as plans
 from payback.native.lower.products.blocked import contraction, packing, tile
 from payback.native.lower.products.blocked.contraction import Epilogue
-from payback.native.lower.products.blocked.matmul import Product, product
 from payback.native.running import cores
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
@@ -181,7 +181,7 @@ def run(compiled, name, *arrays):
 GUARDED = """
 import ctypes, mmap
 import numpy as np
-from payback.native.lower.products.blocked.matmul import product
+from benchmarks.matmul import product
 
 page = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.ulps import samples
 from scipy import special
 
 import payback as pb
 from amount import cases
 from payback.native.lower.nests.shared import shared
-from payback.native.vector_math.accuracy import samples
 
 FUNCTIONS = {
     "logaddexp": lambda a, b: np.logaddexp(a, b),

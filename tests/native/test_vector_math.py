@@ -9,13 +9,8 @@ import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 import pytest
-
-import amount
-import payback as pb
-from payback.native import ir, vector_math
-from payback.native.codegen import emit as native
-from payback.native.vector_math import coefficients
-from payback.native.vector_math.accuracy import (
+from benchmarks.elementwise import Elementwise
+from benchmarks.ulps import (
     IN_MPMATH,
     OF_THE_SAME_BITS,
     TWO_OPERANDS,
@@ -24,7 +19,12 @@ from payback.native.vector_math.accuracy import (
     operands_of,
     scale,
 )
-from payback.native.vector_math.elementwise import Elementwise
+
+import amount
+import payback as pb
+from payback.native import ir, vector_math
+from payback.native.codegen import emit as native
+from payback.native.vector_math import coefficients
 
 NAMES = sorted(vector_math.FORMULAS)
 INF, NAN = np.inf, np.nan

@@ -20,10 +20,10 @@ import payback.optim
 import payback.random
 from payback.elsewhere import INSTEAD, METHODS, SYNONYMS
 from payback.errors import MissingAttributeError
-from payback.glass.account import Statement
 from payback.glass.ledger import Ledger
 from payback.glass.origins import Origin
 from payback.glass.paths import Paths
+from payback.glass.statement import Statement
 from payback.glass.why_zero import WhyZero
 from payback.optim.minimize import Minimum
 from payback.optim.surface import Surface

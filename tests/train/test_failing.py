@@ -12,7 +12,7 @@ from payback import native
 from payback.errors import InputError, NonFiniteError
 from payback.optim import Adam, GradientDescent, Momentum
 from payback.trace.tree import leaves
-from payback.train.callbacks import BOUNDS
+from payback.train.explanations import BOUNDS
 from payback.train.fit import fit
 from payback.train.recording import weights_digest
 from payback.train.runs import open_run
@@ -208,12 +208,12 @@ def test_other_words_are_refused(tmp_path):
 
 def test_what_cannot_be_looked_into_is_told_as_it_is(monkeypatch):
     from payback.errors import TraceError
-    from payback.train import callbacks
+    from payback.train import explanations
 
     def cannot(*args):
         raise TraceError("the loss looks at numbers")
 
-    monkeypatch.setattr(callbacks, "why", cannot)
+    monkeypatch.setattr(explanations, "why", cannot)
     with pytest.raises(NonFiniteError, match="the steps are too long, or the data hold extreme values") as caught:
         fit(pb.nn.MLP([3, 8, 1], seed=0), X, VALUES, optimizer=GradientDescent(0.9), validation=0)
     assert caught.value.__notes__ == ["where it was born could not be found out: the loss looks at numbers."]

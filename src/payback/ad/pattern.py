@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.sets import Ints, Sets, union
-from payback.ad.sweep import Entry
+from payback.ad.sweep import Entry, sweep
 from payback.ir.node import Node
 from payback.ops.namespace import Values
 from payback.ops.reduce import spread
@@ -66,8 +66,6 @@ class Pattern:
 
 def jacobian_pattern(top: Node, wrt: Node, reached: list[Node], constants: bool = True) -> tuple[Sets, bool]:
     """For each entry of the top the entries of `wrt` that it depends on, and whether zeros of constants were used."""
-    from payback.ad.sweep import sweep
-
     algebra = Pattern(constants)
     settled = sweep(algebra, {top: Sets.identity(top.aval.size)}, [wrt], reached=reached)
     found = settled.get(wrt)

@@ -11,7 +11,7 @@ from payback.cli.program import shorten
 from payback.cli.subject import entry_of
 from payback.cli.terminal import Output
 from payback.errors import InputError
-from payback.glass.account import Statement
+from payback.glass.statement import Statement
 from payback.train.runs import open_run
 
 
@@ -35,7 +35,7 @@ def account(
     have lines of their own, and the statement is added up before it is printed. The run is computed again, by the same
     machine code to the same bits, to find the shares.
 
-    With --json one object, as payback.glass.account.Statement.to_json describes it, with every deposit.
+    With --json one object, as payback.glass.statement.Statement.to_json describes it, with every deposit.
 
     Parameters
     ----------

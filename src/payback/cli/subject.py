@@ -132,7 +132,7 @@ def _model(folder: str, values: Sequence[str], row: str | None, out: Output) -> 
     cost = FunctionType(code, {"__name__": "__payback_model__", "loss": loss})
 
     def named(seen: Seen) -> dict[Node, str]:
-        from payback.train.callbacks import called_by_layers
+        from payback.train.explanations import called_by_layers
 
         return called_by_layers(seen, trained.net, result, lambda where: where[0] is code)
 

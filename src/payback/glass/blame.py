@@ -125,7 +125,7 @@ def through(
         split = _by_sample(book, samples)
         if not 0 <= sample < split.count:
             raise InputError(f"there is no sample {sample}", why=f"there are {split.count}, counted from 0")
-        return _part(book, sample, split.part(sample), _whole(book))
+        return _part(sample, split.part(sample), _whole(book))
     name: Any = given[0]
     if layer is not None:
         chosen = {account.node for account in book.nodes if account.layer == layer}
@@ -140,7 +140,7 @@ def through(
         raise InputError(f"no node of the ledger is in {'layer' if layer is not None else 'line'} {name}"
                          if predicate is None else "the predicate holds for no node")  # fmt: skip
     gradient, _ = _passing(book, book.top.node, lambda node: (True, False) if node in chosen else None)
-    return _part(book, name, gradient, _whole(book))
+    return _part(name, gradient, _whole(book))
 
 
 def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> Blame:
@@ -162,7 +162,7 @@ def blame(book: Ledger, by: str, samples: str | Sequence[str] | None = None) -> 
             parts.append(("no sample", rest))
     else:
         raise InputError(f"by is {by!r}", why=f"it is one of {', '.join(BY)}")
-    made = [_part(book, name, gradient, whole) for name, gradient in parts]
+    made = [_part(name, gradient, whole) for name, gradient in parts]
     return Blame(by, tuple(sorted(made, key=lambda part: -abs(np.nan_to_num(part.share)))), whole)
 
 
@@ -290,7 +290,7 @@ def _dot(a: dict[str, Any], b: dict[str, Any]) -> float:
         ))  # fmt: skip
 
 
-def _part(book: Ledger, name: Any, gradient: dict[str, Any], whole: dict[str, Any]) -> Part:
+def _part(name: Any, gradient: dict[str, Any], whole: dict[str, Any]) -> Part:
     size = _dot(whole, whole)
     share = _dot(gradient, whole) / size if size else float("nan")
     return Part(name, gradient, share, _dot(gradient, gradient) ** 0.5)

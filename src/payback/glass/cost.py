@@ -20,6 +20,7 @@ import numpy as np
 
 from payback.ad.algebra import Gradient
 from payback.ad.sweep import Entry, sweep
+from payback.glass.accounts import Account
 from payback.ir.aval import Avals
 from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
@@ -29,7 +30,6 @@ from payback.ops.row import TABLE
 from payback.trace.backward import seed_for
 
 if TYPE_CHECKING:
-    from payback.glass.accounts import Account
     from payback.glass.ledger import Ledger
 
 BOUND = 5.0
@@ -199,8 +199,6 @@ def cost(book: Ledger) -> Cost:
 
 
 def _outside(book: Ledger, node: Node) -> Account:
-    from payback.glass.accounts import Account
-
     return Account(book, node, f"%{node.id}")
 
 
@@ -209,7 +207,7 @@ def _size(node: Node) -> int:
     return sum(part.size for part in aval) if isinstance(aval, Avals) else aval.size
 
 
-def flops_of(node: Node, uncounted: set[str] | None = None) -> int:
+def flops_of(node: Node, uncounted: set[str]) -> int:
     """The flops of one op; of a row that nobody has counted 0, and its name goes into `uncounted`."""
     name, size = node.op.name, _size(node)
     if name in _MOVES or node.op.kind in ("constant", "leaf"):
@@ -251,12 +249,11 @@ def flops_of(node: Node, uncounted: set[str] | None = None) -> int:
             return int(node.params["length"]) * _inside(node.params["body"].graph, uncounted)
         case "solve" | "inv" | "cholesky" | "det" | "slogdet" | "solve_triangular" | "lu_factor":
             return _matrices(node)
-    if uncounted is not None:
-        uncounted.add(name)
+    uncounted.add(name)
     return 0
 
 
-def _inside(graph: Graph, uncounted: set[str] | None) -> int:
+def _inside(graph: Graph, uncounted: set[str]) -> int:
     return sum(flops_of(node, uncounted) for node in graph.nodes)
 
 

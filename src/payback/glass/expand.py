@@ -390,7 +390,7 @@ class Expansion:
                     candidates &= (amounts != 0) if mask is None else (amounts != 0) | ~mask
                     for at in map(tuple, np.argwhere(candidates).tolist()):
                         partial = scalar(amounts, at)
-                        if partial != 0 or self._same_case(node, slot, at, index):
+                        if partial != 0 or self._same_case(node, at, index):
                             args.append(entries[at])
                             partials.append(partial if mask is None or mask[at] else None)
                 if args:
@@ -399,7 +399,7 @@ class Expansion:
             answers.append(made)
         return answers if several else answers[0]
 
-    def _same_case(self, node: Node, slot: int, at: tuple[int, ...], index: tuple[int, ...]) -> bool:
+    def _same_case(self, node: Node, at: tuple[int, ...], index: tuple[int, ...]) -> bool:
         """Whether an entry that is paid nothing goes into that entry of the result all the same."""
         if node.op.kind != "reduction":
             return True

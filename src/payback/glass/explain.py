@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.sweep import reach
+from payback.ad.sweep import live_nodes, reach
 from payback.errors import DifferentiationError, InputError
 from payback.glass.inside import CALLS
 from payback.glass.inside import Opened as Inside
@@ -171,6 +171,4 @@ def chosen_nodes(seen: Seen, wrt: Wrt) -> list[Node]:
 
 
 def _depending(nodes: Sequence[Node], leaves: Sequence[Node]) -> list[Node]:
-    from payback.ad.sweep import live_nodes
-
     return live_nodes(list(nodes), set(leaves))[0]

@@ -21,17 +21,11 @@ from payback.ad.algebra import Gradient, Masked, PathCount, Walks
 from payback.ad.paths import Sizes
 from payback.ad.sweep import Entry, everything, reach, sweep
 from payback.errors import InputError
-from payback.glass import blame
 from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number, ratio
-from payback.glass.blame import Blame, Cut, Part
-from payback.glass.cost import Cost, cost
 from payback.glass.entries import EntryNames, no_collecting
 from payback.glass.expand import Expansion
-from payback.glass.flow import Flow, flow
-from payback.glass.forms import Forms
 from payback.glass.inside import Opened
-from payback.glass.paths import Paths
-from payback.glass.step import Walk
+from payback.glass.questions import Questions, Which
 from payback.ir.aval import Avals
 from payback.ir.node import Node, ancestors, by_id
 from payback.ops.index import Scattered
@@ -41,10 +35,8 @@ from payback.trace.backward import seed_for
 
 __all__ = ["Account", "Edge", "Ledger", "LedgerError", "Pays", "Race", "Settles", "plain_number"]
 
-Which = Account | Node | str
 
-
-class Ledger(Forms):
+class Ledger(Questions):
     """The account book of one gradient: the top's derivative by each of the leaves, payment by payment.
 
     top       the scalar to differentiate: a node with a value
@@ -360,12 +352,6 @@ class Ledger(Forms):
         book.origin = names.origin
         return book
 
-    def paths(self, top: Which | None = None, leaf: Which | None = None) -> Paths:
-        """The paths from one node (the top) down to another (the only leaf); raises InputError as `account` does."""
-        if leaf is None and len(self.leaves) != 1:
-            raise InputError("paths() does not say to which leaf", fix=f"name one of {_listed(self.leaves)}")
-        return Paths(self, self.account(top or self.top), self.account(self.leaves[0] if leaf is None else leaf))
-
     def race(self) -> Race:
         """How much walking the sweep saved.  The counts are exact integers, found without walking any path."""
         counts = [self.counts.get(leaf.node, Walks(0, 0)) for leaf in self.leaves]
@@ -384,53 +370,6 @@ class Ledger(Forms):
                 found[name] = nodes
         return found
 
-    def cut(self, edge: Edge) -> Cut:
-        """The exact gradient without an edge, by one more sweep, and its cosine to the real one.
-
-        Raises InputError for an edge of another ledger.
-        """
-        return blame.cut(self, edge)
-
-    def through(self, predicate: Callable[[Account], Any] | None = None, **where: Any) -> Part:
-        """The part of the gradient along the paths that pass a place: see `blame.through`.
-
-        One of: a predicate on accounts, layer=3 (edges from the top), line=12 or "file.py:12", term="…" (of the loss),
-        sample=5 with samples="X".  Raises InputError for a place that is not there.
-        """
-        return blame.through(self, predicate, **where)
-
-    def blame(self, by: str, samples: Any = None) -> Blame:
-        """The gradient in parts that add up to it.
-
-        by: "line", "layer" or "op" (who pays the leaves in the end), "term" (of the loss), "sample" (through which row
-        of the arrays that `samples` names; one sweep for each).  Raises InputError for other words.
-        """
-        return blame.blame(self, by, samples)
-
-    def flow(self) -> Flow:
-        """How large the adjoints are on their way down: norms before and after each payment, in powers of two."""
-        return flow(self)
-
-    def cost(self) -> Cost:
-        """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""
-        return cost(self)
-
-    def step(self) -> Walk:
-        """A walk through the events, forwards and back, with breakpoints."""
-        return Walk(self)
-
-    def check(self, replay: bool = False) -> None:
-        """Add everything up again, from an empty book: see `check.py`.
-
-        replay: also run the function once more, and compare every value.  Raises LedgerError naming the first thing
-        that does not add up.
-        """
-        from payback.glass.check import check, check_replay
-
-        check(self)
-        if replay:
-            check_replay(self)
-
     def __repr__(self) -> str:
         return f"<ledger of {self.top.name}: {len(self.nodes):,} nodes, {self._visits():,} edges>"
 
@@ -444,7 +383,3 @@ def _is_number(bar: Any) -> bool:
 
 def _skipping(pull: Callable[..., Any], unpaid: frozenset[tuple[Node, int]]) -> Callable[..., Any]:
     return lambda node, slot, bar: None if (node, slot) in unpaid else pull(node, slot, bar)
-
-
-def _listed(accounts: Iterable[Account]) -> str:
-    return ", ".join(account.name for account in accounts)

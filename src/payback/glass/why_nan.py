@@ -94,9 +94,7 @@ def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -
     return nan_origins(seen.top, seen.wrt, seen.names, seen.data)
 
 
-def nan_origins(
-    top: Node, wrt: Sequence[Node], names: Mapping[Node, str], data: Mapping[str, Any] | None = None
-) -> WhyNan:
+def nan_origins(top: Node, wrt: Sequence[Node], names: Mapping[Node, str], data: Mapping[str, Any]) -> WhyNan:
     """The same for a graph that has values: a scalar node, the leaves to differentiate by, what nodes are called.
 
     data: arrays by name; a constant with the same numbers is called so.
@@ -108,7 +106,7 @@ def nan_origins(
     finite = bool(np.isfinite(value))
     opened = Opened(top, wrt, values=True, custom=not finite)
     called = {opened.of.get(node, node): name for node, name in names.items()}
-    told, layers = Telling(called, data or {}), _layers(opened.top, wrt, called)
+    told, layers = Telling(called, data), _layers(opened.top, wrt, called)
     with np.errstate(all="ignore"):
         if not finite:
             return WhyNan(_grouped(_births(opened.top, told), layers), value, {})

@@ -135,7 +135,7 @@ def why_zero(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None
 
 
 def zero_causes(
-    top: Node, wrt: Sequence[Node], names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]] = ()
+    top: Node, wrt: Sequence[Node], names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]]
 ) -> WhyZero:
     """The same for a graph that has values: a scalar node, the leaves to differentiate by, what nodes are called, and
     the nodes of which the program has had a bare whole number, with the place."""

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from payback import __version__
 from payback.errors import InputError, ModelFileError
 from payback.files import OLD, write_files
 from payback.io.files import read_file
@@ -78,8 +79,6 @@ def save_model(
     that could not be read again.
     """
     from safetensors.numpy import save
-
-    from payback import __version__
 
     check_folder(folder, overwrite)
     spec = describe(net)

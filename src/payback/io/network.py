@@ -21,39 +21,108 @@ MAX_DEPTH = 50
 DType = Literal["float16", "float32", "float64"]
 
 
-class LinearSpec(msgspec.Struct, tag="linear", tag_field="layer", forbid_unknown_fields=True):
+class Described(msgspec.Struct, tag_field="layer", forbid_unknown_fields=True):
+    """What a file says of a layer: `of` describes one, `build` makes one of that description, with zeros in it.
+
+    depth: of the layers around it, at most MAX_DEPTH.  `build` raises ModelFileError for what cannot be.
+    """
+
+    @classmethod
+    def of(cls, net: Any, depth: int) -> Described:
+        return cls()
+
+    def build(self, depth: int) -> Any:
+        raise NotImplementedError
+
+
+class LinearSpec(Described, tag="linear"):
     n_in: int
     n_out: int
     bias: bool
     dtype: DType
 
+    @classmethod
+    def of(cls, net: Linear, depth: int) -> LinearSpec:
+        n_in, n_out = net.weight.shape
+        return cls(int(n_in), int(n_out), net.bias is not None, net.weight.dtype.name)
 
-class ActivationSpec(msgspec.Struct, tag="activation", tag_field="layer", forbid_unknown_fields=True):
+    def build(self, depth: int) -> Linear:
+        if not (self.n_in >= 1 and self.n_out >= 1 and self.n_in * self.n_out <= MAX_PARAMETERS):
+            raise ModelFileError(f"a layer of {self.n_in} inputs and {self.n_out} outputs", why="no such layer can be")
+        bias = _zeros((self.n_out,), self.dtype) if self.bias else None
+        return object.__new__(Linear).replace(weight=_zeros((self.n_in, self.n_out), self.dtype), bias=bias)
+
+
+class ActivationSpec(Described, tag="activation"):
     name: str
 
+    @classmethod
+    def of(cls, net: Activation, depth: int) -> ActivationSpec:
+        return cls(net.name)
 
-class FlattenSpec(msgspec.Struct, tag="flatten", tag_field="layer", forbid_unknown_fields=True):
-    pass
+    def build(self, depth: int) -> Activation:
+        if self.name not in ACTIVATIONS:
+            raise ModelFileError(
+                f"the activation {self.name!r} is not known", why=f"known are {', '.join(ACTIVATIONS)}"
+            )
+        return Activation(self.name)
 
 
-class DropoutSpec(msgspec.Struct, tag="dropout", tag_field="layer", forbid_unknown_fields=True):
+class FlattenSpec(Described, tag="flatten"):
+    def build(self, depth: int) -> Flatten:
+        return Flatten()
+
+
+class DropoutSpec(Described, tag="dropout"):
     rate: float
 
+    @classmethod
+    def of(cls, net: Dropout, depth: int) -> DropoutSpec:
+        return cls(net.rate)
 
-class EmbeddingSpec(msgspec.Struct, tag="embedding", tag_field="layer", forbid_unknown_fields=True):
+    def build(self, depth: int) -> Dropout:
+        if not 0 <= self.rate < 1:
+            raise ModelFileError(f"a dropout of {self.rate}", why="no such layer can be")
+        return Dropout(self.rate)
+
+
+class EmbeddingSpec(Described, tag="embedding"):
     count: int
     size: int
     dtype: DType
 
+    @classmethod
+    def of(cls, net: Embedding, depth: int) -> EmbeddingSpec:
+        count, size = net.table.shape
+        return cls(int(count), int(size), net.table.dtype.name)
 
-class NormSpec(msgspec.Struct, tag="norm", tag_field="layer", forbid_unknown_fields=True):
-    of: Literal["layer", "rms"]
+    def build(self, depth: int) -> Embedding:
+        if not (self.count >= 1 and self.size >= 1 and self.count * self.size <= MAX_PARAMETERS):
+            raise ModelFileError(f"an embedding of {self.count} rows of {self.size}", why="no such layer can be")
+        return object.__new__(Embedding).replace(table=_zeros((self.count, self.size), self.dtype))
+
+
+class NormSpec(Described, tag="norm"):
+    kind: Literal["layer", "rms"] = msgspec.field(name="of")
     size: int
     epsilon: float
     dtype: DType
 
+    @classmethod
+    def of(cls, net: LayerNorm | RMSNorm, depth: int) -> NormSpec:
+        kind: Literal["layer", "rms"] = "layer" if isinstance(net, LayerNorm) else "rms"
+        return cls(kind, len(net.scale), net.epsilon, net.scale.dtype.name)
 
-class ConvSpec(msgspec.Struct, tag="conv", tag_field="layer", forbid_unknown_fields=True):
+    def build(self, depth: int) -> LayerNorm | RMSNorm:
+        if not (1 <= self.size <= MAX_PARAMETERS and 0 < self.epsilon < float("inf")):
+            raise ModelFileError(f"a norm of {self.size} features, epsilon {self.epsilon}", why="none can be")
+        zeros = _zeros((self.size,), self.dtype)
+        if self.kind == "layer":
+            return LayerNorm(1, epsilon=self.epsilon).replace(scale=zeros, bias=zeros)
+        return RMSNorm(1, epsilon=self.epsilon).replace(scale=zeros)
+
+
+class ConvSpec(Described, tag="conv"):
     n_in: int
     n_out: int
     size: list[int]
@@ -62,23 +131,66 @@ class ConvSpec(msgspec.Struct, tag="conv", tag_field="layer", forbid_unknown_fie
     bias: bool
     dtype: DType
 
+    @classmethod
+    def of(cls, net: Conv, depth: int) -> ConvSpec:
+        *size, n_in, n_out = net.weight.shape
+        padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
+        return cls(n_in, n_out, size, net.stride, padding, net.bias is not None, net.weight.dtype.name)
 
-class PoolSpec(msgspec.Struct, tag="pool", tag_field="layer", forbid_unknown_fields=True):
-    of: Literal["max", "mean"]
+    def build(self, depth: int) -> Conv:
+        shape = (*self.size, self.n_in, self.n_out)
+        if not (3 <= len(shape) <= 4 and min(*shape, self.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
+            raise ModelFileError(f"a convolution of {shape}, stride {self.stride}", why="none can be")
+        conv = Conv(1, 1, [1], key=random.key(0), stride=self.stride, padding=self.padding)
+        bias = _zeros((self.n_out,), self.dtype) if self.bias else None
+        return conv.replace(weight=_zeros(shape, self.dtype), bias=bias)
+
+
+class PoolSpec(Described, tag="pool"):
+    kind: Literal["max", "mean"] = msgspec.field(name="of")
     size: list[int]
 
+    @classmethod
+    def of(cls, net: MaxPool | MeanPool, depth: int) -> PoolSpec:
+        return cls("max" if isinstance(net, MaxPool) else "mean", list(net.size))
 
-class SequentialSpec(msgspec.Struct, tag="sequential", tag_field="layer", forbid_unknown_fields=True):
+    def build(self, depth: int) -> MaxPool | MeanPool:
+        if not (1 <= len(self.size) <= 2 and min(self.size) >= 1):
+            raise ModelFileError(f"a pool of {self.size}", why="none can be")
+        return (MaxPool if self.kind == "max" else MeanPool)(self.size)
+
+
+class SequentialSpec(Described, tag="sequential"):
     layers: list[Layer]
 
+    @classmethod
+    def of(cls, net: Sequential, depth: int) -> SequentialSpec:
+        return cls([_describe(layer, depth + 1) for layer in net.layers])
 
-class ResidualSpec(msgspec.Struct, tag="residual", tag_field="layer", forbid_unknown_fields=True):
-    layers: list[Layer]
+    def build(self, depth: int) -> Sequential:
+        return Sequential(*(build(layer, depth + 1) for layer in self.layers))
 
 
-class MLPSpec(msgspec.Struct, tag="mlp", tag_field="layer", forbid_unknown_fields=True):
+class ResidualSpec(SequentialSpec, tag="residual"):
+    def build(self, depth: int) -> Residual:
+        return Residual(*super().build(depth).layers)
+
+
+class MLPSpec(Described, tag="mlp"):
     layers: list[LinearSpec | ActivationSpec | DropoutSpec]
     skip: bool
+
+    @classmethod
+    def of(cls, net: MLP, depth: int) -> MLPSpec:
+        return cls([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
+
+    def build(self, depth: int) -> MLP:
+        match self.layers:
+            case [LinearSpec() as first, *_] if isinstance(last := self.layers[-1], LinearSpec):
+                skip = _zeros((first.n_in, last.n_out), first.dtype) if self.skip else None
+                layers = tuple(build(layer, depth + 1) for layer in self.layers)
+                return object.__new__(MLP).replace(layers=layers, skip=skip)
+        raise ModelFileError("the network is none that can be", why="an MLP begins and ends with linear layers")
 
 
 class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fields=True):
@@ -87,6 +199,12 @@ class Custom(msgspec.Struct, tag="custom", tag_field="layer", forbid_unknown_fie
     name: str
 
 
+# payback's own layers, and what a file says of them; any other is the user's.
+LAYERS: dict[type, type[Described]] = {
+    Linear: LinearSpec, Activation: ActivationSpec, Flatten: FlattenSpec, Dropout: DropoutSpec,
+    Embedding: EmbeddingSpec, LayerNorm: NormSpec, RMSNorm: NormSpec, Conv: ConvSpec, MaxPool: PoolSpec,
+    MeanPool: PoolSpec, Sequential: SequentialSpec, Residual: ResidualSpec, MLP: MLPSpec,
+}  # fmt: skip
 Layer = (
     LinearSpec | ActivationSpec | FlattenSpec | DropoutSpec | EmbeddingSpec | NormSpec | ConvSpec
     | PoolSpec | MLPSpec | SequentialSpec | ResidualSpec
@@ -100,105 +218,28 @@ def describe(net: Any) -> Spec:
     Raises InputError for a network that is nested too deeply to be read again.
     """
     try:
-        return _describe(net)
+        return _describe(net, 0)
     except TypeError:
         return Custom(type(net).__name__)
 
 
-def _describe(net: Any, depth: int = 0) -> Any:
+def _describe(net: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise InputError(
             "the network is nested too deeply",
             why=f"the limit of model files is {MAX_DEPTH}",
             fix="put the layers into one Sequential",
         )
-    if type(net) is Linear:
-        n_in, n_out = net.weight.shape
-        return LinearSpec(int(n_in), int(n_out), net.bias is not None, net.weight.dtype.name)
-    if type(net) is Activation:
-        return ActivationSpec(net.name)
-    if type(net) is Flatten:
-        return FlattenSpec()
-    if type(net) is Dropout:
-        return DropoutSpec(net.rate)
-    if type(net) is Embedding:
-        count, size = net.table.shape
-        return EmbeddingSpec(int(count), int(size), net.table.dtype.name)
-    if type(net) is MLP:
-        return MLPSpec([_describe(layer, depth + 1) for layer in net.layers], net.skip is not None)
-    if type(net) in (LayerNorm, RMSNorm):
-        of: Literal["layer", "rms"] = "layer" if type(net) is LayerNorm else "rms"
-        return NormSpec(of, len(net.scale), net.epsilon, net.scale.dtype.name)
-    if type(net) is Conv:
-        *size, n_in, n_out = net.weight.shape
-        padding: Literal["valid", "same"] = "same" if net.padding == "same" else "valid"
-        return ConvSpec(n_in, n_out, size, net.stride, padding, net.bias is not None, net.weight.dtype.name)
-    if type(net) in (MaxPool, MeanPool):
-        return PoolSpec("max" if type(net) is MaxPool else "mean", list(net.size))
-    if type(net) in (Sequential, Residual):
-        spec = SequentialSpec if type(net) is Sequential else ResidualSpec
-        return spec([_describe(layer, depth + 1) for layer in net.layers])
-    raise TypeError(type(net).__name__)
+    if type(net) not in LAYERS:
+        raise TypeError(type(net).__name__)
+    return LAYERS[type(net)].of(net, depth)
 
 
-def build(spec: Spec, depth: int = 0) -> Any:
+def build(spec: Layer, depth: int = 0) -> Any:
     """A network of this description, its parameters still zero.  Raises ModelFileError for sizes that cannot be."""
     if depth > MAX_DEPTH:
         raise ModelFileError("the network is nested too deeply", why=f"the limit is {MAX_DEPTH}")
-    match spec:
-        case LinearSpec():
-            if not (spec.n_in >= 1 and spec.n_out >= 1 and spec.n_in * spec.n_out <= MAX_PARAMETERS):
-                raise ModelFileError(
-                    f"a layer of {spec.n_in} inputs and {spec.n_out} outputs", why="no such layer can be"
-                )
-            layer = object.__new__(Linear)
-            object.__setattr__(layer, "weight", _zeros((spec.n_in, spec.n_out), spec.dtype))
-            object.__setattr__(layer, "bias", _zeros((spec.n_out,), spec.dtype) if spec.bias else None)
-            return layer
-        case ActivationSpec():
-            if spec.name not in ACTIVATIONS:
-                raise ModelFileError(
-                    f"the activation {spec.name!r} is not known", why=f"known are {', '.join(ACTIVATIONS)}"
-                )
-            return Activation(spec.name)
-        case FlattenSpec():
-            return Flatten()
-        case EmbeddingSpec():
-            if not (spec.count >= 1 and spec.size >= 1 and spec.count * spec.size <= MAX_PARAMETERS):
-                raise ModelFileError(f"an embedding of {spec.count} rows of {spec.size}", why="no such layer can be")
-            return object.__new__(Embedding).replace(table=_zeros((spec.count, spec.size), spec.dtype))
-        case DropoutSpec():
-            if not 0 <= spec.rate < 1:
-                raise ModelFileError(f"a dropout of {spec.rate}", why="no such layer can be")
-            return Dropout(spec.rate)
-        case MLPSpec(layers=[LinearSpec() as first, *_]) if isinstance(spec.layers[-1], LinearSpec):
-            mlp = object.__new__(MLP)
-            object.__setattr__(mlp, "layers", tuple(build(layer, depth + 1) for layer in spec.layers))
-            skip = _zeros((first.n_in, spec.layers[-1].n_out), first.dtype) if spec.skip else None
-            object.__setattr__(mlp, "skip", skip)
-            return mlp
-        case NormSpec():
-            if not (1 <= spec.size <= MAX_PARAMETERS and 0 < spec.epsilon < float("inf")):
-                raise ModelFileError(f"a norm of {spec.size} features, epsilon {spec.epsilon}", why="none can be")
-            zeros = _zeros((spec.size,), spec.dtype)
-            if spec.of == "layer":
-                return LayerNorm(1, epsilon=spec.epsilon).replace(scale=zeros, bias=zeros)
-            return RMSNorm(1, epsilon=spec.epsilon).replace(scale=zeros)
-        case ConvSpec():
-            shape = (*spec.size, spec.n_in, spec.n_out)
-            if not (3 <= len(shape) <= 4 and min(*shape, spec.stride) >= 1 and prod(shape) <= MAX_PARAMETERS):
-                raise ModelFileError(f"a convolution of {shape}, stride {spec.stride}", why="none can be")
-            conv = Conv(1, 1, [1], key=random.key(0), stride=spec.stride, padding=spec.padding)
-            bias = _zeros((spec.n_out,), spec.dtype) if spec.bias else None
-            return conv.replace(weight=_zeros(shape, spec.dtype), bias=bias)
-        case PoolSpec():
-            if not (1 <= len(spec.size) <= 2 and min(spec.size) >= 1):
-                raise ModelFileError(f"a pool of {spec.size}", why="none can be")
-            return (MaxPool if spec.of == "max" else MeanPool)(spec.size)
-        case SequentialSpec() | ResidualSpec():
-            kind = Sequential if isinstance(spec, SequentialSpec) else Residual
-            return kind(*(build(layer, depth + 1) for layer in spec.layers))
-    raise ModelFileError("the network is none that can be", why="an MLP begins and ends with linear layers")
+    return spec.build(depth)
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Any:

@@ -20,7 +20,7 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.dtypes import common_dtype, kind_of
 from payback.ops.namespace import Values
-from payback.ops.row import CONST, Row
+from payback.ops.row import CONST, TABLE, Row
 
 _WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE: asked by name, results of np.broadcast_arrays warn
 _EXACT = 2**53  # up to here whole numbers are floats
@@ -142,9 +142,9 @@ def floated(value: int, name: str) -> float:
                          fix="scale it, or give its logarithm") from None  # fmt: skip
 
 
-def const(value: Any, where: Any = None, aval: Aval | None = None) -> Node:
+def const(value: Any, where: Any = None) -> Node:
     """A node that has no derivative: a literal, or data from outside."""
-    return Node(CONST, (), NO_PARAMS, snapshot(value), where, aval)
+    return Node(CONST, (), NO_PARAMS, snapshot(value), where)
 
 
 def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any) -> Node:
@@ -176,8 +176,6 @@ def append(row: Row, args: tuple[Node, ...], params: dict[str, Any], where: Any)
 
 def _settle(operand: Any, dtype: np.dtype[Any] | None, where: Any) -> Node:
     """The operand as a node of the dtype; a literal takes the dtype without a cast."""
-    from payback.ops.row import TABLE
-
     if not isinstance(operand, Node):
         if dtype is None:
             return const(operand, where)

@@ -26,7 +26,7 @@ special("k1e", lambda m, x, y: y - (m.k0e(x) + m.kve(2.0, x)) * 0.5, math="y −
 # fmt: on
 
 
-def _bessel(name: str, below: float, above: float, math: str, damping: Any = None, scipy: Any = None) -> None:
+def _bessel(name: str, below: float, above: float, math: str, damping: Any = None) -> None:
     """A function of an order and an argument, whose derivative is half the sum of its neighbors with these signs."""
 
     def partial(m: Any, n: Any, x: Any, y: Any) -> Any:
@@ -34,7 +34,7 @@ def _bessel(name: str, below: float, above: float, math: str, damping: Any = Non
         made = row(n - 1.0, x) * (0.5 * below) + row(n + 1.0, x) * (0.5 * above)
         return made if damping is None else made + damping(m, x) * y
 
-    special(name, "order", partial, scipy=scipy, math=math)
+    special(name, "order", partial, math=math)
 
 
 _bessel("jv", 1.0, -1.0, "(Jₙ₋₁ − Jₙ₊₁)/2")

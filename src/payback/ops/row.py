@@ -1,7 +1,7 @@
 """What a row of the table is.
 
 A rule is written once, against a namespace `m` (see `namespace.py`), and run by every interpreter: on
-values, on graphs, and later on machine code.  There are five kinds of rows:
+values, on graphs, in machine code.  There are five kinds of rows:
 
 pointwise   a partial per argument, as on the article's edges; a sweep multiplies by it
 linear      an adjoint per argument; `carry` says how a mask goes through it

@@ -245,7 +245,7 @@ def in_order(labels: list[str], mark: str = ".") -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def category_positions(labels: tuple[str, ...], categories: tuple[str, ...], mark: str = ".") -> dict[str, int]:
+def category_positions(labels: tuple[str, ...], categories: tuple[str, ...], mark: str) -> dict[str, int]:
     """{label: its index in `categories`} for the labels that are known.  A label must equal its category; but among
     categories that are numbers, 3 and 3.0 are the same."""
     exact = {text: i for i, text in enumerate(categories)}

@@ -85,28 +85,20 @@ def here() -> str | None:
     return str(place) if place else None
 
 
-UFUNCS: dict[Any, Any] = {
-    np.add: "add", np.subtract: "sub", np.multiply: "mul", np.true_divide: "div", np.negative: "neg", np.power: "power",
-    np.exp: "exp", np.expm1: "expm1", np.log: "log", np.log1p: "log1p", np.sqrt: "sqrt",
-    np.tanh: "tanh", np.sin: "sin", np.cos: "cos", np.absolute: "abs", np.sign: "sign", np.maximum: "maximum",
-    np.minimum: "minimum", np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le", np.equal: "eq",
-    np.not_equal: "ne", np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_not: "logical_not",
+# NumPy's ufuncs and their rows: those of the same name, and the others.
+UFUNCS: dict[Any, str] = {
+    f: name for name in TABLE if isinstance(f := getattr(np, name, None), np.ufunc)
+} | {
+    np.subtract: "sub", np.multiply: "mul", np.true_divide: "div", np.negative: "neg",
+    np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le", np.equal: "eq", np.not_equal: "ne",
     np.bitwise_and: "logical_and", np.bitwise_or: "logical_or", np.invert: "logical_not",
-    np.tan: "tan", np.arcsin: "arcsin", np.arccos: "arccos", np.arctan: "arctan", np.arctan2: "arctan2",
-    np.hypot: "hypot",
-    np.sinh: "sinh", np.cosh: "cosh", np.arcsinh: "arcsinh", np.arccosh: "arccosh", np.arctanh: "arctanh",
-    np.exp2: "exp2", np.log2: "log2", np.log10: "log10", np.cbrt: "cbrt", np.logaddexp: "logaddexp",
-    np.deg2rad: "deg2rad", np.radians: "deg2rad", np.rad2deg: "rad2deg", np.degrees: "rad2deg",
-    np.remainder: "mod", np.floor_divide: "floor_divide", np.fmod: "fmod", np.copysign: "copysign",
-    np.heaviside: "heaviside", np.fmax: "fmax", np.fmin: "fmin", np.logaddexp2: "logaddexp2",
-    np.nextafter: "nextafter", np.spacing: "spacing", np.ldexp: "ldexp",
-    np.floor: "floor", np.ceil: "ceil", np.trunc: "trunc", np.rint: "rint",
+    np.radians: "deg2rad", np.degrees: "rad2deg",
 }  # fmt: skip
 ROW_NAMES.update(UFUNCS)
 # What is quickly told where no operand needs promotion, see `_at_once`; products of matrices and vectors by their axes.
 _CONTRACT = TABLE["contract"]
 _FLOATING = {u: TABLE[name] for u, name in UFUNCS.items() if not name.startswith("logical")} | {np.matmul: _CONTRACT}
-COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: FUNCTIONS[np.matmul](a, b)}  # more in numpy_ufuncs.py
+COMPOSED: dict[Any, Function] = {np.matmul: lambda a, b: FUNCTIONS[np.matmul](a, b)}  # more in `numpy/ufuncs.py`
 # Questions about a floating number whose answers are not numbers: nothing that could have a derivative.
 _QUESTIONS: dict[Any, Function] = {
     np.isnan: lambda x: emit("ne", x, x),
@@ -141,7 +133,7 @@ def _protocol(self: Traced, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
 
 
 def _complex_among(args: tuple[Any, ...]) -> bool:
-    """Whether one of these arguments is complex: see `complex.py`."""
+    """Whether one of these arguments is complex: see `complex/numbers.py`."""
     for x in args:
         kind = type(x)
         if kind is np.ndarray:

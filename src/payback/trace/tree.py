@@ -1,7 +1,7 @@
 """Containers: dicts, lists, tuples, named tuples and dataclasses (modules too), taken apart and put together.
 
-Complex numbers are containers of two real parts (`complex.py`).  Everything else is a leaf.  None is a container
-without leaves.  A dataclass field with the metadata {"static": True} is part of the structure, not a leaf.
+Complex numbers are containers of two real parts (`complex/numbers.py`).  Everything else is a leaf.  None is a
+container without leaves.  A dataclass field with the metadata {"static": True} is part of the structure, not a leaf.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEAVES = {float, int, bool, str, np.float64, np.float32}  # the most frequent o
 COMPLEX: set[type] = {complex, np.complex64, np.complex128}  # and the class of traced ones
 _PARTS = ["real", "imag"]
 _UNCHANGING = {type(None), bool, int, float, str, bytes}
-MADE: list[Callable[[Any, Any], Any]] = []  # what makes complex numbers of two parts; filled by complex.py
+MADE: list[Callable[[Any, Any], Any]] = []  # what makes complex numbers of two parts; filled by `complex/numbers.py`
 
 
 def is_complex(x: Any) -> bool:

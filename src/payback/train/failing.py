@@ -70,7 +70,7 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
     The weights are the training's own, to the bit; the step is looked at in the interpreter, on the unsimplified graph.
     problem.origins: what `pb.why_nan` found.  problem.folder: a run folder, which has the step.
     """
-    from payback.train.callbacks import agreement, evaluation, why
+    from payback.train.explanations import agreement, evaluation, why
 
     batch = at.held() if bad is None else at.batch(bad.rows)
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from payback import native, random
+from payback import __version__, native, random
 from payback.errors import InputError, ModelFileError
 from payback.io import runs as files
 from payback.io.model import network_of
@@ -24,16 +24,16 @@ from payback.trace.tree import unflatten
 from payback.train.history import History
 from payback.train.recording import rows_digest, weights_digest
 from payback.train.replay import Batch, Interpreted, Log, Native, Searched
+from payback.train.resume import Standing, recorded
 from payback.train.rows import Rows, loss_function, training_rows
 from payback.train.step import Draws, Steps, draws_of
 
 if TYPE_CHECKING:
-    from payback.glass.account import Statement
     from payback.glass.bisect import Parting
     from payback.glass.evaluation import Evaluation
     from payback.glass.ledger import Ledger
+    from payback.glass.statement import Statement
     from payback.glass.why_nan import WhyNan
-    from payback.train.resume import Standing
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
@@ -106,13 +106,14 @@ class RecordedRun:
         The weights are those of before the step, restored as by `step`; n may be the step that failed.
         native: each node by machine code, else by the interpreter.  Raises as `batch` and `step` do.
         """
-        from payback.train.callbacks import evaluation
+        # it loads the glass box, a tenth of a second that only those pay who ask; so below
+        from payback.train.explanations import evaluation
 
         return evaluation(self.loss, self.step(n - 1).net, self.batch(n), native)
 
     def agreement(self, n: int) -> Parting:
         """Machine code beside the interpreter on step n, within 1e-12 (float64) or 1e-5 (float32), relative."""
-        from payback.train.callbacks import agreement
+        from payback.train.explanations import agreement
 
         return agreement(self.evaluation(n, native=True), self.evaluation(n))
 
@@ -122,7 +123,7 @@ class RecordedRun:
         held: in the cost of the rows held out, by the weights after step n; by default after the last one.
         Raises InputError for a run in which no step failed, or without such rows, and as `batch` and `step` do.
         """
-        from payback.train.callbacks import why
+        from payback.train.explanations import why
 
         if held:
             X, y, weights = self._held()
@@ -143,13 +144,13 @@ class RecordedRun:
 
     def explain(self, n: int, **options: Any) -> Ledger:
         """The ledger of step n: see `pb.explain`, of which these are the options.  Raises as `batch` and `step` do."""
-        from payback.train.callbacks import ledger
+        from payback.train.explanations import ledger
 
         return ledger(self.loss, self.step(n - 1).net, self.batch(n), options)
 
     def svg(self) -> str:
         """The run as a picture for papers (SVG): the cost and the gradient's norm of every step."""
-        from payback.train.callbacks import picture
+        from payback.train.explanations import picture
 
         return picture(self)
 
@@ -187,10 +188,10 @@ class RecordedRun:
         W1[i, j] leads from input i to output j.  entry: its index, from 0.
         start, stop: after which steps the account opens and closes; by default the whole training.
         A deposit is a sample's own share of the gradient at a step, with all that momentum carries of it later.
-        Returns a `payback.glass.account.Statement`.  Raises InputError for an entry that there is not, UnsupportedError
-        for an optimizer that is not payback's own, LedgerError if the statement does not add up.
+        Returns a `payback.glass.statement.Statement`.  Raises InputError for an entry that there is not,
+        UnsupportedError for an optimizer that is not payback's own, LedgerError if the statement does not add up.
         """
-        from payback.train.callbacks import statement
+        from payback.train.explanations import statement
 
         return statement(self, name, entry, start, stop)
 
@@ -215,8 +216,6 @@ class RecordedRun:
     @property
     def standing(self) -> Standing:
         """What `fit(resume=run)` goes on from: the end of the last whole epoch.  Raises as `step` and `net` do."""
-        from payback.train.resume import recorded
-
         return recorded(self, self._document.data)
 
     @property
@@ -278,7 +277,7 @@ class RecordedRun:
                 raise ModelFileError(
                     f"step {now.n} came to other weights than the recorded ones", where=str(self.folder),
                     why=f"it was recorded with payback {self._document.payback}, {self._document.machine}; this is "
-                    f"payback {_version()}, {native.host(self._document.native)}",
+                    f"payback {__version__}, {native.host(self._document.native)}",
                     fix="replay it there, or record it here",
                 )  # fmt: skip
             self._now = now
@@ -396,12 +395,6 @@ def _given(name: str, wanted: bool, given: Any) -> Any:
 
 def _epoch(record: dict[str, Any]) -> dict[str, Any]:
     return {name: float(value) if isinstance(value, str) else value for name, value in record.items()}
-
-
-def _version() -> str:
-    from payback import __version__
-
-    return __version__
 
 
 def open_run(

@@ -29,6 +29,7 @@ from payback.train.metrics import confusion_matrix, r2, rmse
 from payback.train.progress import Progress
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, clear_for_starts, start_of
+from payback.train.runs import open_run
 
 Array = np.ndarray[Any, Any]
 _ROWS = 1 << 16  # that the network is given at once: of millions the hidden layers would take gigabytes
@@ -268,8 +269,6 @@ def train_prepared(
     which = range(starts)
     if resume is not None and starts > 1:
         if isinstance(resume, (str, Path)):
-            from payback.train.runs import open_run
-
             resume = open_run(resume)
         which = which[_start_of(resume, seed, starts) :][:1]
     alone = len(which) == 1

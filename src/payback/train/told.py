@@ -12,18 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from payback.io.network import LAYERS
 from payback.nn.activations import ACTIVATIONS
-from payback.nn.convolution import Conv, MaxPool, MeanPool
-from payback.nn.layers import MLP, Activation, Dropout, Embedding, Flatten, Linear, Residual, Sequential
+from payback.nn.layers import Activation
 from payback.nn.losses import LOSSES
-from payback.nn.normalization import LayerNorm, RMSNorm
 from payback.optim.optimizers import OPTIMIZERS, Optimizer
 from payback.trace.tree import leaves
 
-_LAYERS = (
-    MLP, Sequential, Residual, Linear, Flatten, Activation, Dropout, Embedding, LayerNorm, RMSNorm, Conv, MaxPool,
-    MeanPool,
-)  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -68,7 +63,7 @@ def _net(tree: Any) -> Any:
         return tree.shape, tree.dtype
     if kind is tuple:
         return tuple(map(_net, tree))
-    if kind not in _LAYERS:
+    if kind not in LAYERS:
         raise _OtherError
     _own(kind.__call__)
     if kind is Activation:

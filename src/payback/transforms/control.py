@@ -85,7 +85,7 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
                      fix="give the first carry in the shape and dtype that the steps return")  # fmt: skip
 
 
-def _strengthened(traced: TracedBody, count: int) -> Body:
+def _strengthened(traced: TracedBody) -> Body:
     """The body whose first results are strong, as what is carried must be."""
     body = traced.body
     if not any(aval.weak for aval in body.gives):
@@ -139,7 +139,7 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
 
     entries = [Aval(node.shape[1:], node.aval.dtype) for node in sequences]
     traced, state = _carrying("scan", step, init, entries, where)
-    body = _strengthened(traced, count)
+    body = _strengthened(traced)
     # inputs in the order of the row: constants first
     inputs = body.graph.inputs
     own = count + len(entries)

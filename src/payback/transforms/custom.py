@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
@@ -93,6 +93,16 @@ def remat(f: Function) -> Function:
         return result
 
     return computed_again
+
+
+@overload
+def custom_gradient(
+    f: Function, *, check: bool = False, plain: bool = False, like: Function | None = None
+) -> Function: ...
+@overload
+def custom_gradient(
+    f: None = None, *, check: bool = False, plain: bool = False, like: Function | None = None
+) -> Callable[[Function], Function]: ...
 
 
 def custom_gradient(

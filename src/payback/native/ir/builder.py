@@ -93,7 +93,7 @@ class IRBuilder:
     fadd, fsub, fmul, fdiv, frem = (_binary(name) for name in ("fadd", "fsub", "fmul", "fdiv", "frem"))
     trunc, zext, sext, bitcast = (_cast(name) for name in ("trunc", "zext", "sext", "bitcast"))
     fptrunc, fpext, fptosi, sitofp, uitofp = (_cast(x) for x in ("fptrunc", "fpext", "fptosi", "sitofp", "uitofp"))
-    fptoui, ptrtoint, inttoptr = (_cast(name) for name in ("fptoui", "ptrtoint", "inttoptr"))
+    ptrtoint, inttoptr = _cast("ptrtoint"), _cast("inttoptr")
 
     def add(self, a: Value, b: Value) -> Value:
         if a.text == "0":

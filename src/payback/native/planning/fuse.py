@@ -223,13 +223,11 @@ class Planner(Groups):
 
     # --- values -------------------------------------------------------------------------------------------
 
-    def allocate(
-        self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, kind: str = "arena", across: bool = False
-    ) -> View:
+    def allocate(self, node: Node | None, dtype: np.dtype[Any], shape: layout.Shape, across: bool = False) -> View:
         """A new buffer; that of a result is the caller's.  across: its last axis is walked first."""
         view = self.homes.get(node) if node is not None else None
         if view is None or view.shape != shape or view.buffer.dtype != dtype:
-            view = self.new(node, dtype, shape, kind)
+            view = self.new(node, dtype, shape, "arena")
             if across and view.buffer.kind == "arena":
                 turned = layout.whole(view.buffer, (shape[-1], *shape[:-1]))
                 view = layout.transposed(turned, (*range(1, len(shape)), 0))

@@ -197,7 +197,7 @@ class Groups:
             if name == "cast":
                 number[node] = operand(node.args[0], code)
             elif name == "index":
-                number[node] = self._gather(node, add, operand, shape)
+                number[node] = self._gather(node, add)
             else:
                 inner = self.operand_code(node)
                 args = [operand(arg, "b1" if name == "select" and slot == 0 else inner)
@@ -231,7 +231,7 @@ class Groups:
         make = partial(pieces.nests_of_cells, self) if pieced else self.nest
         make(instrs, codes, made, shape, text, axes)
 
-    def _gather(self, node: Node, add: Any, operand: Any, shape: layout.Shape) -> int:
+    def _gather(self, node: Node, add: Any) -> int:
         source, *arrays = node.args
         code, view = code_of(node.aval.dtype), self.view(source)
         places = layout.indexed(view, node.params["template"], [a.aval.shape for a in arrays])

@@ -227,7 +227,7 @@ class _Forming:
         loops = [i for kind in "kr" for i, letter in enumerate(outer) if letter == kind]
         ways = tuple((code, way(move[-1]) if inner else "z") for code, move in zip(self.kinds, moves, strict=True))
         lanes, few = self._lanes() if inner else (1, 0)
-        staged = inner != "" and _in_stages(body, ways, ends, self.codes, inner, letters, extents[-1])
+        staged = inner != "" and _in_stages(body, ways, ends, self.codes, inner, extents[-1])
         if staged:
             lanes = AT_ONCE * REGISTERS * _lanes(self.codes, extents[-1])
         strips = lanes > 1 and not few and "r" not in letters and not self.ordered and _turned(moves, loops)
@@ -315,7 +315,7 @@ def _is_few(body: Sequence[tuple[Any, ...]], ends: Sequence[tuple[Any, ...]], co
 
 def _in_stages(
     body: Sequence[tuple[Any, ...]], ways: Sequence[tuple[str, str]], ends: Sequence[tuple[Any, ...]],
-    codes: Sequence[str], inner: str, letters: str, extent: int,
+    codes: Sequence[str], inner: str, extent: int,
 ) -> bool:  # fmt: skip
     """Whether a body of elementary functions is done in stages: see `lower/nests/stages.py`."""
     sums = [end for end in ends if end[0] in REDUCTIONS]

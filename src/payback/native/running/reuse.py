@@ -40,7 +40,7 @@ class _UnknownError(Exception):
     """Something whose meaning is not told by its value: a function."""
 
 
-def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any = None) -> Loop:
+def loop_again(graph: Callable[[], Graph], options: dict[str, Any], told: Any) -> Loop:
     """The loop for this graph and these options, with memory of its own; from the disk, if it is there.
 
     told: all that the graph depends on but payback itself, where that is known: then it need not be traced.

@@ -3,8 +3,8 @@
 Where the same cases follow each other again and again no switch is needed.  What a round computes stays in registers
 for what uses it in the same round and in the next one, forwards and backwards; of what nobody else uses, only what the
 way back needs is kept, in blocks of some rounds.  Partials that take long (of sin, div, …) depend on values alone:
-on the way back (`rounds_back.py`) they are computed for several rounds at once, before these rounds pay each other one
-after another.  The result is that of `replay.py`, to the bit.
+on the way back (`replay_rounds_back.py`) they are computed for several rounds at once, before these rounds pay each
+other one after another.  The result is that of `replay.py`, to the bit.
 """
 
 from __future__ import annotations

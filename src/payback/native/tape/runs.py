@@ -52,25 +52,11 @@ class Runs:
         said = [column for column in (first[rows], second[rows], third) if column is not None]
         read = [self._original(column, original) for column in said]
 
-        # the order
-        local = np.full((3, len(rows)), -1, np.int32)
         place = np.full(count, -1, np.int32)
         place[rows] = np.arange(len(rows), dtype=np.int32)
-        for k, column in enumerate(read):
-            inside = column >= start
-            local[k, inside] = place[column[inside] - start]
-        levels = np.zeros(len(rows), np.int32)
-        run(Levels(1), *(address(column) for column in (*local, levels)), len(rows), BLOCK)
-        blended = [number for number, case in enumerate(operations()) if case is not None and case.name in BLENDED]
-        case_of = np.arange(256, dtype=np.int64)
-        case_of[blended] = BLEND
-        key = (np.arange(len(rows)) // BLOCK * (int(levels.max(initial=0)) + 1) + levels) * 256 + case_of[code]
-        order = np.argsort(key, kind="stable")
-        key, code = key[order], code[order]
-        begins = np.flatnonzero(np.diff(key, prepend=-1))
-        cases = case_of[code[begins]]
-        self.cases = tuple(sorted(set(cases.tolist())))
-        self.runs = np.stack([cases, begins, np.diff(begins, append=len(key))], 1).astype(np.int32)
+        needs = [np.where(column >= start, place[np.maximum(column - start, 0)], -1) for column in read]
+        order, self.runs = _in_order(needs, code, run)
+        self.cases = tuple(sorted(set(self.runs[:, 0].tolist())))
 
         # numbers
         position = np.empty(len(rows), np.int32)
@@ -81,18 +67,14 @@ class Runs:
         self.number[others] = np.arange(start + len(rows), stop, dtype=np.int32)
         self.columns = [_padded(self.renumbered(column[order])) for column in read]
         kinds = np.zeros(256, np.uint8)
-        for number in blended:
-            kinds[number] = BLENDED.index(operations()[number].name)  # type: ignore[union-attr]
-        self.kinds = _padded(kinds[code])
+        for number, name in _blended().items():
+            kinds[number] = BLENDED.index(name)
+        self.kinds = _padded(kinds[code[order]])
 
         # who pays where: edges of rows, slot by slot
         slots = 3 if three else 2
         self.each = len(rows) + PAD  # from one argument's payments to the next's
-        pays = np.zeros((256, 3), bool)
-        for number, operation in enumerate(operations()):
-            if operation is not None:
-                pays[number, list(operation.paid)] = True
-        edges = [np.flatnonzero(pays[codes[rows], k]) for k in range(slots)]
+        edges = [np.flatnonzero(_pays(k)[code]) for k in range(slots)]
         target = np.concatenate([said[k][edge] for k, edge in enumerate(edges)])
         source = np.concatenate([at + PAD + k * self.each + position[edge] for k, edge in enumerate(edges)])
         source = source.astype(np.int32)
@@ -177,6 +159,35 @@ class Runs:
         sums = *(address(column) for column in (self.sums_of, self.places_of, self.places)), bars + 8 * self.totals
         others = *map(address, self.others), len(self.others[0])
         return *self.words(values), bars, *paid, *owed, *sums, *others, address(self.left), len(self.left)
+
+
+def _in_order(needs: list[Array], code: Array, run: Callable[..., None]) -> tuple[Array, Array]:
+    """The order of the rows by blocks, levels and cases, and its runs: (case, first row, how many) of each.
+
+    needs: for each argument the row that it is, or -1.
+    """
+    local = np.full((3, len(code)), -1, np.int32)
+    local[: len(needs)] = needs
+    levels = np.zeros(len(code), np.int32)
+    run(Levels(1), *(address(column) for column in (*local, levels)), len(code), BLOCK)
+    case_of = np.arange(256, dtype=np.int64)
+    case_of[list(_blended())] = BLEND
+    key = (np.arange(len(code)) // BLOCK * (int(levels.max(initial=0)) + 1) + levels) * 256 + case_of[code]
+    order = np.argsort(key, kind="stable")
+    begins = np.flatnonzero(np.diff(key[order], prepend=-1))
+    cases = case_of[code[order[begins]]]
+    return order, np.stack([cases, begins, np.diff(begins, append=len(code))], 1).astype(np.int32)
+
+
+def _blended() -> dict[int, str]:
+    """The cases that run as one, by their numbers."""
+    return {number: case.name for number, case in enumerate(operations()) if case is not None and case.name in BLENDED}
+
+
+def _pays(slot: int) -> Array:
+    """Which cases pay their argument in a slot."""
+    cases = (slot in case.paid if case is not None else False for case in operations())
+    return np.fromiter(cases, bool, len(operations()))
 
 
 def _padded(column: Array) -> Array:

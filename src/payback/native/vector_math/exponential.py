@@ -172,7 +172,7 @@ def log1p_of_words(m: Maths, x: Lanes, x_low: Lanes | None = None, more: Lanes |
     return m.mad(n, c.LN2[m.width][0], f - rest)
 
 
-def _log1p_terms(m: Maths, x: Lanes, x_low: Lanes | None, more: Lanes | None = None) -> tuple[Lanes, Lanes, Lanes]:
+def _log1p_terms(m: Maths, x: Lanes, x_low: Lanes | None, more: Lanes | None) -> tuple[Lanes, Lanes, Lanes]:
     """n, f, rest: the logarithm is n·(first word of ln 2) + f − rest."""
     u, lost = m.two_sum(m.number(1.0), x)
     if x_low is not None:

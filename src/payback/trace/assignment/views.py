@@ -3,7 +3,7 @@
 NumPy's `row = y[1]; row[0] = v` writes into y too, so every value made by a view remembers whose view it is, and the
 array its views (weakly): the first write turns them all into `Written` ones (`written.py`).  What NumPy copies, by a
 reshape of what lies in memory in another order, is an array of its own; the layout is NumPy's where the numbers are
-known, and told by `lying.py` where they are not.
+known, and told by `memory_order.py` where they are not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NumPy's functions of complex numbers, by their parts: see `complex.py`."""
+"""NumPy's functions of complex numbers, by their parts: see `numbers.py`."""
 
 from __future__ import annotations
 
@@ -222,9 +222,9 @@ def _new(made: Any) -> Any:
 # products -------------------------------------------------------------------------------------------------------
 
 
-def _bilinear(function: Any, *, conjugate: bool = False) -> Callable[..., Any]:
+def _bilinear(function: Any) -> Callable[..., Any]:
     def of(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
-        return pair(*product(lambda x, y: function(x, y, *args, **kwargs), a, b, conjugate=conjugate))
+        return pair(*product(lambda x, y: function(x, y, *args, **kwargs), a, b))
 
     return of
 

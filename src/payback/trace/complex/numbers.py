@@ -164,7 +164,7 @@ class Complex:
         return self.__copy__()
 
 
-METHODS: dict[str, Callable[..., Any]] = {}  # filled by complex_functions.py
+METHODS: dict[str, Callable[..., Any]] = {}  # filled by `functions.py`
 _OPERATORS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "pow": np.power,
     "matmul": np.matmul, "eq": np.equal, "ne": np.not_equal,

@@ -1,4 +1,4 @@
-"""The operators and ufuncs of complex numbers, by their parts: see `complex.py`."""
+"""The operators and ufuncs of complex numbers, by their parts: see `numbers.py`."""
 
 from __future__ import annotations
 

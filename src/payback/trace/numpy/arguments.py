@@ -9,6 +9,7 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
+from payback.ops.append import const
 from payback.trace.array import Traced, as_traced
 from payback.trace.dispatch import here, strong
 from payback.trace.scalars.number import Number, number_in
@@ -85,8 +86,6 @@ def arrayed(x: Any) -> Any:
 
 
 def as_node(x: Any) -> Node:
-    from payback.ops.append import const
-
     x = as_traced(x)
     return x if isinstance(x, Node) else const(np.asarray(x))
 

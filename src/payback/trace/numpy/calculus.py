@@ -9,6 +9,7 @@ import numpy as np
 
 from payback.errors import ShapeError, TraceError
 from payback.ir.aval import FLOAT64
+from payback.ops.index import Place
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import now
 from payback.trace.dispatch import emit, here, implements, into
@@ -350,8 +351,6 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     x = np.asarray(plain(x))
     if not isinstance(weights, Traced):
         return np.bincount(x, weights, minlength)
-    from payback.ops.index import Place
-
     size = np.bincount(x, minlength=minlength).shape[0]
     if weights.shape != x.shape:
         raise ValueError("The weights and list don't have the same length.")

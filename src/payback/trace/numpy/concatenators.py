@@ -28,7 +28,7 @@ def joined(original: Callable[..., Any], self: Any, key: Any) -> Any:
     made, kinds = [], []
     for k, part in enumerate(parts):
         if isinstance(part, str):
-            axis, ndmin, trans = _directive(part, k, axis, ndmin, trans)
+            axis, ndmin, trans = _directive(part, k, ndmin, trans)
             continue
         scalar = False
         if isinstance(part, slice):
@@ -66,7 +66,7 @@ def _kind(part: Any, x: Any) -> Any:
     return x.dtype
 
 
-def _directive(text: str, k: int, axis: int, ndmin: int, trans: int) -> tuple[int, int, int]:
+def _directive(text: str, k: int, ndmin: int, trans: int) -> tuple[int, int, int]:
     if k:
         raise ValueError("special directives must be the first entry.")
     if text in ("r", "c"):

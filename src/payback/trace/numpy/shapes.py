@@ -50,14 +50,14 @@ def flip(m: Any, axis: Any = None) -> Any:
     return m[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(m.ndim))]
 
 
-def _at_least_two(name: str, m: Any, need: int) -> Any:
+def _of_at_least(m: Any, need: int) -> Any:
     if m.ndim < need:
         raise ValueError(f"Input must be >= {need}-d.")
     return m
 
 
-FUNCTIONS[np.fliplr] = lambda m: flip(_at_least_two("fliplr", m, 2), 1)
-FUNCTIONS[np.flipud] = lambda m: flip(_at_least_two("flipud", m, 1), 0)
+FUNCTIONS[np.fliplr] = lambda m: flip(_of_at_least(m, 2), 1)
+FUNCTIONS[np.flipud] = lambda m: flip(_of_at_least(m, 1), 0)
 
 
 @implements(np.rot90)

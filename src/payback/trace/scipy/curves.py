@@ -243,7 +243,7 @@ def evaluated(curve: Any, place: Any, nu: int = 0, extrapolate: Any = None) -> A
     return _placed(made, defined, place.shape, curve.axis)
 
 
-def integrated(curve: Any, a: Any, b: Any, extrapolate: Any = None) -> Any:
+def integrated(curve: Any, a: Any, b: Any, extrapolate: Any) -> Any:
     """The integral over [a, b]: of an antiderivative two values.  Outside of a B-spline's base there is nothing."""
     extrapolate = curve.extrapolate if extrapolate is None else extrapolate
     periodic = isinstance(extrapolate, str) and extrapolate == "periodic"

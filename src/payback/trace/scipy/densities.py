@@ -1,4 +1,4 @@
-"""Densities of `scipy.stats` of traced values, by functions of `scipy.special`: see `scipy_stats.py`."""
+"""Densities of `scipy.stats` of traced values, by functions of `scipy.special`: see `stats.py`."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def solve_banded(l_and_u: Any, ab: Any, b: Any, overwrite_ab: bool = False, over
         moved = ab[row, max(offset, 0) : n + min(offset, 0)]
         turned[len(ab) - 1 - row, max(-offset, 0) : n - max(offset, 0)] = moved
     factors = Factors(lambda x: solve((below, above), ab, x), lambda x: solve((above, below), turned, x))
-    return _by_factors("solve_banded", factors, n, b)
+    return _by_factors(factors, n, b)
 
 
 def solveh_banded(ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool = False, lower: bool = False,
@@ -194,7 +194,7 @@ def solveh_banded(ab: Any, b: Any, overwrite_ab: bool = False, overwrite_b: bool
         return of_numpy.solve(factor.mT, of_numpy.solve(factor, array_of(b)))
     ab, b = _bands("solveh_banded", ab, b)
     solve = sys.modules["scipy.linalg"].solveh_banded
-    return _by_factors("solveh_banded", Factors(lambda x: solve(ab, x, lower=lower), None), ab.shape[1], b)
+    return _by_factors(Factors(lambda x: solve(ab, x, lower=lower), None), ab.shape[1], b)
 
 
 def _from_bands(ab: Any, above: int) -> Any:
@@ -216,7 +216,7 @@ def _bands(name: str, ab: Any, b: Any) -> tuple[Any, Any]:
     return ab.astype(dtype), b if b.dtype == dtype else astype(b, dtype)
 
 
-def _by_factors(name: str, factors: Factors, n: int, b: Any) -> Any:
+def _by_factors(factors: Factors, n: int, b: Any) -> Any:
     if b.ndim not in (1, 2) or b.shape[0] != n:
         raise ValueError("shapes of ab and b are not compatible.")
     return np.reshape(emit("solve_constant", np.reshape(b, (n, -1)), factors=factors), b.shape)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import DifferentiationError, UnsupportedError
+from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
 from payback.trace.complex.numbers import NOTHING, Complex, pair, pair_of
 from payback.trace.dispatch import COMPOSED, UFUNCS, emit, here
@@ -18,22 +19,8 @@ from payback.trace.operators import HOOKS
 from payback.trace.scalars.number import ROW_NAMES
 from payback.trace.tree import is_complex
 
-# ufuncs whose rows have SciPy's names, and others; of real numbers jve is jv
-_ROWS = {
-    name: name
-    for name in (
-        "erf", "erfc", "erfcx", "erfi", "erfinv", "erfcinv", "dawsn", "ndtr", "log_ndtr", "ndtri", "ndtri_exp",
-        "owens_t", "gammaln", "loggamma", "gamma", "rgamma", "gammasgn", "beta", "betaln", "binom", "poch",
-        "expit", "logit", "log_expit", "xlogy", "xlog1py", "entr", "rel_entr", "kl_div", "huber",
-        "pseudo_huber", "exp1", "expi", "exprel", "powm1", "cosm1", "boxcox", "boxcox1p", "inv_boxcox",
-        "inv_boxcox1p", "expm1", "log1p", "exp2", "cbrt", "j0", "j1", "y0", "y1", "i0", "i1", "i0e", "i1e",
-        "k0", "k1", "k0e", "k1e", "jv", "yv", "iv", "kv", "ive", "kve", "struve", "modstruve", "ber", "bei",
-        "berp", "beip", "ker", "kei", "kerp", "keip", "hyp0f1", "hyp1f1", "hyp2f1", "hyperu", "ellipk",
-        "ellipe", "ellipkm1", "ellipkinc", "ellipeinc", "agm", "spence", "gammainc", "gammaincc", "gammaincinv",
-        "gammainccinv", "betainc", "betaincc", "betaincinv", "betainccinv", "stdtr", "stdtrit", "wrightomega",
-        "sindg", "cosdg", "tandg", "cotdg",
-    )
-} | {"psi": "digamma", "jve": "jv", "yve": "yv"}  # fmt: skip
+# Ufuncs whose rows have other names than SciPy's; of real numbers jve is jv.
+_ROWS = {"psi": "digamma", "jve": "jv", "yve": "yv"}
 
 
 def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
@@ -50,10 +37,11 @@ def learn(ufunc: Any, inputs: tuple[Any, ...]) -> bool:
         return True
     if getattr(special, name, None) is not ufunc:
         return False
-    if name in _ROWS:
-        UFUNCS[ufunc] = ROW_NAMES[ufunc] = _ROWS[name]
-    elif name in _OTHERS:
+    row = _ROWS.get(name, name)
+    if name in _OTHERS:
         COMPOSED[ufunc] = _OTHERS[name]
+    elif row in TABLE:
+        UFUNCS[ufunc] = ROW_NAMES[ufunc] = row
     elif not any(isinstance(x, Traced) and x.dtype.kind == "f" for x in inputs):
         return False
     else:

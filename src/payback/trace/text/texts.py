@@ -2,7 +2,7 @@
 
 A text has no history, so the number read from it has no gradient, and nothing would tell.  Shown or written away it
 loses nothing.  Which of the two a text is made for is read off the program: the statement that makes it, what the
-function does with the names that hold it and what those do that it gives it to (`text_flow.py`); and, where it is
+function does with the names that hold it and what those do that it gives it to (`flow.py`); and, where it is
 returned or put into an argument, an object or a name of the module, the same of the caller.
 """
 

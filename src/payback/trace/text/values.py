@@ -1,4 +1,4 @@
-"""What the value of an expression holds of a text, and whether a call makes numbers of it; see `text_flow.py`."""
+"""What the value of an expression holds of a text, and whether a call makes numbers of it; see `flow.py`."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Epilogue:
     emit: Callable[[Place, ir.Value, Sequence[ir.Value]], ir.Value | None]
 
 
-def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None = None) -> ir.Function:
+def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
     """The function of a plan and an epilogue, for any sizes and strides; `call` knows its arguments.
 
     `void product(row, rows, column, columns, K, A, row stride, column stride, B, …, …, C, …, …, *packing, *extra)`

@@ -15,7 +15,7 @@ from payback.errors import PaybackError
 from payback.ir.aval import Aval
 from payback.trace.array import Traced
 from payback.trace.arrays import strides_of
-from payback.trace.assignment import memory_order as lying
+from payback.trace.assignment import memory_order
 from payback.trace.assignment.views import laid_out
 from payback.trace.body import fresh
 
@@ -151,12 +151,12 @@ def test_what_is_forgotten_is_asked_again(monkeypatch):
                 self.clear()
             return super().get(key, default)
 
-    monkeypatch.setattr(lying, "_known", Forgetful())
+    monkeypatch.setattr(memory_order, "_known", Forgetful())
     x = np.asfortranarray(np.ones((3, 4)))
     y = Traced(fresh(Aval(x.shape, x.dtype), strides_of(x)))
     for _ in range(5):
         y = np.sin(y) + y
-    assert lying.exactly(y.node).flags.f_contiguous
+    assert memory_order.exactly(y.node).flags.f_contiguous
 
 
 GRADIENTS = {

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.glass.account import Statement, Taken
 from payback.glass.bisect import Parting, bisect
 from payback.glass.evaluation import Evaluation, evaluate
 from payback.glass.ledger import Ledger
 from payback.glass.origins import Origin
 from payback.glass.shares import Shares
+from payback.glass.statement import Statement, Taken
 from payback.ir.node import Node, ancestors
 from payback.ir.where import caller
 from payback.nn.convolution import Conv

@@ -9,7 +9,7 @@ from ops.checks import same_bits
 from payback.ir.aval import aval_of
 from payback.trace.arrays import strides_of
 from payback.trace.body import fresh
-from payback.transforms.lying import by_rows, orders
+from payback.transforms.strides import by_rows, orders
 
 
 def laid(g, whole):
