@@ -47,7 +47,7 @@ def rel_entr(m: Maths, x: Lanes, y: Lanes) -> Lanes:
 
 
 def logit(m: Maths, x: Lanes) -> Lanes:
-    """log(x/(1 − x)) = n·ln 2 + 2·artanh((x·2⁻ⁿ − (1 − x))/(x·2⁻ⁿ + (1 − x))), with n such that it is artanh of ≤ 1/5."""
+    """log(x/(1 − x)) = n·ln 2 + 2·artanh((x·2⁻ⁿ − (1 − x))/(x·2⁻ⁿ + (1 − x))): n such that it is artanh of ≤ 1/5."""
     rest, rest_low = m.fast_two_sum(m.number(1.0), -x)
     scaled, shift = normalized(m, x)
     half = 1 << (m.mantissa - 1)
