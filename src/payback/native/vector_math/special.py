@@ -143,10 +143,13 @@ def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
     double, double_low = -2.0 * log, -2.0 * log_low
     r = m.sqrt(double)
     r_low = (m.fma(-r, r, double) + double_low) * (0.5 / r)
-    s = m.sqrt(r)
-    t = (s - 2.0) / (s + 2.0)
-    far, far_low = m.fast_two_sum(r, -m.polynomial(t, c.QUANTILE_TAIL))
-    far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + r_low)
+    t = ((r - 4.0) + r_low) / m.mad(m.sqrt(r), 4.0, r + 4.0)  # (s − 2)/(s + 2) with s = √r
+    first, *others = c.QUANTILE_TAIL[m.width]
+    far, far_low = m.fast_two_sum(r, m.number(-first))
+    if not m.double:
+        far_low = far_low - (first - rounded_single(first))
+    far, error = m.two_sum(far, -t * m.polynomial(t, {m.goal: others}))
+    far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + error + r_low)
     return m.select(middle, high, far), m.select(middle, low, far_low)
 
 
@@ -158,7 +161,6 @@ def ndtri(m: Maths, x: Lanes) -> Lanes:
 
 
 def erfinv(m: Maths, x: Lanes) -> Lanes:
-    """Within 2.5 ulp: between 0.7 and 0.85 the tail's argument is not exact enough."""
     size = m.abs(x)
     high, low = _quantile(m, 0.5 * x, 0.5 - 0.5 * size)
     first, second = c.ROOT_HALF[m.width]
