@@ -168,6 +168,14 @@ POLYNOMIALS = [
         {32: 2, 64: 6},
     ),
     Polynomial(
+        "LOG_OF_RATIO",
+        "(2·artanh s − 2s) / s³ in z = s², |s| ≤ 1/5: for logit",
+        _sqrt(lambda s: (2 * mp.atanh(s) / s - 2) / s**2),
+        lambda z: z / 2,
+        (TINY, mp.mpf("0.201") ** 2),
+        {32: 2, 64: 7},
+    ),
+    Polynomial(
         "LOG_TAIL",
         "(2·artanh s − 2s − ⅔s³) / s⁵ in z = s²: for power, with the first terms in two words",
         _sqrt(lambda s: (2 * mp.atanh(s) / s - 2 - 2 * s**2 / 3) / s**4),
@@ -224,14 +232,6 @@ POLYNOMIALS = [
         {32: 3, 64: 6},
     ),
     Polynomial(
-        "TANH",
-        "(tanh x − x) / x³ in z = x², |x| ≤ 0.6",
-        _sqrt(lambda x: (mp.tanh(x) / x - 1) / x**2),
-        _sqrt(lambda x: x**3 / mp.tanh(x)),
-        (TINY, mp.mpf("0.6") ** 2 * WIDER),
-        {32: 4},
-    ),
-    Polynomial(
         "CBRT", "∛x between 1 and 2: a first guess", mp.cbrt, lambda x: 1 / mp.cbrt(x), (mp.mpf(1), mp.mpf(2)), {64: 3}
     ),
     Polynomial(
@@ -244,11 +244,11 @@ POLYNOMIALS = [
     ),
     Polynomial(
         "LOG_ERFC",
-        "log erfc(x), 1 ≤ x ≤ 4: for erf in float32; the weight is for 1 − exp of it",
-        lambda x: mp.log(mp.erfc(x)),
-        mp.erfc,
-        (mp.mpf(1), mp.mpf(4)),
-        {32: 6},
+        "−log erfc(x)/x − 1, 0 ≤ x ≤ 4: for erf in float32; the weight is for 1 − exp of it",
+        lambda x: -mp.log(mp.erfc(x)) / x - 1,
+        lambda x: x * mp.erfc(x) / mp.erf(x),
+        (TINY, mp.mpf(4)),
+        {32: 8},
     ),
     Polynomial(
         "ERFC",

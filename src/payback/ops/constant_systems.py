@@ -27,12 +27,21 @@ class Factors:
         self.solve = solve
         self.T: Factors = of if transposed is None and of is not None else Factors(transposed or solve, None, self)
 
+    def rows(self, n: int) -> int:
+        """How many numbers of a column come out of n."""
+        return n
+
 
 def _solved(b: Any, factors: Factors) -> Any:
     """Of columns b, (..., n, k): those of a batch side by side, in one solve."""
     columns = np.moveaxis(b, -2, 0)
-    made = factors.solve(np.asfortranarray(columns.reshape(len(columns), -1))) if b.size else np.zeros(columns.shape)
-    return np.ascontiguousarray(np.moveaxis(np.asarray(made, b.dtype).reshape(columns.shape), 0, -2))
+    shape = (factors.rows(len(columns)), *columns.shape[1:])
+    made = factors.solve(np.asfortranarray(columns.reshape(len(columns), -1))) if b.size else np.zeros(shape)
+    return np.ascontiguousarray(np.moveaxis(np.asarray(made, b.dtype).reshape(shape), 0, -2))
+
+
+def _shape(b: Any, factors: Factors) -> Aval:
+    return Aval((*b.shape[:-2], factors.rows(b.shape[-2]), b.shape[-1]), b.dtype)
 
 
 def _adjoint(m: Any, bar: Any, slot: int, b: Any, factors: Factors) -> Any:
@@ -41,5 +50,5 @@ def _adjoint(m: Any, bar: Any, slot: int, b: Any, factors: Factors) -> Any:
 
 provide(solve_constant=_solved)
 Row("solve_constant", "linear", lambda m, b, factors: m.solve_constant(b, factors=factors),
-    shape=lambda b, factors: Aval(b.shape, b.dtype), adjoint=_adjoint, numeric="float", batch="leading",
+    shape=_shape, adjoint=_adjoint, numeric="float", batch="leading",
     math="b̄ = a⁻ᵀ·ȳ, with the factors of a")  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from payback.ops.constant_systems import Factors
 
-_fft, _ifft = np.fft.fft, np.fft.ifft
+_fft, _ifft, _rfft, _irfft = np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft
 ODD = (3, 5, 7, 11, 13)  # factors of a length that machine code knows, beside two
 
 
@@ -26,6 +26,29 @@ class Fourier(Factors):
         z = columns[: self.n] + columns.dtype.type(1) * 1j * columns[self.n :]
         made = _ifft(z, axis=0, norm="forward") if self.inverse else _fft(z, axis=0)
         return np.concatenate([made.real, made.imag])
+
+
+class RealFourier(Factors):
+    """The first n // 2 + 1 coefficients of n real numbers; inverse: the transpose, Σ Re(gₖ·exp(2πijk/n))."""
+
+    __slots__ = ("inverse", "n")
+
+    def __init__(self, n: int, inverse: bool = False, of: RealFourier | None = None):
+        self.n, self.inverse = n, inverse
+        self.solve = self._solve
+        self.T = RealFourier(n, not inverse, self) if of is None else of
+
+    def rows(self, n: int) -> int:
+        return self.n if self.inverse else self.n // 2 * 2 + 2
+
+    def _solve(self, columns: Any) -> Any:
+        if not self.inverse:
+            made = _rfft(columns, axis=0)
+            return np.concatenate([made.real, made.imag])
+        half = self.n // 2 + 1
+        z = columns[:half] + columns.dtype.type(1) * 1j * columns[half:]
+        z[1 : (self.n + 1) // 2] *= 0.5  # NumPy counts them twice
+        return _irfft(z, self.n, axis=0, norm="forward")
 
 
 def radices(n: int) -> tuple[int, ...] | None:

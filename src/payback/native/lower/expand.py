@@ -1,10 +1,10 @@
-"""Rows that are written with others before they are lowered: logsumexp, norm, powers, sinc, scatters."""
+"""Rows that are written with others before they are lowered: sums of exponentials, norms, powers, scatters, SciPy's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -215,8 +215,67 @@ def _logaddexp2(node: Node, x: Node, y: Node) -> Node | None:
     return m.where(m.eq(first, second), first + 1.0, made).node  # as NumPy: of −1 twice it is 0
 
 
+def _of_floats(formula: Callable[..., Any]) -> Parts:
+    """A pointwise row by `formula(m, ...)`, of operands that have its dtype."""
+
+    def parts(node: Node, *args: Node) -> Node | None:
+        dtype = node.aval.dtype
+        if dtype not in (np.float32, np.float64) or any(arg.aval.dtype != dtype for arg in args):
+            return None
+        m = Recording()
+        m.origin = node.where
+        given = (m.cast(Term(arg, m), dtype=dtype, weak=False) if arg.aval.weak else Term(arg, m) for arg in args)
+        made: Node = formula(m, *given).node
+        return made if made.aval == node.aval else None
+
+    return parts
+
+
+# As scipy.special has them.  The logarithms are those of the derivatives too, once they are nodes.
+
+
+def _entr(m: Any, x: Any) -> Any:
+    return m.where(m.lt(x, 0.0), -inf, m.where(m.eq(x, 0.0), 0.0, -(x * m.log(x))))
+
+
+def _xlogy(m: Any, x: Any, y: Any) -> Any:
+    return m.where(m.logical_and(m.eq(x, 0.0), m.eq(y, y)), 0.0, x * m.log(y))
+
+
+def _xlog1py(m: Any, x: Any, y: Any) -> Any:
+    return m.where(m.logical_and(m.eq(x, 0.0), m.eq(y, y)), 0.0, x * m.log1p(y))
+
+
+def _kl_div(m: Any, x: Any, y: Any) -> Any:
+    """x·log(x/y) − x + y, in float64, for it cancels."""
+    dtype = m.dtype(x)
+    x, y = (m.cast(z, dtype=np.dtype(np.float64), weak=False) for z in (x, y))
+    ratio = m.rel_entr(x, y)
+    edge = m.where(m.logical_and(m.eq(x, 0.0), m.ge(y, 0.0)), y, ratio)
+    return m.cast(m.where(m.logical_and(m.gt(x, 0.0), m.gt(y, 0.0)), ratio - x + y, edge), dtype=dtype, weak=False)
+
+
+def _huber(m: Any, d: Any, x: Any) -> Any:
+    size = m.abs(x)
+    return m.where(m.lt(d, 0.0), inf, m.where(m.le(size, d), 0.5 * (x * x), d * (size - 0.5 * d)))
+
+
+def _pseudo_huber(m: Any, d: Any, x: Any) -> Any:
+    """d·(h − d) with h² = d² + x², as d·x²/(h + d)."""
+    size = m.abs(x)
+    made = m.where(m.lt(size, inf), d * (x * m.div(x, m.hypot(d, x) + d)), d * size + (d - d))
+    made = m.where(m.logical_or(m.eq(d, 0.0), m.eq(x, 0.0)), 0.0, made)
+    return m.where(m.lt(d, 0.0), inf, made)
+
+
 _LOG_2 = float(np.log(2.0))
 EXPANSIONS: dict[str, Parts] = {
+    "entr": _of_floats(_entr),
+    "xlogy": _of_floats(_xlogy),
+    "xlog1py": _of_floats(_xlog1py),
+    "kl_div": _of_floats(_kl_div),
+    "huber": _of_floats(_huber),
+    "pseudo_huber": _of_floats(_pseudo_huber),
     "sinc": _sinc,
     "logaddexp2": _logaddexp2,
     "logsumexp": _logsumexp,

@@ -2,12 +2,13 @@
 
 Stockham's form: of a stage's n numbers, r that lie n/r apart are transformed and turned, and lie side by side
 afterwards, so that nothing is put in order at the end (D. Bailey, A high-performance FFT algorithm for vector
-supercomputers, 1988).
+supercomputers, 1988).  Of an even number of real numbers, those at even and at odd places are the two parts of half as
+many: the coefficients of both are told from their sums and differences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import cos, pi, prod, sin
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from payback.native.lower.linalg.factored import arena, shared
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
-from payback.ops.fourier import Fourier, radices
+from payback.ops.fourier import Fourier, RealFourier, radices
 
 LONGEST = 1 << 16  # numbers of a line
 
@@ -32,13 +33,15 @@ Number = tuple[ir.Value, ir.Value]  # real and imaginary part
 class Transforms(NamedTuple):
     """args: x, y, turns, memory, count of lines, how far apart those of x and those of y are, bytes for each thread.
 
-    A line is all real parts, then all imaginary ones.
+    A line is all real parts, then all imaginary ones; where one side is real, that is one of numbers, and the other one
+    of their first half of coefficients and one more.
     """
 
     code: str
     factors: tuple[int, ...]
     inverse: bool
     split: bool
+    real: bool
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -50,20 +53,33 @@ class Transforms(NamedTuple):
             start, stop = args.share(count, 1)
         kind, n = pointwise.register_type(self.code), prod(self.factors)
 
-        def line(pointer: ir.Value, offset: ir.Value) -> Number:
-            first = e.at(pointer, offset, kind)
-            both = first, e.at(first, n, kind)
+        def parts(first: ir.Value, apart: int = n) -> Number:
+            both = first, e.at(first, apart, kind)
             return both[::-1] if self.inverse else both  # what turns the other way
 
+        def between(number: int) -> Number:
+            return parts(e.at(memory, number % 2 * 2 * n, kind))
+
+        halves = e.at(turns, _size_of_turns(self.factors), kind)
         with e.loop(start, stop) as i:
-            source, target = line(x, b.mul(i, of_x)), line(y, b.mul(i, of_y))
+            given, made = e.at(x, b.mul(i, of_x), kind), e.at(y, b.mul(i, of_y), kind)
+            source, target = parts(given), parts(made)
+            if self.real and self.inverse:
+                source = between(1)
+                _halves(e, kind, n, parts(given, n + 1)[::-1], source[::-1], halves, self.inverse)
+            elif self.real:
+                target = between(len(self.factors) - 1)
             left, width, table = n, 1, 0
             for number, r in enumerate(self.factors):
-                between = e.at(memory, number % 2 * 2 * n, kind)
-                to = target if number == len(self.factors) - 1 else (between, e.at(between, n, kind))
+                last = number == len(self.factors) - 1
+                to = target if last else between(number)
                 left //= r
-                _Stage(e, kind, r, left, width, source, to, e.at(turns, table, kind)).run()
+                stage = _Stage(e, kind, r, left, width, source, to, e.at(turns, table, kind))
+                stage.paired = self.real and not self.inverse and number == 0, self.real and self.inverse and last
+                stage.run()
                 source, width, table = to, width * r, table + 2 * (r - 1) * left
+            if self.real and not self.inverse:
+                _halves(e, kind, n, target, parts(made, n + 1), halves, self.inverse)
         b.ret(e.int(0))
 
 
@@ -75,11 +91,12 @@ class _Stage:
     ):
         self.e, self.kind, self.r, self.count, self.width = e, kind, r, count, width
         self.x, self.y, self.table = x, y, table
+        self.paired = False, False  # whether the two parts lie beside each other: those of x, and those of y, exchanged
 
     def run(self) -> None:
         e, b = self.e, self.e.b
         if self.width == 1:
-            for start, stop, lanes in self._vectors(self.count):
+            for start, stop, lanes in vectors(self.kind, self.count):
                 with e.loop(start, stop, lanes) as p:
                     made = self._turned([self._read(b.add(p, e.int(j * self.count)), lanes) for j in range(self.r)],
                                         [self._turn(p, k, lanes) for k in range(1, self.r)])  # fmt: skip
@@ -90,29 +107,38 @@ class _Stage:
         with e.loop(0, self.count) as p:
             single = [self._turn(p, k, 1) for k in range(1, self.r)]
             source, target = b.mul(p, e.int(self.width)), b.mul(p, e.int(self.width * self.r))
-            for start, stop, lanes in self._vectors(self.width):
+            for start, stop, lanes in vectors(self.kind, self.width):
                 turns = [(e.splat(c, lanes), e.splat(s, lanes)) for c, s in single] if self.count > 1 else []
                 with e.loop(start, stop, lanes) as q:
                     at, to = b.add(source, q), b.add(target, q)
                     step = self.width * self.count
                     made = self._turned([self._read(b.add(at, e.int(j * step)), lanes) for j in range(self.r)], turns)
                     for k, z in enumerate(made):
-                        for value, pointer in zip(z, self.y, strict=True):
-                            e.store(value, pointer, b.add(to, e.int(k * self.width)))
-
-    def _vectors(self, n: int) -> Iterator[tuple[int, int, int]]:
-        """Parts of n numbers and lanes of their vectors: whole ones, and fewer lanes for what is left."""
-        lanes, done = lanes_of(self.kind), 0
-        while done < n:
-            if n - done >= lanes:
-                whole = n - (n - done) % lanes
-                yield done, whole, lanes
-                done = whole
-            lanes //= 2
+                        self._store(z, b.add(to, e.int(k * self.width)), lanes)
 
     def _read(self, at: ir.Value, lanes: int) -> Number:
-        re, im = (self.e.load(pointer, at, self.kind, lanes) for pointer in self.x)
+        e, b = self.e, self.e.b
+        if self.paired[0]:
+            both = e.load(self.x[0], b.mul(at, e.int(2)), self.kind, 2 * lanes)
+            if lanes == 1:
+                return b.extract_element(both, INT32(0)), b.extract_element(both, INT32(1))
+            return _chosen(e, both, both, range(0, 2 * lanes, 2)), _chosen(e, both, both, range(1, 2 * lanes, 2))
+        re, im = (e.load(pointer, at, self.kind, lanes) for pointer in self.x)
         return re, im
+
+    def _store(self, z: Number, at: ir.Value, lanes: int) -> None:
+        e, b = self.e, self.e.b
+        if not self.paired[1]:
+            for value, pointer in zip(z, self.y, strict=True):
+                e.store(value, pointer, at)
+            return
+        im, re = z
+        at, first = b.mul(at, e.int(2)), self.y[1]
+        if lanes == 1:
+            e.store(re, first, at)
+            e.store(im, first, b.add(at, e.int(1)))
+        else:
+            e.store(_chosen(e, re, im, [x for k in range(lanes) for x in (k, lanes + k)]), first, at)
 
     def _turn(self, p: ir.Value, k: int, lanes: int) -> Number:
         b, at = self.e.b, 2 * (k - 1) * self.count
@@ -146,6 +172,56 @@ class _Stage:
             ]
         for k, value in enumerate(rows[0]):
             e.store(value, pointer, b.add(at, e.int(k * lanes)))
+
+
+def _halves(e: Emitter, kind: ir.Type, n: int, x: Number, y: Number, table: ir.Value, inverse: bool) -> None:
+    """yₖ and yₙ₋ₖ* are ½·(xₖ + xₙ₋ₖ*) ± (xₖ − xₙ₋ₖ*)·uₖ; of the numbers at 0 and n one side has real parts only."""
+    b = e.b
+    first = e.load(x[0], e.int(0), kind)
+    other = e.load(x[0], e.int(n), kind) if inverse else e.load(x[1], e.int(0), kind)
+    total, difference = b.fadd(first, other), b.fsub(first, other)
+    e.store(total, y[0], e.int(0))
+    if inverse:
+        e.store(difference, y[1], e.int(0))
+    else:
+        e.store(difference, y[0], e.int(n))
+        for at in (0, n):
+            e.store(constant(kind, 0.0), y[1], e.int(at))
+    count = n // 2
+    for start, stop, lanes in vectors(kind, count):
+        backwards = range(lanes - 1, -1, -1)
+
+        def turned(v: ir.Value, lanes: int = lanes, order: range = backwards) -> ir.Value:
+            return _chosen(e, v, v, order) if lanes > 1 else v
+
+        with e.loop(start, stop, lanes) as i:
+            at, mirrored = b.add(i, e.int(1)), b.sub(e.int(n - lanes), i)
+            re, im = (e.load(pointer, at, kind, lanes) for pointer in x)
+            re_far, im_far = (turned(e.load(pointer, mirrored, kind, lanes)) for pointer in x)
+            u = [e.load(table, b.add(i, e.int(more)), kind, lanes) for more in (0, count)]
+            half = constant(re.type, 0.5)
+            sums = b.fmul(b.fadd(re, re_far), half), b.fmul(b.fsub(im, im_far), half)
+            moved = times(e, (b.fsub(re, re_far), b.fadd(im, im_far)), (u[0], u[1]))
+            for value, pointer in zip((b.fadd(sums[0], moved[0]), b.fadd(sums[1], moved[1])), y, strict=True):
+                e.store(value, pointer, at)
+            for value, pointer in zip((b.fsub(sums[0], moved[0]), b.fsub(moved[1], sums[1])), y, strict=True):
+                e.store(turned(value), pointer, mirrored)
+
+
+def vectors(kind: ir.Type, n: int) -> Iterator[tuple[int, int, int]]:
+    """Parts of n numbers and lanes of their vectors: whole ones, and fewer lanes for what is left."""
+    lanes, done = lanes_of(kind), 0
+    while done < n:
+        if n - done >= lanes:
+            whole = n - (n - done) % lanes
+            yield done, whole, lanes
+            done = whole
+        lanes //= 2
+
+
+def _chosen(e: Emitter, u: ir.Value, v: ir.Value, lanes: Sequence[int]) -> ir.Value:
+    order = ir.Constant(ir.VectorType(INT32, len(lanes)), [INT32(lane) for lane in lanes])
+    return e.b.shuffle_vector(u, v, order)
 
 
 def times(e: Emitter, z: Number, w: Number) -> Number:
@@ -195,42 +271,59 @@ def transform(e: Emitter, x: list[Number]) -> list[Number]:
     return low + high[::-1]
 
 
-def _turns(factors: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """For each stage but the last, for each k from 1 on, the cosines and sines of −2π·pk/(r·count) for all p."""
-    parts, left = [], prod(factors)
+def _turns(factors: tuple[int, ...], dtype: np.dtype[Any], inverse: bool) -> np.ndarray[Any, Any]:
+    """For each stage but the last, for each k from 1 on, the cosines and sines of −2π·pk/(r·count) for all p.
+
+    Then what the halves of real transforms are told apart by: −i·exp(∓πik/n)/2 for k from 1 on.
+    """
+    n = prod(factors)
+    parts, left = [], n
     for r in factors[:-1]:
         angles = np.outer(np.arange(1, r), np.arange(left // r)) * (-2 * np.pi / left)
         parts.append(np.stack([np.cos(angles), np.sin(angles)], 1).reshape(-1))
         left //= r
-    return np.concatenate([*parts, [0.0]]).astype(dtype)
+    angles = np.arange(1, n // 2 + 1) * (np.pi / n)
+    return np.concatenate([*parts, -0.5 * np.sin(angles), (0.5 if inverse else -0.5) * np.cos(angles)]).astype(dtype)
+
+
+def _size_of_turns(factors: tuple[int, ...]) -> int:
+    left, size = prod(factors), 0
+    for r in factors[:-1]:
+        left //= r
+        size += 2 * (r - 1) * left
+    return size
 
 
 def lower_transform(planner: Any, node: Node) -> bool:
     """A command for `solve_constant` where its matrix is that of a transform of small factors."""
     of, (given,), dtype = node.params["factors"], node.args, node.aval.dtype
-    code = code_of(dtype)
-    if not isinstance(of, Fourier) or code not in ("f4", "f8") or given.aval.dtype != dtype or not node.aval.size:
+    code, real = code_of(dtype), isinstance(of, RealFourier)
+    if not isinstance(of, (Fourier, RealFourier)) or code not in ("f4", "f8") or given.aval.dtype != dtype:
         return False
-    factors = radices(of.n)
-    if factors is None or len(node.aval.shape) != 2 or of.n > LONGEST or of.n == 1:
+    if real and of.n % 2:
         return False
-    lines, columns = 2 * of.n, node.aval.shape[1]
+    n = of.n // 2 if real else of.n
+    factors = radices(n)
+    if factors is None or len(node.aval.shape) != 2 or n > LONGEST or len(factors) < 1 + real or not node.aval.size:
+        return False
+    lines, columns = node.aval.shape
     source = planner.view(given)
     if source.strides[0] != 1:
         source = layout.transposed(planner.copy(layout.transposed(source, (1, 0)), dtype), (1, 0))
     target: View = arena(dtype, columns, lines)
     planner.views[node] = layout.transposed(target, (1, 0))
-    table = planner.known_constants.get(("turns", code, of.n))
+    name = ("turns", code, n, of.inverse)
+    table = planner.known_constants.get(name)
     if table is None:
-        array = _turns(factors, dtype)
+        array = _turns(factors, dtype, of.inverse)
         buffer = Buffer("const", dtype, array.size, array)
         planner.constants.append(buffer)
-        table = planner.known_constants["turns", code, of.n] = layout.whole(buffer, array.shape)
-    flops = 5 * of.n * of.n.bit_length() * columns
+        table = planner.known_constants[name] = layout.whole(buffer, array.shape)
+    flops = 5 * n * n.bit_length() * columns
     split = shared(planner, columns, flops // columns)
-    size = -(-4 * of.n * itemsize(pointwise.register_type(code)) // 64) * 64
+    size = -(-4 * n * itemsize(pointwise.register_type(code)) // 64) * 64
     memory = arena(np.dtype(np.uint8), size * (planner.threads if split else 1))
-    key = Transforms(code, factors, of.inverse, split)
+    key = Transforms(code, factors, of.inverse, split, real)
     numbers = [columns, source.strides[1], lines, size]
     planner.command(key, [source, target, table, memory], numbers, [source, table], [target, memory], "fourier", flops)
     return True

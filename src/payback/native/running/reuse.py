@@ -24,7 +24,7 @@ from payback.native.running import cores
 from payback.native.running.loop import Loop
 from payback.native.running.program import Program, uncollected
 from payback.native.running.stored import keep, keep_program, kept, kept_program
-from payback.ops.fourier import Fourier
+from payback.ops.fourier import Fourier, RealFourier
 from payback.ops.namespace import Place
 from payback.trace.body import Body
 
@@ -165,8 +165,8 @@ def _told(thing: Any) -> Any:
         return (thing.dtype.str, thing.shape, thing.tobytes())
     if kind is Place:
         return ("Place", thing.k)
-    if kind is Fourier:
-        return ("Fourier", thing.n, thing.inverse)
+    if kind in (Fourier, RealFourier):
+        return (kind.__name__, thing.n, thing.inverse)
     if kind is Body and not hasattr(thing, "replayed"):
         return ("body", signature(thing.graph))
     raise _UnknownError

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import math
 
+from payback.native.vector_math import coefficients as c
 from payback.native.vector_math.exponential import log, log1p, log_of_product, normalized, significand
 from payback.native.vector_math.lanes import Lanes, Maths
 
 
-def _log_of_quotient(m: Maths, x: Lanes, y: Lanes, y_low: Lanes | None = None) -> Lanes:
-    """log(x/(y + y_low)) for positive finite numbers: also where the quotient itself is out of range."""
+def _log_of_quotient(m: Maths, x: Lanes, y: Lanes) -> Lanes:
+    """log(x/y) for positive finite numbers: also where the quotient itself is out of range."""
     (x, x_shift), (y, y_shift) = normalized(m, x), normalized(m, y)
     (a, over), (b, under) = (significand(m, z) for z in (x, y))
     over, under = over + 1.0, under + 1.0
     inverse = 1.0 / under
     quotient = over * inverse
     lost = m.fma(-quotient, under, over) * inverse
-    missing = lost / quotient
-    if y_low is not None:
-        missing = missing - y_low / y
-    return log_of_product(m, quotient, missing, (a + x_shift) - (b + y_shift))
+    return log_of_product(m, quotient, lost / quotient, (a + x_shift) - (b + y_shift))
 
 
 def xlogy(m: Maths, x: Lanes, y: Lanes) -> Lanes:
@@ -49,7 +47,16 @@ def rel_entr(m: Maths, x: Lanes, y: Lanes) -> Lanes:
 
 
 def logit(m: Maths, x: Lanes) -> Lanes:
-    """log(x/(1 − x))."""
-    rest, rest_low = m.two_sum(m.number(1.0), -x)
+    """log(x/(1 − x)) = n·ln 2 + 2·artanh((x·2⁻ⁿ − (1 − x))/(x·2⁻ⁿ + (1 − x))): n such that it is artanh of ≤ 1/5."""
+    rest, rest_low = m.fast_two_sum(m.number(1.0), -x)
+    scaled, shift = normalized(m, x)
+    half = 1 << (m.mantissa - 1)
+    apart = (m.bits(scaled) - m.bits(rest) + (half + (m.bias << m.mantissa))) >> m.mantissa  # n, and the bias more
+    n = m.converted(apart, m.bias) + shift
+    scaled = m.float(m.bits(scaled) - ((apart - m.bias) << m.mantissa))
+    s = ((scaled - rest) - rest_low) / (scaled + rest)
+    z = s * s
+    first, second = c.LN2[m.width]
+    y = m.mad(n, first, m.mad(2.0, s, m.mad(z * s, m.polynomial(z, c.LOG_OF_RATIO), n * second)))
     edge = m.select(x == 0.0, -math.inf, m.select(x == 1.0, math.inf, math.nan))
-    return m.select((x > 0.0) & (x < 1.0), _log_of_quotient(m, x, rest, rest_low), edge)
+    return m.select((x > 0.0) & (x < 1.0), y, edge)

@@ -2,8 +2,7 @@
 
 From 3 on (trigamma: from 2 on) by Stirling's series, whose rest is a polynomial in 1/x²; below, moved to [1, 2] by
 Γ(x + 1) = x·Γ(x), with a polynomial that has the zeros there as factors.  Negative numbers are reflected, behind a
-branch.  Near the zeros among those the error is one in units of the two terms that cancel, as it is in SciPy; trigamma
-has 2.5 ulp there.
+branch.  Near the zeros among those the error is one in units of the two terms that cancel, as it is in SciPy.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import math
 
 from payback.native.vector_math import coefficients as c
 from payback.native.vector_math.exponential import log, log_series, significand, wide_log
-from payback.native.vector_math.lanes import Lanes, Maths
+from payback.native.vector_math.lanes import Lanes, Maths, rounded_single
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -112,8 +111,14 @@ def trigamma(m: Maths, x: Lanes) -> Lanes:
 
     def reflected() -> Lanes:  # ψ′(x) = (π/sin πx)² − ψ′(1 − x)
         turned = x - m.rint(x)
-        square = turned * turned
-        sine, rest = m.fast_two_sum(turned, turned * square * m.polynomial(square, c.SINE))
+        square, square_low = m.two_product(turned, turned)
+        first, *others = c.SINE[m.width]
+        p, p_low = m.fast_two_sum(m.number(first), square * m.polynomial(square, {m.goal: others}))
+        p_low = p_low if m.double else p_low + (first - rounded_single(first))
+        bent, bent_low = m.two_product(square, p)
+        bent, low = m.fast_two_sum(m.number(1.0), bent)  # sin πx/(πx)
+        sine, rest = m.two_product(turned, bent)
+        rest = m.mad(turned, low + (bent_low + m.mad(square, p_low, square_low * p)), rest)
         pole = 1.0 / sine
         missing = m.mad(-pole, rest, m.fma(-pole, sine, 1.0))
         high, low = m.two_product(pole, pole)

@@ -1,37 +1,28 @@
-"""tanh, sinh, cosh by eˣ in two words, and their inverses by log(1 + x) of two words."""
+"""tanh by e⁻²ˣ, sinh and cosh by eˣ in two words, and their inverses by log(1 + x) of two words."""
 
 from __future__ import annotations
 
 import math
 
 from payback.native.vector_math import coefficients as c
-from payback.native.vector_math.exponential import exp, exp_words, log1p_of_words
+from payback.native.vector_math.exponential import exp_words, log1p_of_words
 from payback.native.vector_math.lanes import Lanes, Maths
 
 
 def tanh(m: Maths, x: Lanes) -> Lanes:
-    """(1 − e⁻²ˣ)/(1 + e⁻²ˣ), for |x|.  In float32, for large |x|, 1 − 2/(1 + e²ˣ)."""
+    """(1 − z)/(1 + z) with z = e⁻²ˣ = 2ⁱ·(1 − 2t), for |x|: half of 1 ∓ z is (½ ∓ ½·2ⁱ) ± 2ⁱ·t, the brackets exact."""
     size = m.at_most(m.abs(x), m.choose(22.0, 10.0))
-    if not m.double:  # where 2/(1 + e²ˣ) is less than ½, its errors are halved; elsewhere five terms of a series do
-        z = size * size
-        small = m.mad(size * z, m.polynomial(z, c.TANH), size)
-        large = 1.0 - 2.0 / (1.0 + exp(m, 2.0 * size, inside=True))
-        return m.copysign(m.select(size < 0.6, small, large), x)
-    # z = e⁻²ˣ = 2ⁱ·(1 + t): 1 ∓ z = (1 ∓ 2ⁱ) ∓ 2ⁱ·t in two words
-    first, second = c.LN2[m.width]
     n, i = m.nearest_multiple(size, -2.0 * c.LOG2_E[m.width][0], m.bias)
-    r = m.mad(n, -second, m.mad(n, -first, -2.0 * size))
-    scale = m.exponent(i)
-    t, t_low = m.fast_two_sum(r, r * r * m.polynomial(r, c.EXP))
-    rest = scale * t
-    over, over_low = m.fast_two_sum(1.0 - scale, -rest)
-    whole, lost = m.fast_two_sum(m.number(1.0), scale)
-    under, under_low = m.fast_two_sum(whole, rest)
-    inverse = 1.0 / under
-    q = over * inverse
-    over_low, under_low = m.mad(-scale, t_low, over_low), m.mad(scale, t_low, under_low + lost)
-    missing = m.mad(-q, under_low, m.mad(-q, under, over)) + over_low
-    return m.copysign(m.mad(missing, inverse, q), x)
+    r = m.mad(n, 0.5 * c.LN2_WORDS[m.width][0], size)  # what ln 2 is more counts for nothing beside 2ⁱ
+    series = {m.goal: [(-2.0) ** (k + 1) * value for k, value in enumerate(c.EXP[m.goal])]}
+    t, scale = m.mad(r * r, m.polynomial(r, series), r), m.exponent(i)
+    less, more = m.mad(scale, -0.5, m.number(0.5)), m.mad(scale, 0.5, m.number(0.5))
+    over, under = m.mad(t, scale, less), m.mad(-t, scale, more)
+    y = over / under
+    if m.double:  # what three roundings have lost; 1/under is about 1.2 where it matters
+        lost = m.mad(t, scale, less - over) + m.mad(-y, under, over)
+        y = m.mad(m.mad(-y, m.mad(-t, scale, more - under), lost), 1.2, y)
+    return m.copysign(y, x)
 
 
 def _both_exponentials(m: Maths, size: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:

@@ -13,6 +13,7 @@ from payback.native.vector_math.exponential import LOWEST, decay, log_series
 from payback.native.vector_math.lanes import Lanes, Maths
 
 OF_ONE = ("sigmoid", "expit", "softplus", "log_expit")
+_LOGISTIC = frozenset(OF_ONE[:2])
 
 
 class Decay(NamedTuple):
@@ -31,16 +32,35 @@ def _decay(m: Maths, x: Lanes) -> Decay:
     return Decay(z, z_low, under, rest + z_low, 1.0 / under)
 
 
-def _smaller(m: Maths, d: Decay) -> Lanes:
-    """z/(1 + z), which is ½ at most, so that 1 minus it is as good."""
+def _both(m: Maths, x: Lanes, d: Decay | None = None) -> tuple[Lanes, Lanes]:
+    """Of −|x| and |x|: z/(1 + z), which is ½ at most, so that 1 minus it is as good."""
+    if not m.double:
+        return _both_single(m, x)
+    d = d or _decay(m, x)
     q = d.z * d.inverse
-    return m.mad(m.mad(-q, d.rest, m.mad(-q, d.sum, d.z) + d.z_low), d.inverse, q)
+    smaller = m.mad(m.mad(-q, d.rest, m.mad(-q, d.sum, d.z) + d.z_low), d.inverse, q)
+    return smaller, 1.0 - smaller
+
+
+def _both_single(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
+    """Of −|x| and |x| in float32: z·q and q = 1/(1 + z) with z = 2ⁱ·(1 + t), where 2ⁱ is a product as it may be 0."""
+    x = m.at_least(m.float(m.bits(x) | m.sign_bit), LOWEST[32])
+    first, second = c.LN2[32]
+    n, i = m.nearest_multiple(x, c.LOG2_E[32][0], 2 * m.bias)
+    r = m.mad(n, -second, m.mad(n, -first, x))
+    t = m.mad(r * r, m.polynomial(r, c.EXP), r)
+    half = i >> 1
+    scale, other = m.exponent(half), m.exponent(i - half)
+    whole, part = m.mad(scale, other, m.number(1.0)), scale * t
+    under = m.mad(part, other, whole)
+    q = 1.0 / under
+    q_low = q * m.mad(-q, m.mad(part, other, whole - under), m.mad(-q, under, 1.0))
+    return ((q + m.mad(q, t, q_low)) * scale) * other, q + q_low
 
 
 def sigmoid(m: Maths, x: Lanes) -> Lanes:
     """1/(1 + e⁻ˣ), by z, which does not overflow: z/(1 + z), or 1 minus that."""
-    smaller = _smaller(m, _decay(m, x))
-    return m.select(x < 0.0, smaller, 1.0 - smaller)
+    return m.select(x < 0.0, *_both(m, x))
 
 
 def expit(m: Maths, x: Lanes) -> Lanes:
@@ -99,16 +119,16 @@ def together(m: Maths, wanted: Sequence[str], operands: Sequence[Lanes]) -> list
         x, x_low = m.two_sum(a, -b)
     else:
         (x,) = operands
-    d, made = _decay(m, x), []
-    negative = x < 0.0
-    smaller = _smaller(m, d)
-    larger = 1.0 - smaller
-    for each in wanted:
-        name, turned = each.lstrip("-"), each[0] == "-"
+    names = [each.lstrip("-") for each in wanted]
+    d = _decay(m, x) if m.double or not _LOGISTIC.issuperset(names) else None
+    both = _both(m, x, d) if _LOGISTIC.intersection(names) else None
+    negative, made = x < 0.0, []
+    for each, name in zip(wanted, names, strict=True):
+        turned = each[0] == "-"
         if name == "logaddexp":
             made.append(_of_both(m, a, b, x, x_low, d))
-        elif name in ("sigmoid", "expit"):
-            made.append(m.select(negative, *((larger, smaller) if turned else (smaller, larger))))
+        elif name in _LOGISTIC:
+            made.append(m.select(negative, *(both[::-1] if turned else both)))
         elif name == "softplus":
             made.append(_plus_log(m, m.at_least(-x if turned else x, 0.0), d))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from payback.native.vector_math import coefficients as c
-from payback.native.vector_math.exponential import LOWEST, decay, exp, exp_words, log_of_product, wide_log
+from payback.native.vector_math.exponential import LOWEST, decay, exp_words, log_of_product, wide_log
 from payback.native.vector_math.lanes import Lanes, Maths, rounded_single
 
 
@@ -44,12 +44,13 @@ def _excess(m: Maths, x: Lanes) -> Lanes:
 
 
 def _erf_single(m: Maths, x: Lanes) -> Lanes:
-    """In float32 alone: from 1 on as 1 − e^Q with a polynomial Q, whose error counts for little."""
-    size = m.abs(x)
-    small = m.select(size < 1.0, x, 0.0)
-    y = 1.0 - exp(m, m.polynomial(m.at_least(m.at_most(size, 4.0), 1.0), c.LOG_ERFC))
-    y = m.select(size < 1.0, small + _excess(m, small), m.copysign(y, x))
-    return m.select(m.is_nan(x) | (x == 0.0), x, y)
+    """In float32 alone: 1 − exp(−y) with y = x·(1 + S(x)) by a polynomial S, for |x|."""
+    size = m.at_most(m.abs(x), 4.0)
+    y = m.mad(size, m.polynomial(size, c.LOG_ERFC), size)
+    n, i = m.nearest_multiple(y, -c.LOG2_E[32][0], m.bias)
+    r = m.mad(n, -c.LN2_WORDS[32][0], -y)  # what ln 2 is more counts for nothing beside 2ⁱ
+    t, scale = m.mad(r * r, m.polynomial(r, c.EXP), r), m.exponent(i)
+    return m.copysign(m.mad(-t, scale, 1.0 - scale), x)
 
 
 def erf(m: Maths, x: Lanes) -> Lanes:
@@ -142,10 +143,13 @@ def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
     double, double_low = -2.0 * log, -2.0 * log_low
     r = m.sqrt(double)
     r_low = (m.fma(-r, r, double) + double_low) * (0.5 / r)
-    s = m.sqrt(r)
-    t = (s - 2.0) / (s + 2.0)
-    far, far_low = m.fast_two_sum(r, -m.polynomial(t, c.QUANTILE_TAIL))
-    far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + r_low)
+    t = ((r - 4.0) + r_low) / m.mad(m.sqrt(r), 4.0, r + 4.0)  # (s − 2)/(s + 2) with s = √r
+    first, *others = c.QUANTILE_TAIL[m.width]
+    far, far_low = m.fast_two_sum(r, m.number(-first))
+    if not m.double:
+        far_low = far_low - (first - rounded_single(first))
+    far, error = m.two_sum(far, -t * m.polynomial(t, {m.goal: others}))
+    far, far_low = m.copysign(far, u), m.copysign(1.0, u) * (far_low + error + r_low)
     return m.select(middle, high, far), m.select(middle, low, far_low)
 
 
@@ -157,7 +161,6 @@ def ndtri(m: Maths, x: Lanes) -> Lanes:
 
 
 def erfinv(m: Maths, x: Lanes) -> Lanes:
-    """Within 2.5 ulp: between 0.7 and 0.85 the tail's argument is not exact enough."""
     size = m.abs(x)
     high, low = _quantile(m, 0.5 * x, 0.5 - 0.5 * size)
     first, second = c.ROOT_HALF[m.width]

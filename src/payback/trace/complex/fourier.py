@@ -2,7 +2,8 @@
 
 Each is the full transform along one axis: what those of real numbers leave away is left away afterwards, or filled in
 before.  Of few numbers it is a product with a matrix; else a map of 2n real numbers, whose adjoint is the transform in
-the other direction.  Machine code has that for lengths whose factors are small (`native/lower/fourier.py`).  Of others
+the other direction, or of n real numbers to the half of their coefficients that says all.  Machine code has both for
+lengths whose factors are small (`native/lower/fourier.py`).  Of others
 up to 4,096 numbers it does one or two products with a twist between (Cooley and Tukey 1965), or NumPy is asked.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ops.fourier import Fourier, radices
+from payback.ops.fourier import Fourier, RealFourier, radices
 from payback.trace.complex.functions import rule
 from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product, times
 from payback.trace.dispatch import emit, implements
@@ -22,7 +23,7 @@ from payback.trace.numpy.arguments import array_of, axis_of
 from payback.trace.numpy.map import astype
 from payback.trace.tree import is_complex
 
-_map = functools.cache(Fourier)
+_map, _real_map = functools.cache(Fourier), functools.cache(RealFourier)
 
 
 _MOST, _FEW = 64, 16  # numbers of a transform that is a product, where machine code knows no other way, and always
@@ -74,7 +75,7 @@ def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex
     if n < 1:
         raise ValueError(f"Invalid number of data points ({n}) specified.")
     given = [part if part is None else _long(np.moveaxis(part, axis, -1), n) for part in (re, im)]
-    if n <= _FEW or (radices(n) is None and (n <= _MOST or _split(n) is not None)):
+    if _is_small(n):
         made = _by_products(given[0] if im is None else Complex(*given), n, inverse, re.dtype)
     else:
         both = np.concatenate([given[0], np.zeros(given[0].shape, re.dtype) if im is None else given[1]], axis=-1)
@@ -83,6 +84,23 @@ def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex
         made = Complex(both[..., :n], both[..., n:])
     scale = _scale(norm, n, inverse)
     return Complex(*(np.moveaxis(part if scale == 1.0 else part * scale, -1, axis) for part in (made.re, made.im)))
+
+
+def _is_small(n: int) -> bool:
+    return n <= _FEW or (radices(n) is None and (n <= _MOST or _split(n) is not None))
+
+
+def _halves(n: int) -> bool:
+    """Whether the transform of n real numbers is done in half the time: by machine code of even n, and by NumPy."""
+    return not _is_small(n) and (radices(n) is None or (n % 2 == 0 and len(radices(n // 2) or ()) > 1))
+
+
+def _along(axis: int, part: Any, factors: Any) -> Any:
+    """The linear map of the columns along an axis."""
+    rows = np.moveaxis(part, axis, -1)
+    columns = np.reshape(rows, (-1, rows.shape[-1])).T
+    made = emit("solve_constant", columns, factors=factors).T
+    return np.moveaxis(np.reshape(made, (*rows.shape[:-1], made.shape[-1])), -1, axis)
 
 
 def _long(part: Any, n: int) -> Any:
@@ -121,20 +139,36 @@ def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     if is_complex(_whole(a)):
         raise TypeError("ufunc 'rfft_n_even' did not contain a loop with signature matching types for complex numbers")
-    made = _transformed(a, n, axis, norm, False)
-    return _first(made, made.shape[axis] // 2 + 1, axis)
+    re = _floating(parts(_whole(a))[0])
+    count = re.shape[axis_of(axis, re.ndim)] if n is None else int(n)
+    if not _halves(count):
+        made = _transformed(a, n, axis, norm, False)
+        return _first(made, made.shape[axis] // 2 + 1, axis)
+    re = np.moveaxis(_long(np.moveaxis(re, axis, -1), count), -1, axis)
+    made, scale = np.moveaxis(_along(axis, re, _real_map(count)), axis, 0), _scale(norm, count, False)
+    half = count // 2 + 1
+    both = (made[:half], made[half:])
+    return Complex(*(np.moveaxis(part if scale == 1.0 else part * scale, 0, axis) for part in both))
 
 
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     a = _whole(a)
     n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
-    return _transformed(_hermitian(a, n, axis), n, axis, norm, True).real
+    if n < 1 or not _halves(n):
+        return _transformed(_hermitian(a, n, axis), n, axis, norm, True).real
+    half = n // 2 + 1
+    weights = np.full(half, _scale(norm, n, True))
+    weights[1 : (n + 1) // 2] *= 2.0
+    given = [_long(np.moveaxis(_floating(part), axis, -1), half) for part in pair_of(a)]
+    weights = np.tile(weights.astype(given[0].dtype), 2)
+    made = _along(-1, np.concatenate(given, axis=-1) * weights, _real_map(n).T)
+    return np.moveaxis(made, -1, axis)
 
 
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     a = _whole(a)
     n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
-    return _transformed(_hermitian(np.conjugate(a), n, axis), n, axis, norm, True).real * _turned_scale(norm, n)
+    return irfft(np.conjugate(a), n, axis, norm) * _turned_scale(norm, n)
 
 
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
