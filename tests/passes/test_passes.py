@@ -311,6 +311,27 @@ def test_sums_of_outer_products_are_one_product(uses):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("uses", [2, 3, 7])
+@pytest.mark.parametrize("matrix", [lambda w: w + w.T, lambda w: w.T + w, lambda w: w.T + w + w.T, lambda w: w @ w.T])
+def test_what_is_owed_turned_and_not_turned_is_added_up_first(uses, matrix):
+
+    def f(w, x):
+        for k in range(uses):
+            x = np.tanh(matrix(w) @ x + k)
+        return np.sum(x) + np.sum(w**3)
+
+    g = np.random.default_rng(uses)
+    args = g.standard_normal((11, 11)) / 4, g.standard_normal(11)
+    graph = cse(trace(pb.grad(f), *args).graph)[0]
+    changed, log = joined(graph)
+    if names(graph).count("add") == names(trace(pb.grad(f), *args).graph).count("add") - uses + 1:  # one w + w.T
+        assert len(log) == 1
+        assert names(changed).count("transpose") == 2
+        assert names(changed).count("contract") == 2 * uses - 1 + (1 if uses > 2 else uses)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize(("use", "by"), [
     (lambda X, w: X @ w, 0), (lambda X, w: X @ w, 1), (lambda X, w: w @ X.T, 0), (lambda X, w: np.tanh(X) @ w, 0),
