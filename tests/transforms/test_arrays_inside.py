@@ -77,7 +77,8 @@ def test_what_somebody_holds_is_read_at_each_call(name):
 
 
 @pytest.mark.parametrize("made", [
-    lambda n: np.eye(n) * 3.0, lambda n: np.eye(n), lambda n: np.ones((n, n)) + np.eye(n), lambda n: np.linspace(-1.0, 1.0, 2 * n * n)[::2].reshape(n, n),
+    lambda n: np.eye(n) * 3.0, lambda n: np.eye(n), lambda n: np.ones((n, n)) + np.eye(n),
+    lambda n: np.linspace(-1.0, 1.0, 2 * n * n)[::2].reshape(n, n),
 ])  # fmt: skip
 def test_an_array_is_read_from_one_place_however_often_it_is_used(made):
     def f(x, n, times):

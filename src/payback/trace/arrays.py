@@ -52,7 +52,7 @@ class Watch:
         self._latest: dict[Any, int] = {}  # where an array lies, and how -> its last place in `seen`
 
     def input(self, array: np.ndarray[Any, Any]) -> Node:
-        lies = array.__array_interface__["data"][0], array.shape, array.strides, array.dtype  # a buffer's views are many
+        lies = array.__array_interface__["data"][0], array.shape, array.strides, array.dtype  # a buffer has many views
         at = self._latest.get(lies)
         if at is None or not _same_bits(array, self.seen[at][1]):
             at = self._latest[lies] = len(self.seen)
