@@ -218,3 +218,29 @@ def quaternions(xp: Any, lib: Any, q: Any, v: Any, y: Any) -> Any:
     w, u = q[:, :1], q[:, 1:]
     t = 2.0 * xp.cross(u, v)
     return xp.mean((v + w * t + xp.cross(u, t) - y) ** 2)
+
+
+@program(lambda g: (g.standard_normal((60, 60)) / 60, g.standard_normal(60)))
+def mean_field(xp: Any, lib: Any, couplings: Any, field: Any) -> Any:
+    m = xp.zeros(60, couplings.dtype)
+    for _ in range(50):
+        m = xp.tanh(0.8 * ((couplings + couplings.T) @ m + field))
+    return xp.sum(m**2)
+
+
+@program(lambda g: (g.random(64), g.standard_normal(64)))
+def implicit_heat(xp: Any, lib: Any, source: Any, y: Any) -> Any:
+    n, u = len(source), xp.zeros_like(source)
+    step = xp.asarray((3.0 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)).astype(source.dtype))
+    for _ in range(40):
+        u = xp.linalg.solve(step, u + source)
+    return xp.sum((u - y) ** 2)
+
+
+@program(lambda g: (g.standard_normal((100, 6, 2)), g.standard_normal((100, 50, 2))))
+def bezier_curves(xp: Any, lib: Any, points: Any, y: Any) -> Any:
+    t = xp.asarray(np.linspace(0.0, 1.0, 50).astype(y.dtype))[:, None]
+    curve = xp.repeat(points[:, :, None], 50, axis=2)
+    while curve.shape[1] > 1:
+        curve = (1.0 - t) * curve[:, :-1] + t * curve[:, 1:]
+    return xp.mean((curve[:, 0] - y) ** 2)

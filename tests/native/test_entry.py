@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import namedtuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +119,55 @@ def test_compiled_functions_give_what_the_function_gives(args):
         for found, wanted in zip(compiled(*args), f(*args), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-6 if args[0].dtype == np.float32 else 1e-14)
             assert found.dtype == wanted.dtype
+
+
+@dataclass
+class Line:
+    slope: Any
+    offset: Any
+    kind: Any = field(default="plain", metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class Frozen:
+    parts: Any
+
+
+class Twin(Line):
+    """As a line, and no line."""
+
+
+Pair = namedtuple("Pair", "slope offset")
+
+
+def at_the_points(given, x):
+    line = given.parts[0]["line"] if isinstance(given, Frozen) else given
+    y = line.slope * x + line.offset
+    return y * 3.0 if type(line) is Twin else np.exp(y) if getattr(line, "kind", "plain") == "curved" else y
+
+
+def test_dataclasses_and_named_tuples_go_the_fast_way():
+    compiled = pb.compile(at_the_points)
+    for kind in ("plain", "curved"):
+        for make in (Line, lambda *a: Frozen([{"line": Line(*a)}, None]), lambda *a: Frozen(({"line": Twin(*a)}, 2.0)),
+                     lambda slope, offset, kind: Pair(slope, offset)):  # fmt: skip
+            for scale in (1.0, 2.0, 3.0):
+                given = make(np.full(4, scale), 0.5 * scale, kind)
+                np.testing.assert_allclose(compiled(given, X), at_the_points(given, X), rtol=1e-14)
+                quick = compiled._fast((given, X))
+                np.testing.assert_allclose(quick, at_the_points(given, X), rtol=1e-14)
+                assert compiled._fast((Twin(given, 1.0), X)) is None
+    given = Line(np.ones(4), 0.5, ["a list may change"])
+    compiled(Line(np.ones(4), 0.5), X)
+    assert compiled._fast((Line(np.ones(4), 0.5, "curved"), X)) is None
+    with pytest.raises(InputError, match="a static field"):
+        compiled(given, X)
+    net = pb.nn.MLP([4, 3, 1], seed=0, dtype="float64")
+    step = pb.compile(lambda net, x: pb.value_and_grad(lambda net: np.sum(net(x) ** 2))(net))
+    value, gradient = step(net, X)
+    again, same = step._fast((net, X))
+    assert (again, type(same)) == (value, type(gradient))
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(gradient), leaves(same), strict=True))
 
 
 def test_a_name_that_changes_is_seen_by_the_fast_way():

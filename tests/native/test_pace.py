@@ -49,6 +49,20 @@ def test_waking_counts_where_calls_are_short():
     assert run(Pace(0.0), 5.0, 1, 1e-3, 5e-4, 1e-4) < 1.1
 
 
+def test_what_is_seldom_quicker_or_slow_once_is_not_what_counts():
+    """Cores that come and go, and memory that is touched for the first time."""
+    pace, rng, alone = Pace(1e-3), np.random.default_rng(0), 3e-4
+    shared = []
+    for _ in range(30_000):
+        on, _ = pace.next(1)
+        shared.append(on)
+        pace.learn(on, 1, alone * (0.6 if rng.random() < 0.2 else 1.4) if on else alone)
+    assert np.mean(shared[10_000:]) < 0.1
+    pace = Pace(1e-3)
+    pace.learn(True, 1, 0.1)
+    assert run(pace, 3.0, 1, 12e-3, 7e-3) < 1.1
+
+
 @pytest.mark.parametrize("rate", [1e-2, 1e9], ids=["to the end", "until it is not finite"])
 def test_rounds_that_are_shared_and_rounds_that_are_not_take_turns(monkeypatch, rate):
     """The bits and the end of a training do not depend on who runs which of its steps."""

@@ -17,6 +17,7 @@ from payback.passes.cse import cse
 from payback.passes.entrywise import entrywise
 from payback.passes.fold import fold, reuse_signs, tidy
 from payback.passes.joined import joined
+from payback.passes.short_rows import short_rows
 from payback.passes.tiled import tiled
 from payback.run.interpreter import Interpreter
 from payback.trace.abstract import trace
@@ -311,6 +312,27 @@ def test_sums_of_outer_products_are_one_product(uses):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("uses", [2, 3, 7])
+@pytest.mark.parametrize("matrix", [lambda w: w + w.T, lambda w: w.T + w, lambda w: w.T + w + w.T, lambda w: w @ w.T])
+def test_what_is_owed_turned_and_not_turned_is_added_up_first(uses, matrix):
+
+    def f(w, x):
+        for k in range(uses):
+            x = np.tanh(matrix(w) @ x + k)
+        return np.sum(x) + np.sum(w**3)
+
+    g = np.random.default_rng(uses)
+    args = g.standard_normal((11, 11)) / 4, g.standard_normal(11)
+    graph = cse(trace(pb.grad(f), *args).graph)[0]
+    changed, log = joined(graph)
+    if names(graph).count("add") == names(trace(pb.grad(f), *args).graph).count("add") - uses + 1:  # one w + w.T
+        assert len(log) == 1
+        assert names(changed).count("transpose") == 2
+        assert names(changed).count("contract") == 2 * uses - 1 + (1 if uses > 2 else uses)
+    for a, b in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize(("use", "by"), [
     (lambda X, w: X @ w, 0), (lambda X, w: X @ w, 1), (lambda X, w: w @ X.T, 0), (lambda X, w: np.tanh(X) @ w, 0),
@@ -404,3 +426,27 @@ def test_products_of_matrices_stay(spec):
     args = [np.ones([20] * len(part)) for part in spec.split("->")[0].split(",")]
     graph = trace(lambda x, y: np.einsum(spec, x, y), *args).graph
     assert names(entrywise(graph)[0]).count("contract") == names(graph).count("contract") == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "by", "count"), [
+    ((30, 50, 2), (50, 1), 1), ((9, 40, 7), (1, 40, 1), 1), ((5, 6, 50, 3), (6, 50, 1), 1),
+    ((20, 30, 8), (20, 30, 1), 0), ((40, 50), (50,), 0), ((500, 3), (500, 1), 0), ((30, 50, 9), (50, 1), 0),
+    ((4, 50, 2), (50, 1), 0), ((600, 1, 2), (1, 1), 0),
+])  # fmt: skip
+def test_what_is_the_same_along_short_rows_is_written_out_where_it_is_little(shape, by, count, dtype):
+    def f(x, t):
+        return (1 - t) * x + t * np.abs(x), x / t
+
+    g = np.random.default_rng(0)
+    args = g.standard_normal(shape).astype(dtype), g.standard_normal(by).astype(dtype)
+    graph = trace(f, *args).graph
+    changed, log = short_rows(graph)
+    assert names(changed).count("concatenate") == 2 * count  # of t, and of 1 - t
+    assert len(log) == 3 * count
+    for a, b, c in zip(Interpreter(changed)(*args), Interpreter(graph)(*args), pb.compile(f)(*args), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(c, b)
+    both = pb.grad(lambda x, t: sum(np.sum(part) for part in f(x, t)), (0, 1))
+    for a, b in zip(pb.compile(both)(*args), both(*args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4 if dtype == "float32" else 1e-11)

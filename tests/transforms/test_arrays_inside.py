@@ -74,3 +74,25 @@ def test_what_somebody_holds_is_read_at_each_call(name):
     held = KEPT.get()
     held[0] = 5.0
     np.testing.assert_array_equal(compiled(X), changed)
+
+
+@pytest.mark.parametrize("made", [
+    lambda n: np.eye(n) * 3.0, lambda n: np.eye(n), lambda n: np.ones((n, n)) + np.eye(n),
+    lambda n: np.linspace(-1.0, 1.0, 2 * n * n)[::2].reshape(n, n),
+])  # fmt: skip
+def test_an_array_is_read_from_one_place_however_often_it_is_used(made):
+    def f(x, n, times):
+        a = made(n)
+        for k in range(times):
+            x = np.tanh(x @ a)
+            if k == 1:
+                a[0, 1] = 5.0  # from here on it is another
+        return x
+
+    for n in (3, 200):  # constants, and those that are too large for that
+        x = np.linspace(-1e-3, 1e-3, n)
+        for times in (2, 6):
+            compiled = pb.compile(lambda x, n=n, times=times: f(x, n, times))
+            np.testing.assert_allclose(compiled(x), f(x, n, times), rtol=1e-10, atol=1e-12)
+            assert len(compiled._last.outside) == (0 if n == 3 else 1 + (times > 2))
+            np.testing.assert_allclose(compiled(2 * x), f(2 * x, n, times), rtol=1e-10, atol=1e-12)

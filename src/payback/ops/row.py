@@ -50,6 +50,7 @@ class Row:
               and of the result: entries of one number depend on each other, others do not; without it all do
     numeric   the dtype rule: "same" (arguments are promoted to one dtype), "float" (and to a floating one), "wide"
               (and to one that the function has a loop for), "bool"
+    listed    whether it stands in the table, for all to use: machine code has a few of its own
     no_edge   the slots without a derivative; arguments that are not floating have none either
     facts     math, kink, flat, domain: texts about the derivative, for people
     """
@@ -89,6 +90,7 @@ class Row:
         masked: bool | str = False,
         depends: Rule | None = None,
         numeric: str = "same",
+        listed: bool = True,
         **facts: str,
     ):
         self.name, self.kind, self.value, self.shape = name, kind, value, shape
@@ -101,9 +103,10 @@ class Row:
             self.no_edge = frozenset(range(_MOST_ARGUMENTS))
         # whether `ad/scalars.py` takes it: of one or two numbers, with a derivative by each
         self.scalar = kind == "pointwise" and not self.no_edge and len(self.partials) <= 2
-        if name in TABLE:
+        if listed and name in TABLE:
             raise ValueError(f"the row {name} is in the table already")
-        TABLE[name] = self
+        if listed:
+            TABLE[name] = self
 
     def __repr__(self) -> str:
         return f"<row {self.name}>"

@@ -10,7 +10,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.passes.rewrite import Change, Rule, rewrite
 
-LARGEST = 1 << 14  # bytes of a constant that is compared with others
+LARGEST = 1 << 17  # bytes of a constant that is compared with others
 _COMPARED = (str, bytes, type(None), type(Ellipsis), np.dtype, type)
 
 

@@ -5,6 +5,8 @@ product as large as the matrix.  A matrix that a loop uses a hundred times would
 memory, and read again to be added.
 
 Σₜ Xᵀ·bₜ is Xᵀ·Σₜ bₜ: what w is owed where a program says `X @ w` several times, as if it had said so once.
+
+Σₜ (aₜ + aₜᵀ) is s + sᵀ, s = Σₜ aₜ: what w is owed where it says `w + w.T` several times.
 """
 
 from __future__ import annotations
@@ -54,34 +56,92 @@ def joined(graph: Graph) -> tuple[Graph, list[Change]]:
         new.update(zip(node.args, args, strict=True))
         if node.op.name != "add" or node in inner:
             return None
-        rest, groups, shared = _terms(node, inner, users)
-        if not groups and not shared:
+        leaves = _leaves(node, inner)
+        parts: list[Node] = []
+        count = 0  # of products that became one
+        repeated, leaves = _repeated(leaves, users)
+        for orders, group in repeated:
+            users.update(dict.fromkeys(group, 1 - len(orders)))
+            terms, several = _parts(group, group[0], new, users)
+            whole, count = _sum(terms, group[0]), count + several
+            parts += [_turned(whole, axes, node) for axes in orders]
+        terms, several = _parts(leaves, node, new, users)
+        if not parts and not several:
             return None
-        parts = [new[part] for part in rest] + [_product(group, new, node) for group in groups]
-        parts += [_of_sum(side, group, new, node) for side, group in shared]
-        made = parts[0]
-        for part in parts[1:]:
-            made = Node(node.op, (made, part), NO_PARAMS, None, node.where, node.aval)
-        count = sum(map(len, groups)) + sum(len(group) for _, group in shared)
-        log.append(Change(node, made, f"a sum of {count} products is one product"))
+        made = _sum([*terms, *parts], node)
+        count += several
+        log.append(
+            Change(node, made, f"a sum of {count} products is one product" if count else "added up, then turned")
+        )
         return made
 
     return rewrite(graph, rule), log
 
 
-def _terms(
-    root: Node, inner: set[Node], users: Counter[Node]
-) -> tuple[list[Node], list[list[Term]], list[tuple[int, list[Term]]]]:
-    """What a sum consists of: what stays as it is, and products to be joined, those of alike operands and those that
-    have one in common, which is their left or right one."""
+def _leaves(root: Node, inner: set[Node]) -> list[Node]:
+    """What a sum of sums consists of."""
     leaves, stack = [], [root]
     while stack:
         node = stack.pop()
-        for arg in node.args if node is root or node in inner else ():
-            if arg in inner:
-                stack.append(arg)
-            else:
-                leaves.append(arg)
+        for arg in node.args:
+            (stack if arg in inner else leaves).append(arg)
+    return leaves
+
+
+def _base(leaf: Node, users: Counter[Node]) -> tuple[tuple[int, ...], Node]:
+    """A leaf as the axes of a node in some order."""
+    axes, node = tuple(range(len(leaf.aval.shape))), leaf
+    while node.op.name == "transpose" and users[node] == 1:
+        axes = tuple(node.params["axes"][axis] for axis in axes)
+        (node,) = node.args
+    return axes, node
+
+
+_Orders = list[tuple[int, ...]]
+
+
+def _repeated(leaves: Sequence[Node], users: Counter[Node]) -> tuple[list[tuple[_Orders, list[Node]]], list[Node]]:
+    """Orders of axes, with several nodes that the sum has in just these orders and that nobody else needs; and the
+    leaves that are none of it."""
+    bases = [_base(leaf, users) for leaf in leaves]
+    orders: dict[Node, _Orders] = {}
+    for axes, node in bases:
+        orders.setdefault(node, []).append(axes)
+    groups: dict[Any, list[Node]] = {}
+    for node, found in orders.items():
+        if users[node] == len(found) > 1:
+            groups.setdefault((*sorted(found), node.aval), []).append(node)
+    several = [(orders[group[0]], group) for group in groups.values() if len(group) > 1]
+    taken = {node for _, group in several for node in group}
+    return several, [leaf for leaf, (_, node) in zip(leaves, bases, strict=True) if node not in taken]
+
+
+def _turned(node: Node, axes: tuple[int, ...], where: Node) -> Node:
+    if axes == tuple(range(len(axes))):
+        return node
+    return Node(TABLE["transpose"], (node,), {"axes": axes}, None, where.where, where.aval)
+
+
+def _sum(parts: Sequence[Node], where: Node) -> Node:
+    made = parts[0]
+    for part in parts[1:]:
+        made = Node(TABLE["add"], (made, part), NO_PARAMS, None, where.where, where.aval)
+    return made
+
+
+def _parts(leaves: Sequence[Node], where: Node, new: dict[Node, Node], users: Counter[Node]) -> tuple[list[Node], int]:
+    """What is to be added for the leaves of a sum, and how many products were joined."""
+    rest, groups, shared = _terms(leaves, where.aval.size, users)
+    parts = [new[leaf] for leaf in rest] + [_product(group, new, where) for group in groups]
+    parts += [_of_sum(side, group, new, where) for side, group in shared]
+    return parts, sum(map(len, groups)) + sum(len(group) for _, group in shared)
+
+
+def _terms(
+    leaves: Sequence[Node], size: int, users: Counter[Node]
+) -> tuple[list[Node], list[list[Term]], list[tuple[int, list[Term]]]]:
+    """What a sum of that size consists of: what stays as it is, and products to be joined, those of alike operands and
+    those that have one in common, which is their left or right one."""
     found = {leaf: term for leaf in leaves if users[leaf] == 1 and (term := _term(leaf, users)) is not None}
     shared = []
     for side in (1, 0):
@@ -93,7 +153,7 @@ def _terms(
         leaves = [leaf for leaf in leaves if not any(leaf in group for group in several)]
     groups: dict[Any, list[Term]] = {}
     for term in found.values():
-        if root.aval.size >= SMALL * sum(operand.aval.size for operand in term.operands):
+        if size >= SMALL * sum(operand.aval.size for operand in term.operands):
             groups.setdefault(term.form, []).append(term)
     many = {form for form, group in groups.items() if len(group) >= LEAST}
     rest = [leaf for leaf in leaves if (term := found.get(leaf)) is None or term.form not in many]
@@ -102,11 +162,7 @@ def _terms(
 
 def _term(leaf: Node, users: Counter[Node]) -> Term | None:
     """A leaf as a product that nobody else needs, perhaps with its axes in another order."""
-    axes: Sequence[int] = range(len(leaf.aval.shape))
-    node = leaf
-    while node.op.name == "transpose" and users[node] == 1:
-        axes = [node.params["axes"][axis] for axis in axes]
-        (node,) = node.args
+    axes, node = _base(leaf, users)
     if node.op.name != "contract" or users[node] != 1 or node.aval.dtype.kind != "f":
         return None
     left, right, out = node.params["spec"]

@@ -49,12 +49,13 @@ class Watch:
     def __init__(self) -> None:
         self.seen: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Node]] = []
         self.masks: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
-        self._latest: dict[int, int] = {}  # id of an array -> its last place in `seen`
+        self._latest: dict[Any, int] = {}  # where an array lies, and how -> its last place in `seen`
 
     def input(self, array: np.ndarray[Any, Any]) -> Node:
-        at = self._latest.get(id(array))
+        lies = array.__array_interface__["data"][0], array.shape, array.strides, array.dtype  # a buffer has many views
+        at = self._latest.get(lies)
         if at is None or not _same_bits(array, self.seen[at][1]):
-            at = self._latest[id(array)] = len(self.seen)
+            at = self._latest[lies] = len(self.seen)
             node = Node(INPUT, (), named("outside", array), None, None, aval_of(array))
             self.seen.append((array, freeze(array.copy("K")), node))
         return self.seen[at][2]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -153,7 +154,8 @@ def opener(tree: Any, dynamic: Iterable[bool]) -> Callable[[Any], tuple[Any, ...
     """The dynamic leaves of containers built like this one, quickly: None for one that is built otherwise, or whose
     other leaves are not the same.
 
-    There is none (None) for what holds anything but tuples, lists, dicts and None, or another leaf that could change.
+    There is none (None) for what holds anything but tuples, lists, dicts, dataclasses and None, or another leaf, or a
+    static field, that could change.
 
     >>> take = opener(((1.0, 2.0), {"b": 3.0}, "mean"), [True, True, True, False])
     >>> take(((4.0, 5.0), {"b": 6.0}, "mean")), take(((4.0, 5.0), {"b": 6.0}, "sum"))
@@ -170,6 +172,8 @@ def opener(tree: Any, dynamic: Iterable[bool]) -> Callable[[Any], tuple[Any, ...
     if spec is None or spec[0] is dict or len(spec[2]) != 1 or spec[2][0] is None or not spec[2][0][3]:
         return take
     outer, (kind, keys, _, _) = spec[0], spec[2][0]
+    if callable(keys):
+        return take
 
     def take_one(given: Any) -> tuple[Any, ...] | None:  # the same for one argument that holds leaves
         if type(given) is not outer or len(given) != 1:
@@ -184,28 +188,46 @@ def opener(tree: Any, dynamic: Iterable[bool]) -> Callable[[Any], tuple[Any, ...
 
 def _spec(tree: Any, dynamic: Iterator[bool]) -> Any:
     """(type, keys, the specs of its children, whether they are all dynamic leaves); None for a dynamic leaf,
-    (None, its value, (), False) for another; False for what has no quick way.
+    (None, its value, (), False) for another; False for what has no quick way.  Keys of a dict are its own, of a tuple
+    or a list their number, and of a dataclass what reads its fields, static ones last.
     """
     parts = _parts(tree)
     if tree is None or (parts is None and not next(dynamic)):
         return (None, tree, (), False) if type(tree) in _UNCHANGING else False
     if parts is None:
         return None
-    if type(tree) not in (tuple, list, dict):
-        return False
+    kind = type(tree)
+    keys: Any = list(tree) if kind is dict else len(parts[0])
     children = [_spec(child, dynamic) for child in parts[0]]
+    if dataclasses.is_dataclass(tree):
+        fixed = [field.name for field in dataclasses.fields(tree) if field.metadata.get("static")]
+        children += [_spec(getattr(tree, name), repeat(False)) for name in fixed]
+        names = [*parts[1], *fixed]
+        keys = attrgetter(*names) if len(names) > 1 else _reader(names)
+    elif kind not in (tuple, list, dict) and not (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+        return False
     if any(child is False for child in children):
         return False
-    return type(tree), list(tree) if type(tree) is dict else len(tree), children, not any(children)
+    return kind, keys, children, not any(children)
+
+
+def _reader(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """`attrgetter` of one name, or none, gives no tuple."""
+    return lambda tree: tuple([getattr(tree, name) for name in names])
 
 
 def _open(tree: Any, spec: Any, found: list[Any]) -> bool:
     kind, keys, children, flat = spec
     if kind is None:
         return tree is keys or (type(tree) is type(keys) and tree == keys)
-    if type(tree) is not kind or (list(tree) if kind is dict else len(tree)) != keys:
+    if type(tree) is not kind:
         return False
-    parts = tree.values() if kind is dict else tree
+    if callable(keys):
+        parts = keys(tree)
+    elif (list(tree) if kind is dict else len(tree)) != keys:
+        return False
+    else:
+        parts = tree.values() if kind is dict else tree
     if flat:
         found += parts
         return True

@@ -126,10 +126,10 @@ class CompiledFunction:
         try:
             known = self._traces.get(key)
         except (TypeError, ValueError):  # of a memoryview that can be written into ValueError
-            path, leaf = next(
-                (p, v) for p, v, on in zip(paths(tree), values, dynamic, strict=True) if not on and not _hashable(v)
-            )
-            raise InputError(f"the argument {path} is a {type(leaf).__name__} that cannot be hashed",
+            named = zip(paths(tree), values, dynamic, strict=True)
+            what = next((f"the argument {path} is a {type(leaf).__name__}" for path, leaf, on in named
+                         if not on and not _hashable(leaf)), "a static field of an argument is something")  # fmt: skip
+            raise InputError(f"{what} that cannot be hashed",
                              why="what is no number or array decides which graph is run",
                              fix="make it hashable, or give it in a closure") from None  # fmt: skip
         changed = self._around.changes() if self._around is not None else []

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.node import Node
+from payback.ir.node import NO_PARAMS, Node
+from payback.native.lower.pointwise import POWERS
 from payback.ops.append import const
 from payback.ops.namespace import Values
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import reduced
-from payback.ops.row import CONST
+from payback.ops.row import CONST, Row
 
 Parts = Callable[..., Node | None]
 
@@ -84,9 +85,16 @@ def _power(node: Node, x: Node, exponent: Node) -> Node | None:
         case -2.0 if x.aval.shape:  # where the square is subnormal its inverse would lose digits
             inverse = m.div(1.0, base)
             return (inverse * inverse).node
+        case known if known in _WHOLE and x.aval.shape and node.aval.dtype in (np.float32, np.float64):
+            return Node(_WHOLE[known], (x,), NO_PARAMS, None, node.where, node.aval)
         case -1.5 | -0.5 | 0.5 | 1.5 | 2.5 as half if node.aval.dtype in (np.float32, np.float64):
             return _half(m, base, half).node
     return None
+
+
+_WHOLE = {
+    float(k): Row(f"power_{k}", "pointwise", lambda m, x, k=k: m.power(x, float(k)), listed=False) for k in POWERS
+}
 
 
 def _repeated(base: Term, exponent: int) -> Term:

@@ -6,6 +6,7 @@ float32 and rounded after every operation, as NumPy does it.  Comparisons, choic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -330,6 +331,33 @@ def _heaviside(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> ir.Value:
     b, zero, one = e.b, constant(x.type, 0.0), constant(x.type, 1.0)
     sides = b.select(b.fcmp_ordered("<", x, zero), zero, b.select(b.fcmp_ordered("==", x, zero), y, one))
     return b.select(b.fcmp_unordered("uno", x, x), x, sides)
+
+
+def _whole_power(exponent: int) -> Rule:
+    """A power by squares, in two words, so that it is rounded about once; one word where that is infinite or zero."""
+
+    def rule(e: Emitter, code: str, x: ir.Value) -> ir.Value:
+        b, high, low = e.b, x, None
+        for bit in f"{exponent:b}"[1:]:
+            square = b.fmul(high, high)
+            rest = e.fma(high, high, b.fneg(square))
+            low = rest if low is None else e.fma(b.fadd(high, high), low, rest)
+            high = square
+            if bit == "1":
+                product = b.fmul(high, x)
+                low = e.fma(low, x, e.fma(high, x, b.fneg(product)))
+                high = product
+        size = e.intrinsic("fabs", low)
+        finite = b.and_(
+            b.fcmp_ordered(">", size, constant(x.type, 0.0)), b.fcmp_ordered("<", size, constant(x.type, math.inf))
+        )
+        return b.select(finite, b.fadd(high, low), high)
+
+    return rule
+
+
+POWERS = range(5, 17)  # those that are less work so than by a logarithm
+RULES |= {f"power_{exponent}": _whole_power(exponent) for exponent in POWERS}
 
 
 def _int_divmod(e: Emitter, code: str, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:

@@ -22,12 +22,14 @@ from payback.native.planning.layout import Buffer, View
 
 SHORT, COSTLY = 15, 24  # entries of a row that vectors do not run along but across; of one of elementary functions
 PRICES, FORMULA = {"load": 0, "arg": 0, "lit": 0, "div": 8, "sqrt": 8}, 24  # operations of a vector, about
+PRICES |= {f"power_{exponent}": 12 for exponent in pointwise.POWERS}
 LONG = ("logaddexp", "softplus", "log_expit", "power")  # functions that are more than one
 STAGED = frozenset(vector_math.FORMULAS) - vector_math.BRANCHING
 PLAIN = (
     "load", "arg", "lit", "cast", "select", "add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "maximum",
     "minimum", "clip", "relu", "gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not",
     "identity", "stop_gradient", "floor", "ceil", "trunc", "rint", "copysign", "fmax", "fmin",
+    *(f"power_{exponent}" for exponent in pointwise.POWERS),
 )  # fmt: skip
 FEWEST = 4  # entries of a row that is picked by an index and done without a loop
 COLUMNS = 1 << 10  # entries from which on a sum of short rows is made column by column

@@ -6,7 +6,9 @@ virtual machine's change places while it runs.  Results do not depend on it, so 
 
 from __future__ import annotations
 
+from collections import deque
 from math import ceil
+from statistics import median_low
 
 FIRST, LONGEST = 0.03, 0.96  # seconds of running between two trials: at first, and where the same wins again and again
 TRIAL = 0.006  # seconds of a trial, or one round: waking others takes a twentieth of it
@@ -14,6 +16,7 @@ FEW = 8  # rounds that are run before others count
 GIVEN_UP = 4  # calls after which a trial ends if each of them took a quarter longer than usual
 RARELY = 64  # times as long as a trial takes are at least between two
 WAKING = 200e-6  # seconds that others have to save to be woken before anything is known
+LAST = 32  # measurements whose median is what a round takes: where cores come and go, the least is seldom met again
 
 
 class Pace:
@@ -25,6 +28,8 @@ class Pace:
         self.shared: bool | None = None
         self._trial, self._calls = False, 0
         self._least = [0.0, 0.0]  # seconds of a round, alone and shared; 0: not known
+        self._last: list[deque[float]] = [deque(maxlen=LAST), deque(maxlen=LAST)]
+        self._begun = False
         self._spent, self._wait = 0.0, FIRST
 
     def next(self, rounds: int) -> tuple[bool, int]:
@@ -41,8 +46,12 @@ class Pace:
 
     def learn(self, shared: bool, rounds: int, seconds: float) -> None:
         """So many rounds took so long."""
+        if not self._begun:  # it was the first to touch its memory
+            self._begun = True
+            return
         a_round, known = seconds / rounds, self._least[shared]
         self._least[shared] = min(known, a_round) if known else a_round
+        self._last[shared].append(a_round)
         self._spent += seconds
         if shared == (not self.shared):
             self._calls += 1
@@ -52,13 +61,17 @@ class Pace:
                 self._decide()
         elif self._spent >= self._wait:
             self._trial, self._calls, self._spent = True, 0, 0.0
-            self._least[not shared] = 0.0
+            self._forget(not shared)
 
     def _decide(self) -> None:
         tried = not self.shared
-        other, usual = self._least[tried], self._least[not tried]
+        other, usual = (median_low(last) if (last := self._last[way]) else 0.0 for way in (tried, not tried))
         self._wait = FIRST if other < usual else min(2 * self._wait, LONGEST)
         self._wait = max(self._wait, RARELY * other)
         self.shared = tried if other < usual else not tried
-        self._least[self.shared] = 0.0  # what it takes from now on
+        self._forget(self.shared)  # what it takes from now on
         self._spent = 0.0
+
+    def _forget(self, shared: bool) -> None:
+        self._least[shared] = 0.0
+        self._last[shared].clear()

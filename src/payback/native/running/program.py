@@ -54,6 +54,7 @@ from payback.passes.exchanged import exchanged
 from payback.passes.fold import tidy
 from payback.passes.joined import joined
 from payback.passes.rewrite import rewrite
+from payback.passes.short_rows import short_rows
 from payback.passes.tiled import tiled
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import Body, rebuilt
@@ -185,7 +186,7 @@ def simplified(graph: Graph) -> Graph:
         graph = rewrite(graph, expand)
         if graph.nodes == before:
             break
-    return entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0]
+    return short_rows(entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0])[0]
 
 
 @contextmanager
