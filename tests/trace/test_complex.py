@@ -298,6 +298,7 @@ def test_plain_complex_arrays_of_a_traced_function_stay_numpys():
     [
         (lambda x: LA.eigh(m(x))[1].real.sum(), UnsupportedError, "np.linalg.eigh of traced complex numbers"),
         (lambda x: np.maximum(z(x), 1j).real.sum(), UnsupportedError, "np.maximum of traced complex numbers"),
+        (lambda x: np.pad(z(x), 1, "maximum").real.sum(), UnsupportedError, "np.pad with mode='maximum' of traced"),
         (lambda x: z(x).argsort().sum(), PaybackError, ".argsort of traced complex numbers"),
         (lambda x: z(x)[0], DifferentiationError, "returns a complex number"),
         (lambda x: C.__iadd__(z(x)), TraceError, "cannot be written into a plain array"),
@@ -498,3 +499,23 @@ def test_both_parts_lie_as_the_numbers_do(of):
         for found in (pb.vjp(f, given)[0], pb.compile(f)(given)):
             for a, b in zip(found, f(given), strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("part", ["real", "imag"])
+@pytest.mark.parametrize("look", [
+    lambda a: a, np.ravel, lambda a: a.reshape(4, 1), lambda a: a.T, lambda a: a[0].ravel(),
+    lambda a: a[:1, :1].ravel(), lambda a: a.T.ravel("F"), lambda a: a.reshape(4).astype(float, copy=False), np.ascontiguousarray, lambda a: a.flat,
+])  # fmt: skip
+def test_a_part_is_a_view_where_numpys_is(look, part):
+    def f(x, written):
+        z = x * (1 + 2j)
+        if written:  # before, or into what was made by NumPy
+            z[1, 0] = x[0, 0]
+        for a in (z, z.T.copy().T, np.zeros((2, 2), complex) + z):
+            look(getattr(a, part))[0] = 5 * x[1, 1]
+            x = x + np.abs(a) ** 2
+        return x
+
+    for written in (False, True):
+        expected = f(X.reshape(2, 2), written)
+        np.testing.assert_allclose(pb.vjp(f, X.reshape(2, 2), written)[0], expected, rtol=1e-14)

@@ -128,13 +128,13 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     a = _whole(a)
     n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
-    return _transformed(_hermitian(a, n, axis), n, axis, norm, True).real
+    return _transformed(_hermitian(a, n, axis), n, axis, norm, True).re
 
 
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     a = _whole(a)
     n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
-    return _transformed(_hermitian(np.conjugate(a), n, axis), n, axis, norm, True).real * _turned_scale(norm, n)
+    return _transformed(_hermitian(np.conjugate(a), n, axis), n, axis, norm, True).re * _turned_scale(norm, n)
 
 
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:

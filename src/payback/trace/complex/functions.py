@@ -89,12 +89,12 @@ _VIEWING = {
 }  # fmt: skip
 _BY_PARTS = {
     *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
-    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.compress,
     np.fft.fftshift, np.fft.ifftshift,
 }  # fmt: skip
 
 
-_BESIDE = ("append", "prepend", "constant_values", "initial")
+_BESIDE = ("append", "prepend", "constant_values", "end_values", "initial")
 
 
 def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +109,13 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
         for k, part in enumerate(pair_of(z))
     ]
     return _joined(*made)
+
+
+@rule(np.pad)
+def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+    if mode in ("maximum", "minimum", "median") or callable(mode):  # of the numbers, not of their parts
+        raise unsupported(f"np.pad with mode={mode!r}")
+    return _by_parts(np.pad, array, pad_width, mode, **kwargs)
 
 
 def _joined(re: Any, im: Any) -> Any:
@@ -181,7 +188,7 @@ def imag(z: Any) -> Any:
 
 @rule(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
-    made = np.arctan2(z.imag, z.real)
+    made = np.arctan2(z.im, z.re)
     return np.degrees(made) if deg else made
 
 

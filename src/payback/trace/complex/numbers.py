@@ -20,7 +20,7 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.assignment.views import is_number, laid_as, laid_out
+from payback.trace.assignment.views import is_number, laid_as, laid_out, part_of
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
@@ -50,7 +50,7 @@ class Complex:
 
     @property
     def real(self) -> Any:
-        return self.re
+        return part_of(self.re)
 
     @real.setter
     def real(self, value: Any) -> None:
@@ -58,7 +58,7 @@ class Complex:
 
     @property
     def imag(self) -> Any:
-        return self.im
+        return part_of(self.im)
 
     @imag.setter
     def imag(self, value: Any) -> None:
