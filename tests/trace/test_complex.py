@@ -484,7 +484,10 @@ def test_a_product_lies_on_numpys_side_of_a_cut(of, g):
             np.testing.assert_allclose(found, f(x), 1e-12)
 
 
-@pytest.mark.parametrize("of", [lambda x: x * 1j, lambda x: x + 0j, lambda x: (2.0 - x) * 1j])
+@pytest.mark.parametrize("of", [
+    lambda x: x * 1j, lambda x: x + 0j, lambda x: (2.0 - x) * 1j, lambda x: x + 1j * np.copy(x, "F"),
+    lambda x: (x.T.copy().T + 2j) * np.exp(1j * x), lambda x: np.copy(x, "F") * 1j - x,
+])  # fmt: skip
 def test_both_parts_lie_as_the_numbers_do(of):
     """By columns: a reshape by rows is a copy, so a write into it changes neither part."""
 
@@ -503,8 +506,9 @@ def test_both_parts_lie_as_the_numbers_do(of):
 
 @pytest.mark.parametrize("part", ["real", "imag"])
 @pytest.mark.parametrize("look", [
-    lambda a: a, np.ravel, lambda a: a.reshape(4, 1), lambda a: a.T, lambda a: a[0].ravel(),
-    lambda a: a[:1, :1].ravel(), lambda a: a.T.ravel("F"), lambda a: a.reshape(4).astype(float, copy=False), np.ascontiguousarray, lambda a: a.flat,
+    lambda a: a, np.ravel, lambda a: a.reshape(4, 1), lambda a: a.T, lambda a: a[0].ravel(), lambda a: a.flat,
+    lambda a: a[:1, :1].ravel(), lambda a: a.T.ravel("F"), lambda a: a.reshape(4).astype(float, copy=False),
+    np.ascontiguousarray,
 ])  # fmt: skip
 def test_a_part_is_a_view_where_numpys_is(look, part):
     def f(x, written):
