@@ -17,6 +17,7 @@ from payback.trace.complex.numbers import (
     NOTHING,
     Complex,
     as_part,
+    by_rows,
     pair,
     pair_of,
     parts,
@@ -55,9 +56,13 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
     if function in _BY_PARTS:
         return _by_parts(function, *args, **kwargs)
     if function in _RULES:
-        return _RULES[function](*args, **kwargs)
+        made = _RULES[function](*args, **kwargs)
+        return by_rows(made) if function.__name__ in _OF_LAPACK else made
     module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
     raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
+
+
+_OF_LAPACK = {"inv", "pinv", "solve", "qr", "cholesky", "eigvalsh", "svdvals", "svd"}
 
 
 def _named(function: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -365,7 +370,7 @@ def solve(a: Any, b: Any) -> Any:
 @rule(np.linalg.matrix_power)
 def matrix_power(a: Any, n: Any) -> Any:
     if n == 0:
-        return pair(np.broadcast_to(np.eye(a.shape[-1], dtype=a.real.dtype), a.shape), NOTHING)
+        return _new(np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape).copy())
     if n == 1:
         return a
     return repeated(lambda x, y: answer(np.matmul, "__call__", (x, y), {}), a if n > 0 else inv(a), abs(n))

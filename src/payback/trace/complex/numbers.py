@@ -21,7 +21,7 @@ from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.assignment.memory_order import same
-from payback.trace.assignment.views import is_number, laid_as, laid_out, part_of
+from payback.trace.assignment.views import in_order, is_number, laid_as, laid_out, part_of
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
@@ -251,6 +251,13 @@ def pair(re: Any, im: Any, shape: tuple[int, ...] | None = None) -> Complex:
             whole = np.not_equal(*lie)
             re, im = laid_as(re, whole), laid_as(im, whole)
     return Complex(re, im)
+
+
+def by_rows(made: Any) -> Any:
+    """What lies in memory by rows, whatever its parts were taken from."""
+    if isinstance(made, tuple):
+        return type(made)(*map(by_rows, made))
+    return Complex(by_rows(made.re), by_rows(made.im)) if type(made) is Complex else in_order(made, "C")
 
 
 def in_dtype_of(other: Any, part: Any) -> Any:
