@@ -59,7 +59,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
         return product
     a, b = arrayed(a), arrayed(b)
     if not a.shape or not b.shape:
-        return into(out, "dot", in_order(a * b, "C"))
+        return into(out, "dot", in_order(a * b, "C") if max(len(a.shape), len(b.shape)) <= 2 else a * b)
     if len(a.shape) <= 2 and len(b.shape) <= 2:
         return into(out, "dot", matmul(a, b))
     return into(out, "dot", tensordot(a, b, ((len(a.shape) - 1,), (max(len(b.shape) - 2, 0),))))
