@@ -298,6 +298,7 @@ def test_plain_complex_arrays_of_a_traced_function_stay_numpys():
     [
         (lambda x: LA.eigh(m(x))[1].real.sum(), UnsupportedError, "np.linalg.eigh of traced complex numbers"),
         (lambda x: np.maximum(z(x), 1j).real.sum(), UnsupportedError, "np.maximum of traced complex numbers"),
+        (lambda x: np.pad(z(x), 1, "maximum").real.sum(), UnsupportedError, "np.pad with mode='maximum' of traced"),
         (lambda x: z(x).argsort().sum(), PaybackError, ".argsort of traced complex numbers"),
         (lambda x: z(x)[0], DifferentiationError, "returns a complex number"),
         (lambda x: C.__iadd__(z(x)), TraceError, "cannot be written into a plain array"),
@@ -483,7 +484,10 @@ def test_a_product_lies_on_numpys_side_of_a_cut(of, g):
             np.testing.assert_allclose(found, f(x), 1e-12)
 
 
-@pytest.mark.parametrize("of", [lambda x: x * 1j, lambda x: x + 0j, lambda x: (2.0 - x) * 1j])
+@pytest.mark.parametrize("of", [
+    lambda x: x * 1j, lambda x: x + 0j, lambda x: (2.0 - x) * 1j, lambda x: x + 1j * np.copy(x, "F"),
+    lambda x: (x.T.copy().T + 2j) * np.exp(1j * x), lambda x: np.copy(x, "F") * 1j - x,
+])  # fmt: skip
 def test_both_parts_lie_as_the_numbers_do(of):
     """By columns: a reshape by rows is a copy, so a write into it changes neither part."""
 
@@ -498,3 +502,24 @@ def test_both_parts_lie_as_the_numbers_do(of):
         for found in (pb.vjp(f, given)[0], pb.compile(f)(given)):
             for a, b in zip(found, f(given), strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("part", ["real", "imag"])
+@pytest.mark.parametrize("look", [
+    lambda a: a, np.ravel, lambda a: a.reshape(4, 1), lambda a: a.T, lambda a: a[0].ravel(), lambda a: a.flat,
+    lambda a: a[:1, :1].ravel(), lambda a: a.T.ravel("F"), lambda a: a.reshape(4).astype(float, copy=False),
+    np.ascontiguousarray,
+])  # fmt: skip
+def test_a_part_is_a_view_where_numpys_is(look, part):
+    def f(x, written):
+        z = x * (1 + 2j)
+        if written:  # before, or into what was made by NumPy
+            z[1, 0] = x[0, 0]
+        for a in (z, z.T.copy().T, np.zeros((2, 2), complex) + z):
+            look(getattr(a, part))[0] = 5 * x[1, 1]
+            x = x + np.abs(a) ** 2
+        return x
+
+    for written in (False, True):
+        expected = f(X.reshape(2, 2), written)
+        np.testing.assert_allclose(pb.vjp(f, X.reshape(2, 2), written)[0], expected, rtol=1e-14)

@@ -93,6 +93,28 @@ def test_scipys_own():
     pb.check_grads(f, x)
 
 
+@pytest.mark.parametrize("name", ["ifft", "rfft", "irfft", "rfft2", "fft2"])
+def test_results_lie_in_memory_as_those_of_the_library(name):
+    """So a reshape shows the same numbers, and is a view or a copy."""
+    import scipy.fft
+
+    def f(x):
+        made = []
+        for library in (FFT, scipy.fft):
+            for a in (x, x.T, np.copy(x, "F")):
+                for axis in (0, -1):
+                    whole = getattr(library, name)(a, **{"axes": (1 + axis, axis)} if "2" in name else {"axis": axis})
+                    row = whole.reshape(-1)
+                    row[1], whole.ravel()[3] = x[0, 0], x[1, 1]
+                    made += [whole.real, row.real, (whole * 1).T.reshape(-1).real]
+        return made
+
+    x = RANDOM.standard_normal((4, 6))
+    for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
+        for got, wanted in zip(found, f(x), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
+
+
 def test_what_numpy_refuses():
     for f, error in [(lambda x: FFT.fft(x, 0), ValueError), (lambda x: FFT.fft(x, norm="no"), ValueError),
                      (lambda x: FFT.rfft(x * 1j), TypeError), (lambda x: FFT.fft(x, axis=3), IndexError)]:  # fmt: skip

@@ -211,7 +211,9 @@ MAKERS = {
     "broadcast": lambda a: np.broadcast_to(a[0], a.shape) * 1, "with a row": lambda a: a + a[0],
     "with columns": lambda a: a + np.ones(a.shape, order="F"), "clip": lambda a: np.clip(a, 0, 1),
     "piecewise": lambda a: np.piecewise(a, [a < 1], [np.sin, np.cos]), "triu": np.triu, "round": lambda a: a.round(1),
-    "einsum": lambda a: np.einsum("ijk->kji", a) * 2, "outer": np.outer,
+    "einsum": lambda a: np.einsum("ijk->kji", a) * 2, "outer": np.outer, "dot": lambda a: np.dot(a[:, 0], 0.5),
+    "delete two": lambda a: np.delete(a, [0, 2], 1), "tensordot of none": lambda a: np.tensordot(a, a[0], 0),
+    "power": lambda a: np.linalg.matrix_power(a[:2, :2, :2], 0), "inv": lambda a: np.linalg.inv(a[:2, :2] + 1j).real,
 }  # fmt: skip
 X0 = np.array([True, False, True])
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from payback.ad.squares import Square, begun, is_square, passed_on
 from payback.ad.sweep import Entry
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
@@ -98,6 +99,9 @@ class Gradient:
             if bar.applied is None:
                 bar.applied = self.m.where(bar.mask, bar.value, 0.0)
             return bar.applied
+        if type(bar) is Square:
+            of_square = self.dense(bar.owed) * (self.operand(bar.node) * 2.0)
+            return of_square if bar.plain is None else self.dense(bar.plain) + of_square
         return bar
 
     def masked(self, mask: Any, bar: Any) -> Masked:
@@ -144,6 +148,10 @@ class Gradient:
         m, row, params = self.m, node.op, node.params
         if self.on_graph:
             m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
+            if type(bar) is Square:
+                return passed_on(self, node, slot, bar)
+            if is_square(node):
+                return begun(self, node, slot, bar)
             args = [Term(arg, m) for arg in node.args]
         else:
             args = [arg.value for arg in node.args]
@@ -162,13 +170,16 @@ class Gradient:
             shape, spread_over = m.shape(arg), params
             whole = self.on_graph or row.name not in ("max", "min")
             y = (spread if whole else kept)(m, self.operand(node), shape, **spread_over)
-            if type(bar) is Masked:
-                mask = self.whole_mask(bar, node)
-                bar = Masked(spread(m, mask, shape, **spread_over), spread(m, bar.value, shape, **spread_over))
-            else:
-                bar = spread(m, bar, shape, **spread_over)
+            bar = self.spread_bar(node, bar, shape)
             paid = self.times(bar, row.partials[0](m, arg, y, params["axes"]))
         return None if paid is None else self.fitted(paid, node.args[slot])
+
+    def spread_bar(self, node: Node, bar: Any, shape: tuple[int, ...]) -> Any:
+        """What a reduction is owed, at every entry of its argument."""
+        if type(bar) is not Masked:
+            return spread(self.m, bar, shape, **node.params)
+        mask = self.whole_mask(bar, node)
+        return Masked(spread(self.m, mask, shape, **node.params), spread(self.m, bar.value, shape, **node.params))
 
     def fitted(self, paid: Any, arg: Node) -> Any:
         """A payment in the shape of whom it is paid to."""
@@ -241,6 +252,12 @@ class Gradient:
             return self.add(payments)
         if type(payments[0]) is Share:
             return self.shared(node, payments)
+        squares = [paid for paid in payments if type(paid) is Square]
+        if squares:
+            plain = [paid.plain for paid in squares if paid.plain is not None]
+            plain += [paid for paid in payments if type(paid) is not Square]
+            owed = self.added(node, [paid.owed for paid in squares])
+            return Square(node, owed, self.added(node, plain) if plain else None)
         scattered = [paid for paid in payments if type(paid) is Scattered]
         if scattered:
             payments = [paid for paid in payments if type(paid) is not Scattered]

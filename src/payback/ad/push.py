@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked, no_derivative
+from payback.ad.squares import is_square, pushed
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
 from payback.ops.namespace import Select
@@ -30,6 +31,11 @@ def push(gradient: Gradient, reached: list[Node], tangents: Mapping[Node, Any]) 
     dots = dict(tangents)
     for node in order:
         if node in dots:
+            continue
+        if gradient.on_graph and is_square(node):
+            found = pushed(gradient, node, dots)
+            if found is not None:
+                dots[node] = found
             continue
         slots = [slot for slot, arg in enumerate(node.args) if arg in live and slot not in node.op.no_edge]
         found = _pushed(gradient, node, {slot: dots[node.args[slot]] for slot in slots if node.args[slot] in dots})

@@ -20,6 +20,14 @@ from payback.ops.namespace import full_index
 from payback.ops.row import INPUT, TABLE
 
 Lying = np.ndarray[Any, Any]
+
+
+class Parted(np.ndarray[Any, Any]):
+    """How the real or the imaginary part of complex numbers lies, and what is seen of it: without gaps, as it is kept,
+    where NumPy's has a gap after each number.  That makes no difference to what is a view, but for a copy by rows.
+    """
+
+
 _IDENTITY = TABLE["identity"]
 _MOST = 1 << 16  # nodes that are remembered
 _known: dict[int, tuple[int, ...] | None] = {}  # by a node's id: its strides, None where by rows

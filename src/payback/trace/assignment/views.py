@@ -16,14 +16,14 @@ import numpy as np
 
 from payback.errors import MutationError, UnsupportedError
 from payback.ir.aval import FLOAT64
-from payback.ir.node import Node
+from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, as_traced, become
 from payback.trace.arrays import now
-from payback.trace.assignment.memory_order import LaidOut, exactly, few, laid, lying, order_of, ordered, same
+from payback.trace.assignment.memory_order import LaidOut, Parted, exactly, few, laid, lying, order_of, ordered, same
 from payback.trace.assignment.outside import by_compiled_code, is_stored_back
 from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, made
@@ -209,7 +209,7 @@ _GATHERED = {"diagonal", "crossed", "windows"}
 def laid_out(x: Traced) -> np.ndarray[Any, Any]:
     """An array that lies in memory as x does in NumPy, as far as that is known."""
     if type(x) is Written:
-        return node_slot.__get__(x).at  # type: ignore[no-any-return]
+        return np.asarray(node_slot.__get__(x).at)
     alias = getattr(x, "alias", None)
     root, steps = (x.node, ()) if alias is None else (alias[0].root, alias[1])
     if x.node.value is not None and not _told_by_steps(alias):
@@ -217,7 +217,27 @@ def laid_out(x: Traced) -> np.ndarray[Any, Any]:
     at: Any = lying(root) if alias is None or alias[0].lies is None else alias[0].lies
     for name, params in steps:
         at = _replay(at, name, params)
-    return at  # type: ignore[no-any-return]
+    return np.asarray(at)
+
+
+def has_gaps(x: Traced, order: str) -> bool:
+    """Whether NumPy has to copy x to have it by rows ("C"), by columns ("F"), or in either way ("A") without gaps."""
+    if type(x) is Written:
+        parted = type(node_slot.__get__(x).at) is Parted
+    else:
+        alias = getattr(x, "alias", None)
+        parted = alias is not None and ("part", NO_PARAMS) in alias[1]
+    flags = laid_out(x).flags
+    return (parted and x.size > 1) or not (flags.forc if order == "A" else flags[f"{order}_CONTIGUOUS"])
+
+
+def part_of(x: Any) -> Any:
+    """The real or the imaginary part of an array of complex numbers, as NumPy shows it."""
+    x = made if isinstance(made := now(x), Traced) else x
+    if type(x) is Written:
+        held: View = node_slot.__get__(x)
+        return written(held.storage, held.at.view(Parted))
+    return _remembered(Traced(x.node), x, "part", NO_PARAMS) if type(x) is Traced and x.shape else x
 
 
 def in_order(made: Any, order: str | None) -> Any:
@@ -230,7 +250,7 @@ def in_order(made: Any, order: str | None) -> Any:
     at = laid_out(made)
     if order == "A":
         order = "F" if at.flags.fnc else "C"
-    if at.flags[f"{order}_CONTIGUOUS"] if order != "K" else same(at, np.empty_like(at)):
+    if not has_gaps(made, order) if order != "K" else same(at, np.empty_like(at)):
         return made
     return Traced(laid(made.node, np.empty_like(at, np.bool_, order)))
 
@@ -277,11 +297,12 @@ _WAYS: dict[str, Callable[..., Any]] = {
     "diagonal": lambda at, **how: np.diagonal(at, **how),
     "crossed": lambda at, of, first: np.einsum(at, of, [first, *sorted({*of} - {first})]),  # unlike diagonal, writable
     "windows": lambda at, **how: np.lib.stride_tricks.sliding_window_view(at, **how),
+    "part": lambda at: at.view(Parted),
 }
 
 
 def _replay(at: Any, name: str, params: dict[str, Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(_WAYS[name](at, **params))
+    return np.asanyarray(_WAYS[name](at, **params))
 
 
 def open_for_writing(x: Traced, place: Any) -> View:

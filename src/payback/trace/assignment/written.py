@@ -150,6 +150,7 @@ class Storage:
 
     def read(self, at: np.ndarray[Any, Any], place: Any) -> Any:
         """The entries of a view: a node, or a plain array where nothing traced is seen."""
+        at = np.asarray(at)
         if not at.ndim:
             return self.entry(int(at), place)
         if not at.size:
@@ -315,7 +316,7 @@ class Written(Traced):
             return made
         taken = view.at[plain_key(key)]
         place = where_of_caller(2)
-        if type(taken) is not np.ndarray:
+        if not isinstance(taken, np.ndarray):
             return _bare_or_traced(view.storage.entry(int(taken), place))
         if np.may_share_memory(taken, view.at):
             return written(view.storage, taken)

@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from payback.ops.fourier import Fourier, RealFourier, radices
+from payback.trace.array import Traced
+from payback.trace.assignment.memory_order import order_of, ordered
+from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.complex.functions import rule
 from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product, times
 from payback.trace.dispatch import emit, implements
@@ -155,7 +158,7 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     a = _whole(a)
     n = 2 * (np.shape(a)[axis] - 1) if n is None else int(n)
     if n < 1 or not _halves(n):
-        return _transformed(_hermitian(a, n, axis), n, axis, norm, True).real
+        return _transformed(_hermitian(a, n, axis), n, axis, norm, True).re
     half = n // 2 + 1
     weights = np.full(half, _scale(norm, n, True))
     weights[1 : (n + 1) // 2] *= 2.0
@@ -252,16 +255,34 @@ _ANSWERS = {
 }  # fmt: skip
 
 
+def _in_order(made: Any, order: Any) -> Any:
+    """The transform as an array without gaps, whose axes follow each other so in memory."""
+    if type(made) is Complex:
+        return Complex(_in_order(made.re, order), _in_order(made.im, order))
+    return laid_as(made, ordered(order, made.shape)) if made.ndim > 1 else made
+
+
+def _of_numpy(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Of np.fft, whose results lie as what is transformed."""
+
+    def of(a: Any, *args: Any, **kwargs: Any) -> Any:
+        a = _whole(a)
+        part = pair_of(a)[0] if is_complex(a) else a
+        return _in_order(f(a, *args, **kwargs), order_of(laid_out(part) if isinstance(part, Traced) else part))
+
+    return of
+
+
 def _of_scipy(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Of scipy.fft: what it may be told besides changes no number."""
+    """Of scipy.fft, whose results lie by rows; what it may be told besides changes no number."""
 
     def of(x: Any, *args: Any, overwrite_x: Any = None, workers: Any = None, plan: Any = None, **kwargs: Any) -> Any:
-        return f(x, *args[:3], **kwargs)
+        return _in_order(f(x, *args[:3], **kwargs), None)
 
     return of
 
 
 FUNCTIONS = {"scipy.fft": {function.__name__: _of_scipy(answer) for function, answer in _ANSWERS.items()}}
 for _function, _answer in _ANSWERS.items():
-    implements(_function)(_answer)
-    rule(_function)(_answer)
+    for _register in (implements, rule):
+        _register(_function)(_of_numpy(_answer))

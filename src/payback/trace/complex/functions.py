@@ -17,6 +17,7 @@ from payback.trace.complex.numbers import (
     NOTHING,
     Complex,
     as_part,
+    by_rows,
     pair,
     pair_of,
     parts,
@@ -55,9 +56,13 @@ def compute(function: Any, args: Any, kwargs: Any) -> Any:
     if function in _BY_PARTS:
         return _by_parts(function, *args, **kwargs)
     if function in _RULES:
-        return _RULES[function](*args, **kwargs)
+        made = _RULES[function](*args, **kwargs)
+        return by_rows(made) if function.__name__ in _OF_LAPACK else made
     module = (getattr(function, "__module__", "") or "numpy").replace("numpy", "np", 1)
     raise unsupported(f"{module}.{getattr(function, '__name__', function)}")
+
+
+_OF_LAPACK = {"inv", "pinv", "solve", "qr", "cholesky", "eigvalsh", "svdvals", "svd"}
 
 
 def _named(function: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -89,12 +94,12 @@ _VIEWING = {
 }  # fmt: skip
 _BY_PARTS = {
     *_VIEWING, np.roll, np.tile, np.repeat, np.sum, np.mean, np.cumsum, np.diff, np.trace, np.diag, np.diagflat,
-    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.pad, np.compress,
+    np.tril, np.triu, np.take, np.take_along_axis, np.delete, np.trapezoid, np.gradient, np.compress,
     np.fft.fftshift, np.fft.ifftshift,
 }  # fmt: skip
 
 
-_BESIDE = ("append", "prepend", "constant_values", "initial")
+_BESIDE = ("append", "prepend", "constant_values", "end_values", "initial")
 
 
 def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +114,13 @@ def _by_parts(function: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
         for k, part in enumerate(pair_of(z))
     ]
     return _joined(*made)
+
+
+@rule(np.pad)
+def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+    if mode in ("maximum", "minimum", "median") or callable(mode):  # of the numbers, not of their parts
+        raise unsupported(f"np.pad with mode={mode!r}")
+    return _by_parts(np.pad, array, pad_width, mode, **kwargs)
 
 
 def _joined(re: Any, im: Any) -> Any:
@@ -181,7 +193,7 @@ def imag(z: Any) -> Any:
 
 @rule(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
-    made = np.arctan2(z.imag, z.real)
+    made = np.arctan2(z.im, z.re)
     return np.degrees(made) if deg else made
 
 
@@ -358,7 +370,7 @@ def solve(a: Any, b: Any) -> Any:
 @rule(np.linalg.matrix_power)
 def matrix_power(a: Any, n: Any) -> Any:
     if n == 0:
-        return pair(np.broadcast_to(np.eye(a.shape[-1], dtype=a.real.dtype), a.shape), NOTHING)
+        return _new(np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape).copy())
     if n == 1:
         return a
     return repeated(lambda x, y: answer(np.matmul, "__call__", (x, y), {}), a if n > 0 else inv(a), abs(n))

@@ -20,7 +20,8 @@ from payback.trace.array import Traced, plain, stop_gradient
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
-from payback.trace.assignment.views import is_number, laid_as, laid_out
+from payback.trace.assignment.memory_order import same
+from payback.trace.assignment.views import in_order, is_number, laid_as, laid_out, part_of
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
@@ -50,7 +51,7 @@ class Complex:
 
     @property
     def real(self) -> Any:
-        return self.re
+        return part_of(self.re)
 
     @real.setter
     def real(self, value: Any) -> None:
@@ -58,7 +59,7 @@ class Complex:
 
     @property
     def imag(self) -> Any:
-        return self.im
+        return part_of(self.im)
 
     @imag.setter
     def imag(self, value: Any) -> None:
@@ -243,7 +244,20 @@ def pair(re: Any, im: Any, shape: tuple[int, ...] | None = None) -> Complex:
     if shape is None:
         shape = np.broadcast_shapes(np.shape(re), np.shape(im))
     re, im = in_dtype_of(im, re), in_dtype_of(re, im)
-    return Complex(_filled(re, im, shape), _filled(im, re, shape))
+    re, im = _filled(re, im, shape), _filled(im, re, shape)
+    if len(shape) > 1 and type(re) is type(im) is Traced:
+        lie = laid_out(re), laid_out(im)
+        if not same(*lie):  # of x + 1j·y: NumPy's lies as what it makes of arrays that lie so
+            whole = np.not_equal(*lie)
+            re, im = laid_as(re, whole), laid_as(im, whole)
+    return Complex(re, im)
+
+
+def by_rows(made: Any) -> Any:
+    """What lies in memory by rows, whatever its parts were taken from."""
+    if isinstance(made, tuple):
+        return type(made)(*map(by_rows, made))
+    return Complex(by_rows(made.re), by_rows(made.im)) if type(made) is Complex else in_order(made, "C")
 
 
 def in_dtype_of(other: Any, part: Any) -> Any:

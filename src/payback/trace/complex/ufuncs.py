@@ -192,17 +192,23 @@ def _power(x: Any, y: Any) -> Any:
     if exponent == 0.5:
         return _sqrt(x)
     if type(x) in (int, float) and x == 0:
-        a, b = pair_of(y)
-        defined = (a > 0) | ((a == 0) & (b == 0))
-        return pair(np.where(defined, np.where(a == 0, 1.0, 0.0), np.nan), np.where(defined, 0.0, np.nan))
-    if exponent is None or exponent <= 1:
+        return pair(*_power_of_nothing(y))
+    if exponent is not None and exponent <= 1:
         return _exp(multiply(y, _log(x)))
     re, im = pair_of(x)
     if _has_no_zero(re) or _has_no_zero(im):
         return _exp(multiply(y, _log(x)))
-    nothing = (re == 0) & (im == 0)  # of which the power is 0, and so is its slope
+    nothing = (re == 0) & (im == 0)
+    flat = (0.0, 0.0) if exponent is not None else _power_of_nothing(y)  # what the power is there; it has no slope
     made = _exp(multiply(y, _log(Complex(_chosen(nothing, in_dtype_of(re, 1.0), re), im))))
-    return Complex(*(_chosen(nothing, in_dtype_of(part, 0.0), part) for part in (made.re, made.im)))
+    return Complex(*(_chosen(nothing, in_dtype_of(part, there), part)
+                     for part, there in zip((made.re, made.im), flat, strict=True)))  # fmt: skip
+
+
+def _power_of_nothing(y: Any) -> tuple[Any, Any]:
+    a, b = pair_of(y)
+    defined = (a > 0) | ((a == 0) & (b == 0))
+    return np.where(defined, np.where(a == 0, 1.0, 0.0), np.nan), np.where(defined, 0.0, np.nan)
 
 
 def repeated(times: Callable[[Any, Any], Any], x: Any, count: int, made: Any = None) -> Any:

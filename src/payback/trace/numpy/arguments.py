@@ -75,6 +75,13 @@ def as_asked(made: Any, dtype: Any) -> Any:
     return made if dtype is None or np.dtype(dtype).kind not in "biu" else made.astype(dtype)
 
 
+def first_of(made: Any, initial: Any) -> Any:
+    """What a reduction begins with, in the dtype of its result: NumPy promotes nothing here."""
+    if made.dtype == getattr(initial, "dtype", None) and not (isinstance(initial, Traced) and initial.node.aval.weak):
+        return initial
+    return (initial if isinstance(initial, Traced) else np.asarray(initial)).astype(made.dtype)
+
+
 def arrayed(x: Any) -> Any:
     """What NumPy makes of an argument that it takes for an array: a Python number loses its weakness."""
     if not isinstance(x, Traced):

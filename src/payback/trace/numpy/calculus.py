@@ -302,7 +302,7 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 @implements(np.geomspace)
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """Between numbers of one sign; the ends are met exactly."""
-    start, stop = (x if type(x) in (int, float) else array_of(x) for x in (start, stop))
+    start, stop = (x if type(x) in (int, float) else array_of(x).astype(np.float64) for x in (start, stop))
     if known(start, stop) and np.any(np.asarray(plain(start)) * np.asarray(plain(stop)) <= 0):
         raise ValueError("np.geomspace of traced values is between numbers of one sign")
     sign = np.sign(plain(start)) if known(start) else np.sign(start)

@@ -13,8 +13,8 @@ from payback.errors import UnsupportedError
 from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced, holds_traced, plain
 from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
+from payback.trace.assignment.views import has_gaps, is_number, laid_as, laid_out, without_axes
 from payback.trace.assignment.views import in_order as lay
-from payback.trace.assignment.views import is_number, laid_as, laid_out, without_axes
 from payback.trace.dispatch import COPIES, SPREAD, here, implements
 from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
@@ -106,8 +106,8 @@ def _is_held(x: Any) -> bool:
 
 def _lies(x: Any, order: str) -> bool:
     """Whether an array lies in memory by rows ("C") or by columns ("F")."""
-    current = now(x.real if type(x) in COMPLEX else x)
-    return bool((laid_out(current) if isinstance(current, Traced) else current).flags[f"{order}_CONTIGUOUS"])
+    current = now(x.re if type(x) in COMPLEX else x)
+    return not has_gaps(current, order) if isinstance(current, Traced) else bool(current.flags[f"{order}_CONTIGUOUS"])
 
 
 def _already(original: Callable[..., Any], a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, plain
 from payback.trace.arrays import now, watched
-from payback.trace.assignment.views import in_order, is_number, laid_as, laid_out, share_memory, without_axes
+from payback.trace.assignment.views import has_gaps, in_order, is_number, laid_as, laid_out, without_axes
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.numpy.arguments import (
     NONE,
@@ -26,6 +26,7 @@ from payback.trace.numpy.arguments import (
     as_asked,
     axes_of,
     axis_of,
+    first_of,
     floating,
     given,
     keep,
@@ -71,7 +72,7 @@ def _reduction(
 def np_sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NONE, initial: Any = NONE,
            where: Any = True) -> Any:  # fmt: skip
     made = _reduction("sum", a, axis, keepdims, dtype, where)
-    return into(out, "sum", as_asked(made + initial if given(initial) else made, dtype))
+    return into(out, "sum", as_asked(made + first_of(made, initial) if given(initial) else made, dtype))
 
 
 @implements(np.mean)
@@ -102,7 +103,7 @@ def _extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any
         made = np.broadcast_to(astype(traced_array(initial), a.dtype), reduced(a.shape, axes_of(axis, a.ndim),
                                keep(keepdims)))  # fmt: skip
     elif given(initial):
-        made = emit({"max": "maximum", "min": "minimum"}[name], made, initial)
+        made = emit({"max": "maximum", "min": "minimum"}[name], made, first_of(made, initial))
     return into(out, name, made)
 
 
@@ -147,7 +148,7 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     if prod(shape) != size or any(s < 0 for s in shape):
         raise ShapeError(f"{x.shape} cannot be reshaped to {shape}", where=here(), why=f"it has {size} entries")
     made = emit("reshape", x, shape=shape)
-    if copy is False and not share_memory(made, x):
+    if copy is False and not np.may_share_memory(made, x):
         raise ValueError("Unable to avoid creating a copy while reshaping.")
     return Traced(made.node) if copy else made
 
@@ -212,11 +213,9 @@ def ravel(x: Any, order: str = "C") -> Any:
     if order == "K" and x.ndim > 1:
         x, order = transpose(x, _by_strides(_lies(x).strides)), "C"
     made = reshape(x, (-1,) if x.size else (0,), "C" if order == "K" else order)
-    flags = laid_out(x).flags if isinstance(x, Traced) else None
-    if flags is None or (flags.f_contiguous if order == "F" or (order == "A" and flags.fnc) else flags.c_contiguous):
+    if not isinstance(x, Traced) or not has_gaps(x, order if order in ("F", "A") else "C"):
         return made
-    made = Traced(made.node)
-    return laid_as(made, np.empty(made.shape, np.bool_))  # NumPy copies what lies with gaps, where reshape would not
+    return laid_as(Traced(made.node), np.empty(made.shape, np.bool_))  # a copy of gaps that reshape can see through
 
 
 def _by_strides(strides: tuple[int, ...]) -> list[int]:
@@ -325,7 +324,7 @@ def astype(
     x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True, **_: Any
 ) -> Any:
     """The value in another dtype.  From floating to another kind the derivative ends: rounding has none."""
-    lies = order not in ("C", "F") or laid_out(x).flags[f"{order}_CONTIGUOUS"]
+    lies = order not in ("C", "F") or not has_gaps(x, order)
     if not copy and x.dtype == dtype and lies and not x.node.aval.weak:
         return x
     if np.dtype(dtype).kind == "c":

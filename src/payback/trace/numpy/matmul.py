@@ -9,7 +9,7 @@ import numpy as np
 from payback.errors import ShapeError
 from payback.ir.where import position
 from payback.trace.array import Traced
-from payback.trace.assignment.views import laid_by
+from payback.trace.assignment.views import in_order, laid_by
 from payback.trace.dispatch import contraction, emit, here, implements, into, matmul_spec, product_at_once
 from payback.trace.numpy.arguments import arrayed
 from payback.trace.numpy.map import broadcast_any
@@ -59,7 +59,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
         return product
     a, b = arrayed(a), arrayed(b)
     if not a.shape or not b.shape:
-        return into(out, "dot", a * b)
+        return into(out, "dot", in_order(a * b, "C") if max(len(a.shape), len(b.shape)) <= 2 else a * b)
     if len(a.shape) <= 2 and len(b.shape) <= 2:
         return into(out, "dot", matmul(a, b))
     return into(out, "dot", tensordot(a, b, ((len(a.shape) - 1,), (max(len(b.shape) - 2, 0),))))
@@ -82,7 +82,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     left = [next(letters) for _ in range(na)]
     right = [left[of_a[of_b.index(i)]] if i in of_b else next(letters) for i in range(nb)]
     out = [c for i, c in enumerate(left) if i not in of_a] + [c for i, c in enumerate(right) if i not in of_b]
-    return emit("contract", a, b, spec=("".join(left), "".join(right), "".join(out)))
+    return in_order(emit("contract", a, b, spec=("".join(left), "".join(right), "".join(out))), "C")
 
 
 @implements(np.outer)

@@ -115,7 +115,9 @@ def matrix_power(a: Any, n: Any) -> Any:
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError(f"Last 2 dimensions of the array must be square, the shape is {a.shape}")
     if n == 0:
-        return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape)
+        made = np.zeros_like(a)  # type: ignore[call-overload]
+        made[...] = np.eye(a.shape[-1])
+        return made
     if n < 0:
         a, n = np.linalg.inv(a), -n
     square: Any = None

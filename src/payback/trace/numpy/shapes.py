@@ -12,7 +12,7 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, plain
-from payback.trace.assignment.views import in_order, is_number, looked_at, without_axes
+from payback.trace.assignment.views import in_order, is_number, laid_by, looked_at, without_axes
 from payback.trace.dispatch import here, implements, into
 from payback.trace.numpy.arguments import (
     array_of,
@@ -175,12 +175,14 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 
 
 @implements(np.delete)
-@like_first
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     if axis is None:
         arr, axis = reshape(arr, (arr.size,)), 0
     axis = axis_of(axis, arr.ndim)
-    return part_of(arr, axis, np.delete(np.arange(arr.shape[axis]), plain(obj)))
+    made = part_of(arr, axis, np.delete(np.arange(arr.shape[axis]), plain(obj)))
+    if isinstance(obj, slice) or np.size(obj) == 1:
+        return like_first(lambda x: made)(arr)
+    return laid_by(lambda x: x[(slice(None),) * axis + ([0, 0],)], made, arr)  # NumPy reads the others by a mask
 
 
 @implements(np.trim_zeros)

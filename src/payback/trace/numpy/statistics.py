@@ -19,6 +19,7 @@ from payback.trace.numpy.arguments import (
     axes_of,
     axis_of,
     count_of,
+    first_of,
     given,
     keep,
     known,
@@ -135,7 +136,7 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if x.node.aval.weak:
         x = astype(x, x.dtype)
     made = emit("prod", x, axes=reduced_axes(axis, x.ndim), keepdims=keep(keepdims))
-    return into(out, "prod", as_asked(made * initial if given(initial) else made, dtype))
+    return into(out, "prod", as_asked(made * first_of(made, initial) if given(initial) else made, dtype))
 
 
 def _cumulative(row: str, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
