@@ -84,3 +84,13 @@ def test_kinds_can_be_given():
 def test_underscores_and_foreign_digits_are_no_numbers():
     assert kind(["1_000", "2_000", "1_000"], kind="numeric") == "mixed"
     assert kind(["١٢", "١٣", "١٢"]) == "categorical"
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_long_whole_numbers_that_are_rounded_are_said(blank):
+    for first in (2**53, 10**22, -(10**30)):
+        column = column_from_cells("x", "\0".join(f"{blank}{first + i}" for i in range(3)))
+        assert "rounded" in column.note
+        assert column.kind == ("numeric" if first == 2**53 else "constant")
+    for exact in ("9007199254740992\0-4", f"{blank}1e300\0002.5", f"{2**1000}\0001"):
+        assert column_from_cells("x", exact).note == ""

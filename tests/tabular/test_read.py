@@ -166,6 +166,13 @@ def test_columns_without_a_name_and_blank_lines_are_said(table):
     assert read.notes == ("2 columns without a name: called 'column_1', 'column_3'", "1 blank line skipped")
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"SEP=;"', "sep=\t"])
+def test_a_first_line_that_names_the_delimiter(table, line):
+    mark = line.strip('"')[-1]
+    read = table(f"{line}\r\na,b{mark}c\r\n1{mark}x\r\n2{mark}y\r\n")
+    assert (read.names, read.notes, read.lines.tolist()) == (["a,b", "c"], (), [3, 4])
+
+
 def test_blank_lines_before_the_names(table):
     read = table("\n  \na,b\n1,2\n")
     assert read.names == ["a", "b"]

@@ -47,6 +47,9 @@ def test_rmse_and_r2():
     both = r2(np.stack([found, true], 1), np.stack([true, true], 1))
     assert both == pytest.approx((r2(found, true) + 1) / 2)
     assert math.isnan(r2(found, np.ones(3)))
+    for scale in (2.0**600, 2.0**-600):  # squares of such numbers are infinite, or nothing
+        assert rmse(scale * found, scale * true) == scale * rmse(found, true)
+        assert r2(scale * found, scale * true) == r2(found, true)
 
 
 def test_history():

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+import amount
 import payback as pb
 from payback import datasets
 from payback.cli import main
@@ -253,3 +254,21 @@ def test_no_choice_looks_at_the_name_of_a_table():
     assert prepare(tables[0], ["species"]).recipe == prepare(tables[1], ["species"]).recipe
     one, other = (train_prepared(prepare(t, ["species"], recipe=QUICK)) for t in tables)
     assert bits(one.model.net) == bits(other.model.net)
+
+
+@pytest.mark.parametrize("seed", range(amount.cases(10, 100)))
+def test_the_defaults_go_by_rows_columns_and_classes(seed):
+    random = np.random.default_rng(seed)
+    rows, columns = (int(n) for n in np.exp(random.uniform(np.log([20, 1]), np.log([300_000, 500]))))
+    classes = int(random.choice([0, 2, 3, 30, 200]))
+    made = Recipe().complete(rows, columns, classes)
+    steps = made.epochs * -(-rows // min(made.batch_size, rows))
+    assert 100 <= made.epochs <= 400
+    assert made.epochs in (100, 400) or abs(steps - 3000) < steps / made.epochs
+    # weights shrink less the more rows tell, and the more each row tells
+    assert 0 < made.weight_decay <= (2 if classes == 0 or rows < 2000 else 4)
+    assert made.weight_decay >= Recipe().complete(rows, columns, 2 * classes).weight_decay
+    assert made.weight_decay <= Recipe().complete(rows, 2 * columns, classes).weight_decay
+    fewer = max(2, rows // 2)
+    if made.batch_size == Recipe().complete(fewer, columns, classes).batch_size and (fewer < 2000) == (rows < 2000):
+        assert made.weight_decay <= Recipe().complete(fewer, columns, classes).weight_decay

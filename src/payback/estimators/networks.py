@@ -128,7 +128,8 @@ class Classifier(ClassifierMixin, _Network):
     numbers of rows and columns, as `payback train` chooses it.  activation: a name in `pb.nn.ACTIVATIONS`.
     dropout: see `pb.nn.MLP`.
     net: a function (n_in, n_out, key) that makes another network than an MLP; it returns logits.
-    optimizer: a name in `pb.optim.OPTIMIZERS` with rate and weight_decay (for "adamw"), or an optimizer.
+    optimizer: a name in `pb.optim.OPTIMIZERS` with rate (it falls to 0 over the epochs, but for "gd") and weight_decay
+    (for "adamw"); or an optimizer, whose rate stays unless it has a schedule.
     epochs, batch_size: see `pb.fit`.  validation: the share of the rows held out, by which the best epoch is chosen.
     patience: epochs without a better one before the training ends.  class_weight: as in scikit-learn.
     standardize: bring every column to mean 0 and deviation 1 first.  random_state: of the first weights and the order.

@@ -327,6 +327,15 @@ def load(folder: str | Path, like: Any = None) -> Any:
 
     folder: of the model.  like: a network of the same structure, for classes of your own (their code is not in files).
     Raises ModelFileError for a folder that is wrong, truncated, altered or foreign.
+
+    >>> import tempfile, numpy as np, payback as pb
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> run = pb.fit(pb.nn.MLP([1, 8, 1], seed=0), X, X[:, 0] ** 2, epochs=3, validation=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run.save(folder)
+    ...     net = pb.load(folder)
+    >>> bool((net(X) == run.net(X)).all())
+    True
     """
     return read_model(folder, like)[0]
 

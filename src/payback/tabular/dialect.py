@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from payback.errors import InputError
@@ -48,6 +49,16 @@ def find_delimiter(text: str) -> str:
         if score > best:
             best, winner = score, delimiter
     return winner
+
+
+def named_delimiter(text: str) -> tuple[str | None, str]:
+    r"""The delimiter that a first line such as `sep=;`, Excel's, tells, or None; and the text with that line blank.
+
+    >>> named_delimiter("sep=;\na;b"), named_delimiter("sep=x,y\n1,2")
+    ((';', '\na;b'), (None, 'sep=x,y\n1,2'))
+    """
+    found = re.match(r'(?i:"?sep=)([^\s\w"]|\t)"?(?=[\r\n])', text)
+    return (found[1], text[found.end() :]) if found else (None, text)
 
 
 def _sample(text: str, delimiter: str) -> list[list[str]]:

@@ -22,6 +22,7 @@ categorical     all other text
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -34,8 +35,8 @@ _ID_NAME = re.compile(r"(?i:id|ids|uuid|guid|.*[_\s.-]id)|.*[a-z]I[dD]")
 _INDEX_NAME = re.compile(
     r"(?i)|#|index|idx|row|rows?[_\s.-]?(names?|numbers?|nums?|nr|no|id)|no\.?|nr\.?|unnamed: \d+|column_\d+"
 )
-
-
+_ROUNDED = "whole numbers of more than 15 digits are rounded"
+_MOST_DIGITS = 309  # of a finite float64
 NUL = "\0"
 
 
@@ -57,11 +58,11 @@ def column_from_cells(name: str, joined: str, mark: str = ".", kind: str | None 
     wanted = kind in (None, "numeric")
     numbers = _all_numbers(joined, mark) if wanted else None
     if numbers is not None:
-        return column_from_numbers(name, numbers, mark, kind)
+        return _rounded(column_from_numbers(name, numbers, mark, kind), joined)
     codes, labels = _factorize(joined.split(NUL))
     numbers = _numbers_of(labels, mark) if wanted else None
     if numbers is not None and (kind == "numeric" or not _is_code(labels)):
-        return column_from_numbers(name, np.append(numbers, np.nan)[codes], mark, kind)
+        return _rounded(column_from_numbers(name, np.append(numbers, np.nan)[codes], mark, kind), joined)
     return _text_column(name, codes, labels, mark, kind)
 
 
@@ -81,6 +82,17 @@ def column_from_numbers(name: str, numbers: NDArray[np.float64], mark: str = "."
         else:
             kind = "numeric"
     return Column(name, kind, numbers=numbers, mark=mark, note=note)
+
+
+def _rounded(column: Column, joined: str) -> Column:
+    """The column with a note if its cells write whole numbers of so many digits that float64 rounds them."""
+    assert column.numbers is not None
+    if not (np.abs(column.numbers) >= 2.0**53).any():
+        return column
+    texts = {text for cell in joined.split(NUL) if (text := cell.strip().lstrip("+-")).isdecimal()}
+    if all(int(float(text)) == int(text) for text in texts if len(text) < _MOST_DIGITS):
+        return column
+    return dataclasses.replace(column, note=f"{column.note}; {_ROUNDED}".lstrip("; "))
 
 
 def _all_numbers(joined: str, mark: str) -> NDArray[np.float64] | None:

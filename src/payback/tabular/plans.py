@@ -167,8 +167,10 @@ def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
 
     Raises UselessColumnError: the column cannot help.  InputError: text in a numeric column.
     """
-    if column.kind in ("empty", "constant"):
-        raise UselessColumnError("all its cells are missing" if column.kind == "empty" else "it is constant")
+    if column.kind == "empty":
+        raise UselessColumnError("all its cells are missing")
+    if column.kind == "constant":
+        raise UselessColumnError("it is constant" + (f", for {column.note}" if column.note else ""))
     if column.kind == "identifier":
         raise UselessColumnError("it only tells the rows apart")
     has_missing = bool(column.missing[rows].any())

@@ -29,7 +29,7 @@ def read_csv(
     r"""Read a CSV file (also .csv.gz; UTF-8, or UTF-16 with a byte-order mark) into a `Table`.
 
     Quoting is RFC 4180's, strictly.  Spaces around a cell do not count.  Blank lines are skipped, and said.
-    delimiter: comma, semicolon, tab or | are recognized; any one character may be given.
+    delimiter: comma, semicolon, tab or | are recognized, or a line `sep=;` says it; any one character may be given.
     decimal: "." or ","; recognized.  Thousands separators are never read: a number with one is text.
     header: whether the first line names the columns; recognized.  Without names they are x1, x2, …, and this is said.
     kinds: overrules the recognized kind of a column: {"zip": "categorical"}; "numeric", "categorical" or "identifier".
@@ -70,7 +70,10 @@ def table_from_text(
     check_text(text, source)
     if decimal not in (None, ".", ","):
         raise InputError(f"the decimal mark is {quoted(decimal)}", why="it is a point or a comma", fix="use '.' or ','")
-    delimiter = dialect.find_delimiter(text) if delimiter is None else dialect.check_delimiter(delimiter)
+    named, text = dialect.named_delimiter(text)
+    if delimiter is not None:
+        delimiter = dialect.check_delimiter(delimiter)
+    delimiter = delimiter or named or dialect.find_delimiter(text)
     rows = split_text(text, delimiter, source, lambda share: told(_SPLITTING * share))
 
     mark = decimal or dialect.find_decimal(list(zip(*(rows.sample[1:] or rows.sample), strict=True)))
@@ -89,8 +92,8 @@ def table_from_text(
             notes.append(f"the first line holds data, not names: the columns are called x1 … x{len(names)}")
     if mark == ",":
         notes.append("numbers are read with a decimal comma")
-    if rows.blank:
-        notes.append(f"{counted(rows.blank, 'blank line')} skipped")
+    if blank := rows.blank - bool(named):
+        notes.append(f"{counted(blank, 'blank line')} skipped")
 
     kinds = _check_kinds(kinds, names, source)
     made: list[Column] = []

@@ -140,16 +140,33 @@ def mae(prediction: Array, target: Array) -> float:
 
 def rmse(prediction: Array, target: Array) -> float:
     """The root of the mean squared error, in the target's units."""
-    difference = prediction.astype(np.float64) - target
-    return float(np.sqrt(np.mean(difference * difference)))
+    prediction, target, exponent = _in_range(prediction, target)
+    return float(np.ldexp(np.sqrt(np.mean((prediction - target) ** 2)), exponent))
 
 
 def r2(prediction: Array, target: Array) -> float:
-    """The share of the target's variance that is explained, averaged over outputs; NaN if the target is constant."""
-    target, prediction = (a.reshape(len(a), -1).astype(np.float64) for a in (target, prediction))
-    residual = ((target - prediction) ** 2).sum(axis=0)
-    total = ((target - target.mean(axis=0)) ** 2).sum(axis=0)
-    return float(np.mean(1 - residual / total)) if (total > 0).all() else float("nan")
+    """The share of the target's variance that is explained, averaged over outputs; NaN if the target is constant.
+
+    >>> r2(np.array([2e200, 4e200]), np.array([1e200, 5e200]))
+    0.75
+    """
+    shares = [_share(*_in_range(p, t)[:2]) for p, t in zip(_columns(prediction), _columns(target), strict=True)]
+    return float(np.mean(shares))
+
+
+def _share(prediction: Array, target: Array) -> float:
+    total = ((target - target.mean()) ** 2).sum()
+    return float(1 - ((target - prediction) ** 2).sum() / total) if total > 0 else float("nan")
+
+
+def _columns(values: Array) -> Array:
+    return values.reshape(len(values), -1).T
+
+
+def _in_range(prediction: Array, target: Array) -> tuple[Array, Array, int]:
+    """Both divided by a power of two, which changes no digit, so that no square overflows or vanishes; and which."""
+    exponent = int(np.frexp(max(np.abs(prediction).max(), np.abs(target).max()))[1])
+    return np.ldexp(prediction.astype(np.float64), -exponent), np.ldexp(target.astype(np.float64), -exponent), exponent
 
 
 OF_VALUES: dict[str, Metric] = {"mae": mae, "rmse": rmse, "r2": r2}

@@ -17,8 +17,8 @@ from payback.nn.layers import Dropout, known
 from payback.optim.optimizers import OPTIMIZERS, AdamW, GradientDescent, Optimizer
 from payback.optim.schedules import Constant, Cosine, Schedule, positive
 
-STEPS = 1500  # steps that small tables get, however few rows they have
-MIN_EPOCHS, MAX_EPOCHS = 60, 400
+STEPS = 3000  # steps that small tables get, however few rows they have
+MIN_EPOCHS, MAX_EPOCHS = 100, 400
 MANY_ROWS = 2000  # from here on a second layer pays, and rows can be spared to watch the training by
 RATES = {"gd": 0.1, "momentum": 0.02, "nesterov": 0.02, "rmsprop": 1e-3, "adam": 3e-3, "adamw": 5e-3}
 
@@ -160,9 +160,11 @@ def _decay(rows: int, columns: int, classes: int) -> float:
 
     2 for up to 50 rows a column, or 100 where rows are spared to choose the epoch by, then less; as much more as a step
     has more rows, for each step shrinks them; and less for many classes, since the label of one of k tells log₂ k bits.
+    Classes that two layers tell by still more columns make it 4: without that they know the rows by heart in an epoch.
     """
+    most = 2.0 if rows < MANY_ROWS or classes == 0 else 4.0
     enough = (50 if rows < MANY_ROWS else 100) * columns * (_batch(rows) / _batch(1))
-    return round(2.0 * min(1.0, enough / rows) / log2(max(2, classes)), 3)
+    return round(min(most, 2.0 * enough / rows) / log2(max(2, classes)), 3)
 
 
 def _batch(rows: int) -> int:
