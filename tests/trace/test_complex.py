@@ -1,5 +1,6 @@
 """Programs with complex numbers: NumPy's values on plain numbers, and derivatives as finite differences see them."""
 
+import inspect
 import operator
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import payback as pb
 from payback.errors import DifferentiationError, PaybackError, TraceError, UnsupportedError
+from payback.trace.complex.functions import IN_C
 
 X = np.array([0.9, 1.7, 0.5, -0.7])
 C = np.array([1 + 2j, 0.5 - 1j, 2j, -1.0])
@@ -523,3 +525,14 @@ def test_a_part_is_a_view_where_numpys_is(look, part):
     for written in (False, True):
         expected = f(X.reshape(2, 2), written)
         np.testing.assert_allclose(pb.vjp(f, X.reshape(2, 2), written)[0], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", IN_C)
+def test_functions_in_c_are_called_as_they_tell(function):
+    """Where NumPy is old enough not to tell, nothing is asked."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        parameters = None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    assert parameters is None or IN_C[function] == tuple(one.name for one in parameters if one.kind in kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,17 @@ def _named(function: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
     return args[:first], {**dict(zip(names[first:], args[first:], strict=True)), **kwargs}
 
 
+# Functions in C, which tell their arguments from NumPy 2.4 on.
+IN_C = {
+    np.concatenate: ("arrays", "axis", "out"), np.dot: ("a", "b", "out"), np.inner: ("a", "b"), np.vdot: ("a", "b"),
+    np.where: ("condition", "x", "y"), np.empty_like: ("prototype", "dtype", "order", "subok", "shape"),
+}  # fmt: skip
+
+
 @functools.lru_cache(maxsize=256)
-def _positional(function: Any) -> list[str]:
+def _positional(function: Any) -> Sequence[str]:
+    if function in IN_C:
+        return IN_C[function]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [name for name, one in inspect.signature(function).parameters.items() if one.kind in kinds]
 
