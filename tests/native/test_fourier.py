@@ -82,6 +82,14 @@ def test_gradients_are_the_interpreters(dtype):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e2 * np.finfo(dtype).eps * np.abs(b).max())
 
 
+def test_in_a_batch():
+    x = lines(3, 5, 36)[0]
+    f = pb.vmap(pb.vmap(lambda x: np.sin(np.fft.irfft(np.fft.rfft(x) * np.fft.fft(x)[:19]))), in_axes=1, out_axes=1)
+    compiled = pb.compile(f, native=True)
+    np.testing.assert_allclose(compiled(x), f(x), rtol=0, atol=1e-12)
+    assert "solve_constant" not in str(compiled.explain_compilation())
+
+
 def test_in_the_step_of_a_loop():
     def f(u):
         def step(u, _):

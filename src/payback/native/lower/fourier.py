@@ -304,14 +304,17 @@ def lower_transform(planner: Any, node: Node) -> bool:
         return False
     n = of.n // 2 if real else of.n
     factors = radices(n)
-    if factors is None or len(node.aval.shape) != 2 or n > LONGEST or len(factors) < 1 + real or not node.aval.size:
+    if factors is None or n > LONGEST or len(factors) < 1 + real or not node.aval.size:
         return False
-    lines, columns = node.aval.shape
-    source = planner.view(given)
-    if source.strides[0] != 1:
-        source = layout.transposed(planner.copy(layout.transposed(source, (1, 0)), dtype), (1, 0))
-    target: View = arena(dtype, columns, lines)
-    planner.views[node] = layout.transposed(target, (1, 0))
+    *lead, lines, beside = node.aval.shape
+    columns, axes = prod(lead) * beside, (*range(len(lead)), len(lead) + 1, len(lead))
+    given_lines = layout.transposed(planner.view(given), axes)
+    flat = (columns, given_lines.shape[-1])
+    source = layout.reshaped(given_lines, flat)
+    if source is None or source.strides[1] != 1:
+        source = layout.whole(planner.copy(given_lines, dtype).buffer, flat)
+    target: View = arena(dtype, *lead, beside, lines)
+    planner.views[node] = layout.transposed(target, axes)
     name = ("turns", code, n, of.inverse)
     table = planner.known_constants.get(name)
     if table is None:
@@ -324,6 +327,6 @@ def lower_transform(planner: Any, node: Node) -> bool:
     size = -(-4 * n * itemsize(pointwise.register_type(code)) // 64) * 64
     memory = arena(np.dtype(np.uint8), size * (planner.threads if split else 1))
     key = Transforms(code, factors, of.inverse, split, real)
-    numbers = [columns, source.strides[1], lines, size]
+    numbers = [columns, source.strides[0], lines, size]
     planner.command(key, [source, target, table, memory], numbers, [source, table], [target, memory], "fourier", flops)
     return True

@@ -131,14 +131,20 @@ def log_ndtr(m: Maths, x: Lanes) -> Lanes:
     return m.select(m.is_nan(x), x, -m.abs(m.select(left, far, log)))
 
 
-def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
-    """Φ⁻¹(½ + u) in two words, with q = ½ − |u|: u·(√2π + …) up to 0.35, else r − H(r) with r = √(−2·log q)."""
+def _quantile(m: Maths, u: Lanes, q: Lanes, u_low: Lanes | None = None) -> tuple[Lanes, Lanes]:
+    """Φ⁻¹(½ + u + u_low) in two words, with q = ½ − |u + u_low|.
+
+    u·(√2π + …) up to 0.35, else r − H(r) with r = √(−2·log q).
+    """
     middle = m.abs(u) < 0.35
     near = m.select(middle, u, 0.0)
     first, second = c.ROOT_2PI[m.width]
     high, low = m.two_product(near, first)
     square = near * near
-    low = m.mad(near, m.mad(square, m.polynomial(square, c.QUANTILE), second), low)
+    series = m.polynomial(square, c.QUANTILE)
+    low = m.mad(near, m.mad(square, series, second), low)
+    if u_low is not None:
+        low = m.mad(u_low, m.mad(3.0 * square, series, first), low)
     log, log_low = wide_log(m, m.at_most(q, 0.25))
     double, double_low = -2.0 * log, -2.0 * log_low
     r = m.sqrt(double)
@@ -155,7 +161,8 @@ def _quantile(m: Maths, u: Lanes, q: Lanes) -> tuple[Lanes, Lanes]:
 
 def ndtri(m: Maths, x: Lanes) -> Lanes:
     """The inverse of ndtr."""
-    high, low = _quantile(m, x - 0.5, m.select(x < 0.5, x, 1.0 - x))
+    u, u_low = m.two_sum(x, m.number(-0.5))
+    high, low = _quantile(m, u, m.select(x < 0.5, x, 1.0 - x), u_low)
     edge = m.select(x == 0.0, -math.inf, m.select(x == 1.0, math.inf, math.nan))
     return m.select((x > 0.0) & (x < 1.0), high + low, edge)
 
