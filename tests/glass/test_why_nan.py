@@ -272,12 +272,15 @@ def test_what_a_loop_gives_is_called_by_the_loop_s_own_name():
     programs = {
         "number": loop,
         "v": lambda x: sum(np.log(v) for v in x),
+        "w": lambda x: sum(k + np.log(w) for k, w in enumerate(x)),
         "u": lambda x: sum([v * np.log(u) for v in x[:1] for u in x]),
     }
     for name, f in programs.items():
         assert pb.why_nan(f, np.array([1.0, 0.0]))[0].operands == ((name, 0.0),)
     texts = {account.where.text for account in pb.explain(programs["u"], np.ones(2)).nodes if account.op == "index"}
     assert texts == {"v", "u", "x[:1]"}
+    texts = {account.where.text for account in pb.explain(programs["w"], np.ones(2)).nodes if account.op == "index"}
+    assert texts == {"w"}
 
 
 def over(a, b, choose=lambda b: np.where(b == 0, 1, b)):

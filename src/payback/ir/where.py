@@ -123,14 +123,21 @@ def _targets(code: CodeType) -> dict[int, Span]:
     named: dict[Span, list[Span]] = {}
     for node in ast.walk(syntax(code)) if loops else ():
         if isinstance(node, (ast.For, ast.comprehension)):
-            named.setdefault(_span(node.iter), []).append(_span(node.target))
+            named.setdefault(_span(node.iter), []).append(_span(_valued(node)))
         if isinstance(node, ast.For):
-            named.setdefault(_span(node), []).append(_span(node.target))
+            named.setdefault(_span(node), []).append(_span(_valued(node)))
         for part in getattr(node, "generators", ()):
-            named.setdefault(_span(node), []).append(_span(part.target))
+            named.setdefault(_span(node), []).append(_span(_valued(part)))
     found = {2 * i: named[spans[i]] for i in loops if spans[i] in named}
     # all loops of a comprehension have its span
     return {offset: targets.pop(0) if len(targets) > 1 else targets[0] for offset, targets in found.items()}
+
+
+def _valued(loop: ast.For | ast.comprehension) -> ast.expr:
+    """What a loop gives the value to: of `for k, v in enumerate(x)` that is `v`."""
+    target, over = loop.target, loop.iter
+    counted = isinstance(over, ast.Call) and isinstance(over.func, ast.Name) and over.func.id == "enumerate"
+    return target.elts[1] if counted and isinstance(target, ast.Tuple) and len(target.elts) == 2 else target
 
 
 def _loop_variable(code: CodeType, offset: int) -> Span | None:
