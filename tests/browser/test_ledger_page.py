@@ -57,6 +57,25 @@ def test_no_label_of_an_edge_lies_on_another(visit, tmp_path):
             assert apart(one, two)
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_stay_in_their_cells_and_boxes(visit, tmp_path, width):
+    def loss(a_rather_long_name_for_a_parameter, the_name_of_another_parameter):
+        the_product_of_the_two = a_rather_long_name_for_a_parameter @ the_name_of_another_parameter
+        return np.sum(the_product_of_the_two * 1.2345678)
+
+    page = visit(write(tmp_path / "page.html", html_of(pb.explain(loss, np.eye(3), np.ones((3, 40))))), width=width)
+    outside = """all => all.filter(([outer, inner]) => {
+        const o = outer.getBoundingClientRect(), i = inner.getBoundingClientRect();
+        return i.left < o.left - 1 || i.right > o.right + 1;
+    }).map(([, inner]) => inner.textContent)"""
+    for outer, inner in ((".book tbody th", ".link"), (".graph .node", "text")):
+        holder = "o" if inner == ".link" else "o.querySelector('rect')"
+        found = f"[...o.querySelectorAll('{inner}')].map(i => [{holder}, i])"
+        pairs = f"[...document.querySelectorAll('{outer}')].flatMap(o => {found})"
+        assert page.evaluate(f"{pairs}.length") > 3
+        assert page.evaluate(f"({outside})({pairs})") == []
+
+
 def apart(one, two):
     beside = one["x"] + one["width"] <= two["x"] or two["x"] + two["width"] <= one["x"]
     return beside or one["y"] + one["height"] <= two["y"] or two["y"] + two["height"] <= one["y"]

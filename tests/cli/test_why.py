@@ -95,9 +95,9 @@ def test_a_model_on_a_table(capsys, folder):
 def test_why_nan_of_a_function(capsys, folder):
     code, out, _ = run(capsys, "why-nan", "model.py:cost", "w=[1,-2]", "x=[[1,2],[2,1]]", "y=[1,2]")
     assert code == 0
-    assert out.splitlines()[1].endswith("cost: np.log(z)[0] is nan (x @ w = -3): log needs x > 0; 2 of 2 entries")
+    assert out.splitlines()[1].endswith("cost: np.log(z)[0] is nan (z = -3): log needs x > 0; 2 of 2 entries")
     (origin,) = data(capsys, "why-nan", "model.py:cost", "w=[1,-2]", "x=[[1,2],[2,1]]", "y=[1,2]")["origins"]
-    assert (origin["what"], origin["index"], origin["operands"]) == ("np.log(z)", [0], {"x @ w": -3.0})
+    assert (origin["what"], origin["index"], origin["operands"]) == ("np.log(z)", [0], {"z": -3.0})
     assert (origin["place"]["line"], origin["place"]["text"]) == (6, "np.log(z)")
 
 

@@ -26,10 +26,6 @@ from payback.train.stream import Stream
 X, Y = pb.datasets.load("iris")
 LABELS = np.array(["red", "green", "blue"], object)[Y]
 
-# What cannot hold, and why.
-EXPECTED = {
-    "check_sample_weight_equivalence_on_dense_data": "a row with weight 2 is in one batch, two equal rows are in two",
-}
 LEFT_OUT = {"check_array_api_input"}  # runs only where SCIPY_ARRAY_API is set
 
 
@@ -38,25 +34,18 @@ def checks():
         for _, check in estimator_checks_generator(estimator):
             name = getattr(check, "func", check).__name__
             if name not in LEFT_OUT:
-                yield pytest.param(estimator, check, name, id=f"{type(estimator).__name__}-{name}")
+                yield pytest.param(estimator, check, id=f"{type(estimator).__name__}-{name}")
 
 
-@pytest.mark.parametrize(
-    ("estimator", "check", "name"), random.Random(1).sample(list(checks()), amount.cases(5, 30, 121))
-)
-def test_the_checks_of_scikit_learn(estimator, check, name):
+@pytest.mark.parametrize(("estimator", "check"), random.Random(1).sample(list(checks()), amount.cases(5, 30, 121)))
+def test_the_checks_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of scikit-learn's own, some of which its checks wait for
-        if name in EXPECTED:
-            with pytest.raises(AssertionError):
-                check(clone(estimator))
-        else:
-            check(clone(estimator))
+        check(clone(estimator))
 
 
 def test_all_checks_are_there():
     assert len(list(checks())) >= 110
-    assert set(EXPECTED) < {case.values[2] for case in checks()}
 
 
 def test_the_network_is_that_of_fit():

@@ -78,6 +78,25 @@ def in_a_given_derivative(x):
     return given(x).sum()
 
 
+def softmax_of_masked(s):
+    z = s + np.array([[0.0, -np.inf], [-np.inf, -np.inf]])
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return (e / e.sum(axis=1, keepdims=True)).sum()
+
+
+@pb.custom_gradient
+def root(x):
+    y = np.sqrt(x)
+    return y, lambda bar: bar / (2 * y)
+
+
+def infinite_by_hand(x):
+    return root(x).sum()
+
+
+BAD_TABLE = np.array([1.0, np.nan])
+
+
 # fault: (function, arguments, phase, sub-expression, element, operands, words of the reason)
 FAULTS = {
     "log(0)": (log_of_zero, ([0.5, 0.0, 2.0],), "value", "np.log(p)", (1,), {"p": 0.0}, "log needs x > 0"),
@@ -99,12 +118,12 @@ FAULTS = {
         lambda net, X: (net(X) ** 2).mean(), (NET, DATA), "value", "X", (2, 1), {}, "row 2, column 1",
     ),
     "an exploding product": (
-        exploding, (3.0, 1.0), "value", "w * h", (), {"w": 3.0, "w * h": 1.660850528023345e308},
+        exploding, (3.0, 1.0), "value", "w * h", (), {"w": 3.0, "h": 1.660850528023345e308},
         "beyond the largest float64",
     ),
     "an exploding recurrence": (
         exploding_scan, (np.eye(2) * 3.0, [1.0, 0.0]), "value", "w @ h", (0,),
-        {"max |w|": 3.0, "max |w @ h|": 1.660850528023345e308}, "beyond the largest float64",
+        {"max |w|": 3.0, "max |h|": 1.660850528023345e308}, "beyond the largest float64",
     ),
     "a division in a loss": (
         division, ([1.0, 2.0], [3.0, 0.0]), "value", "(prediction - target) / target", (1,),
@@ -114,6 +133,13 @@ FAULTS = {
     "in compiled code": (in_compiled_code, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
     "in a function whose derivative is given": (
         in_a_given_derivative, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0",
+    ),
+    "a row of nothing but −∞": (
+        softmax_of_masked, (np.zeros((2, 2)),), "value", "z - z.max(axis=1, keepdims=True)", (1, 0),
+        {"z": -np.inf, "z.max(axis=1, keepdims=True)": -np.inf}, "−∞ − −∞ has no value",
+    ),
+    "a given derivative that is infinite": (
+        infinite_by_hand, ([0.0, 4.0],), "gradient", "root(x)", (0,), {}, "the derivative that the function was given",
     ),
     "behind a detached part": (detached, ([1.0, 0.0],), "value", "np.log(x)", (1,), {"x": 0.0}, "log needs x > 0"),
 }  # fmt: skip
@@ -187,6 +213,11 @@ def test_data_that_is_a_constant_is_found_by_its_numbers():
     assert (origin.what, origin.index) == ("X", (2, 1))
 
 
+def test_a_constant_is_called_as_the_program_calls_it():
+    (origin,) = pb.why_nan(lambda w: (w * BAD_TABLE).sum(), np.array([1.0, 2.0]))
+    assert (origin.what, origin.index, origin.place.text) == ("BAD_TABLE", (1,), "w * BAD_TABLE")
+
+
 def test_an_eager_value_has_its_story_too():
     x = pb.variable(np.array([1.0, 0.0]), "x")
     with np.errstate(divide="ignore"):
@@ -241,12 +272,15 @@ def test_what_a_loop_gives_is_called_by_the_loop_s_own_name():
     programs = {
         "number": loop,
         "v": lambda x: sum(np.log(v) for v in x),
+        "w": lambda x: sum(k + np.log(w) for k, w in enumerate(x)),
         "u": lambda x: sum([v * np.log(u) for v in x[:1] for u in x]),
     }
     for name, f in programs.items():
         assert pb.why_nan(f, np.array([1.0, 0.0]))[0].operands == ((name, 0.0),)
     texts = {account.where.text for account in pb.explain(programs["u"], np.ones(2)).nodes if account.op == "index"}
     assert texts == {"v", "u", "x[:1]"}
+    texts = {account.where.text for account in pb.explain(programs["w"], np.ones(2)).nodes if account.op == "index"}
+    assert texts == {"w"}
 
 
 def over(a, b, choose=lambda b: np.where(b == 0, 1, b)):

@@ -48,6 +48,7 @@ PLANTED = {
         lambda x, y: (pb.stop_gradient(x) * y).sum(), (np.ones(3), np.ones(3)), "x", {"no path": 3},
     ),
     "a step function": (lambda x: np.floor(x).sum() + x[0] * 0 + x[0], (np.ones(3),), "x", {"no path": 2}),
+    "two factors are 0": (lambda x: np.prod(x), (np.array([0.0, 2.0, 0.0]),), "x", {"zero partial": 3}),
     "unused": (lambda x, y: y.sum(), (np.ones(3), np.ones(2)), "x", {"no path": 3}),
     "never read": (lambda x: x[np.array([0, 2, 2])].sum(), (np.ones(5),), "x", {"no path": 3}),
     "exact cancellation": (lambda x: (x - x).sum() + x[0], (np.ones(3),), "x", {"cancellation": 2}),
@@ -201,6 +202,48 @@ def test_the_first_cause_is_the_line_that_ends_every_path(what, seed):
 def test_each_entry_has_the_cuts_that_it_lies_nearest_to_the_top_below():
     found = pb.why_zero(lambda x: np.floor(x[:2]).sum() + np.sign(np.rint(x[1:])).sum() + 0 * x[3], np.ones(5))["x"]
     assert [(cause.op, cause.count) for cause in found.causes] == [("floor", 2), ("rint", 2), ("mul", 1)]
+
+
+TABLE = np.arange(12.0).reshape(6, 2)
+# what the program has bare numbers of: (function, argument, sub-expression, operation)
+BARE = {
+    "an index": (
+        lambda x: TABLE[np.floor(2 * x).astype(int), 0].sum(),
+        np.ones(2),
+        "np.floor(2 * x).astype(int)",
+        "cast",
+    ),
+    "np.isclose": (lambda x: np.isclose(x, 1.0).sum() * 2.0, np.ones(2), "np.isclose(x, 1.0)", "int"),
+    "a histogram": (lambda x: (np.histogram(x)[0] ** 2.0).sum(), np.ones(2), "np.histogram(x)", "int"),
+    "pb.cond": (lambda x: pb.cond(x > 0, lambda x: 2.0, lambda x: x, x), 1.0, "x > 0", "if"),
+}
+
+
+@pytest.mark.parametrize("case", BARE.values(), ids=BARE)
+def test_bare_numbers_are_cuts_too(case):
+    f, x, what, op = case
+    (zeros,) = pb.why_zero(f, x)
+    assert [(cause.what, cause.op, cause.count) for cause in zeros.causes] == [(what, op, np.size(x))]
+
+
+def test_whole_rows_and_columns_are_named():
+    text = str(pb.why_zero(relu_network, W1, DEAD, W2))
+    assert "W1: 6 of 15 entries have a zero gradient: zero partial 6 (columns 2, 4)\n" in text
+    assert "b1: 2 of 5 entries have a zero gradient: zero partial 2 (entries 2, 4)\n" in text
+    assert "W2: 4 of 10 entries have a zero gradient: zero partial 4 (rows 2, 4)\n" in text
+    (zeros,) = pb.why_zero(lambda w: (w * np.array([[0.0, 1.0], [1.0, 0.0]])).sum(), np.ones((2, 2)))
+    assert "zero partial 2\n" in str(zeros)
+
+
+def test_an_old_copy_that_is_read_instead_is_named():
+    def loss(w, v):
+        return (np.tanh(X @ w) @ old).sum()
+
+    old = W2.copy()
+    (cause,) = pb.why_zero(loss, W1, W2)["v"].causes
+    assert cause.op == "unused"
+    assert cause.fact.endswith("np.tanh(X @ w) @ old reads another array with the same numbers")
+    assert pb.why_zero(loss, W1, W2 + 1.0)["v"].causes[0].place is None
 
 
 def test_no_such_leaf():

@@ -100,6 +100,9 @@ CASES: dict[str, Own] = {
     "complex eigenvalues": Own(
         ("eig",), lambda x, y: _eigenvalues(emit("eig", x, y)), (BATCH, BATCH[::-1]), _numpys_eigenvalues, ulps=8
     ),
+    "values of Hermitian matrices": Own(
+        ("hermitian",), lambda x, y: _LA.eigvalsh(x + np.complex64(1j) * y), (BATCH, BATCH[::-1]), ulps=8
+    ),
     "qr": Own(("qr",), lambda x: tuple(_LA.qr(x)), (TALL,)),
     "qr of a square": Own(("qr",), lambda x: tuple(_LA.qr(x)), (SQUARE,)),
     "qr of a batch": Own(("qr",), lambda x: _LA.qr(x)[0], (BATCH,)),

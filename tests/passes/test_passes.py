@@ -450,3 +450,10 @@ def test_what_is_the_same_along_short_rows_is_written_out_where_it_is_little(sha
     both = pb.grad(lambda x, t: sum(np.sum(part) for part in f(x, t)), (0, 1))
     for a, b in zip(pb.compile(both)(*args), both(*args), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4 if dtype == "float32" else 1e-11)
+
+
+def test_short_rows_that_are_made_for_their_sums_stay_as_they_are():
+    x, t = np.ones((30, 50, 2)), np.ones((50, 1))
+    for count, f in enumerate([lambda x, t: np.sum((x - t) ** 2, -1), lambda x, t: np.sum((x - t) ** 2)]):
+        changed, log = short_rows(trace(f, x, t).graph)
+        assert len(log) == names(changed).count("concatenate") == count

@@ -161,6 +161,8 @@ BLOCKS = [
     dict(batch_size="all", epochs=300), dict(batch_size=29, epochs=20), dict(batch_size=29, epochs=20, shuffle=False),
     dict(batch_size=30, epochs=5), dict(batch_size=1, epochs=3), dict(y=VALUES, net=pb.nn.MLP([5, 4, 1]), epochs=4),
     dict(batch_size=29, epochs=9, sample_weight=RNG.integers(0, 3, 203)),
+    dict(batch_size=29, epochs=9, sample_weight=np.arange(203) % 3 + 0.5),
+    dict(batch_size="all", epochs=9, sample_weight=np.arange(203) % 3),
     dict(batch_size=29, epochs=9, optimizer=Adam(WarmUp(1e-2, steps=30, then=Cosine(1e-2)))),
 ]  # fmt: skip
 

@@ -91,6 +91,25 @@ def test_orders_are_checked_up_to_the_second_unless_told():
         pb.check_grads(right_to_the_second, X, order=3)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_whole_numbers_are_handed_on(factor):
+    square = ruled(np.square, lambda x, b: b * 2 * factor * x)
+
+    def picked(rows, table):
+        return square(table[rows]).sum()
+
+    with contextlib.nullcontext() if factor == 1 else pytest.raises(GradientCheckError, match="by argument 1 is"):
+        pb.check_grads(picked, np.array([0, 2, 2]), X)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-6, 1e-12])
+def test_beside_the_end_of_the_domain(size):
+    root = ruled(np.sqrt, lambda x, b: b * 0.5001 / np.sqrt(x))
+    pb.check_grads(np.sqrt, size)
+    with pytest.raises(GradientCheckError):
+        pb.check_grads(root, size)
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_rule_that_is_wrong_is_named_where_it_is_called(plain):
     @pb.custom_gradient(plain=plain)

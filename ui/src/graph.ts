@@ -7,7 +7,7 @@ import { w } from "./words";
 
 export const READABLE = 400;
 const LETTER = 7.3; // of a label
-const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 240;
+const HIGH = 112, GAP = 26, CHAR = 7.4, LEAST = 74, MOST = 340;
 const SMALL = 12; // nodes that need no folding
 const LEGIBLE = 0.68; // the smallest scale that a graph is fitted to its frame with
 

@@ -115,7 +115,9 @@ class Links(Sizes):
     def measure(self, partial: Any) -> Any:
         if type(partial) is Select or partial is None:
             return partial
-        return np.not_equal(partial, 0) * 1.0 if self.rule == "nonzero" else 1.0
+        if self.rule != "nonzero":
+            return 1.0
+        return np.not_equal(partial, 0) * 1.0 if isinstance(partial, np.ndarray) else float(partial != 0)
 
     def chosen(self, node: Node, partial: Any) -> Any:
         if self.rule == "edges" or (self.rule == "choices" and not self.is_choice(node)):
@@ -132,6 +134,8 @@ class Links(Sizes):
         if node.args[slot].aval.dtype.kind not in "fO":  # a place, a condition; O: several results
             return None
         if node.op.kind == "pointwise" and self.chosen(node, None) is not None:  # as large as the result
+            if type(bar) is float and not node.shape:
+                return bar
             bar = self.dense(bar)
             return self.unbroadcast(np.broadcast_to(bar, node.shape), node.args[slot], node.args[slot].shape)
         if node.op.kind == "reduction" and self.rule != "nonzero" and self.chosen(node, None) is not None:
@@ -139,13 +143,16 @@ class Links(Sizes):
         return super().pull(node, slot, bar)
 
     def total(self, node: Node, pile: list[Entry]) -> Any:
+        if all(type(amount) is float for _, _, amount in pile) and not node.shape:
+            return float(any(amount for _, _, amount in pile))
         total = super().total(node, pile)
         if isinstance(total, list):
             return [None if part is None else self.present(part) for part in total]
         return self.present(total)
 
     def present(self, bar: Any) -> Any:
-        return np.not_equal(self.dense(bar), 0) * 1.0
+        bar = self.dense(bar)
+        return np.not_equal(bar, 0) * 1.0 if isinstance(bar, np.ndarray) else float(bar != 0)
 
     def whole(self, node: Node, bar: Any) -> list[Any]:
         """Everything leads to everything, or does so among the entries of one case (`depends`, see ops/row.py)."""

@@ -11,9 +11,11 @@ import numpy as np
 
 from payback.ad.algebra import Gradient
 from payback.glass.story import shown
+from payback.ir.aval import Avals
 from payback.ir.node import Node
-from payback.ir.where import Position, position
+from payback.ir.where import Position, position, written_operands
 from payback.ops.namespace import Select, Values
+from payback.ops.row import CONST
 
 _GROWS = frozenset(
     [
@@ -152,13 +154,22 @@ class Telling:
         for name, array in self._data.items():
             if np.shape(array) == node.shape and np.array_equal(array, node.value, equal_nan=array.dtype.kind == "f"):
                 return name
-        return "a constant"
+        user = self._users.get(node)
+        while user is not None and user.op.name in _SILENT:
+            node, user = user, self._users.get(user)
+        texts = written_operands(user.where) if user is not None else ()
+        return texts[user.args.index(node)] if user is not None and len(texts) == len(user.args) else "a constant"
 
     def operands(self, node: Node, index: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
         """The numbers that went into an entry of a pointwise node; of others those that are single numbers."""
         found, own = [], self.text_of(node)
-        for arg in node.args:
+        texts = written_operands(node.where) if node not in self.names else ()
+        for slot, arg in enumerate(node.args):
             if isinstance(arg.value, tuple) or arg.aval.dtype.kind == "b":
+                continue
+            inside = arg.op is not node.op and arg.op.name not in _SILENT and _place(arg) == _place(node) is not None
+            text = texts[slot] if len(texts) == len(node.args) and not inside else self.text(arg)
+            if _is_number(text):  # it says itself what it is
                 continue
             if node.op.kind == "pointwise":
                 number = np.broadcast_to(arg.value, node.shape)[index]
@@ -169,15 +180,14 @@ class Telling:
                     continue
                 number = np.max(np.abs(arg.value))
                 if np.isfinite(number) or node.op.name != "contract":  # there other rows may not be finite
-                    found.append((f"max |{self.text(arg)}|", _shortest(number)))
+                    found.append((f"max |{text}|", _shortest(number)))
                 continue
             else:
                 continue
-            text = self.text(arg)
             if text == own and arg.op is not node.op:  # a step of the same expression, not an earlier round of a loop
                 text = f"{arg.op.name} in it"
             found.append((text, _shortest(number)))
-        return tuple(found)
+        return tuple(dict.fromkeys(found))
 
     def forward(self, node: Node, born: Any) -> Origin:
         index = _first(born)
@@ -209,7 +219,7 @@ class Telling:
             fact = f"it was given: row {index[0]}, column {index[1]}"
         name = self.names.get(node) or self._constant(node)
         user = self._users.get(node)
-        place = position(user.where) if user is not None and name == "a constant" else None
+        place = position(user.where) if user is not None and node.op is CONST and name not in self._data else None
         return Origin("value", name, index, int(mask.sum()), mask.size, (), result, "data", fact, place)
 
     def backward(self, node: Node, slot: int, born: Any, amount: Any, bar: Any) -> Origin:
@@ -237,6 +247,18 @@ class Telling:
                       "sum", f"the sum of its payments is beyond {_largest(node)}", position(node.where))  # fmt: skip
 
 
+def _place(node: Node) -> Any:
+    return node.where[:2] if node.where is not None else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _shortest(number: Any) -> float:
     """A number of any dtype as the shortest float that is rounded to it."""
     return float(str(number)) if isinstance(number, (np.float32, np.float16)) else float(number)
@@ -253,6 +275,8 @@ def _first(mask: Any) -> tuple[int, ...]:
 
 
 def _largest(node: Node) -> str:
+    if isinstance(node.aval, Avals):
+        return "the largest number"
     return f"the largest {node.aval.dtype}, {float(np.finfo(node.aval.dtype).max):.3g}"
 
 
@@ -275,6 +299,8 @@ def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) ->
 
 def _fact_backward(node: Node, partial: float | None, rule: str) -> str:
     domain = node.op.facts.get("domain")
+    if node.op.name == "custom":
+        return "so says the derivative that the function was given"
     if partial is None:
         return (
             f"{node.op.name} has a finite derivative where {domain}"

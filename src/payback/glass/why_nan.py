@@ -8,7 +8,7 @@ payments of the backward pass, on to the gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,12 +21,11 @@ from payback.errors import ShapeError
 from payback.glass.explain import run
 from payback.glass.inside import Opened
 from payback.glass.names import read_last
-from payback.glass.origins import MOVES, Origin, Telling, bad_entries
+from payback.glass.origins import Origin, Telling, bad_entries
 from payback.glass.story import shown
 from payback.ir.node import Node, ancestors
 from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
-from payback.ops.row import CONST
 from payback.ops.several import PART
 from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
@@ -176,15 +175,24 @@ def _births(top: Node, told: Telling) -> list[tuple[Node, Origin]]:
 
 
 def _infinite_data(nodes: Sequence[Node]) -> set[Node]:
-    """Nodes whose infinities were given, not made."""
+    """Nodes whose infinities were given, not made: nothing but infinities has come of them so far."""
     found: set[Node] = set()
     for node in nodes:
-        if not node.args or (node.op.name in MOVES and all(arg in found or arg.op is CONST for arg in node.args)):
+        if not node.args or (_is_bad(node) and _handed_on(node, found)):
             found.add(node)
     return found
 
 
-def _fed(node: Node, infinite_data: set[Node]) -> Any:
+def _handed_on(node: Node, given: Set[Node]) -> bool:
+    """Whether all that is not finite in a node is infinite, and comes of infinities that were given."""
+    if isinstance(node.value, tuple) or np.isnan(node.value).any():
+        return False
+    if not all(arg in given for arg in node.args if _is_bad(arg)):
+        return False
+    return not (bad_entries(node.value) & ~_fed(node)).any()
+
+
+def _fed(node: Node, infinite_data: Set[Node] = frozenset()) -> Any:
     """The entries of a node that were made from something that is not finite.
 
     An infinity that was given is no fault as long as only infinities come of it: 0·∞ is where the NaN is born.

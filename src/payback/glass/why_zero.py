@@ -14,6 +14,7 @@ Each is one sweep under another algebra; the entries where two of them first dif
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -21,53 +22,30 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
-from payback.ad.paths import Links, Sizes
-from payback.ad.sweep import everything, live_nodes, reach, sweep
+from payback.ad.paths import MULTILINEAR, Links, Sizes
+from payback.ad.sweep import everything, reach, sweep
 from payback.errors import DifferentiationError, InputError
 from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
-from payback.ir.node import Node, ancestors
-from payback.ir.where import Position, position
+from payback.glass.unreached import Cause, cuts, text_of
+from payback.ir.node import Node
+from payback.ir.where import position
 from payback.ops.several import PART
 from payback.trace.backward import seed_for
 from payback.transforms.gradient import ArgNums
 
 KINDS = ("no path", "masked", "zero partial", "underflow", "cancellation", "not told apart")
+_RULES = {"masked": ("edges", "choices"), "zero partial": ("choices", "nonzero")}  # goes on under, stops under
 MOST_LAYERS = 20  # that run one sub-expression and are told apart
 _FLAT = {"relu": "dead: its input is not above 0", "clip": "outside of the limits", "contract": "the other factor is 0",
          "mul": "the other factor is 0", "maximum": "dead: it is below the limit", "minimum": "it is above the limit",
-         "fmax": "dead: it is below the limit", "fmin": "it is above the limit"}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Where entries of a gradient become zero.
-
-    kind      as above
-    count     entries of the leaf's gradient below it that are zero for this reason (of some there are several causes)
-    what      the user's sub-expression; op: the operation; place: where it is
-    stopped   entries at which it stops the sweep, of `size`; 0 where the edge has no derivative at all
-    fact      why
-    after     the leaf that was read last, where one sub-expression is run by several layers; else empty
-    """
-
-    kind: str
-    count: int
-    what: str
-    op: str
-    place: Position | None
-    stopped: int
-    size: int
-    fact: str
-    after: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.place.at}: " if self.place else ""
-        op = f"{self.op} after {self.after}" if self.after else self.op
-        part = f", {self.stopped:,} of {self.size:,} entries" if self.stopped else ""
-        return f"{where}{self.what} ({op}{part}): {self.fact}"
+         "fmax": "dead: it is below the limit", "fmin": "it is above the limit", "prod": "another factor is 0",
+         "cumprod": "another factor is 0", "div": "the numerator is 0, or the denominator infinite",
+         "exp": "saturated: its result is nearer to 0 than any number",
+         "power": "its partial b·a**(b−1) is nearer to 0 than any number",
+         "logsumexp": "saturated: it is too small beside the largest"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +66,28 @@ class Zeros:
     def __str__(self) -> str:
         if not self.zeros:
             return f"{self.leaf}: none of {self.size:,} entries has a zero gradient"
-        told = ", ".join(f"{kind} {count:,}" for kind, count in self.counts.items() if count)
+        told = ", ".join(
+            f"{kind} {count:,}{_lines(self.entries[kind])}" for kind, count in self.counts.items() if count
+        )
         lines = [f"{self.leaf}: {self.zeros:,} of {self.size:,} entries have a zero gradient: {told}"]
         return "\n".join([*lines, *(f"  {cause.kind} {cause.count:,}: {cause}" for cause in self.causes)])
+
+
+_AXES = ("row", "column")
+_LISTED = 8
+
+
+def _lines(mask: Any) -> str:
+    """Which they are, if they are whole rows or columns of a matrix, or entries of a vector, and few; else nothing."""
+    if mask.ndim not in (1, 2) or mask.all():
+        return ""
+    for axis in range(mask.ndim):
+        those = mask if mask.ndim == 1 else mask.any(axis=1 - axis)
+        if those.sum() <= _LISTED and (mask.ndim == 1 or (mask.all(axis=1 - axis) == those).all()):
+            which = "entry" if mask.ndim == 1 else _AXES[axis]
+            more = {"entry": "entries"}.get(which, f"{which}s") if those.sum() > 1 else which
+            return f" ({more} {', '.join(map(str, np.flatnonzero(those).tolist()))})"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,253 +138,210 @@ def zero_causes(
     the nodes of which the program has had a bare whole number, with the place."""
     opened = Opened(top, wrt, values=True)
     root = opened.top
+    called = {opened.of.get(node, node): name for node, name in names.items()}
     with np.errstate(all="ignore"):
-        gradient = Gradient(on_graph=False)
-        settled = sweep(gradient, {root: seed_for(root)}, wrt, keep=everything)
-        found = {rule: Links(rule) for rule in ("edges", "choices", "nonzero")}
-        linked = {rule: sweep(links, {root: 1.0}, wrt, keep=everything) for rule, links in found.items()}
-        known = not found["nonzero"].opaque
-        try:
-            gross = sweep(Sizes(), {root: seed_for(root)}, wrt, keep=everything) if known else {}
-        except DifferentiationError:
-            gross, known = {}, False
-        stops = _stops(linked, found)
+        kinds = _Kinds(root, wrt)
+        causes = _Causes(kinds, called, rounded)
         leaves = {}
-        called = {opened.of.get(node, node): name for node, name in names.items()}
-        read = read_last(root, wrt, called)
-        gone: list[Lost] | None = None
         for leaf in wrt:
-            bar = gradient.dense(settled[leaf]) if leaf in settled else None
-            masks = _kinds(leaf, bar, linked, gross.get(leaf), known)
-            causes = [*_cuts(root, leaf, masks["no path"], called, rounded),
-                      *_below(root, leaf, masks, stops, called, read)]  # fmt: skip
-            if masks["underflow"].any() or masks["cancellation"].any():
-                gone = lost(settled, gross, linked["nonzero"]) if gone is None else gone
-                causes += _gone(leaf, masks, gone, called)
+            masks = kinds.masks(leaf)
             counts = {kind: int(mask.sum()) for kind, mask in masks.items()}
             name = names.get(leaf) or leaf.params.get("name") or f"%{leaf.id}"
-            leaves[name] = Zeros(name, leaf.aval.size, sum(counts.values()), counts, tuple(causes), masks)
+            leaves[name] = Zeros(
+                name, leaf.aval.size, sum(counts.values()), counts, tuple(causes.of(leaf, masks)), masks
+            )
     return WhyZero(leaves, float(np.asarray(root.value)))
 
 
-def _kinds(leaf: Node, bar: Any, linked: dict[str, Any], gross: Any, known: bool) -> dict[str, Any]:
-    """A mask for each kind; together they are the entries whose gradient is zero."""
-    full = np.ones(leaf.shape, bool)
-    if bar is None:
-        return dict(zip(KINDS, (full, *(~full for _ in KINDS[1:])), strict=True))
-    zero = np.broadcast_to(np.equal(bar, 0), leaf.shape)
-    reached = {rule: np.broadcast_to(np.not_equal(found[leaf], 0), leaf.shape) if leaf in found else ~full
-               for rule, found in linked.items()}  # fmt: skip
-    none = zero & ~reached["edges"]
-    masked = zero & reached["edges"] & ~reached["choices"]
-    flat = zero & reached["choices"] & ~reached["nonzero"]
-    rest = zero & reached["nonzero"]
-    small = rest & np.equal(gross, 0) if known else ~full
-    equal = rest & ~small if known else ~full
-    return dict(zip(KINDS, (none, masked, flat, small, equal, rest & ~small & ~equal), strict=True))
+class _Kinds:
+    """The sweeps that tell kinds of zeros apart, each made when a zero is left that the ones before do not explain."""
+
+    def __init__(self, top: Node, wrt: Sequence[Node]):
+        self.top, self.wrt = top, wrt
+        self.reached = reach([top], min(node.id for node in wrt), wrt)
+        self.links = {rule: Links(rule) for rule in ("edges", "choices", "nonzero")}
+        self._linked: dict[str, dict[Node, Any]] = {}
+        self._zero: dict[Node, Any] = {}
+        gradient = Gradient(on_graph=False)
+        self.settled = self.swept(gradient, seed_for(top))
+        for leaf in wrt:
+            bar = gradient.dense(self.settled[leaf]) if leaf in self.settled else 0
+            self._zero[leaf] = np.broadcast_to(np.equal(bar, 0), leaf.shape)
+
+    def swept(self, algebra: Any, seed: Any) -> dict[Node, Any]:
+        return sweep(algebra, {self.top: seed}, self.wrt, reached=self.reached, keep=everything)
+
+    def linked(self, rule: str) -> dict[Node, Any]:
+        if rule not in self._linked:
+            self._linked[rule] = self.swept(self.links[rule], 1.0)
+        return self._linked[rule]
+
+    @functools.cached_property
+    def gross(self) -> dict[Node, Any] | None:
+        """What each node would be owed if nothing cancelled; None if that is not known."""
+        self.linked("nonzero")
+        if self.links["nonzero"].opaque:
+            return None
+        try:
+            return self.swept(Sizes(), seed_for(self.top))
+        except DifferentiationError:
+            return None
+
+    def masks(self, leaf: Node) -> dict[str, Any]:
+        """A mask for each kind; together they are the entries whose gradient is zero."""
+        found = dict.fromkeys(KINDS, np.zeros(leaf.shape, bool))
+        left = self._zero[leaf]
+        for kind, rule in (("no path", "edges"), ("masked", "choices"), ("zero partial", "nonzero")):
+            if not left.any():
+                return found
+            led = np.not_equal(self.linked(rule).get(leaf, 0), 0)
+            found[kind], left = left & ~led, left & led
+        if left.any() and self.gross is None:
+            found["not told apart"] = left
+        elif left.any() and self.gross is not None:
+            small = np.equal(self.gross[leaf], 0)
+            found["underflow"], found["cancellation"] = left & small, left & ~small
+        return found
 
 
-def _stops(linked: dict[str, Any], found: dict[str, Links]) -> list[tuple[str, Node, dict[Node, Any], int]]:
-    """Where the sweep goes on under one algebra and stops under the next: (kind, payer, masks of arguments, number)."""
-    stops = []
-    for kind, loose, strict in (("masked", "edges", "choices"), ("zero partial", "choices", "nonzero")):
-        for node, bar in linked[strict].items():
-            if isinstance(bar, list) or node.op is PART or node.op.kind == "own":
+class _Causes:
+    """Where entries of gradients become zero."""
+
+    def __init__(self, kinds: _Kinds, names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]]):
+        self.kinds, self.names, self.rounded = kinds, names, rounded
+        self._groups: dict[str, list[_Group]] = {}
+
+    def of(self, leaf: Node, masks: dict[str, Any]) -> Iterator[Cause]:
+        """Those that zeros of a leaf lie below."""
+        if masks["no path"].any():
+            yield from cuts(self.kinds.top, leaf, masks["no path"], self.names, self.rounded)
+        for kind in ("masked", "zero partial"):
+            if masks[kind].any():
+                yield from self._below(kind, leaf, masks[kind])
+        for group in self._gone if masks["underflow"].any() or masks["cancellation"].any() else ():
+            below = masks[group.kind] & group.below(leaf)
+            if below.any():
+                node = group.payers[0] if group.kind == "underflow" else next(iter(group.entries))
+                fact = fact_of(group, [text_of(payer, self.names) for payer in group.payers])
+                yield Cause(group.kind, int(below.sum()), text_of(node, self.names), node.op.name, position(node.where),
+                            group.count, group.size, fact)  # fmt: skip
+
+    @functools.cached_property
+    def _gone(self) -> list[Lost]:
+        return lost(self.kinds.settled, self.kinds.gross or {}, self.kinds.linked("nonzero"))
+
+    @functools.cached_property
+    def _read(self) -> dict[Node, str]:
+        return read_last(self.kinds.top, self.kinds.wrt, self.names)
+
+    def _below(self, kind: str, leaf: Node, mask: Any) -> Iterator[Cause]:
+        """The stops of a kind that zeros of a leaf lie below, one for each sub-expression and, where there are only
+        some of them, each layer that runs it; first those that would do alone."""
+        if kind not in self._groups:
+            self._groups[kind] = self._grouped(kind)
+        causes: list[tuple[bool, Cause]] = []
+        for group in self._groups[kind]:
+            below = mask & np.not_equal(group.under(self.kinds).get(leaf, 0), 0)
+            if not below.any():
                 continue
-            masks: dict[Node, Any] = {}
-            count = 0
-            for slot, arg in enumerate(node.args):
-                if arg not in linked[loose] or slot in node.op.no_edge or np.all(linked[strict].get(arg, 0)):
-                    continue
-                more, less = (
-                    found[rule].total(arg, [(None, 0, found[rule].pull(node, slot, bar))]) for rule in (loose, strict)
-                )
-                # an entry that something else leads to is stopped further down
-                stopped = np.not_equal(more, 0) & np.equal(less, 0) & np.equal(linked[strict].get(arg, 0), 0)
-                if stopped.any():
-                    masks[arg] = stopped | masks.get(arg, False)
-                    count += int(stopped.sum())
-            if masks:
-                stops.append((kind, node, masks, count))
-    return stops
+            node = group.stops[0].payer
+            size = sum(arg.aval.size for stop in group.stops for arg in stop.masks)
+            flat = _FLAT.get(node.op.name) or f"flat: {node.op.facts.get('flat', 'its partial is 0')}"
+            fact = "it is not taken" if kind == "masked" else flat
+            enough = not (below & np.not_equal(group.beside(self.kinds).get(leaf, 0), 0)).any()
+            cause = Cause(kind, int(below.sum()), text_of(node, self.names), node.op.name, position(node.where),
+                          sum(stop.count for stop in group.stops), size, fact, group.after)  # fmt: skip
+            causes.append((enough, cause))
+        yield from (cause for _, cause in sorted(causes, key=lambda pair: not pair[0]))
 
-
-def _gone(leaf: Node, masks: dict[str, Any], gone: Sequence[Lost], names: Mapping[Node, str]) -> Iterator[Cause]:
-    """Where products that zeros of a leaf lie below are too small, and payments cancel."""
-    for group in gone:
-        below = masks[group.kind] & group.below(leaf)
-        if below.any():
-            node = group.payers[0] if group.kind == "underflow" else next(iter(group.entries))
-            fact = fact_of(group, [_text(payer, names) for payer in group.payers])
-            yield Cause(group.kind, int(below.sum()), _text(node, names), node.op.name, position(node.where),
-                        group.count, group.size, fact)  # fmt: skip
-
-
-def _below(
-    top: Node,
-    leaf: Node,
-    masks: dict[str, Any],
-    stops: list[tuple[str, Node, dict[Node, Any], int]],
-    names: Mapping[Node, str],
-    read: Mapping[Node, str],
-) -> Iterator[Cause]:
-    """The stops that zeros of a leaf lie below, one for each sub-expression and, where there are only some of them,
-    each layer that runs it; first those that would do alone."""
-    places: dict[Any, dict[str, list[tuple[str, Node, dict[Node, Any], int]]]] = {}
-    for stop in stops:
-        kind, node = stop[:2]
-        if masks[kind].any():
+    def _grouped(self, kind: str) -> list[_Group]:
+        places: dict[Any, dict[str, list[_Stop]]] = {}
+        for stop in _stops(kind, self.kinds):
+            node = stop.payer
             where = node.where[:2] if node.where is not None else node
-            places.setdefault((kind, where, node.op), {}).setdefault(read[node], []).append(stop)
-    groups = []
-    for (kind, _, row), layers in places.items():
-        if 1 < len(layers) <= MOST_LAYERS:
-            groups += [(kind, row, after, group) for after, group in layers.items()]
-        else:
-            groups.append((kind, row, "", [stop for group in layers.values() for stop in group]))
-    causes: list[tuple[bool, Cause]] = []
-    for kind, row, after, group in groups:
-        tops: dict[Node, Any] = {}
-        for _, _, stopped, _ in group:
-            for arg, mask in stopped.items():
-                tops[arg] = np.maximum(tops.get(arg, 0.0), mask * 1.0)
-        under = sweep(Links("edges" if kind == "masked" else "choices"), tops, [leaf])
-        below = masks[kind] & np.not_equal(under[leaf], 0) if leaf in under else np.zeros(leaf.shape, bool)
-        if not below.any():
+            places.setdefault((where, node.op), {}).setdefault(self._read[node], []).append(stop)
+        groups = []
+        for layers in places.values():
+            if 1 < len(layers) <= MOST_LAYERS:
+                groups += [_Group(kind, stops, after) for after, stops in layers.items()]
+            else:
+                groups.append(_Group(kind, [stop for stops in layers.values() for stop in stops]))
+        return groups
+
+
+@dataclass(eq=False)
+class _Stop:
+    """A node at which a sweep goes on under one algebra and stops under the next: masks of its arguments' entries, and
+    how many there are."""
+
+    payer: Node
+    masks: dict[Node, Any]
+    count: int
+
+
+def _stops(kind: str, kinds: _Kinds) -> Iterator[_Stop]:
+    rules = _RULES[kind]
+    loose, strict = map(kinds.linked, rules)
+    links = [kinds.links[rule] for rule in rules]
+    for node, bar in strict.items():
+        if node.op is PART or (node.op.kind == "own" and node.op.name not in MULTILINEAR):
             continue
-        node = group[0][1]
-        count_stopped = sum(part[3] for part in group)
-        size = sum(arg.aval.size for part in group for arg in part[2])
-        flat = _FLAT.get(row.name) or f"flat: {row.facts.get('flat', 'its partial is 0')}"
-        fact = "it is not taken" if kind == "masked" else flat
-        alone = sweep(_Stopping(kind, {part[1] for part in group}), {top: 1.0}, [leaf])
-        enough = leaf not in alone or not (below & np.not_equal(alone[leaf], 0)).any()
-        cause = Cause(
-            kind, int(below.sum()), _text(node, names), row.name, position(node.where), count_stopped, size, fact, after
-        )
-        causes.append((enough, cause))
-    yield from (cause for _, cause in sorted(causes, key=lambda pair: not pair[0]))
+        masks: dict[Node, Any] = {}
+        count = 0
+        for slot, arg in enumerate(node.args):
+            there = strict.get(arg, 0)
+            if arg not in loose or slot in node.op.no_edge or (there if type(there) is float else np.all(there)):
+                continue
+            paid = [algebra.pull(node, slot, bar) for algebra in links]
+            more, less = (
+                0 if amount is None else algebra.total(arg, [(None, 0, amount)])
+                for algebra, amount in zip(links, paid, strict=True)
+            )
+            # an entry that something else leads to is stopped further down
+            stopped = np.not_equal(more, 0) & np.equal(less, 0) & np.equal(there, 0)
+            if stopped.any():
+                masks[arg] = stopped | masks.get(arg, False)
+                count += int(stopped.sum())
+        if masks:
+            yield _Stop(node, masks, count)
+
+
+@dataclass(eq=False)
+class _Group:
+    """Stops of one sub-expression, or of one layer that runs it."""
+
+    kind: str
+    stops: list[_Stop]
+    after: str = ""
+    _under: dict[Node, Any] | None = None
+    _beside: dict[Node, Any] | None = None
+
+    def under(self, kinds: _Kinds) -> dict[Node, Any]:
+        """Leaf -> the entries that they lead to."""
+        if self._under is None:
+            tops: dict[Node, Any] = {}
+            for stop in self.stops:
+                for arg, mask in stop.masks.items():
+                    tops[arg] = np.maximum(tops.get(arg, 0.0), mask * 1.0)
+            self._under = sweep(Links(_RULES[self.kind][0]), tops, kinds.wrt)
+        return self._under
+
+    def beside(self, kinds: _Kinds) -> dict[Node, Any]:
+        """Leaf -> the entries that are still led to where only these stops are."""
+        if self._beside is None:
+            algebra = _Stopping(self.kind, {stop.payer for stop in self.stops})
+            self._beside = sweep(algebra, {kinds.top: 1.0}, kinds.wrt, reached=kinds.reached)
+        return self._beside
 
 
 class _Stopping(Links):
     """Links that only some nodes stop, in the way of a kind of zeros."""
 
     def __init__(self, kind: str, nodes: Set[Node]):
-        self.loose, self.strict = ("edges", "choices") if kind == "masked" else ("choices", "nonzero")
+        self.loose, self.strict = _RULES[kind]
         super().__init__(self.loose)
         self.nodes = nodes
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         self.rule = self.strict if node in self.nodes else self.loose
         return super().pull(node, slot, bar)
-
-
-def _cuts(
-    top: Node, leaf: Node, mask: Any, names: Mapping[Node, str], rounded: Sequence[tuple[Node, Any]]
-) -> Iterator[Cause]:
-    """Steps without derivative between a leaf and the top."""
-    if not mask.any():
-        return
-    depends, users = {leaf}, []
-    for node in ancestors([top], leaf.id):
-        if node is not leaf and any(arg in depends for arg in node.args):
-            depends.add(node)
-            users.append(node)
-    moving = set(live_nodes(reach([top], leaf.id, [leaf]), {leaf})[1]) | {leaf}
-    smooth = {leaf}
-    for node in users:
-        if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
-            smooth.add(node)
-    further = _steps_to(top, users)
-    whole = {node.args[0] for node in users if node.op.name == "cast" and node.aval.dtype.kind != "f"}
-    cuts: dict[int, dict[Any, list[tuple[Node, Node]]]] = {}
-    for node in users:
-        for slot, arg in enumerate(node.args):
-            if arg in smooth and slot in node.op.no_edge and node not in moving and node in further:
-                place = (node.where[:2] if node.where is not None else node, node.op)
-                cuts.setdefault(further[node], {}).setdefault(place, []).append((node, arg))
-    # An entry is told the cuts after which it would be nearest to the top: what s > 0 in np.where(s > 0, s, 0) cuts
-    # goes on beside it, and is cut in earnest where the s that was chosen is.
-    left = mask
-    for level in sorted(cuts):
-        covered = np.zeros(leaf.shape, bool)
-        for group in cuts[level].values():
-            below = left & _leads(leaf, [arg for _, arg in group])
-            if below.any():
-                node = group[0][0]
-                op, fact = node.op.name, str(node.op.facts.get("math", "no derivative"))
-                if node in whole:
-                    op, fact = "cast", "whole numbers are constant in pieces"
-                yield Cause("no path", int(below.sum()), _text(node, names), op, position(node.where), 0,
-                            node.aval.size, f"cut: {fact}")  # fmt: skip
-                covered |= below
-        left = left & ~covered
-        if not left.any():
-            return
-    covered = np.zeros(leaf.shape, bool)
-    for (where, op), nodes in _places(rounded).items():
-        below = left & _leads(leaf, [arg for node in nodes for arg in _floating_in(node)])
-        if below.any():
-            at, node = position(where), nodes[0]
-            fact = "a condition that only decides what is done" if op == "if" else "its bare whole number is taken"
-            yield Cause("no path", int(below.sum()), at.text if at and at.text else op, op, at, 0,
-                        node.aval.size, f"cut: {fact}, which is constant in pieces")  # fmt: skip
-            covered |= below
-    left = left & ~covered
-    count = int(left.sum())
-    if not count:
-        return
-    if leaf not in moving or top not in moving:
-        yield Cause("no path", count, names.get(leaf, "it"), "unused", None, 0, leaf.aval.size,
-                    "the result does not depend on it, or on its bare value only")  # fmt: skip
-    else:
-        fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
-        yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
-
-
-def _places(rounded: Sequence[tuple[Node, Any]]) -> dict[tuple[Any, str], list[Node]]:
-    """By the user's sub-expression, and what it is, the values of which the program has had bare numbers."""
-    places: dict[tuple[Any, str], list[Node]] = {}
-    for node, where in rounded:
-        kind = node.aval.dtype.kind
-        op = "if" if kind == "b" else "int" if kind == "f" else node.op.name
-        at = where if kind == "f" or node.where is None else node.where
-        places.setdefault((at and at[:2], op), []).append(node)
-    return places
-
-
-def _floating_in(node: Node) -> list[Node]:
-    """The floating values that a condition or a whole number was made of; a floating value itself."""
-    found, stack, seen = [], [node], {node}
-    while stack:
-        node = stack.pop()
-        if node.aval.dtype.kind == "f":
-            found.append(node)
-            continue
-        stack += {arg: None for arg in node.args if arg not in seen}
-        seen.update(node.args)
-    return found
-
-
-def _steps_to(top: Node, users: Sequence[Node]) -> dict[Node, int]:
-    """How many steps without derivative there are from a node to the top, at least."""
-    steps = {top: 0}
-    for node in reversed(users):
-        if node in steps:
-            for slot, arg in enumerate(node.args):
-                more = steps[node] + (slot in node.op.no_edge)
-                steps[arg] = min(more, steps.get(arg, more))
-    return steps
-
-
-def _leads(leaf: Node, nodes: Sequence[Node]) -> Any:
-    """A mask: which entries of the leaf lead to one of the nodes."""
-    under = sweep(Links("edges"), {node: np.ones(node.shape) for node in nodes}, [leaf])
-    return np.broadcast_to(np.not_equal(under[leaf], 0) if leaf in under else False, leaf.shape)
-
-
-def _text(node: Node, names: Mapping[Node, str]) -> str:
-    if node in names:
-        return names[node]
-    place = position(node.where)
-    return place.text if place is not None and place.text else node.op.name

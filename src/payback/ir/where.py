@@ -123,14 +123,21 @@ def _targets(code: CodeType) -> dict[int, Span]:
     named: dict[Span, list[Span]] = {}
     for node in ast.walk(syntax(code)) if loops else ():
         if isinstance(node, (ast.For, ast.comprehension)):
-            named.setdefault(_span(node.iter), []).append(_span(node.target))
+            named.setdefault(_span(node.iter), []).append(_span(_valued(node)))
         if isinstance(node, ast.For):
-            named.setdefault(_span(node), []).append(_span(node.target))
+            named.setdefault(_span(node), []).append(_span(_valued(node)))
         for part in getattr(node, "generators", ()):
-            named.setdefault(_span(node), []).append(_span(part.target))
+            named.setdefault(_span(node), []).append(_span(_valued(part)))
     found = {2 * i: named[spans[i]] for i in loops if spans[i] in named}
     # all loops of a comprehension have its span
     return {offset: targets.pop(0) if len(targets) > 1 else targets[0] for offset, targets in found.items()}
+
+
+def _valued(loop: ast.For | ast.comprehension) -> ast.expr:
+    """What a loop gives the value to: of `for k, v in enumerate(x)` that is `v`."""
+    target, over = loop.target, loop.iter
+    counted = isinstance(over, ast.Call) and isinstance(over.func, ast.Name) and over.func.id == "enumerate"
+    return target.elts[1] if counted and isinstance(target, ast.Tuple) and len(target.elts) == 2 else target
 
 
 def _loop_variable(code: CodeType, offset: int) -> Span | None:
@@ -146,20 +153,69 @@ def _span(node: Any) -> Span:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
+_positions: dict[tuple[str, CodeType, int], Position] = {}  # equal code may have several files
+_KEPT = 1 << 14
+
+
 def position(where: Any) -> Position | None:
     """The source position of a node's `where`; None if the node was made by no user's line."""
     if where is None:
         return None
-    code, offset = where[0], _asked(where[0], where[1])
+    key = where[0].co_filename, where[0], where[1]
+    found = _positions.get(key)
+    if found is None:
+        found = _position(where[0], where[1])
+        if found.text and found.file != "<string>":  # else it may be to be had later
+            if len(_positions) >= _KEPT:
+                _positions.clear()
+            _positions[key] = found
+    return found
+
+
+def _position(code: CodeType, offset: int) -> Position:
+    offset = _asked(code, offset)
     positions = _loop_variable(code, offset) or next(itertools.islice(code.co_positions(), offset // 2, None), None)
     line, end_line, column, end_column = positions or (None, None, None, None)
     if line is None:
         return Position(code.co_filename, code.co_name, code.co_firstlineno, code.co_firstlineno, 0, 0, "")
-    source = [text.rstrip("\n") for text in lines_of(code)[line - 1 : end_line or line]] or [""]
+    text = _text(code, (line, end_line, column, end_column))
+    if end_line is None or column is None or end_column is None:
+        return Position(code.co_filename, code.co_name, line, line, 0, 0, text)
+    return Position(code.co_filename, code.co_name, line, end_line, column, end_column, text)
+
+
+def _text(code: CodeType, span: Span) -> str:
+    """What is written there, in one line."""
+    line, end_line, column, end_column = span
+    source = [text.rstrip("\n") for text in lines_of(code)[(line or 1) - 1 : end_line or line]] or [""]
     if end_line is None or column is None or end_column is None:  # python -X no_debug_ranges
-        return Position(code.co_filename, code.co_name, line, line, 0, 0, source[0].strip())
+        return source[0].strip()
     lines = [text.encode() for text in source]
     lines[-1] = lines[-1][:end_column]
     lines[0] = lines[0][column:]
-    text = " ".join(part.decode(errors="replace").strip() for part in lines)
-    return Position(code.co_filename, code.co_name, line, end_line, column, end_column, text)
+    return " ".join(part.decode(errors="replace").strip() for part in lines)
+
+
+_TEXTS = 60  # characters of an operand that can be told in a line
+
+
+@functools.lru_cache(maxsize=256)
+def _expressions(file: str, code: CodeType) -> dict[Span, ast.expr]:
+    """Where a program's expressions stand -> the expression."""
+    return {_span(node): node for node in ast.walk(syntax(code)) if isinstance(node, ast.expr)}
+
+
+def written_operands(where: Any) -> tuple[str, ...]:
+    """What a sub-expression is made of in the user's words: `("s", "s.max()")` of `s - s.max()`, and the arguments of a
+    call of a function; empty where that is not to be had."""
+    place = position(where)
+    if place is None or not place.text:
+        return ()
+    node = _expressions(place.file, where[0]).get((place.line, place.end_line, place.column, place.end_column))
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.Call) and not node.keywords:
+        parts = node.args
+    texts = tuple(_text(where[0], _span(part)) for part in parts)
+    return texts if all(0 < len(text) <= _TEXTS for text in texts) else ()

@@ -13,6 +13,7 @@ from payback.ops import (  # noqa: F401
     elementary,
     factorizations,
     floats,
+    hermitian,
     hypergeometric,
     incomplete,
     index,

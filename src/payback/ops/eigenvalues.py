@@ -48,11 +48,11 @@ def _distinct(w_re: Any, w_im: Any, v_re: Any, v_im: Any) -> Any:
     return np.broadcast_to(~np.eye(n, dtype=bool), (*w.shape, n)).copy()
 
 
-def _times(m: Any, a: Pair, b: Pair) -> Pair:
+def times(m: Any, a: Pair, b: Pair) -> Pair:
     return product(m, a[0], b[0]) - product(m, a[1], b[1]), product(m, a[0], b[1]) + product(m, a[1], b[0])
 
 
-def _adjoint_of(m: Any, a: Pair) -> Pair:
+def adjoint_of(m: Any, a: Pair) -> Pair:
     return transposed(m, a[0]), -transposed(m, a[1])
 
 
@@ -87,13 +87,13 @@ def _vjp(m: Any, bars: Any, args: Any, y: Any, wanted: list[int]) -> list[Any]:
     if bars[2] is not None or bars[3] is not None:
         shape = m.shape(v[0])
         of_v = tuple(m.broadcast(zero, shape=shape) if bar is None else bar for bar in bars[2:])
-        turned = _times(m, _adjoint_of(m, v), of_v)
+        turned = times(m, adjoint_of(m, v), of_v)
         core = (
             core[0] + gaps[0] * turned[0] + gaps[1] * turned[1],
             core[1] + gaps[0] * turned[1] - gaps[1] * turned[0],
         )
     core = tuple(m.broadcast(part, shape=m.shape(v[0])) for part in core)
-    made = _over(m, _adjoint_of(m, v), _times(m, core, _adjoint_of(m, v)))
+    made = _over(m, adjoint_of(m, v), times(m, core, adjoint_of(m, v)))
     return list(made[: len(args)])
 
 
@@ -101,9 +101,9 @@ def _jvp(m: Any, dots: Any, args: Any, y: Any) -> list[Any]:
     w, v = _parts(m, y)
     zero = np.zeros(m.shape(v[0]), m.dtype(w[0]))
     gaps = _inverse_gaps(m, w, v)  # which raises where v has no inverse
-    moved = _over(m, v, _times(m, (dots.get(0, zero), dots.get(1, zero)), v))
+    moved = _over(m, v, times(m, (dots.get(0, zero), dots.get(1, zero)), v))
     turned = gaps[0] * moved[0] - gaps[1] * moved[1], gaps[0] * moved[1] + gaps[1] * moved[0]
-    return [diagonal(m, moved[0]), diagonal(m, moved[1]), *_times(m, v, turned)]
+    return [diagonal(m, moved[0]), diagonal(m, moved[1]), *times(m, v, turned)]
 
 
 def _shape(re: Aval, *im: Aval) -> Avals:

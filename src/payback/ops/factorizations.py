@@ -116,18 +116,18 @@ Row("negligible", "linear", lambda m, s, extent: m.negligible(s, extent=extent),
     shape=lambda s, extent: Aval(s.shape, BOOL), partials=[None])  # fmt: skip
 
 
-def _shared(m: Any, same: Any, bar: Any) -> Any:
+def shared(m: Any, same: Any, bar: Any) -> Any:
     """Numbers that belong to values, equal for those that are one value."""
     weights = m.cast(same, dtype=m.dtype(bar), weak=False)
     return applied(m, m.div(weights, m.sum(weights, axes=(len(m.shape(weights)) - 1,), keepdims=True)), bar)
 
 
-def _one_over(m: Any, differences: Any, same: Any) -> Any:
+def one_over(m: Any, differences: Any, same: Any) -> Any:
     """1 / differences, 0 where it is between equal values."""
     return m.where(same, 0.0, m.div(1.0, m.where(same, 1.0, differences)))
 
 
-def _or_nan(m: Any, quotients: Any, same: Any) -> Any:
+def or_nan(m: Any, quotients: Any, same: Any) -> Any:
     """NaN between values that are equal; 0 on the diagonal."""
     n = m.shape(same)[-1]
     return m.where(m.logical_and(same, ~np.eye(n, dtype=bool)), NAN, quotients)
@@ -154,7 +154,7 @@ def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool, 
     if bars[0] is not None:
         bar, mask = _value_and_mask(m, bars[0])
         same = m.repeated(w, extent=n, what="eigenvector")
-        bar, seen = _shared(m, same, bar), v
+        bar, seen = shared(m, same, bar), v
         if mask is not None:  # what nobody looks at must not ask for derivatives of its vector
             near = applied(m, m.cast(same, dtype=m.dtype(w), weak=False), m.cast(mask, dtype=m.dtype(w), weak=False))
             seen = m.where(columns(m, m.gt(near, 0)), v, 0.0)
@@ -163,7 +163,7 @@ def _eigh_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, lower: bool, 
         bar, mask = _value_and_mask(m, bars[1])
         used = np.ones(m.shape(w), bool) if mask is None else _used_columns(m, mask)
         same = m.repeated(w, used, extent=n, what="eigenvector")
-        turned = product(m, _T(m, v), bar) * _one_over(m, columns(m, w) - rows(m, w), same)
+        turned = product(m, _T(m, v), bar) * one_over(m, columns(m, w) - rows(m, w), same)
         turned = product(m, v, turned, _T(m, v))
         owed = turned if owed is None else owed + turned
     return [None if owed is None else folded(m, (owed + _T(m, owed)) * 0.5, lower)]
@@ -173,8 +173,8 @@ def _eigh_jvp(m: Any, dots: Any, args: Any, y: Any, lower: bool, scipy: bool) ->
     w, v = m.part(y, k=0), m.part(y, k=1)
     same = m.repeated(w, extent=m.shape(w)[-1], what="eigenvector")
     moved = product(m, _T(m, v), mirrored(m, dots[0], lower), v)
-    quotients = _or_nan(m, _one_over(m, columns(m, w) - rows(m, w), same), same)
-    return [_shared(m, same, diagonal(m, moved)), product(m, v, moved * quotients)]
+    quotients = or_nan(m, one_over(m, columns(m, w) - rows(m, w), same), same)
+    return [shared(m, same, diagonal(m, moved)), product(m, v, moved * quotients)]
 
 
 def _eigh_shape(a: Aval, lower: bool, scipy: bool) -> Avals:
@@ -200,7 +200,7 @@ def _differences(m: Any, s: Any) -> Any:
 
 
 def _own_share(m: Any, s: Any, bar: Any, same: Any, zero: Any, vectors: bool) -> Any:
-    bar = _shared(m, same, bar)
+    bar = shared(m, same, bar)
     if vectors:  # only where zero repeats
         count = m.sum(m.cast(same, dtype=m.dtype(s), weak=False), axes=(len(m.shape(s)),), keepdims=False)
         zero = m.logical_and(zero, m.gt(count, 1))
@@ -241,7 +241,7 @@ def _svd_vjp(m: Any, bars: Any, args: Any, y: Any, wanted: Slots, vectors: bool,
     whole = (of_u is not None and seen_u is None) or (of_v is not None and seen_v is None)
     used = np.ones(m.shape(s), bool) if whole else seen[0] if len(seen) == 1 else m.logical_or(*seen)
     same = m.repeated(s, used, extent=extent, what="singular vector")
-    quotients = _one_over(m, _differences(m, s), same)
+    quotients = one_over(m, _differences(m, s), same)
     core = None
     for bar, x, side in ((of_u, u, columns), (None if of_v is None else _T(m, of_v), _T(m, vh), rows)):
         if bar is not None:
@@ -277,7 +277,7 @@ def _svd_jvp(m: Any, dots: Any, args: Any, y: Any, vectors: bool, full: bool) ->
     moved = product(m, _T(m, u), dot, v)
     of_s = _own_share(m, s, diagonal(m, moved), same, zero, vectors)
     # the user may have no vectors, but the reverse rule is made of them, and so is their second derivative
-    quotients = _or_nan(m, _one_over(m, _differences(m, s), same), same)
+    quotients = or_nan(m, one_over(m, _differences(m, s), same), same)
     of_u = product(m, u, quotients * (moved * columns(m, s) + rows(m, s) * _T(m, moved)))
     of_v = product(m, v, quotients * (rows(m, s) * moved + _T(m, moved) * columns(m, s)))
     inverse = columns(m, _inverse_values(m, s, zero))

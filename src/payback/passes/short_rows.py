@@ -21,9 +21,12 @@ def short_rows(graph: Graph) -> tuple[Graph, list[Change]]:
     log: list[Change] = []
     if not any(any(_is_repeated(node, arg) for arg in node.args) for node in graph.nodes):
         return graph, log
+    summed = _summed(graph)
     repeated: dict[tuple[Node, int], Node] = {}
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node in summed:  # short rows that are made for their sums are done column by column
+            return None
         found = [_is_repeated(node, arg) for arg in args]
         if not any(found):
             return None
@@ -42,7 +45,21 @@ def short_rows(graph: Graph) -> tuple[Graph, list[Change]]:
 
 
 def _is_repeated(node: Node, arg: Node) -> bool:
+    """Whether an argument is the same all along short rows, and small beside the result."""
     shape, own = node.aval.shape, arg.aval.shape
     if node.op.kind != "pointwise" or len(own) < 2 or own[-1] != 1 or own[-2] != shape[-2] or node.aval.size < LARGE:
         return False
     return own[-2] > 1 < shape[-1] <= LONGEST and arg.aval.size * shape[-1] * TIMES <= node.aval.size
+
+
+def _summed(graph: Graph) -> set[Node]:
+    """Whose rows are added up, perhaps after other pointwise rows of the same shape."""
+    summed = set[Node]()
+    for node in reversed(graph.nodes):
+        if "keepdims" in node.params and node.aval.size > 1:
+            last = len(node.args[0].aval.shape) - 1
+            axes = node.params.get("axes") or (node.params.get("axis"),)
+            summed.update(node.args if last in axes else ())
+        elif node.op.kind == "pointwise" and node in summed:
+            summed.update(arg for arg in node.args if arg.aval.shape == node.aval.shape)
+    return summed

@@ -41,6 +41,8 @@ class Blocks:
         self.at, self.fast, self.schedule, self.y, self.weights, self.right = at, fast, schedule, y, weights, right
         self.size, self.orders, self.n = size, orders, len(y)
         self.steps = -(-self.n // size)  # an epoch
+        # whether all epochs have the same steps of one size: a batch of samples that weigh nothing is left out
+        self._alike = self.n % size == 0 and (size >= self.n or weights is None or bool((weights > 0).all()))
         self._fixed: list[Part] | None = None  # the parts of any epoch, where rows are taken as they stand
 
     def epochs(self, looked: bool) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -51,7 +53,7 @@ class Blocks:
         first, epochs = len(self.at.history) + 1, self.orders.epochs
         while first <= epochs:
             count = 1
-            if not looked and self.weights is None and self.n % self.size == 0:
+            if not looked and self._alike:
                 count = max(min(STEPS // self.steps, ROWS // self.n, epochs + 1 - first), 1)
             yield from self._block(first, count)
             first += count

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def _slope(line: Callable[[float], float], size: float) -> tuple[float, float]:
     """
     shrink, best, error = 1.6, float("nan"), float("inf")
     step = 0.02 * max(size, 1e-3)
+    while step > 1e-300 and not (isfinite(line(step)) and isfinite(line(-step))):  # not defined there
+        step /= 4
     rows: list[list[float]] = []
     for i in range(12):
         row = [(line(step) - line(-step)) / (2 * step)]
@@ -62,7 +65,8 @@ def check_grads(
 ) -> None:
     """Compare derivatives of `f` at `args` with finite differences along random directions.
 
-    f: any function of numbers, floating arrays and containers of them; its result may have any shape.
+    f: any function of numbers, floating arrays and containers of them; its result may have any shape.  Other arguments,
+    such as classes, are handed on.
     order: 1 checks the first derivatives, 2 (the default) those of the first derivatives as well, and so on.
     rtol: relative tolerance; by default 1e-5 for float64, 1e-3 for float32, 3e-2 for float16.
     atol: absolute tolerance; by default 1e-7 of the size of the result, 1e-7 at most and 1e-12 at least.
@@ -77,18 +81,19 @@ def check_grads(
     >>> pb.check_grads(lambda x: np.sin(x) * x, np.array([0.3, 2.0]))
     """
     generator = np.random.default_rng(seed)
-    out, pull = vjp(f, *args)
+    out, pull = _pulled(f, args)
     bar = unflatten(out, iter([_direction(leaf, generator) for leaf in leaves(out)]))
     exact = pull(bar)
     size = sum(float(np.sum(np.abs(np.asarray(plain(a), np.float64)))) for a in leaves(out) if _floating(plain(a)))
     absolute = 1e-7 * min(1.0, max(size, 1e-5)) if atol is None else atol
-    for position, arg in enumerate(args):
+    for gradient, position in zip(exact, _varying(args), strict=True):
+        arg = args[position]
         names = paths(arg, f"argument {position}")
         for k, (leaf, name) in enumerate(zip(leaves(arg), names, strict=True)):
             if not _floating(leaf):
                 continue
             direction = np.asarray(generator.standard_normal(np.shape(leaf)))
-            found = float(np.sum(np.asarray(leaves(exact[position])[k], np.float64) * direction))
+            found = float(np.sum(np.asarray(leaves(gradient)[k], np.float64) * direction))
 
             def line(t: float, position: int = position, k: int = k, direction: Any = direction) -> float:
                 moved = [_in_float64(a) for a in args]
@@ -114,7 +119,7 @@ def check_grads(
     if order > 1:
 
         def derivative(*inner: Any) -> Any:
-            return [leaf for leaf in leaves(vjp(f, *inner)[1](bar)) if isinstance(leaf, Traced) or _floating(leaf)]
+            return [leaf for leaf in leaves(_pulled(f, inner)[1](bar)) if isinstance(leaf, Traced) or _floating(leaf)]
 
         derivative.__name__ = f"the derivative of {getattr(f, '__name__', 'f')}"
         check_grads(derivative, *args, order=order - 1, rtol=rtol, atol=atol, seed=seed + 1)
@@ -145,12 +150,28 @@ def _wrong_rule(f: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
         return None
     token = _every_rule.set(True)
     try:
-        vjp(f, *args)
+        _pulled(f, args)
     except GradientCheckError as problem:
         return problem.what
     finally:
         _every_rule.reset(token)
     return None
+
+
+def _varying(args: Sequence[Any]) -> list[int]:
+    """The arguments that are differentiated by: those with something floating in them."""
+    return [k for k, arg in enumerate(args) if any(isinstance(x, Traced) or _floating(x) for x in leaves(arg))]
+
+
+def _pulled(f: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """`vjp` by these."""
+    varying = _varying(args)
+
+    def of_varying(*moving: Any) -> Any:
+        given = dict(zip(varying, moving, strict=True))
+        return f(*(given.get(k, arg) for k, arg in enumerate(args)))
+
+    return vjp(of_varying, *(args[k] for k in varying))
 
 
 def _direction(leaf: Any, generator: np.random.Generator) -> Any:

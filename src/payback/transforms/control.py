@@ -17,6 +17,7 @@ from payback.ops.row import TABLE
 from payback.run.interpreter import quietly
 from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 from payback.transforms.apart import check_apart
 
@@ -231,6 +232,7 @@ def cond(condition: Any, high: Function, low: Function, *operands: Any) -> Any:
         raise ShapeError(f"the condition has the shape {node.shape}", where=_place(2), why="it is one boolean",
                          fix="use np.where to choose entry by entry")  # fmt: skip
     if node.value is not None:
+        noted(node)
         return (high if node.value else low)(*operands)
     args = [node_of(leaf) for leaf in leaves(operands)]
     avals = [arg.aval for arg in args]

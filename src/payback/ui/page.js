@@ -1096,7 +1096,7 @@
   var GAP = 26;
   var CHAR = 7.4;
   var LEAST = 74;
-  var MOST = 240;
+  var MOST = 340;
   var SMALL = 12;
   var LEGIBLE = 0.68;
   function placing(spots) {

@@ -1,8 +1,8 @@
-"""Factorizations of complex matrices, by those of real ones that are twice as large.
+"""Factorizations of complex matrices, most by those of real ones that are twice as large.
 
 Where entries are blocks [[re, −im], [im, re]] beside each other, triangles stay triangles, so Cholesky's factor and the
-columns of QR are found by those of the real matrix.  Eigenvalues of a Hermitian matrix and singular values are each
-there twice.  Single vectors of either are determined up to a phase, so they are refused.
+columns of QR are found by those of the real matrix.  Eigenvalues of a Hermitian matrix would be there twice, so they
+would have no second derivative: they are a row.  Single vectors are determined up to a phase, so they are refused.
 """
 
 from __future__ import annotations
@@ -86,12 +86,21 @@ rule(np.linalg.eig)(_refused("eig"))
 
 @rule(np.linalg.eigvalsh)
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    return np.linalg.eigvalsh(embedded(_hermitian(a, UPLO.upper() == "L")))[..., ::2]
+    return _eigenvalues(_hermitian(a, UPLO.upper() == "L"))
+
+
+def _eigenvalues(hermitian: Complex) -> Any:
+    return parts("hermitian", 1, hermitian.re, hermitian.im)[0]
 
 
 @rule(np.linalg.svdvals)
 def svdvals(x: Any, /) -> Any:
-    return np.linalg.svdvals(embedded(x))[..., ::2]
+    """The larger half of the eigenvalues of [[0, x], [xᴴ, 0]], which are ± them."""
+    re, im = pair_of(x)
+    *lead, high, wide = re.shape
+    corners = [np.zeros((*lead, n, n), re.dtype) for n in (high, wide)]
+    whole = [np.block([[corners[0], part], [sign * part.mT, corners[1]]]) for part, sign in ((re, 1.0), (im, -1.0))]
+    return _eigenvalues(Complex(*whole))[..., ::-1][..., : min(high, wide)]
 
 
 @rule(np.linalg.svd)

@@ -11,6 +11,7 @@ from payback.trace.arrays import now
 from payback.trace.dispatch import implements
 from payback.trace.numpy.creation import listed
 from payback.trace.numpy.map import astype
+from payback.trace.numpy.order import in_pieces
 from payback.trace.tree import tree_map
 
 
@@ -41,8 +42,8 @@ def _places(a: Any, edges: Any) -> Any:
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """np.histogram: counts are constant, sums of weights and densities are not."""
     a, weights = now(listed(a)), now(listed(weights))
-    value = np.asarray(plain(a))
     moving = isinstance(weights, Traced)
+    value = np.asarray(in_pieces(a))
     if not moving:
         counts, found = np.histogram(value, _plain(bins), _plain(range), weights=weights)
     else:

@@ -13,6 +13,7 @@ import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced, plain
+from payback.trace.arrays import now
 from payback.trace.assignment.views import laid_by
 from payback.trace.dispatch import Function, emit, here, implements, into
 from payback.trace.numpy.arguments import (
@@ -30,7 +31,7 @@ from payback.trace.numpy.arguments import (
 )
 from payback.trace.numpy.map import astype, lies_as, np_mean, reshape, transpose
 from payback.trace.operators import FUNCTIONS, METHODS
-from payback.trace.refusals.free import noted
+from payback.trace.refusals.free import noted, rounded
 
 INTP = np.dtype(np.intp)
 
@@ -224,10 +225,16 @@ def _constant(function: Any) -> Function:
     return answer
 
 
+def in_pieces(x: Any) -> Any:
+    """The bare value of a traced one, of which something is made that is constant in pieces; that is noted."""
+    x = now(x)
+    return rounded(x) if isinstance(x, Traced) else plain(x)
+
+
 def _bare(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)(map(_bare, x))
-    return plain(x)
+    return in_pieces(x)
 
 
 for _function in (
@@ -242,7 +249,7 @@ for _function in (
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Truths without derivative; where there are no numbers, nodes that will find them."""
     if known(a, b, rtol, atol):
-        return np.isclose(plain(a), plain(b), rtol=plain(rtol), atol=plain(atol), equal_nan=equal_nan)
+        return np.isclose(in_pieces(a), in_pieces(b), rtol=plain(rtol), atol=plain(atol), equal_nan=equal_nan)
     a = traced_array(a)
     if not isinstance(b, Traced):
         b = float(b) if type(b) in (bool, int, float) else traced_array(b)
