@@ -98,6 +98,16 @@ def test_float32(name):
         np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("name", ["xlogy", "beta", "gammainc", "kl_div", "boxcox"])
+def test_python_numbers_beside_float32(name):
+    """SciPy's dtype, which depends on the order of the function's loops; compiled too."""
+    function, x = getattr(sp, name), np.array([0.5, 1.5], np.float32)
+    for f in (lambda x: function(2.0, x), lambda x: function(np.float32(2), x)):
+        for found in (pb.vjp(f, x)[0], pb.compile(f)(x)):
+            assert found.dtype == f(x).dtype
+            np.testing.assert_allclose(found, f(x), rtol=1e-6)
+
+
 def test_orders_are_arrays_too():
     """A design matrix of polynomials, Bessel functions of several orders."""
     n, x = np.arange(5)[:, None], np.linspace(-0.9, 0.9, 4)

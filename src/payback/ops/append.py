@@ -281,7 +281,8 @@ def apply(row: Row, operands: Sequence[Any], where: Any, params: dict[str, Any] 
     """
     pointwise = row.kind == "pointwise"
     if pointwise or row.numeric == "float" or row.name in _JOINING:
-        args = settled(operands, where, pointwise, True) if row.name not in _OF_CONDITIONS else None
+        literals = pointwise and row.numeric != "wide"  # SciPy's xlogy(2.0, float32) is float64, its kl_div is not
+        args = settled(operands, where, literals, True) if row.name not in _OF_CONDITIONS else None
         if args is not None and (row.numeric != "wide" or args[0].aval.dtype != np.float16):
             return append_settled(row, args, params, where)
     if row.name == "select" and (cases := settled(operands[1:], where, True, True)) is not None:
