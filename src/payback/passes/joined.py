@@ -109,7 +109,7 @@ def _repeated(leaves: Sequence[Node], users: Counter[Node]) -> tuple[list[tuple[
         orders.setdefault(node, []).append(axes)
     groups: dict[Any, list[Node]] = {}
     for node, found in orders.items():
-        if users[node] == len(found) > 1:
+        if users[node] == len(found) and len(set(found)) > 1 and node.aval.dtype.kind == "f":
             groups.setdefault((*sorted(found), node.aval), []).append(node)
     several = [(orders[group[0]], group) for group in groups.values() if len(group) > 1]
     taken = {node for _, group in several for node in group}

@@ -15,7 +15,8 @@ import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import plain
-from payback.trace.complex.functions import embedded, rule
+from payback.trace.complex.functions import rule
+from payback.trace.complex.linalg import embedded
 from payback.trace.complex.numbers import Complex, as_part, pair_of
 from payback.trace.dispatch import emit, here, implements
 from payback.trace.numpy.arguments import array_of, known

@@ -15,7 +15,7 @@ from payback.ops.constant_systems import Factors
 from payback.ops.index import Place
 from payback.trace.array import Traced, plain
 from payback.trace.arrays import now
-from payback.trace.complex.functions import embedded, out_of
+from payback.trace.complex.linalg import embedded, out_of
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy import linalg as of_numpy
 from payback.trace.numpy.linalg import matrices, parts

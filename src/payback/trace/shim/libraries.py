@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.trace.array import Traced, plain
-from payback.trace.complex import factorizations, fourier  # noqa: F401 (what it answers)
+from payback.trace.complex import factorizations, fourier, linalg  # noqa: F401 (what it answers)
 from payback.trace.numpy import families as numpy_families
 from payback.trace.numpy import series as numpy_series
 from payback.trace.numpy.creation import LINALG
