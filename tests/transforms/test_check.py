@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import payback as pb
-from payback.errors import GradientCheckError
+from payback.errors import GradientCheckError, InputError
 
 X = np.array([0.3, 1.2, -0.7, 2.0])
 M = np.arange(16.0).reshape(4, 4)
@@ -135,3 +135,9 @@ def test_a_rule_that_is_wrong_is_named_where_it_is_called(plain):
         pb.check_grads(lambda x: right(x) + pb.stop_gradient(x), np.array([0.3, 1.1]), order=1)
     assert told.value.fix.startswith("check the rule")
     pb.grad(f)(np.array([0.3, 1.1]))  # nothing is checked any longer
+
+
+@pytest.mark.parametrize("args", [(), (np.arange(3),), ("text",)], ids=str)
+def test_nothing_to_differentiate_by_is_told(args):
+    with pytest.raises(InputError, match="nothing to differentiate by"):
+        pb.check_grads(lambda *x: 1.0, *args)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.errors import GradientCheckError
+from payback.errors import GradientCheckError, InputError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ir.where import position as place_of
 from payback.trace.array import Traced, plain
@@ -166,6 +166,12 @@ def _varying(args: Sequence[Any]) -> list[int]:
 def _pulled(f: Callable[..., Any], args: Sequence[Any]) -> Any:
     """`vjp` by these."""
     varying = _varying(args)
+    if not varying and callable(f):
+        raise InputError("check_grads was given nothing to differentiate by",
+                         why="no argument is a number or a floating array, or holds one",
+                         fix="give the numbers at which to check, arrays as floats")  # fmt: skip
+    if len(varying) == len(args) or not callable(f):
+        return vjp(f, *args)
 
     def of_varying(*moving: Any) -> Any:
         given = dict(zip(varying, moving, strict=True))
