@@ -110,20 +110,13 @@ def _bouncing() -> Any:
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, INT, INT]), "handoff")
     e = Emitter(module, ir.IRBuilder(function.append_basic_block("entry")))
     b, (line, first, until) = e.b, function.args
-    before = b.block
-    head, wait, answer, after = (b.append_basic_block(name) for name in ("head", "wait", "answer", "after"))
-    b.branch(head)
-    b.position_at_end(head)
-    i = b.phi(INT)
-    i.add_incoming(first, before)
-    b.cbranch(b.icmp_signed("<", i, until), wait, after)
-    b.position_at_end(wait)
-    b.cbranch(b.icmp_signed("==", b.load_atomic(line, "acquire", 8, typ=INT), i), answer, wait)
-    b.position_at_end(answer)
-    b.atomic_rmw("xchg", line, b.add(i, e.int(1)), "release")
-    i.add_incoming(b.add(i, e.int(2)), answer)
-    b.branch(head)
-    b.position_at_end(after)
+    with e.loop(first, until, 2) as i:
+        wait, answer = b.append_basic_block("wait"), b.append_basic_block("answer")
+        b.branch(wait)
+        b.position_at_end(wait)
+        b.cbranch(b.icmp_signed("==", b.load_atomic(line, "acquire", 8, typ=INT), i), answer, wait)
+        b.position_at_end(answer)
+        b.atomic_rmw("xchg", line, b.add(i, e.int(1)), "release")
     b.ret_void()
     return Compiled(module)
 
