@@ -58,7 +58,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         module = importlib.import_module(f"payback.{_PUBLIC[name]}")
         importlib.import_module("payback.trace.shim.shim")
-        value = importlib.import_module("payback.ir.told").answered(f"pb.{name}")(getattr(module, name))
+        value = importlib.import_module("payback.ir.arguments").answered(f"pb.{name}")(getattr(module, name))
     elif name in (*_MODULES, *_OPTIONAL):
         value = importlib.import_module(f"payback.{name}")
     else:

@@ -18,7 +18,7 @@ import numpy as np
 
 from payback.elsewhere import hook
 from payback.errors import InputError
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.ops.philox import PIECE, folded, order_of, random_bits
 from payback.trace.array import Traced
 from payback.trace.dispatch import emit

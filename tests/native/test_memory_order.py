@@ -14,10 +14,10 @@ from native import user_programs
 from payback.errors import PaybackError
 from payback.ir.aval import Aval
 from payback.trace.array import Traced
-from payback.trace.arrays import strides_of
 from payback.trace.assignment import memory_order
 from payback.trace.assignment.views import laid_out
 from payback.trace.body import fresh
+from payback.trace.plain_arrays import strides_of
 
 TEXTS = [text for group, _, _ in user_programs.GROUPS for text in group if "pb." not in text]
 TEXTS += [

@@ -9,8 +9,8 @@ import amount
 import payback as pb
 from ops.checks import assert_same
 from payback.errors import MutationError, PaybackError, TraceError, UnsupportedError
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
+from payback.trace.plain_arrays import now
 from programs.assignments import X, writes
 
 M = np.array([[0.5, -1.5, 2.0], [1.0, 0.25, -3.0]])

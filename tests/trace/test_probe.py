@@ -32,8 +32,8 @@ import pytest
 import payback as pb
 from payback.errors import PaybackError
 from payback.trace.array import Traced
-from payback.trace.arrays import Buffered
 from payback.trace.complex.numbers import Complex
+from payback.trace.plain_arrays import Buffered
 
 LIST = Path(__file__).with_name("probe.txt")
 SERIES = [

@@ -14,7 +14,7 @@ import pytest
 
 import payback as pb
 from payback.trace.tree import tree_map
-from payback.transforms.around import Around
+from payback.transforms.surroundings import Around
 from transforms.modes import assert_close, counted
 
 X = np.array([0.5, 1.0, 2.0])

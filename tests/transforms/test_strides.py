@@ -7,8 +7,8 @@ import amount
 import payback as pb
 from ops.checks import same_bits
 from payback.ir.aval import aval_of
-from payback.trace.arrays import strides_of
 from payback.trace.body import fresh
+from payback.trace.plain_arrays import strides_of
 from payback.transforms.strides import by_rows, orders
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from payback import random
 from payback.errors import InputError
-from payback.ir.told import answered
+from payback.ir.arguments import answered
 from payback.nn.activations import softmax
 from payback.nn.layers import MLP
 from payback.optim.optimizers import Optimizer

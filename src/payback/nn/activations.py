@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.ops.namespace import Values
 from payback.trace.array import Traced
 from payback.trace.numpy.map import axes_of, emit

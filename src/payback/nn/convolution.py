@@ -11,7 +11,7 @@ import numpy as np
 
 from payback import random
 from payback.errors import InputError, ShapeError
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.nn.initializers import INITIALIZERS
 from payback.nn.layers import check_size, known
 from payback.nn.module import Module, static

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback import random
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.random import floating
 
 Initializer = Callable[[Any, int, int, Any], Any]

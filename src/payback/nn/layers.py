@@ -10,7 +10,7 @@ import numpy as np
 
 from payback import elsewhere, random
 from payback.errors import InputError, ShapeError
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.nn.activations import ACTIVATIONS
 from payback.nn.drawing import key_for
 from payback.nn.initializers import INITIALIZERS, initializer_for

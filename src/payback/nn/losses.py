@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError, ShapeError
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.nn.activations import logsumexp, softplus
 from payback.trace.array import Traced
 

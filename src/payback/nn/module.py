@@ -32,7 +32,7 @@ import numpy as np
 
 from payback.elsewhere import missing_method
 from payback.errors import FieldError
-from payback.ir.told import answered, told
+from payback.ir.arguments import answered, told
 from payback.trace.tree import leaves, paths
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from payback import random
 from payback.errors import InputError, ShapeError
-from payback.ir.told import told
+from payback.ir.arguments import told
 from payback.nn.layers import check_size
 from payback.nn.module import Module, static
 from payback.trace.array import Traced

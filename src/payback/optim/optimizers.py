@@ -14,7 +14,7 @@ import numpy as np
 
 from payback.elsewhere import missing_method
 from payback.errors import InputError
-from payback.ir.told import answered, told
+from payback.ir.arguments import answered, told
 from payback.optim.schedules import Constant, Schedule, positive
 from payback.trace.repeat import Repeated
 from payback.trace.tree import leaves, paths, unflatten

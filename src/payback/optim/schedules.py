@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.ir.told import answered
+from payback.ir.arguments import answered
 
 
 def positive(name: str, value: float, zero: bool = False) -> float:

@@ -18,7 +18,6 @@ from payback.ir.node import NO_PARAMS, Node
 from payback.ir.where import caller, position
 from payback.ops.append import append, apply, const, freeze
 from payback.ops.row import TABLE, VARIABLE
-from payback.trace.arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.assignment.outside import bare, by_percent, calling, storing
 from payback.trace.leaf import leaf_value
 from payback.trace.operators import (
@@ -34,6 +33,7 @@ from payback.trace.operators import (
     unary,
     where_of_caller,
 )
+from payback.trace.plain_arrays import Buffered, ReadOnly, now, outside, recording
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.refusals.cures import BARE, BARE_NUMBER, BARE_NUMBERS, NO_INDEX, of_library
 from payback.trace.refusals.free import free, rounded, whole

@@ -26,8 +26,8 @@ from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now, outside
 from payback.trace.assignment.views import argument, is_written
+from payback.trace.plain_arrays import now, outside
 from payback.trace.refusals.leaks import close
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves

@@ -25,11 +25,11 @@ from payback.ops.contraction import Spec, plan
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE, Row
 from payback.trace.array import NODE_TYPES, Traced, Variable, as_traced
-from payback.trace.arrays import Buffered, recording
 from payback.trace.assignment.outside import calling, into_plain_array
 from payback.trace.assignment.owned import adopt
 from payback.trace.indexing import getitem
 from payback.trace.operators import FLOATING, FUNCTIONS, HOOKS, LATER, METHODS, made, where_of_caller
+from payback.trace.plain_arrays import Buffered, recording
 from payback.trace.refusals.asked import Elsewhere
 from payback.trace.refusals.cures import BARE, BARE_NUMBERS
 from payback.trace.refusals.free import free

@@ -14,10 +14,10 @@ from payback.ops.index import Place
 from payback.ops.namespace import full_index
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import decides, now, outside
 from payback.trace.assignment.views import at_unknown, view
 from payback.trace.operators import HOOKS, where_of_caller
 from payback.trace.operators import made as made_of
+from payback.trace.plain_arrays import decides, now, outside
 from payback.trace.refusals.cures import NO_INDEX
 
 SIMPLE = (int, slice, type(None), type(Ellipsis), np.integer)

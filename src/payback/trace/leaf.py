@@ -7,7 +7,7 @@ from typing import Any
 from payback.errors import DifferentiationError
 from payback.ir.aval import WEAK_DTYPES
 from payback.ops.append import floated, freeze, of_rows, snapshot
-from payback.trace.arrays import native
+from payback.trace.plain_arrays import native
 
 
 def leaf_value(value: Any, name: str) -> Any:

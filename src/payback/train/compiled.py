@@ -12,9 +12,9 @@ import numpy as np
 from payback import native
 from payback.optim.optimizers import Optimizer
 from payback.trace.tree import leaves, rebuilder, unflatten
+from payback.train.description import told
 from payback.train.flat import flat
 from payback.train.step import Steps
-from payback.train.told import told
 
 SLICE = 0.1  # seconds in native code at a time: how long Ctrl-C may have to wait
 SMALL = 1 << 20  # bytes of arrays that are copied at each call, to go back to

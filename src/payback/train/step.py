@@ -16,8 +16,8 @@ from payback.optim.optimizers import Optimizer, global_norm
 from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import leaves, tree_map
 from payback.train.flat import Flat
-from payback.transforms.around import drawn, generators_of
 from payback.transforms.gradient import traced_gradient, value_and_grad
+from payback.transforms.surroundings import drawn, generators_of
 
 Loss = Callable[..., Any]
 KEY = Aval((2,), np.dtype(np.uint32))

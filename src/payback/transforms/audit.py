@@ -24,14 +24,14 @@ from payback.errors import (
 from payback.ir.forks import free_in_children
 from payback.ir.where import is_inner, position
 from payback.trace.array import Method, Traced, plain
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import READING_METHODS, Buffer
+from payback.trace.plain_arrays import now
 from payback.trace.refusals.cures import BARE_NUMBERS, of_library
 from payback.trace.shim import shim, wrappers
 from payback.trace.text.texts import Text
 from payback.trace.tree import leaves
+from payback.transforms.bare_numbers import Plainly, raised_at
 from payback.transforms.gradient import ArgNums, Function, Opened, scalar_result
-from payback.transforms.plainly import Plainly, raised_at
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from payback.ir.node import Node
 from payback.ops.append import snapshot
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import native, now
 from payback.trace.body import node_of, run_node
 from payback.trace.operators import where_of_caller
+from payback.trace.plain_arrays import native, now
 from payback.trace.tree import is_leaf, leaves, opener, paths, structure
-from payback.transforms.again import Read
-from payback.transforms.apart import note_written
-from payback.transforms.around import Around, variables_of
 from payback.transforms.donation import Donation, prepare, settle
+from payback.transforms.retracing import Read
+from payback.transforms.shared_memory import note_written
 from payback.transforms.strides import by_rows
+from payback.transforms.surroundings import Around, variables_of
 from payback.transforms.traced import Kind, Trace, quickly
 
 Function = Callable[..., Any]

@@ -19,7 +19,7 @@ from payback.trace.body import Body, TracedBody, fresh, node_of, run_node, trace
 from payback.trace.operators import where_of_caller
 from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
-from payback.transforms.apart import check_apart
+from payback.transforms.shared_memory import check_apart
 
 Function = Callable[..., Any]
 

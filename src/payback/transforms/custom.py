@@ -14,15 +14,15 @@ from payback.ops.append import append
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.array import plain as bare_value
-from payback.trace.arrays import now
 from payback.trace.assignment.views import is_number, is_written, without_axes
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import HOOKS, where_of_caller
+from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
-from payback.transforms.apart import check_apart
 from payback.transforms.check import check_grads, checking, rules_are_checked
 from payback.transforms.foreign import kind_of, with_plain_numbers
+from payback.transforms.shared_memory import check_apart
 
 Function = Callable[..., Any]
 

@@ -18,9 +18,9 @@ from payback.ir.where import position
 from payback.ops.append import append, apply
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
-from payback.trace.arrays import now
 from payback.trace.body import Body, fresh
 from payback.trace.operators import where_of_caller
+from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import untraced
 from payback.trace.tree import is_leaf, leaves, same_structure, unflatten
 

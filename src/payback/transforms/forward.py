@@ -19,8 +19,8 @@ from payback.ops.recording import Recording, Term
 from payback.ops.several import PART
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import now
 from payback.trace.body import enclosed, fresh, result_of
+from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, leaves_like, paths, tree_map, unflatten
 from payback.transforms.gradient import (

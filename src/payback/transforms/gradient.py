@@ -16,18 +16,19 @@ from payback.ir.node import Node
 from payback.ops.append import const, snapshot
 from payback.ops.row import INPUT
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import named, now, outside, recording, watched
 from payback.trace.assignment.memory_order import leaf_of
 from payback.trace.assignment.views import argument, is_number, is_written, without_axes
 from payback.trace.backward import seed_for
 from payback.trace.leaf import leaf_value
+from payback.trace.plain_arrays import named, now, outside, recording, watched
 from payback.trace.proof.proved import proved
 from payback.trace.refusals.leaks import close
 from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.apart import (
+from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
+from payback.transforms.shared_memory import (
     check_kept,
     check_unchanged,
     is_written_since,
@@ -35,7 +36,6 @@ from payback.transforms.apart import (
     note_written,
     written_before,
 )
-from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
 
 Function = Callable[..., Any]
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS

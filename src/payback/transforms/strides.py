@@ -15,8 +15,8 @@ from payback.ir.aval import Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.ops.row import TABLE
-from payback.trace.arrays import strides_of
 from payback.trace.body import fresh, rebuilt
+from payback.trace.plain_arrays import strides_of
 
 Spread = Sequence[tuple[int, tuple[int, ...]]]  # which arguments do not lie by rows, and their strides
 Order = tuple[int, ...]  # of axes

@@ -13,21 +13,21 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.trace.array import Traced, Variable
-from payback.trace.arrays import strides_of, watching
 from payback.trace.assignment.memory_order import steps_of
 from payback.trace.assignment.views import argument, is_written, without_axes
 from payback.trace.assignment.views import is_number as is_no_array
 from payback.trace.body import enclosed, finished, fresh, is_number, node_of
 from payback.trace.dispatch import here
+from payback.trace.plain_arrays import strides_of, watching
 from payback.trace.refusals.leaks import check, close
 from payback.trace.scalars.number import opened, recorded
 from payback.trace.shared import standing
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import leaves, paths, rebuilder, structure, unflatten
-from payback.transforms.again import same, same_graph
-from payback.transforms.around import Around
 from payback.transforms.donation import matched
+from payback.transforms.retracing import same, same_graph
 from payback.transforms.strides import by_rows, orders, turned
+from payback.transforms.surroundings import Around
 
 Function = Callable[..., Any]
 

@@ -17,16 +17,16 @@ from payback.ops.recording import Recording, Term
 from payback.ops.row import CONST
 from payback.run.interpreter import quietly
 from payback.trace.array import Traced
-from payback.trace.arrays import native, now, strides_of
 from payback.trace.assignment.buffer import buffer
 from payback.trace.assignment.memory_order import exactly
 from payback.trace.assignment.views import is_written
 from payback.trace.assignment.written import Written, node_slot
 from payback.trace.body import is_number, node_of, result_of, trace_body
 from payback.trace.operators import where_of_caller
+from payback.trace.plain_arrays import native, now, strides_of
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
-from payback.transforms.apart import check_kept, is_written_since, note_written, written_before
 from payback.transforms.gradient import argument_names
+from payback.transforms.shared_memory import check_kept, is_written_since, note_written, written_before
 
 Function = Callable[..., Any]
 

@@ -18,13 +18,13 @@ import numpy as np
 import payback.trace.assignment.views  # noqa: F401 (is found by its hooks)
 from payback.errors import MissingAttributeError, UnsupportedError
 from payback.trace.array import NODE_TYPES, Traced, holds_traced
-from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.flat import Flat  # noqa: F401 (puts `flat` on traced values)
 from payback.trace.assignment.unknown import write_unknown  # noqa: F401 (is found by its hook)
 from payback.trace.assignment.written import Storage, Written, plain_key, written
 from payback.trace.dispatch import array_function, array_ufunc, current, here
 from payback.trace.indexing import unknown
 from payback.trace.operators import COMPLEX, HOOKS, METHODS, where_of_caller
+from payback.trace.plain_arrays import Buffered, now
 from payback.trace.refusals.free import free
 from payback.trace.tree import leaves
 

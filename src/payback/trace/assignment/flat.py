@@ -12,13 +12,13 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.ir.node import Node
 from payback.trace.array import Traced, as_traced, plain
-from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.written import plain_key
 from payback.trace.dispatch import here, implements
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import traced_array
 from payback.trace.operators import FUNCTIONS, METHODS
+from payback.trace.plain_arrays import Buffered, now
 
 
 class Flat:

@@ -18,13 +18,13 @@ from payback.ops.append import const as _constant
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, as_traced
-from payback.trace.arrays import now
 from payback.trace.assignment.choice import Choice
 from payback.trace.assignment.selected import Selected
 from payback.trace.assignment.views import open_for_writing
 from payback.trace.assignment.written import View
 from payback.trace.indexing import is_mask, unknown
 from payback.trace.operators import HOOKS, METHODS
+from payback.trace.plain_arrays import now
 
 
 def write_unknown(x: Traced, key: Any, value: Any, place: Any) -> None:

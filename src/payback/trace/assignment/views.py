@@ -22,11 +22,11 @@ from payback.ops.append import append, apply
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, as_traced, become
-from payback.trace.arrays import now
 from payback.trace.assignment.memory_order import LaidOut, Parted, exactly, few, laid, lying, order_of, ordered, same
 from payback.trace.assignment.outside import by_compiled_code, is_stored_back
 from payback.trace.assignment.written import SIMPLE, Lost, Storage, View, Written, node_slot, plain_key, written
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, made
+from payback.trace.plain_arrays import now
 from payback.trace.scalars.number import Number, cell, number_in
 
 

@@ -27,10 +27,10 @@ from payback.ops.append import append, apply, const, freeze
 from payback.ops.index import Place
 from payback.ops.row import TABLE
 from payback.trace.array import Traced
-from payback.trace.arrays import decides
 from payback.trace.assignment.memory_order import laid, places_like
 from payback.trace.gathering import as_box, joined, slabs
 from payback.trace.operators import ARRAYS, HOOKS, METHODS, where_of_caller
+from payback.trace.plain_arrays import decides
 from payback.trace.refusals.cures import BARE, NO_INDEX
 from payback.trace.refusals.free import free
 from payback.trace.scalars.number import NUMBERS, Number, number_in, opened

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.arrays import Buffered
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.complex.numbers import (
     METHODS,
@@ -27,6 +26,7 @@ from payback.trace.complex.numbers import (
 )
 from payback.trace.complex.ufuncs import multiply, unsupported, written
 from payback.trace.operators import HOOKS
+from payback.trace.plain_arrays import Buffered
 from payback.trace.tree import is_complex, tree_map
 
 _RULES: dict[Any, Callable[..., Any]] = {}

@@ -17,7 +17,6 @@ import numpy as np
 from payback.errors import MissingAttributeError, TraceError
 from payback.trace import array, tree
 from payback.trace.array import Traced, plain, stop_gradient
-from payback.trace.arrays import Buffered, now
 from payback.trace.assignment import buffer
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.assignment.memory_order import same
@@ -25,6 +24,7 @@ from payback.trace.assignment.views import in_order, is_number, laid_as, laid_ou
 from payback.trace.dispatch import here
 from payback.trace.operators import COMPLEX, HOOKS, LATER
 from payback.trace.operators import METHODS as OF_ARRAYS
+from payback.trace.plain_arrays import Buffered, now
 from payback.trace.tree import is_complex
 
 NOTHING = None  # the part that a real number does not have

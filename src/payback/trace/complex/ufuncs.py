@@ -11,7 +11,6 @@ import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced, stop_gradient
-from payback.trace.arrays import Buffered
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.complex.numbers import (
     NOTHING,
@@ -27,6 +26,7 @@ from payback.trace.complex.numbers import (
 from payback.trace.dispatch import emit, here
 from payback.trace.operators import HOOKS
 from payback.trace.operators import METHODS as OF_ARRAYS
+from payback.trace.plain_arrays import Buffered
 
 # functions of one number ----------------------------------------------------------------------------------------
 

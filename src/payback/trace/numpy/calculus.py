@@ -11,12 +11,12 @@ from payback.errors import ShapeError, TraceError
 from payback.ir.aval import FLOAT64
 from payback.ops.index import Place
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import now
 from payback.trace.dispatch import emit, here, implements, into
 from payback.trace.numpy.arguments import NONE, along, array_of, axis_of, known, part_of, traced_array
 from payback.trace.numpy.indexing import take
 from payback.trace.numpy.map import astype, broadcast_any, concatenate, lies_as, like_first
 from payback.trace.operators import FUNCTIONS, HOOKS, METHODS
+from payback.trace.plain_arrays import now
 
 # differences and integrals --------------------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, holds_traced, plain
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced, buffer
 from payback.trace.assignment.flat import Flat, traced_or_plain
 from payback.trace.dispatch import here
 from payback.trace.numpy.creation import arange
 from payback.trace.numpy.map import astype, concatenate, reshape, transpose
+from payback.trace.plain_arrays import now
 
 CONCATENATOR = next(kind for kind in type(np.r_).__mro__ if "__getitem__" in vars(kind))
 

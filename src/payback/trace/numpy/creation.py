@@ -11,7 +11,6 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import NODE_TYPES, STOPPED, Traced, Variable, as_traced, holds_traced, plain
-from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import alias, any_traced, buffer
 from payback.trace.assignment.views import has_gaps, is_number, laid_as, laid_out, without_axes
 from payback.trace.assignment.views import in_order as lay
@@ -19,6 +18,7 @@ from payback.trace.dispatch import COPIES, SPREAD, here, implements
 from payback.trace.numpy.arguments import array_of, arrayed, traced_array
 from payback.trace.numpy.map import astype, concatenate, copy, reshape, stack
 from payback.trace.operators import COMPLEX, FUNCTIONS, HOOKS, LATER
+from payback.trace.plain_arrays import Buffered, now
 from payback.trace.scalars.number import NUMBERS, number_in
 
 _FAN_IN = 32  # parts of one node: the sweep looks at all arguments of a node for each of them

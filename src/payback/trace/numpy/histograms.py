@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from payback.trace.array import Traced, holds_traced, plain
-from payback.trace.arrays import now
 from payback.trace.dispatch import implements
 from payback.trace.numpy.creation import listed
 from payback.trace.numpy.map import astype
 from payback.trace.numpy.order import in_pieces
+from payback.trace.plain_arrays import now
 from payback.trace.tree import tree_map
 
 

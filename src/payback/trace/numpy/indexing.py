@@ -11,13 +11,13 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import Buffered
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.dispatch import here, implements, into
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import array_of, axis_of, known, part_of, traced_array, with_axis
 from payback.trace.numpy.map import astype, broadcast_any, by_rows, lies_as, reshape
 from payback.trace.operators import METHODS
+from payback.trace.plain_arrays import Buffered
 
 
 def _index(indices: Any) -> Any:

@@ -16,7 +16,6 @@ from payback.ops.namespace import Values
 from payback.ops.reduce import reduced
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced, plain
-from payback.trace.arrays import now, watched
 from payback.trace.assignment.views import has_gaps, in_order, is_number, laid_as, laid_out, without_axes
 from payback.trace.dispatch import Function, emit, here, implements, into, strong
 from payback.trace.numpy.arguments import (
@@ -35,6 +34,7 @@ from payback.trace.numpy.arguments import (
     traced_array,
 )
 from payback.trace.operators import FUNCTIONS, HOOKS, METHODS, made, where_of_caller
+from payback.trace.plain_arrays import now, watched
 from payback.trace.refusals.cures import NO_INDEX
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from payback.errors import TraceError, UnsupportedError
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import now
 from payback.trace.assignment.views import laid_by
 from payback.trace.dispatch import Function, emit, here, implements, into
 from payback.trace.numpy.arguments import (
@@ -31,6 +30,7 @@ from payback.trace.numpy.arguments import (
 )
 from payback.trace.numpy.map import astype, lies_as, np_mean, reshape, transpose
 from payback.trace.operators import FUNCTIONS, METHODS
+from payback.trace.plain_arrays import now
 from payback.trace.refusals.free import noted, rounded
 
 INTP = np.dtype(np.intp)

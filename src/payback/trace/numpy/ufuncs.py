@@ -14,7 +14,6 @@ from payback.ir.node import Node
 from payback.ops.append import const
 from payback.ops.index import Place
 from payback.trace.array import Traced, Variable, as_traced, plain
-from payback.trace.arrays import Buffered
 from payback.trace.assignment.outside import into_plain_array
 from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.assignment.written import plain_key
@@ -22,6 +21,7 @@ from payback.trace.dispatch import COMPOSED, UFUNCS, array_ufunc, emit, here
 from payback.trace.indexing import unknown
 from payback.trace.numpy.arguments import arrayed, as_asked
 from payback.trace.operators import FUNCTIONS, METHODS
+from payback.trace.plain_arrays import Buffered
 
 _TRUTHS = {np.logical_and, np.logical_or, np.logical_xor}
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from payback.errors import ShapeError, UnsupportedError
 from payback.trace.array import Traced, holds_traced
-from payback.trace.arrays import now
 from payback.trace.dispatch import here
 from payback.trace.numpy.creation import listed, stacked
 from payback.trace.numpy.map import astype
 from payback.trace.operators import HOOKS
+from payback.trace.plain_arrays import now
 
 
 def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:

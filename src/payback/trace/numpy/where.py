@@ -11,9 +11,9 @@ from payback.ops.append import settled, snapshot
 from payback.ops.namespace import Values
 from payback.ops.row import CONST, TABLE
 from payback.trace.array import NODE_TYPES, Traced
-from payback.trace.arrays import now, watched
 from payback.trace.dispatch import emit, implements
 from payback.trace.operators import made, where_of_caller
+from payback.trace.plain_arrays import now, watched
 
 
 @implements(np.where)

@@ -26,7 +26,7 @@ from payback.ops.dtypes import weak_result
 from payback.ops.row import TABLE
 from payback.trace import operators as traced
 from payback.trace.array import Traced, become
-from payback.trace.arrays import recording
+from payback.trace.plain_arrays import recording
 from payback.trace.refusals.asked import by_name, not_known, unknown_text
 from payback.trace.scalars.columns import CODES, LEAF, STRONG, THIRD, WEAK, Entries
 from payback.trace.scalars.floats import Single

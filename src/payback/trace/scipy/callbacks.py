@@ -21,11 +21,11 @@ from payback.ir.node import Node
 from payback.ops.append import freeze
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import Buffered, now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known
 from payback.trace.numpy.products import array_of
+from payback.trace.plain_arrays import Buffered, now
 from payback.trace.scipy.curves import doubles
 from payback.trace.tree import leaves, tree_map
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced
-from payback.trace.arrays import decides
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import traced_array
 from payback.trace.numpy.map import astype
 from payback.trace.numpy.products import array_of
+from payback.trace.plain_arrays import decides
 
 FLOAT = np.dtype(np.float64)
 

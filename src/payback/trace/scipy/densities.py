@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.errors import UnsupportedError
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
+from payback.trace.plain_arrays import now
 
 
 def _special(name: str) -> Callable[..., Any]:

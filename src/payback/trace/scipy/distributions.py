@@ -16,10 +16,10 @@ import numpy as np
 
 from payback.errors import MutationError, PaybackError, UnsupportedError
 from payback.trace.array import plain
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import here
 from payback.trace.numpy.arguments import known
+from payback.trace.plain_arrays import now
 
 
 def _array(x: Any) -> Any:

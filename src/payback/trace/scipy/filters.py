@@ -14,12 +14,12 @@ import numpy as np
 from payback.errors import UnsupportedError
 from payback.ops.constant_systems import Factors
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import decides, now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.arguments import known
 from payback.trace.numpy.map import astype
 from payback.trace.numpy.products import array_of
+from payback.trace.plain_arrays import decides, now
 from payback.trace.scipy import ndimage
 
 

@@ -14,13 +14,13 @@ from payback.errors import UnsupportedError
 from payback.ops.constant_systems import Factors
 from payback.ops.index import Place
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import now
 from payback.trace.complex.linalg import embedded, out_of
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy import linalg as of_numpy
 from payback.trace.numpy.linalg import matrices, parts
 from payback.trace.numpy.map import astype
 from payback.trace.numpy.products import array_of
+from payback.trace.plain_arrays import now
 from payback.trace.tree import is_complex
 
 _WORK = {"overwrite_a", "overwrite_b", "check_finite", "lapack_driver", "driver", "disp", "blocksize", "lwork"}

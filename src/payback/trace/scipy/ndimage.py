@@ -9,10 +9,10 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.trace.array import Traced
-from payback.trace.arrays import decides, now
 from payback.trace.dispatch import here
 from payback.trace.numpy.map import astype
 from payback.trace.numpy.products import array_of
+from payback.trace.plain_arrays import decides, now
 
 # SciPy's names of what lies beyond the edges, and NumPy's
 _MODES = {"reflect": "symmetric", "grid-mirror": "symmetric", "constant": "constant", "grid-constant": "constant",

@@ -18,11 +18,11 @@ from payback.ir.aval import Aval
 from payback.ops.append import apply
 from payback.ops.row import TABLE
 from payback.trace.array import Traced, plain
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.arguments import as_node, known
 from payback.trace.operators import where_of_caller
+from payback.trace.plain_arrays import now
 from payback.trace.scipy.callbacks import FLOAT, Callback, Lost, body_of, in_shape, plain_function, results
 from payback.trace.scipy.curves import doubles
 from payback.trace.tree import leaves, tree_map

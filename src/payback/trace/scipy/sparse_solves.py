@@ -16,10 +16,10 @@ import numpy as np
 from payback.errors import ShapeError, UnsupportedError
 from payback.ops.constant_systems import Factors
 from payback.trace.array import Traced
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
 from payback.trace.dispatch import emit, here
 from payback.trace.numpy.map import astype
+from payback.trace.plain_arrays import now
 from payback.trace.scipy.sparse_products import is_sparse
 
 _MODULE = "scipy.sparse.linalg._dsolve._superlu"

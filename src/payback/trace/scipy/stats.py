@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import any_traced
+from payback.trace.plain_arrays import now
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 

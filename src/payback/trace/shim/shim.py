@@ -26,7 +26,6 @@ from payback.ir.forks import whole_in_children
 from payback.ir.loops import counts
 from payback.ops.append import lasting
 from payback.trace.array import NODE_TYPES, Traced
-from payback.trace.arrays import now
 from payback.trace.assignment import outside
 from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.assignment.outside import refused
@@ -51,6 +50,7 @@ from payback.trace.numpy.creation import ANSWERS
 from payback.trace.numpy.mathematics import MATHEMATICS
 from payback.trace.numpy.saving import LOADING
 from payback.trace.numpy.vectorize import vectorized
+from payback.trace.plain_arrays import now
 from payback.trace.refusals.handled import BOUNDARIES, Witness, errors_raised
 from payback.trace.refusals.meaning import meant
 from payback.trace.scalars.floats import Float

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from payback.trace.array import NODE_TYPES
-from payback.trace.arrays import now
 from payback.trace.assignment.buffer import Buffer, any_traced
 from payback.trace.dispatch import COPIES, SPREAD, current
 from payback.trace.numpy.creation import of_list
 from payback.trace.numpy.mathematics import has_traced, mathematics
 from payback.trace.operators import FUNCTIONS
+from payback.trace.plain_arrays import now
 from payback.trace.proof.writers import for_writer
 
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)

@@ -15,7 +15,7 @@ from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.ops.row import INPUT
 from payback.trace.body import Body
-from payback.transforms.around import Around
+from payback.transforms.surroundings import Around
 
 _VALUES = frozenset([int, bool, str, bytes, complex, type(None), type(Ellipsis), slice, range, np.dtype])
 

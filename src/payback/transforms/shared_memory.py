@@ -17,8 +17,8 @@ from numpy.lib.array_utils import byte_bounds
 from payback.errors import MutationError
 from payback.ir.node import Node
 from payback.trace.array import Traced
-from payback.trace.arrays import now
 from payback.trace.assignment.views import share_memory, was_written
+from payback.trace.plain_arrays import now
 from payback.trace.shim.shim import tracing
 
 # The memory of plain arrays, copies of which functions of inner transforms have written into, while a function is
