@@ -17,7 +17,7 @@ from payback.native.running import reuse
 from payback.run import blas
 from payback.trace.scalars import floats
 from payback.trace.shim import shim
-from payback.transforms import audit, plainly
+from payback.transforms import audit, bare_numbers
 
 FORK = [os.fork] if hasattr(os, "fork") else []
 
@@ -67,7 +67,7 @@ def beside():
 LOCKS = {
     "floats": floats._giving,
     "audit": audit._lock,
-    "plainly": plainly._lock,
+    "plainly": bare_numbers._lock,
     "reuse": reuse._lock,
     "blas": blas._lock,
 }
