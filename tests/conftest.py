@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import zlib
-from collections import Counter
+from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -49,23 +49,28 @@ def pytest_configure(config):
     settings.load_profile("soak" if soak else "full" if full else "everyday")
 
 
-HALVED, LARGE = "PAYBACK_TEST_HALVED", 6  # cases of one test
+HALVED, LARGE = "PAYBACK_TEST_HALVED", 3  # cases of one test
 
 
 def pytest_collection_modifyitems(config, items):
     """Where all tests are run, half the cases of those that have many, drawn by name; all of them with --full."""
     if os.environ[HALVED] == "0":
         return
-    families = Counter(item.nodeid.partition("[")[0] for item in items)
-    left = [
+    families = defaultdict(list)
+    for item in items:
+        families[item.nodeid.partition("[")[0]].append(item)
+    drawn = {
         item
-        for item in items
-        if families[item.nodeid.partition("[")[0]] > LARGE and zlib.crc32(item.nodeid.encode()) % 2
-    ]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        dropped = set(left)
-        items[:] = [item for item in items if item not in dropped]
+        for family in families.values()
+        for item in sorted(family, key=lambda item: zlib.crc32(item.nodeid.encode()))[: _kept(len(family))]
+    }
+    if len(drawn) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
+        items[:] = [item for item in items if item in drawn]
+
+
+def _kept(cases):
+    return cases if cases <= LARGE else (cases + 1) // 2
 
 
 @pytest.fixture
