@@ -79,13 +79,18 @@ Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape
     masked="both", math="the body's")  # fmt: skip
 
 
+def paid_by(pull: Any, body: Any) -> list[int]:
+    """The arguments that an author's rule pays: the floating ones, without plain arrays from outside, which come last."""
+    return [slot for slot, aval in enumerate(body.takes) if is_floating(aval)][: len(pull.gives)]
+
+
 def _custom_vjp(
     m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any, pull: Any, label: str
 ) -> list[Any]:
-    """pull: (*args, *results, *what the results are owed) -> what the floating arguments are owed."""
+    """pull: (*args, *results, *what the results are owed) -> what the arguments that it pays are owed."""
     results = parts(m, y, len(body.gives))
     bars = [m.zeros(aval) if b is None else b for b, aval in zip(bar, body.gives, strict=True) if is_floating(aval)]
-    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    floating = paid_by(pull, body)
     made = parts(m, m.call(*args, *results, *bars, body=pull), len(floating))
     return scattered_among(floating, [True] * len(floating), made, len(args))
 
@@ -93,7 +98,7 @@ def _custom_vjp(
 def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any, pull: Any, label: str) -> list[Any]:
     """pull is linear in what the results are owed: its transpose maps tangents to tangents."""
     results = parts(m, y, len(body.gives))
-    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    floating = paid_by(pull, body)
     moved = tuple(k for k, slot in enumerate(floating) if slot in dots)
     first = len(args) + len(results)
     bars = tuple(range(first, len(pull.takes)))
