@@ -10,7 +10,7 @@ from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
 from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ir.where import position
-from payback.ops.append import append
+from payback.ops.append import append, const
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.array import plain as bare_value
@@ -188,7 +188,13 @@ def custom_gradient(
 
 
 def _pull_body(
-    pull: Function, result: Any, outputs: list[Node], arguments: _Arguments, captured: list[Node], name: str, f: Function
+    pull: Function,
+    result: Any,
+    outputs: list[Node],
+    arguments: _Arguments,
+    captured: list[Node],
+    name: str,
+    f: Function,
 ) -> tuple[Body, list[Node]]:
     """(*arguments, *plain arrays, *results, *what the floating results are owed) -> what the floating arguments are owed.
 
@@ -226,12 +232,14 @@ def _pull_body(
             floating.append(leaf.node)
             answers.append(node)
     known = frozenset((*arguments.own, *captured, *outputs, *bars.values()))
-    used = (node for node in ancestors(answers, cut=known) if node not in known)
-    more = [node for node in used if not node.args and node.op is not CONST and is_plain(node)]
+    used = [node for node in ancestors(answers, cut=known) if node.op is INPUT and node not in known]
+    more = [node for node in used if is_plain(node)]
     inputs = [*arguments.own, *captured, *more, *outputs, *bars.values()]
     new = [fresh(node.aval) for node in inputs]
     # the arguments come last, so that a result which is an argument itself stands for the argument
     given = dict(zip(reversed(inputs), reversed(new), strict=True))
+    # those of derivatives inside the function, which are done (see `enclosed`)
+    given |= {node: const(node.value) for node in used if node.value is not None and node.id > arguments.own[0].id}
     made = Body(new, rebuilt(answers, given))
     _refuse([node for node in made.graph.nodes if node.op is not CONST and not node.args], name, f)
     _refuse([node for node in made.graph.nodes if node.op is not CONST and node.value is not None], name, f)

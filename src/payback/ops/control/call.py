@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from payback.errors import DifferentiationError
 from payback.ir.aval import Aval, Avals
 from payback.ops.row import Row
+from payback.ops.several import PART
 
 
 def is_floating(aval: Aval) -> bool:
@@ -95,6 +96,19 @@ def _custom_vjp(
     return scattered_among(floating, [True] * len(floating), made, len(args))
 
 
+def _depends(body: Any, slots: Iterable[int]) -> set[int]:
+    """Which results of a body depend on these inputs, calls inside it looked into."""
+    moved = {body.graph.inputs[slot] for slot in slots}
+    several: dict[Any, set[int]] = {}  # of calls: which of their results
+    for node in body.graph.nodes:
+        given = [k for k, arg in enumerate(node.args) if arg in moved]
+        if given and node.op.name == "call":
+            several[node] = _depends(node.params["body"], given)
+        if given and (node.op is not PART or node.params["k"] in several.get(node.args[0], (node.params["k"],))):
+            moved.add(node)
+    return {k for k, node in enumerate(body.graph.outputs) if node in moved}
+
+
 def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any, pull: Any, label: str) -> list[Any]:
     """pull is linear in what the results are owed: its transpose maps tangents to tangents."""
     results = parts(m, y, len(body.gives))
@@ -103,9 +117,7 @@ def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any
     first = len(args) + len(results)
     bars = tuple(range(first, len(pull.takes)))
     transposed, answered = pull.pullback(bars, moved)
-    if {pull.graph.inputs[slot] for slot in bars} & {  # how it moves depends on where it is
-        arg for node in transposed.graph.nodes for arg in node.args
-    }:
+    if _depends(transposed, bars):  # how it moves depends on where it is
         raise DifferentiationError(
             f"the derivative that was given for {label} cannot be used in forward mode",
             why="what it pays is not linear in what the result is owed, so it has no transpose",
