@@ -145,3 +145,24 @@ def test_the_name_type_is_there_for_the_trace_only():
         pb.grad(lambda x: len(x) * x)(1.0)
     with pytest.raises(TypeError):
         pb.grad(lambda x: sum(list(x)))(1.0)
+
+
+class Whole(int):
+    """A whole number that says more than its number."""
+
+
+class Real(float):
+    """And a float that does."""
+
+
+@pytest.mark.parametrize("other", [Whole(2), Real(2.5)], ids=repr)
+@pytest.mark.parametrize("value", [1.5, np.float32(1.5), np.full(2, 1.5, np.float32)], ids=repr)
+def test_numbers_of_classes_derived_from_python_s(value, other):
+    """They are arrays to NumPy, and promote; beside Python's own numbers they are such."""
+    for f in (lambda x: x * other, lambda x: other - x, lambda x: (x + 1.0) ** other):
+        told = []
+        pb.jvp(lambda x, f=f, told=told: (told.append(f(x)), x)[1], (value,), (value,))
+        plain = f(value)
+        assert told[0].__class__ is type(plain)
+        assert np.asarray(pb.stop_gradient(told[0])).dtype == np.asarray(plain).dtype
+        np.testing.assert_array_equal(pb.stop_gradient(told[0]), plain)

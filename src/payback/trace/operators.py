@@ -148,7 +148,7 @@ def _unknown(operand: Any) -> bool:
 
 
 def _plain(operand: Any, beside: Any) -> Any:
-    """What NumPy, or Python beside one of its own numbers, makes of an operand that is neither a number nor an array."""
+    """What NumPy (or Python, beside one of its numbers) makes of an operand that is neither a number nor an array."""
     if isinstance(operand, Traced):
         return operand.node
     if isinstance(operand, (int, float)) and not isinstance(operand, np.generic):  # of a class derived from them

@@ -155,7 +155,7 @@ def outside(array: Any) -> Any:
 
 
 def is_plain(node: Node) -> bool:
-    """Whether a node without a number is made of plain arrays that are watched, so that it has no derivative to lose."""
+    """Whether a node without a number is made of plain arrays that are watched: it has no derivative to lose."""
     watch = _watch.get()
     return watch is not None and watch.made(node)
 

@@ -196,7 +196,7 @@ def _pull_body(
     name: str,
     f: Function,
 ) -> tuple[Body, list[Node]]:
-    """(*arguments, *plain arrays, *results, *what the floating results are owed) -> what the floating arguments are owed.
+    """(*arguments, *plain arrays, *results, *what the floating results are owed) -> what the arguments are owed.
 
     captured: plain arrays of the function itself; those that only `pull` reads are returned too.
     """

@@ -81,7 +81,7 @@ Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape
 
 
 def paid_by(pull: Any, body: Any) -> list[int]:
-    """The arguments that an author's rule pays: the floating ones, without plain arrays from outside, which come last."""
+    """The arguments that an author's rule pays: the floating ones, but not the plain arrays from outside at the end."""
     return [slot for slot, aval in enumerate(body.takes) if is_floating(aval)][: len(pull.gives)]
 
 
