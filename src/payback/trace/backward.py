@@ -69,7 +69,7 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     if node.value is None or (tracing() and any(is_open(end) for end in reached.ends)):
         raise DifferentiationError("backward() of a result that another derivative or a compiled function follows",
                                    where=position(where_of_caller(3)),
-                                   why="the gradients that it leaves are plain numbers: their own derivative would be lost",
+                                   why="the gradients that it leaves are plain numbers: their derivative would be lost",
                                    fix="use pb.grad or pb.vjp there, whose results are followed too")  # fmt: skip
     leaves = [n for n in reached.ends if n.op is VARIABLE]
     for leaf in leaves:
