@@ -120,11 +120,34 @@ def _drawn():
     return lambda: generator.standard_normal(3)
 
 
+def _coin():
+    """Two draws alike say nothing about the third."""
+    generator = np.random.default_rng(5)  # 1, 1, 0, 1
+    return lambda: generator.integers(2)
+
+
+def _taken():
+    rates = [1.0, 2.0, 3.0, 4.0]
+    return rates.pop
+
+
+def _batches():
+    def rows():
+        while True:
+            yield generator.standard_normal(3)
+
+    generator, made = np.random.default_rng(5), rows()
+    return lambda: next(made)
+
+
 STATES = {
     "a list": _list, "a name of the closure": _nonlocal, "a global": _global, "a default": _default,
     "an array": lambda: _array(False), "an array, read before": lambda: _array(True), "an object": _object,
     "in the result": _result, "in a gradient": lambda: _gradient(_list()),
     "a generator": _generator(_drawn), "NumPy's generator": _generator(lambda: lambda: np.random.rand(3)),
+    "a method of a generator": _generator(lambda: np.random.default_rng(5).standard_normal),
+    "a method of a list": _generator(_taken), "a coin": _generator(_coin), "batches": _generator(_batches),
+    "an iterator": _generator(lambda: iter((1.0, 2.0, 3.0, 4.0)).__next__),
     "Python's generator": _generator(lambda: random.random), "of many scalars": _scalars,
 }  # fmt: skip
 

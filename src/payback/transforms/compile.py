@@ -159,7 +159,7 @@ class CompiledFunction:
         before = Read(self.f, self._looks, None if changed else self._around, fixed)
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
         if before.is_changed():
-            trace.settled = known is not None and not known.settled and trace.same_as(known)
+            trace.settled = known is not None and not (known.settled or before.is_drawn()) and trace.same_as(known)
             for made in self._traces.values():  # they may read it too
                 made.settled = made.settled and trace.settled
         now_read = Read(self.f, self._looks, None, fixed)
