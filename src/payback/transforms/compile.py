@@ -221,7 +221,7 @@ def compile(
     f: is called with shapes only: it may not look at a number (use np.where or `pb.cond`), and what it does besides
     computing (prints, reads a clock) happens when it is traced alone, so mostly once.  Where it changes what it reads
     from around it itself (a counter, an attribute, an array, a generator of random numbers), it is traced at each call
-    and run on the interpreter, until a trace is the same as the one before.
+    and run on the interpreter, until a trace is the same as the one before; for ever if it draws random numbers.
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 

@@ -38,7 +38,7 @@ class Read:
         return self.is_drawn() or any(around.iterates or around.changes() for around in read)
 
     def is_drawn(self) -> bool:
-        """Whether tracing the function has drawn random numbers: that the last ones made no difference proves nothing."""
+        """Whether tracing it has drawn random numbers: that the last ones made no difference proves nothing."""
         return self.around.drawn() != self._drawn
 
 
