@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
@@ -41,7 +43,7 @@ class CompiledFunction:
         self._fast: Callable[[Any], Any] | None = None  # the last trace's, for plain arguments
         self._named = False  # whether that is for calls with names: of [args, kwargs], no tuple as args are
         self._last: Trace | None = None
-        self.f, self.static = f, frozenset(static)
+        self.f, self.static, self._donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
         self._around: Around | None = None
         self._looks = False  # whether it looks at the numbers of variables around it
@@ -87,6 +89,14 @@ class CompiledFunction:
         written = set(trace.donated.values())
         taken = {id(x) for k, x in enumerate((*given, *around)) if k not in written}
         return trace.rebuilt([_own(x, taken) for x in found])
+
+    def __reduce__(self) -> Any:
+        """In another process, or in a copy: by its name as a module's function, or made anew; graphs stay here."""
+        with contextlib.suppress(AttributeError, KeyError):
+            if operator.attrgetter(self.__qualname__)(sys.modules[self.__module__]) is self:
+                return self.__qualname__
+        made = {"static_argnums": sorted(self.static), "donate": self._donate, "native": None if self.native else False}
+        return functools.partial(compile, **made), (self.f,)
 
     def explain_compilation(self) -> str:
         """What the last call's program consists of: passes, kernels, memory, operations, time by kernel.
