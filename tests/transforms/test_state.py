@@ -243,3 +243,19 @@ def test_arguments_are_no_results():
 
     with pytest.raises(UnsupportedError, match=r"writes into \[0\]\[1\] and returns nothing.*Return what it writes"):
         pb.compile(f)(X, np.zeros(3))
+
+
+@pytest.mark.parametrize("draw", [np.random.rand, np.random.default_rng(5).random, random.random])
+def test_what_is_traced_once_for_many_runs_may_not_draw(draw):
+    """All samples and steps would see the same number; one that is seeded there is the same in plain Python too."""
+    bodies = {
+        "batched": lambda draw: pb.vmap(lambda x: x + draw())(X),
+        "a step of scan": lambda draw: pb.scan(lambda c, x: (c + x * draw(), c), 0.0, X)[1],
+        "a step of while_loop": lambda draw: pb.while_loop(lambda c: c < 2.0, lambda c: c + 1.0 + draw(), 0.0),
+    }
+    for what, run in bodies.items():
+        for around in (lambda f: f(), lambda f: pb.compile(lambda x: f())(1.0)):
+            with pytest.raises(UnsupportedError, match=f"{what} draws random numbers.*traced once"):
+                around(lambda run=run: run(draw))
+        first = draw()
+        assert np.isfinite(run(lambda first=first: first + np.random.default_rng(3).random())).all()

@@ -20,6 +20,7 @@ from payback.trace.operators import where_of_caller
 from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 from payback.transforms.shared_memory import check_apart
+from payback.transforms.surroundings import draws_random_numbers, undrawn
 
 Function = Callable[..., Any]
 
@@ -48,8 +49,11 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     """
     first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
-        traced = trace_body(lambda *xs: step(list(xs)), [*(n.aval for n in state), *more], tuple)
+        taken = [*(node.aval for node in state), *more]
+        traced = undrawn(step, lambda taken=taken: trace_body(lambda *xs: step(list(xs)), taken, tuple))
         found = position(where)
+        if traced is None:
+            raise draws_random_numbers(f"a step of {name}", where)
         carried = leaves(carry)
         check_apart([carried[k] for k in traced.written if k < len(carried)], carried)
         if not isinstance(traced.result, tuple) or len(traced.result) != 2:

@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from payback.errors import UnsupportedError
+from payback.ir.where import position
 from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 
@@ -115,6 +117,27 @@ def drawn(generators: Sequence[Any]) -> list[Any]:
     if (numpys := sys.modules.get("numpy.random")) is not None:
         shared.append(_state_of(numpys.get_state(legacy=False)))
     return [*shared, *map(_state_of, generators)]
+
+
+def undrawn(f: Any, trace: Callable[[], Any]) -> Any:
+    """What `trace` makes of f, whose one trace stands for many runs; None if it draws random numbers.
+
+    Those would be the same in all runs.
+    """
+    generators = generators_of(f)
+    for _ in range(3):  # some draw once, and other threads may draw
+        before = drawn(generators)
+        traced = trace()
+        if drawn(generators) == before:
+            return traced
+    return None
+
+
+def draws_random_numbers(what: str, where: Any) -> UnsupportedError:
+    place = position(where)
+    return UnsupportedError(f"{what} draws random numbers", where=str(place) if place else None,
+                            why="it is traced once, so they would be the same each time",
+                            fix="draw them before, or give it a key each time: pb.random.split(key, n)")  # fmt: skip
 
 
 class _Search:
