@@ -93,8 +93,9 @@ class CompiledFunction:
     def __reduce__(self) -> Any:
         """In another process, or in a copy: by its name as a module's function, or made anew; graphs stay here."""
         with contextlib.suppress(AttributeError, KeyError):
-            if operator.attrgetter(self.__qualname__)(sys.modules[self.__module__]) is self:
-                return self.__qualname__
+            name: str = vars(self)["__qualname__"]
+            if operator.attrgetter(name)(sys.modules[self.__module__]) is self:
+                return name
         made = {"static_argnums": sorted(self.static), "donate": self._donate, "native": None if self.native else False}
         return functools.partial(compile, **made), (self.f,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Any
@@ -50,7 +51,7 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
         taken = [*(node.aval for node in state), *more]
-        traced = undrawn(step, lambda taken=taken: trace_body(lambda *xs: step(list(xs)), taken, tuple))
+        traced = undrawn(step, functools.partial(trace_body, lambda *xs: step(list(xs)), taken, tuple))
         found = position(where)
         if traced is None:
             raise draws_random_numbers(f"a step of {name}", where)
@@ -112,7 +113,8 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
 
     Returns what is carried at last, and what the steps returned as y, stacked.  A loop of n steps is one node: its
     reverse mode keeps n carried values (with `remat` about 2·√n), never what a step computes inside.
-    Raises ShapeError when a step changes what it carries or the extents differ, TraceError where f looks at a number.
+    Raises ShapeError when a step changes what it carries or the extents differ, TraceError where f looks at a number,
+    UnsupportedError where it draws random numbers without a key, for all steps would see the same.
     Source of the memory scheme: Griewank, Achieving logarithmic growth of temporal and spatial complexity in reverse
     automatic differentiation (1992); here with two levels.
 

@@ -180,8 +180,8 @@ def custom_gradient(
         _refuse(captured, name, f)
         pulled, more = _pull_body(pull, result, outputs, arguments, captured, name, f)
         body = Body([*body.graph.inputs, *(fresh(node.aval) for node in more)], body.graph.outputs)
-        given = [*arguments.given, *captured, *more]
-        made = _emit("custom", given, outputs, where_of_caller(2), body=body, pull=pulled, label=name)
+        nodes = [*arguments.given, *captured, *more]
+        made = _emit("custom", nodes, outputs, where_of_caller(2), body=body, pull=pulled, label=name)
         return unflatten(result, iter(made))
 
     return with_custom_gradient

@@ -46,7 +46,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
     each sample.  All transforms go inside and outside.  A row of the table that has no form for batches, such as the
     solver of `root`, is run on one sample after another.
     Raises ShapeError for arguments without the axis or of different sizes, InputError where no argument has samples or
-    the axes do not fit the arguments, TraceError where f looks at a number.
+    the axes do not fit the arguments, TraceError where f looks at a number, UnsupportedError where it draws random
+    numbers without a key, for all samples would see the same.
     Source: JAX's vmap (Bradbury et al., 2018); graph to graph, as in Futhark's vectorization.
 
     >>> import numpy as np, payback as pb
