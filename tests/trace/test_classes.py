@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import DifferentiationError
 from payback.trace.array import Traced
 
 VALUES = [2.0, np.float64(2.0), np.float32(2.0), np.float16(2.0), np.ones(2), np.ones((2, 0), np.float32)]
@@ -145,3 +146,48 @@ def test_the_name_type_is_there_for_the_trace_only():
         pb.grad(lambda x: len(x) * x)(1.0)
     with pytest.raises(TypeError):
         pb.grad(lambda x: sum(list(x)))(1.0)
+
+
+class Whole(int):
+    """A whole number that says more than its number."""
+
+
+class Real(float):
+    """And a float that does."""
+
+
+@pytest.mark.parametrize("other", [Whole(2), Real(2.5)], ids=repr)
+@pytest.mark.parametrize("value", [1.5, np.float32(1.5), np.full(2, 1.5, np.float32)], ids=repr)
+def test_numbers_of_classes_derived_from_python_s(value, other):
+    """They are arrays to NumPy, and promote; beside Python's own numbers they are such."""
+    for f in (lambda x: x * other, lambda x: other - x, lambda x: (x + 1.0) ** other):
+        told = []
+        pb.jvp(lambda x, f=f, told=told: (told.append(f(x)), x)[1], (value,), (value,))
+        plain = f(value)
+        assert told[0].__class__ is type(plain)
+        assert np.asarray(pb.stop_gradient(told[0])).dtype == np.asarray(plain).dtype
+        np.testing.assert_allclose(pb.stop_gradient(told[0]), plain, rtol=1e-14)
+
+
+X = np.array([0.5, 1.0, 2.0])
+
+
+class Tagged(np.ndarray):
+    """Changes nothing about arithmetic."""
+
+
+class InMetres(np.ndarray):
+    """Does not let a length be multiplied as a number."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **kwargs).view(InMetres)
+
+
+@pytest.mark.parametrize("use", [
+    lambda x: pb.grad(lambda x: np.sum(x * x))(x), lambda x: pb.jvp(lambda y: y * x, (X,), (X,)), pb.variable,
+    lambda x: pb.compile(lambda y: y * x)(X), lambda x: [f := pb.compile(lambda y: y * 2.0), f(X), f(x)],
+])  # fmt: skip
+def test_classes_of_arrays_with_an_arithmetic_of_their_own_are_refused(use):
+    use(X.view(Tagged))
+    with pytest.raises(DifferentiationError, match="class InMetres cannot enter"):
+        use(X.view(InMetres))

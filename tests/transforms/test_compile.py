@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -214,3 +218,28 @@ def test_what_would_go_on_computing_is_no_result(f):
 def test_arguments_that_are_no_numbers_of_a_graph():
     with pytest.raises(DifferentiationError, match="object"):
         pb.compile(lambda x: x)(np.array([None]))
+
+
+def cube(x, n=3):
+    return np.sum(x**n)
+
+
+cubed = pb.compile(cube, static_argnums=1)
+
+
+@pb.compile
+def tripled(x):
+    return np.sum(3 * x)
+
+
+def test_they_go_to_other_processes_and_into_copies():
+    """By the function that they were made of; a graph is of one process."""
+    x = np.arange(4.0)
+    for compiled in (cubed, tripled):
+        wanted = compiled(x)  # and has machine code
+        held = SimpleNamespace(f=compiled)
+        for again in (pickle.loads(pickle.dumps(compiled)), copy.copy(compiled), copy.deepcopy(held).f):  # noqa: S301
+            assert again(x) == wanted
+            assert again.__name__ == compiled.__name__
+    assert pickle.loads(pickle.dumps(tripled)) is tripled  # noqa: S301
+    assert pickle.loads(pickle.dumps(cubed))(x, 2) == cubed(x, 2) == x @ x  # noqa: S301

@@ -49,6 +49,16 @@ def normalized(p):
     }
 
 
+WEIGHTS = GENERATOR.uniform(0.5, 1.5, (2, 3))
+
+
+@pb.custom_gradient
+def weighted(x, s):
+    """It reads an array from around it, and has derivatives and calls inside."""
+    y, pull = pb.vjp(pb.remat(lambda x: np.sin(x * WEIGHTS) ** 2), x)
+    return y * s, lambda bar: (pull(bar * s)[0], np.sum(bar * y) * pb.grad(lambda t: t * t * s)(0.5) / s)
+
+
 def spiral(x, s):
     for _ in range(3):
         x = np.sin(x) * s + x[::-1]
@@ -63,6 +73,7 @@ PROGRAMS = {
         lambda x, s: (lambda r: (r["a"], r["b"][0], r["b"][2] * 1.0))(several(x, s)),
         lambda x, s: (x * x * s, x, s * 1.0),
     ),
+    "what is around it, and inside": (weighted, lambda x, s: np.sin(x * WEIGHTS) ** 2 * s),
     "a container": (lambda x, s: normalized({"x": x, "s": s}), lambda x, s: x / np.sqrt(np.sum(x**2)) * s),
     "inside other things": (
         lambda x, s: np.cumsum(exponential(scaled_sine(x, s) * x[0], s), axis=1),

@@ -163,3 +163,23 @@ def test_perturbations_of_one_name_are_not_confused():
     for i, a, o in itertools.product(inner, around, outer):
         found = outer[o](lambda x, i=i, a=a: x * around[a](inner[i])(x))
         assert found == 6.0, (i, a, o)
+
+
+def test_a_pull_is_a_linear_function_like_any_other():
+    """Of what it is given: what the numbers of its function are does not show in its results."""
+
+    def f(x):
+        return np.cumsum(np.linalg.solve(np.diag(x + 2) + np.outer(x, x), np.sin(x)))
+
+    pull, jacobian = pb.vjp(f, X)[1], pb.jacobian(f)(X)
+    paid = lambda bar: pull(bar)[0]  # noqa: E731
+    for found, wanted in (
+        (pb.vmap(paid)(np.eye(3)), jacobian),
+        (pb.compile(paid)(V), V @ jacobian),
+        (pb.jacobian(paid)(V), jacobian.T),
+        (pb.jvp(paid, (V,), (X,))[1], X @ jacobian),
+        (pb.hessian(lambda bar: np.sum(paid(bar) ** 2))(V), 2 * jacobian @ jacobian.T),
+        (pb.scan(lambda c, t: (c + paid(t * V), None), V, X)[0], V + X.sum() * V @ jacobian),
+    ):
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)

@@ -120,11 +120,34 @@ def _drawn():
     return lambda: generator.standard_normal(3)
 
 
+def _coin():
+    """Two draws alike say nothing about the third."""
+    generator = np.random.default_rng(5)  # 1, 1, 0, 1
+    return lambda: generator.integers(2)
+
+
+def _taken():
+    rates = [1.0, 2.0, 3.0, 4.0]
+    return rates.pop
+
+
+def _batches():
+    def rows():
+        while True:
+            yield generator.standard_normal(3)
+
+    generator, made = np.random.default_rng(5), rows()
+    return lambda: next(made)
+
+
 STATES = {
     "a list": _list, "a name of the closure": _nonlocal, "a global": _global, "a default": _default,
     "an array": lambda: _array(False), "an array, read before": lambda: _array(True), "an object": _object,
     "in the result": _result, "in a gradient": lambda: _gradient(_list()),
     "a generator": _generator(_drawn), "NumPy's generator": _generator(lambda: lambda: np.random.rand(3)),
+    "a method of a generator": _generator(lambda: np.random.default_rng(5).standard_normal),
+    "a method of a list": _generator(_taken), "a coin": _generator(_coin), "batches": _generator(_batches),
+    "an iterator": _generator(lambda: iter((1.0, 2.0, 3.0, 4.0)).__next__),
     "Python's generator": _generator(lambda: random.random), "of many scalars": _scalars,
 }  # fmt: skip
 
@@ -220,3 +243,19 @@ def test_arguments_are_no_results():
 
     with pytest.raises(UnsupportedError, match=r"writes into \[0\]\[1\] and returns nothing.*Return what it writes"):
         pb.compile(f)(X, np.zeros(3))
+
+
+@pytest.mark.parametrize("draw", [np.random.rand, np.random.default_rng(5).random, random.random])
+def test_what_is_traced_once_for_many_runs_may_not_draw(draw):
+    """All samples and steps would see the same number; one that is seeded there is the same in plain Python too."""
+    bodies = {
+        "batched": lambda draw: pb.vmap(lambda x: x + draw())(X),
+        "a step of scan": lambda draw: pb.scan(lambda c, x: (c + x * draw(), c), 0.0, X)[1],
+        "a step of while_loop": lambda draw: pb.while_loop(lambda c: c < 2.0, lambda c: c + 1.0 + draw(), 0.0),
+    }
+    for what, run in bodies.items():
+        for around in (lambda f: f(), lambda f: pb.compile(lambda x: f())(1.0)):
+            with pytest.raises(UnsupportedError, match=f"{what} draws random numbers.*traced once"):
+                around(lambda run=run: run(draw))
+        first = draw()
+        assert np.isfinite(run(lambda first=first: first + np.random.default_rng(3).random())).all()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import DifferentiationError
 from transforms.modes import counted
 
 X = np.array([0.5, 1.0, 2.0])
@@ -125,3 +126,17 @@ def test_variables_through_several_compiled_functions():
         np.testing.assert_allclose(slope(X).value, a * a * np.cos(X * a), rtol=1e-13)
         v.value += 0.4
     assert outer.reasons == inner.reasons == slope.reasons == ["first call"]
+
+
+def of_a_variable(x):
+    w = pb.variable(X)
+    np.sum(w**2 * x).backward()
+    return np.sum(w.grad)
+
+
+@pytest.mark.parametrize("transform", [pb.grad, pb.compile, pb.vmap, lambda f: lambda x: pb.jvp(f, (x,), (x,))])
+def test_gradients_left_on_variables_are_plain_numbers(transform):
+    """So they are refused where they depend on what is differentiated by, and are constants where they do not."""
+    assert pb.grad(lambda x: x * of_a_variable(2.0))(1.0) == 4 * X.sum()
+    with pytest.raises(DifferentiationError, match=r"backward\(\) of a result that another derivative"):
+        transform(lambda x: np.sum(of_a_variable(x[0])))(np.ones((2, 3)))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from payback.ad.squares import Square, begun, is_square, passed_on
+from payback.ad.squares import Rooted, Roots, all_of, times_all
 from payback.ad.sweep import Entry
 from payback.errors import DifferentiationError
 from payback.ir.node import Node
@@ -81,6 +81,7 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
+        self._roots: tuple[Any, Roots] = (None, Roots(()))
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -99,9 +100,8 @@ class Gradient:
             if bar.applied is None:
                 bar.applied = self.m.where(bar.mask, bar.value, 0.0)
             return bar.applied
-        if type(bar) is Square:
-            of_square = self.dense(bar.owed) * (self.operand(bar.node) * 2.0)
-            return of_square if bar.plain is None else self.dense(bar.plain) + of_square
+        if type(bar) is Rooted:
+            return self.add([self.dense(times_all(self, by, roots)) for roots, by in bar.of.items()])
         return bar
 
     def masked(self, mask: Any, bar: Any) -> Masked:
@@ -144,17 +144,23 @@ class Gradient:
         value = m.where(condition, *(case.value if type(case) is Masked else case for case in (high, low)))
         return Masked(m.logical_or(mask_high, mask_low), value)
 
+    @property
+    def roots(self) -> Roots:
+        """Those of the graph that is swept."""
+        if self._roots[0] is not self.live:
+            self._roots = self.live, Roots(self.live or ())
+        return self._roots[1]
+
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
-        m, row, params = self.m, node.op, node.params
         if self.on_graph:
-            m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
-            if type(bar) is Square:
-                return passed_on(self, node, slot, bar)
-            if is_square(node):
-                return begun(self, node, slot, bar)
-            args = [Term(arg, m) for arg in node.args]
-        else:
-            args = [arg.value for arg in node.args]
+            self.m.origin = (*(node.where or (None, None))[:2], node.id, slot) if node.where else None
+            if self.roots.factors and (type(bar) is Rooted or self.roots.twice(node)):
+                return self.roots.paid(self, node, slot, bar)
+        return self.plain_pull(node, slot, bar)
+
+    def plain_pull(self, node: Node, slot: int, bar: Any) -> Any:
+        m, row, params = self.m, node.op, node.params
+        args = [Term(arg, m) for arg in node.args] if self.on_graph else [arg.value for arg in node.args]
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))
@@ -252,12 +258,8 @@ class Gradient:
             return self.add(payments)
         if type(payments[0]) is Share:
             return self.shared(node, payments)
-        squares = [paid for paid in payments if type(paid) is Square]
-        if squares:
-            plain = [paid.plain for paid in squares if paid.plain is not None]
-            plain += [paid for paid in payments if type(paid) is not Square]
-            owed = self.added(node, [paid.owed for paid in squares])
-            return Square(node, owed, self.added(node, plain) if plain else None)
+        if any(type(paid) is Rooted for paid in payments):
+            return Rooted({roots: self.added(node, pile) for roots, pile in all_of(payments).items()})
         scattered = [paid for paid in payments if type(paid) is Scattered]
         if scattered:
             payments = [paid for paid in payments if type(paid) is not Scattered]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked
-from payback.ad.squares import is_square
 from payback.ir.node import Node
 from payback.ops.recording import Term
 from payback.ops.row import CONST
@@ -121,9 +120,11 @@ class Copying(Gradient):
 
     def pull(self, node: Node, slot: int, bar: Any) -> Any:
         row, arg = node.op, node.args[slot]
-        if node.value is not None or row.kind == "own" or row is PART or row.name == "index" or is_square(node):
+        if node.value is not None or row.kind == "own" or row is PART or row.name == "index":
             return super().pull(node, slot, bar)
         given: list[Node | None] = [*node.args, node]
+        if self.roots.factors and self.roots.twice(node):
+            return super().pull(node, slot, bar)
         if type(bar) is Term:
             given.append(bar.node)
         elif type(bar) is Masked and type(bar.mask) is type(bar.value) is Term:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient, Masked, no_derivative
-from payback.ad.squares import is_square, pushed
+from payback.ad.squares import Roots
 from payback.ad.sweep import live_nodes
 from payback.ir.node import Node
 from payback.ops.namespace import Select
@@ -29,11 +29,12 @@ def push(gradient: Gradient, reached: list[Node], tangents: Mapping[Node, Any]) 
     """
     order, live = live_nodes(reached, set(tangents))
     dots = dict(tangents)
+    roots = Roots(order if gradient.on_graph else ())
     for node in order:
         if node in dots:
             continue
-        if gradient.on_graph and is_square(node):
-            found = pushed(gradient, node, dots)
+        if roots.factors and roots.twice(node):
+            found = roots.pushed(gradient, node, dots)
             if found is not None:
                 dots[node] = found
             continue

@@ -1,153 +1,220 @@
-"""Squares of |x|, of norms and of hypot, on graphs: differentiated as the smooth functions of x that they are.
+"""Products that have |x|, a norm or hypot as a factor twice: differentiated as the smooth functions of x that they are.
 
-At x = 0 the derivative of |x| is taken as 0, and so is that of |x|² then, rightly; but the slope 2·|x|·sign x, written
-down and differentiated once more, would be 2·sign² x = 0 where the truth is 2.  So what n² is owed is paid to n as a
-`Square` of its own, and goes down through what n is made of to x, which is paid 2·x times that.
+At x = 0 the derivative of n = |x| is taken as 0, and so is that of n² then, rightly; but the slope 2·n·sign x, written
+down and differentiated once more, would be 2·sign² x = 0 where the truth is 2.  So of what such a product owes n, the
+factor n that is left stays apart (`Rooted`), down through whatever n is a factor of, until n pays x: n·∂n/∂x is x.
+On graphs alone: what is computed at once is not differentiated again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from payback.ir.node import Node
+import numpy as np
+
+from payback.ir.node import Node, by_id
+from payback.ops.index import Scattered
 from payback.ops.row import CONST
 
 if TYPE_CHECKING:
     from payback.ad.algebra import Gradient
 
 _ROOTS = ("abs", "norm", "hypot")  # each the root of a sum of squares
-_MOVES = ("neg", "reshape", "transpose", "broadcast", "index", "cast")
-_FAR = 8  # how far below a square its root is looked for
+_MOVES = ("reshape", "transpose", "broadcast", "index", "cast")
+_NONE: frozenset[Node] = frozenset()
 
 
-class Square:
-    """What the square of a node is owed, and besides what the node itself is (None: nothing)."""
+class Rooted:
+    """What a node is owed: the sum of `of[roots]` times these roots, which are factors of the node."""
 
-    __slots__ = ("node", "owed", "plain")
+    __slots__ = ("of",)
 
-    def __init__(self, node: Node, owed: Any, plain: Any = None):
-        self.node, self.owed, self.plain = node, owed, plain
-
-
-def is_square(node: Node) -> bool:
-    """Whether a node is an even power of something that has a smooth square."""
-    if node.op.name == "mul":
-        one, other = node.args
-        alike = one is other or (one.op is other.op and one.args == other.args and one.params == other.params)
-        return alike and _has_smooth_square(one)
-    if node.op.name != "power":
-        return False
-    base, exponent = node.args
-    if exponent.op is not CONST or exponent.shape or not (exponent.value >= 2 and exponent.value % 2 == 0):
-        return False
-    return _has_smooth_square(base)
+    def __init__(self, of: dict[frozenset[Node], Any]):
+        self.of = of
 
 
-def _has_smooth_square(node: Node, far: int = _FAR) -> bool:
-    name, args = node.op.name, node.args
-    if name in _ROOTS:
-        return True
-    if not far or not args:
-        return False
-    if name == "mul" and _has_smooth_square(args[1], far - 1):
-        return True
-    return (name in _MOVES or name in ("mul", "div")) and _has_smooth_square(args[0], far - 1)
+def all_of(payments: Iterable[Any]) -> dict[frozenset[Node], list[Any]]:
+    """What each product of roots is to be multiplied with, of several payments to one node."""
+    piles: dict[frozenset[Node], list[Any]] = {}
+    for paid in payments:
+        for roots, by in paid.of.items() if type(paid) is Rooted else [(_NONE, paid)]:
+            piles.setdefault(roots, []).append(by)
+    return piles
 
 
-def begun(gradient: Gradient, node: Node, slot: int, bar: Any) -> Square | None:
-    """What an even power pays; of n·n both factors at once."""
-    return None if slot else Square(node.args[0], _times_rest(gradient, node, bar))
+def times_all(gradient: Gradient, by: Any, roots: Iterable[Node]) -> Any:
+    """The product with some roots, in the order of their making."""
+    for root in sorted(roots, key=by_id):
+        by = gradient.times(by, gradient.operand(root))
+    return by
 
 
-def _times_rest(gradient: Gradient, node: Node, of_square: Any) -> Any:
-    """n²ᵏ is (n²)ᵏ, whose slope by n² is k·n²ᵏ⁻²."""
-    if node.op.name == "mul" or node.args[1].value == 2:
-        return of_square
-    exponent = float(node.args[1].value)
-    base = gradient.operand(node.args[0])
-    return gradient.times(of_square, gradient.m.power(base, exponent - 2.0) * (exponent / 2.0))
+class Roots:
+    """Which nodes of a graph have which roots as factors, and what such products pay.
 
+    factors: of a root and of what moves its entries, itself, or an earlier node that is like it
+    """
 
-def passed_on(gradient: Gradient, node: Node, slot: int, square: Square) -> Any:
-    """What a node pays the argument in that slot of what its square, and it itself, are owed."""
-    payments = [_of_square(gradient, node, slot, square.owed)]
-    if square.plain is not None:
-        payments.append(gradient.pull(node, slot, square.plain))
-    payments = [paid for paid in payments if paid is not None]
-    return gradient.added(node.args[slot], payments) if payments else None
+    def __init__(self, nodes: Iterable[Node]):
+        self.factors: dict[Node, frozenset[Node]] = {}
+        nodes = [*nodes]
+        if not any(node.op.name in _ROOTS for node in nodes):
+            return
+        known: dict[Any, list[Node]] = {}
+        first: dict[Node, Node] = {}
+        for node in sorted(nodes, key=by_id):
+            name, args = node.op.name, node.args
+            of = [self.factors.get(arg, _NONE) for arg in args]
+            if name in _ROOTS or (name in _MOVES and of and of[0]):
+                alike = known.setdefault((name, *(first.get(arg, arg) for arg in args)), [])
+                like = [x for x in alike if x.params == node.params]
+                alike += [] if like else [node]
+                first[node] = like[0] if like else node
+                found = frozenset([first[node]])
+            elif name == "mul":
+                found = of[0] | of[1]
+            else:
+                found = of[0] if name in ("neg", "div") else _NONE
+            if found:
+                self.factors[node] = found
 
+    def twice(self, node: Node) -> frozenset[Node]:
+        """The roots that are factors of both operands of a product, or of what is raised to an even power."""
+        name, args, of = node.op.name, node.args, self.factors.get
+        if name == "mul" or (name == "contract" and node.params["spec"][0] == node.params["spec"][1]):
+            return of(args[0], _NONE) & of(args[1], _NONE)
+        if name == "power" and (found := of(args[0])) and args[1].op is CONST and not args[1].shape:
+            exponent = args[1].value
+            return found if exponent >= 2 and exponent % 2 == 0 else _NONE
+        return _NONE
 
-def _of_square(gradient: Gradient, node: Node, slot: int, owed: Any) -> Any:
-    name, arg = node.op.name, node.args[slot]
-    x = gradient.operand(arg)
-    if name == "norm":
-        owed = gradient.spread_bar(node, owed, arg.shape)
-    if name in _ROOTS:
-        return gradient.fitted(gradient.times(owed, x * 2.0), arg)
-    if name == "neg":
-        return Square(arg, owed)
-    if name in _MOVES:
-        return Square(arg, gradient.pull(node, slot, owed))
-    return _factor(gradient, node, slot, owed)
+    def paid(self, gradient: Gradient, node: Node, slot: int, bar: Any) -> Any:
+        """What a node pays the argument in that slot, if it is such a product or what it is owed is `Rooted`."""
+        terms = bar.of if type(bar) is Rooted else {_NONE: bar}
+        payments = [self._paid(gradient, node, slot, roots, by) for roots, by in terms.items()]
+        payments = [paid for paid in payments if paid is not None]
+        return gradient.added(node.args[slot], payments) if payments else None
 
+    def _paid(self, gradient: Gradient, node: Node, slot: int, roots: frozenset[Node], by: Any) -> Any:
+        name, arg, twice = node.op.name, node.args[slot], self.twice(node)
+        if name == "mul" and (roots or twice):
+            other = node.args[1 - slot]
+            here = roots & self.factors.get(arg, _NONE)
+            by = times_all(gradient, by, (roots - here) | (here & twice))
+            by = self._times_rest(gradient, by, other, twice)
+            return Rooted({here | twice: gradient.fitted(by, arg)}) if here | twice else gradient.fitted(by, arg)
+        if name == "power" and twice:
+            by = self._times_rest(gradient, self._of_power(gradient, node, by), arg, twice)
+            return None if slot else Rooted({twice: by})
+        if name == "contract" and twice:
+            args = [self._rest(gradient, arg, twice) for arg in node.args]
+            by = node.op.adjoint(gradient.m, gradient.dense(by), slot, *args, **node.params)  # type: ignore[misc]
+            return Rooted({twice: gradient.fitted(by, arg)})
+        if not roots:
+            return gradient.plain_pull(node, slot, by)
+        if name in _ROOTS:
+            by = gradient.spread_bar(node, by, arg.shape) if name == "norm" else by
+            return gradient.fitted(gradient.times(by, gradient.operand(arg)), arg)
+        if name == "neg":
+            return Rooted({roots: gradient.times(by, -1.0)})
+        if name == "div" and not slot:
+            by = gradient.times(by, gradient.m.div(1.0, gradient.operand(node.args[1])))
+            return Rooted({roots: gradient.fitted(by, arg)})
+        if name in _MOVES:
+            of = self.factors[arg]
+            paid = gradient.plain_pull(node, slot, by)
+            if type(paid) is Scattered and arg not in of:
+                paid = gradient.added(arg, [paid])
+            return Rooted({of: self._times_rest(gradient, paid, arg, of)})
+        return gradient.plain_pull(node, slot, gradient.dense(Rooted({roots: by})))
 
-def _factor(gradient: Gradient, node: Node, slot: int, owed: Any) -> Any:
-    """What a factor of a product is paid of what the square of the product is owed, or of a quotient."""
-    m, arg, other = gradient.m, node.args[slot], gradient.operand(node.args[1 - slot])
-    if _is_factor(node, slot):
-        if node.op.name == "mul" and _has_smooth_square(node.args[1 - slot]):  # a square again, for higher orders
-            return Square(arg, gradient.fitted(gradient.times(owed, other * other), arg))
-        by = other if node.op.name == "mul" else m.div(1.0, other)
-        return Square(arg, gradient.fitted(gradient.times(gradient.times(owed, by), by), arg))
-    return gradient.fitted(gradient.times(owed, _slope(gradient, node, slot) * (other * other)), arg)
+    def _of_power(self, gradient: Gradient, node: Node, by: Any) -> Any:
+        """Times the slope of xᵏ divided by x: k·xᵏ⁻²."""
+        exponent = float(node.args[1].value)
+        by = gradient.times(by, exponent)
+        if exponent == 2.0:
+            return by
+        return gradient.times(by, gradient.m.power(gradient.operand(node.args[0]), exponent - 2.0))
 
+    def _times_rest(self, gradient: Gradient, by: Any, node: Node, roots: frozenset[Node]) -> Any:
+        rest = self._without(gradient, node, roots)
+        return by if rest is None else gradient.times(by, rest)
 
-def _is_factor(node: Node, slot: int) -> bool:
-    """Whether that argument itself has a smooth square."""
-    return not (slot and node.op.name == "div") and _has_smooth_square(node.args[slot])
+    def _rest(self, gradient: Gradient, node: Node, roots: frozenset[Node]) -> Any:
+        """The node divided by these factors of it."""
+        rest, ones = self._without(gradient, node, roots), gradient.constant(np.ones(node.shape, node.aval.dtype))
+        return ones if rest is None else ones * rest
 
-
-def _slope(gradient: Gradient, node: Node, slot: int) -> Any:
-    """Of the square of x or of 1/x, for a factor without a square of its own; the other factor's is a node again."""
-    x = gradient.operand(node.args[slot])
-    if node.op.name == "mul":
-        return x * 2.0
-    by = gradient.m.div(1.0, x)
-    return by * by * by * -2.0
-
-
-def pushed(gradient: Gradient, node: Node, dots: Mapping[Node, Any]) -> Any:
-    """The tangent of an even power, of those of all nodes below it."""
-    found = _tangent(gradient, node.args[0], dots)
-    return None if found is None else _times_rest(gradient, node, found)
-
-
-def _tangent(gradient: Gradient, node: Node, dots: Mapping[Node, Any]) -> Any:
-    """The tangent of the square of a node."""
-    m, name = gradient.m, node.op.name
-    if node not in dots:
+    def _without(self, gradient: Gradient, node: Node, roots: frozenset[Node]) -> Any:
+        """The same, in a shape that may be smaller; None: it is 1."""
+        name, args = node.op.name, node.args
+        if not roots:
+            return gradient.operand(node)
+        if name == "neg":
+            rest = self._without(gradient, args[0], roots)
+            return gradient.constant(-1.0) if rest is None else -rest
+        if name == "mul":
+            here = roots & self.factors.get(args[0], _NONE)
+            rests = [self._without(gradient, args[0], here), self._without(gradient, args[1], roots - here)]
+            rests = [rest for rest in rests if rest is not None]
+            return rests[0] * rests[1] if len(rests) == 2 else rests[0] if rests else None
+        if name == "div":
+            rest = self._without(gradient, args[0], roots)
+            return gradient.m.div(1.0 if rest is None else rest, gradient.operand(args[1]))
         return None
-    if name in _ROOTS:
-        parts = [gradient.operand(arg) * 2.0 * gradient.dense(dots[arg]) for arg in node.args if arg in dots]
-        if name == "norm":
-            return m.sum(parts[0], **node.params)
-        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return m.broadcast(total, shape=node.shape)
-    if name == "neg":
-        return _tangent(gradient, node.args[0], dots)
-    if name in _MOVES:
-        moved = _tangent(gradient, node.args[0], dots)
-        return node.op.value(m, moved, *map(gradient.operand, node.args[1:]), **node.params)  # type: ignore[misc]
-    total = None
-    for slot, arg in enumerate(node.args):
-        if arg not in dots:
-            continue
-        other = gradient.operand(node.args[1 - slot])
-        if _is_factor(node, slot):
-            by = other if name == "mul" else m.div(1.0, other)
-            part = _tangent(gradient, arg, dots) * by * by
-        else:
-            part = gradient.dense(dots[arg]) * (_slope(gradient, node, slot) * (other * other))
-        total = part if total is None else total + part
-    return m.broadcast(total, shape=node.shape)
+
+    def pushed(self, gradient: Gradient, node: Node, dots: Mapping[Node, Any]) -> Any:
+        """The tangent of such a product, of those of all nodes below it."""
+        twice = self.twice(node)
+        if node.op.name == "power":
+            found = self._tangent(gradient, node.args[0], twice, dots)
+            found = None if found is None else self._of_power(gradient, node, found)
+            return None if found is None else self._times_rest(gradient, found, node.args[0], twice)
+        parts = []
+        for slot, arg in enumerate(node.args):
+            found = self._tangent(gradient, arg, twice, dots)
+            if found is not None and node.op.name == "mul":
+                parts.append(self._times_rest(gradient, found, node.args[1 - slot], twice))
+            elif found is not None:
+                args = [self._rest(gradient, arg, twice) for arg in node.args]
+                args[slot] = gradient.m.broadcast(found, shape=arg.shape)
+                parts.append(node.op.value(gradient.m, *args, **node.params))  # type: ignore[misc]
+        return self._sum(gradient, node, parts)
+
+    def _sum(self, gradient: Gradient, node: Node, parts: list[Any]) -> Any:
+        if not parts:
+            return None
+        return gradient.m.broadcast(parts[0] if len(parts) == 1 else parts[0] + parts[1], shape=node.shape)
+
+    def _tangent(self, gradient: Gradient, node: Node, roots: frozenset[Node], dots: Mapping[Node, Any]) -> Any:
+        """The tangent of a node, times these factors of it; None: nothing reaches it."""
+        name, args, m = node.op.name, node.args, gradient.m
+        if node not in dots:
+            return None
+        if not roots:
+            return gradient.dense(dots[node])
+        if name in _ROOTS:
+            parts = [gradient.operand(arg) * gradient.dense(dots[arg]) for arg in args if arg in dots]
+            return m.sum(parts[0], **node.params) if name == "norm" else self._sum(gradient, node, parts)
+        if name == "neg":
+            return -self._tangent(gradient, args[0], roots, dots)
+        if name in _MOVES:
+            of = self.factors[args[0]]
+            moved = self._times_rest(gradient, self._tangent(gradient, args[0], of, dots), args[0], of)
+            moved = m.broadcast(moved, shape=args[0].shape)
+            return node.op.value(m, moved, *map(gradient.operand, args[1:]), **node.params)  # type: ignore[misc]
+        parts = []
+        for slot, arg in enumerate(args):
+            here = roots if name == "div" and not slot else roots & self.factors.get(arg, _NONE)
+            here = _NONE if name == "div" and slot else here
+            part = self._tangent(gradient, arg, here, dots)
+            if part is None:
+                continue
+            other = gradient.operand(args[1 - slot])
+            if name == "div":
+                part = m.div(part if not slot else -gradient.operand(node) * part, gradient.operand(args[1]))
+            else:
+                part = part * other
+            parts.append(times_all(gradient, part, roots - here))
+        return self._sum(gradient, node, parts)

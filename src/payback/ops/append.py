@@ -7,6 +7,7 @@ without them only its abstract value is found.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -59,6 +60,10 @@ def snapshot(value: Any) -> Any:
         raise DifferentiationError("a numpy.matrix cannot enter a computation", where=_here(),
                                    why="* means another product for it",
                                    fix="give a plain array: np.asarray(matrix)")  # fmt: skip
+    if kind is not np.ndarray and issubclass(kind, np.ndarray) and _computes_otherwise(kind):
+        raise DifferentiationError(f"an array of the class {kind.__name__} cannot enter a computation", where=_here(),
+                                   why="it has operators of its own, as for units, which would be lost silently",
+                                   fix="give a plain array: np.asarray(x)")  # fmt: skip
     if not issubclass(type(value), np.ndarray):  # a traced value says that it is one
         value = np.array(of_rows(value))  # a copy: __array__ may show memory that belongs to the object
         _check_dtype(value.dtype)
@@ -71,6 +76,14 @@ def snapshot(value: Any) -> Any:
         value = np.array(value, copy=True, subok=False)
         value.flags.writeable = False
     return value
+
+
+@functools.cache
+def _computes_otherwise(kind: type) -> bool:
+    """Whether a class of arrays has another arithmetic than NumPy's."""
+    names = ("__array_ufunc__", "__array_function__", "__add__", "__mul__", "__matmul__")
+    known = kind.__module__.partition(".")[0] in ("numpy", "payback")
+    return not known and any(getattr(kind, name) is not getattr(np.ndarray, name) for name in names)
 
 
 def of_rows(value: Any) -> np.ndarray[Any, Any]:

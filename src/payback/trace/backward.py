@@ -16,7 +16,10 @@ from payback.ir.where import position
 from payback.ops.append import freeze, snapshot
 from payback.ops.row import VARIABLE
 from payback.trace.array import Traced, plain
+from payback.trace.operators import where_of_caller
+from payback.trace.refusals.leaks import is_open
 from payback.trace.scalars.floats import Float
+from payback.trace.shim.shim import tracing
 
 
 def seed_for(node: Node, seed: Any = None) -> Any:
@@ -63,6 +66,11 @@ def backward(top: Traced, seed: Any, accumulate: bool) -> None:
     node = top.node
     bar = seed_for(node, plain(seed))
     reached = reach([node])
+    if node.value is None or (tracing() and any(is_open(end) for end in reached.ends)):
+        raise DifferentiationError("backward() of a result that another derivative or a compiled function follows",
+                                   where=position(where_of_caller(3)),
+                                   why="the gradients that it leaves are plain numbers: their derivative would be lost",
+                                   fix="use pb.grad or pb.vjp there, whose results are followed too")  # fmt: skip
     leaves = [n for n in reached.ends if n.op is VARIABLE]
     for leaf in leaves:
         replaced = leaf.params["replaced"]

@@ -120,14 +120,14 @@ def _binary(row: Row, a: Any, b: Any) -> Any:
         if type(a) not in _PLAIN_TYPES:
             if HOOKS["holds_complex"](a):
                 return HOOKS["operated"](row.name, a, b)
-            a = _plain(a)
+            a = _plain(a, b)
     else:
         a = a.node
     if type(b) not in _NODE_TYPES:
         if type(b) not in _PLAIN_TYPES:
             if HOOKS["holds_complex"](b):
                 return HOOKS["operated"](row.name, *given)
-            b = _plain(b)
+            b = _plain(b, a)
     else:
         b = b.node
     if a is NotImplemented or b is NotImplemented:
@@ -147,10 +147,13 @@ def _unknown(operand: Any) -> bool:
     return isinstance(operand, Node) and operand.value is None
 
 
-def _plain(operand: Any) -> Any:
-    """What NumPy would make of an operand that is neither traced nor a number nor an array."""
+def _plain(operand: Any, beside: Any) -> Any:
+    """What NumPy (or Python, beside one of its numbers) makes of an operand that is neither a number nor an array."""
     if isinstance(operand, Traced):
         return operand.node
+    if isinstance(operand, (int, float)) and not isinstance(operand, np.generic):  # of a class derived from them
+        number = int(operand) if isinstance(operand, int) else float(operand)
+        return number if _weak(getattr(beside, "node", beside)) else np.array(number)[()]
     if isinstance(operand, (np.ndarray, np.generic, list, tuple)):
         return as_traced(operand)
     if hasattr(operand, "__array__"):

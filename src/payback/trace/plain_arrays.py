@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from payback.ir.aval import aval_of
-from payback.ir.node import Node
+from payback.ir.node import Node, ancestors
 from payback.ops.append import freeze, is_immutable
-from payback.ops.row import INPUT
+from payback.ops.row import CONST, INPUT
 
 
 class ReadOnly(np.ndarray[Any, Any]):
@@ -72,6 +72,11 @@ class Watch:
             for (_, was, node), held in zip(self.seen, _holders(self.seen), strict=True)
             if held == _ALONE and was.nbytes <= _SMALL
         }
+
+    def made(self, node: Node) -> bool:
+        """Whether a node is made of such inputs and constants alone."""
+        own = {given for _, _, given in self.seen}
+        return all(part.args or part.op is CONST or part in own for part in ancestors([node]))
 
     def lasting_masks(self) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
         """The masks that the function has not changed itself: a later change of them is news."""
@@ -147,6 +152,12 @@ def outside(array: Any) -> Any:
     if watch is None or type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "fiub":
         return array
     return array if is_immutable(array) else watch.input(array)
+
+
+def is_plain(node: Node) -> bool:
+    """Whether a node without a number is made of plain arrays that are watched: it has no derivative to lose."""
+    watch = _watch.get()
+    return watch is not None and watch.made(node)
 
 
 def decides(array: np.ndarray[Any, Any]) -> None:

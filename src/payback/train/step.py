@@ -17,7 +17,7 @@ from payback.trace.abstract import TracedFunction, trace
 from payback.trace.tree import leaves, tree_map
 from payback.train.flat import Flat
 from payback.transforms.gradient import traced_gradient, value_and_grad
-from payback.transforms.surroundings import drawn, generators_of
+from payback.transforms.surroundings import undrawn
 
 Loss = Callable[..., Any]
 KEY = Aval((2,), np.dtype(np.uint32))
@@ -133,12 +133,9 @@ class Steps:
 
     def _trace(self, f: Callable[..., Any], *arguments: Any) -> TracedFunction:
         """`trace`.  Raises UnsupportedError where the network or the loss draws random numbers."""
-        generators = generators_of((self.net, self.loss))
-        for _ in range(3):  # some draw once, and other threads may draw
-            before = drawn(generators)
-            traced = trace(f, *arguments)
-            if drawn(generators) == before:
-                return traced
+        traced = undrawn((self.net, self.loss), lambda: trace(f, *arguments))
+        if traced is not None:
+            return traced
         raise UnsupportedError("the network or the loss of a training draws random numbers",
                                why="a step is traced once, so all steps would see the same ones",
                                fix="draw with pb.nn.Dropout, make them part of the rows, or write the loop yourself: "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
@@ -41,7 +43,7 @@ class CompiledFunction:
         self._fast: Callable[[Any], Any] | None = None  # the last trace's, for plain arguments
         self._named = False  # whether that is for calls with names: of [args, kwargs], no tuple as args are
         self._last: Trace | None = None
-        self.f, self.static = f, frozenset(static)
+        self.f, self.static, self._donate = f, frozenset(static), donate
         self._traces: dict[Any, Trace] = {}
         self._around: Around | None = None
         self._looks = False  # whether it looks at the numbers of variables around it
@@ -87,6 +89,15 @@ class CompiledFunction:
         written = set(trace.donated.values())
         taken = {id(x) for k, x in enumerate((*given, *around)) if k not in written}
         return trace.rebuilt([_own(x, taken) for x in found])
+
+    def __reduce__(self) -> Any:
+        """In another process, or in a copy: by its name as a module's function, or made anew; graphs stay here."""
+        with contextlib.suppress(AttributeError, KeyError):
+            name: str = vars(self)["__qualname__"]
+            if operator.attrgetter(name)(sys.modules[self.__module__]) is self:
+                return name
+        made = {"static_argnums": sorted(self.static), "donate": self._donate, "native": None if self.native else False}
+        return functools.partial(compile, **made), (self.f,)
 
     def explain_compilation(self) -> str:
         """What the last call's program consists of: passes, kernels, memory, operations, time by kernel.
@@ -159,7 +170,7 @@ class CompiledFunction:
         before = Read(self.f, self._looks, None if changed else self._around, fixed)
         trace = self._traces[key] = self._traced(tree, values, dynamic, offered)
         if before.is_changed():
-            trace.settled = known is not None and not known.settled and trace.same_as(known)
+            trace.settled = known is not None and not (known.settled or before.is_drawn()) and trace.same_as(known)
             for made in self._traces.values():  # they may read it too
                 made.settled = made.settled and trace.settled
         now_read = Read(self.f, self._looks, None, fixed)
@@ -221,7 +232,7 @@ def compile(
     f: is called with shapes only: it may not look at a number (use np.where or `pb.cond`), and what it does besides
     computing (prints, reads a clock) happens when it is traced alone, so mostly once.  Where it changes what it reads
     from around it itself (a counter, an attribute, an array, a generator of random numbers), it is traced at each call
-    and run on the interpreter, until a trace is the same as the one before.
+    and run on the interpreter, until a trace is the same as the one before; for ever if it draws random numbers.
     Arrays (by shape and dtype) and Python floats are dynamic; all other leaves of the arguments are static, and so are
     the arguments of `static_argnums`: for each of their values there is a graph of its own.
 

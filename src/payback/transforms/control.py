@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Any
@@ -20,6 +21,7 @@ from payback.trace.operators import where_of_caller
 from payback.trace.refusals.free import noted
 from payback.trace.tree import leaves, paths, same_structure, unflatten
 from payback.transforms.shared_memory import check_apart
+from payback.transforms.surroundings import draws_random_numbers, undrawn
 
 Function = Callable[..., Any]
 
@@ -48,8 +50,11 @@ def _carrying(name: str, step: Callable[[list[Any]], Any], carry: Any, more: Seq
     """
     first = state = [node_of(leaf) for leaf in leaves(carry)]
     for attempt in (1, 2):
-        traced = trace_body(lambda *xs: step(list(xs)), [*(n.aval for n in state), *more], tuple)
+        taken = [*(node.aval for node in state), *more]
+        traced = undrawn(step, functools.partial(trace_body, lambda *xs: step(list(xs)), taken, tuple))
         found = position(where)
+        if traced is None:
+            raise draws_random_numbers(f"a step of {name}", where)
         carried = leaves(carry)
         check_apart([carried[k] for k in traced.written if k < len(carried)], carried)
         if not isinstance(traced.result, tuple) or len(traced.result) != 2:
@@ -108,7 +113,8 @@ def scan(f: Function, init: Any, xs: Any = None, length: int | None = None, *, r
 
     Returns what is carried at last, and what the steps returned as y, stacked.  A loop of n steps is one node: its
     reverse mode keeps n carried values (with `remat` about 2·√n), never what a step computes inside.
-    Raises ShapeError when a step changes what it carries or the extents differ, TraceError where f looks at a number.
+    Raises ShapeError when a step changes what it carries or the extents differ, TraceError where f looks at a number,
+    UnsupportedError where it draws random numbers without a key, for all steps would see the same.
     Source of the memory scheme: Griewank, Achieving logarithmic growth of temporal and spatial complexity in reverse
     automatic differentiation (1992); here with two levels.
 

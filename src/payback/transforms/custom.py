@@ -8,16 +8,16 @@ from typing import Any, overload
 
 from payback.errors import DifferentiationError, InputError, MutationError
 from payback.ir.aval import Avals
-from payback.ir.node import NO_PARAMS, Node
+from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ir.where import position
-from payback.ops.append import append
+from payback.ops.append import append, const
 from payback.ops.row import CONST, INPUT, TABLE
 from payback.trace.array import Traced
 from payback.trace.array import plain as bare_value
 from payback.trace.assignment.views import is_number, is_written, without_axes
 from payback.trace.body import Body, enclosed, fresh, node_of, rebuilt, result_of
 from payback.trace.operators import HOOKS, where_of_caller
-from payback.trace.plain_arrays import now
+from payback.trace.plain_arrays import is_plain, now
 from payback.trace.shim.shim import call
 from payback.trace.tree import leaves, same_structure, tree_map, unflatten
 from payback.transforms.check import check_grads, checking, rules_are_checked
@@ -178,15 +178,28 @@ def custom_gradient(
         outputs = [node_of(leaf) for leaf in leaves(result)]
         body, captured = enclosed(arguments.own, outputs)
         _refuse(captured, name, f)
-        pulled = _pull_body(pull, result, outputs, arguments, name, f)
-        made = _emit("custom", arguments.given, outputs, where_of_caller(2), body=body, pull=pulled, label=name)
+        pulled, more = _pull_body(pull, result, outputs, arguments, captured, name, f)
+        body = Body([*body.graph.inputs, *(fresh(node.aval) for node in more)], body.graph.outputs)
+        nodes = [*arguments.given, *captured, *more]
+        made = _emit("custom", nodes, outputs, where_of_caller(2), body=body, pull=pulled, label=name)
         return unflatten(result, iter(made))
 
     return with_custom_gradient
 
 
-def _pull_body(pull: Function, result: Any, outputs: list[Node], arguments: _Arguments, name: str, f: Function) -> Body:
-    """(*arguments, *results, *what the floating results are owed) -> what the floating arguments are owed."""
+def _pull_body(
+    pull: Function,
+    result: Any,
+    outputs: list[Node],
+    arguments: _Arguments,
+    captured: list[Node],
+    name: str,
+    f: Function,
+) -> tuple[Body, list[Node]]:
+    """(*arguments, *plain arrays, *results, *what the floating results are owed) -> what the arguments are owed.
+
+    captured: plain arrays of the function itself; those that only `pull` reads are returned too.
+    """
     bars = {k: fresh(node.aval) for k, node in enumerate(outputs) if node.aval.dtype.kind == "f"}
     bar = unflatten(result, iter([Traced(bars[k]) if k in bars else None for k in range(len(outputs))]))
     paid = call(pull, (bar,), {})
@@ -218,19 +231,25 @@ def _pull_body(pull: Function, result: Any, outputs: list[Node], arguments: _Arg
                 node = append(TABLE["cast"], (node,), {"dtype": aval.dtype, "weak": aval.weak}, node.where)
             floating.append(leaf.node)
             answers.append(node)
-    inputs = [*arguments.own, *outputs, *bars.values()]
+    known = frozenset((*arguments.own, *captured, *outputs, *bars.values()))
+    used = [node for node in ancestors(answers, cut=known) if node.op is INPUT and node not in known]
+    more = [node for node in used if is_plain(node)]
+    inputs = [*arguments.own, *captured, *more, *outputs, *bars.values()]
     new = [fresh(node.aval) for node in inputs]
     # the arguments come last, so that a result which is an argument itself stands for the argument
     given = dict(zip(reversed(inputs), reversed(new), strict=True))
+    # those of derivatives inside the function, which are done (see `enclosed`)
+    given |= {node: const(node.value) for node in used if node.value is not None and node.id > arguments.own[0].id}
     made = Body(new, rebuilt(answers, given))
     _refuse([node for node in made.graph.nodes if node.op is not CONST and not node.args], name, f)
     _refuse([node for node in made.graph.nodes if node.op is not CONST and node.value is not None], name, f)
-    return made
+    return made, more
 
 
 def _refuse(captured: Sequence[Node], name: str, f: Function) -> None:
-    if captured:
-        node = captured[0]
+    for node in captured:
+        if is_plain(node):
+            continue
         place = position(node.where)
         raise DifferentiationError(
             f"{name} uses a traced value that is not an argument",

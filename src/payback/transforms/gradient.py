@@ -27,7 +27,7 @@ from payback.trace.scalars.floats import Float
 from payback.trace.scalars.number import on_tape, opened
 from payback.trace.shim.shim import call, tracing
 from payback.trace.tree import is_complex, is_leaf, leaves, leaves_like, map_named, tree_map, unflatten
-from payback.transforms.pullback import of_scalars, pull_back, pull_graph, reached_from
+from payback.transforms.pullback import of_scalars, of_seeds, pull_back, pull_graph, reached_from
 from payback.transforms.shared_memory import (
     check_kept,
     check_unchanged,
@@ -408,7 +408,8 @@ def vjp(f: Function, *args: Any, has_aux: bool = False) -> Any:
             raise DifferentiationError(f"pull was given {len(leaves(bar))} adjoints",
                                        why=f"the result has {len(tops)} parts, and each needs its own")  # fmt: skip
         seeds = [seed_for(top.node, now(b)) for top, b in zip(tops, bars, strict=True)]
-        return opened.gradients(pull_back([top.node for top in tops], seeds, wrt)[0])
+        found, plainly = pull_back([top.node for top in tops], seeds, wrt)
+        return opened.gradients(found if plainly or outside else of_seeds(found, wrt))
 
     result = unflatten(out, iter(tops if outside else [plain(top) for top in tops]))
     if not has_aux:

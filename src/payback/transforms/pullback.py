@@ -11,11 +11,12 @@ from payback.ad.copied import Copying
 from payback.ad.scalars import pay_scalars
 from payback.ad.sweep import Reach, reach, sweep
 from payback.ad.values import lone, pay_values
-from payback.ir.node import Node
+from payback.ir.node import NO_PARAMS, Node, ancestors
 from payback.ops.append import const
 from payback.ops.row import CONST
 from payback.trace.array import NODE_TYPES, Traced
 from payback.trace.assignment.memory_order import by_rows
+from payback.trace.body import result_of
 from payback.trace.refusals.leaks import check
 from payback.trace.scalars.floats import Float
 from payback.trace.shim.shim import tracing
@@ -56,6 +57,18 @@ def pull_back(
         check(tops, wrt)
     bars = pull_graph(tops, seeds, wrt, reached if len(tops) == 1 else None, units)
     return [Traced(by_rows(bar)) for bar in bars], False  # as `own` has it
+
+
+def of_seeds(bars: list[Any], wrt: list[Node]) -> list[Any]:
+    """Gradients by what the seeds are made of alone: what follows from `wrt` is constant, for nobody can follow it."""
+    made = {node: const(node.value) for node in wrt}
+    for node in ancestors([bar.node for bar in bars], min(node.id for node in wrt)):
+        args = tuple([made.get(arg, arg) for arg in node.args])
+        if any(new is not old for new, old in zip(args, node.args, strict=True)):
+            known = all(arg.op is CONST for arg in args)
+            row, given, params = (CONST, (), NO_PARAMS) if known else (node.op, args, node.params)
+            made[node] = Node(row, given, params, node.value, node.where, node.aval)
+    return [result_of(made.get(bar.node, bar.node)) for bar in bars]
 
 
 def pull_graph(tops: list[Node], seeds: list[Any], wrt: list[Node], reached: Reach | None, units: bool) -> list[Node]:

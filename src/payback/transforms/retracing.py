@@ -33,8 +33,13 @@ class Read:
         self._drawn = self.around.drawn()
 
     def is_changed(self) -> bool:
-        """Whether tracing the function has changed it."""
-        return any(around.changes() for around in (self.around, *self.objects)) or self.around.drawn() != self._drawn
+        """Whether tracing the function has changed it, or may have."""
+        read = (self.around, *self.objects)
+        return self.is_drawn() or any(around.iterates or around.changes() for around in read)
+
+    def is_drawn(self) -> bool:
+        """Whether tracing it has drawn random numbers: that the last ones made no difference proves nothing."""
+        return self.around.drawn() != self._drawn
 
 
 def same_graph(a: Graph, b: Graph) -> bool:

@@ -12,11 +12,23 @@ import sys
 from array import array
 from collections import ChainMap, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType, SimpleNamespace
+from io import IOBase
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
 
+from payback.errors import UnsupportedError
+from payback.ir.where import position
 from payback.ops.append import is_immutable
 from payback.trace.array import Variable
 
@@ -34,12 +46,13 @@ class Around:
     and functions, containers, objects of the user's classes and of dataclasses, and all that these hold.  An array is
     kept as a copy, for it may be written into.  What libraries keep in objects of theirs is their own matter.
     values: whether another value of a variable is a change, or only another variable.
+    iterates: whether it may go on with a generator or another of Python's iterators, which do not tell where they are.
     """
 
     def __init__(self, f: Any, values: bool = True, label: str = ""):
         """label: what f is called, where it has no name."""
         found = _Search(f, values, label or getattr(f, "__name__", "") or type(f).__name__)
-        self.copies, self._generators = found.copies, found.generators
+        self.copies, self._generators, self.iterates = found.copies, found.generators, found.iterates
         self._cells, self._names, self._holders, self._buffers = (
             found.cells, list(found.names.values()), found.holders, found.buffers
         )  # fmt: skip
@@ -106,6 +119,27 @@ def drawn(generators: Sequence[Any]) -> list[Any]:
     return [*shared, *map(_state_of, generators)]
 
 
+def undrawn(f: Any, trace: Callable[[], Any]) -> Any:
+    """What `trace` makes of f, whose one trace stands for many runs; None if it draws random numbers.
+
+    Those would be the same in all runs.
+    """
+    generators = generators_of(f)
+    for _ in range(3):  # some draw once, and other threads may draw
+        before = drawn(generators)
+        traced = trace()
+        if drawn(generators) == before:
+            return traced
+    return None
+
+
+def draws_random_numbers(what: str, where: Any) -> UnsupportedError:
+    place = position(where)
+    return UnsupportedError(f"{what} draws random numbers", where=str(place) if place else None,
+                            why="it is traced once, so they would be the same each time",
+                            fix="draw them before, or give it a key each time: pb.random.split(key, n)")  # fmt: skip
+
+
 class _Search:
     """The places that a function reads, found by following what its names stand for."""
 
@@ -118,6 +152,7 @@ class _Search:
         self.buffers: list[tuple[str, Any, bytes]] = []
         self.variables: dict[int, Variable] = {}
         self.generators: list[Any] = []
+        self.iterates = False
         self._package: str | None = None  # of the first function that is no library's: others that are installed are
         self._seen: dict[int, Any] = {}  # it also keeps them, so that no id is used twice
         self._mentioned: dict[str, None] = {}  # the names in the code that was found
@@ -128,7 +163,11 @@ class _Search:
 
     def _follow(self, label: str, value: Any) -> None:
         kind = type(value)  # a traced value tells isinstance that it is a number
-        if issubclass(kind, (*_NUMBERS, BuiltinFunctionType, np.ufunc, CodeType)) or id(value) in self._seen:
+        if issubclass(kind, (*_NUMBERS, np.ufunc, CodeType)) or id(value) in self._seen:
+            return
+        if issubclass(kind, (BuiltinFunctionType, MethodWrapperType)):  # of an object, as `generator.normal`
+            if not issubclass(type(value.__self__), (ModuleType, type)):
+                self._follow(label, value.__self__)
             return
         self._seen[id(value)] = value
         if issubclass(kind, Variable):
@@ -143,6 +182,8 @@ class _Search:
             self._function(value)
         elif _is_generator(kind):
             self.generators.append(value)
+        elif issubclass(kind, Iterator) and not issubclass(kind, IOBase) and _is_library(kind.__module__):
+            self.iterates = True
         elif issubclass(kind, MethodType):
             self._next += ((type(value.__self__).__name__, value.__self__), (label, value.__func__))
         elif issubclass(kind, functools.partial):

@@ -27,6 +27,7 @@ from payback.trace.plain_arrays import native, now, strides_of
 from payback.trace.tree import leaves, paths, spread_prefix, unflatten
 from payback.transforms.gradient import argument_names
 from payback.transforms.shared_memory import check_kept, is_written_since, note_written, written_before
+from payback.transforms.surroundings import draws_random_numbers, undrawn
 
 Function = Callable[..., Any]
 
@@ -45,7 +46,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
     each sample.  All transforms go inside and outside.  A row of the table that has no form for batches, such as the
     solver of `root`, is run on one sample after another.
     Raises ShapeError for arguments without the axis or of different sizes, InputError where no argument has samples or
-    the axes do not fit the arguments, TraceError where f looks at a number.
+    the axes do not fit the arguments, TraceError where f looks at a number, UnsupportedError where it draws random
+    numbers without a key, for all samples would see the same.
     Source: JAX's vmap (Bradbury et al., 2018); graph to graph, as in Futhark's vectorization.
 
     >>> import numpy as np, payback as pb
@@ -83,7 +85,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0) -> Function:
             return f(*its_args, **its_kwargs)
 
         before = written_before()
-        traced = trace_body(one, avals, tuple, strides)
+        traced = undrawn(f, lambda: trace_body(one, avals, tuple, strides))
+        if traced is None:
+            raise draws_random_numbers("a function that is batched", where)
         written = [given[list(mapped)[k]] for k in traced.written]
         note_written([*written, *(leaf for leaf, own in shared if _is_written(own, leaf, before))], given)
         check_kept((np.moveaxis(given[k], axes[k] or 0, 0), node) for k, node in mapped.items()

@@ -11,7 +11,7 @@ from typing import Any
 from payback.ir.aval import Aval
 from payback.ops.batching import Several, lead
 from payback.ops.control import branch, call, loop, solution  # noqa: F401 (the rows that the rules are for)
-from payback.ops.control.call import is_floating
+from payback.ops.control.call import paid_by
 from payback.ops.recording import Term
 from payback.ops.row import CONST, TABLE
 
@@ -141,7 +141,7 @@ def _custom(b: Any, node: Any, args: list[Any], on: Flags) -> Several:
     body, pull, label = (node.params[key] for key in ("body", "pull", "label"))
     made, batched = body.batched(on, size, (True,) * len(body.gives))
     flags = (*on, *(True,) * (len(pull.takes) - len(on)))
-    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    floating = paid_by(pull, body)
 
     def pulled(m: Any, *terms: Any) -> list[Any]:
         paid = pull.replay(m, terms, flags, size, (True,) * len(floating))[0]

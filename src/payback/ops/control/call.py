@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from payback.errors import DifferentiationError
 from payback.ir.aval import Aval, Avals
 from payback.ops.row import Row
+from payback.ops.several import PART
 
 
 def is_floating(aval: Aval) -> bool:
@@ -79,28 +80,44 @@ Row("call", "own", lambda m, *args, body: m.call(*args, body=body), shape=_shape
     masked="both", math="the body's")  # fmt: skip
 
 
+def paid_by(pull: Any, body: Any) -> list[int]:
+    """The arguments that an author's rule pays: the floating ones, but not the plain arrays from outside at the end."""
+    return [slot for slot, aval in enumerate(body.takes) if is_floating(aval)][: len(pull.gives)]
+
+
 def _custom_vjp(
     m: Any, bar: list[Any], args: list[Any], y: Any, wanted: list[int], body: Any, pull: Any, label: str
 ) -> list[Any]:
-    """pull: (*args, *results, *what the results are owed) -> what the floating arguments are owed."""
+    """pull: (*args, *results, *what the results are owed) -> what the arguments that it pays are owed."""
     results = parts(m, y, len(body.gives))
     bars = [m.zeros(aval) if b is None else b for b, aval in zip(bar, body.gives, strict=True) if is_floating(aval)]
-    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    floating = paid_by(pull, body)
     made = parts(m, m.call(*args, *results, *bars, body=pull), len(floating))
     return scattered_among(floating, [True] * len(floating), made, len(args))
+
+
+def _depends(body: Any, slots: Iterable[int]) -> set[int]:
+    """Which results of a body depend on these inputs, calls inside it looked into."""
+    moved = {body.graph.inputs[slot] for slot in slots}
+    several: dict[Any, set[int]] = {}  # of calls: which of their results
+    for node in body.graph.nodes:
+        given = [k for k, arg in enumerate(node.args) if arg in moved]
+        if given and node.op.name == "call":
+            several[node] = _depends(node.params["body"], given)
+        if given and (node.op is not PART or node.params["k"] in several.get(node.args[0], (node.params["k"],))):
+            moved.add(node)
+    return {k for k, node in enumerate(body.graph.outputs) if node in moved}
 
 
 def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any, pull: Any, label: str) -> list[Any]:
     """pull is linear in what the results are owed: its transpose maps tangents to tangents."""
     results = parts(m, y, len(body.gives))
-    floating = [slot for slot, aval in enumerate(body.takes) if is_floating(aval)]
+    floating = paid_by(pull, body)
     moved = tuple(k for k, slot in enumerate(floating) if slot in dots)
     first = len(args) + len(results)
     bars = tuple(range(first, len(pull.takes)))
     transposed, answered = pull.pullback(bars, moved)
-    if {pull.graph.inputs[slot] for slot in bars} & {  # how it moves depends on where it is
-        arg for node in transposed.graph.nodes for arg in node.args
-    }:
+    if _depends(transposed, bars):  # how it moves depends on where it is
         raise DifferentiationError(
             f"the derivative that was given for {label} cannot be used in forward mode",
             why="what it pays is not linear in what the result is owed, so it has no transpose",

@@ -19,7 +19,7 @@ from payback.trace.operators import FUNCTIONS
 def polyval(p: Any, x: Any) -> Any:
     """Horner's scheme."""
     p, x = array_of(p), array_of(x)
-    y = np.zeros(x.shape, x.dtype)[()]
+    y = np.zeros_like(x)[()]
     for k in range(p.shape[0]):
         y = y * x + p[k]
     return y

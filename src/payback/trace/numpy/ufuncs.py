@@ -99,6 +99,8 @@ def _method(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, 
                                fix="write it with np.sum, np.max, np.min or a loop")  # fmt: skip
     if len(inputs) > (2 if method == "reduceat" else 1):
         kwargs["axis"] = inputs[-1]
+    if kwargs.get("dtype") is None:
+        ufunc.resolve_dtypes((None, x.dtype, None), reduction=True)  # a TypeError where NumPy has no loop either
     if ufunc in _TRUTHS:
         x = x != 0  # of one entry too the answer is a truth
     if method == "reduce":

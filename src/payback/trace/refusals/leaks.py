@@ -23,6 +23,11 @@ def close(inputs: Iterable[Node | None]) -> None:
             node.params[_CLOSED] = True
 
 
+def is_open(node: Node) -> bool:
+    """Whether a node is an input of a function that has not returned."""
+    return node.op is INPUT and _CLOSED not in node.params
+
+
 def check(tops: Sequence[Node], own: Sequence[Node]) -> None:
     """Raises TraceError if the tops depend on an input of a function that had returned before `own` came to be."""
     floor = min(node.id for node in own or tops)
