@@ -16,6 +16,7 @@ from payback.ir.node import Node
 from payback.native.codegen import library
 from payback.native.lower import pointwise
 from payback.native.lower.along import lower_recurrence
+from payback.native.lower.chirp import lower_chirped
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.fourier import lower_transform
@@ -89,7 +90,7 @@ HOOKS = {
     "argmin": lower_place,
     "running": lower_running,
     "convolve": lower_convolve,
-    "solve_constant": lower_transform,
+    "solve_constant": lambda planner, node: lower_transform(planner, node) or lower_chirped(planner, node),
     "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
     "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
     "det": lambda planner, node: lower_det(planner, node) or lower_determinant(planner, node),
