@@ -24,6 +24,7 @@ from payback.native.lower.index import lower_scatter
 from payback.native.lower.linalg.exponential import LARGEST, lower_expm
 from payback.native.lower.linalg.factored import (
     lower_cholesky,
+    lower_cofactors,
     lower_determinant,
     lower_inverse,
     lower_system,
@@ -31,7 +32,7 @@ from payback.native.lower.linalg.factored import (
 )
 from payback.native.lower.linalg.halves import lower_halves
 from payback.native.lower.linalg.repeated import lower_repeated
-from payback.native.lower.linalg.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
+from payback.native.lower.linalg.systems import lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.product import lower_contract
@@ -97,7 +98,7 @@ HOOKS = {
     "slogdet": lower_determinant,
     "cholesky": lower_cholesky,
     "solve_triangular": lower_triangular,
-    "cofactor": lower_cofactor,
+    "cofactor": lambda planner, node: lower_cofactor(planner, node) or lower_cofactors(planner, node),
     "expm": lower_expm,
     "repeated": lower_repeated,
     "expm_frechet": lower_expm,
@@ -111,7 +112,6 @@ _PARTLY = {
     "scatter": "masks whose contents are not known",
     "expm": f"matrices of more than {LARGEST} rows",
     "expm_frechet": f"matrices of more than {LARGEST} rows",
-    "cofactor": f"matrices of more than {OF_COFACTORS} rows",
 }
 
 

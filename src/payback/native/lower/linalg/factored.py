@@ -303,6 +303,11 @@ def _started(planner: Any, node: Node, right: View) -> View:
     return _as_batch(target)
 
 
+def _identity(planner: Any, square: View) -> None:
+    key = triangles.Identity(code_of(square.buffer.dtype))
+    planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
+
+
 def lower_inverse(planner: Any, node: Node) -> bool:
     (a,) = node.args
     if not fits(node) or node.aval.size == 0:
@@ -316,8 +321,7 @@ def lower_inverse(planner: Any, node: Node) -> bool:
     found = None if half else _eliminated(planner, original)
     x = layout.whole(Buffer("arena", dtype, prod(shape)), shape) if flips else planner.allocate(node, dtype, shape)
     square = _as_batch(x)
-    key = triangles.Identity(code_of(dtype))
-    planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
+    _identity(planner, square)
     if given is not None:
         t = _as_batch(given)
         _sound(planner, original, t)
@@ -350,6 +354,28 @@ def lower_determinant(planner: Any, node: Node) -> bool:
     key = triangles.Determinant(code_of(dtype), logarithm)
     operands = [found.factors, found.pivots, *parts]
     planner.command(key, operands, [found.count, found.n], operands[:2], parts[: 1 + logarithm], node.op.name)
+    return True
+
+
+def lower_cofactors(planner: Any, node: Node) -> bool:
+    """Inverses times determinants, by the same factors: see `ops/linalg.py`."""
+    (a,) = node.args
+    if not fits(node) or node.aval.size == 0:
+        return False
+    shape, dtype = node.aval.shape, node.aval.dtype
+    original, turned = original_of(a)
+    found = _eliminated(planner, original)
+    x = arena(dtype, *shape) if turned else planner.allocate(node, dtype, shape)
+    square, numbers, code = _as_batch(x), arena(dtype, found.count), code_of(dtype)
+    _identity(planner, square)
+    _solved(planner, found, square, transposed=True, square=True)
+    operands = [found.factors, found.pivots, numbers, numbers]
+    key = triangles.Determinant(code, logarithm=False)
+    planner.command(key, operands, [found.count, found.n], operands[:2], [numbers], "determinants")
+    size = [found.count, found.n**2]
+    planner.command(triangles.Scaled(code), [square, numbers], size, [square, numbers], [square], node.op.name)
+    if turned:
+        planner.views[node] = _flipped(x)
     return True
 
 
