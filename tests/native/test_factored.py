@@ -208,6 +208,14 @@ def test_cofactors_of_matrices_whose_rows_nearly_depend(missing):
             small((found - wanted) / columns[:, None], 1e-14)
 
 
+def test_values_whose_vectors_nobody_has_are_computed_alone():
+    a = numbers(3, 9, 9)
+    for f in (lambda a: np.linalg.svd(a, compute_uv=False), np.linalg.eigvalsh, lambda a: np.linalg.norm(a[0], 2)):
+        np.testing.assert_array_equal(pb.compile(f, native=True)(a), f(a))
+        np.testing.assert_allclose(pb.compile(pb.grad(lambda a, f=f: np.sum(f(a))), native=True)(a),
+                                   pb.grad(lambda a, f=f: np.sum(f(a)))(a), rtol=0, atol=1e-14)  # fmt: skip
+
+
 def density(p, x):
     """A normal density and a few more: everything that shares factors."""
     k = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) * np.exp(p[0])) + np.exp(p[1]) * np.eye(len(x), dtype=x.dtype)

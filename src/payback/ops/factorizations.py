@@ -31,6 +31,7 @@ from payback.ops.row import Row
 from payback.ops.special import scipy_linalg
 
 NAN = float("nan")
+_eigenvalues, _singular_values = np.linalg.eigvalsh, np.linalg.svd  # while a function is traced NumPy's are wrapped
 Slots = list[int]
 _T = transposed
 
@@ -311,3 +312,10 @@ Row("svd", "own", lambda m, a, **how: m.svd(a, **how), shape=_svd_shape, vjp=_sv
     numeric="float", masked=True, math="u·(diag s̄ + …)·vᵀ, Townsend (2016)",
     kink="repeated singular values share equally; 0: taken as 0",
     domain="vectors: of a singular value that does not repeat")  # fmt: skip
+
+# values without vectors, where nobody has those: row -> the number of that result, and what computes it alone
+VALUES_ALONE = {
+    "eigh": (0, lambda a, lower, scipy: scipy_linalg().eigh(a, lower=lower, eigvals_only=True) if scipy
+             else _eigenvalues(a, "L" if lower else "U")),
+    "svd": (1, lambda a, vectors, full: _singular_values(a, compute_uv=False)),
+}  # fmt: skip
