@@ -31,6 +31,7 @@ from payback.native.lower.linalg.factored import (
     lower_triangular,
 )
 from payback.native.lower.linalg.halves import lower_halves
+from payback.native.lower.linalg.orthogonal import lower_lstsq, lower_pinv, lower_qr, lower_rejected
 from payback.native.lower.linalg.repeated import lower_repeated
 from payback.native.lower.linalg.systems import lower_cofactor, lower_det, lower_inv, lower_solve
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
@@ -99,19 +100,26 @@ HOOKS = {
     "cholesky": lower_cholesky,
     "solve_triangular": lower_triangular,
     "cofactor": lambda planner, node: lower_cofactor(planner, node) or lower_cofactors(planner, node),
+    "qr": lower_qr,
+    "pinv": lower_pinv,
+    "lstsq": lower_lstsq,
+    "rejected": lower_rejected,
     "expm": lower_expm,
     "repeated": lower_repeated,
     "expm_frechet": lower_expm,
     "scan": _lower_scan,
     "loop": _lower_loop,
 }
-BOUNDED = {name: hook for name, hook in HOOKS.items() if name != "loop"}  # for what may take any time without a look
+# without what may take any time, or stop for numbers that are met again: for steps of loops, and where that was seen
+UNSURE = ("loop", "pinv", "lstsq", "rejected")
+BOUNDED = {name: hook for name, hook in HOOKS.items() if name not in UNSURE}
 _PARTLY = {
     "power": "whole numbers to powers that are not known",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
     "expm": f"matrices of more than {LARGEST} rows",
     "expm_frechet": f"matrices of more than {LARGEST} rows",
+    "qr": "large matrices",
 }
 
 
@@ -140,10 +148,10 @@ def cheap(body: Any) -> bool:
     return safe and sum(node.aval.size for node in nodes if not isinstance(node.aval, Avals)) <= CHEAP
 
 
-def has_loops(graph: Graph) -> bool:
-    """Whether the number of steps of some loop in it is not known."""
+def is_unsure(graph: Graph) -> bool:
+    """Whether the number of steps of some loop in it, or the rank of some matrix, is not known."""
     return any(
-        node.op.name == "loop" or any(type(body) is Body and has_loops(body.graph) for body in node.params.values())
+        node.op.name in UNSURE or any(type(body) is Body and is_unsure(body.graph) for body in node.params.values())
         for node in graph.nodes
     )
 
@@ -221,11 +229,14 @@ class Program:
     Safe to call from several threads at once: each call has memory of its own.
     """
 
+    bounded = False  # whether nothing in it is of `UNSURE`
+
     def __init__(
         self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = (), hooks: Any = HOOKS,
     ):  # fmt: skip
         """beside: kernels that will be asked for, compiled with its own."""
         self.source, self.beside = graph, beside
+        self.bounded = hooks is BOUNDED
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
@@ -302,8 +313,9 @@ class Program:
         return self._interpreter(*inputs)
 
     def _given_up(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """A loop that goes on can be interrupted from now on; of an index out of bounds the interpreter tells where."""
-        if not has_loops(self.source):
+        """A loop that goes on can be interrupted from now on, and NumPy tells ranks; of an index out of bounds the
+        interpreter tells where."""
+        if self.bounded or not is_unsure(self.source):
             return self.interpreted(inputs)
         if self._split is None:
             self._split = Program(self.source, hooks=BOUNDED)
