@@ -40,6 +40,28 @@ def test_small_systems(lead, dtype):
         agrees(pb.value_and_grad(systems, (0, 1)), a, b, tolerance=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_determinants_of_many_small_matrices(dtype):
+    """By vectors, whose last ones are not full; each matrix as it is by itself, and singular ones as others."""
+    for n in (3, 4, 2, 1)[: amount.cases(2, 4)]:
+        a = numbers(37, n, n, dtype=dtype)
+        a[5], a[6, :, 0] = 1.0, 0.0
+        f = pb.compile(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)), native=True)
+        agrees(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)[:1]), a[7:], tolerance=TOLERANCE[dtype])
+        agrees(lambda a: np.linalg.slogdet(a)[1], a[7:], tolerance=TOLERANCE[dtype])
+        agrees(pb.grad(lambda a: np.sum(np.linalg.det(a) ** 2 + np.linalg.det(a))), a, tolerance=TOLERANCE[dtype])
+        found = f(a)
+        assert [x[6] for x in found] == [0, 0, -np.inf]
+        for k in (0, 5, 36):
+            np.testing.assert_array_equal([x[k] for x in found], [x[0] for x in f(a[k : k + 1])])
+
+
+def test_logarithms_of_determinants_that_are_out_of_range():
+    a = np.array([np.diag([1e200, 1e-3, 1e200]), np.diag([1e-200, -1e-200, 3.0]), np.zeros((3, 3))])
+    agrees(lambda a: tuple(np.linalg.slogdet(a)), a[:2], tolerance=1e-15)
+    np.testing.assert_array_equal(pb.compile(lambda a: np.linalg.slogdet(a)[1], native=True)(a[2:]), [-np.inf])
+
+
 def test_a_singular_matrix_is_numpys_error():
     a = np.ones((2, 3, 3))
     with pytest.raises(np.linalg.LinAlgError):
