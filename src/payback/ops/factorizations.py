@@ -87,9 +87,13 @@ Row("qr", "own", lambda m, a: m.qr(a), shape=_qr_shape, vjp=_qr_vjp, jvp=_qr_jvp
 # repeated values ------------------------------------------------------------------------------------------------
 
 
+def rounding(dtype: Any, extent: int) -> float:
+    """What is smaller, times the largest of its values, is a rounding of the factorization."""
+    return float(16 * np.finfo(dtype).eps * np.sqrt(extent))
+
+
 def _tolerance(v: Any, extent: int) -> Any:
-    """What is smaller is a rounding of the factorization."""
-    return 16 * np.finfo(v.dtype).eps * np.sqrt(extent) * np.max(np.abs(v), axis=-1, initial=0, keepdims=True)
+    return np.float64(rounding(v.dtype, extent)) * np.max(np.abs(v), axis=-1, initial=0, keepdims=True)
 
 
 def _repeated(v: Any, *used: Any, extent: int, what: str) -> Any:

@@ -32,6 +32,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.blocked.packing import least
 from payback.native.lower.products.blocked.place import lane_mask
 from payback.native.lower.products.blocked.tile import multiply_add
+from payback.native.planning.commands import bits_of
 from payback.native.planning.layout import View
 
 TURNS = 2  # columns that are reflected together
@@ -319,7 +320,7 @@ def _thin(planner: Any, a: Node, cutoff: float) -> _Thin:
     if ("independent", original, limit) not in planner.factored:
         planner.factored["independent", original, limit] = True
         count, few, _ = r.shape
-        numbers = [count, few * few, int(np.float64(limit).view(np.int64))]
+        numbers = [count, few * few, bits_of("f8", limit)]
         planner.command(Independent(code_of(dtype)), [r, inverses], numbers, [r, inverses], [], "independent columns")
     return _Thin(q, r, inverses, turned != wide)
 
