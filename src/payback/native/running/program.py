@@ -34,6 +34,7 @@ from payback.native.lower.linalg.halves import lower_halves
 from payback.native.lower.linalg.minors import lower_minors
 from payback.native.lower.linalg.orthogonal import lower_lstsq, lower_pinv, lower_qr, lower_rejected
 from payback.native.lower.linalg.repeated import lower_repeated
+from payback.native.lower.linalg.side_by_side import lower_side_by_side
 from payback.native.lower.linalg.systems import lower_det, lower_inv, lower_solve
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
@@ -95,12 +96,14 @@ HOOKS = {
     "convolve": lower_convolve,
     "solve_constant": lambda planner, node: lower_transform(planner, node) or lower_chirped(planner, node),
     "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
-    "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
+    "inv": lambda planner, node: (
+        lower_side_by_side(planner, node) or lower_inv(planner, node) or lower_inverse(planner, node)
+    ),
     "det": lambda planner, node: (
         lower_minors(planner, node) or lower_det(planner, node) or lower_determinant(planner, node)
     ),
     "slogdet": lambda planner, node: lower_minors(planner, node) or lower_determinant(planner, node),
-    "cholesky": lower_cholesky,
+    "cholesky": lambda planner, node: lower_side_by_side(planner, node) or lower_cholesky(planner, node),
     "solve_triangular": lower_triangular,
     "cofactor": lambda planner, node: lower_minors(planner, node) or lower_cofactors(planner, node),
     "qr": lower_qr,

@@ -11,13 +11,13 @@ import numpy as np
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.codegen.emit import INT32, Emitter, constant, lanes_of
+from payback.native.codegen.emit import Emitter, constant, lanes_of
 from payback.native.lower import elementary, pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.linalg.factored import arena
+from payback.native.lower.linalg.side_by_side import every, read, write
 from payback.native.lower.linalg.systems import given
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.products.blocked.packing import turned_at_once, turned_part
 
 LARGEST = 4  # rows
 
@@ -45,11 +45,11 @@ class Minors(NamedTuple):
         even = b.and_(count, e.int(-lanes))
         for start, stop, some in ((e.int(0), even, lanes), (even, count, 1)):
             with e.loop(start, stop, some) as number:
-                entries = self._read(e, e.at(a, b.mul(number, e.int(n * n)), kind), kind, some)
+                entries = read(e, e.at(a, b.mul(number, e.int(n * n)), kind), kind, n * n, some)
                 rows = [entries[i * n : (i + 1) * n] for i in range(n)]
                 if self.what == "cofactor":
                     cofactors = [_cofactor(e, rows, i, j) for i in range(n) for j in range(n)]
-                    self._write(e, e.at(made, b.mul(number, e.int(n * n)), kind), kind, cofactors)
+                    write(e, e.at(made, b.mul(number, e.int(n * n)), kind), kind, cofactors)
                     continue
                 found = _determinant(e, rows, list(range(n)), list(range(n)))
                 if self.what == "slogdet":
@@ -73,49 +73,10 @@ class Minors(NamedTuple):
         large = b.fcmp_ordered(">=", size, constant(found.type, limit))
         large = b.or_(large, b.fcmp_ordered(">=", least, constant(found.type, limit ** (1 / n))))
         good = b.and_(large, b.fcmp_ordered("<=", size, constant(found.type, float(info.max))))
-        if isinstance(found.type, ir.VectorType):
-            every = ir.IntType(found.type.count)
-            good = b.icmp_signed("==", b.bitcast(good, every), ir.Constant(every, -1))
-        with b.if_then(b.not_(good), likely=False):
+        with b.if_then(b.not_(every(e, good)), likely=False):
             b.ret(e.int(1))
         e.store(elementary.emit(e, "log", e.intrinsic("fabs", found)), into, number)
         return b.select(b.fcmp_ordered("==", found, zero), zero, e.intrinsic("copysign", one, found))
-
-    def _pieces(self, kind: ir.Type) -> list[int]:
-        """Where parts of 128 bits of a matrix begin; the last one ends where it ends."""
-        size, piece = self.n * self.n, turned_at_once(kind, lanes_of(kind))
-        return [min(start, size - piece) for start in range(0, size, piece)]
-
-    def _read(self, e: Emitter, first: ir.Value, kind: ir.Type, lanes: int) -> list[ir.Value]:
-        """Each entry of so many matrices, one after another in memory."""
-        size = self.n * self.n
-        if lanes == 1 or size == 1:
-            return [e.load(first, i, kind, lanes) for i in range(size)]
-        found: dict[int, ir.Value] = {}
-        for start in self._pieces(kind):
-
-            def load(row: int, some: int, start: int = start) -> ir.Value:
-                return e.load(first, row * size + start, kind, some)
-
-            found |= {start + k: value for k, value in enumerate(turned_part(e, kind, load, lanes))}
-        return [found[i] for i in range(size)]
-
-    def _write(self, e: Emitter, first: ir.Value, kind: ir.Type, values: list[ir.Value]) -> None:
-        b, size = e.b, len(values)
-        if not isinstance(values[0].type, ir.VectorType) or size == 1:
-            for i, value in enumerate(values):
-                e.store(value, first, i)
-            return
-        lanes, piece = values[0].type.count, turned_at_once(kind, lanes_of(kind))
-        for start in self._pieces(kind):
-            for lane in range(lanes):
-                parts = values[start : start + piece]
-                order = [lane, lanes + lane]
-                while len(parts) > 1:
-                    mask = ir.Constant(ir.VectorType(INT32, len(order)), order)
-                    parts = [b.shuffle_vector(x, y, mask) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-                    order = list(range(2 * len(order)))
-                e.store(parts[0], first, lane * size + start)
 
 
 def _determinant(e: Emitter, values: Any, rows: list[int], columns: list[int], less: Any = None) -> ir.Value:
