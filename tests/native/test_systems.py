@@ -64,12 +64,15 @@ def test_factors_and_inverses_of_many_small_matrices(dtype):
         s = a @ np.swapaxes(a, 1, 2) + np.eye(n, dtype=dtype)
         for f, x in (
             (lambda a: np.linalg.inv(a), a),
+            (lambda a: np.linalg.solve(a, a[..., :1]) + np.linalg.solve(a, a[..., ::-1])[..., :1], a),
             (lambda s: np.linalg.cholesky(s), s),
             (lambda s: np.linalg.inv(np.linalg.cholesky(s, upper=True)), s),
             (pb.grad(lambda s: np.sum(np.linalg.cholesky(s) ** 3)), s),
         ):
             agrees(f, x, tolerance=TOLERANCE[dtype])
-        compiled = pb.compile(lambda a, s: (np.linalg.inv(a), np.linalg.cholesky(s)), native=True)
+        compiled = pb.compile(
+            lambda a, s: (np.linalg.inv(a), np.linalg.cholesky(s), np.linalg.solve(a, s[..., :1])), native=True
+        )
         for together, alone in zip(compiled(a, s), compiled(a[35:], s[35:]), strict=True):
             np.testing.assert_array_equal(together[35:], alone)
         a[20], s[21] = 0.0, -s[21]

@@ -95,7 +95,9 @@ HOOKS = {
     "running": lower_running,
     "convolve": lower_convolve,
     "solve_constant": lambda planner, node: lower_transform(planner, node) or lower_chirped(planner, node),
-    "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
+    "solve": lambda planner, node: (
+        lower_side_by_side(planner, node) or lower_solve(planner, node) or lower_system(planner, node)
+    ),
     "inv": lambda planner, node: (
         lower_side_by_side(planner, node) or lower_inv(planner, node) or lower_inverse(planner, node)
     ),

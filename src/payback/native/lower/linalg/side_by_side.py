@@ -1,7 +1,8 @@
 """Many small matrices at once: each lane of a vector is a matrix, each entry of them a vector.
 
 A kernel's loops over rows and columns are written out, and what differs from matrix to matrix, as which row holds a
-pivot, is chosen lane by lane.  The operations of each matrix are those of `systems` and `factors`, so are the bits.
+pivot, is chosen lane by lane.  The operations on each matrix are those of `systems` and `factors`, and so
+are the bits.
 """
 
 from __future__ import annotations
@@ -21,34 +22,45 @@ from payback.native.lower.products.blocked.packing import least, turned_at_once,
 from payback.native.lower.products.blocked.tile import multiply_add
 from payback.native.planning import layout
 
-LARGEST = 5  # rows
+LARGEST, COLUMNS = 5, 4  # rows of matrices, and columns of right sides
 
 
 class SideBySide(NamedTuple):
-    """what: "inv", "lower" (inverses of lower triangles) or "cholesky" (of lower triangles of a).
+    """what: "solve", "inv", "lower" (inverses of lower triangles) or "cholesky" (of lower triangles of a).
 
-    1 where a pivot is zero or not finite, or a square is not positive.  args: a, the results, count, which is no less
-    than a vector has lanes.
+    columns  of right sides
+    1 where a pivot is zero or not finite, or a square is not positive.  args: a, right sides (or a), the results, and
+    count, which is no less than a vector has lanes.
     """
 
     code: str
     n: int
     what: str
+    columns: int = 0
     stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b, n = Arguments(e, function), e.b, self.n
-        a, made = args.pointer(), args.pointer()
+        a, right, made = (args.pointer() for _ in range(3))
         count = args.int()
         kind = pointwise.register_type(self.code)
         lanes = lanes_of(kind)
         last = b.sub(count, e.int(lanes))
-        make = {"inv": _inverses, "lower": _of_triangles, "cholesky": _cholesky}[self.what]
         with e.loop(0, count, lanes) as start:
-            place = b.mul(least(e, start, last), e.int(n * n))  # the last ones again, where fewer are left
-            entries = read(e, e.at(a, place, kind), kind, n * n, lanes)
-            found = make(e, [entries[i * n : (i + 1) * n] for i in range(n)])
-            write(e, e.at(made, place, kind), kind, [x for row in found for x in row])
+            number = least(e, start, last)  # the last ones again, where fewer are left
+
+            def rows(pointer: ir.Value, columns: int, number: Any = number) -> Rows:
+                place = e.at(pointer, b.mul(number, e.int(n * columns)), kind)
+                entries = read(e, place, kind, n * columns, lanes)
+                return [entries[i * columns : (i + 1) * columns] for i in range(n)]
+
+            matrix = rows(a, n)
+            if self.what == "solve":
+                found = _solved(e, matrix, rows(right, self.columns))
+            else:
+                found = {"inv": _inverses, "lower": _of_triangles, "cholesky": _cholesky}[self.what](e, matrix)
+            place = e.at(made, b.mul(number, e.int(n * (self.columns or n))), kind)
+            write(e, place, kind, [x for row in found for x in row])
         b.ret(e.int(0))
 
 
@@ -56,10 +68,15 @@ Rows = list[list[ir.Value]]
 
 
 def _inverses(e: Emitter, a: Rows) -> Rows:
+    zero, one = (constant(a[0][0].type, value) for value in (0.0, 1.0))
+    return _solved(e, a, [[one if i == j else zero for j in range(len(a))] for i in range(len(a))])
+
+
+def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
     """By elimination with partial pivoting; the rows of each lane are exchanged by themselves."""
-    b, n, kind = e.b, len(a), a[0][0].type
-    zero, one = constant(kind, 0.0), constant(kind, 1.0)
-    x = [[one if i == j else zero for j in range(n)] for i in range(n)]
+    b, n, columns = e.b, len(a), len(x[0])
+    zero = constant(a[0][0].type, 0.0)
+    kind = zero.type
     for p in range(n):
         largest, at = e.intrinsic("fabs", a[p][p]), []
         for r in range(p + 1, n):
@@ -69,17 +86,17 @@ def _inverses(e: Emitter, a: Rows) -> Rows:
             at = [b.and_(before, b.not_(more)) for before in at] + [more]
         _stop(e, b.and_(b.fcmp_ordered(">", largest, zero), b.fcmp_ordered("<", largest, constant(kind, float("inf")))))
         for mine, r in zip(at, range(p + 1, n), strict=True):
-            for rows, start in ((a, p), (x, 0)):
-                for j in range(start, n):
+            for rows, start, stop in ((a, p, n), (x, 0, columns)):
+                for j in range(start, stop):
                     u, v = rows[p][j], rows[r][j]
                     rows[p][j], rows[r][j] = b.select(mine, v, u), b.select(mine, u, v)
         for r in range(p + 1, n):
             factor = b.fdiv(a[r][p], a[p][p])
-            for rows, start in ((a, p + 1), (x, 0)):
-                for j in range(start, n):
+            for rows, start, stop in ((a, p + 1, n), (x, 0, columns)):
+                for j in range(start, stop):
                     rows[r][j] = b.fsub(rows[r][j], b.fmul(factor, rows[p][j]))
     for p in reversed(range(n)):
-        for j in range(n):
+        for j in range(columns):
             for c in range(p + 1, n):
                 x[p][j] = b.fsub(x[p][j], b.fmul(a[p][c], x[c][j]))
             x[p][j] = b.fdiv(x[p][j], a[p][p])
@@ -144,6 +161,8 @@ def read(e: Emitter, first: ir.Value, kind: ir.Type, size: int, lanes: int) -> l
     """Each entry of so many matrices, which lie one after another."""
     if lanes == 1 or size == 1:
         return [e.load(first, i, kind, lanes) for i in range(size)]
+    if size < turned_at_once(kind, lanes):
+        return [_joined(e, [e.load(first, lane * size + i, kind) for lane in range(lanes)]) for i in range(size)]
     found: dict[int, ir.Value] = {}
     for start in _pieces(kind, size):
 
@@ -154,6 +173,13 @@ def read(e: Emitter, first: ir.Value, kind: ir.Type, size: int, lanes: int) -> l
     return [found[i] for i in range(size)]
 
 
+def _joined(e: Emitter, numbers: list[ir.Value]) -> ir.Value:
+    vector: Any = ir.Constant(ir.VectorType(numbers[0].type, len(numbers)), ir.Undefined)
+    for lane, number in enumerate(numbers):
+        vector = e.b.insert_element(vector, number, ir.Constant(INT32, lane))
+    return vector
+
+
 def write(e: Emitter, first: ir.Value, kind: ir.Type, values: list[ir.Value]) -> None:
     b, size = e.b, len(values)
     if not isinstance(values[0].type, ir.VectorType) or size == 1:
@@ -161,6 +187,11 @@ def write(e: Emitter, first: ir.Value, kind: ir.Type, values: list[ir.Value]) ->
             e.store(value, first, i)
         return
     lanes, piece = values[0].type.count, turned_at_once(kind, lanes_of(kind))
+    if size < piece:
+        for i, value in enumerate(values):
+            for lane in range(lanes):
+                e.store(b.extract_element(value, ir.Constant(INT32, lane)), first, lane * size + i)
+        return
     for start in _pieces(kind, size):
         for lane in range(lanes):
             parts, order = values[start : start + piece], [lane, lanes + lane]
@@ -172,24 +203,26 @@ def write(e: Emitter, first: ir.Value, kind: ir.Type, values: list[ir.Value]) ->
 
 
 def lower_side_by_side(planner: Any, node: Node) -> bool:
-    """inv and cholesky, of no fewer matrices than lanes"""
+    """solve, inv and cholesky, of no fewer matrices than lanes"""
     a, what = node.args[0], node.op.name
+    dtype, shape = node.aval.dtype, node.aval.shape
+    code = code_of(dtype)
+    if code not in ("f4", "f8") or any(arg.aval.dtype != dtype for arg in node.args):
+        return False
+    if not 0 < shape[-2] <= LARGEST or a.aval.shape[:-2] != shape[:-2] or (what == "solve" and shape[-1] > COLUMNS):
+        return False
+    count = prod(shape[:-2])
+    if count < lanes_of(pointwise.register_type(code)) or shape[-1] == 0:
+        return False
     half = half_of(a) if what == "inv" else ""
     turned = half == "upper" or (what == "cholesky" and node.params["upper"])
-    code = code_of(node.aval.dtype)
-    if code not in ("f4", "f8") or a.aval.dtype != node.aval.dtype or not 0 < node.aval.shape[-1] <= LARGEST:
-        return False
-    count = prod(node.aval.shape[:-2])
-    if count < lanes_of(pointwise.register_type(code)):
-        return False
-    view: Any = planner.view(a)
-    dtype, shape = node.aval.dtype, node.aval.shape
     axes = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
-    view = layout.transposed(view, axes) if turned else view
-    view = view if view.whole else planner.copy(view, dtype)
+    views = [planner.view(arg) for arg in node.args]
+    views = [layout.transposed(view, axes) if turned else view for view in views]
+    views = [view if view.whole else planner.copy(view, dtype) for view in views]
     target = arena(dtype, *shape) if turned else planner.allocate(node, dtype, shape)
-    key = SideBySide(code, shape[-1], "lower" if half else what)
-    planner.command(key, [view, target], [count], [view], [target], what)
+    key = SideBySide(code, shape[-2], "lower" if half else what, shape[-1] if what == "solve" else 0)
+    planner.command(key, [views[0], views[-1], target], [count], views, [target], what)
     if turned:
         planner.views[node] = layout.transposed(target, axes)
     return True

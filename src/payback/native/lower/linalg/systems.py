@@ -18,6 +18,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning.layout import View
 
 LARGEST = 16  # rows
+FEW, NARROW = 8, 4  # rows of matrices whose inverse, or more columns of solutions, are found here
 
 
 class Systems(NamedTuple):
@@ -167,7 +168,7 @@ def lower_solve(planner: Any, node: Node) -> bool:
     a, b = (arg.aval for arg in node.args)
     if b.dtype != a.dtype or len(b.shape) != len(a.shape) or b.shape[:-1] != a.shape[:-1]:
         return False
-    matrices = given(planner, node.args[0], LARGEST)
+    matrices = given(planner, node.args[0], LARGEST if b.shape[-1] <= NARROW else FEW)
     if matrices is None:
         return False
     right = _in_order(planner, node.args[1])
@@ -175,7 +176,7 @@ def lower_solve(planner: Any, node: Node) -> bool:
 
 
 def lower_inv(planner: Any, node: Node) -> bool:
-    matrices = given(planner, node.args[0], LARGEST)
+    matrices = given(planner, node.args[0], FEW)
     return matrices is not None and _system(planner, node, matrices, matrices, node.aval.shape[-1], inverse=True)
 
 
