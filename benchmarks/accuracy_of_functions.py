@@ -36,36 +36,40 @@ class Farthest:
 
     def __init__(self) -> None:
         module, four = ir.Module("farthest"), ir.VectorType(FLOAT64, 4)
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 3 + [INT]), "run")
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4 + [INT]), "run")
         e = Emitter(module, ir.IRBuilder(function.append_basic_block()))
-        found, true, largest, count = function.args
+        found, true, size, largest, count = function.args
         with e.loop(0, count, 4) as i:
             operands = [
                 e.b.fpext(e.load(found, i, FLOAT32, 4), four),
                 e.load(true, i, FLOAT64, 4),
+                e.load(size, i, FLOAT64, 4),
                 e.load(largest, 0, FLOAT64, 4),
             ]
-            e.store(e.b.call(*defined(module, "larger", four, [four] * 3, self._larger, operands)), largest, 0)
+            e.store(e.b.call(*defined(module, "larger", four, [four] * 4, self._larger, operands)), largest, 0)
         e.b.ret_void()
         self.compiled = Compiled(module)
-        arguments = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        arguments = [ctypes.c_void_p] * 4 + [ctypes.c_int64]
         self.run = ctypes.CFUNCTYPE(None, *arguments)(self.compiled.address("run"))
 
     @staticmethod
     def _larger(e: Emitter, constants: Constants, operands: Sequence[ir.Value]) -> ir.Value:
         m, limit = Maths(e, operands[0].type, constants), 2.0**128
-        found, true, before = (m.lanes(x) for x in operands)
+        found, true, size, before = (m.lanes(x) for x in operands)
         near = m.select(m.abs(found) == np.inf, m.copysign(limit, found), found)
         goal = m.select(m.abs(true) > limit, m.copysign(limit, true), true)
-        unit = m.at_least(m.float(m.bits(goal) & 0x7FF0_0000_0000_0000) * 2.0**-23, 2.0**-149)
+        larger = m.select(size > m.abs(goal), size, m.abs(goal))
+        unit = m.at_least(m.float(m.bits(larger) & 0x7FF0_0000_0000_0000) * 2.0**-23, 2.0**-149)
         lost = m.is_nan(true)
-        wrong = (m.is_nan(found) ^ lost) | (((m.bits(found) ^ m.bits(true)) < 0) & ~lost)
+        turned = ((m.bits(found) ^ m.bits(true)) < 0) & ((size == 0.0) | (true == 0.0))
+        wrong = (m.is_nan(found) ^ lost) | (turned & ~lost)
         far = m.select(wrong, np.inf, m.select(lost, 0.0, m.abs(near - goal) / unit))
         return m.select(far > before, far, before).v
 
-    def __call__(self, found: Array, true: Array) -> float:
+    def __call__(self, found: Array, true: Array, size: Array | None) -> float:
         largest = np.zeros(4)
-        self.run(found.ctypes.data, true.ctypes.data, largest.ctypes.data, found.size)
+        size = np.zeros(true.shape) if size is None else size
+        self.run(found.ctypes.data, true.ctypes.data, size.ctypes.data, largest.ctypes.data, found.size)
         return float(largest.max())
 
 
@@ -76,9 +80,9 @@ def all_of_float32(name: str, quick: bool) -> tuple[float, list[Any]]:
     worst, where = -1.0, np.float32(0)
     for start in range(0, 1 << 32, CHUNK):
         x = np.arange(start, start + CHUNK, dtype=np.uint32).view(np.float32)
-        found, true = function(x), exact(x.astype(np.float64))
-        if farthest(found, true) > worst:
-            far = distance(found, true)
+        found, true, size = function(x), exact(x.astype(np.float64)), scale(name, [x])
+        if farthest(found, true, size) > worst:
+            far = distance(found, true, size)
             at = int(np.argmax(far))
             worst, where = float(far[at]), x[at]
     return worst, [where]

@@ -184,7 +184,7 @@ def distance(found: Array, true: Array, size: Array | None = None) -> Array:
     lost = np.isnan(true)
     turned = np.signbit(found) != np.signbit(true)
     if size is not None:  # what cancels may be rounded to 0
-        turned &= true == 0
+        turned &= (true == 0) | (size == 0)
     wrong = (np.isnan(found) != lost) | (turned & ~lost)
     far[lost] = 0.0
     far[wrong] = np.inf

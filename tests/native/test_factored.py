@@ -174,6 +174,48 @@ def test_a_determinant_neither_overflows_nor_loses_its_sign():
     assert native(np.linalg.det, np.eye(20) * 1e20) == np.inf
 
 
+def exact_determinant(rows):
+    """Of whole numbers, by Bareiss's elimination."""
+    rows, sign, before = [[int(x) for x in row] for row in rows], 1, 1
+    for p in range(len(rows) - 1):
+        at = next((i for i in range(p, len(rows)) if rows[i][p]), None)
+        if at is None:
+            return 0
+        if at != p:
+            rows[p], rows[at], sign = rows[at], rows[p], -sign
+        for i in range(p + 1, len(rows)):
+            rows[i] = [(x * rows[p][p] - rows[i][p] * y) // before for x, y in zip(rows[i], rows[p], strict=True)]
+        before = rows[p][p]
+    return sign * rows[-1][-1]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_cofactors_of_matrices_whose_rows_nearly_depend(missing):
+    """Also of some rank less than n: of n − 2 they are nothing but rounding errors."""
+    n, rng = 7, np.random.default_rng(missing)
+    a = rng.integers(-9, 10, (2, n, n))
+    for k in range(missing):
+        a[:, k] = a[:, 4:].sum(1) * (k + 1) + a[:, 3]
+    minors = [[[exact_determinant(np.delete(np.delete(x, i, 0), j, 1)) * (-1) ** (i + j) for j in range(n)]
+               for i in range(n)] for x in a]  # fmt: skip
+    wanted, sizes = np.array(minors, float), np.linalg.norm(a.astype(float), axis=1)
+    columns = np.prod(sizes, axis=-1, keepdims=True) / sizes  # Hadamard's bound of a minor: what the others may be
+    for f in (
+        pb.grad(lambda a: np.sum(np.linalg.det(a))),
+        pb.grad(lambda a: np.sum(np.linalg.det(np.swapaxes(a, 1, 2)))),
+    ):
+        for found in (f(a.astype(float)), pb.compile(f, native=True)(a.astype(float))):
+            small((found - wanted) / columns[:, None], 1e-14)
+
+
+def test_values_whose_vectors_nobody_has_are_computed_alone():
+    a = numbers(3, 9, 9)
+    for f in (lambda a: np.linalg.svd(a, compute_uv=False), np.linalg.eigvalsh, lambda a: np.linalg.norm(a[0], 2)):
+        np.testing.assert_array_equal(pb.compile(f, native=True)(a), f(a))
+        np.testing.assert_allclose(pb.compile(pb.grad(lambda a, f=f: np.sum(f(a))), native=True)(a),
+                                   pb.grad(lambda a, f=f: np.sum(f(a)))(a), rtol=0, atol=1e-14)  # fmt: skip
+
+
 def density(p, x):
     """A normal density and a few more: everything that shares factors."""
     k = np.exp(-np.sum((x[:, None] - x) ** 2, axis=-1) * np.exp(p[0])) + np.exp(p[1]) * np.eye(len(x), dtype=x.dtype)

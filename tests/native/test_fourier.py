@@ -1,10 +1,11 @@
-"""Fourier transforms in machine code: NumPy's in double precision, for all lengths whose factors are small."""
+"""Fourier transforms in machine code: NumPy's in double precision, for all lengths."""
 
 import numpy as np
 import pytest
 
 import amount
 import payback as pb
+from payback.native.lower.chirp import Chirped
 from payback.native.lower.fourier import Transforms
 from payback.native.running import cores
 from payback.native.running.program import Program
@@ -13,7 +14,8 @@ from payback.trace.abstract import trace
 
 DTYPES = (np.float64, np.float32)
 RANDOM = np.random.default_rng(0)
-LENGTHS = [n for n in range(17, 1200) if radices(n)] + [2048, 3000, 4096, 5005, 8192]
+HANDY = [n for n in range(17, 1200) if radices(n)] + [2048, 3000, 4096, 5005, 8192]
+OTHERS = [n for n in range(33, 1200) if not radices(n)] + [2018, 4099, 10007]
 
 
 def both(function):
@@ -31,7 +33,8 @@ def lines(*shape, dtype=np.float64):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("function", [np.fft.fft, np.fft.ifft])
 def test_all_lengths(function, dtype):
-    for n in RANDOM.choice(LENGTHS, amount.cases(2, 40), replace=False):
+    drawn = [RANDOM.choice(lengths, amount.cases(1, 20), replace=False) for lengths in (HANDY, OTHERS)]
+    for n in np.concatenate(drawn):
         re, im = lines(3, n, dtype=dtype)
         wanted = function(re.astype(float) + 1j * im)
         found = np.array(pb.compile(both(function), native=True)(re, im))
@@ -102,18 +105,19 @@ def test_in_the_step_of_a_loop():
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [360, 61])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_bits_do_not_depend_on_the_threads(dtype, monkeypatch):
+def test_the_bits_do_not_depend_on_the_threads(dtype, n, monkeypatch):
     monkeypatch.setattr(cores, "WORTHWHILE", 0.0)
     monkeypatch.setattr("payback.native.lower.linalg.factored.WORTH_SHARING", 1)
-    args, found = lines(37, 360, dtype=dtype), []
+    args, found = lines(37, n, dtype=dtype), []
     for threads in (1, 2, 3, 4, 8):
         cores.set_threads(threads)
         try:
-            program = Program(trace(both(lambda z: np.fft.fft(z)[:, :181] + np.fft.rfft(z.real)), *args).graph)
+            program = Program(trace(both(lambda z: np.fft.fft(z)[:, : n // 2 + 1] + np.fft.rfft(z.real)), *args).graph)
         finally:
             cores.set_threads(None)
-        keys = [command.kernel for command in program.commands if isinstance(command.kernel, Transforms)]
+        keys = [command.kernel for command in program.commands if isinstance(command.kernel, (Transforms, Chirped))]
         assert [key.split for key in keys] == 2 * [threads > 1]
         found.append(b"".join(part.tobytes() for part in program(*args)))
     assert len(set(found)) == 1

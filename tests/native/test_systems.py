@@ -40,6 +40,54 @@ def test_small_systems(lead, dtype):
         agrees(pb.value_and_grad(systems, (0, 1)), a, b, tolerance=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_determinants_of_many_small_matrices(dtype):
+    """By vectors, whose last ones are not full; each matrix as it is by itself, and singular ones as others."""
+    for n in (3, 4, 2, 1)[: amount.cases(2, 4)]:
+        a = numbers(37, n, n, dtype=dtype)
+        a[5], a[6, :, 0] = 1.0, 0.0
+        f = pb.compile(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)), native=True)
+        agrees(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)[:1]), a[7:], tolerance=TOLERANCE[dtype])
+        agrees(lambda a: np.linalg.slogdet(a)[1], a[7:], tolerance=TOLERANCE[dtype])
+        agrees(pb.grad(lambda a: np.sum(np.linalg.det(a) ** 2 + np.linalg.det(a))), a, tolerance=TOLERANCE[dtype])
+        found = f(a)
+        assert [x[6] for x in found] == [0, 0, -np.inf]
+        for k in (0, 5, 36):
+            np.testing.assert_array_equal([x[k] for x in found], [x[0] for x in f(a[k : k + 1])])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_factors_and_inverses_of_many_small_matrices(dtype):
+    """By vectors, with the bits of each matrix by itself; where one has none, with NumPy's error."""
+    for n in (4, 5, 3, 2, 1)[: amount.cases(1, 5)]:
+        a = numbers(37, n, n, dtype=dtype) + (2 * n**0.5 * np.eye(n, dtype=dtype))[::-1]
+        s = a @ np.swapaxes(a, 1, 2) + np.eye(n, dtype=dtype)
+        for f, x in (
+            (lambda a: np.linalg.inv(a), a),
+            (lambda a: np.linalg.solve(a, a[..., :1]) + np.linalg.solve(a, a[..., ::-1])[..., :1], a),
+            (lambda s: np.linalg.cholesky(s), s),
+            (lambda s: np.linalg.inv(np.linalg.cholesky(s, upper=True)), s),
+            (pb.grad(lambda s: np.sum(np.linalg.cholesky(s) ** 3)), s),
+        ):
+            agrees(f, x, tolerance=TOLERANCE[dtype])
+        compiled = pb.compile(
+            lambda a, s: (np.linalg.inv(a), np.linalg.cholesky(s), np.linalg.solve(a, s[..., :1])), native=True
+        )
+        for together, alone in zip(compiled(a, s), compiled(a[35:], s[35:]), strict=True):
+            np.testing.assert_array_equal(together[35:], alone)
+        a[20], s[21] = 0.0, -s[21]
+        with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+            pb.compile(lambda a: np.linalg.inv(a), native=True)(a)
+        with pytest.raises(np.linalg.LinAlgError, match="positive definite"):
+            pb.compile(lambda s: np.linalg.cholesky(s), native=True)(s)
+
+
+def test_logarithms_of_determinants_that_are_out_of_range():
+    a = np.array([np.diag([1e200, 1e-3, 1e200]), np.diag([1e-200, -1e-200, 3.0]), np.zeros((3, 3))])
+    agrees(lambda a: tuple(np.linalg.slogdet(a)), a[:2], tolerance=1e-15)
+    np.testing.assert_array_equal(pb.compile(lambda a: np.linalg.slogdet(a)[1], native=True)(a[2:]), [-np.inf])
+
+
 def test_a_singular_matrix_is_numpys_error():
     a = np.ones((2, 3, 3))
     with pytest.raises(np.linalg.LinAlgError):

@@ -31,6 +31,7 @@ from payback.ops.row import Row
 from payback.ops.special import scipy_linalg
 
 NAN = float("nan")
+_eigenvalues, _singular_values = np.linalg.eigvalsh, np.linalg.svd  # while a function is traced NumPy's are wrapped
 Slots = list[int]
 _T = transposed
 
@@ -86,9 +87,13 @@ Row("qr", "own", lambda m, a: m.qr(a), shape=_qr_shape, vjp=_qr_vjp, jvp=_qr_jvp
 # repeated values ------------------------------------------------------------------------------------------------
 
 
+def rounding(dtype: Any, extent: int) -> float:
+    """What is smaller, times the largest of its values, is a rounding of the factorization."""
+    return float(16 * np.finfo(dtype).eps * np.sqrt(extent))
+
+
 def _tolerance(v: Any, extent: int) -> Any:
-    """What is smaller is a rounding of the factorization."""
-    return 16 * np.finfo(v.dtype).eps * np.sqrt(extent) * np.max(np.abs(v), axis=-1, initial=0, keepdims=True)
+    return np.float64(rounding(v.dtype, extent)) * np.max(np.abs(v), axis=-1, initial=0, keepdims=True)
 
 
 def _repeated(v: Any, *used: Any, extent: int, what: str) -> Any:
@@ -311,3 +316,10 @@ Row("svd", "own", lambda m, a, **how: m.svd(a, **how), shape=_svd_shape, vjp=_sv
     numeric="float", masked=True, math="u·(diag s̄ + …)·vᵀ, Townsend (2016)",
     kink="repeated singular values share equally; 0: taken as 0",
     domain="vectors: of a singular value that does not repeat")  # fmt: skip
+
+# values without vectors, where nobody has those: row -> the number of that result, and what computes it alone
+VALUES_ALONE = {
+    "eigh": (0, lambda a, lower, scipy: scipy_linalg().eigh(a, lower=lower, eigvals_only=True) if scipy
+             else _eigenvalues(a, "L" if lower else "U")),
+    "svd": (1, lambda a, vectors, full: _singular_values(a, compute_uv=False)),
+}  # fmt: skip

@@ -88,23 +88,21 @@ def _cofactor_by_svd(a: Any) -> Any:
     return _orientation(u, vh) * (u * _all_but_one(s)[..., None, :]) @ vh
 
 
-_WELL_CONDITIONED = 100.0
-
-
 def _cofactor(a: Any) -> Any:
+    """The determinant times the inverse: both have the rounding errors of one elimination, and those that are large in
+    an ill-conditioned inverse cancel (G. W. Stewart, On the adjugate matrix, 1998)."""
     if not a.size:
         return np.zeros_like(a)
+    info = np.finfo(a.dtype)
     try:
-        inverse = np.linalg.inv(a)
+        inverse, number = np.linalg.inv(a), np.linalg.det(a)[..., None, None]
     except np.linalg.LinAlgError:
         return _cofactor_by_svd(a)
-    made = np.linalg.det(a)[..., None, None] * np.swapaxes(inverse, -1, -2)
-    size, size_of_inverse = (np.abs(x).sum(-2).max(-1) for x in (a, inverse))
-    if a.ndim == 2:
-        return _cofactor_by_svd(a) if size * size_of_inverse >= _WELL_CONDITIONED and size < np.inf else made
-    ill = (size * size_of_inverse >= _WELL_CONDITIONED) & np.isfinite(size)
-    if ill.any():
-        made[ill] = _cofactor_by_svd(a[ill])
+    size = np.abs(number)
+    lost = ~((size >= info.tiny / info.eps) & (size <= info.max)) & np.isfinite(a).all((-2, -1), keepdims=True)
+    made = number * np.swapaxes(inverse, -1, -2)
+    if lost.any():
+        made[lost[..., 0, 0]] = _cofactor_by_svd(a[lost[..., 0, 0]])
     return made
 
 

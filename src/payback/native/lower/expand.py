@@ -12,6 +12,7 @@ import numpy as np
 from payback.ir.node import NO_PARAMS, Node
 from payback.native.lower.pointwise import POWERS
 from payback.ops.append import const
+from payback.ops.factorizations import rounding
 from payback.ops.namespace import Values
 from payback.ops.recording import Recording, Term
 from payback.ops.reduce import reduced
@@ -276,6 +277,17 @@ def _pseudo_huber(m: Any, d: Any, x: Any) -> Any:
     return m.where(m.lt(d, 0.0), inf, made)
 
 
+def _negligible(node: Node, s: Node) -> Node | None:
+    m = Recording()
+    m.origin = node.where
+    rank = len(s.aval.shape)
+    if not s.aval.size:
+        return None
+    wide = m.cast(Term(s, m), dtype=np.dtype(np.float64), weak=False)
+    tolerance = rounding(s.aval.dtype, node.params["extent"])
+    return m.le(wide, m.max(m.abs(wide), axes=(rank - 1,), keepdims=True) * tolerance).node
+
+
 _LOG_2 = float(np.log(2.0))
 EXPANSIONS: dict[str, Parts] = {
     "entr": _of_floats(_entr),
@@ -290,4 +302,5 @@ EXPANSIONS: dict[str, Parts] = {
     "norm": _norm,
     "power": _power,
     "scatter": _scatter,
+    "negligible": _negligible,
 } | dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), _comparison)

@@ -8,7 +8,7 @@ many: the coefficients of both are told from their sums and differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import cos, pi, prod, sin
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from payback.ir.node import Node
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, INT32, Emitter, constant, itemsize, lanes_of
+from payback.native.codegen.emit import BYTE, INT32, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments
 from payback.native.lower.linalg.factored import arena, shared
@@ -25,7 +25,7 @@ from payback.native.planning import layout
 from payback.native.planning.layout import Buffer, View
 from payback.ops.fourier import Fourier, RealFourier, radices
 
-LONGEST = 1 << 16  # numbers of a line
+LONGEST = 1 << 22  # numbers of a line
 
 Number = tuple[ir.Value, ir.Value]  # real and imaginary part
 
@@ -60,7 +60,7 @@ class Transforms(NamedTuple):
         def between(number: int) -> Number:
             return parts(e.at(memory, number % 2 * 2 * n, kind))
 
-        halves = e.at(turns, _size_of_turns(self.factors), kind)
+        halves = e.at(turns, size_of_turns(self.factors), kind)
         with e.loop(start, stop) as i:
             given, made = e.at(x, b.mul(i, of_x), kind), e.at(y, b.mul(i, of_y), kind)
             source, target = parts(given), parts(made)
@@ -74,7 +74,7 @@ class Transforms(NamedTuple):
                 last = number == len(self.factors) - 1
                 to = target if last else between(number)
                 left //= r
-                stage = _Stage(e, kind, r, left, width, source, to, e.at(turns, table, kind))
+                stage = Stage(e, kind, r, left, width, source, to, e.at(turns, table, kind))
                 stage.paired = self.real and not self.inverse and number == 0, self.real and self.inverse and last
                 stage.run()
                 source, width, table = to, width * r, table + 2 * (r - 1) * left
@@ -83,7 +83,7 @@ class Transforms(NamedTuple):
         b.ret(e.int(0))
 
 
-class _Stage:
+class Stage:
     """y[q + width·(r·p + k)] = Σⱼ x[q + width·(p + count·j)]·exp(−2πi·(jk/r + pk/(r·count))), p < count, q < width."""
 
     def __init__(
@@ -271,7 +271,7 @@ def transform(e: Emitter, x: list[Number]) -> list[Number]:
     return low + high[::-1]
 
 
-def _turns(factors: tuple[int, ...], dtype: np.dtype[Any], inverse: bool) -> np.ndarray[Any, Any]:
+def turns_of(factors: tuple[int, ...], dtype: np.dtype[Any], inverse: bool) -> np.ndarray[Any, Any]:
     """For each stage but the last, for each k from 1 on, the cosines and sines of −2π·pk/(r·count) for all p.
 
     Then what the halves of real transforms are told apart by: −i·exp(∓πik/n)/2 for k from 1 on.
@@ -286,7 +286,7 @@ def _turns(factors: tuple[int, ...], dtype: np.dtype[Any], inverse: bool) -> np.
     return np.concatenate([*parts, -0.5 * np.sin(angles), (0.5 if inverse else -0.5) * np.cos(angles)]).astype(dtype)
 
 
-def _size_of_turns(factors: tuple[int, ...]) -> int:
+def size_of_turns(factors: tuple[int, ...]) -> int:
     left, size = prod(factors), 0
     for r in factors[:-1]:
         left //= r
@@ -296,16 +296,29 @@ def _size_of_turns(factors: tuple[int, ...]) -> int:
 
 def lower_transform(planner: Any, node: Node) -> bool:
     """A command for `solve_constant` where its matrix is that of a transform of small factors."""
-    of, (given,), dtype = node.params["factors"], node.args, node.aval.dtype
-    code, real = code_of(dtype), isinstance(of, RealFourier)
-    if not isinstance(of, (Fourier, RealFourier)) or code not in ("f4", "f8") or given.aval.dtype != dtype:
-        return False
-    if real and of.n % 2:
+    of = node.params["factors"]
+    real = isinstance(of, RealFourier)
+    if not is_for_lines(node) or (real and of.n % 2):
         return False
     n = of.n // 2 if real else of.n
     factors = radices(n)
-    if factors is None or n > LONGEST or len(factors) < 1 + real or not node.aval.size:
+    if factors is None or n > LONGEST or len(factors) < 1 + real:
         return False
+    key = Transforms(code_of(node.aval.dtype), factors, of.inverse, False, real)
+    by_lines(planner, node, key, lambda dtype: turns_of(factors, dtype, of.inverse), n)
+    return True
+
+
+def is_for_lines(node: Node) -> bool:
+    """Whether this is a transform of floats in machine code's precisions."""
+    dtype = node.aval.dtype
+    known = isinstance(node.params["factors"], (Fourier, RealFourier)) and code_of(dtype) in ("f4", "f8")
+    return known and node.args[0].aval.dtype == dtype and node.aval.size > 0
+
+
+def by_lines(planner: Any, node: Node, key: Any, table_of: Callable[[np.dtype[Any]], Any], n: int) -> None:
+    """The command of a kernel whose lines are columns of the argument; in memory for 4·n numbers, with a table."""
+    (given,), dtype = node.args, node.aval.dtype
     *lead, lines, beside = node.aval.shape
     columns, axes = prod(lead) * beside, (*range(len(lead)), len(lead) + 1, len(lead))
     given_lines = layout.transposed(planner.view(given), axes)
@@ -315,18 +328,16 @@ def lower_transform(planner: Any, node: Node) -> bool:
         source = layout.whole(planner.copy(given_lines, dtype).buffer, flat)
     target: View = arena(dtype, *lead, beside, lines)
     planner.views[node] = layout.transposed(target, axes)
-    name = ("turns", code, n, of.inverse)
-    table = planner.known_constants.get(name)
-    if table is None:
-        array = _turns(factors, dtype, of.inverse)
-        buffer = Buffer("const", dtype, array.size, array)
-        planner.constants.append(buffer)
-        table = planner.known_constants[name] = layout.whole(buffer, array.shape)
     flops = 5 * n * n.bit_length() * columns
     split = shared(planner, columns, flops // columns)
-    size = -(-4 * n * itemsize(pointwise.register_type(code)) // 64) * 64
+    table = planner.known_constants.get(key)
+    if table is None:
+        array = table_of(dtype)
+        buffer = Buffer("const", dtype, array.size, array)
+        planner.constants.append(buffer)
+        table = planner.known_constants[key] = layout.whole(buffer, array.shape)
+    size = -(-4 * n * dtype.itemsize // 64) * 64
     memory = arena(np.dtype(np.uint8), size * (planner.threads if split else 1))
-    key = Transforms(code, factors, of.inverse, split, real)
     numbers = [columns, source.strides[0], lines, size]
-    planner.command(key, [source, target, table, memory], numbers, [source, table], [target, memory], "fourier", flops)
-    return True
+    operands, made = [source, target, table, memory], [target, memory]
+    planner.command(key._replace(split=split), operands, numbers, [source, table], made, "fourier", flops)

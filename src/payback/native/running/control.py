@@ -15,6 +15,7 @@ from payback.ir.graph import Graph
 from payback.native.running import cores
 from payback.native.running.loop import Loop, NotNativeError
 from payback.ops.control.loop import loop_values, scan_values
+from payback.ops.factorizations import VALUES_ALONE
 from payback.ops.namespace import Values
 from payback.trace.body import rebuilt
 
@@ -127,6 +128,9 @@ RUNNERS: dict[str, Callable[..., tuple[Any, ...]]] = {"scan": scan, "loop": loop
 def run(name: str, rule: Callable[..., Any], args: Any, params: dict[str, Any], into: Mapping[int, Array]) -> Any:
     """The value of a row that is not lowered; of several, those with a place in `into`, in their places if they can."""
     runner = RUNNERS.get(name)
+    alone, of_values = VALUES_ALONE.get(name, (None, None))
+    if of_values is not None and list(into) == [alone]:
+        return {alone: of_values(*args, **params)}
     return rule(Values, *args, **params) if runner is None else runner(*args, **params, into=into)
 
 

@@ -81,4 +81,6 @@ def _found(view: View, arena: Array, home: int, writeable: bool) -> Callable[[Pl
         fixed = of(arena, home + buffer.start + start) if buffer.kind == "arena" else of(buffer.array, start)
         return lambda places: fixed
     base = buffer.base
+    if view.whole and shape:  # results of rows are arrays of their own: what a call brought is only read
+        return lambda places: np.asarray(places[base], buffer.dtype).reshape(shape)
     return lambda places: of(np.asarray(places[base], buffer.dtype), start)

@@ -16,6 +16,7 @@ from payback.ir.node import Node
 from payback.native.codegen import library
 from payback.native.lower import pointwise
 from payback.native.lower.along import lower_recurrence
+from payback.native.lower.chirp import lower_chirped
 from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
 from payback.native.lower.fourier import lower_transform
@@ -23,14 +24,18 @@ from payback.native.lower.index import lower_scatter
 from payback.native.lower.linalg.exponential import LARGEST, lower_expm
 from payback.native.lower.linalg.factored import (
     lower_cholesky,
+    lower_cofactors,
     lower_determinant,
     lower_inverse,
     lower_system,
     lower_triangular,
 )
 from payback.native.lower.linalg.halves import lower_halves
+from payback.native.lower.linalg.minors import lower_minors
+from payback.native.lower.linalg.orthogonal import lower_lstsq, lower_pinv, lower_qr, lower_rejected
 from payback.native.lower.linalg.repeated import lower_repeated
-from payback.native.lower.linalg.systems import OF_COFACTORS, lower_cofactor, lower_det, lower_inv, lower_solve
+from payback.native.lower.linalg.side_by_side import lower_side_by_side
+from payback.native.lower.linalg.systems import lower_det, lower_inv, lower_solve
 from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
 from payback.native.lower.products.product import lower_contract
@@ -89,28 +94,40 @@ HOOKS = {
     "argmin": lower_place,
     "running": lower_running,
     "convolve": lower_convolve,
-    "solve_constant": lower_transform,
-    "solve": lambda planner, node: lower_solve(planner, node) or lower_system(planner, node),
-    "inv": lambda planner, node: lower_inv(planner, node) or lower_inverse(planner, node),
-    "det": lambda planner, node: lower_det(planner, node) or lower_determinant(planner, node),
-    "slogdet": lower_determinant,
-    "cholesky": lower_cholesky,
+    "solve_constant": lambda planner, node: lower_transform(planner, node) or lower_chirped(planner, node),
+    "solve": lambda planner, node: (
+        lower_side_by_side(planner, node) or lower_solve(planner, node) or lower_system(planner, node)
+    ),
+    "inv": lambda planner, node: (
+        lower_side_by_side(planner, node) or lower_inv(planner, node) or lower_inverse(planner, node)
+    ),
+    "det": lambda planner, node: (
+        lower_minors(planner, node) or lower_det(planner, node) or lower_determinant(planner, node)
+    ),
+    "slogdet": lambda planner, node: lower_minors(planner, node) or lower_determinant(planner, node),
+    "cholesky": lambda planner, node: lower_side_by_side(planner, node) or lower_cholesky(planner, node),
     "solve_triangular": lower_triangular,
-    "cofactor": lower_cofactor,
+    "cofactor": lambda planner, node: lower_minors(planner, node) or lower_cofactors(planner, node),
+    "qr": lower_qr,
+    "pinv": lower_pinv,
+    "lstsq": lower_lstsq,
+    "rejected": lower_rejected,
     "expm": lower_expm,
     "repeated": lower_repeated,
     "expm_frechet": lower_expm,
     "scan": _lower_scan,
     "loop": _lower_loop,
 }
-BOUNDED = {name: hook for name, hook in HOOKS.items() if name != "loop"}  # for what may take any time without a look
+# without what may take any time, or stop for numbers that are met again: for steps of loops, and where that was seen
+UNSURE = ("loop", "pinv", "lstsq", "rejected")
+BOUNDED = {name: hook for name, hook in HOOKS.items() if name not in UNSURE}
 _PARTLY = {
     "power": "whole numbers to powers that are not known",
     "index": "masks whose contents are not known",
     "scatter": "masks whose contents are not known",
     "expm": f"matrices of more than {LARGEST} rows",
     "expm_frechet": f"matrices of more than {LARGEST} rows",
-    "cofactor": f"matrices of more than {OF_COFACTORS} rows",
+    "qr": "large matrices",
 }
 
 
@@ -139,10 +156,10 @@ def cheap(body: Any) -> bool:
     return safe and sum(node.aval.size for node in nodes if not isinstance(node.aval, Avals)) <= CHEAP
 
 
-def has_loops(graph: Graph) -> bool:
-    """Whether the number of steps of some loop in it is not known."""
+def is_unsure(graph: Graph) -> bool:
+    """Whether the number of steps of some loop in it, or the rank of some matrix, is not known."""
     return any(
-        node.op.name == "loop" or any(type(body) is Body and has_loops(body.graph) for body in node.params.values())
+        node.op.name in UNSURE or any(type(body) is Body and is_unsure(body.graph) for body in node.params.values())
         for node in graph.nodes
     )
 
@@ -220,11 +237,14 @@ class Program:
     Safe to call from several threads at once: each call has memory of its own.
     """
 
+    bounded = False  # whether nothing in it is of `UNSURE`
+
     def __init__(
         self, graph: Graph, donated: Mapping[int, int] | None = None, beside: Sequence[Any] = (), hooks: Any = HOOKS,
     ):  # fmt: skip
         """beside: kernels that will be asked for, compiled with its own."""
         self.source, self.beside = graph, beside
+        self.bounded = hooks is BOUNDED
         self.donated = dict(donated or {})
         with uncollected():
             self.graph = simplified(graph)
@@ -301,8 +321,9 @@ class Program:
         return self._interpreter(*inputs)
 
     def _given_up(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """A loop that goes on can be interrupted from now on; of an index out of bounds the interpreter tells where."""
-        if not has_loops(self.source):
+        """A loop that goes on can be interrupted from now on, and NumPy tells ranks; of an index out of bounds the
+        interpreter tells where."""
+        if self.bounded or not is_unsure(self.source):
             return self.interpreted(inputs)
         if self._split is None:
             self._split = Program(self.source, hooks=BOUNDED)

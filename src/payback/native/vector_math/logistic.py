@@ -34,32 +34,46 @@ def _decay(m: Maths, x: Lanes) -> Decay:
 
 def _both(m: Maths, x: Lanes, d: Decay | None = None) -> tuple[Lanes, Lanes]:
     """Of −|x| and |x|: z/(1 + z), which is ½ at most, so that 1 minus it is as good."""
-    if not m.double:
-        return _both_single(m, x)
     d = d or _decay(m, x)
     q = d.z * d.inverse
     smaller = m.mad(m.mad(-q, d.rest, m.mad(-q, d.sum, d.z) + d.z_low), d.inverse, q)
     return smaller, 1.0 - smaller
 
 
-def _both_single(m: Maths, x: Lanes) -> tuple[Lanes, Lanes]:
-    """Of −|x| and |x| in float32: z·q and q = 1/(1 + z) with z = 2ⁱ·(1 + t), where 2ⁱ is a product as it may be 0."""
-    x = m.at_least(m.float(m.bits(x) | m.sign_bit), LOWEST[32])
+class _Power(NamedTuple):
+    """e⁻ˣ = 2ⁱ·e⁻ʳ of float32 with e⁻ʳ = 1 − r + z·(even − r·odd), z = r²; the integer is 2·bias more."""
+
+    i: Lanes
+    r: Lanes
+    z: Lanes
+    even: Lanes
+    odd: Lanes
+
+
+def _power(m: Maths, x: Lanes) -> _Power:
+    x = m.at_least(m.at_most(x, -LOWEST[32]), LOWEST[32])
     first, second = c.LN2[32]
-    n, i = m.nearest_multiple(x, c.LOG2_E[32][0], 2 * m.bias)
-    r = m.mad(n, -second, m.mad(n, -first, x))
-    t = m.mad(r * r, m.polynomial(r, c.EXP), r)
+    n, i = m.nearest_multiple(x, -c.LOG2_E[32][0], 2 * m.bias)
+    r = m.mad(n, second, m.mad(n, first, x))
+    z, series = r * r, c.EXP[32]
+    even, odd = (m.polynomial(z, {m.goal: series[start::2]}) for start in (0, 1))
+    return _Power(i, r, z, even, odd)
+
+
+def _of_power(m: Maths, p: _Power, turned: bool = False) -> Lanes:
+    """1/(1 + 2ⁱ·(1 + t)) of x, or of −x, as 2⁻ʰ/(2⁻ʰ + 2ⁱ⁻ʰ·(1 + t)), whose parts are in range for h about i/2."""
+    i, r = (4 * m.bias - p.i, -p.r) if turned else (p.i, p.r)
+    t = m.mad(p.z, m.mad(-r, p.odd, p.even), -r)
     half = i >> 1
-    scale, other = m.exponent(half), m.exponent(i - half)
-    whole, part = m.mad(scale, other, m.number(1.0)), scale * t
-    under = m.mad(part, other, whole)
-    q = 1.0 / under
-    q_low = q * m.mad(-q, m.mad(part, other, whole - under), m.mad(-q, under, 1.0))
-    return ((q + m.mad(q, t, q_low)) * scale) * other, q + q_low
+    one, scale = m.exponent(2 * m.bias - half), m.exponent(i - half)
+    less = scale < one
+    return one / (m.mad(t, scale, m.select(less, scale, one)) + m.select(less, one, scale))
 
 
 def sigmoid(m: Maths, x: Lanes) -> Lanes:
-    """1/(1 + e⁻ˣ), by z, which does not overflow: z/(1 + z), or 1 minus that."""
+    """1/(1 + e⁻ˣ); in float64 by z, z/(1 + z) or 1 minus that."""
+    if not m.double:
+        return _of_power(m, _power(m, x))
     return m.select(x < 0.0, *_both(m, x))
 
 
@@ -121,12 +135,16 @@ def together(m: Maths, wanted: Sequence[str], operands: Sequence[Lanes]) -> list
         (x,) = operands
     names = [each.lstrip("-") for each in wanted]
     d = _decay(m, x) if m.double or not _LOGISTIC.issuperset(names) else None
-    both = _both(m, x, d) if _LOGISTIC.intersection(names) else None
+    logistic = _LOGISTIC.intersection(names)
+    both = _both(m, x, d) if logistic and m.double else None
+    power = _power(m, x) if logistic and not m.double else None
     negative, made = x < 0.0, []
     for each, name in zip(wanted, names, strict=True):
         turned = each[0] == "-"
         if name == "logaddexp":
             made.append(_of_both(m, a, b, x, x_low, d))
+        elif name in _LOGISTIC and power is not None:
+            made.append(_of_power(m, power, turned))
         elif name in _LOGISTIC:
             made.append(m.select(negative, *(both[::-1] if turned else both)))
         elif name == "softplus":

@@ -2,9 +2,8 @@
 
 Each is the full transform along one axis: what those of real numbers leave away is left away afterwards, or filled in
 before.  Of few numbers it is a product with a matrix; else a map of 2n real numbers, whose adjoint is the transform in
-the other direction, or of n real numbers to the half of their coefficients that says all.  Machine code has both for
-lengths whose factors are small (`native/lower/fourier.py`).  Of others
-up to 4,096 numbers it does one or two products with a twist between (Cooley and Tukey 1965), or NumPy is asked.
+the other direction, or of n real numbers to the half of their coefficients that says all.  Machine code has both
+(`native/lower/fourier.py`, and `chirp.py` for lengths with large factors).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from payback.trace.array import Traced
 from payback.trace.assignment.memory_order import order_of, ordered
 from payback.trace.assignment.views import laid_as, laid_out
 from payback.trace.complex.functions import rule
-from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product, times
+from payback.trace.complex.numbers import Complex, as_part, listed, pair, pair_of, parts, product
 from payback.trace.dispatch import emit, implements
 from payback.trace.numpy.arguments import array_of, axis_of
 from payback.trace.numpy.map import astype
@@ -29,44 +28,17 @@ from payback.trace.tree import is_complex
 _map, _real_map = functools.cache(Fourier), functools.cache(RealFourier)
 
 
-_MOST, _FEW = 64, 16  # numbers of a transform that is a product, where machine code knows no other way, and always
+_MOST, _FEW = 32, 16  # numbers of a transform that is a product, where a factor of theirs is large, and always
 
 
 @functools.cache
 def _matrix(n: int, inverse: bool, dtype: Any) -> Complex:
-    return _waves(np.outer(np.arange(n), np.arange(n)), n, inverse, dtype)
-
-
-@functools.cache
-def _twist(n1: int, n2: int, inverse: bool, dtype: Any) -> Complex:
-    return _waves(np.outer(np.arange(n1), np.arange(n2)), n1 * n2, inverse, dtype)
-
-
-def _waves(turns: Any, n: int, inverse: bool, dtype: Any) -> Complex:
-    """exp(∓2πi·turns/n), read-only."""
-    angles = 2 * np.pi * (turns % n) / n
+    """exp(∓2πijk/n), read-only."""
+    angles = 2 * np.pi * (np.outer(np.arange(n), np.arange(n)) % n) / n
     made = np.cos(angles).astype(dtype), (np.sin(angles) if inverse else -np.sin(angles)).astype(dtype)
     for part in made:
         part.flags.writeable = False
     return Complex(*made)
-
-
-def _split(n: int) -> int | None:
-    """The larger of two factors of which each is a product; None if there are none."""
-    return next((k for k in range(_MOST, 1, -1) if n % k == 0 and n // k <= _MOST), None)
-
-
-def _by_products(z: Any, n: int, inverse: bool, dtype: Any) -> Complex:
-    """The transform along the last axis, of a real or complex array."""
-    if n <= _MOST:
-        return pair(*product(np.matmul, z, _matrix(n, inverse, dtype)))
-    n1 = _split(n)
-    n2 = n // n1
-    rows = np.reshape(z, (*np.shape(z)[:-1], n1, n2))
-    inner = pair(*product(np.matmul, _matrix(n1, inverse, dtype), rows))
-    inner = pair(*product(times, inner, _twist(n1, n2, inverse, dtype)))
-    made = pair(*product(np.matmul, inner, _matrix(n2, inverse, dtype)))
-    return np.reshape(np.swapaxes(made, -1, -2), np.shape(z))
 
 
 def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex:
@@ -79,7 +51,7 @@ def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex
         raise ValueError(f"Invalid number of data points ({n}) specified.")
     given = [part if part is None else _long(np.moveaxis(part, axis, -1), n) for part in (re, im)]
     if _is_small(n):
-        made = _by_products(given[0] if im is None else Complex(*given), n, inverse, re.dtype)
+        made = pair(*product(np.matmul, given[0] if im is None else Complex(*given), _matrix(n, inverse, re.dtype)))
     else:
         both = np.concatenate([given[0], np.zeros(given[0].shape, re.dtype) if im is None else given[1]], axis=-1)
         columns = np.reshape(both, (-1, 2 * n)).T
@@ -90,11 +62,11 @@ def _transformed(z: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Complex
 
 
 def _is_small(n: int) -> bool:
-    return n <= _FEW or (radices(n) is None and (n <= _MOST or _split(n) is not None))
+    return n <= _FEW or (radices(n) is None and n <= _MOST)
 
 
 def _halves(n: int) -> bool:
-    """Whether the transform of n real numbers is done in half the time: by machine code of even n, and by NumPy."""
+    """Whether the transform of n real numbers takes less: where n is even or has large factors, and by NumPy."""
     return not _is_small(n) and (radices(n) is None or (n % 2 == 0 and len(radices(n // 2) or ()) > 1))
 
 

@@ -63,7 +63,7 @@ def part(view: View, rows: tuple[int, int], columns: tuple[int, int]) -> View:
     return View(view.buffer, view.offset + r0 * row + c0 * column, (count, r1 - r0, c1 - c0), (next_, row, column))
 
 
-def _as_batch(view: View) -> View:
+def as_batch(view: View) -> View:
     """A whole view as (count, n, k)."""
     shape = (prod(view.shape[:-2]), *view.shape[-2:])
     return View(view.buffer, view.offset, shape, layout.contiguous(shape))
@@ -113,7 +113,7 @@ def shared(planner: Any, count: int, flops: int) -> bool:
     return planner.threads > 1 and count > 1 and count * flops >= WORTH_SHARING
 
 
-def _flipped(view: View) -> View:
+def flipped(view: View) -> View:
     return View(
         view.buffer, view.offset, (*view.shape[:-2], *view.shape[:-3:-1]), (*view.strides[:-2], *view.strides[:-3:-1])
     )
@@ -129,7 +129,7 @@ def _eliminated(planner: Any, node: Node) -> Factored:
         return made
     dtype, code = node.aval.dtype, code_of(node.aval.dtype)
     lanes = lanes_of(pointwise.register_type(code))
-    square = _as_batch(planner.copy(planner.view(node), dtype))
+    square = as_batch(planner.copy(planner.view(node), dtype))
     count, n, _ = square.shape
     pivots = arena(np.dtype(np.int64), count, n)
     alone = len(_blocks(n)) <= 1
@@ -158,14 +158,14 @@ def _eliminated(planner: Any, node: Node) -> Factored:
 def _cholesky(planner: Any, node: Node, a: View, target: View) -> None:
     dtype, code = node.aval.dtype, code_of(node.aval.dtype)
     lanes = lanes_of(pointwise.register_type(code))
-    a, target = _as_batch(a), _as_batch(target)
+    a, target = as_batch(a), as_batch(target)
     count, n, _ = a.shape
     for p, stop in _blocks(n):
         w, length = stop - p, factors.length_of(None, n - p, lanes)
         products = arena(dtype, count, n - p, w) if p else target
         if p:
             left, top = part(target, (p, n), (0, p)), part(target, (p, stop), (0, p))
-            product(planner, left, _flipped(top), products)
+            product(planner, left, flipped(top), products)
         split = shared(planner, count, (n - p) * w * w)
         panels = arena(dtype, planner.threads if split else 1, w, length)
         planner.command(
@@ -194,7 +194,7 @@ def _triangle(planner: Any, t: View, x: View, products: View | None, lower: bool
     planner.command(key, [t, x, other], numbers, reads, [x], "triangle", count * flops)
 
 
-def _solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, square: bool = False) -> None:
+def solve_triangle(planner: Any, t: View, x: View, lower: bool, unit: bool, square: bool = False) -> None:
     """x = t⁻¹·x, all of t, block by block; square: x is the identity, and lower factors keep its upper half empty."""
     count, n, k = x.shape
     if k <= NARROW:
@@ -218,7 +218,7 @@ def _exchanged(planner: Any, found: Factored, x: View, backwards: bool) -> None:
     planner.command(key, [x, found.pivots], numbers, [x, found.pivots], [x], "rows exchanged")
 
 
-def _regular(planner: Any, square: View) -> None:
+def regular(planner: Any, square: View) -> None:
     """Stop where a triangle has no inverse, or none to be trusted: LAPACK says what comes of it."""
     key = triangles.Regular(code_of(square.buffer.dtype))
     planner.command(key, [square], [prod(square.shape[:-2]), square.shape[-1]], [square], [], "pivots")
@@ -227,21 +227,21 @@ def _regular(planner: Any, square: View) -> None:
 def _sound(planner: Any, node: Node, square: View) -> None:
     """The same for what is known to be a triangle; Cholesky's factors were looked at when they were made."""
     if node.op.name != "cholesky":
-        _regular(planner, square)
+        regular(planner, square)
 
 
 def _solved(planner: Any, found: Factored, x: View, transposed: bool, square: bool = False) -> None:
     """x = a⁻¹·x, or a⁻ᵀ·x, from the pivoted factors of a."""
     f = found.factors
-    _regular(planner, f)
+    regular(planner, f)
     if transposed:
-        _solve_triangle(planner, _flipped(f), x, lower=True, unit=False, square=square)
-        _solve_triangle(planner, _flipped(f), x, lower=False, unit=True)
+        solve_triangle(planner, flipped(f), x, lower=True, unit=False, square=square)
+        solve_triangle(planner, flipped(f), x, lower=False, unit=True)
         _exchanged(planner, found, x, backwards=True)
     else:
         _exchanged(planner, found, x, backwards=False)
-        _solve_triangle(planner, f, x, lower=True, unit=True)
-        _solve_triangle(planner, f, x, lower=False, unit=False)
+        solve_triangle(planner, f, x, lower=True, unit=True)
+        solve_triangle(planner, f, x, lower=False, unit=False)
 
 
 # rows -----------------------------------------------------------------------------------------------------------
@@ -265,13 +265,13 @@ def lower_cholesky(planner: Any, node: Node) -> bool:
     view = planner.view(node.args[0])
     upper = node.params["upper"]
     if upper:
-        view = _flipped(view)
+        view = flipped(view)
     a = view if view.whole else planner.copy(view, node.aval.dtype)
     shape, dtype = node.aval.shape, node.aval.dtype
     target = layout.whole(Buffer("arena", dtype, prod(shape)), shape) if upper else planner.allocate(node, dtype, shape)
     _cholesky(planner, node, a, target)
     if upper:
-        planner.views[node] = _flipped(target)
+        planner.views[node] = flipped(target)
     return True
 
 
@@ -287,9 +287,9 @@ def lower_system(planner: Any, node: Node) -> bool:
     found = None if half else _eliminated(planner, original)
     x = _started(planner, node, right)
     if given is not None:
-        square = _as_batch(given)
+        square = as_batch(given)
         _sound(planner, original, square)
-        _solve_triangle(planner, _flipped(square) if turned else square, x, lower=half == "lower", unit=False)
+        solve_triangle(planner, flipped(square) if turned else square, x, lower=half == "lower", unit=False)
     else:
         _solved(planner, found, x, turned)
     return True
@@ -300,7 +300,12 @@ def _started(planner: Any, node: Node, right: View) -> View:
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
     code = code_of(node.aval.dtype)
     planner.nest([("load", right, code)], [code], [("store", target, 0)], target.shape, "right side")
-    return _as_batch(target)
+    return as_batch(target)
+
+
+def identity(planner: Any, square: View) -> None:
+    key = triangles.Identity(code_of(square.buffer.dtype))
+    planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
 
 
 def lower_inverse(planner: Any, node: Node) -> bool:
@@ -315,18 +320,17 @@ def lower_inverse(planner: Any, node: Node) -> bool:
     given = whole(planner, original) if half else None
     found = None if half else _eliminated(planner, original)
     x = layout.whole(Buffer("arena", dtype, prod(shape)), shape) if flips else planner.allocate(node, dtype, shape)
-    square = _as_batch(x)
-    key = triangles.Identity(code_of(dtype))
-    planner.command(key, [square], [square.shape[0], square.shape[-1]], [], [square], "identity")
+    square = as_batch(x)
+    identity(planner, square)
     if given is not None:
-        t = _as_batch(given)
+        t = as_batch(given)
         _sound(planner, original, t)
         lower = half_of(original) == "lower"
-        _solve_triangle(planner, t if lower else _flipped(t), square, lower=True, unit=False, square=True)
+        solve_triangle(planner, t if lower else flipped(t), square, lower=True, unit=False, square=True)
     else:
         _solved(planner, found, square, transposed=True, square=True)
     if flips:
-        planner.views[node] = _flipped(x)
+        planner.views[node] = flipped(x)
     return True
 
 
@@ -353,15 +357,37 @@ def lower_determinant(planner: Any, node: Node) -> bool:
     return True
 
 
+def lower_cofactors(planner: Any, node: Node) -> bool:
+    """Inverses times determinants, by the same factors: see `ops/linalg.py`."""
+    (a,) = node.args
+    if not fits(node) or node.aval.size == 0:
+        return False
+    shape, dtype = node.aval.shape, node.aval.dtype
+    original, turned = original_of(a)
+    found = _eliminated(planner, original)
+    x = arena(dtype, *shape) if turned else planner.allocate(node, dtype, shape)
+    square, numbers, code = as_batch(x), arena(dtype, found.count), code_of(dtype)
+    identity(planner, square)
+    _solved(planner, found, square, transposed=True, square=True)
+    operands = [found.factors, found.pivots, numbers, numbers]
+    key = triangles.Determinant(code, logarithm=False)
+    planner.command(key, operands, [found.count, found.n], operands[:2], [numbers], "determinants")
+    size = [found.count, found.n**2]
+    planner.command(triangles.Scaled(code), [square, numbers], size, [square, numbers], [square], node.op.name)
+    if turned:
+        planner.views[node] = flipped(x)
+    return True
+
+
 def lower_triangular(planner: Any, node: Node) -> bool:
     """solve_triangular"""
     a, b = node.args
     if not fits(node) or node.aval.size == 0 or b.aval.shape[:-2] != a.aval.shape[:-2]:
         return False
     lower, trans, unit = (node.params[name] for name in ("lower", "trans", "unit"))
-    square, right = _as_batch(whole(planner, a)), planner.view(b)
+    square, right = as_batch(whole(planner, a)), planner.view(b)
     if not unit:
-        _regular(planner, square)
+        regular(planner, square)
     x = _started(planner, node, right)
-    _solve_triangle(planner, _flipped(square) if trans else square, x, lower=lower != trans, unit=unit)
+    solve_triangle(planner, flipped(square) if trans else square, x, lower=lower != trans, unit=unit)
     return True

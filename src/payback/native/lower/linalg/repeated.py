@@ -16,6 +16,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning import layout
 from payback.native.planning.commands import bits_of
 from payback.native.planning.layout import Buffer
+from payback.ops.factorizations import rounding
 
 
 class Repeated(NamedTuple):
@@ -88,7 +89,7 @@ def lower_repeated(planner: Any, node: Node) -> bool:
         planner.constants.append(asked.buffer)
     groups = layout.whole(Buffer("arena", np.dtype(np.int64), n), (n,))
     made = planner.allocate(node, bools, node.aval.shape)
-    tolerance = float(16 * np.finfo(dtype).eps * np.sqrt(node.params["extent"]))
+    tolerance = rounding(dtype, node.params["extent"])
     planner.command(
         Repeated(code_of(dtype)), [numbers, asked, made, groups], [prod(shape[:-1]), n, bits_of("f8", tolerance)],
         [numbers, asked], [made, groups], "repeated",

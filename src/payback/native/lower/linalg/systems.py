@@ -18,7 +18,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning.layout import View
 
 LARGEST = 16  # rows
-OF_COFACTORS = 4
+FEW, NARROW = 8, 4  # rows of matrices whose inverse, or more columns of solutions, are found here
 
 
 class Systems(NamedTuple):
@@ -106,47 +106,6 @@ class Determinants(NamedTuple):
         b.ret(e.int(0))
 
 
-class Cofactors(NamedTuple):
-    """The derivative of the determinant, by minors: nothing is divided, so singular matrices are no exception.
-
-    args: a, the cofactors, count.
-    """
-
-    code: str
-    n: int
-
-    def emit(self, e: Emitter, function: ir.Function) -> None:
-        args, b, n = Arguments(e, function), e.b, self.n
-        a, made = args.pointer(), args.pointer()
-        count = args.int()
-        kind = pointwise.register_type(self.code)
-
-        def determinant(values: list[list[ir.Value]], rows: list[int], columns: list[int]) -> ir.Value:
-            """Along the first row; what several of them need is computed once."""
-            if not rows:
-                return constant(kind, 1.0)
-            total = None
-            for k, column in enumerate(columns):
-                entry = values[rows[0]][column]
-                rest = determinant(values, rows[1:], [c for c in columns if c != column])
-                term = b.fmul(entry, rest) if len(rows) > 1 else entry
-                total = term if total is None else b.fsub(total, term) if k % 2 else b.fadd(total, term)
-            return total
-
-        def minor(values: list[list[ir.Value]], i: int, j: int) -> ir.Value:
-            rows, columns = ([x for x in range(n) if x != skipped] for skipped in (i, j))
-            return determinant(values, rows, columns)
-
-        with e.loop(0, count) as number:
-            start = b.mul(number, e.int(n * n))
-            values = [[e.load(a, b.add(start, e.int(i * n + j)), kind) for j in range(n)] for i in range(n)]
-            for i in range(n):
-                for j in range(n):
-                    found = minor(values, i, j)
-                    e.store(b.fneg(found) if (i + j) % 2 else found, made, b.add(start, e.int(i * n + j)))
-        b.ret(e.int(0))
-
-
 def _pivot(e: Emitter, kind: ir.Type, square: ir.Value, n: int, p: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The row of the largest entry below the diagonal of a column, the first of them, and its size."""
     b = e.b
@@ -194,12 +153,10 @@ def _eliminate(
                 e.store(b.fsub(e.load(rows, place, kind), b.fmul(factor, above)), rows, place)
 
 
-def _given(planner: Any, node: Node, largest: int) -> View | None:
+def given(planner: Any, node: Node, largest: int) -> View | None:
     """The matrices, one after another; None where they are not for these kernels."""
-    aval = node.args[0].aval
-    if aval.dtype != node.aval.dtype or code_of(aval.dtype) not in ("f4", "f8"):
-        return None
-    return _in_order(planner, node.args[0]) if 0 < aval.shape[-1] <= largest else None
+    known = code_of(node.aval.dtype) in ("f4", "f8") and 0 < node.aval.shape[-1] <= largest
+    return _in_order(planner, node) if known else None
 
 
 def _in_order(planner: Any, node: Node) -> View:
@@ -211,7 +168,7 @@ def lower_solve(planner: Any, node: Node) -> bool:
     a, b = (arg.aval for arg in node.args)
     if b.dtype != a.dtype or len(b.shape) != len(a.shape) or b.shape[:-1] != a.shape[:-1]:
         return False
-    matrices = _given(planner, node, LARGEST)
+    matrices = given(planner, node.args[0], LARGEST if b.shape[-1] <= NARROW else FEW)
     if matrices is None:
         return False
     right = _in_order(planner, node.args[1])
@@ -219,7 +176,7 @@ def lower_solve(planner: Any, node: Node) -> bool:
 
 
 def lower_inv(planner: Any, node: Node) -> bool:
-    matrices = _given(planner, node, LARGEST)
+    matrices = given(planner, node.args[0], FEW)
     return matrices is not None and _system(planner, node, matrices, matrices, node.aval.shape[-1], inverse=True)
 
 
@@ -231,18 +188,10 @@ def _system(planner: Any, node: Node, a: View, b: View, columns: int, inverse: b
 
 
 def lower_det(planner: Any, node: Node) -> bool:
-    return _of_each(planner, node, Determinants, LARGEST)
-
-
-def lower_cofactor(planner: Any, node: Node) -> bool:
-    return _of_each(planner, node, Cofactors, OF_COFACTORS)
-
-
-def _of_each(planner: Any, node: Node, kernel: Any, largest: int) -> bool:
-    matrices = _given(planner, node, largest)
+    matrices = given(planner, node.args[0], LARGEST)
     if matrices is None:
         return False
     target = planner.allocate(node, node.aval.dtype, node.aval.shape)
-    key = kernel(code_of(node.aval.dtype), matrices.shape[-1])
+    key = Determinants(code_of(node.aval.dtype), matrices.shape[-1])
     planner.command(key, [matrices, target], [prod(matrices.shape[:-2])], [matrices], [target], node.op.name)
     return True

@@ -236,3 +236,32 @@ class Determinant(NamedTuple):
                     value = b.fmul(value, b.bitcast(b.shl(b.add(part, whole(bias)), whole(digits)), kind))
                 e.store(value, signs, number)
         b.ret(e.int(0))
+
+
+class Scaled(NamedTuple):
+    """Inverses become cofactors: each matrix times its determinant; 1 where that is out of range, or nearly.
+
+    args: matrices, determinants, count, entries of a matrix.
+    """
+
+    code: str
+    stops = True
+
+    def emit(self, e: Emitter, function: ir.Function) -> None:
+        args, b = Arguments(e, function), e.b
+        a, numbers = args.pointer(), args.pointer()
+        count, size = args.ints(2)
+        kind, info = pointwise.register_type(self.code), np.finfo(self.code)
+        lanes = lanes_of(kind)
+        with e.loop(0, count) as number:
+            factor = e.load(numbers, number, kind)
+            magnitude = e.intrinsic("fabs", factor)
+            good = b.and_(b.fcmp_ordered(">=", magnitude, constant(kind, float(info.tiny / info.eps))),
+                          b.fcmp_ordered("<=", magnitude, constant(kind, float(info.max))))  # fmt: skip
+            with b.if_then(b.not_(good), likely=False):
+                b.ret(e.int(1))
+            matrix, even = e.at(a, b.mul(number, size), kind), b.and_(size, e.int(-lanes))
+            for start, stop, some in ((e.int(0), even, lanes), (even, size, 1)):
+                with e.loop(start, stop, some) as i:
+                    e.store(b.fmul(e.load(matrix, i, kind, some), e.splat(factor, some)), matrix, i)
+        b.ret(e.int(0))
