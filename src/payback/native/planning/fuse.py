@@ -49,7 +49,7 @@ class Planner(Groups):
         self.input_buffers: list[Buffer] = []
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
-        self.checked: set[tuple[Buffer, int]] = set()
+        self.checked: set[tuple[View, int]] = set()
         self.early: set[Node] | None = None
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else

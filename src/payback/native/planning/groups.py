@@ -48,7 +48,7 @@ class Groups:
     gone: set[Node]
     pieced: set[Node]
     early: set[Node] | None
-    checked: set[tuple[Buffer, int]]
+    checked: set[tuple[View, int]]
     repeated: bool
 
     # --- waiting nodes ------------------------------------------------------------------------------------
@@ -359,8 +359,8 @@ class Groups:
             values = view.buffer.array
             if values.size == 0 or (values.min() >= -extent and values.max() < extent):
                 return
-        if (view.buffer, extent) not in self.checked and prod(view.shape):
-            self.checked.add((view.buffer, extent))
+        if (view, extent) not in self.checked and prod(view.shape):
+            self.checked.add((view, extent))
             if not view.whole:
                 view = self.copy(view, array.aval.dtype)
             kernel = InBounds(code_of(array.aval.dtype))
