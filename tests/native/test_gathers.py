@@ -87,6 +87,22 @@ def test_rows_by_index(seed):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_that_are_read_go_to_places_of_their_own(dtype):
+    g = np.random.default_rng(0)
+
+    def f(x, y, i, j):
+        z = y * 1
+        np.add.at(z, j, x[i])
+        return z, x[i] * y[j]
+
+    for columns in range(1, 6):
+        x, y = g.standard_normal((9, columns)).astype(dtype), g.standard_normal(20).astype(dtype)
+        i, j = g.integers(-9, 9, 30), g.integers(-20, 20, (30, columns))
+        _, found, wanted = both(f, x, y, i, j)
+        assert all(map(same_bits, found, wanted))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_masks_by_index(dtype):
     """What nobody has read is owed nothing, whatever it is multiplied with."""
     g = np.random.default_rng(0)

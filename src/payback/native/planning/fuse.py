@@ -49,7 +49,7 @@ class Planner(Groups):
         self.input_buffers: list[Buffer] = []
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
-        self.checked: set[tuple[View, int]] = set()
+        self.placed_by: dict[tuple[View, int], View] = {}
         self.early: set[Node] | None = None
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
@@ -333,7 +333,7 @@ class Planner(Groups):
 
     def write(
         self, node: Node, part: Node, shape: layout.Shape, sink: tuple[Any, ...], text: str,
-        extra: Sequence[tuple[Any, ...]] = (),
+        extra: Sequence[View] = (),
     ) -> None:  # fmt: skip
         """An argument of `node`, computed and sunk where the node wants it."""
         if part.aval.shape == shape:
