@@ -221,10 +221,7 @@ class _Forming:
         A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they
         are; one that is kept and shorter than a vector would be computed number by number.
         """
-        if letter == "r":
-            costly = any(instr[0] in vector_math.FORMULAS for instr in self.body)
-            return COSTLY if costly else SHORT // max(strided, 1)
-        return _lanes(self.codes, 1 << 10) - 1
+        return short_sum(self.body, strided) if letter == "r" else _lanes(self.codes, 1 << 10) - 1
 
     def _key(self) -> tuple[Nest, list[int]]:
         """The kernel, and the numbers that it is given."""
@@ -270,6 +267,11 @@ class _Forming:
                 return 1 << (extent - 1).bit_length(), extent
             return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
         return 1, 0
+
+
+def short_sum(instrs: Iterable[tuple[Any, ...]], strided: int) -> int:
+    """The most entries of a row that vectors run across where it is summed; strided: see `_strided`."""
+    return COSTLY if any(instr[0] in vector_math.FORMULAS for instr in instrs) else SHORT // max(strided, 1)
 
 
 def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
