@@ -25,6 +25,30 @@ def test_an_index_out_of_bounds_is_found_wherever_it_stands(dtype):
                     f(x, j)
 
 
+def test_every_part_of_a_table_of_indices_is_looked_at():
+    """Columns, rows and slices of one array are other indices, for a larger array as for a smaller one."""
+    parts = [np.s_[:, 0], np.s_[:, 1], np.s_[:, 2], np.s_[1], np.s_[::2, 1], np.s_[4:, 2]]
+
+    def f(x, y, t):
+        return [z[t[part]] * 2.0 for part in parts for z in (x, y)]
+
+    g = np.random.default_rng(0)
+    x, y, table = g.standard_normal(9), g.standard_normal(7), g.integers(-7, 7, (6, 3))
+    assert all(map(np.array_equal, pb.compile(f)(x, y, table), f(x, y, table)))
+    for part in parts:
+        one = pb.compile(lambda x, y, t, part=part: (x[t[:1, 0]], y[t[part]], x[t[part]]))
+        for wrong in (8, -9, 9, 1 << 40):
+            t = table.copy()
+            t[part].flat[-1] = wrong
+            with pytest.raises(IndexError):
+                one(x, y, t)
+    for place in np.ndindex(table.shape):
+        t = table.copy()
+        t[place] = 8
+        with pytest.raises(IndexError):
+            pb.compile(f)(x, y, t)
+
+
 @pytest.mark.parametrize("seed", range(amount.cases(8, 60, 300)))
 def test_rows_by_index(seed):
     """Reading, sums of what was read, and payments: the bits of one payment after another."""
@@ -60,6 +84,22 @@ def test_rows_by_index(seed):
         np.add.at(sums, index, value)
         wanted = wanted + sums
     assert same_bits(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_that_are_read_go_to_places_of_their_own(dtype):
+    g = np.random.default_rng(0)
+
+    def f(x, y, i, j):
+        z = y * 1
+        np.add.at(z, j, x[i])
+        return z, x[i] * y[j]
+
+    for columns in range(1, 6):
+        x, y = g.standard_normal((9, columns)).astype(dtype), g.standard_normal(20).astype(dtype)
+        i, j = g.integers(-9, 9, 30), g.integers(-20, 20, (30, columns))
+        _, found, wanted = both(f, x, y, i, j)
+        assert all(map(same_bits, found, wanted))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

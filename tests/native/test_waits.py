@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import amount
-from payback.native.lower.guard import AllFinite, InBounds, may_fail, may_stop
+from payback.native.lower.guard import AllFinite, Places, may_fail, may_stop
 from payback.native.lower.nests.nest import Nest
 from payback.native.planning import waits
 from payback.native.planning.commands import Command
@@ -39,7 +39,7 @@ def made(rng: np.random.Generator) -> list[Command]:
     for _ in range(12):
         read, written = [view() for _ in range(rng.integers(0, 3))], [view()]
         shared = bool(rng.integers(2))
-        ends = AllFinite(("f4",)) if rng.integers(2) else InBounds("i8")
+        ends = AllFinite(("f4",)) if rng.integers(2) else Places("i8", "i4")
         commands.append(Command(ends if rng.random() < 0.1 else nest(shared), [*read, *written], [], read, written))
         commands[-1].owner = None if rng.integers(2) else int(rng.integers(3))
     return commands

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from payback.native import ir
 from payback.native.codegen.emit import BIT, Emitter, constant, lanes_of
 from payback.native.lower import pointwise
-from payback.native.lower.kernel import Arguments, fold, load
+from payback.native.lower.kernel import Arguments, fold, load, store
 
 
 def may_fail(kernel: Any) -> bool:
@@ -20,32 +20,36 @@ def may_stop(kernel: Any) -> bool:
     return may_fail(kernel) or isinstance(kernel, AllFinite | AllTrue)
 
 
-class InBounds(NamedTuple):
-    """1 if an entry of an array of whole numbers is no index of an axis; args: array, count, extent."""
+class Places(NamedTuple):
+    """Indices of an axis as places on it, for negative ones count from its end; 1 if one of them is out of bounds.
+
+    args: array, places, count, extent.
+    """
 
     code: str
+    made: str
     stops = True
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
-        args = Arguments(e, function)
-        pointer, count, extent = args.pointer(), args.int(), args.int()
-        b = e.b
+        args, b = Arguments(e, function), e.b
+        array, places, count, extent = args.pointer(), args.pointer(), args.int(), args.int()
         wide = lanes_of(pointwise.register_type("i8"))
 
-        def wrong(at: ir.Value, lanes: int) -> ir.Value:
-            """Whether one of them is: they lie between −extent and extent."""
-            values, extents = load(e, pointer, at, self.code, lanes), e.splat(extent, lanes)
-            if self.code == "u8":
-                return b.icmp_unsigned(">=", values, extents)
-            moved = b.add(pointwise.cast(e, values, self.code, "i8"), extents)
-            return b.icmp_unsigned(">=", moved, b.add(extents, extents))
+        def place(at: ir.Value, lanes: int) -> ir.Value:
+            """Writes some; whether one of them is wrong: beyond the extent as a number without a sign."""
+            values = pointwise.cast(e, load(e, array, at, self.code, lanes), self.code, "i8")
+            extents = e.splat(extent, lanes)
+            if self.code[0] == "i":
+                values = b.add(values, b.and_(b.ashr(values, constant(values.type, 63)), extents))
+            store(e, pointwise.cast(e, values, "i8", self.made), places, at, self.made)
+            return b.icmp_unsigned(">=", values, extents)
 
         main = b.and_(count, e.int(-wide))
         none = constant(ir.VectorType(BIT, wide), 0)
-        (found,) = fold(e, 0, main, wide, [none], lambda i, so_far: [b.or_(so_far[0], wrong(i, wide))])
+        (found,) = fold(e, 0, main, wide, [none], lambda i, so_far: [b.or_(so_far[0], place(i, wide))])
         with b.if_then(b.icmp_signed("!=", b.bitcast(found, ir.IntType(wide)), ir.IntType(wide)(0))):
             b.ret(e.int(1))
-        with e.loop(main, count) as i, b.if_then(wrong(i, 1)):
+        with e.loop(main, count) as i, b.if_then(place(i, 1)):
             b.ret(e.int(1))
         b.ret(e.int(0))
 

@@ -58,10 +58,8 @@ def lower_scatter(planner: Any, node: Node) -> bool:
         place = View(target.buffer, places.offset, places.shape, places.strides)
         extra, indices = [], []
         for k, (number, extent, stride) in enumerate(places.arrays):
-            planner.check(arrays[number], extent)
-            along = layout.indices(planner.view(arrays[number]), places)
-            extra.append((along, code_of(arrays[number].aval.dtype)))
-            indices.append((k, extent, stride))
+            extra.append(layout.indices(planner.places(arrays[number], extent), places))
+            indices.append((k, stride))
         sink = ("scatter", place, 0, *indices) if indices else ("plus", place, 0)
         planner.write(node, value, places.shape, sink, "scatter", extra)
     return True

@@ -49,7 +49,7 @@ class Planner(Groups):
         self.input_buffers: list[Buffer] = []
         self.constants: list[Buffer] = []
         self.outputs: list[View] = []
-        self.checked: set[tuple[Buffer, int]] = set()
+        self.placed_by: dict[tuple[View, int], View] = {}
         self.early: set[Node] | None = None
         self.threads = threads  # the most that may share a kernel: it takes memory for each
         self.gone: set[Node] = set()  # computed in a nest, needed by nothing else
@@ -237,7 +237,9 @@ class Planner(Groups):
 
     def placed(self, node: Node, instrs: Sequence[tuple[Any, ...]], shape: layout.Shape, across: bool) -> View:
         """A place for a nest's result, which lies as most of what the nest reads does.  across: see `allocate`."""
-        way, own = nests.usual(shape, [i[1] for i in instrs if i[0] == "load"]), tuple(range(len(shape)))
+        read = [i[1] for i in instrs if i[0] == "load"]
+        way, own = nests.usual(shape, read), tuple(range(len(shape)))
+        across = across and shape[-1] <= nests.short_sum(instrs, sum(view.strides[-1] == 1 for view in read))
         if across or way == own or node in self.wanted or node in self.homes:
             return self.allocate(node, node.aval.dtype, shape, across=across)
         turned = self.new(None, node.aval.dtype, tuple(shape[axis] for axis in way), "arena")
@@ -333,7 +335,7 @@ class Planner(Groups):
 
     def write(
         self, node: Node, part: Node, shape: layout.Shape, sink: tuple[Any, ...], text: str,
-        extra: Sequence[tuple[Any, ...]] = (),
+        extra: Sequence[View] = (),
     ) -> None:  # fmt: skip
         """An argument of `node`, computed and sunk where the node wants it."""
         if part.aval.shape == shape:

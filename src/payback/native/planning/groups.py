@@ -13,7 +13,7 @@ import numpy as np
 from payback.ir.aval import BOOL
 from payback.ir.node import Node, ancestors, by_id
 from payback.native.lower import pointwise
-from payback.native.lower.guard import InBounds
+from payback.native.lower.guard import Places
 from payback.native.lower.pointwise import code_of
 from payback.native.planning import alongside as carry
 from payback.native.planning import even, layout, pieces
@@ -48,7 +48,7 @@ class Groups:
     gone: set[Node]
     pieced: set[Node]
     early: set[Node] | None
-    checked: set[tuple[Buffer, int]]
+    placed_by: dict[tuple[View, int], View]
     repeated: bool
 
     # --- waiting nodes ------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Groups:
         roots: Sequence[Node],
         shape: layout.Shape,
         sinks: Sequence[tuple[Any, ...]] = (),
-        extra: Sequence[tuple[Any, ...]] = (),
+        extra: Sequence[View] = (),
         axes: layout.Shape | None = None,
         text: str = "",
         sinking: Sequence[Node] = (),
@@ -161,7 +161,7 @@ class Groups:
         """One nest for the roots and what waits for them.
 
         sinks: (kind, view over `shape`, number of its root, …) beside the stores of what others need; they stand for
-        the nodes `sinking`.  extra: (view, code) of the index arrays that sinks refer to by number.
+        the nodes `sinking`.  extra: the places that sinks refer to by number.
         """
         members = self.members(roots, shape, sinking)
         members = sorted([*members, *self.alike(members)], key=by_id)
@@ -204,16 +204,13 @@ class Groups:
                         for slot, arg in enumerate(node.args)]  # fmt: skip
                 number[node] = args[0] if name == "stop_gradient" else add((name, inner, *args), code)
         ends = [operand(root) for root in roots]
-        loads = []
-        for view, code in extra:
-            at = add(("load", view, code), code)
-            loads.append(at if code == "i8" else add(("cast", code, "i8", at), "i8"))
+        loads = [add(("load", view, code_of(view.buffer.dtype)), code_of(view.buffer.dtype)) for view in extra]
         made: list[tuple[Any, ...]] = []
         for kind, view, root, *more in sinks:
             if kind in ("sum", "max", "min"):
                 made.append((kind, view, operand(roots[root], more[0]), *more))
             else:
-                made.append((kind, view, ends[root], *[(loads[k], extent, stride) for k, extent, stride in more]))
+                made.append((kind, view, ends[root], *[(loads[k], stride) for k, stride in more]))
         for node in members:
             self.waiting.pop(node, None)
         for node in members:
@@ -238,11 +235,9 @@ class Groups:
         assert places is not None
         indices = []
         for k, extent, stride in places.arrays:
-            self.check(arrays[k], extent)
-            there = layout.indices(self.view(arrays[k]), places)
-            have = code_of(arrays[k].aval.dtype)
-            at = add(("load", there, have), have)
-            indices.append((at if have == "i8" else add(("cast", have, "i8", at), "i8"), extent, stride))
+            there = layout.indices(self.places(arrays[k], extent), places)
+            have = code_of(there.buffer.dtype)
+            indices.append((add(("load", there, have), have), stride))
         moved = View(view.buffer, places.offset, places.shape, places.strides)
         return add(("gather", moved, code, *indices), code)
 
@@ -352,19 +347,30 @@ class Groups:
             node = node.args[0]
         return True
 
-    def check(self, array: Node, extent: int) -> None:
-        """A command that stops the program where an index is out of bounds; what is known now is looked at now."""
+    def places(self, array: Node, extent: int) -> View:
+        """An index array as places of an axis, none of them negative: 32 bits where that is enough.
+
+        What is known is looked at now; else a command stops the program where an index is out of bounds.
+        """
         view = self.view(array)
+        if (view, extent) not in self.placed_by:
+            self.placed_by[view, extent] = self._places(view, extent) if prod(view.shape) else view
+        return self.placed_by[view, extent]
+
+    def _places(self, view: View, extent: int) -> View:
+        made = np.dtype(np.int32 if extent <= 2**31 else np.int64)
         if view.buffer.kind == "const":
             values = view.buffer.array
-            if values.size == 0 or (values.min() >= -extent and values.max() < extent):
-                return
-        if (view.buffer, extent) not in self.checked and prod(view.shape):
-            self.checked.add((view.buffer, extent))
-            if not view.whole:
-                view = self.copy(view, array.aval.dtype)
-            kernel = InBounds(code_of(array.aval.dtype))
-            self.commands.append(Command(kernel, [view], [prod(view.shape), extent], [view], [], None, "check indices"))
+            if values.min() >= -extent and values.max() < extent:
+                places = np.where(values < 0, values + extent, values).astype(made)
+                self.constants.append(Buffer("const", made, places.size, places))
+                return view._replace(buffer=self.constants[-1])
+        if not view.whole:
+            view = self.copy(view, view.buffer.dtype)
+        target, codes = self.new(None, made, view.shape, "arena"), (code_of(view.buffer.dtype), code_of(made))
+        numbers = [prod(view.shape), extent]
+        self.command(Places(*codes), [view, target], numbers, [view], [target], "check indices")
+        return target
 
     # --- reductions ---------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class _Forming:
         self.views: list[View] = []
         self.kinds: list[str] = []
         self.factors: list[int] = []
-        self.indices: list[tuple[int, int]] = []  # (extent, stride)
+        self.strides: list[int] = []  # of indices, but for 1
         self.body = [self._placed(instr) for instr in source.instrs]
         self.ends = [self._end(sink) for sink in source.sinks]
         # which payment comes first is part of the result
@@ -114,16 +114,20 @@ class _Forming:
         if instr[0] == "load":
             return ("load", self._place(instr[1], instr[2]))
         if instr[0] == "gather":
-            self.indices += [(extent, stride) for _, extent, stride in instr[3:]]
-            return ("gather", self._place(instr[1], instr[2]), *[at for at, _, _ in instr[3:]])
+            return ("gather", self._place(instr[1], instr[2]), *self._indexed(instr[3:]))
         return number(instr[1], instr[2], self.factors) if instr[0] == "number" else instr
+
+    def _indexed(self, indices: Sequence[tuple[int, int]]) -> tuple[Any, ...]:
+        """How indices move what they are indices of, and their numbers."""
+        ways = "".join("u" if stride == 1 else "s" for _, stride in indices)
+        self.strides += [stride for _, stride in indices if stride != 1]
+        return (ways, *[at for at, _ in indices])
 
     def _end(self, sink: tuple[Any, ...]) -> tuple[Any, ...]:
         kind, view, at, *more = sink
         where = self._place(view, code_of(view.buffer.dtype))
         if kind not in REDUCTIONS:
-            self.indices += [(extent, stride) for _, extent, stride in more]
-            return (kind, where, at, *[k for k, _, _ in more])
+            return (kind, where, at, *(self._indexed(more) if kind == "scatter" else ()))
         if not more[1]:
             return (kind, where, at, ())
         self.factors.append(bits_of("f8" if self.codes[at] == "f8" else "f4", more[1][1]))
@@ -217,10 +221,7 @@ class _Forming:
         A short row that is summed is a vector or two, whose lanes have to be added up, and a rest as expensive as they
         are; one that is kept and shorter than a vector would be computed number by number.
         """
-        if letter == "r":
-            costly = any(instr[0] in vector_math.FORMULAS for instr in self.body)
-            return COSTLY if costly else SHORT // max(strided, 1)
-        return _lanes(self.codes, 1 << 10) - 1
+        return short_sum(self.body, strided) if letter == "r" else _lanes(self.codes, 1 << 10) - 1
 
     def _key(self) -> tuple[Nest, list[int]]:
         """The kernel, and the numbers that it is given."""
@@ -251,8 +252,7 @@ class _Forming:
         numbers = [self.counts[i] for i in loops] + self.counts[-1:]
         numbers += [move[i] for move in moves for i in loops]
         numbers += [move[-1] for (_, how), move in zip(ways, moves, strict=True) if how not in ("u", "z")]
-        numbers += [x for index in self.indices for x in index]
-        return key, numbers + self.factors
+        return key, numbers + self.strides + self.factors
 
     def _lanes(self) -> tuple[int, int]:
         """Lanes of the vectors, and the entries of a row that is one vector although it is shorter; 0: it is not."""
@@ -267,6 +267,11 @@ class _Forming:
                 return 1 << (extent - 1).bit_length(), extent
             return 1 << extent.bit_length() - 1, 0  # a short row is a short vector
         return 1, 0
+
+
+def short_sum(instrs: Iterable[tuple[Any, ...]], strided: int) -> int:
+    """The most entries of a row that vectors run across where it is summed; strided: see `_strided`."""
+    return COSTLY if any(instr[0] in vector_math.FORMULAS for instr in instrs) else SHORT // max(strided, 1)
 
 
 def usual(shape: layout.Shape, views: Iterable[View]) -> tuple[int, ...]:
@@ -369,10 +374,9 @@ def _reads_rows(
     """Whether an index picks whole rows of an array, which lie side by side in memory."""
 
     def still(at: int) -> bool:
-        instr = body[at]
-        return still(instr[3]) if instr[0] == "cast" else instr[0] == "load" and moves[instr[1]][-1:] == [0]
+        return body[at][0] == "load" and moves[body[at][1]][-1:] == [0]
 
-    first = {"gather": 2, "scatter": 3}  # of an instr's indices
+    first = {"gather": 3, "scatter": 4}  # of an instr's indices
     return any(i[0] in first and moves[i[1]][-1:] == [1] and all(map(still, i[first[i[0]] :])) for i in instrs)
 
 

@@ -132,7 +132,7 @@ class Loop:
         instrs = [
             ("load", View(self.order, 0, aval.shape, (1, *rest)), "i8"),
             ("gather", View(whole, 0, aval.shape, (0, *layout.contiguous(aval.shape)[1:])), code,
-             (0, shape[0], stride)),
+             (0, stride)),
         ]  # fmt: skip
         planner.nest(instrs, ["i8", code], [("store", batch, 1)], aval.shape, "batch")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from payback.native import ir
-from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, constant, host_features, itemsize, lanes_of
+from payback.native.codegen.emit import BYTE, FLOAT64, INT, INT32, Emitter, host_features, itemsize, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, load, store
 from payback.native.lower.nests.shared import shared
@@ -30,7 +30,7 @@ def way(stride: int) -> str:
 
 def _indexed(instr: Instr) -> tuple[int, ...]:
     """The index operands of a gather or scatter."""
-    return instr[2:] if instr[0] == "gather" else instr[3:]
+    return instr[3:] if instr[0] == "gather" else instr[4:]
 
 
 def maskable(key: Any) -> bool:
@@ -58,7 +58,7 @@ def _still(key: Any, number: int) -> bool:
     instr = key.instrs[number]
     if instr[0] == "load":
         return bool(key.operands[instr[1]][1] == "z")
-    return instr[0] in ("arg", "lit") or (instr[0] == "cast" and _still(key, instr[3]))
+    return instr[0] in ("arg", "lit")
 
 
 class Body:
@@ -69,10 +69,10 @@ class Body:
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
         self.inner_stride = [None if how in ("u", "z") else args.int() for _, how in key.operands]
         self.lane_steps: dict[tuple[int, int], ir.Value] = {}
-        self.places = {}  # (extent, stride) of every index
+        self.places = {}  # strides of every gather and scatter
         for place in (*key.instrs, *key.sinks):
             if place[0] in ("gather", "scatter"):
-                self.places[place] = [(args.int(), args.int()) for _ in _indexed(place)]
+                self.places[place] = [args.int() if way == "s" else None for way in place[-1 - len(_indexed(place))]]
         count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
         count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
         self.factors = [args.int() for _ in range(count)]
@@ -172,14 +172,7 @@ class Body:
                     self.fixed[number, lanes] = self.e.splat(self.fixed[number, 1], lanes)
         for place in self.places:
             if uniform(self.key, place):
-                self.shifts[place] = self.shift(place, {k: self._still_value(k) for k in _indexed(place)})
-
-    def _still_value(self, number: int) -> ir.Value:
-        """What does not move along the inner axis, as one number."""
-        instr = self.key.instrs[number]
-        if instr[0] == "cast" and (number, 1) not in self.fixed:
-            return pointwise.cast(self.e, self._still_value(instr[3]), instr[1], instr[2])
-        return self.fixed[number, 1]
+                self.shifts[place] = self.shift(place, {k: self.fixed[k, 1] for k in _indexed(place)})
 
     def hold_anew(self, lanes: int, offsets: list[ir.Value]) -> None:
         """What stood still along another row does not stand still here."""
@@ -255,32 +248,29 @@ class Body:
         return pointwise.from_memory(e, vector, code)
 
     def shift(self, place: Instr, values: Any) -> ir.Value:
-        """How far the indices of a gather or scatter move its operand; negative ones count from the end."""
+        """How far the places of a gather or scatter move its operand."""
         b, total = self.e.b, None
-        for index, (extent, stride) in zip(_indexed(place), self.places[place], strict=True):
-            at = values[index]
-            if isinstance(at.type, ir.VectorType):
-                extent, stride = (self.e.splat(x, at.type.count) for x in (extent, stride))
-            from_end = b.and_(b.ashr(at, constant(at.type, 63)), extent)
-            part = b.mul(b.add(at, from_end), stride)
+        for index, stride in zip(_indexed(place), self.places[place], strict=True):
+            at = pointwise.cast(self.e, values[index], self.key.codes[index], "i8")
+            part = at if stride is None else b.mul(at, stride)
             total = part if total is None else b.add(total, part)
         return total
 
-    def lanes_at(self, place: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> list[ir.Value]:
-        """Where each lane of a gather or scatter is."""
-        b, operand = self.e.b, place[1]
-        moved = b.add(self.e.splat(offset, lanes), self.shift(place, values))
-        singles = [b.extract_element(moved, ir.Constant(INT32, lane)) for lane in range(lanes)]
-        how = self.key.operands[operand][1]
-        if how == "z":
-            return singles
-        return [
-            b.add(at, self.e.int(lane) if how == "u" else self._step(operand, lane)) if lane else at
-            for lane, at in enumerate(singles)
-        ]
+    def lanes_at(self, place: Instr, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
+        """Where each lane of a gather or scatter is; places are read one by one: taking a vector apart takes longer."""
+        operand, found = place[1], []
+        for lane in range(self.key.few or lanes):
+            values = {}
+            for index in _indexed(place):
+                read = self.key.instrs[index][1]
+                at = self.lane_offset(read, offsets[read], lane)
+                values[index] = self.fixed[index, 1] if (index, 1) in self.fixed else self.read(read, at, 1)
+            found.append(self.e.b.add(self.lane_offset(operand, offsets[operand], lane), self.shift(place, values)))
+        return found
 
-    def gather(self, instr: Instr, values: list[ir.Value], offset: ir.Value, lanes: int) -> ir.Value:
+    def gather(self, instr: Instr, values: list[ir.Value], offsets: list[ir.Value], lanes: int) -> ir.Value:
         b, operand = self.e.b, instr[1]
+        offset = offsets[operand]
         if instr in self.shifts:
             offset = b.add(offset, self.shifts[instr])
             if self.key.operands[operand][1] == "z":
@@ -288,7 +278,8 @@ class Body:
             return self.read(operand, offset, lanes)
         if lanes == 1:
             return self.read(operand, b.add(offset, self.shift(instr, values)), 1)
-        return self.collect(operand, self.lanes_at(instr, values, offset, lanes))
+        found = self.lanes_at(instr, offsets, lanes)
+        return self.collect(operand, [*found, *found[-1:] * (lanes - len(found))])
 
     def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
         """All instrs at one position."""
@@ -310,7 +301,7 @@ class Body:
             elif name == "cast":
                 value = pointwise.cast(self.e, values[instr[3]], instr[1], instr[2])
             elif name == "gather":
-                value = self.gather(instr, values, offsets[instr[1]], lanes)
+                value = self.gather(instr, values, offsets, lanes)
             else:
                 value = pointwise.emit(self.e, name, instr[1], [values[i] for i in instr[2:]])
             values.append(value)
@@ -345,7 +336,7 @@ class Body:
                     at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
-                for lane, at in enumerate(self.lanes_at(sink, values, offset, lanes)):  # two may pay the same entry
+                for lane, at in enumerate(self.lanes_at(sink, offsets, lanes)):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
                     if code == "b1":
                         self._hold_true(operand, at, single)

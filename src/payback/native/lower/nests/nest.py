@@ -25,11 +25,13 @@ class Nest(NamedTuple):
 
     instrs   what is computed at each entry, in order; operands are numbers of earlier instrs:
              ("load", operand), ("arg", code, k), ("lit", code, number), ("cast", from, to, x),
-             ("gather", operand, index, …), or (row, code of its operands, operand, …)
+             ("gather", operand, ways, index, …), or (row, code of its operands, operand, …); ways: how each index moves
+             the operand, "u" by one, "s" by any stride
     operands (code, how it moves along the inner axis: "u" by one, "z" not at all, "2" to "4" by so many, "s" by any
              stride)
     sinks    ("store", operand, x), ("plus", operand, x): added to what is there,
-             ("scatter", operand, x, index, …), ("sum" | "max" | "min", operand, x, finish): finish ("div", k) or ()
+             ("scatter", operand, x, ways, index, …),
+             ("sum" | "max" | "min", operand, x, finish): finish ("div", k) or ()
     codes    the dtype code of each instr
     outer, reduced  numbers of kept and reduced axes beside the inner one
     inner    "k", "r", or "" where the domain is one entry
