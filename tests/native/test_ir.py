@@ -19,6 +19,7 @@ from payback.native.codegen.emit import (
     Emitter,
     Loaded,
     initialize,
+    target_machine,
 )
 from payback.native.codegen.split import parts
 
@@ -145,7 +146,7 @@ def test_a_small_module_is_one_part():
 def test_parts_of_two_programs_may_be_loaded_together():
     """Both define what their kernels call; it is the same under the same name."""
     initialize()
-    codes = [object_code(text) for text in parts(family(), 200)]
+    codes = [object_code(text, target_machine()) for text in parts(family(), 200)]
     loaded = Loaded(*codes, *codes)
     assert KERNEL(loaded.address("thrice"))(2) == 33
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from payback.native import ir
 from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
@@ -32,8 +31,7 @@ from payback.native.lower.products.blocked.tile import (
 )
 
 
-@dataclass(frozen=True)
-class Epilogue:
+class Epilogue(NamedTuple):
     """What is done with a vector of results before it is stored.
 
     `emit(place, value, extra)` returns what is stored in C, or None to store nothing (C is still needed where
@@ -292,8 +290,7 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
     return made
 
 
-@dataclass(frozen=True)
-class Team:
+class Team(NamedTuple):
     """The threads that make a product together, at run time: this one's number, and how many."""
 
     thread: Any
