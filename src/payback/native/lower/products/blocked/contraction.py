@@ -128,10 +128,10 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
                 else:
                     panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
-                column = build.add(jc, j)
+                column, panel = build.freeze(build.add(jc, j)), build.freeze(panel)
                 with e.loop(0, full, plan.rows) as i:
-                    at = e.at(a_block, build.mul(i, step_a), kind)
-                    row, known = build.add(ic, i), {}
+                    at = build.freeze(e.at(a_block, build.mul(i, step_a), kind))
+                    row, known = build.freeze(build.add(ic, i)), {}
                     places = [
                         [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
                         for r in range(plan.rows)
