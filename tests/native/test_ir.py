@@ -133,7 +133,7 @@ def test_parts_are_one_program():
     texts = parts(family(), 200)
     assert len(texts) > 2
     assert sum(text.count("define") for text in texts) == 3  # each function is compiled once
-    loaded = Loaded(*map(object_code, texts))
+    loaded = Loaded(*[object_code(text, target_machine()) for text in texts])
     for name in ("twice", "thrice"):
         found, wanted = (KERNEL(code.address(name)) for code in (loaded, whole))
         assert [found(k) for k in (0, 1, 2, -5)] == [wanted(k) for k in (0, 1, 2, -5)]
