@@ -12,7 +12,7 @@ import numpy as np
 import payback as pb
 from ops.samples import POINTWISE, row_of
 from payback.native import vector_math
-from payback.native.tape import bodies as tape_bodies
+from payback.native.tape import recorder as tape_recorder
 from payback.native.tape.cases import able
 from payback.ops import TABLE
 from payback.ops.namespace import Values
@@ -98,12 +98,12 @@ def point(seed: int) -> np.ndarray[Any, Any]:
 @contextmanager
 def recording(on: bool, many: int = 1) -> Iterator[None]:
     """Tapes of any length, or none at all."""
-    before = tape_bodies.ON, tape_bodies.MANY
-    tape_bodies.ON, tape_bodies.MANY = on, many
+    before = tape_recorder.ON, tape_recorder.MANY
+    tape_recorder.ON, tape_recorder.MANY = on, many
     try:
         yield
     finally:
-        tape_bodies.ON, tape_bodies.MANY = before
+        tape_recorder.ON, tape_recorder.MANY = before
 
 
 def _native(name: str) -> Callable[..., Any]:

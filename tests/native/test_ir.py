@@ -19,6 +19,7 @@ from payback.native.codegen.emit import (
     Emitter,
     Loaded,
     initialize,
+    target_machine,
 )
 from payback.native.codegen.split import parts
 
@@ -132,7 +133,7 @@ def test_parts_are_one_program():
     texts = parts(family(), 200)
     assert len(texts) > 2
     assert sum(text.count("define") for text in texts) == 3  # each function is compiled once
-    loaded = Loaded(*map(object_code, texts))
+    loaded = Loaded(*[object_code(text, target_machine()) for text in texts])
     for name in ("twice", "thrice"):
         found, wanted = (KERNEL(code.address(name)) for code in (loaded, whole))
         assert [found(k) for k in (0, 1, 2, -5)] == [wanted(k) for k in (0, 1, 2, -5)]
@@ -145,7 +146,7 @@ def test_a_small_module_is_one_part():
 def test_parts_of_two_programs_may_be_loaded_together():
     """Both define what their kernels call; it is the same under the same name."""
     initialize()
-    codes = [object_code(text) for text in parts(family(), 200)]
+    codes = [object_code(text, target_machine()) for text in parts(family(), 200)]
     loaded = Loaded(*codes, *codes)
     assert KERNEL(loaded.address("thrice"))(2) == 33
 

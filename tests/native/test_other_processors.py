@@ -70,6 +70,7 @@ def test_programs_and_a_training(name, tmp_path, monkeypatch):
 def test_code_for_another_processor_is_not_used(monkeypatch):
     def basis():
         cache._host.cache_clear()
+        cache._stamp.cache_clear()
         return cache._basis.__wrapped__()
 
     own = basis()

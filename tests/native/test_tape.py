@@ -20,8 +20,8 @@ import payback as pb
 from native.compare import same_but_zeros
 from ops.samples import POINTWISE
 from payback.errors import TraceError
-from payback.native.tape import bodies as tape_bodies
 from payback.native.tape import columns as tape
+from payback.native.tape import recorder as tape_recorder
 from payback.native.tape.cases import able
 from payback.ops import TABLE
 
@@ -32,7 +32,7 @@ SPECIAL = (0.0, -0.0, 1.0, -1.5, math.inf, -math.inf, math.nan, 5e-324, -1e-310,
 @pytest.fixture
 def short(monkeypatch):
     """Tapes of any length, so that small programs are on one."""
-    monkeypatch.setattr(tape_bodies, "MANY", 1)
+    monkeypatch.setattr(tape_recorder, "MANY", 1)
 
 
 def tapes(compiled):
@@ -88,7 +88,7 @@ def program(steps, operations):
                                                         max_size=3))  # fmt: skip
 def test_exact_programs_to_the_bit(steps, x):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape_bodies, "MANY", 1)
+        patch.setattr(tape_recorder, "MANY", 1)
         same(*both(program(steps, EXACT), np.array(x)))
 
 
@@ -96,7 +96,7 @@ def test_exact_programs_to_the_bit(steps, x):
 def test_smooth_programs_to_rounding(steps, x):
     """Each operation is within a few ulp; what becomes of that is bounded by the gross gradient's growth."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape_bodies, "MANY", 1)
+        patch.setattr(tape_recorder, "MANY", 1)
         (value, gradient), (value_, gradient_) = both(program(steps, SMOOTH), np.array(x))
     if not np.isfinite([value_, *gradient_]).all() or max(map(abs, [value_, *gradient_])) > 1e6:
         return
@@ -330,7 +330,7 @@ def test_recording_takes_twelve_bytes_an_entry():
     from payback.trace.body import fresh
     from payback.trace.scalars.number import recorded
 
-    recorder = tape_bodies.recorder()
+    recorder = tape_recorder.recorder()
     with recorded(recorder):
         top = chain(Traced(fresh(Aval((4,), np.dtype(float)))), 1000)
     columns = (recorder.what, recorder.first, recorder.second)

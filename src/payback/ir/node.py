@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from payback.ir.aval import Aval, aval_of
 
@@ -27,30 +27,34 @@ class Node:
     args    the nodes that it was made from
     params  what else the operation needs: axes, shapes, an index
     value   a Python number, NumPy scalar or read-only array; None in a graph traced without numbers
+    aval    shape, dtype and weakness; found from the value when first asked for
     where   (code object, instruction offset) of the user's sub-expression; for a node that a sweep made,
             also the (forward node's id, slot) that it came from
     """
 
-    __slots__ = ("_aval", "args", "grad", "id", "op", "params", "value", "where")
+    __slots__ = ("args", "aval", "grad", "id", "op", "params", "value", "where")
 
     def __init__(
         self, op: Any, args: tuple[Node, ...], params: dict[str, Any], value: Any, where: Any, aval: Any = None
     ):
+        self.aval: Aval
         self.id = next_id()
         self.op = op
         self.args = args
         self.params = params
         self.value = value
         self.where = where
-        self._aval = aval
+        if aval is not None:
+            self.aval = aval
         self.grad = None
 
-    @property
-    def aval(self) -> Aval:
-        """Shape, dtype and weakness; found from the value when first asked for."""
-        if self._aval is None:
-            self._aval = aval_of(self.value)
-        return self._aval
+    if not TYPE_CHECKING:  # passes and plans read it ten times as often as it is made: a slot that may be empty
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "aval":
+                raise AttributeError(f"a node has no {name}")
+            self.aval = made = aval_of(self.value)
+            return made
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def entrywise(graph: Graph) -> tuple[Graph, list[Change]]:
         log.append(Change(node, made, "it multiplies entries in their places"))
         return made
 
-    return rewrite(graph, rule), log
+    return rewrite(graph, rule, "contract"), log
 
 
 def _of_many_vectors(node: Node, left: str, right: str) -> bool:

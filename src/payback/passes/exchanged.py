@@ -31,7 +31,7 @@ def exchanged(graph: Graph) -> tuple[Graph, list[Change]]:
         log.append(Change(node, made, "a product's axes in another order"))
         return made
 
-    return rewrite(graph, rule), log
+    return rewrite(graph, rule, "transpose"), log
 
 
 def _is_product(left: str, right: str, out: str) -> bool:

@@ -23,6 +23,7 @@ from payback.passes.rewrite import Change, rewrite
 
 LEAST = 3  # products that are joined: of fewer, each may as well be added to what the other has left
 SMALL = 2  # times an operand's entries that the result has at least, for the rows to cost less than the terms
+_JOINED = ("contract", "transpose")
 
 
 class Term(NamedTuple):
@@ -50,13 +51,14 @@ def joined(graph: Graph) -> tuple[Graph, list[Change]]:
         arg for node in graph.nodes if node.op.name == "add" for arg in node.args
         if arg.op.name == "add" and users[arg] == 1 and arg.aval == node.aval
     }  # fmt: skip
-    new: dict[Node, Node] = {}  # of the nodes that were arguments so far
+    new: dict[Node, Node] = {}
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node | None:
-        new.update(zip(node.args, args, strict=True))
         if node.op.name != "add" or node in inner:
             return None
         leaves = _leaves(node, inner)
+        if sum(leaf.op.name in _JOINED for leaf in leaves) < 2:
+            return None
         parts: list[Node] = []
         count = 0  # of products that became one
         repeated, leaves = _repeated(leaves, users)
@@ -75,7 +77,7 @@ def joined(graph: Graph) -> tuple[Graph, list[Change]]:
         )
         return made
 
-    return rewrite(graph, rule), log
+    return rewrite(graph, rule, "add", new=new), log
 
 
 def _leaves(root: Node, inner: set[Node]) -> list[Node]:

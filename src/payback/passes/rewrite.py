@@ -23,15 +23,20 @@ class Change(NamedTuple):
         return f"%{self.node.id} {self.node.op.name} → %{self.became.id} {self.became.op.name}: {self.why}"
 
 
-def rewrite(graph: Graph, rule: Rule) -> Graph:
+def rewrite(graph: Graph, rule: Rule, *rows: str, new: dict[Node, Node] | None = None) -> Graph:
     """The graph with every node passed through the rule, arguments first; what nothing needs any more is gone.
 
+    rows: the only ones that the rule would change, by their names.  new: is told what has become of each node.
     Constants and inputs stay the nodes that they are.  Every `where` is kept.
     """
-    new: dict[Node, Node] = {node: node for node in graph.inputs}
+    new = {} if new is None else new
+    new.update(zip(graph.inputs, graph.inputs, strict=True))
     changed = False
     of = new.__getitem__
     for node in graph.nodes:
+        if not changed and rows and node.op.name not in rows:
+            new[node] = node
+            continue
         args = tuple(map(of, node.args))
         made = rule(node, args)
         if made is None:
@@ -41,4 +46,4 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
         if made is not node:
             changed = True
         new[node] = made
-    return Graph(graph.inputs, [new[node] for node in graph.outputs])
+    return Graph(graph.inputs, [new[node] for node in graph.outputs]) if changed else graph

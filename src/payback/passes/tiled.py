@@ -44,7 +44,7 @@ def tiled(graph: Graph) -> tuple[Graph, list[Change]]:
             log.append(Change(node, made, "the payments fill it"))
         return made
 
-    return rewrite(graph, rule), log
+    return rewrite(graph, rule, "concatenate", "scatter"), log
 
 
 def _columns(node: Node, args: tuple[Node, ...]) -> Node | None:

@@ -107,7 +107,7 @@ def made(row: Row, args: tuple[Node, ...], params: dict[str, Any], value: Any, w
     node.value = value
     node.id = next_id()
     node.op, node.args, node.params, node.where = row, args, params, where
-    node._aval = node.grad = None
+    node.grad = None
     result = _new(Traced)
     result.node, result.alias = node, None
     return result

@@ -9,7 +9,9 @@ import numpy as np
 
 from payback.errors import UnsupportedError
 from payback.ir.aval import Aval, aval_of
+from payback.ir.collector import uncollected
 from payback.ir.graph import Graph
+from payback.ir.later import later
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.trace.array import Traced, Variable
@@ -122,20 +124,24 @@ class Trace:
         """The machine code.  plain: whether the arguments are arrays and numbers, or containers of them."""
         if self.program is None:
             _representable(self.body.graph)
-            from payback.native.running.entry import entry, kernels
-            from payback.native.running.reuse import program_again
-            from payback.native.tape.bodies import direct
-
-            graph, beside = self.body.graph, kernels() if plain else ()
-            self.program = direct(graph)
-            if self.program is None:
-                self.orders = {} if self.donated else orders(self.spread, graph.inputs)
-                graph = turned(graph, self.orders) if self.orders else graph
-                self.program = program_again(graph, self.donated, beside)
-            if plain:
-                self.entry = entry(self.program, self.without_axes, self.donated)
-                self.rebuild = _rebuilder(self._result, self.rebuilt)
+            self._compile(plain)
         return self.program
+
+    @uncollected()
+    def _compile(self, plain: bool) -> None:
+        from payback.native.running.entry import entry, kernels
+        from payback.native.running.reuse import program_again
+
+        graph, beside = self.body.graph, kernels() if plain else ()
+        taped = any(node.op.name == "call" and hasattr(node.params["body"], "replayed") for node in graph.nodes)
+        self.program = _DIRECT(graph) if taped else None
+        if self.program is None:
+            self.orders = {} if self.donated else orders(self.spread, graph.inputs)
+            graph = turned(graph, self.orders) if self.orders else graph
+            self.program = program_again(graph, self.donated, beside)
+        if plain:
+            self.entry = entry(self.program, self.without_axes, self.donated)
+            self.rebuild = _rebuilder(self._result, self.rebuilt)
 
     def same_as(self, other: Trace) -> bool:
         """Whether it computes what another trace of the function does."""
@@ -152,6 +158,9 @@ class Trace:
         return unflatten(self._result, iter(parts))
 
 
+_DIRECT = later("native.tape.bodies", "direct")
+
+
 def _representable(graph: Graph) -> None:
     """Raises UnsupportedError for numbers that machine code here has no registers for."""
     for node in (*graph.inputs, *graph.nodes):
@@ -164,7 +173,7 @@ def _representable(graph: Graph) -> None:
 
 def _recorder() -> Any:
     """What keeps the scalars of a program in columns, for there may be millions."""
-    from payback.native.tape.bodies import recorder
+    from payback.native.tape.recorder import recorder
 
     return recorder()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import stat
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import llvmlite
@@ -118,7 +118,7 @@ def _key(home: Path) -> bytes:
         try:
             key = _read(place)
         except FileNotFoundError:
-            _write(place, secrets.token_bytes(DIGEST))
+            _write(place, os.urandom(DIGEST))
             key = _read(place)  # another process's, where it was quicker
         if len(key) != DIGEST:
             raise _UnsafeError(f"{place} is no key")
@@ -128,7 +128,10 @@ def _key(home: Path) -> bytes:
 
 @cache
 def _basis() -> bytes:
-    """What all code here depends on: this compiler, LLVM, and the CPU."""
+    """What all code here depends on: this compiler, LLVM, and the CPU.  Files are read only where times do not tell."""
+    stamp = _stamp()
+    if stamp is not None:
+        return stamp
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(source.read_bytes())
@@ -149,10 +152,10 @@ def _stamp() -> bytes | None:
     Python and NumPy.  None: a file is younger than this process's payback, so what is written there may be another.
     """
     digest, newest = hashlib.sha256(_host()), 0
-    told = sys.version, np.__version__, __version__
+    told: list[Any] = [sys.version, np.__version__, __version__]
     for entry in sorted(_files(str(Path(__file__).parents[2])), key=lambda entry: entry.path):
         status = entry.stat()
-        told += (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)  # type: ignore[assignment]
+        told += (entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         newest = max(newest, status.st_mtime_ns)
     digest.update(repr(told).encode())
     return digest.digest() if newest < _BEGUN else None
@@ -161,7 +164,7 @@ def _stamp() -> bytes | None:
 def _files(where: str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(where) as entries:
         for entry in entries:
-            if entry.name.endswith((".py", ".pyc")):
+            if entry.name.endswith((".py", ".pyc")):  # what lies in __pycache__ is made of these
                 yield entry
             elif entry.name != "__pycache__" and entry.is_dir():
                 yield from _files(entry.path)
@@ -184,7 +187,8 @@ def list_of(symbols: list[str]) -> str:
 
 
 def _digest(symbols: list[str]) -> str:
-    return hashlib.sha256(_basis() + "\0".join(symbols).encode()).hexdigest()[:40]
+    basis = _basis() if folder() is not None else b""  # where nothing is kept, nothing is found
+    return hashlib.sha256(basis + "\0".join(symbols).encode()).hexdigest()[:40]
 
 
 def _seal(home: Path, name: str, code: bytes) -> bytes:

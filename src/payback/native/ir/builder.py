@@ -105,6 +105,10 @@ class IRBuilder:
             return b
         return a if b.text == "1" else self._pure(f"mul {a.type.text} {a.text}, {b.text}", a.type)
 
+    def freeze(self, a: Value) -> Value:
+        """The same value, whose making the analysis of loops around it does not see."""
+        return self._made(f"freeze {a.type.text} {a.text}", a.type)
+
     def neg(self, a: Value) -> Value:
         return self.sub(Constant(a.type, None), a)
 

@@ -60,7 +60,7 @@ def flags(commands: Sequence[Command]) -> np.ndarray[Any, Any]:
     found = np.array([_flag(command) for command in commands] or [0], np.int64)
     if not found.any():
         return found
-    since = Uses(MANY)  # they last met
+    since: dict[int, Uses] = {}  # they last met, by who did it
     ends: set[tuple[int, bool]] = set()  # who ran a command since then that may end the program; whether as it fails
     for number, command in enumerate(commands):
         rows, who = uses([command]), _who(command)
@@ -68,10 +68,13 @@ def flags(commands: Sequence[Command]) -> np.ndarray[Any, Any]:
         # have to be undone.
         lasting = lasts(command)
         stopped = any((by == ALL or by != who) and (fails or lasting) for by, fails in ends)
-        if stopped or since.count + len(rows) > MANY or since.meet(rows):
+        full = sum(each.count for each in since.values()) + len(rows) > MANY
+        if stopped or full or any(each.meet(rows) for by, each in since.items() if by == ALL or by != who):
             found[number] |= WAITS
-            since, ends = Uses(MANY), set()
-        since.add(rows)
+            since, ends = {}, set()
+        if who not in since:
+            since[who] = Uses(MANY)
+        since[who].add(rows)
         if may_stop(command.kernel):
             ends.add((who, may_fail(command.kernel)))
     return found

@@ -22,7 +22,6 @@ from payback.native.codegen import library
 from payback.native.codegen.emit import BYTE, INT, INT32, POINTER, Emitter
 from payback.native.lower.kernel import SIGNATURE
 from payback.native.running.table import address
-from payback.native.tape.bodies import Direct
 
 _empty = np.empty
 _FASTCALL = 0x0080  # of a PyMethodDef: called with an array of arguments
@@ -350,8 +349,9 @@ def entry(
     program: Any, without_axes: Collection[int] = (), donated: Mapping[int, int] | None = None
 ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
     """The fast way into a program, where there is one; the others as of `Entry`."""
-    if type(program) is Direct and len(set(program.parts)) == len(program.parts):  # no result is another
-        return program.quickly if not donated else None
+    if hasattr(program, "replayed"):  # a tape
+        distinct = len(set(program.parts)) == len(program.parts)  # no result is another
+        return program.quickly if distinct and not donated else None
     if places() is None:
         return None
     inputs, outputs = ([node.aval for node in nodes] for nodes in (program.graph.inputs, program.graph.outputs))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from payback.errors import PaybackError, TraceError
+from payback.ir.collector import uncollected
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native.codegen import library
@@ -25,7 +26,7 @@ from payback.native.planning.owned import owned
 from payback.native.planning.scratch import fit
 from payback.native.planning.stripes import striped
 from payback.native.running import cores
-from payback.native.running.program import BOUNDED, simplified, uncollected
+from payback.native.running.program import BOUNDED, simplified
 from payback.native.running.table import DRIVERS, Machine, Segment, write
 
 

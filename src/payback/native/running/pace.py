@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from math import ceil
-from statistics import median_low
 
 FIRST, LONGEST = 0.03, 0.96  # seconds of running between two trials: at first, and where the same wins again and again
 TRIAL = 0.006  # seconds of a trial, or one round: waking others takes a twentieth of it
@@ -65,7 +64,9 @@ class Pace:
 
     def _decide(self) -> None:
         tried = not self.shared
-        other, usual = (median_low(last) if (last := self._last[way]) else 0.0 for way in (tried, not tried))
+        other, usual = (
+            sorted(last)[(len(last) - 1) // 2] if (last := self._last[way]) else 0.0 for way in (tried, not tried)
+        )
         self._wait = FIRST if other < usual else min(2 * self._wait, LONGEST)
         self._wait = max(self._wait, RARELY * other)
         self.shared = tried if other < usual else not tried
@@ -75,3 +76,7 @@ class Pace:
     def _forget(self, shared: bool) -> None:
         self._least[shared] = 0.0
         self._last[shared].clear()
+
+
+def _median(seconds: deque[float]) -> float:
+    return sorted(seconds)[(len(seconds) - 1) // 2] if seconds else 0.0

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from payback.ir.aval import Avals
+from payback.ir.collector import uncollected
 from payback.ir.graph import Graph
+from payback.ir.later import later
 from payback.ir.node import Node
 from payback.native.codegen import library
 from payback.native.lower import pointwise
-from payback.native.lower.along import lower_recurrence
-from payback.native.lower.chirp import lower_chirped
-from payback.native.lower.convolve import lower_convolve
 from payback.native.lower.expand import EXPANSIONS
-from payback.native.lower.fourier import lower_transform
-from payback.native.lower.index import lower_scatter
-from payback.native.lower.linalg.exponential import LARGEST, lower_expm
-from payback.native.lower.linalg.factored import (
-    lower_cholesky,
-    lower_cofactors,
-    lower_determinant,
-    lower_inverse,
-    lower_system,
-    lower_triangular,
-)
-from payback.native.lower.linalg.halves import lower_halves
-from payback.native.lower.linalg.minors import lower_minors
-from payback.native.lower.linalg.orthogonal import lower_lstsq, lower_pinv, lower_qr, lower_rejected
-from payback.native.lower.linalg.repeated import lower_repeated
-from payback.native.lower.linalg.side_by_side import lower_side_by_side
-from payback.native.lower.linalg.systems import lower_det, lower_inv, lower_solve
-from payback.native.lower.move import lower_concatenate, lower_cumsum, lower_stack
 from payback.native.lower.pointwise import code_of
-from payback.native.lower.products.product import lower_contract
-from payback.native.lower.random import lower_fold_in, lower_random_bits
-from payback.native.lower.search import lower_last_written, lower_searchsorted
-from payback.native.lower.walk import lower_cumprod, lower_place, lower_prod, lower_running
 from payback.native.planning import memory
 from payback.native.planning.bands import banded
 from payback.native.planning.commands import Command
@@ -64,71 +39,55 @@ from payback.passes.tiled import tiled
 from payback.run.interpreter import Interpreter, quietly
 from payback.trace.body import Body, rebuilt
 
+# of a row: the functions of `native.lower` that make it machine code, of which the first that can does
+_WAYS = {
+    "contract": "linalg.halves.lower_halves products.product.lower_contract",
+    "concatenate": "move.lower_concatenate",
+    "stack": "move.lower_stack",
+    "cumsum": "move.lower_cumsum",
+    "scatter": "index.lower_scatter",
+    "random_bits": "random.lower_random_bits",
+    "fold_in": "random.lower_fold_in",
+    "last_written": "search.lower_last_written",
+    "searchsorted": "search.lower_searchsorted",
+    "recurrence": "along.lower_recurrence",
+    "cumprod": "walk.lower_cumprod",
+    "prod": "walk.lower_prod",
+    "argmax": "walk.lower_place",
+    "argmin": "walk.lower_place",
+    "running": "walk.lower_running",
+    "convolve": "convolve.lower_convolve",
+    "solve_constant": "fourier.lower_transform chirp.lower_chirped",
+    "solve": "linalg.side_by_side.lower_side_by_side linalg.systems.lower_solve linalg.factored.lower_system",
+    "inv": "linalg.side_by_side.lower_side_by_side linalg.systems.lower_inv linalg.factored.lower_inverse",
+    "det": "linalg.minors.lower_minors linalg.systems.lower_det linalg.factored.lower_determinant",
+    "slogdet": "linalg.minors.lower_minors linalg.factored.lower_determinant",
+    "cholesky": "linalg.side_by_side.lower_side_by_side linalg.factored.lower_cholesky",
+    "solve_triangular": "linalg.factored.lower_triangular",
+    "cofactor": "linalg.minors.lower_minors linalg.factored.lower_cofactors",
+    "qr": "linalg.orthogonal.lower_qr",
+    "pinv": "linalg.orthogonal.lower_pinv",
+    "lstsq": "linalg.orthogonal.lower_lstsq",
+    "rejected": "linalg.orthogonal.lower_rejected",
+    "expm": "linalg.exponential.lower_expm",
+    "expm_frechet": "linalg.exponential.lower_expm",
+    "repeated": "linalg.repeated.lower_repeated",
+}
 
-def _lower_scan(planner: Any, node: Node) -> bool:
-    from payback.native.planning.scans import lower_scan  # whose bodies are planned with what stands here
 
-    return lower_scan(planner, node)
-
-
-def _lower_loop(planner: Any, node: Node) -> bool:
-    from payback.native.planning.scans import lower_loop
-
-    return lower_loop(planner, node)
+def _first_of(ways: str) -> Callable[[Any, Node], bool]:
+    functions = [later(f"native.lower.{file}", name) for file, _, name in (way.rpartition(".") for way in ways.split())]
+    return lambda planner, node: any(lower(planner, node) for lower in functions)
 
 
-HOOKS = {
-    "contract": lambda planner, node: lower_halves(planner, node) or lower_contract(planner, node),
-    "concatenate": lower_concatenate,
-    "stack": lower_stack,
-    "cumsum": lower_cumsum,
-    "scatter": lower_scatter,
-    "random_bits": lower_random_bits,
-    "fold_in": lower_fold_in,
-    "last_written": lower_last_written,
-    "recurrence": lower_recurrence,
-    "searchsorted": lower_searchsorted,
-    "cumprod": lower_cumprod,
-    "prod": lower_prod,
-    "argmax": lower_place,
-    "argmin": lower_place,
-    "running": lower_running,
-    "convolve": lower_convolve,
-    "solve_constant": lambda planner, node: lower_transform(planner, node) or lower_chirped(planner, node),
-    "solve": lambda planner, node: (
-        lower_side_by_side(planner, node) or lower_solve(planner, node) or lower_system(planner, node)
-    ),
-    "inv": lambda planner, node: (
-        lower_side_by_side(planner, node) or lower_inv(planner, node) or lower_inverse(planner, node)
-    ),
-    "det": lambda planner, node: (
-        lower_minors(planner, node) or lower_det(planner, node) or lower_determinant(planner, node)
-    ),
-    "slogdet": lambda planner, node: lower_minors(planner, node) or lower_determinant(planner, node),
-    "cholesky": lambda planner, node: lower_side_by_side(planner, node) or lower_cholesky(planner, node),
-    "solve_triangular": lower_triangular,
-    "cofactor": lambda planner, node: lower_minors(planner, node) or lower_cofactors(planner, node),
-    "qr": lower_qr,
-    "pinv": lower_pinv,
-    "lstsq": lower_lstsq,
-    "rejected": lower_rejected,
-    "expm": lower_expm,
-    "repeated": lower_repeated,
-    "expm_frechet": lower_expm,
-    "scan": _lower_scan,
-    "loop": _lower_loop,
+HOOKS: dict[str, Callable[[Any, Node], bool]] = {
+    **{row: _first_of(ways) for row, ways in _WAYS.items()},
+    "scan": later("native.planning.scans", "lower_scan"),
+    "loop": later("native.planning.scans", "lower_loop"),
 }
 # without what may take any time, or stop for numbers that are met again: for steps of loops, and where that was seen
 UNSURE = ("loop", "pinv", "lstsq", "rejected")
 BOUNDED = {name: hook for name, hook in HOOKS.items() if name not in UNSURE}
-_PARTLY = {
-    "power": "whole numbers to powers that are not known",
-    "index": "masks whose contents are not known",
-    "scatter": "masks whose contents are not known",
-    "expm": f"matrices of more than {LARGEST} rows",
-    "expm_frechet": f"matrices of more than {LARGEST} rows",
-    "qr": "large matrices",
-}
 
 
 CHEAP = 2048  # entries that a side of a branch computes, at most, for both to be computed always
@@ -138,10 +97,16 @@ _WRITTEN_OUT = {"part", *EXPANSIONS}
 def lowered(row: Row) -> str | None:
     """None for a row that is machine code, else what of it runs on NumPy ("all", or some of its uses); "split": it is
     machine code of its own, called between two pieces of the program."""
+    from payback.native.lower.linalg.exponential import LARGEST
+
+    masks = "masks whose contents are not known"
+    partly = dict.fromkeys(("expm", "expm_frechet"), f"matrices of more than {LARGEST} rows")
+    partly |= {"index": masks, "scatter": masks, "power": "whole numbers to powers that are not known"}
+    partly["qr"] = "large matrices"
     name = row.name
     known = (*HOOKS, *VIEWS, *REDUCES, *EXPANSIONS, "cast", "index", "call", "custom", "part", "stop_gradient")
     if name in known or (row.kind == "pointwise" and any(pointwise.can(name, c) for c in ("f4", "b1"))):
-        return _PARTLY.get(name)
+        return partly.get(name)
     return "split" if name in SPLIT else "all"
 
 
@@ -204,18 +169,6 @@ def simplified(graph: Graph) -> Graph:
         if graph.nodes == before:
             break
     return short_rows(entrywise(exchanged(joined(tiled(tidy(graph))[0])[0])[0])[0])[0]
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would look through a growing graph again and again and find nothing."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 class Memory(NamedTuple):

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from payback.ir.collector import uncollected
 from payback.ir.forks import free_in_children
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native.codegen import cache, library
 from payback.native.running import cores
 from payback.native.running.loop import Loop
-from payback.native.running.program import Program, uncollected
+from payback.native.running.program import Program
 from payback.native.running.stored import keep, keep_program, kept, kept_program
 from payback.ops.fourier import Fourier, RealFourier
 from payback.ops.namespace import Place

@@ -17,23 +17,12 @@ from payback.ir.aval import BOOL, FLOAT64, Aval
 from payback.ir.graph import Graph
 from payback.ir.node import Node
 from payback.native.codegen import library
-from payback.native.tape.cases import FAN, able
-from payback.native.tape.columns import Tape, ancestors
+from payback.native.tape.cases import FAN
+from payback.native.tape.columns import Tape
 from payback.ops.append import append, apply, const
 from payback.ops.row import TABLE
 from payback.trace.body import Body, Masking, fresh
 from payback.trace.scalars.columns import Columns
-from payback.trace.scalars.number import Recorder
-
-MANY = 3000  # entries from which on a tape is made: LLVM compiles fewer within a tenth of a second
-ON = True  # off only to compare
-
-
-def recorder() -> Recorder | None:
-    """What records the scalars of one trace; None: nothing is recorded, they become nodes."""
-    if not ON:
-        return None
-    return Recorder(able(), MANY, ancestors, call_of, value_and_gradient)
 
 
 class TapeBody(Body):
@@ -225,6 +214,7 @@ class Direct:
     """A program that is a tape and nothing else, called without a detour: in it are the call's parts alone."""
 
     segment = None
+    replayed = True
 
     def __init__(self, body: TapeBody, given: list[int], parts: list[int], inputs: list[Aval]):
         self.body, self.given, self.parts = body, given, parts

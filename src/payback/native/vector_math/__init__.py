@@ -9,43 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from payback.ir.later import later
 from payback.native import ir
 from payback.native.codegen.emit import Emitter, suffix
-from payback.native.vector_math import (
-    division,
-    entropy,
-    exponential,
-    gamma,
-    hyperbolic,
-    logistic,
-    power,
-    special,
-    trigonometric,
-)
+from payback.native.vector_math import logistic
 from payback.native.vector_math.constants import Constants, defined
 from payback.native.vector_math.lanes import Lanes, Maths
 
 Formula = Callable[..., Lanes]
 
 _BY_FAMILY = {
-    exponential: "exp exp2 expm1 log log2 log10 log1p",
-    logistic: "sigmoid expit softplus log_expit logaddexp",
-    trigonometric: "sin cos tan arcsin arccos arctan arctan2",
-    hyperbolic: "sinh cosh tanh arcsinh arccosh arctanh",
-    power: "power cbrt hypot",
-    division: "mod floor_divide fmod",
-    special: "erf erfc erfcx erfinv ndtr log_ndtr ndtri",
-    gamma: "gammaln digamma trigamma",
-    entropy: "xlogy xlog1py entr rel_entr logit",
+    "exponential": "exp exp2 expm1 log log2 log10 log1p",
+    "logistic": "sigmoid expit softplus log_expit logaddexp",
+    "trigonometric": "sin cos tan arcsin arccos arctan arctan2",
+    "hyperbolic": "sinh cosh tanh arcsinh arccosh arctanh",
+    "power": "power cbrt hypot",
+    "division": "mod floor_divide fmod",
+    "special": "erf erfc erfcx erfinv ndtr log_ndtr ndtri",
+    "gamma": "gammaln digamma trigamma",
+    "entropy": "xlogy xlog1py entr rel_entr logit",
 }
 FORMULAS: dict[str, Formula] = {
-    name: getattr(family, name) for family, names in _BY_FAMILY.items() for name in names.split()
+    name: later(f"native.vector_math.{family}", name) for family, names in _BY_FAMILY.items() for name in names.split()
 }
 INTRINSICS = {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")} | {"abs": "fabs"}
 # with code for few operands, beside the way of most
 BRANCHING = frozenset(["sin", "cos", "tan", "mod", "floor_divide", "fmod", "gammaln", "digamma", "trigamma"])
 # of statistics: large, and seldom in programs of many numbers
-STATISTICAL = frozenset(f"{_BY_FAMILY[gamma]} {_BY_FAMILY[entropy]} erfcx erfinv ndtr log_ndtr ndtri".split())
+STATISTICAL = frozenset(f"{_BY_FAMILY['gamma']} {_BY_FAMILY['entropy']} erfcx erfinv ndtr log_ndtr ndtri".split())
 SUPPORTED = frozenset(FORMULAS) | frozenset(INTRINSICS)
 
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 from math import prod
 from typing import Any, NamedTuple
 
+from payback.ir.later import later
 from payback.ir.node import Node
 from payback.native import ir
 from payback.native.codegen.emit import Emitter, constant, lanes_of
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold
-from payback.native.lower.linalg.factored import part, product
 from payback.native.lower.linalg.zeros import OTHER, half_of, kept_half
 from payback.native.lower.pointwise import code_of
 from payback.native.planning.layout import View, contiguous
 
 STEP = 64  # rows and columns of a block
 LEAST = 96  # rows and columns of a product that is worth it
+
+part = later("native.lower.linalg.factored", "part")  # other products are asked for halves, too
+product = later("native.lower.linalg.factored", "product")
 
 
 class Finite(NamedTuple):

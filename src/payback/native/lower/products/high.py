@@ -72,8 +72,8 @@ class High(NamedTuple):
             ) -> None:  # fmt: skip
                 with e.loop(0, m, self.rows) as i:
                     panel = e.at(scratch, b.add(b.mul(i, k), b.mul(k0, rows)), kind)
-                    sums = self._sums(e, kind, panel, e.at(lines, j, kind), (b0, far), depth, count)
-                    row, known = least(e, i, last), {}
+                    sums = self._sums(e, kind, b.freeze(panel), b.freeze(e.at(lines, j, kind)), (b0, far), depth, count)
+                    row, known = b.freeze(least(e, i, last)), {}
                     places = [Place(e, kind, lanes, row, j, count, False, (r, 0), known) for r in range(self.rows)]
                     if self.after:
                         sums = self.after.emit(places, sums, extra)

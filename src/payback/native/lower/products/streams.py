@@ -69,8 +69,8 @@ class Streams(NamedTuple):
         held = self.rows * self.k <= registers() // 2
         last = b.sub(m, e.int(self.rows))
         with e.loop(top, bottom, self.rows) as i:
-            row = least(e, i, last)
-            starts = [e.at(a, b.mul(b.add(row, e.int(r)), a0), kind) for r in range(self.rows)]
+            row = b.freeze(least(e, i, last))
+            starts = [b.freeze(e.at(a, b.mul(b.add(row, e.int(r)), a0), kind)) for r in range(self.rows)]
             columns = [b.mul(e.int(k), a1) for k in range(self.k)]
 
             def factor(r: int, k: int) -> ir.Value:

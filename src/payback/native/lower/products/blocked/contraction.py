@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from payback.native import ir
 from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
@@ -32,8 +31,7 @@ from payback.native.lower.products.blocked.tile import (
 )
 
 
-@dataclass(frozen=True)
-class Epilogue:
+class Epilogue(NamedTuple):
     """What is done with a vector of results before it is stored.
 
     `emit(place, value, extra)` returns what is stored in C, or None to store nothing (C is still needed where
@@ -130,10 +128,10 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
                 else:
                     panel, stride_b = e.at(b_block, build.mul(j, b_column), kind), b_column if plan.turned else b_row
                 full = build.select(build.icmp_signed("==", left, e.int(plan.width)), full_rows, nought)
-                column = build.add(jc, j)
+                column, panel = build.freeze(build.add(jc, j)), build.freeze(panel)
                 with e.loop(0, full, plan.rows) as i:
-                    at = e.at(a_block, build.mul(i, step_a), kind)
-                    row, known = build.add(ic, i), {}
+                    at = build.freeze(e.at(a_block, build.mul(i, step_a), kind))
+                    row, known = build.freeze(build.add(ic, i)), {}
                     places = [
                         [_place(e, plan, row, column, None, (r, v * lanes), known) for v in range(plan.vectors)]
                         for r in range(plan.rows)
@@ -292,8 +290,7 @@ def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.F
     return made
 
 
-@dataclass(frozen=True)
-class Team:
+class Team(NamedTuple):
     """The threads that make a product together, at run time: this one's number, and how many."""
 
     thread: Any

@@ -159,7 +159,7 @@ def pack_b(e: Emitter, kind: ir.Type, vectors: int, unit: str) -> ir.Function:
             first = build.mul(v, e.int(lanes))
             there = lane_mask(e, build.sub(columns, first), kind, lanes)
             lines = [  # instead of those beyond the matrix, its last column is read
-                e.at(b, build.mul(least(e, build.add(first, e.int(row)), final), column_stride), kind)
+                build.freeze(e.at(b, build.mul(least(e, build.add(first, e.int(row)), final), column_stride), kind))
                 for row in range(lanes)
             ]
             with e.loop(0, even, step) as i:
@@ -207,8 +207,9 @@ def pack_a(e: Emitter, kind: ir.Type, rows: int, unit: str) -> ir.Function:
         return made
     with e.loop(0, count, rows) as i0:
         final = build.sub(count, e.int(1))
-        lines = [e.at(a, build.mul(least(e, build.add(i0, e.int(r)), final), row_stride), kind) for r in range(rows)]
-        target = e.at(into, build.mul(i0, k), kind)
+        numbers = [least(e, build.add(i0, e.int(r)), final) for r in range(rows)]
+        lines = [build.freeze(e.at(a, build.mul(number, row_stride), kind)) for number in numbers]
+        target = build.freeze(e.at(into, build.mul(i0, k), kind))
         even = build.and_(k, e.int(-lanes)) if unit == "column" else e.int(0)
         if unit == "column":
             with e.loop(0, even, lanes) as j:
