@@ -167,6 +167,7 @@ def train(
             "table": data.source,
             **_record(trained, data.source, seed),
             "left_out": dict(prepared.model.encoder.left_out),
+            "with_logarithms": prepared.model.encoder.with_logarithms,
             "history": trained.run.history.records,
             "model": saved,
             "run": record,
@@ -285,7 +286,7 @@ def _share(name: str, value: float | None, of: str = "rows") -> float | None:
 def _tell_table(out: Output, prepared: Prepared, chosen: bool) -> None:
     table, target = prepared.table, prepared.model.target
     out.line(f"table     {table.source}: {counted(table.n_rows, 'row')}, {counted(len(table.columns), 'column')}")
-    tell_columns(out, table, target.names, prepared.model.encoder.left_out)
+    tell_columns(out, table, target.names, prepared.model.encoder)
     numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
     kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers
     out.line(f"target    {', '.join(target.names)}{' (the last column)' if chosen else ''}: {kind}")

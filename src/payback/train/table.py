@@ -208,7 +208,7 @@ def prepare(
             why=f"the table has {table.n_rows}",
             fix="hold out fewer, or bring more",
         )
-    encoder = Encoder.fit(table, features, train_rows)
+    encoder = Encoder.fit(table, features, train_rows, logarithms=recipe.hidden != ())  # a line is in the table's units
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
     _weights_of_classes(target, recipe.class_weight)
     recipe = dataclasses.replace(recipe, valid=share)
