@@ -131,8 +131,10 @@ class Encoder:
             if not isinstance(kind, str) or kind not in PLANS:
                 why = f"the kind of a column is {quoted(str(kind))}, known are {listed(PLANS)}"
                 raise ModelFileError("the encoder in the model file is wrong", why=why)
-            keys = {field.name for field in dataclasses.fields(PLANS[kind])}
-            body = record.take(item, "encoder", keys | {"kind"})
+            fields_of = dataclasses.fields(PLANS[kind])
+            keys = {field.name for field in fields_of}
+            later = {field.name: field.default for field in fields_of if field.default is not dataclasses.MISSING}
+            body = record.take(later | item, "encoder", keys | {"kind"})  # models made before a field was have it not
             plans.append(record.convert({key: body[key] for key in keys}, PLANS[kind], "encoder"))
         names = [plan.name for plan in plans]
         if not plans or len(set(names)) != len(names) or not all(plan.outputs for plan in plans):

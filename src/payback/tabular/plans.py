@@ -7,6 +7,7 @@ the training rows had missing values, one more output says so (missing values ar
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from payback.errors import InputError
 from payback.tabular import cells
 from payback.tabular.cells import counted, quoted
-from payback.tabular.coerce import FloatArray, days_of, numbers_of, too_many_categories, truths_of
+from payback.tabular.coerce import FloatArray, days_of, numbers_like, numbers_of, too_many_categories, truths_of
 from payback.tabular.column import Column
 from payback.tabular.table import Table, listed
+from payback.tabular.written import Written
 
 MAX_CATEGORIES = 256
 SKEWED = 2.0  # as an exponential distribution is
@@ -41,6 +43,7 @@ class NumericPlan:
     scale: float
     varies: bool
     has_missing: bool
+    written: Written | None = None
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
@@ -50,7 +53,7 @@ class NumericPlan:
         return [self.name] * self.varies + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
-        values = numbers_of(table, self.name)[rows]
+        values = numbers_like(table, self.name, self.written)[rows]
         missing = _missing(self, values, out, notes)
         if self.varies:
             out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
@@ -70,6 +73,7 @@ class SkewedPlan:
     log_mean: float
     log_scale: float
     has_missing: bool
+    written: Written | None = None
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
@@ -82,7 +86,7 @@ class SkewedPlan:
         return [self.name, f"log({inside})"] + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
-        values = numbers_of(table, self.name)[rows]
+        values = numbers_like(table, self.name, self.written)[rows]
         missing = _missing(self, values, out, notes)
         logarithms = np.log(np.maximum(values, self.least) + self.shift)
         out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
@@ -220,7 +224,8 @@ def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True) 
     elif column.kind == "date":
         plan = _fit_date(table, column, rows, has_missing)
     else:
-        plan = _fit_numbers(column.name, _present(numbers_of(table, column.name)[rows]), has_missing, logarithms)
+        values = _present(numbers_of(table, column.name)[rows])
+        plan = dataclasses.replace(_fit_numbers(column.name, values, has_missing, logarithms), written=column.written)
     if not plan.outputs:
         raise UselessColumnError("it is constant in the training rows")
     return plan
