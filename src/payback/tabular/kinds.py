@@ -7,7 +7,8 @@ empty           no cell has a value
 constant        one value, nothing missing
 identifier      text: k = n.  Whole numbers: all present and distinct, in a column *named* like an identifier (`id`,
                 `customer_id`, `PassengerId`), or counting up by one in a column without a name or called `index`,
-                `row`, `no`.  A counting column with any other name is numeric: it may well be the x of a line
+                `row`, `no`; in any order in more than 20 rows (of a table that was shuffled, or is part of another).  A
+                counting column with any other name is numeric: it may well be the x of a line
 numeric         every cell is a number (0/1 too); `00123` is a code and not a number when all cells have one width.
                 Also where all are written with one currency or unit, or in groups of three digits (see `written`)
 boolean         both words of a pair true/false, yes/no, t/f, y/n, on/off, in any case, and no third word
@@ -173,9 +174,10 @@ def _is_code(labels: list[str]) -> bool:
 
 def _numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
     """Whether the column only tells the rows apart."""
-    if _INDEX_NAME.fullmatch(name) and len(numbers) > 2 and bool((np.diff(numbers) == 1).all()):
+    index = bool(_INDEX_NAME.fullmatch(name))
+    if index and len(numbers) > 2 and bool((np.diff(numbers) == 1).all()):
         return True
-    if not _ID_NAME.fullmatch(name):
+    if not (_ID_NAME.fullmatch(name) or (index and len(numbers) > 20 and numbers.min() >= 0)):
         return False
     return bool((numbers == np.floor(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
 
