@@ -55,7 +55,8 @@ def _tells(column: Column, target: Column, rows: NDArray[np.intp]) -> bool:
         if column.numbers is None:
             return False
         ranks = np.argsort(np.argsort([x, target.numbers[rows]]))
-        return bool(np.ptp(x) > 0 and abs(np.corrcoef(ranks)[0, 1]) > 0.9999)
+        together: NDArray[Any] = np.asarray(np.corrcoef(ranks))
+        return bool(np.ptp(x) > 0 and abs(together[0, 1]) > 0.9999)
     y = np.unique(target.as_labels()[0][rows], return_inverse=True)[1]
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
