@@ -254,6 +254,16 @@ def test_columns_left_out_are_said(run):
 # What it makes
 
 
+def test_skewed_columns_are_said_and_a_line_has_none(run, tmp_path):
+    rows = [f"{2.0 ** (k % 13)},{k % 7},{'ab'[k % 3 > 1]}" for k in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["money,day,kind", *rows]))
+    told = good(run, "train", "t.csv", *QUICK, "--out", "m")
+    assert re.search(r"\nmoney .*skewed: its logarithm is a column too", told)
+    assert told.count("skewed") == 1
+    assert TableModel.load("m").encoder.feature_names_out == ["money", "log(money)", "day"]
+    assert "skewed" not in good(run, "train", "t.csv", *QUICK, "--hidden", "none")
+
+
 def test_a_linear_model(run):
     out = good(run, "train", "iris", *QUICK, "--hidden", "none")
     assert "network   y = W₁·x+b₁: 4 → 3, 15 parameters" in out

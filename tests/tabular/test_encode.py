@@ -69,6 +69,47 @@ def test_standardized_numbers_have_mean_0_and_deviation_1(numbers, at):
     assert features[-1].tolist() == [0.0] * (features.shape[1] - 1) + [1.0]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_skewed_numbers_have_their_logarithm_beside_them(seed):
+    draw = np.random.default_rng(seed)
+    unit = 10.0 ** draw.integers(-6, 7)
+    values = {
+        "money": unit * np.exp(1.2 * draw.normal(size=400)),
+        "spent": unit * np.exp(draw.normal(size=400)) * (draw.random(400) < 0.7),
+        "normal": draw.normal(size=400),
+        "uniform": draw.uniform(size=400),
+        "seldom": (draw.random(400) < 0.02).astype(float),
+        "debt": -np.exp(1.2 * draw.normal(size=400)),
+    }
+    toys = Table(tuple(column_from_numbers(*pair, kind="numeric") for pair in values.items()), 400, "toys")
+    encoder = Encoder.fit(toys, list(values), slice(300))
+    assert encoder.with_logarithms == ["money", "spent"]
+    features = encoder.transform(toys, slice(300))
+    assert features.mean(axis=0) == pytest.approx(0, abs=1e-9)
+    assert features.std(axis=0) == pytest.approx(1, abs=1e-9)
+    mean, scale = encoder.affine
+    least = np.quantile(values["spent"][:300][values["spent"][:300] > 0], 0.1)
+    names = encoder.feature_names_out
+    assert names[:4] == ["money", "log(money)", "spent", f"log(spent + {least:g})"]
+    truth = values["money"], np.log(values["money"]), values["spent"], np.log(values["spent"] + least), values["normal"]
+    features = encoder.transform(toys)[300:]
+    for j, true in enumerate(truth):
+        known = true[300:] >= true[:300].min()
+        assert (features[known, j] * scale[j] + mean[j]) == pytest.approx(true[300:][known], rel=1e-9)
+    assert Encoder.from_dict(json.loads(json.dumps(encoder.to_dict()))) == encoder
+    assert Encoder.fit(toys, list(values), slice(300), logarithms=False).feature_names_out == list(values)
+
+
+def test_a_logarithm_of_what_is_less_than_ever_and_of_what_is_missing(table):
+    encoder = Encoder.fit(table("a,b\n" + "".join(f"{2.0 ** (k % 12)},{k}\n" for k in range(48))), ["a"])
+    assert encoder.feature_names_out == ["a", "log(a)"]
+    low, least, missing, high = encoder.transform(table("a\n-5\n1\n?\n1e300\n"))
+    assert low[1] == least[1]
+    assert low[0] < least[0]
+    assert missing.tolist() == [0, 0]
+    assert least[1] < 0 < high[1] < 1000 < high[0]
+
+
 def test_prediction_does_not_depend_on_what_its_table_looks_like(table):
     """One row at a time, columns in another order, more columns: the same numbers."""
     encoder = Encoder.fit(table(MIXED), NAMES)

@@ -121,8 +121,8 @@ def test_missing_cells(table, cell):
     assert numbers.missing.tolist() == texts.missing.tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("cell", ["1,234", "1,234,567.5", "1'000", "1_000", "1 000"])
-def test_thousands_separators_are_never_read(table, cell):
+@pytest.mark.parametrize("cell", ["1,234", "1_000"])
+def test_a_number_that_could_be_two_is_not_read(table, cell):
     column = table(f'a,b\n"{cell}",1\n2,2\n3,3\n').column("a")
     assert column.kind == "mixed"
     assert cell in column.values.tolist()

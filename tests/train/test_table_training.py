@@ -64,6 +64,13 @@ def test_every_row_is_in_one_part():
     assert len(prepared.valid) == round(0.2 * (1797 - len(prepared.test)))
 
 
+def test_the_last_rows_are_tested_where_that_is_asked_for():
+    prepared = prepare(table("digits"), ["digit"], recipe=Recipe(valid=0.2), test=0.3, last=True)
+    assert [*prepared.train, *prepared.valid, *prepared.test] == list(range(1797))
+    assert len(prepared.test) == round(0.3 * 1797)
+    assert len(prepared.valid) == round(0.2 * (1797 - len(prepared.test)))
+
+
 def test_the_split_keeps_the_shares_of_the_classes():
     iris = table()
     prepared = prepare(iris, ["species"], recipe=Recipe(valid=0.25), seed=5)

@@ -15,9 +15,10 @@ from payback.cli.options import STDIN
 from payback.cli.program import listed
 from payback.cli.terminal import Output
 from payback.errors import InputError
-from payback.tabular import Table, read_csv, table_from_text
+from payback.tabular import Encoder, Table, read_csv, table_from_text
 from payback.tabular.cells import counted
 from payback.tabular.source import MAX_BYTES, text_of
+from payback.tabular.table import listed as names_listed
 
 MANY_COLUMNS = 24  # a table with more is told by kinds, not column by column
 
@@ -61,10 +62,11 @@ def target_names(table: Table, given: str | None) -> list[str]:
     return names
 
 
-def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Sequence[tuple[str, str]]) -> None:
+def tell_columns(out: Output, table: Table, targets: Sequence[str], encoder: Encoder) -> None:
     """A row a column: kind, missing cells, values, and what it is used for."""
-    reasons = dict(left_out)
-    role = dict.fromkeys(targets, "target") | {name: f"left out: {why}" for name, why in reasons.items()}
+    reasons, skewed = dict(encoder.left_out), encoder.with_logarithms
+    role = dict.fromkeys(targets, "target") | dict.fromkeys(skewed, "skewed: its logarithm is a column too")
+    role |= {name: f"left out: {why}" for name, why in reasons.items()}
     if len(table.columns) <= MANY_COLUMNS:
         with out.waiting("looking at its columns") as told:
             summary = table.summary(told)
@@ -94,6 +96,8 @@ def tell_columns(out: Output, table: Table, targets: Sequence[str], left_out: Se
             out.line(f"  {name} left out: {why}")
         if len(reasons) > 10:
             out.line(f"  and {len(reasons) - 10} more left out")
+        if skewed:
+            out.line(f"  {counted(len(skewed), 'skewed column')} with the logarithm too: {names_listed(skewed)}")
     missing = sum(int(c.missing.sum()) for c in table.columns)
     if missing:
         out.line(f"  {counted(missing, 'missing cell')}")

@@ -23,6 +23,7 @@ from payback.nn.activations import ACTIVATIONS
 from payback.nn.formula import formula
 from payback.nn.module import parameters
 from payback.optim.optimizers import OPTIMIZERS
+from payback.tabular import doubts
 from payback.tabular.cells import counted
 from payback.train.recipe import Recipe
 from payback.train.recording import Recording, recording
@@ -69,6 +70,9 @@ def train(
         float | None, _option("Share of the rows to watch while training; by default 0.1 of 2,000 rows or more.")
     ] = None,
     test: Annotated[float, _option("Share of the rows kept for the test.")] = 0.2,
+    last: Annotated[
+        bool, Parameter(help="Test on the last rows, not random ones: for rows in the order of time.", negative="")
+    ] = False,
     out_dir: Annotated[str | None, Parameter(name="--out", help="A folder for the model.")] = None,
     overwrite: Annotated[bool, Parameter(help="Write into a folder that is not empty.", negative="")] = False,
     record: Annotated[
@@ -125,8 +129,9 @@ def train(
     recorded = None if record is None else recording(Recording(record, every=record_every, overwrite=overwrite))
     data = open_table(out, table, delimiter, decimal)
     targets = target_names(data, target)
-    prepared = prepare(data, targets, task=task, recipe=recipe, test=test, seed=seed)
-    _tell_table(out, prepared, target is None)
+    prepared = prepare(data, targets, task=task, recipe=recipe, test=test, last=last, seed=seed)
+    asked = doubts(data, targets, prepared.model.encoder.feature_names, last=last)
+    _tell_table(out, prepared, target is None, asked)
     _tell_training(out, prepared, seed, starts if before is None else 1)
     if before is not None:
         out.line(f"resumed   {resume}, after {_epochs(len(before.history))}")
@@ -167,6 +172,8 @@ def train(
             "table": data.source,
             **_record(trained, data.source, seed),
             "left_out": dict(prepared.model.encoder.left_out),
+            "with_logarithms": prepared.model.encoder.with_logarithms,
+            "doubts": asked,
             "history": trained.run.history.records,
             "model": saved,
             "run": record,
@@ -282,15 +289,17 @@ def _share(name: str, value: float | None, of: str = "rows") -> float | None:
     return value
 
 
-def _tell_table(out: Output, prepared: Prepared, chosen: bool) -> None:
+def _tell_table(out: Output, prepared: Prepared, chosen: bool, asked: list[str]) -> None:
     table, target = prepared.table, prepared.model.target
     out.line(f"table     {table.source}: {counted(table.n_rows, 'row')}, {counted(len(table.columns), 'column')}")
-    tell_columns(out, table, target.names, prepared.model.encoder.left_out)
+    tell_columns(out, table, target.names, prepared.model.encoder)
     numbers = "a number" if len(target.names) == 1 else f"{len(target.names)} numbers"
     kind = f"{len(target.classes)} classes" if target.task == "classify" else numbers
     out.line(f"target    {', '.join(target.names)}{' (the last column)' if chosen else ''}: {kind}")
     parts = ((prepared.train, "to train on"), (prepared.valid, "to watch"), (prepared.test, "to test"))
     out.line("rows      " + ", ".join(f"{len(rows):,} {use}" for rows, use in parts if len(rows)))
+    for doubt in asked:
+        out.line(f"doubt     {doubt}")
 
 
 def _tell_training(out: Output, prepared: Prepared, seed: int, starts: int) -> None:

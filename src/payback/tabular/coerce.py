@@ -16,16 +16,45 @@ from payback.tabular import cells
 from payback.tabular.cells import quoted
 from payback.tabular.column import Column
 from payback.tabular.table import Table
+from payback.tabular.written import Written
 
 FloatArray = NDArray[np.float64]
 
 
-def numbers_of(table: Table, name: str) -> FloatArray:
-    """float64 (n,), NaN where missing.  Raises InputError naming the first cell that is not a number."""
+def numbers_like(table: Table, name: str, written: Written | None) -> FloatArray:
+    """The same as `numbers_of` where training had the numbers written so.  Raises InputError for another unit, and
+    where what separated thousands in training may be a decimal mark here."""
+    column = table.column(name)
+    here = column.written
+    if here is not None and here.unit != (written.unit if written else ""):
+        raise InputError(
+            f"the numbers of column {quoted(name)} are written with {quoted(here.unit) if here.unit else 'no unit'}",
+            where=table.source,
+            why=f"in training they had {quoted(written.unit) if written and written.unit else 'none'}",
+            fix="write them as in training",
+        )
+    if column.numbers is None:
+        return numbers_of(table, name, written)
+    if written is not None and here is None and written.group == column.mark:
+        broken = np.flatnonzero(column.numbers % 1 > 0)
+        if len(broken):
+            raise InputError(
+                f"the numbers in column {quoted(name)} are unclear",
+                where=table.place(int(broken[0])),
+                why=f"{quoted(column.mark)} separated thousands in training, and is a decimal mark here",
+                fix="write the numbers as in training, and give the decimal mark",
+            )
+    return column.numbers
+
+
+def numbers_of(table: Table, name: str, written: Written | None = None) -> FloatArray:
+    """float64 (n,), NaN where missing.  written: how numbers may be written in a column that does not show it.
+    Raises InputError naming the first cell that is not a number."""
     column = table.column(name)
     if column.numbers is not None:
         return column.numbers
-    values, bad = _read(column, lambda text: cells.number(text, column.mark))
+    known = column.written or written
+    values, bad = _read(column, known.number if known else lambda text: cells.number(text, column.mark))
     if not len(bad):
         return values
     text = _cell(column, int(bad[0]))

@@ -1,7 +1,7 @@
 """One column of a table: its kind, and its values stored in one of two ways.
 
-Cells that are all numbers are stored as float64; everything else as integer codes into the distinct texts.  The kind
-says how a network will read the column, and is decided in `kinds`.
+Cells that are all numbers are stored as float64; everything else as integer codes into the distinct texts; numbers with
+a unit or in groups of digits as both.  The kind says how a network will read the column, and is decided in `kinds`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from payback.tabular import cells
+from payback.tabular.written import Written
 
 KINDS = ("numeric", "categorical", "boolean", "date", "identifier", "constant", "empty", "mixed")
 
@@ -25,7 +26,7 @@ class Column:
     numbers: float64 (n,), NaN where missing; or None, and then
     codes: int32 (n,), the index into `labels`, -1 where missing; labels: the distinct texts by first appearance.
     mark: the decimal mark of the file.  date_order: how a date column writes its dates.
-    note: what should be said about this column, or "".
+    note: what should be said about this column, or "".  written: how its numbers are written, unless plainly.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     mark: str = "."
     date_order: str = ""
     note: str = ""
+    written: Written | None = None
 
     def __post_init__(self) -> None:
         for array in (self.numbers, self.codes):
@@ -67,8 +69,9 @@ class Column:
 
     def as_labels(self) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         """(codes, labels) of any column; numbers become their shortest text, so that 3 and 3.0 are one category."""
-        if self.numbers is None:
-            return self._stored, self.labels
+        if self.numbers is None or self.codes is not None:
+            assert self.codes is not None
+            return self.codes, self.labels
         codes = np.full(len(self), -1, dtype=np.int32)
         present = ~self.missing
         distinct, inverse = np.unique(self.numbers[present], return_inverse=True)

@@ -12,7 +12,7 @@ from payback.errors import InputError, ModelFileError
 from payback.tabular import record
 from payback.tabular.cells import quoted
 from payback.tabular.coerce import FloatArray, rows_of
-from payback.tabular.plans import PLANS, NumericPlan, Plan, Unseen, UselessColumnError, fit_plan
+from payback.tabular.plans import PLANS, NumericPlan, Plan, SkewedPlan, Unseen, UselessColumnError, fit_plan
 from payback.tabular.table import Table, listed
 
 
@@ -36,11 +36,14 @@ class Encoder:
     left_out: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def fit(cls, table: Table, feature_names: Sequence[str], rows: object = None) -> Encoder:
+    def fit(
+        cls, table: Table, feature_names: Sequence[str], rows: object = None, *, logarithms: bool = True
+    ) -> Encoder:
         """An encoder for these columns, from these training rows (indices, a mask, a slice; None: all).
 
         Standardization, categories and the replacement of missing values look at the training rows only.  Left out,
         with the reason: identifiers, empty and constant columns, more than 256 categories, or nearly one for each row.
+        logarithms: whether numbers that mostly differ by factors (skewness above 2) are given with their logarithms.
         Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
         """
         index = rows_of(table, rows)
@@ -51,7 +54,7 @@ class Encoder:
         plans, left_out = [], []
         for name in feature_names:
             try:
-                plans.append(fit_plan(table, table.column(name), index))
+                plans.append(fit_plan(table, table.column(name), index, logarithms))
             except UselessColumnError as reason:
                 left_out.append((name, str(reason)))
         if not plans:
@@ -75,13 +78,15 @@ class Encoder:
         return [name for plan in self.plans for name in plan.outputs]
 
     @property
+    def with_logarithms(self) -> list[str]:
+        """The columns that are read as numbers and their logarithms."""
+        return [plan.name for plan in self.plans if isinstance(plan, SkewedPlan)]
+
+    @property
     def affine(self) -> tuple[FloatArray, FloatArray]:
-        """(mean, scale), float64 (d,) each: output = (value − mean) / scale.  (0, 1) for what is not a plain number."""
-        pairs = [
-            (plan.mean, plan.scale) if isinstance(plan, NumericPlan) and plan.varies and j == 0 else (0.0, 1.0)
-            for plan in self.plans
-            for j in range(len(plan.outputs))
-        ]
+        """(mean, scale), float64 (d,) each: output = (value − mean) / scale, where value is what its name says.
+        (0, 1) for what is not a number."""
+        pairs = [pair for plan in self.plans for pair in _affine(plan)]
         mean, scale = np.array(pairs, dtype=np.float64).T
         return mean, scale
 
@@ -126,8 +131,10 @@ class Encoder:
             if not isinstance(kind, str) or kind not in PLANS:
                 why = f"the kind of a column is {quoted(str(kind))}, known are {listed(PLANS)}"
                 raise ModelFileError("the encoder in the model file is wrong", why=why)
-            keys = {field.name for field in dataclasses.fields(PLANS[kind])}
-            body = record.take(item, "encoder", keys | {"kind"})
+            fields_of = dataclasses.fields(PLANS[kind])
+            keys = {field.name for field in fields_of}
+            later = {field.name: field.default for field in fields_of if field.default is not dataclasses.MISSING}
+            body = record.take(later | item, "encoder", keys | {"kind"})  # models made before a field was have it not
             plans.append(record.convert({key: body[key] for key in keys}, PLANS[kind], "encoder"))
         names = [plan.name for plan in plans]
         if not plans or len(set(names)) != len(names) or not all(plan.outputs for plan in plans):
@@ -135,3 +142,12 @@ class Encoder:
             raise ModelFileError("the encoder in the model file is wrong", why=why)
         left_out = record.convert(fields["left_out"], list[tuple[str, str]], "encoder")
         return cls(tuple(plans), tuple(left_out))
+
+
+def _affine(plan: Plan) -> list[tuple[float, float]]:
+    known = []
+    if isinstance(plan, SkewedPlan):
+        known = [(plan.mean, plan.scale), (plan.log_mean, plan.log_scale)]
+    elif isinstance(plan, NumericPlan) and plan.varies:
+        known = [(plan.mean, plan.scale)]
+    return known + [(0.0, 1.0)] * (len(plan.outputs) - len(known))

@@ -7,8 +7,10 @@ empty           no cell has a value
 constant        one value, nothing missing
 identifier      text: k = n.  Whole numbers: all present and distinct, in a column *named* like an identifier (`id`,
                 `customer_id`, `PassengerId`), or counting up by one in a column without a name or called `index`,
-                `row`, `no`.  A counting column with any other name is numeric: it may well be the x of a line
-numeric         every cell is a number (0/1 too); `00123` is a code and not a number when all cells have one width
+                `row`, `no`; in any order in more than 20 rows (of a table that was shuffled, or is part of another).  A
+                counting column with any other name is numeric: it may well be the x of a line
+numeric         every cell is a number (0/1 too); `00123` is a code and not a number when all cells have one width.
+                Also where all are written with one currency or unit, or in groups of three digits (see `written`)
 boolean         both words of a pair true/false, yes/no, t/f, y/n, on/off, in any case, and no third word
 date            every cell a date in the same order of day, month and year (see `cells.date_orders`)
 mixed           half of the cells or more look like numbers, and the other texts look like mistakes or marks for missing
@@ -30,6 +32,7 @@ from numpy.typing import NDArray
 
 from payback.tabular import cells
 from payback.tabular.column import Column
+from payback.tabular.written import Written, find_written
 
 _ID_NAME = re.compile(r"(?i:id|ids|uuid|guid|.*[_\s.-]id)|.*[a-z]I[dD]")
 _INDEX_NAME = re.compile(
@@ -48,9 +51,12 @@ class _Codes(dict[str, int]):
         return code
 
 
-def column_from_cells(name: str, joined: str, mark: str = ".", kind: str | None = None) -> Column:
+def column_from_cells(
+    name: str, joined: str, mark: str = ".", kind: str | None = None, *, sure: bool = False
+) -> Column:
     r"""A column from the texts of its cells, joined by NUL characters (which no cell holds; one string is far smaller
     than 100,000 strings).  `kind` overrules what is recognized: "numeric", "categorical" or "identifier".
+    sure: whether the decimal mark is known, not just likely.
 
     >>> column_from_cells("size", "1.5\0?\0002").kind, column_from_cells("fruit", "fig\0kiwi\0fig").kind
     ('numeric', 'categorical')
@@ -63,7 +69,12 @@ def column_from_cells(name: str, joined: str, mark: str = ".", kind: str | None 
     numbers = _numbers_of(labels, mark) if wanted else None
     if numbers is not None and (kind == "numeric" or not _is_code(labels)):
         return _rounded(column_from_numbers(name, np.append(numbers, np.nan)[codes], mark, kind), joined)
-    return _text_column(name, codes, labels, mark, kind)
+    written = find_written(labels, mark, sure) if wanted and numbers is None else None
+    return (
+        _text_column(name, codes, labels, mark, kind)
+        if written is None
+        else _written_column(name, codes, labels, mark, kind, written)
+    )
 
 
 def column_from_numbers(name: str, numbers: NDArray[np.float64], mark: str = ".", kind: str | None = None) -> Column:
@@ -82,6 +93,22 @@ def column_from_numbers(name: str, numbers: NDArray[np.float64], mark: str = "."
         else:
             kind = "numeric"
     return Column(name, kind, numbers=numbers, mark=mark, note=note)
+
+
+def _written_column(
+    name: str, codes: NDArray[np.int32], labels: list[str], mark: str, kind: str | None, written: Written
+) -> Column:
+    read = [written.number(text) for text in labels]
+    values = np.array([np.nan if value is None else value for value in read] + [np.nan])
+    others = np.isnan(values[codes]) & (codes >= 0)
+    if not others.any():
+        column = column_from_numbers(name, values[codes], mark, kind)
+        note = "; ".join(filter(None, (column.note, written.note)))
+        return dataclasses.replace(column, codes=codes, labels=tuple(labels), note=note, written=written)
+    if kind is None and (10 * others.sum() > len(codes) or len(set(codes[others])) > 3):
+        return _text_column(name, codes, labels, mark, kind)
+    note = f"numbers with some text, {written.note}"
+    return Column(name, "mixed", None, codes, tuple(labels), mark, note=note, written=written)
 
 
 def _rounded(column: Column, joined: str) -> Column:
@@ -147,9 +174,10 @@ def _is_code(labels: list[str]) -> bool:
 
 def _numbers_rows(name: str, numbers: NDArray[np.float64]) -> bool:
     """Whether the column only tells the rows apart."""
-    if _INDEX_NAME.fullmatch(name) and len(numbers) > 2 and bool((np.diff(numbers) == 1).all()):
+    index = bool(_INDEX_NAME.fullmatch(name))
+    if index and len(numbers) > 2 and bool((np.diff(numbers) == 1).all()):
         return True
-    if not _ID_NAME.fullmatch(name):
+    if not (_ID_NAME.fullmatch(name) or (index and len(numbers) > 20 and numbers.min() >= 0)):
         return False
     return bool((numbers == np.floor(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
 

@@ -7,6 +7,7 @@ the training rows had missing values, one more output says so (missing values ar
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from payback.errors import InputError
 from payback.tabular import cells
 from payback.tabular.cells import counted, quoted
-from payback.tabular.coerce import FloatArray, days_of, numbers_of, too_many_categories, truths_of
+from payback.tabular.coerce import FloatArray, days_of, numbers_like, numbers_of, too_many_categories, truths_of
 from payback.tabular.column import Column
 from payback.tabular.table import Table, listed
+from payback.tabular.written import Written
 
 MAX_CATEGORIES = 256
+SKEWED = 2.0  # as an exponential distribution is
 Unseen = Literal["error", "zero"]
 Rows = NDArray[np.intp]
 
@@ -40,6 +43,7 @@ class NumericPlan:
     scale: float
     varies: bool
     has_missing: bool
+    written: Written | None = None
 
     def __post_init__(self) -> None:
         _check_affine(self.mean, self.scale)
@@ -49,10 +53,44 @@ class NumericPlan:
         return [self.name] * self.varies + [f"{self.name} is missing"] * self.has_missing
 
     def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
-        values = numbers_of(table, self.name)[rows]
+        values = numbers_like(table, self.name, self.written)[rows]
         missing = _missing(self, values, out, notes)
         if self.varies:
             out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
+
+
+@dataclass(frozen=True)
+class SkewedPlan:
+    """x and log(x + shift), each standardized as a number is: for money, areas and counts, which differ by factors.
+    least: of the training rows; what is less has its logarithm.  x itself is there for sums of such columns."""
+
+    kind: ClassVar[str] = "skewed"
+    name: str
+    mean: float
+    scale: float
+    shift: float
+    least: float
+    log_mean: float
+    log_scale: float
+    has_missing: bool
+    written: Written | None = None
+
+    def __post_init__(self) -> None:
+        _check_affine(self.mean, self.scale)
+        _check_affine(self.log_mean, self.log_scale)
+        _check(self.shift >= 0 and self.least >= 0 and 0 < self.least + self.shift < math.inf, "a logarithm's range")
+
+    @property
+    def outputs(self) -> list[str]:
+        inside = f"{self.name} + {self.shift:g}" if self.shift else self.name
+        return [self.name, f"log({inside})"] + [f"{self.name} is missing"] * self.has_missing
+
+    def write(self, table: Table, rows: Rows, out: FloatArray, unseen: Unseen, notes: list[str]) -> None:
+        values = numbers_like(table, self.name, self.written)[rows]
+        missing = _missing(self, values, out, notes)
+        logarithms = np.log(np.maximum(values, self.least) + self.shift)
+        out[:, 0] = np.where(missing, 0.0, (values - self.mean) / self.scale)
+        out[:, 1] = np.where(missing, 0.0, (logarithms - self.log_mean) / self.log_scale)
 
 
 @dataclass(frozen=True)
@@ -152,18 +190,19 @@ class CategoricalPlan:
         out[known, target[known]] = 1.0
 
 
-Plan = NumericPlan | BooleanPlan | DatePlan | CategoricalPlan
+Plan = NumericPlan | SkewedPlan | BooleanPlan | DatePlan | CategoricalPlan
 # The closed list of what a file may name.
 PLANS: dict[str, type[Plan]] = {
     "numeric": NumericPlan,
+    "skewed": SkewedPlan,
     "boolean": BooleanPlan,
     "date": DatePlan,
     "categorical": CategoricalPlan,
 }
 
 
-def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
-    """The plan for a column, from its training rows only.
+def fit_plan(table: Table, column: Column, rows: Rows, logarithms: bool = True) -> Plan:
+    """The plan for a column, from its training rows only.  logarithms: whether skewed numbers may get theirs.
 
     Raises UselessColumnError: the column cannot help.  InputError: text in a numeric column.
     """
@@ -185,11 +224,35 @@ def fit_plan(table: Table, column: Column, rows: Rows) -> Plan:
     elif column.kind == "date":
         plan = _fit_date(table, column, rows, has_missing)
     else:
-        mean, scale, varies = mean_and_scale(_present(numbers_of(table, column.name)[rows]))
-        plan = NumericPlan(column.name, mean, scale, varies, has_missing)
+        values = _present(numbers_of(table, column.name)[rows])
+        plan = dataclasses.replace(_fit_numbers(column.name, values, has_missing, logarithms), written=column.written)
     if not plan.outputs:
         raise UselessColumnError("it is constant in the training rows")
     return plan
+
+
+def _fit_numbers(name: str, values: FloatArray, has_missing: bool, logarithms: bool) -> NumericPlan | SkewedPlan:
+    """Numbers as they are, or with their logarithms where those are far more even: skewness beyond SKEWED without, and
+    a third of that or less with."""
+    mean, scale, varies = mean_and_scale(values)
+    plain = NumericPlan(name, mean, scale, varies, has_missing)
+    if not (logarithms and varies and values.min() >= 0):
+        return plain
+    skewness = _skewness((values - mean) / scale)
+    if not skewness > SKEWED:
+        return plain
+    least = float(values.min())
+    # zeros have no logarithm: a small one of the other values is added, so that the unit of a column does not matter
+    shift = 0.0 if least > 0 else float(np.quantile(values[values > 0], 0.1))
+    logs = np.log(values + shift)
+    log_mean, log_scale, varies = mean_and_scale(logs)
+    if not varies or 3 * abs(_skewness((logs - log_mean) / log_scale)) > skewness:
+        return plain
+    return SkewedPlan(name, mean, scale, shift, least, log_mean, log_scale, has_missing)
+
+
+def _skewness(standardized: FloatArray) -> float:
+    return float(np.mean(standardized**3))
 
 
 def _fit_categories(column: Column, rows: Rows, has_missing: bool) -> CategoricalPlan:

@@ -30,7 +30,8 @@ def read_csv(
 
     Quoting is RFC 4180's, strictly.  Spaces around a cell do not count.  Blank lines are skipped, and said.
     delimiter: comma, semicolon, tab or | are recognized, or a line `sep=;` says it; any one character may be given.
-    decimal: "." or ","; recognized.  Thousands separators are never read: a number with one is text.
+    decimal: "." or ","; recognized.  Thousands separators, currencies and units are read where a whole column has them
+    and proves its decimal mark, or `decimal` is given; else such a number is text.
     header: whether the first line names the columns; recognized.  Without names they are x1, x2, …, and this is said.
     kinds: overrules the recognized kind of a column: {"zip": "categorical"}; "numeric", "categorical" or "identifier".
     told: called now and then with the share that is done, 0 to 1.
@@ -99,7 +100,7 @@ def table_from_text(
     made: list[Column] = []
     for name, texts in zip(names, columns, strict=True):
         told(_SPLITTING + (1 - _SPLITTING) * len(made) / len(names))
-        made.append(column_from_cells(name, texts, mark, kinds.get(name)))
+        made.append(column_from_cells(name, texts, mark, kinds.get(name), sure=decimal is not None))
     return Table(tuple(made), len(lines), source, tuple(notes), lines)
 
 

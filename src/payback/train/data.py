@@ -152,13 +152,16 @@ def _numbers(values: Any, name: str) -> Array:
 
 
 def split_rows(n: int, fraction: float, key: Any, classes: Array | None = None) -> tuple[Array, Array]:
-    """Two sorted arrays of row numbers: the larger part, and a random `fraction` of the n rows.
+    """Two sorted arrays of row numbers: the larger part, and a random `fraction` of the n rows; the last ones where
+    there is no key.
 
     classes: (n,) labels; each class is then split by itself, as evenly as whole rows allow (largest remainders), and
     every class keeps at least one row in the first part.
     """
-    order = random.permutation(key, n)
     wanted = round(n * fraction)
+    if key is None:
+        return np.arange(n - wanted), np.arange(n - wanted, n)
+    order = random.permutation(key, n)
     if classes is None:
         return np.sort(order[wanted:]), np.sort(order[:wanted])
     labels, counts = np.unique(classes, return_counts=True)

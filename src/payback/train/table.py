@@ -180,10 +180,12 @@ def prepare(
     task: str = "auto",
     recipe: Recipe | None = None,
     test: float = 0.2,
+    last: bool = False,
     seed: int = 0,
 ) -> Prepared:
     """Split the rows (test, validation, training; classes in equal shares) and fit the encoders on the training rows.
 
+    last: the last rows are tested and those before them watched, as they stand, instead of random ones.
     The network of the model that is returned has its initial weights.
     Raises InputError for columns, shares or options that do not go together.
     """
@@ -196,10 +198,10 @@ def prepare(
     everything = TargetEncoder.fit(table, targets, chosen)  # names what is wrong with the target, in any row
     classes = everything.encode(table) if everything.task == "classify" else None
     keys = random.split(random.key(seed), 2)
-    rest, test_rows = split_rows(table.n_rows, test, keys[0], classes)
+    rest, test_rows = split_rows(table.n_rows, test, None if last else keys[0], classes)
     recipe = recipe or Recipe()
     share = recipe.share_to_watch(len(rest))
-    kept, held = split_rows(len(rest), share, keys[1], None if classes is None else classes[rest])
+    kept, held = split_rows(len(rest), share, None if last else keys[1], None if classes is None else classes[rest])
     train_rows, valid_rows = rest[kept], rest[held]
     if len(train_rows) < 2:
         raise InputError(
@@ -208,7 +210,7 @@ def prepare(
             why=f"the table has {table.n_rows}",
             fix="hold out fewer, or bring more",
         )
-    encoder = Encoder.fit(table, features, train_rows)
+    encoder = Encoder.fit(table, features, train_rows, logarithms=recipe.hidden != ())  # a line is in the table's units
     target = TargetEncoder.fit(table, targets, everything.task, train_rows)
     _weights_of_classes(target, recipe.class_weight)
     recipe = dataclasses.replace(recipe, valid=share)
