@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.glass.bound import with_elements
 from payback.glass.story import shown
 from payback.ir.aval import Avals
 from payback.ir.node import Node
@@ -134,6 +135,7 @@ class Telling:
         self._users: dict[Node, Node] = {}
 
     def learn(self, nodes: Sequence[Node]) -> None:
+        self.names = with_elements(nodes, self.names)
         for node in nodes:
             for arg in node.args:
                 self._users.setdefault(arg, node)
