@@ -81,6 +81,7 @@ class Gradient:
         self.m = Recording() if on_graph else Values
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
+        self._values: tuple[Node | None, list[Any]] = (None, [])
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -154,7 +155,9 @@ class Gradient:
                 return begun(self, node, slot, bar)
             args = [Term(arg, m) for arg in node.args]
         else:
-            args = [arg.value for arg in node.args]
+            if self._values[0] is not node:  # of a stack of n, once and not n times
+                self._values = node, [arg.value for arg in node.args]
+            args = self._values[1]
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))

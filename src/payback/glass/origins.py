@@ -75,7 +75,7 @@ _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parent
 class Origin:
     """A place where something that is not finite was born.
 
-    phase     "value", or "gradient": in the backward pass
+    phase     "value", or "gradient": in the backward pass, or "step": of a training, in what the optimizer makes of it
     what      the sub-expression, or the name of an argument
     index     the first entry there; count: how many, of how many
     operands  (text, number) at that entry
@@ -114,6 +114,8 @@ class Origin:
         told = f"{where}{born}{what} is {shown(float(self.result))}"
         if self.phase == "gradient":
             told = f"{where}{born}{what}: it pays {shown(float(self.result))}"
+        if self.phase == "step":
+            told = f"in the step, {what}"
         told += f" ({with_})" if with_ else ""
         told += f": {self.fact}"
         told += f"; {self.row}" if self.row else ""

@@ -59,7 +59,9 @@ class WhyNan:
     def __str__(self) -> str:
         if not self.origins:
             return f"everything is finite: the value is {shown(float(self.value))}, and so is its gradient"
-        if np.isfinite(self.value):
+        if self.origins[0].phase == "step":
+            head = f"the value is {shown(float(self.value))}, and its gradient is finite, but the step is not"
+        elif np.isfinite(self.value):
             entries = ", ".join(f"{name} ({count:,})" for name, count in self.bad.items())
             head = f"the value is {shown(float(self.value))}, but its gradient is not finite: {entries}"
         else:
