@@ -176,12 +176,23 @@ def test_an_extreme_row_is_named(capsys, tmp_path, monkeypatch):
     assert "; row 37 of X" in capsys.readouterr().err
 
 
-def test_a_gradient_whose_square_is_too_large_and_steps_too_long():
-    with pytest.raises(NonFiniteError, match="cost and gradient are finite, but"):
-        fit(pb.nn.MLP([3, 1], dtype=float), X * 1e80, VALUES * 1e80, epochs=1, validation=0, optimizer=Momentum(1e300))
-    big = VALUES * 1e100
-    with pytest.raises(NonFiniteError, match="cost and gradient are finite, but"):
-        fit(pb.nn.MLP([3, 1], dtype=float), X, big, epochs=1, validation=0, optimizer=GradientDescent(1e200))
+def test_a_gradient_whose_square_is_too_large_and_steps_too_long(tmp_path):
+    line = pb.nn.MLP([3, 1], dtype=float)
+    told = dict(epochs=1, validation=0, batch_size="all")
+    with pytest.raises(NonFiniteError, match=r"^the step became .* the step, or its square, is beyond .* A smaller step"):
+        fit(line, X * 1e80, VALUES * 1e70, optimizer=Momentum(1e300), **told)
+    X_big, values = X * 1e90, VALUES * 1e70
+    with pytest.raises(NonFiniteError, match=r"^the norm of the gradient became .* Bring columns and targets"):
+        fit(line, X_big, values, loss=far, optimizer=pb.optim.Adam(), record=tmp_path / "run", **told)
+    (origin,) = pb.open_run(tmp_path / "run", loss=far).why_nan()
+    gradient = pb.grad(lambda weight: far(X_big @ weight, values))(line.layers[0].weight)
+    assert origin.phase == "step" and origin.fact.startswith("its square is beyond the largest float64, 1.8e+308")
+    assert origin.operands == (("gradient", pytest.approx(gradient[origin.index], rel=1e-12)),)
+    assert abs(gradient[origin.index]) == np.abs(gradient).max()
+
+
+def far(prediction, target, weights=None):
+    return (np.abs(prediction - np.reshape(target, (-1, 1))) * 1e70).mean()
 
 
 def test_line_search(tmp_path, monkeypatch):

@@ -82,6 +82,7 @@ class Gradient:
         self.on_graph = on_graph
         self._payments: tuple[Node | None, list[Any]] = (None, [])
         self._roots: tuple[Any, Roots] = (None, Roots(()))
+        self._values: tuple[Node | None, list[Any]] = (None, [])
 
     def operand(self, node: Node) -> Any:
         return Term(node, self.m) if self.on_graph else node.value
@@ -160,7 +161,12 @@ class Gradient:
 
     def plain_pull(self, node: Node, slot: int, bar: Any) -> Any:
         m, row, params = self.m, node.op, node.params
-        args = [Term(arg, m) for arg in node.args] if self.on_graph else [arg.value for arg in node.args]
+        if self.on_graph:
+            args = [Term(arg, m) for arg in node.args]
+        else:
+            if self._values[0] is not node:  # of a stack of n, once and not n times
+                self._values = node, [arg.value for arg in node.args]
+            args = self._values[1]
         arg = args[slot]
         if row.kind == "pointwise":
             paid = self.times(bar, row.partials[slot](m, *args, self.operand(node)))

@@ -26,7 +26,8 @@ def verify(target: str, /, *values: str, out: Out) -> int:
     The function is traced with shapes only, compiled, run once each way on the values that you give, and so is its
     gradient if it returns a single floating number.  Sums, products and elementary functions may
     differ by roundings: results agree up to 256 eps of the largest entry. A program that makes small errors large, such
-    as a long chaotic loop, may differ by more.
+    as a long chaotic loop, may differ by more. Both ways use the same derivative rules: whether those are right, also
+    rules of your own (pb.custom_gradient), is asked by pb.check_grads, which compares with finite differences.
 
     Exit code 0: they agree; 3: they do not, or the function itself failed.
 

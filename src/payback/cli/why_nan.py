@@ -8,8 +8,8 @@ import numpy as np
 from cyclopts import Parameter
 
 from payback.cli.options import Out
-from payback.cli.subject import subject
-from payback.glass.explain import run
+from payback.cli.subject import split_names, subject
+from payback.glass.explain import chosen_nodes, run
 from payback.glass.record import number
 from payback.glass.why_nan import nan_origins
 
@@ -18,6 +18,7 @@ def why_nan(
     target: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *values: str,
+    wrt: str | None = None,
     row: str | None = None,
     out: Out,
 ) -> None:
@@ -36,12 +37,15 @@ def why_nan(
         An expression such as "log(a)", a file and a function such as model.py:cost, or the folder of a model.
     values
         What it is computed from: NAME=VALUE for each argument (see "payback audit --help"); for a model a table.
+    wrt
+        Names, separated by commas: only the gradients by these. A network's weights are W1, b1, W2, ...
     row
         For a model: the number of a row of the table, from 0, or all.
     """
     with subject(target, values, row, out) as looked_at:
         seen = run(looked_at.function, looked_at.args, looked_at.kwargs, looked_at.argnums)
-        found = nan_origins(seen.top, seen.wrt, looked_at.names | looked_at.named(seen), seen.data)
+        chosen = chosen_nodes(seen, split_names(wrt) or None)
+        found = nan_origins(seen.top, chosen, looked_at.names | looked_at.named(seen), seen.data)
     for line in str(found).splitlines():
         out.line(line)
     if not out.json:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from payback.ops.index import Scattered
+
 if TYPE_CHECKING:
     from payback.glass.accounts import Edge
     from payback.glass.ledger import Ledger
@@ -72,13 +74,24 @@ def flow(book: Ledger) -> Flow:
     edges = sorted(book.edges, key=lambda edge: (edge.payer.layer or 0, edge.payer.id, edge.slot))
     steps = []
     for edge in edges:
-        before, after = size[edge.payer], log2_norm(edge.paid)
+        before, after = size[edge.payer], _paid(book, edge)
         gain = after - before if not (math.isinf(before) and before == after) else math.nan
         steps.append(Step(edge, before, gain, after))
     layers: dict[int, list[float]] = {}
     for account, norm in size.items():
         layers.setdefault(account.layer or 0, []).append(norm)
     return Flow(tuple(steps), tuple(_together(layers[k]) for k in sorted(layers)))
+
+
+def _paid(book: Ledger, edge: Edge) -> float:
+    """The norm of a payment; one to some entries of an array is not made an array of all for it."""
+    if not edge.arg.shape:
+        return log2_norm(edge.paid)
+    payer = edge.payer.node
+    with np.errstate(all="ignore"):
+        paid = book.gradient.pull(payer, edge.slot, book.bars[payer])
+    whole = type(paid) is not Scattered or bool(paid.arrays)  # an array may name an entry twice
+    return log2_norm(book.amount(edge.arg.node, paid) if whole else book.plain(paid.value))
 
 
 def log2_norm(value: Any) -> float:

@@ -19,12 +19,13 @@ import numpy as np
 
 from payback.ad.algebra import Gradient, Masked, PathCount, Walks
 from payback.ad.paths import Sizes
-from payback.ad.sweep import Entry, everything, reach, sweep
+from payback.ad.sweep import Entry, everything, live_nodes, reach, sweep
 from payback.errors import InputError
 from payback.glass.accounts import Account, Edge, Events, LedgerError, Pays, Race, Settles, plain_number, ratio
 from payback.glass.entries import EntryNames, no_collecting
 from payback.glass.expand import Expansion
 from payback.glass.inside import Opened
+from payback.glass.names import name_nodes
 from payback.glass.questions import Questions, Which
 from payback.ir.aval import Avals
 from payback.ir.node import Node, ancestors, by_id
@@ -310,6 +311,21 @@ class Ledger(Questions):
         Infinite where the paths cancel exactly; 1 where they are all 0, and None for a leaf without a path.
         """
         return {leaf.name: ratio(self.gross.get(leaf.node), leaf.settled) for leaf in self.leaves}
+
+    @cached_property
+    def opened(self) -> Ledger:
+        """The same gradient with its loops and branches opened: every step told apart, under its variables' names
+        (c, c#2, …); itself if it has none.  Raises InputError for more than 1,000,000 operations in them.
+        """
+        inside = Opened(self._top, self._leaves)
+        if not inside.of:
+            return self
+        known = {inside.of.get(node, node): account.name for node, account in self.accounts.items()}
+        between = ancestors([inside.top], min(leaf.id for leaf in self._leaves))
+        names = name_nodes(live_nodes(between, set(self._leaves))[0], known)
+        book = Ledger(inside.top, self._leaves, names)
+        book._aliases, book.data = self._aliases, self.data
+        return book
 
     def entry(self, which: Which, index: Any = ()) -> Ledger:
         """The ledger of one entry of an array, number by number: its cone alone, see `expand.py`.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from payback.glass.bound import Bound, identifiers, of_operator
 from payback.ir.node import Node, ancestors
-from payback.ir.where import position, syntax
 
 MOST = 5000  # nodes that are named after the program
 _PARAMETER = re.compile(r"^(.*?)((?:\.layers\[\d+\])*)\.(weight|bias)$")
@@ -71,45 +70,60 @@ def read_last(top: Node, leaves: Sequence[Node], names: Mapping[Node, str]) -> d
 def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]:
     """Names for all nodes (ascending): those that they have, those of the user's variables, then letters or operations.
 
-    A node gets a variable's name where the program says `name = …` and the node is what that expression came to; in a
-    loop the later ones are h#2, h#3, ….
+    A node gets the name of what the program assigns it to (a variable, an attribute, an item, one of several targets of
+    a loop); in a loop the later ones are h#2, h#3, ….  Letters are none of the program's own variables.
     """
     names = dict(named)
     if len(nodes) > MOST:
         return names
-    assigned: dict[Any, dict[tuple[int, ...], str]] = {}
     users: dict[Node, list[Node]] = {}
     for node in nodes:
         for arg in node.args:
             users.setdefault(arg, []).append(node)
     taken = set(names.values())
+    bound, rounds = Bound(), _rounds(nodes)
     for node in nodes:
-        if node in names or node.where is None:
+        if node in names or node.where is None or (node.op.name == "cast" and of_operator(node.where)):
             continue
-        place = position(node.where)
-        if place is None or any(_same_place(node, user) for user in users.get(node, ())):
+        if any(_goes_on(node, user, rounds) for user in users.get(node, ())):
             continue
-        source = node.where[0] if place.file.startswith("<") else place.file
-        if source not in assigned:
-            assigned[source] = _assignments(source)
-        name = assigned[source].get((place.line, place.column, place.end_line, place.end_column))
-        if name is not None:
+        name = bound.name(node, names)
+        if name:
             names[node] = _free(name, taken)
     rest = [node for node in nodes if node not in names]
     if all(not node.shape for node in nodes) and len(rest) <= len(string.ascii_lowercase):
         inputs = [name for node, name in named.items() if not node.args]
-        names |= dict(zip(rest, letters(taken, inputs), strict=False))
+        names |= dict(zip(rest, letters(taken | identifiers(nodes), inputs), strict=False))
         return names
     counts: dict[str, int] = {}
     for node in rest:
         word = {"contract": "product", "const": "k"}.get(node.op.name, node.op.name)
         counts[word] = counts.get(word, 0) + 1
-        names[node] = _free(f"{word}{counts[word]}", taken)
+        while f"{word}{counts[word]}" in taken:
+            counts[word] += 1
+        names[node] = f"{word}{counts[word]}"
     return names
 
 
-def _same_place(node: Node, user: Node) -> bool:
-    return user.where is not None and node.where is not None and user.where[:2] == node.where[:2]
+def _rounds(nodes: Sequence[Node]) -> dict[Node, int]:
+    """Of nodes that one instruction has made: the same number where nothing else of its code ran in between."""
+    last: dict[Any, int] = {}
+    rounds, number = {}, {}
+    for node in nodes:
+        if node.where is not None:
+            code, offset = node.where[:2]
+            if last.get(code) != offset:
+                number[code] = number.get(code, 0) + 1
+            last[code] = offset
+            rounds[node] = number[code]
+    return rounds
+
+
+def _goes_on(node: Node, user: Node, rounds: Mapping[Node, int]) -> bool:
+    """Whether a node is a step of the same evaluation of an expression as its user is, not of an earlier round."""
+    if user.where is None or node.where is None or user.where[:2] != node.where[:2]:
+        return False
+    return rounds[node] == rounds[user] and not (user.op is node.op and of_operator(node.where))
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -119,19 +133,3 @@ def _free(name: str, taken: set[str]) -> str:
         made = f"{name}#{count}"
     taken.add(made)
     return made
-
-
-def _assignments(source: Any) -> dict[tuple[int, ...], str]:
-    """Where the right sides of `name = …` stand -> the name."""
-    found: dict[tuple[int, ...], str] = {}
-    for statement in ast.walk(syntax(source)):
-        target: Any = None
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-        elif isinstance(statement, (ast.AnnAssign, ast.NamedExpr)):
-            target = statement.target
-        value = getattr(statement, "value", None)
-        if isinstance(target, ast.Name) and value is not None:
-            place = (value.lineno, value.col_offset, value.end_lineno, value.end_col_offset)
-            found[place] = target.id
-    return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from payback.ad.algebra import Gradient
+from payback.glass.bound import with_elements
 from payback.glass.story import shown
 from payback.ir.aval import Avals
 from payback.ir.node import Node
@@ -74,7 +75,7 @@ _ATOM = re.compile(r"[\w.\[\]']*(\([^()]*\))?")  # a name or one call: no parent
 class Origin:
     """A place where something that is not finite was born.
 
-    phase     "value", or "gradient": in the backward pass
+    phase     "value", or "gradient": in the backward pass, or "step": of a training, in what the optimizer makes of it
     what      the sub-expression, or the name of an argument
     index     the first entry there; count: how many, of how many
     operands  (text, number) at that entry
@@ -113,6 +114,8 @@ class Origin:
         told = f"{where}{born}{what} is {shown(float(self.result))}"
         if self.phase == "gradient":
             told = f"{where}{born}{what}: it pays {shown(float(self.result))}"
+        if self.phase == "step":
+            told = f"in the step, {what}"
         told += f" ({with_})" if with_ else ""
         told += f": {self.fact}"
         told += f"; {self.row}" if self.row else ""
@@ -134,6 +137,7 @@ class Telling:
         self._users: dict[Node, Node] = {}
 
     def learn(self, nodes: Sequence[Node]) -> None:
+        self.names = with_elements(nodes, self.names)
         for node in nodes:
             for arg in node.args:
                 self._users.setdefault(arg, node)

@@ -34,29 +34,33 @@ class Questions(Forms):
     def cut(self, edge: Edge) -> Cut:
         """The exact gradient without an edge, by one more sweep, and its cosine to the real one.
 
-        Raises InputError for an edge of another ledger.
+        edge: of this ledger, or of what is inside its loops (`opened`).  Raises InputError for one of another ledger.
         """
-        return blame.cut(self._book, edge)
+        return blame.cut(self._book.opened if edge.book is not self._book else self._book, edge)
 
     def through(self, predicate: Callable[[Account], Any] | None = None, **where: Any) -> Part:
         """The part of the gradient along the paths that pass a place: see `blame.through`.
 
         One of: a predicate on accounts, layer=3 (edges from the top), line=12 or "file.py:12", term="…" (of the loss),
-        sample=5 with samples="X".  Raises InputError for a place that is not there.
+        sample=5 with samples="X".  Lines are those in loops too.  Raises InputError for a place that is not there.
         """
-        return blame.through(self._book, predicate, **where)
+        return blame.through(self._book.opened if "line" in where else self._book, predicate, **where)
 
     def blame(self, by: str, samples: Any = None) -> Blame:
         """The gradient in parts that add up to it.
 
         by: "line", "layer" or "op" (who pays the leaves in the end), "term" (of the loss), "sample" (through which row
-        of the arrays that `samples` names; one sweep for each).  Raises InputError for other words.
+        of the arrays that `samples` names; one sweep for each).  Of a loop, lines and ops are those inside.  Raises
+        InputError for other words.
         """
-        return blame.blame(self._book, by, samples)
+        return blame.blame(self._book.opened if by in ("line", "op") else self._book, by, samples)
 
     def flow(self) -> Flow:
-        """How large the adjoints are on their way down: norms before and after each payment, in powers of two."""
-        return flow(self._book)
+        """How large the adjoints are on their way down: norms before and after each payment, in powers of two.
+
+        Loops are looked into, step by step.  Raises InputError as `opened` does.
+        """
+        return flow(self._book.opened)
 
     def cost(self) -> Cost:
         """Flops and bytes of the value and of its gradient, counted op by op, beside the bound."""

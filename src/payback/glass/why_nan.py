@@ -18,7 +18,7 @@ from payback.ad.algebra import Gradient
 from payback.ad.paths import MULTILINEAR, Links
 from payback.ad.sweep import Entry, everything, sweep
 from payback.errors import ShapeError
-from payback.glass.explain import run
+from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.glass.names import read_last
 from payback.glass.origins import Origin, Telling, bad_entries
@@ -59,7 +59,9 @@ class WhyNan:
     def __str__(self) -> str:
         if not self.origins:
             return f"everything is finite: the value is {shown(float(self.value))}, and so is its gradient"
-        if np.isfinite(self.value):
+        if self.origins[0].phase == "step":
+            head = f"the value is {shown(float(self.value))}, and its gradient is finite, but the step is not"
+        elif np.isfinite(self.value):
             entries = ", ".join(f"{name} ({count:,})" for name, count in self.bad.items())
             head = f"the value is {shown(float(self.value))}, but its gradient is not finite: {entries}"
         else:
@@ -72,15 +74,16 @@ class WhyNan:
         )
 
 
-def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> WhyNan:
+def why_nan(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None, **kwargs: Any) -> WhyNan:
     """Where a NaN or an infinity was born, in the value of `f(*args, **kwargs)` or in its gradient.
 
-    f, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are
+    f, wrt, argnums: as for `pb.explain`; f may be a value computed from `pb.variable`s.  Loops, branches and calls are
     looked into, step by step.
 
     Returns a WhyNan: all origins in order, each with its element, the operands' values, the rule, the user's own
     sub-expression and the reason.  It is empty, and false, if value and gradient are finite.
-    Raises InputError for what is neither a function with its arguments nor a value of variables.
+    Raises InputError for what is neither a function with its arguments nor a value of variables, and for a name that is
+    none of the leaves.
 
     >>> import numpy as np, payback as pb
     >>> def cost(p):
@@ -90,7 +93,7 @@ def why_nan(f: Any, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -
     (1,) (('p', 0.0),) log needs x > 0
     """
     seen = run(f, args, kwargs, argnums)
-    return nan_origins(seen.top, seen.wrt, seen.names, seen.data)
+    return nan_origins(seen.top, chosen_nodes(seen, wrt), seen.names, seen.data)
 
 
 def nan_origins(top: Node, wrt: Sequence[Node], names: Mapping[Node, str], data: Mapping[str, Any]) -> WhyNan:

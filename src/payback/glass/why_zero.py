@@ -25,12 +25,13 @@ from payback.ad.algebra import Gradient
 from payback.ad.paths import MULTILINEAR, Links, Sizes
 from payback.ad.sweep import everything, reach, sweep
 from payback.errors import DifferentiationError, InputError
+from payback.glass.bound import with_elements
 from payback.glass.explain import Wrt, chosen_nodes, run
 from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
 from payback.glass.unreached import Cause, cuts, text_of
-from payback.ir.node import Node
+from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.ops.several import PART
 from payback.trace.backward import seed_for
@@ -138,7 +139,7 @@ def zero_causes(
     the nodes of which the program has had a bare whole number, with the place."""
     opened = Opened(top, wrt, values=True)
     root = opened.top
-    called = {opened.of.get(node, node): name for node, name in names.items()}
+    called = with_elements(ancestors([root]), {opened.of.get(node, node): name for node, name in names.items()})
     with np.errstate(all="ignore"):
         kinds = _Kinds(root, wrt)
         causes = _Causes(kinds, called, rounded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from payback.optim.linear import line
 from payback.optim.optimizers import AdamW
 from payback.trace.array import Traced
 from payback.trace.tree import leaves
+from payback.transforms.gradient import grad
 
 if TYPE_CHECKING:
     from payback.glass.explain import Seen
@@ -110,8 +111,10 @@ def picture(recorded: RecordedRun) -> str:
     return run_svg(recorded)
 
 
-def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
-    """Where what is not finite in the cost of a batch, or in its gradient, was born.
+def why(loss: Loss, net: Any, batch: Batch, told: Any = None) -> WhyNan:
+    """Where what is not finite in the cost of a batch, in its gradient, or in the step, was born.
+
+    told: the rate, norm and length of the step as it was taken; None where no step was.
 
     What payback's own layers and losses compute has no line of the user's: it is called by its layer.
     """
@@ -130,7 +133,37 @@ def why(loss: Loss, net: Any, batch: Batch) -> WhyNan:
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
     names = called_by_layers(seen, net, result, lambda where: tuple(where[:2]) == here[0])
     found = nan_origins(seen.top, seen.wrt, names, seen.data)
+    if not found and told is not None:
+        return replace(found, origins=tuple(_of_step(loss, net, batch, *map(float, told))))
     return replace(found, origins=tuple(replace(origin, row=_row(origin, batch)) for origin in found.origins))
+
+
+_SMALLER = "a smaller step length, or clip_norm="
+_SCALED = (
+    "bring columns and targets to sizes near 1, or train in float64: clip_norm= would divide by a norm that is infinite"
+)
+
+
+def _of_step(loss: Loss, net: Any, batch: Batch, rate: float, norm: float, length: float) -> Iterator[Origin]:
+    """Of a step whose cost and gradient are finite: what is not."""
+    if np.isfinite(norm) and np.isfinite(length):
+        return
+    gradient = parameters(grad(lambda net: loss(_trained(net, batch.X, batch.key), batch.y, batch.weights))(net))
+    path, array = max(gradient.items(), key=lambda item: np.max(np.abs(item[1]), initial=0.0))
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(array)), array.shape))
+    largest = f"the largest {array.dtype}, {float(np.finfo(array.dtype).max):.3g}"
+    given, entry = ("gradient", float(array[index])), (path, index, 1, 1)
+    if not np.isfinite(norm):
+        with np.errstate(over="ignore"):
+            squares = np.square(array)
+        fact = (
+            f"its square is beyond {largest}" if np.isinf(squares).any() else f"the sum of squares is beyond {largest}"
+        )
+        yield Origin("step", *entry, (given,), norm, "square", f"{what} is beyond {largest}", None, cure=_SCALED)
+        return
+    operands = (given, ("rate", rate), ("norm of the gradient", norm))
+    yield Origin("step", *entry, operands, length, "step", f"the step, or its square, is beyond {largest}", None,
+                 cure=_SMALLER)  # fmt: skip
 
 
 def _row(origin: Origin, batch: Batch) -> str:

@@ -74,7 +74,7 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
 
     batch = at.held() if bad is None else at.batch(bad.rows)
     try:
-        found = why(at.loss, at.net, batch)
+        found = why(at.loss, at.net, batch, None if bad is None else (bad.rate, bad.norm, bad.length))
     except PaybackError as other:  # the loss or the network cannot be looked into: the error is told as it is
         problem.add_note(f"where it was born could not be found out: {other}")
         return
@@ -84,13 +84,11 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
         problem.why = str(first)
         if first.row and first.count * len(batch.X) <= first.size:  # no more than that row
             problem.fix = f"look at {first.row}; if it is as it should be, {problem.fix}"
+        if first.phase == "step":
+            problem.what = problem.what.replace("the gradient became", "the norm of the gradient became")
+            problem.fix = first.cure
         if first.cure and first.place is not None:  # in a line of the user's
             problem.fix = f"{problem.fix}; {first.cure}"
-    elif bad is not None and np.isfinite(bad.cost):
-        what = "the step is not" if np.isfinite(bad.norm) else "the square of the gradient is not"
-        problem.why = (
-            f"cost and gradient are finite, but {what}: the steps are too long, or the data hold extreme values"
-        )
     if on_nan == "refuse":
         return
     if recorder is not None:

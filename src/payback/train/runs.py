@@ -134,7 +134,8 @@ class RecordedRun:
                 raise InputError("no step of the run failed",
                                  fix="give the number of a step, or held=True for the rows held out")  # fmt: skip
             n = self.failed.n
-        return why(self.loss, self.step(n - 1).net, self.batch(n))
+        told = self._line(n)
+        return why(self.loss, self.step(n - 1).net, self.batch(n), (told.rate, told.norm, told.length))
 
     def _held(self) -> tuple[Array, Array, Array | None]:
         if self.rows.held is None:

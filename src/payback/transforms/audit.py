@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from payback.trace.plain_arrays import now
 from payback.trace.refusals.cures import BARE_NUMBERS, of_library
 from payback.trace.shim import shim, wrappers
 from payback.trace.text.texts import Text
-from payback.trace.tree import leaves
+from payback.trace.tree import leaves, tree_map
 from payback.transforms.bare_numbers import Plainly, raised_at
 from payback.transforms.gradient import ArgNums, Function, Opened, scalar_result
 
@@ -259,12 +259,32 @@ def _ended(problem: Exception, place: Any, found: dict[Any, Obstacle]) -> None:
     found.setdefault(key, Obstacle(at.file, at.line, at.function, at.text, what, why, fix))
 
 
-def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any) -> Audit:
+def _narrowed(opened: Opened, wrt: str | Sequence[str]) -> tuple[Any, Any]:
+    """The arguments, of which only the leaves with these names are differentiated by."""
+    known = {node.params["name"]: node for node in opened.wrt if node is not None}
+    wanted = [wrt] if isinstance(wrt, str) else [*wrt]
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"wrt names {name!r}", why=f"the leaves are {', '.join([*known][:20])}")
+    if not wanted:
+        raise InputError("wrt is empty", fix="leave it out, or name a leaf")
+    others = set(known.values()) - {known[name] for name in wanted}
+
+    def leaf(made: Any) -> Any:
+        return plain(made) if isinstance(made, Traced) and made.node in others else made
+
+    return tree_map(leaf, (opened.args, opened.kwargs))  # type: ignore[no-any-return]
+
+
+def audit(
+    f: Function, *args: Any, wrt: str | Sequence[str] | None = None, argnums: ArgNums | None = None, **kwargs: Any
+) -> Audit:
     """Run `f(*args, **kwargs)` once, to its end, and list all places of it that cannot be differentiated.
 
     args: numbers, floating arrays and containers of them, as for `grad`.
     argnums: which arguments to differentiate by: a position, a name, or several of them; if None all positional ones
         but those of integers and truth values alone, such as the classes of a loss.
+    wrt: narrows that to some leaves, by their names: "x", "params['w']".
     Where a derivative would be lost (a function without a row, `float(x)`, a plain array that is written into, compiled
     code, ...) the place is noted and the run goes on with the plain value, so that one run finds them all.
 
@@ -285,6 +305,7 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
             raise InputError("audit was given no arguments of the function", why="it is run once, on real values",
                              fix="write pb.audit(f, x)")  # fmt: skip
     opened = Opened(f, args, kwargs, argnums)
+    args, kwargs = (opened.args, opened.kwargs) if wrt is None else _narrowed(opened, wrt)
     found: dict[Any, Obstacle] = {}
     plainly = Plainly(_bare)
     ended: dict[Any, Exception] = {}
@@ -295,7 +316,7 @@ def audit(f: Function, *args: Any, argnums: ArgNums | None = None, **kwargs: Any
             while True:
                 try:
                     with plainly.running():
-                        out = shim.call(f, opened.args, opened.kwargs)
+                        out = shim.call(f, args, kwargs)
                     break
                 except Exception as problem:
                     if isinstance(problem, PaybackError) and not isinstance(problem, _TAKEN):

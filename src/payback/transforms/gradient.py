@@ -202,10 +202,13 @@ def argument_names(f: Function, count: int) -> list[str]:
             known = _names[id(code)] = code, names + [f"argument {i}" for i in range(len(names), count)]
         return known[1][:count]
     try:
-        names = list(inspect.signature(f).parameters)
+        parameters = [*inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
-        names = []
-    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    several = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
+    more = (f"argument {i}" if several is None else f"{several}[{i - len(names)}]" for i in range(len(names), count))
+    return [*names[:count], *more]
 
 
 def _positions(
