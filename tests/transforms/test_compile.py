@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from types import SimpleNamespace
 
@@ -243,3 +244,24 @@ def test_they_go_to_other_processes_and_into_copies():
             assert again.__name__ == compiled.__name__
     assert pickle.loads(pickle.dumps(tripled)) is tripled  # noqa: S301
     assert pickle.loads(pickle.dumps(cubed))(x, 2) == cubed(x, 2) == x @ x  # noqa: S301
+
+
+@dataclasses.dataclass
+class Scaled:
+    x: float
+    by: object = dataclasses.field(metadata={"static": True})
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_static_values_are_told_apart_to_the_bit_and_by_type(wrapped):
+    """Those that are equal, too; and NaN is one value."""
+
+    def f(x, by):
+        return x * np.copysign(2.0, by) * (3.0 if isinstance(by, bool) else 5.0 if isinstance(by, int) else 7.0)
+
+    followed, traces = counted(f)
+    compiled = pb.compile((lambda s: followed(s.x, s.by)) if wrapped else followed, static_argnums=() if wrapped else 1)
+    values = (0.0, -0.0, 0, False, 1, True, 1.0, np.nan)
+    for by in (*values, *values[::-1], float("nan")):
+        assert compiled(*([Scaled(1.5, by)] if wrapped else [1.5, by])) == f(1.5, by)
+    assert len(traces) == len(values)

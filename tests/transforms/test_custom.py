@@ -59,6 +59,15 @@ def weighted(x, s):
     return y * s, lambda bar: (pull(bar * s)[0], np.sum(bar * y) * pb.grad(lambda t: t * t * s)(0.5) / s)
 
 
+def summed(x, s):
+    return pb.scan(lambda c, row: (np.sin(c) * row + c * s, None), x[0], x)[0]
+
+
+@pb.custom_gradient
+def looped(x, s):
+    return pb.vjp(summed, x, s)
+
+
 def spiral(x, s):
     for _ in range(3):
         x = np.sin(x) * s + x[::-1]
@@ -74,6 +83,7 @@ PROGRAMS = {
         lambda x, s: (x * x * s, x, s * 1.0),
     ),
     "what is around it, and inside": (weighted, lambda x, s: np.sin(x * WEIGHTS) ** 2 * s),
+    "a loop inside": (looped, summed),
     "a container": (lambda x, s: normalized({"x": x, "s": s}), lambda x, s: x / np.sqrt(np.sum(x**2)) * s),
     "inside other things": (
         lambda x, s: np.cumsum(exponential(scaled_sine(x, s) * x[0], s), axis=1),

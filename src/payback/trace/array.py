@@ -127,7 +127,8 @@ class Traced(metaclass=_Kind):
         accumulate: add to earlier gradients instead of replacing them.
 
         Raises DifferentiationError for a value that is not a scalar (without seed) or not floating, or that another
-        derivative or a compiled function follows (use `pb.grad` there); MutationError when a variable was changed after this value was computed.
+        derivative or a compiled function follows (use `pb.grad` there); MutationError when a variable was changed after
+        this value was computed.
 
         >>> import payback as pb
         >>> w = pb.variable(3.0)

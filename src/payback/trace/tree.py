@@ -219,7 +219,7 @@ def _reader(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
 def _open(tree: Any, spec: Any, found: list[Any]) -> bool:
     kind, keys, children, flat = spec
     if kind is None:
-        return tree is keys or (type(tree) is type(keys) and tree == keys)
+        return tree is keys or (type(tree) is type(keys) and told(tree) == told(keys))
     if type(tree) is not kind:
         return False
     if callable(keys):
@@ -278,13 +278,22 @@ def rebuilder(tree: Any) -> Callable[[Iterator[Any]], Any]:
     return build_all
 
 
+def told(value: Any) -> Any:
+    """What a static value is told from others by: 1, 1.0 and True are three values, 0.0 and -0.0 two, NaN is one."""
+    if isinstance(value, float):
+        return type(value), float.__repr__(value)
+    if isinstance(value, complex):
+        return type(value), complex.__repr__(value)
+    return type(value), tuple(map(told, value)) if type(value) is tuple else value
+
+
 def structure(tree: Any) -> Any:
     """A container's structure, static fields of dataclasses included, as a value that can be hashed and compared."""
     parts = _parts(tree)
     if parts is None:
         return None
     fields = dataclasses.fields(tree) if dataclasses.is_dataclass(tree) else ()
-    fixed = tuple(getattr(tree, field.name) for field in fields if field.metadata.get("static"))
+    fixed = tuple(told(getattr(tree, field.name)) for field in fields if field.metadata.get("static"))
     return _kind(tree), tuple(parts[1]), fixed, tuple(map(structure, parts[0]))
 
 

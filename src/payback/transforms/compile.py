@@ -20,7 +20,7 @@ from payback.trace.array import Traced
 from payback.trace.body import node_of, run_node
 from payback.trace.operators import where_of_caller
 from payback.trace.plain_arrays import native, now
-from payback.trace.tree import is_leaf, leaves, opener, paths, structure
+from payback.trace.tree import is_leaf, leaves, opener, paths, structure, told
 from payback.transforms.donation import Donation, prepare, settle
 from payback.transforms.retracing import Read
 from payback.transforms.shared_memory import note_written
@@ -132,7 +132,7 @@ class CompiledFunction:
     def _trace(self, tree: Any, values: list[Any], dynamic: list[bool], offered: Sequence[bool] = ()) -> Trace:
         key = (
             structure(tree),
-            tuple(Kind.of(leaf) if on else (type(leaf), leaf) for leaf, on in zip(values, dynamic, strict=True)),
+            tuple(Kind.of(leaf) if on else told(leaf) for leaf, on in zip(values, dynamic, strict=True)),
         )
         try:
             known = self._traces.get(key)

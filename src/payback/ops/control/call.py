@@ -97,16 +97,29 @@ def _custom_vjp(
 
 
 def _depends(body: Any, slots: Iterable[int]) -> set[int]:
-    """Which results of a body depend on these inputs, calls inside it looked into."""
+    """Which results of a body depend on these inputs, calls and loops inside it looked into."""
     moved = {body.graph.inputs[slot] for slot in slots}
-    several: dict[Any, set[int]] = {}  # of calls: which of their results
+    several: dict[Any, set[int]] = {}  # which of their results
     for node in body.graph.nodes:
         given = [k for k, arg in enumerate(node.args) if arg in moved]
         if given and node.op.name == "call":
             several[node] = _depends(node.params["body"], given)
+        if given and node.op.name == "scan":
+            several[node] = _of_scan(given, **node.params)
         if given and (node.op is not PART or node.params["k"] in several.get(node.args[0], (node.params["k"],))):
             moved.add(node)
     return {k for k, node in enumerate(body.graph.outputs) if node in moved}
+
+
+def _of_scan(slots: Iterable[int], body: Any, constants: int, carried: int, **_: Any) -> set[int]:
+    """Of a loop's results (see `loop.py`): what is carried on brings along what it depends on."""
+    moved: set[int] = set()
+    more = set(slots)
+    while more:
+        moved |= more
+        found = _depends(body, moved)
+        more = {constants + k for k in found if k < carried} - moved
+    return found | {len(body.gives) + k for k in range(carried) if constants + k in moved}
 
 
 def _custom_jvp(m: Any, dots: dict[int, Any], args: list[Any], y: Any, body: Any, pull: Any, label: str) -> list[Any]:
