@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.programs.listed import program
-from benchmarks.programs.networks import dense, softmax
+from benchmarks.programs.networks import dense, sigmoid, softmax
 
 
 def squared_distances(xp: Any, x: Any, y: Any) -> Any:
@@ -210,3 +210,39 @@ def ridge(xp: Any, lib: Any, penalty: Any, x: Any, y: Any) -> Any:
     """By the penalty alone, an array without axes."""
     w = xp.linalg.solve(x.T @ x + penalty * xp.eye(20, dtype=x.dtype), x.T @ y)
     return xp.mean((y - x @ w) ** 2)
+
+
+def edges_data(g: Any) -> Any:
+    return g.standard_normal(2000), *g.integers(0, 2000, (2, 40_000)), g.standard_normal(40_000)
+
+
+@program(edges_data)
+def power_iteration(xp: Any, lib: Any, x: Any, i: Any, j: Any, v: Any) -> Any:
+    """With a sparse matrix, given by the places of its entries."""
+    y = x
+    for _ in range(3):
+        y = lib.add_at(xp.zeros_like(x), i, v * y[j])
+        y = y / xp.sqrt(xp.sum(y**2))
+    return xp.sum(y * x)
+
+
+@program(lambda g: (g.standard_normal((20_000, 8)), g.integers(0, 50, 20_000)))
+def cluster_means(xp: Any, lib: Any, x: Any, k: Any) -> Any:
+    count = lib.add_at(xp.zeros_like(x[:50, 0]), k, xp.ones_like(x[:, 0]))
+    mean = lib.add_at(xp.zeros_like(x[:50]), k, x) / count[:, None]
+    return xp.mean((x - mean[k]) ** 2)
+
+
+def grades_data(g: Any) -> Any:
+    p = 0.1 * g.standard_normal(7), np.array([-1.0, 0.2, 0.3, 0.1])
+    return p, g.standard_normal((10_000, 7)), g.integers(0, 5, 10_000)
+
+
+@program(grades_data)
+def ordinal(xp: Any, lib: Any, p: Any, x: Any, y: Any) -> Any:
+    """Five grades: what lies between cuts of one scale."""
+    w, c = p
+    cuts = xp.cumsum(xp.concatenate([c[:1], xp.exp(c[1:])]))
+    z = sigmoid(xp, cuts - (x @ w)[:, None])
+    below = xp.concatenate([xp.zeros_like(z[:, :1]), z, xp.ones_like(z[:, :1])], axis=1)
+    return -xp.mean(xp.log(xp.diff(below, axis=1)[xp.arange(10_000), y] + 1e-9))
