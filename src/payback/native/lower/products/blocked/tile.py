@@ -78,7 +78,9 @@ def accumulate(
         final = build.sub(some[0], e.int(1))
         numbers = [least(e, i, final) for i in numbers]
         masks = [lane_mask(e, build.sub(some[1], e.int(j * lanes)), kind, lanes) for j in range(vectors)]
-    row_of_a = [build.freeze(e.at(a, build.mul(a_row, i), kind)) for i in numbers]
+    row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
+    if some is not None:  # else a few registers serve all rows, which strength reduction sees
+        row_of_a = [build.freeze(row) for row in row_of_a]
     before, body, after = build.block, build.append_basic_block("k"), build.append_basic_block("summed")
     build.cbranch(build.icmp_signed(">", k, e.int(0)), body, after)
     build.position_at_end(body)
@@ -139,7 +141,9 @@ def accumulate_packed(
     if some is not None:
         final = build.sub(some, e.int(1))
         numbers = [least(e, i, final) for i in numbers]
-    row_of_a = [build.freeze(e.at(a, build.mul(a_row, i), kind)) for i in numbers]
+    row_of_a = [e.at(a, build.mul(a_row, i), kind) for i in numbers]
+    if some is not None:  # else a few registers serve all rows, which strength reduction sees
+        row_of_a = [build.freeze(row) for row in row_of_a]
     steps = [build.mul(a_column, e.int(p)) for p in range(ROUND + 1)]
     State = tuple[ir.Value, ir.Value, list[ir.Value]]
 
