@@ -112,6 +112,14 @@ def test_prediction_reads_numbers_as_training_did(table):
         Encoder.fit(table("w,y\n1.5,1\n2,2\n"), ["w"]).transform(table("w,y\n2 kg,1\n"))
 
 
+def test_a_model_made_before_units_were_read(table):
+    fitted = Encoder.fit(table("a,b\n1,x\n2,y\n3,x\n4,y\n"), ["a", "b"])
+    described = fitted.to_dict()
+    for plan in described["plans"]:
+        assert plan.pop("written", None) is None
+    assert Encoder.from_dict(described) == fitted
+
+
 def test_a_target_with_a_unit(table):
     toys = table("x,price\n" + "".join(f"{k},{k}.50 €\n" for k in range(30)))
     assert task_of(toys, ["price"]) == "regress"

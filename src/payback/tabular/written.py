@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from payback.tabular import cells
 
@@ -23,6 +24,7 @@ _CELL = re.compile(
     rf"(?P<body>[0-9][0-9.,'’ \u00a0\u202f]*(?<=[0-9])(?:[eE][+-]?[0-9]+)?|[.,][0-9]+){_SPACE}(?P<after>{_UNIT})?"
 )
 _GROUPS = ",.'’ \u00a0\u202f"
+SAMPLE = 2000  # cells that tell how all are written; each of them is then read so, or is an error
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def find_written(labels: Sequence[str], mark: str, sure: bool) -> Written | None
     >>> find_written(["1,234", "567"], ".", True).number("1,234")
     1234.0
     """
+    labels = labels[:: max(1, len(labels) // SAMPLE)]
     first = [found for text in labels[:20] if (found := _CELL.fullmatch(text))]
     if 2 * len(first) < len(labels[:20]) or not first:
         return None
@@ -110,6 +113,7 @@ def find_written(labels: Sequence[str], mark: str, sure: bool) -> Written | None
     return None
 
 
+@cache
 def _grouped(group: str, mark: str) -> re.Pattern[str]:
     g, m = re.escape(group), re.escape(mark)
     return re.compile(rf"(?:0|[1-9][0-9]{{0,2}}(?:{g}[0-9]{{3}})*)(?:{m}[0-9]+)?")
