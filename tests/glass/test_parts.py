@@ -287,3 +287,40 @@ def test_breakpoints_in_both_directions():
 def test_a_breakpoint_at_the_first_nan():
     walk = pb.explain(lambda x: (np.sqrt(x) * 0.0).sum(), np.zeros(2)).step()
     assert walk.until("nan").account.name == "x"
+
+
+def rolled(x, w):
+    def step(c, u):
+        z = c * w
+        return np.tanh(z + u), c
+
+    return pb.scan(step, 0.3, x)[0] ** 2
+
+
+def unrolled(x, w):
+    c = 0.3
+    for u in x:
+        z = c * w
+        c = np.tanh(z + u)
+    return c**2
+
+
+def test_loops_are_looked_into():
+    x, w = RNG.normal(size=4), 0.7
+    books = [pb.explain(f, x, w) for f in (rolled, unrolled)]
+    gains = [
+        sorted((s.edge.payer.op, s.edge.slot, round(s.gain, 9)) for s in b.flow() if s.edge.payer.op in ("tanh", "mul"))
+        for b in books
+    ]
+    assert gains[0] == gains[1]
+    assert len(gains[0]) == 4 + 4 + 3
+    loop = books[0]
+    assert loop.opened.paths(leaf="w").count == books[1].paths(leaf="w").count == 4
+    assert books[1].opened is books[1]
+    line = rolled.__code__.co_firstlineno + 2
+    part = loop.through(line=line)  # z = c * w
+    np.testing.assert_allclose(part.gradient["w"], loop.settled("w"), rtol=1e-12)
+    edge = next(step.edge for step in loop.flow() if (step.edge.payer.name, step.edge.slot) == ("z#3", 1))
+    without = loop.cut(edge)
+    np.testing.assert_allclose(without.gradient["w"], loop.settled("w") - edge.paid, rtol=1e-12)
+    assert {part.name.rpartition(":")[2] for part in loop.blame("line")} >= {str(line)}

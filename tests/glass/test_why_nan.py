@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import payback as pb
+from payback.errors import InputError
 
 DATA = np.ones((4, 3))
 DATA[2, 1] = np.nan
@@ -310,3 +311,22 @@ def test_what_is_said_to_help_helps(words, f, cured, args):
     assert words in found[0].cure
     assert str(found).splitlines()[-1] == f"what helps: {found[0].cure}"
     assert not pb.why_nan(cured, *args)
+
+
+def test_the_gradients_that_are_asked_for():
+    def f(a, b):
+        return np.sqrt(a) + np.sqrt(b) * 2.0
+
+    assert list(pb.why_nan(f, 0.0, 0.0, wrt="a").bad) == list(pb.why_nan(f, 0.0, 0.0, argnums="a").bad) == ["a"]
+    assert set(pb.why_nan(f, 0.0, 0.0).bad) == {"a", "b"}
+    with pytest.raises(InputError, match="the leaves are a, b"):
+        pb.why_nan(f, 0.0, 0.0, wrt="c")
+
+
+@pytest.mark.parametrize(("f", "x", "fact"), [
+    (np.sqrt, -1.0, "sqrt needs x ≥ 0"), (np.arccos, 1.5, "arccos needs |x| ≤ 1"),
+    (lambda x: x**0.5, -1.0, "power needs a ≥ 0, or b a whole number"),
+    (lambda x: x**-1.0, 0.0, "0 has no negative power"),
+])  # fmt: skip
+def test_a_value_has_a_wider_domain_than_a_derivative(f, x, fact):
+    assert [origin.fact for origin in pb.why_nan(f, x)] == [fact]

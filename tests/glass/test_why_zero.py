@@ -251,3 +251,13 @@ def test_no_such_leaf():
         pb.why_zero(lambda x: x * x, 1.0)["q"]
     with pytest.raises(InputError, match="wrt names 'q'"):
         pb.why_zero(lambda x: x * x, 1.0, wrt="q")
+
+
+@pytest.mark.parametrize("f", [lambda x: np.sort(x)[-2:].sum(), lambda x: np.median(x[:3])])
+def test_the_order_that_sorting_asks_for_cuts_nothing(f):
+    x = np.array([4.0, 1.0, 3.0, 2.0])
+    found = pb.why_zero(f, x)["x"]
+    assert found.zeros == np.count_nonzero(pb.grad(f)(x) == 0)
+    assert [cause.op for cause in found.causes] == ["index"]
+    own = pb.why_zero(lambda x: x[np.argsort(x)[-1]] * 2.0, x)["x"]
+    assert [(cause.op, cause.what) for cause in own.causes] == [("argsort", "np.argsort(x)")]

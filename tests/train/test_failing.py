@@ -179,14 +179,18 @@ def test_an_extreme_row_is_named(capsys, tmp_path, monkeypatch):
 def test_a_gradient_whose_square_is_too_large_and_steps_too_long(tmp_path):
     line = pb.nn.MLP([3, 1], dtype=float)
     told = dict(epochs=1, validation=0, batch_size="all")
-    with pytest.raises(NonFiniteError, match=r"^the step became .* the step, or its square, is beyond .* A smaller step"):
-        fit(line, X * 1e80, VALUES * 1e70, optimizer=Momentum(1e300), **told)
+    with pytest.raises(
+        NonFiniteError,
+        match=r"^the step became .* or its square, is beyond .* Give a smaller step",
+    ):
+        fit(line, X, VALUES * 1e10, optimizer=Momentum(1e300), **told)
     X_big, values = X * 1e90, VALUES * 1e70
-    with pytest.raises(NonFiniteError, match=r"^the norm of the gradient became .* Bring columns and targets"):
+    with pytest.raises(NonFiniteError, match=r"^the norm of the gradient became .* Give columns and targets of"):
         fit(line, X_big, values, loss=far, optimizer=pb.optim.Adam(), record=tmp_path / "run", **told)
     (origin,) = pb.open_run(tmp_path / "run", loss=far).why_nan()
     gradient = pb.grad(lambda weight: far(X_big @ weight, values))(line.layers[0].weight)
-    assert origin.phase == "step" and origin.fact.startswith("its square is beyond the largest float64, 1.8e+308")
+    assert origin.phase == "step"
+    assert origin.fact.startswith("its square is beyond the largest float64, 1.8e+308")
     assert origin.operands == (("gradient", pytest.approx(gradient[origin.index], rel=1e-12)),)
     assert abs(gradient[origin.index]) == np.abs(gradient).max()
 
@@ -250,3 +254,25 @@ def test_a_cost_of_the_rows_held_out_has_its_story_too(capsys, tmp_path, record)
         run.why_nan()
     if not record:
         shutil.rmtree(caught.value.folder)
+
+
+def test_rows_that_are_combined_with_every_other_are_told():
+    def summed(prediction, target, weights=None):
+        return ((prediction[:, 0] - target) ** 2).sum()
+
+    told = dict(loss=summed, optimizer=GradientDescent(10.0), epochs=200, batch_size="all", validation=0)
+    with pytest.raises(NonFiniteError, match=r"prediction.:, 0. - target combines .{1,6},. with .{1,4}, 1., each row"):
+        fit(pb.nn.MLP([3, 1], dtype=float), X, VALUES, **told)
+
+
+def test_what_layers_compute_is_not_laid_to_the_line_that_asks(tmp_path):
+    line = pb.nn.MLP([3, 1], dtype=float)
+    told = dict(epochs=1, batch_size=10, validation=0)
+    for name, seed in (("a", 1), ("b", 2)):
+        fit(line, X, VALUES, seed=seed, record=tmp_path / name, **told)
+    a, b = (pb.open_run(tmp_path / name) for name in "ab")
+    first = pb.bisect(a, b).first
+    assert (first.a.name, first.a.where) == ("contract at layers[0]", None)
+    book = a.explain(2, wrt="W1")
+    assert [leaf.name for leaf in book.leaves] == ["W1"]
+    assert not [account for account in book.nodes if account.where is not None]

@@ -363,3 +363,18 @@ def test_what_cannot_be_audited_is_told(given, message):
     with pytest.raises(InputError) as caught:
         pb.audit(*given)
     assert message in str(caught.value)
+
+
+def test_only_the_leaves_that_are_asked_for():
+    def f(x, p):
+        return float(x) * p["w"] + float(p["v"])
+
+    def places(**which):
+        return [obstacle.expression for obstacle in pb.audit(f, 2.0, {"w": 1.0, "v": 3.0}, **which).obstacles]
+
+    assert places() == ["float(x)", 'float(p["v"])']
+    assert places(wrt="p['w']") == []
+    assert places(wrt="x") == places(argnums="x") == ["float(x)"]
+    assert places(wrt=["p['v']", "p['w']"]) == places(argnums=1) == ['float(p["v"])']
+    with pytest.raises(InputError, match=r"the leaves are x, p\['w'\], p\['v'\]"):
+        pb.audit(f, 2.0, {"w": 1.0, "v": 3.0}, wrt="p")

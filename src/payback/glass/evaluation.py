@@ -15,7 +15,7 @@ import errno
 import json
 import math
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,14 @@ def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool 
     """
     if dtype is not None:
         args, kwargs = tree_map(lambda leaf: _cast(leaf, np.dtype(dtype)), (args, kwargs))
+    return evaluated(f, args, kwargs, native)
+
+
+def evaluated(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], native: bool,
+    called: Callable[[Node, list[Node]], Mapping[Node, str]] = lambda top, wrt: {},
+) -> Evaluation:  # fmt: skip
+    """The same of a call; called: names for some of the nodes of its graph, of the result and the leaves."""
     floating = [i for i, arg in enumerate(args) if _floats(arg)] + [k for k, arg in kwargs.items() if _floats(arg)]
     opened = Opened(f, args, kwargs, floating)
     with np.errstate(all="ignore"):
@@ -123,13 +131,14 @@ def evaluate(f: Callable[..., Any], *args: Any, dtype: Any = None, native: bool 
         )
     top = out.node
     check([top], wrt)
+    names = called(top, wrt)
     with contextlib.suppress(InputError):  # else a loop is one node
         top = Inside(top, [], STEPS, values=True).top
     forward = [n for n in ancestors([top], min(n.id for n in wrt)) if n.op.name != "const" and _plain(n)]
-    return _evaluation(top, wrt, forward, native)
+    return _evaluation(top, wrt, forward, native, names)
 
 
-def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool) -> Evaluation:
+def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool, names: Mapping[Node, str]) -> Evaluation:
     algebra = Gradient(on_graph=native)
     piles: dict[Node, list[Entry]] = {}
     with quietly():
@@ -159,7 +168,8 @@ def _evaluation(top: Node, wrt: list[Node], forward: list[Node], native: bool) -
         kind = "value" if i < len(forward) else "adjoint"
         found = tuple(dict.fromkeys(k for k in operands if k is not None))
         size = gross.get(node, 0.0) if kind == "adjoint" else 0.0
-        records.append(Record(kind, *_named(node), found, np.array(value), size))
+        name, op, where = _named(node)
+        records.append(Record(kind, names.get(node, name), op, where, found, np.array(value), size))
     return Evaluation("machine code" if native else "interpreter", _spoken(records))
 
 

@@ -65,7 +65,11 @@ def explain(f: Any, *args: Any, wrt: Wrt = None, argnums: ArgNums | None = None,
     >>> [(path.factors, path.product) for path in book.paths(leaf="b").all()]
     [((2.0, 1.0), 2.0), ((3.0, 1.0), 3.0)]
     """
-    seen = run(f, args, kwargs, argnums)
+    return ledger_of(run(f, args, kwargs, argnums), wrt)
+
+
+def ledger_of(seen: Seen, wrt: Wrt = None) -> Ledger:
+    """The ledger of a function that has been run."""
     chosen = chosen_nodes(seen, wrt)
     top = Inside(seen.top, [], values=True, bodies=CALLS).top  # a compiled function shows its work as any other does
     between = [node for node in ancestors([top], min(node.id for node in chosen)) if node.op.name != "const"]

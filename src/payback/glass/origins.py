@@ -45,6 +45,7 @@ _GROWS = frozenset(
 )
 _SIGNS = {"add": "+", "sub": "−", "mul": "·", "div": "/"}
 MOVES = frozenset({"index", "reshape", "transpose", "broadcast", "concatenate", "stack", "cast", "part", "identity"})
+_CONSTANT = "a constant"
 _SILENT = frozenset({"cast", "part", "identity"})  # in no program, or no operation
 _CURES = {
     (
@@ -161,19 +162,21 @@ class Telling:
         user = self._users.get(node)
         while user is not None and user.op.name in _SILENT:
             node, user = user, self._users.get(user)
-        texts = written_operands(user.where) if user is not None else ()
-        return texts[user.args.index(node)] if user is not None and len(texts) == len(user.args) else "a constant"
+        texts = _written(user) if user is not None else ()
+        return texts[user.args.index(node)] if user is not None and len(texts) == len(user.args) else _CONSTANT
 
     def operands(self, node: Node, index: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
         """The numbers that went into an entry of a pointwise node; of others those that are single numbers."""
         found, own = [], self.text_of(node)
-        texts = written_operands(node.where) if node not in self.names else ()
+        texts = _written(node) if node not in self.names else ()
         for slot, arg in enumerate(node.args):
             if isinstance(arg.value, tuple) or arg.aval.dtype.kind == "b":
                 continue
             inside = arg.op is not node.op and arg.op.name not in _SILENT and _place(arg) == _place(node) is not None
             text = texts[slot] if len(texts) == len(node.args) and not inside else self.text(arg)
-            if _is_number(text):  # it says itself what it is
+            if _is_number(text) or (
+                text == _CONSTANT and node.op.kind == "own"
+            ):  # it says itself what it is, or nothing
                 continue
             if node.op.kind == "pointwise":
                 number = np.broadcast_to(arg.value, node.shape)[index]
@@ -255,6 +258,18 @@ def _place(node: Node) -> Any:
     return node.where[:2] if node.where is not None else None
 
 
+def _written(node: Node) -> tuple[str, ...]:
+    """The operands in the user's words; none where the arguments of a call are others than those of the operation."""
+    texts = written_operands(node.where)
+    fit = len(texts) == len(node.args) and all(map(_can_be, texts, (arg.value for arg in node.args)))
+    return texts if fit else ()
+
+
+def _can_be(text: str, value: Any) -> bool:
+    """Whether a text in the program can stand for a value: another number cannot, nor can a function."""
+    return not text.startswith("lambda") and not (_is_number(text) and np.any(np.not_equal(float(text), value)))
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -284,6 +299,10 @@ def _largest(node: Node) -> str:
     return f"the largest {node.aval.dtype}, {float(np.finfo(node.aval.dtype).max):.3g}"
 
 
+_VALUES = {"sqrt": "x ≥ 0", "arcsin": "|x| ≤ 1", "arccos": "|x| ≤ 1", "arccosh": "x ≥ 1",
+           "power": "a ≥ 0, or b a whole number"}  # where there is a value, but at the edge no derivative  # fmt: skip
+
+
 def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) -> str:
     name, domain = node.op.name, node.op.facts.get("domain")
     numbers = [number for _, number in operands]
@@ -294,8 +313,12 @@ def _fact(node: Node, operands: tuple[tuple[str, float], ...], result: float) ->
     overflow = np.isinf(result) and name in _GROWS and not (name == "div" and numbers[-1:] == [0.0])
     if overflow and not (name == "power" and numbers[:1] == [0.0]):
         return f"the result is beyond {_largest(node)}"
+    if name == "power" and numbers[:1] == [0.0]:
+        return "0 has no negative power"
+    if name == "integral":
+        return "between the limits the function, or what it adds up to, is not finite"
     if domain:
-        return f"{name} needs {domain}"
+        return f"{name} needs {_VALUES.get(name, domain)}"
     if node.args and not node.args[0].aval.size:
         return f"{name} of no entries has no value"
     return "0·∞ or ∞ − ∞ in the sum" if name in ("contract", "sum") else f"{name} has no finite value there"

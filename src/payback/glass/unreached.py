@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +58,18 @@ def cuts(
     for node in users:
         if any(arg in smooth and slot not in node.op.no_edge for slot, arg in enumerate(node.args)):
             smooth.add(node)
-    further = _steps_to(top, users)
+    further, inner = _steps_to(top, users), moving | _inner(users, moving)
     whole = {node.args[0] for node in users if node.op.name == "cast" and node.aval.dtype.kind != "f"}
     stops: dict[int, dict[Any, list[tuple[Node, Node]]]] = {}
     for node in users:
         for slot, arg in enumerate(node.args):
-            if arg in smooth and slot in node.op.no_edge and node not in moving and node in further:
+            if (
+                arg in smooth
+                and slot in node.op.no_edge
+                and node not in moving
+                and node in further
+                and node not in inner
+            ):
                 place = (node.where[:2] if node.where is not None else node, node.op)
                 stops.setdefault(further[node], {}).setdefault(place, []).append((node, arg))
     # An entry is told the cuts after which it would be nearest to the top: what s > 0 in np.where(s > 0, s, 0) cuts
@@ -75,7 +81,7 @@ def cuts(
             below = left & _leads(leaf, [arg for _, arg in group])
             if below.any():
                 node = group[0][0]
-                op, fact = node.op.name, str(node.op.facts.get("math", "no derivative")).removeprefix("0: ")
+                op, fact = node.op.name, _no_edge(node, group[0][1])
                 if node in whole:
                     op, fact = "cast", "whole numbers are constant in pieces"
                 yield Cause("no path", int(below.sum()), text_of(node, names), op, position(node.where), 0,
@@ -85,7 +91,10 @@ def cuts(
         if not left.any():
             return
     covered = np.zeros(leaf.shape, bool)
+    whole_places = {node.where[:2] for node in moving if node.where is not None}
     for (where, op), nodes in _places(rounded).items():
+        if where in whole_places:  # of an expression that has a derivative: the order that `np.sort` asks for
+            continue
         below = left & _leads(leaf, _floating_in(nodes, leaf))
         if below.any():
             at, node = position(where), nodes[0]
@@ -108,6 +117,27 @@ def cuts(
     else:
         fact = "nothing that the result depends on reads these entries, or what is made of them is written over"
         yield Cause("no path", count, names.get(leaf, "it"), "index", None, 0, leaf.aval.size, fact)
+
+
+def _no_edge(node: Node, arg: Node) -> str:
+    """Why a node has no derivative by an argument."""
+    math = str(node.op.facts.get("math", "no derivative"))
+    parts = math.split(", ")
+    math = parts[node.args.index(arg)] if len(parts) == len(node.args) else math
+    return f"{node.op.name} has no derivative by it" if math == "0" else math.removeprefix("0: ")
+
+
+def _inner(users: Sequence[Node], moving: Set[Node]) -> set[Node]:
+    """Nodes of an expression that has a derivative as a whole: the order in which `np.sort` puts the entries."""
+    inner: set[Node] = set()
+    for node in reversed(users):
+        if node in moving or node in inner:
+            inner.update(arg for arg in node.args if arg not in moving and _together(arg, node))
+    return inner
+
+
+def _together(arg: Node, node: Node) -> bool:
+    return arg.where is not None and node.where is not None and arg.where[:2] == node.where[:2]
 
 
 def _reads_a_copy(top: Node, leaf: Node) -> Node | None:

@@ -31,6 +31,7 @@ from payback.glass.inside import Opened
 from payback.glass.lost import Lost, fact_of, lost
 from payback.glass.names import read_last
 from payback.glass.unreached import Cause, cuts, text_of
+from payback.ir.aval import Aval
 from payback.ir.node import Node, ancestors
 from payback.ir.where import position
 from payback.ops.several import PART
@@ -219,6 +220,12 @@ class _Causes:
         for kind in ("masked", "zero partial"):
             if masks[kind].any():
                 yield from self._below(kind, leaf, masks[kind])
+        if masks["not told apart"].any():
+            count = int(masks["not told apart"].sum())
+            for node in sorted(self.kinds.links["nonzero"].opaque, key=lambda node: node.id):
+                fact = "its rule has a derivative and no paths inside"
+                yield Cause("not told apart", count, text_of(node, self.names), node.op.name, position(node.where), 0,
+                            node.aval.size if isinstance(node.aval, Aval) else 1, fact)  # fmt: skip
         for group in self._gone if masks["underflow"].any() or masks["cancellation"].any() else ():
             below = masks[group.kind] & group.below(leaf)
             if below.any():

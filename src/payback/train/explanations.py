@@ -10,13 +10,14 @@ import numpy as np
 
 from payback.errors import InputError
 from payback.glass.bisect import Parting, bisect
-from payback.glass.evaluation import Evaluation, evaluate
+from payback.glass.evaluation import Evaluation, evaluated
+from payback.glass.explain import Seen, Wrt, ledger_of, run
 from payback.glass.ledger import Ledger
 from payback.glass.origins import Origin
 from payback.glass.shares import Shares
 from payback.glass.statement import Statement, Taken
 from payback.ir.node import Node, ancestors
-from payback.ir.where import caller
+from payback.ir.where import caller, position
 from payback.nn.convolution import Conv
 from payback.nn.drawing import training
 from payback.nn.layers import Linear, Sequential
@@ -25,10 +26,9 @@ from payback.optim.linear import line
 from payback.optim.optimizers import AdamW
 from payback.trace.array import Traced
 from payback.trace.tree import leaves
-from payback.transforms.gradient import grad
+from payback.transforms.gradient import ArgNums, grad
 
 if TYPE_CHECKING:
-    from payback.glass.explain import Seen
     from payback.glass.why_nan import WhyNan
     from payback.train.replay import Batch
     from payback.train.runs import RecordedRun
@@ -78,7 +78,31 @@ Loss = Callable[..., Any]
 
 def evaluation(loss: Loss, net: Any, batch: Batch, native: bool) -> Evaluation:
     """See `RecordedRun.evaluation`."""
-    return evaluate(lambda net: loss(_trained(net, batch.X, batch.key), batch.y, batch.weights), net, native=native)
+    cost = _Cost(loss, batch)
+    return evaluated(lambda net: cost(net, batch.X, batch.y, batch.weights), (net,), {}, native,
+                     lambda top, wrt: cost.called(Seen(top, wrt, {}, {}, None, {}), net))  # fmt: skip
+
+
+class _Cost:
+    """The cost of a batch.
+
+    What payback's own layers and losses compute in it has no line of the user's: the place that asked is taken off.
+    """
+
+    def __init__(self, loss: Loss, batch: Batch):
+        self.loss, self.batch = loss, batch
+        self.result: list[Node] = []
+        self.asked: Any = None
+
+    def __call__(self, net: Any, X: Any, y: Any, weights: Any) -> Any:
+        self.asked = caller(1)
+        prediction = _trained(net, X, self.batch.key)
+        self.result.extend(part.node for part in leaves(prediction) if isinstance(part, Traced))
+        return self.loss(prediction, y, weights)
+
+    def called(self, seen: Seen, net: Any) -> dict[Node, str]:
+        """What such nodes are called: by their layer."""
+        return called_by_layers(seen, net, self.result, lambda where: tuple(where[:2]) == self.asked)
 
 
 def _trained(net: Any, X: Any, key: Any) -> Any:
@@ -93,15 +117,12 @@ def agreement(by_machine: Evaluation, by_interpreter: Evaluation) -> Parting:
     return bisect(by_machine, by_interpreter, tol=max(BOUNDS.get(name, 0.0) for name in dtypes) or 1e-2)
 
 
-def ledger(loss: Loss, net: Any, batch: Batch, options: dict[str, Any]) -> Ledger:
+def ledger(loss: Loss, net: Any, batch: Batch, wrt: Wrt, argnums: ArgNums | None) -> Ledger:
     """See `RecordedRun.explain`."""
-
-    def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
-        return loss(_trained(net, X, batch.key), y, weights)
-
-    from payback.glass.explain import explain
-
-    return explain(cost, net, batch.X, batch.y, batch.weights, **({"argnums": 0} | options))
+    cost = _Cost(loss, batch)
+    seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0 if argnums is None else argnums)
+    cost.called(seen, net)
+    return ledger_of(seen, wrt)
 
 
 def picture(recorded: RecordedRun) -> str:
@@ -118,30 +139,15 @@ def why(loss: Loss, net: Any, batch: Batch, told: Any = None) -> WhyNan:
 
     What payback's own layers and losses compute has no line of the user's: it is called by its layer.
     """
-    from payback.glass.explain import run
     from payback.glass.why_nan import nan_origins
 
-    result: list[Node] = []
-    here: list[Any] = []
-
-    def cost(net: Any, X: Any, y: Any, weights: Any) -> Any:
-        here.append(caller(1))
-        prediction = _trained(net, X, batch.key)
-        result.extend(part.node for part in leaves(prediction) if isinstance(part, Traced))
-        return loss(prediction, y, weights)
-
+    cost = _Cost(loss, batch)
     seen = run(cost, (net, batch.X, batch.y, batch.weights), {}, 0)
-    names = called_by_layers(seen, net, result, lambda where: tuple(where[:2]) == here[0])
+    names = cost.called(seen, net)
     found = nan_origins(seen.top, seen.wrt, names, seen.data)
-    if not found and told is not None:
-        return replace(found, origins=tuple(_of_step(loss, net, batch, *map(float, told))))
-    return replace(found, origins=tuple(replace(origin, row=_row(origin, batch)) for origin in found.origins))
-
-
-_SMALLER = "a smaller step length, or clip_norm="
-_SCALED = (
-    "bring columns and targets to sizes near 1, or train in float64: clip_norm= would divide by a norm that is infinite"
-)
+    crossed = _crossed(seen.top, len(batch.samples))
+    origins = found.origins or (() if told is None else tuple(_of_step(loss, net, batch, *map(float, told))))
+    return replace(found, origins=tuple(replace(o, row=_row(o, batch, crossed)) for o in origins))
 
 
 def _of_step(loss: Loss, net: Any, batch: Batch, rate: float, norm: float, length: float) -> Iterator[Origin]:
@@ -153,25 +159,39 @@ def _of_step(loss: Loss, net: Any, batch: Batch, rate: float, norm: float, lengt
     index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(array)), array.shape))
     largest = f"the largest {array.dtype}, {float(np.finfo(array.dtype).max):.3g}"
     given, entry = ("gradient", float(array[index])), (path, index, 1, 1)
-    if not np.isfinite(norm):
-        with np.errstate(over="ignore"):
-            squares = np.square(array)
-        fact = (
-            f"its square is beyond {largest}" if np.isinf(squares).any() else f"the sum of squares is beyond {largest}"
-        )
-        yield Origin("step", *entry, (given,), norm, "square", f"{what} is beyond {largest}", None, cure=_SCALED)
+    if np.isfinite(norm):
+        operands = (given, ("rate", rate), ("norm of the gradient", norm))
+        cure = "a smaller step length, or clip_norm="
+        yield Origin("step", *entry, operands, length, "step", f"the step, or its square, is beyond {largest}", None,
+                     cure=cure)  # fmt: skip
         return
-    operands = (given, ("rate", rate), ("norm of the gradient", norm))
-    yield Origin("step", *entry, operands, length, "step", f"the step, or its square, is beyond {largest}", None,
-                 cure=_SMALLER)  # fmt: skip
+    with np.errstate(over="ignore"):
+        what = "its square" if np.isinf(np.square(array)).any() else "the sum of all squares"
+    cure = "columns and targets of sizes near 1" + (", or float64" if array.dtype.itemsize < 8 else "")
+    if batch.n > 1:  # steps before it led there
+        cure = f"a smaller step length, clip_norm= from the start, or {cure}"
+    yield Origin("step", *entry, (given,), norm, "square", f"{what} is beyond {largest}", None, cure=cure)
 
 
-def _row(origin: Origin, batch: Batch) -> str:
-    """The row of the table that an entry of a value belongs to, if the value has one for each row of the batch."""
+def _crossed(top: Node, rows: int) -> str:
+    """What combines every row with every other, (n,) with (n, 1), which is hardly meant; else empty."""
+    for node in ancestors([top]) if rows > 1 else ():
+        if node.op.kind == "pointwise" and {arg.shape for arg in node.args} == {(rows,), (rows, 1)}:
+            place = position(node.where)
+            text = place.text if place is not None and place.text else node.op.name
+            return f"{text} combines {(rows,)} with {(rows, 1)}, each row with every other: reshape one of them"
+    return ""
+
+
+def _row(origin: Origin, batch: Batch, crossed: str) -> str:
+    """The row of the table that an entry of a value belongs to, if the value has one for each row of the batch; of a
+    table of rows by rows what has made it."""
     rows = len(batch.samples)
+    if origin.phase == "step":
+        return crossed
     if origin.phase != "value" or not origin.index or origin.size % rows or origin.index[0] >= rows:
         return ""
-    return f"row {batch.samples[origin.index[0]]} of {batch.of}"
+    return crossed if crossed and origin.size == rows * rows else f"row {batch.samples[origin.index[0]]} of {batch.of}"
 
 
 def called_by_layers(seen: Seen, net: Any, result: Sequence[Node], ours: Callable[[Any], bool]) -> dict[Node, str]:

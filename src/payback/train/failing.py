@@ -82,11 +82,11 @@ def tell(problem: NonFiniteError, bad: BadStep | None, at: Failing, recorder: Re
     if found.origins:
         first = found.origins[0]
         problem.why = str(first)
-        if first.row and first.count * len(batch.X) <= first.size:  # no more than that row
+        if first.row.startswith("row ") and first.count * len(batch.X) <= first.size:  # no more than that row
             problem.fix = f"look at {first.row}; if it is as it should be, {problem.fix}"
         if first.phase == "step":
             problem.what = problem.what.replace("the gradient became", "the norm of the gradient became")
-            problem.fix = first.cure
+            problem.fix = f"give {first.cure}"
         if first.cure and first.place is not None:  # in a line of the user's
             problem.fix = f"{problem.fix}; {first.cure}"
     if on_nan == "refuse":

@@ -31,9 +31,11 @@ from payback.train.step import Draws, Steps, draws_of
 if TYPE_CHECKING:
     from payback.glass.bisect import Parting
     from payback.glass.evaluation import Evaluation
+    from payback.glass.explain import Wrt
     from payback.glass.ledger import Ledger
     from payback.glass.statement import Statement
     from payback.glass.why_nan import WhyNan
+    from payback.transforms.gradient import ArgNums
 
 Array = np.ndarray[Any, Any]
 STRETCH = 64  # steps of a replay in one native call, at most
@@ -143,11 +145,14 @@ class RecordedRun:
         X, y, weights = self.rows.held
         return X, y, weights
 
-    def explain(self, n: int, **options: Any) -> Ledger:
-        """The ledger of step n: see `pb.explain`, of which these are the options.  Raises as `batch` and `step` do."""
+    def explain(self, n: int, *, wrt: Wrt = None, argnums: ArgNums | None = None) -> Ledger:
+        """The ledger of step n; wrt, argnums: as for `pb.explain`, of (net, X, y, weights), by default the network.
+
+        Raises as `batch` and `step` do, and as `pb.explain`.
+        """
         from payback.train.explanations import ledger
 
-        return ledger(self.loss, self.step(n - 1).net, self.batch(n), options)
+        return ledger(self.loss, self.step(n - 1).net, self.batch(n), wrt, argnums)
 
     def svg(self) -> str:
         """The run as a picture for papers (SVG): the cost and the gradient's norm of every step."""
