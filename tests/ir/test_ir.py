@@ -30,6 +30,15 @@ def test_abstract_values():
     assert str(aval_of(np.True_)) == "bool[]"
 
 
+def test_a_node_finds_its_aval_in_its_value():
+    node = Node(INPUT, (), {}, np.zeros((2, 3), np.float32), None)
+    assert node.aval == Aval((2, 3), np.dtype("f4"))
+    assert node.aval is node.aval
+    assert not hasattr(node, "avail")
+    given = Aval((), np.dtype("f8"))
+    assert Node(INPUT, (), {}, None, None, given).aval is given
+
+
 def test_ids_are_a_topological_order():
     a, b = pb.variable(1.0), pb.variable(2.0)
     y = (a + b) * a

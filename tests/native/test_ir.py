@@ -61,6 +61,14 @@ def test_constants_of_several_elements():
     assert str(ir.Constant(BIT, True)) == "i1 1"
 
 
+def test_what_is_frozen_is_the_same_number():
+    module = ir.Module()
+    e, made = function(module, "f")
+    e.b.ret(e.b.freeze(e.b.mul(made.args[0], e.b.freeze(made.args[0]))))
+    compiled = Compiled(module)
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(compiled.address("f"))(-7) == 49
+
+
 def test_what_a_block_computes_again_it_has():
     module = ir.Module()
     e, made = function(module, "f")

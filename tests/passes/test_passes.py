@@ -17,6 +17,7 @@ from payback.passes.cse import cse
 from payback.passes.entrywise import entrywise
 from payback.passes.fold import fold, reuse_signs, tidy
 from payback.passes.joined import joined
+from payback.passes.rewrite import rewrite
 from payback.passes.short_rows import short_rows
 from payback.passes.tiled import tiled
 from payback.run.interpreter import Interpreter
@@ -31,6 +32,23 @@ X = np.array([[1.0, -2.0, 0.0], [np.nan, -0.0, np.inf]])
 
 def names(graph: Graph) -> list[str]:
     return [node.op.name for node in graph.nodes if node.op.value is not None]
+
+
+def test_a_rule_is_shown_its_rows_alone_until_it_changes_one():
+    graph = trace(lambda x: np.sin(np.exp(x)) * np.cos(x), X).graph
+    shown = []
+
+    def rule(node, args, change=None):
+        shown.append(node.op.name)
+        return args[0] if node.op.name == change else None
+
+    assert rewrite(graph, rule, "sin", "cos") is graph
+    assert shown == ["sin", "cos"]
+    changed = rewrite(graph, lambda node, args: rule(node, args, "sin"), "sin", new=(new := {}))
+    assert names(changed) == ["exp", "cos", "mul"]
+    assert all(new[node] is node for node in graph.nodes if node.op.name == "exp")
+    (product,) = graph.outputs
+    assert new[product] is changed.outputs[0] is not product
 
 
 @pytest.mark.parametrize("name", PASSES)

@@ -26,6 +26,41 @@ def test_import_payback_loads_numpy_and_nothing_heavier():
     assert "payback" in loaded
 
 
+def test_a_small_program_is_compiled_without_what_it_does_not_need():
+    loaded = fresh(
+        "import json, os, sys, numpy as np, payback as pb\n"
+        "os.environ['PAYBACK_CACHE'] = 'off'\n"
+        "pb.compile(pb.grad(lambda x: np.sum(np.sin(x) * x)))(np.ones(5))\n"
+        "print(json.dumps([name.removeprefix('payback.native.') for name in sys.modules]))\n"
+    )
+    if "lower.nests.nest" in loaded:  # there is machine code
+        assert "vector_math.trigonometric" in loaded
+        unneeded = (
+            "lower.linalg.factored",
+            "lower.fourier",
+            "lower.walk",
+            "tape.bodies",
+            "vector_math.gamma",
+            "statistics",
+        )
+        assert not set(unneeded) & set(loaded)
+
+
+def test_what_is_imported_when_it_is_called_is_there():
+    """Names of functions in texts, which no linter looks into."""
+    missing = fresh(
+        "import importlib, inspect, json, numpy, payback.ir.later as named\n"
+        "made = []\n"
+        "later, named.later = named.later, lambda *names: made.append(names) or later(*names)\n"
+        "for place in ('running.program', 'vector_math', 'tape.recorder', 'lower.linalg.halves'):\n"
+        "    importlib.import_module('payback.native.' + place)\n"
+        "assert len(made) > 40\n"
+        "found = [(name, hasattr(importlib.import_module('payback.' + file), name)) for file, name in made]\n"
+        "print(json.dumps([name for name, there in found if not there]))\n"
+    )
+    assert not missing
+
+
 def test_every_module_can_be_imported_first():
     """A cycle of imports shows only in some orders, so payback is forgotten before each module is imported."""
     apart = amount.cases(16, 1)  # few in the everyday run

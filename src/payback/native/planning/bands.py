@@ -171,10 +171,10 @@ class _Bander:
     def run(self) -> list[Command]:
         order: list[int | _Chain] = list(range(len(self.units)))
         for start in range(len(self.units)):
-            if start not in order or not isinstance(self.units[start], (NestUnit, ProductUnit)):
+            if start not in self.starts or not isinstance(self.units[start], (NestUnit, ProductUnit)):
                 continue
             axes = [a for a in range(len(self.units[start].extents)) if (start, a) not in self.hopeless]
-            if start not in self.starts or not axes:
+            if not axes or start not in order:
                 continue
             following = order[order.index(start) :]
             chains = [c for axis in axes if (c := self._chain(following, axis))]
@@ -204,7 +204,8 @@ class _Bander:
             if since > PATIENCE:
                 break
             needs = self._needed(each)
-            if isinstance(each, int) and not behind.intersection(needs):
+            waits = not behind.isdisjoint(needs)
+            if isinstance(each, int) and not waits:
                 unit = self.units[each]
                 along = chain.axis_of(unit) if chain.axes else axis
                 if along is not None and chain.fits(unit, along):
@@ -213,7 +214,7 @@ class _Bander:
                     continue
             if not chain.axes:
                 return None
-            if behind.intersection(needs) or not needs.isdisjoint(chain.axes):
+            if waits or not needs.isdisjoint(chain.axes):
                 behind |= _members(each)
         if heavy and self._rows(chain) < MANY and any(is_heavy(self.units[k], a) for k, a in chain.axes.items()):
             return self._chain(order, axis, heavy=False)
@@ -246,7 +247,7 @@ class _Bander:
         """Bytes that need not go through memory: of what has left the caches before it is used again."""
         saved = 0
         for buffer in chain.strides:
-            used = sorted(self.users[buffer].intersection(chain.axes))
+            used = sorted(k for k in self.users[buffer] if k in chain.axes)
             saved += buffer.bytes * sum(self._far(a, b) for a, b in pairwise(used))
         return saved
 
@@ -294,13 +295,13 @@ class _Bander:
         """The chain as one, after what it needs and before what needs it."""
         place = {k: at for at, each in enumerate(order) for k in _members(each)}
         first = min(place[k] for k in chain.axes)
-        behind: set[int] = set()
+        inside, behind = set(chain.axes), set[int]()
         before, after = list(order[:first]), []
         for each in order[first:]:
-            if _members(each) <= set(chain.axes):
+            if _members(each) <= inside:
                 continue
             needs = self._needed(each)
-            if needs & behind or needs & set(chain.axes):
+            if not needs.isdisjoint(behind) or not needs.isdisjoint(inside):
                 behind |= _members(each)
                 after.append(each)
             else:
