@@ -26,6 +26,8 @@ PAIRS = {
                lambda x: np.sum((x * x)[:, None] * (W @ W) * (x * x))),
     "apart": (lambda x: (np.cos(x[0]) * NORM(x)) * (NORM(x) / (2 + x[1])),
               lambda x: np.cos(x[0]) * (x @ x) / (2 + x[1])),
+    "computed twice": (lambda x: NORM(x - x[0] * W) * np.cos(x[1]) * NORM(x - x[0] * W),
+                       lambda x: np.cos(x[1]) * np.sum((x - x[0] * W) ** 2)),
     "in turns": (lambda x: (lambda n, d: np.sum(np.cos(x) * n * d * W * -n * d))(NORM(x), np.abs(x)),
                  lambda x: np.sum(np.cos(x) * -W * (x @ x) * x * x)),
     "contracted": (lambda x: np.abs(x) @ (np.abs(x) * np.sin(x)) + np.vdot(np.abs(x), np.abs(x)),

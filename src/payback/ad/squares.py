@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ROOTS = ("abs", "norm", "hypot")  # each the root of a sum of squares
 _MOVES = ("reshape", "transpose", "broadcast", "index", "cast")
+_FEW = 1 << 12  # bytes of a constant that is compared
 _NONE: frozenset[Node] = frozenset()
 
 
@@ -50,6 +51,18 @@ def times_all(gradient: Gradient, by: Any, roots: Iterable[Node]) -> Any:
     return by
 
 
+def _told(x: Any) -> Any:
+    """What two parameters or constants have in common only if they are the same."""
+    kind = type(x)
+    if kind is tuple:
+        return tuple(map(_told, x))
+    if kind is slice:
+        return kind, x.start, x.stop, x.step
+    if isinstance(x, (np.ndarray, np.generic)):
+        return (x.dtype, x.shape, x.tobytes()) if x.nbytes <= _FEW else id(x)
+    return (kind, repr(x)) if kind in (int, float, bool, str, type(None)) else id(x)
+
+
 class Roots:
     """Which nodes of a graph have which roots as factors, and what such products pay.
 
@@ -61,16 +74,15 @@ class Roots:
         nodes = [*nodes]
         if not any(node.op.name in _ROOTS for node in nodes):
             return
-        known: dict[Any, list[Node]] = {}
+        known: dict[Any, Node] = {}
         first: dict[Node, Node] = {}
         for node in sorted(nodes, key=by_id):
             name, args = node.op.name, node.args
             of = [self.factors.get(arg, _NONE) for arg in args]
+            if args:
+                given = [first.get(arg) or (_told(arg.value) if arg.op is CONST else arg) for arg in args]
+                first[node] = known.setdefault((name, _told(tuple(node.params.items())), *given), node)
             if name in _ROOTS or (name in _MOVES and of and of[0]):
-                alike = known.setdefault((name, *(first.get(arg, arg) for arg in args)), [])
-                like = [x for x in alike if x.params == node.params]
-                alike += [] if like else [node]
-                first[node] = like[0] if like else node
                 found = frozenset([first[node]])
             elif name == "mul":
                 found = of[0] | of[1]
