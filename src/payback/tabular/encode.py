@@ -43,7 +43,7 @@ class Encoder:
 
         Standardization, categories and the replacement of missing values look at the training rows only.  Left out,
         with the reason: identifiers, empty and constant columns, more than 256 categories, or nearly one for each row.
-        logarithms: whether numbers that mostly differ by factors (skewness above 2) are given with their logarithms.
+        logarithms: whether numbers that mostly differ by factors (skewness above 2.5) are given with their logarithms.
         Raises InputError: no such column, a name twice, text in a numeric column, no rows, nothing left to learn from.
         """
         index = rows_of(table, rows)
