@@ -14,7 +14,7 @@ from payback.errors import InputError, UnsupportedError
 from payback.glass.accounts import LedgerError
 from payback.glass.statement import Statement, Taken
 from payback.optim import Adam, AdamW, Cosine, GradientDescent, Momentum, Nesterov, RMSprop, StepDecay
-from payback.optim.linear import line
+from payback.optim.linear import Line, line
 from payback.train.fit import fit
 from payback.train.recording import Recording
 from payback.train.runs import open_run
@@ -369,8 +369,8 @@ def test_a_statement_is_plain_data():
     """No training is needed: two steps of momentum on one weight, by hand."""
     rows = np.arange(2)
     steps = [
-        Taken(1, 0.1, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 1.0, 0.7, rows, None, np.array([1.0, 2.0])),
-        Taken(2, 0.1, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 0.7, 0.85, rows, None, np.array([0.0, -3.0])),
+        Taken(1, 0.1, 0.0, Line(1.0, 0.5, 1.0, 0.0, 1.0, 0.0), 1.0, 0.7, rows, None, np.array([1.0, 2.0])),
+        Taken(2, 0.1, 0.0, Line(1.0, 0.5, 1.0, 0.0, 1.0, 0.0), 0.7, 0.85, rows, None, np.array([0.0, -3.0])),
     ]
     made = Statement("w", (0,), float, 1.0, 0.0, steps)
     made.check()

@@ -22,6 +22,7 @@ from payback.glass.ledger import Ledger
 from payback.glass.page import columns, html_of, write
 
 ROOT = Path(__file__).parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def seed() -> Ledger:
@@ -80,6 +81,32 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         seed().html(tmp_path / "no" / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_edges_pass_beside_boxes():
+    def skips(x):
+        h = x
+        for _ in range(4):
+            h = np.tanh(h * 1.5 + x) + h
+        return (h * x).sum()
+
+    root = ElementTree.fromstring(pb.explain(skips, np.ones(3)).svg())
+    boxes = [tuple(float(box.get(key)) for key in ("x", "y", "width", "height")) for box in root.iter(f"{SVG}rect")]
+    wide = float(root.get("width"))
+    long = 0
+    for path in root.iter(f"{SVG}path"):
+        numbers = [[float(word) for word in re.findall(r"[-\d.]+", piece)] for piece in path.get("d")[1:].split("L")]
+        long += len(numbers) > 1
+        for x1, y1, _, y2, _, y3, x4, y4 in numbers:
+            for t in np.linspace(0, 1, 21)[1:-1]:
+                weights = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t * t, t**3
+                x, y = np.dot(weights, (x1, x1, x4, x4)), np.dot(weights, (y1, y2, y3, y4))
+                assert 0 <= x <= wide
+                assert not any(left < x < left + w and top < y < top + h for left, top, w, h in boxes)
+        for (*_, x, y), (x2, y2, *_) in itertools.pairwise(numbers):  # straight through a row
+            assert x == x2
+            assert not any(left < x < left + w and y <= top + h / 2 <= y2 for left, top, w, h in boxes)
+    assert long >= 5
 
 
 def test_the_readmes_picture_is_drawn_by_the_engine():

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from payback.errors import InputError
-from payback.glass.layout import places
+from payback.glass.layout import routed
 from payback.glass.story import shown
 
 if TYPE_CHECKING:
     from payback.glass.ledger import Ledger
 
 READABLE = 400  # nodes; more are no picture
+LANES = 12  # that edges pass, for each node
 ROW, HIGH, GAP, CHARACTER, LEAST = 104, 48, 22, 7.3, 70
 _STYLE = "".join(
     f".payback {rule}"
@@ -53,11 +54,13 @@ def svg(ledger: Ledger) -> str:
     widths = [max(LEAST, CHARACTER * max(map(len, label)) + 18) for label in labels]
     index = {account: k for k, account in enumerate(nodes)}
     edges = [(index[edge.payer], index[edge.arg]) for edge in ledger.edges]
-    middles = places(layers, edges, [width + GAP for width in widths])
-    least = min((x - width / 2 for x, width in zip(middles, widths, strict=True)), default=0.0)
+    middles, lanes = routed(layers, edges, [width + GAP for width in widths], most=LANES)
+    between = [x for passed in lanes.values() for _, x in passed]
+    least = min([x - width / 2 for x, width in zip(middles, widths, strict=True)] + between, default=0.0)
     xs = [x - least + 8 for x in middles]
     ys = [8 + HIGH / 2 + layer * ROW for layer in layers]
-    wide = max((x + width / 2 for x, width in zip(xs, widths, strict=True)), default=0.0) + 8
+    right = [x + width / 2 for x, width in zip(xs, widths, strict=True)] + [x - least + 8 for x in between]
+    wide = max(right, default=0.0) + 8
     high = max(ys, default=0.0) + HIGH / 2 + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
@@ -66,15 +69,19 @@ def svg(ledger: Ledger) -> str:
     ]
     partials = []
     for edge, (payer, arg) in zip(ledger.edges, edges, strict=True):
-        x1, y1, x2, y2 = xs[payer], ys[payer] + HIGH / 2, xs[arg], ys[arg] - HIGH / 2
-        bend = max(20.0, (y2 - y1) / 2.2)
+        passed = [(x - least + 8, 8.0 + layer * ROW) for layer, x in lanes.get((payer, arg), ())]  # beside boxes
+        starts = [(xs[payer], ys[payer] + HIGH / 2), *((x, y + HIGH) for x, y in passed)]
+        pieces = [(*start, *end, max(20.0, (end[1] - start[1]) / 2.2))
+                  for start, end in zip(starts, [*passed, (xs[arg], ys[arg] - HIGH / 2)], strict=True)]  # fmt: skip
+        drawn = "L".join(
+            f"{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
+            for x1, y1, x2, y2, bend in pieces
+        )
+        parts.append(f'<path class="edge" d="M{drawn}"/>')
+        x1, y1, x2, y2, bend = pieces[0]
         t, u = 0.36, 0.64  # nearer to the payer, where edges are apart
         at = (u**3 + 3 * u * u * t) * x1 + (3 * u * t * t + t**3) * x2
         down = u**3 * y1 + 3 * u * u * t * (y1 + bend) + 3 * u * t * t * (y2 - bend) + t**3 * y2
-        parts.append(
-            f'<path class="edge" d="M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} '
-            f'{y2:.1f}"/>'
-        )
         partials.append(
             f'<text class="partial" x="{at:.1f}" y="{down + 4:.1f}">{escape(_cut(_amount(edge.partial), 20))}</text>'
         )

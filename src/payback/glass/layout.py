@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 SWEEPS = 4
 LANE = 0.25  # of the narrowest node: the place that an edge keeps free where it passes a row
-MOST_LANES = 2  # for each node: beyond that edges pass behind nodes
+MOST_LANES = 2  # for each node, unless more are asked for: beyond that edges pass behind nodes
 
 
 def places(
@@ -24,9 +24,25 @@ def places(
     >>> places([0, 1, 1, 2, 2], [(0, 1), (0, 2), (1, 3), (1, 4), (2, 4)])
     [0.75, 0.25, 1.25, 0.0, 1.0]
     """
+    return routed(layers, edges, widths)[0]
+
+
+def routed(
+    layers: Sequence[int],
+    edges: Sequence[tuple[int, int]],
+    widths: Sequence[float] | None = None,
+    most: int = MOST_LANES,
+) -> tuple[list[float], dict[tuple[int, int], list[tuple[int, float]]]]:
+    """The same, and for each edge (upper, lower) the rows that it passes between its ends with its x there.
+
+    most: rows that edges may pass for each node, in the mean; beyond that none is told.
+
+    >>> routed([0, 1, 2], [(0, 1), (1, 2), (0, 2)])[1]
+    {(0, 2): [(1, 0.625)]}
+    """
     real = len(layers)
     width = [1.0] * real if widths is None else list(widths)
-    layers, edges = _with_lanes(layers, edges)
+    layers, edges, lanes = _with_lanes(layers, edges, most)
     count = len(layers)
     width += [LANE * min(width, default=1.0)] * (count - real)
     ties: list[list[int]] = [[] for _ in range(count)]
@@ -53,28 +69,31 @@ def places(
                 row.sort(key=lambda node: wish[node])  # stable: equal wishes keep their order
             _spread(row, [wish[node] for node in row], width, x)
     least = min(x[:real], default=0.0)
-    return [round(place - least, 4) for place in x[:real]]
+    at = [round(place - least, 4) for place in x]
+    return at[:real], {edge: [(layers[lane], at[lane]) for lane in passed] for edge, passed in lanes.items()}
 
 
 def _with_lanes(
-    layers: Sequence[int], edges: Sequence[tuple[int, int]]
-) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
-    """The graph with a node of its own wherever an edge passes a row."""
+    layers: Sequence[int], edges: Sequence[tuple[int, int]], most: int
+) -> tuple[Sequence[int], Sequence[tuple[int, int]], dict[tuple[int, int], list[int]]]:
+    """The graph with a node of its own wherever an edge passes a row, and which these are."""
     levels = sorted(set(layers))
     rank = {layer: k for k, layer in enumerate(levels)}
     spans = [(min(a, b, key=lambda node: rank[layers[node]]), max(a, b, key=lambda node: rank[layers[node]]))
              for a, b in dict.fromkeys(edges)]  # fmt: skip
-    if sum(max(0, rank[layers[b]] - rank[layers[a]] - 1) for a, b in spans) > MOST_LANES * len(layers):
-        return layers, edges
-    every, pieces = list(layers), []
+    if sum(max(0, rank[layers[b]] - rank[layers[a]] - 1) for a, b in spans) > most * len(layers):
+        return layers, edges, {}
+    every, pieces, lanes = list(layers), [], {}
     for a, b in spans:
-        last = a
+        last, first = a, len(every)
         for k in range(rank[layers[a]] + 1, rank[layers[b]]):
             every.append(levels[k])
             pieces.append((last, len(every) - 1))
             last = len(every) - 1
         pieces.append((last, b))
-    return every, pieces
+        if first < len(every):
+            lanes[a, b] = [*range(first, len(every))]
+    return every, pieces, lanes
 
 
 def _spread(row: Sequence[int], wish: Sequence[float], width: Sequence[float], x: list[float]) -> None:

@@ -320,7 +320,8 @@ class Ledger(Questions):
         inside = Opened(self._top, self._leaves)
         if not inside.of:
             return self
-        known = {inside.of.get(node, node): account.name for node, account in self.accounts.items()}
+        known = {inside.of.get(node, node): account.name for node, account in self.accounts.items()
+                 if node not in inside.of or not account.name.startswith(account.op)}  # fmt: skip
         between = ancestors([inside.top], min(leaf.id for leaf in self._leaves))
         names = name_nodes(live_nodes(between, set(self._leaves))[0], known)
         book = Ledger(inside.top, self._leaves, names)

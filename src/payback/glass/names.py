@@ -108,7 +108,8 @@ def name_nodes(nodes: Sequence[Node], named: dict[Node, str]) -> dict[Node, str]
 def _rounds(nodes: Sequence[Node]) -> dict[Node, int]:
     """Of nodes that one instruction has made: the same number where nothing else of its code ran in between."""
     last: dict[Any, int] = {}
-    rounds, number = {}, {}
+    number: dict[Any, int] = {}
+    rounds: dict[Node, int] = {}
     for node in nodes:
         if node.where is not None:
             code, offset = node.where[:2]

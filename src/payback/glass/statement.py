@@ -29,19 +29,14 @@ OF_WEIGHT, OF_PAYMENTS, OF_NORM = 1.0, 16.0, 1.0
 class Taken(NamedTuple):
     """What a statement needs of one step.
 
-    rate and the coefficients: as in `optim.linear`.  norm: of the whole gradient.  before, after: the weight.
+    line: the coefficients of `optim.linear.Line`.  norm: of the whole gradient.  before, after: the weight.
     rows: the numbers of the batch's rows; labels: their classes, or None.  shares: of the rows in the gradient.
     """
 
     n: int
     rate: float
     norm: float
-    scale: float
-    keep: float
-    take: float
-    direct: float
-    through: float
-    decay: float
+    line: Any
     before: float
     after: float
     rows: Array
@@ -82,13 +77,13 @@ class Statement:
         self.steps = np.repeat(np.array([step.n for step in taken], np.int64), size)
         self.samples = column((step.rows for step in taken), np.int64)
         self.shares = column((step.shares for step in taken), np.float64)
-        now = [-step.rate * step.scale * (step.direct + step.through * step.take) for step in taken]
-        whole = [s.scale * (-s.rate * s.direct + s.take * r) for s, r in zip(taken, reach, strict=True)]
+        now = [-s.rate * s.line.scale * (s.line.direct + s.line.through * s.line.take) for s in taken]
+        whole = [s.line.scale * (-s.rate * s.line.direct + s.line.take * r) for s, r in zip(taken, reach, strict=True)]
         self.at_once = self.shares * np.repeat(np.array(now, float), size)
         self.amounts = self.shares * np.repeat(np.array(whole, float), size)
         self.labels = column((s.labels for s in taken), object) if taken and taken[0].labels is not None else None
-        self.decay = np.array([-step.decay * step.before for step in taken])
-        self.initial = taken[0].keep * reach[0] * kept + 0.0 if taken else 0.0
+        self.decay = np.array([-step.line.decay * step.before for step in taken])
+        self.initial = taken[0].line.keep * reach[0] * kept + 0.0 if taken else 0.0
         self.rounding = self._rest()
         self.bound = self._bound(taken, whole)
         self._numbers = np.array([step.n for step in taken], np.int64)
@@ -193,7 +188,7 @@ def _reach(taken: Sequence[Taken]) -> list[float]:
     """For each step: what 1 in its momentum has added to the weight by the last step, swept back from there."""
     reach, later, keep = [], 0.0, 0.0
     for step in reversed(taken):
-        later = -step.rate * step.through + keep * later
-        keep = step.keep
+        later = -step.rate * step.line.through + keep * later
+        keep = step.line.keep
         reach.append(later)
     return reach[::-1]

@@ -64,7 +64,7 @@ def statement(recorded: RecordedRun, name: str, entry: Any, start: int | None, s
         )  # fmt: skip
         labels = batch.y.astype(object) if batch.y.dtype.kind in "iu" and batch.y.ndim == 1 else None
         taken.append(
-            Taken(now.n, told.rate, told.norm, *coefficients, weight, after, batch.samples, labels,
+            Taken(now.n, told.rate, told.norm, coefficients, weight, after, batch.samples, labels,
                   shares(old.net, batch.X, batch.y, batch.weights, batch.key))
         )  # fmt: skip
         weight, old = after, now

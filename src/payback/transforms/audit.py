@@ -273,7 +273,7 @@ def _narrowed(opened: Opened, wrt: str | Sequence[str]) -> tuple[Any, Any]:
     def leaf(made: Any) -> Any:
         return plain(made) if isinstance(made, Traced) and made.node in others else made
 
-    return tree_map(leaf, (opened.args, opened.kwargs))  # type: ignore[no-any-return]
+    return tree_map(leaf, (opened.args, opened.kwargs))
 
 
 def audit(
