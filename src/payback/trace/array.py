@@ -126,9 +126,8 @@ class Traced(metaclass=_Kind):
         seed: what this value is owed to begin with; 1 for a scalar, and needed for anything else.
         accumulate: add to earlier gradients instead of replacing them.
 
-        Raises DifferentiationError for a value that is not a scalar (without seed) or not floating, or that another
-        derivative or a compiled function follows (use `pb.grad` there); MutationError when a variable was changed after
-        this value was computed.
+        Raises DifferentiationError for a value that is not a scalar (without seed), not floating, or is followed by
+        another derivative or `compile`; MutationError when a variable was changed after this value was computed.
 
         >>> import payback as pb
         >>> w = pb.variable(3.0)
