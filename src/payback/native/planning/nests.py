@@ -85,7 +85,7 @@ class _Forming:
         self.views: list[View] = []
         self.kinds: list[str] = []
         self.factors: list[int] = []
-        self.strides: list[int] = []  # of indices, but for 1
+        self.strides: list[int] = []  # of indices, each once, but for 1
         self.body = [self._placed(instr) for instr in source.instrs]
         self.ends = [self._end(sink) for sink in source.sinks]
         # which payment comes first is part of the result
@@ -118,9 +118,9 @@ class _Forming:
         return number(instr[1], instr[2], self.factors) if instr[0] == "number" else instr
 
     def _indexed(self, indices: Sequence[tuple[int, int]]) -> tuple[Any, ...]:
-        """How indices move what they are indices of, and their numbers."""
-        ways = "".join("u" if stride == 1 else "s" for _, stride in indices)
-        self.strides += [stride for _, stride in indices if stride != 1]
+        """How indices move what they are indices of, 0: by one, else which of the strides; and their numbers."""
+        self.strides += dict.fromkeys(stride for _, stride in indices if stride != 1 and stride not in self.strides)
+        ways = tuple(0 if stride == 1 else 1 + self.strides.index(stride) for _, stride in indices)
         return (ways, *[at for at, _ in indices])
 
     def _end(self, sink: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -33,6 +33,12 @@ def _indexed(instr: Instr) -> tuple[int, ...]:
     return instr[3:] if instr[0] == "gather" else instr[4:]
 
 
+def _ways(instr: Instr) -> tuple[int, ...]:
+    """How these move its operand: see `Nest`."""
+    ways: tuple[int, ...] = instr[2] if instr[0] == "gather" else instr[3]
+    return ways
+
+
 def maskable(key: Any) -> bool:
     """Whether what is left of a row is done as one vector, some of whose lanes do not exist."""
 
@@ -69,10 +75,8 @@ class Body:
         self.strides = [args.ints(key.outer + key.reduced) for _ in key.operands]
         self.inner_stride = [None if how in ("u", "z") else args.int() for _, how in key.operands]
         self.lane_steps: dict[tuple[int, int], ir.Value] = {}
-        self.places = {}  # strides of every gather and scatter
-        for place in (*key.instrs, *key.sinks):
-            if place[0] in ("gather", "scatter"):
-                self.places[place] = [args.int() if way == "s" else None for way in place[-1 - len(_indexed(place))]]
+        self.places = [each for each in (*key.instrs, *key.sinks) if each[0] in ("gather", "scatter")]
+        self.index_strides = args.ints(max((way for place in self.places for way in _ways(place)), default=0))
         count = 1 + max((i[2] for i in key.instrs if i[0] == "arg"), default=-1)
         count = max(count, 1 + max((s[3][1] for s in key.sinks if s[0] in REDUCTIONS and s[3]), default=-1))
         self.factors = [args.int() for _ in range(count)]
@@ -250,25 +254,33 @@ class Body:
     def shift(self, place: Instr, values: Any) -> ir.Value:
         """How far the places of a gather or scatter move its operand."""
         b, total = self.e.b, None
-        for index, stride in zip(_indexed(place), self.places[place], strict=True):
+        for index, way_ in zip(_indexed(place), _ways(place), strict=True):
             at = pointwise.cast(self.e, values[index], self.key.codes[index], "i8")
-            part = at if stride is None else b.mul(at, stride)
+            part = b.mul(at, self.index_strides[way_ - 1]) if way_ else at
             total = part if total is None else b.add(total, part)
         return total
 
-    def lanes_at(self, place: Instr, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
-        """Where each lane of a gather or scatter is; places are read one by one: taking a vector apart takes longer."""
+    def lanes_at(self, place: Instr, offsets: list[ir.Value], lanes: int, known: dict[Any, ir.Value]) -> list[ir.Value]:
+        """Where each lane of a gather or scatter is; places are read one by one: taking a vector apart takes longer.
+
+        known: how far indices move what they are indices of, at this position.
+        """
         operand, found = place[1], []
+        indexed = _indexed(place), _ways(place)
         for lane in range(self.key.few or lanes):
-            values = {}
-            for index in _indexed(place):
-                read = self.key.instrs[index][1]
-                at = self.lane_offset(read, offsets[read], lane)
-                values[index] = self.fixed[index, 1] if (index, 1) in self.fixed else self.read(read, at, 1)
-            found.append(self.e.b.add(self.lane_offset(operand, offsets[operand], lane), self.shift(place, values)))
+            if (*indexed, lane) not in known:
+                values = {}
+                for index in indexed[0]:
+                    read = self.key.instrs[index][1]
+                    at = self.lane_offset(read, offsets[read], lane)
+                    values[index] = self.fixed[index, 1] if (index, 1) in self.fixed else self.read(read, at, 1)
+                known[*indexed, lane] = self.shift(place, values)
+            found.append(self.e.b.add(self.lane_offset(operand, offsets[operand], lane), known[*indexed, lane]))
         return found
 
-    def gather(self, instr: Instr, values: list[ir.Value], offsets: list[ir.Value], lanes: int) -> ir.Value:
+    def gather(
+        self, instr: Instr, values: list[ir.Value], offsets: list[ir.Value], lanes: int, known: dict[Any, ir.Value]
+    ) -> ir.Value:
         b, operand = self.e.b, instr[1]
         offset = offsets[operand]
         if instr in self.shifts:
@@ -278,13 +290,14 @@ class Body:
             return self.read(operand, offset, lanes)
         if lanes == 1:
             return self.read(operand, b.add(offset, self.shift(instr, values)), 1)
-        found = self.lanes_at(instr, offsets, lanes)
+        found = self.lanes_at(instr, offsets, lanes, known)
         return self.collect(operand, [*found, *found[-1:] * (lanes - len(found))])
 
     def evaluate(self, offsets: list[ir.Value], lanes: int) -> list[ir.Value]:
         """All instrs at one position."""
         values: list[ir.Value] = []
         done: dict[int, ir.Value] = {}
+        known: dict[Any, ir.Value] = {}
         for number, instr in enumerate(self.key.instrs):
             name = instr[0]
             if number in self.shared and number not in done:
@@ -301,7 +314,7 @@ class Body:
             elif name == "cast":
                 value = pointwise.cast(self.e, values[instr[3]], instr[1], instr[2])
             elif name == "gather":
-                value = self.gather(instr, values, offsets, lanes)
+                value = self.gather(instr, values, offsets, lanes, known)
             else:
                 value = pointwise.emit(self.e, name, instr[1], [values[i] for i in instr[2:]])
             values.append(value)
@@ -336,7 +349,7 @@ class Body:
                     at = e.b.add(offset, self.shifts[sink] if sink in self.shifts else self.shift(sink, values))
                     self.write(operand, at, self.plus(code, self.read(operand, at, lanes), values[x]), lanes)
                     continue
-                for lane, at in enumerate(self.lanes_at(sink, offsets, lanes)):  # two may pay the same entry
+                for lane, at in enumerate(self.lanes_at(sink, offsets, lanes, {})):  # two may pay the same entry
                     single = e.b.extract_element(values[x], ir.Constant(INT32, lane))
                     if code == "b1":
                         self._hold_true(operand, at, single)
