@@ -49,11 +49,11 @@ def pytest_configure(config):
     settings.load_profile("soak" if soak else "full" if full else "everyday")
 
 
-HALVED, LARGE = "PAYBACK_TEST_HALVED", 3  # cases of one test
+HALVED = "PAYBACK_TEST_HALVED"
 
 
 def pytest_collection_modifyitems(config, items):
-    """Where all tests are run, half the cases of those that have many, drawn by name; all of them with --full."""
+    """Where all tests are run, a part of the cases of those that have many, drawn by name; all of them with --full."""
     if os.environ[HALVED] == "0":
         return
     families = defaultdict(list)
@@ -70,7 +70,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _kept(cases):
-    return cases if cases <= LARGE else (cases + 1) // 2
+    """Of so many cases of one test: all, half, or a third."""
+    return cases if cases <= 3 else (cases + 1) // 2 if cases <= 20 else max(10, cases // 3)
 
 
 @pytest.fixture

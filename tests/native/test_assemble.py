@@ -54,7 +54,7 @@ def test_what_llvm_refuses_is_raised_where_it_was_asked(threads):
 def test_trouble_in_writing_leaves_no_thread(monkeypatch):
     """A program that is interrupted may end at once, and LLVM with it."""
     original = assembling.object_code
-    monkeypatch.setattr(assembling, "object_code", lambda text: time.sleep(0.1) or original(text))
+    monkeypatch.setattr(assembling, "object_code", lambda *given: time.sleep(0.1) or original(*given))
 
     def written():
         yield from texts(5)

@@ -7,7 +7,7 @@ import pytest
 
 import amount
 import payback as pb
-from payback.native.planning import groups
+from payback.native.planning import alongside
 from payback.native.running.program import Program
 from payback.trace.abstract import trace
 
@@ -28,7 +28,7 @@ def compiled(f, *args):
 
 @pytest.fixture(autouse=True)
 def _small_ones_too(monkeypatch):
-    monkeypatch.setattr(groups, "TOGETHER", 1)
+    monkeypatch.setattr(alongside, "TOGETHER", 1)
 
 
 def step(g, p, m):
@@ -46,7 +46,7 @@ def test_norm_update_and_length_are_one_pass():
 
 
 def test_far_apart_below_the_size(monkeypatch):
-    monkeypatch.setattr(groups, "TOGETHER", 1 << 14)
+    monkeypatch.setattr(alongside, "TOGETHER", 1 << 14)
     assert len(reductions(compiled(step, G, P, M))) == 2
 
 

@@ -132,7 +132,7 @@ def test_a_program_that_stops_stops_on_all_threads():
     assert statuses == f"[{expected}]"
 
 
-def test_arithmetic_alone_is_worth_a_second_thread():
+def test_arithmetic_alone_is_worth_a_second_thread(monkeypatch):
     """However little memory it reads: what counts is how long it takes."""
 
     def repeated(count):
@@ -144,7 +144,7 @@ def test_arithmetic_alone_is_worth_a_second_thread():
 
         return f
 
-    pb.set_threads(2)
+    monkeypatch.setenv("PAYBACK_THREADS", "2")
     for count, threads in ((1, 1), (100, 2)):
         compiled = pb.compile(repeated(count))
         compiled(np.linspace(0.0, 1.0, 1 << 15))

