@@ -268,3 +268,33 @@ def test_places_along_an_axis_of_plain_arrays(way, axis):
         return x * w
 
     np.testing.assert_array_equal(way(f)(np.ones(3)), [0.0, 7.0, 0.0])
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after the writes", "before the writes"])
+def test_frombuffer_shows_what_is_stored(early):
+    def f(x):
+        a = np.zeros((2, 2))
+        seen = [np.frombuffer(a, offset=8), np.frombuffer(memoryview(a), float, 2)] if early else []
+        a[0, 1], a[1, 0] = x
+        rest, two = seen or [np.frombuffer(a, offset=8), np.frombuffer(a, float, 2)]
+        rest[2] = x[0] * x[1]
+        return (rest**3).sum() + two[1] + a[1, 1]
+
+    x = np.array([1.5, -2.0])
+    expected = [3 * x[0] ** 2 + 3 * x[0] ** 2 * x[1] ** 3 + 1 + x[1], 3 * x[1] ** 2 + 3 * x[0] ** 3 * x[1] ** 2 + x[0]]
+    for transformed in (pb.value_and_grad(f), pb.compile(pb.value_and_grad(f))):
+        value, gradient = transformed(x)
+        np.testing.assert_allclose(value, f(x), rtol=1e-15)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-14)
+
+
+def test_frombuffer_as_other_numbers_is_refused():
+    def f(x):
+        a = np.zeros(3)
+        bits = np.frombuffer(a, np.uint8)
+        a[0] = x
+        return a.sum() * bits[0]
+
+    with pytest.raises(UnsupportedError, match=r"np\.frombuffer of an array that was made in a traced function"):
+        pb.grad(f)(1.0)
+    assert pb.grad(lambda x: x * np.frombuffer(np.arange(3), int)[2] * np.frombuffer(b"\0" * 8).size)(1.0) == 2.0

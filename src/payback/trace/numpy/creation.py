@@ -288,6 +288,25 @@ def of_memory(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return original(*args, **kwargs)
 
 
+def from_buffer(
+    original: Callable[..., Any], buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0, **kwargs: Any
+) -> Any:
+    """np.frombuffer: of an array that traced values may be stored in later, a view that will show them."""
+    whole = buffer.obj if isinstance(buffer, memoryview) else buffer
+    if not isinstance(whole, Buffered) and not holds_traced(whole):
+        return original(buffer, dtype, count, offset, **kwargs)
+    whole = whole if type(now(whole)) is np.ndarray else now(whole)
+    if whole.dtype.kind not in "fc":
+        return original(buffer, dtype, count, offset, **kwargs)
+    size = whole.dtype.itemsize
+    if np.dtype(dtype) != whole.dtype or offset % size or (buffer is not whole and buffer.nbytes != whole.nbytes):
+        raise UnsupportedError("np.frombuffer of an array that was made in a traced function", where=here(),
+                               why="other numbers are to be read from its memory, where traced values have none",
+                               fix="use views of the array: x.reshape(-1), slices")  # fmt: skip
+    shown = original(np.empty(whole.size, whole.dtype), dtype, count, offset)  # raises what is to be raised
+    return whole.reshape(-1)[offset // size : offset // size + len(shown)]
+
+
 _NEW = [
     "zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like", "linspace", "logspace", "geomspace", "eye",
     "identity", "copy", "tri", "fromfunction",
@@ -316,7 +335,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "ascontiguousarray": in_order("C"), "asfortranarray": in_order("F"), "require": required,
     "asarray_chkfinite": checked, "take": taken, "array": array, "full": full, "full_like": filled_like,
     "apply_along_axis": along_axis, "arange": arange, "fromiter": from_iterable, "nditer": of_memory,
-    "asmatrix": of_memory, "lexsort": by_keys,
+    "asmatrix": of_memory, "lexsort": by_keys, "frombuffer": from_buffer,
 }  # fmt: skip
 
 
