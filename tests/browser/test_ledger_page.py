@@ -93,6 +93,41 @@ def test_no_label_of_an_edge_lies_on_a_box(visit, tmp_path):
     assert all(apart(label, box) for label in labels for box in boxes)
 
 
+CROSSED = """lines => {
+    const nodes = [...document.querySelectorAll(".graph .node")];
+    const at = nodes.map(n => n.transform.baseVal.consolidate().matrix);
+    const boxes = nodes.map(n => n.querySelector("rect").getBBox());
+    return lines.flatMap(line => {
+        const length = line.getTotalLength(), steps = Math.ceil(length / 2);
+        return [...Array(steps - 1).keys()].map(k => line.getPointAtLength((k + 1) * length / steps)).flatMap(p =>
+            boxes.map((b, i) => [p.x - at[i].e - b.x, p.y - at[i].f - b.y, b]).filter(([x, y, b]) =>
+                x > 1 && x < b.width - 1 && y > 1 && y < b.height - 1));
+    }).length;
+}"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_edge_passes_behind_a_box(visit, tmp_path, seed):
+    def residual(x, *weights):
+        for w in weights:
+            x = x + np.tanh(x * w) * x
+        return x * weights[0]
+
+    def drawn(*leaves):
+        rng, values = np.random.default_rng(seed), list(leaves)
+        for _ in range(20):
+            i, j = rng.integers(0, len(values), 2)
+            values.append(values[i] * values[j] if rng.random() < 0.5 else np.sin(values[i]) + values[j])
+        return sum(values)
+
+    book = pb.explain(drawn if seed else residual, *(0.1 * k for k in range(1, 6)))
+    page = visit(book.html(tmp_path / "page.html"), width=1600)
+    page.locator(".graph-bar select").select_option("none")
+    lines = page.locator(".graph .edge .line")
+    assert lines.count() > 20
+    assert lines.evaluate_all(CROSSED) == 0
+
+
 def test_folded_boxes_lie_close_together(visit, tmp_path):
     def chain(x, y):
         for _ in range(200):

@@ -1097,6 +1097,8 @@
   var CHAR = 7.4;
   var LEAST = 74;
   var MOST = 340;
+  var HALF = 25;
+  var BESIDE = 7;
   var SMALL = 12;
   var LEGIBLE = 0.68;
   function placing(spots) {
@@ -1110,6 +1112,27 @@
       const line = Math.round(spot[1] / 16);
       taken.set(line, [...taken.get(line) ?? [], [...spot, half]]);
       return spot;
+    };
+  }
+  function passing(spots) {
+    const rows = /* @__PURE__ */ new Map();
+    for (const spot of spots) (rows.get(spot.y) ?? rows.set(spot.y, []).get(spot.y)).push(spot);
+    const ys = [...rows.keys()].sort((p, q) => p - q);
+    for (const row of rows.values()) row.sort((p, q) => p.x - q.x);
+    const taken = new Map(ys.map((y) => [y, /* @__PURE__ */ new Set()]));
+    return (a, b) => {
+      let x = a.x, last = a.y;
+      return ys.filter((y) => a.y < y && y < b.y).map((y) => {
+        const row = rows.get(y), wish = last === a.y ? x + (b.x - x) * (y - last) / (b.y - last) : x;
+        const starts = [4, ...row.map((box) => box.x + box.width / 2 + BESIDE)], ends = [...row.map((box) => box.x - box.width / 2 - BESIDE), Infinity];
+        const nearest = starts.map((start2, k) => Math.max(start2, Math.min(ends[k], wish))).sort((p, q) => Math.abs(p - wish) - Math.abs(q - wish))[0];
+        const right = nearest >= wish ? 1 : -1;
+        const free = [0, 4, 8].map((by) => Math.round(nearest + right * by)).find((at) => !taken.get(y).has(at) && starts.some((start2, k) => start2 <= at && at <= ends[k]));
+        x = free ?? Math.round(nearest);
+        taken.get(y).add(x);
+        last = y;
+        return [x, y];
+      });
     };
   }
   var Graph = class {
@@ -1295,16 +1318,18 @@
     drawing() {
       const { boxes, links } = this.picture;
       const { width, height } = this.size;
-      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place2 = placing(this.spots);
+      const edges = s("g"), labels = s("g", { "aria-hidden": "true" }), nodes = s("g"), place2 = placing(this.spots), lanes = passing(this.spots);
       for (const link of links) {
-        const a = this.spots[link.from], b = this.spots[link.to];
-        const y1 = a.y + 25, y2 = b.y - 25, bend = Math.max(24, Math.abs(y2 - y1) / 2.2);
-        const d = `M${a.x} ${y1}C${a.x} ${y1 + bend} ${b.x} ${y2 - bend} ${b.x} ${y2}`;
+        const a = this.spots[link.from], b = this.spots[link.to], between = lanes(a, b);
+        const ends = [...between.map(([x, y]) => [x, y - HALF]), [b.x, b.y - HALF]];
+        const pieces = [[a.x, a.y + HALF], ...between.map(([x, y]) => [x, y + HALF])].map(([x, y], k) => [x, y, ...ends[k], Math.max(20, Math.abs(ends[k][1] - y) / 2.2)]);
+        const d = "M" + pieces.map(([x12, y12, x22, y22, bend2]) => `${x12} ${y12}C${x12} ${y12 + bend2} ${x22} ${y22 - bend2} ${x22} ${y22}`).join("L");
+        const [x1, y1, x2, y2, bend] = pieces[0];
         const [e] = link.edges;
         const partial = link.edges.length > 1 ? `${link.edges.length}×` : clean(showAmount(this.book.data.edges.partial[e]), 22);
         const [lx, ly] = place2(partial.length, (t) => {
           const u = 1 - t, along = (p, q, r, z) => u ** 3 * p + 3 * u * u * t * q + 3 * u * t * t * r + t ** 3 * z;
-          return [along(a.x, a.x, b.x, b.x), along(y1, y1 + bend, y2 - bend, y2)];
+          return [along(x1, x1, x2, x2), along(y1, y1 + bend, y2 - bend, y2)];
         });
         const line = s("g", { class: "edge" }, s("path", { d, class: "wide" }), s("path", { d, class: "line" }));
         const label = s("text", { x: lx, y: ly + 4, class: "partial" }, partial), wide = LETTER * partial.length;
