@@ -64,9 +64,7 @@ class Pace:
 
     def _decide(self) -> None:
         tried = not self.shared
-        other, usual = (
-            sorted(last)[(len(last) - 1) // 2] if (last := self._last[way]) else 0.0 for way in (tried, not tried)
-        )
+        other, usual = (_median(self._last[way]) for way in (tried, not tried))
         self._wait = FIRST if other < usual else min(2 * self._wait, LONGEST)
         self._wait = max(self._wait, RARELY * other)
         self.shared = tried if other < usual else not tried

@@ -74,8 +74,6 @@ def _inverses(e: Emitter, a: Rows) -> Rows:
 def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
     """By elimination with partial pivoting; the rows of each lane are exchanged by themselves."""
     b, n, columns = e.b, len(a), len(x[0])
-    zero = constant(a[0][0].type, 0.0)
-    kind = zero.type
     for p in range(n):
         largest, at = e.intrinsic("fabs", a[p][p]), []
         for r in range(p + 1, n):
@@ -83,7 +81,7 @@ def _solved(e: Emitter, a: Rows, x: Rows) -> Rows:
             more = b.fcmp_ordered(">", size, largest)
             largest = b.select(more, size, largest)
             at = [b.and_(before, b.not_(more)) for before in at] + [more]
-        _stop(e, b.and_(b.fcmp_ordered(">", largest, zero), b.fcmp_ordered("<", largest, constant(kind, float("inf")))))
+        _stop_unless_positive(e, largest)
         for mine, r in zip(at, range(p + 1, n), strict=True):
             for rows, start, stop in ((a, p, n), (x, 0, columns)):
                 for j in range(start, stop):
@@ -108,7 +106,7 @@ def _of_triangles(e: Emitter, a: Rows) -> Rows:
     x = [[zero] * n for _ in range(n)]
     for i in range(n):
         size = e.intrinsic("fabs", a[i][i])
-        _stop(e, b.and_(b.fcmp_ordered(">", size, zero), b.fcmp_ordered("<", size, constant(kind, float("inf")))))
+        _stop_unless_positive(e, size)
         scale = b.fdiv(constant(kind, 1.0), a[i][i])
         for j in range(i):
             total = b.fmul(a[i][j], x[j][j])
@@ -129,7 +127,7 @@ def _cholesky(e: Emitter, a: Rows) -> Rows:
             minus = b.fneg(made[j][c])
             column = [multiply_add(e, made[i][c], minus, x) for i, x in zip(range(j, n), column, strict=True)]
         pivot = column[0]
-        _stop(e, b.and_(b.fcmp_ordered(">", pivot, zero), b.fcmp_ordered("<", pivot, constant(kind, float("inf")))))
+        _stop_unless_positive(e, pivot)
         root = e.intrinsic("sqrt", pivot)
         scale = b.fdiv(constant(kind, 1.0), root)
         for i, x in zip(range(j, n), column, strict=True):
@@ -137,9 +135,13 @@ def _cholesky(e: Emitter, a: Rows) -> Rows:
     return made
 
 
-def _stop(e: Emitter, good: ir.Value) -> None:
-    with e.b.if_then(e.b.not_(every(e, good)), likely=False):
-        e.b.ret(e.int(1))
+def _stop_unless_positive(e: Emitter, pivots: ir.Value) -> None:
+    """Give the program up where a lane's pivot is zero, negative, infinite or NaN: NumPy says what is to be said."""
+    b, kind = e.b, pivots.type
+    above, below = (constant(kind, bound) for bound in (0.0, float("inf")))
+    good = b.and_(b.fcmp_ordered(">", pivots, above), b.fcmp_ordered("<", pivots, below))
+    with b.if_then(b.not_(every(e, good)), likely=False):
+        b.ret(e.int(1))
 
 
 def every(e: Emitter, good: ir.Value) -> ir.Value:
