@@ -11,6 +11,8 @@ from payback.native.codegen.emit import BYTE, INT, INT32, Emitter, constant, vec
 from payback.native.lower import pointwise
 from payback.native.lower.kernel import Arguments, fold, load, store
 from payback.native.lower.pointwise import code_of
+from payback.native.lower.products.blocked.packing import least
+from payback.native.lower.products.blocked.tile import prefetch
 from payback.native.planning import layout
 from payback.native.planning.alongside import by_columns
 from payback.native.planning.layout import View
@@ -69,13 +71,18 @@ TOGETHER = 4  # parts of a stack that one nest computes
 SHORT = 64  # bytes of a row that is copied without a loop
 
 
+AHEAD = 4096  # bytes of longer rows that are fetched before they are copied: each begins elsewhere, unforeseen
+
+
 class Rows(NamedTuple):
     """Rows of an array, in the order of an array of numbers; args: numbers, array, rows, count, bytes of a row.
 
-    width: the bytes of a row, where they are SHORT at most; else 0.
+    width  the bytes of a row, where they are SHORT at most; else 0
+    split  whether threads share the rows
     """
 
     width: int
+    split: bool
 
     def emit(self, e: Emitter, function: ir.Function) -> None:
         args, b = Arguments(e, function), e.b
@@ -87,14 +94,20 @@ class Rows(NamedTuple):
             kind = ir.VectorType(BYTE, bytes_)
             e.b.store(e.b.load(e.at(start, at, BYTE), typ=kind, align=1), e.at(to, at, BYTE), align=1)
 
-        with e.loop(0, count) as i:
+        start, stop = args.share(count, 1) if self.split else (e.int(0), count)
+        final = b.sub(stop, e.int(1))
+        further = b.add(b.udiv(e.int(AHEAD), b.add(size, e.int(1))), e.int(1))
+        with e.loop(start, stop) as i:
             row = e.at(source, b.mul(e.load(numbers, i, INT), size), BYTE)
             to = e.at(target, b.mul(i, size), BYTE)
             for at, part in _pieces(self.width, wide):
                 copy(row, to, e.int(at), part)
             if not self.width:
                 last = b.sub(size, e.int(wide))
+                far = e.load(numbers, least(e, b.add(i, further), final), INT)
+                far = e.at(source, b.mul(far, size), BYTE)
                 with e.loop(0, last, wide) as at:
+                    prefetch(e, e.at(far, at, BYTE), write=False, cache=2)
                     copy(row, to, at, wide)
                 copy(row, to, last, wide)  # some bytes once more, unless the row is of whole vectors
         b.ret(e.int(0))

@@ -156,7 +156,7 @@ def _of_rows(command: Command, first: int, last: int) -> Command | None:
     if isinstance(command.kernel, Rows):
         numbers, source, target = command.operands
         views = [_cut(numbers, 0, first, last), source, _cut(target, 0, first, last)]
-        return _again(command, command.kernel, views, [last - first, command.numbers[1]])
+        return _again(command, command.kernel._replace(split=False), views, [last - first, command.numbers[1]])
     if isinstance(command.kernel, Nest):
         return _nest(command, first, last)
     return _product(command, first, last)

@@ -122,20 +122,11 @@ class Loop:
         whole = Buffer("input", aval.dtype, int(np.prod(shape)))
         self.sources[number] = whole
         batch = planner.views[node] = layout.whole(Buffer("arena", aval.dtype, aval.size), aval.shape)
-        rest = (0,) * (len(aval.shape) - 1)
-        code, stride = code_of(aval.dtype), int(np.prod(shape[1:], dtype=int))
-        size = stride * aval.dtype.itemsize
-        if aval.size < SHARED and size:
-            kernel, numbers = Rows(size if size <= SHORT else 0), View(self.order, 0, aval.shape[:1], (1,))
-            planner.command(kernel, [numbers, layout.whole(whole, shape), batch], [aval.shape[0], size],
-                            [numbers, layout.whole(whole, shape)], [batch], "batch")  # fmt: skip
-            return
-        instrs = [
-            ("load", View(self.order, 0, aval.shape, (1, *rest)), "i8"),
-            ("gather", View(whole, 0, aval.shape, (0, *layout.contiguous(aval.shape)[1:])), code,
-             (0, stride)),
-        ]  # fmt: skip
-        planner.nest(instrs, ["i8", code], [("store", batch, 1)], aval.shape, "batch")
+        size = int(np.prod(shape[1:], dtype=int)) * aval.dtype.itemsize
+        kernel = Rows(size if 0 < size <= SHORT else 0, aval.size >= SHARED)
+        numbers, source = View(self.order, 0, aval.shape[:1], (1,)), layout.whole(whole, shape)
+        count = aval.shape[0] if size else 0
+        planner.command(kernel, [numbers, source, batch], [count, size], [numbers, source], [batch], "batch")
 
     def _guard(self, nodes: Sequence[Node]) -> None:
         """The program stops here if one of these is not finite."""

@@ -168,9 +168,9 @@ def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.
     how = plan(dtype, m, n, k, *strides)
     shared = 2 * prod(found.extents) >= WORTH_SHARING
     if shared and (parts := _parts(found, how)) != how.split:
-        shared, how = bool(parts), replace(how, split=parts)
+        shared, how = bool(parts), replace(how, split=parts, rest=None)
     if not shared:
-        how = replace(how, split="rows")
+        how = replace(how, split="rows", rest=how.rest and replace(how.rest, split="rows"))
     size = how.scratch(m, n, k)
     numbers = [m, n, k, *strides[0], *strides[1], *strides[2], how.block_columns(k), size]
     for axis in (*found.of("b"), *found.of("r")):
@@ -283,7 +283,10 @@ class Source(NamedTuple):
                 key, of_product, size, exchanged = other
                 views = views[::-1] if exchanged else views
         if key is None:
-            how = replace(how, accumulate=True) if plus else how
+            if plus:
+                how = replace(how, accumulate=True, rest=how.rest and replace(how.rest, accumulate=True))
+            if self.after is not None:
+                how = replace(how, rest=None)
             if self.after is not None and k <= K_BLOCK:  # a function of its own, which need not add up blocks
                 how = replace(how, blocked=False)
             key = Product(how, how.ways, batch, self.after, shared)

@@ -19,6 +19,7 @@ SETS, WAYS = 4096, 8  # lines so far apart push each other out of a usual first 
 FEW = 8  # columns
 LARGE = 1_000_000  # products that are summed: fewer have other kernels
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
+AGAIN = 4194304  # bytes of A, at most, that are read a second time for the last columns: they come from a cache
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
 
@@ -43,6 +44,7 @@ class Plan:
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
     b_unit: str = field(default="column", compare=False)
     split: str = field(default="rows", compare=False)  # among threads (after `down`): "rows", "columns" or "batch"
+    rest: Plan | None = field(default=None, compare=False)  # of columns that would fill little of a vector
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ class Plan:
     @property
     def ways(self) -> tuple[Any, ...]:
         """What is not compared: plans of one function may differ here, but what calls it may not."""
-        return self.pack_a, self.a_unit, self.b_unit, self.split
+        return self.pack_a, self.a_unit, self.b_unit, self.split, self.rest and (self.rest, self.rest.ways)
 
     @property
     def width(self) -> int:
@@ -104,11 +106,14 @@ class Plan:
         """This plan for so many rows of A (after `down`): few of them are read where they lie."""
         size = self.dtype.itemsize
         most = {"column": NEAR, "row": NEAR // 2, "none": 0}[self.a_unit]
-        near = m * blocks_of(k)[1] * size < most and not crowded(self.a_unit, a, k, size)
+        near = m * blocks_of(k)[1] * size < most and not crowded(self.a_unit, a, k, size, self.rows)
         return replace(self, pack_a=False) if near else self
 
     def scratch(self, m: int, n: int, k: int, team: int = 1) -> int:
         """Bytes that each thread of a team needs to work in: 0, or a multiple of 64."""
+        if self.rest:
+            few = n % lanes_of(llvm_type(self.dtype))
+            return max(replace(self, rest=None).scratch(m, n - few, k, team), self.rest.scratch(m, few, k, team))
         if not self.pack_b:
             return 0
         rows, columns = (n, m) if self.down else (m, n)
@@ -142,7 +147,7 @@ def plan(
     if down:
         m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
     b_unit = unit(b, k, n)
-    turned = "" if m > 3 or b_unit != "row" else "long" if k >= 512 else "short"
+    turned = "" if m > 4 or b_unit != "row" else "long" if k >= 512 else "short"
     if turned:
         rows = max(m, 1)
     elif 2 * m <= rows:  # few rows: a low and wide tile, of 8 chains if there are so many columns
@@ -151,7 +156,7 @@ def plan(
     width = vectors * lanes
     far = (m * k + k * n) * size > 131072  # does not stay in the second cache, beside C
     a_unit = unit(a, m, k)
-    worth = far or (crowded(a_unit, a, k, size) and m * n * k >= LARGE)
+    worth = far or (crowded(a_unit, a, k, size, rows) and m * n * k >= LARGE)
     pack_a = worth and n > 4 * width and m > rows
     pack_b = pack_a or (b_unit != "column" and not turned) or (far and m > 4 * rows)
     pack_b = pack_b or (n % width > 0 and not turned and not has_masked_loads())
@@ -160,11 +165,16 @@ def plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
         copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
+    few = n % lanes  # columns that would fill a quarter of a vector; a product of their own has rows in its lanes
+    if not (down or turned) and n > lanes and 0 < few <= lanes // 4 and m >= 2 * lanes and m * k * size <= AGAIN:
+        made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
     return made.of_rows(m, k, a)
 
 
-def crowded(a_unit: str, a: Sequence[int], k: int, size: int) -> bool:
-    """Whether the columns of A, which are contiguous, push each other out of the first cache."""
+def crowded(a_unit: str, a: Sequence[int], k: int, size: int, rows: int) -> bool:
+    """Whether the columns of A, which are contiguous, push each other out of the first cache; or a tile's rows do."""
+    if a_unit == "column":
+        return rows * gcd(a[0] * size, SETS) > WAYS * SETS
     return a_unit == "row" and blocks_of(k)[1] * gcd(a[1] * size, SETS) >= WAYS // 2 * SETS
 
 

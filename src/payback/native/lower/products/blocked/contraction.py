@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from payback.native import ir
@@ -308,6 +309,16 @@ def call(
     `block_columns` is `plan.block_columns(k)`, needed only where k is a run-time value.  With a team, all its threads
     run this, and each does its part of C; whoever reads C waits for all of them first.
     """
+    if plan.rest is not None:
+        assert epilogue is None  # it would find other columns
+        n, rest, whole = integer(e, n), plan.rest, replace(plan, rest=None)
+        few = e.b.srem(n, e.int(lanes_of(llvm_type(plan.dtype))))
+        most = e.b.sub(n, few)
+        beyond = [(e.at(x[0], e.b.mul(most, integer(e, x[2])), llvm_type(plan.dtype)), *x[1:]) for x in (b, c)]
+        options: dict[str, Any] = dict(scratch=scratch, team=team)
+        call(e, whole, m, most, k, a, b, c, block_columns=block_columns, **options)
+        call(e, rest, m, few, k, a, *beyond, block_columns=m, **options)
+        return
     if plan.pack_b and block_columns is None:
         block_columns = plan.block_columns(k)
     if plan.down:

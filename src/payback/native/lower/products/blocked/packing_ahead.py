@@ -77,7 +77,7 @@ class Ahead:
                 prefetch(e, e.at(line, last, self.kind), write=False, cache=2)
 
     def fetch(self, start: Any, stop: Any) -> None:
-        """Bring the columns of pieces that will be packed soon into the first cache."""
+        """Bring the columns of pieces that will be packed soon to the second cache: the first one is full."""
         e, b = self.e, self.e.b
         if self.plan.copied:
             return
@@ -86,7 +86,7 @@ class Ahead:
             for column in range(self.plan.width):
                 line = e.at(source, b.mul(e.int(column), self.strides[1]), self.kind)
                 for last in range(64 // self.plan.dtype.itemsize - 1, PIECE, 64 // self.plan.dtype.itemsize):
-                    prefetch(e, e.at(line, last, self.kind), write=False)
+                    prefetch(e, e.at(line, last, self.kind), write=False, cache=2)
 
     def pack(self, start: Any, stop: Any) -> None:
         e, b = self.e, self.e.b
