@@ -69,12 +69,12 @@ def test_threads_change_no_bit(dtype, shape):
 def test_an_element_has_its_bits_in_every_product_it_is_part_of(dtype):
     """Whatever the tile, the packing and the way round: rows and columns alone, and the transposed product."""
     rng = np.random.default_rng(1)
-    a, b = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((300, 98)).astype(dtype)
-    assert plans.plan(dtype, 70, 98, 300, (300, 1), (98, 1), (98, 1)).rest or emit.vector_bytes() == 16
+    a, b = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((300, 66)).astype(dtype)
+    assert plans.plan(dtype, 70, 66, 300, (300, 1), (66, 1), (66, 1)).rest or emit.vector_bytes() == 16
     whole = product(a, b)
     assert np.array_equal(product(b.T, a.T), whole.T)
     for rows in (slice(0, 1), slice(3, 5), slice(7, 10), slice(10, 14), slice(11, 60)):
-        for columns in (slice(0, 1), slice(2, 4), slice(5, 14), slice(14, 90), slice(14, 98)):
+        for columns in (slice(0, 1), slice(2, 4), slice(5, 14), slice(14, 60), slice(14, 66)):
             assert np.array_equal(product(a[rows], b[:, columns]), whole[rows, columns])
 
 

@@ -19,6 +19,7 @@ SETS, WAYS = 4096, 8  # lines so far apart push each other out of a usual first 
 FEW = 8  # columns
 LARGE = 1_000_000  # products that are summed: fewer have other kernels
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
+LITTLE = 12  # vectors of columns, of which a part of one is not worth a function of its own
 AGAIN = 4194304  # bytes of A, at most, that are read a second time for the last columns: they come from a cache
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
 
@@ -166,8 +167,9 @@ def plan(
         copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
     few = n % lanes  # columns that would fill a quarter of a vector; a product of their own has rows in its lanes
-    if not (down or turned) and n > lanes and 0 < few <= lanes // 4 and m >= 2 * lanes and m * k * size <= AGAIN:
-        made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
+    if 0 < few <= lanes // 4 and lanes < n <= LITTLE * lanes and not (down or turned):
+        if m * n * k >= LARGE and m * k * size <= AGAIN:
+            made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
     return made.of_rows(m, k, a)
 
 
