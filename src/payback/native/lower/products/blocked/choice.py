@@ -167,9 +167,9 @@ def plan(
         copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
     few = n % lanes  # columns that would fill a quarter of a vector; a product of their own has rows in its lanes
-    if 0 < few <= lanes // 4 and lanes < n <= LITTLE * lanes and not (down or turned):
-        if m * n * k >= LARGE and m * k * size <= AGAIN:
-            made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
+    large = m * n * k >= LARGE and m * k * size <= AGAIN
+    if large and 0 < few <= lanes // 4 and lanes < n <= LITTLE * lanes and not (down or turned):
+        made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
     return made.of_rows(m, k, a)
 
 
