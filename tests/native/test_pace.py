@@ -9,6 +9,8 @@ import payback as pb
 from payback.errors import NonFiniteError
 from payback.native.running import cores
 from payback.native.running.pace import Pace
+from payback.native.running.program import Program
+from payback.trace.abstract import trace
 from payback.trace.tree import leaves
 
 
@@ -121,3 +123,16 @@ def test_calls_that_are_shared_and_calls_that_are_not_take_turns(monkeypatch):
     for array in (arrays[0][::2], arrays[0].astype(np.float32)):  # another length, another dtype
         assert f(array)[1].shape == array.shape
         assert f(array)[1].dtype == array.dtype
+
+
+def test_threads_that_stay_each_at_its_part_of_memory_are_worth_planning_for(monkeypatch):
+    """Kernels that do little with each number: the next one finds it in the same core's cache."""
+    monkeypatch.setattr(cores, "_chosen", 2)
+
+    def blocks(x):
+        n = len(x)
+        return np.sum(np.max(np.maximum(x - 0.1, 0).reshape(n, 14, 2, 14, 2, 8), (2, 4)) * 2)
+
+    for images, threads in ((32, 2), (1, 1)):
+        graph = trace(pb.value_and_grad(blocks), np.zeros((images, 28, 28, 8), np.float32)).graph
+        assert [part.threads for part in Program(graph)._parts] == [threads]

@@ -95,7 +95,9 @@ class _Pool(Module):
         x = _checked(x, len(self.size), None)
         counts = [n // k for n, k in zip(x.shape[1:-1], self.size, strict=True)]
         _counts(x.shape[1:-1], self.size, 1)
-        x = x[:, *(slice(n * k) for n, k in zip(counts, self.size, strict=True))]
+        whole = [n * k for n, k in zip(counts, self.size, strict=True)]
+        if whole != list(x.shape[1:-1]):  # else what it is owed would be paid to a part that is all of it
+            x = x[:, *map(slice, whole)]
         shape = [extent for pair in zip(counts, self.size, strict=True) for extent in pair]
         return x.reshape(x.shape[0], *shape, x.shape[-1]), tuple(range(2, 2 * len(counts) + 1, 2))
 

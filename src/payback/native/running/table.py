@@ -13,6 +13,7 @@ import numpy as np
 from payback.native.codegen import library
 from payback.native.planning import memory, waits
 from payback.native.planning.commands import Command
+from payback.native.planning.layout import View
 from payback.native.planning.nests import price
 from payback.native.running import cores, threads
 from payback.native.running.pace import Pace
@@ -97,9 +98,29 @@ def seconds_of(commands: Sequence[Command]) -> float:
         if (after := getattr(kernel, "after", None)) is not None:
             work += price(after.instrs) * prod(operands[2].shape)
         alone = command.flops * width / SPEED + sum(size for _, size in sizes) / FLOW + work * width / VECTORS
-        crossing = sum(size for buffer, size in sizes if buffer.kind in ("arena", "output"))
+        crossing = sum(
+            size for (buffer, size), own in zip(sizes, _own(command, operands), strict=True)
+            if buffer.kind in ("arena", "output") and not own
+        )  # fmt: skip
         total += alone / 2 - min(crossing, CACHES) / (PACKED if command.flops else CROSSING)
     return max(total, 0.0)
+
+
+def _own(command: Command, operands: Sequence[View]) -> list[bool]:
+    """Of each operand, whether each thread is at its own part of the memory, in order: so it is in the next command."""
+    plan = getattr(command.kernel, "plan", None)
+    if plan is not None and not command.kernel.batch:
+        a_row, a_column, b_row, b_column, c_row, c_column = command.numbers[3:9]
+        if (plan.split == "rows") != plan.down:
+            return [a_row >= a_column, False, c_row >= c_column, *[_by_parts(view) for view in operands[3:]]]
+        return [False, b_column >= b_row, c_column >= c_row, *[False] * (len(operands) - 3)]
+    return [not command.flops and _by_parts(view) for view in operands]
+
+
+def _by_parts(view: View) -> bool:
+    """Whether parts of a view along its first axis are parts of memory."""
+    strides = [abs(stride) for extent, stride in zip(view.shape, view.strides, strict=True) if extent > 1]
+    return not strides or 0 < strides[0] == max(strides)
 
 
 def team_of(seconds: float, most: int) -> int:
