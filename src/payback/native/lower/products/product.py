@@ -160,12 +160,14 @@ class Run(NamedTuple):
 
 
 @lru_cache(1 << 12)
-def _run(dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]) -> Run:
+def _run(
+    dtype: np.dtype[Any], in_band: bool, spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
+) -> Run:
     found = shape_of(spec, *views)
     m, n, k = (found.size(kind) for kind in "mnk")
     strides = [(found.stride(0, "m"), found.stride(0, "k")), (found.stride(1, "k"), found.stride(1, "n")),
                (found.stride(2, "m"), found.stride(2, "n"))]  # fmt: skip
-    how = plan(dtype, m, n, k, *strides)
+    how = plan(dtype, m, n, k, *strides, in_band=in_band)
     shared = 2 * prod(found.extents) >= WORTH_SHARING
     if shared and (parts := _parts(found, how)) != how.split:
         shared, how = bool(parts), replace(how, split=parts, rest=None)
@@ -189,11 +191,11 @@ def _parts(found: Shape, how: Plan) -> str:
 
 @lru_cache(1 << 12)
 def _facts(
-    dtype: np.dtype[Any], spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
+    dtype: np.dtype[Any], in_band: bool, spec: tuple[str, str, str], *views: tuple[layout.Shape, layout.Shape]
 ) -> tuple[Shape, int, Run | None]:
     """A contraction's shape, its flops, and how it is run if it is a product of matrices."""
     found = shape_of(spec, *views, code_of(dtype) in MATRICES)
-    run = _run(dtype, spec, *views) if is_matrix(found, code_of(dtype)) else None
+    run = _run(dtype, in_band, spec, *views) if is_matrix(found, code_of(dtype)) else None
     return found, 2 * prod(found.extents), run
 
 
@@ -240,7 +242,7 @@ class Source(NamedTuple):
         parts."""
         target = self.operands[2]
         code = code_of(target.buffer.dtype)
-        facts = _facts(target.buffer.dtype, self.spec, *self.forms)
+        facts = _facts(target.buffer.dtype, few is not None, self.spec, *self.forms)
         found, _, run = facts
         made: list[Command] = []
         if run is not None and "r" in found.tags and not plus:

@@ -19,6 +19,7 @@ SETS, WAYS = 4096, 8  # lines so far apart push each other out of a usual first 
 FEW = 8  # columns
 LARGE = 1_000_000  # products that are summed: fewer have other kernels
 LONG = 264  # rows of A that are packed at a time, at most: for so many, packing a panel of B takes about a hundredth
+FULL = 64  # rows of A: for more of them the columns of B that are packed are used often enough
 LITTLE = 12  # vectors of columns, of which a part of one is not worth a function of its own
 AGAIN = 4194304  # bytes of A, at most, that are read a second time for the last columns: they come from a cache
 K_BLOCK = 320  # products that are summed one after another; part of what results are, so it is the same everywhere
@@ -40,6 +41,7 @@ class Plan:
     turned: str = ""  # squares of B are transposed in registers: its columns are "long" or "short"
     blocked: bool = False  # K may be more than K_BLOCK
     accumulate: bool = False  # C += A·B
+    across: bool = False  # columns of C are contiguous (after `down`): tiles are turned before they are stored
     copied: bool = False  # rows of B are contiguous, and packed beside the sums: see `ahead`
     pack_a: bool = field(default=False, compare=False)  # only where B is
     a_unit: str = field(default="column", compare=False)  # which stride is 1 (after `down`): "row", "column" or "none"
@@ -49,7 +51,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        flags = ("down", "c_unit", "blocked", "accumulate", "copied")
+        flags = ("down", "c_unit", "blocked", "accumulate", "across", "copied")
         return ".".join(
             [f"{self.dtype}.{self.rows}x{self.vectors}", self.b_is, *(flag for flag in flags if getattr(self, flag))]
         )
@@ -136,15 +138,20 @@ def blocks_of(k: int) -> tuple[int, int]:
 
 
 def plan(
-    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], accumulate: bool = False
+    dtype: Any, m: int, n: int, k: int, a: Sequence[int], b: Sequence[int], c: Sequence[int], accumulate: bool = False,
+    in_band: bool = False,
 ) -> Plan:  # fmt: skip
-    """The plan for a product of these sizes and strides (of rows, of columns; in elements)."""
+    """The plan for a product of these sizes and strides (of rows, of columns; in elements).
+
+    in_band: whether other kernels are looked for first, which take rows as they are.
+    """
     dtype = np.dtype(dtype)
     lanes, size = lanes_of(llvm_type(dtype)), dtype.itemsize
     rows, vectors = tile()
     down = (n < m and 2 * n < lanes) or (n == 1 and m > 1)
     # few columns of long sums: lanes are not left empty, and rows of Aᵀ are contiguous
     down = down or (n < m and n <= FEW and n % lanes > 0 and k > K_BLOCK and a[0] == 1 != a[1])
+    down = down or (not in_band and b[0] == 1 != b[1] and c[1] == 1 and _read_once(m, n, k, lanes))
     if down:
         m, n, a, b, c = n, m, (b[1], b[0]), (a[1], a[0]), (c[1], c[0])
     b_unit = unit(b, k, n)
@@ -164,13 +171,22 @@ def plan(
     split = "rows" if m // rows >= n // width else "columns"
     made = Plan(
         dtype, rows, vectors, down, c[1] == 1 or n == 1, pack_b, turned, pack_b or k > K_BLOCK, accumulate,
-        copied=pack_b and b_unit == "column", pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
+        across=c[0] == 1 != c[1] and n > 1 and not turned, copied=pack_b and b_unit == "column",
+        pack_a=pack_a, a_unit=a_unit, b_unit=b_unit, split=split,
     )  # fmt: skip
     few = n % lanes  # columns that would fill a quarter of a vector; a product of their own has rows in its lanes
     large = m * n * k >= LARGE and m * k * size <= AGAIN
     if large and 0 < few <= lanes // 4 and lanes < n <= LITTLE * lanes and not (down or turned):
         made = replace(made, rest=plan(dtype, m, few, k, a, b, c, accumulate))
     return made.of_rows(m, k, a)
+
+
+def _read_once(m: int, n: int, k: int, lanes: int) -> bool:
+    """Whether columns of B are better read as rows of a product across: packing them would cost more than turning C.
+
+    Its vectors are along the rows of A, so they must fill them.
+    """
+    return lanes <= m <= FULL and m < n and -m % lanes * 10 <= m and m * n * k >= LARGE
 
 
 def crowded(a_unit: str, a: Sequence[int], k: int, size: int, rows: int) -> bool:

@@ -18,11 +18,21 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from payback.native import ir
-from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, lanes_of, llvm_type
+from payback.native.codegen.emit import BIT, BYTE, INT, POINTER, Emitter, itemsize, lanes_of, llvm_type
 from payback.native.lower.products.blocked.choice import BLOCK, K_BLOCK, LONG, Plan
-from payback.native.lower.products.blocked.packing import PACKER, SLACK, function, least, most, pack_a, pack_b
+from payback.native.lower.products.blocked.packing import (
+    PACKER,
+    SLACK,
+    function,
+    interleaved,
+    least,
+    most,
+    pack_a,
+    pack_b,
+    together,
+)
 from payback.native.lower.products.blocked.packing_ahead import Ahead
-from payback.native.lower.products.blocked.place import Place, integer
+from payback.native.lower.products.blocked.place import Place, integer, take
 from payback.native.lower.products.blocked.tile import (
     accumulate,
     accumulate_packed,
@@ -153,8 +163,13 @@ def gemm(e: Emitter, plan: Plan, epilogue: Epilogue | None) -> ir.Function:
                         sums = accumulate_packed(e, kind, plan.rows, plan.vectors, None, *where[:5], plan.vectors, copy)
                     else:
                         sums = accumulate(e, kind, plan.rows, plan.vectors, None, *where)
-                    found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
-                    _finish(e, plan, epilogue, found, first, last, c, strides, extra)
+                    if plan.across and epilogue is None:
+                        of_column = c_row if plan.down else c_column
+                        begin = e.at(c, build.add(build.mul(column, of_column), row), kind)
+                        _store_across(e, plan, sums, first, begin, of_column)
+                    else:
+                        found = [(place, sums[r][v]) for r, line in enumerate(places) for v, place in enumerate(line)]
+                        _finish(e, plan, epilogue, found, first, last, c, strides, extra)
                 if plan.pack_b:
                     ahead.rest(build.udiv(full, e.int(plan.rows)), each)
                 if plan.low:
@@ -247,6 +262,39 @@ def _finish(e: Emitter, plan: Plan, epilogue: Epilogue | None, sums, first, last
         with no:
             for place, value in sums:
                 place.store(value, c, *strides)
+
+
+def _store_across(e: Emitter, plan: Plan, sums: Any, first: Any, begin: ir.Value, stride: ir.Value) -> None:
+    """A tile whose columns are contiguous in memory, from `begin` on: it is turned, some rows at a time."""
+    b, kind = e.b, llvm_type(plan.dtype)
+    lanes = lanes_of(kind)
+    parts: list[tuple[int, int, ir.Value]] = []  # column, first row, and some rows of that column
+    for start, size in together(plan.rows, kind):
+        for v in range(plan.vectors):
+            columns = interleaved(e, kind, [sums[start + r][v] for r in range(size)])
+            each = 16 // itemsize(kind) // size  # columns in 128 bits
+            for number, value in enumerate(columns):
+                for part in range(lanes // size):
+                    column = part // each * each * len(columns) + number * each + part % each
+                    parts.append((v * lanes + column, start, take(e, value, part * size, size)))
+    lines = [begin]
+    for _ in range(plan.width - 1):
+        lines.append(e.at(lines[-1], stride, kind))
+
+    def store(added: bool) -> None:
+        for column, start, value in sorted(parts, key=lambda part: part[:2]):
+            place = e.at(lines[column], start, kind)
+            count = 1 if not isinstance(value.type, ir.VectorType) else value.type.count
+            e.store(b.fadd(e.load(place, 0, kind, count), value) if added else value, place, 0)
+
+    if plan.accumulate or first is None:
+        store(plan.accumulate)
+        return
+    with b.if_else(first) as (yes, no):
+        with yes:
+            store(False)
+        with no:
+            store(True)
 
 
 def _edges(e: Emitter, plan: Plan, epilogue: Epilogue | None, name: str) -> ir.Function:
