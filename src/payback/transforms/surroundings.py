@@ -385,7 +385,9 @@ class _Search:
 
 
 def _entries(mapping: Mapping[Any, Any]) -> Sequence[Any]:
-    return [*mapping, *mapping.values()] if len(mapping) else ()  # SciPy's dok_array is a dict without a truth
+    if isinstance(mapping, dict):  # whatever it says itself: SciPy's dok_array, that it has rows
+        return [*dict.keys(mapping), *dict.values(mapping)] if dict.__len__(mapping) else ()
+    return [*mapping, *mapping.values()]
 
 
 def _slots(kind: type) -> Iterable[str]:
